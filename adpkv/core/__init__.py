@@ -1,0 +1,1 @@
+"""Pure machines: (now, event) in, decisions out. No clock, I/O, MPI, numpy or randomness."""

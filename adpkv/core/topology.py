@@ -1,0 +1,78 @@
+"""Which world rank belongs to which instance: context instances first, then generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from adpkv.core.ids import Rank
+
+__all__ = ["Instance", "Kind", "Topology"]
+
+
+class Kind(StrEnum):
+    """What a server does."""
+
+    CONTEXT = "context"
+    GENERATION = "generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One server: `ranks` consecutive world ranks from `first`; the first one leads."""
+
+    index: int
+    kind: Kind
+    first: Rank
+    ranks: int
+
+    @property
+    def name(self) -> str:
+        """A name for people, such as `context-0`; unique because indexes are."""
+        return f"{self.kind.value}-{self.index}"
+
+    @property
+    def leader(self) -> Rank:
+        """The rank that takes the instance's mail in."""
+        return self.first
+
+    @property
+    def members(self) -> range:
+        """The world ranks of this instance, in order."""
+        return range(self.first, self.first + self.ranks)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All instances of a job, in the order of their world ranks."""
+
+    instances: tuple[Instance, ...]
+
+    @classmethod
+    def of(
+        cls, *, context: tuple[int, int], generation: tuple[int, int]
+    ) -> Topology:
+        """Lay out (instances, ranks each) of both kinds over consecutive world ranks."""
+        found: list[Instance] = []
+        first = 0
+        for kind, (count, ranks) in ((Kind.CONTEXT, context), (Kind.GENERATION, generation)):
+            for _ in range(count):
+                found.append(Instance(len(found), kind, Rank(first), ranks))
+                first += ranks
+        return cls(tuple(found))
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks the job has."""
+        return sum(instance.ranks for instance in self.instances)
+
+    def of_kind(self, kind: Kind) -> tuple[Instance, ...]:
+        """The instances of one kind, in order."""
+        return tuple(i for i in self.instances if i.kind is kind)
+
+    def instance_of(self, rank: int) -> Instance:
+        """The instance that a world rank belongs to."""
+        for instance in self.instances:
+            if rank in instance.members:
+                return instance
+        raise IndexError(f"rank {rank} of {self.ranks}")

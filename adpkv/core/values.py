@@ -1,0 +1,76 @@
+"""What travels between coordinator, leaders and ranks about one request, as plain values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+__all__ = ["Outcome", "RequestSpec", "Response", "SenderRef", "Violation"]
+
+
+class Outcome(StrEnum):
+    """What a response says. All but PREFILLED are terminal for the client."""
+
+    PREFILLED = "prefilled"
+    """A context instance's answer to the coordinator: first token made, KV ready to be sent."""
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+
+
+class SenderRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where a prefilled request's KV waits: a context rank, and the blocks that hold the prompt.
+
+    `blocks` are the sender's block ids in prompt order. The receiver needs them because both sides
+    of a two-sided transfer must cut it into the same pieces (`core.ranges.pieces`).
+    """
+
+    rank: int
+    blocks: tuple[int, ...]
+
+
+class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One request as an instance sees it.
+
+    `block_hashes` has one value per *full* block of the prompt, equal prefixes hash equal;
+    `wanted` is a rank index inside the instance that the client insists on;
+    `sender` is set where a generation instance must fetch the KV.
+    """
+
+    request_id: int
+    generation: int
+    prompt_tokens: int
+    output_tokens: int
+    block_hashes: tuple[int, ...] = ()
+    wanted: int | None = None
+    sender: SenderRef | None = None
+
+
+class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one rank has to say about one request: exactly one terminal response per request.
+
+    Durations in nanoseconds: `queue_ns` before the KV blocks were there, `transfer_ns` from
+    advertise to the last byte, `decode_ns` for `tokens` generated tokens.
+    """
+
+    request_id: int
+    generation: int
+    outcome: Outcome
+    rank: int
+    detail: str = ""
+    sender: SenderRef | None = None
+    queue_ns: int = 0
+    transfer_ns: int = 0
+    decode_ns: int = 0
+    tokens: int = 0
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """The contract was broken and an oracle saw it: what `summary.json` lists."""
+
+    kind: str
+    rank: int
+    at_ns: int
+    detail: str

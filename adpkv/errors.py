@@ -1,0 +1,102 @@
+"""Every error that adpkv raises, by who is to blame; the exit code is part of the class.
+
+::
+
+    AdpkvError                      70  our bug, or a thing we did not foresee
+    ├── UsageError                   2  the caller: a file, an option, a missing package
+    │   ├── ConfigError              2  the experiment's YAML: all problems at once
+    │   ├── TraceError               2  a line of a workload trace
+    │   └── MissingPieceError        2  something optional is needed and not installed
+    ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
+    ├── StuckError                   3  the ranks of a job can no longer go on together
+    │   ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
+    │   ├── DeadlockError            3  nobody can go on, and nothing will arrive
+    │   └── LivelockError            3  many rounds, and time does not move
+    └── ViolationError               4  an oracle spoke: the contract was broken
+
+Faults that a run must survive (a failed transfer, a cancel, a timeout) are events, not errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AdpkvError",
+    "CollectiveMismatchError",
+    "ConfigError",
+    "DeadlockError",
+    "IllegalTransitionError",
+    "LivelockError",
+    "MissingPieceError",
+    "StuckError",
+    "TraceError",
+    "UsageError",
+    "ViolationError",
+]
+
+
+class AdpkvError(Exception):
+    """Base of all errors of this package; `exit_code` is what the process ends with."""
+
+    exit_code = 70
+
+
+class UsageError(AdpkvError):
+    """The caller can mend it: the message says what was found and what is expected."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """An experiment file that cannot be run. `problems` holds one line each, with its path."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in problems)]))
+
+
+class TraceError(UsageError):
+    """A trace line that cannot be used; the message begins with FILE:LINE."""
+
+
+class MissingPieceError(UsageError):
+    """An optional package or device is needed; the message says how to get it."""
+
+
+class IllegalTransitionError(AdpkvError):
+    """A machine met an event that its table calls impossible. The state is left unchanged."""
+
+    def __init__(self, subject: str, state: str, event: str, story: Sequence[str] = ()) -> None:
+        self.subject, self.state, self.event, self.story = subject, state, event, tuple(story)
+        told = "\n".join(f"  {line}" for line in story)
+        super().__init__(
+            f"{subject}: event {event} cannot happen in state {state}"
+            + (f"; its story:\n{told}" if told else "")
+        )
+
+
+class StuckError(AdpkvError):
+    """The ranks can no longer go on together; the message says for each rank where it is."""
+
+    exit_code = 3
+
+
+class CollectiveMismatchError(StuckError):
+    """Two ranks of a group stand in different collectives."""
+
+
+class DeadlockError(StuckError):
+    """Some wait, and nothing that could end the wait will ever happen."""
+
+
+class LivelockError(StuckError):
+    """Many rounds at one instant of virtual time."""
+
+
+class ViolationError(AdpkvError):
+    """The contract was broken, and an oracle saw it."""
+
+    exit_code = 4

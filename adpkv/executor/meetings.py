@@ -1,0 +1,142 @@
+"""What a rank program awaits: the ranks of a group meet, or time passes. Nothing else.
+
+A program yields one of these and is resumed with the result by its world, which is the interpreter
+(`worlds/mpi`, `worlds/virtual`). There is no asyncio underneath. Whoever reads the loop sees every
+synchronisation point, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Final, TypeVar
+
+__all__ = ["WORLD", "Join", "Meeting", "Receive", "Step", "Wait"]
+
+WORLD: Final = -1
+"""The group of all ranks of the job; instance groups are numbered from 0."""
+
+T = TypeVar("T")
+
+
+class Meeting:
+    """All members of `group` must come to the same kind, site and iteration with the same plan.
+
+    `plan` is the last plan that this rank agreed to: by identity in the virtual world, by digest
+    on a wire, so that ranks which decided differently are seen at the next meeting (contract 5.8).
+    """
+
+    __slots__ = ("group", "iteration", "kind", "plan", "site")
+
+    kind: str
+
+    def __init__(self, group: int, kind: str, site: str, iteration: int, plan: Any) -> None:
+        self.group = group
+        self.kind = kind
+        self.site = site
+        self.iteration = iteration
+        self.plan = plan
+
+    def __await__(self) -> Generator[Meeting, Any, Any]:
+        return (yield self)
+
+
+class Join(Meeting):
+    """A small collective: each member brings `payload`, the result depends on `kind`.
+
+    | kind | result |
+    |---|---|
+    | `tp_broadcast` | the leader's payload, on every rank |
+    | `tp_allgather`, `world_allgather` | `combine(payloads in rank order)`, on every rank |
+    | `tp_gather` | the payloads in rank order on the leader, None elsewhere |
+
+    `combine` must be a pure function: a world may call it once and share the result.
+    """
+
+    __slots__ = ("combine", "payload")
+
+    def __init__(
+        self,
+        group: int,
+        kind: str,
+        site: str,
+        iteration: int,
+        plan: Any,
+        payload: Any,
+        combine: Callable[[tuple[Any, ...]], Any] | None = None,
+    ) -> None:
+        # Not super().__init__: this line runs four million times in a long simulation.
+        self.group = group
+        self.kind = kind
+        self.site = site
+        self.iteration = iteration
+        self.plan = plan
+        self.payload = payload
+        self.combine = combine
+
+
+class Step(Meeting):
+    """One forward step of the whole group; in quiet stretches of virtual time, many.
+
+    The k-th step of a stretch takes this rank `base_ns + k * slope_ns`, and the group as long as
+    its slowest member. A stretch ends at the first step boundary at or after `until_ns` of any
+    member or the arrival of anything for any member, and after `most` steps of any member.
+    `run` does this rank's real part of one step, where the world is real.
+    Result: the number of steps made, the same on each rank.
+    """
+
+    __slots__ = ("base_ns", "most", "run", "slope_ns", "until_ns")
+
+    def __init__(
+        self,
+        group: int,
+        site: str,
+        iteration: int,
+        plan: Any,
+        base_ns: int,
+        slope_ns: int,
+        most: int,
+        until_ns: int,
+        run: Callable[[], None],
+    ) -> None:
+        self.group = group
+        self.kind = "step"
+        self.site = site
+        self.iteration = iteration
+        self.plan = plan
+        self.base_ns = base_ns
+        self.slope_ns = slope_ns
+        self.most = most
+        self.until_ns = until_ns
+        self.run = run
+
+
+class Wait(Meeting):
+    """The group waits, at most the smallest `limit_ns` of its members; news of any member (mail, a
+    transfer's end, a signal) ends it at once. In virtual time, equal waits in a row may be made
+    as one, up to the first boundary at or after `until_ns` of any member. Result: None."""
+
+    __slots__ = ("limit_ns", "until_ns")
+
+    def __init__(
+        self, group: int, site: str, iteration: int, plan: Any, limit_ns: int, until_ns: int
+    ) -> None:
+        self.group = group
+        self.kind = "wait"
+        self.site = site
+        self.iteration = iteration
+        self.plan = plan
+        self.limit_ns = limit_ns
+        self.until_ns = until_ns
+
+
+class Receive:
+    """The coordinator's only await: wait for mail, at most until `until_ns` of its own clock.
+    Result: the list of messages, in order of arrival, empty at the time limit."""
+
+    __slots__ = ("until_ns",)
+
+    def __init__(self, until_ns: int) -> None:
+        self.until_ns = until_ns
+
+    def __await__(self) -> Generator[Receive, Any, Any]:
+        return (yield self)

@@ -1,0 +1,150 @@
+"""Every message that travels, typed: what a mailbox and a collective may carry, and nothing else.
+
+Tagged msgspec structs, encoded as MessagePack where a wire is real; nothing is ever unpickled.
+Durations travel as time remaining, never as clock readings (contract 3.1): two ranks' clocks
+have nothing to say to each other.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from adpkv.core.plan import RankStatus
+from adpkv.core.report import RankReport
+from adpkv.core.values import RequestSpec, Response
+
+__all__ = [
+    "PAYLOADS",
+    "Admit",
+    "Advertise",
+    "Answers",
+    "Began",
+    "Cancel",
+    "CancelTransfer",
+    "CoordinatorMail",
+    "Ended",
+    "LeaderMail",
+    "Mail",
+    "NeverStarted",
+    "PeerMail",
+    "Pulse",
+    "Release",
+    "Stop",
+    "Stopped",
+]
+
+
+class Admit(msgspec.Struct, frozen=True, tag="admit", array_like=True, gc=False):
+    """Coordinator to leader: serve this request."""
+
+    spec: RequestSpec
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel", array_like=True, gc=False):
+    """Coordinator to leader: the client no longer wants it. Travels with the request broadcast."""
+
+    request_id: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True, gc=False):
+    """Coordinator to leader: end. `code` is the exit code that the job ends with so far."""
+
+    code: int
+    detail: str = ""
+
+
+class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=False):
+    """Coordinator to leader: every instance has stopped, nobody will ask your ranks any more."""
+
+    code: int = 0
+    detail: str = ""
+
+
+class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):
+    """Receiver to sender: my blocks are here, write. `tag` names this one transfer on the wire;
+    `remaining_ns` is what is left of the receiver's transfer deadline."""
+
+    request_id: int
+    generation: int
+    receiver: int
+    tag: int
+    blocks: tuple[int, ...]
+    remaining_ns: int
+
+
+class Began(msgspec.Struct, frozen=True, tag="began", array_like=True, gc=False):
+    """Sender to receiver: the first byte was posted."""
+
+    request_id: int
+    generation: int
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True, gc=False):
+    """Sender to receiver: I post no more, `pieces` were posted. A word, not a proof."""
+
+    request_id: int
+    generation: int
+    pieces: int
+    detail: str = ""
+
+
+class NeverStarted(msgspec.Struct, frozen=True, tag="never_started", array_like=True, gc=False):
+    """Sender to receiver: nothing was ever posted for this session, and nothing will be."""
+
+    request_id: int
+    generation: int
+    detail: str = ""
+
+
+class CancelTransfer(msgspec.Struct, frozen=True, tag="cancel_transfer", array_like=True, gc=False):
+    """Receiver to sender: I no longer want it; stop as soon as you can."""
+
+    request_id: int
+    generation: int
+
+
+class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How an instance is doing, for a person who looks on."""
+
+    running: int = 0
+    waiting: int = 0
+    in_transfer: int = 0
+    quarantined: int = 0
+    healthy: bool = True
+    tokens: int = 0
+
+
+class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=False):
+    """Leader to coordinator: what one flush collected."""
+
+    instance: int
+    responses: tuple[Response, ...]
+    pulse: Pulse | None = None
+
+
+class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=False):
+    """Leader to coordinator: my instance has agreed to stop; every open request is answered."""
+
+    instance: int
+    code: int
+    detail: str = ""
+
+
+LeaderMail = Admit | Cancel | Stop | Release
+"""What a leader broadcasts to its group at intake."""
+
+PeerMail = Advertise | Began | Ended | NeverStarted | CancelTransfer
+"""What ranks say to each other about a session."""
+
+CoordinatorMail = Answers | Stopped
+"""What leaders say to the coordinator."""
+
+Mail = LeaderMail | PeerMail | CoordinatorMail
+
+PAYLOADS: dict[str, object] = {
+    "tp_broadcast": tuple[LeaderMail, ...],
+    "tp_allgather": RankStatus,
+    "tp_gather": tuple[Response, ...],
+    "world_allgather": RankReport,
+}
+"""What each kind of small collective carries, per rank; `step` and `wait` carry nothing."""

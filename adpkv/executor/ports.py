@@ -1,0 +1,58 @@
+"""The small ports through which a rank program touches its world, beside its meetings.
+
+The transport, memory and model ports live with their adapters (`transport/port`, `memory/port`,
+`model/port`). Implementations: `worlds/mpi` and `worlds/virtual`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from adpkv.core.values import Violation
+from adpkv.executor.messages import Mail
+
+__all__ = ["Clock", "Mailbox", "Recorder", "Signals"]
+
+
+class Clock(Protocol):
+    """Nanoseconds since the run began, on this rank. Monotonic; comparable only with itself."""
+
+    def __call__(self) -> int:
+        """Read the clock."""
+        ...
+
+
+class Mailbox(Protocol):
+    """Typed messages between ranks and the coordinator.
+
+    Order is kept between one sender and one receiver, and promised nowhere else. `send` never
+    blocks and never fails for a living receiver; `receive` never waits.
+    """
+
+    def send(self, to: int, message: Mail) -> None:
+        """Send to a world rank, or to `COORDINATOR`."""
+        ...
+
+    def receive(self) -> list[Mail]:
+        """All that has arrived, oldest first; usually empty."""
+        ...
+
+
+class Recorder(Protocol):
+    """Where a rank writes down what happened: events for `events.jsonl`, and violations."""
+
+    def event(self, kind: str, request_id: int, /, **detail: object) -> None:
+        """Something happened now; `request_id` is -1 where no request is concerned."""
+        ...
+
+    def violation(self, violation: Violation) -> None:
+        """An oracle spoke."""
+        ...
+
+
+class Signals(Protocol):
+    """What the operating system asked of this process."""
+
+    def asked_to_stop(self) -> int:
+        """0, or the exit code that the signal stands for: 130 (SIGINT), 143 (SIGTERM)."""
+        ...

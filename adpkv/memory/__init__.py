@@ -1,0 +1,1 @@
+"""Holding KV bytes, and watching who touches them."""
