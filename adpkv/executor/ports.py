@@ -37,6 +37,10 @@ class Mailbox(Protocol):
         """All that has arrived, oldest first; usually empty."""
         ...
 
+    def ready(self) -> bool:
+        """Would `receive` return something now? Never waits."""
+        ...
+
 
 class Recorder(Protocol):
     """Where a rank writes down what happened: events for `events.jsonl`, and violations."""

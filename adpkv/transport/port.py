@@ -97,6 +97,10 @@ class Transport(Protocol):
         """What ended since the last call. Costs O(finished + open posts), never waits."""
         ...
 
+    def ready(self) -> bool:
+        """Make progress without waiting: would `poll` report something now?"""
+        ...
+
     def last_moved_ns(self) -> int:
         """When, on this rank's clock, this rank's wire last moved a byte; 0 before the first."""
         ...

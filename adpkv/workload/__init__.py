@@ -1,0 +1,1 @@
+"""What clients ask for: arrivals over time, from a process or from a trace."""
