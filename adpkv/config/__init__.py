@@ -1,0 +1,9 @@
+"""One YAML file is one experiment: its models, reading it, and saying what is wrong with it."""
+
+from __future__ import annotations
+
+from adpkv.config.experiment import Experiment
+from adpkv.config.loading import dump, load, parse
+from adpkv.config.schema import json_schema
+
+__all__ = ["Experiment", "dump", "json_schema", "load", "parse"]

@@ -1,0 +1,98 @@
+"""YAML 1.2's core schema over PyYAML's parser, for reading and writing alike.
+
+PyYAML itself speaks 1.1, where `on` is true, `010` is eight, `1:30` is ninety and `1e3` is a
+word. Here each of them is what it looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+
+__all__ = ["Dumper", "Loader", "scalar"]
+
+_LIST_TAG: Final = "tag:yaml.org,2002:seq"
+_INT: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)*\Z")
+_FLOAT: Final = re.compile(
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z|[-+]?\.(?:inf|Inf|INF)\Z"
+    r"|\.(?:nan|NaN|NAN)$"
+)
+_BOOL: Final = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
+_NULL: Final = re.compile(r"(?:~|null|Null|NULL|)\Z")
+
+
+class _CoreSchema(yaml.resolver.BaseResolver):
+    """Which plain scalars are numbers, truth values or null; shared by reading and writing."""
+
+
+for _tag, _pattern, _first in (
+    # In this order: the first that fits wins, and every whole number also fits the float's.
+    ("int", _INT, list("-+0123456789")),
+    ("float", _FLOAT, list("-+.0123456789")),
+    ("bool", _BOOL, list("tTfF")),
+    ("null", _NULL, ["~", "n", "N", ""]),
+    ("merge", re.compile(r"<<\Z"), ["<"]),
+):
+    _CoreSchema.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, _first)
+
+
+class Loader(
+    yaml.reader.Reader,
+    yaml.scanner.Scanner,
+    yaml.parser.Parser,
+    yaml.composer.Composer,
+    _CoreSchema,
+):
+    """Reads text into nodes; values are made by `nodes`."""
+
+    def __init__(self, text: str) -> None:
+        yaml.reader.Reader.__init__(self, text)
+        yaml.scanner.Scanner.__init__(self)
+        yaml.parser.Parser.__init__(self)
+        yaml.composer.Composer.__init__(self)
+        _CoreSchema.__init__(self)
+
+
+class Dumper(
+    yaml.emitter.Emitter,
+    yaml.serializer.Serializer,
+    yaml.representer.SafeRepresenter,
+    _CoreSchema,
+):
+    """Writes plain values; only what reads back as something else is quoted."""
+
+    def __init__(self, stream: Any, **options: object) -> None:
+        yaml.emitter.Emitter.__init__(self, stream, width=100, allow_unicode=True)
+        yaml.serializer.Serializer.__init__(self)
+        yaml.representer.SafeRepresenter.__init__(self, sort_keys=False)
+        _CoreSchema.__init__(self)
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Equal values are written twice: nobody reads `*id001` with pleasure."""
+        return True
+
+
+Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_sequence(_LIST_TAG, data))
+
+
+def scalar(node: yaml.Node) -> object:
+    """The value of a scalar node.
+
+    Raises:
+        ValueError: its tag is none of the core schema, or does not fit its text.
+    """
+    tag, text = node.tag.rpartition(":")[2], node.value
+    match tag:
+        case "str":
+            return text
+        case "int" if len(text) < 100 and _INT.match(text):
+            return int(text)
+        case "float" if _FLOAT.match(text) or _INT.match(text):
+            return float(text.replace(".inf", "inf").replace(".nan", "nan").lower())
+        case "bool" if _BOOL.match(text):
+            return text.lower() == "true"
+        case "null" if _NULL.match(text):
+            return None
+    raise ValueError(f"{text[:40]!r} with the tag {node.tag!r} is not understood here")

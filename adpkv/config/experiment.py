@@ -1,0 +1,67 @@
+"""One experiment, as one YAML file describes it.
+
+Built through `adpkv.config.load` or `parse`, which also check what the sections must be to each
+other (`relations`): a model validated by hand has only been checked section by section.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from adpkv.config.base import Section
+from adpkv.config.faults import FaultConfig
+from adpkv.config.model import CostModelConfig
+from adpkv.config.serving import (
+    ExecutorConfig,
+    KvCacheConfig,
+    ObserveConfig,
+    PolicyConfig,
+    TopologyConfig,
+)
+from adpkv.config.transceiver import TransceiverConfig
+from adpkv.config.workload import WorkloadConfig
+
+__all__ = ["Experiment"]
+
+
+class Experiment(Section):
+    """Everything that decides a run. Same experiment, same virtual run, bit for bit."""
+
+    name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="names the output folder: letters, digits, dot, dash, underscore"
+    )
+    seed: int = Field(
+        default=0,
+        strict=True,
+        ge=0,
+        lt=1 << 63,
+        description="of everything that is drawn at random",
+    )
+    topology: TopologyConfig = Field(description="which ranks form which instances")
+    executor: ExecutorConfig = Field(
+        default_factory=ExecutorConfig, description="what one rank takes on"
+    )
+    kv_cache: KvCacheConfig = Field(
+        default_factory=KvCacheConfig, description="one rank's pool of KV blocks"
+    )
+    transceiver: TransceiverConfig = Field(
+        default_factory=TransceiverConfig, description="how KV moves between instances"
+    )
+    model: CostModelConfig = Field(
+        default_factory=CostModelConfig, description="what a forward step costs"
+    )
+    workload: WorkloadConfig = Field(description="who asks for what, when")
+    faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong on the wire")
+    policy: PolicyConfig = Field(
+        default_factory=PolicyConfig, description="historical policies: none yet"
+    )
+    observe: ObserveConfig = Field(
+        default_factory=ObserveConfig, description="what a run writes down and shows"
+    )
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one KV block."""
+        return self.model.kv_bytes_per_token * self.kv_cache.block_tokens

@@ -1,0 +1,76 @@
+"""Which keys the experiment's models know, by their place in the YAML: for hints in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from adpkv.config.document import Key
+from adpkv.config.experiment import Experiment
+from adpkv.config.problem import lookup
+from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, TraceConfig
+
+__all__ = ["WORKLOADS", "at", "whereabouts"]
+
+WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
+    "poisson": PoissonConfig,
+    "closed_loop": ClosedLoopConfig,
+    "trace": TraceConfig,
+}
+"""The kinds of workload by the name that the YAML gives them."""
+
+
+def at(path: Sequence[Key], data: object) -> list[str]:
+    """The keys that may stand at `path`; `data` decides where a `kind` does."""
+    model: type[BaseModel] | None = Experiment
+    for i, key in enumerate(path):
+        if isinstance(key, int):
+            continue
+        if key == "workload" and i == 0:
+            model = WORKLOADS.get(str(lookup(data, ("workload", "kind"))))
+        elif model is not None:
+            model = _children(model).get(key)
+    return [] if model is None else list(_names(model))
+
+
+def whereabouts(key: str) -> tuple[str, ...] | None:
+    """The one section that has `key`, if exactly one does."""
+    found = {path[:-1] for path in _all_paths(Experiment, ()) if path[-1] == key}
+    return found.pop() if len(found) == 1 else None
+
+
+def _names(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+
+
+def _children(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The sections inside a section, by key; what could be several models is left out."""
+    found: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
+        models = list(_models(field.annotation))
+        if len(models) == 1:
+            found[field.alias or name] = models[0]
+    return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if get_origin(annotation) in (Union, UnionType, tuple):
+        for part in get_args(annotation):
+            yield from _models(part)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+
+
+def _all_paths(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    children = _children(model)
+    for name in _names(model):
+        yield (*above, name)
+        if name in children:
+            yield from _all_paths(children[name], (*above, name))
+    if model is Experiment:
+        for workload in WORKLOADS.values():
+            yield from _all_paths(workload, ("workload",))

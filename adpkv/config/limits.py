@@ -1,0 +1,88 @@
+"""Relations between the limits of topology, executor and transceiver.
+
+Each function yields what is wrong; `relations` says what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from adpkv.config.experiment import Experiment
+from adpkv.config.problem import Problem
+from adpkv.config.units import duration_text, size_text
+
+__all__ = [
+    "MAX_RANKS",
+    "batch",
+    "budget",
+    "piece",
+    "post_budget",
+    "slots",
+    "topology",
+    "waits",
+]
+
+MAX_RANKS: Final = 65_536
+"""Ranks of one job. Beyond that a typing error is likelier than a cluster."""
+
+
+def topology(experiment: Experiment) -> Iterator[Problem]:
+    """The job has no more ranks than can be meant."""
+    ranks = experiment.topology.ranks
+    if ranks > MAX_RANKS:
+        yield Problem(("topology",), f"makes {ranks} ranks in all; the most is {MAX_RANKS}")
+
+
+def batch(experiment: Experiment) -> Iterator[Problem]:
+    """A rank may be given as many requests as it can decode at once."""
+    least = experiment.executor.max_batch_size
+    if experiment.executor.max_requests_per_rank < least:
+        path = ("executor", "max_requests_per_rank")
+        yield Problem(path, f"must be at least executor.max_batch_size, which is {least}")
+
+
+def waits(experiment: Experiment) -> Iterator[Problem]:
+    """An idle rank waits no less than a busy one."""
+    busy_ns = experiment.executor.busy_wait_ns
+    if experiment.executor.idle_wait_ns < busy_ns:
+        least = f"executor.busy_wait, which is {duration_text(busy_ns)}"
+        yield Problem(("executor", "idle_wait"), f"must be at least {least}")
+
+
+def budget(experiment: Experiment) -> Iterator[Problem]:
+    """One wedged peer cannot put more than the budget in doubt (contract 4.3)."""
+    transceiver = experiment.transceiver
+    path = ("transceiver", "max_inflight_transfers_per_peer")
+    if transceiver.max_inflight_transfers_per_peer > transceiver.quarantine_budget:
+        most = f"transceiver.quarantine_budget, which is {transceiver.quarantine_budget}"
+        yield Problem(path, f"must be at most {most}: one wedged peer may not exceed the budget")
+
+
+def slots(experiment: Experiment) -> Iterator[Problem]:
+    """One peer gets no more slots than there are."""
+    transceiver = experiment.transceiver
+    path = ("transceiver", "max_inflight_transfers_per_peer")
+    if transceiver.max_inflight_transfers_per_peer > transceiver.max_inflight_transfers:
+        most = f"transceiver.max_inflight_transfers, which is {transceiver.max_inflight_transfers}"
+        yield Problem(path, f"must be at most {most}")
+
+
+def piece(experiment: Experiment) -> Iterator[Problem]:
+    """A piece holds a block: transfers are cut between blocks."""
+    block_bytes = experiment.block_bytes
+    if experiment.transceiver.piece_bytes < block_bytes:
+        least = (
+            f"one KV block, which is {size_text(block_bytes)} "
+            f"({experiment.kv_cache.block_tokens} tokens of "
+            f"{size_text(experiment.model.kv_bytes_per_token)})"
+        )
+        yield Problem(("transceiver", "piece"), f"must be at least {least}")
+
+
+def post_budget(experiment: Experiment) -> Iterator[Problem]:
+    """Every iteration can post at least one piece."""
+    piece_bytes = experiment.transceiver.piece_bytes
+    if experiment.transceiver.post_budget_bytes < piece_bytes:
+        least = f"transceiver.piece, which is {size_text(piece_bytes)}"
+        yield Problem(("transceiver", "post_budget"), f"must be at least {least}")

@@ -1,0 +1,131 @@
+"""From a YAML file to an experiment, or to one error that lists every problem with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from adpkv.config import overrides as overriding
+from adpkv.config.document import Document, Malformed, read, write
+from adpkv.config.experiment import Experiment
+from adpkv.config.problem import ABSENT, Problem, dotted, lookup, short
+from adpkv.config.validation import validate
+from adpkv.config.workload import SAMPLE, TraceConfig
+from adpkv.errors import ConfigError
+
+__all__ = ["MAX_FILE_BYTES", "dump", "load", "parse"]
+
+MAX_FILE_BYTES: Final = 1 << 20
+"""More than any experiment needs; keeps a mistyped path to a trace or a device from being read."""
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file; `overrides` are `a.b=value` with values as YAML.
+
+    A relative trace path is taken from the current folder if the file is there, else from the
+    YAML's folder; the experiment has it as an absolute path.
+
+    Raises:
+        ConfigError: with all problems at once, each with its path, value and line.
+    """
+    source = str(path)
+    document = _read(path)
+    changed = overriding.apply(document.data, overrides)
+    lines = [f"{source}:{line}: {text}" for line, text in document.findings]
+    lines += changed.complaints
+    if not isinstance(changed.data, dict):
+        raise ConfigError(
+            source, [*lines, f"must be a mapping of sections ({_seen(changed.data)})"]
+        )
+    experiment, problems = validate(_without_empty(changed.data))
+    if experiment is not None:
+        experiment, problems = _with_trace(experiment, path.parent)
+    lines += _told(problems, changed, document)
+    if experiment is None or lines:
+        raise ConfigError(source, lines)
+    return experiment
+
+
+def parse(data: dict[str, Any], source: str) -> Experiment:
+    """Check an experiment that is already in memory; `source` names it in the error.
+
+    Touches no file: a trace path stays as it is.
+
+    Raises:
+        ConfigError: with all problems at once.
+    """
+    experiment, problems = validate(_without_empty(data))
+    if experiment is None:
+        raise ConfigError(source, _told(problems, overriding.Overridden(data), None))
+    return experiment
+
+
+def dump(experiment: Experiment) -> str:
+    """The experiment as YAML with every default spelled out; `load` gives an equal one back."""
+    return write(experiment.model_dump(by_alias=True))
+
+
+def _read(path: Path) -> Document:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["there is no such file"]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError(str(path), [f"is no experiment: larger than {MAX_FILE_BYTES} bytes"])
+    try:
+        return read(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        text = f"{path}:{line}: not UTF-8: byte 0x{raw[error.start]:02x}"
+        raise ConfigError(str(path), [text]) from None
+    except Malformed as error:
+        where = f"{path}:{error.line}" if error.line else f"{path}"
+        raise ConfigError(str(path), [f"{where}: not YAML: {error.text}"]) from None
+
+
+def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
+    # `executor:` with all its keys commented out is null in YAML, and meant as "the defaults".
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _with_trace(experiment: Experiment, folder: Path) -> tuple[Experiment | None, list[Problem]]:
+    workload = experiment.workload
+    if not isinstance(workload, TraceConfig) or workload.path == SAMPLE:
+        return experiment, []
+    tried = list(
+        dict.fromkeys((Path(workload.path).absolute(), (folder / workload.path).absolute()))
+    )
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        looked = " and ".join(str(path) for path in tried)
+        return None, [Problem(("workload", "path"), f"there is no such file: looked for {looked}")]
+    placed = workload.model_copy(update={"path": str(found)})
+    return experiment.model_copy(update={"workload": placed}), []
+
+
+def _told(
+    problems: Sequence[Problem], changed: overriding.Overridden, document: Document | None
+) -> list[str]:
+    """One line a problem, in the order of the file; what has no line in it comes last."""
+    placed: list[tuple[int, str]] = []
+    for problem in problems:
+        notes = _seen(lookup(changed.data, problem.path))
+        if problem.default is not ABSENT:
+            notes = f"{_seen(problem.default)} by default"
+        line = document.line_of(problem.path) if document else None
+        if changed.sets(problem.path):
+            line, where = None, ", from --set"
+        else:
+            where = f", line {line}" if line else ""
+        text = f"{dotted(problem.path)}: {problem.text}"
+        told = f" ({(notes + where).removeprefix(', ')})" if notes or where else ""
+        placed.append((line or MAX_FILE_BYTES, text + told))
+    return [text for _, text in sorted(placed, key=lambda entry: entry[0])]
+
+
+def _seen(value: object) -> str:
+    return "" if value is ABSENT else f"found {short(value)}"

@@ -1,0 +1,74 @@
+"""From YAML nodes to plain values, with findings about what YAML allows and we do not.
+
+Duplicate keys and foreign tags are refused, where PyYAML would let the last key win or stop at
+the first trouble.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from adpkv.config.core_schema import scalar
+
+__all__ = ["Builder"]
+
+
+class Builder:
+    """Turns nodes into plain values. An alias is built once, however often it is used."""
+
+    def __init__(self, findings: list[tuple[int, str]]) -> None:
+        self._findings = findings
+        self._built: dict[int, object] = {}
+        self._open: set[int] = set()
+
+    def build(self, node: yaml.Node) -> object:
+        """The plain value of `node`; null where there is a finding."""
+        if id(node) in self._built:
+            return self._built[id(node)]
+        if id(node) in self._open:
+            self._find(node, "refers to itself")
+            return None
+        self._open.add(id(node))
+        value = self._value(node)
+        self._open.discard(id(node))
+        self._built[id(node)] = value
+        return value
+
+    def _value(self, node: yaml.Node) -> object:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item) for item in node.value]
+        try:
+            return scalar(node)
+        except ValueError as error:
+            self._find(node, str(error))
+            return None
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, object]:
+        merged: dict[str, object] = {}
+        own: dict[str, object] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._find(key, "a key must be a single word")
+            elif key.tag.endswith(":merge"):
+                merged = self._merged(value) | merged
+            elif key.value in own:
+                self._find(key, f"the key {key.value!r} appears twice")
+            else:
+                own[key.value] = self.build(value)
+        return merged | own
+
+    def _merged(self, node: yaml.Node) -> dict[str, object]:
+        value = self.build(node)
+        parts = value if isinstance(value, list) else [value]
+        found: dict[str, object] = {}
+        for part in parts:
+            if isinstance(part, dict):
+                found = part | found
+            else:
+                self._find(node, "only mappings can be merged with <<")
+        return found
+
+    def _find(self, node: yaml.Node, text: str) -> None:
+        self._findings.append((node.start_mark.line + 1, text))

@@ -1,0 +1,105 @@
+"""The sections that say who serves and with how much memory: topology, executor, KV cache."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from adpkv.config.base import Count, Duration, Section, Switch, duration
+from adpkv.core.topology import Topology
+
+__all__ = [
+    "ExecutorConfig",
+    "GroupConfig",
+    "KvCacheConfig",
+    "ObserveConfig",
+    "PolicyConfig",
+    "TopologyConfig",
+]
+
+
+class GroupConfig(Section):
+    """The servers of one kind."""
+
+    instances: Count = Field(default=1, description="how many servers of this kind")
+    ranks: Count = Field(description="ranks of each of them; they form one group")
+
+
+class TopologyConfig(Section):
+    """Which ranks form which instances; context instances have the first world ranks."""
+
+    context: GroupConfig = Field(description="the servers that prefill")
+    generation: GroupConfig = Field(description="the servers that decode")
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks the job has in all."""
+        groups = (self.context, self.generation)
+        return sum(group.instances * group.ranks for group in groups)
+
+    def build(self) -> Topology:
+        """Lay the instances out over consecutive world ranks."""
+        return Topology.of(
+            context=(self.context.instances, self.context.ranks),
+            generation=(self.generation.instances, self.generation.ranks),
+        )
+
+
+class ExecutorConfig(Section):
+    """What one rank takes on, and how long it waits."""
+
+    token_budget: Count = Field(
+        default=8192,
+        description="prompt tokens a rank computes per step; longer prompts are chunked",
+    )
+    max_batch_size: Count = Field(default=64, description="requests a rank decodes at once")
+    max_requests_per_rank: Count = Field(
+        default=256, description="requests assigned to a rank, the waiting ones included"
+    )
+    queue_timeout_ns: Duration = duration(
+        "600s",
+        key="queue_timeout",
+        about="longest wait of a request before it is first scheduled",
+        gt=0,
+    )
+    busy_wait_ns: Duration = duration(
+        "10ms",
+        key="busy_wait",
+        about="bound of a wait while any rank has a transfer or something to release",
+        gt=0,
+    )
+    idle_wait_ns: Duration = duration(
+        "500ms", key="idle_wait", about="bound of a wait when nothing is open", gt=0
+    )
+    drain_timeout_ns: Duration = duration(
+        "10s",
+        key="drain_timeout",
+        about="how long the end of a run waits for transfers that are still in flight",
+        gt=0,
+    )
+
+
+class KvCacheConfig(Section):
+    """One rank's pool of KV blocks."""
+
+    block_tokens: Count = Field(default=64, description="tokens whose KV one block holds")
+    blocks: int = Field(
+        default=1024,
+        strict=True,
+        ge=2,
+        le=1 << 24,
+        description="blocks per rank; one of them is reserved for the dummy",
+    )
+    reuse: Switch = Field(default=True, description="keep the blocks of known prefixes (LRU)")
+
+
+class PolicyConfig(Section):
+    """Historical policies in place of the contract's; there are none to choose from yet."""
+
+
+class ObserveConfig(Section):
+    """What a run writes down and shows."""
+
+    events: Switch = Field(default=True, description="write events.jsonl")
+    pulse_ns: Duration = duration(
+        "1s", key="pulse", about="how often the live progress is refreshed", gt=0
+    )

@@ -1,0 +1,87 @@
+"""The transceiver's section: limits of everything in flight, its deadlines, and the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from adpkv.config.base import Count, Duration, Section, Size, duration, size
+
+__all__ = ["LinkConfig", "TransceiverConfig"]
+
+_GRACE_DEADLINES: Final = 2
+
+
+def _default_grace_ns(earlier: dict[str, Any]) -> int:
+    # pydantic hands over what it has validated so far; a bad deadline is reported by itself.
+    deadline_ns: int = earlier["progress_deadline_ns"]
+    return _GRACE_DEADLINES * deadline_ns
+
+
+class LinkConfig(Section):
+    """The wire of the virtual world, one per rank and direction. The real world has its own."""
+
+    latency_ns: Duration = duration(
+        "20us", key="latency", about="from the end of a post to its arrival"
+    )
+    bandwidth_bytes_per_s: Size = size(
+        "10GiB", key="bandwidth", about="size per second, shared by all transfers", gt=0
+    )
+
+
+class TransceiverConfig(Section):
+    """How KV moves from context ranks to generation ranks."""
+
+    transport: Literal["mpi"] = Field(
+        default="mpi", description="what moves the bytes in the real world"
+    )
+    max_inflight_transfers: Count = Field(default=64, description="transfers of one rank in flight")
+    max_inflight_transfers_per_peer: Count = Field(
+        default=8, description="of them, with one peer; at most the quarantine budget"
+    )
+    max_inflight_blocks_per_peer: Count = Field(
+        default=4096,
+        description="blocks in flight with one peer: what one wedged peer can put in doubt",
+    )
+    transfer_timeout_ns: Duration = duration(
+        "60s",
+        key="transfer_timeout",
+        about="longest transfer, from the advertise on: waiting for a slot is not counted",
+        gt=0,
+    )
+    wait_timeout_ns: Duration = duration(
+        "300s",
+        key="wait_timeout",
+        about="longest wait for blocks or for a slot, before the transfer",
+        gt=0,
+    )
+    quarantine_budget: Count = Field(
+        default=16, description="quarantined transfers beyond which standing still is ill health"
+    )
+    progress_deadline_ns: Duration = duration(
+        "60s",
+        key="progress_deadline",
+        about="longest time without any movement while something is in flight",
+        gt=0,
+    )
+    shutdown_grace_ns: Duration = Field(
+        default_factory=_default_grace_ns,
+        gt=0,
+        alias="shutdown_grace",
+        description="ill health for this long proposes shutdown; default: 2 x progress_deadline",
+    )
+    poll_limit: Count = Field(default=64, description="finished sessions taken per poll")
+    post_budget_bytes: Size = size(
+        "4MiB",
+        key="post_budget",
+        about="bytes posted per iteration, so that no iteration is held up by a copy",
+        gt=0,
+    )
+    piece_bytes: Size = size(
+        "1MiB", key="piece", about="most bytes per posted piece; at least one block", gt=0
+    )
+    mail_latency_ns: Duration = duration(
+        "50us", key="mail_latency", about="of a mailbox message; virtual world only"
+    )
+    link: LinkConfig = Field(default_factory=LinkConfig, description="the wire; virtual world only")

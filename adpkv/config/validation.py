@@ -1,0 +1,164 @@
+"""From pydantic's errors to sentences, and as far past them as the rest can still be judged.
+
+Pydantic stops at the shape of a section; the relations between sections need all of them. So
+what is wrong is cut out of a copy, defaults or stand-ins take its place, and the relations that
+do not read any of it are checked with the rest. The draft that this makes is never run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from adpkv.config import keys
+from adpkv.config.document import Key
+from adpkv.config.experiment import Experiment
+from adpkv.config.problem import ABSENT, Problem, dotted, lookup
+from adpkv.config.relations import broken
+
+__all__ = ["validate"]
+
+_ROUNDS: Final = 3
+"""One to find, one to judge the draft, one where taking a thing out showed another."""
+
+_FAULT: Final[Mapping[str, object]] = {"kind": "stall"}
+_STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
+    ("name",): "draft",
+    ("topology",): {"context": {"ranks": 1}, "generation": {"ranks": 1}},
+    ("topology", "context"): {"ranks": 1},
+    ("topology", "context", "ranks"): 1,
+    ("topology", "generation"): {"ranks": 1},
+    ("topology", "generation", "ranks"): 1,
+    ("workload",): {"kind": "trace"},
+    ("workload", "rate"): 1,
+    ("workload", "users"): 1,
+    ("workload", "requests"): 1,
+    ("workload", "prompt_tokens"): {"min": 1, "max": 1},
+    ("workload", "prompt_tokens", "min"): 1,
+    ("workload", "prompt_tokens", "max"): 1,
+    ("workload", "output_tokens"): {"min": 1, "max": 1},
+    ("workload", "output_tokens", "min"): 1,
+    ("workload", "output_tokens", "max"): 1,
+    ("workload", "shared_prefix", "groups"): 1,
+    ("workload", "shared_prefix", "tokens"): 1,
+}
+"""What is required, and what takes its place in the draft; all else has defaults."""
+
+_MISSING: Final = "is required, and missing"
+_SILENT: Final = frozenset({"default_factory_not_called"})
+_PHRASES: Final[Mapping[str, str]] = {
+    "missing": _MISSING,
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text (put it in quotes)",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be letters, digits, dots, dashes and underscores, at most 64",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "value_error": "{error}",
+}
+
+
+def validate(data: dict[str, Any]) -> tuple[Experiment | None, list[Problem]]:
+    """The experiment that `data` describes, or everything that is wrong with it."""
+    problems: list[Problem] = []
+    unsound: set[tuple[Key, ...]] = set()
+    draft: Experiment | None = None
+    trial = data
+    for round_number in range(_ROUNDS):
+        try:
+            draft = Experiment.model_validate(trial)
+            break
+        except ValidationError as error:
+            found = [e for e in error.errors(include_url=False) if e["type"] not in _SILENT]
+        if round_number == 0:
+            problems = [_problem(entry, data) for entry in found]
+        for entry in found:
+            cut = _cut_at(_path(entry))
+            unsound.add(cut)
+            trial = _without(trial, cut)
+    if draft is not None:
+        problems += _with_defaults(broken(draft, unsound), data, draft)
+    return (None, problems) if problems else (draft, [])
+
+
+def _with_defaults(problems: Sequence[Problem], data: object, draft: Experiment) -> list[Problem]:
+    """Where the file is silent, the default is what was found."""
+    shown = draft.model_dump(by_alias=True) if problems else {}
+    return [
+        dataclasses.replace(problem, default=lookup(shown, problem.path))
+        if lookup(data, problem.path) is ABSENT
+        else problem
+        for problem in problems
+    ]
+
+
+def _path(entry: Mapping[str, Any]) -> tuple[Key, ...]:
+    """Pydantic's location without the workload's tag, which is no key of the file."""
+    path: tuple[Key, ...] = entry["loc"]
+    if path[0] == "workload":
+        tagged = path[1:2] and path[1] in keys.WORKLOADS
+        if entry["type"].startswith("union_tag"):
+            return (*path, "kind")
+        return (path[0], *path[2:]) if tagged else path
+    return path
+
+
+def _problem(entry: Mapping[str, Any], data: object) -> Problem:
+    path = _path(entry)
+    kind: str = entry["type"]
+    if kind == "extra_forbidden":
+        return Problem(path, _unknown(path, data))
+    if kind.startswith("union_tag"):
+        choices = " or ".join(repr(name) for name in keys.WORKLOADS)
+        missing = lookup(data, path) is ABSENT
+        return Problem(path, f"{_MISSING}: {choices}" if missing else f"must be {choices}")
+    phrase = _PHRASES.get(kind)
+    if phrase is None:
+        return Problem(path, str(entry["msg"]))
+    return Problem(path, phrase.format_map(entry.get("ctx", {})))
+
+
+def _unknown(path: Sequence[Key], data: object) -> str:
+    *above, key = path
+    here = keys.at(above, data)
+    near = difflib.get_close_matches(str(key), here, n=1)
+    if near:
+        return f"is not known here: did you mean {near[0]}?"
+    elsewhere = keys.whereabouts(str(key))
+    if elsewhere:
+        return f"is not known here: it belongs to {dotted(elsewhere)}"
+    known = f"; known are {', '.join(here)}" if here else ": nothing can be set here yet"
+    return f"is not known here{known}"
+
+
+def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:
+    """The smallest part to take out: one key, one fault, or a workload of unknown kind."""
+    if path == ("workload", "kind"):
+        return path[:1]
+    return path[:2] if path[0] == "faults" else path
+
+
+def _without(data: Any, path: tuple[Key, ...], above: tuple[Key, ...] = ()) -> Any:
+    """A copy of `data` without what is at `path`, or with a stand-in for it."""
+    key, rest = path[0], path[1:]
+    here = (*above, key)
+    if isinstance(key, int):
+        return [*data[:key], _FAULT, *data[key + 1 :]]
+    if rest:
+        return data | {key: _without(data[key], rest, here)}
+    left = {k: v for k, v in data.items() if k != key}
+    return left | {key: _STAND_INS[here]} if here in _STAND_INS else left

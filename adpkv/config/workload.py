@@ -1,0 +1,118 @@
+"""The workload's section: who asks for what, when, and how patiently. One model per kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from adpkv.config.base import Count, Duration, Fraction, Positive, Section, Text, duration
+
+__all__ = [
+    "SAMPLE",
+    "CancelConfig",
+    "ClosedLoopConfig",
+    "DelayRange",
+    "PoissonConfig",
+    "SharedPrefixConfig",
+    "TokenRange",
+    "TraceConfig",
+    "WorkloadConfig",
+]
+
+
+SAMPLE: Final = "sample"
+"""The trace path that stands for the packaged trace."""
+
+
+class TokenRange(Section):
+    """A length drawn evenly from min to max, both included."""
+
+    min: Count = Field(description="shortest")
+    max: Count = Field(description="longest")
+
+
+class DelayRange(Section):
+    """A delay drawn evenly from min to max, both included."""
+
+    min_ns: Duration = duration("0s", key="min", about="shortest")
+    max_ns: Duration = duration("1s", key="max", about="longest")
+
+
+class SharedPrefixConfig(Section):
+    """Prompts that begin alike, as those of one system prompt do."""
+
+    groups: Count = Field(description="how many different beginnings there are")
+    tokens: Count = Field(description="tokens of each; part of the prompt, not added to it")
+
+
+class CancelConfig(Section):
+    """Clients that lose patience."""
+
+    probability: Fraction = Field(
+        default=0.0, description="share of the requests that are cancelled"
+    )
+    delay: DelayRange = Field(
+        default_factory=DelayRange, description="from the arrival to the cancel"
+    )
+
+
+class _CommonConfig(Section):
+    """What every kind of workload can have."""
+
+    kind: str
+    cancel: CancelConfig = Field(
+        default_factory=CancelConfig, description="clients that lose patience"
+    )
+    pinned: Fraction = Field(
+        default=0.0, description="share of the requests whose client insists on a rank of the group"
+    )
+
+
+class _DrawnConfig(_CommonConfig):
+    """What the workloads that draw their requests have in common."""
+
+    requests: Count = Field(description="requests in all")
+    prompt_tokens: TokenRange = Field(description="length of a prompt")
+    output_tokens: TokenRange = Field(description="tokens to generate")
+    shared_prefix: SharedPrefixConfig | None = Field(
+        default=None, description="prompts that begin alike; null for none"
+    )
+
+
+class PoissonConfig(_DrawnConfig):
+    """Open loop: requests come at random whatever the answers do."""
+
+    kind: Literal["poisson"] = Field(description="open loop with exponential gaps")
+    rate: Positive = Field(description="requests per second")
+
+
+class ClosedLoopConfig(_DrawnConfig):
+    """Closed loop: each user waits for the answer, thinks, and asks again."""
+
+    kind: Literal["closed_loop"] = Field(description="a fixed number of users in a loop")
+    users: Count = Field(description="users; so many requests are open at most")
+    think_time_ns: Duration = duration(
+        "0s", key="think_time", about="between an answer and the user's next request"
+    )
+
+
+class TraceConfig(_CommonConfig):
+    """A recorded workload: JSON lines in the format of the Mooncake traces."""
+
+    kind: Literal["trace"] = Field(description="a recorded workload")
+    path: Annotated[Text, Field(min_length=1)] = Field(
+        default=SAMPLE,
+        description="the JSONL file, from the current or the YAML's folder; "
+        "`sample` is the packaged one",
+    )
+    limit: Count | None = Field(default=None, description="requests taken; null for all")
+    speed: Positive = Field(default=1.0, description="timestamps are divided by this")
+    prompt_scale: Positive = Field(default=1.0, description="prompt lengths are multiplied by this")
+    output_scale: Positive = Field(default=1.0, description="output lengths are multiplied by this")
+
+
+WorkloadConfig = Annotated[
+    PoissonConfig | ClosedLoopConfig | TraceConfig, Field(discriminator="kind")
+]
+"""Any workload; `kind` says which."""
