@@ -1,0 +1,130 @@
+"""The folder of one run: where it is, what is in it, and that nothing else is overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from adpkv.errors import UsageError
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["RunFolder"]
+
+OURS: Final = re.compile(
+    r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|timeline\.json\.gz"
+    r"|events\.-?\d+\.part|(summary\.json|events\.jsonl)\.tmp"
+)
+"""Every name that a run gives to a file of its folder."""
+
+WITNESSES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
+"""A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
+
+MOST_SAME_SECOND: Final = 1000
+"""How many runs of one name may begin in one second."""
+
+
+class RunFolder:
+    """An existing folder; `create` makes one, under MPI on rank 0 only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(
+        cls, experiment: Experiment, out: Path | None = None, now: datetime | None = None
+    ) -> RunFolder:
+        """Make the folder and write `config.yaml`, the experiment as resolved.
+
+        Without `out` it is `runs/NAME-TIME`, always a new one. With `out`, an empty folder is taken
+        as it is, and one that holds a former run *and nothing else* is used again: the former run's
+        files go. Anything else in it means that it is not ours to write into.
+
+        Raises:
+            UsageError: it cannot be made or written, or holds something that no run left there.
+        """
+        try:
+            folder = cls._given(out) if out else cls._fresh(experiment.name, now or datetime.now())
+            folder._write_config(experiment)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"{error.filename or out}: cannot write here: {reason}") from error
+        return folder
+
+    @property
+    def config(self) -> Path:
+        """The experiment as resolved."""
+        return self.path / "config.yaml"
+
+    @property
+    def summary(self) -> Path:
+        """The run in one JSON object."""
+        return self.path / "summary.json"
+
+    @property
+    def requests(self) -> Path:
+        """One line per request."""
+        return self.path / "requests.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """One line per event."""
+        return self.path / "events.jsonl"
+
+    def events_part(self, rank: int) -> Path:
+        """One process's events until they are merged; the coordinator's rank is -1."""
+        return self.path / f"events.{rank}.part"
+
+    def events_parts(self) -> list[Path]:
+        """The parts that exist."""
+        return sorted(self.path.glob("events.*.part"))
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Write `summary.json` whole or not at all."""
+        temporary = self.summary.with_name("summary.json.tmp")
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self.summary)
+
+    @classmethod
+    def _given(cls, out: Path) -> RunFolder:
+        out.mkdir(parents=True, exist_ok=True)
+        names = sorted(os.listdir(out))
+        strange = [name for name in names if not OURS.fullmatch(name)]
+        if strange:
+            raise UsageError(
+                f"{out}: the folder holds {strange[0]!r}, which no run wrote;"
+                " choose a new or empty folder with --out"
+            )
+        if names and not any(name in names for name in WITNESSES):
+            raise UsageError(
+                f"{out}: the folder holds {names[0]!r} but no former run;"
+                " choose a new or empty folder with --out"
+            )
+        for name in names:
+            (out / name).unlink()
+        return cls(out)
+
+    @classmethod
+    def _fresh(cls, name: str, now: datetime) -> RunFolder:
+        stem = f"{name}-{now:%Y%m%d-%H%M%S}"
+        runs = Path("runs")
+        runs.mkdir(exist_ok=True)
+        for attempt in range(1, MOST_SAME_SECOND + 1):
+            path = runs / (stem if attempt == 1 else f"{stem}-{attempt}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return cls(path)
+        raise UsageError(f"{runs / stem}: {MOST_SAME_SECOND} runs of this second exist already")
+
+    def _write_config(self, experiment: Experiment) -> None:
+        from adpkv.config import dump
+
+        self.config.write_text(dump(experiment), encoding="utf-8")

@@ -1,0 +1,155 @@
+"""`summary.json`: a run in one object, with the same keys in both worlds (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from adpkv.core.report import OUTCOMES, BlockCounts, RankReport, worst
+from adpkv.core.topology import Kind, Topology
+from adpkv.core.values import Outcome, Violation
+from adpkv.observe.requests import Tally
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["build_summary", "distribution"]
+
+NS_PER_S: Final = 1e9
+NS_PER_US: Final = 1e3
+VIOLATION_EXIT_CODE: Final = 4
+
+
+def build_summary(
+    world: str,
+    experiment: Experiment,
+    reports: Sequence[RankReport],
+    tally: Tally,
+    *,
+    wall_s: float,
+    simulated_s: float | None,
+    violations: Sequence[Violation] = (),
+    exit_codes: Iterable[int] = (),
+) -> dict[str, object]:
+    """Sum up a run from its ranks' reports and its requests.
+
+    `violations` and `exit_codes` are those that no rank's report holds: the coordinator's, the
+    world's. `simulated_s` is None where time was real. Iterations and collectives are counted once
+    per group, not once per rank.
+    """
+    topology = experiment.topology.build()
+    found = sorted(
+        [*(v for report in reports for v in report.violations), *violations],
+        key=lambda v: (v.at_ns, v.rank),
+    )
+    codes = [*(report.exit_code for report in reports), *exit_codes]
+    exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
+    outcomes = tally.outcomes
+    return {
+        "world": world,
+        "ranks": topology.ranks,
+        "seed": experiment.seed,
+        "outcome": OUTCOMES[exit_code],
+        "exit_code": exit_code,
+        "wall_s": wall_s,
+        "simulated_s": simulated_s,
+        "iterations": _once_per_group(topology, {r.rank: r.iterations for r in reports}),
+        "requests": {
+            "submitted": tally.submitted,
+            "completed": outcomes[Outcome.COMPLETED],
+            "cancelled": outcomes[Outcome.CANCELLED],
+            "timed_out": outcomes[Outcome.TIMED_OUT],
+            "failed": outcomes[Outcome.FAILED],
+        },
+        "responses": {"terminal": tally.terminal, "duplicates": tally.duplicates},
+        "transfers": _transfers(topology, reports),
+        "blocks": _blocks(topology, reports),
+        "latency": _latency(tally),
+        "collectives": _collectives(topology, reports),
+        "health": _health(reports),
+        "violations": [
+            {"kind": v.kind, "rank": v.rank, "at_s": v.at_ns / NS_PER_S, "detail": v.detail}
+            for v in found
+        ],
+    }
+
+
+def distribution(samples_ns: Sequence[float]) -> dict[str, float | None]:
+    """Percentiles (nearest rank), mean and maximum in seconds; null where there is no sample."""
+    if not samples_ns:
+        return dict.fromkeys(("p50", "p90", "p99", "mean", "max"))
+    ordered = sorted(samples_ns)
+    count = len(ordered)
+    # The nearest rank is the smallest sample that at least p percent of all do not exceed.
+    nearest = {f"p{p}": ordered[-(-count * p // 100) - 1] / NS_PER_S for p in (50, 90, 99)}
+    return {**nearest, "mean": sum(ordered) / count / NS_PER_S, "max": ordered[-1] / NS_PER_S}
+
+
+def _latency(tally: Tally) -> dict[str, dict[str, float | None]]:
+    return {
+        "ttft_s": distribution(tally.ttft_ns),
+        "tpot_s": distribution(tally.tpot_ns),
+        "e2e_s": distribution(tally.e2e_ns),
+        "kv_transfer_s": distribution(tally.kv_transfer_ns),
+        "queue_wait_s": distribution(tally.queue_wait_ns),
+    }
+
+
+def _once_per_group(topology: Topology, by_rank: dict[int, int]) -> int:
+    # The largest and not the leader's: a rank that ended early has joined fewer.
+    return sum(
+        max((by_rank.get(rank, 0) for rank in instance.members), default=0)
+        for instance in topology.instances
+    )
+
+
+def _transfers(topology: Topology, reports: Sequence[RankReport]) -> dict[str, int]:
+    """Each transfer counts once, as its receiver saw it; what is in doubt counts on both sides.
+
+    The peak is the worst rank's, because the budget that it is held against is a rank's.
+    """
+    receivers = {r for i in topology.of_kind(Kind.GENERATION) for r in i.members}
+    received = [report.transfers for report in reports if report.rank in receivers]
+    every = [report.transfers for report in reports]
+    return {
+        "completed": sum(t.completed for t in received),
+        "failed": sum(t.failed for t in received),
+        "cancelled": sum(t.cancelled for t in received),
+        "timed_out": sum(t.timed_out for t in received),
+        "late": sum(t.late for t in every),
+        "bytes": sum(t.bytes for t in received),
+        "quarantined_peak": max((t.quarantined_peak for t in every), default=0),
+        "quarantined_now": sum(t.quarantined_now for t in every),
+    }
+
+
+def _blocks(topology: Topology, reports: Sequence[RankReport]) -> dict[str, dict[str, int]]:
+    counts = {report.rank: msgspec.structs.asdict(report.blocks) for report in reports}
+    nothing = msgspec.structs.asdict(BlockCounts())
+    return {
+        instance.name: {
+            key: sum(counts.get(rank, nothing)[key] for rank in instance.members) for key in nothing
+        }
+        for instance in topology.instances
+    }
+
+
+def _collectives(topology: Topology, reports: Sequence[RankReport]) -> dict[str, object]:
+    joins = sum(report.collectives for report in reports)
+    spent_ns = sum(report.collectives_ns for report in reports)
+    return {
+        "count": _once_per_group(topology, {r.rank: r.collectives for r in reports}),
+        "mismatches": sum(report.mismatches for report in reports),
+        "mean_us": spent_ns / joins / NS_PER_US if joins else None,
+    }
+
+
+def _health(reports: Sequence[RankReport]) -> dict[str, object]:
+    first = [r.first_unhealthy_ns for r in reports if r.first_unhealthy_ns >= 0]
+    return {
+        "unhealthy_intervals": sum(report.unhealthy_intervals for report in reports),
+        "first_unhealthy_s": min(first) / NS_PER_S if first else None,
+        "reasons": list(dict.fromkeys(reason for r in reports for reason in r.reasons)),
+    }

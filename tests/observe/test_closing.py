@@ -1,0 +1,90 @@
+"""The closing words: a table per instance, latencies, the outcome in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from adpkv.observe.closing import closing_sentence, show_closing
+
+NO_SAMPLE = dict.fromkeys(("p50", "p90", "p99", "mean", "max"))
+CLEAN: dict[str, Any] = {
+    "outcome": "completed",
+    "exit_code": 0,
+    "wall_s": 1.25,
+    "simulated_s": None,
+    "requests": {"submitted": 9, "completed": 8, "cancelled": 1, "timed_out": 0, "failed": 0},
+    "responses": {"terminal": 9, "duplicates": 0},
+    "transfers": {"quarantined_now": 0},
+    "blocks": {
+        "context-0": {"total": 4096, "free": 4000, "in_transfer": 0, "leaked": 0},
+        "generation-1": {"total": 1024, "free": 1024, "in_transfer": 0, "leaked": 0},
+    },
+    "latency": {
+        "ttft_s": {"p50": 0.0125, "p90": 1.5, "p99": 2.0, "mean": 0.000_25, "max": 2.0},
+        "tpot_s": NO_SAMPLE,
+        "e2e_s": NO_SAMPLE,
+        "kv_transfer_s": NO_SAMPLE,
+        "queue_wait_s": NO_SAMPLE,
+    },
+    "health": {"reasons": []},
+    "violations": [],
+}
+
+
+def _changed(*path: Any, to: Any) -> dict[str, Any]:
+    summary = copy.deepcopy(CLEAN)
+    place = summary
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return summary
+
+
+def test_a_clean_run_in_one_sentence() -> None:
+    assert closing_sentence(CLEAN) == (
+        "completed: 8 of 9 requests completed, 1 cancelled in 1.2 s; no violation, nothing leaked."
+    )
+
+
+@pytest.mark.parametrize(
+    ("summary", "said"),
+    [
+        (_changed("simulated_s", to=60.0), "in 60.0 s of virtual time (1.2 s)"),
+        (_changed("requests", "timed_out", to=2), "2 timed out"),
+        (_changed("blocks", "context-0", "leaked", to=1), "; 1 block leaked."),
+        (_changed("transfers", "quarantined_now", to=2), "; 2 transfers in quarantine."),
+        (_changed("responses", "duplicates", to=2), "; 2 duplicate responses."),
+        (_changed("health", "reasons", to=["age"]), "; unhealthy: age."),
+        (
+            _changed("violations", to=[{"kind": "leak", "rank": 3, "at_s": 1, "detail": "b7"}]),
+            "; 1 violation, the first of kind leak on rank 3 at 1.000 s: b7.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(summary: dict[str, Any], said: str) -> None:
+    assert said in closing_sentence(summary)
+
+
+def test_without_a_terminal_it_is_plain_text() -> None:
+    out = io.StringIO()
+    show_closing(Console(file=out, width=30), CLEAN, Path("runs/x"))
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert "context-0 4,096 4,000 0 0" in lines
+    assert "generation-1 1,024 1,024 0 0" in lines
+    assert "time to first token 12.50 ms 1.50 s 2.00 s 250.0 µs 2.00 s" in lines
+    assert "end to end - - - - -" in lines
+    assert out.getvalue().splitlines()[-2:] == [closing_sentence(CLEAN), "files: runs/x"]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_narrow_terminal_cuts_no_number() -> None:
+    out = io.StringIO()
+    show_closing(Console(file=out, width=60, force_terminal=True), CLEAN)
+    assert "4,096" in out.getvalue()
+    assert "files:" not in out.getvalue()

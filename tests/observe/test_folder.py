@@ -1,0 +1,79 @@
+"""The run folder: new by default, and never over anything that no run wrote."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from adpkv import config
+from adpkv.config import Experiment
+from adpkv.errors import UsageError
+from adpkv.observe import RunFolder
+
+NOW = datetime(2026, 11, 23, 22, 5, 7)
+
+
+def test_the_default_is_a_new_folder_named_after_run_and_time(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = RunFolder.create(experiment, now=NOW)
+    second = RunFolder.create(experiment, now=NOW)
+    assert str(first.path) == "runs/tiny-20261123-220507"
+    assert str(second.path) == "runs/tiny-20261123-220507-2"
+
+
+def test_the_configuration_in_the_folder_is_the_experiment(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    folder = RunFolder.create(experiment, tmp_path / "a" / "b")
+    assert config.load(folder.config) == experiment
+
+
+def test_a_former_run_is_replaced(experiment: Experiment, tmp_path: Path) -> None:
+    folder = RunFolder.create(experiment, tmp_path / "out")
+    folder.requests.write_text("old\n")
+    folder.events_part(3).write_text("old\n")
+    folder.events_part(-1).write_text("old\n")
+    again = RunFolder.create(experiment, tmp_path / "out")
+    assert [path.name for path in again.path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["notes.txt", "config.yaml", "summary.json"], "holds 'notes.txt', which no run wrote"),
+        (["config.yaml"], "holds 'config.yaml' but no former run"),
+    ],
+)
+def test_a_folder_of_somebody_else_is_left_alone(
+    experiment: Experiment, tmp_path: Path, names: list[str], message: str
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match=message):
+        RunFolder.create(experiment, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        names, "mine"
+    )
+
+
+def test_a_place_that_cannot_be_written_is_a_usage_error(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"file/out: cannot write here: Not a directory"):
+        RunFolder.create(experiment, tmp_path / "file" / "out")
+
+
+def test_the_summary_is_whole_or_not_there(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with pytest.raises(TypeError):
+        folder.write_summary({"a": object()})
+    assert not folder.summary.exists()
+    folder.write_summary({"a": 1})
+    assert json.loads(folder.summary.read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]

@@ -1,0 +1,74 @@
+"""The request log: one line each, and what the tally keeps of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from adpkv.core.record import RequestRecord
+from adpkv.core.values import Outcome
+from adpkv.observe import RequestLog, Tally
+
+COMPLETED: dict[str, Any] = {
+    "request_id": 1,
+    "arrival_ns": 100,
+    "prompt_tokens": 64,
+    "output_tokens": 5,
+    "outcome": Outcome.COMPLETED,
+    "detail": "",
+    "first_token_ns": 150,
+    "ended_ns": 400,
+    "queue_ns": 20,
+    "transfer_ns": 30,
+    "decode_ns": 200,
+    "tokens": 5,
+    "responses": 1,
+}
+
+
+def _tally(*changes: dict[str, Any]) -> Tally:
+    tally = Tally()
+    for change in changes:
+        tally.add(RequestRecord(**{**COMPLETED, **change}))
+    return tally
+
+
+def test_a_record_is_one_line(tmp_path: Path) -> None:
+    log = RequestLog(tmp_path / "r")
+    log.write(RequestRecord(**COMPLETED))
+    log.write(RequestRecord(**{**COMPLETED, "request_id": 2}))
+    log.close()
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "r").read_text().splitlines()]
+    assert [line["request_id"] for line in lines] == [1, 2]
+    assert lines[0] == {**lines[0], **COMPLETED}
+    assert log.tally.submitted == 2
+
+
+def test_a_completed_request_gives_every_latency() -> None:
+    tally = _tally({})
+    assert list(tally.ttft_ns) == [50]
+    assert list(tally.e2e_ns) == [300]
+    assert list(tally.tpot_ns) == [50.0]
+    assert list(tally.kv_transfer_ns) == [30]
+    assert list(tally.queue_wait_ns) == [20]
+
+
+def test_what_never_came_gives_no_sample() -> None:
+    tally = _tally({"first_token_ns": -1, "transfer_ns": -1, "tokens": 1}, {"decode_ns": -1})
+    assert len(tally.e2e_ns) == 2
+    assert (len(tally.ttft_ns), len(tally.kv_transfer_ns), len(tally.tpot_ns)) == (1, 1, 0)
+
+
+def test_outcomes_add_up_and_only_completed_requests_are_timed() -> None:
+    others = (Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.FAILED)
+    tally = _tally({}, *({"outcome": outcome} for outcome in others))
+    assert tally.submitted == 4
+    assert {tally.outcomes[outcome] for outcome in (Outcome.COMPLETED, *others)} == {1}
+    assert len(tally.e2e_ns) == len(tally.ttft_ns) == len(tally.queue_wait_ns) == 1
+
+
+def test_missing_and_duplicate_responses_are_counted() -> None:
+    tally = _tally({"responses": 0}, {"responses": 1}, {"responses": 3})
+    assert (tally.terminal, tally.duplicates) == (2, 2)
