@@ -1,0 +1,36 @@
+# adpkv: everything a person or a pipeline runs. `make run` is the way in.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.adpkv-ready
+
+.PHONY: setup run test check bench clean
+
+setup: $(STAMP)
+
+run: $(STAMP)
+	$(BIN)/adpkv run configs/quickstart.yaml
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not mpi and not slow"
+
+bench: $(STAMP)
+	$(BIN)/adpkv bench
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is made last, so a set-up that broke off is done again.
+$(STAMP): pyproject.toml launch/make_venv.sh launch/prepare_env.py launch/mpirun.sh
+	sh launch/make_venv.sh $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mpi,test]'
+	$(BIN)/python launch/prepare_env.py
+	touch $@

@@ -1,0 +1,42 @@
+#!/bin/sh
+# adpkv-mpirun: `make setup` puts this before the environment's mpirun, which it keeps beside it
+# as mpirun.openmpi. It does two things that no Open MPI setting can do:
+#
+# 1. Root. Open MPI refuses to run as root unless two variables are exported; no file can say it.
+# 2. Ctrl-C and SIGTERM. mpirun answers either by killing its ranks 250 ms later, too soon for
+#    requests in flight to be answered and files to be completed, and no parameter changes that.
+#    So the real mpirun gets a session of its own, where Ctrl-C does not reach it, and the signal
+#    goes to the ranks of this host instead. They agree with all others to stop, drain and leave.
+#    A program that does not handle the signal dies of it, as it would without this wrapper.
+#    The third signal is for the impatient: mpirun gets SIGTERM, and kills.
+real="$(dirname "$(readlink -f "$0")")/mpirun.openmpi"
+if [ "$(id -u)" = 0 ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+command -v setsid >/dev/null && command -v setpriv >/dev/null || exec "$real" "$@"
+
+# --pdeathsig: should this wrapper be killed, the job does not outlive it.
+setsid setpriv --pdeathsig TERM "$real" "$@" <&0 &
+child=$!
+asked=0
+
+pass_on() {
+    asked=$((asked + 1))
+    ranks=$(cat "/proc/$child/task/$child/children" 2>/dev/null)
+    if [ "$asked" -ge 3 ] || [ -z "$ranks" ]; then
+        kill -TERM "$child" 2>/dev/null
+    else
+        # Unquoted: one word per process id.
+        kill -"$1" $ranks 2>/dev/null
+    fi
+}
+
+trap 'pass_on INT' INT
+trap 'pass_on TERM' TERM HUP
+
+# A trap ends `wait` early; only when the child is gone is its status the job's.
+while :; do
+    wait "$child"
+    status=$?
+    kill -0 "$child" 2>/dev/null || exit "$status"
+done
