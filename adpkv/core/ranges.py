@@ -11,9 +11,7 @@ from collections.abc import Sequence
 __all__ = ["pieces"]
 
 
-def pieces(
-    source: Sequence[int], target: Sequence[int], most: int
-) -> list[tuple[int, int, int]]:
+def pieces(source: Sequence[int], target: Sequence[int], most: int) -> list[tuple[int, int, int]]:
     """Cut a transfer where either side is not contiguous, or after `most` blocks.
 
     Both sides compute this from the same two lists, so a two-sided transport needs no word about

@@ -49,9 +49,7 @@ class Topology:
     instances: tuple[Instance, ...]
 
     @classmethod
-    def of(
-        cls, *, context: tuple[int, int], generation: tuple[int, int]
-    ) -> Topology:
+    def of(cls, *, context: tuple[int, int], generation: tuple[int, int]) -> Topology:
         """Lay out (instances, ranks each) of both kinds over consecutive world ranks."""
         found: list[Instance] = []
         first = 0

@@ -6,6 +6,7 @@ The transport, memory and model ports live with their adapters (`transport/port`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from adpkv.core.values import Violation
@@ -44,6 +45,9 @@ class Mailbox(Protocol):
 
 class Recorder(Protocol):
     """Where a rank writes down what happened: events for `events.jsonl`, and violations."""
+
+    violations: Sequence[Violation]
+    """What the oracles of this rank said so far; bounded."""
 
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
         """Something happened now; `request_id` is -1 where no request is concerned."""

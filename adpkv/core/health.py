@@ -1,0 +1,95 @@
+"""The transceiver's health: judged from progress, never from a loop that still turns (contract 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adpkv.core.ids import NEVER
+
+__all__ = ["HealthInputs", "HealthMonitor", "TransceiverHealth", "ill_reasons", "next_change_ns"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransceiverHealth:
+    """A snapshot. Ages in nanoseconds; 0 where there is nothing to be old."""
+
+    is_healthy: bool
+    quarantined_transfer_count: int
+    quarantine_budget: int
+    oldest_quarantine_age_ns: int
+    since_last_progress_ns: int
+    global_progress_deadline_ns: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthInputs:
+    """All that health is made of. *Moving* is an end, a byte or a peer's word."""
+
+    in_flight: int
+    """Sessions that are exposed to a peer, quarantined ones included."""
+    moved_ns: int
+    """When anything last moved, or the first of the present flights began."""
+    quarantined: int
+    oldest_ns: int
+    quarantine_moved_ns: int
+    budget: int
+    deadline_ns: int
+
+
+def ill_reasons(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
+    """Why the transceiver is unhealthy; empty if it is not (contract 4.2, a to c)."""
+    reasons: list[str] = []
+    if seen.in_flight and now_ns - seen.moved_ns > seen.deadline_ns:
+        reasons.append("no_progress")
+    if seen.quarantined and now_ns - seen.oldest_ns > seen.deadline_ns:
+        reasons.append("stuck_in_quarantine")
+    if seen.quarantined > seen.budget and now_ns - seen.quarantine_moved_ns > seen.deadline_ns:
+        reasons.append("quarantine_over_budget")
+    return tuple(reasons)
+
+
+def next_change_ns(seen: HealthInputs) -> int:
+    """The earliest time at which a reason could appear if nothing happens until then."""
+    at = NEVER
+    if seen.in_flight:
+        at = seen.moved_ns
+    if seen.quarantined:
+        at = min(at, seen.oldest_ns)
+        if seen.quarantined > seen.budget:
+            at = min(at, seen.quarantine_moved_ns)
+    return at if at == NEVER else at + seen.deadline_ns + 1
+
+
+class HealthMonitor:
+    """Follows health over time: since when it is ill, how often, and when the grace is over."""
+
+    __slots__ = ("first_ill_ns", "grace_ns", "ill_since_ns", "intervals", "reasons", "seen_reasons")
+
+    def __init__(self, grace_ns: int) -> None:
+        self.grace_ns = grace_ns
+        self.reasons: tuple[str, ...] = ()
+        self.ill_since_ns = NEVER
+        self.first_ill_ns = -1
+        self.intervals = 0
+        self.seen_reasons: dict[str, None] = {}
+
+    def look(self, now_ns: int, reasons: tuple[str, ...]) -> bool:
+        """Take a new judgement in; says whether health changed. Recovery resets the grace."""
+        changed = bool(reasons) != bool(self.reasons)
+        self.reasons = reasons
+        if not reasons:
+            self.ill_since_ns = NEVER
+            return changed
+        if changed:
+            self.ill_since_ns = now_ns
+            self.intervals += 1
+            if self.first_ill_ns < 0:
+                self.first_ill_ns = now_ns
+        for reason in reasons:
+            self.seen_reasons[reason] = None
+        return changed
+
+    def grace_over_ns(self) -> int:
+        """When shutdown is to be proposed; NEVER while healthy (contract 4.5)."""
+        return NEVER if self.ill_since_ns == NEVER else self.ill_since_ns + self.grace_ns

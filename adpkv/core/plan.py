@@ -1,0 +1,239 @@
+"""`agree`: what a group does in this iteration, as a pure function of what its ranks gathered.
+
+Every rank evaluates it over the same values and so has the same answer (contract 5.4): who gets which
+request, whether a forward step runs, whether and with which code the group stops. The plan also
+carries the queue of requests that nobody owns, so that no rank keeps a copy of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from adpkv.core.report import worst
+from adpkv.core.router import route
+from adpkv.core.topology import Kind
+from adpkv.core.values import Outcome, RequestSpec
+
+__all__ = ["FIRST_PLAN", "GroupLimits", "GroupMail", "Plan", "RankStatus", "Refusal", "agree"]
+
+NO_STOP = -1
+"""`RankStatus.stop` of a rank that does not propose to stop; exit codes are 0 and above."""
+
+
+class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one rank says at sync. Fixed width on the wire but for `expired` and `detail`.
+
+    Nothing in it changes merely because a step was made: an unchanged status means that `agree`
+    has nothing new to decide, which is what lets quiet stretches be jumped over.
+    """
+
+    work: bool = False
+    """It has tokens to compute."""
+    able: bool = True
+    """It could join a step, with its dummy if need be."""
+    tokens: int = 0
+    requests: int = 0
+    running: int = 0
+    in_transfer: int = 0
+    quarantined: int = 0
+    healthy: bool = True
+    stop: int = NO_STOP
+    """The exit code with which it proposes to stop."""
+    detail: str = ""
+    settled: bool = True
+    """Stopping: nothing of its own is in flight any more."""
+    overdue: bool = False
+    """Stopping: the bound on waiting for that is over."""
+    expired: tuple[int, ...] = ()
+    """Leader: requests that nobody owned for longer than the queue limit."""
+
+
+class GroupMail(msgspec.Struct, frozen=True, gc=False):
+    """What the leader's broadcast brought, sorted by what it is."""
+
+    admitted: tuple[RequestSpec, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    stop: int = NO_STOP
+    detail: str = ""
+    released: bool = False
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A request that ends without ever having had a rank; the leader answers."""
+
+    request_id: int
+    generation: int
+    outcome: Outcome
+    detail: str
+
+
+class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the group agreed on. The digest of this travels in the next slots (contract 5.8)."""
+
+    assignments: dict[int, tuple[RequestSpec, ...]] = {}
+    cancels: tuple[int, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    waiting: tuple[RequestSpec, ...] = ()
+    forward: bool = False
+    stop: int = NO_STOP
+    detail: str = ""
+    ending: bool = False
+    """All is answered; the group stops as soon as no transfer is on its way any more."""
+    released: bool = False
+    """The coordinator said that nobody will ask this instance's ranks any more."""
+    leave: bool = False
+
+
+FIRST_PLAN = Plan()
+"""What every group starts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """What `agree` must know about the group; the same on each rank."""
+
+    kind: Kind
+    ranks: int
+    block_tokens: int
+    usable_blocks: int
+    """Blocks per rank without the dummy's."""
+    peer_blocks: int
+    """The most blocks that may be in flight to one peer: a longer prompt could never be sent."""
+    most_requests: int
+
+    def tokens_of(self, spec: RequestSpec) -> int:
+        """What a request weighs for the router."""
+        if self.kind is Kind.CONTEXT:
+            return spec.prompt_tokens
+        return spec.prompt_tokens + spec.output_tokens
+
+    def blocks_of(self, spec: RequestSpec) -> int:
+        """How many KV blocks it needs on a rank of this kind, for its whole life."""
+        return -(-self.tokens_of(spec) // self.block_tokens)
+
+    def objection(self, spec: RequestSpec) -> str:
+        """Why it can never be served here; empty if it can."""
+        needed = self.blocks_of(spec)
+        if needed > self.usable_blocks:
+            return f"needs {needed} KV blocks, a rank has {self.usable_blocks}"
+        sent = -(-spec.prompt_tokens // self.block_tokens)
+        if sent > self.peer_blocks:
+            return f"has {sent} blocks to send, max_inflight_blocks_per_peer is {self.peer_blocks}"
+        if spec.wanted is not None and not 0 <= spec.wanted < self.ranks:
+            return f"wants rank {spec.wanted} of {self.ranks}"
+        return ""
+
+
+def agree(
+    limits: GroupLimits, previous: Plan, mail: GroupMail | None, statuses: Sequence[RankStatus]
+) -> Plan:
+    """Make this iteration's plan. Returns `previous` itself where nothing is different.
+
+    Args:
+        limits: the group's shape.
+        previous: the last plan that the group agreed on.
+        mail: what intake brought; None for nothing.
+        statuses: one per rank of the group, in rank order.
+    """
+    work = False
+    able = True
+    said: list[RankStatus] = []
+    for status in statuses:
+        if status.work:
+            work = True
+        if not status.able:
+            able = False
+        if status.stop != NO_STOP:
+            said.append(status)
+    ending = previous.ending or (mail is not None and mail.stop == 0)
+    stop, detail = _stop(previous, mail, said)
+    if stop == NO_STOP and ending and not any(status.in_transfer for status in statuses):
+        stop, detail = 0, "all requests are answered"
+    stopping = stop != NO_STOP
+    forward = work and able and not stopping
+    if (
+        mail is None
+        and not previous.waiting
+        and not stopping
+        and ending is previous.ending
+        and not previous.assignments
+        and not previous.cancels
+        and not previous.refusals
+        and forward is previous.forward
+    ):
+        return previous
+    waiting = previous.waiting + mail.admitted if mail else previous.waiting
+    waiting, refusals = _refuse(limits, waiting, mail, statuses[0].expired, stopping)
+    assignments: dict[int, tuple[RequestSpec, ...]] = {}
+    if waiting:
+        loads = [(status.tokens, status.requests) for status in statuses]
+        assignments, waiting = route(waiting, loads, limits.most_requests, limits.tokens_of)
+    released = previous.released or (mail is not None and mail.released)
+    # Pinned or quarantined requests do not keep a group from stopping (contract 6.4): the first
+    # rank whose bound is over takes everybody along.
+    leave = stopping and (
+        any(status.overdue for status in statuses)
+        or (released and all(status.settled for status in statuses))
+    )
+    return Plan(
+        assignments=assignments,
+        cancels=mail.cancelled if mail else (),
+        refusals=refusals,
+        waiting=waiting,
+        forward=forward,
+        stop=stop,
+        detail=detail,
+        ending=ending,
+        released=released,
+        leave=leave,
+    )
+
+
+def _stop(previous: Plan, mail: GroupMail | None, said: list[RankStatus]) -> tuple[int, str]:
+    """The exit code that wins among the plan's, the coordinator's and the ranks', with its why."""
+    found = [(status.stop, status.detail) for status in said]
+    if mail is not None and mail.stop > 0:
+        found.append((mail.stop, mail.detail))
+    if previous.stop != NO_STOP:
+        found.append((previous.stop, previous.detail))
+    if not found:
+        return NO_STOP, ""
+    code = worst(code for code, _ in found)
+    details = [detail for proposed, detail in reversed(found) if proposed == code and detail]
+    return code, details[0] if details else ""
+
+
+def _refuse(
+    limits: GroupLimits,
+    waiting: tuple[RequestSpec, ...],
+    mail: GroupMail | None,
+    expired: tuple[int, ...],
+    stopping: bool,
+) -> tuple[tuple[RequestSpec, ...], tuple[Refusal, ...]]:
+    """Sort out what nobody will own: cancelled, expired, impossible, or too late."""
+    if not waiting:
+        return waiting, ()
+    cancelled = set(mail.cancelled) if mail else set()
+    late = set(expired)
+    fresh = {spec.request_id for spec in mail.admitted} if mail else set()
+    refusals: list[Refusal] = []
+    kept: list[RequestSpec] = []
+    for spec in waiting:
+        # What waited before has been looked at before.
+        objection = limits.objection(spec) if spec.request_id in fresh else ""
+        if spec.request_id in cancelled:
+            end = (Outcome.CANCELLED, "cancelled by its client")
+        elif stopping:
+            end = (Outcome.FAILED, "the instance is stopping")
+        elif spec.request_id in late:
+            end = (Outcome.TIMED_OUT, "no rank had room for it within the queue limit")
+        elif objection:
+            end = (Outcome.FAILED, objection)
+        else:
+            kept.append(spec)
+            continue
+        refusals.append(Refusal(spec.request_id, spec.generation, *end))
+    return (tuple(kept) if refusals else waiting), tuple(refusals)

@@ -1,0 +1,52 @@
+"""Where sessions wait whose client has its answer, but whose blocks are not proven quiescent.
+
+Bounded by the in-flight limits per peer (contract 4.3), counted, visible. Entries keep the order in
+which they came, so the oldest is the first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from adpkv.core.ids import NEVER, SessionId
+
+__all__ = ["Quarantine"]
+
+
+class Quarantine:
+    """Sessions in doubt, by when they came."""
+
+    __slots__ = ("_since", "moved_ns", "peak")
+
+    def __init__(self) -> None:
+        # An OrderedDict finds its first entry in O(1) however many left before it; a dict does not.
+        self._since: OrderedDict[SessionId, int] = OrderedDict()
+        self.moved_ns = NEVER
+        """When an entry last came, ended, or heard from its peer; NEVER before the first."""
+        self.peak = 0
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def __contains__(self, session: SessionId) -> bool:
+        return session in self._since
+
+    def add(self, session: SessionId, now_ns: int) -> None:
+        """A session comes into doubt."""
+        self._since[session] = now_ns
+        self.moved_ns = now_ns
+        self.peak = max(self.peak, len(self._since))
+
+    def move(self, session: SessionId, now_ns: int) -> None:
+        """An entry heard from its peer: it is slow, not stuck."""
+        if session in self._since:
+            self.moved_ns = now_ns
+
+    def end(self, session: SessionId, now_ns: int) -> None:
+        """An entry is proven quiescent."""
+        del self._since[session]
+        self.moved_ns = now_ns
+
+    def oldest_ns(self) -> int:
+        """Since when the oldest entry is here; NEVER if there is none."""
+        return next(iter(self._since.values())) if self._since else NEVER

@@ -1,0 +1,49 @@
+"""The rules that the field changed its mind about, as pure functions in one frozen record.
+
+The defaults *are* the contract. A historical policy is another record, made with
+`dataclasses.replace` in `adpkv/history/`; nothing in the core or the loop knows that it exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from adpkv.core import cancel, health
+from adpkv.core.session import TABLES, Role, Session, Table
+
+__all__ = ["Rules"]
+
+
+def _deadline_anchor_ns(session: Session) -> int:
+    """The deadline runs from where the transfer starts: waiting for a slot is not a slow wire
+    (contract 3.1, #13824)."""
+    return session.started_ns
+
+
+def _same_life(session: Session, generation: int) -> bool:
+    """A word about a former owner of an id is not for this one (contract 3.5, sglang #35049)."""
+    return session.session_id[1] == generation
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Each field is one question that a policy may answer differently."""
+
+    tables: Mapping[Role, Table] = field(default_factory=lambda: TABLES)
+    """What an event does to a session: what a deadline frees, what a late end revives."""
+
+    deadline_anchor_ns: Callable[[Session], int] = _deadline_anchor_ns
+    """From when the transfer deadline counts."""
+
+    cancel_answer: Callable[..., cancel.TransferCancelResult] = cancel.cancel_answer
+    """What a cancel answers."""
+
+    may_release: Callable[[cancel.TransferCancelResult], bool] = cancel.may_release
+    """After which answers blocks are freed."""
+
+    ill_reasons: Callable[[int, health.HealthInputs], tuple[str, ...]] = health.ill_reasons
+    """What health is made of."""
+
+    same_life: Callable[[Session, int], bool] = _same_life
+    """Whether a word about a session is about this life of it."""

@@ -1,0 +1,289 @@
+"""A session: the transfer of one request's KV, seen from one of its two ends.
+
+Two tables, one per end, complete: every state times every event has a line, and what cannot happen is
+an error that carries the session's story. A line answers both questions of contract 3 separately: what
+the client is told (`outcome`), and what becomes of the blocks (`blocks`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from adpkv.core.ids import NEVER, SessionId
+from adpkv.core.values import Outcome
+from adpkv.errors import IllegalTransitionError
+
+__all__ = [
+    "RECEIVER",
+    "SENDER",
+    "TABLES",
+    "Blocks",
+    "Event",
+    "Line",
+    "Order",
+    "Role",
+    "Session",
+    "State",
+    "Table",
+]
+
+
+class Role(StrEnum):
+    """Which end of the transfer this rank is."""
+
+    RECEIVER = "receiver"
+    SENDER = "sender"
+
+
+class State(StrEnum):
+    """Where a session is. PREPARED and POSTED are a sender's, the first four a receiver's."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    ADVERTISED = "advertised"
+    TRANSFERRING = "transferring"
+    PREPARED = "prepared"
+    POSTED = "posted"
+    QUARANTINED = "quarantined"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    RELEASED = "released"
+
+
+class Event(StrEnum):
+    """What can happen to a session."""
+
+    RESERVED = "reserved"
+    ADVERTISE = "advertise"
+    """Receiver: a slot is free, the address goes out. Sender: it came in, and a slot is free."""
+    BEGAN = "began"
+    DONE = "done"
+    ENDED = "ended"
+    """Proven ended without success."""
+    ERROR = "error"
+    """An error without proof."""
+    CANCEL = "cancel"
+    WAIT_LIMIT = "wait_limit"
+    DEADLINE = "deadline"
+    PEER_LOST = "peer_lost"
+    STOP = "stop"
+
+
+class Blocks(StrEnum):
+    """What becomes of the blocks."""
+
+    KEPT = "kept"
+    """They stay with the request."""
+    HELD = "held"
+    """Somebody may touch them: nobody else gets them until proof."""
+    FREED = "freed"
+
+
+class Order(StrEnum):
+    """What the executor has to do about a transition, in the world outside."""
+
+    EXPECT = "expect"
+    """Tell the transport and the memory that a peer will write, then advertise."""
+    POST = "post"
+    """Hand the transfer to the transport, and tell the receiver that it began."""
+    WITHDRAW = "withdraw"
+    """Ask the transport to end it."""
+    TELL_CANCEL = "tell_cancel"
+    TELL_NEVER_STARTED = "tell_never_started"
+    TELL_ENDED = "tell_ended"
+
+
+class Line(NamedTuple):
+    """One line of a table; `late` marks what came after the end and is only counted."""
+
+    state: State
+    blocks: Blocks
+    outcome: Outcome | None = None
+    orders: tuple[Order, ...] = ()
+    late: bool = False
+
+
+Table = dict[State, dict[Event, Line | None]]
+"""Every state of a role times every event; None is impossible."""
+
+_S, _E, _B, _O, _D = State, Event, Blocks, Outcome, Order
+
+
+def _over(state: State, blocks: Blocks) -> dict[Event, Line | None]:
+    """Any end, anything: unchanged, counted as late."""
+    return dict.fromkeys(_E, Line(state, blocks, late=True))
+
+
+def _unstarted(told: tuple[Order, ...]) -> dict[Event, Line | None]:
+    """Nobody was given the address: the blocks go back at once (contract 2.1)."""
+    return {
+        _E.CANCEL: Line(_S.CANCELLED, _B.FREED, _O.CANCELLED, told),
+        _E.WAIT_LIMIT: Line(_S.TIMED_OUT, _B.FREED, _O.TIMED_OUT, told),
+        _E.PEER_LOST: Line(_S.FAILED, _B.FREED, _O.FAILED),
+        _E.STOP: Line(_S.FAILED, _B.FREED, _O.FAILED, told),
+    }
+
+
+def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
+    """The client is answered now, the blocks stay in doubt."""
+    return {
+        _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, told),
+        _E.CANCEL: Line(_S.QUARANTINED, _B.HELD, _O.CANCELLED, told),
+        _E.DEADLINE: Line(_S.QUARANTINED, _B.HELD, _O.TIMED_OUT, told),
+        _E.PEER_LOST: Line(_S.QUARANTINED, _B.HELD, _O.FAILED),
+        _E.STOP: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, told),
+        _E.WAIT_LIMIT: None,
+        _E.RESERVED: None,
+        _E.ADVERTISE: None,
+    }
+
+
+def _quarantined(told: tuple[Order, ...]) -> dict[Event, Line | None]:
+    """Only proof ends it, however late; the answer given stands, nothing is revived (#14633)."""
+    lines: dict[Event, Line | None] = dict.fromkeys(_E, Line(_S.QUARANTINED, _B.HELD))
+    lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, told)
+    lines[_E.RESERVED] = lines[_E.ADVERTISE] = lines[_E.WAIT_LIMIT] = None
+    return lines
+
+
+_CANCEL = (_D.TELL_CANCEL,)
+
+RECEIVER: Table = {
+    _S.WAITING: {
+        _E.RESERVED: Line(_S.QUEUED, _B.KEPT),
+        _E.ADVERTISE: None,
+        _E.BEGAN: None,
+        _E.DONE: None,
+        _E.ENDED: None,
+        _E.ERROR: None,
+        _E.DEADLINE: None,
+        **_unstarted(_CANCEL),
+    },
+    _S.QUEUED: {
+        _E.RESERVED: None,
+        _E.ADVERTISE: Line(_S.ADVERTISED, _B.HELD, None, (_D.EXPECT,)),
+        _E.BEGAN: None,
+        _E.DONE: None,
+        _E.ENDED: None,
+        _E.ERROR: None,
+        _E.DEADLINE: None,
+        **_unstarted(_CANCEL),
+    },
+    _S.ADVERTISED: {
+        _E.BEGAN: Line(_S.TRANSFERRING, _B.HELD),
+        _E.DONE: Line(_S.COMPLETE, _B.KEPT),
+        _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED),
+        **_in_flight(_CANCEL),
+    },
+    _S.TRANSFERRING: {
+        _E.BEGAN: Line(_S.TRANSFERRING, _B.HELD),
+        _E.DONE: Line(_S.COMPLETE, _B.KEPT),
+        _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED),
+        **_in_flight(_CANCEL),
+    },
+    _S.QUARANTINED: _quarantined(()),
+    # The session is over and its blocks are the decoding request's affair.
+    _S.COMPLETE: _over(_S.COMPLETE, _B.KEPT),
+    _S.FAILED: _over(_S.FAILED, _B.FREED),
+    _S.CANCELLED: _over(_S.CANCELLED, _B.FREED),
+    _S.TIMED_OUT: _over(_S.TIMED_OUT, _B.FREED),
+    _S.RELEASED: _over(_S.RELEASED, _B.FREED),
+}
+
+_NEVER = (_D.TELL_NEVER_STARTED,)
+
+SENDER: Table = {
+    _S.PREPARED: {
+        _E.RESERVED: None,
+        _E.ADVERTISE: Line(_S.POSTED, _B.HELD, None, (_D.POST,)),
+        _E.BEGAN: None,
+        _E.DONE: None,
+        _E.ENDED: None,
+        _E.ERROR: None,
+        _E.DEADLINE: None,
+        **_unstarted(_NEVER),
+    },
+    _S.POSTED: {
+        _E.BEGAN: None,
+        _E.DONE: Line(_S.COMPLETE, _B.FREED),
+        _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED, (_D.TELL_ENDED,)),
+        **_in_flight((_D.WITHDRAW,)),
+        # Without proof: the receiver is told that nothing more comes, not how much came.
+        _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, (_D.TELL_ENDED,)),
+    },
+    _S.QUARANTINED: _quarantined((_D.TELL_ENDED,)),
+    _S.COMPLETE: _over(_S.COMPLETE, _B.FREED),
+    _S.FAILED: _over(_S.FAILED, _B.FREED),
+    _S.CANCELLED: _over(_S.CANCELLED, _B.FREED),
+    _S.TIMED_OUT: _over(_S.TIMED_OUT, _B.FREED),
+    _S.RELEASED: _over(_S.RELEASED, _B.FREED),
+}
+
+TABLES: dict[Role, Table] = {Role.RECEIVER: RECEIVER, Role.SENDER: SENDER}
+
+STORY_LINES = 32
+"""A session's story keeps its last transitions; a longer one has stopped being a story."""
+
+
+class Session:
+    """One end of one transfer. `SessionBook` is its only mutator."""
+
+    __slots__ = (
+        "advert_remaining_ns",
+        "blocks",
+        "deadline_ns",
+        "nbytes",
+        "peer",
+        "peer_blocks",
+        "pieces",
+        "role",
+        "session_id",
+        "started_ns",
+        "state",
+        "story",
+        "tag",
+        "waited_ns",
+    )
+
+    def __init__(
+        self, role: Role, session_id: SessionId, peer: int, nbytes: int, now_ns: int
+    ) -> None:
+        self.role = role
+        self.session_id = session_id
+        self.peer = peer
+        """The other end's world rank; -1 for a sender that nobody has asked yet."""
+        self.nbytes = nbytes
+        self.state = State.WAITING if role is Role.RECEIVER else State.PREPARED
+        self.blocks: tuple[int, ...] = ()
+        self.peer_blocks: tuple[int, ...] = ()
+        self.tag = -1
+        self.pieces = 0
+        self.waited_ns = now_ns
+        """Since when it waits for blocks, an advertise or a slot."""
+        self.started_ns = -1
+        self.deadline_ns = NEVER
+        self.advert_remaining_ns = NEVER
+        self.story: list[tuple[int, Event, State]] = []
+
+    def fire(self, table: Table, event: Event, now_ns: int) -> Line:
+        """Look the line up in `table` and move to its state.
+
+        Raises:
+            IllegalTransitionError: the table calls it impossible; the state is unchanged.
+        """
+        line = table[self.state][event]
+        if line is None:
+            raise IllegalTransitionError(
+                f"{self.role} session {self.session_id}", self.state, event, self.story_lines()
+            )
+        self.state = line.state
+        if len(self.story) < STORY_LINES:
+            self.story.append((now_ns, event, line.state))
+        return line
+
+    def story_lines(self) -> list[str]:
+        """The story for people, oldest first."""
+        return [f"{at_ns / 1e9:.6f} s {event} -> {state}" for at_ns, event, state in self.story]

@@ -1,0 +1,161 @@
+"""All sessions of one rank, and the only place where they change.
+
+A transition leaves three things behind for the executor: `orders` (what to do in the world outside),
+`settled` (whose client is to be told, or whose blocks changed hands), and `journal` (what
+happened, for the events of the run). Deadlines are a heap with lazy deletion.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from adpkv.core.ids import NEVER
+from adpkv.core.quarantine import Quarantine
+from adpkv.core.report import TransferCounts
+from adpkv.core.rules import Rules
+from adpkv.core.session import Blocks, Event, Line, Order, Role, Session, State
+from adpkv.core.values import Outcome
+
+__all__ = ["SessionBook"]
+
+_EXPOSED = frozenset({State.ADVERTISED, State.TRANSFERRING, State.POSTED, State.QUARANTINED})
+_UNSTARTED = frozenset({State.WAITING, State.QUEUED, State.PREPARED})
+
+
+class SessionBook:
+    """One rank's sessions, all of one role. O(1) per transition, O(log sessions) per deadline."""
+
+    def __init__(self, role: Role, rules: Rules) -> None:
+        self.role = role
+        self._rules = rules
+        self._table = rules.tables[role]
+        self.sessions: dict[int, Session] = {}
+        self.quarantine = Quarantine()
+        self.in_flight = 0
+        """Sessions that a peer may touch, quarantined ones included."""
+        self.moved_ns = 0
+        self.orders: list[tuple[Order, Session]] = []
+        self.settled: deque[tuple[Session, Line]] = deque()
+        self.journal: list[tuple[Session, Event, Line]] = []
+        self._limits: list[tuple[int, int, int, Event]] = []
+        self._completed = self._late = self._bytes = 0
+        self._told = {Outcome.FAILED: 0, Outcome.CANCELLED: 0, Outcome.TIMED_OUT: 0}
+
+    def open(self, session: Session) -> None:
+        """A new session; its request has no other on this rank."""
+        self.sessions[session.session_id[0]] = session
+
+    def find(self, request_id: int, generation: int) -> Session | None:
+        """The session that a word from outside is about; None (and counted) if it is late."""
+        session = self.sessions.get(request_id)
+        if session is not None and self._rules.same_life(session, generation):
+            return session
+        self._late += 1
+        return None
+
+    def forget(self, request_id: int) -> None:
+        """The request is gone and its blocks are somebody else's: so is the session."""
+        self.sessions.pop(request_id, None)
+
+    def fire(self, session: Session, event: Event, now_ns: int) -> Line:
+        """Make one transition and note what follows from it.
+
+        Raises:
+            IllegalTransitionError: the table calls it impossible; nothing has changed.
+        """
+        before = session.state
+        line = session.fire(self._table, event, now_ns)
+        if line.late:
+            self._late += 1
+            return line
+        after = line.state
+        self.journal.append((session, event, line))
+        for order in line.orders:
+            self.orders.append((order, session))
+        if after is before:
+            if after is State.QUARANTINED:
+                # Only a peer's word is a movement; being asked again by us is not.
+                if event is Event.BEGAN:
+                    self.quarantine.move(session.session_id, now_ns)
+                    self.moved_ns = now_ns
+            elif event is Event.BEGAN:
+                self.moved_ns = now_ns
+            return line
+        self._expose(session, before, after, now_ns)
+        self._count(session, line)
+        if line.outcome is not None or after not in _EXPOSED or after is State.QUARANTINED:
+            self.settled.append((session, line))
+        return line
+
+    def _expose(self, session: Session, before: State, after: State, now_ns: int) -> None:
+        was, is_now = before in _EXPOSED, after in _EXPOSED
+        if is_now and not was:
+            if not self.in_flight:
+                self.moved_ns = now_ns  # the clock of 4.2 (a) starts with the first flight
+            self.in_flight += 1
+        elif was and not is_now:
+            self.in_flight -= 1
+            self.moved_ns = now_ns
+        elif is_now and after is not State.QUARANTINED:
+            self.moved_ns = now_ns
+        if after is State.QUARANTINED:
+            self.quarantine.add(session.session_id, now_ns)
+        elif before is State.QUARANTINED:
+            self.quarantine.end(session.session_id, now_ns)
+
+    def _count(self, session: Session, line: Line) -> None:
+        if line.outcome is not None:
+            self._told[line.outcome] += 1
+        elif line.state is State.COMPLETE:
+            self._completed += 1
+            self._bytes += session.nbytes
+        elif line.state is State.RELEASED and line.blocks is Blocks.FREED:
+            self._late += 1
+
+    def limit(self, session: Session, at_ns: int, event: Event) -> None:
+        """Fire `event` at `at_ns` unless the session has moved past it by then."""
+        request_id, generation = session.session_id
+        heapq.heappush(self._limits, (at_ns, request_id, generation, event))
+
+    def _stands(self, entry: tuple[int, int, int, Event]) -> Session | None:
+        _, request_id, generation, event = entry
+        session = self.sessions.get(request_id)
+        if session is None or session.session_id[1] != generation:
+            return None
+        if event is Event.WAIT_LIMIT:
+            return session if session.state in _UNSTARTED else None
+        in_doubt = session.state in _EXPOSED and session.state is not State.QUARANTINED
+        return session if in_doubt else None
+
+    def next_limit_ns(self) -> int:
+        """When the next limit passes; NEVER without one. Drops those that no longer stand."""
+        limits = self._limits
+        while limits:
+            if self._stands(limits[0]) is not None:
+                return limits[0][0]
+            heapq.heappop(limits)
+        return NEVER
+
+    def expired(self, now_ns: int) -> list[tuple[Session, Event]]:
+        """Take out the sessions whose limit has passed, in order of time and request."""
+        found: list[tuple[Session, Event]] = []
+        while self._limits and self._limits[0][0] <= now_ns:
+            entry = heapq.heappop(self._limits)
+            session = self._stands(entry)
+            if session is not None:
+                found.append((session, entry[3]))
+        return found
+
+    def counts(self) -> TransferCounts:
+        """A frozen snapshot of how sessions ended; the sender's and the receiver's both count."""
+        return TransferCounts(
+            completed=self._completed,
+            failed=self._told[Outcome.FAILED],
+            cancelled=self._told[Outcome.CANCELLED],
+            timed_out=self._told[Outcome.TIMED_OUT],
+            late=self._late,
+            bytes=self._bytes,
+            quarantined_peak=self.quarantine.peak,
+            quarantined_now=len(self.quarantine),
+        )

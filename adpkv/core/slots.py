@@ -1,0 +1,97 @@
+"""How many transfers and blocks may be exposed at once, in all and per peer (contract 4.3).
+
+A session holds its slot until its blocks are proven quiescent, quarantine included: so one wedged
+peer can never put more than its share in doubt.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from adpkv.core.session import Session
+
+__all__ = ["SlotLimits", "SlotQueue"]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLimits:
+    """In-flight limits of one rank."""
+
+    total: int
+    per_peer: int
+    blocks_per_peer: int
+
+
+class SlotQueue:
+    """Sessions that wait for a slot, first come first served within a peer.
+
+    A peer that has its share in flight does not hold up the others (#13824: 128 transfers behind
+    one slot). O(1) per session while nobody is full; O(waiting peers) when a slot comes back.
+    """
+
+    def __init__(self, limits: SlotLimits) -> None:
+        self._limits = limits
+        self._in_use = 0
+        self._held: dict[int, list[int]] = {}
+        self._waiting: dict[int, deque[Session]] = {}
+
+    @property
+    def in_use(self) -> int:
+        """Slots that are taken."""
+        return self._in_use
+
+    def wait(self, session: Session) -> None:
+        """The session wants a slot towards `session.peer`."""
+        self._waiting.setdefault(session.peer, deque()).append(session)
+
+    def leave(self, session: Session) -> bool:
+        """The session no longer wants one; says whether it was waiting. O(waiting at its peer)."""
+        queue = self._waiting.get(session.peer)
+        if queue is None or session not in queue:
+            return False
+        queue.remove(session)
+        if not queue:
+            del self._waiting[session.peer]
+        return True
+
+    def admit(self) -> list[Session]:
+        """Take slots for as many waiting sessions as the limits allow, fairly over the peers."""
+        if not self._waiting:
+            return []
+        admitted: list[Session] = []
+        for peer in list(self._waiting):
+            queue = self._waiting[peer]
+            while queue and self._in_use < self._limits.total and self._fits(peer, queue[0]):
+                session = queue.popleft()
+                self._take(peer, len(session.blocks))
+                admitted.append(session)
+            if queue:
+                # To the end, so that the next free slot is another peer's turn.
+                del self._waiting[peer]
+                self._waiting[peer] = queue
+            else:
+                del self._waiting[peer]
+            if self._in_use >= self._limits.total:
+                break
+        return admitted
+
+    def _fits(self, peer: int, session: Session) -> bool:
+        count, blocks = self._held.get(peer, (0, 0))
+        limits = self._limits
+        return count < limits.per_peer and blocks + len(session.blocks) <= limits.blocks_per_peer
+
+    def _take(self, peer: int, blocks: int) -> None:
+        held = self._held.setdefault(peer, [0, 0])
+        held[0] += 1
+        held[1] += blocks
+        self._in_use += 1
+
+    def give_back(self, session: Session) -> None:
+        """The session's blocks are quiescent: its slot is free."""
+        held = self._held[session.peer]
+        held[0] -= 1
+        held[1] -= len(session.blocks)
+        if not held[0]:
+            del self._held[session.peer]
+        self._in_use -= 1

@@ -1,0 +1,295 @@
+"""The KV transceiver of one rank: slots, deadlines, structured cancel, polling that never waits.
+
+Pure: time comes in as `now_ns`; what is to be done outside goes out as `book.orders`. The
+transport's ends come in through `finished`, a queue, so that polling costs O(finished) however
+many sessions are in flight (contract 1.3).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adpkv.core.cancel import TransferCancelResult
+from adpkv.core.health import HealthInputs, HealthMonitor, TransceiverHealth, next_change_ns
+from adpkv.core.ids import NEVER, RequestId
+from adpkv.core.rules import Rules
+from adpkv.core.session import Event, Order, Role, Session, State
+from adpkv.core.session_book import SessionBook
+from adpkv.core.slots import SlotLimits, SlotQueue
+
+__all__ = ["TOMBSTONES", "Transceiver", "TransceiverLimits"]
+
+TOMBSTONES = 4096
+"""How many ended, never started sessions a sender remembers by generation. A later advertise is
+answered `never started` all the same: without a session there is nothing posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransceiverLimits:
+    """The bounds on everything that is in flight or waits. Durations in nanoseconds."""
+
+    slots: SlotLimits
+    transfer_timeout_ns: int
+    wait_timeout_ns: int
+    quarantine_budget: int
+    progress_deadline_ns: int
+    shutdown_grace_ns: int
+    poll_limit: int
+    """Finished sessions taken in per poll; `at_least` may let more through (contract 1.1)."""
+
+
+_Finish = tuple[int, int, Event, int, int]
+
+
+class Transceiver:
+    """One rank's end of all its transfers, sender or receiver."""
+
+    def __init__(
+        self, role: Role, limits: TransceiverLimits, rules: Rules, *, can_withdraw: bool
+    ) -> None:
+        self.book = SessionBook(role, rules)
+        self.monitor = HealthMonitor(limits.shutdown_grace_ns)
+        self._limits = limits
+        self._rules = rules
+        self._can_withdraw = can_withdraw
+        self._slots = SlotQueue(limits.slots)
+        self._finished: deque[_Finish] = deque()
+        self._tombstones: OrderedDict[int, int] = OrderedDict()
+        self._tags = 0
+        self.drain_deadline_ns = NEVER
+
+    # -- sessions begin ------------------------------------------------------------------------
+
+    def open(
+        self, request_id: int, generation: int, peer: int, nbytes: int, now_ns: int
+    ) -> Session:
+        """A session for a request: WAITING on a receiver, PREPARED on a sender (peer -1)."""
+        session = Session(self.book.role, (RequestId(request_id), generation), peer, nbytes, now_ns)
+        self.book.open(session)
+        self.book.limit(session, now_ns + self._limits.wait_timeout_ns, Event.WAIT_LIMIT)
+        return session
+
+    def reserve(
+        self, session: Session, blocks: Sequence[int], peer_blocks: Sequence[int], now_ns: int
+    ) -> None:
+        """Receiver: the blocks are there. Advertised as soon as a slot is free: see `start`."""
+        session.blocks = tuple(blocks)
+        session.peer_blocks = tuple(peer_blocks)
+        self.book.fire(session, Event.RESERVED, now_ns)
+        self._slots.wait(session)
+
+    def prepare(self, session: Session, blocks: Sequence[int]) -> None:
+        """Sender: these blocks hold the prompt's KV; they wait for a receiver to ask."""
+        session.blocks = tuple(blocks)
+
+    def advertised(
+        self,
+        request_id: int,
+        generation: int,
+        receiver: int,
+        tag: int,
+        blocks: Sequence[int],
+        remaining_ns: int,
+    ) -> bool:
+        """Sender: a receiver asked. False if there is nothing to send: answer `never started`."""
+        session = self.book.sessions.get(request_id)
+        if (
+            session is None
+            or not self._rules.same_life(session, generation)
+            or session.state is not State.PREPARED
+        ):
+            return session is not None and session.state in (State.POSTED, State.QUARANTINED)
+        if session.peer >= 0:
+            return True  # said twice
+        session.peer = receiver
+        session.tag = tag
+        session.peer_blocks = tuple(blocks)
+        session.advert_remaining_ns = remaining_ns
+        self._slots.wait(session)
+        return True
+
+    def start(self, now_ns: int) -> None:
+        """Begin as many waiting transfers as there are slots for."""
+        for session in self._slots.admit():
+            session.started_ns = now_ns
+            if self.book.role is Role.RECEIVER:
+                session.tag = self._tags
+                self._tags += 1
+            timeout_ns = min(self._limits.transfer_timeout_ns, session.advert_remaining_ns)
+            session.deadline_ns = self._rules.deadline_anchor_ns(session) + timeout_ns
+            self.book.fire(session, Event.ADVERTISE, now_ns)
+            self.book.limit(session, session.deadline_ns, Event.DEADLINE)
+
+    # -- sessions move -------------------------------------------------------------------------
+
+    def hear(self, request_id: int, generation: int, event: Event, now_ns: int) -> Session | None:
+        """A peer's word (began, cancel, an error): fired if its session lives, else counted."""
+        session = self.book.find(request_id, generation)
+        if session is None or (event is Event.BEGAN and session.state in _UNADVERTISED):
+            return None
+        self._fire(session, event, now_ns)
+        return session
+
+    def finished(
+        self, request_id: int, generation: int, event: Event, nbytes: int = 0, pieces: int = 0
+    ) -> None:
+        """The transport reports an end (DONE, ENDED, ERROR): queued until the next poll."""
+        self._finished.append((request_id, generation, event, nbytes, pieces))
+
+    def check_context_transfer_status(self, now_ns: int, at_least: int = 0) -> int:
+        """Sender's poll: look at what is ready and return; see `check_generation_…`."""
+        return self._poll(now_ns, at_least)
+
+    def check_generation_transfer_status(self, now_ns: int, at_least: int = 0) -> int:
+        """Receiver's poll: take in what is ready, never wait for what is not.
+
+        `at_least` may only let more *ready* sessions through in this call (contract 1.1; upstream
+        it selected unready ones and froze the loop, #13671). Returns how many were taken in.
+        """
+        return self._poll(now_ns, at_least)
+
+    def _poll(self, now_ns: int, at_least: int) -> int:
+        queue = self._finished
+        count = min(len(queue), max(self._limits.poll_limit, at_least))
+        for _ in range(count):
+            request_id, generation, event, _nbytes, pieces = queue.popleft()
+            session = self.book.find(request_id, generation)
+            if session is not None:
+                session.pieces = pieces
+                self._fire(session, event, now_ns)
+        return count
+
+    def _fire(self, session: Session, event: Event, now_ns: int) -> None:
+        queued = session.state is State.QUEUED or (
+            session.state is State.PREPARED and session.peer >= 0
+        )
+        exposed = session.started_ns >= 0 and session.state not in _OVER
+        line = self.book.fire(session, event, now_ns)
+        if queued and line.state not in (State.QUEUED, State.PREPARED):
+            self._slots.leave(session)
+        elif exposed and line.state in _OVER:
+            self._slots.give_back(session)
+        if line.state in _OVER and self.book.role is Role.SENDER and session.started_ns < 0:
+            self._bury(session)
+
+    def _bury(self, session: Session) -> None:
+        request_id, generation = session.session_id
+        self._tombstones[request_id] = generation
+        if len(self._tombstones) > TOMBSTONES:
+            self._tombstones.popitem(last=False)
+
+    def is_buried(self, request_id: int, generation: int) -> bool:
+        """Sender: did this session end without ever having been posted?"""
+        return self._tombstones.get(request_id) == generation
+
+    def expire(self, now_ns: int) -> None:
+        """Fire the limits and deadlines that have passed."""
+        for session, event in self.book.expired(now_ns):
+            self._fire(session, event, now_ns)
+
+    # -- sessions end --------------------------------------------------------------------------
+
+    def cancel_request_structured(self, request_id: int, now_ns: int) -> TransferCancelResult:
+        """Cancel a request's transfer: one of six answers. Idempotent (contract 2)."""
+        session = self.book.sessions.get(request_id)
+        state = None if session is None else session.state
+        answer = self._rules.cancel_answer(state, not self.monitor.reasons, self._can_withdraw)
+        if session is not None and state not in _OVER and state is not State.QUARANTINED:
+            self._fire(session, Event.CANCEL, now_ns)
+        return answer
+
+    def cancel_request(self, request_id: int, now_ns: int) -> bool:
+        """True for exactly the three answers after which the blocks may be freed (2.2)."""
+        return self._rules.may_release(self.cancel_request_structured(request_id, now_ns))
+
+    def forget(self, request_id: int) -> None:
+        """The request is released: its session is over and no longer found."""
+        self.book.forget(request_id)
+
+    def drain_context_transfers(self, deadline_ns: int, now_ns: int) -> None:
+        """Sender: begin the end; see `drain_generation_transfers`."""
+        self._drain(deadline_ns, now_ns)
+
+    def drain_generation_transfers(self, deadline_ns: int, now_ns: int) -> None:
+        """Receiver: begin the end. What has not reached its own is answered now; what is in flight
+        may end until `deadline_ns`, and is only then given up as `quarantined_now`.
+
+        The waiting is the loop's, together with the group: this is the one thing that it ever
+        waits for (contract 1.2), until `is_settled` or `is_overdue`.
+        """
+        self._drain(deadline_ns, now_ns)
+
+    def _drain(self, deadline_ns: int, now_ns: int) -> None:
+        self.drain_deadline_ns = deadline_ns
+        for session in list(self.book.sessions.values()):
+            if session.state not in _OVER and session.state is not State.QUARANTINED:
+                self._fire(session, Event.STOP, now_ns)
+
+    def is_settled(self) -> bool:
+        """Nothing of this rank is exposed to a peer any more."""
+        return self.book.in_flight == 0
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """The bound on draining is over."""
+        return now_ns >= self.drain_deadline_ns
+
+    # -- looking -------------------------------------------------------------------------------
+
+    @property
+    def pending_polls(self) -> int:
+        """Ends that came in and were not taken in yet, for the poll limit."""
+        return len(self._finished)
+
+    def take_orders(self) -> list[tuple[Order, Session]]:
+        """What is to be done outside, oldest first; the list is the caller's."""
+        orders, self.book.orders = self.book.orders, []
+        return orders
+
+    def _inputs(self) -> HealthInputs:
+        book = self.book
+        return HealthInputs(
+            in_flight=book.in_flight,
+            moved_ns=book.moved_ns,
+            quarantined=len(book.quarantine),
+            oldest_ns=book.quarantine.oldest_ns(),
+            quarantine_moved_ns=book.quarantine.moved_ns,
+            budget=self._limits.quarantine_budget,
+            deadline_ns=self._limits.progress_deadline_ns,
+        )
+
+    def look(self, now_ns: int, wire_moved_ns: int) -> bool:
+        """Judge health again; `wire_moved_ns` is when the transport last moved a byte. Says
+        whether health changed."""
+        if self.book.in_flight:
+            self.book.moved_ns = max(self.book.moved_ns, wire_moved_ns)
+        return self.monitor.look(now_ns, self._rules.ill_reasons(now_ns, self._inputs()))
+
+    def health(self, now_ns: int) -> TransceiverHealth:
+        """A snapshot as of the last look."""
+        seen = self._inputs()
+        return TransceiverHealth(
+            is_healthy=not self.monitor.reasons,
+            quarantined_transfer_count=seen.quarantined,
+            quarantine_budget=seen.budget,
+            oldest_quarantine_age_ns=now_ns - seen.oldest_ns if seen.quarantined else 0,
+            since_last_progress_ns=now_ns - seen.moved_ns if seen.in_flight else 0,
+            global_progress_deadline_ns=seen.deadline_ns,
+            reasons=self.monitor.reasons,
+        )
+
+    def wake_ns(self) -> int:
+        """When this transceiver has to be looked at next if nothing happens until then."""
+        if not self.book.in_flight:
+            at = NEVER if not self.monitor.reasons else 0
+        elif self.monitor.reasons:
+            # Ill: only a movement heals, but the grace goes on.
+            at = self.monitor.grace_over_ns()
+        else:
+            at = next_change_ns(self._inputs())
+        return min(at, self.book.next_limit_ns(), self.drain_deadline_ns)
+
+
+_UNADVERTISED = frozenset({State.WAITING, State.QUEUED})
+_OVER = frozenset({State.COMPLETE, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.RELEASED})

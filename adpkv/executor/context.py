@@ -1,0 +1,107 @@
+"""A context rank: computes prompts in chunks, hands over to the coordinator, sends the KV."""
+
+from __future__ import annotations
+
+from adpkv.core.content import prompt_blocks
+from adpkv.core.request import RequestEvent, RequestState, ServedRequest
+from adpkv.core.scheduler import PrefillSchedule
+from adpkv.core.session import Session
+from adpkv.core.values import Outcome, SenderRef
+from adpkv.executor.serving import Means, Serving
+from adpkv.model.port import Batch
+
+__all__ = ["ContextServing"]
+
+_DUMMY = (Batch(), 1 << 30)
+
+
+class ContextServing(Serving):
+    """Prefill, then the sender's end of a session per request."""
+
+    def __init__(self, means: Means, token_budget: int) -> None:
+        super().__init__(means)
+        self.schedule = PrefillSchedule(token_budget)
+
+    def admit(self, now_ns: int) -> None:
+        """Blocks for the prompt; a cached prefix of it need not be computed again."""
+        waiting, limits = self.waiting, self.limits
+        while waiting:
+            request = waiting[0]
+            spec = request.spec
+            # The last prompt token is always computed, for the first output token's sake; and
+            # never into a shared block, which somebody may be reading.
+            hashes = spec.block_hashes[: (spec.prompt_tokens - 1) // limits.block_tokens]
+            if not self.lease(request, limits.blocks_of(spec), hashes):
+                return
+            waiting.popleft()
+            assert request.lease is not None
+            request.fire(RequestEvent.PREFILL_BEGAN)
+            request.reserved_ns = now_ns
+            request.computed = request.lease.reused * limits.block_tokens
+            self.schedule.add(request)
+            self.changed = True
+            self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
+
+    def has_work(self) -> bool:
+        """Whether a prompt is being computed."""
+        return len(self.schedule) > 0
+
+    def running(self) -> int:
+        """Prompts that have their blocks and are not done."""
+        return len(self.schedule)
+
+    def batch(self) -> tuple[Batch, int]:
+        """Chunks change from step to step, so one step at a time."""
+        if not len(self.schedule):
+            return _DUMMY
+        tokens, pairs = self.schedule.plan()
+        return Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1
+
+    def stepped(self, count: int, now_ns: int) -> None:
+        """Chunks are computed; whole prompts are handed over."""
+        for request, tokens in self.schedule.stepped():
+            lease, spec = request.lease, request.spec
+            assert lease is not None
+            done = request.computed
+            self.memory.compute(lease.blocks, request.keys, done - tokens, done)
+            if done == spec.prompt_tokens:
+                self._prefilled(request, now_ns)
+
+    def _prefilled(self, request: ServedRequest, now_ns: int) -> None:
+        lease, spec = request.lease, request.spec
+        assert lease is not None
+        self.pool.commit(lease, spec.block_hashes)
+        if spec.output_tokens <= 1:
+            # The first token is all that was asked for: there is nothing to hand over.
+            before = request.state
+            request.fire(RequestEvent.FINISHED)
+            self.respond(request, Outcome.COMPLETED, now_ns, tokens=1)
+            self.left(request, before)
+            self.release(request)
+            return
+        self.schedule.done(request)
+        self.closed(request)
+        count = prompt_blocks(spec, self.limits.block_tokens)
+        blocks = tuple(lease.blocks[:count])
+        nbytes = count * self.memory.block_bytes
+        session = self.transceiver.open(spec.request_id, spec.generation, -1, nbytes, now_ns)
+        self.transceiver.prepare(session, blocks)
+        request.fire(RequestEvent.PREFILLED)
+        self.respond(request, Outcome.PREFILLED, now_ns, sender=SenderRef(self.rank, blocks))
+        request.session = session
+
+    def arrived(self, request: ServedRequest, session: Session, now_ns: int) -> None:
+        """The KV is with the receiver; ours becomes cache."""
+        self.end(request, RequestEvent.SESSION_OVER, now_ns)
+
+    def concealed(self, request: ServedRequest, session: Session) -> None:
+        """Ours were only read: there is no writer to see off."""
+
+    def left(self, request: ServedRequest, before: RequestState) -> None:
+        """Off the waiting list or the schedule."""
+        if before is RequestState.WAITING:
+            self.waiting.remove(request)
+            self.closed(request)
+        elif before is RequestState.PREFILLING:
+            self.schedule.done(request)
+            self.closed(request)

@@ -1,0 +1,124 @@
+"""Carries out what the core decided: orders become transport calls and messages to peers.
+
+And the way back: what the transport and the peers say becomes events of the transceiver.
+"""
+
+from __future__ import annotations
+
+from adpkv.core.session import Event, Order, Session
+from adpkv.core.transceiver import Transceiver
+from adpkv.executor.messages import (
+    Advertise,
+    Began,
+    CancelTransfer,
+    Ended,
+    NeverStarted,
+    PeerMail,
+)
+from adpkv.executor.ports import Mailbox
+from adpkv.executor.serving import Serving
+from adpkv.transport.port import EndKind, Transfer, Transport
+
+__all__ = ["Courier"]
+
+_EVENT_OF = {EndKind.DONE: Event.DONE, EndKind.FAILED: Event.ENDED, EndKind.ERROR: Event.ERROR}
+
+UNKNOWN_PIECES = -1
+"""In `Ended`: the sender cannot say how much it posted."""
+
+
+class Courier:
+    """One rank's dealings with its peers."""
+
+    def __init__(
+        self,
+        rank: int,
+        transceiver: Transceiver,
+        transport: Transport,
+        mailbox: Mailbox,
+        serving: Serving,
+    ) -> None:
+        self._rank = rank
+        self._transceiver = transceiver
+        self._transport = transport
+        self._mailbox = mailbox
+        self._serving = serving
+
+    def hear(self, message: PeerMail, now_ns: int) -> None:
+        """A peer's message about a session."""
+        transceiver = self._transceiver
+        session = (message.request_id, message.generation)
+        if isinstance(message, Advertise):
+            known = transceiver.advertised(
+                *session, message.receiver, message.tag, message.blocks, message.remaining_ns
+            )
+            if not known:
+                self._mailbox.send(
+                    message.receiver, NeverStarted(*session, "the sender has no such session")
+                )
+        elif isinstance(message, Began):
+            transceiver.hear(*session, Event.BEGAN, now_ns)
+        elif isinstance(message, CancelTransfer):
+            transceiver.hear(*session, Event.CANCEL, now_ns)
+        elif isinstance(message, NeverStarted):
+            self._transport.peer_ended(session, 0)  # type: ignore[arg-type]
+        elif message.pieces == UNKNOWN_PIECES:
+            transceiver.hear(*session, Event.ERROR, now_ns)
+        else:
+            self._transport.peer_ended(session, message.pieces)  # type: ignore[arg-type]
+
+    def poll(self) -> bool:
+        """Take the transport's ends in, without waiting; says whether there were any."""
+        ends = self._transport.poll()
+        for end in ends:
+            self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
+        return bool(ends)
+
+    def deliver(self, now_ns: int) -> None:
+        """Carry out the transceiver's orders, oldest first."""
+        for order, session in self._transceiver.take_orders():
+            if order is Order.EXPECT:
+                self._expect(session, now_ns)
+            elif order is Order.POST:
+                self._post(session)
+            elif order is Order.WITHDRAW:
+                self._transport.withdraw(session.session_id)
+            elif session.peer >= 0:
+                self._tell(order, session)
+
+    def _expect(self, session: Session, now_ns: int) -> None:
+        self._serving.exposed(session)
+        self._transport.expect(self._transfer(session, session.peer, self._rank))
+        remaining_ns = session.deadline_ns - now_ns
+        request_id, generation = session.session_id
+        self._mailbox.send(
+            session.peer,
+            Advertise(
+                request_id, generation, self._rank, session.tag, session.blocks, remaining_ns
+            ),
+        )
+
+    def _post(self, session: Session) -> None:
+        self._serving.exposed(session)
+        self._transport.post(self._transfer(session, self._rank, session.peer))
+        self._mailbox.send(session.peer, Began(*session.session_id))
+
+    def _transfer(self, session: Session, sender: int, receiver: int) -> Transfer:
+        own, other = session.blocks, session.peer_blocks
+        source, target = (own, other) if sender == self._rank else (other, own)
+        return Transfer(
+            *session.session_id, sender, receiver, session.tag, source, target, session.nbytes
+        )
+
+    def _tell(self, order: Order, session: Session) -> None:
+        request_id, generation = session.session_id
+        message: PeerMail
+        if order is Order.TELL_CANCEL:
+            message = CancelTransfer(request_id, generation)
+        elif order is Order.TELL_NEVER_STARTED:
+            message = NeverStarted(request_id, generation, session.state)
+        else:
+            proven = session.story[-1][1] in (Event.DONE, Event.ENDED)
+            pieces = session.pieces if proven else UNKNOWN_PIECES
+            message = Ended(request_id, generation, pieces, session.state)
+        self._mailbox.send(session.peer, message)

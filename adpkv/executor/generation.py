@@ -1,0 +1,121 @@
+"""A generation rank: fetches a prompt's KV, checks it, decodes."""
+
+from __future__ import annotations
+
+from adpkv.core.block_pool import Use
+from adpkv.core.content import prompt_blocks
+from adpkv.core.request import RequestEvent, RequestState, ServedRequest
+from adpkv.core.scheduler import DecodeSchedule
+from adpkv.core.session import Session
+from adpkv.core.values import Outcome, RequestSpec
+from adpkv.executor.serving import Means, Serving
+from adpkv.model.port import Batch
+
+__all__ = ["GenerationServing"]
+
+_DUMMY = (Batch(), 1 << 30)
+
+
+class GenerationServing(Serving):
+    """The receiver's end of a session per request, then decode."""
+
+    def __init__(self, means: Means, most_sequences: int) -> None:
+        super().__init__(means)
+        self.schedule = DecodeSchedule()
+        self._most = most_sequences
+        self._admitted = 0
+
+    def assign(self, spec: RequestSpec, now_ns: int) -> ServedRequest:
+        """The session begins to wait at once: its wait limit covers blocks and slot."""
+        request = super().assign(spec, now_ns)
+        assert spec.sender is not None
+        nbytes = prompt_blocks(spec, self.limits.block_tokens) * self.memory.block_bytes
+        request.session = self.transceiver.open(
+            spec.request_id, spec.generation, spec.sender.rank, nbytes, now_ns
+        )
+        return request
+
+    def admit(self, now_ns: int) -> None:
+        """Blocks for the prompt and all tokens to come: what decodes is never evicted."""
+        waiting = self.waiting
+        while waiting and self._admitted < self._most:
+            request = waiting[0]
+            spec, session = request.spec, request.session
+            if not self.lease(request, self.limits.blocks_of(spec), ()):
+                return
+            waiting.popleft()
+            assert request.lease is not None and session is not None
+            assert spec.sender is not None
+            self._admitted += 1
+            request.fire(RequestEvent.RECEIVE_BEGAN)
+            request.reserved_ns = now_ns
+            count = prompt_blocks(spec, self.limits.block_tokens)
+            self.transceiver.reserve(
+                session, request.lease.blocks[:count], spec.sender.blocks, now_ns
+            )
+            self.changed = True
+
+    def exposed(self, session: Session) -> None:
+        """Somebody else may write into the blocks from now on."""
+        super().exposed(session)
+        lease = self.requests[session.session_id[0]].lease
+        assert lease is not None
+        self.memory.expect_write(lease.number, session.blocks)
+
+    def concealed(self, request: ServedRequest, session: Session) -> None:
+        """Proven: nobody writes any more."""
+        assert request.lease is not None
+        self.memory.end_write(request.lease.number, session.blocks)
+
+    def has_work(self) -> bool:
+        """Whether a request decodes."""
+        return self.schedule.sequences > 0
+
+    def running(self) -> int:
+        """Requests that decode."""
+        return self.schedule.sequences
+
+    def batch(self) -> tuple[Batch, int]:
+        """All that decode take part in each step, until the first of them finishes."""
+        schedule = self.schedule
+        if not schedule.sequences:
+            return _DUMMY
+        batch = Batch(sequences=schedule.sequences, context_tokens=schedule.context_tokens)
+        return batch, schedule.most_steps()
+
+    def stepped(self, count: int, now_ns: int) -> None:
+        """Every decoding request has `count` tokens more."""
+        for request in self.schedule.stepped(count):
+            before = request.state
+            request.fire(RequestEvent.FINISHED)
+            tokens = request.spec.output_tokens
+            self.respond(request, Outcome.COMPLETED, now_ns, tokens=tokens)
+            self.left(request, before)
+            self.release(request)
+
+    def arrived(self, request: ServedRequest, session: Session, now_ns: int) -> None:
+        """The KV is here: check it, then decode."""
+        lease, spec = request.lease, request.spec
+        assert lease is not None
+        request.transfer_ns = now_ns - session.started_ns
+        self.concealed(request, session)
+        self.pool.turn(lease, Use.ACTIVE)
+        right = self.memory.verify(
+            spec.request_id, session.blocks, request.keys, spec.prompt_tokens
+        )
+        if not right:
+            self.end(request, RequestEvent.FAILURE, now_ns, "wrong KV arrived")
+            return
+        request.fire(RequestEvent.RECEIVED)
+        request.decode_began_ns = now_ns
+        self.schedule.add(request)
+
+    def left(self, request: ServedRequest, before: RequestState) -> None:
+        """Off the waiting list, or out of the batch."""
+        self.closed(request)
+        if before is RequestState.WAITING:
+            self.waiting.remove(request)
+            return
+        self._admitted -= 1
+        if before is RequestState.DECODING:
+            self.schedule.remove(request)

@@ -1,0 +1,145 @@
+"""What the leader of a group does beside its own requests: the instance's mail, in and out.
+
+It takes the coordinator's mail in for the broadcast, answers for requests that nobody owns, and
+sends on what the flush gathered. It decides nothing alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
+from adpkv.core.report import worst
+from adpkv.core.values import Response
+from adpkv.executor.messages import (
+    Admit,
+    Answers,
+    Cancel,
+    LeaderMail,
+    PeerMail,
+    Pulse,
+    Release,
+    Stop,
+    Stopped,
+)
+from adpkv.executor.ports import Clock, Mailbox
+
+__all__ = ["Leader", "sorted_mail", "sum_up"]
+
+
+class Leader:
+    """The instance's face to the coordinator, on the first rank of its group."""
+
+    def __init__(
+        self,
+        instance: int,
+        mailbox: Mailbox,
+        clock: Clock,
+        *,
+        queue_timeout_ns: int,
+        pulse_ns: int,
+    ) -> None:
+        self._instance = instance
+        self._mailbox = mailbox
+        self._clock = clock
+        self._queue_timeout_ns = queue_timeout_ns
+        self._pulse_ns = pulse_ns
+        self._next_pulse_ns = 0 if pulse_ns else NEVER
+        self._unowned_since: dict[int, int] = {}
+        self._stop_announced = False
+        self._tokens = 0
+
+    def take_mail(self) -> tuple[tuple[LeaderMail, ...], list[PeerMail]]:
+        """(for the group, for this rank's sessions) of what has arrived."""
+        group: list[LeaderMail] = []
+        own: list[PeerMail] = []
+        for message in self._mailbox.receive():
+            if isinstance(message, LeaderMail):
+                group.append(message)
+            elif isinstance(message, PeerMail):
+                own.append(message)
+        return tuple(group), own
+
+    def note_unowned(self, plan: Plan) -> None:
+        """Remember since when each request waits for a rank with room."""
+        if not plan.waiting and not self._unowned_since:
+            return
+        now_ns, since = self._clock(), self._unowned_since
+        self._unowned_since = {
+            spec.request_id: since.get(spec.request_id, now_ns) for spec in plan.waiting
+        }
+
+    def next_expiry_ns(self) -> int:
+        """When the oldest unowned request has waited for too long; NEVER without one."""
+        if not self._unowned_since:
+            return NEVER
+        return min(self._unowned_since.values()) + self._queue_timeout_ns
+
+    def expired(self, now_ns: int) -> tuple[int, ...]:
+        """Unowned requests that have waited for too long."""
+        past_ns = now_ns - self._queue_timeout_ns
+        return tuple(r for r, since_ns in self._unowned_since.items() if since_ns <= past_ns)
+
+    def refusals(self, plan: Plan, rank: int) -> list[Response]:
+        """The answers for requests that end without ever having had a rank."""
+        return [
+            Response(
+                request_id=refusal.request_id,
+                generation=refusal.generation,
+                outcome=refusal.outcome,
+                rank=rank,
+                detail=refusal.detail,
+            )
+            for refusal in plan.refusals
+        ]
+
+    def answer(self, gathered: Sequence[Sequence[Response]], pulse: Callable[[int], Pulse]) -> None:
+        """Send on what a flush gathered; now and then, how the instance is doing."""
+        responses: tuple[Response, ...] = ()
+        for some in gathered:
+            if some:
+                responses += tuple(some)
+        due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
+        if not responses and not due:
+            return
+        self._tokens += sum(response.tokens for response in responses)
+        if due:
+            self._next_pulse_ns = self._clock() + self._pulse_ns
+        message = Answers(self._instance, responses, pulse(self._tokens) if due else None)
+        self._mailbox.send(COORDINATOR, message)
+
+    def announce_stop(self, plan: Plan) -> None:
+        """Tell the coordinator, once, that every open request of the instance is answered. Sent
+        behind the flush that carried the last answers, so it is behind them in the mail."""
+        if plan.stop != NO_STOP and not self._stop_announced:
+            self._stop_announced = True
+            self._mailbox.send(COORDINATOR, Stopped(self._instance, plan.stop, plan.detail))
+
+
+def sum_up(statuses: Sequence[RankStatus], unowned: int, tokens: int) -> Pulse:
+    """An instance's pulse from its ranks' statuses."""
+    return Pulse(
+        running=sum(status.running for status in statuses),
+        waiting=unowned + sum(max(0, s.requests - s.running - s.in_transfer) for s in statuses),
+        in_transfer=sum(status.in_transfer for status in statuses),
+        quarantined=sum(status.quarantined for status in statuses),
+        healthy=all(status.healthy for status in statuses),
+        tokens=tokens,
+    )
+
+
+def sorted_mail(mail: Sequence[LeaderMail]) -> GroupMail | None:
+    """A broadcast by what it is; None for nothing."""
+    if not mail:
+        return None
+    ends = [m for m in mail if isinstance(m, Stop | Release)]
+    stops = [m for m in mail if isinstance(m, Stop)]
+    codes = [m.code for m in ends if m.code > 0]
+    return GroupMail(
+        admitted=tuple(m.spec for m in mail if isinstance(m, Admit)),
+        cancelled=tuple(m.request_id for m in mail if isinstance(m, Cancel)),
+        stop=worst(codes) if codes else 0 if stops else NO_STOP,
+        detail=next((m.detail for m in ends if m.detail), ""),
+        released=any(isinstance(m, Release) for m in mail),
+    )

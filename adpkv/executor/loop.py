@@ -1,0 +1,40 @@
+"""The rank program: one loop, the same on every rank, in both worlds.
+
+intake   tp_broadcast   the leader's mail
+observe  local          polls, deadlines, health: notice and stage
+sync     tp_allgather   every rank's status; the plan is a pure function of all of them
+apply    local          what was agreed: cancels, assignments, advertise, post
+flush    tp_gather      staged responses, also when there are none
+leave?                  if the plan says so, all together
+step     forward        if the plan says so, with dummies; else a bounded wait
+"""
+
+from __future__ import annotations
+
+from adpkv.core.report import RankReport
+from adpkv.executor.phases import Phases
+
+__all__ = ["RankProgram"]
+
+
+class RankProgram:
+    """Runs the phases in their order until the group leaves."""
+
+    def __init__(self, phases: Phases) -> None:
+        self.phases = phases
+
+    async def run(self) -> tuple[RankReport, ...]:
+        """Serve until the group agrees to leave; returns what all ranks of the job report."""
+        phases = self.phases
+        while True:
+            await phases.intake()
+            phases.observe()
+            plan = await phases.sync()
+            phases.apply(plan)
+            await phases.flush()
+            if plan.leave:
+                return await phases.leave()
+            if plan.forward:
+                await phases.step()
+            else:
+                await phases.wait()

@@ -1,0 +1,301 @@
+"""The phases of one iteration, one method each: replaceable one by one (`adpkv/history`).
+
+Only the async ones meet the group, and every rank meets it in the same order, whatever it has to say
+(contract 5.1). Nothing here is decided by one rank alone: what a rank notices it stages, and the
+group decides at sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from adpkv.core.ids import NEVER
+from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
+from adpkv.core.report import RankReport, worst
+from adpkv.core.topology import Kind
+from adpkv.core.values import Violation
+from adpkv.executor.audit import block_counts
+from adpkv.executor.leader import sorted_mail, sum_up
+from adpkv.executor.meetings import WORLD, Join, Step, Wait
+from adpkv.executor.messages import LeaderMail, PeerMail, Pulse
+from adpkv.executor.rank import Rank
+
+__all__ = ["Phases"]
+
+
+class Phases:
+    """What a rank does in each phase; the order is `executor.loop`'s."""
+
+    def __init__(self, rank: Rank, counts: Callable[[], tuple[int, int, int]]) -> None:
+        self.rank = rank
+        self._counts = counts
+        self._group = rank.instance.index
+        self._index = rank.rank - rank.instance.first
+        self._group_mail: tuple[LeaderMail, ...] = ()
+        self._own_mail: Sequence[PeerMail] = ()
+        self._status = RankStatus()
+        self._statuses: Sequence[RankStatus] = ()
+        self._wake_ns = 0
+
+    # -- intake and observe --------------------------------------------------------------------
+
+    async def intake(self) -> None:
+        """The leader's mail from the coordinator, to every rank of the group."""
+        rank = self.rank
+        rank.iteration += 1
+        mail: tuple[LeaderMail, ...] = ()
+        if rank.leader is not None:
+            mail, self._own_mail = rank.leader.take_mail()
+        self._group_mail = await Join(
+            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, mail
+        )
+
+    def observe(self) -> None:
+        """Look at what came in and what is due: never wait, never decide for others."""
+        rank = self.rank
+        mail = rank.mailbox.receive() if rank.leader is None else self._own_mail
+        now_ns = rank.clock()
+        heard = rank.courier.poll()
+        for message in mail:
+            rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
+            heard = True
+        if rank.proposal == NO_STOP:
+            code = rank.signals.asked_to_stop()
+            if code:
+                self._propose(code, "asked to stop by a signal")
+        if (
+            heard
+            or now_ns >= self._wake_ns
+            or rank.serving.changed
+            or rank.serving.pending_resource_release
+            or rank.transceiver.pending_polls
+        ):
+            self._attend(now_ns)
+
+    def _attend(self, now_ns: int) -> None:
+        """Something came in or is due."""
+        rank = self.rank
+        transceiver = rank.transceiver
+        transceiver.expire(now_ns)
+        if rank.instance.kind is Kind.CONTEXT:
+            transceiver.check_context_transfer_status(now_ns)
+        else:
+            transceiver.check_generation_transfer_status(now_ns)
+        if transceiver.look(now_ns, rank.transport.last_moved_ns()):
+            reasons = transceiver.monitor.reasons
+            rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
+            rank.serving.changed = True
+        if now_ns >= transceiver.monitor.grace_over_ns():
+            self._propose(75, "unhealthy: " + ", ".join(transceiver.monitor.reasons))
+        if transceiver.is_overdue(now_ns):
+            rank.serving.changed = True
+        self._settle(now_ns)
+
+    def _propose(self, code: int, detail: str) -> None:
+        self.rank.propose(code, detail)
+        self.rank.serving.changed = True
+
+    def _settle(self, now_ns: int) -> None:
+        """Bring sessions, requests and blocks to rest, then begin what can begin."""
+        rank = self.rank
+        serving, transceiver = rank.serving, rank.transceiver
+        serving.settle(now_ns)
+        if serving.pending_resource_release:
+            serving.retry_pending(now_ns)
+        serving.admit(now_ns)
+        transceiver.start(now_ns)
+        serving.settle(now_ns)
+        rank.courier.deliver(now_ns)
+        self._wake_ns = transceiver.wake_ns()
+
+    # -- sync ----------------------------------------------------------------------------------
+
+    async def sync(self) -> Plan:
+        """Every rank says how it is, and all make the same plan of it."""
+        rank = self.rank
+        if rank.serving.changed or self._is_expiry_due():
+            self._status = self.status()
+        plan: Plan = await Join(
+            self._group,
+            "tp_allgather",
+            "sync",
+            rank.iteration,
+            rank.plan,
+            self._status,
+            self._agree,
+        )
+        rank.plan = plan
+        return plan
+
+    def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
+        self._statuses = statuses
+        rank = self.rank
+        return agree(rank.limits, rank.plan, sorted_mail(self._group_mail), statuses)
+
+    def status(self) -> RankStatus:
+        """What this rank has to say, as of now."""
+        rank = self.rank
+        serving, transceiver = rank.serving, rank.transceiver
+        serving.changed = False
+        quarantined = len(transceiver.book.quarantine)
+        now_ns = rank.clock()
+        return RankStatus(
+            work=serving.has_work(),
+            tokens=serving.open_tokens,
+            requests=serving.open_requests,
+            running=serving.running(),
+            in_transfer=transceiver.book.in_flight - quarantined,
+            quarantined=quarantined,
+            healthy=not transceiver.monitor.reasons,
+            stop=rank.proposal,
+            detail=rank.detail,
+            settled=transceiver.is_settled(),
+            overdue=transceiver.is_overdue(now_ns),
+            expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
+        )
+
+    def _is_expiry_due(self) -> bool:
+        leader = self.rank.leader
+        return leader is not None and self.rank.clock() >= leader.next_expiry_ns()
+
+    # -- apply and flush -----------------------------------------------------------------------
+
+    def apply(self, plan: Plan) -> None:
+        """Do what was agreed: cancels first, then what is new, then begin what can begin."""
+        rank, serving = self.rank, self.rank.serving
+        if rank.leader is not None:
+            rank.leader.note_unowned(plan)
+            for response in rank.leader.refusals(plan, rank.rank):
+                rank.responses.stage(response)
+        new = plan.assignments.get(self._index)
+        if new is None and not plan.cancels and plan.stop == NO_STOP:
+            return
+        now_ns = rank.clock()
+        for request_id in plan.cancels:
+            serving.cancel(request_id, now_ns)
+        for spec in new or ():
+            serving.assign(spec, now_ns)
+        if plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER:
+            self._stop(plan, now_ns)
+        if serving.changed:
+            self._settle(now_ns)
+
+    def _stop(self, plan: Plan, now_ns: int) -> None:
+        """The group agreed to end: answer everything open, once, and begin to drain."""
+        rank = self.rank
+        deadline_ns = now_ns + rank.timing.drain_timeout_ns
+        rank.serving.stop(now_ns, plan.detail)
+        if rank.instance.kind is Kind.CONTEXT:
+            rank.transceiver.drain_context_transfers(deadline_ns, now_ns)
+        else:
+            rank.transceiver.drain_generation_transfers(deadline_ns, now_ns)
+        rank.serving.changed = True
+        rank.recorder.event("stopping", -1, code=plan.stop, detail=plan.detail)
+
+    async def flush(self) -> None:
+        """Staged responses leave, also when there are none: a rank with nothing to say says
+        nothing *in* the collective (contract 5.1, 5.3)."""
+        rank = self.rank
+        staged = rank.responses.take()
+        gathered = await Join(self._group, "tp_gather", "flush", rank.iteration, rank.plan, staged)
+        if rank.leader is not None:
+            rank.leader.answer(gathered, self._pulse)
+            rank.leader.announce_stop(rank.plan)
+
+    def _pulse(self, tokens: int) -> Pulse:
+        return sum_up(self._statuses, len(self.rank.plan.waiting), tokens)
+
+    # -- step or wait --------------------------------------------------------------------------
+
+    async def step(self) -> None:
+        """One forward step of the group, with a dummy where this rank has no work."""
+        rank = self.rank
+        batch, most = rank.serving.batch()
+        base_ns, slope_ns = rank.model.line(batch)
+        count = await Step(
+            self._group,
+            "forward",
+            rank.iteration,
+            rank.plan,
+            base_ns,
+            slope_ns,
+            most if self._is_quiet() else 1,
+            self._until_ns(),
+            lambda: rank.model.run(batch),
+        )
+        rank.serving.stepped(count, rank.clock())
+
+    async def wait(self) -> None:
+        """No step runs: wait, bounded, for news of anybody (contract 5.6)."""
+        rank = self.rank
+        limit_ns = rank.timing.idle_wait_ns
+        if (
+            rank.transceiver.book.in_flight
+            or rank.serving.pending_resource_release
+            or len(rank.responses)
+        ):
+            limit_ns = rank.timing.busy_wait_ns
+        until_ns = self._until_ns()
+        if not self._is_quiet():
+            until_ns = 0
+            if rank.serving.has_work():
+                limit_ns = 0  # it has its blocks since apply: the step comes at once
+        await Wait(self._group, "wait", rank.iteration, rank.plan, limit_ns, until_ns)
+
+    def _until_ns(self) -> int:
+        """When something is due here if nothing comes in until then."""
+        leader = self.rank.leader
+        if leader is None:
+            return self._wake_ns
+        return min(self._wake_ns, leader.next_expiry_ns())
+
+    def _is_quiet(self) -> bool:
+        """Would the next iteration, if nothing comes in until then, decide the same as this one?
+        Then a world may jump over it."""
+        rank = self.rank
+        plan, said = rank.plan, self._status
+        if plan.ending or plan.stop != NO_STOP or rank.transceiver.pending_polls:
+            return False
+        if not rank.serving.changed:
+            return True
+        now = self._status = self.status()
+        if plan.waiting:
+            return now == said  # a load that changed may let a waiting request in
+        return now.work is said.work and now.stop == said.stop
+
+    # -- leave ---------------------------------------------------------------------------------
+
+    async def leave(self) -> tuple[RankReport, ...]:
+        """Everybody leaves after the same iteration; the exit code is agreed over the world."""
+        self.rank.serving.free_dummy()
+        reports: tuple[RankReport, ...] = await Join(
+            WORLD, "world_allgather", "leave", 0, None, self.report(), tuple
+        )
+        return reports
+
+    def report(self) -> RankReport:
+        """This rank's counters and findings, as of now."""
+        rank = self.rank
+        blocks = block_counts(rank.serving)
+        if blocks.leaked:
+            detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
+            rank.recorder.violation(Violation("leak", rank.rank, rank.clock(), detail))
+        collectives, collectives_ns, mismatches = self._counts()
+        monitor = rank.transceiver.monitor
+        violations = tuple(rank.recorder.violations)
+        return RankReport(
+            rank=rank.rank,
+            instance=rank.instance.index,
+            exit_code=worst([max(rank.plan.stop, 0), 4 if violations else 0]),
+            detail=rank.plan.detail,
+            iterations=rank.iteration,
+            collectives=collectives,
+            collectives_ns=collectives_ns,
+            mismatches=mismatches,
+            transfers=rank.transceiver.book.counts(),
+            blocks=blocks,
+            unhealthy_intervals=monitor.intervals,
+            first_unhealthy_ns=monitor.first_ill_ns,
+            reasons=tuple(monitor.seen_reasons),
+            violations=violations,
+        )

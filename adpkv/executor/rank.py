@@ -1,0 +1,59 @@
+"""One rank: who it is, what it owns, and its doors to the world. What the phases work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan
+from adpkv.core.responses import ResponseBuffer
+from adpkv.core.topology import Instance
+from adpkv.core.transceiver import Transceiver
+from adpkv.executor.courier import Courier
+from adpkv.executor.leader import Leader
+from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
+from adpkv.executor.serving import Serving
+from adpkv.model.port import Model
+from adpkv.transport.port import Transport
+
+__all__ = ["Rank", "Timing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a rank waits for what. Nanoseconds."""
+
+    busy_wait_ns: int
+    idle_wait_ns: int
+    drain_timeout_ns: int
+
+
+@dataclass(slots=True)
+class Rank:
+    """Everything of one rank, assembled by a world. Changed by the phases alone."""
+
+    rank: int
+    instance: Instance
+    limits: GroupLimits
+    timing: Timing
+    clock: Clock
+    mailbox: Mailbox
+    transport: Transport
+    model: Model
+    recorder: Recorder
+    signals: Signals
+    serving: Serving
+    transceiver: Transceiver
+    responses: ResponseBuffer
+    courier: Courier
+    leader: Leader | None
+    """On the rank that takes its instance's mail in; None elsewhere."""
+    plan: Plan = FIRST_PLAN
+    iteration: int = 0
+    proposal: int = NO_STOP
+    """The exit code with which this rank proposes to stop."""
+    detail: str = ""
+
+    def propose(self, code: int, detail: str) -> None:
+        """Propose to stop at the next sync; the first proposal of a rank stands."""
+        if self.proposal == NO_STOP:
+            self.proposal, self.detail = code, detail

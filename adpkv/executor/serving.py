@@ -1,0 +1,271 @@
+"""What context and generation ranks have in common: owning requests, answering, letting go.
+
+A request that ends is answered at once; its blocks are given back only when its session says that
+nobody touches them (`can_terminate_request_now`), else it is kept in `pending_resource_release`
+and asked again on each iteration (contract 3.3).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+
+from adpkv.core.block_pool import BlockPool, Use
+from adpkv.core.cancel import TransferCancelResult
+from adpkv.core.content import content_keys
+from adpkv.core.plan import GroupLimits
+from adpkv.core.request import RequestEvent, RequestState, ServedRequest
+from adpkv.core.responses import ResponseBuffer
+from adpkv.core.rules import Rules
+from adpkv.core.session import Line, Session, State
+from adpkv.core.transceiver import Transceiver
+from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
+from adpkv.executor.ports import Recorder
+from adpkv.memory.port import Memory
+from adpkv.model.port import Batch
+
+__all__ = ["Means", "Serving"]
+
+_EVENT_OF = {
+    Outcome.CANCELLED: RequestEvent.CANCEL,
+    Outcome.TIMED_OUT: RequestEvent.TIMEOUT,
+    Outcome.FAILED: RequestEvent.FAILURE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a serving rank works with; assembled by a world."""
+
+    rank: int
+    limits: GroupLimits
+    rules: Rules
+    pool: BlockPool
+    memory: Memory
+    transceiver: Transceiver
+    responses: ResponseBuffer
+    recorder: Recorder
+
+
+class Serving(ABC):
+    """One rank's requests, from assignment until their blocks are back."""
+
+    def __init__(self, means: Means) -> None:
+        self.rank = means.rank
+        self.limits = means.limits
+        self.pool = means.pool
+        self.memory = means.memory
+        self.transceiver = means.transceiver
+        self.responses = means.responses
+        self.recorder = means.recorder
+        self._rules = means.rules
+        self.requests: dict[int, ServedRequest] = {}
+        self.waiting: deque[ServedRequest] = deque()
+        self.pending_resource_release: dict[int, ServedRequest] = {}
+        self.open_tokens = 0
+        self.open_requests = 0
+        self.changed = True
+        """Something happened that this rank's next status must tell."""
+        # A rank without work joins a step with a dummy. Its block is its own from the start, so
+        # that a full pool never keeps the others from decoding (contract 5.5, #17978).
+        self._dummy = self.pool.acquire(1)
+
+    # -- what differs between the kinds --------------------------------------------------------
+
+    @abstractmethod
+    def admit(self, now_ns: int) -> None:
+        """Give KV blocks to waiting requests, first come first served, while there are any."""
+
+    @abstractmethod
+    def has_work(self) -> bool:
+        """Whether the next step would compute anything here."""
+
+    @abstractmethod
+    def running(self) -> int:
+        """How many requests compute."""
+
+    @abstractmethod
+    def batch(self) -> tuple[Batch, int]:
+        """The next step's batch, and how many such steps can be made in a row."""
+
+    @abstractmethod
+    def stepped(self, count: int, now_ns: int) -> None:
+        """`count` steps over the last batch were made."""
+
+    @abstractmethod
+    def arrived(self, request: ServedRequest, session: Session, now_ns: int) -> None:
+        """The request's session is complete."""
+
+    @abstractmethod
+    def left(self, request: ServedRequest, before: RequestState) -> None:
+        """The request ended in state `before`: take it off whatever list it was on."""
+
+    # -- requests come and go ------------------------------------------------------------------
+
+    def assign(self, spec: RequestSpec, now_ns: int) -> ServedRequest:
+        """The plan gave this rank a request."""
+        request = ServedRequest(spec, now_ns)
+        request.keys = content_keys(spec, self.limits.block_tokens)
+        self.requests[spec.request_id] = request
+        self.waiting.append(request)
+        self.open_tokens += self.limits.tokens_of(spec)
+        self.open_requests += 1
+        self.changed = True
+        self.recorder.event("assigned", spec.request_id)
+        return request
+
+    def lease(self, request: ServedRequest, count: int, hashes: tuple[int, ...]) -> bool:
+        """Give a request its blocks for life; False if the pool does not have them now."""
+        lease = self.pool.acquire(count, hashes)
+        if lease is None:
+            return False
+        request.lease = lease
+        end = len(lease.blocks) - lease.evicted
+        self.memory.hand_out(lease.number, lease.blocks[lease.reused : end], lease.blocks[end:])
+        return True
+
+    def cancel(self, request_id: int, now_ns: int) -> None:
+        """Its client no longer wants it. Unknown here: another rank's, or over."""
+        request = self.requests.get(request_id)
+        if request is not None and request.state is not RequestState.ENDED:
+            self.end(request, RequestEvent.CANCEL, now_ns, "cancelled by its client")
+
+    def end(
+        self, request: ServedRequest, event: RequestEvent, now_ns: int, detail: str = ""
+    ) -> None:
+        """A request ends: tell its client, give its blocks back or keep them in doubt."""
+        before = request.state
+        outcome = request.fire(event)
+        if outcome is not None:
+            self.respond(request, outcome, now_ns, detail)
+        if before is RequestState.ENDED:
+            return
+        self.left(request, before)
+        self.changed = True
+        if self.can_terminate_request_now(request, now_ns):
+            self.release(request)
+            return
+        if request.lease is not None:
+            self.pool.turn(request.lease, Use.QUARANTINED)
+        self.pending_resource_release[request.spec.request_id] = request
+
+    def can_terminate_request_now(self, request: ServedRequest, now_ns: int) -> bool:
+        """Ask the transceiver, which notes the wish; only the first three answers free."""
+        if request.session is None:
+            return True
+        answer = self.transceiver.cancel_request_structured(request.spec.request_id, now_ns)
+        if answer not in _QUIET_ANSWERS:
+            self.recorder.event("cancel_answer", request.spec.request_id, answer=answer)
+        return self._rules.may_release(answer)
+
+    def retry_pending(self, now_ns: int) -> None:
+        """Ask again for what could not be freed so far."""
+        for request in list(self.pending_resource_release.values()):
+            answer = self.transceiver.cancel_request_structured(request.spec.request_id, now_ns)
+            if self._rules.may_release(answer):
+                self.release(request)
+
+    def release(self, request: ServedRequest) -> None:
+        """The request's blocks are quiescent, and nobody will ask for it again."""
+        request_id = request.spec.request_id
+        lease, session = request.lease, request.session
+        if lease is not None:
+            if session is not None and lease.use is not Use.ACTIVE:
+                self.concealed(request, session)
+            freed = self.pool.release(lease)
+            if freed:
+                self.memory.release(freed)
+        self.transceiver.forget(request_id)
+        self.pending_resource_release.pop(request_id, None)
+        del self.requests[request_id]
+        self.changed = True
+
+    def closed(self, request: ServedRequest) -> None:
+        """The request no longer counts as this rank's load."""
+        self.open_tokens -= self.limits.tokens_of(request.spec)
+        self.open_requests -= 1
+        self.changed = True
+
+    def respond(
+        self,
+        request: ServedRequest,
+        outcome: Outcome,
+        now_ns: int,
+        detail: str = "",
+        *,
+        sender: SenderRef | None = None,
+        tokens: int = 0,
+    ) -> None:
+        """Stage what the client is told; it leaves in the next flush."""
+        spec, session = request.spec, request.session
+        ready_ns = session.started_ns if session is not None else request.reserved_ns
+        self.responses.stage(
+            Response(
+                request_id=spec.request_id,
+                generation=spec.generation,
+                outcome=outcome,
+                rank=self.rank,
+                detail=detail,
+                sender=sender,
+                queue_ns=(ready_ns if ready_ns >= 0 else now_ns) - request.assigned_ns,
+                transfer_ns=request.transfer_ns,
+                decode_ns=now_ns - request.decode_began_ns if request.decode_began_ns >= 0 else 0,
+                tokens=tokens,
+            )
+        )
+        self.recorder.event("responded", spec.request_id, outcome=outcome)
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def exposed(self, session: Session) -> None:
+        """A peer may touch the session's blocks from now on."""
+        request = self.requests[session.session_id[0]]
+        assert request.lease is not None
+        self.pool.turn(request.lease, Use.IN_TRANSFER)
+
+    @abstractmethod
+    def concealed(self, request: ServedRequest, session: Session) -> None:
+        """It is proven that no peer touches them any more."""
+
+    def settle(self, now_ns: int) -> None:
+        """Take in what the transceiver settled: completions, answers, blocks given back."""
+        book = self.transceiver.book
+        self._tell_journal()
+        while book.settled:
+            session, line = book.settled.popleft()
+            request = self.requests.get(session.session_id[0])
+            self.changed = True
+            if request is not None and request.session is session:
+                self._settle(request, session, line, now_ns)
+        self._tell_journal()
+
+    def _settle(self, request: ServedRequest, session: Session, line: Line, now_ns: int) -> None:
+        if line.state is State.COMPLETE:
+            self.arrived(request, session, now_ns)
+        elif line.outcome is not None:
+            detail = f"its transfer ended as {session.story[-1][1]}"
+            self.end(request, _EVENT_OF[line.outcome], now_ns, detail)
+
+    def _tell_journal(self) -> None:
+        journal = self.transceiver.book.journal
+        if not journal:
+            return
+        for session, event, line in journal:
+            self.recorder.event(line.state, session.session_id[0], cause=event)
+        journal.clear()
+
+    def stop(self, now_ns: int, detail: str) -> None:
+        """The instance ends: every open request gets its one terminal response."""
+        for request in list(self.requests.values()):
+            if request.state is not RequestState.ENDED:
+                self.end(request, RequestEvent.STOP, now_ns, detail)
+
+    def free_dummy(self) -> None:
+        """On the way out: the dummy's block goes back like any other."""
+        if self._dummy is not None:
+            self.pool.release(self._dummy)
+            self._dummy = None
+
+
+_QUIET_ANSWERS = frozenset({TransferCancelResult.NOT_FOUND, TransferCancelResult.ALREADY_COMPLETE})
