@@ -31,10 +31,8 @@ class Progress(Protocol):
         ...
 
 
-def progress_for(console: Console, interval_s: float, *, quiet: bool) -> Progress:
+def progress_for(console: Console, interval_s: float) -> Progress:
     """The kind of progress that suits `console`; `interval_s` is between plain lines."""
-    if quiet:
-        return QuietProgress()
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveProgress(console)
     return PlainProgress(console, interval_s)

@@ -32,12 +32,11 @@ def _console(*, terminal: bool, width: int = 100) -> tuple[Console, io.StringIO]
     return console, out
 
 
-def test_the_console_decides_unless_quiet() -> None:
+def test_the_console_decides() -> None:
     terminal, _ = _console(terminal=True)
     pipe, _ = _console(terminal=False)
-    assert isinstance(progress_for(terminal, 1.0, quiet=True), QuietProgress)
-    assert isinstance(progress_for(pipe, 1.0, quiet=False), PlainProgress)
-    live = progress_for(terminal, 1.0, quiet=False)
+    assert isinstance(progress_for(pipe, 1.0), PlainProgress)
+    live = progress_for(terminal, 1.0)
     live.close()
     assert isinstance(live, LiveProgress)
 

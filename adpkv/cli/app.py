@@ -1,0 +1,69 @@
+"""The command `adpkv`: its subcommands, and how its errors become messages and exit codes.
+
+Commands import what they need when they are called: `adpkv --help` loads no configuration and
+`adpkv simulate` no MPI.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+from adpkv import __version__
+from adpkv.cli.doctor import doctor
+from adpkv.cli.run import run
+from adpkv.cli.schema import schema
+from adpkv.cli.simulate import simulate
+from adpkv.cli.validate import validate
+from adpkv.errors import AdpkvError
+
+__all__ = ["COMMANDS", "INTERNAL_ERROR", "app", "main"]
+
+INTERNAL_ERROR: Final = AdpkvError.exit_code
+"""What ends with a traceback is our bug."""
+
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (run, simulate, validate, schema, doctor)
+"""In the order of `--help`; each function is a command of its name."""
+
+app = typer.Typer(
+    help="Disaggregated KV-cache serving with attention data parallelism, run and simulated.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"adpkv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which one this is."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
+    try:
+        app()
+    except AdpkvError as error:
+        print(f"adpkv: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception:
+        traceback.print_exc()
+        print("adpkv: this is a bug in adpkv, please report it with the above", file=sys.stderr)
+        sys.exit(INTERNAL_ERROR)

@@ -1,0 +1,75 @@
+"""`adpkv doctor`: what was found on this machine, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from adpkv.cli.probes import Finding
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what of MPI, transports, GPU, shared memory and limits is here, and what is missing.
+
+    Ends with 0 if `adpkv simulate` works; `adpkv run` may not.
+    """
+    from adpkv.cli.probes import Need, all_findings
+    from adpkv.errors import UsageError
+
+    findings = all_findings()
+    wrong = [finding for finding in findings if not finding.fine]
+    simulate_lacks = [f for f in wrong if f.need is Need.EVERYTHING]
+    run_lacks = [f for f in wrong if f.need is not Need.NOTHING]
+    if as_json:
+        _print_json(findings, simulate_lacks, run_lacks)
+    else:
+        _print_table(findings)
+        print(_verdict("adpkv simulate", simulate_lacks))
+        print(_verdict("adpkv run", run_lacks))
+    raise typer.Exit(UsageError.exit_code if simulate_lacks else 0)
+
+
+def _verdict(command: str, lacks: Sequence[Finding]) -> str:
+    if not lacks:
+        return f"{command}: works"
+    return f"{command}: does not work, it lacks {', '.join(f.name for f in lacks)}"
+
+
+def _print_json(
+    findings: Sequence[Finding], simulate_lacks: Sequence[Finding], run_lacks: Sequence[Finding]
+) -> None:
+    import json
+    from dataclasses import asdict
+
+    said = {
+        "simulate": not simulate_lacks,
+        "run": not run_lacks,
+        "findings": [asdict(finding) for finding in findings],
+    }
+    print(json.dumps(said, indent=2))
+
+
+def _print_table(findings: Sequence[Finding]) -> None:
+    import sys
+
+    from rich.table import Table
+
+    from adpkv.cli.probes import Need
+    from adpkv.observe.screen import console_for
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        lacks = "missing" if finding.need is not Need.NOTHING else "note"
+        hint = f"\n-> {finding.hint}" if finding.hint and not finding.fine else ""
+        table.add_row("ok" if finding.fine else lacks, finding.name, finding.found + hint)
+    console_for(sys.stdout).print(table, markup=False, highlight=False)

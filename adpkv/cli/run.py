@@ -1,0 +1,81 @@
+"""`adpkv run`: an experiment for real, as one rank of mpirun's, or by starting mpirun."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["run"]
+
+OTHERS_WAIT_S: Final = 2.0
+"""How long a rank other than 0 keeps a usage error to itself. Rank 0 has nearly always met the same
+one, says it once for all and ends; then the launcher ends the others before they speak."""
+
+
+def run(
+    file: ExperimentFile,
+    overrides: Overrides,
+    out: Out = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment on real ranks; starts mpirun unless mpirun started it."""
+    from adpkv.cli.launched import launched_rank
+
+    rank = launched_rank(os.environ)
+    if rank is None:
+        # Everything that is wrong with the experiment is said here, before a process is started.
+        experiment = _checked(file, overrides)
+        from adpkv.worlds.mpi.launch import launch
+
+        argv = _argv(file, overrides, out, quiet=quiet, as_json=as_json)
+        raise typer.Exit(launch(argv, experiment.topology.ranks))
+
+    experiment = _checked_together(rank, file, overrides)
+    from adpkv.worlds.mpi.run import run as run_rank
+
+    raise typer.Exit(run_rank(experiment, out=out, quiet=quiet, json=as_json))
+
+
+def _checked(file: Path, overrides: Sequence[str]) -> Experiment:
+    from adpkv.config import load
+    from adpkv.workload import build
+
+    experiment = load(file, overrides)
+    build(experiment)
+    return experiment
+
+
+def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> Experiment:
+    from adpkv.config import load
+    from adpkv.errors import UsageError
+
+    if rank == 0:
+        return _checked(file, overrides)
+    try:
+        return load(file, overrides)
+    except UsageError:
+        time.sleep(OTHERS_WAIT_S)
+        raise
+
+
+def _argv(
+    file: Path, overrides: Sequence[str], out: Path | None, *, quiet: bool, as_json: bool
+) -> list[str]:
+    """The same call once more, for each rank."""
+    argv = ["run", str(file)]
+    for override in overrides:
+        argv += ["--set", override]
+    if out is not None:
+        argv += ["--out", str(out)]
+    return [*argv, *(["--quiet"] if quiet else []), *(["--json"] if as_json else [])]

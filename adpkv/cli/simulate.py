@@ -1,0 +1,41 @@
+"""`adpkv simulate`: an experiment in virtual time, in this one process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    file: ExperimentFile,
+    overrides: Overrides,
+    out: Out = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Instead of the file's seed.")
+    ] = None,
+    jump: Annotated[
+        bool, typer.Option("--jump/--no-jump", help="Jump over quiet stretches of virtual time.")
+    ] = True,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment in virtual time, in one process, without MPI."""
+    from adpkv.config import load
+    from adpkv.observe.screen import Screen
+
+    experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
+    from adpkv.worlds.virtual.run import simulate as simulate_experiment
+
+    screen = Screen(quiet=quiet, as_json=as_json)
+    progress = screen.progress(experiment.observe.pulse_ns)
+    try:
+        result = simulate_experiment(experiment, out=out, jump=jump, on_progress=progress.update)
+    finally:
+        progress.close()
+    screen.close(result.summary, result.folder)
+    raise typer.Exit(result.exit_code)

@@ -1,0 +1,49 @@
+"""`adpkv validate`: is an experiment file fine, down to the lines of its trace?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adpkv.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["validate"]
+
+
+def validate(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Experiments, YAML files.", show_default=False),
+    ],
+    overrides: Overrides,
+) -> None:
+    """Check experiment files without running them; all problems at once."""
+    from adpkv.config import load
+    from adpkv.errors import UsageError
+    from adpkv.workload import build
+
+    problems = []
+    for file in files:
+        try:
+            experiment = load(file, overrides)
+            total = build(experiment).total
+        except UsageError as error:
+            problems.append(str(error))
+        else:
+            print(f"{file}: fine, {_described(experiment)}, {total:,} requests")
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _described(experiment: Experiment) -> str:
+    topology = experiment.topology
+    context, generation = topology.context, topology.generation
+    return (
+        f"{topology.ranks} ranks ({context.instances} context x {context.ranks},"
+        f" {generation.instances} generation x {generation.ranks})"
+    )

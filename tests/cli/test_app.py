@@ -1,0 +1,110 @@
+"""The command as a user meets it: start, messages, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adpkv import __version__
+from adpkv.cli import app as cli
+from adpkv.errors import DeadlockError, MissingPieceError
+
+
+def _adpkv(*argv: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from adpkv.cli.app import main; main()", *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _exit_code(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> object:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return caught.value.code
+
+
+def test_help_lists_every_command() -> None:
+    ended = _adpkv("--help")
+    assert ended.returncode == 0
+    assert all(command.__name__ in ended.stdout for command in cli.COMMANDS)
+
+
+def test_the_version() -> None:
+    ended = _adpkv("--version")
+    assert (ended.returncode, ended.stdout) == (0, f"adpkv {__version__}\n")
+
+
+@pytest.mark.parametrize("argv", [("fly",), ("simulate",), ("simulate", "x", "--seed", "abc")])
+def test_a_call_that_cannot_be_understood_ends_with_2(argv: tuple[str, ...]) -> None:
+    ended = _adpkv(*argv)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "simulate", "validate"])
+def test_a_missing_file_is_one_message_and_nothing_is_written(command: str, tmp_path: Path) -> None:
+    ended = _adpkv(command, str(tmp_path / "none.yaml"), *_out(command, tmp_path))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"adpkv: {tmp_path}/none.yaml: 1 problem")
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def _out(command: str, folder: Path) -> list[str]:
+    return [] if command == "validate" else ["--out", str(folder / "out")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(DeadlockError("all wait"), 3), (MissingPieceError("no MPI"), 2)]
+)
+def test_an_error_is_a_message_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
+    assert _exit_code(monkeypatch, error) == code
+    assert capsys.readouterr().err == f"adpkv: {error}\n"
+
+
+def test_what_nobody_foresaw_is_our_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _exit_code(monkeypatch, KeyError("x")) == 70
+    said = capsys.readouterr().err
+    assert "KeyError: 'x'" in said
+    assert "a bug in adpkv" in said
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adpkv.config.json_schema", interrupted)
+    monkeypatch.setattr(sys, "argv", ["adpkv", "schema"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "-c", "from adpkv.cli.app import main; main()", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == b""
+
+
+def test_the_command_line_loads_only_itself() -> None:
+    script = (
+        "import sys; import adpkv.cli.app;"
+        " print({'mpi4py', 'pydantic', 'rich', 'numpy', 'yaml'} & set(sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "set()\n"

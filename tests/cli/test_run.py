@@ -1,0 +1,33 @@
+"""`adpkv run`: which process is a rank, and what the ranks are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adpkv.cli.launched import launched_rank
+from adpkv.cli.run import _argv
+
+
+@pytest.mark.parametrize(
+    ("environment", "rank"),
+    [
+        ({}, None),
+        ({"HOME": "/"}, None),
+        ({"OMPI_COMM_WORLD_RANK": "3"}, 3),
+        ({"PMI_RANK": "0"}, 0),
+        ({"PMIX_RANK": "odd", "PMI_RANK": "2"}, 2),
+    ],
+)
+def test_a_launcher_gives_a_rank(environment: dict[str, str], rank: int | None) -> None:
+    assert launched_rank(environment) == rank
+
+
+def test_the_ranks_get_the_same_call() -> None:
+    plain = _argv(Path("a.yaml"), [], None, quiet=False, as_json=False)
+    assert plain == ["run", "a.yaml"]
+    full = _argv(Path("a.yaml"), ["seed=1", "name=b"], Path("o"), quiet=True, as_json=True)
+    assert full == (
+        ["run", "a.yaml", "--set", "seed=1", "--set", "name=b", "--out", "o", "--quiet", "--json"]
+    )
