@@ -1,0 +1,179 @@
+"""KV blocks of one rank in host memory, and the oracle that guards their bytes.
+
+Block-major, `[block][layer][k|v][token][head][dim]`, in one allocation that takes no pages before
+they are touched. Freed blocks are filled with a canary, which is checked when they are given out
+again: a write after free shows there. KV content is a pattern that follows from the block's key,
+the layer, K or V, and the token's place in the block, so a receiver knows what must have arrived.
+
+The virtual twin sees every write as it lands; this one sees only bytes, and only when it looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["CANARY", "HostMemory"]
+
+CANARY: Final = 0xDE
+"""Each byte of a freed block. Blocks never used are still zero, as the system gave them."""
+
+MAX_REPORTED: Final = 8
+"""Blocks named one by one in a report."""
+
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_MASK: Final = (1 << 64) - 1
+
+
+def _mixed(key: int) -> np.uint64:
+    """SplitMix64's finalizer: neighbouring keys have nothing in common afterwards."""
+    z = (key * 0xBF58476D1CE4E5B9 + 0x9E3779B97F4A7C15) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return np.uint64(z ^ (z >> 31))
+
+
+def _places(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """One number for each word of a block, different for each place in it."""
+    count = int(np.prod(shape))
+    numbers = np.arange(1, count + 1, dtype=np.uint64) * _ODD
+    numbers ^= numbers >> np.uint64(29)
+    return numbers.reshape(shape)
+
+
+class HostMemory:
+    """`memory.port.Memory` over numpy.
+
+    Reports `write_after_free`, `double_free`, `two_owners`, `two_writers`, `freed_in_doubt` and
+    `wrong_kv` through `report(kind, detail)`.
+    """
+
+    def __init__(
+        self,
+        blocks: int,
+        block_tokens: int,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        dtype_bytes: int,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self.blocks, self.block_tokens = blocks, block_tokens
+        token_bytes = kv_heads * head_dim * dtype_bytes
+        self.block_bytes = layers * 2 * block_tokens * token_bytes
+        # The widest word that divides a token's part of a layer.
+        word = next(size for size in (8, 4, 2, 1) if token_bytes % size == 0)
+        self._word = np.dtype(f"u{word}")
+        self._shape = (layers, 2, block_tokens, token_bytes // word)
+        self._places = _places(self._shape)
+        self._bytes = np.zeros((blocks, self.block_bytes), dtype=np.uint8)
+        self._flat: memoryview = self._bytes.reshape(-1).data
+        self._free = bytearray(b"\1" * blocks)
+        self._virgin = bytearray(b"\1" * blocks)
+        self._writers: dict[int, int] = {}
+        self._report = report
+
+    def view(self, first: int, count: int) -> memoryview:
+        """The bytes of `count` neighbouring blocks, to be read or written in place."""
+        size = self.block_bytes
+        return self._flat[first * size : (first + count) * size]
+
+    def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
+        """Blocks get a new owner; the fresh ones must be as `release` left them."""
+        taken = [block for block in fresh if not self._free[block]]
+        if taken:
+            self._tell("two_owners", taken, f"given to lease {owner} while in use")
+        spoilt = [block for block in fresh if not self._untouched(block)]
+        if spoilt:
+            self._tell("write_after_free", spoilt, f"found when given to lease {owner}")
+        for block in (*fresh, *evicted):
+            self._free[block] = 0
+            self._virgin[block] = 0
+
+    def release(self, blocks: Sequence[int]) -> None:
+        """Blocks went back to the free list: fill them, so that a later write is seen."""
+        twice = [block for block in blocks if self._free[block]]
+        if twice:
+            self._tell("double_free", twice, "released while free")
+        doubtful = [block for block in blocks if block in self._writers]
+        if doubtful:
+            self._tell("freed_in_doubt", doubtful, "released while a peer may write into them")
+        for block in blocks:
+            self._free[block] = 1
+            self._writers.pop(block, None)
+            self._bytes[block] = CANARY
+
+    def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
+        """A peer may write into `blocks` of `owner` from now on."""
+        contested = [block for block in blocks if self._writers.get(block, owner) != owner]
+        if contested:
+            self._tell("two_writers", contested, f"advertised by lease {owner} and another")
+        self._writers.update(dict.fromkeys(blocks, owner))
+
+    def end_write(self, owner: int, blocks: Sequence[int]) -> None:
+        """The peer's writing is proven over."""
+        for block in blocks:
+            if self._writers.get(block) == owner:
+                del self._writers[block]
+
+    def compute(
+        self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
+    ) -> None:
+        """Write the pattern of prompt tokens [first_token, end_token)."""
+        for index, begin, end in self._parts(first_token, end_token):
+            self._pattern(keys[index], begin, end, self._words(blocks[index])[:, :, begin:end])
+
+    def verify(
+        self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
+    ) -> bool:
+        """Compare the first `tokens` tokens with their pattern."""
+        wrong = []
+        for index, begin, end in self._parts(0, tokens):
+            found = self._words(blocks[index])[:, :, begin:end]
+            expected = np.empty(found.shape, dtype=self._word)
+            self._pattern(keys[index], begin, end, expected)
+            if not np.array_equal(found, expected):
+                wrong.append(blocks[index])
+        if wrong:
+            self._tell("wrong_kv", wrong, f"request {request_id}, {tokens} prompt tokens")
+        return not wrong
+
+    def close(self) -> None:
+        """Forget the bytes. Views that somebody still holds keep them alive."""
+        self._flat = memoryview(b"")
+        self._bytes = np.zeros((0, self.block_bytes), dtype=np.uint8)
+
+    def _parts(self, first_token: int, end_token: int) -> list[tuple[int, int, int]]:
+        """(index of the block, its first token, its end) of a range of prompt tokens."""
+        size = self.block_tokens
+        return [
+            (index, max(first_token - index * size, 0), min(end_token - index * size, size))
+            for index in range(first_token // size, -(-end_token // size))
+        ]
+
+    def _words(self, block: int) -> np.ndarray[Any, np.dtype[Any]]:
+        words: np.ndarray[Any, np.dtype[Any]] = self._bytes[block].view(self._word)
+        return words.reshape(self._shape)
+
+    def _pattern(self, key: int, begin: int, end: int, out: np.ndarray[Any, np.dtype[Any]]) -> None:
+        """The content of tokens [begin, end) of a block, into `out`."""
+        places = self._places[:, :, begin:end]
+        if out.dtype == np.uint64:
+            # In place: this is a page of KV, and a copy of it would cost as much again.
+            np.bitwise_xor(places, _mixed(key), out=out)
+            np.multiply(out, _ODD, out=out)
+        else:
+            words = (places ^ _mixed(key)) * _ODD
+            np.copyto(out, words >> np.uint64(64 - 8 * out.dtype.itemsize), casting="unsafe")
+
+    def _untouched(self, block: int) -> bool:
+        """Is a free block still as it was left?"""
+        left = 0 if self._virgin[block] else CANARY
+        return bool((self._bytes[block] == left).all())
+
+    def _tell(self, kind: str, blocks: Sequence[int], detail: str) -> None:
+        named = ", ".join(map(str, blocks[:MAX_REPORTED]))
+        more = f" and {len(blocks) - MAX_REPORTED} more" if len(blocks) > MAX_REPORTED else ""
+        self._report(kind, f"blocks {named}{more}: {detail}")

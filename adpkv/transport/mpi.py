@@ -1,0 +1,214 @@
+"""KV bytes over MPI: non-blocking, two-sided, straight from block to block.
+
+The receiver posts one receive per piece before it advertises, the sender one send per piece, on a
+communicator that carries nothing else. The pieces of one transfer share its tag: MPI matches them
+in order. Large pieces are copied once, by the process that receives them.
+
+Proof of quiescence is the process's own request: a receive that completed or was successfully
+cancelled, a send that completed. A receiver that cancelled on its own would leave a posted send
+without an end, so it cancels only what the sender said it will never use (`peer_ended`).
+
+Posting is bounded: a budget per call, and a window per peer, so that a peer that does not take its
+bytes holds up nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from mpi4py import MPI
+
+from adpkv.core.ids import SessionId
+from adpkv.core.ranges import pieces
+from adpkv.errors import AdpkvError
+from adpkv.transport.mpi_opened import Heads, Opened
+from adpkv.transport.port import Proof, Transfer, TransportEnd
+
+__all__ = ["BlockBytes", "MpiTransport"]
+
+WINDOW_BUDGETS: Final = 4
+"""Posted and unfinished bytes towards one peer, in budgets: enough to keep it busy."""
+
+
+class BlockBytes(Protocol):
+    """What this transport needs of a memory."""
+
+    block_bytes: int
+
+    def view(self, first: int, count: int) -> memoryview:
+        """The bytes of neighbouring blocks, in place."""
+        ...
+
+
+class MpiTransport:
+    """`transport.port.Transport` over one communicator of all ranks.
+
+    `piece_bytes` bounds one piece, `budget_bytes` what is posted between two polls.
+    """
+
+    name = "mpi"
+    proofs = (Proof.RECEIVE_ENDED, Proof.BACKEND_DONE)
+    can_withdraw = True
+
+    def __init__(
+        self,
+        communicator: MPI.Intracomm,
+        memory: BlockBytes,
+        *,
+        piece_bytes: int,
+        budget_bytes: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._comm, self._memory, self._clock = communicator, memory, clock
+        self._most_blocks = max(1, piece_bytes // memory.block_bytes)
+        self._budget_bytes = self._left_bytes = budget_bytes
+        self._tags = int(communicator.Get_attr(MPI.TAG_UB) or 32_767) + 1
+        self._sending: dict[SessionId, Opened] = {}
+        self._receiving: dict[SessionId, Opened] = {}
+        self._queues: dict[int, deque[Opened]] = {}
+        """Towards each peer, transfers with pieces that are not posted; no empty ones."""
+        self._outstanding_bytes: dict[int, int] = {}
+        self._heads = Heads()
+        self._lingering: list[Opened] = []
+        self._ended: list[TransportEnd] = []
+        self._moved_ns = 0
+
+    def expect(self, transfer: Transfer) -> None:
+        """Post a receive for each piece."""
+        found = self._open(transfer, self._receiving, False)
+        tag, irecv, view = transfer.tag % self._tags, self._comm.Irecv, self._memory.view
+        for _, target, count in found.cut:
+            landing = view(target, count)
+            found.requests.append(irecv([landing, len(landing), MPI.BYTE], transfer.sender, tag))
+        self._heads.watch(found)
+        self._end_if_over(found)
+
+    def post(self, transfer: Transfer) -> None:
+        """Begin to send, within what is left of the budget."""
+        found = self._open(transfer, self._sending, True)
+        if found.cut:
+            self._queues.setdefault(transfer.receiver, deque()).append(found)
+            self._post_more()
+        else:
+            self._end_if_over(found)
+
+    def withdraw(self, session: SessionId) -> None:
+        """Sender: post no further piece. Receiver: nothing, its peer must say how far it came."""
+        found = self._sending.get(session)
+        if found is None or len(found.requests) == len(found.cut):
+            return
+        found.wanted = len(found.requests)
+        queue = self._queues[found.transfer.receiver]
+        queue.remove(found)
+        if not queue:
+            del self._queues[found.transfer.receiver]
+        self._end_if_over(found)
+
+    def peer_ended(self, session: SessionId, pieces: int) -> None:
+        """Receiver: cancel what the sender will never use; that is the proof."""
+        found = self._receiving.get(session)
+        if found is None or pieces >= found.wanted:
+            return
+        if pieces <= found.finished:
+            self._heads.forget(found)
+        found.cancel_from(max(pieces, found.finished))
+        if not self._end_if_over(found) and found.lingering:
+            self._lingering.append(found)
+
+    def poll(self) -> list[TransportEnd]:
+        """What ended since the last call."""
+        self._progress()
+        ended, self._ended = self._ended, []
+        return ended
+
+    def ready(self) -> bool:
+        """Make progress without waiting: would `poll` report something now?"""
+        if not self._ended:
+            self._progress()
+        return bool(self._ended)
+
+    def last_moved_ns(self) -> int:
+        """When a piece last ended, on this rank's clock."""
+        return self._moved_ns
+
+    def close(self) -> None:
+        """Cancel the receives that are left. A send in doubt stays: nothing can take it back."""
+        self._heads.clear()
+        for found in self._receiving.values():
+            found.cancel_from(found.finished)
+        self._queues.clear()
+
+    def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
+        if transfer.session in book:
+            raise AdpkvError(f"session {transfer.session} is already open in transport mpi")
+        cut = pieces(transfer.source, transfer.target, self._most_blocks)
+        found = book[transfer.session] = Opened(transfer, cut, sends)
+        return found
+
+    def _progress(self) -> None:
+        """Take in what finished, then post what the budget allows."""
+        if self._heads:
+            finished = self._heads.finished()
+            if finished:
+                self._moved_ns = self._clock()
+                for found in finished:
+                    self._follow(found)
+        if self._lingering:
+            self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
+        self._left_bytes = self._budget_bytes
+        if self._queues:
+            self._post_more()
+
+    def _follow(self, found: Opened) -> None:
+        """The first open piece ended: look at those behind it, then watch the one that has not."""
+        self._note(found)
+        while found.finished < len(found.requests) and found.requests[found.finished].Test():
+            self._note(found)
+        if not self._end_if_over(found):
+            self._heads.watch(found)
+
+    def _note(self, found: Opened) -> None:
+        size = found.cut[found.finished][2] * self._memory.block_bytes
+        if found.sends:
+            self._outstanding_bytes[found.transfer.receiver] -= size
+        found.finished += 1
+        found.moved_bytes += size
+
+    def _end_if_over(self, found: Opened) -> bool:
+        if not found.over():
+            return False
+        book = self._sending if found.sends else self._receiving
+        del book[found.transfer.session]
+        self._ended.append(found.end())
+        return True
+
+    def _post_more(self) -> None:
+        """Serve the peers in turn until the budget is used up or their windows are full."""
+        for peer in list(self._queues):
+            if self._left_bytes <= 0:
+                return
+            self._post_to(peer)
+
+    def _post_to(self, peer: int) -> None:
+        """Post to one peer; afterwards it is the last in turn."""
+        queue = self._queues.pop(peer)
+        window_bytes = WINDOW_BUDGETS * self._budget_bytes
+        open_bytes = self._outstanding_bytes.get(peer, 0)
+        while queue and self._left_bytes > 0 and open_bytes < window_bytes:
+            found = queue[0]
+            source, _, count = found.cut[len(found.requests)]
+            leaving = self._memory.view(source, count)
+            size = len(leaving)
+            found.requests.append(
+                self._comm.Isend([leaving, size, MPI.BYTE], peer, found.transfer.tag % self._tags)
+            )
+            self._left_bytes -= size
+            open_bytes += size
+            self._heads.watch(found)
+            if len(found.requests) == len(found.cut):
+                queue.popleft()
+        self._outstanding_bytes[peer] = open_bytes
+        if queue:
+            self._queues[peer] = queue

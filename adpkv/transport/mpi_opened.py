@@ -1,0 +1,107 @@
+"""One transfer as the MPI transport keeps it, and the list of pieces that polling looks at.
+
+Polling tests the first open piece of each transfer and no other: MPI matches the pieces of one tag
+in order, and a piece that ended early is found as soon as those before it have.
+"""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from adpkv.transport.port import EndKind, Transfer, TransportEnd
+
+__all__ = ["Heads", "Opened"]
+
+
+class Opened:
+    """What is posted of a transfer, what is finished, and what will never be posted."""
+
+    __slots__ = (
+        "cut", "finished", "lingering", "moved_bytes", "requests", "sends", "transfer", "wanted",
+        "watched",
+    )  # fmt: skip
+
+    def __init__(self, transfer: Transfer, cut: list[tuple[int, int, int]], sends: bool) -> None:
+        self.transfer, self.cut, self.sends = transfer, cut, sends
+        self.requests: list[MPI.Request] = []
+        """In order; of a sender, those posted so far."""
+        self.wanted = len(cut)
+        """Pieces that there will be in all: fewer after a withdrawal."""
+        self.finished = 0
+        self.moved_bytes = 0
+        self.watched = False
+        """Whether its first open piece is in `Heads`."""
+        self.lingering: list[MPI.Request] = []
+        """Cancelled, and MPI has not said yet that the cancel took."""
+
+    def cancel_from(self, first: int) -> None:
+        """Cancel the pieces from `first` on; they end as cancelled, or as landed."""
+        for request in self.requests[first:]:
+            request.Cancel()
+            if not request.Test():
+                self.lingering.append(request)
+        del self.requests[first:]
+        self.wanted = first
+
+    def over(self) -> bool:
+        """Has every request of this transfer ended?"""
+        if self.lingering:
+            self.lingering = [request for request in self.lingering if not request.Test()]
+        return self.finished == self.wanted and not self.lingering
+
+    def end(self) -> TransportEnd:
+        """What to report once it is over."""
+        whole = self.wanted == len(self.cut)
+        return TransportEnd(
+            self.transfer.session,
+            EndKind.DONE if whole else EndKind.FAILED,
+            self.moved_bytes,
+            self.finished,
+            "" if whole else f"ended after {self.finished} of {len(self.cut)} pieces",
+        )
+
+
+class Heads:
+    """The first open piece of each transfer that has one posted."""
+
+    def __init__(self) -> None:
+        # In step with each other: Testsome wants a plain list of requests.
+        self._requests: list[MPI.Request] = []
+        self._owners: list[Opened] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._owners)
+
+    def watch(self, found: Opened) -> None:
+        """Look at its first open piece from now on, if one is posted."""
+        if not found.watched and found.finished < len(found.requests):
+            found.watched = True
+            self._requests.append(found.requests[found.finished])
+            self._owners.append(found)
+
+    def forget(self, found: Opened) -> None:
+        """Look no more: its first open piece was cancelled."""
+        if found.watched:
+            self._drop(next(i for i, owner in enumerate(self._owners) if owner is found))
+
+    def finished(self) -> list[Opened]:
+        """The transfers whose first open piece has ended; they are watched no more."""
+        # Testsome writes null requests into its list: in ours, dropped at once.
+        done = MPI.Request.Testsome(self._requests)
+        if not done:
+            return []
+        owners = [self._owners[at] for at in done]
+        for at in sorted(done, reverse=True):
+            self._drop(at)
+        return owners
+
+    def clear(self) -> None:
+        """Look at nothing any more."""
+        self._requests.clear()
+        self._owners.clear()
+
+    def _drop(self, at: int) -> None:
+        self._owners[at].watched = False
+        last_request, last_owner = self._requests.pop(), self._owners.pop()
+        if at < len(self._owners):
+            self._requests[at], self._owners[at] = last_request, last_owner

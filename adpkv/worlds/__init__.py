@@ -1,0 +1,1 @@
+"""Interpreters of what a rank program awaits: real processes, or virtual time."""

@@ -1,0 +1,4 @@
+"""The real world: one process per rank, collectives and mail over MPI.
+
+Nothing here is imported before a real run is asked for, so `simulate` works without MPI.
+"""

@@ -1,0 +1,76 @@
+"""Runs one rank program: performs what it awaits, and ends the whole job if it fails.
+
+An exception that leaves one rank alone would leave the others waiting for ever, under every MPI.
+So it ends the job, with a message that names the rank.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, NoReturn, TypeVar
+
+from mpi4py import MPI
+
+from adpkv.errors import AdpkvError, CollectiveMismatchError
+from adpkv.worlds.mpi.group import CollectiveStats, Group
+
+__all__ = ["Driver", "abort", "guarded"]
+
+T = TypeVar("T")
+
+SPEAKER_GRACE_S: Final = 2.0
+"""How long the others let one rank speak for all before they end the job themselves."""
+
+
+class Driver:
+    """The interpreter of one rank program's awaits."""
+
+    def __init__(self, groups: Mapping[int, Group], stats: CollectiveStats) -> None:
+        self._groups, self._stats = dict(groups), stats
+
+    def run(self, program: Coroutine[Any, Any, T]) -> T:
+        """Run it to its end."""
+        groups, send = self._groups, program.send
+        result: Any = None
+        while True:
+            try:
+                op = send(result)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            result = groups[op.group].perform(op)
+
+    def counts(self) -> tuple[int, int, int]:
+        """Collectives joined so far, nanoseconds in them, mismatches seen."""
+        stats = self._stats
+        return stats.count, stats.total_ns, stats.mismatches
+
+
+def guarded(who: str, speaks: bool, work: Callable[[], T]) -> T:
+    """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `speaks`
+    tells whether it is the one that speaks for all where all see the same."""
+    try:
+        return work()
+    except CollectiveMismatchError as error:
+        abort(f"adpkv: {error}", error.exit_code, speaks)
+    except AdpkvError as error:
+        abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
+    except BaseException as error:
+        abort(f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}", 70)
+
+
+def abort(message: str, code: int, speaks: bool = True) -> NoReturn:
+    """End the whole job now; never returns."""
+    if speaks:
+        print(message.rstrip(), file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    else:
+        time.sleep(SPEAKER_GRACE_S)
+    MPI.COMM_WORLD.Abort(code)
+    raise SystemExit(code)
+
+
+def _where(error: BaseException) -> str:
+    return "".join(traceback.format_tb(error.__traceback__))

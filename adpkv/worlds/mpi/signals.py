@@ -1,0 +1,36 @@
+"""SIGINT and SIGTERM as wishes: they set a flag, which the rank proposes to its group.
+
+A handler that raised would end one rank in the middle of a collective. Whatever is asked again
+changes nothing: the group is already draining, and its bound is its own.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Final
+
+__all__ = ["CODES", "StopSignals"]
+
+CODES: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class StopSignals:
+    """What the operating system asked of this process; the first wish stands."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def install(self) -> StopSignals:
+        """Begin to listen; only in the main thread."""
+        for number in CODES:
+            signal.signal(number, self._note)
+        return self
+
+    def asked_to_stop(self) -> int:
+        """0, or the exit code that the signal stands for: 130 (SIGINT), 143 (SIGTERM)."""
+        return self._asked
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self._asked:
+            self._asked = CODES[signal.Signals(number)]

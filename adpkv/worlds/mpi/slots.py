@@ -1,0 +1,193 @@
+"""The fixed-width slot that each rank brings to each small collective: a pure codec, no MPI.
+
+One slot is 256 bytes: a header that says where the rank stands, then the payload if it fits. All
+collectives of a group have this one width and one communicator, so that ranks which stand in
+different ones *see* each other, instead of hanging or unpacking somebody else's payload (contract
+5.8; TensorRT-LLM #14560, #16253).
+
+The payload is MessagePack of a known type per kind. What does not fit is announced by its length,
+which makes the second round agreed without another word: every rank reads the same lengths.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+
+from adpkv.errors import AdpkvError, CollectiveMismatchError
+
+__all__ = [
+    "HEADER_BYTES",
+    "INLINE_BYTES",
+    "MAX_PAYLOAD_BYTES",
+    "SLOT_BYTES",
+    "Header",
+    "Names",
+    "PayloadCodec",
+    "PlanDigest",
+    "SlotWriter",
+    "disagreement",
+    "read_lengths",
+]
+
+_PLACE = struct.Struct("<iIQQIII")
+"""group, epoch, sequence, iteration, kind, site, plan digest: what all members must agree on."""
+
+_LENGTH = struct.Struct("<I")
+
+PLACE_BYTES: Final = _PLACE.size
+HEADER_BYTES: Final = PLACE_BYTES + _LENGTH.size
+SLOT_BYTES: Final = 256
+INLINE_BYTES: Final = SLOT_BYTES - HEADER_BYTES
+MAX_PAYLOAD_BYTES: Final = 16 << 20
+"""What one rank may say in one collective: some 3 million block hashes."""
+
+
+class Names:
+    """Texts travel as their CRC-32; this is the way back, for the messages of errors."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+        self._texts: dict[int, str] = {}
+
+    def code(self, text: str) -> int:
+        """The number of a text, the same in every process."""
+        code = self._codes.get(text)
+        if code is None:
+            code = self._codes[text] = crc32(text.encode())
+            self._texts[code] = text
+        return code
+
+    def text(self, code: int) -> str:
+        """The text, or the number where this process never used the text itself."""
+        return self._texts.get(code, f"#{code:08x}")
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Where a rank stands, as its slot says."""
+
+    group: int
+    epoch: int
+    sequence: int
+    iteration: int
+    kind: int
+    site: int
+    digest: int
+
+    @classmethod
+    def read(cls, slots: bytes | bytearray, member: int) -> Header:
+        """The header of one member's slot."""
+        return cls(*_PLACE.unpack_from(slots, member * SLOT_BYTES))
+
+    def told(self, names: Names) -> str:
+        """The header as part of a sentence."""
+        return (
+            f"{names.text(self.kind)} at {names.text(self.site)} (group {self.group}, epoch"
+            f" {self.epoch}, iteration {self.iteration}, sequence {self.sequence},"
+            f" plan {self.digest:08x})"
+        )
+
+
+class SlotWriter:
+    """Fills this rank's slot; `buffer` and `place` are valid until the next call."""
+
+    __slots__ = ("_epoch", "_group", "_names", "buffer", "place")
+
+    def __init__(self, group: int, epoch: int, names: Names) -> None:
+        self._group, self._epoch, self._names = group, epoch, names
+        self.buffer = bytearray(SLOT_BYTES)
+        self.place = b""
+
+    def write(
+        self, sequence: int, iteration: int, kind: str, site: str, digest: int, payload: bytes
+    ) -> None:
+        """Say where this rank stands, and what it brings if that fits in the slot."""
+        code = self._names.code
+        self.place = _PLACE.pack(
+            self._group, self._epoch, sequence, iteration, code(kind), code(site), digest
+        )
+        size = len(payload)
+        self.buffer[:PLACE_BYTES] = self.place
+        _LENGTH.pack_into(self.buffer, PLACE_BYTES, size)
+        if 0 < size <= INLINE_BYTES:
+            # What is left of a longer former payload behind it is never read.
+            self.buffer[HEADER_BYTES : HEADER_BYTES + size] = payload
+
+
+def read_lengths(slots: bytearray, members: int, place: bytes) -> list[int] | None:
+    """The payload lengths of all members in order, or None if one stands elsewhere than `place`."""
+    starts = slots.startswith
+    lengths = []
+    for at in range(0, members * SLOT_BYTES, SLOT_BYTES):
+        if not starts(place, at):
+            return None
+        lengths.append(_LENGTH.unpack_from(slots, at + PLACE_BYTES)[0])
+    return lengths
+
+
+def disagreement(
+    slots: bytes | bytearray, ranks: Sequence[int], names: Names
+) -> CollectiveMismatchError:
+    """The error that names both sides: every member says the same, as all read the same slots."""
+    sides: dict[Header, list[int]] = {}
+    for member, rank in enumerate(ranks):
+        sides.setdefault(Header.read(slots, member), []).append(rank)
+    told = [
+        f"{'rank' if len(found) == 1 else 'ranks'} {', '.join(map(str, found))}:"
+        f" {header.told(names)}"
+        for header, found in sides.items()
+    ]
+    return CollectiveMismatchError(
+        "ranks of one group stand in different collectives:\n  " + "\n  ".join(told)
+    )
+
+
+class PayloadCodec:
+    """MessagePack of a known type for each kind of collective; nothing is ever unpickled."""
+
+    def __init__(self, types: Mapping[str, object]) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode: dict[str, Callable[[Any], Any]] = {
+            kind: msgspec.msgpack.Decoder(kind_type).decode for kind, kind_type in types.items()
+        }
+
+    def encode(self, kind: str, payload: Any) -> bytes:
+        """The payload's bytes; None is none.
+
+        Raises:
+            AdpkvError: it is larger than a payload may be.
+        """
+        if payload is None:
+            return b""
+        found = self._encode(payload)
+        if len(found) > MAX_PAYLOAD_BYTES:
+            raise AdpkvError(
+                f"{kind}: a payload of {len(found)} bytes, at most {MAX_PAYLOAD_BYTES} can travel"
+            )
+        return found
+
+    def decode(self, kind: str, found: bytes | bytearray | memoryview) -> Any:
+        """The payload back; no bytes are None."""
+        return self._decode[kind](found) if len(found) else None
+
+
+class PlanDigest:
+    """CRC-32 of the last agreed plan. Remembered by identity: an unchanged plan costs nothing."""
+
+    __slots__ = ("_digest", "_encode", "_plan")
+
+    def __init__(self) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._plan: Any = None
+        self._digest = 0
+
+    def __call__(self, plan: Any) -> int:
+        """0 for no plan."""
+        if plan is not self._plan:
+            self._plan = plan
+            self._digest = 0 if plan is None else crc32(self._encode(plan))
+        return self._digest
