@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +35,21 @@ def test_the_ranks_get_the_same_call() -> None:
     assert full == (
         ["run", "a.yaml", "--set", "seed=1", "--set", "name=b", "--out", "o", "--quiet", "--json"]
     )
+
+
+@pytest.mark.mpi
+def test_many_ranks_complain_once(tmp_path: Path) -> None:
+    mpirun = shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if mpirun is None:
+        pytest.skip("no mpirun")
+    script = "from adpkv.cli.app import main; main()"
+    ended = subprocess.run(
+        [mpirun, "-n", "4", sys.executable, "-c", script, "run", str(tmp_path / "none.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("none.yaml: 1 problem") == 1
+    assert list(tmp_path.iterdir()) == []
