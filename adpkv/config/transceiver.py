@@ -69,7 +69,7 @@ class TransceiverConfig(Section):
         default_factory=_default_grace_ns,
         gt=0,
         alias="shutdown_grace",
-        description="ill health for this long proposes shutdown; default: 2 x progress_deadline",
+        description="ill health for this long proposes shutdown; left out: 2 x progress_deadline",
     )
     poll_limit: Count = Field(default=64, description="finished sessions taken per poll")
     post_budget_bytes: Size = size(

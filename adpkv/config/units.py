@@ -8,7 +8,6 @@ has been taken for seconds by one reader and for milliseconds by the next too of
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Final
 
 from adpkv.core.ids import NEVER
@@ -48,7 +47,7 @@ _SIZES: Final = {
     "kB": 10**3,
     "B": 1,
 }
-_NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_NUMBER: Final = r"[0-9]{1,19}(?:\.[0-9]{1,18})?"
 DURATION_PATTERN: Final = rf"^{_NUMBER}(?:{'|'.join(_DURATIONS)})$"
 SIZE_PATTERN: Final = rf"^{_NUMBER}(?:{'|'.join(_SIZES)})$"
 _SPLIT: Final = re.compile(rf"({_NUMBER}) ?([A-Za-z]*)")
@@ -104,9 +103,11 @@ def _parse(value: object, noun: str, units: dict[str, int], usual: str, grain: s
         near = next((u for u in units if u.lower() == unit.lower()), None)
         hint = f": write {number}{near}" if near else f" (units: {examples})"
         raise ValueError(f"is not a {noun}{hint}")
-    exact = Decimal(number) * units[unit]
-    if exact != int(exact):
+    whole, _, part = number.partition(".")
+    scale: int = 10 ** len(part)
+    exact, rest = divmod(int(whole + part) * units[unit], scale)
+    if rest:
         raise ValueError(f"is not a whole number of {grain}s")
     if exact >= NEVER:
         raise ValueError(f"is too large: the most is {NEVER - 1} {grain}s")
-    return int(exact)
+    return exact

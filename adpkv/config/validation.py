@@ -52,6 +52,7 @@ _MISSING: Final = "is required, and missing"
 _SILENT: Final = frozenset({"default_factory_not_called"})
 _PHRASES: Final[Mapping[str, str]] = {
     "missing": _MISSING,
+    "invalid_key": "is not known here: keys are text",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
@@ -156,7 +157,7 @@ def _without(data: Any, path: tuple[Key, ...], above: tuple[Key, ...] = ()) -> A
     """A copy of `data` without what is at `path`, or with a stand-in for it."""
     key, rest = path[0], path[1:]
     here = (*above, key)
-    if isinstance(key, int):
+    if isinstance(data, list) and isinstance(key, int):
         return [*data[:key], _FAULT, *data[key + 1 :]]
     if rest:
         return data | {key: _without(data[key], rest, here)}

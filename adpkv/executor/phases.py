@@ -55,10 +55,10 @@ class Phases:
         rank = self.rank
         mail = rank.mailbox.receive() if rank.leader is None else self._own_mail
         now_ns = rank.clock()
-        heard = rank.courier.poll()
         for message in mail:
             rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
-            heard = True
+        # After the mail: what a peer said may let the transport prove an end.
+        heard = rank.courier.poll() or bool(mail)
         if rank.proposal == NO_STOP:
             code = rank.signals.asked_to_stop()
             if code:

@@ -1,0 +1,160 @@
+"""The reference tables of docs/configuration.md, made from the models so that they stay true.
+
+`python -m adpkv.config.reference docs/configuration.md` rewrites what stands between the two
+marks in the file; a test says when that is due.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from adpkv.config import units
+from adpkv.config.base import LARGEST
+from adpkv.config.schema import json_schema
+from adpkv.errors import UsageError
+
+__all__ = ["BEGIN", "END", "rewritten", "tables"]
+
+BEGIN: Final = "<!-- reference: made by python -m adpkv.config.reference -->"
+END: Final = "<!-- end of reference -->"
+
+_HEAD: Final = ("| key | value | default | meaning |", "|---|---|---|---|")
+_PATTERNS: Final[Mapping[str, str]] = {
+    units.DURATION_PATTERN: "duration",
+    units.SIZE_PATTERN: "size",
+}
+_DEFAULT_TEXTS: Final[Mapping[str, str]] = {
+    "transceiver.shutdown_grace": "2 × progress_deadline",
+    "workload.cancel.delay": "0s to 1s",
+}
+"""What JSON Schema cannot say, because the default is computed."""
+
+Schema = Mapping[str, Any]
+
+
+def tables() -> str:
+    """One Markdown table per section; a workload has one for each kind."""
+    schema = json_schema()
+    lines = ["### Top level", "", *_HEAD]
+    sections: list[tuple[str, str, Schema]] = []
+    for key, field in schema["properties"].items():
+        lines.append(_row(key, field, schema, key, key in schema["required"]))
+        sections += _sections(key, field, schema)
+    for title, prefix, section in sections:
+        about = " ".join(section["description"].split("\n\n")[0].split())
+        rows = list(_rows(prefix, section, schema))
+        lines += ["", f"### {title}", "", about, ""]
+        lines += [*_HEAD, *rows] if rows else ["Nothing can be set here yet."]
+    return "\n".join(lines)
+
+
+def rewritten(text: str) -> str:
+    """`text` with the tables between its marks made anew.
+
+    Raises:
+        UsageError: the marks are not there, once each and in order.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"the file needs the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def _sections(key: str, field: Schema, schema: Schema) -> Iterator[tuple[str, str, Schema]]:
+    """(title, path, schema) of the sections that a top-level key leads to."""
+    if "oneOf" in field:
+        for choice in field["oneOf"]:
+            section = _resolved(choice, schema)
+            yield f"`{key}`, kind `{section['properties']['kind']['const']}`", key, section
+        return
+    item = _resolved(field.get("items", field), schema)
+    if "additionalProperties" in item:
+        yield f"`{key}`", f"{key}.N" if "items" in field else key, item
+
+
+def _rows(prefix: str, section: Schema, schema: Schema) -> Iterator[str]:
+    """A row per key; a section inside a section shows its keys in the same table."""
+    for name, field in section.get("properties", {}).items():
+        path = f"{prefix}.{name}"
+        required = name in section.get("required", ())
+        inner = _resolved(_not_null(field), schema)
+        yield _row(path, field, schema, path, required)
+        if "properties" in inner:
+            yield from _rows(path, inner, schema)
+
+
+def _row(shown: str, field: Schema, schema: Schema, path: str, required: bool) -> str:
+    if required:
+        default = "required"
+    elif path in _DEFAULT_TEXTS:
+        default = _DEFAULT_TEXTS[path]
+    elif "default" in field:
+        value = field["default"]
+        default = f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    else:
+        default = "see below" if "." not in path else "as its keys"
+    return f"| `{shown}` | {_kind(field, schema)} | {default} | {field.get('description', '')} |"
+
+
+def _kind(field: Schema, schema: Schema) -> str:
+    """What a value looks like, in a few words."""
+    inner = _not_null(field)
+    if inner is not field:
+        return f"{_kind(inner, schema)}, or null"
+    if "$ref" in field or "oneOf" in field:
+        return "section"
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return " or ".join(f"`{choice}`" for choice in field["enum"])
+    match field.get("type"):
+        case "array":
+            return f"list ({_kind(field['items'], schema)})"
+        case "string":
+            return _PATTERNS.get(field.get("pattern", ""), "text")
+        case "boolean":
+            return "true or false"
+        case "integer":
+            return f"whole number{_bounds(field)}"
+    return f"number{_bounds(field)}"
+
+
+def _bounds(field: Schema) -> str:
+    parts = []
+    if "minimum" in field:
+        parts.append(f"≥ {field['minimum']:g}")
+    if "exclusiveMinimum" in field:
+        parts.append(f"> {field['exclusiveMinimum']:g}")
+    if field.get("maximum", LARGEST) != LARGEST:
+        parts.append(f"≤ {field['maximum']:g}")
+    return f" {', '.join(parts)}" if parts else ""
+
+
+def _not_null(field: Schema) -> Schema:
+    """What an optional field is when it is not null."""
+    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+    return choices[0] if choices else field
+
+
+def _resolved(field: Schema, schema: Schema) -> Schema:
+    reference: str = field.get("$ref", "")
+    found: Schema = schema["$defs"][reference.rpartition("/")[2]] if reference else field
+    return found
+
+
+def _main(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m adpkv.config.reference docs/configuration.md\n")
+        return UsageError.exit_code
+    path = Path(arguments[0])
+    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""A request as the coordinator sees it: which instance has it, and what was asked of whom.
+
+The table covers a cancel before admission, in prefill, between the instances, and in decode. What it
+calls impossible is a broken contract (two terminal responses), which the coordinator reports.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = ["ADMISSION", "Action", "AdmissionEvent", "AdmissionLine", "AdmissionState"]
+
+
+class AdmissionState(StrEnum):
+    """Where a request is between the instances."""
+
+    ARRIVED = "arrived"
+    PREFILL = "prefill"
+    PREFILL_CANCELLED = "prefill_cancelled"
+    """The cancel is on its way to the context instance; its result may cross it."""
+    DECODE = "decode"
+    DECODE_CANCELLED = "decode_cancelled"
+    ENDED = "ended"
+
+
+class AdmissionEvent(StrEnum):
+    """What can happen to it."""
+
+    ADMIT = "admit"
+    CANCEL = "cancel"
+    PREFILLED = "prefilled"
+    TERMINAL = "terminal"
+    """An instance's last word: completed, cancelled, timed out or failed."""
+    STOP = "stop"
+
+
+class Action(StrEnum):
+    """What the coordinator does about it."""
+
+    NOTHING = "nothing"
+    TO_CONTEXT = "to_context"
+    TO_GENERATION = "to_generation"
+    CANCEL_CONTEXT = "cancel_context"
+    CANCEL_GENERATION = "cancel_generation"
+    END_AS_SAID = "end_as_said"
+    END_CANCELLED = "end_cancelled"
+    END_STOPPED = "end_stopped"
+
+
+class AdmissionLine(NamedTuple):
+    """One line of the table."""
+
+    state: AdmissionState
+    action: Action = Action.NOTHING
+
+
+_S, _E, _A = AdmissionState, AdmissionEvent, Action
+
+ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
+    _S.ARRIVED: {
+        _E.ADMIT: AdmissionLine(_S.PREFILL, _A.TO_CONTEXT),
+        _E.CANCEL: AdmissionLine(_S.ENDED, _A.END_CANCELLED),
+        _E.PREFILLED: None,
+        _E.TERMINAL: None,
+        _E.STOP: AdmissionLine(_S.ENDED, _A.END_STOPPED),
+    },
+    _S.PREFILL: {
+        _E.ADMIT: None,
+        _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED, _A.CANCEL_CONTEXT),
+        _E.PREFILLED: AdmissionLine(_S.DECODE, _A.TO_GENERATION),
+        _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
+        # The instance that has it answers for it.
+        _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),
+    },
+    _S.PREFILL_CANCELLED: {
+        _E.ADMIT: None,
+        _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED),
+        # Between the instances: no generation instance hears of it, and the context rank finds
+        # the cancel in its mail.
+        _E.PREFILLED: AdmissionLine(_S.ENDED, _A.END_CANCELLED),
+        _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
+        _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),
+    },
+    _S.DECODE: {
+        _E.ADMIT: None,
+        _E.CANCEL: AdmissionLine(_S.DECODE_CANCELLED, _A.CANCEL_GENERATION),
+        _E.PREFILLED: None,
+        _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
+        _E.STOP: AdmissionLine(_S.DECODE),
+    },
+    _S.DECODE_CANCELLED: {
+        _E.ADMIT: None,
+        _E.CANCEL: AdmissionLine(_S.DECODE_CANCELLED),
+        _E.PREFILLED: None,
+        _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
+        _E.STOP: AdmissionLine(_S.DECODE_CANCELLED),
+    },
+    _S.ENDED: {
+        _E.ADMIT: None,
+        _E.CANCEL: AdmissionLine(_S.ENDED),
+        _E.PREFILLED: None,
+        _E.TERMINAL: None,
+        _E.STOP: AdmissionLine(_S.ENDED),
+    },
+}
+"""Every state times every event; None breaks the contract."""

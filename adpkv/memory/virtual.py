@@ -1,0 +1,107 @@
+"""Memory without bytes: a ledger of who owns each block, and who may write into it.
+
+Every hand-out, release and landed write is checked. This is the oracle of the virtual world: write after
+free, double free, two writers, KV that never came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+__all__ = ["LedgerMemory"]
+
+NOBODY = 0
+"""Lease numbers begin at 1."""
+
+
+class LedgerMemory:
+    """One rank's ledger. O(blocks) per call."""
+
+    def __init__(
+        self,
+        blocks: int,
+        block_tokens: int,
+        block_bytes: int,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self.block_tokens = block_tokens
+        self.block_bytes = block_bytes
+        self._report = report
+        self._owner = [NOBODY] * blocks
+        self._writer = [NOBODY] * blocks
+        self._landed: set[int] = set()
+
+    def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
+        """Blocks get a new owner; a fresh one must have none."""
+        owners = self._owner
+        for block in fresh:
+            if owners[block]:
+                self._report(
+                    "two_owners", f"block {block} of lease {owners[block]} given to {owner}"
+                )
+            owners[block] = owner
+        for block in evicted:
+            owners[block] = owner
+
+    def release(self, blocks: Sequence[int]) -> None:
+        """Blocks go back to the free list."""
+        owners, writers = self._owner, self._writer
+        self._landed.discard(owners[blocks[0]])
+        for block in blocks:
+            if not owners[block]:
+                self._report("double_free", f"block {block} was free already")
+            owners[block] = NOBODY
+            writers[block] = NOBODY
+
+    def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
+        """A peer may write into the blocks from now on; nobody else may."""
+        writers = self._writer
+        for block in blocks:
+            if writers[block]:
+                self._report(
+                    "two_writers", f"block {block} awaits lease {writers[block]} and {owner}"
+                )
+            writers[block] = owner
+
+    def end_write(self, owner: int, blocks: Sequence[int]) -> None:
+        """Proven: the peer writes no more."""
+        writers = self._writer
+        for block in blocks:
+            if writers[block] == owner:
+                writers[block] = NOBODY
+
+    def awaited(self, blocks: Sequence[int]) -> int:
+        """The lease for which the blocks await a write; what the wire remembers of an advertise."""
+        return self._writer[blocks[0]]
+
+    def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
+        """The wire wrote into the blocks on behalf of `owner`; `whole` if that was all of it."""
+        writers = self._writer
+        for block in blocks:
+            if writers[block] != owner:
+                self._report(
+                    "write_after_free",
+                    f"bytes for lease {owner} landed in block {block}, "
+                    f"which lease {self._owner[block]} holds now",
+                )
+                return
+        if whole:
+            self._landed.add(owner)
+
+    def compute(
+        self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
+    ) -> None:
+        """Prefill writes into its own blocks; there are no bytes to write."""
+
+    def verify(
+        self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
+    ) -> bool:
+        """Did all bytes of the blocks' lease land?"""
+        owner = self._owner[blocks[0]]
+        if owner in self._landed:
+            return True
+        self._report("wrong_kv", f"request {request_id}: its KV never came into lease {owner}")
+        return False
+
+    def close(self) -> None:
+        """There is nothing to give back."""

@@ -1,0 +1,190 @@
+"""Putting one rank together from an experiment: the same for both worlds, whatever the adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adpkv.config import Experiment
+from adpkv.core.block_pool import BlockPool
+from adpkv.core.plan import GroupLimits
+from adpkv.core.record import RequestRecord
+from adpkv.core.responses import ResponseBuffer
+from adpkv.core.rules import Rules
+from adpkv.core.session import Role
+from adpkv.core.slots import SlotLimits
+from adpkv.core.topology import Instance, Kind, Topology
+from adpkv.core.transceiver import Transceiver, TransceiverLimits
+from adpkv.executor.context import ContextServing
+from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.courier import Courier
+from adpkv.executor.generation import GenerationServing
+from adpkv.executor.leader import Leader
+from adpkv.executor.loop import RankProgram
+from adpkv.executor.messages import Pulse
+from adpkv.executor.phases import Phases
+from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
+from adpkv.executor.rank import Rank, Timing
+from adpkv.executor.serving import Means, Serving
+from adpkv.memory.port import Memory
+from adpkv.model.cost import CostModel, Costs
+from adpkv.model.port import Model
+from adpkv.transport.port import Transport
+from adpkv.workload.port import Workload
+
+__all__ = ["build_coordinator", "build_model", "build_rank"]
+
+STOP_TIMEOUTS = 3
+"""How many drain timeouts the coordinator gives the instances to answer and drain."""
+
+
+def build_model(experiment: Experiment) -> CostModel:
+    """The model that the experiment asks for."""
+    model = experiment.model
+    costs = Costs(
+        base_ns=model.step_base_ns,
+        prefill_token_ns=model.per_prefill_token_ns,
+        prefill_pair_ns=model.per_prefill_pair_ns,
+        sequence_ns=model.per_sequence_ns,
+        context_token_ns=model.per_context_token_ns,
+    )
+    return CostModel(costs, model.time_scale)
+
+
+def build_rank(
+    experiment: Experiment,
+    topology: Topology,
+    rank: int,
+    *,
+    clock: Clock,
+    mailbox: Mailbox,
+    transport: Transport,
+    memory: Memory,
+    model: Model,
+    recorder: Recorder,
+    signals: Signals,
+    counts: Callable[[], tuple[int, int, int]],
+    pulse: bool,
+    rules: Rules | None = None,
+    phases: Callable[[Rank, Callable[[], tuple[int, int, int]]], Phases] = Phases,
+) -> RankProgram:
+    """One rank's program over the ports that its world gives it.
+
+    Args:
+        experiment: the whole experiment.
+        topology: its topology, built.
+        rank: which world rank this is.
+        clock: this rank's clock.
+        mailbox: its typed mail.
+        transport: its end of the wire.
+        memory: its KV blocks.
+        model: its part of the forward step.
+        recorder: where it writes down what happened.
+        signals: what the operating system asked for.
+        counts: (collectives, nanoseconds in them, mismatches) so far.
+        pulse: whether a leader tells the coordinator now and then how its instance is doing.
+        rules: the rules of the contract if None; a historical policy's otherwise.
+        phases: makes the phases; a historical policy's otherwise.
+    """
+    rules = rules or Rules()
+    instance = topology.instance_of(rank)
+    limits = _group_limits(experiment, instance)
+    role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
+    transceiver = Transceiver(
+        role, _transceiver_limits(experiment), rules, can_withdraw=transport.can_withdraw
+    )
+    responses = ResponseBuffer()
+    pool = BlockPool(
+        experiment.kv_cache.blocks,
+        reuse=experiment.kv_cache.reuse and instance.kind is Kind.CONTEXT,
+    )
+    means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder)
+    serving = _serving(experiment, instance, means)
+    leader = None
+    if rank == instance.leader:
+        leader = Leader(
+            instance.index,
+            mailbox,
+            clock,
+            queue_timeout_ns=experiment.executor.queue_timeout_ns,
+            pulse_ns=experiment.observe.pulse_ns if pulse else 0,
+        )
+    assembled = Rank(
+        rank=rank,
+        instance=instance,
+        limits=limits,
+        timing=Timing(
+            experiment.executor.busy_wait_ns,
+            experiment.executor.idle_wait_ns,
+            experiment.executor.drain_timeout_ns,
+        ),
+        clock=clock,
+        mailbox=mailbox,
+        transport=transport,
+        model=model,
+        recorder=recorder,
+        signals=signals,
+        serving=serving,
+        transceiver=transceiver,
+        responses=responses,
+        courier=Courier(rank, transceiver, transport, mailbox, serving),
+        leader=leader,
+    )
+    return RankProgram(phases(assembled, counts))
+
+
+def _serving(experiment: Experiment, instance: Instance, means: Means) -> Serving:
+    if instance.kind is Kind.CONTEXT:
+        return ContextServing(means, experiment.executor.token_budget)
+    return GenerationServing(means, experiment.executor.max_batch_size)
+
+
+def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:
+    return GroupLimits(
+        kind=instance.kind,
+        ranks=instance.ranks,
+        block_tokens=experiment.kv_cache.block_tokens,
+        usable_blocks=experiment.kv_cache.blocks - 1,
+        peer_blocks=experiment.transceiver.max_inflight_blocks_per_peer,
+        most_requests=experiment.executor.max_requests_per_rank,
+    )
+
+
+def _transceiver_limits(experiment: Experiment) -> TransceiverLimits:
+    config = experiment.transceiver
+    return TransceiverLimits(
+        slots=SlotLimits(
+            config.max_inflight_transfers,
+            config.max_inflight_transfers_per_peer,
+            config.max_inflight_blocks_per_peer,
+        ),
+        transfer_timeout_ns=config.transfer_timeout_ns,
+        wait_timeout_ns=config.wait_timeout_ns,
+        quarantine_budget=config.quarantine_budget,
+        progress_deadline_ns=config.progress_deadline_ns,
+        shutdown_grace_ns=config.shutdown_grace_ns,
+        poll_limit=config.poll_limit,
+    )
+
+
+def build_coordinator(
+    experiment: Experiment,
+    topology: Topology,
+    workload: Workload,
+    *,
+    clock: Clock,
+    mailbox: Mailbox,
+    recorder: Recorder,
+    on_record: Callable[[RequestRecord], None],
+    on_pulse: Callable[[int, Pulse], None] | None = None,
+) -> Coordinator:
+    """The coordinator over its own mailbox and clock."""
+    return Coordinator(
+        topology,
+        workload,
+        clock=clock,
+        mailbox=mailbox,
+        recorder=recorder,
+        on_record=on_record,
+        on_pulse=on_pulse,
+        stop_timeout_ns=STOP_TIMEOUTS * experiment.executor.drain_timeout_ns,
+    )

@@ -1,0 +1,1 @@
+"""All ranks of a job in one thread, in virtual time: deterministic, and it knows when they hang."""

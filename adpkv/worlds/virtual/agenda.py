@@ -1,0 +1,60 @@
+"""What will happen when: one queue of events, in integer nanoseconds.
+
+Simultaneous events are ordered by a canonical key (what it is, whose it is, the how-manieth of its
+owner), never by insertion: so a run that jumps over quiet stretches, and inserts in another order,
+equals one that does not.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["COORDINATOR_WAKE", "GROUP_WAKE", "MAIL", "WIRE", "Agenda"]
+
+# The order at one instant: what arrives is there before whoever looks at it looks.
+MAIL: Final = 0
+WIRE: Final = 1
+COORDINATOR_WAKE: Final = 2
+GROUP_WAKE: Final = 3
+
+Action = Callable[[Any], None]
+
+
+class Agenda:
+    """A heap of (time, kind, owner, number) with what is to be done. `now` is the world's clock."""
+
+    __slots__ = ("_heap", "_numbers", "now", "outside")
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.outside = 0
+        """Entries that are not a group's own wake-up: while there are none, nothing can arrive."""
+        self._heap: list[tuple[int, int, int, int, Action, Any]] = []
+        self._numbers: dict[tuple[int, int], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def clock(self) -> int:
+        """Nanoseconds since the run began."""
+        return self.now
+
+    def add(self, at_ns: int, kind: int, owner: int, action: Action, what: Any) -> None:
+        """Do `action(what)` at `at_ns`. `owner` and its own count decide among simultaneous ones,
+        so each owner must add its entries in an order of its own, whoever else adds when."""
+        key = (kind, owner)
+        number = self._numbers.get(key, 0)
+        self._numbers[key] = number + 1
+        if kind != GROUP_WAKE:
+            self.outside += 1
+        heapq.heappush(self._heap, (at_ns, kind, owner, number, action, what))
+
+    def step(self) -> None:
+        """Do the next thing, and let time jump to it."""
+        at_ns, kind, _, _, action, what = heapq.heappop(self._heap)
+        self.now = at_ns
+        if kind != GROUP_WAKE:
+            self.outside -= 1
+        action(what)

@@ -1,0 +1,99 @@
+"""A group of virtual ranks: their programs, and what each of them stands in.
+
+Collectives are matched across ranks as the programs yield them. Ranks that differ are seen at once, as
+the slots of the real world see them (contract 5.8); ranks that never come are the world's to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from adpkv.core.topology import Instance
+from adpkv.errors import CollectiveMismatchError
+from adpkv.executor.meetings import Meeting
+
+__all__ = ["Program", "VirtualGroup", "describe"]
+
+Program = Coroutine[Meeting, Any, Any]
+
+
+def describe(meeting: Meeting | None) -> str:
+    """Where a rank is, for people."""
+    if meeting is None:
+        return "has left"
+    return f"is in {meeting.kind} at {meeting.site}, iteration {meeting.iteration}"
+
+
+class VirtualGroup:
+    """The ranks of one instance."""
+
+    __slots__ = (
+        "collectives",
+        "debt",
+        "idle",
+        "instance",
+        "joined",
+        "open",
+        "results",
+        "resume",
+        "standing",
+        "stretch",
+        "version",
+        "wake_ns",
+    )
+
+    def __init__(self, instance: Instance, programs: Sequence[Program]) -> None:
+        self.instance = instance
+        self.resume: list[Callable[[Any], Meeting]] = [program.send for program in programs]
+        self.standing: list[Meeting | None] = [None] * len(programs)
+        self.results: list[Any] = [None] * len(programs)
+        self.joined = False
+        """All members stand in a meeting of the whole world."""
+        self.collectives = 0
+        self.debt = 0
+        """Small collectives since the last step or wait, which pays for them in time."""
+        self.stretch: Any = None
+        """The step or wait stretch that is under way."""
+        self.open = False
+        self.idle = False
+        """It waits without a limit of its own: only an arrival can end that."""
+        self.wake_ns = 0
+        self.version = 0
+        """Counts wake-ups that were planned: an older one in the agenda is void."""
+
+    def check(self, meetings: Sequence[Meeting]) -> Meeting:
+        """All must stand in the same meeting; returns the first.
+
+        Raises:
+            CollectiveMismatchError: two do not; names both sides.
+        """
+        first = meetings[0]
+        group, kind, site = first.group, first.kind, first.site
+        iteration, plan = first.iteration, first.plan
+        for index, other in enumerate(meetings):
+            if (
+                other.kind != kind
+                or other.site != site
+                or other.iteration != iteration
+                or other.plan is not plan
+                or other.group != group
+            ):
+                self._complain(meetings, index)
+        return first
+
+    def _complain(self, meetings: Sequence[Meeting], index: int) -> None:
+        ours, first = self.instance.first, meetings[0]
+        other = meetings[index]
+        alike = (first.kind, first.site, first.iteration, first.group) == (
+            other.kind,
+            other.site,
+            other.iteration,
+            other.group,
+        )
+        why = "; they agreed on different plans" if alike else ""
+        lines = [f"  rank {ours + i} {describe(m)}" for i, m in enumerate(meetings)]
+        raise CollectiveMismatchError(
+            f"{self.instance.name}: rank {ours} {describe(first)}, "
+            f"rank {ours + index} {describe(other)}{why}\n" + "\n".join(lines)
+        )

@@ -1,0 +1,71 @@
+"""Mail in virtual time: a latency, and order between one sender and one receiver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adpkv.core.ids import COORDINATOR
+from adpkv.executor.messages import Mail
+from adpkv.worlds.virtual.agenda import MAIL, Agenda
+
+__all__ = ["Post", "VirtualMailbox"]
+
+_EMPTY: list[Mail] = []
+
+
+class VirtualMailbox:
+    """One address."""
+
+    __slots__ = ("_arrived", "_owner", "_post")
+
+    def __init__(self, owner: int, post: Post) -> None:
+        self._owner = owner
+        self._post = post
+        self._arrived: list[Mail] = []
+
+    def send(self, to: int, message: Mail) -> None:
+        """Send to a rank or to `COORDINATOR`."""
+        self._post.carry(self._owner, to, message)
+
+    def receive(self) -> list[Mail]:
+        """All that has arrived, oldest first; the list is not to be changed."""
+        if not self._arrived:
+            return _EMPTY
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def ready(self) -> bool:
+        """Would `receive` return something now?"""
+        return bool(self._arrived)
+
+    def put(self, message: Mail) -> None:
+        """The post delivers."""
+        self._arrived.append(message)
+
+
+class Post:
+    """Carries every message; tells the world when one arrives."""
+
+    def __init__(self, agenda: Agenda, latency_ns: int, on_arrival: Callable[[int], None]) -> None:
+        # Without a latency a message could arrive before its sender's instant is over, and the
+        # order of simultaneous programs could be seen.
+        self._latency_ns = max(latency_ns, 1)
+        self._agenda = agenda
+        self._on_arrival = on_arrival
+        self._boxes: dict[int, VirtualMailbox] = {}
+
+    def box(self, owner: int) -> VirtualMailbox:
+        """The mailbox of a rank, or of the coordinator."""
+        return self._boxes.setdefault(owner, VirtualMailbox(owner, self))
+
+    def carry(self, sender: int, to: int, message: Mail) -> None:
+        """On its way."""
+        at_ns = self._agenda.now + self._latency_ns
+        # The owner of the entry is the sender: its own count keeps its messages in order.
+        owner = sender - COORDINATOR
+        self._agenda.add(at_ns, MAIL, owner, self._deliver, (to, message))
+
+    def _deliver(self, what: tuple[int, Mail]) -> None:
+        to, message = what
+        self._boxes[to].put(message)
+        self._on_arrival(to)

@@ -1,0 +1,289 @@
+"""`simulate`: one experiment in virtual time, from its file to its output folder."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from adpkv.config import Experiment
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.record import RequestRecord
+from adpkv.core.values import Violation
+from adpkv.executor.loop import RankProgram
+from adpkv.executor.messages import Pulse
+from adpkv.memory.virtual import LedgerMemory
+from adpkv.observe import (
+    EventLog,
+    EventSink,
+    NullEventLog,
+    RankRecorder,
+    RequestLog,
+    RunFolder,
+    Tally,
+    build_summary,
+)
+from adpkv.transport.faults import FaultyTransport, Injector
+from adpkv.transport.port import Transport
+from adpkv.transport.virtual import Network
+from adpkv.workload import build as build_workload
+from adpkv.worlds.assemble import build_coordinator, build_model, build_rank
+from adpkv.worlds.virtual.agenda import WIRE
+from adpkv.worlds.virtual.world import VirtualWorld
+
+__all__ = ["Simulation", "SimulationResult", "simulate"]
+
+WATCH_EVERY: Final = 2048
+"""Events between two looks at the wall clock and at signals."""
+
+Progress = Callable[[int, int, Mapping[int, Pulse]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """What a simulation came to; `summary` is what `summary.json` holds."""
+
+    summary: dict[str, object]
+    exit_code: int
+
+
+class StopFlag:
+    """`executor.ports.Signals` of a simulated job: one process, so one flag for all ranks."""
+
+    def __init__(self) -> None:
+        self.code = 0
+
+    def asked_to_stop(self) -> int:
+        """0, or the exit code of the signal that came."""
+        return self.code
+
+
+class _Timetable:
+    """The world as the network sees it."""
+
+    def __init__(self, world: VirtualWorld) -> None:
+        self.clock = world.agenda.clock
+        self.arrival = world.arrival
+        self._add = world.agenda.add
+
+    def later(self, at_ns: int, owner: int, action: Callable[[Any], None], what: Any) -> None:
+        self._add(at_ns, WIRE, owner, action, what)
+
+
+class Simulation:
+    """One job in virtual time, assembled; `run` it once. Also what tests look into."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        jump: bool = True,
+        events: EventSink | None = None,
+        on_record: Callable[[RequestRecord], None] | None = None,
+        assemble: Callable[..., RankProgram] = build_rank,
+    ) -> None:
+        self.experiment = experiment
+        self.topology = experiment.topology.build()
+        self.tally = Tally()
+        self.records: list[RequestRecord] = []
+        self.stop = StopFlag()
+        self.world = VirtualWorld(
+            self.topology,
+            collective_ns=experiment.model.collective_ns,
+            mail_latency_ns=experiment.transceiver.mail_latency_ns,
+            jump=jump,
+        )
+        self._events = events or NullEventLog()
+        self._on_record = on_record
+        self._timetable = _Timetable(self.world)
+        link = experiment.transceiver.link
+        self._network = Network(
+            self.topology.ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable
+        )
+        workload = build_workload(experiment)
+        self.recorder = self._recorder(COORDINATOR)
+        self.coordinator = build_coordinator(
+            experiment,
+            self.topology,
+            workload,
+            clock=self.world.agenda.clock,
+            mailbox=self.world.post.box(COORDINATOR),
+            recorder=self.recorder,
+            on_record=self._record,
+        )
+        model = build_model(experiment)
+        self.memories: list[LedgerMemory] = []
+        self.programs = [
+            self._program(assemble, rank, model) for rank in range(self.topology.ranks)
+        ]
+
+    def _recorder(self, rank: int) -> RankRecorder:
+        return RankRecorder(self._events, rank, self.world.agenda.clock)
+
+    def _program(self, assemble: Callable[..., RankProgram], rank: int, model: Any) -> RankProgram:
+        experiment, world = self.experiment, self.world
+        recorder = self._recorder(rank)
+
+        def report(kind: str, detail: str) -> None:
+            recorder.violation(Violation(kind, rank, world.agenda.now, detail))
+
+        memory = LedgerMemory(
+            experiment.kv_cache.blocks,
+            experiment.kv_cache.block_tokens,
+            experiment.block_bytes,
+            report,
+        )
+        self.memories.append(memory)
+        transport: Transport = self._network.end(rank, memory)
+        injector = Injector.of(experiment, rank)
+        if injector is not None:
+            timetable = self._timetable
+            transport = FaultyTransport(
+                transport,
+                injector,
+                clock=world.agenda.clock,
+                wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
+                recorder=recorder,
+            )
+        return assemble(
+            experiment,
+            self.topology,
+            rank,
+            clock=world.agenda.clock,
+            mailbox=world.post.box(rank),
+            transport=transport,
+            memory=memory,
+            model=model,
+            recorder=recorder,
+            signals=self.stop,
+            counts=lambda: world.counts(rank),
+            pulse=False,
+        )
+
+    def _record(self, record: RequestRecord) -> None:
+        if self._on_record is None:
+            self.tally.add(record)
+            self.records.append(record)
+        else:
+            self._on_record(record)
+
+    def pulses(self) -> dict[int, Pulse]:
+        """How each instance is doing now."""
+        found: dict[int, Pulse] = {}
+        for instance in self.topology.instances:
+            ranks = [self.programs[rank].phases.rank for rank in instance.members]
+            exposed = sum(r.transceiver.book.in_flight for r in ranks)
+            quarantined = sum(len(r.transceiver.book.quarantine) for r in ranks)
+            running = sum(r.serving.running() for r in ranks)
+            found[instance.index] = Pulse(
+                running=running,
+                waiting=sum(len(r.serving.waiting) for r in ranks),
+                in_transfer=exposed - quarantined,
+                quarantined=quarantined,
+                healthy=all(not r.transceiver.monitor.reasons for r in ranks),
+                tokens=0,
+            )
+        return found
+
+    def run(self, watch: Callable[[], None] | None = None) -> list[Any]:
+        """Run to the end; the reports of all ranks.
+
+        Raises:
+            StuckError: the ranks could not go on together.
+        """
+        results = self.world.run(
+            [program.run() for program in self.programs], self.coordinator.run(), watch
+        )
+        return list(results[0])
+
+    def summary(self, reports: list[Any], tally: Tally, wall_s: float) -> dict[str, object]:
+        """What `summary.json` says."""
+        return build_summary(
+            "virtual",
+            self.experiment,
+            reports,
+            tally,
+            wall_s=wall_s,
+            simulated_s=self.world.agenda.now / 1e9,
+            violations=self.recorder.violations,
+        )
+
+
+def simulate(
+    experiment: Experiment,
+    *,
+    out: Path | None = None,
+    jump: bool = True,
+    on_progress: Progress | None = None,
+) -> SimulationResult:
+    """Simulate an experiment and leave its output folder behind.
+
+    Raises:
+        UsageError: the workload cannot be read, or the folder not written. Nothing is written then.
+        StuckError: the ranks could not go on together; what was written so far stays.
+    """
+    began_s = time.perf_counter()
+    build_workload(experiment)  # before anything is written: a bad trace leaves nothing behind
+    folder = RunFolder.create(experiment, out)
+    events: EventSink = EventLog(folder.events) if experiment.observe.events else NullEventLog()
+    requests = RequestLog(folder.requests)
+    try:
+        job = Simulation(experiment, jump=jump, events=events, on_record=requests.write)
+        with _signals(job):
+            reports = job.run(_watch(job, on_progress, experiment.observe.pulse_ns))
+        if on_progress is not None:
+            on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
+    finally:
+        events.close()
+        requests.close()
+    summary = job.summary(reports, requests.tally, time.perf_counter() - began_s)
+    folder.write_summary(summary)
+    exit_code = summary["exit_code"]
+    assert isinstance(exit_code, int)
+    return SimulationResult(summary, exit_code)
+
+
+def _watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Callable[[], None]:
+    """Between events, now and then: show progress, pass a signal on."""
+    left = WATCH_EVERY
+    next_s = time.perf_counter() + pulse_ns / 1e9
+    passed_on = False
+
+    def watch() -> None:
+        nonlocal left, next_s, passed_on
+        left -= 1
+        if left:
+            return
+        left = WATCH_EVERY
+        if job.stop.code and not passed_on:
+            passed_on = True
+            job.world.interrupt()
+        if on_progress is not None and time.perf_counter() >= next_s:
+            next_s = time.perf_counter() + pulse_ns / 1e9
+            on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
+
+    return watch
+
+
+@contextmanager
+def _signals(job: Simulation) -> Iterator[None]:
+    """SIGINT and SIGTERM are proposals to stop, not interruptions; main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        job.stop.code = 128 + number
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,115 @@
+"""How long n steps in a row take, exactly: the arithmetic of quiet stretches.
+
+The k-th step of a stretch takes rank r `base_r + k * slope_r`, and the group the maximum over its
+ranks: the upper envelope of lines, so a few segments with one line each. With integer coefficients
+the sum of n steps is an integer too, and equal to adding them up one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isqrt
+
+__all__ = ["StepStretch", "WaitStretch", "envelope"]
+
+Line = tuple[int, int]
+"""(base_ns, slope_ns)."""
+
+Segment = tuple[int, int, int, int]
+"""(first step, steps, base of its first step, slope)."""
+
+
+def envelope(lines: Sequence[Line], most: int) -> list[Segment]:
+    """The upper envelope of `lines` over the steps 0 .. most - 1. O(lines x segments)."""
+    base, slope = max(lines)
+    if most == 1:
+        return [(0, 1, base, slope)]
+    found: list[Segment] = []
+    at = 0
+    while True:
+        end = most
+        following = (base, slope)
+        for other_base, other_slope in lines:
+            if other_slope > slope:
+                # The first step at which the other line is strictly above this one.
+                cross = (base - other_base) // (other_slope - slope) + 1
+                if cross < end or (cross == end < most and other_slope > following[1]):
+                    end, following = cross, (other_base, other_slope)
+        found.append((at, end - at, base + at * slope, slope))
+        if end >= most:
+            return found
+        at = end
+        base, slope = following
+
+
+def _sum(steps: int, base: int, slope: int) -> int:
+    return steps * base + slope * (steps * (steps - 1) // 2)
+
+
+def _steps_to_reach(span: int, base: int, slope: int) -> int:
+    """The smallest n with sum(n) >= span, for span > 0 and a positive base."""
+    if slope == 0:
+        return -(-span // base)
+    # slope/2 n^2 + (base - slope/2) n - span = 0, solved in integers, then corrected.
+    p = 2 * base - slope
+    n = max((isqrt(p * p + 8 * slope * span) - p) // (2 * slope) - 1, 1)
+    while _sum(n, base, slope) < span:
+        n += 1
+    return n
+
+
+class StepStretch:
+    """A row of at most `most` steps from `began_ns`; each also costs `overhead_ns`, which is what
+    the small collectives of its iteration take."""
+
+    __slots__ = ("_began_ns", "_segments")
+
+    def __init__(self, began_ns: int, overhead_ns: int, lines: Sequence[Line], most: int) -> None:
+        self._began_ns = began_ns
+        self._segments = [
+            (first, steps, base + overhead_ns, slope)
+            for first, steps, base, slope in envelope(lines, most)
+        ]
+
+    def end(self, until_ns: int) -> tuple[int, int]:
+        """(steps, time) of the first step boundary at or after `until_ns`, or of the last one.
+        There is always one step at least."""
+        span = max(until_ns - self._began_ns, 1)
+        at_ns = self._began_ns
+        steps = 0
+        for _, count, base, slope in self._segments:
+            total = _sum(count, base, slope)
+            if total >= span:
+                if count > 1:
+                    count = _steps_to_reach(span, base, slope)
+                return steps + count, at_ns + _sum(count, base, slope)
+            steps += count
+            at_ns += total
+            span -= total
+        return steps, at_ns
+
+
+class WaitStretch:
+    """A row of equal bounded waits from `began_ns`: each is `overhead_ns` of small collectives, then
+    at most `limit_ns` of waiting, which any arrival ends at once."""
+
+    __slots__ = ("_began_ns", "_cycle_ns", "_overhead_ns")
+
+    def __init__(self, began_ns: int, overhead_ns: int, limit_ns: int) -> None:
+        self._began_ns = began_ns
+        self._overhead_ns = overhead_ns
+        self._cycle_ns = overhead_ns + limit_ns
+
+    def end(self, until_ns: int) -> int:
+        """When the first wait ends that ends at or after `until_ns` by its limit."""
+        waits = -(-(until_ns - self._began_ns) // self._cycle_ns) if self._cycle_ns else 1
+        return self._began_ns + max(waits, 1) * self._cycle_ns
+
+    def news(self, at_ns: int) -> int:
+        """When the wait ends that is under way as something arrives at `at_ns`."""
+        if not self._cycle_ns:
+            return at_ns
+        waits, into_ns = divmod(at_ns - self._began_ns, self._cycle_ns)
+        if into_ns == 0 and waits > 0:
+            return at_ns  # it came just as a wait ended
+        return max(at_ns, self._began_ns + waits * self._cycle_ns + self._overhead_ns)

@@ -1,0 +1,276 @@
+"""Virtual time: runs all programs in one thread, and jumps to the next event.
+
+A group whose ranks all stand in the same meeting goes on; the small collectives take no time of their
+own, but are charged to the step or wait that ends their iteration, so that an iteration happens at one
+instant. That makes quiet stretches exact: what arrives, arrives between two iterations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.topology import Topology
+from adpkv.errors import DeadlockError, LivelockError
+from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
+from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
+from adpkv.worlds.virtual.group import Program, VirtualGroup, describe
+from adpkv.worlds.virtual.mailbox import Post
+from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
+
+__all__ = ["VirtualWorld"]
+
+MOST_ROUNDS_AT_ONE_INSTANT: Final = 10_000
+"""Meetings of one group without time passing: the longest legal iteration has four."""
+
+
+class VirtualWorld:
+    """The interpreter of what rank programs and the coordinator await."""
+
+    def __init__(
+        self, topology: Topology, *, collective_ns: int, mail_latency_ns: int, jump: bool
+    ) -> None:
+        self.topology = topology
+        self.agenda = Agenda()
+        self.post = Post(self.agenda, mail_latency_ns, self.arrival)
+        self._collective_ns = collective_ns
+        self._jump = jump
+        self._groups: list[VirtualGroup] = []
+        self._group_of = [0] * topology.ranks
+        for instance in topology.instances:
+            for rank in instance.members:
+                self._group_of[rank] = instance.index
+        self._coordinator: Coroutine[Receive, Any, None] | None = None
+        self._coordinator_until_ns = NEVER
+        self._coordinator_version = 0
+        self._results: list[Any] = [None] * topology.ranks
+        self._left = 0
+
+    def counts(self, rank: int) -> tuple[int, int, int]:
+        """(collectives, nanoseconds in them, mismatches) of a rank so far."""
+        count = self._groups[self._group_of[rank]].collectives
+        return count, count * self._collective_ns, 0
+
+    def run(
+        self,
+        programs: Sequence[Program],
+        coordinator: Coroutine[Receive, Any, None] | None = None,
+        watch: Callable[[], None] | None = None,
+    ) -> list[Any]:
+        """Run every program to its end; returns their results by rank.
+
+        Args:
+            programs: one per world rank.
+            coordinator: the program beside them, if any.
+            watch: called between events, for whoever looks on; may call `interrupt`.
+
+        Raises:
+            CollectiveMismatchError: ranks of a group stand in different collectives.
+            DeadlockError: nobody can go on, and nothing will arrive.
+            LivelockError: many rounds, and time does not move.
+        """
+        self._groups = [
+            VirtualGroup(instance, [programs[rank] for rank in instance.members])
+            for instance in self.topology.instances
+        ]
+        if coordinator is not None:
+            self._coordinator = coordinator
+            self._resume_coordinator(None)
+        for group in self._groups:
+            self._go_on(group)
+        agenda = self.agenda
+        while self._left < self.topology.ranks:
+            if not agenda.outside and self._is_stuck():
+                raise DeadlockError(self._where())
+            agenda.step()
+            if watch is not None:
+                watch()
+        return self._results
+
+    # -- meetings ------------------------------------------------------------------------------
+
+    def _go_on(self, group: VirtualGroup) -> None:
+        """Resume the members with their results until they stand in something that takes time."""
+        rounds = 0
+        results = group.results
+        while True:
+            meetings: list[Meeting] = []
+            for index, resume in enumerate(group.resume):
+                try:
+                    meetings.append(resume(results[index]))
+                except StopIteration as end:
+                    self._leave(group, index, end.value)
+            if not meetings:
+                return
+            if len(meetings) < len(results):
+                raise DeadlockError(self._where())
+            group.standing = meetings  # type: ignore[assignment]
+            first = group.check(meetings)
+            if type(first) is Join:
+                if first.group == WORLD:
+                    group.joined = True
+                    self._meet_world()
+                    return
+                group.collectives += 1
+                group.debt += 1
+                results[:] = _outcome(first, meetings)
+            else:
+                self._begin_stretch(group, first, meetings)
+                return
+            rounds += 1
+            if rounds > MOST_ROUNDS_AT_ONE_INSTANT:
+                raise LivelockError(
+                    f"{rounds} rounds at {self.agenda.now / 1e9:.6f} s\n{self._where()}"
+                )
+
+    def _leave(self, group: VirtualGroup, index: int, value: Any) -> None:
+        group.standing[index] = None
+        self._results[group.instance.first + index] = value
+        self._left += 1
+
+    def _meet_world(self) -> None:
+        """A collective of the whole job: once every rank of every group stands in it."""
+        if not all(group.joined for group in self._groups):
+            return
+        meetings = [m for group in self._groups for m in group.standing if m is not None]
+        results = _outcome(self._groups[0].check(meetings), meetings)
+        for group in self._groups:
+            group.joined = False
+            group.results[:] = [results[rank] for rank in group.instance.members]
+        for group in self._groups:
+            self._go_on(group)
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def _begin_stretch(
+        self, group: VirtualGroup, first: Meeting, meetings: Sequence[Meeting]
+    ) -> None:
+        now_ns = self.agenda.now
+        until_ns = min(m.until_ns for m in meetings)  # type: ignore[attr-defined]
+        if type(first) is Step:
+            group.collectives += 1
+            group.debt += 1
+            most = min(m.most for m in meetings) if self._jump else 1  # type: ignore[attr-defined]
+            lines = [(m.base_ns, m.slope_ns) for m in meetings]  # type: ignore[attr-defined]
+            overhead_ns = group.debt * self._collective_ns
+            steps = group.stretch = StepStretch(now_ns, overhead_ns, lines, most)
+            wake_ns = steps.end(until_ns)[1]
+        elif type(first) is Wait:
+            limit_ns = min(m.limit_ns for m in meetings)  # type: ignore[attr-defined]
+            waits = group.stretch = WaitStretch(now_ns, group.debt * self._collective_ns, limit_ns)
+            wake_ns = self._end_of_waits(waits, until_ns)
+        else:
+            raise TypeError(f"a rank program awaited {first!r}")
+        group.open = True
+        group.idle = type(first) is Wait and until_ns == NEVER
+        self._plan_wake(group, wake_ns)
+
+    def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
+        if not self._jump:
+            return waits.end(0)
+        return NEVER if until_ns == NEVER else waits.end(until_ns)
+
+    def _plan_wake(self, group: VirtualGroup, wake_ns: int) -> None:
+        group.wake_ns = wake_ns
+        group.version += 1
+        if wake_ns < NEVER:
+            self.agenda.add(
+                wake_ns,
+                GROUP_WAKE,
+                group.instance.index,
+                self._wake,
+                (group, group.version),
+            )
+
+    def _wake(self, what: tuple[VirtualGroup, int]) -> None:
+        group, version = what
+        if version != group.version:
+            return
+        group.open = False
+        stretch = group.stretch
+        steps = None
+        if type(stretch) is StepStretch:
+            steps = stretch.end(self.agenda.now)[0]
+            # Every iteration jumped over met as often as this one.
+            group.collectives += (steps - 1) * group.debt
+        group.debt = 0
+        group.results[:] = [steps] * len(group.results)
+        self._go_on(group)
+
+    def arrival(self, rank: int) -> None:
+        """Something arrived for a rank (mail, a transfer's end): it ends its group's stretch."""
+        if rank == COORDINATOR:
+            self._wake_coordinator()
+            return
+        group = self._groups[self._group_of[rank]]
+        if not group.open:
+            return
+        group.idle = False
+        now_ns = self.agenda.now
+        stretch = group.stretch
+        at_ns = stretch.end(now_ns)[1] if type(stretch) is StepStretch else stretch.news(now_ns)
+        if at_ns < group.wake_ns:
+            self._plan_wake(group, at_ns)
+
+    def interrupt(self) -> None:
+        """News for everybody, from outside: a signal."""
+        for instance in self.topology.instances:
+            self.arrival(instance.leader)
+
+    # -- the coordinator -----------------------------------------------------------------------
+
+    def _wake_coordinator(self) -> None:
+        if self._coordinator is not None:
+            self._plan_coordinator(self.agenda.now)
+
+    def _plan_coordinator(self, at_ns: int) -> None:
+        if at_ns >= self._coordinator_until_ns:
+            return
+        self._coordinator_until_ns = at_ns
+        self._coordinator_version += 1
+        self.agenda.add(
+            at_ns, COORDINATOR_WAKE, 0, self._coordinator_due, self._coordinator_version
+        )
+
+    def _coordinator_due(self, version: int) -> None:
+        if version == self._coordinator_version:
+            self._resume_coordinator(self.post.box(COORDINATOR).receive())
+
+    def _resume_coordinator(self, mail: Any) -> None:
+        assert self._coordinator is not None
+        self._coordinator_until_ns = NEVER
+        try:
+            receive = self._coordinator.send(mail)
+        except StopIteration:
+            self._coordinator = None
+            return
+        if receive.until_ns < NEVER:
+            self._plan_coordinator(max(receive.until_ns, self.agenda.now))
+
+    # -- where everybody is --------------------------------------------------------------------
+
+    def _is_stuck(self) -> bool:
+        """Nothing can arrive any more: does every group wait for just that?"""
+        return all(group.idle or not group.open for group in self._groups)
+
+    def _where(self) -> str:
+        lines = [f"no rank can go on at {self.agenda.now / 1e9:.6f} s of virtual time"]
+        for group in self._groups:
+            for index, meeting in enumerate(group.standing):
+                lines.append(f"  rank {group.instance.first + index} {describe(meeting)}")
+        if self._coordinator is not None:
+            lines.append("  the coordinator waits for mail")
+        return "\n".join(lines)
+
+
+def _outcome(first: Meeting, meetings: Sequence[Meeting]) -> list[Any]:
+    """What a small collective gives to each of its members."""
+    payloads = tuple([m.payload for m in meetings])  # type: ignore[attr-defined]
+    count = len(payloads)
+    if first.kind == "tp_broadcast":
+        return [payloads[0]] * count
+    if first.kind == "tp_gather":
+        return [payloads] + [None] * (count - 1)
+    combine = first.combine  # type: ignore[attr-defined]
+    return [payloads if combine is None else combine(payloads)] * count
