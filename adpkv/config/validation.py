@@ -157,7 +157,7 @@ def _without(data: Any, path: tuple[Key, ...], above: tuple[Key, ...] = ()) -> A
     """A copy of `data` without what is at `path`, or with a stand-in for it."""
     key, rest = path[0], path[1:]
     here = (*above, key)
-    if isinstance(data, list) and isinstance(key, int):
+    if isinstance(data, list | tuple) and isinstance(key, int):
         return [*data[:key], _FAULT, *data[key + 1 :]]
     if rest:
         return data | {key: _without(data[key], rest, here)}
