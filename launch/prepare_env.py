@@ -33,8 +33,11 @@ def allow_oversubscription(prefix: Path) -> bool:
     if any(line.split("=")[0].strip() == SETTING for line in lines):
         return False
     path.parent.mkdir(exist_ok=True)
-    lines += ["", "# Written by adpkv's make setup: more ranks than cores are welcome.",
-              f"{SETTING} = :oversubscribe"]
+    lines += [
+        "",
+        "# Written by adpkv's make setup: more ranks than cores are welcome.",
+        f"{SETTING} = :oversubscribe",
+    ]
     path.write_text("\n".join(lines) + "\n")
     return True
 

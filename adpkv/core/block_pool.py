@@ -11,6 +11,7 @@ where a block with several holders counts once, as the first of quarantined, in 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -68,7 +69,8 @@ class BlockPool:
         self._index: dict[int, int] = {}
         self._hash_of: dict[int, int] = {}
         self._holders: dict[int, int] = {}
-        self._idle: dict[int, None] = {}
+        # Finds its first entry in O(1) however many left before it, which a dict does not.
+        self._idle: OrderedDict[int, None] = OrderedDict()
         self._used = [0, 0, 0]
         self._numbers = 0
         self.reused_blocks = 0
@@ -118,8 +120,7 @@ class BlockPool:
             into += free[: -fresh - 1 : -1]
             del free[-fresh:]
         for _ in range(need - fresh):
-            block = next(iter(self._idle))
-            del self._idle[block]
+            block, _ = self._idle.popitem(last=False)
             del self._index[self._hash_of.pop(block)]
             into.append(block)
         return need - fresh

@@ -220,9 +220,7 @@ class Coordinator:
         self._mailbox.send(instance.leader, Admit(spec))
         return instance
 
-    def _end(
-        self, request: _Open, outcome: Outcome, detail: str, last: Response | None
-    ) -> None:
+    def _end(self, request: _Open, outcome: Outcome, detail: str, last: Response | None) -> None:
         """The request has its one terminal answer."""
         arrival, first = request.arrival, request.first
         now_ns = self._clock()
@@ -286,9 +284,7 @@ class Coordinator:
         """Nobody will ask anybody any more: the ranks may leave, with the code that won."""
         for request in list(self._open.values()):
             detail = f"request {request.request_id}: no terminal response, last {request.state}"
-            self._recorder.violation(
-                Violation("no_terminal_response", -1, self._clock(), detail)
-            )
+            self._recorder.violation(Violation("no_terminal_response", -1, self._clock(), detail))
             self._end(request, Outcome.FAILED, "no instance answered", None)
         if self._recorder.violations:
             self._code = worst((4, self._code))

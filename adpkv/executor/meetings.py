@@ -8,39 +8,34 @@ synchronisation point, in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Final, TypeVar
+from typing import Any, Final
+
+import msgspec
 
 __all__ = ["WORLD", "Join", "Meeting", "Receive", "Step", "Wait"]
 
 WORLD: Final = -1
 """The group of all ranks of the job; instance groups are numbered from 0."""
 
-T = TypeVar("T")
 
-
-class Meeting:
+class Meeting(msgspec.Struct, gc=False):
     """All members of `group` must come to the same kind, site and iteration with the same plan.
 
     `plan` is the last plan that this rank agreed to: by identity in the virtual world, by digest
     on a wire, so that ranks which decided differently are seen at the next meeting (contract 5.8).
     """
 
-    __slots__ = ("group", "iteration", "kind", "plan", "site")
-
+    group: int
     kind: str
-
-    def __init__(self, group: int, kind: str, site: str, iteration: int, plan: Any) -> None:
-        self.group = group
-        self.kind = kind
-        self.site = site
-        self.iteration = iteration
-        self.plan = plan
+    site: str
+    iteration: int
+    plan: Any
 
     def __await__(self) -> Generator[Meeting, Any, Any]:
         return (yield self)
 
 
-class Join(Meeting):
+class Join(Meeting, gc=False):
     """A small collective: each member brings `payload`, the result depends on `kind`.
 
     | kind | result |
@@ -52,29 +47,11 @@ class Join(Meeting):
     `combine` must be a pure function: a world may call it once and share the result.
     """
 
-    __slots__ = ("combine", "payload")
-
-    def __init__(
-        self,
-        group: int,
-        kind: str,
-        site: str,
-        iteration: int,
-        plan: Any,
-        payload: Any,
-        combine: Callable[[tuple[Any, ...]], Any] | None = None,
-    ) -> None:
-        # Not super().__init__: this line runs four million times in a long simulation.
-        self.group = group
-        self.kind = kind
-        self.site = site
-        self.iteration = iteration
-        self.plan = plan
-        self.payload = payload
-        self.combine = combine
+    payload: Any
+    combine: Callable[[tuple[Any, ...]], Any] | None = None
 
 
-class Step(Meeting):
+class Step(Meeting, gc=False):
     """One forward step of the whole group; in quiet stretches of virtual time, many.
 
     The k-th step of a stretch takes this rank `base_ns + k * slope_ns`, and the group as long as
@@ -84,59 +61,27 @@ class Step(Meeting):
     Result: the number of steps made, the same on each rank.
     """
 
-    __slots__ = ("base_ns", "most", "run", "slope_ns", "until_ns")
-
-    def __init__(
-        self,
-        group: int,
-        site: str,
-        iteration: int,
-        plan: Any,
-        base_ns: int,
-        slope_ns: int,
-        most: int,
-        until_ns: int,
-        run: Callable[[], None],
-    ) -> None:
-        self.group = group
-        self.kind = "step"
-        self.site = site
-        self.iteration = iteration
-        self.plan = plan
-        self.base_ns = base_ns
-        self.slope_ns = slope_ns
-        self.most = most
-        self.until_ns = until_ns
-        self.run = run
+    base_ns: int
+    slope_ns: int
+    most: int
+    until_ns: int
+    run: Callable[[], None]
 
 
-class Wait(Meeting):
+class Wait(Meeting, gc=False):
     """The group waits, at most the smallest `limit_ns` of its members; news of any member (mail, a
     transfer's end, a signal) ends it at once. In virtual time, equal waits in a row may be made
     as one, up to the first boundary at or after `until_ns` of any member. Result: None."""
 
-    __slots__ = ("limit_ns", "until_ns")
-
-    def __init__(
-        self, group: int, site: str, iteration: int, plan: Any, limit_ns: int, until_ns: int
-    ) -> None:
-        self.group = group
-        self.kind = "wait"
-        self.site = site
-        self.iteration = iteration
-        self.plan = plan
-        self.limit_ns = limit_ns
-        self.until_ns = until_ns
+    limit_ns: int
+    until_ns: int
 
 
-class Receive:
+class Receive(msgspec.Struct, gc=False):
     """The coordinator's only await: wait for mail, at most until `until_ns` of its own clock.
     Result: the list of messages, in order of arrival, empty at the time limit."""
 
-    __slots__ = ("until_ns",)
-
-    def __init__(self, until_ns: int) -> None:
-        self.until_ns = until_ns
+    until_ns: int
 
     def __await__(self) -> Generator[Receive, Any, Any]:
         return (yield self)

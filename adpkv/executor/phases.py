@@ -214,6 +214,7 @@ class Phases:
         base_ns, slope_ns = rank.model.line(batch)
         count = await Step(
             self._group,
+            "step",
             "forward",
             rank.iteration,
             rank.plan,
@@ -240,7 +241,7 @@ class Phases:
             until_ns = 0
             if rank.serving.has_work():
                 limit_ns = 0  # it has its blocks since apply: the step comes at once
-        await Wait(self._group, "wait", rank.iteration, rank.plan, limit_ns, until_ns)
+        await Wait(self._group, "wait", "wait", rank.iteration, rank.plan, limit_ns, until_ns)
 
     def _until_ns(self) -> int:
         """When something is due here if nothing comes in until then."""

@@ -17,7 +17,6 @@ from mpi4py import MPI
 from adpkv.errors import AdpkvError
 from adpkv.executor.meetings import Join, Meeting, Step, Wait
 from adpkv.worlds.mpi.slots import (
-    HEADER_BYTES,
     INLINE_BYTES,
     SLOT_BYTES,
     Names,
@@ -25,7 +24,9 @@ from adpkv.worlds.mpi.slots import (
     PlanDigest,
     SlotWriter,
     disagreement,
-    read_lengths,
+    inline_payload,
+    long_lengths,
+    read_bodies,
 )
 from adpkv.worlds.mpi.waiting import Waiter
 
@@ -69,8 +70,11 @@ class Group:
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
         self._writer = SlotWriter(number, epoch, self._names)
-        self._gathered = bytearray(SLOT_BYTES * communicator.size)
-        self._view = memoryview(self._gathered)
+        self._size = communicator.size
+        self._gathered = bytearray(SLOT_BYTES * self._size)
+        self._long: dict[int, bytes] = {}
+        self._said: dict[str, tuple[list[bytes], list[Any]]] = {}
+        """By kind: the body of each member's last slot, and what it meant."""
         # Made once: mpi4py need not look at the buffers again on each call.
         self._send = [self._writer.buffer, SLOT_BYTES, MPI.BYTE]
         self._receive = [self._gathered, SLOT_BYTES, MPI.BYTE]
@@ -112,47 +116,57 @@ class Group:
     def _join(self, op: Join) -> Any:
         kind = op.kind
         if kind == "tp_broadcast":
-            found = self._meet(op, self._codec.encode(kind, op.payload) if self._leads else b"")
-            return self._codec.decode(kind, found[0])
+            payload = self._codec.encode(kind, op.payload) if self._leads else b""
+            return self._decoded(kind, self._meet(op, payload)[:1])[0]
         found = self._meet(op, self._codec.encode(kind, op.payload))
         if kind == "tp_gather" and not self._leads:
             return None
-        decode = self._codec.decode
-        payloads = tuple([decode(kind, payload) for payload in found])
+        payloads = self._decoded(kind, found)
         return payloads if op.combine is None else op.combine(payloads)
 
-    def _meet(self, op: Meeting, payload: bytes) -> list[memoryview]:
-        """The primitive: bring a payload, get everybody's, in rank order, valid until the next."""
+    def _decoded(self, kind: str, bodies: list[bytes]) -> tuple[Any, ...]:
+        """Payloads are frozen: a member that says what it said last time gives the same object."""
+        if kind not in self._said:
+            self._said[kind] = ([b""] * self._size, [None] * self._size)
+        said, values = self._said[kind]
+        for member, body in enumerate(bodies):
+            if body != said[member]:
+                payload = self._long.pop(member, None)
+                # What a long payload was is not kept: its body says no more than its length.
+                said[member] = body if payload is None else b""
+                values[member] = self._codec.decode(kind, payload or inline_payload(body))
+        return tuple(values[: len(bodies)])
+
+    def _meet(self, op: Meeting, payload: bytes) -> list[bytes]:
+        """The primitive: bring a payload, get the bodies of everybody's slots, in rank order, and
+        in `_long` the payloads that were too long for them."""
         began = perf_counter_ns()
         self._sequence += 1
-        writer, stats = self._writer, self._stats
-        writer.write(self._sequence, op.iteration, op.kind, op.site, self._digest(op.plan), payload)
+        stats, slot = self._stats, self._writer.buffer
+        self._writer.write(
+            self._sequence, op.iteration, op.kind, op.site, self._digest(op.plan), payload
+        )
         self._slots.Allgather(self._send, self._receive)
-        lengths = read_lengths(self._gathered, len(self._ranks), writer.place)
-        if lengths is None:
+        bodies = read_bodies(self._gathered, slot)
+        if bodies is None:
             stats.mismatches += 1
             raise disagreement(self._gathered, self._ranks, self._names)
-        found = [
-            self._view[at : at + length]
-            for at, length in zip(
-                range(HEADER_BYTES, len(self._gathered), SLOT_BYTES), lengths, strict=True
-            )
-        ]
-        if max(lengths) > INLINE_BYTES:
-            self._second_round(payload, lengths, found)
+        lengths = long_lengths(bodies)
+        if lengths is not None:
+            self._long = self._second_round(payload, lengths)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
-        return found
+        return bodies
 
-    def _second_round(self, payload: bytes, lengths: list[int], found: list[memoryview]) -> None:
+    def _second_round(self, payload: bytes, lengths: list[int]) -> dict[int, bytes]:
         """What did not fit, on its own communicator. The slots said who brings how much."""
-        counts = [length if length > INLINE_BYTES else 0 for length in lengths]
-        if len(payload) <= INLINE_BYTES:
-            payload = b""
-        landed = bytearray(sum(counts))
-        self._wide.Allgatherv([payload, len(payload), MPI.BYTE], [landed, counts, MPI.BYTE])
-        view, at = memoryview(landed), 0
-        for member, count in enumerate(counts):
-            if count:
-                found[member] = view[at : at + count]
-                at += count
+        own = payload if len(payload) > INLINE_BYTES else b""
+        landed = bytearray(sum(lengths))
+        self._wide.Allgatherv([own, len(own), MPI.BYTE], [landed, lengths, MPI.BYTE])
+        found: dict[int, bytes] = {}
+        at = 0
+        for member, length in enumerate(lengths):
+            if length:
+                found[member] = bytes(landed[at : at + length])
+                at += length
+        return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_origin
 from zlib import crc32
 
 import msgspec
@@ -31,20 +31,30 @@ __all__ = [
     "PlanDigest",
     "SlotWriter",
     "disagreement",
-    "read_lengths",
+    "inline_payload",
+    "long_lengths",
+    "read_bodies",
 ]
 
 _PLACE = struct.Struct("<iIQQIII")
 """group, epoch, sequence, iteration, kind, site, plan digest: what all members must agree on."""
 
+_HEADER = struct.Struct(_PLACE.format + "B")
+"""The place, then the payload's length, or LONG."""
+
 _LENGTH = struct.Struct("<I")
+"""The length of a long payload, in the place of the payload."""
 
 PLACE_BYTES: Final = _PLACE.size
-HEADER_BYTES: Final = PLACE_BYTES + _LENGTH.size
+HEADER_BYTES: Final = _HEADER.size
 SLOT_BYTES: Final = 256
 INLINE_BYTES: Final = SLOT_BYTES - HEADER_BYTES
+LONG: Final = 255
 MAX_PAYLOAD_BYTES: Final = 16 << 20
 """What one rank may say in one collective: some 3 million block hashes."""
+
+_SLOT = struct.Struct(f"{PLACE_BYTES}s{SLOT_BYTES - PLACE_BYTES}s")
+"""A slot as its place and its body."""
 
 
 class Names:
@@ -93,40 +103,56 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class SlotWriter:
-    """Fills this rank's slot; `buffer` and `place` are valid until the next call."""
+    """Fills this rank's slot: `buffer`, valid until the next call."""
 
-    __slots__ = ("_epoch", "_group", "_names", "buffer", "place")
+    __slots__ = ("_code", "_epoch", "_group", "_inline", "buffer")
 
     def __init__(self, group: int, epoch: int, names: Names) -> None:
-        self._group, self._epoch, self._names = group, epoch, names
+        self._group, self._epoch, self._code = group, epoch, names.code
+        self._inline = 0
         self.buffer = bytearray(SLOT_BYTES)
-        self.place = b""
 
     def write(
         self, sequence: int, iteration: int, kind: str, site: str, digest: int, payload: bytes
     ) -> None:
-        """Say where this rank stands, and what it brings if that fits in the slot."""
-        code = self._names.code
-        self.place = _PLACE.pack(
-            self._group, self._epoch, sequence, iteration, code(kind), code(site), digest
-        )
-        size = len(payload)
-        self.buffer[:PLACE_BYTES] = self.place
-        _LENGTH.pack_into(self.buffer, PLACE_BYTES, size)
-        if 0 < size <= INLINE_BYTES:
-            # What is left of a longer former payload behind it is never read.
-            self.buffer[HEADER_BYTES : HEADER_BYTES + size] = payload
+        """Say where this rank stands, and what it brings, or how long that is if it does not fit."""
+        code, size = self._code, len(payload)
+        _HEADER.pack_into(
+            self.buffer, 0,
+            self._group, self._epoch, sequence, iteration, code(kind), code(site), digest,
+            size if size <= INLINE_BYTES else LONG,
+        )  # fmt: skip
+        if size > INLINE_BYTES:
+            payload = _LENGTH.pack(size)
+            size = len(payload)
+        if size or self._inline:
+            # The rest of a longer former payload is wiped: who says the same has the same slot.
+            width = max(size, self._inline)
+            self.buffer[HEADER_BYTES : HEADER_BYTES + width] = payload.ljust(width, b"\0")
+            self._inline = size
 
 
-def read_lengths(slots: bytearray, members: int, place: bytes) -> list[int] | None:
-    """The payload lengths of all members in order, or None if one stands elsewhere than `place`."""
-    starts = slots.startswith
-    lengths = []
-    for at in range(0, members * SLOT_BYTES, SLOT_BYTES):
-        if not starts(place, at):
-            return None
-        lengths.append(_LENGTH.unpack_from(slots, at + PLACE_BYTES)[0])
-    return lengths
+def read_bodies(slots: bytearray, own: bytearray) -> list[bytes] | None:
+    """The bodies of all members in order, or None if one stands elsewhere than `own` does."""
+    place, body = _SLOT.unpack(own)
+    count = len(slots) // SLOT_BYTES
+    if slots == own * count:
+        return [body] * count
+    found = [body for stands, body in _SLOT.iter_unpack(slots) if stands == place]
+    return found if len(found) == count else None
+
+
+def long_lengths(bodies: Sequence[bytes]) -> list[int] | None:
+    """How long the payloads are that come in the second round, 0 for a member that has none
+    there; None if no member has."""
+    if LONG not in [body[0] for body in bodies]:
+        return None
+    return [_LENGTH.unpack_from(body, 1)[0] if body[0] == LONG else 0 for body in bodies]
+
+
+def inline_payload(body: bytes) -> bytes:
+    """The payload of a body that holds it."""
+    return body[1 : 1 + body[0]]
 
 
 def disagreement(
@@ -147,21 +173,28 @@ def disagreement(
 
 
 class PayloadCodec:
-    """MessagePack of a known type for each kind of collective; nothing is ever unpickled."""
+    """MessagePack of a known type for each kind of collective; nothing is ever unpickled.
+
+    None and the empty tuple, which is most of what ranks say, travel as no bytes at all.
+    """
 
     def __init__(self, types: Mapping[str, object]) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode: dict[str, Callable[[Any], Any]] = {
             kind: msgspec.msgpack.Decoder(kind_type).decode for kind, kind_type in types.items()
         }
+        self._nothing: dict[str, Any] = {
+            kind: () if get_origin(kind_type) is tuple else None
+            for kind, kind_type in types.items()
+        }
 
     def encode(self, kind: str, payload: Any) -> bytes:
-        """The payload's bytes; None is none.
+        """The payload's bytes.
 
         Raises:
             AdpkvError: it is larger than a payload may be.
         """
-        if payload is None:
+        if payload is None or payload == ():
             return b""
         found = self._encode(payload)
         if len(found) > MAX_PAYLOAD_BYTES:
@@ -170,9 +203,9 @@ class PayloadCodec:
             )
         return found
 
-    def decode(self, kind: str, found: bytes | bytearray | memoryview) -> Any:
-        """The payload back; no bytes are None."""
-        return self._decode[kind](found) if len(found) else None
+    def decode(self, kind: str, found: bytes) -> Any:
+        """The payload back; no bytes are the empty tuple where tuples travel, else None."""
+        return self._decode[kind](found) if found else self._nothing[kind]
 
 
 class PlanDigest:

@@ -7,6 +7,7 @@ the slots of the real world see them (contract 5.8); ranks that never come are t
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any
 
 from adpkv.core.topology import Instance
@@ -18,10 +19,8 @@ __all__ = ["Program", "VirtualGroup", "describe"]
 Program = Coroutine[Meeting, Any, Any]
 
 
-def describe(meeting: Meeting | None) -> str:
+def describe(meeting: Meeting) -> str:
     """Where a rank is, for people."""
-    if meeting is None:
-        return "has left"
     return f"is in {meeting.kind} at {meeting.site}, iteration {meeting.iteration}"
 
 
@@ -35,7 +34,7 @@ class VirtualGroup:
         "instance",
         "joined",
         "open",
-        "results",
+        "programs",
         "resume",
         "standing",
         "stretch",
@@ -45,9 +44,9 @@ class VirtualGroup:
 
     def __init__(self, instance: Instance, programs: Sequence[Program]) -> None:
         self.instance = instance
+        self.programs = programs
         self.resume: list[Callable[[Any], Meeting]] = [program.send for program in programs]
-        self.standing: list[Meeting | None] = [None] * len(programs)
-        self.results: list[Any] = [None] * len(programs)
+        self.standing: list[Meeting] = []
         self.joined = False
         """All members stand in a meeting of the whole world."""
         self.collectives = 0
@@ -69,18 +68,26 @@ class VirtualGroup:
             CollectiveMismatchError: two do not; names both sides.
         """
         first = meetings[0]
-        group, kind, site = first.group, first.kind, first.site
-        iteration, plan = first.iteration, first.plan
-        for index, other in enumerate(meetings):
-            if (
-                other.kind != kind
-                or other.site != site
-                or other.iteration != iteration
-                or other.plan is not plan
-                or other.group != group
-            ):
-                self._complain(meetings, index)
+        site, iteration, plan = first.site, first.iteration, first.plan
+        for other in meetings:
+            if other.plan is not plan or other.iteration != iteration or other.site != site:
+                self._complain(meetings, meetings.index(other))
+            if other.kind != first.kind or other.group != first.group:
+                self._complain(meetings, meetings.index(other))
         return first
+
+    def left_alone(self) -> str:
+        """A program has ended while the others go on: which one, and where the others are."""
+        gone = [
+            i
+            for i, program in enumerate(self.programs)
+            if getcoroutinestate(program) == CORO_CLOSED
+        ]
+        lines = [
+            f"  rank {self.instance.first + i} " + ("has left" if i in gone else "goes on")
+            for i in range(len(self.programs))
+        ]
+        return f"{self.instance.name}: a rank left alone\n" + "\n".join(lines)
 
     def _complain(self, meetings: Sequence[Meeting], index: int) -> None:
         ours, first = self.instance.first, meetings[0]

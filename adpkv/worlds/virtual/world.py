@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.topology import Topology
-from adpkv.errors import DeadlockError, LivelockError
+from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
 from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
 from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
 from adpkv.worlds.virtual.group import Program, VirtualGroup, describe
@@ -90,56 +90,51 @@ class VirtualWorld:
 
     # -- meetings ------------------------------------------------------------------------------
 
-    def _go_on(self, group: VirtualGroup) -> None:
-        """Resume the members with their results until they stand in something that takes time."""
+    def _go_on(self, group: VirtualGroup, leader: Any = None, others: Any = None) -> None:
+        """Resume the members, the leader with one result and the others with theirs, until they
+        stand in something that takes time."""
         rounds = 0
-        results = group.results
+        lead, *follow = group.resume
         while True:
-            meetings: list[Meeting] = []
-            for index, resume in enumerate(group.resume):
-                try:
-                    meetings.append(resume(results[index]))
-                except StopIteration as end:
-                    self._leave(group, index, end.value)
-            if not meetings:
-                return
-            if len(meetings) < len(results):
-                raise DeadlockError(self._where())
-            group.standing = meetings  # type: ignore[assignment]
+            try:
+                group.standing = meetings = [lead(leader)]
+                meetings += [resume(others) for resume in follow]
+            except StopIteration:
+                raise CollectiveMismatchError(group.left_alone()) from None
             first = group.check(meetings)
-            if type(first) is Join:
-                if first.group == WORLD:
-                    group.joined = True
-                    self._meet_world()
-                    return
-                group.collectives += 1
-                group.debt += 1
-                results[:] = _outcome(first, meetings)
-            else:
+            if type(first) is not Join:
                 self._begin_stretch(group, first, meetings)
                 return
+            if first.group == WORLD:
+                group.joined = True
+                self._meet_world()
+                return
+            group.collectives += 1
+            group.debt += 1
+            leader, others = _outcome(first, meetings)
             rounds += 1
             if rounds > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise LivelockError(
                     f"{rounds} rounds at {self.agenda.now / 1e9:.6f} s\n{self._where()}"
                 )
 
-    def _leave(self, group: VirtualGroup, index: int, value: Any) -> None:
-        group.standing[index] = None
-        self._results[group.instance.first + index] = value
-        self._left += 1
-
     def _meet_world(self) -> None:
-        """A collective of the whole job: once every rank of every group stands in it."""
+        """The collective of the whole job, with which all programs end."""
         if not all(group.joined for group in self._groups):
             return
-        meetings = [m for group in self._groups for m in group.standing if m is not None]
-        results = _outcome(self._groups[0].check(meetings), meetings)
+        meetings = [meeting for group in self._groups for meeting in group.standing]
+        result, _ = _outcome(self._groups[0].check(meetings), meetings)
         for group in self._groups:
-            group.joined = False
-            group.results[:] = [results[rank] for rank in group.instance.members]
-        for group in self._groups:
-            self._go_on(group)
+            for index, resume in enumerate(group.resume):
+                try:
+                    resume(result)
+                except StopIteration as end:
+                    self._results[group.instance.first + index] = end.value
+                    self._left += 1
+                else:
+                    raise CollectiveMismatchError(
+                        f"rank {group.instance.first + index} goes on after the job's last meeting"
+                    )
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -195,8 +190,7 @@ class VirtualWorld:
             # Every iteration jumped over met as often as this one.
             group.collectives += (steps - 1) * group.debt
         group.debt = 0
-        group.results[:] = [steps] * len(group.results)
-        self._go_on(group)
+        self._go_on(group, steps, steps)
 
     def arrival(self, rank: int) -> None:
         """Something arrived for a rank (mail, a transfer's end): it ends its group's stretch."""
@@ -264,13 +258,15 @@ class VirtualWorld:
         return "\n".join(lines)
 
 
-def _outcome(first: Meeting, meetings: Sequence[Meeting]) -> list[Any]:
-    """What a small collective gives to each of its members."""
+def _outcome(first: Meeting, meetings: Sequence[Meeting]) -> tuple[Any, Any]:
+    """What a small collective gives to the leader, and to the others."""
+    kind = first.kind
+    if kind == "tp_broadcast":
+        payload = first.payload  # type: ignore[attr-defined]
+        return payload, payload
     payloads = tuple([m.payload for m in meetings])  # type: ignore[attr-defined]
-    count = len(payloads)
-    if first.kind == "tp_broadcast":
-        return [payloads[0]] * count
-    if first.kind == "tp_gather":
-        return [payloads] + [None] * (count - 1)
+    if kind == "tp_gather":
+        return payloads, None
     combine = first.combine  # type: ignore[attr-defined]
-    return [payloads if combine is None else combine(payloads)] * count
+    result = payloads if combine is None else combine(payloads)
+    return result, result

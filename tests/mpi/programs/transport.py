@@ -1,0 +1,125 @@
+"""Ranks 0 and 1 put transport mpi through the conformance bodies; rank 0 prints one line each."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+
+import numpy as np
+from mpi4py import MPI
+
+from adpkv.memory.host import HostMemory
+from adpkv.transport.mpi import MpiTransport
+from adpkv.transport.port import Transfer, TransportEnd
+from tests.conformance.transport import BLOCKS, BODIES
+
+BLOCK_TOKENS, LAYERS, HEADS, DIM, DTYPE_BYTES = 8, 2, 2, 32, 2
+
+
+class Absent:
+    """The side that lives in the other process."""
+
+    here = False
+
+    def expect(self, transfer: Transfer) -> None: ...
+    def post(self, transfer: Transfer) -> None: ...
+    def withdraw(self, session: tuple[int, int]) -> None: ...
+    def peer_ended(self, session: tuple[int, int], pieces: int) -> None: ...
+    def fill(self, blocks: tuple[int, ...], seed: int) -> None: ...
+
+    def poll(self) -> list[TransportEnd]:
+        return []
+
+    def ready(self) -> bool:
+        return False
+
+    def last_moved_ns(self) -> int:
+        return 0
+
+    def holds(self, blocks: tuple[int, ...], seed: int) -> bool:
+        raise AssertionError("asked of the wrong process")
+
+
+class Present(MpiTransport):
+    """This process's side, over a memory of its own."""
+
+    here = True
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        self.memory = HostMemory(
+            BLOCKS, BLOCK_TOKENS, LAYERS, HEADS, DIM, DTYPE_BYTES, lambda *_: None
+        )
+        size = self.memory.block_bytes
+        super().__init__(
+            comm,
+            self.memory,
+            piece_bytes=2 * size,
+            budget_bytes=5 * size,
+            clock=time.perf_counter_ns,
+        )
+
+    def fill(self, blocks: tuple[int, ...], seed: int) -> None:
+        for i, block in enumerate(blocks):
+            self.memory.view(block, 1)[:] = self._content(seed, i)
+
+    def holds(self, blocks: tuple[int, ...], seed: int) -> bool:
+        return all(
+            bytes(self.memory.view(block, 1)) == self._content(seed, i)
+            for i, block in enumerate(blocks)
+        )
+
+    def _content(self, seed: int, index: int) -> bytes:
+        return np.random.default_rng([seed, index]).bytes(self.memory.block_bytes)
+
+
+class Halves:
+    """The pair as one of its processes sees it."""
+
+    blocks_per_piece = 2
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        self._comm = comm.Dup()
+        self.own = Present(comm.Dup())
+        self.sender = self.own if comm.rank == 0 else Absent()
+        self.receiver = self.own if comm.rank == 1 else Absent()
+
+    def step(self) -> None:
+        self.own.ready()
+        time.sleep(0)
+
+    def meet(self) -> None:
+        request = self._comm.Ibarrier()
+        while not request.Test():
+            self.step()
+
+    def agree(self, pieces: int) -> int:
+        found = np.array([pieces])
+        request = self._comm.Ibcast(found, root=0)
+        while not request.Test():
+            self.step()
+        return int(found[0])
+
+
+def main() -> int:
+    world = MPI.COMM_WORLD
+    comm = world.Split(0 if world.rank < 2 else 1)
+    if world.rank >= 2:
+        return 0
+    for name, body in BODIES.items():
+        pair = Halves(comm)
+        try:
+            body(pair)
+        except BaseException:
+            traceback.print_exc()
+            print(f"rank {comm.rank}: {name} failed", file=sys.stderr, flush=True)
+            world.Abort(1)
+        pair.meet()
+        pair.own.close()
+        if comm.rank == 0:
+            print(f"passed {name}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""Transport mpi under two real processes, by the bodies that every transport must pass."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.mpi
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_transport_mpi_conforms(program, ranks: int) -> None:
+    found = program("transport", ranks)
+    assert found.code == 0, found.err
+    passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]
+    assert passed == [
+        "a_late_withdrawal_changes_nothing",
+        "a_withdrawn_transfer_ends_proven",
+        "an_id_can_live_again",
+        "bytes_land_in_the_blocks",
+        "never_started_is_a_proof",
+        "nothing_ends_before_it_was_posted",
+        "ready_announces_what_poll_reports",
+    ]
