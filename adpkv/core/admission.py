@@ -1,7 +1,7 @@
 """A request as the coordinator sees it: which instance has it, and what was asked of whom.
 
-The table covers a cancel before admission, in prefill, between the instances, and in decode. What it
-calls impossible is a broken contract (two terminal responses), which the coordinator reports.
+The table covers a cancel before admission, in prefill, between the instances, and in decode. What
+it calls impossible is a broken contract (two terminal responses), which the coordinator reports.
 """
 
 from __future__ import annotations

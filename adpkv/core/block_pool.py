@@ -1,8 +1,8 @@
 """The KV block pool of one rank: free list, prefix reuse by block hash, the block equation.
 
-A block is held by leases. A *private* block has one lease for life; a *tracked* one is in the prefix
-index under its hash and may be shared by readers. What nobody holds is free (private) or cached
-(tracked, evicted in LRU order). At every moment, contract 3.7:
+A block is held by leases. A *private* block has one lease for life; a *tracked* one is in the
+prefix index under its hash and may be shared by readers. What nobody holds is free (private) or
+cached (tracked, evicted in LRU order). At every moment, contract 3.7:
 
     free + cached + active + in transfer + quarantined == total
 

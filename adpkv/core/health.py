@@ -1,4 +1,4 @@
-"""The transceiver's health: judged from progress, never from a loop that still turns (contract 4)."""
+"""The transceiver's health: judged from progress, never from a loop that turns (contract 4)."""
 
 from __future__ import annotations
 

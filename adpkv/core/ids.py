@@ -23,4 +23,4 @@ COORDINATOR = Rank(-1)
 """The address of the coordinator in a mailbox: it is a program, not a rank."""
 
 NEVER = 1 << 62
-"""A time that does not come (146 years of nanoseconds): lets deadlines be compared as plain ints."""
+"""A time that does not come (146 years of nanoseconds): deadlines compare as plain ints."""

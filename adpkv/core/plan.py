@@ -1,8 +1,8 @@
 """`agree`: what a group does in this iteration, as a pure function of what its ranks gathered.
 
-Every rank evaluates it over the same values and so has the same answer (contract 5.4): who gets which
-request, whether a forward step runs, whether and with which code the group stops. The plan also
-carries the queue of requests that nobody owns, so that no rank keeps a copy of its own.
+Every rank evaluates it over the same values and so has the same answer (contract 5.4): who gets
+which request, whether a forward step runs, whether and with which code the group stops. The plan
+also carries the queue of requests that nobody owns, so that no rank keeps a copy of its own.
 """
 
 from __future__ import annotations

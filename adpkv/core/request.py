@@ -1,7 +1,7 @@
 """One request on the rank that owns it: where it is, and what its client has been told.
 
-The client's answer (OPEN, then one outcome, decided once) and the fate of the KV blocks are separate
-questions (contract 3): this table answers the first, `core.session` the second.
+The client's answer (OPEN, then one outcome, decided once) and the fate of the KV blocks are
+separate questions (contract 3): this table answers the first, `core.session` the second.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A session: the transfer of one request's KV, seen from one of its two ends.
 
-Two tables, one per end, complete: every state times every event has a line, and what cannot happen is
-an error that carries the session's story. A line answers both questions of contract 3 separately: what
-the client is told (`outcome`), and what becomes of the blocks (`blocks`).
+Two tables, one per end, complete: every state times every event has a line, and what cannot happen
+is an error that carries the session's story. A line answers both questions of contract 3
+separately: what the client is told (`outcome`), and what becomes of the blocks (`blocks`).
 """
 
 from __future__ import annotations

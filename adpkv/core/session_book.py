@@ -1,7 +1,7 @@
 """All sessions of one rank, and the only place where they change.
 
-A transition leaves three things behind for the executor: `orders` (what to do in the world outside),
-`settled` (whose client is to be told, or whose blocks changed hands), and `journal` (what
+A transition leaves three things behind for the executor: `orders` (what to do in the world
+outside), `settled` (whose client is to be told, or whose blocks changed hands), and `journal` (what
 happened, for the events of the run). Deadlines are a heap with lazy deletion.
 """
 

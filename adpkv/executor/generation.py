@@ -44,7 +44,8 @@ class GenerationServing(Serving):
             if not self.lease(request, self.limits.blocks_of(spec), ()):
                 return
             waiting.popleft()
-            assert request.lease is not None and session is not None
+            assert request.lease is not None
+            assert session is not None
             assert spec.sender is not None
             self._admitted += 1
             request.fire(RequestEvent.RECEIVE_BEGAN)

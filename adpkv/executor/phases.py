@@ -1,8 +1,8 @@
 """The phases of one iteration, one method each: replaceable one by one (`adpkv/history`).
 
-Only the async ones meet the group, and every rank meets it in the same order, whatever it has to say
-(contract 5.1). Nothing here is decided by one rank alone: what a rank notices it stages, and the
-group decides at sync.
+Only the async ones meet the group, and every rank meets it in the same order, whatever it has to
+say (contract 5.1). Nothing here is decided by one rank alone: what a rank notices it stages, and
+the group decides at sync.
 """
 
 from __future__ import annotations

@@ -46,8 +46,10 @@ class Mailbox(Protocol):
 class Recorder(Protocol):
     """Where a rank writes down what happened: events for `events.jsonl`, and violations."""
 
-    violations: Sequence[Violation]
-    """What the oracles of this rank said so far; bounded."""
+    @property
+    def violations(self) -> Sequence[Violation]:
+        """What the oracles of this rank said so far; bounded."""
+        ...
 
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
         """Something happened now; `request_id` is -1 where no request is concerned."""

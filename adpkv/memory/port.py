@@ -49,7 +49,7 @@ class Memory(Protocol):
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Is what a peer wrote the KV of these `tokens` prompt tokens? Reports `wrong_kv` if not."""
+        """Did a peer write the KV of these `tokens` prompt tokens? Reports `wrong_kv` if not."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Memory without bytes: a ledger of who owns each block, and who may write into it.
 
-Every hand-out, release and landed write is checked. This is the oracle of the virtual world: write after
-free, double free, two writers, KV that never came.
+Every hand-out, release and landed write is checked. This is the oracle of the virtual world: write
+after free, double free, two writers, KV that never came.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
     step = base + a * prompt tokens + b * (token, earlier token) pairs
                 + c * decoding sequences + d * tokens of KV that they read
 
-Prefill is compute-bound (a: the dense part per token, b: attention per pair), decode is memory-bound
-(d: a KV token's bytes over the memory bandwidth, c: what each sequence adds). Each coefficient is one
-arm of the roofline (Williams, Waterman, Patterson, 2009); a batch has only one of the two kinds, so
-their sum is the arm that binds. Coefficients are whole nanoseconds: sums of steps stay exact.
+Prefill is compute-bound (a: the dense part per token, b: attention per pair), decode is memory-
+bound (d: a KV token's bytes over the memory bandwidth, c: what each sequence adds). Each
+coefficient is one arm of the roofline (Williams, Waterman, Patterson, 2009); a batch has only one
+of the two kinds, so their sum is the arm that binds. Coefficients are whole nanoseconds: sums of
+steps stay exact.
 """
 
 from __future__ import annotations

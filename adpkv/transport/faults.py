@@ -1,8 +1,8 @@
-"""Faults on the wire: one small seam around any transport. An operation goes in, a verdict comes out.
+"""Faults on the wire: one small seam around any transport. An operation in, a verdict out.
 
-Which faults fit is a matter of rank, peer, request, phase, time window and count; chance is drawn from
-the run's seed, keyed by (fault, request, generation, phase) and never by order, so that both worlds
-and both ways through a quiet stretch draw the same.
+Which faults fit is a matter of rank, peer, request, phase, time window and count; chance is drawn
+from the run's seed, keyed by (fault, request, generation, phase) and never by order, so that both
+worlds and both ways through a quiet stretch draw the same.
 """
 
 from __future__ import annotations

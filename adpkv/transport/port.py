@@ -70,10 +70,20 @@ class TransportEnd(msgspec.Struct, frozen=True, gc=False):
 class Transport(Protocol):
     """One rank's end of the wire. Each call returns at once."""
 
-    name: str
-    proofs: Collection[Proof]
-    can_withdraw: bool
-    """Whether a transfer in flight can be asked to end: else cancel answers NOT_CANCELLABLE."""
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        ...
+
+    @property
+    def proofs(self) -> Collection[Proof]:
+        """What it can prove an end by; nothing else counts."""
+        ...
+
+    @property
+    def can_withdraw(self) -> bool:
+        """Whether a transfer in flight can be asked to end: else cancel answers NOT_CANCELLABLE."""
+        ...
 
     def expect(self, transfer: Transfer) -> None:
         """Receiver, before it advertises: from now on somebody may write into `target`."""

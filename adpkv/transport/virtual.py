@@ -1,8 +1,9 @@
 """The wire in virtual time: a latency, and a bandwidth that a rank's transfers share fairly.
 
-Each sender has one link. Its flows are served at equal rates (generalised processor sharing, Parekh and
-Gallager 1993): `served` is what each flow would have got since the link came up, so a flow ends
-when `served` reaches its mark, and only the next end is ever in the agenda. O(log flows) per transfer.
+Each sender has one link. Its flows are served at equal rates (generalised processor sharing, Parekh
+and Gallager 1993): `served` is what each flow would have got since the link came up, so a flow ends
+when `served` reaches its mark, and only the next end is ever in the agenda. O(log flows) per
+transfer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A group of virtual ranks: their programs, and what each of them stands in.
 
-Collectives are matched across ranks as the programs yield them. Ranks that differ are seen at once, as
-the slots of the real world see them (contract 5.8); ranks that never come are the world's to see.
+Collectives are matched across ranks as the programs yield them. Ranks that differ are seen at once,
+as the slots of the real world see them (contract 5.8); ranks that never come are the world's to
+see.
 """
 
 from __future__ import annotations

@@ -275,8 +275,8 @@ def _watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Call
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Python's cycle collector walks a simulation's millions of live objects again and again and finds
-    nothing: a third of the time. What a run drops, it drops without cycles."""
+    """Python's cycle collector walks a simulation's live objects again and again and finds nothing,
+    for a third of the time. What a run drops, it drops without cycles."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(200_000, 100, 100)

@@ -90,8 +90,8 @@ class StepStretch:
 
 
 class WaitStretch:
-    """A row of equal bounded waits from `began_ns`: each is `overhead_ns` of small collectives, then
-    at most `limit_ns` of waiting, which any arrival ends at once."""
+    """A row of equal bounded waits from `began_ns`: each is `overhead_ns` of small collectives,
+    then at most `limit_ns` of waiting, which any arrival ends at once."""
 
     __slots__ = ("_began_ns", "_cycle_ns", "_overhead_ns")
 

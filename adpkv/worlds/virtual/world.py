@@ -1,8 +1,9 @@
 """Virtual time: runs all programs in one thread, and jumps to the next event.
 
-A group whose ranks all stand in the same meeting goes on; the small collectives take no time of their
-own, but are charged to the step or wait that ends their iteration, so that an iteration happens at one
-instant. That makes quiet stretches exact: what arrives, arrives between two iterations.
+A group whose ranks all stand in the same meeting goes on; the small collectives take no time of
+their own, but are charged to the step or wait that ends their iteration, so that an iteration
+happens at one instant. That makes quiet stretches exact: what arrives, arrives between two
+iterations.
 """
 
 from __future__ import annotations
