@@ -115,7 +115,7 @@ class SlotWriter:
     def write(
         self, sequence: int, iteration: int, kind: str, site: str, digest: int, payload: bytes
     ) -> None:
-        """Say where this rank stands, and what it brings, or how long that is if it does not fit."""
+        """Say where this rank stands and what it brings, or how long that is if it is too long."""
         code, size = self._code, len(payload)
         _HEADER.pack_into(
             self.buffer, 0,
