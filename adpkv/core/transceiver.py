@@ -55,7 +55,8 @@ class Transceiver:
         self._rules = rules
         self._can_withdraw = can_withdraw
         self._slots = SlotQueue(limits.slots)
-        self._finished: deque[_Finish] = deque()
+        self.pending_polls: deque[_Finish] = deque()
+        """Ends that came in and were not taken in yet; more than the poll limit stay for later."""
         self._tombstones: OrderedDict[int, int] = OrderedDict()
         self._tags = 0
         self.drain_deadline_ns = NEVER
@@ -136,7 +137,7 @@ class Transceiver:
         self, request_id: int, generation: int, event: Event, nbytes: int = 0, pieces: int = 0
     ) -> None:
         """The transport reports an end (DONE, ENDED, ERROR): queued until the next poll."""
-        self._finished.append((request_id, generation, event, nbytes, pieces))
+        self.pending_polls.append((request_id, generation, event, nbytes, pieces))
 
     def check_context_transfer_status(self, now_ns: int, at_least: int = 0) -> int:
         """Sender's poll: look at what is ready and return; see `check_generation_…`."""
@@ -151,7 +152,7 @@ class Transceiver:
         return self._poll(now_ns, at_least)
 
     def _poll(self, now_ns: int, at_least: int) -> int:
-        queue = self._finished
+        queue = self.pending_polls
         count = min(len(queue), max(self._limits.poll_limit, at_least))
         for _ in range(count):
             request_id, generation, event, _nbytes, pieces = queue.popleft()
@@ -236,11 +237,6 @@ class Transceiver:
         return now_ns >= self.drain_deadline_ns
 
     # -- looking -------------------------------------------------------------------------------
-
-    @property
-    def pending_polls(self) -> int:
-        """Ends that came in and were not taken in yet, for the poll limit."""
-        return len(self._finished)
 
     def take_orders(self) -> list[tuple[Order, Session]]:
         """What is to be done outside, oldest first; the list is the caller's."""

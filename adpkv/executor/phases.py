@@ -29,6 +29,11 @@ class Phases:
     def __init__(self, rank: Rank, counts: Callable[[], tuple[int, int, int]]) -> None:
         self.rank = rank
         self._counts = counts
+        # Asked on every iteration of every rank: looked up once.
+        self._serving = rank.serving
+        self._transceiver = rank.transceiver
+        self._poll = rank.courier.poll
+        self._asked_to_stop = rank.signals.asked_to_stop
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
         self._group_mail: tuple[LeaderMail, ...] = ()
@@ -58,17 +63,17 @@ class Phases:
         for message in mail:
             rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
         # After the mail: what a peer said may let the transport prove an end.
-        heard = rank.courier.poll() or bool(mail)
-        if rank.proposal == NO_STOP:
-            code = rank.signals.asked_to_stop()
-            if code:
-                self._propose(code, "asked to stop by a signal")
+        heard = self._poll()
+        code = self._asked_to_stop()
+        if code:
+            self._propose(code, "asked to stop by a signal")
         if (
             heard
+            or mail
             or now_ns >= self._wake_ns
-            or rank.serving.changed
-            or rank.serving.pending_resource_release
-            or rank.transceiver.pending_polls
+            or self._serving.changed
+            or self._serving.pending_resource_release
+            or self._transceiver.pending_polls
         ):
             self._attend(now_ns)
 
@@ -113,7 +118,7 @@ class Phases:
     async def sync(self) -> Plan:
         """Every rank says how it is, and all make the same plan of it."""
         rank = self.rank
-        if rank.serving.changed or self._is_expiry_due():
+        if self._serving.changed or (rank.leader is not None and self._is_expiry_due()):
             self._status = self.status()
         plan: Plan = await Join(
             self._group,
@@ -162,7 +167,7 @@ class Phases:
 
     def apply(self, plan: Plan) -> None:
         """Do what was agreed: cancels first, then what is new, then begin what can begin."""
-        rank, serving = self.rank, self.rank.serving
+        rank, serving = self.rank, self._serving
         if rank.leader is not None:
             rank.leader.note_unowned(plan)
             for response in rank.leader.refusals(plan, rank.rank):
@@ -209,8 +214,8 @@ class Phases:
 
     async def step(self) -> None:
         """One forward step of the group, with a dummy where this rank has no work."""
-        rank = self.rank
-        batch, most = rank.serving.batch()
+        rank, serving = self.rank, self._serving
+        batch, most = serving.batch()
         base_ns, slope_ns = rank.model.line(batch)
         count = await Step(
             self._group,
@@ -224,7 +229,7 @@ class Phases:
             self._until_ns(),
             lambda: rank.model.run(batch),
         )
-        rank.serving.stepped(count, rank.clock())
+        serving.stepped(count, rank.clock())
 
     async def wait(self) -> None:
         """No step runs: wait, bounded, for news of anybody (contract 5.6)."""
@@ -253,11 +258,10 @@ class Phases:
     def _is_quiet(self) -> bool:
         """Would the next iteration, if nothing comes in until then, decide the same as this one?
         Then a world may jump over it."""
-        rank = self.rank
-        plan, said = rank.plan, self._status
-        if plan.ending or plan.stop != NO_STOP or rank.transceiver.pending_polls:
+        plan, said = self.rank.plan, self._status
+        if plan.ending or plan.stop != NO_STOP or self._transceiver.pending_polls:
             return False
-        if not rank.serving.changed:
+        if not self._serving.changed:
             return True
         now = self._status = self.status()
         if plan.waiting:
