@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from adpkv.core.ids import NEVER
 
 __all__ = ["HealthInputs", "HealthMonitor", "TransceiverHealth", "ill_reasons", "next_change_ns"]
@@ -22,8 +24,7 @@ class TransceiverHealth:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HealthInputs:
+class HealthInputs(msgspec.Struct, frozen=True, gc=False):
     """All that health is made of. *Moving* is an end, a byte or a peer's word."""
 
     in_flight: int

@@ -258,6 +258,8 @@ class Transceiver:
     def look(self, now_ns: int, wire_moved_ns: int) -> bool:
         """Judge health again; `wire_moved_ns` is when the transport last moved a byte. Says
         whether health changed."""
+        if not self.book.in_flight and not self.monitor.reasons:
+            return False  # nothing can be ill about nothing
         if self.book.in_flight:
             self.book.moved_ns = max(self.book.moved_ns, wire_moved_ns)
         return self.monitor.look(now_ns, self._rules.ill_reasons(now_ns, self._inputs()))

@@ -33,6 +33,7 @@ from adpkv.observe import (
 from adpkv.transport.faults import FaultyTransport, Injector
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
+from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_coordinator, build_model, build_rank
 from adpkv.worlds.virtual.agenda import WIRE
@@ -86,6 +87,7 @@ class Simulation:
         experiment: Experiment,
         *,
         jump: bool = True,
+        workload: Workload | None = None,
         events: EventSink | None = None,
         on_record: Callable[[RequestRecord], None] | None = None,
         assemble: Callable[..., RankProgram] = build_rank,
@@ -108,12 +110,11 @@ class Simulation:
         self._network = Network(
             self.topology.ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable
         )
-        workload = build_workload(experiment)
         self.recorder = self._recorder(COORDINATOR)
         self.coordinator = build_coordinator(
             experiment,
             self.topology,
-            workload,
+            workload or build_workload(experiment),
             clock=self.world.agenda.clock,
             mailbox=self.world.post.box(COORDINATOR),
             recorder=self.recorder,
@@ -231,12 +232,14 @@ def simulate(
         StuckError: the ranks could not go on together; what was written so far stays.
     """
     began_s = time.perf_counter()
-    build_workload(experiment)  # before anything is written: a bad trace leaves nothing behind
+    workload = build_workload(experiment)  # first: a bad trace leaves nothing behind
     folder = RunFolder.create(experiment, out)
     events: EventSink = EventLog(folder.events) if experiment.observe.events else NullEventLog()
     requests = RequestLog(folder.requests)
     try:
-        job = Simulation(experiment, jump=jump, events=events, on_record=requests.write)
+        job = Simulation(
+            experiment, jump=jump, workload=workload, events=events, on_record=requests.write
+        )
         with _signals(job), _rare_collections():
             reports = job.run(_watch(job, on_progress, experiment.observe.pulse_ns))
         if on_progress is not None:
