@@ -43,7 +43,7 @@ class CoordinatorThread:
             raise AdpkvError(f"the coordinator did not end within {bound_s} s after its ranks")
 
     def _guarded(self) -> None:
-        guarded("the coordinator (beside rank 0)", True, self._run)
+        guarded("the coordinator (beside rank 0)", self._run)
 
     def _run(self) -> None:
         send: Callable[[Any], Any] = self._program.send

@@ -30,6 +30,7 @@ class Driver:
 
     def __init__(self, groups: Mapping[int, Group], stats: CollectiveStats) -> None:
         self._groups, self._stats = dict(groups), stats
+        self._met: Group | None = None
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
         """Run it to its end."""
@@ -40,7 +41,12 @@ class Driver:
                 op = send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            result = groups[op.group].perform(op)
+            self._met = groups[op.group]
+            result = self._met.perform(op)
+
+    def leads(self) -> bool:
+        """Whether this rank is the first of the group that met last."""
+        return self._met is not None and self._met.leads
 
     def counts(self) -> tuple[int, int, int]:
         """Collectives joined so far, nanoseconds in them, mismatches seen."""
@@ -48,13 +54,13 @@ class Driver:
         return stats.count, stats.total_ns, stats.mismatches
 
 
-def guarded(who: str, speaks: bool, work: Callable[[], T]) -> T:
+def guarded(who: str, work: Callable[[], T], speaks: Callable[[], bool] = lambda: True) -> T:
     """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `speaks`
-    tells whether it is the one that speaks for all where all see the same."""
+    tells whether it is the one that speaks for all where all members of a group see the same."""
     try:
         return work()
     except CollectiveMismatchError as error:
-        abort(f"adpkv: {error}", error.exit_code, speaks)
+        abort(f"adpkv: {error}", error.exit_code, speaks())
     except AdpkvError as error:
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except BaseException as error:

@@ -1,0 +1,235 @@
+"""One process's part of a real job: its communicators, its ports, and the rank program over them.
+
+Every communicator carries one thing: the slots of a group, what did not fit in them, wake words,
+mail between ranks, mail to the coordinator, KV bytes. So nothing is ever taken for something else.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+
+from mpi4py import MPI
+
+from adpkv.config import Experiment
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.record import RequestRecord
+from adpkv.core.report import RankReport
+from adpkv.core.topology import Topology
+from adpkv.core.values import Violation
+from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.loop import RankProgram
+from adpkv.executor.meetings import WORLD
+from adpkv.executor.messages import PAYLOADS, Pulse
+from adpkv.executor.ports import Clock, Recorder
+from adpkv.memory.host import HostMemory
+from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
+from adpkv.transport.faults import FaultyTransport, Injector
+from adpkv.transport.mpi import MpiTransport
+from adpkv.transport.port import Transport
+from adpkv.workload import build as build_workload
+from adpkv.worlds.assemble import build_coordinator, build_model, build_rank
+from adpkv.worlds.mpi.coordinator import CoordinatorThread
+from adpkv.worlds.mpi.driver import Driver
+from adpkv.worlds.mpi.group import CollectiveStats, Group
+from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, Endpoint, RankMailbox
+from adpkv.worlds.mpi.signals import StopSignals
+
+__all__ = ["Desk", "Job", "Wires", "start_clock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """The communicators of all ranks, one for each thing that travels."""
+
+    world: MPI.Intracomm
+    mail: MPI.Intracomm
+    desk: MPI.Intracomm
+    data: MPI.Intracomm
+
+    @classmethod
+    def over(cls, world: MPI.Intracomm) -> Wires:
+        """Make them; every rank must come."""
+        return cls(world, world.Dup(), world.Dup(), world.Dup())
+
+
+def start_clock(world: MPI.Intracomm) -> Clock:
+    """A clock that begins now, for all ranks at nearly the same time; every rank must come."""
+    world.Barrier()
+    began_ns = perf_counter_ns()
+    return lambda: perf_counter_ns() - began_ns
+
+
+class Job:
+    """This rank, assembled; `run` it once."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        wires: Wires,
+        folder: Path,
+        signals: StopSignals,
+        *,
+        pulse: bool,
+        assemble: Callable[..., RankProgram] = build_rank,
+    ) -> None:
+        self.experiment, self._wires = experiment, wires
+        self._signals, self._signal_seen = signals, 0
+        self.topology: Topology = experiment.topology.build()
+        self.rank = wires.world.rank
+        self.instance = self.topology.instance_of(self.rank)
+        self._own_group: MPI.Intracomm = wires.world.Split(self.instance.index, self.rank)
+        self._folder = RunFolder(folder)
+        self._to_desk: deque[bytes] = deque()
+        self._inbox: deque[bytes] = deque()
+        self._mailbox = RankMailbox(
+            Endpoint(wires.mail),
+            Endpoint(wires.desk),
+            self._to_desk if self.rank == HOST else None,
+            self._inbox,
+        )
+        self.clock = start_clock(wires.world)
+        self._events = self.open_events(self.rank)
+        self.recorder = RankRecorder(self._events, self.rank, self.clock)
+        self._memory = self._build_memory()
+        self._transport = self._build_transport(self._memory, self.recorder)
+        self.driver = self._build_driver()
+        self.program = assemble(
+            experiment,
+            self.topology,
+            self.rank,
+            clock=self.clock,
+            mailbox=self._mailbox,
+            transport=self._transport,
+            memory=self._memory,
+            model=build_model(experiment),
+            recorder=self.recorder,
+            signals=signals,
+            counts=self.driver.counts,
+            pulse=pulse,
+        )
+
+    def run(self) -> tuple[RankReport, ...]:
+        """Run this rank's program to its end; the reports of all ranks."""
+        # What is there now stays: the collector need not walk it again in the middle of a run.
+        gc.freeze()
+        return self.driver.run(self.program.run())
+
+    def close(self) -> None:
+        """Nothing is in flight, or its bound is over: give everything back, files complete."""
+        self._transport.close()
+        self._memory.close()
+        self._events.close()
+
+    def desk(
+        self,
+        on_record: Callable[[RequestRecord], None],
+        on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
+    ) -> Desk:
+        """The coordinator beside this rank, which must be its host."""
+        mailbox = CoordinatorMailbox(
+            Endpoint(self._wires.desk), Endpoint(self._wires.mail), self._to_desk, self._inbox
+        )
+        return Desk(self, mailbox, on_record, on_pulse)
+
+    def open_events(self, rank: int) -> EventSink:
+        """The part of `events.jsonl` that one program of this process writes."""
+        if not self.experiment.observe.events:
+            return NullEventLog()
+        return EventLog(self._folder.events_part(rank))
+
+    def _build_memory(self) -> HostMemory:
+        model, cache = self.experiment.model, self.experiment.kv_cache
+
+        def report(kind: str, detail: str) -> None:
+            self.recorder.violation(Violation(kind, self.rank, self.clock(), detail))
+
+        return HostMemory(
+            cache.blocks,
+            cache.block_tokens,
+            model.layers,
+            model.kv_heads,
+            model.head_dim,
+            model.dtype_bytes,
+            report,
+        )
+
+    def _build_transport(self, memory: HostMemory, recorder: Recorder) -> Transport:
+        config = self.experiment.transceiver
+        transport: Transport = MpiTransport(
+            self._wires.data,
+            memory,
+            piece_bytes=config.piece_bytes,
+            budget_bytes=config.post_budget_bytes,
+            clock=self.clock,
+        )
+        injector = Injector.of(self.experiment, self.rank)
+        if injector is None:
+            return transport
+        # Nobody needs waking: a wait asks `ready`, which looks at the clock.
+        return FaultyTransport(
+            transport, injector, clock=self.clock, wake=lambda _: None, recorder=recorder
+        )
+
+    def _build_driver(self) -> Driver:
+        stats = CollectiveStats()
+        members = {self.instance.index: (self._own_group, self.instance.members)}
+        members[WORLD] = (self._wires.world, range(self.topology.ranks))
+        groups = {
+            number: Group(comm, number, ranks, types=PAYLOADS, news=self._news, stats=stats)
+            for number, (comm, ranks) in members.items()
+        }
+        return Driver(groups, stats)
+
+    def _news(self) -> bool:
+        """Does anything concern this rank that a wait should end for? A signal does once."""
+        asked = self._signals.asked_to_stop()
+        if asked != self._signal_seen:
+            self._signal_seen = asked
+            return True
+        return self._mailbox.ready() or self._transport.ready()
+
+
+class Desk:
+    """The coordinator, its thread and what it writes down; on its host only."""
+
+    def __init__(
+        self,
+        job: Job,
+        mailbox: CoordinatorMailbox,
+        on_record: Callable[[RequestRecord], None],
+        on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
+    ) -> None:
+        self._events = job.open_events(COORDINATOR)
+        self.recorder = RankRecorder(self._events, COORDINATOR, job.clock)
+        self._pulses: dict[int, Pulse] = {}
+        self._on_pulse = on_pulse
+        self.coordinator = build_coordinator(
+            job.experiment,
+            job.topology,
+            build_workload(job.experiment),
+            clock=job.clock,
+            mailbox=mailbox,
+            recorder=self.recorder,
+            on_record=on_record,
+            on_pulse=self._note_pulse if on_pulse is not None else None,
+        )
+        self._thread = CoordinatorThread(self.coordinator.run(), mailbox, job.clock)
+
+    def start(self) -> None:
+        """Begin to admit the workload."""
+        self._thread.start()
+
+    def close(self, bound_s: float) -> None:
+        """Wait for its end, bounded; its files are complete."""
+        self._thread.join(bound_s)
+        self._events.close()
+
+    def _note_pulse(self, instance: int, pulse: Pulse) -> None:
+        self._pulses[instance] = pulse
+        if self._on_pulse is not None:
+            self._on_pulse(self.coordinator, self._pulses)

