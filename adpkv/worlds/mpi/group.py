@@ -54,7 +54,7 @@ class Group:
 
     def __init__(
         self,
-        communicator: MPI.Intracomm,
+        communicator: MPI.Comm,
         number: int,
         ranks: Sequence[int],
         *,

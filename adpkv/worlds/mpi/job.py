@@ -82,7 +82,7 @@ class Job:
         self.topology: Topology = experiment.topology.build()
         self.rank = wires.world.rank
         self.instance = self.topology.instance_of(self.rank)
-        self._own_group: MPI.Intracomm = wires.world.Split(self.instance.index, self.rank)
+        self._own_group = wires.world.Split(self.instance.index, self.rank)
         self._folder = RunFolder(folder)
         self._to_desk: deque[bytes] = deque()
         self._inbox: deque[bytes] = deque()
@@ -177,8 +177,10 @@ class Job:
 
     def _build_driver(self) -> Driver:
         stats = CollectiveStats()
-        members = {self.instance.index: (self._own_group, self.instance.members)}
-        members[WORLD] = (self._wires.world, range(self.topology.ranks))
+        members: dict[int, tuple[MPI.Comm, range]] = {
+            self.instance.index: (self._own_group, self.instance.members),
+            WORLD: (self._wires.world, range(self.topology.ranks)),
+        }
         groups = {
             number: Group(comm, number, ranks, types=PAYLOADS, news=self._news, stats=stats)
             for number, (comm, ranks) in members.items()

@@ -1,9 +1,9 @@
 """`adpkv run` outside mpirun: start mpirun, see it through, and never hang with it.
 
-mpirun answers SIGINT and SIGTERM by killing its ranks 250 ms later, and no parameter changes that.
-So it gets a session of its own, where Ctrl-C in a terminal does not reach it, and the wish goes from
-here to the ranks, which agree with all others to stop, drain and leave. What does not end within
-a bound is killed, by process id.
+mpirun answers SIGINT and SIGTERM by killing its ranks 250 ms later, and no parameter changes
+that. So it gets a session of its own, where Ctrl-C in a terminal does not reach it, and the wish
+goes from here to the ranks, which agree with all others to stop, drain and leave. What does not end
+within a bound is killed, by process id.
 """
 
 from __future__ import annotations

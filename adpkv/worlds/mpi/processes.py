@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG: Final = 1
 
 
 def die_with_parent() -> None:
-    """In the child, before exec: should the parent be killed, get SIGTERM (Linux; elsewhere not)."""
+    """In the child, before exec: should the parent be killed, get SIGTERM (on Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 

@@ -49,15 +49,16 @@ def run(experiment: Experiment, *, out: Path | None, quiet: bool, json: bool) ->
     """Run this process's rank to the agreed end; returns the exit code, on all ranks the same."""
     signals = StopSignals().install()
     world = MPI.COMM_WORLD
+    rank = world.rank
     code = _checked_size(experiment, world)
     if not code:
         code = guarded(
-            f"rank {world.rank}",
+            f"rank {rank}",
             lambda: _run(experiment, world, signals, out, Screen(quiet=quiet, as_json=json), quiet),
         )
     MPI.Finalize()
     if code:
-        time.sleep(min(EXIT_STEP_S * world.rank, EXIT_MOST_S))
+        time.sleep(min(EXIT_STEP_S * rank, EXIT_MOST_S))
     return code
 
 

@@ -46,7 +46,7 @@ class Nap:
 class Waiter:
     """One rank's waits in one group, on a communicator for wake words alone."""
 
-    def __init__(self, communicator: MPI.Intracomm, news: Callable[[], bool]) -> None:
+    def __init__(self, communicator: MPI.Comm, news: Callable[[], bool]) -> None:
         self._comm, self._news = communicator, news
         self._others = [r for r in range(communicator.size) if r != communicator.rank]
         self._landed = bytearray(_NUMBER.size)
