@@ -68,6 +68,8 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     generation: int
     outcome: Outcome
     detail: str
+    sender: int = -1
+    """The context rank whose KV nobody will fetch now; -1 if there is none."""
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -235,5 +237,6 @@ def _refuse(
         else:
             kept.append(spec)
             continue
-        refusals.append(Refusal(spec.request_id, spec.generation, *end))
+        sender = -1 if spec.sender is None else spec.sender.rank
+        refusals.append(Refusal(spec.request_id, spec.generation, *end, sender))
     return (tuple(kept) if refusals else waiting), tuple(refusals)

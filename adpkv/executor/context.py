@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adpkv.core.content import prompt_blocks
+from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
@@ -18,9 +19,10 @@ _DUMMY = (Batch(), 1 << 30)
 class ContextServing(Serving):
     """Prefill, then the sender's end of a session per request."""
 
-    def __init__(self, means: Means, token_budget: int) -> None:
+    def __init__(self, means: Means, token_budget: int, queue_timeout_ns: int) -> None:
         super().__init__(means)
         self.schedule = PrefillSchedule(token_budget)
+        self._queue_timeout_ns = queue_timeout_ns
 
     def admit(self, now_ns: int) -> None:
         """Blocks for the prompt; a cached prefix of it need not be computed again."""
@@ -41,6 +43,17 @@ class ContextServing(Serving):
             self.schedule.add(request)
             self.changed = True
             self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
+
+    def expire(self, now_ns: int) -> None:
+        """First come, first served: the head has waited longest."""
+        while self.next_expiry_ns() <= now_ns:
+            self.end(self.waiting[0], RequestEvent.TIMEOUT, now_ns, "no KV blocks for its prompt")
+
+    def next_expiry_ns(self) -> int:
+        """When the head of the waiting list has waited for too long."""
+        if not self.waiting:
+            return NEVER
+        return self.waiting[0].assigned_ns + self._queue_timeout_ns
 
     def has_work(self) -> bool:
         """Whether a prompt is being computed."""

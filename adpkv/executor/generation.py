@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adpkv.core.block_pool import Use
 from adpkv.core.content import prompt_blocks
+from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
@@ -67,6 +68,13 @@ class GenerationServing(Serving):
         """Proven: nobody writes any more."""
         assert request.lease is not None
         self.memory.end_write(request.lease.number, session.blocks)
+
+    def expire(self, now_ns: int) -> None:
+        """A waiting request's session has a wait limit of its own."""
+
+    def next_expiry_ns(self) -> int:
+        """Left to the session."""
+        return NEVER
 
     def has_work(self) -> bool:
         """Whether a request decodes."""

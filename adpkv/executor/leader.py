@@ -16,6 +16,7 @@ from adpkv.executor.messages import (
     Admit,
     Answers,
     Cancel,
+    CancelTransfer,
     LeaderMail,
     PeerMail,
     Pulse,
@@ -82,7 +83,13 @@ class Leader:
         return tuple(r for r, since_ns in self._unowned_since.items() if since_ns <= past_ns)
 
     def refusals(self, plan: Plan, rank: int) -> list[Response]:
-        """The answers for requests that end without ever having had a rank."""
+        """The answers for requests that end without ever having had a rank. Context ranks that
+        keep KV for them are told to let it go."""
+        for refusal in plan.refusals:
+            if refusal.sender >= 0:
+                self._mailbox.send(
+                    refusal.sender, CancelTransfer(refusal.request_id, refusal.generation)
+                )
         return [
             Response(
                 request_id=refusal.request_id,

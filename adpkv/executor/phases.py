@@ -108,10 +108,11 @@ class Phases:
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
         serving.admit(now_ns)
+        serving.expire(now_ns)
         transceiver.start(now_ns)
         serving.settle(now_ns)
         rank.courier.deliver(now_ns)
-        self._wake_ns = transceiver.wake_ns()
+        self._wake_ns = min(transceiver.wake_ns(), serving.next_expiry_ns())
 
     # -- sync ----------------------------------------------------------------------------------
 

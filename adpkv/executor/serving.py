@@ -78,6 +78,14 @@ class Serving(ABC):
         """Give KV blocks to waiting requests, first come first served, while there are any."""
 
     @abstractmethod
+    def expire(self, now_ns: int) -> None:
+        """End what has waited for blocks for too long."""
+
+    @abstractmethod
+    def next_expiry_ns(self) -> int:
+        """When something will have; NEVER if nothing waits."""
+
+    @abstractmethod
     def has_work(self) -> bool:
         """Whether the next step would compute anything here."""
 

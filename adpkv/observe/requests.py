@@ -23,7 +23,6 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.terminal = 0
-        self.duplicates = 0
         self.generated_tokens = 0
         self.ttft_ns = array("q")
         self.e2e_ns = array("q")
@@ -40,7 +39,6 @@ class Tally:
         """Count one request; only a completed one gives latency samples."""
         self.outcomes[record.outcome] += 1
         self.terminal += record.responses > 0
-        self.duplicates += max(0, record.responses - 1)
         self.generated_tokens += record.tokens
         if record.outcome is not Outcome.COMPLETED:
             return

@@ -44,6 +44,7 @@ def build_summary(
         [*(v for report in reports for v in report.violations), *violations],
         key=lambda v: (v.at_ns, v.rank),
     )
+    duplicates = sum(v.kind == "two_terminal_responses" for v in found)
     codes = [*(report.exit_code for report in reports), *exit_codes]
     exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
     outcomes = tally.outcomes
@@ -63,7 +64,7 @@ def build_summary(
             "timed_out": outcomes[Outcome.TIMED_OUT],
             "failed": outcomes[Outcome.FAILED],
         },
-        "responses": {"terminal": tally.terminal, "duplicates": tally.duplicates},
+        "responses": {"terminal": tally.terminal, "duplicates": duplicates},
         "transfers": _transfers(topology, reports),
         "blocks": _blocks(topology, reports),
         "latency": _latency(tally),

@@ -43,16 +43,14 @@ class Timetable(Protocol):
 class _Link:
     """One sender's outgoing wire."""
 
-    __slots__ = ("flows", "gone", "moved_ns", "numbers", "served", "since_ns", "version")
+    __slots__ = ("flows", "numbers", "served", "since_ns", "version")
 
     def __init__(self) -> None:
         self.flows: list[tuple[int, int, Transfer]] = []
-        self.gone: set[SessionId] = set()
         self.served = 0
         self.since_ns = 0
         self.numbers = 0
         self.version = 0
-        self.moved_ns = 0
 
 
 class Network:
@@ -65,6 +63,9 @@ class Network:
         self._bandwidth = bandwidth_bytes_per_s
         self._timetable = timetable
         self._links: dict[int, _Link] = {}
+        self._flows_of = [0] * ranks
+        """Flows that a rank sends or receives now."""
+        self._moved_ns = [0] * ranks
         self._ends: list[VirtualTransport | None] = [None] * ranks
 
     def end(self, rank: int, memory: LedgerMemory) -> VirtualTransport:
@@ -80,6 +81,7 @@ class Network:
         link.numbers += 1
         mark = link.served + transfer.nbytes * _UNIT
         heapq.heappush(link.flows, (mark, link.numbers, transfer))
+        self._count(transfer, 1)
         self._plan(transfer.sender, link)
 
     def stop(self, rank: int, session: SessionId) -> None:
@@ -91,22 +93,24 @@ class Network:
         self._advance(link)
         link.flows.remove(found[0])
         heapq.heapify(link.flows)
+        self._count(found[0][2], -1)
         self._plan(rank, link)
         at_ns = self._timetable.clock() + self._latency_ns
         self._timetable.later(at_ns, rank, self._stopped, found[0][2])
 
     def moved_ns(self, rank: int) -> int:
-        """When the rank's outgoing wire last moved a byte."""
-        link = self._links.get(rank)
-        if link is None:
-            return 0
-        return self._timetable.clock() if link.flows else link.moved_ns
+        """When a byte last moved to or from the rank."""
+        return self._timetable.clock() if self._flows_of[rank] else self._moved_ns[rank]
+
+    def _count(self, transfer: Transfer, change: int) -> None:
+        for rank in (transfer.sender, transfer.receiver):
+            self._flows_of[rank] += change
+            self._moved_ns[rank] = self._timetable.clock()
 
     def _advance(self, link: _Link) -> None:
         now_ns = self._timetable.clock()
         if link.flows:
             link.served += (now_ns - link.since_ns) * self._bandwidth // len(link.flows)
-            link.moved_ns = now_ns
         link.since_ns = now_ns
 
     def _plan(self, rank: int, link: _Link) -> None:
@@ -129,6 +133,7 @@ class Network:
         at_ns = self._timetable.clock() + self._latency_ns
         while link.flows and link.flows[0][0] <= link.served:
             transfer = heapq.heappop(link.flows)[2]
+            self._count(transfer, -1)
             self._timetable.later(at_ns, rank, self._landed, transfer)
         self._plan(rank, link)
 
@@ -196,7 +201,7 @@ class VirtualTransport:
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:
-        """When this rank's outgoing wire last moved a byte."""
+        """When a byte last moved to or from this rank."""
         return self._network.moved_ns(self._rank)
 
     def close(self) -> None:

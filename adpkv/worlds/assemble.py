@@ -134,7 +134,9 @@ def build_rank(
 
 def _serving(experiment: Experiment, instance: Instance, means: Means) -> Serving:
     if instance.kind is Kind.CONTEXT:
-        return ContextServing(means, experiment.executor.token_budget)
+        return ContextServing(
+            means, experiment.executor.token_budget, experiment.executor.queue_timeout_ns
+        )
     return GenerationServing(means, experiment.executor.max_batch_size)
 
 

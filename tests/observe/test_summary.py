@@ -156,6 +156,13 @@ def test_requests_and_latencies_come_from_the_tally(experiment: Experiment) -> N
     assert summary["latency"]["ttft_s"]["p50"] is None
 
 
+def test_duplicates_are_what_the_coordinator_reported(experiment: Experiment) -> None:
+    twice = Violation("two_terminal_responses", 3, 5, "request 1: completed from rank 3")
+    summary = _summary(experiment, _reports(), violations=[twice])
+    assert summary["responses"]["duplicates"] == 1
+    assert summary["exit_code"] == 4
+
+
 def test_percentiles_are_nearest_rank() -> None:
     assert distribution([3e9, 1e9, 2e9, 4e9]) == {
         "p50": 2.0,
