@@ -62,16 +62,18 @@ class SlotQueue:
         admitted: list[Session] = []
         for peer in list(self._waiting):
             queue = self._waiting[peer]
+            before = len(admitted)
             while queue and self._in_use < self._limits.total and self._fits(peer, queue[0]):
                 session = queue.popleft()
                 self._take(peer, len(session.blocks))
                 admitted.append(session)
-            if queue:
-                # To the end, so that the next free slot is another peer's turn.
+            if not queue:
+                del self._waiting[peer]
+            elif len(admitted) > before:
+                # To the end, so that the next free slot is another peer's turn. Only who got one:
+                # a call in vain must change nothing, or how often one asks would decide.
                 del self._waiting[peer]
                 self._waiting[peer] = queue
-            else:
-                del self._waiting[peer]
             if self._in_use >= self._limits.total:
                 break
         return admitted
