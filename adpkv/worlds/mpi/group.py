@@ -69,14 +69,15 @@ class Group:
         self._names = Names()
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
-        self._writer = SlotWriter(number, epoch, self._names)
+        writer = SlotWriter(number, epoch, self._names)
+        self._slot, self._write = writer.buffer, writer.write
         self._size = communicator.size
         self._gathered = bytearray(SLOT_BYTES * self._size)
         self._long: dict[int, bytes] = {}
         self._said: dict[str, tuple[list[bytes], list[Any]]] = {}
         """By kind: the body of each member's last slot, and what it meant."""
         # Made once: mpi4py need not look at the buffers again on each call.
-        self._send = [self._writer.buffer, SLOT_BYTES, MPI.BYTE]
+        self._send = [self._slot, SLOT_BYTES, MPI.BYTE]
         self._receive = [self._gathered, SLOT_BYTES, MPI.BYTE]
         self._sequence = 0
         self._stats = stats
@@ -93,19 +94,17 @@ class Group:
         Raises:
             CollectiveMismatchError: the members stand in different collectives.
         """
-        if isinstance(op, Join):
-            return self._join(op)
-        if isinstance(op, Step):
+        kind = op.kind
+        if kind == "wait" and isinstance(op, Wait):
+            self._sequence += 1
+            return self._waiter.wait(self._sequence, op.limit_ns)
+        if kind == "step" and isinstance(op, Step):
             op.run()
             self._meet(op, b"")
             return 1
-        if isinstance(op, Wait):
-            self._sequence += 1
-            self._waiter.wait(self._sequence, op.limit_ns)
-            return None
-        raise AdpkvError(
-            f"a rank program awaited {type(op).__name__}, which is no meeting of ranks"
-        )
+        if not isinstance(op, Join):
+            raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
+        return self._join(op)
 
     def close(self) -> None:
         """Give the communicators back; every member must come."""
@@ -114,14 +113,19 @@ class Group:
         self._wide.Free()
 
     def _join(self, op: Join) -> Any:
-        kind = op.kind
+        kind, leads, codec = op.kind, self._leads, self._codec
+        speaks = leads or kind != "tp_broadcast"
+        bodies = self._meet(op, codec.encode(kind, op.payload) if speaks else b"")
         if kind == "tp_broadcast":
-            payload = self._codec.encode(kind, op.payload) if self._leads else b""
-            return self._decoded(kind, self._meet(op, payload)[:1])[0]
-        found = self._meet(op, self._codec.encode(kind, op.payload))
-        if kind == "tp_gather" and not self._leads:
+            if leads:
+                return op.payload
+            return codec.nothing(kind) if bodies is None else self._decoded(kind, bodies[:1])[0]
+        if kind == "tp_gather" and not leads:
             return None
-        payloads = self._decoded(kind, found)
+        if bodies is None:
+            payloads = (op.payload,) * self._size
+        else:
+            payloads = self._decoded(kind, bodies)
         return payloads if op.combine is None else op.combine(payloads)
 
     def _decoded(self, kind: str, bodies: list[bytes]) -> tuple[Any, ...]:
@@ -137,23 +141,23 @@ class Group:
                 values[member] = self._codec.decode(kind, payload or inline_payload(body))
         return tuple(values[: len(bodies)])
 
-    def _meet(self, op: Meeting, payload: bytes) -> list[bytes]:
-        """The primitive: bring a payload, get the bodies of everybody's slots, in rank order, and
-        in `_long` the payloads that were too long for them."""
+    def _meet(self, op: Meeting, payload: bytes) -> list[bytes] | None:
+        """The primitive: bring a payload, get the bodies of everybody's slots in rank order, and
+        in `_long` the payloads that were too long for them. None if all said the same as this
+        rank, which in a quiet group is most of the time."""
         began = perf_counter_ns()
         self._sequence += 1
-        stats, slot = self._stats, self._writer.buffer
-        self._writer.write(
-            self._sequence, op.iteration, op.kind, op.site, self._digest(op.plan), payload
-        )
+        stats, slot, gathered = self._stats, self._slot, self._gathered
+        self._write(self._sequence, op.iteration, op.kind, op.site, self._digest(op.plan), payload)
         self._slots.Allgather(self._send, self._receive)
-        bodies = read_bodies(self._gathered, slot)
-        if bodies is None:
-            stats.mismatches += 1
-            raise disagreement(self._gathered, self._ranks, self._names)
-        lengths = long_lengths(bodies)
-        if lengths is not None:
-            self._long = self._second_round(payload, lengths)
+        bodies = None
+        if gathered != slot * self._size or len(payload) > INLINE_BYTES:
+            bodies = read_bodies(gathered, slot)
+            if bodies is None:
+                stats.mismatches += 1
+                raise disagreement(gathered, self._ranks, self._names)
+            lengths = long_lengths(bodies)
+            self._long = {} if lengths is None else self._second_round(payload, lengths)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
         return bodies

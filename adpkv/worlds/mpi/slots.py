@@ -134,12 +134,9 @@ class SlotWriter:
 
 def read_bodies(slots: bytearray, own: bytearray) -> list[bytes] | None:
     """The bodies of all members in order, or None if one stands elsewhere than `own` does."""
-    place, body = _SLOT.unpack(own)
-    count = len(slots) // SLOT_BYTES
-    if slots == own * count:
-        return [body] * count
+    place = own[:PLACE_BYTES]
     found = [body for stands, body in _SLOT.iter_unpack(slots) if stands == place]
-    return found if len(found) == count else None
+    return found if len(found) * SLOT_BYTES == len(slots) else None
 
 
 def long_lengths(bodies: Sequence[bytes]) -> list[int] | None:
@@ -206,6 +203,10 @@ class PayloadCodec:
     def decode(self, kind: str, found: bytes) -> Any:
         """The payload back; no bytes are the empty tuple where tuples travel, else None."""
         return self._decode[kind](found) if found else self._nothing[kind]
+
+    def nothing(self, kind: str) -> Any:
+        """What no bytes mean."""
+        return self._nothing[kind]
 
 
 class PlanDigest:

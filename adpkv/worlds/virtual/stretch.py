@@ -33,7 +33,13 @@ def envelope(lines: Sequence[Line], most: int) -> list[Segment]:
             if other_slope > slope:
                 # The first step at which the other line is strictly above this one.
                 cross = (base - other_base) // (other_slope - slope) + 1
-                if cross < end or (cross == end < most and other_slope > following[1]):
+                # Of several that cross at the same step the highest there goes on: not the
+                # steepest, which may still be below it.
+                if cross < end or (
+                    cross == end < most
+                    and (other_base + cross * other_slope, other_slope)
+                    > (following[0] + cross * following[1], following[1])
+                ):
                     end, following = cross, (other_base, other_slope)
         found.append((at, end - at, base + at * slope, slope))
         if end >= most:

@@ -80,8 +80,8 @@ class VirtualWorld:
             self._resume_coordinator(None)
         for group in self._groups:
             self._go_on(group)
-        agenda = self.agenda
-        while self._left < self.topology.ranks:
+        agenda, ranks = self.agenda, self.topology.ranks
+        while self._left < ranks:
             if not agenda.outside and self._is_stuck():
                 raise DeadlockError(self._where())
             agenda.step()
