@@ -96,12 +96,10 @@ class Transceiver:
     ) -> bool:
         """Sender: a receiver asked. False if there is nothing to send: answer `never started`."""
         session = self.book.sessions.get(request_id)
-        if (
-            session is None
-            or not self._rules.same_life(session, generation)
-            or session.state is not State.PREPARED
-        ):
-            return session is not None and session.state in (State.POSTED, State.QUARANTINED)
+        if session is None or not self._rules.same_life(session, generation):
+            return False
+        if session.state is not State.PREPARED:
+            return session.state in (State.POSTED, State.QUARANTINED)
         if session.peer >= 0:
             return True  # said twice
         session.peer = receiver
