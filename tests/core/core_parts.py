@@ -11,6 +11,7 @@ from adpkv.core.transceiver import Transceiver, TransceiverLimits
 from adpkv.core.values import RequestSpec, SenderRef
 
 __all__ = [
+    "PROGRESS_NS",
     "TRANSFER_NS",
     "WAIT_NS",
     "at_state",

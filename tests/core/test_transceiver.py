@@ -1,0 +1,311 @@
+"""The transceiver: polling that never waits, slots, limits, words and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from core_parts import TRANSFER_NS, WAIT_NS, at_state, limits, orders, receiver, sender, told
+
+from adpkv.core.ids import NEVER
+from adpkv.core.session import Event, Order, State
+from adpkv.core.transceiver import TOMBSTONES, Transceiver
+
+S = State
+
+
+# -- polling (contract 1) ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_least", [0, 1, 2, 100])
+def test_at_least_never_takes_what_is_not_ready(at_least: int) -> None:
+    ends = receiver()
+    made = [at_state(ends, S.ADVERTISED, i) for i in range(3)]
+    ends.finished(1, 0, Event.DONE)
+    assert ends.check_generation_transfer_status(7, at_least) == 1
+    assert [s.state for s in made] == [S.ADVERTISED, S.COMPLETE, S.ADVERTISED]
+    assert ends.check_generation_transfer_status(8, at_least) == 0
+
+
+def test_the_poll_limit_leaves_the_rest_for_later_in_order() -> None:
+    ends = receiver(limits(poll_limit=2))
+    for i in range(4):
+        at_state(ends, S.ADVERTISED, i)
+    for i in (3, 1, 0, 2):
+        ends.finished(i, 0, Event.DONE)
+    told(ends)
+    assert ends.check_generation_transfer_status(1) == 2
+    assert told(ends) == [(3, S.COMPLETE), (1, S.COMPLETE)]
+    assert len(ends.pending_polls) == 2
+    assert ends.check_generation_transfer_status(2) == 2
+    assert told(ends) == [(0, S.COMPLETE), (2, S.COMPLETE)]
+
+
+def test_at_least_lets_more_ready_ones_through() -> None:
+    ends = sender(limits(poll_limit=1))
+    for i in range(4):
+        at_state(ends, S.POSTED, i)
+        ends.finished(i, 0, Event.DONE)
+    assert ends.check_context_transfer_status(1, at_least=3) == 3
+
+
+def test_polling_looks_at_ends_not_at_sessions() -> None:
+    """O(finished): the sessions are reached by key only, never gone through (contract 1.3)."""
+
+    class Keyed(dict[int, Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("polling went through all sessions")
+
+        items = values = keys = __iter__
+
+    ends = receiver()
+    for i in range(4):
+        at_state(ends, S.ADVERTISED, i)
+    ends.book.sessions = Keyed(ends.book.sessions)
+    ends.finished(2, 0, Event.DONE)
+    assert ends.check_generation_transfer_status(1) == 1
+
+
+# -- slots and deadlines -----------------------------------------------------------------------
+
+
+def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
+    """128 transfers behind one slot: waiting for a slot is not a slow wire (#13824)."""
+    ends = receiver(limits(total=1))
+    first, second = (at_state(ends, S.QUEUED, i) for i in (1, 2))
+    ends.start(10)
+    assert (first.state, second.state) == (S.ADVERTISED, S.QUEUED)
+    assert first.deadline_ns == 10 + TRANSFER_NS
+    late = 10 + TRANSFER_NS - 1
+    ends.finished(1, 0, Event.DONE)
+    ends.check_generation_transfer_status(late)
+    ends.start(late)
+    assert second.deadline_ns == late + TRANSFER_NS
+    ends.expire(late + TRANSFER_NS - 1)
+    assert second.state is S.ADVERTISED
+    ends.expire(late + TRANSFER_NS)
+    assert second.state is S.QUARANTINED
+
+
+def test_waiting_has_a_limit_of_its_own() -> None:
+    ends = receiver(limits(total=1))
+    blocked, waiting = (at_state(ends, S.QUEUED, i) for i in (1, 2))
+    ends.start(WAIT_NS - 1)
+    ends.expire(WAIT_NS)
+    assert (blocked.state, waiting.state) == (S.ADVERTISED, S.TIMED_OUT)
+    assert ends.book.counts().timed_out == 1
+
+
+def test_who_timed_out_in_the_queue_never_gets_a_slot() -> None:
+    ends = receiver(limits(total=1))
+    at_state(ends, S.QUEUED, 1)
+    at_state(ends, S.QUEUED, 2)
+    ends.start(0)
+    ends.cancel_request(2, 1)
+    ends.finished(1, 0, Event.DONE)
+    ends.check_generation_transfer_status(2)
+    orders(ends)
+    ends.start(3)
+    assert orders(ends) == []
+
+
+@pytest.mark.parametrize("role_of", [receiver, sender])
+def test_quarantine_holds_its_slot_until_proof(role_of: Any) -> None:
+    """One wedged peer can never put more than its share in doubt (contract 4.3)."""
+    ends: Transceiver = role_of(limits(total=1))
+    at_state(ends, S.QUARANTINED, 1)
+    queued = at_state(ends, S.WAITING if role_of is receiver else S.PREPARED, 2)
+    if role_of is receiver:
+        ends.reserve(queued, (9,), (9,), 0)
+    else:
+        ends.advertised(2, 0, 5, 0, (9,), NEVER)
+    ends.start(1)
+    assert queued.started_ns < 0
+    ends.finished(1, 0, Event.ENDED)
+    ends.check_context_transfer_status(2)
+    ends.start(3)
+    assert queued.started_ns == 3
+
+
+@pytest.mark.parametrize("word", [Event.DONE, Event.ENDED])
+def test_a_slot_comes_back_once_however_often_the_end_is_reported(word: Event) -> None:
+    ends = receiver(limits(total=1))
+    at_state(ends, S.ADVERTISED, 1)
+    for _ in range(3):
+        ends.finished(1, 0, word)
+    ends.check_generation_transfer_status(1)
+    queued = [at_state(ends, S.QUEUED, i) for i in (2, 3)]
+    ends.start(2)
+    assert [s.state for s in queued] == [S.ADVERTISED, S.QUEUED]
+    assert ends.book.counts().late == 2
+
+
+def test_tags_are_never_used_twice() -> None:
+    ends = receiver(limits(total=1))
+    tags = []
+    for i in range(5):
+        made = at_state(ends, S.COMPLETE, i)
+        ends.forget(i)
+        tags.append(made.tag)
+    assert tags == [0, 1, 2, 3, 4]
+
+
+# -- words from peers --------------------------------------------------------------------------
+
+
+def test_a_sender_posts_for_the_receiver_that_asked() -> None:
+    ends = sender()
+    made = at_state(ends, S.PREPARED)
+    assert ends.advertised(1, 0, 7, 42, (8, 9), TRANSFER_NS)
+    ends.start(5)
+    assert (made.peer, made.tag, made.peer_blocks) == (7, 42, (8, 9))
+    assert orders(ends) == [(Order.POST, 1)]
+
+
+def test_the_senders_deadline_is_never_later_than_what_the_receiver_has_left() -> None:
+    ends = sender()
+    made = at_state(ends, S.PREPARED)
+    ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS // 2)
+    ends.start(5)
+    assert made.deadline_ns == 5 + TRANSFER_NS // 2
+
+
+def test_an_advertise_that_is_said_twice_is_one() -> None:
+    ends = sender()
+    at_state(ends, S.PREPARED)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    ends.start(5)
+    assert orders(ends) == [(Order.POST, 1)]
+    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    ends.start(6)
+    assert orders(ends) == []
+
+
+def test_a_late_advertise_finds_a_tombstone() -> None:
+    """PREPARED, cancelled: `never started` is the answer to whoever asks later."""
+    ends = sender()
+    at_state(ends, S.CANCELLED)
+    ends.forget(1)
+    assert ends.is_buried(1, 0)
+    assert not ends.is_buried(1, 1)
+    assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+
+
+@pytest.mark.parametrize("state", [S.PREPARED, S.POSTED, S.QUARANTINED])
+def test_an_advertise_for_another_life_of_the_id_never_started(state: State) -> None:
+    """Contract 3.5: the word is about a former owner, whatever the present one is doing."""
+    ends = sender()
+    made = at_state(ends, state)
+    before = (made.state, made.peer, made.peer_blocks)
+    assert not ends.advertised(1, 1, 7, 0, (8, 9), TRANSFER_NS)
+    assert (made.state, made.peer, made.peer_blocks) == before
+
+
+def test_what_was_posted_leaves_no_tombstone() -> None:
+    ends = sender()
+    at_state(ends, S.RELEASED)
+    assert not ends.is_buried(1, 0)
+
+
+def test_tombstones_are_bounded() -> None:
+    ends = sender()
+    for i in range(TOMBSTONES + 2):
+        at_state(ends, S.CANCELLED, i)
+        ends.forget(i)
+    assert not ends.is_buried(1, 0)
+    assert ends.is_buried(2, 0)
+    assert ends.is_buried(TOMBSTONES + 1, 0)
+
+
+def test_a_cancel_before_the_slot_tells_the_receiver_that_nothing_started() -> None:
+    ends = sender(limits(total=1))
+    at_state(ends, S.POSTED, 1)
+    at_state(ends, S.PREPARED, 2)
+    ends.advertised(2, 0, 7, 0, (8, 9), TRANSFER_NS)
+    orders(ends)
+    ends.hear(2, 0, Event.CANCEL, 1)
+    assert orders(ends) == [(Order.TELL_NEVER_STARTED, 2)]
+    ends.finished(1, 0, Event.DONE)
+    ends.check_context_transfer_status(2)
+    ends.start(3)
+    assert orders(ends) == [], "it had left the queue"
+
+
+def test_began_moves_a_receiver_on() -> None:
+    ends = receiver()
+    made = at_state(ends, S.ADVERTISED)
+    assert ends.hear(1, 0, Event.BEGAN, 3) is made
+    assert made.state is S.TRANSFERRING
+    ends.hear(1, 0, Event.BEGAN, 4)
+    assert made.state is S.TRANSFERRING
+
+
+@pytest.mark.parametrize("state", [S.WAITING, S.QUEUED])
+def test_began_for_what_was_not_advertised_is_a_former_lifes(state: State) -> None:
+    ends = receiver()
+    made = at_state(ends, state)
+    assert ends.hear(1, 0, Event.BEGAN, 3) is None
+    assert made.state is state
+
+
+@pytest.mark.parametrize(("request_id", "generation"), [(1, 1), (2, 0)])
+def test_a_word_about_somebody_else_is_dropped_and_counted(
+    request_id: int, generation: int
+) -> None:
+    ends = receiver()
+    made = at_state(ends, S.ADVERTISED)
+    assert ends.hear(request_id, generation, Event.ERROR, 1) is None
+    ends.finished(request_id, generation, Event.DONE)
+    ends.check_generation_transfer_status(2)
+    assert made.state is S.ADVERTISED
+    assert ends.book.counts().late == 2
+
+
+def test_how_much_was_posted_is_known_at_the_end() -> None:
+    ends = sender()
+    made = at_state(ends, S.POSTED)
+    ends.finished(1, 0, Event.ENDED, 0, 3)
+    ends.check_context_transfer_status(1)
+    assert made.pieces == 3
+    assert orders(ends)[-1] == (Order.TELL_ENDED, 1)
+
+
+# -- the end -----------------------------------------------------------------------------------
+
+
+def test_draining_answers_everything_and_waits_for_what_is_exposed() -> None:
+    ends = receiver()
+    waiting, queued, flying, done = (
+        at_state(ends, S.WAITING, 1),
+        ends.open(2, 0, 5, 64, 0),
+        at_state(ends, S.ADVERTISED, 3),
+        at_state(ends, S.COMPLETE, 4),
+    )
+    ends.reserve(queued, (7,), (7,), 0)
+    ends.drain_generation_transfers(100, 10)
+    states = [s.state for s in (waiting, queued, flying, done)]
+    assert states == [S.FAILED, S.FAILED, S.QUARANTINED, S.COMPLETE]
+    assert not ends.is_settled()
+    assert not ends.is_overdue(99)
+    assert ends.is_overdue(100)
+    ends.finished(3, 0, Event.DONE)
+    ends.check_generation_transfer_status(50)
+    assert ends.is_settled()
+
+
+def test_a_sender_drains_too() -> None:
+    ends = sender()
+    prepared, posted = at_state(ends, S.PREPARED, 1), at_state(ends, S.POSTED, 2)
+    ends.drain_context_transfers(100, 10)
+    assert (prepared.state, posted.state) == (S.FAILED, S.QUARANTINED)
+    assert ends.is_buried(1, 0)
+
+
+def test_draining_twice_is_draining_once() -> None:
+    ends = receiver()
+    at_state(ends, S.ADVERTISED, 1)
+    for now in (10, 20):
+        ends.drain_generation_transfers(100, now)
+    assert ends.book.counts().failed == 1
+    assert ends.book.counts().quarantined_now == 1
