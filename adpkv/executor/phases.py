@@ -74,6 +74,7 @@ class Phases:
             or self._serving.changed
             or self._serving.pending_resource_release
             or self._transceiver.pending_polls
+            or self._transceiver.monitor.reasons
         ):
             self._attend(now_ns)
 
@@ -108,7 +109,9 @@ class Phases:
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
         serving.admit(now_ns)
-        serving.expire(now_ns)
+        if serving.next_expiry_ns() <= now_ns:
+            serving.expire(now_ns)
+            serving.admit(now_ns)  # who stood behind may fit where the head did not
         transceiver.start(now_ns)
         serving.settle(now_ns)
         rank.courier.deliver(now_ns)

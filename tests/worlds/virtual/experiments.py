@@ -1,0 +1,154 @@
+"""Small random experiments, one per seed: every limit may be tight, every wire may be sick.
+
+In the manner of swarm testing, each seed leaves some kinds of trouble out, so that one kind does
+not hide what another would have shown. Durations are drawn from few round values: simultaneous
+events are where two ways through the same time differ first.
+
+    python -m tests.worlds.virtual.experiments SEED
+
+runs one seed both ways and says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import sys
+from random import Random
+from typing import Any
+
+__all__ = ["experiment", "replay"]
+
+DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
+
+
+def experiment(seed: int) -> dict[str, Any]:
+    """The experiment of a seed, as `adpkv.config.parse` takes it."""
+    draw = Random(seed)
+    context = {"instances": draw.choice((1, 1, 2)), "ranks": draw.choice((1, 2, 3))}
+    generation = {"instances": draw.choice((1, 1, 2)), "ranks": draw.choice((1, 2, 3))}
+    ranks = sum(kind["instances"] * kind["ranks"] for kind in (context, generation))
+    per_peer = draw.choice((1, 1, 2, 4))
+    sick = draw.random() < 0.75
+    return {
+        "name": f"seed-{seed}",
+        "seed": seed,
+        "topology": {"context": context, "generation": generation},
+        "executor": _executor(draw),
+        "kv_cache": {
+            "block_tokens": 16,
+            "blocks": draw.choice((12, 13, 16, 24, 64)),
+            "reuse": draw.random() < 0.7,
+        },
+        "transceiver": _transceiver(draw, per_peer),
+        "model": _model(draw),
+        "workload": _workload(draw),
+        "faults": [_fault(draw, ranks) for _ in range(draw.randint(1, 3))] if sick else [],
+    }
+
+
+def _executor(draw: Random) -> dict[str, Any]:
+    batch = draw.choice((1, 2, 4, 16))
+    busy = draw.choice(("1ms", "2ms", "10ms"))
+    return {
+        "token_budget": draw.choice((16, 50, 128, 1024)),
+        "max_batch_size": batch,
+        "max_requests_per_rank": batch + draw.choice((0, 1, 8)),
+        "queue_timeout": draw.choice(("10ms", "100ms", "1s", "60s", "60s")),
+        "busy_wait": busy,
+        "idle_wait": draw.choice((busy, "10ms", "50ms", "500ms")),
+        "drain_timeout": draw.choice(("50ms", "200ms", "1s")),
+    }
+
+
+def _transceiver(draw: Random, per_peer: int) -> dict[str, Any]:
+    progress = draw.choice(("50ms", "200ms", "1s"))
+    return {
+        "max_inflight_transfers": per_peer + draw.choice((0, 0, 1, 8)),
+        "max_inflight_transfers_per_peer": per_peer,
+        "max_inflight_blocks_per_peer": draw.choice((10, 20, 4096)),
+        "transfer_timeout": draw.choice(("5ms", "20ms", "100ms", "1s", "10s")),
+        "wait_timeout": draw.choice(("20ms", "100ms", "1s", "10s", "10s")),
+        "quarantine_budget": per_peer + draw.choice((0, 1, 4)),
+        "progress_deadline": progress,
+        "shutdown_grace": draw.choice(("50ms", "500ms", "2s", "20s")),
+        "poll_limit": draw.choice((1, 2, 64)),
+        "mail_latency": draw.choice(("0s", "50us", "1ms", "5ms")),
+        "link": {
+            "latency": draw.choice(("0s", "20us", "1ms")),
+            "bandwidth": draw.choice(("1MiB", "16MiB", "1GiB", "10GiB")),
+        },
+    }
+
+
+def _model(draw: Random) -> dict[str, Any]:
+    return {
+        "step_base": draw.choice(("1ms", "5ms", "7ms")),
+        "per_prefill_token": draw.choice(("0s", "20us")),
+        "per_prefill_pair": draw.choice(("0s", "2ns")),
+        "per_sequence": draw.choice(("0s", "50us", "1ms")),
+        "per_context_token": draw.choice(("0s", "20ns", "100us")),
+        "collective": draw.choice(("0s", "40us", "1ms")),
+    }
+
+
+def _workload(draw: Random) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "requests": draw.randint(4, 20),
+        "prompt_tokens": {"min": draw.choice((1, 16)), "max": draw.choice((16, 40, 120))},
+        "output_tokens": {"min": 1, "max": draw.choice((1, 2, 10, 50))},
+        "pinned": draw.choice((0.0, 0.0, 0.3, 1.0)),
+    }
+    if draw.random() < 0.5:
+        found["shared_prefix"] = {"groups": draw.choice((1, 2)), "tokens": 16}
+    if draw.random() < 0.7:
+        least, most = sorted((draw.randrange(8), draw.randrange(8)))
+        delay = {"min": DURATIONS[least], "max": DURATIONS[most]}
+        found["cancel"] = {"probability": draw.choice((0.2, 0.5, 1.0)), "delay": delay}
+    if draw.random() < 0.5:
+        return {"kind": "poisson", "rate": draw.choice((10.0, 100.0, 1000.0)), **found}
+    think = draw.choice(("0s", "0s", "7ms"))
+    return {"kind": "closed_loop", "users": draw.choice((1, 4, 8)), "think_time": think, **found}
+
+
+def _fault(draw: Random, ranks: int) -> dict[str, Any]:
+    kind = draw.choice(("delay", "stall", "stall", "fail", "fail"))
+    fault: dict[str, Any] = {
+        "kind": kind,
+        "phase": draw.choice(("post", "post", "expect")),
+        "probability": draw.choice((0.1, 0.3, 1.0)),
+    }
+    if draw.random() < 0.3:
+        fault["ranks"] = sorted(draw.sample(range(ranks), draw.randint(1, ranks)))
+    if draw.random() < 0.5:
+        fault["count"] = draw.randint(1, 3)
+    if draw.random() < 0.3:
+        fault["after"] = draw.choice(DURATIONS)
+    if draw.random() < 0.3:
+        fault["before"] = "1s"
+    if kind == "delay" or (kind == "stall" and draw.random() < 0.6):
+        fault["duration"] = draw.choice(DURATIONS)
+    if kind == "fail":
+        fault["proven"] = draw.random() < 0.6
+    return fault
+
+
+def replay(seed: int) -> str:
+    """How a person runs this seed again."""
+    return f"seed {seed}; replay: python -m tests.worlds.virtual.experiments {seed}"
+
+
+def main(seeds: list[int]) -> int:
+    """Run seeds both ways; print what is wrong."""
+    from tests.worlds.virtual.running import examine
+
+    bad = 0
+    for seed in seeds:
+        wrong = examine(experiment(seed))
+        if wrong:
+            bad += 1
+            print(replay(seed), *wrong, sep="\n  ", flush=True)
+    return min(bad, 1)
+
+
+if __name__ == "__main__":
+    first, *rest = (int(word) for word in sys.argv[1:])
+    sys.exit(main(list(range(first, rest[0])) if rest else [first]))

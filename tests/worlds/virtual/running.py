@@ -1,0 +1,193 @@
+"""Running one experiment in the virtual world, and everything that must hold of any run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from adpkv.config import parse
+from adpkv.core.record import RequestRecord
+from adpkv.core.report import RankReport
+from adpkv.executor.phases import Phases
+from adpkv.workload.port import Workload
+from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.virtual.run import Simulation
+
+__all__ = ["Event", "Ran", "Timeline", "differences", "examine", "problems", "run"]
+
+MOST_EVENTS = 2_000_000
+"""Of a small experiment's agenda: one that has more will never end."""
+
+UNEQUAL_BY_DESIGN = ("wall_s", "iterations", "collectives")
+"""What jumping changes in a summary."""
+
+Event = tuple[int, int, str, int, dict[str, object]]
+"""(at_ns, rank, kind, request, detail), as told."""
+
+
+class Timeline:
+    """An `EventSink` that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def write(
+        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
+    ) -> None:
+        self.events.append((at_ns, rank, kind, request_id, detail))
+
+    def close(self) -> None: ...
+
+
+class EagerPhases(Phases):
+    """Looks at everything in each iteration, whether something is due or not: what it finds that
+    the real one does not, somebody waited for in vain."""
+
+    def observe(self) -> None:
+        self._wake_ns = 0
+        super().observe()
+
+
+@dataclass
+class Ran:
+    """One run, over."""
+
+    job: Simulation
+    events: list[Event]
+    records: list[RequestRecord]
+    reports: list[RankReport]
+    summary: dict[str, Any]
+
+    @property
+    def bytes(self) -> bytes:
+        """What `events.jsonl` would hold."""
+        return msgspec.json.encode(self.events)
+
+    @property
+    def exit_code(self) -> int:
+        code = self.summary["exit_code"]
+        assert isinstance(code, int)
+        return code
+
+
+def run(
+    data: dict[str, Any],
+    *,
+    jump: bool = True,
+    workload: Workload | None = None,
+    prepare: Callable[[Simulation], None] | None = None,
+    phases: type[Phases] = Phases,
+    most_events: int = MOST_EVENTS,
+) -> Ran:
+    """Run an experiment to its end; `prepare` may change the job before it begins."""
+    timeline = Timeline()
+    job = Simulation(
+        parse(data, data["name"]),
+        jump=jump,
+        events=timeline,
+        workload=workload,
+        assemble=partial(build_rank, phases=phases),
+    )
+    if prepare is not None:
+        prepare(job)
+    left = most_events
+
+    def watch() -> None:
+        nonlocal left
+        left -= 1
+        assert left, f"{data['name']} does not end: at {job.world.agenda.now / 1e9} s"
+
+    reports = job.run(watch)
+    summary: dict[str, Any] = job.summary(reports, job.tally, 0.0)
+    return Ran(job, timeline.events, job.records, reports, summary)
+
+
+def differences(one: Ran, other: Ran) -> list[str]:
+    """What two runs of the same experiment must have in common, and have not."""
+    found = []
+    if one.bytes != other.bytes:
+        pairs = zip(one.events, other.events, strict=False)
+        first = next((f"{a} against {b}" for a, b in pairs if a != b), "one is longer")
+        found.append(f"events differ ({len(one.events)}, {len(other.events)}): {first}")
+    if one.records != other.records:
+        first = next(
+            (
+                f"{a} against {b}"
+                for a, b in zip(one.records, other.records, strict=False)
+                if a != b
+            ),
+            "one has more",
+        )
+        found.append(f"records differ: {first}")
+    for key, value in one.summary.items():
+        if key not in UNEQUAL_BY_DESIGN and value != other.summary[key]:
+            found.append(f"summary.{key} differs: {value} against {other.summary[key]}")
+    return found
+
+
+def problems(ran: Ran) -> list[str]:
+    """What the oracles have to say; empty for a run that kept the contract."""
+    found = [f"violation: {violation}" for violation in ran.summary["violations"]]
+    if ran.exit_code not in (0, 75, 130):
+        found.append(f"exit code {ran.exit_code}")
+    counts = Counter(record.request_id for record in ran.records)
+    if sorted(counts) != list(range(ran.job.coordinator.submitted)):
+        found.append("not every request has an answer")
+    if any(count > 1 for count in counts.values()):
+        found.append("a request has two records")
+    if ran.exit_code == 0 and len(ran.records) != ran.job.coordinator.total:
+        found.append("the workload was not served to its end")
+    found += [f"{record}" for record in ran.records if record.responses > 1]
+    for report in ran.reports:
+        found += _wrong_in(report)
+    for program in ran.job.programs:
+        found += _left_behind(program.phases.rank)
+    return found
+
+
+def _wrong_in(report: RankReport) -> list[str]:
+    blocks, transfers = report.blocks, report.transfers
+    parts = (blocks.free, blocks.cached, blocks.active, blocks.in_transfer, blocks.quarantined)
+    found = []
+    if sum(parts) != blocks.total:
+        found.append("the block equation does not hold")
+    if blocks.leaked or blocks.active or blocks.in_transfer:
+        found.append("blocks are held after the end")
+    if bool(blocks.quarantined) != bool(transfers.quarantined_now):
+        found.append("quarantined blocks and transfers do not agree")
+    return [f"rank {report.rank}: {text}: {blocks} {transfers}" for text in found]
+
+
+def _left_behind(rank: Any) -> list[str]:
+    """Load, lists and slots that nobody is behind any more."""
+    serving, book = rank.serving, rank.transceiver.book
+    rank.serving.pool.check_integrity()
+    found = []
+    if serving.open_tokens or serving.open_requests:
+        found.append(f"open load {serving.open_tokens} tokens, {serving.open_requests} requests")
+    if serving.waiting or serving.has_work() or len(rank.responses):
+        found.append("something waits or runs")
+    if set(serving.requests) != set(serving.pending_resource_release):
+        found.append(f"requests {sorted(serving.requests)} were not let go")
+    if len(serving.pending_resource_release) != book.in_flight:
+        found.append(f"{book.in_flight} in flight, {serving.pending_resource_release} pending")
+    if len(book.quarantine) != book.in_flight:
+        found.append(f"{book.in_flight} in flight, {len(book.quarantine)} quarantined")
+    return [f"rank {rank.rank}: {text}" for text in found]
+
+
+def examine(data: dict[str, Any]) -> list[str]:
+    """Run an experiment with and without jumping; what is wrong with either or between them."""
+    try:
+        jumped = run(data)
+        stepped = run(data, jump=False)
+        eager = run(data, jump=False, phases=EagerPhases)
+    except Exception as error:  # the seed must be told, whatever it was
+        return [f"{type(error).__name__}: {error}"]
+    found = differences(jumped, stepped) + problems(jumped)
+    return found or [f"eager: {text}" for text in differences(jumped, eager)]
