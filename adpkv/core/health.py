@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -50,15 +51,16 @@ def ill_reasons(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def next_change_ns(seen: HealthInputs) -> int:
-    """The earliest time at which a reason could appear if nothing happens until then."""
+def next_change_ns(seen: HealthInputs, known: Collection[str] = ()) -> int:
+    """The earliest time at which a reason that is not `known` could appear if nothing happens
+    until then."""
     at = NEVER
-    if seen.in_flight:
+    if seen.in_flight and "no_progress" not in known:
         at = seen.moved_ns
-    if seen.quarantined:
+    if seen.quarantined and "stuck_in_quarantine" not in known:
         at = min(at, seen.oldest_ns)
-        if seen.quarantined > seen.budget:
-            at = min(at, seen.quarantine_moved_ns)
+    if seen.quarantined > seen.budget and "quarantine_over_budget" not in known:
+        at = min(at, seen.quarantine_moved_ns)
     return at if at == NEVER else at + seen.deadline_ns + 1
 
 

@@ -277,13 +277,13 @@ class Transceiver:
 
     def wake_ns(self) -> int:
         """When this transceiver has to be looked at next if nothing happens until then."""
+        reasons = self.monitor.reasons
         if not self.book.in_flight:
-            at = NEVER if not self.monitor.reasons else 0
-        elif self.monitor.reasons:
-            # Ill: only a movement heals, but the grace goes on.
-            at = self.monitor.grace_over_ns()
+            at = NEVER if not reasons else 0
         else:
-            at = next_change_ns(self._inputs())
+            # Ill: a movement heals, and is looked for; meanwhile the grace goes on, and what else
+            # is wrong shows.
+            at = min(next_change_ns(self._inputs(), reasons), self.monitor.grace_over_ns())
         return min(at, self.book.next_limit_ns(), self.drain_deadline_ns)
 
 

@@ -83,6 +83,8 @@ class Network:
         heapq.heappush(link.flows, (mark, link.numbers, transfer))
         self._count(transfer, 1)
         self._plan(transfer.sender, link)
+        # That bytes move is news for whoever is ill for want of movement (contract 4.2).
+        self._timetable.arrival(transfer.receiver)
 
     def stop(self, rank: int, session: SessionId) -> None:
         """The sender posts no more: what is on the wire still lands, then the flow is over."""
