@@ -121,6 +121,7 @@ def check_nothing_ends_before_it_was_posted(pair: Pair) -> None:
         pair.meet()
         assert pair.receiver.poll() == []
         assert not pair.receiver.ready()
+    pair.meet()
     pair.sender.post(wire)
     finish(pair, 1)
 

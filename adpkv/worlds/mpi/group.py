@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Final
 
 from mpi4py import MPI
 
@@ -31,6 +31,9 @@ from adpkv.worlds.mpi.slots import (
 from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
+
+PLACE_TEXT_BYTES: Final = 96
+"""Of a kind and a site, in the message of a mismatch."""
 
 
 class CollectiveStats:
@@ -66,10 +69,9 @@ class Group:
         self._slots, self._wide = communicator.Dup(), communicator.Dup()
         self._ranks = tuple(ranks)
         self._leads = communicator.rank == 0
-        self._names = Names()
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
-        writer = SlotWriter(number, epoch, self._names)
+        writer = SlotWriter(number, epoch, Names())
         self._slot, self._write = writer.buffer, writer.write
         self._size = communicator.size
         self._gathered = bytearray(SLOT_BYTES * self._size)
@@ -122,10 +124,7 @@ class Group:
             return codec.nothing(kind) if bodies is None else self._decoded(kind, bodies[:1])[0]
         if kind == "tp_gather" and not leads:
             return None
-        if bodies is None:
-            payloads = (op.payload,) * self._size
-        else:
-            payloads = self._decoded(kind, bodies)
+        payloads = (op.payload,) * self._size if bodies is None else self._decoded(kind, bodies)
         return payloads if op.combine is None else op.combine(payloads)
 
     def _decoded(self, kind: str, bodies: list[bytes]) -> tuple[Any, ...]:
@@ -155,12 +154,23 @@ class Group:
             bodies = read_bodies(gathered, slot)
             if bodies is None:
                 stats.mismatches += 1
-                raise disagreement(gathered, self._ranks, self._names)
+                raise disagreement(gathered, self._ranks, self._places(op))
             lengths = long_lengths(bodies)
             self._long = {} if lengths is None else self._second_round(payload, lengths)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
         return bodies
+
+    def _places(self, op: Meeting) -> list[str]:
+        """What each member calls the collective it is in: those who disagree are all here, so they
+        can still meet to say so."""
+        own = f"{op.kind} at {op.site}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
+        landed = bytearray(PLACE_TEXT_BYTES * self._size)
+        self._wide.Allgather([own, MPI.BYTE], [landed, PLACE_TEXT_BYTES, MPI.BYTE])
+        return [
+            landed[at : at + PLACE_TEXT_BYTES].decode(errors="replace").rstrip()
+            for at in range(0, len(landed), PLACE_TEXT_BYTES)
+        ]
 
     def _second_round(self, payload: bytes, lengths: list[int]) -> dict[int, bytes]:
         """What did not fit, on its own communicator. The slots said who brings how much."""

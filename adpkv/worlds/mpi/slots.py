@@ -58,23 +58,17 @@ _SLOT = struct.Struct(f"{PLACE_BYTES}s{SLOT_BYTES - PLACE_BYTES}s")
 
 
 class Names:
-    """Texts travel as their CRC-32; this is the way back, for the messages of errors."""
+    """Texts travel as their CRC-32, the same in every process."""
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
-        self._texts: dict[int, str] = {}
 
     def code(self, text: str) -> int:
-        """The number of a text, the same in every process."""
+        """The number of a text."""
         code = self._codes.get(text)
         if code is None:
             code = self._codes[text] = crc32(text.encode())
-            self._texts[code] = text
         return code
-
-    def text(self, code: int) -> str:
-        """The text, or the number where this process never used the text itself."""
-        return self._texts.get(code, f"#{code:08x}")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -93,12 +87,11 @@ class Header(msgspec.Struct, frozen=True):
         """The header of one member's slot."""
         return cls(*_PLACE.unpack_from(slots, member * SLOT_BYTES))
 
-    def told(self, names: Names) -> str:
-        """The header as part of a sentence."""
+    def told(self) -> str:
+        """Where that is, without kind and site: those are numbers here."""
         return (
-            f"{names.text(self.kind)} at {names.text(self.site)} (group {self.group}, epoch"
-            f" {self.epoch}, iteration {self.iteration}, sequence {self.sequence},"
-            f" plan {self.digest:08x})"
+            f"group {self.group}, epoch {self.epoch}, iteration {self.iteration},"
+            f" sequence {self.sequence}, plan {self.digest:08x}"
         )
 
 
@@ -153,16 +146,19 @@ def inline_payload(body: bytes) -> bytes:
 
 
 def disagreement(
-    slots: bytes | bytearray, ranks: Sequence[int], names: Names
+    slots: bytes | bytearray, ranks: Sequence[int], places: Sequence[str]
 ) -> CollectiveMismatchError:
-    """The error that names both sides: every member says the same, as all read the same slots."""
-    sides: dict[Header, list[int]] = {}
+    """The error that names all sides: every member says the same, as all read the same slots.
+
+    `places` is what each member calls its kind and site.
+    """
+    sides: dict[tuple[Header, str], list[int]] = {}
     for member, rank in enumerate(ranks):
-        sides.setdefault(Header.read(slots, member), []).append(rank)
+        sides.setdefault((Header.read(slots, member), places[member]), []).append(rank)
     told = [
         f"{'rank' if len(found) == 1 else 'ranks'} {', '.join(map(str, found))}:"
-        f" {header.told(names)}"
-        for header, found in sides.items()
+        f" {place} ({header.told()})"
+        for (header, place), found in sides.items()
     ]
     return CollectiveMismatchError(
         "ranks of one group stand in different collectives:\n  " + "\n  ".join(told)

@@ -1,0 +1,124 @@
+"""Mail between ranks and with a coordinator thread beside rank 0."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+
+from mpi4py import MPI
+
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.values import Outcome, Response
+from adpkv.executor.meetings import Receive
+from adpkv.executor.messages import Advertise, Answers, Began, Cancel, Mail, Stopped
+from adpkv.worlds.mpi.coordinator import CoordinatorThread
+from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, Endpoint, RankMailbox
+
+LETTERS = 200
+BLOCKS = tuple(range(100_000, 105_000))
+PATIENCE_S = 30
+
+
+class Rig:
+    """One rank's mailbox, and on rank 0 the coordinator's."""
+
+    def __init__(self) -> None:
+        world = MPI.COMM_WORLD
+        self.rank, self.size = world.rank, world.size
+        peers, desk = world.Dup(), world.Dup()
+        to_desk: deque[bytes] = deque()
+        inbox: deque[bytes] = deque()
+        self.box = RankMailbox(
+            Endpoint(peers), Endpoint(desk), to_desk if self.rank == 0 else None, inbox
+        )
+        self.coordinator = CoordinatorMailbox(Endpoint(desk), Endpoint(peers), to_desk, inbox)
+
+    def receive(self, count: int) -> list[Mail]:
+        found: list[Mail] = []
+        until_s = time.monotonic() + PATIENCE_S
+        while len(found) < count:
+            assert time.monotonic() < until_s, f"{len(found)} of {count} letters"
+            found += self.box.receive()
+        return found
+
+
+def peers(rig: Rig) -> None:
+    """Every rank writes to every rank, itself included; order is kept for each pair."""
+    for number in range(LETTERS):
+        for to in range(rig.size):
+            rig.box.send(to, Began(number, rig.rank))
+    found = rig.receive(LETTERS * rig.size)
+    for sender in range(rig.size):
+        assert [m.request_id for m in found if m.generation == sender] == list(range(LETTERS))
+    MPI.COMM_WORLD.Barrier()
+    assert not rig.box.ready()
+
+
+def long_letters(rig: Rig) -> None:
+    """Thousands of block ids travel, among small letters, without a receiver that waits."""
+    to = (rig.rank + 1) % rig.size
+    for number in range(10):
+        rig.box.send(to, Advertise(number, 0, rig.rank, number, BLOCKS, 5))
+        rig.box.send(to, Began(number, 0))
+    MPI.COMM_WORLD.Barrier()
+    found = rig.receive(20)
+    assert [type(m) for m in found] == [Advertise, Began] * 10
+    assert all(m.blocks == BLOCKS for m in found if isinstance(m, Advertise))
+
+
+def desk(rig: Rig) -> None:
+    """Each rank tells the coordinator, which answers each, while mains are in a collective."""
+    world = MPI.COMM_WORLD
+    heard: list[Mail] = []
+
+    async def coordinator() -> None:
+        while len(heard) < rig.size * LETTERS:
+            heard.extend(await Receive(1 << 62))
+        for rank in range(rig.size):
+            rig.coordinator.send(rank, Cancel(rank))
+        assert await Receive(0) == []
+
+    if rig.rank == 0:
+        thread = CoordinatorThread(coordinator(), rig.coordinator, time.perf_counter_ns)
+        thread.start()
+    for number in range(LETTERS):
+        response = Response(number, 0, Outcome.COMPLETED, rig.rank)
+        rig.box.send(COORDINATOR, Answers(rig.rank, (response,)))
+    world.Barrier()
+    assert rig.receive(1) == [Cancel(rig.rank)]
+    if rig.rank == 0:
+        thread.join(PATIENCE_S)
+        for rank in range(rig.size):
+            numbers = [m.responses[0].request_id for m in heard if m.instance == rank]
+            assert numbers == list(range(LETTERS))
+
+
+def coordinator_fails(rig: Rig) -> None:
+    """An exception in the coordinator's thread ends the whole job."""
+
+    async def coordinator() -> None:
+        await Receive(0)
+        raise RuntimeError("a planted failure")
+
+    if rig.rank == 0:
+        CoordinatorThread(coordinator(), rig.coordinator, time.perf_counter_ns).start()
+    rig.box.send(COORDINATOR, Stopped(0, 0))
+    rig.receive(1)
+
+
+CASES = {case.__name__: case for case in (peers, long_letters, desk, coordinator_fails)}
+
+
+def main() -> int:
+    rig = Rig()
+    guarded(f"rank {rig.rank}", lambda: CASES[sys.argv[1]](rig))
+    MPI.COMM_WORLD.Barrier()
+    if rig.rank == 0:
+        print("fine", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
