@@ -37,6 +37,7 @@ class VirtualGroup:
         "open",
         "programs",
         "resume",
+        "stalled",
         "standing",
         "stretch",
         "version",
@@ -55,6 +56,8 @@ class VirtualGroup:
         """Small collectives since the last step or wait, which pays for them in time."""
         self.stretch: Any = None
         """The step or wait stretch that is under way."""
+        self.stalled = 0
+        """Steps and waits in a row that took no time."""
         self.open = False
         self.idle = False
         """It waits without a limit of its own: only an arrival can end that."""
@@ -77,18 +80,21 @@ class VirtualGroup:
                 self._complain(meetings, meetings.index(other))
         return first
 
+    def where(self) -> list[str]:
+        """Where each member is, one line each."""
+        return [
+            f"  rank {self.instance.first + i} {_whereabouts(program)}"
+            for i, program in enumerate(self.programs)
+        ]
+
     def left_alone(self) -> str:
         """A program has ended while the others go on: which one, and where the others are."""
         gone = [
-            i
+            f"rank {self.instance.first + i}"
             for i, program in enumerate(self.programs)
             if getcoroutinestate(program) == CORO_CLOSED
         ]
-        lines = [
-            f"  rank {self.instance.first + i} " + ("has left" if i in gone else "goes on")
-            for i in range(len(self.programs))
-        ]
-        return f"{self.instance.name}: a rank left alone\n" + "\n".join(lines)
+        return "\n".join([f"{self.instance.name}: {', '.join(gone)} left alone", *self.where()])
 
     def _complain(self, meetings: Sequence[Meeting], index: int) -> None:
         ours, first = self.instance.first, meetings[0]
@@ -105,3 +111,16 @@ class VirtualGroup:
             f"{self.instance.name}: rank {ours} {describe(first)}, "
             f"rank {ours + index} {describe(other)}{why}\n" + "\n".join(lines)
         )
+
+
+def _whereabouts(program: Program) -> str:
+    """What a suspended program awaits, whichever way it came there: its innermost awaitable is
+    the meeting's own generator."""
+    if getcoroutinestate(program) == CORO_CLOSED:
+        return "has left"
+    inner: Any = program
+    while getattr(inner, "cr_await", None) is not None:
+        inner = inner.cr_await
+    frame = getattr(inner, "gi_frame", None)
+    meeting = frame.f_locals.get("self") if frame is not None else None
+    return describe(meeting) if isinstance(meeting, Meeting) else "has not begun"

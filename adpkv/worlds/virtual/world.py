@@ -16,7 +16,7 @@ from adpkv.core.topology import Topology
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
 from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
 from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
-from adpkv.worlds.virtual.group import Program, VirtualGroup, describe
+from adpkv.worlds.virtual.group import Program, VirtualGroup
 from adpkv.worlds.virtual.mailbox import Post
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 
@@ -83,7 +83,10 @@ class VirtualWorld:
         agenda, ranks = self.agenda, self.topology.ranks
         while self._left < ranks:
             if not agenda.outside and self._is_stuck():
-                raise DeadlockError(self._where())
+                raise DeadlockError(
+                    f"no rank can go on at {agenda.now / 1e9:.6f} s of virtual time\n"
+                    + self._where()
+                )
             agenda.step()
             if watch is not None:
                 watch()
@@ -115,9 +118,7 @@ class VirtualWorld:
             leader, others = _outcome(first, meetings)
             rounds += 1
             if rounds > MOST_ROUNDS_AT_ONE_INSTANT:
-                raise LivelockError(
-                    f"{rounds} rounds at {self.agenda.now / 1e9:.6f} s\n{self._where()}"
-                )
+                raise self._livelock(group, rounds)
 
     def _meet_world(self) -> None:
         """The collective of the whole job, with which all programs end."""
@@ -158,6 +159,9 @@ class VirtualWorld:
             wake_ns = self._end_of_waits(waits, until_ns)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
+        group.stalled = 0 if wake_ns > now_ns else group.stalled + 1
+        if group.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
+            raise self._livelock(group, group.stalled)
         group.open = True
         group.idle = type(first) is Wait and until_ns == NEVER
         self._plan_wake(group, wake_ns)
@@ -249,11 +253,14 @@ class VirtualWorld:
         """Nothing can arrive any more: does every group wait for just that?"""
         return all(group.idle or not group.open for group in self._groups)
 
+    def _livelock(self, group: VirtualGroup, rounds: int) -> LivelockError:
+        return LivelockError(
+            f"{group.instance.name}: {rounds} rounds, and time stands still "
+            f"at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}"
+        )
+
     def _where(self) -> str:
-        lines = [f"no rank can go on at {self.agenda.now / 1e9:.6f} s of virtual time"]
-        for group in self._groups:
-            for index, meeting in enumerate(group.standing):
-                lines.append(f"  rank {group.instance.first + index} {describe(meeting)}")
+        lines = [line for group in self._groups for line in group.where()]
         if self._coordinator is not None:
             lines.append("  the coordinator waits for mail")
         return "\n".join(lines)
