@@ -1,0 +1,171 @@
+"""The block pool: prefix reuse, LRU eviction, the block equation."""
+
+from __future__ import annotations
+
+import pytest
+
+from adpkv.core.block_pool import BlockPool, Lease, Use
+from adpkv.errors import AdpkvError
+
+
+def held(pool: BlockPool, count: int, hashes: tuple[int, ...] = ()) -> Lease:
+    lease = pool.acquire(count, hashes)
+    assert lease is not None
+    return lease
+
+
+def cached(pool: BlockPool, *hashes: int, extra: int = 0) -> list[int]:
+    """Leave the KV of these prompt blocks in the cache; their block ids."""
+    lease = held(pool, len(hashes) + extra, hashes)
+    pool.commit(lease, hashes)
+    pool.release(lease)
+    return lease.blocks[: len(hashes)]
+
+
+def uses(pool: BlockPool) -> tuple[int, int, int, int, int]:
+    c = pool.counts()
+    return (c.free, c.cached, c.active, c.in_transfer, c.quarantined)
+
+
+def test_the_equation_at_each_use() -> None:
+    pool = BlockPool(10)
+    lease = held(pool, 4)
+    seen = [uses(pool)]
+    for use in (Use.IN_TRANSFER, Use.QUARANTINED):
+        pool.turn(lease, use)
+        seen.append(uses(pool))
+    pool.release(lease)
+    seen.append(uses(pool))
+    assert seen == [(6, 0, 4, 0, 0), (6, 0, 0, 4, 0), (6, 0, 0, 0, 4), (10, 0, 0, 0, 0)]
+
+
+def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
+    pool = BlockPool(4)
+    cached(pool, 1, 2)
+    before = uses(pool)
+    assert pool.acquire(5, (1, 2)) is None
+    assert uses(pool) == before
+    pool.check_integrity()
+
+
+def test_a_cached_prefix_counts_for_what_is_available_only_once() -> None:
+    """The reused blocks are themselves evictable: they must not be promised twice."""
+    pool = BlockPool(4)
+    cached(pool, 1, 2)
+    assert pool.available() == 4
+    assert pool.acquire(5, (1, 2)) is None
+    lease = held(pool, 4, (1, 2))
+    assert (lease.reused, lease.evicted, sorted(lease.blocks)) == (2, 0, [0, 1, 2, 3])
+
+
+def test_the_longest_prefix_is_reused_and_no_more() -> None:
+    pool = BlockPool(8)
+    first, second = cached(pool, 1, 2)
+    lease = held(pool, 4, (1, 2, 3))
+    assert (lease.blocks[:2], lease.reused) == ([first, second], 2)
+    other = held(pool, 3, (9, 2))
+    assert other.reused == 0, "a prefix begins at the beginning"
+    assert pool.reused_blocks == 2
+
+
+def test_without_reuse_nothing_is_cached() -> None:
+    pool = BlockPool(4, reuse=False)
+    cached(pool, 1, 2)
+    assert uses(pool) == (4, 0, 0, 0, 0)
+    assert held(pool, 2, (1, 2)).reused == 0
+
+
+def test_eviction_takes_the_least_recently_used_and_tails_before_heads() -> None:
+    pool = BlockPool(4)
+    first_head, first_tail = cached(pool, 1, 2)
+    second_head, second_tail = cached(pool, 11, 12)
+    taken = [held(pool, 1).blocks[0] for _ in range(4)]
+    assert taken == [first_tail, first_head, second_tail, second_head]
+
+
+def test_using_a_prefix_again_makes_it_recent() -> None:
+    pool = BlockPool(4)
+    cached(pool, 1)
+    others = [cached(pool, h)[0] for h in (2, 3)]
+    cached(pool, 1)
+    held(pool, 1)  # the free one
+    assert [held(pool, 1).blocks[0] for _ in range(2)] == others
+
+
+def test_free_blocks_go_before_cached_ones() -> None:
+    pool = BlockPool(3)
+    cached(pool, 1)
+    lease = held(pool, 2)
+    assert lease.evicted == 0
+    assert held(pool, 1).evicted == 1
+
+
+def test_a_shared_block_counts_once_as_what_outranks() -> None:
+    """Quarantined before in transfer before active before cached (contract 3.7)."""
+    pool = BlockPool(6)
+    cached(pool, 1, 2)
+    leases = [held(pool, 2, (1, 2)) for _ in range(3)]
+    assert uses(pool) == (4, 0, 2, 0, 0)
+    pool.turn(leases[0], Use.IN_TRANSFER)
+    assert uses(pool) == (4, 0, 0, 2, 0)
+    pool.turn(leases[1], Use.QUARANTINED)
+    assert uses(pool) == (4, 0, 0, 0, 2)
+    pool.release(leases[1])
+    assert uses(pool) == (4, 0, 0, 2, 0)
+    pool.release(leases[0])
+    assert uses(pool) == (4, 0, 2, 0, 0)
+    pool.release(leases[2])
+    assert uses(pool) == (4, 2, 0, 0, 0)
+
+
+def test_two_that_computed_the_same_keep_their_own_blocks() -> None:
+    pool = BlockPool(6)
+    mine, theirs = held(pool, 2, (1, 2)), held(pool, 2, (1, 2))
+    pool.commit(mine, (1, 2))
+    pool.commit(theirs, (1, 2))
+    assert (mine.tracked, theirs.tracked) == (2, 0)
+    assert pool.release(theirs) == theirs.blocks
+    assert pool.release(mine) == []
+    assert held(pool, 2, (1, 2)).blocks == mine.blocks
+
+
+def test_a_longer_prompt_adds_to_the_prefix_it_reused() -> None:
+    pool = BlockPool(6)
+    cached(pool, 1)
+    cached(pool, 1, 2, 3)
+    assert held(pool, 3, (1, 2, 3)).reused == 3
+
+
+@pytest.mark.parametrize("again", ["release", "turn"])
+def test_a_double_free_is_an_error_and_changes_nothing(again: str) -> None:
+    pool = BlockPool(4)
+    lease = held(pool, 2)
+    pool.release(lease)
+    before = uses(pool)
+    with pytest.raises(AdpkvError, match="released twice"):
+        pool.release(lease) if again == "release" else pool.turn(lease, Use.QUARANTINED)
+    assert uses(pool) == before
+    pool.check_integrity()
+
+
+def test_lease_numbers_are_never_used_twice() -> None:
+    pool = BlockPool(1)
+    numbers = []
+    for _ in range(3):
+        lease = held(pool, 1)
+        numbers.append(lease.number)
+        pool.release(lease)
+    assert numbers == [1, 2, 3]
+
+
+def test_what_was_freed_last_is_given_out_first() -> None:
+    pool = BlockPool(4)
+    first, second = held(pool, 2), held(pool, 2)
+    pool.release(second)
+    pool.release(first)
+    assert held(pool, 2).blocks == first.blocks
+
+
+def test_an_empty_pool_is_refused() -> None:
+    with pytest.raises(ValueError, match="a pool needs a block"):
+        BlockPool(0)
