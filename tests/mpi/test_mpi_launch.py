@@ -1,0 +1,123 @@
+"""How jobs are started, interrupted and ended: by `adpkv run` and by plain mpirun."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from adpkv.worlds.mpi.processes import Job
+
+pytestmark = pytest.mark.mpi
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+RUN = [str(BIN / "adpkv"), "run"]
+BY_MPIRUN = [str(BIN / "mpirun"), "-n", "4", *RUN]
+LOOK_S = 0.02
+LONG = ["configs/four-ranks.yaml", "--set", "workload.requests=100000"]
+
+
+def finished(jobs, argv, timeout_s: float = 90):
+    return jobs.finish(jobs.start(argv), timeout_s)
+
+
+def until_served(out: Path, job: subprocess.Popen[str], timeout_s: float = 60) -> None:
+    """Until requests are being served: events of the coordinator are on disk by then."""
+    until_s = time.monotonic() + timeout_s
+    while not (out / "config.yaml").exists() or not list(out.glob("events.*.part")):
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < until_s, "no request within the time"
+        time.sleep(LOOK_S)
+    # Ranks listen to signals before the folder exists: from here on nothing is lost.
+
+
+@pytest.mark.parametrize("start", [RUN, BY_MPIRUN], ids=["adpkv", "mpirun"])
+def test_a_run_serves_every_request_and_leaves_its_files(jobs, start, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = finished(jobs, [*start, "configs/four-ranks.yaml", "--out", str(out)])
+    assert found.code == 0, found.err
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.yaml", "events.jsonl", "requests.jsonl", "summary.json",
+    ]  # fmt: skip
+    summary = json.loads((out / "summary.json").read_text())
+    counts = summary["requests"]
+    assert counts["completed"] + counts["cancelled"] == counts["submitted"] > 0
+    assert summary["world"] == "mpi"
+    assert summary["violations"] == []
+    assert all(blocks["leaked"] == 0 for blocks in summary["blocks"].values())
+    assert len((out / "requests.jsonl").read_text().splitlines()) == counts["submitted"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("start", [RUN, BY_MPIRUN], ids=["adpkv", "mpirun"])
+def test_a_signal_drains_the_job(jobs, start, number: int, code: int, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = jobs.start([*start, *LONG, "--quiet", "--out", str(out)])
+    until_served(out, job)
+    # To the whole process group, as Ctrl-C in a terminal does.
+    os.killpg(job.pid, number)
+    found = jobs.finish(job, 60)
+    assert found.code == code, found.err
+    assert "Traceback" not in found.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["outcome"], summary["exit_code"]) == ("interrupted", code)
+    assert sum(summary["requests"].values()) == 2 * summary["requests"]["submitted"]
+    assert summary["violations"] == []
+    assert (out / "events.jsonl").exists()
+    assert not list(out.glob("*.part"))
+
+
+def test_asking_again_keeps_draining(jobs, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = jobs.start([*RUN, *LONG, "--quiet", "--out", str(out)])
+    until_served(out, job)
+    os.killpg(job.pid, signal.SIGINT)
+    os.killpg(job.pid, signal.SIGINT)
+    assert jobs.finish(job, 60).code == 130
+
+
+@pytest.mark.parametrize("given", [2, 5])
+def test_another_number_of_ranks_is_one_message(jobs, given: int, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    argv = [str(BIN / "mpirun"), "-n", str(given), *RUN, "configs/four-ranks.yaml"]
+    found = finished(jobs, [*argv, "--out", str(out)])
+    assert found.code == 2
+    assert found.err.count("adpkv:") == 1
+    assert f"the experiment has 4 ranks, mpirun started {given}: use mpirun -n 4" in found.err
+    assert "Traceback" not in found.err
+    assert not out.exists()
+
+
+def test_a_folder_that_is_not_ours_is_one_message(jobs, tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("mine")
+    found = finished(jobs, [*BY_MPIRUN, "configs/four-ranks.yaml", "--out", str(tmp_path)])
+    assert found.code == 2
+    assert found.err.count("adpkv:") == 1
+    assert os.listdir(tmp_path) == ["diary.txt"]
+
+
+def test_a_killed_parent_takes_the_job_along(jobs, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = jobs.start([*RUN, *LONG, "--quiet", "--out", str(out)])
+    until_served(out, job)
+    below = Job(job.pid).everything()
+    assert len(Job(job.pid).ranks()) == 4
+    job.kill()
+    until_s = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < until_s, f"left behind: {below}"
+        time.sleep(LOOK_S)
+    job.communicate()
+
+
+def test_json_is_all_there_is_on_stdout(jobs, tmp_path: Path) -> None:
+    argv = [*RUN, "configs/four-ranks.yaml", "--json", "--quiet", "--out", str(tmp_path / "out")]
+    found = finished(jobs, argv)
+    assert json.loads(found.out) == json.loads((tmp_path / "out" / "summary.json").read_text())

@@ -1,0 +1,136 @@
+"""The slot codec: pure, so every way of disagreeing can be tried without a process."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from adpkv.errors import AdpkvError, CollectiveMismatchError
+from adpkv.worlds.mpi.slots import (
+    HEADER_BYTES,
+    INLINE_BYTES,
+    MAX_PAYLOAD_BYTES,
+    SLOT_BYTES,
+    Header,
+    Names,
+    PayloadCodec,
+    PlanDigest,
+    SlotWriter,
+    disagreement,
+    inline_payload,
+    long_lengths,
+    read_bodies,
+)
+
+
+class Word(msgspec.Struct, frozen=True):
+    text: str
+
+
+def slot(payload: bytes = b"", **differs: object) -> bytearray:
+    place: dict[str, object] = {
+        "sequence": 5, "iteration": 2, "kind": "tp_gather", "site": "flush", "digest": 9,
+    }  # fmt: skip
+    place.update(differs)
+    group, epoch = place.pop("group", 1), place.pop("epoch", 0)
+    writer = SlotWriter(group, epoch, Names())  # type: ignore[arg-type]
+    writer.write(**place, payload=payload)  # type: ignore[arg-type]
+    return writer.buffer
+
+
+def test_a_slot_has_one_width_whatever_it_carries() -> None:
+    for size in (0, 1, INLINE_BYTES, INLINE_BYTES + 1, 100_000):
+        assert len(slot(b"x" * size)) == SLOT_BYTES
+    assert HEADER_BYTES + INLINE_BYTES == SLOT_BYTES
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, INLINE_BYTES])
+def test_what_fits_comes_back(size: int) -> None:
+    payload = bytes(range(size))
+    bodies = read_bodies(slot() + slot(payload), slot())
+    assert bodies is not None
+    assert inline_payload(bodies[1]) == payload
+    assert long_lengths(bodies) is None
+
+
+def test_what_does_not_fit_is_announced_by_its_length() -> None:
+    own = slot(b"x" * (INLINE_BYTES + 1))
+    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), own)
+    assert bodies is not None
+    assert long_lengths(bodies) == [0, INLINE_BYTES + 1, 70_000]
+
+
+def test_a_shorter_payload_leaves_nothing_of_the_longer_one_before() -> None:
+    writer = SlotWriter(1, 0, Names())
+    for payload in (b"longest of all", b"x" * 500, b"short", b""):
+        writer.write(5, 2, "tp_gather", "flush", 9, payload)
+    assert writer.buffer == slot()
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"group": 2},
+        {"epoch": 1},
+        {"sequence": 6},
+        {"iteration": 3},
+        {"kind": "tp_allgather"},
+        {"site": "respond"},
+        {"digest": 8},
+    ],
+)
+def test_each_part_of_the_place_is_compared(differs: dict[str, object]) -> None:
+    assert read_bodies(slot() + slot(**differs), slot()) is None
+
+
+def test_the_error_names_all_sides_with_their_ranks() -> None:
+    slots = slot() + slot(kind="tp_allgather", site="sync", digest=255) + slot()
+    error = disagreement(slots, [4, 5, 6], ["tp_gather at flush", "tp_allgather at sync"] * 2)
+    assert isinstance(error, CollectiveMismatchError)
+    assert str(error).splitlines() == [
+        "ranks of one group stand in different collectives:",
+        "  ranks 4, 6: tp_gather at flush"
+        " (group 1, epoch 0, iteration 2, sequence 5, plan 00000009)",
+        "  rank 5: tp_allgather at sync (group 1, epoch 0, iteration 2, sequence 5, plan 000000ff)",
+    ]
+
+
+def test_the_world_is_group_minus_one() -> None:
+    assert Header.read(slot(group=-1), 0).group == -1
+
+
+def test_payloads_are_typed_and_nothing_is_nothing() -> None:
+    codec = PayloadCodec({"one": Word, "many": tuple[Word, ...]})
+    assert codec.encode("one", None) == b""
+    assert codec.encode("many", ()) == b""
+    assert codec.decode("one", b"") is None
+    assert codec.decode("many", b"") == codec.nothing("many") == ()
+    assert codec.decode("one", codec.encode("one", Word("a"))) == Word("a")
+    assert codec.decode("many", codec.encode("many", (Word("a"),))) == (Word("a"),)
+    with pytest.raises(msgspec.ValidationError):
+        codec.decode("one", msgspec.msgpack.encode({"text": 5}))
+
+
+def test_a_payload_beyond_the_limit_is_refused_with_both_numbers() -> None:
+    codec = PayloadCodec({"one": Word})
+    with pytest.raises(
+        AdpkvError, match=rf"one: a payload of \d+ bytes, at most {MAX_PAYLOAD_BYTES}"
+    ):
+        codec.encode("one", Word("x" * MAX_PAYLOAD_BYTES))
+
+
+def test_plans_that_differ_have_different_digests_and_no_plan_has_none() -> None:
+    digest, other = PlanDigest(), PlanDigest()
+    assert digest(None) == 0
+    assert digest(Word("a")) == other(Word("a")) != 0
+    assert digest(Word("b")) != other(Word("a"))
+    assert digest(None) == 0
+
+
+def test_an_unchanged_plan_is_not_encoded_again() -> None:
+    plan = {"forward": True}
+    digest = PlanDigest()
+    before = digest(plan)
+    plan["forward"] = False  # a plan is frozen; this one shows whether it was looked at
+    assert digest(plan) == before
+    assert digest(dict(plan)) != before
