@@ -1,7 +1,7 @@
 """Memory without bytes: a ledger of who owns each block, and who may write into it.
 
 Every hand-out, release and landed write is checked. This is the oracle of the virtual world: write
-after free, double free, two writers, KV that never came.
+after free, freed in doubt, double free, two owners, two writers, KV that never came.
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ class LedgerMemory:
             if not owners[block]:
                 self._report("double_free", f"block {block} was free already")
             owners[block] = NOBODY
-            writers[block] = NOBODY
+            if writers[block]:
+                self._report(
+                    "freed_in_doubt",
+                    f"block {block} was freed while lease {writers[block]} awaits a write",
+                )
+                writers[block] = NOBODY
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """A peer may write into the blocks from now on; nobody else may."""
