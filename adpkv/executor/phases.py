@@ -87,15 +87,20 @@ class Phases:
             transceiver.check_context_transfer_status(now_ns)
         else:
             transceiver.check_generation_transfer_status(now_ns)
-        if transceiver.look(now_ns, rank.transport.last_moved_ns()):
-            reasons = transceiver.monitor.reasons
-            rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
-            rank.serving.changed = True
+        self._look(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
             self._propose(75, "unhealthy: " + ", ".join(transceiver.monitor.reasons))
         if transceiver.is_overdue(now_ns):
             rank.serving.changed = True
         self._settle(now_ns)
+
+    def _look(self, now_ns: int) -> None:
+        """Judge health, and tell when it changed."""
+        rank = self.rank
+        if rank.transceiver.look(now_ns, rank.transport.last_moved_ns()):
+            reasons = rank.transceiver.monitor.reasons
+            rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
+            rank.serving.changed = True
 
     def _propose(self, code: int, detail: str) -> None:
         self.rank.propose(code, detail)
@@ -115,6 +120,8 @@ class Phases:
         transceiver.start(now_ns)
         serving.settle(now_ns)
         rank.courier.deliver(now_ns)
+        if transceiver.monitor.reasons:
+            self._look(now_ns)  # what began just now is a movement, and heals
         self._wake_ns = min(transceiver.wake_ns(), serving.next_expiry_ns())
 
     # -- sync ----------------------------------------------------------------------------------
