@@ -28,7 +28,7 @@ def experiment(seed: int) -> dict[str, Any]:
     ranks = sum(kind["instances"] * kind["ranks"] for kind in (context, generation))
     per_peer = draw.choice((1, 1, 2, 4))
     sick = draw.random() < 0.75
-    return {
+    data = {
         "name": f"seed-{seed}",
         "seed": seed,
         "topology": {"context": context, "generation": generation},
@@ -43,6 +43,18 @@ def experiment(seed: int) -> dict[str, Any]:
         "workload": _workload(draw),
         "faults": [_fault(draw, ranks) for _ in range(draw.randint(1, 3))] if sick else [],
     }
+    if draw.random() < 0.25:
+        _make_round(data)
+    return data
+
+
+def _make_round(data: dict[str, Any]) -> None:
+    """Nearly everything happens at whole milliseconds, so much of it at once."""
+    for key in ("per_prefill_token", "per_prefill_pair", "per_sequence", "per_context_token"):
+        data["model"][key] = "0s"
+    data["model"]["collective"] = "0s"
+    data["transceiver"]["mail_latency"] = "1ms"
+    data["transceiver"]["link"] = {"latency": "1ms", "bandwidth": "1000GiB"}
 
 
 def _executor(draw: Random) -> dict[str, Any]:
@@ -92,7 +104,7 @@ def _model(draw: Random) -> dict[str, Any]:
 
 def _workload(draw: Random) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "requests": draw.randint(4, 20),
+        "requests": draw.choice((4, 8, 12, 20, 40)),
         "prompt_tokens": {"min": draw.choice((1, 16)), "max": draw.choice((16, 40, 120))},
         "output_tokens": {"min": 1, "max": draw.choice((1, 2, 10, 50))},
         "pinned": draw.choice((0.0, 0.0, 0.3, 1.0)),
@@ -104,7 +116,7 @@ def _workload(draw: Random) -> dict[str, Any]:
         delay = {"min": DURATIONS[least], "max": DURATIONS[most]}
         found["cancel"] = {"probability": draw.choice((0.2, 0.5, 1.0)), "delay": delay}
     if draw.random() < 0.5:
-        return {"kind": "poisson", "rate": draw.choice((10.0, 100.0, 1000.0)), **found}
+        return {"kind": "poisson", "rate": draw.choice((10.0, 100.0, 1000.0, 1e6)), **found}
     think = draw.choice(("0s", "0s", "7ms"))
     return {"kind": "closed_loop", "users": draw.choice((1, 4, 8)), "think_time": think, **found}
 
