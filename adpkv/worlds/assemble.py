@@ -86,6 +86,7 @@ def build_rank(
         phases: makes the phases; a historical policy's otherwise.
     """
     rules = rules or Rules()
+    pulse_ns = experiment.observe.pulse_ns if pulse else 0
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance)
     role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
@@ -99,24 +100,11 @@ def build_rank(
     )
     means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder)
     serving = _serving(experiment, instance, means)
-    leader = None
-    if rank == instance.leader:
-        leader = Leader(
-            instance.index,
-            mailbox,
-            clock,
-            queue_timeout_ns=experiment.executor.queue_timeout_ns,
-            pulse_ns=experiment.observe.pulse_ns if pulse else 0,
-        )
     assembled = Rank(
         rank=rank,
         instance=instance,
         limits=limits,
-        timing=Timing(
-            experiment.executor.busy_wait_ns,
-            experiment.executor.idle_wait_ns,
-            experiment.executor.drain_timeout_ns,
-        ),
+        timing=_timing(experiment),
         clock=clock,
         mailbox=mailbox,
         transport=transport,
@@ -127,9 +115,31 @@ def build_rank(
         transceiver=transceiver,
         responses=responses,
         courier=Courier(rank, transceiver, transport, mailbox, serving),
-        leader=leader,
+        leader=_leader(experiment, instance, mailbox, clock, pulse_ns)
+        if rank == instance.leader
+        else None,
     )
     return RankProgram(phases(assembled, counts))
+
+
+def _timing(experiment: Experiment) -> Timing:
+    return Timing(
+        experiment.executor.busy_wait_ns,
+        experiment.executor.idle_wait_ns,
+        experiment.executor.drain_timeout_ns,
+    )
+
+
+def _leader(
+    experiment: Experiment, instance: Instance, mailbox: Mailbox, clock: Clock, pulse_ns: int
+) -> Leader:
+    return Leader(
+        instance.index,
+        mailbox,
+        clock,
+        queue_timeout_ns=experiment.executor.queue_timeout_ns,
+        pulse_ns=pulse_ns,
+    )
 
 
 def _serving(experiment: Experiment, instance: Instance, means: Means) -> Serving:

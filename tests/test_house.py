@@ -1,0 +1,267 @@
+"""The house's rules that can be checked: arrows of imports, sizes, docstrings, public names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "adpkv"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_COLUMNS = 400, 70, 100
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a module of the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+def imports(tree: ast.AST, *, at_top_only: bool = False) -> set[str]:
+    """Every module that a file imports, also inside functions unless `at_top_only`."""
+    nodes = tree.body if at_top_only and isinstance(tree, ast.Module) else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            for alias in node.names:
+                # `from adpkv.core import health` imports a module, not a name.
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in MODULES else node.module)
+    return found
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+# -- arrows ------------------------------------------------------------------------------------
+
+CORE, ERRORS = "adpkv.core", "adpkv.errors"
+IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
+PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
+
+ARROWS = {
+    # Who may import what of adpkv, beside itself.
+    ERRORS: (),
+    CORE: (ERRORS,),
+    "adpkv.executor": (CORE, ERRORS, *PORTS),
+    # The fault seam reads its section of the experiment, draws as the workload does, and writes
+    # down what it did. The virtual wire writes into the ledger instead of into bytes.
+    "adpkv.transport.faults": (
+        CORE,
+        "adpkv.transport.port",
+        "adpkv.config",
+        "adpkv.executor.ports",
+        "adpkv.workload.draws",
+    ),
+    "adpkv.transport.virtual": (CORE, "adpkv.transport.port", "adpkv.memory.virtual"),
+    "adpkv.transport": (CORE, ERRORS),
+    "adpkv.memory": (CORE, ERRORS),
+    "adpkv.model": (CORE, ERRORS),
+    "adpkv.workload": (CORE, ERRORS, "adpkv.config"),
+    "adpkv.config": (CORE, ERRORS),
+    "adpkv.observe": (CORE, ERRORS, "adpkv.config", "adpkv.executor.messages"),
+}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_one_way(module: str) -> None:
+    """core <- executor <- worlds <- cli; the adapters know core and their own port."""
+    package = next((p for p in ARROWS if is_in(module, p)), None)
+    if package is None:
+        return
+    allowed = (package, *ARROWS[package])
+    wrong = [
+        other
+        for other in sorted(imports(TREES[module]))
+        if is_in(other, "adpkv") and not any(is_in(other, p) for p in allowed)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if is_in(m, CORE)))
+def test_the_core_is_pure(module: str) -> None:
+    """No clock, randomness, environment, arrays, logs, event loop or MPI."""
+    banned = [
+        "time",
+        "random",
+        "os",
+        "sys",
+        "numpy",
+        "logging",
+        "asyncio",
+        "threading",
+        "mpi4py",
+        "datetime",
+        "secrets",
+    ]
+    found = {name.split(".")[0] for name in imports(TREES[module])}
+    assert found.isdisjoint(banned)
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if is_in(m, "adpkv.executor")))
+def test_the_executor_reads_no_clock_and_knows_no_wire(module: str) -> None:
+    banned = [
+        "time",
+        "random",
+        "os",
+        "numpy",
+        "logging",
+        "asyncio",
+        "threading",
+        "mpi4py",
+        "datetime",
+    ]
+    found = {name.split(".")[0] for name in imports(TREES[module])}
+    assert found.isdisjoint(banned)
+
+
+def test_the_worlds_never_meet() -> None:
+    for one, other in (("mpi", "virtual"), ("virtual", "mpi")):
+        for module, tree in TREES.items():
+            if is_in(module, f"adpkv.worlds.{one}"):
+                strangers = [m for m in imports(tree) if is_in(m, f"adpkv.worlds.{other}")]
+                assert strangers == [], module
+
+
+def test_only_the_mpi_parts_import_mpi4py() -> None:
+    allowed = ("adpkv.worlds.mpi", "adpkv.transport.mpi", "adpkv.transport.mpi_opened")
+    asking = [m for m, tree in TREES.items() if any(is_in(i, "mpi4py") for i in imports(tree))]
+    strangers = [m for m in asking if not any(is_in(m, a) for a in allowed)]
+    # A benchmark's own rank programs may: they are started under mpirun.
+    assert [m for m in strangers if not re.fullmatch(r"adpkv\.bench\.\w+_ranks", m)] == []
+
+
+def test_simulate_works_without_mpi4py() -> None:
+    """Nothing on its way imports it, not even by accident."""
+    script = (
+        "import sys; sys.modules['mpi4py'] = None\n"
+        "import adpkv.cli.app, adpkv.cli.simulate, adpkv.worlds.virtual.run\n"
+    )
+    python = importlib.import_module("sys").executable
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+# -- modules -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_says_what_it_is_for(module: str) -> None:
+    docstring = ast.get_docstring(TREES[module])
+    assert docstring
+    assert len(docstring.splitlines()[0]) <= MOST_COLUMNS
+
+
+def declared(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names = ast.literal_eval(node.value)
+            assert isinstance(names, list)
+            return names
+    return None
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """What a module binds at its top, imports included."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found.update(alias.asname or alias.name for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_public_names_are_listed_sorted_and_there(module: str) -> None:
+    tree, path = TREES[module], MODULES[module]
+    names = declared(tree)
+    if names is None:
+        # A package's front door may be a sentence only; a program has no names to give.
+        assert path.name == "__main__.py" or _is_a_sentence(tree), "no __all__"
+        return
+    constants = [name for name in names if name.isupper()]
+    rest = [name for name in names if name not in constants]
+    classes = [name for name in rest if name[:1].isupper()]
+    functions = [name for name in rest if name not in classes]
+    assert names == sorted(constants) + sorted(classes) + sorted(functions)
+    assert set(names) <= defined(tree)
+
+
+def _is_a_sentence(tree: ast.Module) -> bool:
+    return len(tree.body) == 1 and ast.get_docstring(tree) is not None
+
+
+# -- sizes -------------------------------------------------------------------------------------
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_files_and_functions_stay_small(module: str) -> None:
+    lines = MODULES[module].read_text().splitlines()
+    assert len(lines) <= MOST_FILE_LINES
+    assert max(map(len, lines), default=0) <= MOST_COLUMNS
+    for node in functions(TREES[module]):
+        assert node.end_lineno is not None
+        assert node.end_lineno - node.lineno + 1 <= MOST_FUNCTION_LINES, node.name
+
+
+# -- what must not be in the repository --------------------------------------------------------
+
+# A directory of one machine: a home, a mount, a work place. Those that every system has are fine.
+MACHINE_PATH = re.compile(r"(?<![\w./$}~<-])/(?:home|root|Users|work|mnt|workspace|data)/[\w.]")
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".txt", ".cfg", ""}
+
+
+def tracked() -> list[Path]:
+    """The files of the repository; of the directory where git is not at hand."""
+    try:
+        done = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return [p for p in ROOT.rglob("*") if p.is_file() and ".venv" not in p.parts]
+    return [ROOT / name for name in done.stdout.split("\0") if name]
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    found = []
+    for path in tracked():
+        if path.suffix not in TEXT or not path.is_file() or path == Path(__file__).resolve():
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if MACHINE_PATH.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}")
+    assert found == []
+
+
+@pytest.mark.parametrize("path", ["/home/me/x", "see /work/main", "'/root/.cache'"])
+def test_a_path_of_one_machine_is_seen(path: str) -> None:
+    assert MACHINE_PATH.search(path)
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/env", "a/home/b", "$HOME/home/x", "/dev/shm/x"])
+def test_an_ordinary_path_is_not(path: str) -> None:
+    assert not MACHINE_PATH.search(path)
