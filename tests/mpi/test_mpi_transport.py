@@ -21,3 +21,9 @@ def test_transport_mpi_conforms(program, ranks: int) -> None:
         "nothing_ends_before_it_was_posted",
         "ready_announces_what_poll_reports",
     ]
+
+
+def test_a_peer_that_takes_nothing_holds_up_nobody_else(program) -> None:
+    found = program("wedged", 3)
+    assert found.code == 0, found.err
+    assert found.out.strip() == "fine"

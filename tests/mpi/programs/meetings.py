@@ -103,7 +103,7 @@ async def step(rig: Rig) -> None:
     """Every rank runs its part, then all go on together."""
     ran: list[int] = []
     made = await Step(OWN, "step", "forward", 3, None, 1, 0, 99, 0, lambda: ran.append(1))
-    assert made == 1
+    assert made == (1, 3, None)
     assert ran == [1]
 
 
