@@ -1,0 +1,205 @@
+"""The courier: orders become calls and words, words become events."""
+
+from __future__ import annotations
+
+import pytest
+from executor_parts import Post, context, generation, spec
+
+from adpkv.core.session import State
+from adpkv.executor.courier import UNKNOWN_PIECES, Courier
+from adpkv.executor.messages import (
+    Advertise,
+    Began,
+    CancelTransfer,
+    Ended,
+    NeverStarted,
+    PeerMail,
+)
+from adpkv.executor.serving import Serving
+from adpkv.transport.port import EndKind, Transfer, TransportEnd
+
+
+class Wire:
+    """A transport that writes down what it is asked, and ends what the test says."""
+
+    name, proofs, can_withdraw = "wire", (), True
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, object]] = []
+        self.ends: list[TransportEnd] = []
+
+    def expect(self, transfer: Transfer) -> None:
+        self.calls.append(("expect", transfer))
+
+    def post(self, transfer: Transfer) -> None:
+        self.calls.append(("post", transfer))
+
+    def withdraw(self, session: object) -> None:
+        self.calls.append(("withdraw", session))
+
+    def peer_ended(self, session: object, pieces: int) -> None:
+        self.calls.append(("peer_ended", (session, pieces)))
+
+    def poll(self) -> list[TransportEnd]:
+        ends, self.ends = self.ends, []
+        return ends
+
+    def ready(self) -> bool:
+        return bool(self.ends)
+
+    def last_moved_ns(self) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+class Rig:
+    """Rank 3 with one request whose session waits for a peer."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving, self.wire, self.post = serving, Wire(), Post()
+        self.ends = serving.transceiver
+        self.courier = Courier(3, self.ends, self.wire, self.post, serving)
+        serving.assign(spec(1), 0)
+        serving.admit(0)
+
+    def go(self, now_ns: int = 0) -> None:
+        self.ends.start(now_ns)
+        self.serving.settle(now_ns)
+        self.courier.deliver(now_ns)
+
+    def hear(self, message: PeerMail, now_ns: int = 1) -> None:
+        self.courier.hear(message, now_ns)
+        self.go(now_ns)
+
+    def end(self, kind: EndKind, pieces: int = 0, now_ns: int = 2) -> None:
+        self.wire.ends.append(TransportEnd((1, 0), kind, 0, pieces))  # type: ignore[arg-type]
+        assert self.courier.poll()
+        self.ends.check_context_transfer_status(now_ns)
+        self.go(now_ns)
+
+    @property
+    def state(self) -> State:
+        session = self.serving.requests[1].session
+        assert session is not None
+        return session.state
+
+    def words(self) -> list[PeerMail]:
+        return [message for _, message in self.post.taken()]  # type: ignore[misc]
+
+
+@pytest.fixture
+def receiving() -> Rig:
+    return Rig(generation())
+
+
+@pytest.fixture
+def sending() -> Rig:
+    rig = Rig(context())
+    rig.serving.batch()
+    rig.serving.stepped(1, 0)
+    return rig
+
+
+ASK = Advertise(1, 0, 9, 40, (7, 8, 2), 500)
+
+
+def test_a_receiver_expects_before_it_advertises(receiving: Rig) -> None:
+    receiving.go(10)
+    session = receiving.serving.requests[1].session
+    assert session is not None
+    [(call, transfer)] = receiving.wire.calls
+    assert call == "expect"
+    assert isinstance(transfer, Transfer)
+    assert (transfer.sender, transfer.receiver) == (0, 3)
+    assert (transfer.source, transfer.target) == (session.peer_blocks, session.blocks)
+    # What is left of the deadline, never a clock's reading.
+    assert receiving.post.taken() == [(0, Advertise(1, 0, 3, 0, session.blocks, 1000))]
+
+
+def test_a_sender_posts_and_says_that_it_began(sending: Rig) -> None:
+    sending.hear(ASK)
+    [(call, transfer)] = sending.wire.calls
+    assert call == "post"
+    assert isinstance(transfer, Transfer)
+    assert (transfer.sender, transfer.receiver, transfer.tag) == (3, 9, 40)
+    assert transfer.target == (7, 8, 2)
+    assert sending.post.taken() == [(9, Began(1, 0))]
+
+
+def test_an_advertise_for_nobody_never_started(sending: Rig) -> None:
+    sending.hear(Advertise(55, 0, 9, 1, (0,), 500))
+    assert sending.post.taken() == [
+        (9, NeverStarted(55, 0, "the sender has no such session")),
+    ]
+
+
+def test_a_cancel_is_told_to_the_sender(receiving: Rig) -> None:
+    receiving.go()
+    receiving.words()
+    receiving.serving.cancel(1, 1)
+    receiving.go(1)
+    assert receiving.words() == [CancelTransfer(1, 0)]
+
+
+def test_a_cancel_in_flight_withdraws_and_its_end_is_told_with_what_was_posted(
+    sending: Rig,
+) -> None:
+    sending.hear(ASK)
+    sending.words()
+    sending.hear(CancelTransfer(1, 0))
+    assert sending.wire.calls[-1] == ("withdraw", (1, 0))
+    sending.end(EndKind.FAILED, pieces=2)
+    assert sending.words() == [Ended(1, 0, 2, State.RELEASED)]
+
+
+def test_an_error_without_proof_says_that_it_cannot_say(sending: Rig) -> None:
+    sending.hear(ASK)
+    sending.words()
+    sending.end(EndKind.ERROR)
+    assert sending.words() == [Ended(1, 0, UNKNOWN_PIECES, State.QUARANTINED)]
+    sending.end(EndKind.FAILED, pieces=1)
+    assert sending.words() == [Ended(1, 0, 1, State.RELEASED)], "and the proof, when it comes"
+
+
+def test_a_cancel_before_anybody_asked_tells_nobody(sending: Rig) -> None:
+    sending.hear(CancelTransfer(1, 0))
+    assert sending.words() == []
+
+
+def test_a_word_moves_a_receiver(receiving: Rig) -> None:
+    receiving.go()
+    receiving.hear(Began(1, 0))
+    assert receiving.state is State.TRANSFERRING
+
+
+@pytest.mark.parametrize(("word", "pieces"), [(Ended(1, 0, 3), 3), (NeverStarted(1, 0, "gone"), 0)])
+def test_a_senders_end_is_for_the_transport_to_judge(
+    receiving: Rig, word: PeerMail, pieces: int
+) -> None:
+    """A message can overtake bytes: it is not proof by itself (contract 2.5)."""
+    receiving.go()
+    receiving.hear(word)
+    assert receiving.wire.calls[-1] == ("peer_ended", ((1, 0), pieces))
+    assert receiving.state is State.ADVERTISED
+
+
+def test_a_sender_that_cannot_say_is_an_error_without_proof(receiving: Rig) -> None:
+    receiving.go()
+    receiving.hear(Ended(1, 0, UNKNOWN_PIECES))
+    assert receiving.state is State.QUARANTINED
+
+
+@pytest.mark.parametrize(
+    "word",
+    [Began(1, 5), CancelTransfer(1, 5), Ended(1, 5, UNKNOWN_PIECES), Began(77, 0)],
+)
+def test_a_word_about_a_former_life_is_dropped(receiving: Rig, word: PeerMail) -> None:
+    receiving.go()
+    receiving.hear(word)
+    assert receiving.state is State.ADVERTISED
+    assert receiving.ends.book.counts().late == 1
+
+
+def test_nothing_ended_is_nothing_heard(receiving: Rig) -> None:
+    assert not receiving.courier.poll()

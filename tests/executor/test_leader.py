@@ -1,0 +1,162 @@
+"""The leader: the instance's mail in and out, and how long nobody's requests wait."""
+
+from __future__ import annotations
+
+import pytest
+from executor_parts import Clock, Post, spec
+
+from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus, Refusal
+from adpkv.core.values import Outcome, Response
+from adpkv.executor.leader import Leader, sorted_mail, sum_up
+from adpkv.executor.messages import (
+    Admit,
+    Answers,
+    Began,
+    Cancel,
+    CancelTransfer,
+    LeaderMail,
+    Pulse,
+    Release,
+    Stop,
+    Stopped,
+)
+
+QUEUE_NS = 100
+
+
+class Rig:
+    """A leader with a mailbox and a clock that the test holds."""
+
+    def __init__(self, pulse_ns: int = 0) -> None:
+        self.post, self.clock = Post(), Clock()
+        self.leader = Leader(7, self.post, self.clock, queue_timeout_ns=QUEUE_NS, pulse_ns=pulse_ns)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def said(request_id: int = 1, tokens: int = 0) -> Response:
+    return Response(request_id, 0, Outcome.COMPLETED, 0, tokens=tokens)
+
+
+def no_pulse(tokens: int) -> Pulse:
+    raise AssertionError("nobody asked for a pulse")
+
+
+def test_mail_is_parted_for_the_group_and_for_its_own_sessions(rig: Rig) -> None:
+    group, own = [Admit(spec(1)), Cancel(2), Stop(0), Release()], Began(4, 0)
+    rig.post.inbox = [group[0], own, *group[1:]]
+    assert rig.leader.take_mail() == (tuple(group), [own])
+    assert rig.leader.take_mail() == ((), [])
+
+
+# -- sorted_mail -------------------------------------------------------------------------------
+
+
+def test_no_mail_is_nothing() -> None:
+    assert sorted_mail(()) is None
+
+
+def test_mail_by_what_it_is() -> None:
+    mail: list[LeaderMail] = [Admit(spec(2)), Cancel(9), Admit(spec(1)), Cancel(8)]
+    assert sorted_mail(mail) == GroupMail(admitted=(spec(2), spec(1)), cancelled=(9, 8))
+
+
+@pytest.mark.parametrize(
+    ("mail", "stop", "detail", "released"),
+    [
+        ([Stop(0)], 0, "", False),
+        ([Stop(0), Stop(75, "ill")], 75, "ill", False),
+        ([Stop(130, "a signal"), Stop(75, "ill")], 75, "a signal", False),
+        ([Release(0)], NO_STOP, "", True),
+        ([Release(5, "lost")], 5, "lost", True),
+        ([Stop(0), Release(0)], 0, "", True),
+    ],
+)
+def test_the_stop_that_wins(mail: list[LeaderMail], stop: int, detail: str, released: bool) -> None:
+    assert sorted_mail(mail) == GroupMail(stop=stop, detail=detail, released=released)
+
+
+# -- requests that nobody owns -----------------------------------------------------------------
+
+
+def test_the_wait_of_an_unowned_request_counts_from_when_it_was_first_seen(rig: Rig) -> None:
+    assert rig.leader.next_expiry_ns() == NEVER
+    rig.clock.now_ns = 10
+    rig.leader.note_unowned(Plan(waiting=(spec(1),)))
+    rig.clock.now_ns = 50
+    rig.leader.note_unowned(Plan(waiting=(spec(1), spec(2))))
+    assert rig.leader.next_expiry_ns() == 10 + QUEUE_NS
+    assert rig.leader.expired(10 + QUEUE_NS - 1) == ()
+    assert rig.leader.expired(10 + QUEUE_NS) == (1,)
+    assert rig.leader.expired(50 + QUEUE_NS) == (1, 2)
+
+
+def test_who_found_a_rank_does_not_expire(rig: Rig) -> None:
+    rig.leader.note_unowned(Plan(waiting=(spec(1),)))
+    rig.leader.note_unowned(Plan())
+    assert rig.leader.next_expiry_ns() == NEVER
+    assert rig.leader.expired(10**9) == ()
+
+
+def test_a_refused_request_is_answered_and_its_sender_let_go(rig: Rig) -> None:
+    refusals = (
+        Refusal(1, 0, Outcome.FAILED, "too long"),
+        Refusal(2, 4, Outcome.TIMED_OUT, "no room", 5),
+    )
+    found = rig.leader.refusals(Plan(refusals=refusals), rank=3)
+    assert [(r.request_id, r.generation, r.outcome, r.rank, r.detail) for r in found] == [
+        (1, 0, Outcome.FAILED, 3, "too long"),
+        (2, 4, Outcome.TIMED_OUT, 3, "no room"),
+    ]
+    assert rig.post.taken() == [(5, CancelTransfer(2, 4))]
+
+
+# -- what goes out -----------------------------------------------------------------------------
+
+
+def test_what_a_flush_gathered_leaves_in_rank_order(rig: Rig) -> None:
+    rig.leader.answer(((), (said(3),), (), (said(1), said(2))), no_pulse)
+    assert rig.post.taken() == [(COORDINATOR, Answers(7, (said(3), said(1), said(2)), None))]
+
+
+def test_an_empty_flush_says_nothing(rig: Rig) -> None:
+    rig.leader.answer(((), ()), no_pulse)
+    assert rig.post.sent == []
+
+
+def test_a_pulse_is_due_now_and_then() -> None:
+    rig = Rig(pulse_ns=10)
+    seen: list[int] = []
+
+    def pulse(tokens: int) -> Pulse:
+        seen.append(tokens)
+        return Pulse(tokens=tokens)
+
+    for now_ns, gathered in ((0, ()), (5, ()), (9, (said(tokens=4),)), (10, (said(tokens=3),))):
+        rig.clock.now_ns = now_ns
+        rig.leader.answer((gathered,), pulse)
+    assert seen == [0, 7], "of all tokens so far"
+    pulses = [m.pulse for _, m in rig.post.taken() if isinstance(m, Answers)]
+    assert pulses == [Pulse(tokens=0), None, Pulse(tokens=7)]
+
+
+def test_the_stop_is_announced_once(rig: Rig) -> None:
+    rig.leader.announce_stop(Plan())
+    assert rig.post.taken() == []
+    for _ in range(2):
+        rig.leader.announce_stop(Plan(stop=75, detail="ill"))
+    assert rig.post.taken() == [(COORDINATOR, Stopped(7, 75, "ill"))]
+
+
+def test_a_pulse_sums_its_ranks_up() -> None:
+    statuses = [
+        RankStatus(running=2, requests=5, in_transfer=1, quarantined=1),
+        RankStatus(running=1, requests=1, in_transfer=1, healthy=False),
+    ]
+    assert sum_up(statuses, 4, 99) == Pulse(
+        running=3, waiting=4 + 2, in_transfer=2, quarantined=1, healthy=False, tokens=99
+    )
