@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from adpkv import __version__
+from adpkv.cli.bench import bench
 from adpkv.cli.doctor import doctor
 from adpkv.cli.run import run
 from adpkv.cli.schema import schema
@@ -26,7 +27,14 @@ __all__ = ["COMMANDS", "INTERNAL_ERROR", "app", "main"]
 INTERNAL_ERROR: Final = AdpkvError.exit_code
 """What ends with a traceback is our bug."""
 
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (run, simulate, validate, schema, doctor)
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (
+    run,
+    simulate,
+    validate,
+    schema,
+    doctor,
+    bench,
+)
 """In the order of `--help`; each function is a command of its name."""
 
 app = typer.Typer(

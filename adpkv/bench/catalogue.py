@@ -1,0 +1,128 @@
+"""Which benches there are, and what each needs to run at its full and at its quick size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from adpkv.bench.bare_world import bare_world
+from adpkv.bench.figure import Figure
+from adpkv.bench.polling import polling
+from adpkv.bench.scale import scale
+from adpkv.bench.trace import TraceRuns, shares, trace
+from adpkv.config import load
+from adpkv.config.workload import SAMPLE
+from adpkv.errors import ConfigError, UsageError
+
+__all__ = ["BENCHES", "CONVERSATION", "Settings", "chosen", "trace_runs"]
+
+CONVERSATION: Final = Path("configs/conversation.yaml")
+"""The experiment of the trace figures, from the current folder."""
+
+QUICK_REQUESTS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the caller asked for."""
+
+    quick: bool = False
+    trace: Path | None = None
+    """Instead of the trace that the experiment names."""
+
+
+Bench = Callable[[Settings], list[Figure]]
+
+
+def _polling(settings: Settings) -> list[Figure]:
+    return polling(polls=200, rounds=3) if settings.quick else polling()
+
+
+def _executor(settings: Settings) -> list[Figure]:
+    from adpkv.bench.executor import executor
+
+    if settings.quick:
+        return executor(steps=3_000, idle_iterations=600, most_iterations=300)
+    return executor()
+
+
+def _trace(settings: Settings) -> list[Figure]:
+    runs, whole = trace_runs(settings)
+    return trace(runs, repetitions=1 if settings.quick else 3, whole=whole)
+
+
+def _shares(settings: Settings) -> list[Figure]:
+    return shares(trace_runs(settings)[0])
+
+
+def _scale(settings: Settings) -> list[Figure]:
+    return scale(rank_iterations=60_000, repetitions=1) if settings.quick else scale()
+
+
+def _bare_world(settings: Settings) -> list[Figure]:
+    return bare_world(rounds=50, repetitions=3) if settings.quick else bare_world()
+
+
+def _transport(settings: Settings) -> list[Figure]:
+    from adpkv.bench.transport import transport
+
+    return transport(rounds=5) if settings.quick else transport()
+
+
+BENCHES: Final[dict[str, Bench]] = {
+    "polling": _polling,
+    "executor": _executor,
+    "trace": _trace,
+    "shares": _shares,
+    "scale": _scale,
+    "bare-world": _bare_world,
+    "transport": _transport,
+}
+"""In the order of the table."""
+
+
+def chosen(names: list[str]) -> dict[str, Bench]:
+    """The benches of these names, in the table's order; all if there are none.
+
+    Raises:
+        UsageError: there is no bench of that name.
+    """
+    for name in names:
+        if name not in BENCHES:
+            raise UsageError(f"there is no bench {name!r}; there are {', '.join(BENCHES)}")
+    return {name: bench for name, bench in BENCHES.items() if not names or name in names}
+
+
+def trace_runs(settings: Settings) -> tuple[TraceRuns, bool]:
+    """How to run the trace, and whether it is the whole one that the limits were set for.
+
+    Where the experiment's trace is not there, the packaged sample takes its place.
+
+    Raises:
+        UsageError: there is no experiment, or no such trace.
+    """
+    if not CONVERSATION.exists():
+        raise UsageError(f"{CONVERSATION} is not here: run adpkv bench in adpkv's folder")
+    overrides, about = [], "the whole trace"
+    if settings.quick:
+        overrides.append(f"workload.limit={QUICK_REQUESTS}")
+        about = f"the first {QUICK_REQUESTS} requests of the trace"
+    if settings.trace is not None:
+        overrides.append(f"workload.path={settings.trace.absolute()}")
+        about += f" {settings.trace.name}"
+        load(CONVERSATION, overrides)
+    elif not _is_there(overrides):
+        overrides.append(f"workload.path={SAMPLE}")
+        about = "the packaged sample, as the experiment's trace is not here"
+        return TraceRuns(CONVERSATION, overrides, about), False
+    return TraceRuns(CONVERSATION, overrides, about), not settings.quick
+
+
+def _is_there(overrides: list[str]) -> bool:
+    try:
+        load(CONVERSATION, overrides)
+    except ConfigError:
+        return False
+    return True

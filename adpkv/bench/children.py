@@ -1,0 +1,81 @@
+"""Child processes that are measured: started in a session of their own, bounded, never left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from adpkv.errors import AdpkvError, MissingPieceError
+
+__all__ = ["run_module", "run_ranks"]
+
+MESSAGE_CHARACTERS = 2_000
+"""How much of a failed child's stderr is passed on."""
+
+
+def run_module(module: str, argv: Sequence[str], *, bound_s: float) -> tuple[Any, float]:
+    """What `python -m module` says in JSON on its last line, and its wall seconds as a whole.
+
+    Raises:
+        AdpkvError: it failed, or did not end within `bound_s`.
+    """
+    return _run([sys.executable, "-m", module, *argv], bound_s)
+
+
+def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -> Any:
+    """The same under mpirun; one of the ranks speaks.
+
+    Raises:
+        MissingPieceError: there is no mpirun.
+        AdpkvError: the job failed, or did not end within `bound_s`.
+    """
+    command = [_mpirun(), "-n", str(ranks), sys.executable, "-m", module, *argv]
+    return _run(command, bound_s)[0]
+
+
+def _mpirun() -> str:
+    beside = Path(sys.executable).with_name("mpirun")
+    found = str(beside) if beside.exists() else shutil.which("mpirun")
+    if found is None:
+        raise MissingPieceError("there is no mpirun: pip install 'adpkv[mpi]'")
+    return found
+
+
+def _run(command: list[str], bound_s: float) -> tuple[Any, float]:
+    began = perf_counter()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=bound_s)
+    except subprocess.TimeoutExpired:
+        raise AdpkvError(f"{_told(command)} did not end within {bound_s:g} s") from None
+    finally:
+        # Also on Ctrl-C, which does not reach a session of its own.
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    wall_s = perf_counter() - began
+    if process.returncode != 0:
+        raise AdpkvError(
+            f"{_told(command)} ended with {process.returncode}\n{err[-MESSAGE_CHARACTERS:]}"
+        )
+    return msgspec.json.decode(out.splitlines()[-1]), wall_s
+
+
+def _told(command: Sequence[str]) -> str:
+    return " ".join([Path(command[0]).name, *command[1:]])

@@ -1,0 +1,141 @@
+"""The executor under mpirun: what an iteration costs a rank, and what its collectives cost.
+
+A real job (mailbox, transport, memory, coordinator) whose forward steps take no time. A rank's own
+time is its processor time between meetings. All other time of an iteration counts as the
+collectives'. With more ranks than cores that is mostly waiting until the others had a core; so the
+bare `Allgather` beside them has the same work before each call, in the same processes. One call
+back to back is shown as well.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from adpkv.bench.children import run_ranks
+from adpkv.bench.executor_ranks import Asked, Regime
+from adpkv.bench.figure import Figure, Target, figure
+from adpkv.config import dump, parse
+from adpkv.errors import AdpkvError
+
+__all__ = ["executor"]
+
+MOST_OWN_US = 120.0
+MOST_RATIO = 1.3
+"""Issue 2, Speed."""
+
+BOUND_S = 240.0
+BLOCK_TOKENS = 64
+PROMPT_TOKENS = 512
+PREFILL_STEPS = 32
+"""Steps per prompt, so that a context rank has nearly all its requests for some hundred steps."""
+
+NEARLY_ALL = 0.875
+"""Of the requests of a rank must be active for an iteration to count as loaded: a context rank's
+grow fewer with each prompt that is done."""
+
+
+def _experiment(group_ranks: int, active: int, steps: int) -> dict[str, Any]:
+    users = group_ranks * active
+    return {
+        "name": "bench-executor",
+        "seed": 1,
+        "topology": {"context": {"ranks": group_ranks}, "generation": {"ranks": group_ranks}},
+        "executor": {
+            "token_budget": PROMPT_TOKENS // PREFILL_STEPS,
+            "max_batch_size": active,
+            "max_requests_per_rank": 2 * active,
+        },
+        "kv_cache": {
+            "block_tokens": BLOCK_TOKENS,
+            "blocks": 2 + active * (1 + (PROMPT_TOKENS + steps) // BLOCK_TOKENS),
+        },
+        "model": {
+            "layers": 1, "kv_heads": 1, "head_dim": 4, "dtype_bytes": 2,
+            "step_base": "0s", "per_prefill_token": "0s", "per_prefill_pair": "0s",
+            "per_sequence": "0s", "per_context_token": "0s",
+        },
+        "workload": {
+            "kind": "closed_loop",
+            "users": users,
+            "requests": users,
+            "prompt_tokens": {"min": PROMPT_TOKENS, "max": PROMPT_TOKENS},
+            "output_tokens": {"min": steps, "max": steps},
+        },
+    }  # fmt: skip
+
+
+def executor(
+    *,
+    group_ranks: int = 4,
+    active: int = 64,
+    steps: int = 6_000,
+    idle_iterations: int = 3_000,
+    most_iterations: int = 2_000,
+) -> list[Figure]:
+    """One context and one generation instance of `group_ranks`; first idle, then with `active`
+    requests on each rank, which generate `steps` tokens each."""
+    with tempfile.TemporaryDirectory(prefix="adpkv-bench-") as folder:
+        file = Path(folder) / "experiment.yaml"
+        data = _experiment(group_ranks, active, steps)
+        file.write_text(dump(parse(data, "bench executor")))
+        asked = Asked(
+            experiment=str(file),
+            folder=folder,
+            idle_iterations=idle_iterations,
+            least_active=max(1, math.floor(NEARLY_ALL * active)),
+            most_iterations=most_iterations,
+        )
+        said = run_ranks(
+            "adpkv.bench.executor_ranks",
+            2 * group_ranks,
+            [msgspec.json.encode(asked).decode()],
+            bound_s=BOUND_S,
+        )
+    regimes = msgspec.convert(said, dict[str, Regime])
+    found: list[Figure] = []
+    for name, about in (("idle", "idle"), ("loaded", f"{active} active requests per rank")):
+        found += _figures(name, about, regimes[name])
+    return found
+
+
+def _figures(name: str, about: str, regime: Regime) -> list[Figure]:
+    """The worst rank's own time; the collectives as medians over the ranks."""
+    if not regime.own_us:
+        raise AdpkvError(f"bench executor: no group was {about} on all its ranks at once")
+    most_ratio = Target("ratio", "<=", MOST_RATIO)
+    return [
+        figure(
+            f"executor, {name}",
+            max(regime.own_us),
+            "µs/iter",
+            target=Target("value", "<=", MOST_OWN_US),
+            note=f"{len(regime.own_us)} ranks, {about}; processor time of the worst rank, "
+            f"{median(regime.own_us):.1f} of the median one, "
+            f"{median(regime.own_wall_us):.1f} by the clock on the wall; "
+            f"{int(min(regime.iterations)):,} iterations or more",
+        ),
+        figure(
+            f"collectives, {name}",
+            median(regime.met_us),
+            "µs/iter",
+            reference=median(regime.bare_us),
+            against="bare Allgather, same work between",
+            target=most_ratio,
+            note=f"{median(regime.meetings):g} collectives and all other time that is not own",
+        ),
+        figure(
+            f"one collective, {name}",
+            median(regime.slotted_us),
+            "µs/call",
+            reference=median(regime.plain_us),
+            against="bare Allgather",
+            target=most_ratio,
+            note="back to back, nothing between",
+        ),
+    ]

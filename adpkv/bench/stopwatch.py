@@ -1,0 +1,64 @@
+"""A stopwatch around a rank program: how long an iteration takes, and how much of it is its own.
+
+It looks like the coroutine to whoever drives it. Its own time is processor time between meetings:
+with more ranks than cores a process gives its core away in the middle of a poll (Open MPI yields
+there), and what the others do meanwhile is not this rank's cost. Waits are skipped: nobody naps, so
+every iteration does full work, and idle ones can be measured without half a second between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from time import perf_counter_ns, thread_time_ns
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from adpkv.executor.meetings import Passage, Wait
+
+__all__ = ["FIRST_SITE", "Iteration", "Stopwatch"]
+
+T = TypeVar("T")
+
+FIRST_SITE = "intake"
+"""Where an iteration begins."""
+
+
+class Iteration(msgspec.Struct):
+    """One iteration of one rank, in nanoseconds. `active` and `open` are its requests; `own` is
+    its processor time by the site of the meeting that followed."""
+
+    active: int
+    open: int
+    wall_ns: int = 0
+    own_wall_ns: int = 0
+    own: dict[str, int] = {}
+
+
+class Stopwatch(Generic[T]):
+    """Drive this instead of `program`. `look` says (active, open) requests, off the clock."""
+
+    def __init__(
+        self, program: Coroutine[Any, Any, T], look: Callable[[], tuple[int, int]]
+    ) -> None:
+        self._program, self._look = program, look
+        self._began_ns = 0
+        self.iterations: list[Iteration] = []
+
+    def send(self, result: Any) -> Any:
+        """One turn of the program, up to its next meeting that is no wait."""
+        came_ns, own_ns = perf_counter_ns(), thread_time_ns()
+        meeting = self._program.send(result)
+        while isinstance(meeting, Wait):
+            meeting = self._program.send(Passage(0, meeting.iteration, meeting.plan))
+        own_ns = thread_time_ns() - own_ns
+        left_ns = perf_counter_ns()
+        found = self.iterations
+        if meeting.site == FIRST_SITE:
+            if found:
+                found[-1].wall_ns = came_ns - self._began_ns
+            self._began_ns = came_ns
+            found.append(Iteration(*self._look()))
+        found[-1].own[meeting.site] = own_ns
+        found[-1].own_wall_ns += left_ns - came_ns
+        return meeting

@@ -1,0 +1,59 @@
+"""`adpkv bench`: how fast it is on this machine, each figure beside its reference."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["bench"]
+
+
+def bench(
+    only: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="This bench only; can be given several times.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes: about half a minute, rough figures.")
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The trace to simulate.",
+            show_default="configs/conversation.yaml's",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure speed: each figure beside its reference, measured in the same run."""
+    from adpkv.bench.catalogue import Settings, chosen
+    from adpkv.bench.figure import Figure
+    from adpkv.bench.table import as_json as to_json
+    from adpkv.bench.table import show
+    from adpkv.errors import UsageError
+
+    settings = Settings(quick=quick, trace=trace)
+    figures: list[Figure] = []
+    skipped: dict[str, str] = {}
+    for name, measure in chosen(only).items():
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        try:
+            figures += measure(settings)
+        except UsageError as error:
+            # What was asked for by name must be there.
+            if only:
+                raise
+            skipped[name] = str(error)
+    if as_json:
+        print(to_json(figures, skipped))
+    else:
+        show(sys.stdout, figures, skipped)

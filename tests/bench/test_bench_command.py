@@ -1,0 +1,49 @@
+"""`adpkv bench` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from adpkv.bench import catalogue
+from adpkv.bench.catalogue import Settings
+from adpkv.bench.figure import Figure, figure
+from adpkv.cli.app import app
+from adpkv.errors import MissingPieceError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def two_benches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fine(settings: Settings) -> list[Figure]:
+        return [figure("fine", 1.0, "s", note="quick" if settings.quick else "full")]
+
+    def missing(_: Settings) -> list[Figure]:
+        raise MissingPieceError("there is no mpirun")
+
+    monkeypatch.setattr(catalogue, "BENCHES", {"fine": fine, "missing": missing})
+
+
+def test_what_cannot_be_measured_here_is_left_out_and_said() -> None:
+    ended = CliRunner().invoke(app, ["bench", "--json"])
+    said = json.loads(ended.stdout)
+    assert [one["name"] for one in said["figures"]] == ["fine"]
+    assert said["skipped"] == {"missing": "there is no mpirun"}
+
+
+def test_what_was_asked_for_by_name_must_be_there() -> None:
+    ended = CliRunner().invoke(app, ["bench", "--only", "missing"])
+    assert isinstance(ended.exception, MissingPieceError)
+
+
+def test_only_one_and_quick() -> None:
+    ended = CliRunner().invoke(app, ["bench", "--only", "fine", "--quick"])
+    assert ended.exit_code == 0
+    assert "quick" in ended.stdout
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    ended = CliRunner().invoke(app, ["bench", "--only", "speed"])
+    assert isinstance(ended.exception, UsageError)
+    assert str(ended.exception) == "there is no bench 'speed'; there are fine, missing"

@@ -1,0 +1,56 @@
+"""The benches that run in this process, tiny."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from adpkv.bench.bare_world import bare_world
+from adpkv.bench.events import heapq_rate
+from adpkv.bench.figure import Figure
+from adpkv.bench.polling import InFlight, polling
+from adpkv.bench.scale import scale
+
+
+def _sound(figures: list[Figure]) -> None:
+    for one in figures:
+        assert one.unit
+        assert math.isfinite(one.value)
+        assert one.value > 0
+        assert (one.ratio is None) == (one.reference is None)
+
+
+def test_polling_compares_many_with_few() -> None:
+    found = polling(many=50, few=10, finishing=2, polls=3, rounds=1)
+    _sound(found)
+    assert [one.name for one in found] == ["polling", "polling, nothing finished"]
+    assert found[0].reference_name == "10 in flight"
+
+
+def test_polling_keeps_as_many_in_flight_as_it_says() -> None:
+    field = InFlight(20)
+    for _ in range(5):
+        field.poll(3)
+    book = field.transceiver.book
+    assert (book.in_flight, len(book.sessions)) == (20, 20)
+    assert book.counts().completed == 15
+
+
+def test_scale_has_one_figure_per_size_and_the_smallest_is_the_reference() -> None:
+    found = scale(sizes=(8, 16), rank_iterations=200, repetitions=1)
+    _sound(found)
+    assert [one.reference is None for one in found] == [True, False]
+    assert found[1].reference == found[0].value
+
+
+def test_the_bare_world_is_shown_beside_plain_events() -> None:
+    (found,) = bare_world(ranks=16, rounds=8, repetitions=1)
+    _sound([found])
+    assert found.unit == "joins/s"
+    assert found.reference_name == "heapq events/s"
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_the_event_loop_ends(rounds: int) -> None:
+    assert heapq_rate(4, rounds) > 0

@@ -1,0 +1,82 @@
+"""The trace bench on a handful of requests, and where samples are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adpkv.bench.catalogue import Settings, trace_runs
+from adpkv.bench.shares import PARTS, part_of
+from adpkv.bench.trace import TraceRuns, shares, trace
+from adpkv.errors import AdpkvError, UsageError
+
+CONVERSATION = Path(__file__).parents[2] / "configs" / "conversation.yaml"
+FEW = ["workload.path=sample", "workload.limit=5"]
+
+
+def test_jumping_and_walking_give_the_same_requests() -> None:
+    found = {one.name: one for one in trace(TraceRuns(CONVERSATION, FEW), repetitions=1)}
+    assert "5 of 5 requests completed, 0 violations" in found["virtual trace"].note
+    assert found["virtual trace, no jump"].note.endswith("the same requests.jsonl")
+    assert found["virtual trace, peak memory"].value > 1
+
+
+def test_another_trace_is_not_held_against_the_limits_of_the_whole_one() -> None:
+    found = trace(TraceRuns(CONVERSATION, FEW), repetitions=1, whole=False)
+    assert found[0].target == ""
+    assert found[0].reference is None
+
+
+def test_shares_name_every_part_and_add_up() -> None:
+    found = shares(TraceRuns(CONVERSATION, ["workload.path=sample"]))
+    assert {one.name for one in found} == {
+        f"share of {part}" for part, _ in (*PARTS, ("the rest", ()))
+    }
+    assert sum(one.value for one in found) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("module", "part"),
+    [
+        ("adpkv.worlds.virtual.world", "dispatch and matching"),
+        ("adpkv.worlds.virtual.stretch", "step-time sums"),
+        ("adpkv.core.plan", "agree and route"),
+        ("adpkv.core.session_book", "sessions"),
+        ("adpkv.core.block_pool", "pool and ledger"),
+        ("adpkv.executor.phases", "rank programs"),
+        ("adpkv.config", "the rest"),
+    ],
+)
+def test_every_module_has_its_part(module: str, part: str) -> None:
+    assert part_of(module) == part
+
+
+def test_a_child_that_fails_says_why() -> None:
+    with pytest.raises(AdpkvError, match=r"ended with 1\n(.|\n)*there is no such file"):
+        TraceRuns(CONVERSATION, ["workload.path=nowhere.jsonl"]).run()
+
+
+def test_the_sample_takes_the_place_of_a_trace_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "conversation.yaml").write_text(CONVERSATION.read_text())
+    monkeypatch.chdir(tmp_path)
+    runs, whole = trace_runs(Settings())
+    assert not whole
+    assert "the packaged sample" in runs.about
+
+
+def test_a_trace_that_was_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONVERSATION.parents[1])
+    with pytest.raises(UsageError, match="there is no such file"):
+        trace_runs(Settings(trace=Path("nowhere.jsonl")))
+
+
+def test_elsewhere_there_is_nothing_to_simulate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="run adpkv bench in adpkv's folder"):
+        trace_runs(Settings())
