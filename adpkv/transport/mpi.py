@@ -28,8 +28,10 @@ from adpkv.transport.port import Proof, Transfer, TransportEnd
 
 __all__ = ["BlockBytes", "MpiTransport"]
 
-WINDOW_BUDGETS: Final = 4
-"""Posted and unfinished bytes towards one peer, in budgets: enough to keep it busy."""
+WINDOW_BUDGETS: Final = 16
+"""Posted and unfinished bytes towards one peer, in budgets: enough to keep it busy while this side
+is elsewhere. With 4 of 4 MiB, 64 blocks of 1 MiB went at 0.64 to 0.77 of a bare isend's speed, with
+8 at 0.86 to 0.90, with 16 at 0.93 to 1.03 (medians, two ranks on a busy machine)."""
 
 
 class BlockBytes(Protocol):
