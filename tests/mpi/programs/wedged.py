@@ -1,4 +1,4 @@
-"""Rank 1 takes none of its bytes; rank 2's transfers, from the same sender, must not wait for it."""
+"""Rank 1 takes none of its bytes; rank 2, served by the same sender, must not wait for it."""
 
 from __future__ import annotations
 
