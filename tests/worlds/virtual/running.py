@@ -53,6 +53,9 @@ class EagerPhases(Phases):
         super().observe()
 
 
+EAGER = partial(build_rank, phases=EagerPhases)
+
+
 @dataclass
 class Ran:
     """One run, over."""
@@ -81,7 +84,7 @@ def run(
     jump: bool = True,
     workload: Workload | None = None,
     prepare: Callable[[Simulation], None] | None = None,
-    phases: type[Phases] = Phases,
+    assemble: Callable[..., Any] = build_rank,
     most_events: int = MOST_EVENTS,
 ) -> Ran:
     """Run an experiment to its end; `prepare` may change the job before it begins."""
@@ -91,7 +94,7 @@ def run(
         jump=jump,
         events=timeline,
         workload=workload,
-        assemble=partial(build_rank, phases=phases),
+        assemble=assemble,
     )
     if prepare is not None:
         prepare(job)
@@ -187,7 +190,7 @@ def examine(data: dict[str, Any], *, eager: bool = True) -> list[str]:
     try:
         jumped = run(data)
         stepped = run(data, jump=False)
-        looked = run(data, jump=False, phases=EagerPhases) if eager else stepped
+        looked = run(data, jump=False, assemble=EAGER) if eager else stepped
     except Exception as error:  # the seed must be told, whatever it was
         return [f"{type(error).__name__}: {error}"]
     found = differences(jumped, stepped) + problems(jumped)
