@@ -7,7 +7,7 @@ also carries the queue of requests that nobody owns, so that no rank keeps a cop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -87,6 +87,13 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     released: bool = False
     """The coordinator said that nobody will ask this instance's ranks any more."""
     leave: bool = False
+
+    def concerned(self) -> Collection[int] | None:
+        """The rank indices that have something to apply; None for all of them. Whether a step or a
+        wait follows is not counted: each rank sees that by itself."""
+        if self.cancels or self.ending or self.stop != NO_STOP:
+            return None
+        return self.assignments
 
 
 FIRST_PLAN = Plan()

@@ -8,11 +8,11 @@ synchronisation point, in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["WORLD", "Join", "Meeting", "Receive", "Step", "Wait"]
+__all__ = ["WORLD", "Join", "Meeting", "Passage", "Receive", "Step", "Wait"]
 
 WORLD: Final = -1
 """The group of all ranks of the job; instance groups are numbered from 0."""
@@ -51,6 +51,18 @@ class Join(Meeting, gc=False):
     combine: Callable[[tuple[Any, ...]], Any] | None = None
 
 
+class Passage(NamedTuple):
+    """What passed while a rank stood in a step or a wait: the result of both.
+
+    In the real world one step or none, and no iteration. In virtual time a quiet rank may have been
+    left out of iterations that concerned others only; so it learns here where the group is.
+    """
+
+    steps: int
+    iteration: int
+    plan: Any
+
+
 class Step(Meeting, gc=False):
     """One forward step of the whole group; in quiet stretches of virtual time, many.
 
@@ -58,7 +70,10 @@ class Step(Meeting, gc=False):
     its slowest member. A stretch ends at the first step boundary at or after `until_ns` of any
     member or the arrival of anything for any member, and after `most` steps of any member.
     `run` does this rank's real part of one step, where the world is real.
-    Result: the number of steps made, the same on each rank.
+
+    `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until then;
+    it has no mail for the broadcast and nothing to gather then. None: it must be asked after each
+    step. Result: a `Passage`.
     """
 
     base_ns: int
@@ -66,15 +81,18 @@ class Step(Meeting, gc=False):
     most: int
     until_ns: int
     run: Callable[[], None]
+    says: Any = None
 
 
 class Wait(Meeting, gc=False):
     """The group waits, at most the smallest `limit_ns` of its members; news of any member (mail, a
     transfer's end, a signal) ends it at once. In virtual time, equal waits in a row may be made
-    as one, up to the first boundary at or after `until_ns` of any member. Result: None."""
+    as one, up to the first boundary at or after `until_ns` of any member. `says` as for a step.
+    Result: a `Passage`."""
 
     limit_ns: int
     until_ns: int
+    says: Any = None
 
 
 class Receive(msgspec.Struct, gc=False):

@@ -16,7 +16,7 @@ from adpkv.core.topology import Kind
 from adpkv.core.values import Violation
 from adpkv.executor.audit import block_counts
 from adpkv.executor.leader import sorted_mail, sum_up
-from adpkv.executor.meetings import WORLD, Join, Step, Wait
+from adpkv.executor.meetings import WORLD, Join, Passage, Step, Wait
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse
 from adpkv.executor.rank import Rank
 
@@ -228,7 +228,7 @@ class Phases:
         rank, serving = self.rank, self._serving
         batch, most = serving.batch()
         base_ns, slope_ns = rank.model.line(batch)
-        count = await Step(
+        passage: Passage = await Step(
             self._group,
             "step",
             "forward",
@@ -236,11 +236,13 @@ class Phases:
             rank.plan,
             base_ns,
             slope_ns,
-            most if self._is_quiet() else 1,
+            most,
             self._until_ns(),
             lambda: rank.model.run(batch),
+            self._status if self._is_quiet() else None,
         )
-        serving.stepped(count, rank.clock())
+        rank.iteration, rank.plan = passage.iteration, passage.plan
+        serving.stepped(passage.steps, rank.clock())
 
     async def wait(self) -> None:
         """No step runs: wait, bounded, for news of anybody (contract 5.6)."""
@@ -252,12 +254,20 @@ class Phases:
             or len(rank.responses)
         ):
             limit_ns = rank.timing.busy_wait_ns
-        until_ns = self._until_ns()
-        if not self._is_quiet():
-            until_ns = 0
-            if rank.serving.has_work():
-                limit_ns = 0  # it has its blocks since apply: the step comes at once
-        await Wait(self._group, "wait", "wait", rank.iteration, rank.plan, limit_ns, until_ns)
+        quiet = self._is_quiet()
+        if not quiet and rank.serving.has_work():
+            limit_ns = 0  # it has its blocks since apply: the step comes at once
+        passage: Passage = await Wait(
+            self._group,
+            "wait",
+            "wait",
+            rank.iteration,
+            rank.plan,
+            limit_ns,
+            self._until_ns(),
+            self._status if quiet else None,
+        )
+        rank.iteration, rank.plan = passage.iteration, passage.plan
 
     def _until_ns(self) -> int:
         """When something is due here if nothing comes in until then."""
@@ -268,7 +278,7 @@ class Phases:
 
     def _is_quiet(self) -> bool:
         """Would the next iteration, if nothing comes in until then, decide the same as this one?
-        Then a world may jump over it."""
+        Then a world may jump over it; `_status` is what this rank would say in it."""
         plan, said = self.rank.plan, self._status
         if plan.ending or plan.stop != NO_STOP or self._transceiver.pending_polls:
             return False

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError
-from adpkv.executor.meetings import Join, Meeting, Step, Wait
+from adpkv.executor.meetings import Join, Meeting, Passage, Step, Wait
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
@@ -99,11 +99,12 @@ class Group:
         kind = op.kind
         if kind == "wait" and isinstance(op, Wait):
             self._sequence += 1
-            return self._waiter.wait(self._sequence, op.limit_ns)
+            self._waiter.wait(self._sequence, op.limit_ns)
+            return Passage(0, op.iteration, op.plan)
         if kind == "step" and isinstance(op, Step):
             op.run()
             self._meet(op, b"")
-            return 1
+            return Passage(1, op.iteration, op.plan)
         if not isinstance(op, Join):
             raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
         return self._join(op)

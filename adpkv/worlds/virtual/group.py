@@ -12,8 +12,8 @@ from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any
 
 from adpkv.core.topology import Instance
-from adpkv.errors import CollectiveMismatchError
-from adpkv.executor.meetings import Meeting
+from adpkv.errors import AdpkvError, CollectiveMismatchError
+from adpkv.executor.meetings import Join, Meeting, Passage, Step
 
 __all__ = ["Program", "VirtualGroup", "describe"]
 
@@ -26,19 +26,23 @@ def describe(meeting: Meeting) -> str:
 
 
 class VirtualGroup:
-    """The ranks of one instance."""
+    """The ranks of one instance, and where each of them stands."""
 
     __slots__ = (
+        "awake",
         "collectives",
         "debt",
         "idle",
         "instance",
+        "iteration",
         "joined",
         "open",
+        "plan",
         "programs",
         "resume",
         "stalled",
         "standing",
+        "steps",
         "stretch",
         "version",
         "wake_ns",
@@ -48,7 +52,14 @@ class VirtualGroup:
         self.instance = instance
         self.programs = programs
         self.resume: list[Callable[[Any], Meeting]] = [program.send for program in programs]
-        self.standing: list[Meeting] = []
+        self.standing: list[Any] = [None] * len(programs)
+        """The step or wait in which each member stands."""
+        self.steps = [0] * len(programs)
+        """Steps since it came to stand there: a quiet member is left out of iterations."""
+        self.awake: set[int] = set()
+        """Members for which something has arrived since the last iteration."""
+        self.iteration = 0
+        self.plan: Any = None
         self.joined = False
         """All members stand in a meeting of the whole world."""
         self.collectives = 0
@@ -64,6 +75,68 @@ class VirtualGroup:
         self.wake_ns = 0
         self.version = 0
         """Counts wake-ups that were planned: an older one in the agenda is void."""
+
+    def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
+        """Who takes part in the next iteration: the leader, and whoever has news, something due, or
+        a step that finishes something. The others would say what they said (`Step.says`)."""
+        if not lazy or self.standing[0] is None:
+            return list(range(len(self.resume)))
+        awake, steps = self.awake, self.steps
+        found = [0]
+        for index, at in enumerate(self.standing):
+            if index and (
+                at.says is None
+                or at.until_ns <= now_ns
+                or index in awake
+                or (type(at) is Step and steps[index] >= at.most)
+            ):
+                found.append(index)
+        return found
+
+    def passage(self, index: int) -> Passage | None:
+        """What passed for a member since it came to stand where it does; None at the start."""
+        if self.standing[index] is None:
+            return None
+        return Passage(self.steps[index], self.iteration, self.plan)
+
+    def outcome(
+        self, first: Join, taking_part: Sequence[int], meetings: Sequence[Any]
+    ) -> tuple[Any, Any]:
+        """What a small collective gives to the leader, and to the others."""
+        kind = first.kind
+        if kind == "tp_broadcast":
+            return first.payload, first.payload
+        payloads: tuple[Any, ...]
+        if len(meetings) == len(self.resume):
+            payloads = tuple([meeting.payload for meeting in meetings])
+        else:
+            nothing = kind == "tp_gather"
+            said = [() if nothing else at.says for at in self.standing]
+            for index, meeting in zip(taking_part, meetings, strict=True):
+                said[index] = meeting.payload
+            payloads = tuple(said)
+        if kind == "tp_gather":
+            return payloads, None
+        result = payloads if first.combine is None else first.combine(payloads)
+        return result, result
+
+    def catch_up(self, index: int, met: Sequence[tuple[Join, Any]]) -> None:
+        """A quiet member turns out to be concerned: take it through what the others have met in
+        this iteration, up to the collective whose result they all wait for.
+
+        Raises:
+            AdpkvError: it does not bring what it said it would.
+        """
+        value: Any = self.passage(index)
+        for first, result in met:
+            meeting: Any = self.resume[index](value)
+            said = self.standing[index].says if first.kind == "tp_allgather" else ()
+            if (meeting.kind, meeting.site, meeting.payload) != (first.kind, first.site, said):
+                raise AdpkvError(
+                    f"rank {self.instance.first + index} {describe(meeting)} with"
+                    f" {meeting.payload}, but had said {said} for {first.kind} at {first.site}"
+                )
+            value = result
 
     def check(self, meetings: Sequence[Meeting]) -> Meeting:
         """All must stand in the same meeting; returns the first.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.plan import Plan
 from adpkv.core.topology import Topology
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
 from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
@@ -94,38 +95,71 @@ class VirtualWorld:
 
     # -- meetings ------------------------------------------------------------------------------
 
-    def _go_on(self, group: VirtualGroup, leader: Any = None, others: Any = None) -> None:
-        """Resume the members, the leader with one result and the others with theirs, until they
-        stand in something that takes time."""
-        rounds = 0
-        lead, *follow = group.resume
+    def _go_on(self, group: VirtualGroup) -> None:
+        """One iteration: resume those whom it concerns until they stand in something that takes
+        time. Who is quiet stays where it is, and its part is known without it."""
+        resume = group.resume
+        taking_part = group.concerned(self.agenda.now, lazy=self._jump)
+        group.awake.clear()
+        results = [group.passage(index) for index in taking_part]
+        met: list[tuple[Join, Any]] = []
         while True:
             try:
-                group.standing = meetings = [lead(leader)]
-                meetings += [resume(others) for resume in follow]
+                meetings = [
+                    resume[index](result)
+                    for index, result in zip(taking_part, results, strict=True)
+                ]
             except StopIteration:
                 raise CollectiveMismatchError(group.left_alone()) from None
             first = group.check(meetings)
             if type(first) is not Join:
-                self._begin_stretch(group, first, meetings)
-                return
+                break
             if first.group == WORLD:
                 group.joined = True
+                group.standing = meetings
                 self._meet_world()
                 return
             group.collectives += 1
             group.debt += 1
-            leader, others = _outcome(first, meetings)
-            rounds += 1
-            if rounds > MOST_ROUNDS_AT_ONE_INSTANT:
-                raise self._livelock(group, rounds)
+            leader, others = group.outcome(first, taking_part, meetings)
+            met.append((first, others))
+            if len(taking_part) < len(resume) and type(others) is Plan:
+                taking_part = self._join_in(group, others, taking_part, met)
+            results = [leader, *[others] * (len(taking_part) - 1)]
+            if len(met) > MOST_ROUNDS_AT_ONE_INSTANT:
+                raise self._livelock(group, len(met))
+        group.iteration, group.plan = first.iteration, first.plan
+        for index, meeting in zip(taking_part, meetings, strict=True):
+            group.standing[index] = meeting
+            group.steps[index] = 0
+        self._begin_stretch(group, first)
+
+    def _join_in(
+        self,
+        group: VirtualGroup,
+        plan: Plan,
+        taking_part: list[int],
+        met: list[tuple[Join, Any]],
+    ) -> list[int]:
+        """Quiet ranks that the plan concerns come along after all; returns who takes part now."""
+        whom = plan.concerned()
+        if plan.forward is not (type(group.standing[0]) is Step):
+            whom = None  # from steps to waits or back: everybody moves
+        there = set(taking_part)
+        for index in range(len(group.resume)):
+            if index not in there and (whom is None or index in whom):
+                group.catch_up(index, met)
+                there.add(index)
+        return sorted(there)
 
     def _meet_world(self) -> None:
         """The collective of the whole job, with which all programs end."""
         if not all(group.joined for group in self._groups):
             return
         meetings = [meeting for group in self._groups for meeting in group.standing]
-        result, _ = _outcome(self._groups[0].check(meetings), meetings)
+        first: Any = self._groups[0].check(meetings)
+        payloads = tuple([meeting.payload for meeting in meetings])
+        result = payloads if first.combine is None else first.combine(payloads)
         for group in self._groups:
             for index, resume in enumerate(group.resume):
                 try:
@@ -140,30 +174,33 @@ class VirtualWorld:
 
     # -- time ----------------------------------------------------------------------------------
 
-    def _begin_stretch(
-        self, group: VirtualGroup, first: Meeting, meetings: Sequence[Meeting]
-    ) -> None:
-        now_ns = self.agenda.now
-        until_ns = min(m.until_ns for m in meetings)  # type: ignore[attr-defined]
+    def _begin_stretch(self, group: VirtualGroup, first: Meeting) -> None:
+        now_ns, standing = self.agenda.now, group.standing
+        until_ns = min([at.until_ns for at in standing])
+        quiet = all([at.says is not None for at in standing])
         if type(first) is Step:
             group.collectives += 1
             group.debt += 1
-            most = min(m.most for m in meetings) if self._jump else 1  # type: ignore[attr-defined]
-            lines = [(m.base_ns, m.slope_ns) for m in meetings]  # type: ignore[attr-defined]
+            steps = group.steps
+            most, lines = 1, []
+            for at, done in zip(standing, steps, strict=True):
+                lines.append((at.base_ns + done * at.slope_ns, at.slope_ns))
+            if quiet and self._jump:
+                most = min([at.most - done for at, done in zip(standing, steps, strict=True)])
             overhead_ns = group.debt * self._collective_ns
-            steps = group.stretch = StepStretch(now_ns, overhead_ns, lines, most)
-            wake_ns = steps.end(until_ns)[1]
+            stretch = group.stretch = StepStretch(now_ns, overhead_ns, lines, most)
+            wake_ns = stretch.end(until_ns)[1]
         elif type(first) is Wait:
-            limit_ns = min(m.limit_ns for m in meetings)  # type: ignore[attr-defined]
+            limit_ns = min([at.limit_ns for at in standing])
             waits = group.stretch = WaitStretch(now_ns, group.debt * self._collective_ns, limit_ns)
-            wake_ns = self._end_of_waits(waits, until_ns)
+            wake_ns = self._end_of_waits(waits, until_ns if quiet else 0)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
         group.stalled = 0 if wake_ns > now_ns else group.stalled + 1
         if group.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
             raise self._livelock(group, group.stalled)
         group.open = True
-        group.idle = type(first) is Wait and until_ns == NEVER
+        group.idle = quiet and type(first) is Wait and until_ns == NEVER
         self._plan_wake(group, wake_ns)
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
@@ -189,13 +226,13 @@ class VirtualWorld:
             return
         group.open = False
         stretch = group.stretch
-        steps = None
         if type(stretch) is StepStretch:
-            steps = stretch.end(self.agenda.now)[0]
+            made = stretch.end(self.agenda.now)[0]
             # Every iteration jumped over met as often as this one.
-            group.collectives += (steps - 1) * group.debt
+            group.collectives += (made - 1) * group.debt
+            group.steps = [steps + made for steps in group.steps]
         group.debt = 0
-        self._go_on(group, steps, steps)
+        self._go_on(group)
 
     def arrival(self, rank: int) -> None:
         """Something arrived for a rank (mail, a transfer's end): it ends its group's stretch."""
@@ -205,6 +242,7 @@ class VirtualWorld:
         group = self._groups[self._group_of[rank]]
         if not group.open:
             return
+        group.awake.add(rank - group.instance.first)
         group.idle = False
         now_ns = self.agenda.now
         stretch = group.stretch
@@ -214,8 +252,8 @@ class VirtualWorld:
 
     def interrupt(self) -> None:
         """News for everybody, from outside: a signal."""
-        for instance in self.topology.instances:
-            self.arrival(instance.leader)
+        for rank in range(self.topology.ranks):
+            self.arrival(rank)
 
     # -- the coordinator -----------------------------------------------------------------------
 
@@ -264,17 +302,3 @@ class VirtualWorld:
         if self._coordinator is not None:
             lines.append("  the coordinator waits for mail")
         return "\n".join(lines)
-
-
-def _outcome(first: Meeting, meetings: Sequence[Meeting]) -> tuple[Any, Any]:
-    """What a small collective gives to the leader, and to the others."""
-    kind = first.kind
-    if kind == "tp_broadcast":
-        payload = first.payload  # type: ignore[attr-defined]
-        return payload, payload
-    payloads = tuple([m.payload for m in meetings])  # type: ignore[attr-defined]
-    if kind == "tp_gather":
-        return payloads, None
-    combine = first.combine  # type: ignore[attr-defined]
-    result = payloads if combine is None else combine(payloads)
-    return result, result

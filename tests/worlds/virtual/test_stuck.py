@@ -26,7 +26,7 @@ def join(kind: str, site: str, iteration: int = 1, plan: object = PLAN, group: i
 
 
 def wait(limit_ns: int = 0, until_ns: int = 0, group: int = 0) -> Wait:
-    return Wait(group, "wait", "wait", 1, PLAN, limit_ns, until_ns)
+    return Wait(group, "wait", "wait", 1, PLAN, limit_ns, until_ns, says=())
 
 
 def leave() -> Join:
