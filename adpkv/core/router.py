@@ -41,6 +41,7 @@ def route(
     heapq.heapify(heap)
     found: dict[int, list[RequestSpec]] = {}
     left: list[RequestSpec] = []
+    last_wish: int | None = None
     for at, spec in enumerate(waiting):
         if spec.wanted is not None:
             rank = spec.wanted
@@ -54,7 +55,9 @@ def route(
                 if room[stale] > 0:
                     heapq.heappush(heap, (tokens[stale], stale))
             if not heap:
-                if all(later.wanted is None for later in waiting[at:]):
+                if last_wish is None:
+                    last_wish = _last_wish(waiting)
+                if at > last_wish:
                     left += waiting[at:]
                     break
                 left.append(spec)
@@ -64,3 +67,8 @@ def route(
         room[rank] -= 1
         found.setdefault(rank, []).append(spec)
     return {rank: tuple(specs) for rank, specs in sorted(found.items())}, tuple(left)
+
+
+def _last_wish(waiting: Sequence[RequestSpec]) -> int:
+    """Where the last request stands that insists on a rank; -1 if none does."""
+    return max((at for at, spec in enumerate(waiting) if spec.wanted is not None), default=-1)

@@ -71,9 +71,9 @@ class Step(Meeting, gc=False):
     member or the arrival of anything for any member, and after `most` steps of any member.
     `run` does this rank's real part of one step, where the world is real.
 
-    `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until then;
-    it has no mail for the broadcast and nothing to gather then. None: it must be asked after each
-    step. Result: a `Passage`.
+    `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until
+    then; it has no mail for the broadcast and nothing to gather then. None: it must be asked after
+    each step. Result: a `Passage`.
     """
 
     base_ns: int

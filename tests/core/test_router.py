@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from core_parts import spec
 from hypothesis import given
@@ -91,6 +92,21 @@ def test_the_same_as_by_hand(
 ) -> None:
     waiting = [spec(i, prompt=n, wanted=w) for i, (n, w) in enumerate(requests)]
     assert routed(waiting, loads, most) == by_hand(waiting, loads, most)
+
+
+def test_a_full_group_goes_through_its_queue_once() -> None:
+    """One request that waits for its rank must not make the others cost O(waiting) each."""
+
+    class Counted(list[RequestSpec]):
+        looks = 0
+
+        def __getitem__(self, at: Any) -> Any:
+            Counted.looks += len(range(len(self))[at]) if isinstance(at, slice) else 1
+            return super().__getitem__(at)
+
+    waiting = Counted([*(spec(i) for i in range(50)), spec(50, wanted=0)])
+    assert routed(waiting, [(0, 2)], most=2) == ({}, list(range(51)))
+    assert Counted.looks <= 2 * len(waiting)
 
 
 def test_assignments_come_in_order_of_ranks() -> None:
