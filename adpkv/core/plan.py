@@ -211,7 +211,8 @@ def _stop(previous: Plan, mail: GroupMail | None, said: list[RankStatus]) -> tup
     if not found:
         return NO_STOP, ""
     code = worst(code for code, _ in found)
-    details = [detail for proposed, detail in reversed(found) if proposed == code and detail]
+    # An unknown code wins as the internal error that it counts as.
+    details = [why for proposed, why in reversed(found) if worst((proposed,)) == code and why]
     return code, details[0] if details else ""
 
 

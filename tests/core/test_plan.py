@@ -175,6 +175,22 @@ def test_a_refusal_names_the_rank_that_keeps_kv_for_it() -> None:
     assert [r.sender for r in plan.refusals] == [3]
 
 
+# -- whom a plan concerns ----------------------------------------------------------------------
+
+
+def test_a_plan_concerns_those_who_got_something() -> None:
+    assert list(step().concerned() or ()) == []
+    plan = step(BUSY, IDLE, IDLE, mail=GroupMail(admitted=(spec(1), spec(2))))
+    assert list(plan.concerned() or ()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(cancels=(1,)), Plan(ending=True), Plan(stop=0), Plan(stop=75)]
+)
+def test_cancels_and_the_end_concern_everybody(plan: Plan) -> None:
+    assert plan.concerned() is None
+
+
 # -- stop --------------------------------------------------------------------------------------
 
 
@@ -197,6 +213,11 @@ def test_the_coordinators_code_counts_too() -> None:
 def test_who_said_it_first_is_quoted() -> None:
     plan = step(RankStatus(stop=75, detail="later"), previous=Plan(stop=75, detail="first"))
     assert plan.detail == "first"
+
+
+def test_an_unknown_code_counts_as_internal_and_keeps_its_words() -> None:
+    plan = step(RankStatus(stop=1, detail="who knows"), RankStatus(stop=75, detail="ill"))
+    assert (plan.stop, plan.detail) == (70, "who knows")
 
 
 def test_one_rank_stops_all_and_nothing_runs_any_more() -> None:
