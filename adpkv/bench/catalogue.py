@@ -44,7 +44,7 @@ def _executor(settings: Settings) -> list[Figure]:
     from adpkv.bench.executor import executor
 
     if settings.quick:
-        return executor(steps=3_000, idle_iterations=600, most_iterations=300)
+        return executor(steps=3_000, idle_iterations=600)
     return executor()
 
 

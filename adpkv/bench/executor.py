@@ -3,8 +3,8 @@
 A real job (mailbox, transport, memory, coordinator) whose forward steps take no time. A rank's own
 time is its processor time between meetings. All other time of an iteration counts as the
 collectives'. With more ranks than cores that is mostly waiting until the others had a core; so the
-bare `Allgather` beside them has the same work before each call, in the same processes. One call
-back to back is shown as well.
+bare `Allgather` beside them has the same work before each call, in the same processes and in turns
+with the iterations. One call back to back is shown as well.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ def executor(
     active: int = 64,
     steps: int = 6_000,
     idle_iterations: int = 3_000,
-    most_iterations: int = 2_000,
 ) -> list[Figure]:
     """One context and one generation instance of `group_ranks`; first idle, then with `active`
     requests on each rank, which generate `steps` tokens each."""
@@ -89,7 +88,6 @@ def executor(
             folder=folder,
             idle_iterations=idle_iterations,
             least_active=max(1, math.floor(NEARLY_ALL * active)),
-            most_iterations=most_iterations,
         )
         said = run_ranks(
             "adpkv.bench.executor_ranks",

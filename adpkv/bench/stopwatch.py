@@ -36,12 +36,19 @@ class Iteration(msgspec.Struct):
 
 
 class Stopwatch(Generic[T]):
-    """Drive this instead of `program`. `look` says (active, open) requests, off the clock."""
+    """Drive this instead of `program`.
+
+    `look` says (active, open) requests, off the clock; so is `between`, which is called before each
+    iteration with those made so far, and may meet the group by itself.
+    """
 
     def __init__(
-        self, program: Coroutine[Any, Any, T], look: Callable[[], tuple[int, int]]
+        self,
+        program: Coroutine[Any, Any, T],
+        look: Callable[[], tuple[int, int]],
+        between: Callable[[list[Iteration]], None],
     ) -> None:
-        self._program, self._look = program, look
+        self._program, self._look, self._between = program, look, between
         self._began_ns = 0
         self.iterations: list[Iteration] = []
 
@@ -53,12 +60,17 @@ class Stopwatch(Generic[T]):
             meeting = self._program.send(Passage(0, meeting.iteration, meeting.plan))
         own_ns = thread_time_ns() - own_ns
         left_ns = perf_counter_ns()
-        found = self.iterations
         if meeting.site == FIRST_SITE:
-            if found:
-                found[-1].wall_ns = came_ns - self._began_ns
-            self._began_ns = came_ns
-            found.append(Iteration(*self._look()))
-        found[-1].own[meeting.site] = own_ns
-        found[-1].own_wall_ns += left_ns - came_ns
+            self._begin(came_ns)
+            self._began_ns = came_ns + perf_counter_ns() - left_ns
+        found = self.iterations[-1]
+        found.own[meeting.site] = own_ns
+        found.own_wall_ns += left_ns - came_ns
         return meeting
+
+    def _begin(self, came_ns: int) -> None:
+        """The iteration before is over."""
+        if self.iterations:
+            self.iterations[-1].wall_ns = came_ns - self._began_ns
+            self._between(self.iterations)
+        self.iterations.append(Iteration(*self._look()))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.mpi
 def test_the_executor_is_measured_idle_and_loaded(mpirun: Path) -> None:
     from adpkv.bench.executor import executor
 
-    found = executor(group_ranks=1, active=4, steps=300, idle_iterations=200, most_iterations=20)
+    found = executor(group_ranks=1, active=8, steps=600, idle_iterations=300)
     assert [one.name for one in found] == [
         f"{what}, {regime}"
         for regime in ("idle", "loaded")
