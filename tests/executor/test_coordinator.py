@@ -148,6 +148,16 @@ def test_the_instance_with_the_least_open_tokens_is_chosen() -> None:
     assert [to for to, _ in first] == [4, 6, 6]
 
 
+def test_what_an_instance_is_done_with_weighs_no_more() -> None:
+    rig = Rig(arrival(prompt=100), arrival(at_ns=5), arrival(at_ns=20), arrival(at_ns=30))
+    rig.at(0)
+    assert kinds(rig.at(5)) == [(2, "Admit")]
+    rig.at(10, prefilled(0))
+    assert kinds(rig.at(20)) == [(0, "Admit")], "its prompt is with the generation instance"
+    rig.at(25, ended(0), prefilled(2))
+    assert [to for to, _ in rig.at(26, prefilled(1, instance=1))] == [6]
+
+
 def test_one_token_only_ends_where_it_was_prefilled() -> None:
     rig = Rig(arrival(output=1))
     rig.at(0)
