@@ -24,12 +24,17 @@ def _sound(figures: list[Figure]) -> None:
 def test_polling_compares_many_with_few() -> None:
     found = polling(many=50, few=10, finishing=2, polls=3, rounds=1)
     _sound(found)
-    assert [one.name for one in found] == ["polling", "polling, nothing finished"]
+    assert [one.name for one in found] == [
+        "polling",
+        "polling, ends at random",
+        "polling, nothing finished",
+    ]
     assert found[0].reference_name == "10 in flight"
 
 
-def test_polling_keeps_as_many_in_flight_as_it_says() -> None:
-    field = InFlight(20)
+@pytest.mark.parametrize("at_random", [False, True])
+def test_polling_keeps_as_many_in_flight_as_it_says(at_random: bool) -> None:
+    field = InFlight(20, at_random=at_random)
     for _ in range(5):
         field.poll(3)
     book = field.transceiver.book
