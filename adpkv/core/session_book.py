@@ -51,8 +51,12 @@ class SessionBook:
         session = self.sessions.get(request_id)
         if session is not None and self._rules.same_life(session, generation):
             return session
-        self._late += 1
+        self.note_late()
         return None
+
+    def note_late(self) -> None:
+        """A word came for a session that is over, or for a former life of it."""
+        self._late += 1
 
     def forget(self, request_id: int) -> None:
         """The request is gone and its blocks are somebody else's: so is the session."""

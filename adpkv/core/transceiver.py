@@ -22,8 +22,9 @@ from adpkv.core.slots import SlotLimits, SlotQueue
 __all__ = ["TOMBSTONES", "Transceiver", "TransceiverLimits"]
 
 TOMBSTONES = 4096
-"""How many ended, never started sessions a sender remembers by generation. A later advertise is
-answered `never started` all the same: without a session there is nothing posted."""
+"""How many ended sessions a sender remembers, and whether they were ever posted. A late or repeated
+advertise for one that never was is answered `never started`; so is one for a session that is
+forgotten, of which nothing is posted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Transceiver:
         self._slots = SlotQueue(limits.slots)
         self.pending_polls: deque[_Finish] = deque()
         """Ends that came in and were not taken in yet; more than the poll limit stay for later."""
-        self._tombstones: OrderedDict[int, int] = OrderedDict()
+        self._tombstones: OrderedDict[int, tuple[int, bool]] = OrderedDict()
         self._tags = 0
         self.drain_deadline_ns = NEVER
 
@@ -94,7 +95,14 @@ class Transceiver:
         blocks: Sequence[int],
         remaining_ns: int,
     ) -> bool:
-        """Sender: a receiver asked. False if there is nothing to send: answer `never started`."""
+        """Sender: a receiver asked. False if nothing was posted nor will be: answer `never started`.
+
+        Said again for a session that was posted, it is only counted as late: `never started` would
+        be a false proof.
+        """
+        if self._tombstones.get(request_id) == (generation, True):
+            self.book.note_late()
+            return True
         session = self.book.sessions.get(request_id)
         if session is None or not self._rules.same_life(session, generation):
             return False
@@ -170,18 +178,14 @@ class Transceiver:
             self._slots.leave(session)
         elif exposed and line.state in _OVER:
             self._slots.give_back(session)
-        if line.state in _OVER and self.book.role is Role.SENDER and session.started_ns < 0:
+        if line.state in _OVER and not line.late and self.book.role is Role.SENDER:
             self._bury(session)
 
     def _bury(self, session: Session) -> None:
         request_id, generation = session.session_id
-        self._tombstones[request_id] = generation
+        self._tombstones[request_id] = (generation, session.started_ns >= 0)
         if len(self._tombstones) > TOMBSTONES:
             self._tombstones.popitem(last=False)
-
-    def is_buried(self, request_id: int, generation: int) -> bool:
-        """Sender: did this session end without ever having been posted?"""
-        return self._tombstones.get(request_id) == generation
 
     def expire(self, now_ns: int) -> None:
         """Fire the limits and deadlines that have passed."""

@@ -187,9 +187,8 @@ def test_a_late_advertise_finds_a_tombstone() -> None:
     ends = sender()
     at_state(ends, S.CANCELLED)
     ends.forget(1)
-    assert ends.is_buried(1, 0)
-    assert not ends.is_buried(1, 1)
     assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert not ends.advertised(1, 1, 7, 0, (8, 9), TRANSFER_NS)
 
 
 @pytest.mark.parametrize("state", [S.PREPARED, S.POSTED, S.QUARANTINED])
@@ -202,20 +201,25 @@ def test_an_advertise_for_another_life_of_the_id_never_started(state: State) -> 
     assert (made.state, made.peer, made.peer_blocks) == before
 
 
-def test_what_was_posted_leaves_no_tombstone() -> None:
+@pytest.mark.parametrize("state", [S.COMPLETE, S.FAILED, S.RELEASED])
+def test_an_advertise_said_again_after_the_end_is_not_answered_never_started(state: State) -> None:
+    """`Never started` would be a false proof: bytes did move."""
     ends = sender()
-    at_state(ends, S.RELEASED)
-    assert not ends.is_buried(1, 0)
+    at_state(ends, state)
+    ends.forget(1)
+    before = ends.book.counts().late
+    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.book.counts().late == before + 1
+    assert not ends.advertised(1, 1, 7, 0, (8, 9), TRANSFER_NS)
 
 
 def test_tombstones_are_bounded() -> None:
     ends = sender()
     for i in range(TOMBSTONES + 2):
-        at_state(ends, S.CANCELLED, i)
+        at_state(ends, S.COMPLETE, i)
         ends.forget(i)
-    assert not ends.is_buried(1, 0)
-    assert ends.is_buried(2, 0)
-    assert ends.is_buried(TOMBSTONES + 1, 0)
+    assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(2, 0, 7, 0, (8, 9), TRANSFER_NS)
 
 
 def test_a_cancel_before_the_slot_tells_the_receiver_that_nothing_started() -> None:
@@ -299,7 +303,7 @@ def test_a_sender_drains_too() -> None:
     prepared, posted = at_state(ends, S.PREPARED, 1), at_state(ends, S.POSTED, 2)
     ends.drain_context_transfers(100, 10)
     assert (prepared.state, posted.state) == (S.FAILED, S.QUARANTINED)
-    assert ends.is_buried(1, 0)
+    assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
 
 
 def test_draining_twice_is_draining_once() -> None:

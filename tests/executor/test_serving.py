@@ -234,7 +234,7 @@ def test_a_cancel_after_the_hand_over_says_nothing_more() -> None:
     serving.cancel(1, 2)
     serving.settle(2)
     assert (outcomes(serving), free(serving)) == ([], blocks)
-    assert serving.transceiver.is_buried(1, 0)
+    assert not serving.transceiver.advertised(1, 0, 7, 0, (8, 9), 1)
 
 
 # -- the dummy and the audit -------------------------------------------------------------------
