@@ -105,8 +105,8 @@ class FaultyTransport:
         self._held: list[tuple[int, int, int, Transfer]] = []
         self._withdrawn: dict[SessionId, bool] = {}
         self._late: dict[SessionId, int] = {}
-        self._kept_back: list[tuple[int, SessionId, TransportEnd]] = []
-        self._made: list[TransportEnd] = []
+        self._kept_back: list[tuple[int, SessionId, int, TransportEnd]] = []
+        self._kept = 0
 
     def expect(self, transfer: Transfer) -> None:
         """Receiver: a fault here concerns when and how this side sees the end."""
@@ -141,8 +141,13 @@ class FaultyTransport:
         return verdict
 
     def _make(self, end: TransportEnd) -> None:
-        self._made.append(end)
-        self._wake_at(self._clock() + 1)
+        # Not at once: a rank that is quiet learns of it when it is woken, and no earlier.
+        self._keep_back(end, self._clock() + 1)
+
+    def _keep_back(self, end: TransportEnd, until_ns: int) -> None:
+        self._kept += 1
+        heapq.heappush(self._kept_back, (until_ns, end.session, self._kept, end))
+        self._wake_at(until_ns)
 
     def _wake_at(self, at_ns: int) -> None:
         if at_ns < NEVER:
@@ -171,18 +176,18 @@ class FaultyTransport:
         """The inner transport's ends, without those that a fault keeps back."""
         self._let_go()
         now_ns = self._clock()
-        ends, self._made = self._made, []
+        ends: list[TransportEnd] = []
+        # First what is overdue: an error that was announced before its transfer ended comes before.
+        while self._kept_back and self._kept_back[0][0] <= now_ns:
+            _, session, _, end = heapq.heappop(self._kept_back)
+            self._late.pop(session, None)
+            ends.append(end)
         for end in self._inner.poll():
             until_ns = self._late.get(end.session, 0)
             if until_ns > now_ns:
-                heapq.heappush(self._kept_back, (until_ns, end.session, end))
-                self._wake_at(until_ns)
+                self._keep_back(end, until_ns)
             else:
                 ends.append(end)
-        while self._kept_back and self._kept_back[0][0] <= now_ns:
-            _, session, end = heapq.heappop(self._kept_back)
-            self._late.pop(session, None)
-            ends.append(end)
         return ends
 
     def ready(self) -> bool:
@@ -190,7 +195,7 @@ class FaultyTransport:
         self._let_go()
         now_ns = self._clock()
         due = bool(self._kept_back) and self._kept_back[0][0] <= now_ns
-        return bool(self._made) or due or self._inner.ready()
+        return due or self._inner.ready()
 
     def last_moved_ns(self) -> int:
         """The inner wire's word."""
