@@ -95,7 +95,7 @@ class Transceiver:
         blocks: Sequence[int],
         remaining_ns: int,
     ) -> bool:
-        """Sender: a receiver asked. False if nothing was posted nor will be: answer `never started`.
+        """Sender: a receiver asked. False if nothing was nor will be posted: `never started`.
 
         Said again for a session that was posted, it is only counted as late: `never started` would
         be a false proof.
