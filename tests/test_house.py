@@ -50,29 +50,29 @@ def is_in(module: str, package: str) -> bool:
 
 # -- arrows ------------------------------------------------------------------------------------
 
-CORE, ERRORS = "adpkv.core", "adpkv.errors"
+CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.draws"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
 
 ARROWS = {
     # Who may import what of adpkv, beside itself.
     ERRORS: (),
+    DRAWS: (),
     CORE: (ERRORS,),
     "adpkv.executor": (CORE, ERRORS, *PORTS),
-    # The fault seam reads its section of the experiment, draws as the workload does, and writes
-    # down what it did. The virtual wire writes into the ledger instead of into bytes.
+    # The fault seam reads its section of the experiment. The virtual wire writes into the ledger
+    # instead of into bytes.
     "adpkv.transport.faults": (
         CORE,
         "adpkv.transport.port",
         "adpkv.config",
-        "adpkv.executor.ports",
-        "adpkv.workload.draws",
+        DRAWS,
     ),
     "adpkv.transport.virtual": (CORE, "adpkv.transport.port", "adpkv.memory.virtual"),
     "adpkv.transport": (CORE, ERRORS),
     "adpkv.memory": (CORE, ERRORS),
     "adpkv.model": (CORE, ERRORS),
-    "adpkv.workload": (CORE, ERRORS, "adpkv.config"),
+    "adpkv.workload": (CORE, ERRORS, DRAWS, "adpkv.config"),
     "adpkv.config": (CORE, ERRORS),
     "adpkv.observe": (CORE, ERRORS, "adpkv.config", "adpkv.executor.messages"),
 }

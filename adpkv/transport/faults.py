@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adpkv.core.ids import NEVER, SessionId
-from adpkv.executor.ports import Recorder
+from adpkv.draws import uniform
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
-from adpkv.workload.draws import uniform
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -83,7 +82,11 @@ def _fits(fault: FaultConfig, phase: str, peer: int, request: int, now_ns: int) 
 
 class FaultyTransport:
     """Wraps a rank's transport. What a fault holds, it holds as a sick back end would: the bytes
-    come late or never, and asking it to end changes nothing."""
+    come late or never, and asking it to end changes nothing.
+
+    `wake(at_ns)` is asked for whenever something is held until then; `note(request, fault, phase)`
+    is told of each fault that fired.
+    """
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class FaultyTransport:
         *,
         clock: Callable[[], int],
         wake: Callable[[int], None],
-        recorder: Recorder,
+        note: Callable[[int, str, str], None],
     ) -> None:
         self.name = inner.name
         self.proofs: Collection[Proof] = inner.proofs
@@ -101,7 +104,7 @@ class FaultyTransport:
         self._injector = injector
         self._clock = clock
         self._wake = wake
-        self._recorder = recorder
+        self._note = note
         self._held: list[tuple[int, int, int, Transfer]] = []
         self._withdrawn: dict[SessionId, bool] = {}
         self._late: dict[SessionId, int] = {}
@@ -137,7 +140,7 @@ class FaultyTransport:
     def _verdict(self, phase: str, transfer: Transfer) -> Verdict | None:
         verdict = self._injector.verdict(phase, transfer, self._clock())
         if verdict is not None:
-            self._recorder.event("fault", transfer.request_id, fault=verdict.kind, phase=phase)
+            self._note(transfer.request_id, verdict.kind, phase)
         return verdict
 
     def _make(self, end: TransportEnd) -> None:

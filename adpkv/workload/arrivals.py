@@ -11,8 +11,8 @@ from collections import deque
 from typing import Final
 
 from adpkv.core.ids import NEVER
+from adpkv.draws import exponential
 from adpkv.workload.cancels import Clients
-from adpkv.workload.draws import exponential
 from adpkv.workload.port import Arrival
 from adpkv.workload.shapes import Shapes
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.workload.draws import integer, uniform
+from adpkv.draws import integer, uniform
 
 __all__ = ["Clients"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from adpkv.draws import integer
 from adpkv.workload.cancels import Clients
-from adpkv.workload.draws import integer
 from adpkv.workload.port import Arrival
 
 __all__ = ["Shapes"]

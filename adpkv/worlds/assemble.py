@@ -28,10 +28,11 @@ from adpkv.executor.serving import Means, Serving
 from adpkv.memory.port import Memory
 from adpkv.model.cost import CostModel, Costs
 from adpkv.model.port import Model
+from adpkv.transport.faults import FaultyTransport, Injector
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
 
-__all__ = ["build_coordinator", "build_model", "build_rank"]
+__all__ = ["build_coordinator", "build_model", "build_rank", "with_faults"]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain."""
@@ -176,6 +177,29 @@ def _transceiver_limits(experiment: Experiment) -> TransceiverLimits:
         shutdown_grace_ns=config.shutdown_grace_ns,
         poll_limit=config.poll_limit,
     )
+
+
+def with_faults(
+    experiment: Experiment,
+    rank: int,
+    transport: Transport,
+    *,
+    clock: Clock,
+    wake: Callable[[int], None],
+    recorder: Recorder,
+) -> Transport:
+    """A rank's transport with the experiment's faults around it; as it is where none can hit it.
+
+    `wake(at_ns)` is asked for when a fault lets something go at that time.
+    """
+    injector = Injector.of(experiment, rank)
+    if injector is None:
+        return transport
+
+    def note(request_id: int, fault: str, phase: str) -> None:
+        recorder.event("fault", request_id, fault=fault, phase=phase)
+
+    return FaultyTransport(transport, injector, clock=clock, wake=wake, note=note)
 
 
 def build_coordinator(

@@ -8,7 +8,6 @@ import pytest
 
 from adpkv.config import parse
 from adpkv.memory.virtual import LedgerMemory
-from adpkv.observe import NullEventLog, RankRecorder
 from adpkv.transport.faults import FaultyTransport, Injector
 from adpkv.transport.port import EndKind, Transfer
 from adpkv.transport.virtual import Network
@@ -53,7 +52,7 @@ def test_a_failure_comes_with_its_wake(fault: dict[str, Any], call: str, kind: E
         injector,
         clock=time.clock,
         wake=time.wakes.append,
-        recorder=RankRecorder(NullEventLog(), rank, time.clock),
+        note=lambda *_: None,
     )
     getattr(transport, call)(WIRE)
     assert time.wakes == [6]

@@ -28,11 +28,10 @@ from adpkv.executor.messages import PAYLOADS, Pulse
 from adpkv.executor.ports import Clock, Recorder
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
-from adpkv.transport.faults import FaultyTransport, Injector
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import build_coordinator, build_model, build_rank
+from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -160,19 +159,21 @@ class Job:
 
     def _build_transport(self, memory: HostMemory, recorder: Recorder) -> Transport:
         config = self.experiment.transceiver
-        transport: Transport = MpiTransport(
+        transport = MpiTransport(
             self._wires.data,
             memory,
             piece_bytes=config.piece_bytes,
             budget_bytes=config.post_budget_bytes,
             clock=self.clock,
         )
-        injector = Injector.of(self.experiment, self.rank)
-        if injector is None:
-            return transport
         # Nobody needs waking: a wait asks `ready`, which looks at the clock.
-        return FaultyTransport(
-            transport, injector, clock=self.clock, wake=lambda _: None, recorder=recorder
+        return with_faults(
+            self.experiment,
+            self.rank,
+            transport,
+            clock=self.clock,
+            wake=lambda _: None,
+            recorder=recorder,
         )
 
     def _build_driver(self) -> Driver:

@@ -30,12 +30,10 @@ from adpkv.observe import (
     Tally,
     build_summary,
 )
-from adpkv.transport.faults import FaultyTransport, Injector
-from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import build_coordinator, build_model, build_rank
+from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
 from adpkv.worlds.virtual.agenda import WIRE
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -143,17 +141,15 @@ class Simulation:
             report,
         )
         self.memories.append(memory)
-        transport: Transport = self._network.end(rank, memory)
-        injector = Injector.of(experiment, rank)
-        if injector is not None:
-            timetable = self._timetable
-            transport = FaultyTransport(
-                transport,
-                injector,
-                clock=world.agenda.clock,
-                wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
-                recorder=recorder,
-            )
+        timetable = self._timetable
+        transport = with_faults(
+            experiment,
+            rank,
+            self._network.end(rank, memory),
+            clock=world.agenda.clock,
+            wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
+            recorder=recorder,
+        )
         return assemble(
             experiment,
             self.topology,

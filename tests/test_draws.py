@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adpkv.workload.draws import exponential, integer, uniform
+from adpkv.draws import exponential, integer, uniform
 
 
 def test_a_draw_is_the_same_on_every_platform() -> None:
