@@ -36,7 +36,7 @@ class SessionBook:
         """Sessions that a peer may touch, quarantined ones included."""
         self.moved_ns = 0
         self.orders: list[tuple[Order, Session]] = []
-        self.settled: deque[tuple[Session, Line]] = deque()
+        self.settled: deque[tuple[Session, Event, Line]] = deque()
         self.journal: list[tuple[Session, Event, Line]] = []
         self._limits: list[tuple[int, int, int, Event]] = []
         self._completed = self._late = self._bytes = 0
@@ -89,7 +89,7 @@ class SessionBook:
         self._expose(session, before, after, now_ns)
         self._count(session, line)
         if line.outcome is not None or after not in _EXPOSED or after is State.QUARANTINED:
-            self.settled.append((session, line))
+            self.settled.append((session, event, line))
         return line
 
     def _expose(self, session: Session, before: State, after: State, now_ns: int) -> None:

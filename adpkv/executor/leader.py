@@ -141,12 +141,12 @@ def sorted_mail(mail: Sequence[LeaderMail]) -> GroupMail | None:
     if not mail:
         return None
     ends = [m for m in mail if isinstance(m, Stop | Release)]
-    stops = [m for m in mail if isinstance(m, Stop)]
     codes = [m.code for m in ends if m.code > 0]
     return GroupMail(
         admitted=tuple(m.spec for m in mail if isinstance(m, Admit)),
         cancelled=tuple(m.request_id for m in mail if isinstance(m, Cancel)),
-        stop=worst(codes) if codes else 0 if stops else NO_STOP,
+        # A release without a stop means that the stop was lost: nobody waits for it any more.
+        stop=worst(codes) if codes else 0 if ends else NO_STOP,
         detail=next((m.detail for m in ends if m.detail), ""),
         released=any(isinstance(m, Release) for m in mail),
     )

@@ -18,7 +18,7 @@ from adpkv.core.plan import GroupLimits
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
-from adpkv.core.session import Line, Session, State
+from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
 from adpkv.executor.ports import Recorder
@@ -26,6 +26,17 @@ from adpkv.memory.port import Memory
 from adpkv.model.port import Batch
 
 __all__ = ["Means", "Serving"]
+
+_WHY = {
+    Event.CANCEL: "its transfer was cancelled",
+    Event.WAIT_LIMIT: "it waited too long for blocks or a slot",
+    Event.DEADLINE: "its transfer took too long",
+    Event.ENDED: "its transfer failed",
+    Event.ERROR: "its transfer failed, with its blocks in doubt",
+    Event.PEER_LOST: "the other end of its transfer is gone",
+    Event.STOP: "the instance is stopping",
+}
+"""What a client is told of the session event that ended its request."""
 
 _EVENT_OF = {
     Outcome.CANCELLED: RequestEvent.CANCEL,
@@ -241,19 +252,20 @@ class Serving(ABC):
         book = self.transceiver.book
         self._tell_journal()
         while book.settled:
-            session, line = book.settled.popleft()
+            session, event, line = book.settled.popleft()
             request = self.requests.get(session.session_id[0])
             self.changed = True
             if request is not None and request.session is session:
-                self._settle(request, session, line, now_ns)
+                self._settle(request, session, event, line, now_ns)
         self._tell_journal()
 
-    def _settle(self, request: ServedRequest, session: Session, line: Line, now_ns: int) -> None:
+    def _settle(
+        self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
+    ) -> None:
         if line.state is State.COMPLETE:
             self.arrived(request, session, now_ns)
         elif line.outcome is not None:
-            detail = f"its transfer ended as {session.story[-1][1]}"
-            self.end(request, _EVENT_OF[line.outcome], now_ns, detail)
+            self.end(request, _EVENT_OF[line.outcome], now_ns, _WHY[event])
 
     def _tell_journal(self) -> None:
         journal = self.transceiver.book.journal

@@ -117,7 +117,7 @@ def orders(ends: Transceiver) -> list[tuple[Order, int]]:
 
 def told(ends: Transceiver) -> list[tuple[int, State]]:
     """(request, state) of what was settled so far, taken out."""
-    found = [(s.session_id[0], line.state) for s, line in ends.book.settled]
+    found = [(s.session_id[0], line.state) for s, _, line in ends.book.settled]
     ends.book.settled.clear()
     return found
 

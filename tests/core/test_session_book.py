@@ -59,7 +59,7 @@ def test_who_is_to_be_told_is_settled(book: SessionBook) -> None:
     fire(book, made, Event.BEGAN)
     assert not book.settled
     fire(book, made, Event.DEADLINE, Event.ENDED)
-    assert [line.state for _, line in book.settled] == [S.QUARANTINED, S.RELEASED]
+    assert [line.state for _, _, line in book.settled] == [S.QUARANTINED, S.RELEASED]
 
 
 def test_the_journal_has_every_transition_and_no_late_word(book: SessionBook) -> None:

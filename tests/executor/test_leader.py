@@ -6,7 +6,7 @@ import pytest
 from executor_parts import Clock, Post, spec
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus, Refusal
+from adpkv.core.plan import GroupMail, Plan, RankStatus, Refusal
 from adpkv.core.values import Outcome, Response
 from adpkv.executor.leader import Leader, sorted_mail, sum_up
 from adpkv.executor.messages import (
@@ -71,7 +71,7 @@ def test_mail_by_what_it_is() -> None:
         ([Stop(0)], 0, "", False),
         ([Stop(0), Stop(75, "ill")], 75, "ill", False),
         ([Stop(130, "a signal"), Stop(75, "ill")], 75, "a signal", False),
-        ([Release(0)], NO_STOP, "", True),
+        ([Release(0)], 0, "", True),
         ([Release(5, "lost")], 5, "lost", True),
         ([Stop(0), Release(0)], 0, "", True),
     ],
