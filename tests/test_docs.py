@@ -1,0 +1,167 @@
+"""The texts tell the truth, as far as a machine can see: what they name is there, what is made
+from the code is up to date."""
+
+import importlib.util
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+
+from adpkv.cli.app import app
+from adpkv.config import load
+from adpkv.core.report import OUTCOMES
+from adpkv.core.session import TABLES, Event, Role, State
+from adpkv.errors import UsageError
+from adpkv.observe import Tally, build_summary
+
+ROOT = Path(__file__).parents[1]
+TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMING = {"performance.md"}
+"""Texts that others lead to before they are there; to be emptied when they are."""
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+texts = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+
+
+@pytest.fixture(scope="module")
+def diagrams() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "docs" / "diagrams.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """The cells of the first table that begins with this line."""
+    lines = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@texts
+def test_links_lead_somewhere(text: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text.read_text(encoding="utf-8"))
+    own = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    missing = {target for target in own if not (text.parent / target).exists()}
+    assert {Path(target).name for target in missing} <= COMING
+
+
+@texts
+def test_paths_that_are_named_exist(text: Path) -> None:
+    named = re.findall(
+        r"`((?:adpkv|configs|docs|launch|tests)/[\w./-]*)`", text.read_text(encoding="utf-8")
+    )
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@texts
+def test_commands_and_their_options_exist(text: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    shown = re.findall(
+        r"(?:^|`|\$ |mpirun -n \d+ )adpkv ([a-z]+)((?: [^`\n]*)?)", _joined(text), re.MULTILINE
+    )
+    for name, rest in shown:
+        assert name in commands, f"adpkv {name}"
+        known = {
+            option for p in commands[name].params for option in (*p.opts, *p.secondary_opts)
+        } | {"--help"}
+        assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)) <= known, f"adpkv {name}{rest}"
+
+
+def _joined(text: Path) -> str:
+    """The text with continued lines in one."""
+    return re.sub(r" \\\n\s*", " ", text.read_text(encoding="utf-8"))
+
+
+@texts
+def test_make_targets_exist(text: Path) -> None:
+    made = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z]+)(?=`|\s+#)", _joined(text), re.MULTILINE)
+    assert set(named) <= set(made)
+
+
+def test_the_readme_names_every_command() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    table = rows((ROOT / "README.md").read_text(encoding="utf-8"), "| command |")
+    assert {quoted(row[0])[0].split()[1] for row in table} == set(commands)
+
+
+def test_the_readme_leads_to_every_text() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", readme))
+    assert linked >= {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_contracts_diagrams_and_tables_are_the_cores(diagrams: ModuleType) -> None:
+    text = diagrams.DOCUMENT.read_text(encoding="utf-8")
+    assert diagrams.rewritten(text) == text, "run: python docs/diagrams.py"
+
+
+def test_a_changed_table_changes_the_document(
+    diagrams: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = diagrams.DOCUMENT.read_text(encoding="utf-8")
+    monkeypatch.setitem(TABLES[Role.RECEIVER][State.QUARANTINED], Event.DONE, None)
+    changed = diagrams.rewritten(text)
+    assert "quarantined --> released: ended\n" in changed
+    assert changed != text
+
+
+def test_a_document_without_the_marks_is_refused(diagrams: ModuleType) -> None:
+    with pytest.raises(UsageError, match="needs the lines"):
+        diagrams.rewritten("no marks")
+
+
+def test_the_map_names_modules_that_exist() -> None:
+    named = _modules_on_the_map()
+    assert not [path for path in named if not path.with_suffix(".py").exists()]
+
+
+@pytest.mark.parametrize("folder", ["core", "executor", "worlds", "transport", "memory"])
+def test_the_map_is_complete(folder: str) -> None:
+    found = {p.with_suffix("") for p in (ROOT / "adpkv" / folder).rglob("*.py")}
+    assert {p for p in found if p.name != "__init__"} <= set(_modules_on_the_map())
+
+
+def _modules_on_the_map() -> list[Path]:
+    folder = ""
+    found = []
+    for cells in rows(ARCHITECTURE.read_text(encoding="utf-8"), "| folder | module |"):
+        folder = quoted(cells[0])[0] if cells[0] else folder
+        found += [ROOT / folder / name for name in quoted(cells[1])]
+    return found
+
+
+def test_the_keys_of_the_summary_are_those_of_the_text() -> None:
+    table = rows(ARCHITECTURE.read_text(encoding="utf-8"), "| key | value |")
+    experiment = load(ROOT / "configs" / "four-ranks.yaml")
+    summary = build_summary("virtual", experiment, [], Tally(), wall_s=0.0, simulated_s=0.0)
+    assert [key for row in table for key in quoted(row[0])] == list(summary)
+    for key, part in summary.items():
+        row = next(row for row in table if key in quoted(row[0]))
+        if key not in ("blocks", "violations") and isinstance(part, dict):
+            assert set(part) <= set(quoted(row[1])), key
+
+
+def test_the_exit_codes_are_those_of_the_text() -> None:
+    table = rows(ARCHITECTURE.read_text(encoding="utf-8"), "| code | outcome |")
+    told = {int(code): quoted(word)[0] for codes, word, *_ in table for code in codes.split(", ")}
+    assert told == OUTCOMES
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    names = [re.match(r"[\w-]+", line)[0].lower() for line in wanted]  # type: ignore[index]
+    assert not [name for name in names if f"\n| {name} |" not in text]
