@@ -150,16 +150,17 @@ class BlockPool:
         if old is use:
             return
         used, holders = self._used, self._holders
-        change = _UNIT[use] - _UNIT[old]
-        tracked = lease.tracked
-        for block in lease.blocks[:tracked]:
+        alone, change = _UNIT[old], _UNIT[use] - _UNIT[old]
+        moved = len(lease.blocks)
+        for block in lease.blocks[: lease.tracked]:
             before = holders[block]
             holders[block] = after = before + change
-            used[_use_of(before)] -= 1
-            used[_use_of(after)] += 1
-        private = len(lease.blocks) - tracked
-        used[old] -= private
-        used[use] += private
+            if before != alone:
+                moved -= 1
+                used[_use_of(before)] -= 1
+                used[_use_of(after)] += 1
+        used[old] -= moved
+        used[use] += moved
         lease.use = use
 
     def release(self, lease: Lease) -> list[int]:
@@ -173,19 +174,20 @@ class BlockPool:
         lease.open = False
         used, holders = self._used, self._holders
         unit = _UNIT[lease.use]
+        gone = len(lease.blocks)
         # Backwards, so that the tail of a prefix is evicted before its head.
         for block in reversed(lease.blocks[: lease.tracked]):
             before = holders[block]
-            used[_use_of(before)] -= 1
-            after = before - unit
-            if after:
-                holders[block] = after
-                used[_use_of(after)] += 1
-            else:
+            if before == unit:
                 del holders[block]
                 self._idle[block] = None
+            else:
+                gone -= 1
+                holders[block] = after = before - unit
+                used[_use_of(before)] -= 1
+                used[_use_of(after)] += 1
+        used[lease.use] -= gone
         freed = lease.blocks[lease.tracked :]
-        used[lease.use] -= len(freed)
         self._free += reversed(freed)
         return freed
 

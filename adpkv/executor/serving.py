@@ -250,6 +250,8 @@ class Serving(ABC):
     def settle(self, now_ns: int) -> None:
         """Take in what the transceiver settled: completions, answers, blocks given back."""
         book = self.transceiver.book
+        if not book.journal:
+            return  # without a transition there is nothing to settle
         self._tell_journal()
         while book.settled:
             session, event, line = book.settled.popleft()

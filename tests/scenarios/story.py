@@ -18,7 +18,7 @@ from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
 from tests.worlds.virtual.running import Event, Ran, differences, problems, run
 
-__all__ = ["MS", "Script", "Told", "arrival", "setting", "tell"]
+__all__ = ["MS", "Script", "Told", "Traced", "arrival", "setting", "tell"]
 
 MS = 1_000_000
 

@@ -30,6 +30,7 @@ from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
+from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
@@ -128,12 +129,13 @@ class Job:
         self,
         on_record: Callable[[RequestRecord], None],
         on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
+        workload: Workload | None = None,
     ) -> Desk:
         """The coordinator beside this rank, which must be its host."""
         mailbox = CoordinatorMailbox(
             Endpoint(self._wires.desk), Endpoint(self._wires.mail), self._to_desk, self._inbox
         )
-        return Desk(self, mailbox, on_record, on_pulse)
+        return Desk(self, mailbox, workload or build_workload(self.experiment), on_record, on_pulse)
 
     def open_events(self, rank: int) -> EventSink:
         """The part of `events.jsonl` that one program of this process writes."""
@@ -204,6 +206,7 @@ class Desk:
         self,
         job: Job,
         mailbox: CoordinatorMailbox,
+        workload: Workload,
         on_record: Callable[[RequestRecord], None],
         on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
     ) -> None:
@@ -214,7 +217,7 @@ class Desk:
         self.coordinator = build_coordinator(
             job.experiment,
             job.topology,
-            build_workload(job.experiment),
+            workload,
             clock=job.clock,
             mailbox=mailbox,
             recorder=self.recorder,

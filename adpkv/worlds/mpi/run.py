@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,12 @@ from adpkv.config import Experiment
 from adpkv.core.report import RankReport
 from adpkv.errors import UsageError
 from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
 from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
 from adpkv.observe.screen import Screen
+from adpkv.workload import Workload
+from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.job import Desk, Job, Wires
 from adpkv.worlds.mpi.mailbox import HOST
@@ -45,16 +48,34 @@ class _Opening(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def run(experiment: Experiment, *, out: Path | None, quiet: bool, json: bool) -> int:
-    """Run this process's rank to the agreed end; returns the exit code, on all ranks the same."""
+def run(
+    experiment: Experiment,
+    *,
+    out: Path | None,
+    quiet: bool,
+    json: bool,
+    workload: Workload | None = None,
+    assemble: Callable[..., RankProgram] = build_rank,
+) -> int:
+    """Run this process's rank to the agreed end; returns the exit code, on all ranks the same.
+
+    Args:
+        experiment: the whole experiment.
+        out: where rank 0 makes the folder; None for a new one.
+        quiet: nothing on the screen.
+        json: the summary on standard output, and nothing else.
+        workload: the experiment's if None; a script's otherwise. Only rank 0's is asked.
+        assemble: makes this rank's program; a historical policy's otherwise.
+    """
     signals = StopSignals().install()
     world = MPI.COMM_WORLD
     rank = world.rank
     code = _checked_size(experiment, world)
+    screen = Screen(quiet=quiet, as_json=json)
     if not code:
         code = guarded(
             f"rank {rank}",
-            lambda: _run(experiment, world, signals, out, Screen(quiet=quiet, as_json=json), quiet),
+            lambda: _run(experiment, signals, out, screen, quiet, workload, assemble),
         )
     MPI.Finalize()
     if code:
@@ -79,24 +100,29 @@ def _checked_size(experiment: Experiment, world: MPI.Intracomm) -> int:
 
 def _run(
     experiment: Experiment,
-    world: MPI.Intracomm,
     signals: StopSignals,
     out: Path | None,
     screen: Screen,
     quiet: bool,
+    workload: Workload | None,
+    assemble: Callable[..., RankProgram],
 ) -> int:
+    world = MPI.COMM_WORLD
     opening = _opened(experiment, world, out)
     if opening.problem:
         return UsageError.exit_code
     folder = Path(opening.folder)
-    job = Job(experiment, Wires.over(world), folder, signals, pulse=not quiet)
+    wires = Wires.over(world)
+    job = Job(experiment, wires, folder, signals, pulse=not quiet, assemble=assemble)
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
         guarded(who, job.run, job.driver.leads)
         job.close()
         world.Barrier()
         return _told(world, 0)
-    return guarded(who, lambda: _host(job, RunFolder(folder), screen, quiet), job.driver.leads)
+    return guarded(
+        who, lambda: _host(job, RunFolder(folder), screen, quiet, workload), job.driver.leads
+    )
 
 
 def _opened(experiment: Experiment, world: MPI.Intracomm, out: Path | None) -> _Opening:
@@ -122,7 +148,9 @@ def _told(world: MPI.Intracomm, number: int) -> int:
     return int.from_bytes(letter, "little")
 
 
-def _host(job: Job, folder: RunFolder, screen: Screen, quiet: bool) -> int:
+def _host(
+    job: Job, folder: RunFolder, screen: Screen, quiet: bool, workload: Workload | None
+) -> int:
     """Rank 0: run beside the coordinator, then put together what all have left behind."""
     progress = screen.progress(job.experiment.observe.pulse_ns)
 
@@ -131,7 +159,7 @@ def _host(job: Job, folder: RunFolder, screen: Screen, quiet: bool) -> int:
 
     requests = RequestLog(folder.requests)
     try:
-        desk = job.desk(requests.write, None if quiet else show)
+        desk = job.desk(requests.write, None if quiet else show, workload)
         desk.start()
         reports = job.run()
         desk.close(DESK_BOUND_S)
