@@ -82,34 +82,42 @@ class HostMemory:
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner; the fresh ones must be as `release` left them."""
-        taken = [block for block in fresh if not self._free[block]]
+        taken, spoilt = [], []
+        for block in fresh:
+            # One in use holds what its owner wrote: that is no write after free.
+            if not self._free[block]:
+                taken.append(block)
+            elif not self._untouched(block):
+                spoilt.append(block)
+            self._free[block] = self._virgin[block] = 0
+        for block in evicted:
+            self._free[block] = self._virgin[block] = 0
         if taken:
             self._tell("two_owners", taken, f"given to lease {owner} while in use")
-        spoilt = [block for block in fresh if not self._untouched(block)]
         if spoilt:
             self._tell("write_after_free", spoilt, f"found when given to lease {owner}")
-        for block in (*fresh, *evicted):
-            self._free[block] = 0
-            self._virgin[block] = 0
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks went back to the free list: fill them, so that a later write is seen."""
-        twice = [block for block in blocks if self._free[block]]
+        twice, doubtful = [], []
+        for block in blocks:
+            if self._free[block]:
+                twice.append(block)
+            if self._writers.pop(block, None) is not None:
+                doubtful.append(block)
+            self._free[block] = 1
+            self._bytes[block] = CANARY
         if twice:
             self._tell("double_free", twice, "released while free")
-        doubtful = [block for block in blocks if block in self._writers]
         if doubtful:
             self._tell("freed_in_doubt", doubtful, "released while a peer may write into them")
-        for block in blocks:
-            self._free[block] = 1
-            self._writers.pop(block, None)
-            self._bytes[block] = CANARY
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """A peer may write into `blocks` of `owner` from now on."""
-        contested = [block for block in blocks if self._writers.get(block, owner) != owner]
+        # By the same lease twice would be two peers just as well.
+        contested = [block for block in blocks if block in self._writers]
         if contested:
-            self._tell("two_writers", contested, f"advertised by lease {owner} and another")
+            self._tell("two_writers", contested, f"advertised by lease {owner}, not the first time")
         self._writers.update(dict.fromkeys(blocks, owner))
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:

@@ -45,6 +45,8 @@ class LedgerMemory:
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks go back to the free list."""
+        if not blocks:
+            return
         owners, writers = self._owner, self._writer
         self._landed.discard(owners[blocks[0]])
         for block in blocks:

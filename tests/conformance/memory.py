@@ -1,0 +1,231 @@
+"""What every memory must do, and what it must notice, as bodies for any implementation.
+
+A body gets a `Rig`: a memory of `BLOCKS` blocks, what it reported so far, and the wire's part: KV
+that arrives as it should, and bytes that come where nobody wants them any more. One memory sees a
+write as it lands, another only when it looks, at the next hand-out; so a body that plants something
+ends with the hand-out at which it must have been seen at the latest.
+
+What was reported counts by its kind; who is named, and how often, is each memory's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from adpkv.memory.port import Memory
+
+__all__ = ["BLOCKS", "BODIES", "TOKENS", "Rig"]
+
+BLOCKS = 8
+TOKENS = 4
+"""Tokens of a block."""
+
+
+class Rig(Protocol):
+    """A memory under test. Lease numbers begin at 1, as the pool's do."""
+
+    memory: Memory
+
+    def told(self) -> list[str]:
+        """The kinds of the violations reported so far, each once, in order of the first."""
+        ...
+
+    def arrive(self, owner: int, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        """A peer's whole KV for these keys lands for a lease that expects it."""
+        ...
+
+    def arrive_partly(self, owner: int, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        """All but the last block's bytes land; then the peer stops."""
+        ...
+
+    def stray(self, owner: int, blocks: Sequence[int]) -> None:
+        """Bytes that were meant for a former lease of these blocks land, too late."""
+        ...
+
+
+def _expecting(rig: Rig, owner: int, blocks: Sequence[int]) -> None:
+    rig.memory.hand_out(owner, blocks, [])
+    rig.memory.expect_write(owner, blocks)
+
+
+def check_a_clean_life_says_nothing(rig: Rig) -> None:
+    """Handed out, computed, written by a peer, verified, given back, many times over."""
+    blocks, keys = (2, 5, 1), (11, 12, 13)
+    for owner in range(1, 6):
+        rig.memory.hand_out(owner, blocks, [])
+        rig.memory.compute(blocks, keys, 0, 2 * TOKENS + 1)
+        rig.memory.release(blocks)
+    for owner in range(6, 11):
+        _expecting(rig, owner, blocks)
+        rig.arrive(owner, blocks, keys)
+        rig.memory.end_write(owner, blocks)
+        assert rig.memory.verify(owner, blocks, keys, 2 * TOKENS + 1)
+        rig.memory.release(blocks)
+    rig.memory.close()
+    assert rig.told() == []
+
+
+def check_it_says_how_large_a_block_is(rig: Rig) -> None:
+    """In tokens and in bytes: what posting and budgets are counted in."""
+    assert rig.memory.block_tokens == TOKENS
+    assert rig.memory.block_bytes > 0
+
+
+def check_nothing_at_all_is_no_fault(rig: Rig) -> None:
+    """Empty lists are fine wherever lists are."""
+    rig.memory.hand_out(1, [], [])
+    rig.memory.expect_write(1, [])
+    rig.memory.end_write(1, [])
+    rig.memory.release([])
+    assert rig.told() == []
+
+
+def check_blocks_may_go_back_in_parts_and_in_any_order(rig: Rig) -> None:
+    """Shared prefixes outlive the lease that they were handed out to."""
+    rig.memory.hand_out(1, [0, 1, 2, 3], [])
+    rig.memory.release([3])
+    rig.memory.release([0, 2])
+    rig.memory.hand_out(2, [2, 3], [])
+    rig.memory.release([1, 3, 2])
+    rig.memory.hand_out(3, range(BLOCKS), [])
+    assert rig.told() == []
+
+
+def check_an_evicted_block_changes_its_owner_without_a_word(rig: Rig) -> None:
+    """It still holds cached KV, and nobody gave it back."""
+    rig.memory.hand_out(1, [0], [])
+    rig.memory.compute([0], [5], 0, TOKENS)
+    rig.memory.hand_out(2, [1], [0])
+    rig.memory.release([0, 1])
+    assert rig.told() == []
+
+
+def check_two_owners(rig: Rig) -> None:
+    """A block in use is given to another."""
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.hand_out(2, [1, 2], [])
+    assert rig.told() == ["two_owners"]
+
+
+def check_two_owners_in_one_go(rig: Rig) -> None:
+    """The free list has a block twice."""
+    rig.memory.hand_out(1, [3, 3], [])
+    assert rig.told() == ["two_owners"]
+
+
+def check_double_free(rig: Rig) -> None:
+    """Given back twice."""
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.release([0, 1])
+    rig.memory.release([1])
+    assert rig.told() == ["double_free"]
+
+
+def check_double_free_in_one_go(rig: Rig) -> None:
+    """Given back twice in one list."""
+    rig.memory.hand_out(1, [0], [])
+    rig.memory.release([0, 0])
+    assert rig.told() == ["double_free"]
+
+
+def check_two_writers(rig: Rig) -> None:
+    """A block that awaits one peer is advertised to another."""
+    _expecting(rig, 1, [0, 1])
+    rig.memory.expect_write(2, [1])
+    assert rig.told() == ["two_writers"]
+
+
+def check_two_writers_for_one_lease(rig: Rig) -> None:
+    """The same: a second advertise brings a second peer, whoever made it."""
+    _expecting(rig, 1, [0, 1])
+    rig.memory.expect_write(1, [1])
+    assert rig.told() == ["two_writers"]
+
+
+def check_a_writer_whose_end_is_proven_is_none(rig: Rig) -> None:
+    """Ended twice is ended once; then the block may await the next."""
+    _expecting(rig, 1, [0])
+    rig.memory.end_write(1, [0])
+    rig.memory.end_write(1, [0])
+    rig.memory.expect_write(1, [0])
+    rig.memory.end_write(1, [0])
+    rig.memory.release([0])
+    assert rig.told() == []
+
+
+def check_only_the_lease_itself_ends_its_write(rig: Rig) -> None:
+    """A word about a former owner is no proof for this one."""
+    _expecting(rig, 2, [0])
+    rig.memory.end_write(1, [0])
+    rig.memory.release([0])
+    assert rig.told() == ["freed_in_doubt"]
+
+
+def check_freed_in_doubt(rig: Rig) -> None:
+    """Given back while a peer may still write: seen before any byte lands."""
+    _expecting(rig, 1, [0, 1])
+    rig.memory.end_write(1, [0])
+    rig.memory.release([0, 1])
+    assert rig.told() == ["freed_in_doubt"]
+
+
+def check_write_after_free(rig: Rig) -> None:
+    """And then they land, in a block that is free."""
+    _expecting(rig, 1, [3, 4])
+    rig.memory.release([3, 4])
+    rig.stray(1, [3, 4])
+    rig.memory.hand_out(2, [3, 4], [])
+    assert rig.told() == ["freed_in_doubt", "write_after_free"]
+
+
+def check_a_violation_is_not_told_for_ever(rig: Rig) -> None:
+    """What was seen once does not make the block's next owners suspicious."""
+    _expecting(rig, 1, [3])
+    rig.memory.release([3])
+    rig.stray(1, [3])
+    rig.memory.hand_out(2, [3], [])
+    rig.memory.release([3])
+    told = rig.told()
+    _expecting(rig, 3, [3])
+    rig.arrive(3, [3], [7])
+    rig.memory.end_write(3, [3])
+    assert rig.memory.verify(9, [3], [7], TOKENS)
+    assert rig.told() == told
+
+
+def check_kv_that_never_came_is_wrong(rig: Rig) -> None:
+    """A completion that lied."""
+    _expecting(rig, 1, [0, 1])
+    rig.memory.end_write(1, [0, 1])
+    assert not rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
+    assert rig.told() == ["wrong_kv"]
+
+
+def check_a_part_of_the_kv_is_wrong(rig: Rig) -> None:
+    """So is one that came too early."""
+    _expecting(rig, 1, [0, 1])
+    rig.arrive_partly(1, [0, 1], [5, 6])
+    rig.memory.end_write(1, [0, 1])
+    assert not rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
+    assert rig.told() == ["wrong_kv"]
+
+
+def check_what_came_for_a_former_owner_is_gone(rig: Rig) -> None:
+    """The same content is wanted again, and was not sent again."""
+    _expecting(rig, 1, [0])
+    rig.arrive(1, [0], [5])
+    rig.memory.end_write(1, [0])
+    rig.memory.release([0])
+    _expecting(rig, 2, [0])
+    rig.memory.end_write(2, [0])
+    assert not rig.memory.verify(9, [0], [5], TOKENS)
+    assert rig.told() == ["wrong_kv"]
+
+
+BODIES: dict[str, Callable[[Rig], None]] = {
+    name.removeprefix("check_"): body
+    for name, body in sorted(globals().items())
+    if name.startswith("check_")
+}
+"""Every body by its name."""
