@@ -1,4 +1,4 @@
-"""Mail between ranks and with a coordinator thread beside rank 0."""
+"""Mail with a coordinator thread beside rank 0; `programs/mailbox` has what every mail must do."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from mpi4py import MPI
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.values import Outcome, Response
 from adpkv.executor.meetings import Receive
-from adpkv.executor.messages import Advertise, Answers, Began, Cancel, Mail, Stopped
+from adpkv.executor.messages import Answers, Cancel, Mail, Stopped
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, Endpoint, RankMailbox
 
 LETTERS = 200
-BLOCKS = tuple(range(100_000, 105_000))
 PATIENCE_S = 30
 
 
@@ -42,30 +41,6 @@ class Rig:
             assert time.monotonic() < until_s, f"{len(found)} of {count} letters"
             found += self.box.receive()
         return found
-
-
-def peers(rig: Rig) -> None:
-    """Every rank writes to every rank, itself included; order is kept for each pair."""
-    for number in range(LETTERS):
-        for to in range(rig.size):
-            rig.box.send(to, Began(number, rig.rank))
-    found = rig.receive(LETTERS * rig.size)
-    for sender in range(rig.size):
-        assert [m.request_id for m in found if m.generation == sender] == list(range(LETTERS))
-    MPI.COMM_WORLD.Barrier()
-    assert not rig.box.ready()
-
-
-def long_letters(rig: Rig) -> None:
-    """Thousands of block ids travel, among small letters, without a receiver that waits."""
-    to = (rig.rank + 1) % rig.size
-    for number in range(10):
-        rig.box.send(to, Advertise(number, 0, rig.rank, number, BLOCKS, 5))
-        rig.box.send(to, Began(number, 0))
-    MPI.COMM_WORLD.Barrier()
-    found = rig.receive(20)
-    assert [type(m) for m in found] == [Advertise, Began] * 10
-    assert all(m.blocks == BLOCKS for m in found if isinstance(m, Advertise))
 
 
 def desk(rig: Rig) -> None:
@@ -108,7 +83,7 @@ def coordinator_fails(rig: Rig) -> None:
     rig.receive(1)
 
 
-CASES = {case.__name__: case for case in (peers, long_letters, desk, coordinator_fails)}
+CASES = {case.__name__: case for case in (desk, coordinator_fails)}
 
 
 def main() -> int:

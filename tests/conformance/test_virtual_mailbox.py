@@ -1,0 +1,83 @@
+"""The virtual world's mail, by the bodies that every mailbox must pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from adpkv.core.ids import COORDINATOR
+from adpkv.executor.messages import Mail
+from adpkv.worlds.virtual.agenda import Agenda
+from adpkv.worlds.virtual.mailbox import Post, VirtualMailbox
+from tests.conformance.mailbox import BODIES
+
+LATENCY_NS = 20_000
+
+
+class Mesh:
+    """Everybody lives here, and time passes when they let it."""
+
+    def __init__(self, ranks: int, latency_ns: int) -> None:
+        self.addresses = self.here = (*range(ranks), COORDINATOR)
+        self._agenda = Agenda()
+        self._post = Post(self._agenda, latency_ns, lambda _: None)
+        for address in self.addresses:
+            self._post.box(address)
+
+    def box(self, address: int) -> VirtualMailbox:
+        return self._post.box(address)
+
+    def step(self) -> None:
+        assert len(self._agenda), "nothing is on its way any more"
+        self._agenda.step()
+
+    def meet(self) -> None:
+        """Nobody is elsewhere; what is on its way arrives meanwhile."""
+        while len(self._agenda):
+            self._agenda.step()
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+@pytest.mark.parametrize("latency_ns", [0, LATENCY_NS])
+@pytest.mark.parametrize("body", BODIES)
+def test_virtual_mail_conforms(body: str, latency_ns: int, ranks: int) -> None:
+    BODIES[body](Mesh(ranks, latency_ns))
+
+
+class Broken:
+    """A box with something wrong."""
+
+    def __init__(self, box: VirtualMailbox, wrong: str) -> None:
+        self._box, self._wrong = box, wrong
+        self.send = box.send
+
+    def receive(self) -> list[Mail]:
+        found = list(self._box.receive())
+        if self._wrong == "reversed":
+            return found[::-1]
+        return found[1:] if self._wrong == "loses" else found + found[:1]
+
+    def ready(self) -> bool:
+        return self._wrong == "always ready" or self._box.ready()
+
+
+class BrokenMesh(Mesh):
+    """Everybody's box has the same."""
+
+    def __init__(self, wrong: str) -> None:
+        super().__init__(2, LATENCY_NS)
+        self._wrong = wrong
+
+    def box(self, address: int) -> Broken:  # type: ignore[override]
+        return Broken(super().box(address), self._wrong)
+
+
+@pytest.mark.parametrize("wrong", ["reversed", "loses", "doubles", "always ready"])
+def test_a_broken_mailbox_does_not_pass(wrong: str) -> None:
+    """The bodies can fail: each of these is seen by one of them."""
+    seen_by = []
+    for name, body in BODIES.items():
+        try:
+            body(BrokenMesh(wrong))
+        except AssertionError:
+            seen_by.append(name)
+    assert seen_by != []
