@@ -52,9 +52,8 @@ class Broken:
 
     def receive(self) -> list[Mail]:
         found = list(self._box.receive())
-        if self._wrong == "reversed":
-            return found[::-1]
-        return found[1:] if self._wrong == "loses" else found + found[:1]
+        wrong = {"reversed": found[::-1], "loses": found[1:], "doubles": found + found[:1]}
+        return wrong.get(self._wrong, found)
 
     def ready(self) -> bool:
         return self._wrong == "always ready" or self._box.ready()
