@@ -40,6 +40,7 @@ class Phases:
         self._own_mail: Sequence[PeerMail] = ()
         self._status = RankStatus()
         self._statuses: Sequence[RankStatus] = ()
+        self._steady = False
         self._wake_ns = 0
 
     # -- intake and observe --------------------------------------------------------------------
@@ -144,9 +145,13 @@ class Phases:
         return plan
 
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
-        self._statuses = statuses
         rank = self.rank
-        return agree(rank.limits, rank.plan, sorted_mail(self._group_mail), statuses)
+        if self._steady and not self._group_mail and statuses == self._statuses:
+            return rank.plan  # the same question as last time, when the answer was this plan
+        self._statuses = statuses
+        plan = agree(rank.limits, rank.plan, sorted_mail(self._group_mail), statuses)
+        self._steady = plan is rank.plan
+        return plan
 
     def status(self) -> RankStatus:
         """What this rank has to say, as of now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -12,7 +14,6 @@ from adpkv.worlds.mpi.slots import (
     MAX_PAYLOAD_BYTES,
     SLOT_BYTES,
     Header,
-    Names,
     PayloadCodec,
     PlanDigest,
     SlotWriter,
@@ -20,6 +21,7 @@ from adpkv.worlds.mpi.slots import (
     inline_payload,
     long_lengths,
     read_bodies,
+    says_again,
 )
 
 
@@ -28,13 +30,14 @@ class Word(msgspec.Struct, frozen=True):
 
 
 def slot(payload: bytes = b"", **differs: object) -> bytearray:
-    place: dict[str, object] = {
-        "sequence": 5, "iteration": 2, "kind": "tp_gather", "site": "flush", "digest": 9,
+    place: dict[str, Any] = {
+        "group": 1, "epoch": 0, "kind": "tp_gather", "site": "flush",
+        "sequence": 5, "iteration": 2, "digest": 9,
     }  # fmt: skip
     place.update(differs)
-    group, epoch = place.pop("group", 1), place.pop("epoch", 0)
-    writer = SlotWriter(group, epoch, Names())  # type: ignore[arg-type]
-    writer.write(**place, payload=payload)  # type: ignore[arg-type]
+    writer = SlotWriter(place["group"], place["epoch"], place["kind"], place["site"])
+    writer.stand(place["sequence"], place["iteration"], place["digest"])
+    writer.carry(payload)
     return writer.buffer
 
 
@@ -61,10 +64,22 @@ def test_what_does_not_fit_is_announced_by_its_length() -> None:
 
 
 def test_a_shorter_payload_leaves_nothing_of_the_longer_one_before() -> None:
-    writer = SlotWriter(1, 0, Names())
+    writer = SlotWriter(1, 0, "tp_gather", "flush")
+    writer.stand(5, 2, 9)
     for payload in (b"longest of all", b"x" * 500, b"short", b""):
-        writer.write(5, 2, "tp_gather", "flush", 9, payload)
+        writer.carry(payload)
     assert writer.buffer == slot()
+
+
+def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
+    own = slot(b"ab")
+    bodies = read_bodies(own + slot(b"cd"), own)
+    assert bodies is not None
+    later = slot(b"ab", sequence=9, iteration=3)
+    assert says_again(later + slot(b"cd", sequence=9, iteration=3), later, bodies)
+    assert not says_again(later + slot(b"ce", sequence=9, iteration=3), later, bodies)
+    assert not says_again(later + slot(b"cd", sequence=8, iteration=3), later, bodies)
+    assert not says_again(later + slot(b"cd", sequence=9, site="sync"), later, bodies)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +119,7 @@ def test_payloads_are_typed_and_nothing_is_nothing() -> None:
     assert codec.encode("one", None) == b""
     assert codec.encode("many", ()) == b""
     assert codec.decode("one", b"") is None
-    assert codec.decode("many", b"") == codec.nothing("many") == ()
+    assert codec.decode("many", b"") == ()
     assert codec.decode("one", codec.encode("one", Word("a"))) == Word("a")
     assert codec.decode("many", codec.encode("many", (Word("a"),))) == (Word("a"),)
     with pytest.raises(msgspec.ValidationError):

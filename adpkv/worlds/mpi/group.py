@@ -19,7 +19,6 @@ from adpkv.executor.meetings import Join, Meeting, Passage, Step, Wait
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
-    Names,
     PayloadCodec,
     PlanDigest,
     SlotWriter,
@@ -27,6 +26,7 @@ from adpkv.worlds.mpi.slots import (
     inline_payload,
     long_lengths,
     read_bodies,
+    says_again,
 )
 from adpkv.worlds.mpi.waiting import Waiter
 
@@ -45,6 +45,36 @@ class CollectiveStats:
         self.count = 0
         self.total_ns = 0
         self.mismatches = 0
+
+
+class _Site:
+    """One call site: this rank's slot, everybody's slots, and what they meant last time."""
+
+    __slots__ = (
+        "bodies",
+        "encoded",
+        "gathered",
+        "heard",
+        "kind",
+        "payload",
+        "receive",
+        "send",
+        "slot",
+        "values",
+    )
+
+    def __init__(self, kind: str, slot: SlotWriter, size: int, heard: range) -> None:
+        self.kind = kind
+        self.slot = slot
+        self.heard = heard
+        self.payload: Any = None
+        self.encoded = b""
+        self.gathered = bytearray(SLOT_BYTES * size)
+        self.bodies: list[bytes] = [b""] * size
+        self.values: list[Any] = [None] * len(heard)
+        # Made once: mpi4py need not look at the buffers again on each call.
+        self.send = [slot.buffer, SLOT_BYTES, MPI.BYTE]
+        self.receive = [self.gathered, SLOT_BYTES, MPI.BYTE]
 
 
 class Group:
@@ -71,16 +101,9 @@ class Group:
         self._leads = communicator.rank == 0
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
-        writer = SlotWriter(number, epoch, Names())
-        self._slot, self._write = writer.buffer, writer.write
+        self._place = (number, epoch)
         self._size = communicator.size
-        self._gathered = bytearray(SLOT_BYTES * self._size)
-        self._long: dict[int, bytes] = {}
-        self._said: dict[str, tuple[list[bytes], list[Any]]] = {}
-        """By kind: the body of each member's last slot, and what it meant."""
-        # Made once: mpi4py need not look at the buffers again on each call.
-        self._send = [self._slot, SLOT_BYTES, MPI.BYTE]
-        self._receive = [self._gathered, SLOT_BYTES, MPI.BYTE]
+        self._sites: dict[str, _Site] = {}
         self._sequence = 0
         self._stats = stats
         self._waiter = Waiter(communicator.Dup(), news)
@@ -96,18 +119,17 @@ class Group:
         Raises:
             CollectiveMismatchError: the members stand in different collectives.
         """
-        kind = op.kind
-        if kind == "wait" and isinstance(op, Wait):
+        if isinstance(op, Join):
+            return self._join(op)
+        if isinstance(op, Wait):
             self._sequence += 1
             self._waiter.wait(self._sequence, op.limit_ns)
             return Passage(0, op.iteration, op.plan)
-        if kind == "step" and isinstance(op, Step):
+        if isinstance(op, Step):
             op.run()
-            self._meet(op, b"")
+            self._meet(op, None)
             return Passage(1, op.iteration, op.plan)
-        if not isinstance(op, Join):
-            raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
-        return self._join(op)
+        raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
 
     def close(self) -> None:
         """Give the communicators back; every member must come."""
@@ -116,51 +138,69 @@ class Group:
         self._wide.Free()
 
     def _join(self, op: Join) -> Any:
-        kind, leads, codec = op.kind, self._leads, self._codec
-        speaks = leads or kind != "tp_broadcast"
-        bodies = self._meet(op, codec.encode(kind, op.payload) if speaks else b"")
-        if kind == "tp_broadcast":
+        leads = self._leads
+        if op.kind == "tp_broadcast":
             if leads:
+                self._meet(op, op.payload)
                 return op.payload
-            return codec.nothing(kind) if bodies is None else self._decoded(kind, bodies[:1])[0]
-        if kind == "tp_gather" and not leads:
-            return None
-        payloads = (op.payload,) * self._size if bodies is None else self._decoded(kind, bodies)
-        return payloads if op.combine is None else op.combine(payloads)
+            return self._meet(op, None)[0]
+        values = self._meet(op, op.payload)
+        if op.kind == "tp_gather":
+            return tuple(values) if leads else None
+        return tuple(values) if op.combine is None else op.combine(tuple(values))
 
-    def _decoded(self, kind: str, bodies: list[bytes]) -> tuple[Any, ...]:
-        """Payloads are frozen: a member that says what it said last time gives the same object."""
-        if kind not in self._said:
-            self._said[kind] = ([b""] * self._size, [None] * self._size)
-        said, values = self._said[kind]
-        for member, body in enumerate(bodies):
-            if body != said[member]:
-                payload = self._long.pop(member, None)
-                # What a long payload was is not kept: its body says no more than its length.
-                said[member] = body if payload is None else b""
-                values[member] = self._codec.decode(kind, payload or inline_payload(body))
-        return tuple(values[: len(bodies)])
-
-    def _meet(self, op: Meeting, payload: bytes) -> list[bytes] | None:
-        """The primitive: bring a payload, get the bodies of everybody's slots in rank order, and
-        in `_long` the payloads that were too long for them. None if all said the same as this
-        rank, which in a quiet group is most of the time."""
+    def _meet(self, op: Meeting, payload: Any) -> list[Any]:
+        """The primitive: bring a payload, get those of the members that this rank listens to."""
         began = perf_counter_ns()
         self._sequence += 1
-        stats, slot, gathered = self._stats, self._slot, self._gathered
-        self._write(self._sequence, op.iteration, op.kind, op.site, self._digest(op.plan), payload)
-        self._slots.Allgather(self._send, self._receive)
-        bodies = None
-        if gathered != slot * self._size or len(payload) > INLINE_BYTES:
-            bodies = read_bodies(gathered, slot)
-            if bodies is None:
-                stats.mismatches += 1
-                raise disagreement(gathered, self._ranks, self._places(op))
-            lengths = long_lengths(bodies)
-            self._long = {} if lengths is None else self._second_round(payload, lengths)
+        stats = self._stats
+        site = self._sites.get(op.site)
+        if site is None or site.kind != op.kind:
+            site = self._new_site(op)
+        slot = site.slot
+        if payload is not site.payload:
+            site.payload = payload
+            site.encoded = self._codec.encode(op.kind, payload)
+            slot.carry(site.encoded)
+        slot.stand(self._sequence, op.iteration, self._digest(op.plan))
+        self._slots.Allgather(site.send, site.receive)
+        if not says_again(site.gathered, slot.buffer, site.bodies):
+            self._take_in(op, site)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
-        return bodies
+        return site.values
+
+    def _new_site(self, op: Meeting) -> _Site:
+        """What a rank listens to: to the leader in a broadcast, to all in a gather if it leads."""
+        if op.kind == "tp_broadcast":
+            heard = range(1)
+        elif op.kind == "step" or (op.kind == "tp_gather" and not self._leads):
+            heard = range(0)
+        else:
+            heard = range(self._size)
+        slot = SlotWriter(*self._place, op.kind, op.site)
+        site = self._sites[op.site] = _Site(op.kind, slot, self._size, heard)
+        return site
+
+    def _take_in(self, op: Meeting, site: _Site) -> None:
+        """Somebody says something new, or stands elsewhere. Payloads are frozen: a member that says
+        what it said last time gives the same object."""
+        bodies = read_bodies(site.gathered, site.slot.buffer)
+        if bodies is None:
+            self._stats.mismatches += 1
+            raise disagreement(site.gathered, self._ranks, self._places(op))
+        lengths = long_lengths(bodies)
+        long = {} if lengths is None else self._second_round(site.encoded, lengths)
+        decode = self._codec.decode
+        said = site.bodies
+        for member in site.heard:
+            body = bodies[member]
+            if member in long:
+                site.values[member] = decode(op.kind, long[member])
+            elif body != said[member]:
+                site.values[member] = decode(op.kind, inline_payload(body))
+        # What a long payload was is not kept: its body says no more than its length.
+        site.bodies = [b"" if member in long else body for member, body in enumerate(bodies)]
 
     def _places(self, op: Meeting) -> list[str]:
         """What each member calls the collective it is in: those who disagree are all here, so they

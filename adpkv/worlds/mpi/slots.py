@@ -26,7 +26,6 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "SLOT_BYTES",
     "Header",
-    "Names",
     "PayloadCodec",
     "PlanDigest",
     "SlotWriter",
@@ -34,10 +33,14 @@ __all__ = [
     "inline_payload",
     "long_lengths",
     "read_bodies",
+    "says_again",
 ]
 
 _PLACE = struct.Struct("<iIQQIII")
 """group, epoch, sequence, iteration, kind, site, plan digest: what all members must agree on."""
+
+_MOVES, _MOVES_AT = struct.Struct("<QQIII"), 8
+"""The place without group and epoch, which never change."""
 
 _HEADER = struct.Struct(_PLACE.format + "B")
 """The place, then the payload's length, or LONG."""
@@ -55,20 +58,6 @@ MAX_PAYLOAD_BYTES: Final = 16 << 20
 
 _SLOT = struct.Struct(f"{PLACE_BYTES}s{SLOT_BYTES - PLACE_BYTES}s")
 """A slot as its place and its body."""
-
-
-class Names:
-    """Texts travel as their CRC-32, the same in every process."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-
-    def code(self, text: str) -> int:
-        """The number of a text."""
-        code = self._codes.get(text)
-        if code is None:
-            code = self._codes[text] = crc32(text.encode())
-        return code
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -96,33 +85,41 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class SlotWriter:
-    """Fills this rank's slot: `buffer`, valid until the next call."""
+    """This rank's slot at one call site: `buffer`, kept from one time to the next, so that only
+    what changed is written. Texts travel as their CRC-32, the same in every process."""
 
-    __slots__ = ("_code", "_epoch", "_group", "_inline", "buffer")
+    __slots__ = ("_inline", "_kind", "_site", "buffer")
 
-    def __init__(self, group: int, epoch: int, names: Names) -> None:
-        self._group, self._epoch, self._code = group, epoch, names.code
+    def __init__(self, group: int, epoch: int, kind: str, site: str) -> None:
         self._inline = 0
         self.buffer = bytearray(SLOT_BYTES)
+        self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
+        _PLACE.pack_into(self.buffer, 0, group, epoch, 0, 0, self._kind, self._site, 0)
 
-    def write(
-        self, sequence: int, iteration: int, kind: str, site: str, digest: int, payload: bytes
-    ) -> None:
-        """Say where this rank stands and what it brings, or how long that is if it is too long."""
-        code, size = self._code, len(payload)
-        _HEADER.pack_into(
-            self.buffer, 0,
-            self._group, self._epoch, sequence, iteration, code(kind), code(site), digest,
-            size if size <= INLINE_BYTES else LONG,
-        )  # fmt: skip
+    def stand(self, sequence: int, iteration: int, digest: int) -> None:
+        """Say where this rank stands now."""
+        _MOVES.pack_into(
+            self.buffer, _MOVES_AT, sequence, iteration, self._kind, self._site, digest
+        )
+
+    def carry(self, payload: bytes) -> None:
+        """Bring a payload from now on, or say how long it is if it is too long for the slot."""
+        size = len(payload)
+        self.buffer[PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
         if size > INLINE_BYTES:
             payload = _LENGTH.pack(size)
             size = len(payload)
-        if size or self._inline:
-            # The rest of a longer former payload is wiped: who says the same has the same slot.
-            width = max(size, self._inline)
-            self.buffer[HEADER_BYTES : HEADER_BYTES + width] = payload.ljust(width, b"\0")
-            self._inline = size
+        # The rest of a longer former payload is wiped: who says the same has the same slot.
+        width = max(size, self._inline)
+        self.buffer[HEADER_BYTES : HEADER_BYTES + width] = payload.ljust(width, b"\0")
+        self._inline = size
+
+
+def says_again(slots: bytearray, own: bytearray, bodies: Sequence[bytes]) -> bool:
+    """Do all members stand where `own` does, with the same bodies as last time? One comparison:
+    in a quiet group the answer is mostly yes, and nothing has to be taken apart."""
+    place = bytes(own[:PLACE_BYTES])
+    return slots == place + place.join(bodies)
 
 
 def read_bodies(slots: bytearray, own: bytearray) -> list[bytes] | None:
@@ -199,10 +196,6 @@ class PayloadCodec:
     def decode(self, kind: str, found: bytes) -> Any:
         """The payload back; no bytes are the empty tuple where tuples travel, else None."""
         return self._decode[kind](found) if found else self._nothing[kind]
-
-    def nothing(self, kind: str) -> Any:
-        """What no bytes mean."""
-        return self._nothing[kind]
 
 
 class PlanDigest:
