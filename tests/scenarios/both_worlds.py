@@ -6,6 +6,7 @@ what must hold is who, what, how often and in which order.
 
 from __future__ import annotations
 
+from bisect import bisect, bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,9 +78,15 @@ class Seen:
     def at_ns(self, kind: str, request: int, rank: int) -> int:
         return self.event(kind, request, rank)[0]
 
-    def between(self, rank: int, since_ns: int, until_ns: int) -> list[Met]:
-        """A rank's meetings after one time and before another, by its own clock."""
-        return [m for m in self.traces[rank] if since_ns < m.at_ns < until_ns]
+    def between(self, rank: int, request: int, kinds: tuple[str, str], whose: int) -> list[Met]:
+        """A rank's meetings between two events of a request on `whose` rank of its group.
+
+        Which ones that are, only that rank's own clock can say; a group's traces are the same, so
+        its places in them count for the others.
+        """
+        since_ns, until_ns = (self.at_ns(kind, request, whose) for kind in kinds)
+        times = [m.at_ns for m in self.traces[whose]]
+        return self.traces[rank][bisect(times, since_ns) : bisect_left(times, until_ns)]
 
     def flushes(self, ranks: Sequence[int]) -> list[list[list[int]]]:
         """What the ranks of a group brought to each flush where anybody brought anything."""
@@ -145,7 +152,7 @@ def seen_of(told: Told) -> Seen:
 
 def completion_on_one_rank() -> Story:
     """r7's transfer ends when all others are long done: on R2 alone."""
-    faults = [{"kind": "delay", "phase": "expect", "requests": [7], "duration": "700ms"}]
+    faults = [{"kind": "delay", "phase": "expect", "requests": [7], "duration": "1500ms"}]
     arrivals = [arrival(0, 32, 2 + 3 * i, wanted=i % 4) for i in range(7)]
     return Story(
         setting("completion", 4, 4, faults=faults),
@@ -186,10 +193,11 @@ def _went_on_beside_it(seen: Seen) -> None:
     expected = ["completed"] * 16
     expected[3] = "timed_out"
     assert seen.outcomes == expected
-    since_ns, until_ns = (seen.at_ns(kind, 3, R3) for kind in ("advertised", "quarantined"))
+    meanwhile = ("advertised", "quarantined")
+    since_ns, until_ns = (seen.at_ns(kind, 3, R3) for kind in meanwhile)
     assert seen.event("quarantined", 3, R3)[4] == {"cause": "deadline"}
     for rank in GENERATION:
-        kinds = Counter(m.kind for m in seen.between(rank, since_ns, until_ns))
+        kinds = Counter(m.kind for m in seen.between(rank, 3, meanwhile, R3))
         assert kinds["step"] > 20, f"rank {rank} goes on decoding: {kinds}"
     own = [r for r in seen.records if r.generation_rank == R3 and r.request_id != 3]
     assert [r for r in own if since_ns < r.ended_ns < until_ns], "its own rank serves others"
@@ -213,13 +221,12 @@ def idle_sleep() -> Story:
 
 def _was_delivered(seen: Seen) -> None:
     assert seen.outcomes == ["completed"]
-    since_ns, until_ns = (seen.at_ns(kind, 0, R1) for kind in ("advertised", "complete"))
+    meanwhile = ("advertised", "complete")
     for rank in GENERATION:
-        kinds = Counter(m.kind for m in seen.between(rank, since_ns, until_ns))
+        kinds = Counter(m.kind for m in seen.between(rank, 0, meanwhile, R1))
         assert kinds["step"] == 0, "nothing can run"
         assert kinds["wait"] > 20, f"and still rank {rank} looks, for another's transfer"
-    # The word of its end may come before the rank has gone to its next wait.
-    waits = [m for m in seen.between(R1, since_ns, until_ns) if m.kind == "wait"]
+    waits = [m for m in seen.between(R1, 0, meanwhile, R1) if m.kind == "wait"]
     assert {m.limit_ns for m in waits} == {BUSY_WAIT_NS}
 
 
