@@ -82,6 +82,7 @@ class Coordinator:
         self._on_record = on_record
         self._on_pulse = on_pulse
         self._stop_timeout_ns = stop_timeout_ns
+        self._instances = {kind: topology.of_kind(kind) for kind in Kind}
         self._load = {instance.index: 0 for instance in topology.instances}
         self._open: dict[int, _Open] = {}
         self._cancels: list[tuple[int, int]] = []
@@ -203,8 +204,7 @@ class Coordinator:
     def _send(self, kind: Kind, request: _Open) -> Instance:
         """Give the request to the instance of this kind with the least open tokens."""
         arrival = request.arrival
-        instances = self._topology.of_kind(kind)
-        instance = min(instances, key=lambda i: (self._load[i.index], i.index))
+        instance = min(self._instances[kind], key=lambda i: (self._load[i.index], i.index))
         if kind is Kind.GENERATION and request.context is not None:
             self._load[request.context.index] -= _weight(Kind.CONTEXT, arrival)
         self._load[instance.index] += _weight(kind, arrival)

@@ -69,8 +69,8 @@ class Phases:
         if code:
             self._propose(code, "asked to stop by a signal")
         if (
-            heard
-            or mail
+            mail
+            or heard
             or now_ns >= self._wake_ns
             or self._serving.changed
             or self._serving.pending_resource_release
@@ -83,7 +83,8 @@ class Phases:
         """Something came in or is due."""
         rank = self.rank
         transceiver = rank.transceiver
-        transceiver.expire(now_ns)
+        if now_ns >= self._wake_ns:
+            transceiver.expire(now_ns)
         if rank.instance.kind is Kind.CONTEXT:
             transceiver.check_context_transfer_status(now_ns)
         else:
@@ -120,7 +121,8 @@ class Phases:
             serving.admit(now_ns)  # who stood behind may fit where the head did not
         transceiver.start(now_ns)
         serving.settle(now_ns)
-        rank.courier.deliver(now_ns)
+        if transceiver.book.orders:
+            rank.courier.deliver(now_ns)
         if transceiver.monitor.reasons:
             self._look(now_ns)  # what began just now is a movement, and heals
         self._wake_ns = min(transceiver.wake_ns(), serving.next_expiry_ns())

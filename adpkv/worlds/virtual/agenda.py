@@ -25,14 +25,13 @@ Action = Callable[[Any], None]
 class Agenda:
     """A heap of (time, kind, owner, number) with what is to be done. `now` is the world's clock."""
 
-    __slots__ = ("_heap", "_numbers", "now", "outside")
+    __slots__ = ("_heap", "now", "outside")
 
     def __init__(self) -> None:
         self.now = 0
         self.outside = 0
         """Entries that are not a group's own wake-up: while there are none, nothing can arrive."""
         self._heap: list[tuple[int, int, int, int, Action, Any]] = []
-        self._numbers: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -41,12 +40,11 @@ class Agenda:
         """Nanoseconds since the run began."""
         return self.now
 
-    def add(self, at_ns: int, kind: int, owner: int, action: Action, what: Any) -> None:
-        """Do `action(what)` at `at_ns`. `owner` and its own count decide among simultaneous ones,
-        so each owner must add its entries in an order of its own, whoever else adds when."""
-        key = (kind, owner)
-        number = self._numbers.get(key, 0)
-        self._numbers[key] = number + 1
+    def add(
+        self, at_ns: int, kind: int, owner: int, number: int, action: Action, what: Any
+    ) -> None:
+        """Do `action(what)` at `at_ns`. `owner` and `number`, its own count of such entries, decide
+        among simultaneous ones, whoever else adds when."""
         if kind != GROUP_WAKE:
             self.outside += 1
         heapq.heappush(self._heap, (at_ns, kind, owner, number, action, what))

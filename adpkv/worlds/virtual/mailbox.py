@@ -53,6 +53,7 @@ class Post:
         self._agenda = agenda
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
+        self._sent: dict[int, int] = {}
 
     def box(self, owner: int) -> VirtualMailbox:
         """The mailbox of a rank, or of the coordinator."""
@@ -63,7 +64,9 @@ class Post:
         at_ns = self._agenda.now + self._latency_ns
         # The owner of the entry is the sender: its own count keeps its messages in order.
         owner = sender - COORDINATOR
-        self._agenda.add(at_ns, MAIL, owner, self._deliver, (to, message))
+        number = self._sent.get(owner, 0)
+        self._sent[owner] = number + 1
+        self._agenda.add(at_ns, MAIL, owner, number, self._deliver, (to, message))
 
     def _deliver(self, what: tuple[int, Mail]) -> None:
         to, message = what

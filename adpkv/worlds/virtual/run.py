@@ -72,9 +72,11 @@ class _Timetable:
         self.clock = world.agenda.clock
         self.arrival = world.arrival
         self._add = world.agenda.add
+        self._numbers: dict[int, int] = {}
 
     def later(self, at_ns: int, owner: int, action: Callable[[Any], None], what: Any) -> None:
-        self._add(at_ns, WIRE, owner, action, what)
+        number = self._numbers[owner] = self._numbers.get(owner, 0) + 1
+        self._add(at_ns, WIRE, owner, number, action, what)
 
 
 class Simulation:

@@ -216,6 +216,7 @@ class VirtualWorld:
                 wake_ns,
                 GROUP_WAKE,
                 group.instance.index,
+                group.version,
                 self._wake,
                 (group, group.version),
             )
@@ -266,9 +267,8 @@ class VirtualWorld:
             return
         self._coordinator_until_ns = at_ns
         self._coordinator_version += 1
-        self.agenda.add(
-            at_ns, COORDINATOR_WAKE, 0, self._coordinator_due, self._coordinator_version
-        )
+        version = self._coordinator_version
+        self.agenda.add(at_ns, COORDINATOR_WAKE, 0, version, self._coordinator_due, version)
 
     def _coordinator_due(self, version: int) -> None:
         if version == self._coordinator_version:
