@@ -174,7 +174,9 @@ def _host(
     if job.experiment.observe.events:
         merge_parts(folder)
     folder.write_summary(summary)
-    screen.close(summary, folder.path)
+    here = Path.cwd()
+    inside = folder.path.is_relative_to(here)
+    screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
     code = summary["exit_code"]
     assert isinstance(code, int)
     return _told(world, code)
