@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from adpkv.bench.scale import scale
 from adpkv.bench.trace import TraceRuns, shares, trace
 from adpkv.config import load
 from adpkv.config.workload import SAMPLE
-from adpkv.errors import ConfigError, UsageError
+from adpkv.errors import ConfigError, MissingPieceError, UsageError
 
 __all__ = ["BENCHES", "CONVERSATION", "Settings", "chosen", "trace_runs"]
 
@@ -41,6 +42,7 @@ def _polling(settings: Settings) -> list[Figure]:
 
 
 def _executor(settings: Settings) -> list[Figure]:
+    _need_mpi("executor")
     from adpkv.bench.executor import executor
 
     if settings.quick:
@@ -66,6 +68,7 @@ def _bare_world(settings: Settings) -> list[Figure]:
 
 
 def _transport(settings: Settings) -> list[Figure]:
+    _need_mpi("transport")
     from adpkv.bench.transport import transport
 
     return transport(rounds=5) if settings.quick else transport()
@@ -81,6 +84,13 @@ BENCHES: Final[dict[str, Bench]] = {
     "transport": _transport,
 }
 """In the order of the table."""
+
+
+def _need_mpi(name: str) -> None:
+    if find_spec("mpi4py") is None:
+        raise MissingPieceError(
+            f"bench {name} needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
+        )
 
 
 def chosen(names: list[str]) -> dict[str, Bench]:

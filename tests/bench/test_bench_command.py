@@ -37,6 +37,15 @@ def test_what_was_asked_for_by_name_must_be_there() -> None:
     assert isinstance(ended.exception, MissingPieceError)
 
 
+@pytest.mark.parametrize("bench", [catalogue._executor, catalogue._transport])
+def test_without_mpi_it_is_said_how_to_get_it(
+    bench: catalogue.Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "find_spec", lambda _: None)
+    with pytest.raises(MissingPieceError, match="pip install 'adpkv"):
+        bench(Settings(quick=True))
+
+
 def test_only_one_and_quick() -> None:
     ended = CliRunner().invoke(app, ["bench", "--only", "fine", "--quick"])
     assert ended.exit_code == 0
