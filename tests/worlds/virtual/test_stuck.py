@@ -11,7 +11,7 @@ from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.topology import Topology
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
 from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
-from adpkv.executor.messages import Admit, Advertise, Answers, Mail, Stop
+from adpkv.executor.messages import Admit, Advertise, Answers, Mail, Release, Stop
 from adpkv.worlds.virtual.world import VirtualWorld
 from tests.worlds.virtual.running import run
 
@@ -192,9 +192,9 @@ def test_a_lost_advertise_is_a_timeout() -> None:
         assert ran.exit_code == 0
 
 
-def test_a_lost_stop_is_a_deadlock_that_says_who_stayed() -> None:
-    with pytest.raises(DeadlockError) as caught:
-        run(SMALL, prepare=without(Stop, 2), most_events=200_000)
-    text = str(caught.value)
-    assert "rank 1 is in world_allgather at leave" in text
-    assert "rank 2 is in wait at wait" in text
+@pytest.mark.parametrize("kind", [Stop, Release])
+def test_a_lost_stop_or_release_delays_the_end_and_no_more(kind: type) -> None:
+    """The release makes up for a lost stop; the bound on draining for a lost release."""
+    ran = run(SMALL, prepare=without(kind, 2), most_events=200_000)
+    assert ran.exit_code == 0
+    assert {record.outcome for record in ran.records} == {"completed"}
