@@ -55,9 +55,14 @@ class SimulationResult:
 
 
 class StopFlag:
-    """`executor.ports.Signals` of a simulated job: one process, so one flag for all ranks."""
+    """`executor.ports.Signals` of a simulated job: one process, so one flag for all ranks.
+
+    A signal comes in the middle of anything. So it is noted in `noted`, and becomes `code`, which
+    the ranks see, between two events and together with an interrupt of the world.
+    """
 
     def __init__(self) -> None:
+        self.noted = 0
         self.code = 0
 
     def asked_to_stop(self) -> int:
@@ -96,6 +101,7 @@ class Simulation:
         self.topology = experiment.topology.build()
         self.tally = Tally()
         self.records: list[RequestRecord] = []
+        self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
         self.world = VirtualWorld(
             self.topology,
@@ -168,6 +174,8 @@ class Simulation:
         )
 
     def _record(self, record: RequestRecord) -> None:
+        if record.generation_instance >= 0:
+            self._tokens[record.generation_instance] += record.tokens
         if self._on_record is None:
             self.tally.add(record)
             self.records.append(record)
@@ -188,7 +196,7 @@ class Simulation:
                 in_transfer=exposed - quarantined,
                 quarantined=quarantined,
                 healthy=all(not r.transceiver.monitor.reasons for r in ranks),
-                tokens=0,
+                tokens=self._tokens[instance.index],
             )
         return found
 
@@ -264,8 +272,9 @@ def _watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Call
         if left:
             return
         left = WATCH_EVERY
-        if job.stop.code and not passed_on:
+        if job.stop.noted and not passed_on:
             passed_on = True
+            job.stop.code = job.stop.noted
             job.world.interrupt()
         if on_progress is not None and time.perf_counter() >= next_s:
             next_s = time.perf_counter() + pulse_ns / 1e9
@@ -296,7 +305,7 @@ def _signals(job: Simulation) -> Iterator[None]:
         return
 
     def note(number: int, _frame: FrameType | None) -> None:
-        job.stop.code = 128 + number
+        job.stop.noted = 128 + number
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

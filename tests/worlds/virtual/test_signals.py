@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
-from adpkv.worlds.virtual.run import Simulation
+from adpkv.config import parse
+from adpkv.executor.messages import Pulse
+from adpkv.worlds.virtual.run import Simulation, simulate
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import differences, problems, run
 
@@ -59,3 +64,35 @@ def test_what_was_open_has_failed_and_says_why() -> None:
     failed = [record for record in ran.records if record.outcome == "failed"]
     assert failed
     assert any("signal" in record.detail for record in failed)
+
+
+def test_a_real_signal_in_the_middle_of_anything(tmp_path: Path) -> None:
+    """It comes between any two lines; quiet ranks must see it no sooner than they are asked."""
+    data = {
+        "name": "signal",
+        "topology": {"context": {"ranks": 4}, "generation": {"ranks": 4}},
+        "workload": {
+            "kind": "poisson",
+            "rate": 100,
+            "requests": 2000,
+            "prompt_tokens": {"min": 16, "max": 128},
+            "output_tokens": {"min": 5, "max": 40},
+        },
+        "observe": {"pulse": "1us"},
+    }
+    sent: list[int] = []
+
+    def on_progress(done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
+        if not sent and done > 100:
+            sent.append(done)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    result = simulate(parse(data, "test"), out=tmp_path / "out", on_progress=on_progress)
+    assert sent
+    assert result.exit_code == 143
+    assert result.summary["violations"] == []
+    requests = result.summary["requests"]
+    assert isinstance(requests, dict)
+    assert requests["submitted"] < 2000
+    assert requests["submitted"] == sum(n for key, n in requests.items() if key != "submitted")
+    assert (result.folder / "summary.json").exists()
