@@ -24,6 +24,10 @@ LATENCIES: Final = {
     "queue_wait_s": "queue wait",
 }
 STATISTICS: Final = ("p50", "p90", "p99", "mean", "max")
+FEWER_STATISTICS: Final = ("p50", "p99", "max")
+NARROW_COLUMNS: Final = 80
+"""Below this width the tables leave columns out: a number broken over lines is no number."""
+
 PLAIN_COLUMNS: Final = 120
 """Width of the tables where there is no terminal, so that a log has no broken lines."""
 
@@ -35,8 +39,9 @@ def show_closing(console: Console, summary: Summary, folder: Path | None = None)
     lines = box.SIMPLE_HEAD if console.is_terminal else None
     if lines is None:
         console.width = max(console.width, PLAIN_COLUMNS)
-    console.print(_instances(summary, lines))
-    console.print(_latencies(summary, lines))
+    narrow = console.width < NARROW_COLUMNS
+    console.print(_instances(summary, lines, narrow))
+    console.print(_latencies(summary, lines, FEWER_STATISTICS if narrow else STATISTICS))
     good = summary["exit_code"] == 0
     console.print(
         closing_sentence(summary),
@@ -93,19 +98,21 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _instances(summary: Summary, lines: Box | None) -> Table:
+def _instances(summary: Summary, lines: Box | None, narrow: bool) -> Table:
     blocks: Mapping[str, Mapping[str, int]] = summary["blocks"]
     keys = list(next(iter(blocks.values()), {}))
+    if narrow:
+        keys = [key for key in keys if any(counts[key] for counts in blocks.values())]
     table = _table("KV blocks", [key.replace("_", " ") for key in keys], lines)
     for name, counts in blocks.items():
         table.add_row(name, *(f"{counts[key]:,}" for key in keys))
     return table
 
 
-def _latencies(summary: Summary, lines: Box | None) -> Table:
-    table = _table("latency", STATISTICS, lines)
+def _latencies(summary: Summary, lines: Box | None, statistics: Sequence[str]) -> Table:
+    table = _table("latency", statistics, lines)
     for key, name in LATENCIES.items():
-        table.add_row(name, *(_duration(summary["latency"][key][p]) for p in STATISTICS))
+        table.add_row(name, *(_duration(summary["latency"][key][p]) for p in statistics))
     return table
 
 
@@ -115,7 +122,7 @@ def _table(first: str, columns: Sequence[str], lines: Box | None) -> Table:
     table = Table(box=lines, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
