@@ -33,7 +33,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     work: bool = False
     """It has tokens to compute."""
     able: bool = True
-    """It could join a step, with its dummy if need be."""
+    """It could join a step, with its dummy if need be. Under the contract that is always so, as the
+    dummy's block is reserved; a model that is not ready, or a historical policy, may say no."""
     tokens: int = 0
     requests: int = 0
     running: int = 0
@@ -44,9 +45,9 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The exit code with which it proposes to stop."""
     detail: str = ""
     settled: bool = True
-    """Stopping: nothing of its own is in flight any more."""
+    """Stopping: nothing of its own is in flight any more, or the bound on draining is over."""
     overdue: bool = False
-    """Stopping: the bound on waiting for that is over."""
+    """Stopping: the bound on waiting for the coordinator's release is over too."""
     expired: tuple[int, ...] = ()
     """Leader: requests that nobody owned for longer than the queue limit."""
 
@@ -181,8 +182,9 @@ def agree(
         loads = [(status.tokens, status.requests) for status in statuses]
         assignments, waiting = route(waiting, loads, limits.most_requests, limits.tokens_of)
     released = previous.released or (mail is not None and mail.released)
-    # Pinned or quarantined requests do not keep a group from stopping (contract 6.4): the first
-    # rank whose bound is over takes everybody along.
+    # Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
+    # draining took too long counts as settled. Until the release, somebody may still ask; but the
+    # first rank that has waited too long for that takes everybody along.
     leave = stopping and (
         any(status.overdue for status in statuses)
         or (released and all(status.settled for status in statuses))

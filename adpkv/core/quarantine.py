@@ -22,7 +22,7 @@ class Quarantine:
         # An OrderedDict finds its first entry in O(1) however many left before it; a dict does not.
         self._since: OrderedDict[SessionId, int] = OrderedDict()
         self.moved_ns = NEVER
-        """When an entry last came, ended, or heard from its peer; NEVER before the first."""
+        """When an entry last ended or heard from its peer, or the first one came; NEVER before."""
         self.peak = 0
 
     def __len__(self) -> int:
@@ -33,8 +33,9 @@ class Quarantine:
 
     def add(self, session: SessionId, now_ns: int) -> None:
         """A session comes into doubt."""
+        if not self._since:
+            self.moved_ns = now_ns  # the clock starts; another arrival is no movement
         self._since[session] = now_ns
-        self.moved_ns = now_ns
         self.peak = max(self.peak, len(self._since))
 
     def move(self, session: SessionId, now_ns: int) -> None:

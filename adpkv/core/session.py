@@ -7,6 +7,7 @@ separately: what the client is told (`outcome`), and what becomes of the blocks 
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -266,7 +267,7 @@ class Session:
         self.started_ns = -1
         self.deadline_ns = NEVER
         self.advert_remaining_ns = NEVER
-        self.story: list[tuple[int, Event, State]] = []
+        self.story: deque[tuple[int, Event, State]] = deque(maxlen=STORY_LINES)
 
     def fire(self, table: Table, event: Event, now_ns: int) -> Line:
         """Look the line up in `table` and move to its state.
@@ -280,8 +281,7 @@ class Session:
                 f"{self.role} session {self.session_id}", self.state, event, self.story_lines()
             )
         self.state = line.state
-        if len(self.story) < STORY_LINES:
-            self.story.append((now_ns, event, line.state))
+        self.story.append((now_ns, event, line.state))
         return line
 
     def story_lines(self) -> list[str]:

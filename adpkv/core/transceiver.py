@@ -188,9 +188,12 @@ class Transceiver:
             self._tombstones.popitem(last=False)
 
     def expire(self, now_ns: int) -> None:
-        """Fire the limits and deadlines that have passed."""
+        """Fire the limits and deadlines that have passed. A session whose end is in, and only
+        waits for the next poll, has not missed its deadline."""
+        ended = {finish[0] for finish in self.pending_polls}
         for session, event in self.book.expired(now_ns):
-            self._fire(session, event, now_ns)
+            if session.session_id[0] not in ended:
+                self._fire(session, event, now_ns)
 
     # -- sessions end --------------------------------------------------------------------------
 

@@ -249,7 +249,8 @@ class Coordinator:
                 generation_rank=decoded.rank if decoded else -1,
                 first_token_ns=first_ns,
                 ended_ns=now_ns,
-                queue_ns=(first.queue_ns if first else 0) + (last.queue_ns if last else 0),
+                queue_ns=(first.queue_ns if first else 0)
+                + (last.queue_ns if last and last is not first else 0),
                 transfer_ns=decoded.transfer_ns if decoded and decoded.transfer_ns else -1,
                 decode_ns=decoded.decode_ns if decoded else -1,
                 tokens=last.tokens if last else 0,

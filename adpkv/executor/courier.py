@@ -5,7 +5,7 @@ And the way back: what the transport and the peers say becomes events of the tra
 
 from __future__ import annotations
 
-from adpkv.core.session import Event, Order, Session
+from adpkv.core.session import Event, Order, Session, State
 from adpkv.core.transceiver import Transceiver
 from adpkv.executor.messages import (
     Advertise,
@@ -118,7 +118,7 @@ class Courier:
         elif order is Order.TELL_NEVER_STARTED:
             message = NeverStarted(request_id, generation, session.state)
         else:
-            proven = session.story[-1][1] in (Event.DONE, Event.ENDED)
+            proven = session.state is not State.QUARANTINED
             pieces = session.pieces if proven else UNKNOWN_PIECES
             message = Ended(request_id, generation, pieces, session.state)
         self._mailbox.send(session.peer, message)

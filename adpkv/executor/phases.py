@@ -20,7 +20,11 @@ from adpkv.executor.meetings import WORLD, Join, Passage, Step, Wait
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse
 from adpkv.executor.rank import Rank
 
-__all__ = ["Phases"]
+__all__ = ["ABANDON_AFTER", "Phases"]
+
+ABANDON_AFTER = 4
+"""After how many drain timeouts a group leaves without the coordinator's release. The coordinator
+gives up after fewer (`worlds.assemble.STOP_TIMEOUTS`), and so has told whose answer is missing."""
 
 
 class Phases:
@@ -42,6 +46,7 @@ class Phases:
         self._statuses: Sequence[RankStatus] = ()
         self._steady = False
         self._wake_ns = 0
+        self._abandon_ns = NEVER
 
     # -- intake and observe --------------------------------------------------------------------
 
@@ -83,17 +88,18 @@ class Phases:
         """Something came in or is due."""
         rank = self.rank
         transceiver = rank.transceiver
-        if now_ns >= self._wake_ns:
-            transceiver.expire(now_ns)
+        # Ends first: what is proven over before its deadline is looked at did not miss it.
         if rank.instance.kind is Kind.CONTEXT:
             transceiver.check_context_transfer_status(now_ns)
         else:
             transceiver.check_generation_transfer_status(now_ns)
+        if now_ns >= self._wake_ns:
+            transceiver.expire(now_ns)
         self._look(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
             self._propose(75, "unhealthy: " + ", ".join(transceiver.monitor.reasons))
         if transceiver.is_overdue(now_ns):
-            rank.serving.changed = True
+            rank.serving.changed = True  # `settled`, later `overdue`, are a matter of time
         self._settle(now_ns)
 
     def _look(self, now_ns: int) -> None:
@@ -172,8 +178,8 @@ class Phases:
             healthy=not transceiver.monitor.reasons,
             stop=rank.proposal,
             detail=rank.detail,
-            settled=transceiver.is_settled(),
-            overdue=transceiver.is_overdue(now_ns),
+            settled=transceiver.is_settled() or transceiver.is_overdue(now_ns),
+            overdue=now_ns >= self._abandon_ns,
             expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
         )
 
@@ -207,11 +213,14 @@ class Phases:
         """The group agreed to end: answer everything open, once, and begin to drain."""
         rank = self.rank
         deadline_ns = now_ns + rank.timing.drain_timeout_ns
-        rank.serving.stop(now_ns, plan.detail)
+        self._abandon_ns = now_ns + ABANDON_AFTER * rank.timing.drain_timeout_ns
+        # The sessions first, so that their story says what ended them; what that settles ends
+        # their requests with it.
         if rank.instance.kind is Kind.CONTEXT:
             rank.transceiver.drain_context_transfers(deadline_ns, now_ns)
         else:
             rank.transceiver.drain_generation_transfers(deadline_ns, now_ns)
+        rank.serving.stop(now_ns, plan.detail)
         rank.serving.changed = True
         rank.recorder.event("stopping", -1, code=plan.stop, detail=plan.detail)
 
@@ -262,8 +271,9 @@ class Phases:
         ):
             limit_ns = rank.timing.busy_wait_ns
         quiet = self._is_quiet()
-        if not quiet and rank.serving.has_work():
-            limit_ns = 0  # it has its blocks since apply: the step comes at once
+        if rank.transceiver.pending_polls or (not quiet and rank.serving.has_work()):
+            # Ends that the poll limit left over; or blocks since apply: the step comes at once.
+            limit_ns = 0
         passage: Passage = await Wait(
             self._group,
             "wait",

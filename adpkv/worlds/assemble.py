@@ -35,7 +35,11 @@ from adpkv.workload.port import Workload
 __all__ = ["build_coordinator", "build_model", "build_rank", "with_faults"]
 
 STOP_TIMEOUTS = 3
-"""How many drain timeouts the coordinator gives the instances to answer and drain."""
+"""How many drain timeouts the coordinator gives the instances to answer and drain; fewer than
+`executor.phases.ABANDON_AFTER`, or nobody would be left to hear it."""
+
+SENDER_SLACK_NS = 1_000_000_000
+"""How much longer than its receiver a sender waits, for mail and iterations on the way."""
 
 
 def build_model(experiment: Experiment) -> CostModel:
@@ -92,7 +96,7 @@ def build_rank(
     limits = _group_limits(experiment, instance)
     role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
     transceiver = Transceiver(
-        role, _transceiver_limits(experiment), rules, can_withdraw=transport.can_withdraw
+        role, _transceiver_limits(experiment, role), rules, can_withdraw=transport.can_withdraw
     )
     responses = ResponseBuffer()
     pool = BlockPool(
@@ -162,8 +166,13 @@ def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:
     )
 
 
-def _transceiver_limits(experiment: Experiment) -> TransceiverLimits:
+def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:
     config = experiment.transceiver
+    wait_timeout_ns = config.wait_timeout_ns
+    if role is Role.SENDER:
+        # Its receiver may first wait for a rank, then for blocks and a slot: the client is told by
+        # that side's limits, which are about waiting, not by ours as a failed transfer (3.1).
+        wait_timeout_ns += experiment.executor.queue_timeout_ns + SENDER_SLACK_NS
     return TransceiverLimits(
         slots=SlotLimits(
             config.max_inflight_transfers,
@@ -171,7 +180,7 @@ def _transceiver_limits(experiment: Experiment) -> TransceiverLimits:
             config.max_inflight_blocks_per_peer,
         ),
         transfer_timeout_ns=config.transfer_timeout_ns,
-        wait_timeout_ns=config.wait_timeout_ns,
+        wait_timeout_ns=wait_timeout_ns,
         quarantine_budget=config.quarantine_budget,
         progress_deadline_ns=config.progress_deadline_ns,
         shutdown_grace_ns=config.shutdown_grace_ns,

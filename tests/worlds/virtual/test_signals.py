@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from adpkv.config import parse
-from adpkv.executor.messages import Pulse
+from adpkv.executor.messages import Answers, Mail, Pulse
+from adpkv.worlds.virtual.agenda import WIRE
 from adpkv.worlds.virtual.run import Simulation, simulate
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import differences, problems, run
+from tests.worlds.virtual.test_stuck import SMALL
 
 
 def after(answers: int, code: int) -> Callable[[Simulation], None]:
@@ -64,6 +66,32 @@ def test_what_was_open_has_failed_and_says_why() -> None:
     failed = [record for record in ran.records if record.outcome == "failed"]
     assert failed
     assert any("signal" in record.detail for record in failed)
+
+
+def test_an_answer_that_was_lost_is_told_when_the_run_is_stopped() -> None:
+    """The ranks stay until the coordinator has given up: it says whose answer is missing."""
+
+    def prepare(job: Simulation) -> None:
+        carry, agenda, lost = job.world.post.carry, job.world.agenda, []
+
+        def stop(_: object) -> None:
+            job.stop.code = 130
+            job.world.interrupt()
+
+        def lossy(sender: int, to: int, message: Mail) -> None:
+            if isinstance(message, Answers) and not lost:
+                lost.append(message)
+                agenda.add(agenda.now + 1_000_000, WIRE, len(job.programs), 0, stop, None)
+            else:
+                carry(sender, to, message)
+
+        job.world.post.carry = lossy  # type: ignore[method-assign]
+
+    ran = run(SMALL, prepare=prepare, most_events=200_000)
+    kinds = {violation["kind"] for violation in ran.summary["violations"]}
+    assert kinds == {"no_terminal_response"}
+    assert ran.exit_code == 4
+    assert len(ran.records) == ran.summary["requests"]["submitted"]
 
 
 def test_a_real_signal_in_the_middle_of_anything(tmp_path: Path) -> None:
