@@ -82,7 +82,7 @@ class HostMemory:
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner; the fresh ones must be as `release` left them."""
-        taken, spoilt = [], []
+        taken, spoilt, doubtful = [], [], []
         for block in fresh:
             # One in use holds what its owner wrote: that is no write after free.
             if not self._free[block]:
@@ -91,11 +91,15 @@ class HostMemory:
                 spoilt.append(block)
             self._free[block] = self._virgin[block] = 0
         for block in evicted:
+            if self._writers.pop(block, None) is not None:
+                doubtful.append(block)
             self._free[block] = self._virgin[block] = 0
         if taken:
             self._tell("two_owners", taken, f"given to lease {owner} while in use")
         if spoilt:
             self._tell("write_after_free", spoilt, f"found when given to lease {owner}")
+        if doubtful:
+            self._tell("freed_in_doubt", doubtful, "evicted while a peer may write into them")
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks went back to the free list: fill them, so that a later write is seen."""

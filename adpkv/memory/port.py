@@ -25,7 +25,8 @@ class Memory(Protocol):
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner: `fresh` come from the free list and must still be as `release`
-        left them (write after free shows here), `evicted` hold old cached KV."""
+        left them (write after free shows here), `evicted` hold old cached KV. One of these that
+        still awaits a write is freed in doubt, as if it had been released."""
         ...
 
     def release(self, blocks: Sequence[int]) -> None:

@@ -32,8 +32,8 @@ class LedgerMemory:
         self._landed: set[int] = set()
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
-        """Blocks get a new owner; a fresh one must have none."""
-        owners = self._owner
+        """Blocks get a new owner; a fresh one must have none, an evicted one await no write."""
+        owners, writers = self._owner, self._writer
         for block in fresh:
             if owners[block]:
                 self._report(
@@ -42,6 +42,8 @@ class LedgerMemory:
             owners[block] = owner
         for block in evicted:
             owners[block] = owner
+            if writers[block]:
+                self._doubt(block, "evicted")
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks go back to the free list."""
@@ -54,11 +56,7 @@ class LedgerMemory:
                 self._report("double_free", f"block {block} was free already")
             owners[block] = NOBODY
             if writers[block]:
-                self._report(
-                    "freed_in_doubt",
-                    f"block {block} was freed while lease {writers[block]} awaits a write",
-                )
-                writers[block] = NOBODY
+                self._doubt(block, "freed")
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """A peer may write into the blocks from now on; nobody else may."""
@@ -112,3 +110,11 @@ class LedgerMemory:
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+    def _doubt(self, block: int, how: str) -> None:
+        """The block goes from its owner while a peer may write: told once, then forgotten."""
+        writer = self._writer[block]
+        self._report(
+            "freed_in_doubt", f"block {block} was {how} while lease {writer} awaits a write"
+        )
+        self._writer[block] = NOBODY

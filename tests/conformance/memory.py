@@ -170,6 +170,20 @@ def check_freed_in_doubt(rig: Rig) -> None:
     assert rig.told() == ["freed_in_doubt"]
 
 
+def check_evicted_in_doubt(rig: Rig) -> None:
+    """Taken out of the cache while a peer may still write: told, and not held against the next."""
+    _expecting(rig, 1, [0, 1])
+    rig.memory.end_write(1, [0])
+    rig.memory.hand_out(2, [], [0])
+    assert rig.told() == []
+    rig.memory.hand_out(3, [], [1])
+    assert rig.told() == ["freed_in_doubt"]
+    rig.memory.expect_write(3, [1])
+    rig.memory.end_write(3, [1])
+    rig.memory.release([0, 1])
+    assert rig.told() == ["freed_in_doubt"]
+
+
 def check_write_after_free(rig: Rig) -> None:
     """And then they land, in a block that is free."""
     _expecting(rig, 1, [3, 4])
