@@ -8,13 +8,13 @@
     │   ├── TraceError               2  a line of a workload trace
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
-    ├── StuckError                   3  the ranks of a job can no longer go on together
-    │   ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
-    │   ├── DeadlockError            3  nobody can go on, and nothing will arrive
-    │   └── LivelockError            3  many rounds, and time does not move
-    └── ViolationError               4  an oracle spoke: the contract was broken
+    └── StuckError                   3  the ranks of a job can no longer go on together
+        ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
+        ├── DeadlockError            3  nobody can go on, and nothing will arrive
+        └── LivelockError            3  many rounds, and time does not move
 
 Faults that a run must survive (a failed transfer, a cancel, a timeout) are events, not errors.
+So is a violation that an oracle saw: the run goes on to its end, and its exit code is 4.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ __all__ = [
     "StuckError",
     "TraceError",
     "UsageError",
-    "ViolationError",
 ]
 
 
@@ -94,9 +93,3 @@ class DeadlockError(StuckError):
 
 class LivelockError(StuckError):
     """Many rounds at one instant of virtual time."""
-
-
-class ViolationError(AdpkvError):
-    """The contract was broken, and an oracle saw it."""
-
-    exit_code = 4

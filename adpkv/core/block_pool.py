@@ -73,11 +73,6 @@ class BlockPool:
         self._idle: OrderedDict[int, None] = OrderedDict()
         self._used = [0, 0, 0]
         self._numbers = 0
-        self.reused_blocks = 0
-
-    def available(self) -> int:
-        """Blocks that a new lease could get, evictions included."""
-        return len(self._free) + len(self._idle)
 
     def acquire(self, count: int, hashes: Sequence[int] = ()) -> Lease | None:
         """Lease `count` blocks, the longest cached prefix of `hashes` among them; None if they
@@ -104,7 +99,6 @@ class BlockPool:
                 holders[block] = 1
                 used[0] += 1
         reused = len(found)
-        self.reused_blocks += reused
         evicted = self._take(need, found)
         used[0] += need
         self._numbers += 1

@@ -1,19 +1,16 @@
-"""The names that travel: requests, ranks, blocks, sessions."""
+"""The names that travel: requests, ranks, sessions."""
 
 from __future__ import annotations
 
 from typing import NewType
 
-__all__ = ["COORDINATOR", "NEVER", "BlockId", "Rank", "RequestId", "SessionId"]
+__all__ = ["COORDINATOR", "NEVER", "Rank", "RequestId", "SessionId"]
 
 RequestId = NewType("RequestId", int)
 """What a client asked for, numbered by the coordinator in order of arrival."""
 
 Rank = NewType("Rank", int)
 """A rank of the world (of all instances together), from 0."""
-
-BlockId = NewType("BlockId", int)
-"""A KV block of one rank's pool, from 0."""
 
 SessionId = tuple[RequestId, int]
 """(request, generation): the generation tells a late word about a former life of the id apart

@@ -36,11 +36,6 @@ class SlotQueue:
         self._held: dict[int, list[int]] = {}
         self._waiting: dict[int, deque[Session]] = {}
 
-    @property
-    def in_use(self) -> int:
-        """Slots that are taken."""
-        return self._in_use
-
     def wait(self, session: Session) -> None:
         """The session wants a slot towards `session.peer`."""
         self._waiting.setdefault(session.peer, deque()).append(session)

@@ -41,7 +41,8 @@ class PoolMachine(RuleBasedStateMachine):
     def acquire(self, which: int, length: int, extra: int) -> Lease | None:
         hashes = chain(which, length)
         count = max(length + extra, 1)
-        room = self.pool.available() - self._promised(hashes)
+        counts = self.pool.counts()
+        room = counts.free + counts.cached - self._promised(hashes)
         reused = self._prefix(hashes)
         lease = self.pool.acquire(count, hashes)
         if lease is None:

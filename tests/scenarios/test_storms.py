@@ -60,7 +60,7 @@ def test_9_cancel_storm() -> None:
     wanted = {"arrived", "assigned", "prefill_began", "queued", "posted", "transferring", "gone"}
     assert phases >= wanted, "every phase was hit"
     for rank in (0, 1):
-        assert told.job.programs[rank].phases.rank.transceiver._slots.in_use == 0
+        assert told.job.programs[rank].phases.rank.transceiver._slots._in_use == 0
     for event in told.ran.events:
         if event[2] == "cancel_answer" and event[4]["answer"] == "cancelled_before_advertise":
             after = told.kinds(event[3], event[1])

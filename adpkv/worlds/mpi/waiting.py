@@ -33,10 +33,6 @@ class Nap:
     def __init__(self) -> None:
         self._next_ns = SHORTEST_NAP_NS
 
-    def reset(self) -> None:
-        """Something happened: be quick again."""
-        self._next_ns = SHORTEST_NAP_NS
-
     def take(self, most_ns: int = LONGEST_NAP_NS) -> None:
         """Sleep a little, at most `most_ns`."""
         time.sleep(max(0, min(self._next_ns, most_ns)) / 1e9)
