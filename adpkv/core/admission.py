@@ -2,6 +2,9 @@
 
 The table covers a cancel before admission, in prefill, between the instances, and in decode. What
 it calls impossible is a broken contract (two terminal responses), which the coordinator reports.
+
+Today a request is admitted as it arrives: nothing can come between the two, and a cancel or a stop
+never finds it in `ARRIVED`. These lines are for a coordinator that holds requests back.
 """
 
 from __future__ import annotations
