@@ -116,7 +116,8 @@ class MpiTransport:
         if pieces <= found.finished:
             self._heads.forget(found)
         found.cancel_from(max(pieces, found.finished))
-        if not self._end_if_over(found) and found.lingering:
+        # A peer may say it twice, and each time of another piece.
+        if not self._end_if_over(found) and found.lingering and found not in self._lingering:
             self._lingering.append(found)
 
     def poll(self) -> list[TransportEnd]:
@@ -181,9 +182,12 @@ class MpiTransport:
     def _end_if_over(self, found: Opened) -> bool:
         if not found.over():
             return False
+        # A transfer may be looked at as a head and as one that lingers: its end is told once, and
+        # never that of another one with the same id.
         book = self._sending if found.sends else self._receiving
-        del book[found.transfer.session]
-        self._ended.append(found.end())
+        if book.get(found.transfer.session) is found:
+            del book[found.transfer.session]
+            self._ended.append(found.end())
         return True
 
     def _post_more(self) -> None:
