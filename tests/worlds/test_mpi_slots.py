@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from adpkv.core.plan import Plan
+from adpkv.core.values import RequestSpec
 from adpkv.errors import AdpkvError, CollectiveMismatchError
 from adpkv.worlds.mpi.slots import (
     HEADER_BYTES,
@@ -149,3 +151,27 @@ def test_an_unchanged_plan_is_not_encoded_again() -> None:
     plan["forward"] = False  # a plan is frozen; this one shows whether it was looked at
     assert digest(plan) == before
     assert digest(dict(plan)) != before
+
+
+def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> None:
+    one, again, other = (
+        RequestSpec(1, 0, 64, 5, tuple(range(500))),
+        RequestSpec(1, 1, 64, 5),
+        RequestSpec(2, 0, 64, 5),
+    )
+    plans = [
+        Plan(),
+        Plan(waiting=(one,)),
+        Plan(waiting=(again,)),
+        Plan(waiting=(one, other)),
+        Plan(waiting=(other, one)),
+        Plan(assignments={0: (one,)}),
+        Plan(assignments={1: (one,)}),
+        Plan(cancels=(1,)),
+        Plan(forward=True),
+        Plan(stop=75, detail="ill"),
+        Plan(released=True),
+        Plan(leave=True),
+    ]
+    assert len({PlanDigest()(plan) for plan in plans}) == len(plans)
+    assert PlanDigest()(Plan(waiting=(one,))) == PlanDigest()(plans[1])
