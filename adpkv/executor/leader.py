@@ -6,7 +6,9 @@ sends on what the flush gathered. It decides nothing alone.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
@@ -26,7 +28,14 @@ from adpkv.executor.messages import (
 )
 from adpkv.executor.ports import Clock, Mailbox
 
-__all__ = ["Leader", "sorted_mail", "sum_up"]
+__all__ = ["BROADCAST_IDS", "Leader", "sorted_mail", "sum_up"]
+
+BROADCAST_IDS: Final = 65_536
+"""Block hashes and block ids in one broadcast, some 600 kB of the 16 MiB that can travel: a burst
+of long prompts takes a few iterations, none of which stands still for long."""
+
+MESSAGE_IDS: Final = 8
+"""What a message weighs beside its blocks."""
 
 
 class Leader:
@@ -50,17 +59,32 @@ class Leader:
         self._unowned_since: dict[int, int] = {}
         self._stop_announced = False
         self._tokens = 0
+        self._kept: deque[LeaderMail] = deque()
 
     def take_mail(self) -> tuple[tuple[LeaderMail, ...], list[PeerMail]]:
-        """(for the group, for this rank's sessions) of what has arrived."""
-        group: list[LeaderMail] = []
+        """(for the group, for this rank's sessions) of what has arrived. What the group gets is
+        bounded by `BROADCAST_IDS`; the rest is kept, in order, for the next time."""
         own: list[PeerMail] = []
         for message in self._mailbox.receive():
             if isinstance(message, LeaderMail):
-                group.append(message)
+                self._kept.append(message)
             elif isinstance(message, PeerMail):
                 own.append(message)
-        return tuple(group), own
+        return self._next_broadcast() if self._kept else (), own
+
+    def has_more(self) -> bool:
+        """Is there mail for the group that did not fit? Then the group must not wait."""
+        return bool(self._kept)
+
+    def _next_broadcast(self) -> tuple[LeaderMail, ...]:
+        """The oldest mail, within the bound, but always one message."""
+        kept, left = self._kept, BROADCAST_IDS
+        group = [kept.popleft()]
+        left -= _weight(group[0])
+        while kept and (weight := _weight(kept[0])) <= left:
+            left -= weight
+            group.append(kept.popleft())
+        return tuple(group)
 
     def note_unowned(self, plan: Plan) -> None:
         """Remember since when each request waits for a rank with room."""
@@ -122,6 +146,14 @@ class Leader:
         if plan.stop != NO_STOP and not self._stop_announced:
             self._stop_announced = True
             self._mailbox.send(COORDINATOR, Stopped(self._instance, plan.stop, plan.detail))
+
+
+def _weight(message: LeaderMail) -> int:
+    """Roughly how much of a broadcast it takes, in block ids."""
+    if not isinstance(message, Admit):
+        return MESSAGE_IDS
+    spec = message.spec
+    return MESSAGE_IDS + len(spec.block_hashes) + (len(spec.sender.blocks) if spec.sender else 0)
 
 
 def sum_up(statuses: Sequence[RankStatus], unowned: int, tokens: int) -> Pulse:

@@ -8,8 +8,9 @@ from executor_parts import Clock, Post, spec
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import GroupMail, Plan, RankStatus, Refusal
 from adpkv.core.values import Outcome, Response
-from adpkv.executor.leader import Leader, sorted_mail, sum_up
+from adpkv.executor.leader import BROADCAST_IDS, Leader, sorted_mail, sum_up
 from adpkv.executor.messages import (
+    PAYLOADS,
     Admit,
     Answers,
     Began,
@@ -21,6 +22,7 @@ from adpkv.executor.messages import (
     Stop,
     Stopped,
 )
+from adpkv.worlds.mpi.slots import PayloadCodec
 
 QUEUE_NS = 100
 
@@ -51,6 +53,35 @@ def test_mail_is_parted_for_the_group_and_for_its_own_sessions(rig: Rig) -> None
     rig.post.inbox = [group[0], own, *group[1:]]
     assert rig.leader.take_mail() == (tuple(group), [own])
     assert rig.leader.take_mail() == ((), [])
+
+
+def test_a_burst_of_long_prompts_goes_on_in_parts_and_in_order(rig: Rig) -> None:
+    hashes = tuple(range(7_500))
+    mail: list[LeaderMail] = [Admit(spec(r, hashes=hashes)) for r in range(260)]
+    mail += [Cancel(0), Stop(0)]
+    rig.post.inbox = [*mail, Began(4, 0)]
+    got: list[LeaderMail] = []
+    parts = 0
+    codec = PayloadCodec(PAYLOADS)
+    while parts == 0 or rig.leader.has_more():
+        part, own = rig.leader.take_mail()
+        assert own == ([Began(4, 0)] if parts == 0 else [])
+        assert sum(len(m.spec.block_hashes) for m in part if isinstance(m, Admit)) <= BROADCAST_IDS
+        codec.encode("tp_broadcast", part)
+        got += part
+        parts += 1
+    assert got == mail
+    assert parts == 33
+    assert rig.leader.take_mail() == ((), [])
+
+
+def test_what_is_kept_goes_before_what_came_later(rig: Rig) -> None:
+    first, second = (Admit(spec(r, hashes=range(BROADCAST_IDS))) for r in (1, 2))
+    rig.post.inbox = [first, second]
+    assert rig.leader.take_mail() == ((first,), [])  # larger than the bound, and alone
+    rig.post.inbox = [Cancel(2)]
+    assert rig.leader.take_mail() == ((second,), [])
+    assert rig.leader.take_mail() == ((Cancel(2),), [])
 
 
 # -- sorted_mail -------------------------------------------------------------------------------
