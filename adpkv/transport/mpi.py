@@ -75,6 +75,8 @@ class MpiTransport:
         self._heads = Heads()
         self._lingering: list[Opened] = []
         self._ended: list[TransportEnd] = []
+        self._left: list[MPI.Request] = []
+        """Closed, and not over yet."""
         self._moved_ns = 0
 
     def expect(self, transfer: Transfer) -> None:
@@ -137,11 +139,31 @@ class MpiTransport:
         return self._moved_ns
 
     def close(self) -> None:
-        """Cancel the receives that are left. A send in doubt stays: nothing can take it back."""
+        """Cancel the receives that are left. A send in doubt stays: nothing can take it back, only
+        its receiver can take it in (`discard`)."""
         self._heads.clear()
+        self._queues.clear()
         for found in self._receiving.values():
             found.cancel_from(found.finished)
-        self._queues.clear()
+            self._left += found.lingering
+        for found in self._sending.values():
+            self._left += found.requests[found.finished :]
+        self._lingering.clear()
+        self._receiving.clear()
+        self._sending.clear()
+
+    def settled(self) -> bool:
+        """After `close`, without waiting: is nothing of this rank's on its way any more?"""
+        self._left = [request for request in self._left if not request.Test()]
+        return not self._left
+
+    def discard(self) -> None:
+        """After `close`, without waiting: take in the bytes that nobody expects any more, so that
+        their sends end."""
+        status = MPI.Status()
+        while (message := self._comm.Improbe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)) is not None:
+            landing = bytearray(status.Get_count(MPI.BYTE))
+            self._left.append(message.Irecv([landing, len(landing), MPI.BYTE]))
 
     def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
         if transfer.session in book:

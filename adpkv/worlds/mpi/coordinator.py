@@ -15,7 +15,7 @@ from adpkv.errors import AdpkvError
 from adpkv.executor.meetings import Receive
 from adpkv.executor.ports import Clock, Mailbox
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.waiting import Nap
+from adpkv.worlds.mpi.naps import Nap
 
 __all__ = ["CoordinatorThread"]
 

@@ -44,6 +44,11 @@ class Driver:
             self._met = groups[op.group]
             result = self._met.perform(op)
 
+    def close(self) -> None:
+        """Give the groups back, in the same order on all ranks; every rank must come."""
+        for number in sorted(self._groups):
+            self._groups[number].close()
+
     def leads(self) -> bool:
         """Whether this rank is the first of the group that met last."""
         return self._met is not None and self._met.leads

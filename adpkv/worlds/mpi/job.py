@@ -19,7 +19,7 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
-from adpkv.core.topology import Topology
+from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
@@ -33,6 +33,7 @@ from adpkv.transport.port import Transport
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
+from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -101,6 +102,7 @@ class Job:
             self._to_desk if self.rank == HOST else None,
             self._inbox,
         )
+        self._desk_mailbox: CoordinatorMailbox | None = None
         self.clock = start_clock(wires.world)
         self._events = self.open_events(self.rank)
         self.recorder = RankRecorder(self._events, self.rank, self.clock)
@@ -129,10 +131,34 @@ class Job:
         return self.driver.run(self.program.run())
 
     def close(self) -> None:
-        """Nothing is in flight, or its bound is over: give everything back, files complete."""
-        self._transport.close()
-        self._memory.close()
+        """Nothing is in flight, or its bound is over: give everything back, files complete. Every
+        rank must come, the host's desk being closed.
+
+        Raises:
+            StuckError: somebody did not come.
+        """
+        self._close_transports()
+        # Before the last meetings: after them rank 0 reads what all have written.
         self._events.close()
+        self._memory.close()
+        self.driver.close()
+        self._mailbox.close(self._desk_mailbox)
+
+    def _close_transports(self) -> None:
+        """Senders end first, receivers give their blocks up last (contract 6.2)."""
+        world, wire = self._wires.world, self._wire
+        sends = self.instance.kind is Kind.CONTEXT
+        if sends:
+            self._transport.close()
+        await_all(world, "end their sends")
+        if not sends:
+            self._transport.close()
+        # The receivers take in what was in doubt while the senders wait for it, and no longer.
+        if sends:
+            await_that(wire.settled, "the sends in doubt", SEND_BOUND_S, must=False)
+        await_all(world, "end their receives", wire.discard)
+        if not sends:
+            await_that(wire.settled, "the receives in doubt", SEND_BOUND_S, must=False)
 
     def desk(
         self,
@@ -141,7 +167,7 @@ class Job:
         workload: Workload | None = None,
     ) -> Desk:
         """The coordinator beside this rank, which must be its host."""
-        mailbox = CoordinatorMailbox(
+        mailbox = self._desk_mailbox = CoordinatorMailbox(
             Endpoint(self._wires.desk), Endpoint(self._wires.mail), self._to_desk, self._inbox
         )
         return Desk(self, mailbox, workload or build_workload(self.experiment), on_record, on_pulse)
@@ -170,7 +196,7 @@ class Job:
 
     def _build_transport(self, memory: HostMemory, recorder: Recorder) -> Transport:
         config = self.experiment.transceiver
-        transport = MpiTransport(
+        transport = self._wire = MpiTransport(
             self._wires.data,
             memory,
             piece_bytes=config.piece_bytes,

@@ -11,6 +11,7 @@ MPI keeps the order between one sender and one receiver of a communicator, which
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from mpi4py import MPI
 from adpkv.core.ids import COORDINATOR
 from adpkv.errors import AdpkvError
 from adpkv.executor.messages import Mail
+from adpkv.worlds.mpi.closing import await_that, owed
 
 __all__ = ["HOST", "MAX_TAKEN", "MAX_UNSENT", "CoordinatorMailbox", "Endpoint", "RankMailbox"]
 
@@ -43,6 +45,9 @@ class Endpoint:
         self._unsent: deque[tuple[MPI.Request, bytes]] = deque()
         self._matched: MPI.Message | None = None
         self._status = MPI.Status()
+        self.sent = [0] * communicator.size
+        """Letters so far, to each rank."""
+        self._taken = 0
 
     def send(self, to: int, letter: bytes) -> None:
         """Begin to send; never waits.
@@ -57,6 +62,7 @@ class Endpoint:
             raise AdpkvError(
                 f"{len(unsent)} messages are not taken by their receivers (now to rank {to})"
             )
+        self.sent[to] += 1
         request = self._comm.Isend([letter, len(letter), MPI.BYTE], to)
         if not request.Test():
             unsent.append((request, letter))
@@ -75,7 +81,24 @@ class Endpoint:
         assert message is not None
         letter = bytearray(self._status.Get_count(MPI.BYTE))
         message.Recv([letter, len(letter), MPI.BYTE])
+        self._taken += 1
         return letter
+
+    def close(self, beside: Endpoint | None = None) -> None:
+        """Take in what nobody reads any more, until all is taken and all of this rank's is; every
+        rank must come. `beside` is a second endpoint of this rank on the same communicator."""
+        ends = [self] if beside is None else [self, beside]
+        sent = [sum(counts) for counts in zip(*(end.sent for end in ends), strict=True)]
+        due = owed(self._comm, sent, "letters")
+        await_that(lambda: self._has_taken(due, ends), "the last letters")
+        await_that(lambda: not any(end.unsent() for end in ends), "the end of the last letters")
+
+    def _has_taken(self, due: int, ends: Sequence[Endpoint]) -> bool:
+        """Two endpoints may each have taken some, or hold one that is matched."""
+        for end in ends:
+            while end.take() is not None:
+                pass
+        return sum(end._taken for end in ends) >= due
 
     def unsent(self) -> int:
         """How many sends are unfinished."""
@@ -117,6 +140,12 @@ class RankMailbox(_Box):
         super().__init__(peers, inbox)
         self._peers, self._desk, self._to_desk = peers, desk, to_desk
 
+    def close(self, beside: CoordinatorMailbox | None = None) -> None:
+        """Bring both communicators to rest; every rank must come. `beside` is the coordinator's,
+        on its host, when its thread has ended."""
+        self._peers.close(None if beside is None else beside.peers)
+        self._desk.close(None if beside is None else beside.desk)
+
     def send(self, to: int, message: Mail) -> None:
         """Send to a world rank, or to `COORDINATOR`."""
         letter = self._encode(message)
@@ -136,7 +165,7 @@ class CoordinatorMailbox(_Box):
         self, desk: Endpoint, peers: Endpoint, inbox: deque[bytes], to_host: deque[bytes]
     ) -> None:
         super().__init__(desk, inbox)
-        self._peers, self._to_host = peers, to_host
+        self.desk, self.peers, self._to_host = desk, peers, to_host
 
     def send(self, to: int, message: Mail) -> None:
         """Send to a world rank; `COORDINATOR` is itself."""
@@ -146,4 +175,4 @@ class CoordinatorMailbox(_Box):
         elif to == COORDINATOR:
             self._inbox.append(letter)
         else:
-            self._peers.send(to, letter)
+            self.peers.send(to, letter)

@@ -117,8 +117,7 @@ def _run(
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
         guarded(who, job.run, job.driver.leads)
-        job.close()
-        world.Barrier()
+        guarded(who, job.close)
         return _told(world, 0)
     return guarded(
         who, lambda: _host(job, RunFolder(folder), screen, quiet, workload), job.driver.leads
@@ -168,8 +167,6 @@ def _host(
         requests.close()
     wall_s = job.clock() / 1e9
     job.close()
-    world = MPI.COMM_WORLD
-    world.Barrier()
     summary = _summed_up(job, desk, reports, requests, wall_s)
     if job.experiment.observe.events:
         merge_parts(folder)
@@ -179,7 +176,7 @@ def _host(
     screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
     code = summary["exit_code"]
     assert isinstance(code, int)
-    return _told(world, code)
+    return _told(MPI.COMM_WORLD, code)
 
 
 def _summed_up(

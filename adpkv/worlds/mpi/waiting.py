@@ -8,35 +8,21 @@ lost word would cost no more than the rest of the limit, so sending one is never
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Final
 
 from mpi4py import MPI
 
-__all__ = ["LONGEST_NAP_NS", "Nap", "Waiter"]
+from adpkv.worlds.mpi.closing import await_that, owed
+from adpkv.worlds.mpi.naps import Nap
 
-LONGEST_NAP_NS: Final = 1_000_000
-SHORTEST_NAP_NS: Final = 50_000
+__all__ = ["Waiter"]
+
 MAX_UNSENT_WAKES: Final = 4096
 """Beyond this a member does not take its words in, and gets no more of them."""
 
 _NUMBER = struct.Struct("<Q")
-
-
-class Nap:
-    """Polite polling: each nap twice as long as the one before, up to the longest."""
-
-    __slots__ = ("_next_ns",)
-
-    def __init__(self) -> None:
-        self._next_ns = SHORTEST_NAP_NS
-
-    def take(self, most_ns: int = LONGEST_NAP_NS) -> None:
-        """Sleep a little, at most `most_ns`."""
-        time.sleep(max(0, min(self._next_ns, most_ns)) / 1e9)
-        self._next_ns = min(2 * self._next_ns, LONGEST_NAP_NS)
 
 
 class Waiter:
@@ -48,6 +34,7 @@ class Waiter:
         self._landed = bytearray(_NUMBER.size)
         self._receive = self._listen()
         self._unsent: list[MPI.Request] = []
+        self._sent, self._taken = [0] * communicator.size, 0
 
     def wait(self, number: int, limit_ns: int) -> None:
         """Wait number `number` of this group, the same on each member; at most `limit_ns`."""
@@ -63,10 +50,23 @@ class Waiter:
         return None
 
     def close(self) -> None:
-        """Stop listening; every member must come."""
+        """Take in what was said, then stop listening; every member must come."""
+        due = owed(self._comm, self._sent, "wake words")
+        await_that(lambda: self._has_taken(due), "wake words")
+        await_that(self._all_sent, "the end of wake words")
         self._receive.Cancel()
-        self._receive.Wait()
+        await_that(self._receive.Test, "the end of the last receive")
         self._comm.Free()
+
+    def _has_taken(self, due: int) -> bool:
+        while self._taken < due and self._receive.Test():
+            self._taken += 1
+            self._receive = self._listen()
+        return self._taken >= due
+
+    def _all_sent(self) -> bool:
+        self._unsent = [request for request in self._unsent if not request.Test()]
+        return not self._unsent
 
     def _listen(self) -> MPI.Request:
         return self._comm.Irecv([self._landed, _NUMBER.size, MPI.BYTE], MPI.ANY_SOURCE)
@@ -75,6 +75,7 @@ class Waiter:
         """Has any member ended this wait? Takes in what was said about former ones."""
         while self._receive.Test():
             said = _NUMBER.unpack(self._landed)[0]
+            self._taken += 1
             self._receive = self._listen()
             if said >= number:
                 return True
@@ -86,6 +87,7 @@ class Waiter:
             return
         word = _NUMBER.pack(number)
         for other in self._others:
+            self._sent[other] += 1
             request = self._comm.Isend([word, _NUMBER.size, MPI.BYTE], other)
             if not request.Test():
                 self._unsent.append(request)

@@ -1,0 +1,74 @@
+"""How a job's communicators come to rest before MPI ends: every wait in it is bounded.
+
+MPI must not be finalized while anything is on its way. So the members tell each other how much they
+sent, take in exactly that, and only then stop listening.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final
+
+from mpi4py import MPI
+
+from adpkv.errors import StuckError
+from adpkv.worlds.mpi.naps import Nap
+
+__all__ = ["CLOSE_BOUND_S", "SEND_BOUND_S", "await_all", "await_that", "owed"]
+
+CLOSE_BOUND_S: Final = 30.0
+"""For one step of closing; who has left the loop has nothing else to do."""
+
+SEND_BOUND_S: Final = 5.0
+"""For the sends that were in doubt, whose receivers now take them in to throw them away. Shorter,
+so that the others still wait when a sender gives up."""
+
+
+def await_that(
+    done: Callable[[], bool], what: str, bound_s: float = CLOSE_BOUND_S, *, must: bool = True
+) -> bool:
+    """Poll politely until `done`; False if it is not within the bound.
+
+    Raises:
+        StuckError: it is not, and must be.
+    """
+    until_s, nap = monotonic() + bound_s, Nap()
+    while not done():
+        if monotonic() >= until_s:
+            if must:
+                raise StuckError(f"while closing: {what} did not come within {bound_s:g} s")
+            return False
+        nap.take()
+    return True
+
+
+def await_all(
+    communicator: MPI.Intracomm, what: str, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """A bounded barrier; `meanwhile` is done as long as somebody is missing.
+
+    Raises:
+        StuckError: somebody did not come.
+    """
+    request = communicator.Ibarrier()
+
+    def done() -> bool:
+        meanwhile()
+        return request.Test()
+
+    await_that(done, f"all ranks to {what}")
+
+
+def owed(communicator: MPI.Comm, sent: Sequence[int], what: str) -> int:
+    """How many messages the members sent here; each brings what it `sent` to each.
+
+    Raises:
+        StuckError: somebody did not come.
+    """
+    leaving, landing = array("Q", sent), array("Q", bytes(8 * len(sent)))
+    # Bytes, because an array's type code is no MPI type everywhere.
+    request = communicator.Ialltoall([leaving, 8, MPI.BYTE], [landing, 8, MPI.BYTE])
+    await_that(request.Test, f"the counts of {what}")
+    return sum(landing)
