@@ -19,7 +19,8 @@ So is a violation that an oracle saw: the run goes on to its end, and its exit c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 __all__ = [
     "AdpkvError",
@@ -29,6 +30,7 @@ __all__ = [
     "IllegalTransitionError",
     "LivelockError",
     "MissingPieceError",
+    "Place",
     "StuckError",
     "TraceError",
     "UsageError",
@@ -77,10 +79,24 @@ class IllegalTransitionError(AdpkvError):
         )
 
 
+class Place(NamedTuple):
+    """Where a rank was when its job got stuck: in which collective, or what it did alone."""
+
+    rank: int
+    kind: str
+    site: str
+    iteration: int
+
+
 class StuckError(AdpkvError):
-    """The ranks can no longer go on together; the message says for each rank where it is."""
+    """The ranks can no longer go on together; the message says for each rank where it is, and so
+    does `places`, in rank order, for the ranks of which it is known."""
 
     exit_code = 3
+
+    def __init__(self, message: str, places: Iterable[Place] = ()) -> None:
+        super().__init__(message)
+        self.places = tuple(places)
 
 
 class CollectiveMismatchError(StuckError):

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from adpkv.config.base import Section
+from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.model import CostModelConfig
 from adpkv.config.serving import (
@@ -56,6 +57,9 @@ class Experiment(Section):
     faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong on the wire")
     policy: PolicyConfig = Field(
         default_factory=PolicyConfig, description="historical policies: none yet"
+    )
+    diagnosis: DiagnosisConfig = Field(
+        default_factory=DiagnosisConfig, description="when ranks count as stuck"
     )
     observe: ObserveConfig = Field(
         default_factory=ObserveConfig, description="what a run writes down and shows"

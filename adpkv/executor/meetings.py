@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["WORLD", "Join", "Meeting", "Passage", "Receive", "Step", "Wait"]
+__all__ = ["WORLD", "Gone", "Join", "Meeting", "Passage", "Pause", "Receive", "Step", "Wait"]
 
 WORLD: Final = -1
 """The group of all ranks of the job; instance groups are numbered from 0."""
@@ -93,6 +93,23 @@ class Wait(Meeting, gc=False):
     limit_ns: int
     until_ns: int
     says: Any = None
+
+
+class Pause(Meeting, gc=False):
+    """This rank alone stands still, until `over()` or `until_ns`; whoever meets it waits. `kind`
+    and `site` say what it is doing, for a person who asks.
+
+    The contract's loop never pauses: whatever it waits for, it waits for together with its group
+    (5.6). A process that is stopped does, and so do historical policies. `over` is asked when
+    something has arrived for this rank. Result: None.
+    """
+
+    until_ns: int
+    over: Callable[[], bool]
+
+
+class Gone(Meeting, gc=False):
+    """This rank's process is dead: it never comes back from here, and never said so."""
 
 
 class Receive(msgspec.Struct, gc=False):

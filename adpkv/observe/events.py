@@ -34,8 +34,12 @@ class EventSink(Protocol):
         """Note one event; `request_id` is -1 where no request is concerned."""
         ...
 
+    def flush(self) -> None:
+        """Write what is pending now."""
+        ...
+
     def close(self) -> None:
-        """Write what is pending."""
+        """Write what is pending, the last time."""
         ...
 
 
@@ -46,6 +50,9 @@ class NullEventLog:
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
     ) -> None:
         """Forget it."""
+
+    def flush(self) -> None:
+        """Nothing is pending."""
 
     def close(self) -> None:
         """Nothing is pending."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder"]
 
 OURS: Final = re.compile(
-    r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|timeline\.json\.gz"
-    r"|events\.-?\d+\.part|(summary\.json|events\.jsonl)\.tmp"
+    r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
+    r"|events\.-?\d+\.part|(summary\.json|events\.jsonl|deadlock\.json)\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
 
@@ -76,6 +76,11 @@ class RunFolder:
     def events(self) -> Path:
         """One line per event."""
         return self.path / "events.jsonl"
+
+    @property
+    def deadlock(self) -> Path:
+        """Why the ranks could not go on together; only where they could not."""
+        return self.path / "deadlock.json"
 
     def events_part(self, rank: int) -> Path:
         """One process's events until they are merged; the coordinator's rank is -1."""

@@ -10,11 +10,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
+from time import perf_counter_ns
 from typing import Any, Final, NoReturn, TypeVar
 
 from mpi4py import MPI
 
-from adpkv.errors import AdpkvError, CollectiveMismatchError
+from adpkv.diagnosis.board import Board
+from adpkv.errors import AdpkvError, CollectiveMismatchError, StuckError
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 
 __all__ = ["Driver", "abort", "guarded"]
@@ -28,13 +30,16 @@ SPEAKER_GRACE_S: Final = 2.0
 class Driver:
     """The interpreter of one rank program's awaits."""
 
-    def __init__(self, groups: Mapping[int, Group], stats: CollectiveStats) -> None:
+    def __init__(
+        self, groups: Mapping[int, Group], stats: CollectiveStats, board: Board | None = None
+    ) -> None:
         self._groups, self._stats = dict(groups), stats
         self._met: Group | None = None
+        self._board = board
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
         """Run it to its end."""
-        groups, send = self._groups, program.send
+        groups, send, board = self._groups, program.send, self._board
         result: Any = None
         while True:
             try:
@@ -42,7 +47,12 @@ class Driver:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             self._met = groups[op.group]
-            result = self._met.perform(op)
+            if board is None:
+                result = self._met.perform(op)
+            else:
+                board.enter(op, perf_counter_ns())
+                result = self._met.perform(op)
+                board.leave()
 
     def close(self) -> None:
         """Give the groups back, in the same order on all ranks; every rank must come."""
@@ -59,12 +69,19 @@ class Driver:
         return stats.count, stats.total_ns, stats.mismatches
 
 
-def guarded(who: str, work: Callable[[], T], speaks: Callable[[], bool] = lambda: True) -> T:
+def guarded(
+    who: str,
+    work: Callable[[], T],
+    speaks: Callable[[], bool] = lambda: True,
+    stuck: Callable[[StuckError, bool], None] = lambda error, speaks: None,
+) -> T:
     """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `speaks`
-    tells whether it is the one that speaks for all where all members of a group see the same."""
+    tells whether it is the one that speaks for all where all members of a group see the same;
+    `stuck` is told before the end, so that what is known is written down."""
     try:
         return work()
     except CollectiveMismatchError as error:
+        stuck(error, speaks())
         abort(f"adpkv: {error}", error.exit_code, speaks())
     except AdpkvError as error:
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError
-from adpkv.executor.meetings import Join, Meeting, Passage, Step, Wait
+from adpkv.executor.meetings import Join, Meeting, Passage, Pause, Step, Wait
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
@@ -82,7 +82,7 @@ class Group:
 
     `communicator` is split into communicators of its own, so a group costs its members three;
     `ranks` are the world ranks of the members in order; `news` says whether something concerns this
-    rank that a wait should end for.
+    rank that a wait should end for; `clock` is the one that a pause's end is told by.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Group:
         types: Mapping[str, object],
         news: Callable[[], bool],
         stats: CollectiveStats,
+        clock: Callable[[], int] = perf_counter_ns,
         epoch: int = 0,
     ) -> None:
         self._slots, self._wide = communicator.Dup(), communicator.Dup()
@@ -106,6 +107,7 @@ class Group:
         self._sites: dict[str, _Site] = {}
         self._sequence = 0
         self._stats = stats
+        self._clock = clock
         self._waiter = Waiter(communicator.Dup(), news)
 
     @property
@@ -129,6 +131,8 @@ class Group:
             op.run()
             self._meet(op, None)
             return Passage(1, op.iteration, op.plan)
+        if isinstance(op, Pause):
+            return self._waiter.pause(op, self._clock)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
 
     def close(self) -> None:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter_ns
 
 from mpi4py import MPI
 
@@ -21,11 +20,14 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
+from adpkv.diagnosis.report import write_deadlock
+from adpkv.diagnosis.watchdog import Watchdog
+from adpkv.errors import DeadlockError, StuckError
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
 from adpkv.executor.messages import PAYLOADS, Pulse
-from adpkv.executor.ports import Clock, Recorder
+from adpkv.executor.ports import Recorder
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.transport.mpi import MpiTransport
@@ -35,12 +37,13 @@ from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
 from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
-from adpkv.worlds.mpi.driver import Driver
+from adpkv.worlds.mpi.driver import Driver, abort
 from adpkv.worlds.mpi.group import CollectiveStats, Group
+from adpkv.worlds.mpi.hosts import open_board, start_clock
 from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, Endpoint, RankMailbox
 from adpkv.worlds.mpi.signals import StopSignals
 
-__all__ = ["Desk", "Job", "Wires", "start_clock"]
+__all__ = ["Desk", "Job", "Wires"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +59,6 @@ class Wires:
     def over(cls, world: MPI.Intracomm) -> Wires:
         """Make them; every rank must come."""
         return cls(world, world.Dup(), world.Dup(), world.Dup())
-
-
-def start_clock(world: MPI.Intracomm) -> Clock:
-    """A clock that begins now; every rank must come.
-
-    Ranks of one machine begin at the same reading of its clock. Each reading its own would set them
-    milliseconds apart where there are fewer cores than ranks, and an effect before its cause in
-    `events.jsonl`. Between machines it is as near as a barrier gets.
-    """
-    node = world.Split_type(MPI.COMM_TYPE_SHARED)
-    world.Barrier()
-    began = bytearray(perf_counter_ns().to_bytes(8, "little"))
-    node.Bcast([began, len(began), MPI.BYTE])
-    node.Free()
-    began_ns = int.from_bytes(began, "little")
-    return lambda: perf_counter_ns() - began_ns
 
 
 class Job:
@@ -106,6 +93,9 @@ class Job:
         self.clock = start_clock(wires.world)
         self._events = self.open_events(self.rank)
         self.recorder = RankRecorder(self._events, self.rank, self.clock)
+        self.board = open_board(wires.world)
+        self._watchdog = Watchdog(self.board, experiment.diagnosis.hang_timeout_ns, self._hangs)
+        self._desk_events: EventSink = NullEventLog()
         self._memory = self._build_memory()
         self._transport = self._build_transport(self._memory, self.recorder)
         self.driver = self._build_driver()
@@ -128,7 +118,23 @@ class Job:
         """Run this rank's program to its end; the reports of all ranks."""
         # What is there now stays: the collector need not walk it again in the middle of a run.
         gc.freeze()
-        return self.driver.run(self.program.run())
+        self._watchdog.start()
+        try:
+            return self.driver.run(self.program.run())
+        finally:
+            self._watchdog.stop()
+
+    def stuck(self, error: StuckError, speaks: bool) -> None:
+        """The job ends here: write down what is known."""
+        self._events.flush()
+        self._desk_events.flush()
+        if speaks:
+            write_deadlock(self._folder.deadlock, error)
+
+    def _hangs(self, error: DeadlockError, speaks: bool) -> None:
+        """In the watchdog's thread; the main one may be in native code for ever."""
+        self.stuck(error, speaks)
+        abort(f"adpkv: {error}", error.exit_code, speaks)
 
     def close(self) -> None:
         """Nothing is in flight, or its bound is over: give everything back, files complete. Every
@@ -220,10 +226,18 @@ class Job:
             WORLD: (self._wires.world, range(self.topology.ranks)),
         }
         groups = {
-            number: Group(comm, number, ranks, types=PAYLOADS, news=self._news, stats=stats)
+            number: Group(
+                comm,
+                number,
+                ranks,
+                types=PAYLOADS,
+                news=self._news,
+                stats=stats,
+                clock=self.clock,
+            )
             for number, (comm, ranks) in members.items()
         }
-        return Driver(groups, stats)
+        return Driver(groups, stats, self.board)
 
     def _news(self) -> bool:
         """Does anything concern this rank that a wait should end for? A signal does once."""
@@ -245,7 +259,7 @@ class Desk:
         on_record: Callable[[RequestRecord], None],
         on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
     ) -> None:
-        self._events = job.open_events(COORDINATOR)
+        self._events = job._desk_events = job.open_events(COORDINATOR)
         self.recorder = RankRecorder(self._events, COORDINATOR, job.clock)
         self._pulses: dict[int, Pulse] = {}
         self._on_pulse = on_pulse

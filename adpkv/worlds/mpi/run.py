@@ -116,11 +116,14 @@ def _run(
     job = Job(experiment, wires, folder, signals, pulse=not quiet, assemble=assemble)
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
-        guarded(who, job.run, job.driver.leads)
+        guarded(who, job.run, job.driver.leads, job.stuck)
         guarded(who, job.close)
         return _told(world, 0)
     return guarded(
-        who, lambda: _host(job, RunFolder(folder), screen, quiet, workload), job.driver.leads
+        who,
+        lambda: _host(job, RunFolder(folder), screen, quiet, workload),
+        job.driver.leads,
+        job.stuck,
     )
 
 

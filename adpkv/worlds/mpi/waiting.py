@@ -14,6 +14,7 @@ from typing import Final
 
 from mpi4py import MPI
 
+from adpkv.executor.meetings import Pause
 from adpkv.worlds.mpi.closing import await_that, owed
 from adpkv.worlds.mpi.naps import Nap
 
@@ -48,6 +49,15 @@ class Waiter:
                 return self._wake(number)
             nap.take(left_ns)
         return None
+
+    def pause(self, op: Pause, clock: Callable[[], int]) -> None:
+        """Stand still alone. Nobody is woken: whoever meets this rank waits for it."""
+        nap = Nap()
+        while not op.over():
+            left_ns = op.until_ns - clock()
+            if left_ns <= 0:
+                return
+            nap.take(left_ns)
 
     def close(self) -> None:
         """Take in what was said, then stop listening; every member must come."""

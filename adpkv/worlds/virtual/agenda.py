@@ -11,13 +11,15 @@ import heapq
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["COORDINATOR_WAKE", "GROUP_WAKE", "MAIL", "WIRE", "Agenda"]
+__all__ = ["COORDINATOR_WAKE", "GROUP_WAKE", "MAIL", "RANK_WAKE", "WIRE", "Agenda"]
 
 # The order at one instant: what arrives is there before whoever looks at it looks.
 MAIL: Final = 0
 WIRE: Final = 1
 COORDINATOR_WAKE: Final = 2
-GROUP_WAKE: Final = 3
+RANK_WAKE: Final = 3
+"""A rank that stands still alone goes on."""
+GROUP_WAKE: Final = 4
 
 Action = Callable[[Any], None]
 

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import CORO_CLOSED, getcoroutinestate
-from typing import Any
+from typing import Any, Final
 
 from adpkv.core.topology import Instance
-from adpkv.errors import AdpkvError, CollectiveMismatchError
-from adpkv.executor.meetings import Join, Meeting, Passage, Step
+from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
+from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
 
-__all__ = ["Program", "VirtualGroup", "describe"]
+__all__ = ["ALONE", "Program", "VirtualGroup", "describe", "told"]
 
 Program = Coroutine[Meeting, Any, Any]
 
+ALONE: Final = frozenset({Pause, Gone})
+"""What a rank awaits without anybody else."""
 
-def describe(meeting: Meeting) -> str:
+LEFT: Final = "left"
+UNBEGUN: Final = "not_begun"
+
+
+def describe(at: Meeting | Place) -> str:
     """Where a rank is, for people."""
-    return f"is in {meeting.kind} at {meeting.site}, iteration {meeting.iteration}"
+    return f"is in {at.kind} at {at.site}, iteration {at.iteration}"
 
 
 class VirtualGroup:
@@ -32,6 +38,7 @@ class VirtualGroup:
         "awake",
         "collectives",
         "debt",
+        "halt",
         "idle",
         "instance",
         "iteration",
@@ -67,6 +74,8 @@ class VirtualGroup:
         """Small collectives since the last step or wait, which pays for them in time."""
         self.stretch: Any = None
         """The step or wait stretch that is under way."""
+        self.halt: Any = None
+        """Why it cannot go on in the middle of an iteration: a member stands still alone."""
         self.stalled = 0
         """Steps and waits in a row that took no time."""
         self.open = False
@@ -138,62 +147,88 @@ class VirtualGroup:
                 )
             value = result
 
-    def check(self, meetings: Sequence[Meeting]) -> Meeting:
-        """All must stand in the same meeting; returns the first.
+    def bring_all(
+        self, there: Sequence[int], meetings: Sequence[Any], met: Sequence[tuple[Join, Any]]
+    ) -> list[Any]:
+        """Take the quiet members to where those `there` stand; returns the meetings of all."""
+        found = dict(zip(there, meetings, strict=True))
+        for index, resume in enumerate(self.resume):
+            if index not in found:
+                self.catch_up(index, met)
+                found[index] = resume(met[-1][1] if met else self.passage(index))
+        return [found[index] for index in range(len(self.resume))]
 
-        Raises:
-            CollectiveMismatchError: two do not; names both sides.
-        """
+    def agreed(self, meetings: Sequence[Any]) -> Any:
+        """The meeting in which all stand; None if they differ, or one stands still alone."""
         first = meetings[0]
         site, iteration, plan = first.site, first.iteration, first.plan
+        kind, group = first.kind, first.group
         for other in meetings:
             if other.plan is not plan or other.iteration != iteration or other.site != site:
-                self._complain(meetings, meetings.index(other))
-            if other.kind != first.kind or other.group != first.group:
-                self._complain(meetings, meetings.index(other))
-        return first
+                return None
+            if other.kind != kind or other.group != group:
+                return None
+        return None if type(first) in ALONE else first
+
+    def places(self) -> list[Place]:
+        """Where each member is."""
+        first = self.instance.first
+        return [whereabouts(first + i, program) for i, program in enumerate(self.programs)]
 
     def where(self) -> list[str]:
         """Where each member is, one line each."""
-        return [
-            f"  rank {self.instance.first + i} {_whereabouts(program)}"
-            for i, program in enumerate(self.programs)
-        ]
+        return [f"  {told(place)}" for place in self.places()]
 
-    def left_alone(self) -> str:
+    def left_alone(self) -> CollectiveMismatchError:
         """A program has ended while the others go on: which one, and where the others are."""
-        gone = [
-            f"rank {self.instance.first + i}"
-            for i, program in enumerate(self.programs)
-            if getcoroutinestate(program) == CORO_CLOSED
-        ]
-        return "\n".join([f"{self.instance.name}: {', '.join(gone)} left alone", *self.where()])
+        gone = [f"rank {place.rank}" for place in self.places() if place.kind == LEFT]
+        lines = [f"{self.instance.name}: {', '.join(gone)} left alone", *self.where()]
+        return CollectiveMismatchError("\n".join(lines), self.places())
 
-    def _complain(self, meetings: Sequence[Meeting], index: int) -> None:
-        ours, first = self.instance.first, meetings[0]
-        other = meetings[index]
-        alike = (first.kind, first.site, first.iteration, first.group) == (
+    def mismatch(self, meetings: Sequence[Any]) -> CollectiveMismatchError:
+        """Members stand in different meetings; `meetings` are those of all of them."""
+        together = [i for i, meeting in enumerate(meetings) if type(meeting) not in ALONE]
+        first, *rest = together
+        second = next(i for i in rest if self.agreed([meetings[first], meetings[i]]) is None)
+        return self._mismatch(first, meetings[first], second, meetings[second])
+
+    def _mismatch(
+        self, index: int, meeting: Meeting, other_index: int, other: Meeting
+    ) -> CollectiveMismatchError:
+        alike = (meeting.kind, meeting.site, meeting.iteration, meeting.group) == (
             other.kind,
             other.site,
             other.iteration,
             other.group,
         )
         why = "; they agreed on different plans" if alike else ""
-        lines = [f"  rank {ours + i} {describe(m)}" for i, m in enumerate(meetings)]
-        raise CollectiveMismatchError(
-            f"{self.instance.name}: rank {ours} {describe(first)}, "
-            f"rank {ours + index} {describe(other)}{why}\n" + "\n".join(lines)
-        )
+        lines = [
+            f"{self.instance.name}: rank {self.instance.first + index} {describe(meeting)}, "
+            f"rank {self.instance.first + other_index} {describe(other)}{why}",
+            *self.where(),
+        ]
+        return CollectiveMismatchError("\n".join(lines), self.places())
 
 
-def _whereabouts(program: Program) -> str:
+def whereabouts(rank: int, program: Program) -> Place:
     """What a suspended program awaits, whichever way it came there: its innermost awaitable is
     the meeting's own generator."""
     if getcoroutinestate(program) == CORO_CLOSED:
-        return "has left"
+        return Place(rank, LEFT, "", 0)
     inner: Any = program
     while getattr(inner, "cr_await", None) is not None:
         inner = inner.cr_await
     frame = getattr(inner, "gi_frame", None)
-    meeting = frame.f_locals.get("self") if frame is not None else None
-    return describe(meeting) if isinstance(meeting, Meeting) else "has not begun"
+    at = frame.f_locals.get("self") if frame is not None else None
+    if not isinstance(at, Meeting):
+        return Place(rank, UNBEGUN, "", 0)
+    return Place(rank, at.kind, at.site, at.iteration)
+
+
+def told(place: Place) -> str:
+    """Where a rank is, for people."""
+    if place.kind == LEFT:
+        return f"rank {place.rank} has left"
+    if place.kind == UNBEGUN:
+        return f"rank {place.rank} has not begun"
+    return f"rank {place.rank} {describe(place)}"

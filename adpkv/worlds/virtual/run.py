@@ -17,6 +17,8 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Violation
+from adpkv.diagnosis.report import write_deadlock
+from adpkv.errors import StuckError
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
 from adpkv.memory.virtual import LedgerMemory
@@ -108,6 +110,7 @@ class Simulation:
             collective_ns=experiment.model.collective_ns,
             mail_latency_ns=experiment.transceiver.mail_latency_ns,
             jump=jump,
+            hang_ns=experiment.diagnosis.hang_timeout_ns,
         )
         self._events = events or NullEventLog()
         self._on_record = on_record
@@ -250,6 +253,9 @@ def simulate(
             reports = job.run(_watch(job, on_progress, experiment.observe.pulse_ns))
         if on_progress is not None:
             on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
+    except StuckError as error:
+        write_deadlock(folder.deadlock, error)
+        raise
     finally:
         events.close()
         requests.close()

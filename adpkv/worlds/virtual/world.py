@@ -14,10 +14,11 @@ from typing import Any, Final
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import Plan
 from adpkv.core.topology import Topology
-from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
+from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, Place
 from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
 from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
 from adpkv.worlds.virtual.group import Program, VirtualGroup
+from adpkv.worlds.virtual.halts import Halts
 from adpkv.worlds.virtual.mailbox import Post
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 
@@ -31,7 +32,13 @@ class VirtualWorld:
     """The interpreter of what rank programs and the coordinator await."""
 
     def __init__(
-        self, topology: Topology, *, collective_ns: int, mail_latency_ns: int, jump: bool
+        self,
+        topology: Topology,
+        *,
+        collective_ns: int,
+        mail_latency_ns: int,
+        jump: bool,
+        hang_ns: int = NEVER,
     ) -> None:
         self.topology = topology
         self.agenda = Agenda()
@@ -48,6 +55,7 @@ class VirtualWorld:
         self._coordinator_version = 0
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
+        self._halts = Halts(self.agenda, hang_ns, self._meet, self._deadlock)
 
     def counts(self, rank: int) -> tuple[int, int, int]:
         """(collectives, nanoseconds in them, mismatches) of a rank so far."""
@@ -84,10 +92,7 @@ class VirtualWorld:
         agenda, ranks = self.agenda, self.topology.ranks
         while self._left < ranks:
             if not agenda.outside and self._is_stuck():
-                raise DeadlockError(
-                    f"no rank can go on at {agenda.now / 1e9:.6f} s of virtual time\n"
-                    + self._where()
-                )
+                raise self._deadlock("no rank can go on")
             agenda.step()
             if watch is not None:
                 watch()
@@ -98,20 +103,21 @@ class VirtualWorld:
     def _go_on(self, group: VirtualGroup) -> None:
         """One iteration: resume those whom it concerns until they stand in something that takes
         time. Who is quiet stays where it is, and its part is known without it."""
-        resume = group.resume
         taking_part = group.concerned(self.agenda.now, lazy=self._jump)
         group.awake.clear()
         results = [group.passage(index) for index in taking_part]
-        met: list[tuple[Join, Any]] = []
+        self._meet(group, taking_part, _resumed(group, taking_part, results), [])
+
+    def _meet(
+        self,
+        group: VirtualGroup,
+        taking_part: list[int],
+        meetings: list[Any],
+        met: list[tuple[Join, Any]],
+    ) -> None:
+        """Those who take part stand in `meetings`, having met in `met` in this iteration."""
         while True:
-            try:
-                meetings = [
-                    resume[index](result)
-                    for index, result in zip(taking_part, results, strict=True)
-                ]
-            except StopIteration:
-                raise CollectiveMismatchError(group.left_alone()) from None
-            first = group.check(meetings)
+            first = group.agreed(meetings)
             if type(first) is not Join:
                 break
             if first.group == WORLD:
@@ -123,11 +129,15 @@ class VirtualWorld:
             group.debt += 1
             leader, others = group.outcome(first, taking_part, meetings)
             met.append((first, others))
-            if len(taking_part) < len(resume) and type(others) is Plan:
+            if len(taking_part) < len(group.resume) and type(others) is Plan:
                 taking_part = self._join_in(group, others, taking_part, met)
             results = [leader, *[others] * (len(taking_part) - 1)]
             if len(met) > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise self._livelock(group, len(met))
+            meetings = _resumed(group, taking_part, results)
+        if first is None:
+            self._halts.begin(group, group.bring_all(taking_part, meetings, met), met)
+            return
         group.iteration, group.plan = first.iteration, first.plan
         for index, meeting in zip(taking_part, meetings, strict=True):
             group.standing[index] = meeting
@@ -157,7 +167,7 @@ class VirtualWorld:
         if not all(group.joined for group in self._groups):
             return
         meetings = [meeting for group in self._groups for meeting in group.standing]
-        first: Any = self._groups[0].check(meetings)
+        first: Any = meetings[0]
         payloads = tuple([meeting.payload for meeting in meetings])
         result = payloads if first.combine is None else first.combine(payloads)
         for group in self._groups:
@@ -169,7 +179,8 @@ class VirtualWorld:
                     self._left += 1
                 else:
                     raise CollectiveMismatchError(
-                        f"rank {group.instance.first + index} goes on after the job's last meeting"
+                        f"rank {group.instance.first + index} goes on after the job's last meeting",
+                        group.places(),
                     )
 
     # -- time ----------------------------------------------------------------------------------
@@ -202,6 +213,9 @@ class VirtualWorld:
         group.open = True
         group.idle = quiet and type(first) is Wait and until_ns == NEVER
         self._plan_wake(group, wake_ns)
+        if group.awake:
+            # It arrived while the group was halted, for a member that had looked already.
+            self.arrival(group.instance.first + min(group.awake))
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
         if not self._jump:
@@ -242,6 +256,8 @@ class VirtualWorld:
             return
         group = self._groups[self._group_of[rank]]
         if not group.open:
+            if group.halt is not None:
+                self._halts.arrival(group, rank)
             return
         group.awake.add(rank - group.instance.first)
         group.idle = False
@@ -291,14 +307,33 @@ class VirtualWorld:
         """Nothing can arrive any more: does every group wait for just that?"""
         return all(group.idle or not group.open for group in self._groups)
 
+    def _deadlock(self, why: str) -> DeadlockError:
+        return DeadlockError(
+            f"{why} at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}",
+            self._places(),
+        )
+
     def _livelock(self, group: VirtualGroup, rounds: int) -> LivelockError:
         return LivelockError(
             f"{group.instance.name}: {rounds} rounds, and time stands still "
-            f"at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}"
+            f"at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}",
+            self._places(),
         )
+
+    def _places(self) -> list[Place]:
+        return [place for group in self._groups for place in group.places()]
 
     def _where(self) -> str:
         lines = [line for group in self._groups for line in group.where()]
         if self._coordinator is not None:
             lines.append("  the coordinator waits for mail")
         return "\n".join(lines)
+
+
+def _resumed(group: VirtualGroup, taking_part: Sequence[int], results: Sequence[Any]) -> list[Any]:
+    """Where the members stand next, each resumed with its result."""
+    resume = group.resume
+    try:
+        return [resume[index](result) for index, result in zip(taking_part, results, strict=True)]
+    except StopIteration:
+        raise group.left_alone() from None

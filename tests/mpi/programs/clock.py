@@ -7,7 +7,7 @@ from time import perf_counter_ns
 
 from mpi4py import MPI
 
-from adpkv.worlds.mpi.job import start_clock
+from adpkv.worlds.mpi.hosts import start_clock
 
 LOOKS = 1_000
 

@@ -41,6 +41,8 @@ class Timeline:
     ) -> None:
         self.events.append((at_ns, rank, kind, request_id, detail))
 
+    def flush(self) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -1,0 +1,1 @@
+"""Who waits for whom: where each rank is, who has stood there for too long, and the report."""

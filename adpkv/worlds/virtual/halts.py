@@ -1,0 +1,113 @@
+"""Groups that cannot go on because a member stands still alone, in the middle of an iteration.
+
+A halted group is neither a mismatch nor yet a deadlock: the member may go on. Its others wait where
+they are; what arrives for them meanwhile is news for their next look. Who waits for longer than
+`hang_ns` waits for ever, as far as anybody can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adpkv.core.ids import NEVER
+from adpkv.errors import DeadlockError
+from adpkv.executor.meetings import Join, Pause
+from adpkv.worlds.virtual.agenda import GROUP_WAKE, RANK_WAKE, Agenda
+from adpkv.worlds.virtual.group import ALONE, VirtualGroup
+
+__all__ = ["Halts"]
+
+Met = list[tuple[Join, Any]]
+
+
+@dataclass(slots=True)
+class _Halt:
+    """One group's: where all members stand, and what they met in this iteration."""
+
+    meetings: list[Any]
+    met: Met
+    waking: int = 0
+    """Counts the planned wake-ups of its members: an older one is void."""
+
+
+class Halts:
+    """All halted groups of a world. `go_on(group, members, meetings, met)` takes one on from where
+    it stopped; `deadlock(why)` makes the error."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        hang_ns: int,
+        go_on: Callable[[VirtualGroup, list[int], list[Any], Met], None],
+        deadlock: Callable[[str], DeadlockError],
+    ) -> None:
+        self._agenda = agenda
+        self._hang_ns = hang_ns
+        self._go_on = go_on
+        self._deadlock = deadlock
+
+    def begin(self, group: VirtualGroup, meetings: Sequence[Any], met: Met) -> None:
+        """Not all members stand in one meeting.
+
+        Raises:
+            CollectiveMismatchError: two stand in different ones.
+        """
+        together = [meeting for meeting in meetings if type(meeting) not in ALONE]
+        if together and group.agreed(together) is None:
+            raise group.mismatch(meetings)
+        group.halt = _Halt(list(meetings), met)
+        group.open = False
+        group.version += 1
+        for index in range(len(meetings)):
+            self._plan(group, index)
+        if self._hang_ns < NEVER:
+            at_ns, what = self._agenda.now + self._hang_ns, (group, group.halt)
+            self._agenda.add(
+                at_ns, GROUP_WAKE, group.instance.index, group.version, self._hangs, what
+            )
+
+    def arrival(self, group: VirtualGroup, rank: int) -> None:
+        """Something arrived for a member: it may be what that one stands still for."""
+        index = rank - group.instance.first
+        group.awake.add(index)
+        meeting = group.halt.meetings[index]
+        if type(meeting) is Pause and meeting.over():
+            self._moves(group, index)
+
+    def _plan(self, group: VirtualGroup, index: int) -> None:
+        """A pause that is over by itself, or already."""
+        meeting = group.halt.meetings[index]
+        if type(meeting) is not Pause:
+            return
+        at_ns = self._agenda.now if meeting.over() else max(meeting.until_ns, self._agenda.now)
+        if at_ns < NEVER:
+            group.halt.waking += 1
+            rank = group.instance.first + index
+            what = (group, group.halt, index, meeting)
+            self._agenda.add(at_ns, RANK_WAKE, rank, group.halt.waking, self._due, what)
+
+    def _due(self, what: tuple[VirtualGroup, _Halt, int, Any]) -> None:
+        group, halt, index, meeting = what
+        if group.halt is halt and halt.meetings[index] is meeting:
+            self._moves(group, index)
+
+    def _moves(self, group: VirtualGroup, index: int) -> None:
+        """A member goes on; and with it the group, if nobody else stands still."""
+        halt: _Halt = group.halt
+        try:
+            halt.meetings[index] = group.resume[index](None)
+        except StopIteration:
+            raise group.left_alone() from None
+        if type(halt.meetings[index]) in ALONE:
+            self._plan(group, index)
+        elif all(type(meeting) not in ALONE for meeting in halt.meetings):
+            group.halt = None
+            self._go_on(group, list(range(len(group.resume))), halt.meetings, halt.met)
+
+    def _hangs(self, what: tuple[VirtualGroup, _Halt]) -> None:
+        group, halt = what
+        if group.halt is halt:
+            said = f"{group.instance.name} has not gone on for {self._hang_ns / 1e9:g} s"
+            raise self._deadlock(said)

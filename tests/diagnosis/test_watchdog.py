@@ -1,0 +1,104 @@
+"""A rank that stands in one meeting for too long is told, once; one that moves is not."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from time import perf_counter_ns
+
+import pytest
+
+from adpkv.diagnosis.board import Board, Standing
+from adpkv.diagnosis.watchdog import Watchdog, judgement
+from adpkv.errors import DeadlockError, Place
+from adpkv.executor.meetings import WORLD, Join
+
+MS = 1_000_000
+BOUND_S = 30
+"""For what takes a moment unless it never comes."""
+
+
+class Heard:
+    """What a watchdog says."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[DeadlockError, bool]] = []
+        self.spoke = threading.Event()
+
+    def __call__(self, error: DeadlockError, first: bool) -> None:
+        self.said.append((error, first))
+        self.spoke.set()
+
+
+@pytest.fixture
+def boards(tmp_path: Path) -> list[Board]:
+    path = tmp_path / "board"
+    Board.make(path, 2)
+    return [Board(path, (0, 1), rank) for rank in (0, 1)]
+
+
+SYNC = Join(0, "tp_allgather", "sync", 3, None, ())
+
+
+def test_who_stands_too_long_is_told(boards: list[Board]) -> None:
+    heard = Heard()
+    watchdog = Watchdog(boards[0], 50 * MS, heard)
+    boards[0].enter(SYNC, perf_counter_ns())
+    boards[1].enter(Join(0, "poll", "at_least=1", 3, None, ()), perf_counter_ns())
+    watchdog.start()
+    assert heard.spoke.wait(BOUND_S), "nobody spoke"
+    watchdog.stop()
+    ((error, first),) = heard.said
+    assert first
+    assert error.places == (Place(0, "tp_allgather", "sync", 3), Place(1, "poll", "at_least=1", 3))
+    assert "rank 1 is in poll at at_least=1, iteration 3" in str(error)
+
+
+def test_only_the_first_that_hangs_speaks_for_all(boards: list[Board]) -> None:
+    heard = Heard()
+    long_ago = perf_counter_ns() - 60_000 * MS
+    for board in boards:
+        board.enter(SYNC, long_ago)
+    watchdog = Watchdog(boards[1], 50 * MS, heard)
+    watchdog.start()
+    assert heard.spoke.wait(BOUND_S)
+    watchdog.stop()
+    assert [first for _, first in heard.said] == [False]
+
+
+@pytest.mark.parametrize("group", [0, WORLD])
+def test_who_moves_or_waits_for_the_jobs_end_is_not(boards: list[Board], group: int) -> None:
+    """Looked at many times within the time in which another watchdog speaks."""
+    quiet, heard = Heard(), Heard()
+    if group == WORLD:
+        boards[0].enter(Join(WORLD, "world_allgather", "leave", 0, None, ()), 1)
+    else:
+        boards[0].enter(SYNC, 1)
+        boards[0].leave()
+    boards[1].enter(SYNC, perf_counter_ns())
+    watchdogs = [Watchdog(boards[0], 20 * MS, quiet), Watchdog(boards[1], 400 * MS, heard)]
+    for watchdog in watchdogs:
+        watchdog.start()
+    assert heard.spoke.wait(BOUND_S)
+    for watchdog in watchdogs:
+        watchdog.stop()
+    assert quiet.said == []
+
+
+def test_the_judgement_says_where_everybody_is() -> None:
+    now_ns = 40_000 * MS
+    own = Standing(5_000 * MS, 1, Place(4, "tp_allgather", "sync", 620))
+    seen = [
+        own,
+        Standing(39_000 * MS, 1, Place(5, "poll", "at_least=1", 620)),
+        Standing(0, 1, Place(6, "step", "forward", 619)),
+        Standing(0, 0, Place(7, "", "", 0)),
+    ]
+    assert str(judgement(own, seen, now_ns)) == (
+        "ranks have waited for 35.0 s in tp_allgather at sync, iteration 620,"
+        " for one that does not come\n"
+        "  rank 4 is in tp_allgather at sync, iteration 620, for 35.0 s\n"
+        "  rank 5 is in poll at at_least=1, iteration 620, for 1.0 s\n"
+        "  rank 6 is on its way, last seen in step at forward, iteration 619\n"
+        "  rank 7 has not begun"
+    )

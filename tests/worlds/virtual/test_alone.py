@@ -1,0 +1,136 @@
+"""A rank that stands still alone: its group waits for it, and no longer than is bearable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from adpkv.core.ids import NEVER
+from adpkv.core.topology import Topology
+from adpkv.errors import CollectiveMismatchError, DeadlockError, Place
+from adpkv.executor.meetings import WORLD, Gone, Join, Meeting, Passage, Pause, Wait
+from adpkv.executor.messages import Cancel
+from adpkv.worlds.virtual.world import VirtualWorld
+
+FOUR = Topology.of(context=(1, 3), generation=(1, 1))
+"""Ranks 0, 1, 2 are a group, rank 3 is another."""
+
+MS = 1_000_000
+
+
+def join(site: str) -> Join:
+    return Join(0, "tp_allgather", site, 1, None, ())
+
+
+def pause(until_ns: int = NEVER, over: Callable[[], bool] = lambda: False) -> Pause:
+    return Pause(0, "poll", "at_least=1", 1, None, until_ns, over)
+
+
+def leave() -> Join:
+    return Join(WORLD, "world_allgather", "leave", 0, None, ())
+
+
+def idle(group: int, limit_ns: int = 50 * MS) -> Wait:
+    return Wait(group, "wait", "wait", 1, None, limit_ns, 0)
+
+
+async def meet(*meetings: Meeting) -> list[Any]:
+    return [await meeting for meeting in meetings]
+
+
+class World(VirtualWorld):
+    """Four ranks; the fourth waits and leaves."""
+
+    def __init__(self, hang_ns: int = NEVER) -> None:
+        super().__init__(FOUR, collective_ns=0, mail_latency_ns=1, jump=True, hang_ns=hang_ns)
+
+    def perform(self, *programs: Coroutine[Meeting, Any, Any]) -> list[Any]:
+        everybody = [*programs, meet(leave())]
+        try:
+            return self.run(everybody)
+        finally:
+            for program in everybody:
+                program.close()
+
+
+def test_the_others_wait_until_it_goes_on() -> None:
+    world = World()
+    others = [meet(join("sync"), idle(0, 0), leave()) for _ in range(2)]
+    results = world.perform(meet(pause(7 * MS), join("sync"), idle(0, 0), leave()), *others)
+    assert world.agenda.now == 7 * MS
+    assert results[0] == [None, ((), (), ()), Passage(0, 1, None), ((), (), (), ())]
+    assert results[1] == results[0][1:]
+
+
+def test_what_it_stands_still_for_ends_it() -> None:
+    """Mail to rank 1, sent by the coordinator's address at the start, arrives 1 ns later."""
+    world = World()
+    box = world.post.box(1)
+    world.post.carry(3, 1, Cancel(5))
+    others = [meet(join("sync"), idle(0, 0), leave()) for _ in range(2)]
+    alone = meet(pause(9 * MS, box.ready), join("sync"), idle(0, 0), leave())
+    world.perform(others[0], alone, others[1])
+    assert world.agenda.now == 1
+
+
+def test_what_comes_meanwhile_ends_the_next_wait() -> None:
+    """Else it would lie there for the wait's whole limit."""
+    world = World()
+    world.post.box(2)
+    world.post.carry(3, 2, Cancel(5))
+    others = [meet(join("sync"), idle(0), leave()) for _ in range(2)]
+    world.perform(meet(pause(7 * MS), join("sync"), idle(0), leave()), *others)
+    assert world.agenda.now == 7 * MS
+
+
+def test_one_that_pauses_twice() -> None:
+    world = World()
+    others = [meet(join("sync"), idle(0, 0), leave()) for _ in range(2)]
+    twice = meet(pause(7 * MS), pause(9 * MS), join("sync"), idle(0, 0), leave())
+    world.perform(twice, *others)
+    assert world.agenda.now == 9 * MS
+
+
+def test_for_ever_is_a_deadlock_at_once_when_nothing_can_come() -> None:
+    with pytest.raises(DeadlockError) as caught:
+        World(hang_ns=60_000 * MS).perform(meet(join("sync")), meet(pause()), meet(join("sync")))
+    text = str(caught.value)
+    assert "no rank can go on at 0.000000 s" in text
+    assert "rank 1 is in poll at at_least=1, iteration 1" in text
+    assert "rank 0 is in tp_allgather at sync, iteration 1" in text
+    assert caught.value.places == (
+        Place(0, "tp_allgather", "sync", 1),
+        Place(1, "poll", "at_least=1", 1),
+        Place(2, "tp_allgather", "sync", 1),
+        Place(3, "world_allgather", "leave", 0),
+    )
+
+
+def test_for_too_long_is_one_while_others_live() -> None:
+    """Another group turns and turns: the world is not at its end, this group is."""
+    world = World(hang_ns=5_000 * MS)
+    programs = [meet(join("sync")), meet(join("sync")), meet(pause(60_000 * MS))]
+    alive = meet(*[idle(1) for _ in range(1_000)])
+    with pytest.raises(DeadlockError, match=r"context-0 has not gone on for 5 s at 5\.0"):
+        world.run([*programs, alive])
+    for program in [*programs, alive]:
+        program.close()
+
+
+def test_a_dead_rank_never_comes() -> None:
+    gone = Gone(0, "killed", "SIGKILL", 1, None)
+    with pytest.raises(DeadlockError, match="rank 2 is in killed at SIGKILL"):
+        World().perform(meet(join("sync")), meet(join("sync")), meet(gone))
+
+
+def test_the_others_are_still_compared() -> None:
+    with pytest.raises(CollectiveMismatchError) as caught:
+        World().perform(meet(pause(7 * MS)), meet(join("sync")), meet(join("poll")))
+    assert "rank 1 is in tp_allgather at sync, iteration 1, rank 2 is in" in str(caught.value)
+
+
+def test_one_that_goes_on_elsewhere_is_seen() -> None:
+    with pytest.raises(CollectiveMismatchError, match="rank 0 is in tp_allgather at poll"):
+        World().perform(meet(pause(7 * MS), join("poll")), meet(join("sync")), meet(join("sync")))
