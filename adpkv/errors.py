@@ -8,6 +8,7 @@
     │   ├── TraceError               2  a line of a workload trace
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
+    ├── RankFailedError             70  one rank's program gave up where the others go on
     └── StuckError                   3  the ranks of a job can no longer go on together
         ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
         ├── DeadlockError            3  nobody can go on, and nothing will arrive
@@ -31,6 +32,7 @@ __all__ = [
     "LivelockError",
     "MissingPieceError",
     "Place",
+    "RankFailedError",
     "StuckError",
     "TraceError",
     "UsageError",
@@ -86,6 +88,15 @@ class Place(NamedTuple):
     kind: str
     site: str
     iteration: int
+
+
+class RankFailedError(AdpkvError):
+    """One rank's program gave up, at `place`; nothing that the contract's programs do."""
+
+    def __init__(self, why: str, place: Place) -> None:
+        self.place = place
+        where = f"{place.kind} at {place.site}, iteration {place.iteration}"
+        super().__init__(f"rank {place.rank} in {where}: {why}")
 
 
 class StuckError(AdpkvError):

@@ -42,9 +42,11 @@ def run(
         raise typer.Exit(launch(argv, experiment.topology.ranks))
 
     experiment = _checked_together(rank, file, overrides)
+    from adpkv.history import assembly
     from adpkv.worlds.mpi.run import run as run_rank
 
-    raise typer.Exit(run_rank(experiment, out=out, quiet=quiet, json=as_json))
+    assemble = assembly(experiment)
+    raise typer.Exit(run_rank(experiment, out=out, quiet=quiet, json=as_json, assemble=assemble))
 
 
 def _checked(file: Path, overrides: Sequence[str]) -> Experiment:

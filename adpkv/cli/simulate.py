@@ -29,12 +29,19 @@ def simulate(
     from adpkv.observe.screen import Screen
 
     experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
+    from adpkv.history import assembly
     from adpkv.worlds.virtual.run import simulate as simulate_experiment
 
     screen = Screen(quiet=quiet, as_json=as_json)
     progress = screen.progress(experiment.observe.pulse_ns)
     try:
-        result = simulate_experiment(experiment, out=out, jump=jump, on_progress=progress.update)
+        result = simulate_experiment(
+            experiment,
+            out=out,
+            jump=jump,
+            on_progress=progress.update,
+            assemble=assembly(experiment),
+        )
     finally:
         progress.close()
     screen.close(result.summary, result.folder)

@@ -14,11 +14,11 @@ from adpkv.config.base import Section
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.model import CostModelConfig
+from adpkv.config.policy import PolicyConfig
 from adpkv.config.serving import (
     ExecutorConfig,
     KvCacheConfig,
     ObserveConfig,
-    PolicyConfig,
     TopologyConfig,
 )
 from adpkv.config.transceiver import TransceiverConfig
@@ -56,7 +56,8 @@ class Experiment(Section):
     workload: WorkloadConfig = Field(description="who asks for what, when")
     faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong on the wire")
     policy: PolicyConfig = Field(
-        default_factory=PolicyConfig, description="historical policies: none yet"
+        default_factory=PolicyConfig,
+        description="historical policies; left out, the contract holds",
     )
     diagnosis: DiagnosisConfig = Field(
         default_factory=DiagnosisConfig, description="when ranks count as stuck"

@@ -12,7 +12,6 @@ __all__ = [
     "GroupConfig",
     "KvCacheConfig",
     "ObserveConfig",
-    "PolicyConfig",
     "TopologyConfig",
 ]
 
@@ -90,10 +89,6 @@ class KvCacheConfig(Section):
         description="blocks per rank; one of them is reserved for the dummy",
     )
     reuse: Switch = Field(default=True, description="keep the blocks of known prefixes (LRU)")
-
-
-class PolicyConfig(Section):
-    """Historical policies in place of the contract's; there are none to choose from yet."""
 
 
 class ObserveConfig(Section):

@@ -233,8 +233,10 @@ def simulate(
     out: Path | None = None,
     jump: bool = True,
     on_progress: Progress | None = None,
+    assemble: Callable[..., RankProgram] = build_rank,
 ) -> SimulationResult:
-    """Simulate an experiment and leave its output folder behind.
+    """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
+    programs; a historical policy's otherwise.
 
     Raises:
         UsageError: the workload cannot be read, or the folder not written. Nothing is written then.
@@ -247,7 +249,12 @@ def simulate(
     requests = RequestLog(folder.requests)
     try:
         job = Simulation(
-            experiment, jump=jump, workload=workload, events=events, on_record=requests.write
+            experiment,
+            jump=jump,
+            workload=workload,
+            events=events,
+            on_record=requests.write,
+            assemble=assemble,
         )
         with _signals(job), _rare_collections():
             reports = job.run(_watch(job, on_progress, experiment.observe.pulse_ns))

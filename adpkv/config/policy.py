@@ -1,0 +1,81 @@
+"""The policy section: what the field once did instead of the contract, one key a question.
+
+The first value of each key is the contract's and the default; `adpkv/history` has the others.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from adpkv.config.base import Section
+
+__all__ = ["PolicyConfig"]
+
+
+class PolicyConfig(Section):
+    """Historical policies in place of the contract's, to see what they lead to."""
+
+    on_timeout: Literal["quarantine", "free", "fail_close"] = Field(
+        default="quarantine",
+        description="a transfer's deadline passes: keep its blocks in doubt; free them; or stop",
+    )
+    poll: Literal["every_iteration", "blocking", "gated"] = Field(
+        default="every_iteration",
+        description="look and return; wait for one transfer to end; or meet, where nothing fits",
+    )
+    responses: Literal["flush", "owner"] = Field(
+        default="flush", description="all ranks join the gather of responses; or its owner alone"
+    )
+    errors: Literal["staged", "local"] = Field(
+        default="staged", description="a failed transfer is told at the flush; or by its rank alone"
+    )
+    invalid_requests: Literal["agreed", "local"] = Field(
+        default="agreed", description="refused by the plan; or by the rank that finds it, alone"
+    )
+    deadline_from: Literal["advertise", "admission"] = Field(
+        default="advertise", description="from where a transfer's deadline counts"
+    )
+    shutdown: Literal["agreed", "local"] = Field(
+        default="agreed", description="an unhealthy rank proposes to stop; or leaves"
+    )
+    health: Literal["progress", "budget"] = Field(
+        default="progress", description="ill is what does not move; or what is over its budget"
+    )
+    late_success: Literal["released", "revives"] = Field(
+        default="released", description="a late end frees the blocks; or revives the request"
+    )
+    cancel: Literal["structured", "boolean"] = Field(
+        default="structured", description="what cannot be cancelled is asked again; or forgotten"
+    )
+    dummy: Literal["reserved", "asserted"] = Field(
+        default="reserved", description="an idle rank's block is its own; or must be there"
+    )
+    idle_wait: Literal["bounded", "unbounded"] = Field(
+        default="bounded", description="how long the leader waits for mail when nothing computes"
+    )
+    reap: Literal["always", "when_scheduled"] = Field(
+        default="always", description="transfers are looked at always; or only after a step"
+    )
+    handles: Literal["all", "first_failure"] = Field(
+        default="all", description="blocks are quiescent when all parts ended; or the first failed"
+    )
+    generation: Literal["checked", "ignored"] = Field(
+        default="checked", description="a word about a former life of an id is dropped; or taken"
+    )
+    connection_epoch: Literal["checked", "ignored"] = Field(
+        default="checked", description="a lost peer's transfers stay in doubt until fenced; or not"
+    )
+    watch: Literal["everybody", "nobody"] = Field(
+        default="everybody", description="who notices that a rank is dead"
+    )
+    quarantine: Literal["bounded", "unbounded"] = Field(
+        default="bounded", description="what is in doubt is bounded and makes ill; or not"
+    )
+
+    def historical(self) -> dict[str, str]:
+        """The keys that differ from the contract, with their values."""
+        fields = type(self).model_fields
+        chosen = {name: getattr(self, name) for name in fields}
+        return {name: value for name, value in chosen.items() if value != fields[name].default}
