@@ -48,7 +48,7 @@ def tables() -> str:
         about = " ".join(section["description"].split("\n\n")[0].split())
         rows = list(_rows(prefix, section, schema))
         lines += ["", f"### {title}", "", about, ""]
-        lines += [*_HEAD, *rows] if rows else ["Nothing can be set here yet."]
+        lines += [*_HEAD, *rows]
     return "\n".join(lines)
 
 

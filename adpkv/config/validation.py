@@ -142,8 +142,7 @@ def _unknown(path: Sequence[Key], data: object) -> str:
     elsewhere = keys.whereabouts(str(key))
     if elsewhere:
         return f"is not known here: it belongs to {dotted(elsewhere)}"
-    known = f"; known are {', '.join(here)}" if here else ": nothing can be set here yet"
-    return f"is not known here{known}"
+    return f"is not known here; known are {', '.join(here)}"
 
 
 def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:

@@ -144,9 +144,9 @@ def test_a_workload_is_judged_by_its_kind(tmp_path: Path, workload: object, prob
     assert told.startswith(problem)
 
 
-def test_nothing_can_be_set_in_an_empty_section(tmp_path: Path) -> None:
-    (told,) = problems_in(tmp_path, minimal(policy={"rules": "v1"}))
-    assert told == "policy.rules: is not known here: nothing can be set here yet (found 'v1')"
+def test_a_policy_that_does_not_exist_is_told_the_nearest(tmp_path: Path) -> None:
+    (told,) = problems_in(tmp_path, minimal(policy={"on_timeouts": "free"}))
+    assert told == "policy.on_timeouts: is not known here: did you mean on_timeout? (found 'free')"
 
 
 def test_a_key_that_resembles_nothing_is_told_what_is_known(tmp_path: Path) -> None:
