@@ -9,6 +9,7 @@
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankFailedError             70  one rank's program gave up where the others go on
+    ├── RankLostError                5  a rank's process is dead; raised where the others meet
     └── StuckError                   3  the ranks of a job can no longer go on together
         ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
         ├── DeadlockError            3  nobody can go on, and nothing will arrive
@@ -33,6 +34,7 @@ __all__ = [
     "MissingPieceError",
     "Place",
     "RankFailedError",
+    "RankLostError",
     "StuckError",
     "TraceError",
     "UsageError",
@@ -97,6 +99,18 @@ class RankFailedError(AdpkvError):
         self.place = place
         where = f"{place.kind} at {place.site}, iteration {place.iteration}"
         super().__init__(f"rank {place.rank} in {where}: {why}")
+
+
+class RankLostError(AdpkvError):
+    """The process of `rank` is dead. Raised in each survivor of its group at `place`, where that
+    one waits for it; what escapes from a job when there is nobody to survive."""
+
+    exit_code = 5
+
+    def __init__(self, rank: int, place: Place) -> None:
+        self.rank, self.place = rank, place
+        where = f"{place.kind} at {place.site}, iteration {place.iteration}"
+        super().__init__(f"rank {rank} is dead; it is missing from {where}")
 
 
 class StuckError(AdpkvError):

@@ -21,6 +21,8 @@ from adpkv.executor.messages import (
     Admit,
     Answers,
     Cancel,
+    LeaderMail,
+    Lost,
     Mail,
     Pulse,
     Release,
@@ -86,7 +88,12 @@ class Coordinator:
         self._load = {instance.index: 0 for instance in topology.instances}
         self._open: dict[int, _Open] = {}
         self._cancels: list[tuple[int, int]] = []
+        self._leaders: dict[int, int] = {
+            instance.index: instance.leader for instance in topology.instances
+        }
         self._stopped: set[int] = set()
+        self._lost = ""
+        """Which rank is dead, in words."""
         self._code = -1
         self._detail = ""
         self._give_up_ns = NEVER
@@ -105,6 +112,8 @@ class Coordinator:
             self._cancel_due(now_ns)
             if self._code < 0 and self.done == self.total:
                 self._spread(0, "")
+            if self._lost and len(self._stopped) == len(self._load):
+                self._end_lost()
             if now_ns >= self._give_up_ns:
                 break
         self._release()
@@ -154,6 +163,10 @@ class Coordinator:
                 self._on_pulse(message.instance, message.pulse)
             for response in message.responses:
                 self._answered(response)
+        elif isinstance(message, Lost):
+            self._leaders[message.instance] = message.leader
+            self._lost = message.detail
+            self._recorder.event("rank_lost", -1, lost=message.rank, leader=message.leader)
         elif isinstance(message, Stopped):
             self._stopped.add(message.instance)
             self._spread(message.code, message.detail)
@@ -189,9 +202,9 @@ class Coordinator:
         elif action is Action.TO_GENERATION:
             request.generation = self._send(Kind.GENERATION, request)
         elif action is Action.CANCEL_CONTEXT and request.context is not None:
-            self._mailbox.send(request.context.leader, Cancel(request.request_id))
+            self._tell(request.context, Cancel(request.request_id))
         elif action is Action.CANCEL_GENERATION and request.generation is not None:
-            self._mailbox.send(request.generation.leader, Cancel(request.request_id))
+            self._tell(request.generation, Cancel(request.request_id))
         elif action is Action.END_AS_SAID and response is not None:
             self._end(request, response.outcome, response.detail, response)
         elif action is Action.END_CANCELLED and self._code > 0:
@@ -217,8 +230,11 @@ class Coordinator:
             arrival.wanted,
             request.first.sender if request.first is not None else None,
         )
-        self._mailbox.send(instance.leader, Admit(spec))
+        self._tell(instance, Admit(spec))
         return instance
+
+    def _tell(self, instance: Instance, message: LeaderMail) -> None:
+        self._mailbox.send(self._leaders[instance.index], message)
 
     def _end(self, request: _Open, outcome: Outcome, detail: str, last: Response | None) -> None:
         """The request has its one terminal answer."""
@@ -277,9 +293,15 @@ class Coordinator:
         self._give_up_ns = self._clock() + self._stop_timeout_ns
         for instance in self._topology.instances:
             if instance.index not in self._stopped:
-                self._mailbox.send(instance.leader, Stop(code, detail))
+                self._tell(instance, Stop(code, detail))
         for request in list(self._open.values()):
             self._fire(request, AdmissionEvent.STOP)
+
+    def _end_lost(self) -> None:
+        """Every survivor has answered for what it had: what is left was the dead rank's, or in its
+        mail (contract 6.5)."""
+        for request in list(self._open.values()):
+            self._end(request, Outcome.FAILED, self._lost, None)
 
     def _release(self) -> None:
         """Nobody will ask anybody any more: the ranks may leave, with the code that won."""
@@ -290,7 +312,7 @@ class Coordinator:
         if self._recorder.violations:
             self._code = worst((4, self._code))
         for instance in self._topology.instances:
-            self._mailbox.send(instance.leader, Release(self._code, self._detail))
+            self._tell(instance, Release(self._code, self._detail))
 
 
 def _weight(kind: Kind, arrival: Arrival) -> int:

@@ -20,6 +20,7 @@ from adpkv.executor.messages import (
     Cancel,
     CancelTransfer,
     LeaderMail,
+    Lost,
     PeerMail,
     Pulse,
     Release,
@@ -71,6 +72,14 @@ class Leader:
             elif isinstance(message, PeerMail):
                 own.append(message)
         return self._next_broadcast() if self._kept else (), own
+
+    def put_back(self, mail: Sequence[LeaderMail]) -> None:
+        """The group never agreed on what to do about it: it comes again next time."""
+        self._kept.extendleft(reversed(mail))
+
+    def announce_loss(self, rank: int, leader: int, detail: str) -> None:
+        """Tell the coordinator that a rank of the instance is dead, and who leads it now."""
+        self._mailbox.send(COORDINATOR, Lost(self._instance, rank, leader, detail))
 
     def has_more(self) -> bool:
         """Is there mail for the group that did not fit? Then the group must not wait."""

@@ -12,6 +12,7 @@ step     forward        if the plan says so, with dummies; else a bounded wait
 from __future__ import annotations
 
 from adpkv.core.report import RankReport
+from adpkv.errors import RankLostError
 from adpkv.executor.phases import Phases
 
 __all__ = ["RankProgram"]
@@ -24,7 +25,15 @@ class RankProgram:
         self.phases = phases
 
     async def run(self) -> tuple[RankReport, ...]:
-        """Serve until the group agrees to leave; returns what all ranks of the job report."""
+        """Serve until the group agrees to leave; returns what all ranks of the job report. When a
+        rank of the group dies, wherever the others are, they begin a new iteration without it."""
+        while True:
+            try:
+                return await self._serve()
+            except RankLostError as lost:
+                await self.phases.survive(lost)
+
+    async def _serve(self) -> tuple[RankReport, ...]:
         phases = self.phases
         while True:
             await phases.intake()

@@ -24,6 +24,7 @@ __all__ = [
     "CoordinatorMail",
     "Ended",
     "LeaderMail",
+    "Lost",
     "Mail",
     "NeverStarted",
     "PeerMail",
@@ -130,13 +131,22 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=Fa
     detail: str = ""
 
 
+class Lost(msgspec.Struct, frozen=True, tag="lost", array_like=True, gc=False):
+    """Leader to coordinator: a rank of my instance is dead, and this is who leads it now."""
+
+    instance: int
+    rank: int
+    leader: int
+    detail: str
+
+
 LeaderMail = Admit | Cancel | Stop | Release
 """What a leader broadcasts to its group at intake."""
 
 PeerMail = Advertise | Began | Ended | NeverStarted | CancelTransfer
 """What ranks say to each other about a session."""
 
-CoordinatorMail = Answers | Stopped
+CoordinatorMail = Answers | Stopped | Lost
 """What leaders say to the coordinator."""
 
 Mail = LeaderMail | PeerMail | CoordinatorMail

@@ -7,6 +7,7 @@ the group decides at sync.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from adpkv.core.ids import NEVER
@@ -14,6 +15,7 @@ from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
 from adpkv.core.report import RankReport, worst
 from adpkv.core.topology import Kind
 from adpkv.core.values import Violation
+from adpkv.errors import RankLostError
 from adpkv.executor.audit import block_counts
 from adpkv.executor.leader import sorted_mail, sum_up
 from adpkv.executor.meetings import WORLD, Join, Passage, Step, Wait
@@ -54,17 +56,18 @@ class Phases:
         """The leader's mail from the coordinator, to every rank of the group."""
         rank = self.rank
         rank.iteration += 1
-        mail: tuple[LeaderMail, ...] = ()
         if rank.leader is not None:
-            mail, self._own_mail = rank.leader.take_mail()
+            self._group_mail, own = rank.leader.take_mail()
+            self._own_mail = [*self._own_mail, *own] if self._own_mail else own
         self._group_mail = await Join(
-            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, mail
+            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self._group_mail
         )
 
     def observe(self) -> None:
         """Look at what came in and what is due: never wait, never decide for others."""
         rank = self.rank
         mail = rank.mailbox.receive() if rank.leader is None else self._own_mail
+        self._own_mail = ()
         now_ns = rank.clock()
         for message in mail:
             rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
@@ -150,6 +153,7 @@ class Phases:
             self._agree,
         )
         rank.plan = plan
+        self._group_mail = ()  # decided
         return plan
 
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
@@ -229,7 +233,14 @@ class Phases:
         nothing *in* the collective (contract 5.1, 5.3)."""
         rank = self.rank
         staged = rank.responses.take()
-        gathered = await Join(self._group, "tp_gather", "flush", rank.iteration, rank.plan, staged)
+        try:
+            gathered = await Join(
+                self._group, "tp_gather", "flush", rank.iteration, rank.plan, staged
+            )
+        except RankLostError:
+            for response in staged:
+                rank.responses.stage(response)
+            raise
         if rank.leader is not None:
             rank.leader.answer(gathered, self._pulse)
             rank.leader.announce_stop(rank.plan)
@@ -306,7 +317,25 @@ class Phases:
             return now == said  # a load that changed may let a waiting request in
         return now.work is said.work and now.stop == said.stop
 
-    # -- leave ---------------------------------------------------------------------------------
+    # -- when a rank dies, and at the end ------------------------------------------------------
+
+    async def survive(self, lost: RankLostError) -> None:
+        """A rank of the group is dead. Nothing of the iteration that it broke is lost: what was
+        not agreed comes again, what was not flushed is still staged. The others close ranks, the
+        first of them leads, and all propose to stop (contract 6.5)."""
+        rank = self.rank
+        rank.members.remove(lost.rank)
+        self._index = rank.members.index(rank.rank)
+        rank.limits = dataclasses.replace(rank.limits, ranks=len(rank.members))
+        detail = f"rank {lost.rank} ({rank.instance.name}) was lost"
+        if self._index == 0:
+            if rank.leader is None:
+                rank.leader = rank.heir()
+            rank.leader.put_back(self._group_mail)
+            rank.leader.announce_loss(lost.rank, rank.rank, detail)
+        self._group_mail, self._statuses, self._steady = (), (), False
+        rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
+        self._propose(lost.exit_code, detail)
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan
@@ -47,6 +48,10 @@ class Rank:
     courier: Courier
     leader: Leader | None
     """On the rank that takes its instance's mail in; None elsewhere."""
+    heir: Callable[[], Leader]
+    """Makes the leader that this rank becomes when all before it are dead."""
+    members: list[int]
+    """The world ranks of its group that are alive, in order; the first leads."""
     plan: Plan = FIRST_PLAN
     iteration: int = 0
     proposal: int = NO_STOP

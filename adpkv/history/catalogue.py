@@ -35,6 +35,7 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("handles", "first_failure"): records.FIRST_FAILURE_FREES,
     ("generation", "ignored"): records.GENERATION_IGNORED,
     ("connection_epoch", "ignored"): records.EPOCH_IGNORED,
+    ("watch", "nobody"): waits.NOBODY_WATCHES,
     ("quarantine", "unbounded"): records.UNBOUNDED_QUARANTINE,
 }
 """Every value of a policy key that is not the contract's. In this order they are put together."""

@@ -6,11 +6,12 @@ from typing import Final
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan
+from adpkv.errors import RankLostError
 from adpkv.executor.meetings import Pause
 from adpkv.executor.phases import Phases
 from adpkv.history.policy import Policy, never_quiet, replace
 
-__all__ = ["BLOCKING_POLL", "REAP_WHEN_SCHEDULED", "UNBOUNDED_IDLE"]
+__all__ = ["BLOCKING_POLL", "NOBODY_WATCHES", "REAP_WHEN_SCHEDULED", "UNBOUNDED_IDLE"]
 
 
 def _blocking_poll(phases: Phases) -> None:
@@ -85,4 +86,24 @@ REAP_WHEN_SCHEDULED: Final = Policy(
     "Transfers are looked at after a step only; with a full pool nothing is scheduled, and what"
     " would make room is never looked at (#12313, #17343).",
     install=_reap_when_scheduled,
+)
+
+
+def _nobody_watches(phases: Phases) -> None:
+    rank = phases.rank
+
+    async def wait_on(lost: RankLostError) -> None:
+        kind, site = lost.place.kind, lost.place.site
+        await Pause(
+            rank.instance.index, kind, site, lost.place.iteration, rank.plan, NEVER, lambda: False
+        )
+
+    never_quiet(phases)
+    replace(phases, "survive", wait_on)
+
+
+NOBODY_WATCHES: Final = Policy(
+    "Nobody finds out that a rank is dead: the others stay in their collective for as long as it"
+    " lets them (#16592, #18663).",
+    install=_nobody_watches,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from adpkv.config import Experiment
 from adpkv.core.block_pool import BlockPool
@@ -94,10 +95,7 @@ def build_rank(
     pulse_ns = experiment.observe.pulse_ns if pulse else 0
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance)
-    role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
-    transceiver = Transceiver(
-        role, _transceiver_limits(experiment, role), rules, can_withdraw=transport.can_withdraw
-    )
+    transceiver = _transceiver(experiment, instance, rules, transport)
     responses = ResponseBuffer()
     pool = BlockPool(
         experiment.kv_cache.blocks,
@@ -105,6 +103,7 @@ def build_rank(
     )
     means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder)
     serving = _serving(experiment, instance, means)
+    heir = partial(_leader, experiment, instance, mailbox, clock, pulse_ns)
     assembled = Rank(
         rank=rank,
         instance=instance,
@@ -120,11 +119,19 @@ def build_rank(
         transceiver=transceiver,
         responses=responses,
         courier=Courier(rank, transceiver, transport, mailbox, serving),
-        leader=_leader(experiment, instance, mailbox, clock, pulse_ns)
-        if rank == instance.leader
-        else None,
+        leader=heir() if rank == instance.leader else None,
+        heir=heir,
+        members=list(instance.members),
     )
     return RankProgram(phases(assembled, counts))
+
+
+def _transceiver(
+    experiment: Experiment, instance: Instance, rules: Rules, transport: Transport
+) -> Transceiver:
+    role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
+    limits = _transceiver_limits(experiment, role)
+    return Transceiver(role, limits, rules, can_withdraw=transport.can_withdraw)
 
 
 def _timing(experiment: Experiment) -> Timing:

@@ -30,7 +30,7 @@ def test_every_value_but_the_contracts_has_a_policy() -> None:
         for value in get_args(field.annotation)
         if value != field.default
     }
-    assert found - {("watch", "nobody")} == set(POLICIES)
+    assert found == set(POLICIES)
 
 
 def test_the_contract_is_the_first_value_and_the_default() -> None:

@@ -37,12 +37,15 @@ class VirtualGroup:
     __slots__ = (
         "awake",
         "collectives",
+        "dead",
         "debt",
         "halt",
         "idle",
+        "index",
         "instance",
         "iteration",
         "joined",
+        "members",
         "open",
         "plan",
         "programs",
@@ -57,7 +60,11 @@ class VirtualGroup:
 
     def __init__(self, instance: Instance, programs: Sequence[Program]) -> None:
         self.instance = instance
-        self.programs = programs
+        self.members = list(instance.members)
+        """World ranks of those that live, in the order of all lists here."""
+        self.index = {rank: index for index, rank in enumerate(self.members)}
+        self.dead: list[int] = []
+        self.programs = list(programs)
         self.resume: list[Callable[[Any], Meeting]] = [program.send for program in programs]
         self.standing: list[Any] = [None] * len(programs)
         """The step or wait in which each member stands."""
@@ -142,7 +149,7 @@ class VirtualGroup:
             said = self.standing[index].says if first.kind == "tp_allgather" else ()
             if (meeting.kind, meeting.site, meeting.payload) != (first.kind, first.site, said):
                 raise AdpkvError(
-                    f"rank {self.instance.first + index} {describe(meeting)} with"
+                    f"rank {self.members[index]} {describe(meeting)} with"
                     f" {meeting.payload}, but had said {said} for {first.kind} at {first.site}"
                 )
             value = result
@@ -172,12 +179,27 @@ class VirtualGroup:
 
     def places(self) -> list[Place]:
         """Where each member is."""
-        first = self.instance.first
-        return [whereabouts(first + i, program) for i, program in enumerate(self.programs)]
+        return [
+            whereabouts(rank, program)
+            for rank, program in zip(self.members, self.programs, strict=True)
+        ]
+
+    def bury(self, rank: int) -> Place:
+        """A member is dead: the others close ranks. Returns where it was."""
+        at = self.index[rank]
+        last = self.places()[at]
+        self.programs[at].close()
+        for column in (self.members, self.programs, self.resume, self.standing, self.steps):
+            del column[at]
+        self.dead.append(rank)
+        self.index = {rank: index for index, rank in enumerate(self.members)}
+        self.awake.clear()
+        return last
 
     def where(self) -> list[str]:
         """Where each member is, one line each."""
-        return [f"  {told(place)}" for place in self.places()]
+        dead = [f"  rank {rank} is dead" for rank in self.dead]
+        return [*(f"  {told(place)}" for place in self.places()), *dead]
 
     def left_alone(self) -> CollectiveMismatchError:
         """A program has ended while the others go on: which one, and where the others are."""
@@ -203,8 +225,8 @@ class VirtualGroup:
         )
         why = "; they agreed on different plans" if alike else ""
         lines = [
-            f"{self.instance.name}: rank {self.instance.first + index} {describe(meeting)}, "
-            f"rank {self.instance.first + other_index} {describe(other)}{why}",
+            f"{self.instance.name}: rank {self.members[index]} {describe(meeting)}, "
+            f"rank {self.members[other_index]} {describe(other)}{why}",
             *self.where(),
         ]
         return CollectiveMismatchError("\n".join(lines), self.places())

@@ -212,7 +212,7 @@ class Simulation:
         results = self.world.run(
             [program.run() for program in self.programs], self.coordinator.run(), watch
         )
-        return list(results[0])
+        return list(next(result for result in results if result is not None))
 
     def summary(self, reports: list[Any], tally: Tally, wall_s: float) -> dict[str, object]:
         """What `summary.json` says."""

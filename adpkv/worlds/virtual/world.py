@@ -55,7 +55,7 @@ class VirtualWorld:
         self._coordinator_version = 0
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
-        self._halts = Halts(self.agenda, hang_ns, self._meet, self._deadlock)
+        self._halts = Halts(self.agenda, hang_ns, self._meet, self._deadlock, self._buried)
 
     def counts(self, rank: int) -> tuple[int, int, int]:
         """(collectives, nanoseconds in them, mismatches) of a rank so far."""
@@ -175,11 +175,11 @@ class VirtualWorld:
                 try:
                     resume(result)
                 except StopIteration as end:
-                    self._results[group.instance.first + index] = end.value
+                    self._results[group.members[index]] = end.value
                     self._left += 1
                 else:
                     raise CollectiveMismatchError(
-                        f"rank {group.instance.first + index} goes on after the job's last meeting",
+                        f"rank {group.members[index]} goes on after the job's last meeting",
                         group.places(),
                     )
 
@@ -215,7 +215,7 @@ class VirtualWorld:
         self._plan_wake(group, wake_ns)
         if group.awake:
             # It arrived while the group was halted, for a member that had looked already.
-            self.arrival(group.instance.first + min(group.awake))
+            self.arrival(group.members[min(group.awake)])
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
         if not self._jump:
@@ -255,17 +255,23 @@ class VirtualWorld:
             self._wake_coordinator()
             return
         group = self._groups[self._group_of[rank]]
+        index = group.index.get(rank)
+        if index is None:
+            return  # it is dead
         if not group.open:
             if group.halt is not None:
                 self._halts.arrival(group, rank)
             return
-        group.awake.add(rank - group.instance.first)
+        group.awake.add(index)
         group.idle = False
         now_ns = self.agenda.now
         stretch = group.stretch
         at_ns = stretch.end(now_ns)[1] if type(stretch) is StepStretch else stretch.news(now_ns)
         if at_ns < group.wake_ns:
             self._plan_wake(group, at_ns)
+
+    def _buried(self, rank: int) -> None:
+        self._left += 1
 
     def interrupt(self) -> None:
         """News for everybody, from outside: a signal."""

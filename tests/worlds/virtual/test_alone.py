@@ -9,9 +9,10 @@ import pytest
 
 from adpkv.core.ids import NEVER
 from adpkv.core.topology import Topology
-from adpkv.errors import CollectiveMismatchError, DeadlockError, Place
+from adpkv.errors import CollectiveMismatchError, DeadlockError, Place, RankLostError
 from adpkv.executor.meetings import WORLD, Gone, Join, Meeting, Passage, Pause, Wait
 from adpkv.executor.messages import Cancel
+from adpkv.worlds.virtual.halts import NOTICE_NS
 from adpkv.worlds.virtual.world import VirtualWorld
 
 FOUR = Topology.of(context=(1, 3), generation=(1, 1))
@@ -119,10 +120,49 @@ def test_for_too_long_is_one_while_others_live() -> None:
         program.close()
 
 
-def test_a_dead_rank_never_comes() -> None:
-    gone = Gone(0, "killed", "SIGKILL", 1, None)
-    with pytest.raises(DeadlockError, match="rank 2 is in killed at SIGKILL"):
-        World().perform(meet(join("sync")), meet(join("sync")), meet(gone))
+def gone() -> Gone:
+    return Gone(0, "killed", "SIGKILL", 1, None)
+
+
+def test_the_others_of_a_dead_rank_are_told_where_they_stand() -> None:
+    """Programs that do not know what to do about it end the job."""
+    world = World()
+    with pytest.raises(RankLostError) as caught:
+        world.perform(meet(join("sync")), meet(join("sync")), meet(gone()))
+    assert caught.value.rank == 2
+    assert caught.value.place == Place(0, "tp_allgather", "sync", 1)
+    assert world.agenda.now == NOTICE_NS
+
+
+def test_they_can_go_on_without_it() -> None:
+    async def survivor() -> list[Any]:
+        try:
+            await join("sync")
+        except RankLostError as lost:
+            return [lost.rank, *await meet(join("sync"), leave())]
+        raise AssertionError("it met a dead rank")
+
+    results = World().perform(survivor(), survivor(), meet(gone()))
+    assert results[0] == results[1] == [2, ((), ()), ((), (), ())]
+    assert results[2] is None
+
+
+def test_two_that_die_at_once() -> None:
+    async def survivor() -> list[int]:
+        lost = []
+        while True:
+            try:
+                await (leave() if len(lost) == 2 else join("sync"))
+                return lost
+            except RankLostError as error:
+                lost.append(error.rank)
+
+    assert World().perform(meet(gone()), survivor(), meet(gone()))[1] == [0, 2]
+
+
+def test_where_nobody_is_left_the_job_ends() -> None:
+    with pytest.raises(RankLostError, match="rank 2 is dead; it is missing from killed"):
+        World().perform(*[meet(gone()) for _ in range(3)])
 
 
 def test_the_others_are_still_compared() -> None:
