@@ -18,6 +18,7 @@ __all__ = [
     "budget",
     "piece",
     "post_budget",
+    "replicas",
     "slots",
     "topology",
     "waits",
@@ -32,6 +33,20 @@ def topology(experiment: Experiment) -> Iterator[Problem]:
     ranks = experiment.topology.ranks
     if ranks > MAX_RANKS:
         yield Problem(("topology",), f"makes {ranks} ranks in all; the most is {MAX_RANKS}")
+
+
+def replicas(experiment: Experiment) -> Iterator[Problem]:
+    """Shards go from rank to rank in the same place, and no request has one rank."""
+    topology, pinned = experiment.topology, experiment.workload.pinned
+    if not topology.replicated:
+        return
+    ranks = topology.context.ranks
+    if topology.generation.ranks != ranks:
+        other = f"topology.context.ranks, which is {ranks}: topology.attention is replicated"
+        yield Problem(("topology", "generation", "ranks"), f"must be equal to {other}")
+    if pinned:
+        why = "topology.attention is replicated, so every rank has each request"
+        yield Problem(("workload", "pinned"), f"must be 0: {why}")
 
 
 def batch(experiment: Experiment) -> Iterator[Problem]:

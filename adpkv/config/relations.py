@@ -68,6 +68,7 @@ _PIECE: Final = _transceiver("piece")
 # unsound, so one bad fault does not hide what is wrong with the next.
 _RELATIONS: Final = (
     _Relation((("topology",),), limits.topology),
+    _Relation((("topology",), ("workload", "pinned")), limits.replicas),
     _Relation((_BATCH, _PER_RANK), limits.batch),
     _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
     _Relation((_PER_PEER, _transceiver("quarantine_budget")), limits.budget),

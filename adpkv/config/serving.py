@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from adpkv.config.base import Count, Duration, Section, Switch, duration
@@ -28,6 +30,16 @@ class TopologyConfig(Section):
 
     context: GroupConfig = Field(description="the servers that prefill")
     generation: GroupConfig = Field(description="the servers that decode")
+    attention: Literal["data_parallel", "replicated"] = Field(
+        default="data_parallel",
+        description="`data_parallel`: each request on one rank of its server (ADP); "
+        "`replicated`: on all of them, each with its shard of the KV",
+    )
+
+    @property
+    def replicated(self) -> bool:
+        """Whether all ranks of an instance hold each of its requests."""
+        return self.attention == "replicated"
 
     @property
     def ranks(self) -> int:

@@ -7,15 +7,16 @@ also carries the queue of requests that nobody owns, so that no rank keeps a cop
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from adpkv.core import router
 from adpkv.core.report import worst
-from adpkv.core.router import route
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
+from adpkv.core.verdicts import Verdict, settle
 
 __all__ = ["FIRST_PLAN", "GroupLimits", "GroupMail", "Plan", "RankStatus", "Refusal", "agree"]
 
@@ -24,7 +25,8 @@ NO_STOP = -1
 
 
 class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rank says at sync. Fixed width on the wire but for `expired` and `detail`.
+    """What one rank says at sync. Fixed width on the wire but for `expired`, `verdicts` and
+    `detail`.
 
     Nothing in it changes merely because a step was made: an unchanged status means that `agree`
     has nothing new to decide, which is what lets quiet stretches be jumped over.
@@ -50,6 +52,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Stopping: the bound on waiting for the coordinator's release is over too."""
     expired: tuple[int, ...] = ()
     """Leader: requests that nobody owned for longer than the queue limit."""
+    verdicts: tuple[Verdict, ...] = ()
+    """Without ADP: what it noticed about requests, and all ranks have not acted on yet."""
 
 
 class GroupMail(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +84,8 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cancels: tuple[int, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     waiting: tuple[RequestSpec, ...] = ()
+    settled: tuple[Verdict, ...] = ()
+    """Without ADP: what all ranks that hold these requests do about them."""
     forward: bool = False
     stop: int = NO_STOP
     detail: str = ""
@@ -92,13 +98,20 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def concerned(self) -> Collection[int] | None:
         """The rank indices that have something to apply; None for all of them. Whether a step or a
         wait follows is not counted: each rank sees that by itself."""
-        if self.cancels or self.ending or self.stop != NO_STOP:
+        if self.cancels or self.settled or self.ending or self.stop != NO_STOP:
             return None
         return self.assignments
 
 
 FIRST_PLAN = Plan()
 """What every group starts from."""
+
+
+Router = Callable[
+    [Sequence[RequestSpec], Sequence[router.Load], int, Callable[[RequestSpec], int]],
+    tuple[dict[int, tuple[RequestSpec, ...]], tuple[RequestSpec, ...]],
+]
+"""`core.router.route` or another like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,8 @@ class GroupLimits:
     peer_blocks: int
     """The most blocks that may be in flight to one peer: a longer prompt could never be sent."""
     most_requests: int
+    route: Router = router.route
+    """Who gets which request."""
 
     def tokens_of(self, spec: RequestSpec) -> int:
         """What a request weighs for the router."""
@@ -148,10 +163,12 @@ def agree(
         mail: what intake brought; None for nothing.
         statuses: one per rank of the group, in rank order.
     """
-    work = False
+    work = noticed = False
     able = True
     said: list[RankStatus] = []
     for status in statuses:
+        if status.verdicts:
+            noticed = True
         if status.work:
             work = True
         if not status.able:
@@ -164,6 +181,7 @@ def agree(
         stop, detail = 0, "all requests are answered"
     stopping = stop != NO_STOP
     forward = work and able and not stopping
+    settled = settle([status.verdicts for status in statuses], len(statuses)) if noticed else ()
     if (
         mail is None
         and not previous.waiting
@@ -172,6 +190,8 @@ def agree(
         and not previous.assignments
         and not previous.cancels
         and not previous.refusals
+        and not previous.settled
+        and not settled
         and forward is previous.forward
     ):
         return previous
@@ -180,7 +200,7 @@ def agree(
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
         loads = [(status.tokens, status.requests) for status in statuses]
-        assignments, waiting = route(waiting, loads, limits.most_requests, limits.tokens_of)
+        assignments, waiting = limits.route(waiting, loads, limits.most_requests, limits.tokens_of)
     released = previous.released or (mail is not None and mail.released)
     # Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
     # draining took too long counts as settled. Until the release, somebody may still ask; but the
@@ -194,6 +214,7 @@ def agree(
         cancels=mail.cancelled if mail else (),
         refusals=refusals,
         waiting=waiting,
+        settled=settled,
         forward=forward,
         stop=stop,
         detail=detail,

@@ -1,8 +1,8 @@
-"""The ADP router: which rank of an instance gets which request. Pure, hence the same on each rank.
+"""The router: which rank of an instance gets which request. Pure, hence the same on each rank.
 
 By tokens: the eligible rank with the fewest open tokens takes the next request, the lower rank in
 a tie. A client's wish for a rank is honoured strictly: such a request waits for its rank, and
-lets others pass meanwhile.
+lets others pass meanwhile. Without ADP all ranks get each request (`replicate`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from adpkv.core.values import RequestSpec
 
-__all__ = ["Load", "route"]
+__all__ = ["Load", "replicate", "route"]
 
 Load = tuple[int, int]
 """(open tokens, open requests) of one rank."""
@@ -67,6 +67,21 @@ def route(
         room[rank] -= 1
         found.setdefault(rank, []).append(spec)
     return {rank: tuple(specs) for rank, specs in sorted(found.items())}, tuple(left)
+
+
+def replicate(
+    waiting: Sequence[RequestSpec],
+    loads: Sequence[Load],
+    most_requests: int,
+    tokens_of: Callable[[RequestSpec], int],
+) -> tuple[dict[int, tuple[RequestSpec, ...]], tuple[RequestSpec, ...]]:
+    """Give each request to all ranks, in order of arrival; the first rank counts the load.
+
+    As `route`, but that a wish for a rank has no meaning, and tokens do not matter.
+    """
+    room = max(most_requests - loads[0][1], 0)
+    given, left = tuple(waiting[:room]), tuple(waiting[room:])
+    return (dict.fromkeys(range(len(loads)), given) if given else {}), left
 
 
 def _last_wish(waiting: Sequence[RequestSpec]) -> int:

@@ -79,8 +79,9 @@ class Transceiver:
         """Receiver: the blocks are there. Advertised as soon as a slot is free: see `start`."""
         session.blocks = tuple(blocks)
         session.peer_blocks = tuple(peer_blocks)
-        self.book.fire(session, Event.RESERVED, now_ns)
-        self._slots.wait(session)
+        if not self.book.fire(session, Event.RESERVED, now_ns).late:
+            # Late: it is over here, and other ranks have not agreed to that yet.
+            self._slots.wait(session)
 
     def prepare(self, session: Session, blocks: Sequence[int]) -> None:
         """Sender: these blocks hold the prompt's KV; they wait for a receiver to ask."""

@@ -46,8 +46,10 @@ class ContextServing(Serving):
 
     def expire(self, now_ns: int) -> None:
         """First come, first served: the head has waited longest."""
-        while self.next_expiry_ns() <= now_ns:
-            self.end(self.waiting[0], RequestEvent.TIMEOUT, now_ns, "no KV blocks for its prompt")
+        for request in list(self.waiting):
+            if request.assigned_ns + self._queue_timeout_ns > now_ns:
+                return
+            self.decide(request, Outcome.TIMED_OUT, now_ns, "no KV blocks for its prompt")
 
     def next_expiry_ns(self) -> int:
         """When the head of the waiting list has waited for too long."""
@@ -103,7 +105,11 @@ class ContextServing(Serving):
         self.respond(request, Outcome.PREFILLED, now_ns, sender=SenderRef(self.rank, blocks))
         request.session = session
 
-    def arrived(self, request: ServedRequest, session: Session, now_ns: int) -> None:
+    def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
+        """What was sent is the receiver's to judge."""
+        return ""
+
+    def arrived(self, request: ServedRequest, now_ns: int) -> None:
         """The KV is with the receiver; ours becomes cache."""
         self.end(request, RequestEvent.SESSION_OVER, now_ns)
 

@@ -31,8 +31,9 @@ class GenerationServing(Serving):
         request = super().assign(spec, now_ns)
         assert spec.sender is not None
         nbytes = prompt_blocks(spec, self.limits.block_tokens) * self.memory.block_bytes
+        sender = self.owner.sender(spec.sender.rank)
         request.session = self.transceiver.open(
-            spec.request_id, spec.generation, spec.sender.rank, nbytes, now_ns
+            spec.request_id, spec.generation, sender, nbytes, now_ns
         )
         return request
 
@@ -102,8 +103,8 @@ class GenerationServing(Serving):
             self.left(request, before)
             self.release(request)
 
-    def arrived(self, request: ServedRequest, session: Session, now_ns: int) -> None:
-        """The KV is here: check it, then decode."""
+    def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
+        """The KV is here: check it."""
         lease, spec = request.lease, request.spec
         assert lease is not None
         request.transfer_ns = now_ns - session.started_ns
@@ -112,9 +113,10 @@ class GenerationServing(Serving):
         right = self.memory.verify(
             spec.request_id, session.blocks, request.keys, spec.prompt_tokens
         )
-        if not right:
-            self.end(request, RequestEvent.FAILURE, now_ns, "wrong KV arrived")
-            return
+        return "" if right else "wrong KV arrived"
+
+    def arrived(self, request: ServedRequest, now_ns: int) -> None:
+        """Decode from the next step on."""
         request.fire(RequestEvent.RECEIVED)
         request.decode_began_ns = now_ns
         self.schedule.add(request)

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from adpkv.model.port import Batch
+
 __all__ = ["WORLD", "Gone", "Join", "Meeting", "Passage", "Pause", "Receive", "Step", "Wait"]
 
 WORLD: Final = -1
@@ -33,6 +35,11 @@ class Meeting(msgspec.Struct, gc=False):
 
     def __await__(self) -> Generator[Meeting, Any, Any]:
         return (yield self)
+
+    @property
+    def place(self) -> str:
+        """The site, for people."""
+        return self.site
 
 
 class Join(Meeting, gc=False):
@@ -74,6 +81,10 @@ class Step(Meeting, gc=False):
     `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until
     then; it has no mail for the broadcast and nothing to gather then. None: it must be asked after
     each step. Result: a `Passage`.
+
+    `batch` is what this rank is about to compute where all members must compute the same (tensor
+    parallelism): part of the meeting's place, so that members that differ are seen here instead of
+    hanging inside the step. None where each has its own.
     """
 
     base_ns: int
@@ -82,6 +93,27 @@ class Step(Meeting, gc=False):
     until_ns: int
     run: Callable[[], None]
     says: Any = None
+    batch: Batch | None = None
+
+    @property
+    def place(self) -> str:
+        """The site, with what must be equal there."""
+        return self.site if self.batch is None else f"{self.site}[{_told(self.batch)}]"
+
+    def batch_after(self, steps: int) -> Batch | None:
+        """What it computes after so many steps in a row."""
+        batch = self.batch
+        if batch is None or not steps:
+            return batch
+        tokens = batch.context_tokens + steps * batch.sequences
+        return msgspec.structs.replace(batch, context_tokens=tokens)
+
+
+def _told(batch: Batch) -> str:
+    return (
+        f"{batch.prefill_tokens} prompt tokens, {batch.sequences} sequences"
+        f" over {batch.context_tokens} tokens"
+    )
 
 
 class Wait(Meeting, gc=False):

@@ -172,11 +172,12 @@ class Phases:
         serving.changed = False
         quarantined = len(transceiver.book.quarantine)
         now_ns = rank.clock()
+        tokens, requests, running = serving.load()
         return RankStatus(
             work=serving.has_work(),
-            tokens=serving.open_tokens,
-            requests=serving.open_requests,
-            running=serving.running(),
+            tokens=tokens,
+            requests=requests,
+            running=running,
             in_transfer=transceiver.book.in_flight - quarantined,
             quarantined=quarantined,
             healthy=not transceiver.monitor.reasons,
@@ -185,6 +186,7 @@ class Phases:
             settled=transceiver.is_settled() or transceiver.is_overdue(now_ns),
             overdue=now_ns >= self._abandon_ns,
             expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
+            verdicts=serving.owner.verdicts,
         )
 
     def _is_expiry_due(self) -> bool:
@@ -194,18 +196,21 @@ class Phases:
     # -- apply and flush -----------------------------------------------------------------------
 
     def apply(self, plan: Plan) -> None:
-        """Do what was agreed: cancels first, then what is new, then begin what can begin."""
+        """Do what was agreed: cancels first, which beat all else that may have become of a
+        request; then what did become of them; then what is new, and begin what can begin."""
         rank, serving = self.rank, self._serving
         if rank.leader is not None:
             rank.leader.note_unowned(plan)
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
         new = plan.assignments.get(self._index)
-        if new is None and not plan.cancels and plan.stop == NO_STOP:
+        if new is None and not plan.cancels and not plan.settled and plan.stop == NO_STOP:
             return
         now_ns = rank.clock()
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
+        if plan.settled:
+            serving.carry_out(plan.settled, now_ns)
         for spec in new or ():
             serving.assign(spec, now_ns)
         if plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER:
@@ -267,6 +272,7 @@ class Phases:
             self._until_ns(),
             lambda: rank.model.run(batch),
             self._status if self._is_quiet() else None,
+            serving.owner.compared(batch),
         )
         rank.iteration, rank.plan = passage.iteration, passage.plan
         serving.stepped(passage.steps, rank.clock())
@@ -281,9 +287,15 @@ class Phases:
             or len(rank.responses)
         ):
             limit_ns = rank.timing.busy_wait_ns
+        said = self._status.verdicts
         quiet = self._is_quiet()
-        if rank.transceiver.pending_polls or (not quiet and rank.serving.has_work()):
-            # Ends that the poll limit left over; or blocks since apply: the step comes at once.
+        if (
+            rank.transceiver.pending_polls
+            or (not quiet and rank.serving.has_work())
+            or rank.serving.owner.verdicts != said
+        ):
+            # Ends that the poll limit left over; or blocks since apply: the step comes at once;
+            # or a word for the other replicas.
             limit_ns = 0
         passage: Passage = await Wait(
             self._group,
@@ -315,7 +327,7 @@ class Phases:
         now = self._status = self.status()
         if plan.waiting:
             return now == said  # a load that changed may let a waiting request in
-        return now.work is said.work and now.stop == said.stop
+        return now.work is said.work and now.stop == said.stop and now.verdicts == said.verdicts
 
     # -- when a rank dies, and at the end ------------------------------------------------------
 
@@ -339,7 +351,7 @@ class Phases:
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""
-        self.rank.serving.free_dummy()
+        self.rank.serving.part()
         reports: tuple[RankReport, ...] = await Join(
             WORLD, "world_allgather", "leave", 0, None, self.report(), tuple
         )

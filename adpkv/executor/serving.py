@@ -2,18 +2,21 @@
 
 A request that ends is answered at once; its blocks are given back only when its session says that
 nobody touches them (`can_terminate_request_now`), else it is kept in `pending_resource_release`
-and asked again on each iteration (contract 3.3).
+and asked again on each iteration (contract 3.3). Where other ranks hold replicas of it, both wait
+for their word too: that is the owner's affair (`core.ownership`, contract 5.7).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from adpkv.core.block_pool import BlockPool, Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
+from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.responses import ResponseBuffer
@@ -21,6 +24,7 @@ from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
+from adpkv.core.verdicts import Verdict
 from adpkv.executor.ports import Recorder
 from adpkv.memory.port import Memory
 from adpkv.model.port import Batch
@@ -57,6 +61,7 @@ class Means:
     transceiver: Transceiver
     responses: ResponseBuffer
     recorder: Recorder
+    owner: SoleOwner = field(default_factory=SoleOwner)
 
 
 class Serving(ABC):
@@ -70,6 +75,7 @@ class Serving(ABC):
         self.transceiver = means.transceiver
         self.responses = means.responses
         self.recorder = means.recorder
+        self.owner = means.owner
         self._rules = means.rules
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
@@ -113,8 +119,13 @@ class Serving(ABC):
         """`count` steps over the last batch were made."""
 
     @abstractmethod
-    def arrived(self, request: ServedRequest, session: Session, now_ns: int) -> None:
-        """The request's session is complete."""
+    def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
+        """The request's session is complete here. Says what is wrong with what came, if anything
+        is."""
+
+    @abstractmethod
+    def arrived(self, request: ServedRequest, now_ns: int) -> None:
+        """The request's KV is where it was to go, on all ranks that hold it."""
 
     @abstractmethod
     def left(self, request: ServedRequest, before: RequestState) -> None:
@@ -162,7 +173,8 @@ class Serving(ABC):
             return
         self.left(request, before)
         self.changed = True
-        if self.can_terminate_request_now(request, now_ns):
+        quiescent = self.can_terminate_request_now(request, now_ns)
+        if request.session is None or self.owner.lets_go(request.spec.request_id, quiescent):
             self.release(request)
             return
         if request.lease is not None:
@@ -180,9 +192,9 @@ class Serving(ABC):
 
     def retry_pending(self, now_ns: int) -> None:
         """Ask again for what could not be freed so far."""
-        for request in list(self.pending_resource_release.values()):
-            answer = self.transceiver.cancel_request_structured(request.spec.request_id, now_ns)
-            if self._rules.may_release(answer):
+        for request_id, request in list(self.pending_resource_release.items()):
+            answer = self.transceiver.cancel_request_structured(request_id, now_ns)
+            if self._rules.may_release(answer) and self.owner.lets_go(request_id, quiescent=True):
                 self.release(request)
 
     def release(self, request: ServedRequest) -> None:
@@ -216,7 +228,9 @@ class Serving(ABC):
         sender: SenderRef | None = None,
         tokens: int = 0,
     ) -> None:
-        """Stage what the client is told; it leaves in the next flush."""
+        """Stage what the client is told; it leaves in the next flush. One rank tells."""
+        if not self.owner.answers:
+            return
         spec, session = request.spec, request.session
         ready_ns = session.started_ns if session is not None else request.reserved_ns
         self.responses.stage(
@@ -265,9 +279,39 @@ class Serving(ABC):
         self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
     ) -> None:
         if line.state is State.COMPLETE:
-            self.arrived(request, session, now_ns)
+            wrong = self.received(request, session, now_ns)
+            self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
         elif line.outcome is not None:
-            self.end(request, _EVENT_OF[line.outcome], now_ns, _WHY[event])
+            self.decide(request, line.outcome, now_ns, _WHY[event])
+
+    # -- decisions -----------------------------------------------------------------------------
+
+    def decide(self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str) -> None:
+        """This rank noticed what became of a request before its last forward step."""
+        if request.state is RequestState.ENDED:
+            return  # decided already; what is left is its blocks' affair
+        if self.owner.keeps_back(request.spec.request_id, outcome, detail):
+            self.changed = True
+        else:
+            self._conclude(request, outcome, now_ns, detail)
+
+    def carry_out(self, settled: Sequence[Verdict], now_ns: int) -> None:
+        """Do what all ranks that hold these requests have agreed on."""
+        for verdict in settled:
+            request = self.requests[verdict.request_id]
+            if verdict.outcome is None:
+                self.owner.acted(verdict.request_id)
+                self.release(request)
+            elif request.state is not RequestState.ENDED:  # a cancel came with the same plan
+                self.owner.acted(verdict.request_id)
+                self._conclude(request, verdict.outcome, now_ns, verdict.detail)
+
+    def _conclude(self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str) -> None:
+        self.changed = True
+        if outcome is Outcome.COMPLETED:
+            self.arrived(request, now_ns)
+        else:
+            self.end(request, _EVENT_OF[outcome], now_ns, detail)
 
     def _tell_journal(self) -> None:
         journal = self.transceiver.book.journal
@@ -282,6 +326,20 @@ class Serving(ABC):
         for request in list(self.requests.values()):
             if request.state is not RequestState.ENDED:
                 self.end(request, RequestEvent.STOP, now_ns, detail)
+
+    def load(self) -> tuple[int, int, int]:
+        """Open tokens, open requests and how many of these compute, as the group counts them."""
+        if not self.owner.answers:
+            return 0, 0, 0
+        return self.open_tokens, self.open_requests, self.running()
+
+    def part(self) -> None:
+        """On the way out: what only waited for another rank's proof need not wait any more."""
+        for verdict in self.owner.verdicts:
+            if verdict.outcome is None:
+                self.owner.acted(verdict.request_id)
+                self.release(self.requests[verdict.request_id])
+        self.free_dummy()
 
     def free_dummy(self) -> None:
         """On the way out: the dummy's block goes back like any other."""

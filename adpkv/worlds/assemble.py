@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from adpkv.config import Experiment
+from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.ownership import Replica, SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.record import RequestRecord
 from adpkv.core.responses import ResponseBuffer
@@ -72,6 +74,7 @@ def build_rank(
     pulse: bool,
     rules: Rules | None = None,
     phases: Callable[[Rank, Callable[[], tuple[int, int, int]]], Phases] = Phases,
+    replica: Callable[[int], SoleOwner] = Replica,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
 
@@ -90,6 +93,8 @@ def build_rank(
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         rules: the rules of the contract if None; a historical policy's otherwise.
         phases: makes the phases; a historical policy's otherwise.
+        replica: makes the owner of replicated requests on the rank with this index in its instance;
+            a historical policy's otherwise.
     """
     rules = rules or Rules()
     pulse_ns = experiment.observe.pulse_ns if pulse else 0
@@ -101,7 +106,8 @@ def build_rank(
         experiment.kv_cache.blocks,
         reuse=experiment.kv_cache.reuse and instance.kind is Kind.CONTEXT,
     )
-    means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder)
+    owner = replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
+    means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder, owner)
     serving = _serving(experiment, instance, means)
     heir = partial(_leader, experiment, instance, mailbox, clock, pulse_ns)
     assembled = Rank(
@@ -170,6 +176,7 @@ def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:
         usable_blocks=experiment.kv_cache.blocks - 1,
         peer_blocks=experiment.transceiver.max_inflight_blocks_per_peer,
         most_requests=experiment.executor.max_requests_per_rank,
+        route=router.replicate if experiment.topology.replicated else router.route,
     )
 
 

@@ -166,7 +166,8 @@ class Group:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
             slot.carry(site.encoded)
-        slot.stand(self._sequence, op.iteration, self._digest(op.plan))
+        rest = op.place[len(op.site) :]
+        slot.stand(self._sequence, op.iteration, self._digest(op.plan), rest)
         self._slots.Allgather(site.send, site.receive)
         if not says_again(site.gathered, slot.buffer, site.bodies):
             self._take_in(op, site)
@@ -209,7 +210,7 @@ class Group:
     def _places(self, op: Meeting) -> list[str]:
         """What each member calls the collective it is in: those who disagree are all here, so they
         can still meet to say so."""
-        own = f"{op.kind} at {op.site}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
+        own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
         landed = bytearray(PLACE_TEXT_BYTES * self._size)
         self._wide.Allgather([own, MPI.BYTE], [landed, PLACE_TEXT_BYTES, MPI.BYTE])
         return [

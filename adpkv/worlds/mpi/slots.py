@@ -98,11 +98,10 @@ class SlotWriter:
         self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
         _PLACE.pack_into(self.buffer, 0, group, epoch, 0, 0, self._kind, self._site, 0)
 
-    def stand(self, sequence: int, iteration: int, digest: int) -> None:
-        """Say where this rank stands now."""
-        _MOVES.pack_into(
-            self.buffer, _MOVES_AT, sequence, iteration, self._kind, self._site, digest
-        )
+    def stand(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
+        """Say where this rank stands now; `site` goes on where the site's name ends."""
+        whole = crc32(site.encode(), self._site) if site else self._site
+        _MOVES.pack_into(self.buffer, _MOVES_AT, sequence, iteration, self._kind, whole, digest)
 
     def carry(self, payload: bytes) -> None:
         """Bring a payload from now on, or say how long it is if it is too long for the slot."""

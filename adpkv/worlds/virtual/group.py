@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
+import msgspec
+
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
@@ -28,7 +30,8 @@ UNBEGUN: Final = "not_begun"
 
 def describe(at: Meeting | Place) -> str:
     """Where a rank is, for people."""
-    return f"is in {at.kind} at {at.site}, iteration {at.iteration}"
+    site = at.place if isinstance(at, Meeting) else at.site
+    return f"is in {at.kind} at {site}, iteration {at.iteration}"
 
 
 class VirtualGroup:
@@ -196,6 +199,22 @@ class VirtualGroup:
         self.awake.clear()
         return last
 
+    def check_batches(self) -> None:
+        """Where all must compute the same, do they? Those who are left out of iterations too.
+
+        Raises:
+            CollectiveMismatchError: two do not; names both sides.
+        """
+        now = [
+            msgspec.structs.replace(
+                at, batch=at.batch_after(done), iteration=self.iteration, plan=self.plan
+            )
+            for at, done in zip(self.standing, self.steps, strict=True)
+        ]
+        for index, at in enumerate(now):
+            if at.batch != now[0].batch:
+                raise self._mismatch(0, now[0], index, at)
+
     def where(self) -> list[str]:
         """Where each member is, one line each."""
         dead = [f"  rank {rank} is dead" for rank in self.dead]
@@ -217,9 +236,9 @@ class VirtualGroup:
     def _mismatch(
         self, index: int, meeting: Meeting, other_index: int, other: Meeting
     ) -> CollectiveMismatchError:
-        alike = (meeting.kind, meeting.site, meeting.iteration, meeting.group) == (
+        alike = (meeting.kind, meeting.place, meeting.iteration, meeting.group) == (
             other.kind,
-            other.site,
+            other.place,
             other.iteration,
             other.group,
         )
@@ -244,7 +263,7 @@ def whereabouts(rank: int, program: Program) -> Place:
     at = frame.f_locals.get("self") if frame is not None else None
     if not isinstance(at, Meeting):
         return Place(rank, UNBEGUN, "", 0)
-    return Place(rank, at.kind, at.site, at.iteration)
+    return Place(rank, at.kind, at.place, at.iteration)
 
 
 def told(place: Place) -> str:

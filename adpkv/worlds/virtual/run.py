@@ -192,10 +192,10 @@ class Simulation:
             ranks = [self.programs[rank].phases.rank for rank in instance.members]
             exposed = sum(r.transceiver.book.in_flight for r in ranks)
             quarantined = sum(len(r.transceiver.book.quarantine) for r in ranks)
-            running = sum(r.serving.running() for r in ranks)
+            counting = [r.serving for r in ranks if r.serving.owner.answers]
             found[instance.index] = Pulse(
-                running=running,
-                waiting=sum(len(r.serving.waiting) for r in ranks),
+                running=sum(serving.running() for serving in counting),
+                waiting=sum(len(serving.waiting) for serving in counting),
                 in_transfer=exposed - quarantined,
                 quarantined=quarantined,
                 healthy=all(not r.transceiver.monitor.reasons for r in ranks),

@@ -193,6 +193,8 @@ class VirtualWorld:
             group.collectives += 1
             group.debt += 1
             steps = group.steps
+            if first.batch is not None:
+                group.check_batches()
             most, lines = 1, []
             for at, done in zip(standing, steps, strict=True):
                 lines.append((at.base_ns + done * at.slope_ns, at.slope_ns))

@@ -20,6 +20,17 @@ __all__ = ["experiment", "replay"]
 DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
 
 
+def replicated(seed: int) -> dict[str, Any]:
+    """The experiment of a seed without ADP: every request on all ranks of its instance."""
+    data = experiment(seed)
+    topology, workload = data["topology"], data["workload"]
+    ranks = Random(seed).choice((2, 2, 3))
+    topology["context"]["ranks"] = topology["generation"]["ranks"] = ranks
+    topology["attention"] = "replicated"
+    workload["pinned"] = 0.0
+    return data
+
+
 def experiment(seed: int) -> dict[str, Any]:
     """The experiment of a seed, as `adpkv.config.parse` takes it."""
     draw = Random(seed)
