@@ -110,10 +110,13 @@ class Step(Meeting, gc=False):
 
 
 def _told(batch: Batch) -> str:
-    return (
-        f"{batch.prefill_tokens} prompt tokens, {batch.sequences} sequences"
-        f" over {batch.context_tokens} tokens"
-    )
+    """All of it, as this text is what a wire compares."""
+    told = []
+    if batch.prefill_tokens:
+        told.append(f"{batch.prefill_tokens} prompt tokens with {batch.prefill_pairs} pairs")
+    if batch.sequences:
+        told.append(f"{batch.sequences} sequences over {batch.context_tokens} tokens")
+    return ", ".join(told) or "nothing"
 
 
 class Wait(Meeting, gc=False):

@@ -6,7 +6,7 @@ events are where two ways through the same time differ first.
 
     python -m tests.worlds.virtual.experiments SEED
 
-runs one seed both ways and says what is wrong with it.
+runs one seed both ways, with ADP and without, and says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,25 @@ import sys
 from random import Random
 from typing import Any
 
-__all__ = ["experiment", "replay"]
+__all__ = ["experiment", "replay", "replicated"]
 
 DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
 
 
 def replicated(seed: int) -> dict[str, Any]:
     """The experiment of a seed without ADP: every request on all ranks of its instance."""
-    data = experiment(seed)
-    topology, workload = data["topology"], data["workload"]
-    ranks = Random(seed).choice((2, 2, 3))
+    data, draw = experiment(seed), Random(f"replicated-{seed}")
+    topology = data["topology"]
+    ranks = draw.choice((2, 2, 3))
     topology["context"]["ranks"] = topology["generation"]["ranks"] = ranks
     topology["attention"] = "replicated"
-    workload["pinned"] = 0.0
+    data["workload"]["pinned"] = 0.0
+    world = ranks * (topology["context"]["instances"] + topology["generation"]["instances"])
+    for fault in data["faults"]:
+        fault.pop("ranks", None)
+        # Mostly on one rank: what all notice in the same instant needs no agreement.
+        if draw.random() < 0.8:
+            fault["ranks"] = [draw.randrange(world)]
     return data
 
 
@@ -165,7 +171,7 @@ def main(seeds: list[int]) -> int:
 
     bad = 0
     for seed in seeds:
-        wrong = examine(experiment(seed))
+        wrong = examine(experiment(seed)) + examine(replicated(seed))
         if wrong:
             bad += 1
             print(replay(seed), *wrong, sep="\n  ", flush=True)

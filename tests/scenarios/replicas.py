@@ -1,0 +1,49 @@
+"""Experiments without ADP, in which one rank of the generation group sees what the other does not;
+and the historical policy to compare with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adpkv.core.ownership import Replica, SoleOwner
+from tests.scenarios.story import arrival, setting
+
+__all__ = ["GROUP", "R0", "R1", "SKEWED", "Unreduced", "late", "replicas", "skewed"]
+
+GROUP = R0, R1 = 2, 3
+"""World ranks of the generation group; context ranks are 0 and 1."""
+
+
+def replicas(name: str, *faults: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    data = setting(name, 2, 2, faults=list(faults), **sections)
+    data["topology"]["attention"] = "replicated"
+    return data
+
+
+def late(rank: int, duration: str, request: int = 1) -> dict[str, Any]:
+    """This rank sees the end of its shard that late."""
+    return {
+        "kind": "delay",
+        "phase": "expect",
+        "ranks": [rank],
+        "requests": [request],
+        "duration": duration,
+    }
+
+
+def skewed(completes: int, too_late: int) -> dict[str, Any]:
+    """r0 decodes all the while. Of r1, one rank's shard is complete just before its deadline of
+    100 ms, the other's is not: both notice after the same step."""
+    deadline = {"transfer_timeout": "100ms"}
+    faults = late(completes, "99ms"), late(too_late, "500ms")
+    return replicas("skewed", *faults, transceiver=deadline)
+
+
+SKEWED = [arrival(0, 32, 60), arrival(10, 32, 8)]
+
+
+class Unreduced(Replica):
+    """Each rank acts on its own verdicts at once, as the field did."""
+
+    keeps_back = SoleOwner.keeps_back
+    lets_go = SoleOwner.lets_go
