@@ -10,7 +10,12 @@ from adpkv.config import parse
 
 CLOSED = {k: v for k, v in POISSON.items() if k != "rate"} | {"kind": "closed_loop", "users": 1}
 
+TWO_AND_TWO = {"context": {"ranks": 2}, "generation": {"ranks": 2}}
+REPLICATED = {"attention": "replicated"}
+
 HOLDS: list[dict[str, Any]] = [
+    {"topology": {**TWO_AND_TWO, **REPLICATED}},
+    {"topology": TWO_AND_TWO, "workload": {**POISSON, "pinned": 0.5}},
     {"transceiver": {"max_inflight_transfers_per_peer": 16, "quarantine_budget": 16}},
     {"transceiver": {"max_inflight_transfers_per_peer": 8, "max_inflight_transfers": 8}},
     {"transceiver": {"piece": "64KiB", "post_budget": "64KiB"}},
@@ -95,6 +100,16 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         {"workload": {"kind": "trace"}, "kv_cache": {"block_tokens": 48}},
         "kv_cache.block_tokens: must divide 512 or be a multiple of it: that is how many tokens "
         "one hash id of a trace stands for (found 48)",
+    ),
+    (
+        {"topology": {"context": {"ranks": 2}, "generation": {"ranks": 4}, **REPLICATED}},
+        "topology.generation.ranks: must be equal to topology.context.ranks, which is 2: "
+        "topology.attention is replicated (found 4)",
+    ),
+    (
+        {"topology": {**TWO_AND_TWO, **REPLICATED}, "workload": {**POISSON, "pinned": 0.5}},
+        "workload.pinned: must be 0: topology.attention is replicated, so every rank has each "
+        "request (found 0.5)",
     ),
     (
         {"faults": [{"kind": "stall"}, {"kind": "fail", "ranks": [0, 4]}]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 
 import pytest
@@ -20,8 +21,10 @@ from adpkv.core.plan import (
     Refusal,
     agree,
 )
+from adpkv.core.router import replicate
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
+from adpkv.core.verdicts import Verdict
 
 IDLE = RankStatus()
 BUSY = RankStatus(work=True, tokens=50, requests=1)
@@ -89,6 +92,30 @@ def test_what_was_agreed_once_is_not_agreed_again() -> None:
     second = step(previous=first)
     assert (second.assignments, second.cancels, second.refusals) == ({}, (), ())
     assert step(previous=second) is second
+
+
+# -- replicas ----------------------------------------------------------------------------------
+
+
+def test_what_all_replicas_have_to_do_is_agreed_once() -> None:
+    """Scenario 4: complete on one rank, too late on the other, in one tick."""
+    done = RankStatus(verdicts=(Verdict(7, Outcome.COMPLETED),))
+    late = RankStatus(verdicts=(Verdict(7, Outcome.TIMED_OUT, "too long"),))
+    assert step(done, IDLE) is FIRST_PLAN, "one of two is not enough"
+    plan = step(done, late)
+    assert plan.settled == late.verdicts
+    assert plan.concerned() is None, "all ranks have something to do"
+    after = step(IDLE, IDLE, previous=plan)
+    assert after.settled == ()
+    assert step(previous=after) is after
+
+
+def test_a_replicated_request_goes_to_all_ranks_of_its_group() -> None:
+    limits = dataclasses.replace(group(3, most=2), route=replicate)
+    leads = RankStatus(requests=1)
+    plan = step(leads, IDLE, IDLE, mail=GroupMail(admitted=(spec(1), spec(2))), limits=limits)
+    assert owners(plan) == {0: [1], 1: [1], 2: [1]}
+    assert ids(plan.waiting) == [2]
 
 
 # -- requests ----------------------------------------------------------------------------------

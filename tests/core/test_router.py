@@ -9,7 +9,7 @@ from core_parts import spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adpkv.core.router import Load, route
+from adpkv.core.router import Load, replicate, route
 from adpkv.core.values import RequestSpec
 
 MANY = 1_000
@@ -116,3 +116,12 @@ def test_assignments_come_in_order_of_ranks() -> None:
         waiting = [spec(i, wanted=rng.randrange(4)) for i in range(8)]
         found, _ = route(waiting, [(0, 0)] * 4, MANY, tokens_of)
         assert list(found) == sorted(found)
+
+
+def test_without_adp_all_ranks_get_each_request_while_there_is_room() -> None:
+    waiting = [spec(1, wanted=1), spec(2), spec(3)]
+    found, left = replicate(waiting, [(70, 3), (0, 0)], 5, tokens_of)
+    assert found == {0: (waiting[0], waiting[1]), 1: (waiting[0], waiting[1])}
+    assert left == (waiting[2],)
+    for most in (2, 3):
+        assert replicate(waiting, [(0, 3), (0, 0)], most, tokens_of) == ({}, tuple(waiting))

@@ -5,21 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
-from adpkv.core.session import Role
+from adpkv.core.session import Event, Role
 from adpkv.core.slots import SlotLimits
 from adpkv.core.topology import Kind
 from adpkv.core.transceiver import Transceiver, TransceiverLimits
-from adpkv.core.values import RequestSpec, SenderRef, Violation
+from adpkv.core.values import Outcome, RequestSpec, SenderRef, Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.messages import Mail
-from adpkv.executor.serving import Means
+from adpkv.executor.serving import Means, Serving
 from adpkv.memory.virtual import LedgerMemory
 
-__all__ = ["BLOCK_TOKENS", "Clock", "Notes", "Post", "context", "generation", "spec"]
+__all__ = [
+    "BLOCK_TOKENS",
+    "Clock",
+    "Notes",
+    "Post",
+    "begun",
+    "context",
+    "finished",
+    "free",
+    "generation",
+    "landed",
+    "outcomes",
+    "spec",
+]
 
 BLOCK_TOKENS, POOL = 4, 17
 
@@ -77,7 +91,8 @@ def spec(
     return RequestSpec(request_id, 0, prompt, output, tuple(hashes), None, ref)
 
 
-def _means(kind: Kind, notes: Notes) -> Means:
+def _means(kind: Kind, notes: Notes | None, owner: SoleOwner | None) -> Means:
+    notes = notes or Notes()
     slots = SlotLimits(8, 8, 100)
     limits = TransceiverLimits(slots, 1000, 5000, 8, 10_000, 20_000, 64)
     role = Role.SENDER if kind is Kind.CONTEXT else Role.RECEIVER
@@ -95,12 +110,55 @@ def _means(kind: Kind, notes: Notes) -> Means:
         transceiver=Transceiver(role, limits, Rules(), can_withdraw=True),
         responses=ResponseBuffer(),
         recorder=notes,
+        owner=owner or SoleOwner(),
     )
 
 
-def context(notes: Notes | None = None, budget: int = 64) -> ContextServing:
-    return ContextServing(_means(Kind.CONTEXT, notes or Notes()), budget, 1000)
+def context(
+    notes: Notes | None = None, budget: int = 64, owner: SoleOwner | None = None
+) -> ContextServing:
+    return ContextServing(_means(Kind.CONTEXT, notes, owner), budget, 1000)
 
 
-def generation(notes: Notes | None = None, most: int = 4) -> GenerationServing:
-    return GenerationServing(_means(Kind.GENERATION, notes or Notes()), most)
+def generation(
+    notes: Notes | None = None, most: int = 4, owner: SoleOwner | None = None
+) -> GenerationServing:
+    return GenerationServing(_means(Kind.GENERATION, notes, owner), most)
+
+
+def begun(serving: Serving, *request_ids: int) -> None:
+    """These requests were assigned, and got what there was."""
+    for request_id in request_ids:
+        serving.assign(spec(request_id), 0)
+    serving.admit(0)
+    serving.transceiver.start(0)
+    for order, session in serving.transceiver.take_orders():
+        if order in ("expect", "post"):
+            serving.exposed(session)
+    serving.settle(0)
+
+
+def finished(serving: Serving, request_id: int, event: Event, now_ns: int = 5) -> None:
+    """Its transport reports an end."""
+    serving.transceiver.finished(request_id, 0, event)
+    serving.transceiver.check_generation_transfer_status(now_ns)
+    serving.settle(now_ns)
+
+
+def landed(serving: GenerationServing, request_id: int) -> None:
+    """The bytes came, then their end."""
+    request = serving.requests[request_id]
+    assert request.lease is not None
+    assert request.session is not None
+    serving.memory.land(  # type: ignore[attr-defined]
+        request.lease.number, request.session.blocks, whole=True
+    )
+    finished(serving, request_id, Event.DONE)
+
+
+def outcomes(serving: Serving) -> list[tuple[int, Outcome]]:
+    return [(r.request_id, r.outcome) for r in serving.responses.take()]
+
+
+def free(serving: Serving) -> int:
+    return serving.pool.counts().free

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from executor_parts import Notes, context, generation, spec
+from executor_parts import (
+    Notes,
+    begun,
+    context,
+    finished,
+    free,
+    generation,
+    landed,
+    outcomes,
+    spec,
+)
 
 from adpkv.core.request import RequestState
 from adpkv.core.session import Event, State
 from adpkv.core.values import Outcome
 from adpkv.executor.audit import block_counts
-from adpkv.executor.generation import GenerationServing
-from adpkv.executor.serving import Serving
-
-
-def begun(serving: Serving, *request_ids: int) -> None:
-    """These requests were assigned, and got what there was."""
-    for request_id in request_ids:
-        serving.assign(spec(request_id), 0)
-    serving.admit(0)
-    serving.transceiver.start(0)
-    for order, session in serving.transceiver.take_orders():
-        if order in ("expect", "post"):
-            serving.exposed(session)
-    serving.settle(0)
-
-
-def finished(serving: Serving, request_id: int, event: Event, now_ns: int = 5) -> None:
-    """Its transport reports an end."""
-    serving.transceiver.finished(request_id, 0, event)
-    serving.transceiver.check_generation_transfer_status(now_ns)
-    serving.settle(now_ns)
-
-
-def landed(serving: GenerationServing, request_id: int) -> None:
-    """The bytes came, then their end."""
-    request = serving.requests[request_id]
-    assert request.lease is not None
-    assert request.session is not None
-    serving.memory.land(  # type: ignore[attr-defined]
-        request.lease.number, request.session.blocks, whole=True
-    )
-    finished(serving, request_id, Event.DONE)
-
-
-def outcomes(serving: Serving) -> list[tuple[int, Outcome]]:
-    return [(r.request_id, r.outcome) for r in serving.responses.take()]
-
-
-def free(serving: Serving) -> int:
-    return serving.pool.counts().free
-
 
 # -- generation --------------------------------------------------------------------------------
 

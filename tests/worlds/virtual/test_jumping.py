@@ -61,7 +61,14 @@ def test_the_whole_conversation_trace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["quickstart.yaml", "closed-loop.yaml", "four-ranks.yaml", "trace-sample.yaml"]
+    "file",
+    [
+        "quickstart.yaml",
+        "closed-loop.yaml",
+        "four-ranks.yaml",
+        "replicated.yaml",
+        "trace-sample.yaml",
+    ],
 )
 def test_shipped_experiments(file: str, tmp_path: Path) -> None:
     _both(load(ROOT / "configs" / file), tmp_path)

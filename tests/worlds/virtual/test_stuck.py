@@ -12,6 +12,7 @@ from adpkv.core.topology import Topology
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
 from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
 from adpkv.executor.messages import Admit, Advertise, Answers, Mail, Release, Stop
+from adpkv.model.port import Batch
 from adpkv.worlds.virtual.world import VirtualWorld
 from tests.worlds.virtual.running import run
 
@@ -76,6 +77,33 @@ def test_ranks_in_different_meetings_are_seen_at_once(case: str) -> None:
     lines = text.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [["rank", str(r)] for r in range(3)]
     assert "rank 2 is in tp_allgather at sync, iteration 1" in text
+
+
+def step(context_tokens: int, sequences: int = 1, most: int = 1) -> Step:
+    """Part of a step that all members make over the same batch."""
+    batch = Batch(sequences=sequences, context_tokens=context_tokens)
+    return Step(0, "step", "forward", 1, PLAN, 1, 0, most, NEVER, lambda: None, (), batch)
+
+
+@pytest.mark.parametrize("jump", [True, False])
+def test_ranks_that_compute_different_batches_are_seen_at_the_step(jump: bool) -> None:
+    programs = [meet(step(10)), meet(step(10)), meet(step(14, 2)), for_ever(wait(1, group=1))]
+    with pytest.raises(CollectiveMismatchError) as caught:
+        perform(*programs, jump=jump)
+    first = str(caught.value).splitlines()[0]
+    assert "rank 0 is in step at forward[1 sequences over 10 tokens]" in first
+    assert "rank 2 is in step at forward[2 sequences over 14 tokens]" in first
+
+
+def test_so_are_those_that_are_left_out_of_iterations() -> None:
+    """A quiet rank's batch grows by a token per sequence and step, whether it is asked or not."""
+    quiet = [meet(step(10, most=99)) for _ in range(2)]
+    leader = meet(step(10), step(11), step(12), step(14))
+    with pytest.raises(CollectiveMismatchError) as caught:
+        perform(leader, *quiet, for_ever(wait(1, group=1)))
+    first = str(caught.value).splitlines()[0]
+    assert "rank 0 is in step at forward[1 sequences over 14 tokens]" in first
+    assert "rank 1 is in step at forward[1 sequences over 13 tokens]" in first
 
 
 @pytest.mark.parametrize("alone", [0, 1, 2])

@@ -1,0 +1,141 @@
+"""One rank of several that hold each request: it notices, says so, and acts on what was agreed."""
+
+from __future__ import annotations
+
+from executor_parts import (
+    Notes,
+    begun,
+    context,
+    finished,
+    free,
+    generation,
+    landed,
+    outcomes,
+    spec,
+)
+
+from adpkv.core.ownership import Replica
+from adpkv.core.request import RequestEvent, RequestState
+from adpkv.core.session import Event
+from adpkv.core.values import Outcome
+from adpkv.core.verdicts import Verdict
+
+DONE = Verdict(1, Outcome.COMPLETED)
+QUIESCENT = Verdict(1)
+
+
+def test_complete_here_waits_for_the_others() -> None:
+    serving = generation(owner=Replica(0))
+    begun(serving, 1)
+    landed(serving, 1)
+    assert serving.owner.verdicts == (DONE,)
+    assert serving.changed, "its next status tells"
+    assert not serving.has_work()
+    serving.carry_out((DONE,), 8)
+    assert serving.has_work()
+    assert serving.owner.verdicts == ()
+
+
+def test_what_failed_elsewhere_ends_here_and_blocks_wait_for_all() -> None:
+    serving = generation(owner=Replica(0))
+    blocks = free(serving)
+    begun(serving, 1)
+    landed(serving, 1)
+    serving.carry_out((Verdict(1, Outcome.TIMED_OUT, "too long"),), 8)
+    assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]
+    assert serving.owner.verdicts == (QUIESCENT,), "its own shard is here, nobody writes"
+    assert serving.pool.counts().quarantined == 4
+    serving.retry_pending(9)
+    assert list(serving.pending_resource_release) == [1]
+    serving.carry_out((QUIESCENT,), 10)
+    assert (free(serving), serving.pending_resource_release) == (blocks, {})
+    assert serving.owner.verdicts == ()
+
+
+def test_what_is_in_doubt_here_is_said_when_it_is_proven() -> None:
+    serving = generation(owner=Replica(0))
+    begun(serving, 1)
+    serving.carry_out((Verdict(1, Outcome.FAILED),), 8)
+    serving.settle(8)
+    serving.retry_pending(9)
+    assert serving.owner.verdicts == (), "a peer may be writing"
+    finished(serving, 1, Event.ENDED)
+    serving.retry_pending(10)
+    assert serving.owner.verdicts == (QUIESCENT,)
+
+
+def test_a_cancel_that_came_with_the_verdict_beats_it() -> None:
+    for agreed in (DONE, Verdict(1, Outcome.FAILED)):
+        serving = generation(owner=Replica(0))
+        begun(serving, 1)
+        landed(serving, 1)
+        serving.cancel(1, 8)
+        serving.carry_out((agreed,), 8)
+        assert outcomes(serving) == [(1, Outcome.CANCELLED)]
+        assert not serving.has_work()
+        assert serving.owner.verdicts == (QUIESCENT,)
+
+
+def test_wrong_kv_on_one_rank_is_everybodys_failure() -> None:
+    notes = Notes()
+    serving = generation(notes, owner=Replica(0))
+    begun(serving, 1)
+    finished(serving, 1, Event.DONE)
+    assert [violation.kind for violation in notes.violations] == ["wrong_kv"]
+    assert serving.owner.verdicts == (Verdict(1, Outcome.FAILED, "wrong KV arrived"),)
+    assert outcomes(serving) == []
+
+
+def test_one_of_the_replicas_answers_and_counts() -> None:
+    leads, follows = (generation(owner=Replica(index)) for index in (0, 1))
+    for serving in (leads, follows):
+        begun(serving, 1)
+        serving.end(serving.requests[1], RequestEvent.FAILURE, 5)
+        begun(serving, 2)
+    assert (outcomes(leads), outcomes(follows)) == ([(1, Outcome.FAILED)], [])
+    assert (leads.load(), follows.load()) == ((13, 1, 0), (0, 0, 0))
+
+
+def test_each_replica_fetches_its_shard_from_its_counterpart() -> None:
+    serving = generation(owner=Replica(2))
+    serving.assign(spec(1), 0)
+    session = serving.requests[1].session
+    assert session is not None
+    assert session.peer == 2, "the context instance's rank 0 answered"
+
+
+def test_the_queue_limit_of_one_rank_is_said_before_it_ends_anybody() -> None:
+    serving = context(owner=Replica(0))
+    for request_id in range(1, 8):
+        serving.assign(spec(request_id), 0)
+    serving.admit(0)
+    serving.expire(1000)
+    assert [verdict.request_id for verdict in serving.owner.verdicts] == [6, 7]
+    assert (outcomes(serving), len(serving.waiting)) == ([], 2)
+    serving.carry_out(serving.owner.verdicts, 1000)
+    assert outcomes(serving) == [(6, Outcome.TIMED_OUT), (7, Outcome.TIMED_OUT)]
+
+
+def test_over_here_but_not_yet_agreed_takes_no_slot() -> None:
+    """Its wait limit has passed on this rank; blocks still come to it, as they do on the others."""
+    serving = generation(owner=Replica(0))
+    serving.assign(spec(1), 0)
+    serving.transceiver.expire(5000)
+    serving.settle(5000)
+    begun(serving)
+    assert serving.requests[1].state is RequestState.RECEIVING
+    assert serving.transceiver.book.in_flight == 0
+    serving.carry_out(serving.owner.verdicts, 5001)
+    assert serving.owner.verdicts == (QUIESCENT,)
+
+
+def test_ranks_that_part_keep_only_what_they_doubt_themselves() -> None:
+    serving = generation(owner=Replica(0))
+    begun(serving, 1, 2)
+    landed(serving, 1)
+    for request_id in (1, 2):
+        serving.carry_out((Verdict(request_id, Outcome.FAILED),), 8)
+    serving.settle(8)
+    serving.part()
+    assert list(serving.pending_resource_release) == [2]
+    assert serving.pool.counts().quarantined == 4
