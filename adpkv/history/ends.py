@@ -90,19 +90,19 @@ def _revives(phases: Phases) -> None:
     serving: Any = phases.rank.serving
     if phases.rank.instance.kind is not Kind.GENERATION:
         return
-    arrived = serving.arrived
+    received = serving.received
 
-    def arrived_however_late(request: ServedRequest, session: Session, now_ns: int) -> None:
+    def received_however_late(request: ServedRequest, session: Session, now_ns: int) -> str:
         if request.state is RequestState.ENDED:
             del serving.pending_resource_release[request.spec.request_id]
             request.state = RequestState.RECEIVING
             serving.open_tokens += serving.limits.tokens_of(request.spec)
             serving.open_requests += 1
             serving._admitted += 1
-        arrived(request, session, now_ns)
+        return str(received(request, session, now_ns))
 
     never_quiet(phases)
-    replace(serving, "arrived", arrived_however_late)
+    replace(serving, "received", received_however_late)
 
 
 LATE_SUCCESS_REVIVES: Final = Policy(

@@ -74,7 +74,6 @@ def build_rank(
     pulse: bool,
     rules: Rules | None = None,
     phases: Callable[[Rank, Callable[[], tuple[int, int, int]]], Phases] = Phases,
-    replica: Callable[[int], SoleOwner] = Replica,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
 
@@ -93,8 +92,6 @@ def build_rank(
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         rules: the rules of the contract if None; a historical policy's otherwise.
         phases: makes the phases; a historical policy's otherwise.
-        replica: makes the owner of replicated requests on the rank with this index in its instance;
-            a historical policy's otherwise.
     """
     rules = rules or Rules()
     pulse_ns = experiment.observe.pulse_ns if pulse else 0
@@ -106,7 +103,7 @@ def build_rank(
         experiment.kv_cache.blocks,
         reuse=experiment.kv_cache.reuse and instance.kind is Kind.CONTEXT,
     )
-    owner = replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
+    owner = Replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
     means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder, owner)
     serving = _serving(experiment, instance, means)
     heir = partial(_leader, experiment, instance, mailbox, clock, pulse_ns)

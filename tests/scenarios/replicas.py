@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from adpkv.core.ownership import Replica, SoleOwner
+from adpkv.core.ownership import SoleOwner
+from adpkv.executor.loop import RankProgram
+from adpkv.worlds.assemble import build_rank
 from tests.scenarios.story import arrival, setting
 
-__all__ = ["GROUP", "R0", "R1", "SKEWED", "Unreduced", "late", "replicas", "skewed"]
+__all__ = ["GROUP", "R0", "R1", "SKEWED", "late", "replicas", "skewed", "unreduced"]
 
 GROUP = R0, R1 = 2, 3
 """World ranks of the generation group; context ranks are 0 and 1."""
@@ -42,8 +44,10 @@ def skewed(completes: int, too_late: int) -> dict[str, Any]:
 SKEWED = [arrival(0, 32, 60), arrival(10, 32, 8)]
 
 
-class Unreduced(Replica):
-    """Each rank acts on its own verdicts at once, as the field did."""
-
-    keeps_back = SoleOwner.keeps_back
-    lets_go = SoleOwner.lets_go
+def unreduced(*job: Any, **ports: Any) -> RankProgram:
+    """`build_rank`, but each rank acts on its own verdicts at once, as the field did."""
+    program = build_rank(*job, **ports)
+    owner: Any = program.phases.rank.serving.owner
+    alone = SoleOwner()
+    owner.keeps_back, owner.lets_go = alone.keeps_back, alone.lets_go
+    return program

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from adpkv.errors import CollectiveMismatchError
-from adpkv.worlds.assemble import build_rank
-from tests.scenarios.replicas import GROUP, R0, R1, SKEWED, Unreduced, late, replicas, skewed
+from tests.scenarios.replicas import GROUP, R0, R1, SKEWED, late, replicas, skewed, unreduced
 from tests.scenarios.story import MS, Script, Told, arrival, tell
 from tests.worlds.virtual.running import run
 
@@ -37,7 +34,7 @@ def test_4_unreduced_ranks_compute_different_batches(
             skewed(completes, too_late),
             jump=jump,
             workload=Script(SKEWED),
-            assemble=partial(build_rank, replica=Unreduced),
+            assemble=unreduced,
         )
     text = str(caught.value).splitlines()[0]
     assert text.startswith("generation-1: rank 2 is in step at forward[")

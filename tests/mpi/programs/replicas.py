@@ -6,21 +6,18 @@ python -m tests.mpi.programs.replicas contract|unreduced FOLDER
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from mpi4py import MPI
 
 from adpkv.config import parse
-from adpkv.core.ownership import Replica
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.replicas import R1, SKEWED, Unreduced, late, replicas
+from tests.scenarios.replicas import R1, SKEWED, late, replicas, unreduced
 from tests.scenarios.story import Script
 
 
 def main() -> int:
-    owner = {"contract": Replica, "unreduced": Unreduced}[sys.argv[1]]
     data = replicas("skewed", late(R1, "1500ms"), transceiver={"transfer_timeout": "500ms"})
     return run(
         parse(data, data["name"]),
@@ -28,7 +25,7 @@ def main() -> int:
         quiet=True,
         json=False,
         workload=Script(SKEWED) if MPI.COMM_WORLD.rank == 0 else None,
-        assemble=partial(build_rank, replica=owner),
+        assemble={"contract": build_rank, "unreduced": unreduced}[sys.argv[1]],
     )
 
 

@@ -3,18 +3,20 @@ and every run of every seed keeps the contract."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from adpkv.core.ownership import Replica
+from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import Plan
 from adpkv.errors import CollectiveMismatchError
+from adpkv.executor.loop import RankProgram
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from tests.worlds.virtual.experiments import replay, replicated
-from tests.worlds.virtual.running import Ran, examine, run
+from tests.worlds.virtual.running import examine, run
 
 SEEDS_PER_TEST = 20
 
@@ -45,34 +47,34 @@ class Watched(Phases):
         return await super().sync()
 
 
-def watched(data: dict[str, Any], **kinds: Any) -> tuple[Ran, list[str]]:
-    """A run in which every rank makes every iteration, and where ranks came to differ."""
+def watched(data: dict[str, Any], assemble: Callable[..., RankProgram] = build_rank) -> list[str]:
+    """Where ranks came to differ in a run in which every rank makes every iteration."""
     seen: dict[tuple[int, int], list[str]] = {}
-    phases = partial(Watched, seen=seen)
-    ran = run(data, jump=False, assemble=partial(build_rank, phases=phases, **kinds))
+    run(data, jump=False, assemble=partial(assemble, phases=partial(Watched, seen=seen)))
     different = [
         f"instance {instance}, iteration {iteration}: " + " against ".join(dict.fromkeys(now))
         for (instance, iteration), now in seen.items()
         if len(set(now)) > 1
     ]
-    return ran, different[:1]
+    return different[:1]
 
 
 @pytest.mark.parametrize("first", range(0, 300, SEEDS_PER_TEST))
 def test_random_experiments(first: int) -> None:
     wrong = {}
     for seed in range(first, first + SEEDS_PER_TEST):
-        found = examine(replicated(seed), eager=seed % 4 == 0) or watched(replicated(seed))[1]
+        found = examine(replicated(seed), eager=seed % 4 == 0) or watched(replicated(seed))
         if found:
             wrong[replay(seed)] = found
     assert not wrong
 
 
-class Hasty(Replica):
-    """Gives blocks back as soon as they are quiescent here."""
-
-    def lets_go(self, request_id: int, quiescent: bool) -> bool:
-        return quiescent
+def hasty(*job: Any, **ports: Any) -> RankProgram:
+    """Blocks are given back as soon as they are quiescent here."""
+    program = build_rank(*job, **ports)
+    owner: Any = program.phases.rank.serving.owner
+    owner.lets_go = SoleOwner().lets_go
+    return program
 
 
 def test_ranks_that_differ_are_seen() -> None:
@@ -80,7 +82,7 @@ def test_ranks_that_differ_are_seen() -> None:
     different = []
     for seed in range(30):
         try:
-            different += watched(replicated(seed), replica=Hasty)[1]
+            different += watched(replicated(seed), hasty)
         except (CollectiveMismatchError, KeyError) as error:
             different.append(str(error))
     assert different
