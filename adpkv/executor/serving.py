@@ -25,6 +25,7 @@ from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
 from adpkv.core.verdicts import Verdict
+from adpkv.errors import AdpkvError
 from adpkv.executor.ports import Recorder
 from adpkv.memory.port import Memory
 from adpkv.model.port import Batch
@@ -296,9 +297,15 @@ class Serving(ABC):
             self._conclude(request, outcome, now_ns, detail)
 
     def carry_out(self, settled: Sequence[Verdict], now_ns: int) -> None:
-        """Do what all ranks that hold these requests have agreed on."""
+        """Do what all ranks that hold these requests have agreed on.
+
+        Raises:
+            AdpkvError: one of them is not here, so the replicas are not equal any more.
+        """
         for verdict in settled:
-            request = self.requests[verdict.request_id]
+            request = self.requests.get(verdict.request_id)
+            if request is None:
+                raise AdpkvError(f"all ranks agreed on {verdict}, but rank {self.rank} has no such")
             if verdict.outcome is None:
                 self.owner.acted(verdict.request_id)
                 self.release(request)
@@ -335,10 +342,11 @@ class Serving(ABC):
 
     def part(self) -> None:
         """On the way out: what only waited for another rank's proof need not wait any more."""
-        for verdict in self.owner.verdicts:
-            if verdict.outcome is None:
-                self.owner.acted(verdict.request_id)
-                self.release(self.requests[verdict.request_id])
+        quiescent = {v.request_id for v in self.owner.verdicts if v.outcome is None}
+        for request_id, request in list(self.pending_resource_release.items()):
+            if request_id in quiescent:
+                self.owner.acted(request_id)
+                self.release(request)
         self.free_dummy()
 
     def free_dummy(self) -> None:
