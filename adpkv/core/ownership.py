@@ -40,6 +40,9 @@ class SoleOwner:
     def acted(self, request_id: int) -> None:
         """What was agreed about the request is done."""
 
+    def lead(self) -> None:
+        """The ranks before this one are dead."""
+
     def compared(self, batch: _Batch) -> _Batch | None:
         """What all ranks must have in common about the next step; None if that is nothing."""
         return None
@@ -79,6 +82,10 @@ class Replica(SoleOwner):
         """It need not be said any more."""
         if self._said.pop(request_id, None) is not None:
             self.verdicts = tuple(self._said.values())
+
+    def lead(self) -> None:
+        """It is the one that answers now."""
+        self.answers = True
 
     def compared(self, batch: _Batch) -> _Batch | None:
         """Ranks that compute different batches would hang in the step, or spoil each other's."""

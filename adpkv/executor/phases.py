@@ -343,6 +343,7 @@ class Phases:
         if self._index == 0:
             if rank.leader is None:
                 rank.leader = rank.heir()
+                rank.serving.owner.lead()
             rank.leader.put_back(self._group_mail)
             rank.leader.announce_loss(lost.rank, rank.rank, detail)
         self._group_mail, self._statuses, self._steady = (), (), False

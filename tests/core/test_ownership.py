@@ -46,3 +46,9 @@ def test_each_replica_has_its_place() -> None:
     assert (first.answers, third.answers) == (True, False)
     assert (first.sender(4), third.sender(4)) == (4, 6)
     assert third.compared(BATCH) is BATCH
+
+
+def test_who_comes_to_lead_answers() -> None:
+    for owner in (SoleOwner(), Replica(2)):
+        owner.lead()
+        assert owner.answers

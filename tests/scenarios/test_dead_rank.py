@@ -87,6 +87,21 @@ def test_15_dead_rank(victim: int, phase: str) -> None:
     assert {report.exit_code for report in ran.reports} == {5}
 
 
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("victim", [0, 3, 4, 6])
+def test_15_a_dead_replica(victim: int, phase: str) -> None:
+    """Nobody has its shard: what is open fails, told by the first of those who are left."""
+    topology = {"context": {"ranks": 4}, "generation": {"ranks": 4}, "attention": "replicated"}
+    ran = tell(victim, phase, topology=topology)
+    assert ran.exit_code == 5
+    assert ran.summary["violations"] == []
+    assert len(ran.records) == ran.job.coordinator.submitted < 99
+    assert all(record.responses <= 1 for record in ran.records)
+    answers = [e for e in ran.events if e[2] == "responded"]
+    leaders = {0, 4} | ({victim + 1} if victim in (0, 4) else set())
+    assert {e[1] for e in answers} <= leaders
+
+
 def test_the_last_rank_of_an_instance_leaves_nobody_to_tell() -> None:
     with pytest.raises(RankLostError, match="rank 4 is dead"):
         tell(4, "sync", generation=1)
