@@ -288,7 +288,7 @@ class Serving(ABC):
     # -- decisions -----------------------------------------------------------------------------
 
     def decide(self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str) -> None:
-        """This rank noticed what became of a request before its last forward step."""
+        """This rank noticed what became of a request that waited, or was in transfer."""
         if request.state is RequestState.ENDED:
             return  # decided already; what is left is its blocks' affair
         if self.owner.keeps_back(request.spec.request_id, outcome, detail):
