@@ -74,6 +74,11 @@ class PolicyConfig(Section):
         default="bounded", description="what is in doubt is bounded and makes ill; or not"
     )
 
+    reduce: Literal["all", "own"] = Field(
+        default="all",
+        description="without ADP, all replicas act on one verdict; or each on its own",
+    )
+
     def historical(self) -> dict[str, str]:
         """The keys that differ from the contract, with their values."""
         fields = type(self).model_fields

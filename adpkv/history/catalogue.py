@@ -35,6 +35,7 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("handles", "first_failure"): records.FIRST_FAILURE_FREES,
     ("generation", "ignored"): records.GENERATION_IGNORED,
     ("connection_epoch", "ignored"): records.EPOCH_IGNORED,
+    ("reduce", "own"): ends.ACTS_ON_ITS_OWN,
     ("watch", "nobody"): waits.NOBODY_WATCHES,
     ("quarantine", "unbounded"): records.UNBOUNDED_QUARANTINE,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import NO_STOP, Plan
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.rules import Rules
@@ -15,6 +16,7 @@ from adpkv.executor.phases import Phases
 from adpkv.history.policy import Policy, never_quiet, replace, with_lines
 
 __all__ = [
+    "ACTS_ON_ITS_OWN",
     "BOOLEAN_CANCEL",
     "DUMMY_ASSERTED",
     "FAIL_CLOSE",
@@ -136,4 +138,18 @@ DUMMY_ASSERTED: Final = Policy(
     "An idle rank's dummy takes a block from the pool for each step, and that there is one is"
     " asserted (#17978, #16834).",
     install=_dummy_asserted,
+)
+
+
+def _acts_on_its_own(phases: Phases) -> None:
+    owner, alone = phases.rank.serving.owner, SoleOwner()
+    never_quiet(phases)
+    replace(owner, "keeps_back", alone.keeps_back)
+    replace(owner, "lets_go", alone.lets_go)
+
+
+ACTS_ON_ITS_OWN: Final = Policy(
+    "Each replica of a request acts on what it noticed itself: a deadline that passed on one rank"
+    " only parts them (#14746).",
+    install=_acts_on_its_own,
 )
