@@ -47,3 +47,9 @@ def test_a_real_step_takes_its_time_scaled() -> None:
     slept: list[float] = []
     model(0.5, slept).run(Batch(sequences=1, context_tokens=100))
     assert slept == [(1000 + 50 + 200) * 0.5 / 1e9]
+
+
+def test_a_step_that_takes_no_time_does_not_sleep() -> None:
+    slept: list[float] = []
+    model(0.0, slept).run(Batch(sequences=1, context_tokens=100))
+    assert slept == []
