@@ -28,7 +28,7 @@ def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(p
 
 def test_ranks_that_agreed_on_different_plans_are_seen(program) -> None:
     found = program("meetings", 4, "plan_differs")
-    assert found.code in (3, 70)
+    assert found.code == 3
     sides = [line for line in found.err.splitlines() if "tp_gather at flush" in line]
     assert len({line.rpartition("plan ")[2] for line in sides}) == 2
 
