@@ -77,11 +77,12 @@ def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     own = slot(b"ab")
     bodies = read_bodies(own + slot(b"cd"), own)
     assert bodies is not None
+    said = [b"", *bodies]
     later = slot(b"ab", sequence=9, iteration=3)
-    assert says_again(later + slot(b"cd", sequence=9, iteration=3), later, bodies)
-    assert not says_again(later + slot(b"ce", sequence=9, iteration=3), later, bodies)
-    assert not says_again(later + slot(b"cd", sequence=8, iteration=3), later, bodies)
-    assert not says_again(later + slot(b"cd", sequence=9, site="sync"), later, bodies)
+    assert says_again(later + slot(b"cd", sequence=9, iteration=3), later, said)
+    assert not says_again(later + slot(b"ce", sequence=9, iteration=3), later, said)
+    assert not says_again(later + slot(b"cd", sequence=8, iteration=3), later, said)
+    assert not says_again(later + slot(b"cd", sequence=9, site="sync"), later, said)
 
 
 @pytest.mark.parametrize(

@@ -51,13 +51,13 @@ class _Site:
     """One call site: this rank's slot, everybody's slots, and what they meant last time."""
 
     __slots__ = (
-        "bodies",
         "encoded",
         "gathered",
         "heard",
         "kind",
         "payload",
         "receive",
+        "said",
         "send",
         "slot",
         "values",
@@ -70,7 +70,7 @@ class _Site:
         self.payload: Any = None
         self.encoded = b""
         self.gathered = bytearray(SLOT_BYTES * size)
-        self.bodies: list[bytes] = [b""] * size
+        self.said: list[bytes] = [b""] * (1 + size)  # as `says_again` wants it
         self.values: list[Any] = [None] * len(heard)
         # Made once: mpi4py need not look at the buffers again on each call.
         self.send = [slot.buffer, SLOT_BYTES, MPI.BYTE]
@@ -169,7 +169,7 @@ class Group:
         rest = op.place[len(op.site) :]
         slot.stand(self._sequence, op.iteration, self._digest(op.plan), rest)
         self._slots.Allgather(site.send, site.receive)
-        if not says_again(site.gathered, slot.buffer, site.bodies):
+        if not says_again(site.gathered, slot.buffer, site.said):
             self._take_in(op, site)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
@@ -197,15 +197,15 @@ class Group:
         lengths = long_lengths(bodies)
         long = {} if lengths is None else self._second_round(site.encoded, lengths)
         decode = self._codec.decode
-        said = site.bodies
         for member in site.heard:
             body = bodies[member]
             if member in long:
                 site.values[member] = decode(op.kind, long[member])
-            elif body != said[member]:
+            elif body != site.said[1 + member]:
                 site.values[member] = decode(op.kind, inline_payload(body))
         # What a long payload was is not kept: its body says no more than its length.
-        site.bodies = [b"" if member in long else body for member, body in enumerate(bodies)]
+        said = [b"" if member in long else body for member, body in enumerate(bodies)]
+        site.said = [b"", *said]
 
     def _places(self, op: Meeting) -> list[str]:
         """What each member calls the collective it is in: those who disagree are all here, so they

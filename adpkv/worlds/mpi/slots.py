@@ -116,11 +116,11 @@ class SlotWriter:
         self._inline = size
 
 
-def says_again(slots: bytearray, own: bytearray, bodies: Sequence[bytes]) -> bool:
+def says_again(slots: bytearray, own: bytearray, said: Sequence[bytes]) -> bool:
     """Do all members stand where `own` does, with the same bodies as last time? One comparison:
-    in a quiet group the answer is mostly yes, and nothing has to be taken apart."""
-    place = bytes(own[:PLACE_BYTES])
-    return slots == place + place.join(bodies)
+    in a quiet group the answer is mostly yes, and nothing has to be taken apart. `said` is no
+    bytes, then the bodies: so that the place, joining them, stands before each."""
+    return slots == own[:PLACE_BYTES].join(said)
 
 
 def read_bodies(slots: bytearray, own: bytearray) -> list[bytes] | None:
