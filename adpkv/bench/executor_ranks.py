@@ -1,15 +1,16 @@
 """What mpirun starts for `executor`: one rank of a real job, with a stopwatch around its program.
 
-First idle iterations, then the load. Now and then, between two iterations, the same group makes
-bare `Allgather` calls of the same width, as many per round, with as much work of their own before
-each as the executor had there: so both see the same machine, whoever else is using it.
+First idle iterations, then the load. Every so many iterations the same group replays just these:
+on each rank as much processor time in each turn as its program had taken there, and a bare
+`Allgather` of the same width where it met the others. So the reference has the same slow ranks in
+the same iterations, and sees the same machine, whoever else is using it.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns, thread_time_ns
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 from mpi4py import MPI
 
-from adpkv.bench.stopwatch import Iteration, Stopwatch
+from adpkv.bench.stopwatch import FIRST_SITE, Iteration, Stopwatch
 from adpkv.config import Experiment, load
 from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
@@ -34,11 +35,11 @@ from adpkv.worlds.mpi.slots import SLOT_BYTES
 __all__ = ["Asked", "Regime", "main"]
 
 DESK_BOUND_S = 10.0
-EVERY = 100
-"""Iterations between two rows of bare calls; those before the first row do not count."""
+EVERY = 50
+"""Iterations between two replays, of just these; the first ones do not count."""
 
 ROUNDS = 20
-"""Bare rounds in a row."""
+"""Calls back to back after a replay."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -56,13 +57,13 @@ class Regime(msgspec.Struct, frozen=True):
 
     iterations: list[float]
     own_us: list[float]
-    """Processor time between the meetings."""
+    """Processor time between the meetings, as the stopwatch says."""
     own_wall_us: list[float]
     met_us: list[float]
     """What is left of the iteration."""
     meetings: list[float]
     bare_us: list[float]
-    """What is left of a round of bare calls with as much processor time between them."""
+    """What is left of the same iterations replayed with bare calls."""
     slotted_us: list[float]
     """One slotted all-gather, back to back."""
     plain_us: list[float]
@@ -70,42 +71,64 @@ class Regime(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """Microseconds of bare rounds, slotted and bare calls, after an iteration like `like`."""
+    """Microseconds of slotted and bare calls, after an iteration like `like`."""
 
     like: Iteration
-    bare_us: list[float]
     slotted_us: list[float]
     plain_us: list[float]
+
+
+class _Replay:
+    """The reference's program: at each turn as much processor time as this rank's own program took
+    there, no more and no less."""
+
+    def __init__(self, turns: Iterable[tuple[str, int]]) -> None:
+        self._turns = iter(turns)
+
+    def send(self, _: object) -> Join:
+        """Work, then meet at the site where the program met."""
+        site, own_ns = next(self._turns)
+        _spin(own_ns)
+        return Join(0, "", site, 0, None, None)
 
 
 class _Beside:
     """The reference: bare calls of a group, between its iterations."""
 
-    def __init__(self, group: MPI.Comm) -> None:
+    def __init__(self, group: MPI.Comm, look: Callable[[], tuple[int, int]]) -> None:
         slot = [bytearray(SLOT_BYTES), SLOT_BYTES, MPI.BYTE]
         landing = [bytearray(SLOT_BYTES * group.size), SLOT_BYTES, MPI.BYTE]
-        self._bare = lambda: group.Allgather(slot, landing)
+        self._bare: Callable[[], None] = lambda: group.Allgather(slot, landing)
         meeting = Group(
             group, 0, range(group.size), types=PAYLOADS, news=lambda: False, stats=CollectiveStats()
         )
         join = Join(0, "tp_allgather", "bench", 0, None, RankStatus())
         self._slotted = lambda: meeting.perform(join)
+        self._look = look
+        self.replayed: list[Iteration] = []
         self.rows: list[_Row] = []
 
     def between(self, found: list[Iteration]) -> None:
         """Every so many iterations, which is at the same one on all members."""
         if len(found) % EVERY:
             return
-        last = _whole(found[-EVERY:])
-        works_ns = [int(median(i.own[site] for i in last)) for site in last[0].own]
-        self.rows.append(
-            _Row(
-                found[-1],
-                _rounds_us(self._bare, works_ns),
-                _rounds_us(self._slotted, [0]),
-                _rounds_us(self._bare, [0]),
-            )
+        self.replayed += self._replay(found[-EVERY:])
+        self.rows.append(_Row(found[-1], _rounds_us(self._slotted), _rounds_us(self._bare)))
+
+    def _replay(self, found: Sequence[Iteration]) -> list[Iteration]:
+        """The same iterations with bare calls, timed by the same stopwatch."""
+        turns = [turn for one in found for turn in one.own.items()]
+        program = _Replay([*turns, (FIRST_SITE, 0)])
+        watch: Stopwatch[None] = Stopwatch(
+            program,  # type: ignore[arg-type]
+            self._look,
+            lambda _: None,
         )
+        for _ in turns:
+            watch.send(None)
+            self._bare()
+        watch.send(None)
+        return watch.iterations[:-1]
 
 
 def _whole(found: Sequence[Iteration]) -> list[Iteration]:
@@ -121,16 +144,13 @@ def _spin(work_ns: int) -> None:
         pass
 
 
-def _rounds_us(call: Callable[[], object], works_ns: Sequence[int]) -> list[float]:
-    """What each round of calls takes beyond the `works_ns` before each of them."""
+def _rounds_us(call: Callable[[], object]) -> list[float]:
+    """What each of some calls back to back takes."""
     took = []
     for _ in range(ROUNDS):
         began_ns = perf_counter_ns()
-        for work_ns in works_ns:
-            if work_ns:
-                _spin(work_ns)
-            call()
-        took.append((perf_counter_ns() - began_ns - sum(works_ns)) / 1e3)
+        call()
+        took.append((perf_counter_ns() - began_ns) / 1e3)
     return took
 
 
@@ -145,43 +165,52 @@ class _Watched:
         self.desk: Desk | None = None
         if self.job.rank == HOST:
             self.desk = self.job.desk(lambda _: None, lambda *_: None)
-        self.beside = _Beside(world.Split(self.job.instance.index, world.rank))
+        self.beside = _Beside(world.Split(self.job.instance.index, world.rank), self._look)
         self._watch: Stopwatch[tuple[RankReport, ...]] = Stopwatch(
-            self.job.program.run(), self._look, self.beside.between
+            self.job.program.run(), self._look, self._between
         )
 
-    def _look(self) -> tuple[int, int]:
-        if self.desk is not None and len(self._watch.iterations) == self._idle_iterations:
+    def _between(self, found: list[Iteration]) -> None:
+        self.beside.between(found)
+        if self.desk is not None and len(found) == self._idle_iterations:
             self.desk.start()
+
+    def _look(self) -> tuple[int, int]:
         serving = self.job.program.phases.rank.serving
         return serving.running(), serving.open_requests
 
     def run(self) -> list[Iteration]:
-        """Serve to the end; all iterations but the first ones and the last, which has no step."""
+        """Serve to the end; all iterations but the last, which has no step."""
         gc.collect()
         gc.freeze()
         self.job.driver.run(self._watch)  # type: ignore[arg-type]
         if self.desk is not None:
             self.desk.close(DESK_BOUND_S)
         self.job.close()
-        return self._watch.iterations[EVERY:-1]
+        return self._watch.iterations[:-1]
 
 
-def _medians(found: Sequence[Iteration], rows: Sequence[_Row]) -> list[float]:
+def _medians(
+    found: Sequence[Iteration], replayed: Sequence[Iteration], rows: Sequence[_Row]
+) -> list[float]:
     """This rank's entries of a `Regime`; zeros if it was not in it."""
-    if not found or not rows:
+    if not found or not replayed or not rows:
         return [0.0] * len(Regime.__struct_fields__)
     whole = _whole(found)
     return [
         len(whole),
         median(sum(i.own.values()) for i in whole) / 1e3,
         median(i.own_wall_ns for i in whole) / 1e3,
-        median(i.wall_ns - sum(i.own.values()) for i in whole) / 1e3,
+        _met_us(whole),
         len(whole[0].own),
-        median(took for row in rows for took in row.bare_us),
+        _met_us(_whole(replayed)),
         median(took for row in rows for took in row.slotted_us),
         median(took for row in rows for took in row.plain_us),
     ]
+
+
+def _met_us(found: Sequence[Iteration]) -> float:
+    return median(i.wall_ns - sum(i.own.values()) for i in found) / 1e3
 
 
 def _gathered(own: Sequence[float], world: MPI.Intracomm) -> Regime:
@@ -192,14 +221,24 @@ def _gathered(own: Sequence[float], world: MPI.Intracomm) -> Regime:
 
 def _measured(asked: Asked, world: MPI.Intracomm) -> dict[str, Regime]:
     watched = _Watched(asked, load(Path(asked.experiment)), world)
-    found, rows = watched.run(), watched.beside.rows
-    before_load = next((at for at, i in enumerate(found) if i.open), len(found))
-    idle = found[:before_load]
-    loaded = [i for i in found if i.active >= asked.least_active]
-    loaded_rows = [row for row in rows if row.like.active >= asked.least_active]
+    found = watched.run()[EVERY:]
+    replayed, rows = watched.beside.replayed[EVERY:], watched.beside.rows[1:]
+
+    def is_loaded(one: Iteration) -> bool:
+        return one.active >= asked.least_active
+
+    before = asked.idle_iterations - EVERY
+    idle = [i for i in found[:before] if not i.open]
     return {
-        "idle": _gathered(_medians(idle, rows[: 1 + before_load // EVERY]), world),
-        "loaded": _gathered(_medians(loaded, loaded_rows), world),
+        "idle": _gathered(_medians(idle, replayed[:before], rows[: before // EVERY]), world),
+        "loaded": _gathered(
+            _medians(
+                [i for i in found if is_loaded(i)],
+                [i for i in replayed if is_loaded(i)],
+                [row for row in rows if is_loaded(row.like)],
+            ),
+            world,
+        ),
     }
 
 

@@ -2,8 +2,10 @@
 
 It looks like the coroutine to whoever drives it. Its own time is processor time between meetings:
 with more ranks than cores a process gives its core away in the middle of a poll (Open MPI yields
-there), and what the others do meanwhile is not this rank's cost. Waits are skipped: nobody naps, so
-every iteration does full work, and idle ones can be measured without half a second between them.
+there), and what the others do meanwhile is not this rank's cost. What a world does on behalf of the
+program, a step's `run` and a join's `combine`, is done here instead, so that it counts as own time
+too and not as the collective's. Waits are skipped: nobody naps, so every iteration does full work,
+and idle ones can be measured without half a second between them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from adpkv.executor.meetings import Passage, Wait
+from adpkv.executor.meetings import Join, Passage, Step, Wait
 
 __all__ = ["FIRST_SITE", "Iteration", "Stopwatch"]
 
@@ -49,15 +51,14 @@ class Stopwatch(Generic[T]):
         between: Callable[[list[Iteration]], None],
     ) -> None:
         self._program, self._look, self._between = program, look, between
+        self._combine: Callable[[Any], Any] | None = None
         self._began_ns = 0
         self.iterations: list[Iteration] = []
 
     def send(self, result: Any) -> Any:
         """One turn of the program, up to its next meeting that is no wait."""
         came_ns, own_ns = perf_counter_ns(), thread_time_ns()
-        meeting = self._program.send(result)
-        while isinstance(meeting, Wait):
-            meeting = self._program.send(Passage(0, meeting.iteration, meeting.plan))
+        meeting = self._turn(result)
         own_ns = thread_time_ns() - own_ns
         left_ns = perf_counter_ns()
         if meeting.site == FIRST_SITE:
@@ -68,9 +69,26 @@ class Stopwatch(Generic[T]):
         found.own_wall_ns += left_ns - came_ns
         return meeting
 
+    def _turn(self, result: Any) -> Any:
+        if self._combine is not None:
+            result, self._combine = self._combine(result), None
+        meeting = self._program.send(result)
+        while isinstance(meeting, Wait):
+            meeting = self._program.send(Passage(0, meeting.iteration, meeting.plan))
+        if isinstance(meeting, Step):
+            meeting.run()
+            meeting.run = _done
+        elif isinstance(meeting, Join):
+            self._combine, meeting.combine = meeting.combine, None
+        return meeting
+
     def _begin(self, came_ns: int) -> None:
         """The iteration before is over."""
         if self.iterations:
             self.iterations[-1].wall_ns = came_ns - self._began_ns
             self._between(self.iterations)
         self.iterations.append(Iteration(*self._look()))
+
+
+def _done() -> None:
+    """A step's own part, after it was made."""
