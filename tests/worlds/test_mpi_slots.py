@@ -37,10 +37,12 @@ def slot(payload: bytes = b"", **differs: object) -> bytearray:
         "sequence": 5, "iteration": 2, "digest": 9,
     }  # fmt: skip
     place.update(differs)
-    writer = SlotWriter(place["group"], place["epoch"], place["kind"], place["site"])
+    writer = SlotWriter(
+        place["group"], place["epoch"], place["kind"], place["site"], bytearray(SLOT_BYTES)
+    )
     writer.stand(place["sequence"], place["iteration"], place["digest"])
     writer.carry(payload)
-    return writer.buffer
+    return writer.slots
 
 
 def test_a_slot_has_one_width_whatever_it_carries() -> None:
@@ -52,7 +54,7 @@ def test_a_slot_has_one_width_whatever_it_carries() -> None:
 @pytest.mark.parametrize("size", [0, 1, 100, INLINE_BYTES])
 def test_what_fits_comes_back(size: int) -> None:
     payload = bytes(range(size))
-    bodies = read_bodies(slot() + slot(payload), slot())
+    bodies = read_bodies(slot() + slot(payload), 0)
     assert bodies is not None
     assert inline_payload(bodies[1]) == payload
     assert long_lengths(bodies) is None
@@ -60,29 +62,39 @@ def test_what_fits_comes_back(size: int) -> None:
 
 def test_what_does_not_fit_is_announced_by_its_length() -> None:
     own = slot(b"x" * (INLINE_BYTES + 1))
-    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), own)
+    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), SLOT_BYTES)
     assert bodies is not None
     assert long_lengths(bodies) == [0, INLINE_BYTES + 1, 70_000]
 
 
 def test_a_shorter_payload_leaves_nothing_of_the_longer_one_before() -> None:
-    writer = SlotWriter(1, 0, "tp_gather", "flush")
+    writer = SlotWriter(1, 0, "tp_gather", "flush", bytearray(SLOT_BYTES))
     writer.stand(5, 2, 9)
     for payload in (b"longest of all", b"x" * 500, b"short", b""):
         writer.carry(payload)
-    assert writer.buffer == slot()
+    assert writer.slots == slot()
+
+
+def test_a_slot_is_written_in_its_own_place_among_those_of_all() -> None:
+    before, after = slot(b"ab"), slot(b"longer than the first")
+    slots = before + bytearray(SLOT_BYTES) + after
+    writer = SlotWriter(1, 0, "tp_gather", "flush", slots, SLOT_BYTES)
+    for payload in (b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1), b"cd"):
+        writer.stand(5, 2, 9)
+        writer.carry(payload)
+    assert slots == before + slot(b"cd") + after
 
 
 def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     own = slot(b"ab")
-    bodies = read_bodies(own + slot(b"cd"), own)
+    bodies = read_bodies(own + slot(b"cd"), 0)
     assert bodies is not None
     said = [b"", *bodies]
     later = slot(b"ab", sequence=9, iteration=3)
-    assert says_again(later + slot(b"cd", sequence=9, iteration=3), later, said)
-    assert not says_again(later + slot(b"ce", sequence=9, iteration=3), later, said)
-    assert not says_again(later + slot(b"cd", sequence=8, iteration=3), later, said)
-    assert not says_again(later + slot(b"cd", sequence=9, site="sync"), later, said)
+    assert says_again(later + slot(b"cd", sequence=9, iteration=3), 0, said)
+    assert not says_again(later + slot(b"ce", sequence=9, iteration=3), 0, said)
+    assert not says_again(later + slot(b"cd", sequence=8, iteration=3), 0, said)
+    assert not says_again(later + slot(b"cd", sequence=9, site="sync"), 0, said)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +110,7 @@ def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     ],
 )
 def test_each_part_of_the_place_is_compared(differs: dict[str, object]) -> None:
-    assert read_bodies(slot() + slot(**differs), slot()) is None
+    assert read_bodies(slot() + slot(**differs), 0) is None
 
 
 def test_the_error_names_all_sides_with_their_ranks() -> None:

@@ -32,6 +32,8 @@ from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
 
+_IN_PLACE: Final = MPI.IN_PLACE  # the own slot is written where it would land
+
 PLACE_TEXT_BYTES: Final = 96
 """Of a kind and a site, in the message of a mismatch."""
 
@@ -58,7 +60,6 @@ class _Site:
         "payload",
         "receive",
         "said",
-        "send",
         "slot",
         "values",
     )
@@ -69,11 +70,10 @@ class _Site:
         self.heard = heard
         self.payload: Any = None
         self.encoded = b""
-        self.gathered = bytearray(SLOT_BYTES * size)
+        self.gathered = slot.slots
         self.said: list[bytes] = [b""] * (1 + size)  # as `says_again` wants it
         self.values: list[Any] = [None] * len(heard)
-        # Made once: mpi4py need not look at the buffers again on each call.
-        self.send = [slot.buffer, SLOT_BYTES, MPI.BYTE]
+        # Made once: mpi4py need not look at the buffer again on each call.
         self.receive = [self.gathered, SLOT_BYTES, MPI.BYTE]
 
 
@@ -99,6 +99,7 @@ class Group:
     ) -> None:
         self._slots, self._wide = communicator.Dup(), communicator.Dup()
         self._ranks = tuple(ranks)
+        self._index = communicator.rank
         self._leads = communicator.rank == 0
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
@@ -168,8 +169,8 @@ class Group:
             slot.carry(site.encoded)
         rest = op.place[len(op.site) :]
         slot.stand(self._sequence, op.iteration, self._digest(op.plan), rest)
-        self._slots.Allgather(site.send, site.receive)
-        if not says_again(site.gathered, slot.buffer, site.said):
+        self._slots.Allgather(_IN_PLACE, site.receive)
+        if not says_again(site.gathered, slot.at, site.said):
             self._take_in(op, site)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
@@ -183,14 +184,15 @@ class Group:
             heard = range(0)
         else:
             heard = range(self._size)
-        slot = SlotWriter(*self._place, op.kind, op.site)
+        slots = bytearray(SLOT_BYTES * self._size)
+        slot = SlotWriter(*self._place, op.kind, op.site, slots, self._index * SLOT_BYTES)
         site = self._sites[op.site] = _Site(op.kind, slot, self._size, heard)
         return site
 
     def _take_in(self, op: Meeting, site: _Site) -> None:
         """Somebody says something new, or stands elsewhere. Payloads are frozen: a member that says
         what it said last time gives the same object."""
-        bodies = read_bodies(site.gathered, site.slot.buffer)
+        bodies = read_bodies(site.gathered, site.slot.at)
         if bodies is None:
             self._stats.mismatches += 1
             raise disagreement(site.gathered, self._ranks, self._places(op))

@@ -87,45 +87,50 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class SlotWriter:
-    """This rank's slot at one call site: `buffer`, kept from one time to the next, so that only
-    what changed is written. Texts travel as their CRC-32, the same in every process."""
+    """This rank's slot at one call site, written where the slots of all members land: `slots`, from
+    `at` on. It is kept from one time to the next, so that only what changed is written. Texts
+    travel as their CRC-32, the same in every process."""
 
-    __slots__ = ("_inline", "_kind", "_site", "buffer")
+    __slots__ = ("_inline", "_kind", "_moves_at", "_site", "at", "slots")
 
-    def __init__(self, group: int, epoch: int, kind: str, site: str) -> None:
+    def __init__(
+        self, group: int, epoch: int, kind: str, site: str, slots: bytearray, at: int = 0
+    ) -> None:
         self._inline = 0
-        self.buffer = bytearray(SLOT_BYTES)
+        self.slots, self.at = slots, at
+        self._moves_at = at + _MOVES_AT
         self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
-        _PLACE.pack_into(self.buffer, 0, group, epoch, 0, 0, self._kind, self._site, 0)
+        _PLACE.pack_into(slots, at, group, epoch, 0, 0, self._kind, self._site, 0)
 
     def stand(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
         """Say where this rank stands now; `site` goes on where the site's name ends."""
         whole = crc32(site.encode(), self._site) if site else self._site
-        _MOVES.pack_into(self.buffer, _MOVES_AT, sequence, iteration, self._kind, whole, digest)
+        _MOVES.pack_into(self.slots, self._moves_at, sequence, iteration, self._kind, whole, digest)
 
     def carry(self, payload: bytes) -> None:
         """Bring a payload from now on, or say how long it is if it is too long for the slot."""
         size = len(payload)
-        self.buffer[PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
+        self.slots[self.at + PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
         if size > INLINE_BYTES:
             payload = _LENGTH.pack(size)
             size = len(payload)
         # The rest of a longer former payload is wiped: who says the same has the same slot.
         width = max(size, self._inline)
-        self.buffer[HEADER_BYTES : HEADER_BYTES + width] = payload.ljust(width, b"\0")
+        first = self.at + HEADER_BYTES
+        self.slots[first : first + width] = payload.ljust(width, b"\0")
         self._inline = size
 
 
-def says_again(slots: bytearray, own: bytearray, said: Sequence[bytes]) -> bool:
-    """Do all members stand where `own` does, with the same bodies as last time? One comparison:
-    in a quiet group the answer is mostly yes, and nothing has to be taken apart. `said` is no
-    bytes, then the bodies: so that the place, joining them, stands before each."""
-    return slots == own[:PLACE_BYTES].join(said)
+def says_again(slots: bytearray, at: int, said: Sequence[bytes]) -> bool:
+    """Do all members stand where this rank's own slot at `at` does, with the same bodies as last
+    time? One comparison: in a quiet group the answer is mostly yes, and nothing has to be taken
+    apart. `said` is no bytes, then the bodies: so that the place, joining them, is before each."""
+    return slots == slots[at : at + PLACE_BYTES].join(said)
 
 
-def read_bodies(slots: bytearray, own: bytearray) -> list[bytes] | None:
-    """The bodies of all members in order, or None if one stands elsewhere than `own` does."""
-    place = own[:PLACE_BYTES]
+def read_bodies(slots: bytearray, at: int) -> list[bytes] | None:
+    """The bodies of all members in order, or None if one stands elsewhere than the own slot."""
+    place = slots[at : at + PLACE_BYTES]
     found = [body for stands, body in _SLOT.iter_unpack(slots) if stands == place]
     return found if len(found) * SLOT_BYTES == len(slots) else None
 
