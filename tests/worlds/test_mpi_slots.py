@@ -192,10 +192,10 @@ def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> Non
 
 def test_what_goes_on_behind_the_sites_name_is_part_of_the_site() -> None:
     """A batch that must be equal changes from step to step; its slot is one."""
-    writer = SlotWriter(1, 0, "step", "forward")
-    whole = SlotWriter(1, 0, "step", "forward[nothing]")
+    writer = SlotWriter(1, 0, "step", "forward", bytearray(SLOT_BYTES))
+    whole = SlotWriter(1, 0, "step", "forward[nothing]", bytearray(SLOT_BYTES))
     whole.stand(5, 2, 9)
     writer.stand(5, 2, 9, "[nothing]")
-    assert Header.read(writer.buffer, 0) == Header.read(whole.buffer, 0)
+    assert Header.read(writer.slots, 0) == Header.read(whole.slots, 0)
     writer.stand(5, 2, 9, "[1 sequences over 3 tokens]")
-    assert Header.read(writer.buffer, 0) != Header.read(whole.buffer, 0)
+    assert Header.read(writer.slots, 0) != Header.read(whole.slots, 0)

@@ -130,7 +130,7 @@ class Group:
             return Passage(0, op.iteration, op.plan)
         if isinstance(op, Step):
             op.run()
-            self._meet(op, None)
+            self._meet(op, None, op.place[len(op.site) :])
             return Passage(1, op.iteration, op.plan)
         if isinstance(op, Pause):
             return self._waiter.pause(op, self._clock)
@@ -154,8 +154,9 @@ class Group:
             return tuple(values) if leads else None
         return tuple(values) if op.combine is None else op.combine(tuple(values))
 
-    def _meet(self, op: Meeting, payload: Any) -> list[Any]:
-        """The primitive: bring a payload, get those of the members that this rank listens to."""
+    def _meet(self, op: Meeting, payload: Any, rest: str = "") -> list[Any]:
+        """The primitive: bring a payload, get those of the members that this rank listens to.
+        `rest` is what must be equal beyond the site's name."""
         began = perf_counter_ns()
         self._sequence += 1
         stats = self._stats
@@ -167,7 +168,6 @@ class Group:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
             slot.carry(site.encoded)
-        rest = op.place[len(op.site) :]
         slot.stand(self._sequence, op.iteration, self._digest(op.plan), rest)
         self._slots.Allgather(_IN_PLACE, site.receive)
         if not says_again(site.gathered, slot.at, site.said):
