@@ -9,7 +9,7 @@ import pytest
 
 from adpkv.core.plan import Plan
 from adpkv.core.values import RequestSpec
-from adpkv.errors import AdpkvError, CollectiveMismatchError
+from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.worlds.mpi.slots import (
     HEADER_BYTES,
     INLINE_BYTES,
@@ -117,6 +117,11 @@ def test_the_error_names_all_sides_with_their_ranks() -> None:
     slots = slot() + slot(kind="tp_allgather", site="sync", digest=255) + slot()
     error = disagreement(slots, [4, 5, 6], ["tp_gather at flush", "tp_allgather at sync"] * 2)
     assert isinstance(error, CollectiveMismatchError)
+    assert error.places == (
+        Place(4, "tp_gather", "flush", 2),
+        Place(5, "tp_allgather", "sync", 2),
+        Place(6, "tp_gather", "flush", 2),
+    )
     assert str(error).splitlines() == [
         "ranks of one group stand in different collectives:",
         "  ranks 4, 6: tp_gather at flush"

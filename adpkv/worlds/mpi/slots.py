@@ -20,7 +20,7 @@ import msgspec
 
 from adpkv.core.plan import Plan
 from adpkv.core.values import RequestSpec
-from adpkv.errors import AdpkvError, CollectiveMismatchError
+from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 
 __all__ = [
     "HEADER_BYTES",
@@ -156,15 +156,19 @@ def disagreement(
     `places` is what each member calls its kind and site.
     """
     sides: dict[tuple[Header, str], list[int]] = {}
+    stand = []
     for member, rank in enumerate(ranks):
-        sides.setdefault((Header.read(slots, member), places[member]), []).append(rank)
+        header = Header.read(slots, member)
+        sides.setdefault((header, places[member]), []).append(rank)
+        kind, _, site = places[member].partition(" at ")
+        stand.append(Place(rank, kind, site, header.iteration))
     told = [
         f"{'rank' if len(found) == 1 else 'ranks'} {', '.join(map(str, found))}:"
         f" {place} ({header.told()})"
         for (header, place), found in sides.items()
     ]
     return CollectiveMismatchError(
-        "ranks of one group stand in different collectives:\n  " + "\n  ".join(told)
+        "ranks of one group stand in different collectives:\n  " + "\n  ".join(told), stand
     )
 
 
