@@ -15,6 +15,7 @@ from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.model import CostModelConfig
 from adpkv.config.policy import PolicyConfig
+from adpkv.config.regression import RegressionConfig
 from adpkv.config.serving import (
     ExecutorConfig,
     KvCacheConfig,
@@ -64,6 +65,10 @@ class Experiment(Section):
     )
     observe: ObserveConfig = Field(
         default_factory=ObserveConfig, description="what a run writes down and shows"
+    )
+    regression: RegressionConfig | None = Field(
+        default=None,
+        description="what must be seen of it, for `adpkv regress`; null for an experiment like any",
     )
 
     @property

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import lookup
-from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, TraceConfig
+from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig, TraceConfig
 
 __all__ = ["WORKLOADS", "at", "whereabouts"]
 
@@ -19,6 +19,7 @@ WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
     "poisson": PoissonConfig,
     "closed_loop": ClosedLoopConfig,
     "trace": TraceConfig,
+    "script": ScriptConfig,
 }
 """The kinds of workload by the name that the YAML gives them."""
 

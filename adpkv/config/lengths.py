@@ -1,7 +1,7 @@
 """Relations between the workload's lengths and the memory that must hold them.
 
-Each function yields what is wrong; `relations` says what it reads. The requests of a trace are
-checked line by line where the trace is read.
+Each function yields what is wrong; `relations` says what it reads. The requests of a script are
+checked one by one in `scripted`, those of a trace line by line where the trace is read.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ from typing import Final
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text
-from adpkv.config.workload import ClosedLoopConfig, DelayRange, PoissonConfig, TokenRange
+from adpkv.config.workload import (
+    ClosedLoopConfig,
+    DelayRange,
+    PoissonConfig,
+    ScriptConfig,
+    TokenRange,
+)
 
 __all__ = [
     "TRACE_BLOCK_TOKENS",
+    "blocks_of",
     "cancel_delay",
     "output_range",
     "peer_blocks",
@@ -45,6 +52,8 @@ def output_range(experiment: Experiment) -> Iterator[Problem]:
 
 def cancel_delay(experiment: Experiment) -> Iterator[Problem]:
     """The range of cancel delays does not end before it begins."""
+    if isinstance(experiment.workload, ScriptConfig):
+        return
     delay: DelayRange = experiment.workload.cancel.delay
     if delay.min_ns > delay.max_ns:
         most = f"delay.max, which is {duration_text(delay.max_ns)}"
@@ -66,7 +75,7 @@ def pool(experiment: Experiment) -> Iterator[Problem]:
     workload, cache = experiment.workload, experiment.kv_cache
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         tokens = workload.prompt_tokens.max + workload.output_tokens.max
-        needed = _blocks_of(tokens, cache.block_tokens)
+        needed = blocks_of(tokens, cache.block_tokens)
         if needed > cache.blocks - 1:
             yield Problem(
                 ("kv_cache", "blocks"),
@@ -80,7 +89,7 @@ def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
     workload, cache = experiment.workload, experiment.kv_cache
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         prompt = workload.prompt_tokens.max
-        needed = _blocks_of(prompt, cache.block_tokens)
+        needed = blocks_of(prompt, cache.block_tokens)
         if needed > experiment.transceiver.max_inflight_blocks_per_peer:
             yield Problem(
                 ("transceiver", "max_inflight_blocks_per_peer"),
@@ -102,7 +111,8 @@ def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
         )
 
 
-def _blocks_of(tokens: int, block_tokens: int) -> int:
+def blocks_of(tokens: int, block_tokens: int) -> int:
+    """How many blocks hold so many tokens."""
     return -(-tokens // block_tokens)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text, size_text
+from adpkv.config.workload import ScriptConfig
 
 __all__ = [
     "MAX_RANKS",
@@ -37,15 +38,20 @@ def topology(experiment: Experiment) -> Iterator[Problem]:
 
 def replicas(experiment: Experiment) -> Iterator[Problem]:
     """Shards go from rank to rank in the same place, and no request has one rank."""
-    topology, pinned = experiment.topology, experiment.workload.pinned
+    topology, workload = experiment.topology, experiment.workload
     if not topology.replicated:
         return
     ranks = topology.context.ranks
     if topology.generation.ranks != ranks:
         other = f"topology.context.ranks, which is {ranks}: topology.attention is replicated"
         yield Problem(("topology", "generation", "ranks"), f"must be equal to {other}")
-    if pinned:
-        why = "topology.attention is replicated, so every rank has each request"
+    why = "topology.attention is replicated, so every rank has each request"
+    if isinstance(workload, ScriptConfig):
+        for i, asked in enumerate(workload.requests):
+            if asked.wanted is not None:
+                path = ("workload", "requests", i, "wanted")
+                yield Problem(path, f"must be left out: {why}")
+    elif workload.pinned:
         yield Problem(("workload", "pinned"), f"must be 0: {why}")
 
 

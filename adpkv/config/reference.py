@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from adpkv.config import units
 from adpkv.config.base import LARGEST
+from adpkv.config.bounds import BOUNDS_PATTERN
 from adpkv.config.schema import json_schema
 from adpkv.errors import UsageError
 
@@ -22,10 +23,14 @@ __all__ = ["BEGIN", "END", "rewritten", "tables"]
 BEGIN: Final = "<!-- reference: made by python -m adpkv.config.reference -->"
 END: Final = "<!-- end of reference -->"
 
+LONG_SECTION: Final = 5
+"""Keys of a section that is worth telling once only, though it may stand in several places."""
+
 _HEAD: Final = ("| key | value | default | meaning |", "|---|---|---|---|")
 _PATTERNS: Final[Mapping[str, str]] = {
     units.DURATION_PATTERN: "duration",
     units.SIZE_PATTERN: "size",
+    BOUNDS_PATTERN: "count or range",
 }
 _DEFAULT_TEXTS: Final[Mapping[str, str]] = {
     "transceiver.shutdown_grace": "2 × progress_deadline",
@@ -46,7 +51,7 @@ def tables() -> str:
         sections += _sections(key, field, schema)
     for title, prefix, section in sections:
         about = " ".join(section["description"].split("\n\n")[0].split())
-        rows = list(_rows(prefix, section, schema))
+        rows = list(_rows(prefix, section, schema, []))
         lines += ["", f"### {title}", "", about, ""]
         lines += [*_HEAD, *rows]
     return "\n".join(lines)
@@ -72,20 +77,25 @@ def _sections(key: str, field: Schema, schema: Schema) -> Iterator[tuple[str, st
             section = _resolved(choice, schema)
             yield f"`{key}`, kind `{section['properties']['kind']['const']}`", key, section
         return
-    item = _resolved(field.get("items", field), schema)
+    item = _resolved(_not_null(field.get("items", field)), schema)
     if "additionalProperties" in item:
         yield f"`{key}`", f"{key}.N" if "items" in field else key, item
 
 
-def _rows(prefix: str, section: Schema, schema: Schema) -> Iterator[str]:
-    """A row per key; a section inside a section shows its keys in the same table."""
+def _rows(prefix: str, section: Schema, schema: Schema, told: list[Schema]) -> Iterator[str]:
+    """A row per key; a section inside a section shows its keys in the same table, a long one
+    the first time only."""
     for name, field in section.get("properties", {}).items():
         path = f"{prefix}.{name}"
         required = name in section.get("required", ())
         inner = _resolved(_not_null(field), schema)
+        entry = _resolved(inner.get("items", {}), schema)
         yield _row(path, field, schema, path, required)
-        if "properties" in inner:
-            yield from _rows(path, inner, schema)
+        if "properties" in inner and inner not in told:
+            told += [inner] if len(inner["properties"]) >= LONG_SECTION else []
+            yield from _rows(path, inner, schema, told)
+        elif "properties" in entry:
+            yield from _rows(f"{path}.N", entry, schema, told)
 
 
 def _row(shown: str, field: Schema, schema: Schema, path: str, required: bool) -> str:
@@ -115,7 +125,7 @@ def _kind(field: Schema, schema: Schema) -> str:
     match field.get("type"):
         case "array":
             return f"list ({_kind(field['items'], schema)})"
-        case "string":
+        case "string" | ["integer", "string"]:
             return _PATTERNS.get(field.get("pattern", ""), "text")
         case "boolean":
             return "true or false"

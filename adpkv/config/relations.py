@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.config import aims, lengths, limits
+from adpkv.config import aims, expectations, lengths, limits, scripted
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
@@ -85,6 +85,17 @@ _RELATIONS: Final = (
         lengths.peer_blocks,
     ),
     _Relation((("workload", "kind"), _BLOCK_TOKENS), lengths.trace_blocks),
+    _Relation((("topology",),), scripted.script_wanted),
+    _Relation((_BLOCK_TOKENS, ("kv_cache", "blocks")), scripted.script_pool),
+    _Relation(
+        (_BLOCK_TOKENS, _transceiver("max_inflight_blocks_per_peer")),
+        scripted.script_peer_blocks,
+    ),
+    _Relation((), scripted.script_given),
+    _Relation((), scripted.script_times),
     _Relation((("topology",),), aims.fault_ranks),
     _Relation((), aims.fault_kinds),
+    _Relation((), expectations.expectation_given),
+    _Relation((), expectations.expectation_parts),
+    _Relation((("topology",),), expectations.expectation_ranks),
 )

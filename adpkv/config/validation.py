@@ -25,7 +25,13 @@ __all__ = ["validate"]
 _ROUNDS: Final = 3
 """One to find, one to judge the draft, one where taking a thing out showed another."""
 
-_FAULT: Final[Mapping[str, object]] = {"kind": "stall"}
+_REQUESTS: Final[tuple[Key, ...]] = ("workload", "requests")
+_ITEMS: Final[Mapping[tuple[Key, ...], object]] = {
+    ("faults",): {"kind": "stall"},
+    _REQUESTS: {"at": "0s", "prompt_tokens": 1, "output_tokens": 1},
+}
+"""What takes the place of one bad entry of a list."""
+
 _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
     ("name",): "draft",
     ("topology",): {"context": {"ranks": 1}, "generation": {"ranks": 1}},
@@ -36,7 +42,7 @@ _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
     ("workload",): {"kind": "trace"},
     ("workload", "rate"): 1,
     ("workload", "users"): 1,
-    ("workload", "requests"): 1,
+    _REQUESTS: 1,
     ("workload", "prompt_tokens"): {"min": 1, "max": 1},
     ("workload", "prompt_tokens", "min"): 1,
     ("workload", "prompt_tokens", "max"): 1,
@@ -146,10 +152,12 @@ def _unknown(path: Sequence[Key], data: object) -> str:
 
 
 def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:
-    """The smallest part to take out: one key, one fault, or a workload of unknown kind."""
-    if path == ("workload", "kind"):
+    """The smallest part to take out: one key, one entry of a list, a workload of unknown kind, or
+    a regression, without which all else makes sense."""
+    if path == ("workload", "kind") or path[0] == "regression":
         return path[:1]
-    return path[:2] if path[0] == "faults" else path
+    entry = next((path[: len(above) + 1] for above in _ITEMS if path[: len(above)] == above), path)
+    return entry if isinstance(entry[-1], int) else path
 
 
 def _without(data: Any, path: tuple[Key, ...], above: tuple[Key, ...] = ()) -> Any:
@@ -157,8 +165,10 @@ def _without(data: Any, path: tuple[Key, ...], above: tuple[Key, ...] = ()) -> A
     key, rest = path[0], path[1:]
     here = (*above, key)
     if isinstance(data, list | tuple) and isinstance(key, int):
-        return [*data[:key], _FAULT, *data[key + 1 :]]
+        return [*data[:key], _ITEMS[above], *data[key + 1 :]]
     if rest:
         return data | {key: _without(data[key], rest, here)}
     left = {k: v for k, v in data.items() if k != key}
+    if here == _REQUESTS and data.get("kind") == "script":
+        return left | {key: [_ITEMS[here]]}
     return left | {key: _STAND_INS[here]} if here in _STAND_INS else left

@@ -6,7 +6,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from adpkv.config.base import Count, Duration, Fraction, Positive, Section, Text, duration
+from adpkv.config.base import (
+    Count,
+    Duration,
+    Fraction,
+    Natural,
+    Positive,
+    Section,
+    Switch,
+    Text,
+    duration,
+)
 
 __all__ = [
     "SAMPLE",
@@ -14,6 +24,8 @@ __all__ = [
     "ClosedLoopConfig",
     "DelayRange",
     "PoissonConfig",
+    "ScriptConfig",
+    "ScriptedConfig",
     "SharedPrefixConfig",
     "TokenRange",
     "TraceConfig",
@@ -112,7 +124,39 @@ class TraceConfig(_CommonConfig):
     output_scale: Positive = Field(default=1.0, description="output lengths are multiplied by this")
 
 
+class ScriptedConfig(Section):
+    """One request of a script, or several alike."""
+
+    at_ns: Duration = Field(
+        alias="at", description="arrival, from the start of the run; of several, the first's"
+    )
+    prompt_tokens: Count = Field(description="length of the prompt")
+    output_tokens: Count = Field(description="tokens to generate")
+    wanted: Natural | None = Field(
+        default=None, description="rank in its instance that the client insists on; null for any"
+    )
+    cancel_ns: Duration | None = Field(
+        default=None,
+        alias="cancel",
+        description="how long after its arrival the client cancels; null for never",
+    )
+    invalid: Switch = Field(
+        default=False, description="may ask for more than a rank has, to be refused"
+    )
+    times: Count = Field(default=1, description="so many requests alike")
+    every_ns: Duration = duration("0s", key="every", about="between two of them")
+
+
+class ScriptConfig(Section):
+    """Requests that were written down one by one, for a story in which each has its part."""
+
+    kind: Literal["script"] = Field(description="requests written down one by one")
+    requests: tuple[ScriptedConfig, ...] = Field(
+        description="in any order; numbered by arrival, at one time in the order of the file"
+    )
+
+
 WorkloadConfig = Annotated[
-    PoissonConfig | ClosedLoopConfig | TraceConfig, Field(discriminator="kind")
+    PoissonConfig | ClosedLoopConfig | TraceConfig | ScriptConfig, Field(discriminator="kind")
 ]
 """Any workload; `kind` says which."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adpkv.workload.port import Workload
+from adpkv.workload.port import Arrival, Workload
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
+    from adpkv.config.workload import ScriptedConfig
     from adpkv.workload.cancels import Clients
     from adpkv.workload.shapes import Shapes
 
@@ -27,6 +29,8 @@ def build(experiment: Experiment) -> Workload:
     from adpkv.workload.arrivals import ClosedLoop, Poisson
 
     workload, seed = experiment.workload, experiment.seed
+    if workload.kind == "script":
+        return _script(workload.requests)
     clients = _clients(experiment)
     if workload.kind == "trace":
         return _trace(experiment, clients)
@@ -46,6 +50,7 @@ def _clients(experiment: Experiment) -> Clients:
     from adpkv.workload.cancels import Clients
 
     workload, topology = experiment.workload, experiment.topology
+    assert workload.kind != "script"
     return Clients(
         seed=experiment.seed,
         cancel_probability=workload.cancel.probability,
@@ -60,7 +65,7 @@ def _shapes(experiment: Experiment) -> Shapes:
     from adpkv.workload.shapes import Shapes
 
     workload = experiment.workload
-    assert workload.kind != "trace"
+    assert workload.kind in ("poisson", "closed_loop")
     prefix = workload.shared_prefix
     return Shapes(
         seed=experiment.seed,
@@ -71,6 +76,26 @@ def _shapes(experiment: Experiment) -> Shapes:
         output_max_tokens=workload.output_tokens.max,
         groups=prefix.groups if prefix else 0,
         shared_tokens=prefix.tokens if prefix else 0,
+    )
+
+
+def _script(requests: Sequence[ScriptedConfig]) -> Workload:
+    from adpkv.workload.cancels import NO_CANCEL_NS
+    from adpkv.workload.script import Script, Scripted
+
+    return Script(
+        Scripted(
+            Arrival(
+                at_ns=asked.at_ns,
+                prompt_tokens=asked.prompt_tokens,
+                output_tokens=asked.output_tokens,
+                cancel_ns=NO_CANCEL_NS if asked.cancel_ns is None else asked.cancel_ns,
+                wanted=asked.wanted,
+            ),
+            asked.times,
+            asked.every_ns,
+        )
+        for asked in requests
     )
 
 

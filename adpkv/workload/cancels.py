@@ -11,7 +11,7 @@ from typing import Final
 
 from adpkv.draws import integer, uniform
 
-__all__ = ["Clients"]
+__all__ = ["NO_CANCEL_NS", "Clients"]
 
 NO_CANCEL_NS: Final = -1
 

@@ -42,7 +42,8 @@ def test_defaults_are_as_a_user_would_write_them() -> None:
     patterned = [field for _, field in fields(json_schema()) if "pattern" in field]
     defaults = [field for field in patterned if "default" in field]
     assert len(defaults) > 15
-    assert all(re.search(field["pattern"], field["default"]) for field in defaults)
+    texts = [field for field in defaults if isinstance(field["default"], str)]
+    assert all(re.search(field["pattern"], field["default"]) for field in texts)
 
 
 def test_the_reference_in_the_document_is_that_of_the_models() -> None:

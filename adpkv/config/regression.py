@@ -1,0 +1,147 @@
+"""The section that makes an experiment a regression: what went wrong in the field, and how it
+must show here.
+
+`before` says it for each world, under the file's `policy`; `after` says what must come of the
+same experiment under the contract. What an expectation leaves out is as in a clean run.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from adpkv.config.base import Natural, Section, Text
+from adpkv.config.bounds import Bounds, bounds
+
+__all__ = [
+    "BeforeConfig",
+    "ErrorKind",
+    "ExpectationConfig",
+    "PlaceConfig",
+    "RegressionConfig",
+    "RequestCountsConfig",
+    "ViolationConfig",
+    "ViolationKind",
+    "World",
+]
+
+World = Literal["virtual", "mpi"]
+
+ErrorKind = Literal["none", "mismatch", "deadlock", "livelock", "rank_failed", "rank_lost"]
+"""How a run can break off; `none` is one that came to its end, whatever that was."""
+
+ViolationKind = Literal[
+    "write_after_free",
+    "freed_in_doubt",
+    "leak",
+    "double_free",
+    "two_owners",
+    "two_writers",
+    "wrong_kv",
+    "two_terminal_responses",
+    "no_terminal_response",
+    "impossible_response",
+    "diverging_traces",
+    "unbounded_wait",
+    "shutdown_without_cause",
+    "no_shutdown_with_cause",
+]
+"""What an oracle can say."""
+
+OutcomeName = Literal[
+    "completed",
+    "deadlock",
+    "violation",
+    "rank_lost",
+    "internal_error",
+    "unhealthy",
+    "interrupted",
+]
+
+Ranks = tuple[Natural, ...]
+Words = Annotated[Text, Field(min_length=1)]
+
+
+class PlaceConfig(Section):
+    """Where some ranks stood when the job broke off."""
+
+    ranks: Ranks = Field(description="world ranks")
+    kind: Words | None = Field(
+        default=None, description="the meeting they were in, such as tp_gather; null for any"
+    )
+    site: Words | None = Field(
+        default=None, description="its call site, such as flush; null for any"
+    )
+
+
+class ViolationConfig(Section):
+    """What an oracle must say."""
+
+    kind: ViolationKind = Field(description="of violation")
+    ranks: Ranks | None = Field(
+        default=None, description="exactly the ranks on which it is seen; null for any"
+    )
+
+
+class RequestCountsConfig(Section):
+    """How many requests end in which way."""
+
+    completed: Bounds | None = Field(
+        default=None, description="null for all that do not end in another way"
+    )
+    cancelled: Bounds = bounds(about="by their clients")
+    timed_out: Bounds = bounds(about="past one of their limits")
+    failed: Bounds = bounds(about="with an error")
+
+
+class ExpectationConfig(Section):
+    """What a run must come to. The defaults are those of a clean run."""
+
+    error: ErrorKind = Field(default="none", description="how the run breaks off")
+    says: Words | None = Field(
+        default=None, description="words in the error's message; null for any"
+    )
+    places: tuple[PlaceConfig, ...] = Field(
+        default=(),
+        description="where ranks stand, as the error says; the others' are not looked at",
+    )
+    ranks: Ranks | None = Field(
+        default=None, description="exactly the ranks that failed or were lost; null for any"
+    )
+    violations: tuple[ViolationConfig, ...] = Field(
+        default=(), description="what must be seen; other kinds must not"
+    )
+    also: tuple[ViolationKind, ...] = Field(
+        default=(), description="kinds of violation that may come with it"
+    )
+    outcome: OutcomeName | None = Field(
+        default=None, description="how the run ends; null for what follows from the above"
+    )
+    requests: RequestCountsConfig | None = Field(
+        default=None, description="null for all completed; not looked at if the run breaks off"
+    )
+    quarantined: Bounds = bounds(about="transfers still in doubt at the end, over all ranks")
+
+
+class BeforeConfig(Section):
+    """How the failure shows, for each world in which the scenario makes sense."""
+
+    virtual: ExpectationConfig | None = Field(default=None, description="in virtual time")
+    mpi: ExpectationConfig | None = Field(default=None, description="on real ranks")
+
+
+class RegressionConfig(Section):
+    """A failure of the field as a story; read by `adpkv regress`, ignored by all else."""
+
+    id: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="how the command line calls it"
+    )
+    title: Words = Field(description="the failure in a few words")
+    references: tuple[Words, ...] = Field(
+        default=(), description="where the field met it: issues and pull requests"
+    )
+    before: BeforeConfig = Field(description="under the file's policy")
+    after: ExpectationConfig = Field(
+        default_factory=ExpectationConfig, description="under the contract"
+    )
