@@ -75,6 +75,16 @@ ARROWS = {
     "adpkv.workload": (CORE, ERRORS, DRAWS, "adpkv.config"),
     "adpkv.config": (CORE, ERRORS),
     "adpkv.observe": (CORE, ERRORS, "adpkv.config", "adpkv.executor.messages"),
+    # The policies are handed to it by the command: nothing else knows that they exist.
+    "adpkv.regress": (
+        CORE,
+        ERRORS,
+        "adpkv.config",
+        "adpkv.executor",
+        "adpkv.observe",
+        "adpkv.workload",
+        "adpkv.worlds.virtual",
+    ),
 }
 
 

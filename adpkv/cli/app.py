@@ -16,6 +16,7 @@ import typer
 from adpkv import __version__
 from adpkv.cli.bench import bench
 from adpkv.cli.doctor import doctor
+from adpkv.cli.regress import regress
 from adpkv.cli.run import run
 from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
@@ -30,6 +31,7 @@ INTERNAL_ERROR: Final = AdpkvError.exit_code
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
     simulate,
+    regress,
     validate,
     schema,
     doctor,

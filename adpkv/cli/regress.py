@@ -1,0 +1,80 @@
+"""`adpkv regress`: the field's failures, reproduced with its policies and held by the contract."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from adpkv.cli.options import AsJson, Quiet
+
+__all__ = ["DID_NOT_HOLD", "regress"]
+
+DID_NOT_HOLD: Final = 4
+"""A regression that did not hold is an oracle that spoke."""
+
+
+def regress(
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ID...]",
+            help="These only, such as 1 or 7b.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    world: Annotated[
+        Literal["virtual", "mpi"], typer.Option(help="In virtual time, or on real ranks.")
+    ] = "virtual",
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Folder of the regression files.",
+            show_default="configs/regressions",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the files of all runs, as ID/before and ID/after."),
+    ] = None,
+    update: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Make the world's table in this Markdown file anew."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run each failure of the field twice: as it was, and under the contract."""
+    from adpkv.cli.launched import launched_rank
+    from adpkv.errors import UsageError
+    from adpkv.history import assembly
+
+    if launched_rank(os.environ) is not None:
+        raise UsageError("adpkv regress starts mpirun itself: call it without")
+    if update is not None and ids:
+        raise UsageError("--update writes the table of all regressions: leave the ids out")
+    from adpkv.regress import showing
+    from adpkv.regress.catalogue import choose, find_folder, read
+    from adpkv.regress.running import examine
+
+    scenarios = choose(read(find_folder(folder)), ids, world)
+    document = None if update is None else showing.Document(update, world)
+    progress = showing.Progress(sys.stderr, len(scenarios), quiet=quiet)
+    try:
+        verdicts = list(examine(scenarios, world, assembly, out, progress))
+    finally:
+        progress.close()
+    if as_json:
+        print(showing.as_json(verdicts))
+    elif not quiet:
+        showing.show(sys.stdout, verdicts)
+    if document is not None:
+        document.update(verdicts)
+    if not all(verdict.held for verdict in verdicts):
+        raise typer.Exit(DID_NOT_HOLD)

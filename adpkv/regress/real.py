@@ -1,0 +1,76 @@
+"""A regression on real ranks: `adpkv run` in a process of its own, which is never waited out."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from adpkv.errors import UsageError
+from adpkv.regress.seen import BrokeOff, Seen, seen_in
+
+__all__ = ["BOUND_S", "run_real"]
+
+BOUND_S: Final = 30.0
+"""A deadlock must be diagnosed by then, not waited out."""
+
+ERRORS: Final = {3: "deadlock", 5: "rank_lost", 70: "rank_failed"}
+SUMMED_UP: Final = frozenset({0, 4, 5, 75, 130, 143})
+"""Exit codes with which a run can come to its end."""
+
+_RANK: Final = re.compile(r"^adpkv: rank (\d+)", re.MULTILINE)
+
+
+def run_real(
+    file: Path, out: Path, overrides: Sequence[str] = (), bound_s: float = BOUND_S
+) -> Seen:
+    """Run the file into the folder `out`, whatever comes of it.
+
+    Raises:
+        UsageError: it cannot be run at all.
+    """
+    argv = [sys.executable, "-m", "adpkv", "run", str(file), "--quiet", "--out", str(out)]
+    for override in overrides:
+        argv += ["--set", override]
+    code, said = _finished(argv, bound_s)
+    if code is None:
+        return seen_in(out, BrokeOff("endless", 70, f"it did not end within {bound_s:g} s"))
+    if code == UsageError.exit_code:
+        raise UsageError(said.removeprefix("adpkv: ").strip())
+    if code in SUMMED_UP and (out / "summary.json").exists():
+        return seen_in(out, None)
+    ranks = tuple(int(rank) for rank in dict.fromkeys(_RANK.findall(said)))
+    return seen_in(out, BrokeOff(ERRORS.get(code, "killed"), code, said, ranks))
+
+
+def _finished(argv: Sequence[str], bound_s: float) -> tuple[int | None, str]:
+    """The exit code and what was said on stderr; no code where the bound was over."""
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        said = process.communicate(timeout=bound_s)[1]
+        return process.returncode, said
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return None, process.communicate()[1]
+    except BaseException:
+        _kill(process)
+        process.communicate()
+        raise
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    # The session is ours alone; mpirun, in one of its own, and the ranks die with their parent.
+    os.killpg(process.pid, signal.SIGKILL)

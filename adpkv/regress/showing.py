@@ -1,0 +1,199 @@
+"""Showing verdicts: a table for people, JSON for pipelines, Markdown for the documentation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from adpkv.config.regression import World
+from adpkv.errors import UsageError
+from adpkv.observe.screen import console_for
+from adpkv.regress.catalogue import Scenario
+from adpkv.regress.judging import told
+from adpkv.regress.running import Half, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Document", "Progress", "as_json", "as_markdown", "show"]
+
+PLAIN_COLUMNS: Final = 140
+"""Where nobody says how wide the screen is, lines are this long."""
+
+NARROW_COLUMNS: Final = 100
+"""Below this width reference and time are left out."""
+
+HEADINGS: Final = ("scenario", "reference", "before", "after", "time")
+END: Final = "<!-- end of adpkv regress -->"
+
+
+class Progress:
+    """Which run is under way, on stderr: one line that changes on a terminal, else a line each
+    scenario."""
+
+    def __init__(self, stream: IO[str], total: int, *, quiet: bool = False) -> None:
+        self._console = console_for(stream)
+        self._total, self._quiet = total, quiet
+        self._live = self._console.is_terminal and not self._console.is_dumb_terminal
+
+    def __call__(self, number: int, scenario: Scenario, which: str) -> None:
+        """This run begins."""
+        if self._quiet:
+            return
+        regression = scenario.regression
+        said = f"{number}/{self._total}  {regression.id} {regression.title}"
+        if self._live:
+            line = f"{said}: {which}"[: self._console.width - 1]
+            self._console.file.write(f"\r\x1b[2K{line}")
+            self._console.file.flush()
+        elif which == "before":
+            self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._live and not self._quiet:
+            self._console.file.write("\r\x1b[2K")
+            self._console.file.flush()
+
+
+def show(stream: IO[str], verdicts: Sequence[Verdict]) -> None:
+    """The table, then whether all held."""
+    from rich.table import Table
+
+    console = console_for(stream)
+    if not console.is_terminal:
+        console.width = PLAIN_COLUMNS
+    shown = _columns(console)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in shown:
+        table.add_column(heading, justify="right" if heading == "time" else "left", overflow="fold")
+    for verdict in verdicts:
+        cells = _cells(verdict)
+        # Text of a file is shown as it is, also where it looks like markup.
+        table.add_row(*(_plain(cells[heading]) for heading in shown))
+    console.print(table, highlight=False)
+    broken = [verdict.scenario.regression.id for verdict in verdicts if not verdict.held]
+    wall_s = sum(verdict.wall_s for verdict in verdicts)
+    what = f"{len(verdicts) - len(broken)} of {len(verdicts)} regressions held in {wall_s:.1f} s"
+    console.print(
+        f"{what}; not: {', '.join(broken)}" if broken else what,
+        style="bold red" if broken else "bold green",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def as_json(verdicts: Sequence[Verdict]) -> str:
+    """All details as one JSON object."""
+    said = {
+        "held": all(verdict.held for verdict in verdicts),
+        "regressions": [_values(verdict) for verdict in verdicts],
+    }
+    return json.dumps(said, indent=2, ensure_ascii=False)
+
+
+def as_markdown(verdicts: Sequence[Verdict]) -> str:
+    """The table without times, so that it is the same each time."""
+    rows = [" | ".join(HEADINGS[:-1]), "|".join(["---"] * (len(HEADINGS) - 1))]
+    for verdict in verdicts:
+        cells = _cells(verdict)
+        rows.append(" | ".join(cells[key].replace("|", "\\|") for key in HEADINGS[:-1]))
+    return "\n".join(f"| {row} |" if "---" not in row else f"|{row}|" for row in rows)
+
+
+class Document:
+    """A Markdown file with the table of a world between two marks.
+
+    Raises:
+        UsageError: it cannot be read, or the marks are not there, once each and in order.
+    """
+
+    def __init__(self, path: Path, world: World) -> None:
+        begin = f"<!-- made by adpkv regress --world {world} -->"
+        self._path, self._world = path, world
+        try:
+            self.text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        before, found, rest = self.text.partition(begin)
+        _, end, after = rest.partition(END)
+        if not found or not end:
+            raise UsageError(f"{path}: needs the lines {begin} and {END}")
+        self._head, self._tail = f"{before}{begin}\n\n", f"\n\n{END}{after}"
+
+    def rewritten(self, verdicts: Sequence[Verdict]) -> str:
+        """Its text with the table made anew."""
+        return f"{self._head}{as_markdown(verdicts)}{self._tail}"
+
+    def update(self, verdicts: Sequence[Verdict]) -> None:
+        """Write it with the table made anew; as it is by now, for the runs took a while."""
+        text = Document(self._path, self._world).rewritten(verdicts)
+        self._path.write_text(text, encoding="utf-8")
+
+
+def _columns(console: Console) -> tuple[str, ...]:
+    if console.width >= NARROW_COLUMNS:
+        return HEADINGS
+    return tuple(heading for heading in HEADINGS if heading not in ("reference", "time"))
+
+
+def _cells(verdict: Verdict) -> dict[str, str]:
+    regression = verdict.scenario.regression
+    before, after = verdict.before, verdict.after
+    how = told(before.expected)
+    return {
+        "scenario": f"{regression.id} {regression.title}",
+        "reference": ", ".join(regression.references),
+        "before": f"reproduced: {how}" if before.held else f"NOT reproduced: {_first(before)}",
+        "after": "held" if after.held else f"BROKE: {_first(after)}",
+        "time": f"{verdict.wall_s:.1f} s",
+    }
+
+
+def _first(half: Half) -> str:
+    first, *more = half.deviations
+    return f"{first}; and {len(more)} more" if more else first
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)
+
+
+def _values(verdict: Verdict) -> dict[str, Any]:
+    regression = verdict.scenario.regression
+    return {
+        "id": regression.id,
+        "title": regression.title,
+        "references": list(regression.references),
+        "file": str(verdict.scenario.path),
+        "world": verdict.world,
+        "held": verdict.held,
+        "before": _half_values(verdict.before),
+        "after": _half_values(verdict.after),
+    }
+
+
+def _half_values(half: Half) -> dict[str, Any]:
+    seen = half.seen
+    return {
+        "held": half.held,
+        "deviations": list(half.deviations),
+        "expected": half.expected.model_dump(by_alias=True, exclude_defaults=True),
+        "seen": {
+            "error": seen.error,
+            "message": seen.message,
+            "places": [place._asdict() for place in seen.places],
+            "ranks": list(seen.ranks),
+            "violations": [{"kind": kind, "rank": rank} for kind, rank in seen.violations],
+            "outcome": seen.outcome,
+            "requests": dict(seen.requests),
+            "quarantined": seen.quarantined,
+            "leaked": seen.leaked,
+        },
+        "wall_s": half.wall_s,
+    }

@@ -1,0 +1,116 @@
+"""`adpkv regress`: what it prints, what it writes, what it ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adpkv.regress.showing import END
+from tests.regress.regress_files import write
+
+MAIN = "from adpkv.cli.app import main; main()"
+BROKEN = {"before": {"virtual": {"error": "deadlock"}}}
+MARKS = f"text\n\n<!-- made by adpkv regress --world virtual -->\nold\n{END}\n\nmore\n"
+
+
+def regress(folder: Path, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", MAIN, "regress", "--from", str(folder), *argv]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
+        env=os.environ | environment,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "files", "1-one")
+    write(tmp_path / "files", "2-two", regression={"id": "2", "title": "[bold] other"})
+    return tmp_path / "files"
+
+
+def test_all_hold(folder: Path) -> None:
+    done = regress(folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["1/2  1 one alone", "2/2  2 [bold] other"]
+    head, one, *rest = done.stdout.splitlines()
+    assert head.split() == ["scenario", "reference", "before", "after", "time"]
+    assert one.startswith("1 one alone")
+    assert "#7" in one
+    assert "reproduced: mismatch: rank 2 in tp_gather at respond" in one
+    assert "held" in one
+    assert "2 [bold] other" in done.stdout, "a title is no markup"
+    assert rest[-1].startswith("2 of 2 regressions held in ")
+    assert sorted(path.name for path in folder.iterdir()) == ["1-one.yaml", "2-two.yaml"]
+
+
+def test_one_that_does_not_hold_makes_it_4(folder: Path) -> None:
+    write(folder, "3-wrong", regression={"id": "3", **BROKEN})
+    done = regress(folder)
+    assert done.returncode == 4
+    assert "NOT reproduced: expected deadlock, saw mismatch" in done.stdout
+    assert done.stdout.rstrip().endswith("; not: 3")
+    assert done.stdout.rstrip().splitlines()[-1].startswith("2 of 3 regressions held in ")
+
+
+def test_json_alone_on_stdout(folder: Path) -> None:
+    done = regress(folder, "2", "--json", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert [one["id"] for one in said["regressions"]] == ["2"]
+
+
+def test_the_files_of_all_runs_on_request(folder: Path, tmp_path: Path) -> None:
+    done = regress(folder, "1", "--out", str(tmp_path / "kept"), "--quiet")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (tmp_path / "kept/1/before/deadlock.json").exists()
+    assert (tmp_path / "kept/1/after/summary.json").exists()
+    again = regress(folder, "1", "--out", str(tmp_path / "kept"), "--quiet")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_table_is_made_anew_between_its_marks(folder: Path, tmp_path: Path) -> None:
+    document = tmp_path / "doc.md"
+    document.write_text(MARKS)
+    assert regress(folder, "--update", str(document), "--quiet").returncode == 0
+    text = document.read_text()
+    assert text.startswith("text\n\n<!-- made by adpkv regress --world virtual -->\n\n| scenario |")
+    assert "| 1 one alone | #7 | reproduced: mismatch: rank 2 in tp_gather" in text
+    assert text.endswith(f"\n\n{END}\n\nmore\n")
+    assert regress(folder, "--update", str(document), "--quiet").returncode == 0
+    assert document.read_text() == text, "the same each time"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["3"], "adpkv: there is no regression '3': known are 1, 2"),
+        (["1", "--world", "mpi"], "adpkv: regression '1' says nothing of the world mpi"),
+        (["--world", "mpi"], "adpkv: none of the regressions says anything of the world mpi"),
+        (["1", "--update", "x.md"], "adpkv: --update writes the table of all regressions"),
+        (["--update", "x.md"], "adpkv: x.md: cannot be read: No such file or directory"),
+        (["--update", "1-one.yaml"], "adpkv: 1-one.yaml: needs the lines <!-- made by"),
+        (["--out", "1-one.yaml"], "adpkv: 1-one.yaml/1/before: cannot write here"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(folder: Path, argv: list[str], told: str) -> None:
+    done = regress(folder, *argv)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("adpkv: ")]
+    assert line.startswith(told)
+    assert "Traceback" not in done.stderr
+
+
+def test_it_is_no_rank_of_a_job(folder: Path) -> None:
+    done = regress(folder, OMPI_COMM_WORLD_RANK="0")
+    assert done.returncode == 2
+    assert "adpkv regress starts mpirun itself" in done.stderr
