@@ -1,0 +1,52 @@
+"""Each regression that makes sense with real processes, with real processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adpkv.history import assembly
+from adpkv.regress.catalogue import Scenario, read
+from adpkv.regress.real import BOUND_S, run_real
+from adpkv.regress.running import Half, Verdict, examine
+from adpkv.regress.seen import Seen
+from adpkv.regress.showing import Document
+from tests.regress.regress_files import FILES, write
+
+pytestmark = pytest.mark.mpi
+
+DOCUMENT = FILES.parents[1] / "docs" / "regressions.md"
+HERE = [scenario for scenario in read(FILES) if scenario.before("mpi") is not None]
+
+
+@pytest.fixture(autouse=True)
+def _needs_mpi(jobs: object) -> None:
+    """Skips where there is no mpirun."""
+
+
+@pytest.mark.parametrize("scenario", HERE, ids=lambda scenario: scenario.path.stem)
+def test_it_fails_as_described_and_holds_under_the_contract(scenario: Scenario) -> None:
+    (verdict,) = examine([scenario], "mpi", assembly)
+    assert verdict.before.deviations == ()
+    assert verdict.after.deviations == ()
+    assert max(verdict.before.wall_s, verdict.after.wall_s) < BOUND_S
+
+
+def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
+    """A bound so short that no run keeps it."""
+    seen = run_real(write(tmp_path / "files"), tmp_path / "out", bound_s=0.3)
+    assert (seen.error, seen.message) == ("endless", "it did not end within 0.3 s")
+
+
+def test_the_table_in_the_document_is_what_the_command_makes_where_all_held() -> None:
+    """The text of a cell follows from the file where a regression held, as the others show."""
+    verdicts = []
+    for scenario in HERE:
+        before = scenario.before("mpi")
+        assert before is not None
+        held = (Half(each, Seen(), (), 0.0) for each in (before, scenario.regression.after))
+        verdicts.append(Verdict(scenario, "mpi", *held))
+    document = Document(DOCUMENT, "mpi")
+    due = "run: adpkv regress --world mpi --update docs/regressions.md"
+    assert document.rewritten(verdicts) == document.text, due
