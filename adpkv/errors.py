@@ -122,6 +122,8 @@ class StuckError(AdpkvError):
     def __init__(self, message: str, places: Iterable[Place] = ()) -> None:
         super().__init__(message)
         self.places = tuple(places)
+        self.folder = ""
+        """Where the run has written down what happened until then, if anywhere."""
 
 
 class CollectiveMismatchError(StuckError):

@@ -12,7 +12,7 @@ from adpkv.bench.bare_world import bare_world
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
 from adpkv.bench.scale import scale
-from adpkv.bench.trace import TraceRuns, shares, trace
+from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import load
 from adpkv.config.workload import SAMPLE
 from adpkv.errors import ConfigError, MissingPieceError, UsageError
@@ -55,6 +55,11 @@ def _trace(settings: Settings) -> list[Figure]:
     return trace(runs, repetitions=1 if settings.quick else 3, whole=whole)
 
 
+def _oracles(settings: Settings) -> list[Figure]:
+    runs, whole = trace_runs(settings)
+    return oracles(runs, repetitions=1 if settings.quick else 3, whole=whole)
+
+
 def _shares(settings: Settings) -> list[Figure]:
     return shares(trace_runs(settings)[0])
 
@@ -78,6 +83,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "polling": _polling,
     "executor": _executor,
     "trace": _trace,
+    "oracles": _oracles,
     "shares": _shares,
     "scale": _scale,
     "bare-world": _bare_world,

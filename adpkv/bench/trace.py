@@ -17,12 +17,15 @@ from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.shares import PARTS
 from adpkv.bench.trace_child import Took
 
-__all__ = ["TraceRuns", "shares", "trace"]
+__all__ = ["TraceRuns", "oracles", "shares", "trace"]
 
 MOST_S = 6.0
 MOST_MIB = 256.0
 LEAST_SPEED_UP = 3.0
 """Issue 2, Speed."""
+
+MOST_ORACLES = 1.25
+"""Issue 3, Speed: what watches over the contract may cost a quarter of a run."""
 
 DYNOSIM_S = 3.5
 """Quoted from issue 2, not measured here: NVIDIA's DynoSim (Rust) on the whole trace, two
@@ -92,6 +95,27 @@ def trace(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> list[
             note=f"simulate() alone; {walked_s:.1f} s as a process; {walked.iterations:,} "
             f"iterations; {same} requests.jsonl",
         ),
+    ]
+
+
+def oracles(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> list[Figure]:
+    """The same run with and without what watches over the contract, taken in turn."""
+    seen: list[Took] = []
+    blind: list[Took] = []
+    for _ in range(repetitions):
+        seen.append(runs.run()[0])
+        blind.append(runs.run("--blind")[0])
+    same = "the same" if seen[0].digest == blind[0].digest else "ANOTHER"
+    return [
+        figure(
+            "oracles, virtual trace",
+            median(one.cpu_s for one in seen),
+            "s",
+            reference=median(one.cpu_s for one in blind),
+            against="without ledger and news",
+            target=Target("ratio", "<=", MOST_ORACLES) if whole else None,
+            note=f"{runs.about}; processor time of simulate() alone; {same} requests.jsonl",
+        )
     ]
 
 

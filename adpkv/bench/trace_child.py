@@ -19,9 +19,10 @@ from time import perf_counter, process_time
 
 import msgspec
 
+from adpkv.bench.blind import BlindSimulation
 from adpkv.bench.shares import part_of, sampled
 from adpkv.config import load
-from adpkv.worlds.virtual.run import simulate
+from adpkv.worlds.virtual.run import Simulation, simulate
 
 __all__ = ["Took", "main"]
 
@@ -50,6 +51,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--no-jump", action="store_true")
     parser.add_argument("--shares", action="store_true")
+    parser.add_argument("--blind", action="store_true", help="without the oracles")
     print(msgspec.json.encode(_took(parser.parse_args(argv), _pin())).decode())
 
 
@@ -59,7 +61,9 @@ def _took(asked: argparse.Namespace, pinned: bool) -> Took:
     with tempfile.TemporaryDirectory(prefix="adpkv-bench-") as folder:
         out = Path(folder) / "run"
         with sampled() if asked.shares else nullcontext(Counter[str]()) as samples:
-            summary = simulate(experiment, out=out, jump=not asked.no_jump).summary
+            kind = BlindSimulation if asked.blind else Simulation
+            done = simulate(experiment, out=out, jump=not asked.no_jump, kind=kind)
+            summary = done.summary
         took_s, took_cpu_s = perf_counter() - began_s, process_time() - began_cpu_s
         peak_bytes = _peak_bytes()
         requests = (out / "requests.jsonl").read_bytes()

@@ -20,6 +20,7 @@ from adpkv.cli.regress import regress
 from adpkv.cli.run import run
 from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
+from adpkv.cli.story import story
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError
 
@@ -32,6 +33,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
     simulate,
     regress,
+    story,
     validate,
     schema,
     doctor,

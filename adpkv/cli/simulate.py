@@ -26,6 +26,7 @@ def simulate(
 ) -> None:
     """Run an experiment in virtual time, in one process, without MPI."""
     from adpkv.config import load
+    from adpkv.errors import StuckError
     from adpkv.observe.screen import Screen
 
     experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
@@ -42,6 +43,10 @@ def simulate(
             on_progress=progress.update,
             assemble=assembly(experiment),
         )
+    except StuckError as error:
+        progress.close()
+        screen.stuck(error)
+        raise
     finally:
         progress.close()
     screen.close(result.summary, result.folder)

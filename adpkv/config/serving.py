@@ -107,6 +107,16 @@ class ObserveConfig(Section):
     """What a run writes down and shows."""
 
     events: Switch = Field(default=True, description="write events.jsonl")
+    unbounded_wait_ns: Duration = duration(
+        "5s",
+        key="unbounded_wait",
+        about="how long a rank may leave mail or the end of a transfer unread: longer than any"
+        " step takes; six times as long for real, where a loaded machine lets processes wait",
+        gt=0,
+    )
+    verify_at_end: Switch = Field(
+        default=True, description="check a prompt's KV once more when its request has decoded"
+    )
     pulse_ns: Duration = duration(
         "1s", key="pulse", about="how often the live progress is refreshed", gt=0
     )

@@ -9,7 +9,17 @@ import msgspec
 
 from adpkv.core.ids import NEVER
 
-__all__ = ["HealthInputs", "HealthMonitor", "TransceiverHealth", "ill_reasons", "next_change_ns"]
+__all__ = [
+    "REASONS",
+    "HealthInputs",
+    "HealthMonitor",
+    "TransceiverHealth",
+    "ill_reasons",
+    "next_change_ns",
+]
+
+REASONS = ("no_progress", "stuck_in_quarantine", "quarantine_over_budget")
+"""All that `ill_reasons` may say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ __all__ = ["Quarantine"]
 class Quarantine:
     """Sessions in doubt, by when they came."""
 
-    __slots__ = ("_since", "moved_ns", "peak")
+    __slots__ = ("_since", "longest", "moved_ns", "peak")
 
     def __init__(self) -> None:
         # An OrderedDict finds its first entry in O(1) however many left before it; a dict does not.
@@ -24,6 +24,8 @@ class Quarantine:
         self.moved_ns = NEVER
         """When an entry last ended or heard from its peer, or the first one came; NEVER before."""
         self.peak = 0
+        self.longest: tuple[int, SessionId] | None = None
+        """The longest stay of an entry that has ended, and whose it was."""
 
     def __len__(self) -> int:
         return len(self._since)
@@ -45,8 +47,14 @@ class Quarantine:
 
     def end(self, session: SessionId, now_ns: int) -> None:
         """An entry is proven quiescent."""
-        del self._since[session]
+        stay = now_ns - self._since.pop(session)
+        if self.longest is None or stay > self.longest[0]:
+            self.longest = stay, session
         self.moved_ns = now_ns
+
+    def oldest(self) -> SessionId | None:
+        """Whose the oldest entry is; None if there is none."""
+        return next(iter(self._since), None)
 
     def oldest_ns(self) -> int:
         """Since when the oldest entry is here; NEVER if there is none."""

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from adpkv.core.values import Violation
 
-__all__ = ["EXIT_PRECEDENCE", "OUTCOMES", "BlockCounts", "RankReport", "TransferCounts", "worst"]
+__all__ = [
+    "EXIT_PRECEDENCE",
+    "OUTCOMES",
+    "BlockCounts",
+    "RankReport",
+    "TransferCounts",
+    "diverging_traces",
+    "worst",
+]
 
 EXIT_PRECEDENCE = (70, 4, 3, 5, 2, 75, 143, 130, 0)
 """Which exit code wins where ranks propose several (contract 6.6)."""
+
+RANK_LOST = 5
 
 OUTCOMES = {
     0: "completed",
@@ -75,3 +86,34 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     first_unhealthy_ns: int = -1
     reasons: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
+    left_ns: int = 0
+    """When this rank had met its group for the last time."""
+    met: int = 0
+    """How many meetings it came to, and `trace`, a digest of which and in what order. Both 0 where
+    a world matches every meeting of a group by value anyway."""
+    trace: int = 0
+
+
+def diverging_traces(reports: Sequence[RankReport]) -> list[Violation]:
+    """Ranks of one instance must have met in the same places, the same number of times. A rank
+    that died broke a meeting in the middle: what its survivors count then is not compared."""
+    found: list[Violation] = []
+    for instance in dict.fromkeys(report.instance for report in reports):
+        members = [report for report in reports if report.instance == instance]
+        traces = Counter((report.met, report.trace) for report in members)
+        if len(traces) < 2 or any(report.exit_code == RANK_LOST for report in members):
+            continue
+        usual = traces.most_common(1)[0][0]
+        sides = [
+            f"{_ranks([r.rank for r in members if (r.met, r.trace) == trace])}"
+            f" made {trace[0]} meetings (digest {trace[1]:08x})"
+            for trace in traces
+        ]
+        odd = next(report for report in members if (report.met, report.trace) != usual)
+        at_ns = max(report.left_ns for report in members)
+        found.append(Violation("diverging_traces", odd.rank, at_ns, "; ".join(sides)))
+    return found
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    return f"{'rank' if len(ranks) == 1 else 'ranks'} {', '.join(map(str, ranks))}"

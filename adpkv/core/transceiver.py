@@ -249,7 +249,8 @@ class Transceiver:
         orders, self.book.orders = self.book.orders, []
         return orders
 
-    def _inputs(self) -> HealthInputs:
+    def health_inputs(self) -> HealthInputs:
+        """What health is judged from, as of now."""
         book = self.book
         return HealthInputs(
             in_flight=book.in_flight,
@@ -268,11 +269,11 @@ class Transceiver:
             return False  # nothing can be ill about nothing
         if self.book.in_flight:
             self.book.moved_ns = max(self.book.moved_ns, wire_moved_ns)
-        return self.monitor.look(now_ns, self._rules.ill_reasons(now_ns, self._inputs()))
+        return self.monitor.look(now_ns, self._rules.ill_reasons(now_ns, self.health_inputs()))
 
     def health(self, now_ns: int) -> TransceiverHealth:
         """A snapshot as of the last look."""
-        seen = self._inputs()
+        seen = self.health_inputs()
         return TransceiverHealth(
             is_healthy=not self.monitor.reasons,
             quarantined_transfer_count=seen.quarantined,
@@ -291,7 +292,7 @@ class Transceiver:
         else:
             # Ill: a movement heals, and is looked for; meanwhile the grace goes on, and what else
             # is wrong shows.
-            at = min(next_change_ns(self._inputs(), reasons), self.monitor.grace_over_ns())
+            at = min(next_change_ns(self.health_inputs(), reasons), self.monitor.grace_over_ns())
         return min(at, self.book.next_limit_ns(), self.drain_deadline_ns)
 
 

@@ -74,3 +74,5 @@ class Violation(msgspec.Struct, frozen=True):
     rank: int
     at_ns: int
     detail: str
+    requests: tuple[int, ...] = ()
+    """Whom it concerns, where that can be known; their stories are told with it."""

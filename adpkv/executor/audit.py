@@ -1,13 +1,68 @@
-"""Whose are the blocks? What no open or pending request holds when it is over is leaked."""
+"""What each rank is asked about itself: as it proposes to stop, and as it leaves.
+
+Nothing here is looked at in an iteration: the times that matter are kept by whoever they happen to
+(`core.health`, `core.quarantine`, `core.news`). What must hold is the *contract's* rule, also where
+a run follows another one: that is how a policy is found out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from adpkv.core.report import BlockCounts
+from adpkv.core import health
+from adpkv.core.ids import NEVER
+from adpkv.core.plan import NO_STOP
+from adpkv.core.report import BlockCounts, RankReport, worst
+from adpkv.core.session import State
+from adpkv.core.values import Violation
+from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.serving import Serving
 
-__all__ = ["block_counts"]
+if TYPE_CHECKING:
+    from adpkv.executor.rank import Rank
+
+__all__ = ["block_counts", "look_at_proposal", "rank_report"]
+
+UNHEALTHY = 75
+VIOLATED = 4
+
+
+def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
+    """A rank's counters and findings as it leaves, after a last look at everything."""
+    now_ns = rank.clock()
+    blocks = block_counts(rank.serving)
+    if blocks.leaked:
+        detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
+        _violate(rank, "leak", detail)
+    if rank.proposal == NO_STOP:
+        _look_at_stays(rank, now_ns)
+    rank.news.close(now_ns)
+    rank.serving.memory.look_at_free()
+    met = counts()
+    monitor = rank.transceiver.monitor
+    violations = tuple(rank.recorder.violations)
+    return RankReport(
+        rank=rank.rank,
+        instance=rank.instance.index,
+        exit_code=worst([max(rank.plan.stop, 0), VIOLATED if violations else 0]),
+        detail=rank.plan.detail,
+        iterations=rank.iteration,
+        collectives=met.collectives,
+        collectives_ns=met.collectives_ns,
+        mismatches=met.mismatches,
+        transfers=rank.transceiver.book.counts(),
+        blocks=blocks,
+        unhealthy_intervals=monitor.intervals,
+        first_unhealthy_ns=monitor.first_ill_ns,
+        reasons=tuple(monitor.seen_reasons),
+        violations=violations,
+        left_ns=now_ns,
+        met=met.met,
+        trace=met.trace,
+    )
 
 
 def block_counts(serving: Serving) -> BlockCounts:
@@ -23,3 +78,86 @@ def block_counts(serving: Serving) -> BlockCounts:
             owned.update(request.lease.blocks)
     held = counts.active + counts.in_transfer + counts.quarantined
     return msgspec.structs.replace(counts, leaked=held - len(owned))
+
+
+def look_at_proposal(rank: Rank, code: int, detail: str) -> None:
+    """A rank proposes to stop for the first time: was it time, and had it cause?
+
+    `shutdown_without_cause`: it says that it is ill, and by the contract it is not, or was not for
+    the whole grace (4.2, 4.5). Before the first proposal a long stay in quarantine is held against
+    the rank; afterwards it has done what it could.
+    """
+    now_ns = rank.clock()
+    if code != UNHEALTHY:
+        _look_at_stays(rank, now_ns)
+        return
+    since_ns, reasons = _ill_since(rank, now_ns)
+    grace_ns = rank.transceiver.monitor.grace_ns
+    if now_ns - since_ns >= grace_ns:
+        return
+    seen = "nothing wrong"
+    if reasons:
+        seen = f"{', '.join(reasons)} for {(now_ns - since_ns) / 1e9:.3f} s"
+    _violate(
+        rank,
+        "shutdown_without_cause",
+        f"the rank says {detail!r}, the contract sees {seen}; the grace is {grace_ns / 1e9:g} s",
+        _in_doubt(rank),
+    )
+
+
+def _in_doubt(rank: Rank) -> tuple[int, ...]:
+    """The requests whose transfers are in quarantine, or else all that have one."""
+    sessions = rank.transceiver.book.sessions
+    doubtful = [i for i, session in sessions.items() if session.state is State.QUARANTINED]
+    return tuple(doubtful or sessions)
+
+
+def _ill_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
+    """Since when the contract's own rule has called this rank ill, and why; NEVER if it is well.
+
+    The rank's monitor knows it exactly where it follows that rule. Else the reasons of now tell
+    since when they have held, which is late only where one took over from another."""
+    transceiver = rank.transceiver
+    seen = transceiver.health_inputs()
+    seen = msgspec.structs.replace(
+        seen, moved_ns=max(seen.moved_ns, rank.transport.last_moved_ns())
+    )
+    reasons = health.ill_reasons(now_ns, seen)
+    if not reasons:
+        return NEVER, ()
+    since_ns = min(health.next_change_ns(seen, _others(reason)) for reason in reasons)
+    if rank.rules.ill_reasons is health.ill_reasons:
+        since_ns = min(since_ns, transceiver.monitor.ill_since_ns)
+    return since_ns, reasons
+
+
+def _others(reason: str) -> tuple[str, ...]:
+    """All reasons but one: so `next_change_ns` says when that one sets in."""
+    return tuple(other for other in health.REASONS if other != reason)
+
+
+def _look_at_stays(rank: Rank, now_ns: int) -> None:
+    """`no_shutdown_with_cause`: an entry that stays in quarantine for longer than the progress
+    deadline makes the rank ill for as long as it stays (4.2 b), so after the grace the rank had to
+    propose shutdown. The slack is one look, and no look takes longer than the bound on news."""
+    transceiver = rank.transceiver
+    quarantine = transceiver.book.quarantine
+    stay_ns, session = quarantine.longest or (0, None)
+    if len(quarantine) and now_ns - quarantine.oldest_ns() > stay_ns:
+        stay_ns, session = now_ns - quarantine.oldest_ns(), quarantine.oldest()
+    deadline_ns = transceiver.health_inputs().deadline_ns
+    bound_ns = deadline_ns + transceiver.monitor.grace_ns
+    if session is None or stay_ns <= bound_ns + rank.news.bound_ns + rank.news.forced_ns:
+        return
+    _violate(
+        rank,
+        "no_shutdown_with_cause",
+        f"request {session[0]} was in quarantine for {stay_ns / 1e9:.3f} s, and the rank did not"
+        f" propose shutdown; progress deadline and grace are {bound_ns / 1e9:g} s",
+        (session[0],),
+    )
+
+
+def _violate(rank: Rank, kind: str, detail: str, requests: tuple[int, ...] = ()) -> None:
+    rank.recorder.violation(Violation(kind, rank.rank, rank.clock(), detail, requests))

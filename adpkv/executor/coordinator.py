@@ -231,6 +231,7 @@ class Coordinator:
             request.first.sender if request.first is not None else None,
         )
         self._tell(instance, Admit(spec))
+        self._recorder.event("routed", request.request_id, instance=instance.index)
         return instance
 
     def _tell(self, instance: Instance, message: LeaderMail) -> None:
@@ -279,7 +280,8 @@ class Coordinator:
 
     def _violate(self, kind: str, response: Response) -> None:
         detail = f"request {response.request_id}: {response.outcome} from rank {response.rank}"
-        self._recorder.violation(Violation(kind, response.rank, self._clock(), detail))
+        whom = (response.request_id,)
+        self._recorder.violation(Violation(kind, response.rank, self._clock(), detail, whom))
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -307,7 +309,10 @@ class Coordinator:
         """Nobody will ask anybody any more: the ranks may leave, with the code that won."""
         for request in list(self._open.values()):
             detail = f"request {request.request_id}: no terminal response, last {request.state}"
-            self._recorder.violation(Violation("no_terminal_response", -1, self._clock(), detail))
+            whom = (request.request_id,)
+            self._recorder.violation(
+                Violation("no_terminal_response", -1, self._clock(), detail, whom)
+            )
             self._end(request, Outcome.FAILED, "no instance answered", None)
         if self._recorder.violations:
             self._code = worst((4, self._code))

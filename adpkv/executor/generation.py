@@ -20,8 +20,9 @@ _DUMMY = (Batch(), 1 << 30)
 class GenerationServing(Serving):
     """The receiver's end of a session per request, then decode."""
 
-    def __init__(self, means: Means, most_sequences: int) -> None:
+    def __init__(self, means: Means, most_sequences: int, *, verify_at_end: bool = False) -> None:
         super().__init__(means)
+        self._verify_at_end = verify_at_end
         self.schedule = DecodeSchedule()
         self._most = most_sequences
         self._admitted = 0
@@ -96,6 +97,8 @@ class GenerationServing(Serving):
     def stepped(self, count: int, now_ns: int) -> None:
         """Every decoding request has `count` tokens more."""
         for request in self.schedule.stepped(count):
+            if self._verify_at_end:
+                self._look_again(request)
             before = request.state
             request.fire(RequestEvent.FINISHED)
             tokens = request.spec.output_tokens
@@ -120,6 +123,13 @@ class GenerationServing(Serving):
         request.fire(RequestEvent.RECEIVED)
         request.decode_began_ns = now_ns
         self.schedule.add(request)
+
+    def _look_again(self, request: ServedRequest) -> None:
+        """Was the prompt's KV overwritten while the request decoded? An oracle's look: what the
+        client is told stays the same, whether somebody looks or not."""
+        spec, session = request.spec, request.session
+        assert session is not None
+        self.memory.verify_again(spec.request_id, session.blocks, request.keys, spec.prompt_tokens)
 
     def left(self, request: ServedRequest, before: RequestState) -> None:
         """Off the waiting list, or out of the batch."""

@@ -14,10 +14,32 @@ import msgspec
 
 from adpkv.model.port import Batch
 
-__all__ = ["WORLD", "Gone", "Join", "Meeting", "Passage", "Pause", "Receive", "Step", "Wait"]
+__all__ = [
+    "WORLD",
+    "Gone",
+    "Join",
+    "Meeting",
+    "MeetingCounts",
+    "Passage",
+    "Pause",
+    "Receive",
+    "Step",
+    "Wait",
+]
 
 WORLD: Final = -1
 """The group of all ranks of the job; instance groups are numbered from 0."""
+
+
+class MeetingCounts(NamedTuple):
+    """What a world counts of one rank's meetings. `met` is all of them, waits included, and `trace`
+    the digest of which they were; both 0 in a world that matches all of them by value."""
+
+    collectives: int
+    collectives_ns: int
+    mismatches: int
+    met: int = 0
+    trace: int = 0
 
 
 class Meeting(msgspec.Struct, gc=False):

@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
-from adpkv.core.report import RankReport, worst
+from adpkv.core.report import RankReport, diverging_traces
 from adpkv.core.topology import Kind
-from adpkv.core.values import Violation
 from adpkv.errors import RankLostError
-from adpkv.executor.audit import block_counts
+from adpkv.executor.audit import rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
-from adpkv.executor.meetings import WORLD, Join, Passage, Step, Wait
+from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse
 from adpkv.executor.rank import Rank
 
@@ -32,7 +31,7 @@ gives up after fewer (`worlds.assemble.STOP_TIMEOUTS`), and so has told whose an
 class Phases:
     """What a rank does in each phase; the order is `executor.loop`'s."""
 
-    def __init__(self, rank: Rank, counts: Callable[[], tuple[int, int, int]]) -> None:
+    def __init__(self, rank: Rank, counts: Callable[[], MeetingCounts]) -> None:
         self.rank = rank
         self._counts = counts
         # Asked on every iteration of every rank: looked up once.
@@ -203,6 +202,7 @@ class Phases:
             rank.leader.note_unowned(plan)
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
+                rank.recorder.event("refused", response.request_id, outcome=response.outcome)
         new = plan.assignments.get(self._index)
         if new is None and not plan.cancels and not plan.settled and plan.stop == NO_STOP:
             return
@@ -356,31 +356,12 @@ class Phases:
         reports: tuple[RankReport, ...] = await Join(
             WORLD, "world_allgather", "leave", 0, None, self.report(), tuple
         )
+        if self.rank.leader is not None:
+            own = [report for report in reports if report.instance == self._group]
+            for violation in diverging_traces(own):
+                self.rank.recorder.violation(violation)
         return reports
 
     def report(self) -> RankReport:
         """This rank's counters and findings, as of now."""
-        rank = self.rank
-        blocks = block_counts(rank.serving)
-        if blocks.leaked:
-            detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
-            rank.recorder.violation(Violation("leak", rank.rank, rank.clock(), detail))
-        collectives, collectives_ns, mismatches = self._counts()
-        monitor = rank.transceiver.monitor
-        violations = tuple(rank.recorder.violations)
-        return RankReport(
-            rank=rank.rank,
-            instance=rank.instance.index,
-            exit_code=worst([max(rank.plan.stop, 0), 4 if violations else 0]),
-            detail=rank.plan.detail,
-            iterations=rank.iteration,
-            collectives=collectives,
-            collectives_ns=collectives_ns,
-            mismatches=mismatches,
-            transfers=rank.transceiver.book.counts(),
-            blocks=blocks,
-            unhealthy_intervals=monitor.intervals,
-            first_unhealthy_ns=monitor.first_ill_ns,
-            reasons=tuple(monitor.seen_reasons),
-            violations=violations,
-        )
+        return rank_report(self.rank, self._counts)

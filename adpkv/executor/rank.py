@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from adpkv.core.news import News
 from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan
 from adpkv.core.responses import ResponseBuffer
+from adpkv.core.rules import Rules
 from adpkv.core.topology import Instance
 from adpkv.core.transceiver import Transceiver
+from adpkv.executor import audit
 from adpkv.executor.courier import Courier
 from adpkv.executor.leader import Leader
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
@@ -52,6 +55,9 @@ class Rank:
     """Makes the leader that this rank becomes when all before it are dead."""
     members: list[int]
     """The world ranks of its group that are alive, in order; the first leads."""
+    news: News
+    """How long what came in lies there before it is looked at."""
+    rules: Rules = field(default_factory=Rules)
     plan: Plan = FIRST_PLAN
     iteration: int = 0
     proposal: int = NO_STOP
@@ -61,4 +67,5 @@ class Rank:
     def propose(self, code: int, detail: str) -> None:
         """Propose to stop at the next sync; the first proposal of a rank stands."""
         if self.proposal == NO_STOP:
+            audit.look_at_proposal(self, code, detail)
             self.proposal, self.detail = code, detail

@@ -50,6 +50,10 @@ _EVENT_OF = {
 }
 
 
+MOST_RELEASED = 1024
+"""How many released leases a rank remembers, for whoever writes into one too late."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a serving rank works with; assembled by a world."""
@@ -81,6 +85,7 @@ class Serving(ABC):
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
         self.pending_resource_release: dict[int, ServedRequest] = {}
+        self._released: deque[tuple[int, int]] = deque(maxlen=MOST_RELEASED)
         self.open_tokens = 0
         self.open_requests = 0
         self.changed = True
@@ -205,6 +210,7 @@ class Serving(ABC):
         if lease is not None:
             if session is not None and lease.use is not Use.ACTIVE:
                 self.concealed(request, session)
+            self._released.append((lease.number, request_id))
             freed = self.pool.release(lease)
             if freed:
                 self.memory.release(freed)
@@ -212,6 +218,13 @@ class Serving(ABC):
         self.pending_resource_release.pop(request_id, None)
         del self.requests[request_id]
         self.changed = True
+
+    def holders(self, leases: Sequence[int]) -> tuple[int, ...]:
+        """Which requests have or recently had these leases: for a report, not for a decision."""
+        wanted = set(leases)
+        now = [(r.lease.number, i) for i, r in self.requests.items() if r.lease is not None]
+        found = [request for number, request in (*self._released, *now) if number in wanted]
+        return tuple(dict.fromkeys(found))
 
     def closed(self, request: ServedRequest) -> None:
         """The request no longer counts as this rank's load."""

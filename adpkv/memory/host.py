@@ -10,10 +10,12 @@ The virtual twin sees every write as it lands; this one sees only bytes, and onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
+
+from adpkv.memory.port import Report
 
 __all__ = ["CANARY", "HostMemory"]
 
@@ -47,7 +49,7 @@ class HostMemory:
     """`memory.port.Memory` over numpy.
 
     Reports `write_after_free`, `double_free`, `two_owners`, `two_writers`, `freed_in_doubt` and
-    `wrong_kv` through `report(kind, detail)`.
+    `wrong_kv` through `report(kind, detail, leases)`.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class HostMemory:
         kv_heads: int,
         head_dim: int,
         dtype_bytes: int,
-        report: Callable[[str, str], None],
+        report: Report,
     ) -> None:
         self.blocks, self.block_tokens = blocks, block_tokens
         token_bytes = kv_heads * head_dim * dtype_bytes
@@ -73,6 +75,8 @@ class HostMemory:
         self._free = bytearray(b"\1" * blocks)
         self._virgin = bytearray(b"\1" * blocks)
         self._writers: dict[int, int] = {}
+        self._owners = [0] * blocks
+        """Each block's present lease, or its last one: who may have written too late."""
         self._report = report
 
     def view(self, first: int, count: int) -> memoryview:
@@ -95,11 +99,16 @@ class HostMemory:
                 doubtful.append(block)
             self._free[block] = self._virgin[block] = 0
         if taken:
-            self._tell("two_owners", taken, f"given to lease {owner} while in use")
+            leases = (*self._leases(taken), owner)
+            self._tell("two_owners", taken, f"given to lease {owner} while in use", leases)
         if spoilt:
-            self._tell("write_after_free", spoilt, f"found when given to lease {owner}")
+            leases = self._leases(spoilt)
+            self._tell("write_after_free", spoilt, f"found when given to lease {owner}", leases)
         if doubtful:
-            self._tell("freed_in_doubt", doubtful, "evicted while a peer may write into them")
+            how, leases = "evicted while a peer may write into them", self._leases(doubtful)
+            self._tell("freed_in_doubt", doubtful, how, leases)
+        for block in (*fresh, *evicted):
+            self._owners[block] = owner
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks went back to the free list: fill them, so that a later write is seen."""
@@ -112,16 +121,19 @@ class HostMemory:
             self._free[block] = 1
             self._bytes[block] = CANARY
         if twice:
-            self._tell("double_free", twice, "released while free")
+            self._tell("double_free", twice, "released while free", self._leases(twice))
         if doubtful:
-            self._tell("freed_in_doubt", doubtful, "released while a peer may write into them")
+            how, leases = "released while a peer may write into them", self._leases(doubtful)
+            self._tell("freed_in_doubt", doubtful, how, leases)
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """A peer may write into `blocks` of `owner` from now on."""
         # By the same lease twice would be two peers just as well.
         contested = [block for block in blocks if block in self._writers]
         if contested:
-            self._tell("two_writers", contested, f"advertised by lease {owner}, not the first time")
+            leases = (*(self._writers[block] for block in contested), owner)
+            how = f"advertised by lease {owner}, not the first time"
+            self._tell("two_writers", contested, how, leases)
         self._writers.update(dict.fromkeys(blocks, owner))
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
@@ -141,6 +153,27 @@ class HostMemory:
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
         """Compare the first `tokens` tokens with their pattern."""
+        return self._compare(f"request {request_id}, {tokens} prompt tokens", blocks, keys, tokens)
+
+    def verify_again(
+        self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
+    ) -> bool:
+        """Compare them once more: what is wrong now was right on arrival."""
+        return self._compare(
+            f"request {request_id}: overwritten after arrival", blocks, keys, tokens
+        )
+
+    def look_at_free(self) -> None:
+        """Look at all free blocks that were ever used."""
+        spoilt = [
+            block
+            for block, free in enumerate(self._free)
+            if free and not self._virgin[block] and not self._untouched(block)
+        ]
+        if spoilt:
+            self._tell("write_after_free", spoilt, "found at the end", self._leases(spoilt))
+
+    def _compare(self, what: str, blocks: Sequence[int], keys: Sequence[int], tokens: int) -> bool:
         wrong = []
         for index, begin, end in self._parts(0, tokens):
             found = self._words(blocks[index])[:, :, begin:end]
@@ -149,7 +182,7 @@ class HostMemory:
             if not np.array_equal(found, expected):
                 wrong.append(blocks[index])
         if wrong:
-            self._tell("wrong_kv", wrong, f"request {request_id}, {tokens} prompt tokens")
+            self._tell("wrong_kv", wrong, what, self._leases(wrong))
         return not wrong
 
     def close(self) -> None:
@@ -185,7 +218,11 @@ class HostMemory:
         left = 0 if self._virgin[block] else CANARY
         return bool((self._bytes[block] == left).all())
 
-    def _tell(self, kind: str, blocks: Sequence[int], detail: str) -> None:
+    def _leases(self, blocks: Iterable[int]) -> tuple[int, ...]:
+        """To whom the blocks belong, or did last."""
+        return tuple(dict.fromkeys(self._owners[block] for block in blocks))
+
+    def _tell(self, kind: str, blocks: Sequence[int], detail: str, leases: tuple[int, ...]) -> None:
         named = ", ".join(map(str, blocks[:MAX_REPORTED]))
         more = f" and {len(blocks) - MAX_REPORTED} more" if len(blocks) > MAX_REPORTED else ""
-        self._report(kind, f"blocks {named}{more}: {detail}")
+        self._report(kind, f"blocks {named}{more}: {detail}", leases)

@@ -7,10 +7,13 @@ built with; it never raises for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "Report"]
+
+Report = Callable[[str, str, tuple[int, ...]], None]
+"""Told of each violation: its kind, what happened, and the leases that it concerns."""
 
 
 class Memory(Protocol):
@@ -51,6 +54,16 @@ class Memory(Protocol):
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
         """Did a peer write the KV of these `tokens` prompt tokens? Reports `wrong_kv` if not."""
+        ...
+
+    def verify_again(
+        self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
+    ) -> bool:
+        """Is what `verify` saw still there? Reports `wrong_kv` if it was overwritten meanwhile."""
+        ...
+
+    def look_at_free(self) -> None:
+        """At the end: are the free blocks as `release` left them? Reports `write_after_free`."""
         ...
 
     def close(self) -> None:

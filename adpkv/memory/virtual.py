@@ -6,7 +6,9 @@ after free, freed in doubt, double free, two owners, two writers, KV that never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from adpkv.memory.port import Report
 
 __all__ = ["LedgerMemory"]
 
@@ -22,7 +24,7 @@ class LedgerMemory:
         blocks: int,
         block_tokens: int,
         block_bytes: int,
-        report: Callable[[str, str], None],
+        report: Report,
     ) -> None:
         self.block_tokens = block_tokens
         self.block_bytes = block_bytes
@@ -30,6 +32,8 @@ class LedgerMemory:
         self._owner = [NOBODY] * blocks
         self._writer = [NOBODY] * blocks
         self._landed: set[int] = set()
+        self._overwritten: set[int] = set()
+        """Leases into whose blocks somebody wrote who had no business there."""
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner; a fresh one must have none, an evicted one await no write."""
@@ -37,7 +41,9 @@ class LedgerMemory:
         for block in fresh:
             if owners[block]:
                 self._report(
-                    "two_owners", f"block {block} of lease {owners[block]} given to {owner}"
+                    "two_owners",
+                    f"block {block} of lease {owners[block]} given to {owner}",
+                    (owners[block], owner),
                 )
             owners[block] = owner
         for block in evicted:
@@ -51,9 +57,11 @@ class LedgerMemory:
             return
         owners, writers = self._owner, self._writer
         self._landed.discard(owners[blocks[0]])
+        if self._overwritten:
+            self._overwritten.difference_update([owners[block] for block in blocks])
         for block in blocks:
             if not owners[block]:
-                self._report("double_free", f"block {block} was free already")
+                self._report("double_free", f"block {block} was free already", ())
             owners[block] = NOBODY
             if writers[block]:
                 self._doubt(block, "freed")
@@ -64,7 +72,9 @@ class LedgerMemory:
         for block in blocks:
             if writers[block]:
                 self._report(
-                    "two_writers", f"block {block} awaits lease {writers[block]} and {owner}"
+                    "two_writers",
+                    f"block {block} awaits lease {writers[block]} and {owner}",
+                    (writers[block], owner),
                 )
             writers[block] = owner
 
@@ -88,6 +98,10 @@ class LedgerMemory:
                     "write_after_free",
                     f"bytes for lease {owner} landed in block {block}, "
                     f"which lease {self._owner[block]} holds now",
+                    (owner, self._owner[block]),
+                )
+                self._overwritten.update(
+                    [self._owner[b] for b in blocks if writers[b] != owner and self._owner[b]]
                 )
                 return
         if whole:
@@ -105,8 +119,25 @@ class LedgerMemory:
         owner = self._owner[blocks[0]]
         if owner in self._landed:
             return True
-        self._report("wrong_kv", f"request {request_id}: its KV never came into lease {owner}")
+        self._report(
+            "wrong_kv", f"request {request_id}: its KV never came into lease {owner}", (owner,)
+        )
         return False
+
+    def verify_again(
+        self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
+    ) -> bool:
+        """Did anybody else write into the blocks' lease meanwhile?"""
+        owner = self._owner[blocks[0]]
+        if owner not in self._overwritten:
+            return True
+        self._report(
+            "wrong_kv", f"request {request_id}: lease {owner} overwritten after arrival", (owner,)
+        )
+        return False
+
+    def look_at_free(self) -> None:
+        """Each write was seen as it landed."""
 
     def close(self) -> None:
         """There is nothing to give back."""
@@ -115,6 +146,8 @@ class LedgerMemory:
         """The block goes from its owner while a peer may write: told once, then forgotten."""
         writer = self._writer[block]
         self._report(
-            "freed_in_doubt", f"block {block} was {how} while lease {writer} awaits a write"
+            "freed_in_doubt",
+            f"block {block} was {how} while lease {writer} awaits a write",
+            (writer,),
         )
         self._writer[block] = NOBODY

@@ -42,6 +42,8 @@ def show_closing(console: Console, summary: Summary, folder: Path | None = None)
     narrow = console.width < NARROW_COLUMNS
     console.print(_instances(summary, lines, narrow))
     console.print(_latencies(summary, lines, FEWER_STATISTICS if narrow else STATISTICS))
+    if summary["violations"] and folder is not None:
+        _stories(console, folder)
     good = summary["exit_code"] == 0
     console.print(
         closing_sentence(summary),
@@ -52,6 +54,23 @@ def show_closing(console: Console, summary: Summary, folder: Path | None = None)
     )
     if folder is not None:
         console.print(f"files: {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _stories(console: Console, folder: Path) -> None:
+    """What happened to the requests that the violations concern."""
+    from adpkv.errors import UsageError
+    from adpkv.observe.folder import RunFolder
+    from adpkv.observe.story import concerned
+    from adpkv.observe.story_text import stories
+
+    run = RunFolder(folder)
+    try:
+        requests = concerned(run)
+    except UsageError:
+        return  # the run was made without events
+    width = console.width if console.is_terminal else None
+    for line in stories(run, requests, width):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def closing_sentence(summary: Summary) -> str:

@@ -124,7 +124,11 @@ class RankRecorder:
             violation.rank,
             "violation",
             -1,
-            {"violation": violation.kind, "detail": violation.detail},
+            {
+                "violation": violation.kind,
+                "detail": violation.detail,
+                "requests": violation.requests,
+            },
         )
         if len(self._violations) < MOST_VIOLATIONS:
             self._violations.append(violation)

@@ -57,6 +57,18 @@ class RunFolder:
             raise UsageError(f"{error.filename or out}: cannot write here: {reason}") from error
         return folder
 
+    @classmethod
+    def newest(cls) -> RunFolder:
+        """The folder of `runs/` that was made last.
+
+        Raises:
+            UsageError: there is none.
+        """
+        runs = list(Path("runs").glob("*/config.yaml"))
+        if not runs:
+            raise UsageError("runs: there is no run here; say where it is with --out")
+        return cls(max(runs, key=lambda path: path.stat().st_mtime_ns).parent)
+
     @property
     def config(self) -> Path:
         """The experiment as resolved."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from adpkv.errors import StuckError, UsageError
 from adpkv.observe.progress import Progress, QuietProgress, progress_for
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ class Screen:
 
             show_closing(console_for(sys.stdout), summary, folder)
         sys.stdout.flush()
+
+    def stuck(self, error: StuckError) -> None:
+        """The ranks could not go on together: tell the stories of the requests that were open on
+        them, on stderr. What the error says follows, and is the caller's."""
+        if self._quiet or not error.folder:
+            return
+        from adpkv.observe.folder import RunFolder
+        from adpkv.observe.story import last_open
+        from adpkv.observe.story_text import stories
+
+        folder = RunFolder(Path(error.folder))
+        try:
+            open_then = last_open(folder, {place.rank for place in error.places})
+        except UsageError:
+            return  # the run was made without events
+        for line in stories(folder, open_then, terminal_columns(sys.stderr)):
+            print(line, file=sys.stderr)
 
 
 def console_for(stream: IO[str]) -> Console:

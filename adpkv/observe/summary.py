@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from adpkv.core.report import OUTCOMES, BlockCounts, RankReport, worst
+from adpkv.core.report import OUTCOMES, BlockCounts, RankReport, diverging_traces, worst
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Outcome, Violation
 from adpkv.observe.requests import Tally
@@ -41,7 +41,11 @@ def build_summary(
     """
     topology = experiment.topology.build()
     found = sorted(
-        [*(v for report in reports for v in report.violations), *violations],
+        [
+            *(v for report in reports for v in report.violations),
+            *violations,
+            *diverging_traces(reports),
+        ],
         key=lambda v: (v.at_ns, v.rank),
     )
     duplicates = sum(v.kind == "two_terminal_responses" for v in found)

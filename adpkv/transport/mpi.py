@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from mpi4py import MPI
 
 from adpkv.core.ids import SessionId
+from adpkv.core.news import Unread
 from adpkv.core.ranges import pieces
 from adpkv.errors import AdpkvError
 from adpkv.transport.mpi_opened import Heads, Opened
@@ -47,7 +48,8 @@ class BlockBytes(Protocol):
 class MpiTransport:
     """`transport.port.Transport` over one communicator of all ranks.
 
-    `piece_bytes` bounds one piece, `budget_bytes` what is posted between two polls.
+    `piece_bytes` bounds one piece, `budget_bytes` what is posted between two polls. `unread`
+    follows how long an end is not polled once somebody has seen that there is one.
     """
 
     name = "mpi"
@@ -62,8 +64,10 @@ class MpiTransport:
         piece_bytes: int,
         budget_bytes: int,
         clock: Callable[[], int],
+        unread: Unread | None = None,
     ) -> None:
         self._comm, self._memory, self._clock = communicator, memory, clock
+        self._unread = unread
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
         self._budget_bytes = self._left_bytes = budget_bytes
         self._tags = int(communicator.Get_attr(MPI.TAG_UB) or 32_767) + 1
@@ -126,12 +130,16 @@ class MpiTransport:
         """What ended since the last call."""
         self._progress()
         ended, self._ended = self._ended, []
+        if ended and self._unread is not None:
+            self._unread.taken(self._clock())
         return ended
 
     def ready(self) -> bool:
         """Make progress without waiting: would `poll` report something now?"""
         if not self._ended:
             self._progress()
+        if self._ended and self._unread is not None:
+            self._unread.came(self._clock())
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from adpkv.core.ids import SessionId
+from adpkv.core.news import Unread
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 
@@ -68,9 +69,11 @@ class Network:
         self._moved_ns = [0] * ranks
         self._ends: list[VirtualTransport | None] = [None] * ranks
 
-    def end(self, rank: int, memory: LedgerMemory) -> VirtualTransport:
-        """A rank's end of the wire."""
-        transport = VirtualTransport(self, rank, memory)
+    def end(
+        self, rank: int, memory: LedgerMemory, unread: Unread | None = None
+    ) -> VirtualTransport:
+        """A rank's end of the wire; `unread` follows how long what ended is not polled."""
+        transport = VirtualTransport(self, rank, memory, unread)
         self._ends[rank] = transport
         return transport
 
@@ -103,6 +106,10 @@ class Network:
     def moved_ns(self, rank: int) -> int:
         """When a byte last moved to or from the rank."""
         return self._timetable.clock() if self._flows_of[rank] else self._moved_ns[rank]
+
+    def now_ns(self) -> int:
+        """The world's clock."""
+        return self._timetable.clock()
 
     def _count(self, transfer: Transfer, change: int) -> None:
         for rank in (transfer.sender, transfer.receiver):
@@ -167,10 +174,13 @@ class VirtualTransport:
     proofs = frozenset({Proof.BACKEND_DONE, Proof.NOTHING_POSTED, Proof.RECEIVE_ENDED})
     can_withdraw = True
 
-    def __init__(self, network: Network, rank: int, memory: LedgerMemory) -> None:
+    def __init__(
+        self, network: Network, rank: int, memory: LedgerMemory, unread: Unread | None = None
+    ) -> None:
         self._network = network
         self._rank = rank
         self._memory = memory
+        self.unread = unread
         self._ended: list[TransportEnd] = []
         self._expected: dict[SessionId, int] = {}
 
@@ -189,13 +199,15 @@ class VirtualTransport:
     def peer_ended(self, session: SessionId, pieces: int) -> None:
         """The sender posts no more, and what it posted has landed before its word came."""
         if self._expected.pop(session, None) is not None:
-            self._ended.append(TransportEnd(session, EndKind.FAILED, 0, pieces, "peer ended"))
+            self._note(TransportEnd(session, EndKind.FAILED, 0, pieces, "peer ended"))
 
     def poll(self) -> list[TransportEnd]:
         """What ended since the last call."""
         if not self._ended:
             return _NOTHING
         ended, self._ended = self._ended, []
+        if self.unread is not None:
+            self.unread.taken(self._network.now_ns())
         return ended
 
     def ready(self) -> bool:
@@ -221,5 +233,10 @@ class VirtualTransport:
             self.write(transfer, whole=whole)
             if self._expected.pop(transfer.session, None) is None:
                 return False
-        self._ended.append(end)
+        self._note(end)
         return True
+
+    def _note(self, end: TransportEnd) -> None:
+        if self.unread is not None and not self._ended:
+            self.unread.came(self._network.now_ns())
+        self._ended.append(end)

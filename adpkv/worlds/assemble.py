@@ -8,6 +8,7 @@ from functools import partial
 from adpkv.config import Experiment
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.news import News
 from adpkv.core.ownership import Replica, SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.record import RequestRecord
@@ -17,12 +18,14 @@ from adpkv.core.session import Role
 from adpkv.core.slots import SlotLimits
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.transceiver import Transceiver, TransceiverLimits
+from adpkv.core.values import Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.courier import Courier
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.leader import Leader
 from adpkv.executor.loop import RankProgram
+from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import Pulse
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
@@ -35,7 +38,7 @@ from adpkv.transport.faults import FaultyTransport, Injector
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
 
-__all__ = ["build_coordinator", "build_model", "build_rank", "with_faults"]
+__all__ = ["build_coordinator", "build_model", "build_news", "build_rank", "with_faults"]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain; fewer than
@@ -58,6 +61,16 @@ def build_model(experiment: Experiment) -> CostModel:
     return CostModel(costs, model.time_scale)
 
 
+def build_news(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> News:
+    """What follows how long a rank leaves its news unread."""
+
+    def report(what: str, waited_ns: int) -> None:
+        detail = f"{what} lay there for {waited_ns / 1e9:.3f} s, the bound is {bound_ns / 1e9:g} s"
+        recorder.violation(Violation("unbounded_wait", rank, clock(), detail))
+
+    return News(bound_ns, report)
+
+
 def build_rank(
     experiment: Experiment,
     topology: Topology,
@@ -70,10 +83,11 @@ def build_rank(
     model: Model,
     recorder: Recorder,
     signals: Signals,
-    counts: Callable[[], tuple[int, int, int]],
+    news: News,
+    counts: Callable[[], MeetingCounts],
     pulse: bool,
     rules: Rules | None = None,
-    phases: Callable[[Rank, Callable[[], tuple[int, int, int]]], Phases] = Phases,
+    phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
 
@@ -88,25 +102,22 @@ def build_rank(
         model: its part of the forward step.
         recorder: where it writes down what happened.
         signals: what the operating system asked for.
-        counts: (collectives, nanoseconds in them, mismatches) so far.
+        news: how long its mail and its ends lie there before it looks.
+        counts: what its world counted of its meetings so far.
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         rules: the rules of the contract if None; a historical policy's otherwise.
         phases: makes the phases; a historical policy's otherwise.
     """
     rules = rules or Rules()
-    pulse_ns = experiment.observe.pulse_ns if pulse else 0
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance)
     transceiver = _transceiver(experiment, instance, rules, transport)
     responses = ResponseBuffer()
-    pool = BlockPool(
-        experiment.kv_cache.blocks,
-        reuse=experiment.kv_cache.reuse and instance.kind is Kind.CONTEXT,
-    )
+    pool = _pool(experiment, instance)
     owner = Replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
     means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder, owner)
     serving = _serving(experiment, instance, means)
-    heir = partial(_leader, experiment, instance, mailbox, clock, pulse_ns)
+    heir = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
         instance=instance,
@@ -125,6 +136,8 @@ def build_rank(
         leader=heir() if rank == instance.leader else None,
         heir=heir,
         members=list(instance.members),
+        news=news,
+        rules=rules,
     )
     return RankProgram(phases(assembled, counts))
 
@@ -137,6 +150,11 @@ def _transceiver(
     return Transceiver(role, limits, rules, can_withdraw=transport.can_withdraw)
 
 
+def _pool(experiment: Experiment, instance: Instance) -> BlockPool:
+    cache = experiment.kv_cache
+    return BlockPool(cache.blocks, reuse=cache.reuse and instance.kind is Kind.CONTEXT)
+
+
 def _timing(experiment: Experiment) -> Timing:
     return Timing(
         experiment.executor.busy_wait_ns,
@@ -146,14 +164,14 @@ def _timing(experiment: Experiment) -> Timing:
 
 
 def _leader(
-    experiment: Experiment, instance: Instance, mailbox: Mailbox, clock: Clock, pulse_ns: int
+    experiment: Experiment, instance: Instance, mailbox: Mailbox, clock: Clock, *, pulse: bool
 ) -> Leader:
     return Leader(
         instance.index,
         mailbox,
         clock,
         queue_timeout_ns=experiment.executor.queue_timeout_ns,
-        pulse_ns=pulse_ns,
+        pulse_ns=experiment.observe.pulse_ns if pulse else 0,
     )
 
 
@@ -162,7 +180,11 @@ def _serving(experiment: Experiment, instance: Instance, means: Means) -> Servin
         return ContextServing(
             means, experiment.executor.token_budget, experiment.executor.queue_timeout_ns
         )
-    return GenerationServing(means, experiment.executor.max_batch_size)
+    return GenerationServing(
+        means,
+        experiment.executor.max_batch_size,
+        verify_at_end=experiment.observe.verify_at_end,
+    )
 
 
 def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.bench.blind import BlindSimulation
 from adpkv.bench.catalogue import Settings, trace_runs
 from adpkv.bench.shares import PARTS, part_of
-from adpkv.bench.trace import TraceRuns, shares, trace
+from adpkv.bench.trace import TraceRuns, oracles, shares, trace
+from adpkv.config import parse
 from adpkv.errors import AdpkvError, UsageError
+from adpkv.history import assembly
+from adpkv.worlds.virtual.run import Simulation
+from tests.scenarios.story import Script, arrival, setting
 
 CONVERSATION = Path(__file__).parents[2] / "configs" / "conversation.yaml"
 FEW = ["workload.path=sample", "workload.limit=5"]
@@ -80,3 +85,31 @@ def test_elsewhere_there_is_nothing_to_simulate(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="run adpkv bench in adpkv's folder"):
         trace_runs(Settings())
+
+
+def test_with_and_without_oracles_the_requests_are_the_same() -> None:
+    (found,) = oracles(TraceRuns(CONVERSATION, FEW), repetitions=1)
+    assert found.note.endswith("the same requests.jsonl")
+    assert found.reference is not None
+    assert found.target == "ratio <= 1.25"
+
+
+def test_a_blind_simulation_sees_nothing() -> None:
+    """What a policy breaks is broken all the same; only nobody says so."""
+    data = setting(
+        "blind",
+        1,
+        1,
+        transceiver={"transfer_timeout": "100ms"},
+        faults=[{"kind": "stall", "requests": [0], "duration": "200ms"}],
+        policy={"on_timeout": "free"},
+    )
+    arrivals = [arrival(0, 32, 4), arrival(1000, 32, 4)]
+    found = {}
+    for kind in (Simulation, BlindSimulation):
+        loaded = parse(data, "blind")
+        job = kind(loaded, workload=Script(arrivals), assemble=assembly(loaded))
+        found[kind] = job.summary(job.run(), job.tally, 0.0)
+    assert found[Simulation]["violations"]
+    assert found[BlindSimulation]["violations"] == []
+    assert found[Simulation]["requests"] == found[BlindSimulation]["requests"]

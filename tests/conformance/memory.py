@@ -237,6 +237,54 @@ def check_what_came_for_a_former_owner_is_gone(rig: Rig) -> None:
     assert rig.told() == ["wrong_kv"]
 
 
+def check_kv_that_stays_is_right_at_the_end_too(rig: Rig) -> None:
+    """What decoding itself writes is not the prompt's."""
+    _expecting(rig, 1, [0, 1, 2])
+    rig.arrive(1, [0, 1], [5, 6])
+    rig.memory.end_write(1, [0, 1, 2])
+    for _ in range(2):
+        assert rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
+        assert rig.memory.verify_again(9, [0, 1], [5, 6], 2 * TOKENS)
+    rig.memory.release([0, 1, 2])
+    assert rig.told() == []
+
+
+def check_kv_overwritten_after_arrival(rig: Rig) -> None:
+    """Bytes for a former owner land while the request decodes."""
+    _expecting(rig, 2, [0, 1])
+    rig.arrive(2, [0, 1], [5, 6])
+    rig.memory.end_write(2, [0, 1])
+    assert rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
+    rig.stray(1, [1])
+    assert not rig.memory.verify_again(9, [0, 1], [5, 6], 2 * TOKENS)
+    assert rig.told()[-1] == "wrong_kv"
+    rig.memory.release([0, 1])
+    _expecting(rig, 3, [0, 1])
+    rig.arrive(3, [0, 1], [5, 6])
+    rig.memory.end_write(3, [0, 1])
+    assert rig.memory.verify_again(9, [0, 1], [5, 6], 2 * TOKENS), "a new owner starts clean"
+
+
+def check_free_blocks_are_left_alone_to_the_end(rig: Rig) -> None:
+    """Used before, never used, and in use: none of it is a write after free."""
+    _expecting(rig, 1, [0, 1])
+    rig.arrive(1, [0, 1], [5, 6])
+    rig.memory.end_write(1, [0, 1])
+    rig.memory.release([0])
+    rig.memory.look_at_free()
+    assert rig.told() == []
+
+
+def check_write_after_free_is_seen_at_the_end(rig: Rig) -> None:
+    """Into a block that nobody is given any more."""
+    _expecting(rig, 1, [3, 4])
+    rig.memory.end_write(1, [3, 4])
+    rig.memory.release([3, 4])
+    rig.stray(1, [4])
+    rig.memory.look_at_free()
+    assert rig.told() == ["write_after_free"]
+
+
 BODIES: dict[str, Callable[[Rig], None]] = {
     name.removeprefix("check_"): body
     for name, body in sorted(globals().items())

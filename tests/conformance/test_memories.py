@@ -16,10 +16,13 @@ class Heard:
 
     def __init__(self) -> None:
         self._kinds: list[str] = []
+        self.leases: tuple[int, ...] = ()
+        """Whom the last report concerns."""
 
-    def report(self, kind: str, detail: str) -> None:
+    def report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
         assert detail, "a violation says what it is about"
         self._kinds.append(kind)
+        self.leases = leases
 
     def told(self) -> list[str]:
         return list(dict.fromkeys(self._kinds))
@@ -68,3 +71,29 @@ class Host(Heard):
 @pytest.mark.parametrize("rig", [Host, Ledger], ids=["host", "ledger"])
 def test_a_memory_conforms(rig: type[Rig], body: str) -> None:
     BODIES[body](rig())
+
+
+@pytest.mark.parametrize("kind", [Host, Ledger], ids=["host", "ledger"])
+def test_a_report_says_whose_leases_it_is_about(kind: type[Host] | type[Ledger]) -> None:
+    rig = kind()
+    memory = rig.memory
+    memory.hand_out(5, [0, 1], [])
+    memory.hand_out(6, [1], [])
+    assert rig.leases == (5, 6), "two owners"
+    memory.expect_write(6, [1])
+    memory.expect_write(7, [1])
+    assert rig.leases == (6, 7), "two writers"
+    memory.release([1])
+    assert rig.leases[-1] in (6, 7), "freed in doubt"
+    memory.hand_out(8, [2], [])
+    assert not memory.verify(3, [2], [9], TOKENS)
+    assert rig.leases == (8,), "wrong KV"
+
+
+def test_host_names_who_had_a_spoilt_block_last() -> None:
+    rig = Host()
+    rig.memory.hand_out(4, [3], [])
+    rig.memory.release([3])
+    rig.memory.view(3, 1)[0] = 1
+    rig.memory.hand_out(9, [3], [])
+    assert rig.leases == (4,)

@@ -6,7 +6,15 @@ import itertools
 
 import pytest
 
-from adpkv.core.report import EXIT_PRECEDENCE, OUTCOMES, worst
+from adpkv.core.report import (
+    EXIT_PRECEDENCE,
+    OUTCOMES,
+    BlockCounts,
+    RankReport,
+    TransferCounts,
+    diverging_traces,
+    worst,
+)
 
 # "precedence 70, 4, 3, 5, 2, 75, signals, 0"
 CONTRACT = (70, 4, 3, 5, 2, 75, 143, 130, 0)
@@ -27,3 +35,29 @@ def test_an_unknown_code_is_an_internal_error() -> None:
 
 def test_nothing_proposed_is_success() -> None:
     assert worst([]) == 0
+
+
+def report(rank: int, instance: int, met: int, trace: int) -> RankReport:
+    nothing = (0, "", 1, 1, 1, 0, TransferCounts(), BlockCounts())
+    return RankReport(rank, instance, *nothing, left_ns=100 + rank, met=met, trace=trace)
+
+
+def test_equal_traces_are_what_must_be() -> None:
+    """Instances meet for themselves; a world without traces has none that differ."""
+    assert diverging_traces([]) == []
+    assert diverging_traces([report(0, 0, 9, 1), report(1, 0, 9, 1), report(2, 1, 5, 7)]) == []
+    assert diverging_traces([report(rank, rank // 2, 0, 0) for rank in range(4)]) == []
+
+
+def test_a_trace_that_differs_is_told_with_both_sides() -> None:
+    reports = [report(0, 0, 9, 1), report(1, 0, 9, 2), report(2, 0, 9, 1), report(3, 1, 9, 3)]
+    (found,) = diverging_traces(reports)
+    assert (found.kind, found.rank, found.at_ns) == ("diverging_traces", 1, 102)
+    assert found.detail == (
+        "ranks 0, 2 made 9 meetings (digest 00000001); rank 1 made 9 meetings (digest 00000002)"
+    )
+
+
+def test_a_meeting_too_few_is_told_too() -> None:
+    (found,) = diverging_traces([report(0, 0, 9, 1), report(1, 0, 9, 1), report(2, 0, 8, 1)])
+    assert found.rank == 2

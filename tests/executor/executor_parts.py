@@ -105,7 +105,7 @@ def _means(kind: Kind, notes: Notes | None, owner: SoleOwner | None) -> Means:
             POOL,
             BLOCK_TOKENS,
             64,
-            lambda kind, detail: notes.violation(Violation(kind, 3, 0, detail)),
+            lambda kind, detail, _: notes.violation(Violation(kind, 3, 0, detail)),
         ),
         transceiver=Transceiver(role, limits, Rules(), can_withdraw=True),
         responses=ResponseBuffer(),
@@ -121,9 +121,14 @@ def context(
 
 
 def generation(
-    notes: Notes | None = None, most: int = 4, owner: SoleOwner | None = None
+    notes: Notes | None = None,
+    most: int = 4,
+    owner: SoleOwner | None = None,
+    *,
+    verify_at_end: bool = True,
 ) -> GenerationServing:
-    return GenerationServing(_means(Kind.GENERATION, notes, owner), most)
+    means = _means(Kind.GENERATION, notes, owner)
+    return GenerationServing(means, most, verify_at_end=verify_at_end)
 
 
 def begun(serving: Serving, *request_ids: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from executor_parts import (
     Notes,
     begun,
@@ -84,6 +85,35 @@ def test_a_lie_is_seen_and_its_request_fails() -> None:
     assert outcomes(serving) == [(1, Outcome.FAILED)]
     assert [v.kind for v in notes.violations] == ["wrong_kv"]
     assert free(serving) == blocks
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_kv_overwritten_while_it_is_decoded_is_seen_at_the_end(looks: bool) -> None:
+    """What the client is told is the same, whether somebody looks or not."""
+    notes = Notes()
+    serving = generation(notes, verify_at_end=looks)
+    begun(serving, 1)
+    landed(serving, 1)
+    lease = serving.requests[1].lease
+    assert lease is not None
+    serving.memory.land(-1, lease.blocks[:1], whole=False)  # type: ignore[attr-defined]
+    serving.stepped(3, 9)
+    assert outcomes(serving) == [(1, Outcome.COMPLETED)]
+    kinds = [violation.kind for violation in notes.violations]
+    assert kinds == ["write_after_free", "wrong_kv"][: 2 if looks else 1]
+    if looks:
+        assert "overwritten after arrival" in notes.violations[-1].detail
+
+
+def test_leases_lead_to_requests_also_when_they_are_released() -> None:
+    serving = generation()
+    begun(serving, 1, 2)
+    first, second = (serving.requests[i].lease.number for i in (1, 2))  # type: ignore[union-attr]
+    landed(serving, 1)
+    serving.stepped(3, 9)
+    assert 1 not in serving.requests
+    assert serving.holders((first, second)) == (1, 2)
+    assert serving.holders((second, 77, -1)) == (2,)
 
 
 def test_who_waits_for_blocks_is_served_when_they_are_proven_quiescent() -> None:

@@ -15,7 +15,13 @@ class Rig:
     def __init__(self, head_dim: int = 16, dtype_bytes: int = 2) -> None:
         self.told: list[tuple[str, str]] = []
         self.memory = HostMemory(
-            BLOCKS, TOKENS, 2, 2, head_dim, dtype_bytes, lambda *what: self.told.append(what)
+            BLOCKS,
+            TOKENS,
+            2,
+            2,
+            head_dim,
+            dtype_bytes,
+            lambda kind, detail, _: self.told.append((kind, detail)),
         )
 
     @property
@@ -152,7 +158,9 @@ def test_freeing_what_a_peer_may_still_write_is_seen(rig: Rig) -> None:
 
 def test_a_report_of_many_blocks_is_short(rig: Rig) -> None:
     rig = Rig()
-    rig.memory = HostMemory(20, 1, 1, 1, 8, 1, lambda *what: rig.told.append(what))
+    rig.memory = HostMemory(
+        20, 1, 1, 1, 8, 1, lambda kind, detail, _: rig.told.append((kind, detail))
+    )
     rig.memory.release(range(20))
     assert rig.told == [
         ("double_free", "blocks 0, 1, 2, 3, 4, 5, 6, 7 and 12 more: released while free")

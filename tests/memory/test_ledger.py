@@ -12,7 +12,9 @@ class Rig:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
-        self.memory = LedgerMemory(8, 16, 64, lambda *what: self.told.append(what))
+        self.memory = LedgerMemory(
+            8, 16, 64, lambda kind, detail, _: self.told.append((kind, detail))
+        )
 
     @property
     def kinds(self) -> list[str]:

@@ -46,7 +46,7 @@ def test_a_recorder_stamps_rank_and_clock(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "e")
     recorder = RankRecorder(log, 4, lambda: 99)
     recorder.event("began", 1, bytes=10)
-    recorder.violation(Violation("leak", 4, 98, "block 3"))
+    recorder.violation(Violation("leak", 4, 98, "block 3", (7,)))
     log.close()
     assert _lines(tmp_path / "e") == [
         {"at_ns": 99, "rank": 4, "kind": "began", "request": 1, "bytes": 10},
@@ -57,9 +57,10 @@ def test_a_recorder_stamps_rank_and_clock(tmp_path: Path) -> None:
             "request": -1,
             "violation": "leak",
             "detail": "block 3",
+            "requests": [7],
         },
     ]
-    assert recorder.violations == (Violation("leak", 4, 98, "block 3"),)
+    assert recorder.violations == (Violation("leak", 4, 98, "block 3", (7,)),)
 
 
 def test_the_list_of_violations_is_bounded_and_counts_the_rest() -> None:

@@ -57,7 +57,7 @@ def test_9_cancel_storm() -> None:
     assert set(told.outcomes) == {"cancelled", "completed"}
     assert len(told.outcomes) == 300
     phases = {_last_before_the_cancel(told, request) for request in range(300)}
-    wanted = {"arrived", "assigned", "prefill_began", "queued", "posted", "transferring", "gone"}
+    wanted = {"routed", "assigned", "prefill_began", "queued", "posted", "transferring", "gone"}
     assert phases >= wanted, "every phase was hit"
     for rank in (0, 1):
         assert told.job.programs[rank].phases.rank.transceiver._slots._in_use == 0

@@ -17,6 +17,7 @@ from mpi4py import MPI
 
 from adpkv.diagnosis.board import Board
 from adpkv.errors import AdpkvError, CollectiveMismatchError, StuckError
+from adpkv.executor.meetings import MeetingCounts
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 
 __all__ = ["Driver", "abort", "guarded"]
@@ -63,10 +64,10 @@ class Driver:
         """Whether this rank is the first of the group that met last."""
         return self._met is not None and self._met.leads
 
-    def counts(self) -> tuple[int, int, int]:
-        """Collectives joined so far, nanoseconds in them, mismatches seen."""
+    def counts(self) -> MeetingCounts:
+        """What was counted of this rank's meetings so far."""
         stats = self._stats
-        return stats.count, stats.total_ns, stats.mismatches
+        return MeetingCounts(stats.count, stats.total_ns, stats.mismatches, stats.met, stats.trace)
 
 
 def guarded(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any, Final
+from zlib import crc32
 
 from mpi4py import MPI
 
@@ -39,14 +40,24 @@ PLACE_TEXT_BYTES: Final = 96
 
 
 class CollectiveStats:
-    """How many collectives this rank joined, and how long that took it, waiting included."""
+    """How many collectives this rank joined, and how long that took it, waiting included; and a
+    digest of all its meetings, in their order. Slots see ranks in different collectives; what they
+    cannot see, because it is none, the digests show when they are compared at the end."""
 
-    __slots__ = ("count", "mismatches", "total_ns")
+    __slots__ = ("count", "met", "mismatches", "total_ns", "trace")
 
     def __init__(self) -> None:
         self.count = 0
         self.total_ns = 0
         self.mismatches = 0
+        self.met = 0
+        self.trace = 0
+
+    def note(self, op: Meeting) -> None:
+        """This rank comes to a meeting."""
+        self.met += 1
+        said = f"{op.kind} {op.site} {op.iteration}"
+        self.trace = crc32(said.encode(), self.trace)
 
 
 class _Site:
@@ -122,6 +133,9 @@ class Group:
         Raises:
             CollectiveMismatchError: the members stand in different collectives.
         """
+        if isinstance(op, Pause):
+            return self._waiter.pause(op, self._clock)
+        self._stats.note(op)
         if isinstance(op, Join):
             return self._join(op)
         if isinstance(op, Wait):
@@ -132,8 +146,6 @@ class Group:
             op.run()
             self._meet(op, None, op.place[len(op.site) :])
             return Passage(1, op.iteration, op.plan)
-        if isinstance(op, Pause):
-            return self._waiter.pause(op, self._clock)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
 
     def close(self) -> None:

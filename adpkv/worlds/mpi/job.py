@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mpi4py import MPI
 
@@ -34,7 +35,13 @@ from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
+from adpkv.worlds.assemble import (
+    build_coordinator,
+    build_model,
+    build_news,
+    build_rank,
+    with_faults,
+)
 from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import Driver, abort
@@ -44,6 +51,10 @@ from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, Endpoint, RankMai
 from adpkv.worlds.mpi.signals import StopSignals
 
 __all__ = ["Desk", "Job", "Wires"]
+
+PATIENCE: Final = 6
+"""How many times longer than in virtual time a rank may leave its news unread: a process that
+shares its cores is not always let run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,13 @@ class Job:
         self.clock = start_clock(wires.world)
         self._events = self.open_events(self.rank)
         self.recorder = RankRecorder(self._events, self.rank, self.clock)
+        self.news = build_news(
+            self.recorder,
+            self.rank,
+            self.clock,
+            PATIENCE * experiment.observe.unbounded_wait_ns,
+        )
+        self._mailbox.watch(self.news.mail, self.clock)
         self.board = open_board(wires.world)
         self._watchdog = Watchdog(self.board, experiment.diagnosis.hang_timeout_ns, self._hangs)
         self._desk_events: EventSink = NullEventLog()
@@ -110,6 +128,7 @@ class Job:
             model=build_model(experiment),
             recorder=self.recorder,
             signals=signals,
+            news=self.news,
             counts=self.driver.counts,
             pulse=pulse,
         )
@@ -187,8 +206,9 @@ class Job:
     def _build_memory(self) -> HostMemory:
         model, cache = self.experiment.model, self.experiment.kv_cache
 
-        def report(kind: str, detail: str) -> None:
-            self.recorder.violation(Violation(kind, self.rank, self.clock(), detail))
+        def report(kind: str, detail: str, leases: tuple[int, ...]) -> None:
+            holders = self.program.phases.rank.serving.holders(leases)
+            self.recorder.violation(Violation(kind, self.rank, self.clock(), detail, holders))
 
         return HostMemory(
             cache.blocks,
@@ -208,6 +228,7 @@ class Job:
             piece_bytes=config.piece_bytes,
             budget_bytes=config.post_budget_bytes,
             clock=self.clock,
+            unread=self.news.ends,
         )
         # Nobody needs waking: a wait asks `ready`, which looks at the clock.
         return with_faults(

@@ -18,8 +18,10 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.news import Unread
 from adpkv.errors import AdpkvError
 from adpkv.executor.messages import Mail
+from adpkv.executor.ports import Clock
 from adpkv.worlds.mpi.closing import await_that, owed
 
 __all__ = ["HOST", "MAX_TAKEN", "MAX_UNSENT", "CoordinatorMailbox", "Endpoint", "RankMailbox"]
@@ -139,6 +141,25 @@ class RankMailbox(_Box):
     ) -> None:
         super().__init__(peers, inbox)
         self._peers, self._desk, self._to_desk = peers, desk, to_desk
+        self._unread: Unread | None = None
+
+    def watch(self, unread: Unread, clock: Clock) -> None:
+        """Follow how long mail lies there once somebody has seen that there is some."""
+        self._unread, self._clock = unread, clock
+
+    def ready(self) -> bool:
+        """Would `receive` return something now? Never waits."""
+        found = super().ready()
+        if found and self._unread is not None:
+            self._unread.came(self._clock())
+        return found
+
+    def receive(self) -> list[Mail]:
+        """All that has arrived, up to `MAX_TAKEN`, oldest first per sender."""
+        found = super().receive()
+        if found and self._unread is not None:
+            self._unread.taken(self._clock())
+        return found
 
     def close(self, beside: CoordinatorMailbox | None = None) -> None:
         """Bring both communicators to rest; every rank must come. `beside` is the coordinator's,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.news import Unread
 from adpkv.executor.messages import Mail
 from adpkv.worlds.virtual.agenda import MAIL, Agenda
 
@@ -14,13 +15,14 @@ _EMPTY: list[Mail] = []
 
 
 class VirtualMailbox:
-    """One address."""
+    """One address. `unread` follows how long its mail lies there, where somebody watches that."""
 
-    __slots__ = ("_arrived", "_owner", "_post")
+    __slots__ = ("_arrived", "_owner", "_post", "unread")
 
     def __init__(self, owner: int, post: Post) -> None:
         self._owner = owner
         self._post = post
+        self.unread: Unread | None = None
         self._arrived: list[Mail] = []
 
     def send(self, to: int, message: Mail) -> None:
@@ -32,6 +34,8 @@ class VirtualMailbox:
         if not self._arrived:
             return _EMPTY
         arrived, self._arrived = self._arrived, []
+        if self.unread is not None:
+            self.unread.taken(self._post.now)
         return arrived
 
     def ready(self) -> bool:
@@ -40,6 +44,8 @@ class VirtualMailbox:
 
     def put(self, message: Mail) -> None:
         """The post delivers."""
+        if self.unread is not None and not self._arrived:
+            self.unread.came(self._post.now)
         self._arrived.append(message)
 
 
@@ -54,6 +60,11 @@ class Post:
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
         self._sent: dict[int, int] = {}
+
+    @property
+    def now(self) -> int:
+        """The world's clock."""
+        return self._agenda.now
 
     def box(self, owner: int) -> VirtualMailbox:
         """The mailbox of a rank, or of the coordinator."""

@@ -35,7 +35,13 @@ from adpkv.observe import (
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import build_coordinator, build_model, build_rank, with_faults
+from adpkv.worlds.assemble import (
+    build_coordinator,
+    build_model,
+    build_news,
+    build_rank,
+    with_faults,
+)
 from adpkv.worlds.virtual.agenda import WIRE
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -89,6 +95,9 @@ class _Timetable:
 class Simulation:
     """One job in virtual time, assembled; `run` it once. Also what tests look into."""
 
+    ledger = LedgerMemory
+    """What a rank's memory is."""
+
     def __init__(
         self,
         experiment: Experiment,
@@ -131,6 +140,7 @@ class Simulation:
         )
         model = build_model(experiment)
         self.memories: list[LedgerMemory] = []
+        self._recorders: list[RankRecorder] = []
         self.programs = [
             self._program(assemble, rank, model) for rank in range(self.topology.ranks)
         ]
@@ -141,22 +151,26 @@ class Simulation:
     def _program(self, assemble: Callable[..., RankProgram], rank: int, model: Any) -> RankProgram:
         experiment, world = self.experiment, self.world
         recorder = self._recorder(rank)
+        self._recorders.append(recorder)
 
-        def report(kind: str, detail: str) -> None:
-            recorder.violation(Violation(kind, rank, world.agenda.now, detail))
+        def report(kind: str, detail: str, leases: tuple[int, ...]) -> None:
+            holders = self.programs[rank].phases.rank.serving.holders(leases)
+            recorder.violation(Violation(kind, rank, world.agenda.now, detail, holders))
 
-        memory = LedgerMemory(
+        memory = self.ledger(
             experiment.kv_cache.blocks,
             experiment.kv_cache.block_tokens,
             experiment.block_bytes,
             report,
         )
         self.memories.append(memory)
+        news = build_news(recorder, rank, world.agenda.clock, experiment.observe.unbounded_wait_ns)
+        world.watch_news(rank, news)
         timetable = self._timetable
         transport = with_faults(
             experiment,
             rank,
-            self._network.end(rank, memory),
+            self._network.end(rank, memory, news.ends),
             clock=world.agenda.clock,
             wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
             recorder=recorder,
@@ -172,6 +186,7 @@ class Simulation:
             model=model,
             recorder=recorder,
             signals=self.stop,
+            news=news,
             counts=lambda: world.counts(rank),
             pulse=False,
         )
@@ -215,7 +230,14 @@ class Simulation:
         return list(next(result for result in results if result is not None))
 
     def summary(self, reports: list[Any], tally: Tally, wall_s: float) -> dict[str, object]:
-        """What `summary.json` says."""
+        """What `summary.json` says. A rank's report is of the moment at which it left: what the
+        wire did to its memory afterwards is added here."""
+        told = {report.rank: len(report.violations) for report in reports}
+        late = [
+            violation
+            for rank, recorder in enumerate(self._recorders)
+            for violation in recorder.violations[told.get(rank, 0) :]
+        ]
         return build_summary(
             "virtual",
             self.experiment,
@@ -223,7 +245,7 @@ class Simulation:
             tally,
             wall_s=wall_s,
             simulated_s=self.world.agenda.now / 1e9,
-            violations=self.recorder.violations,
+            violations=[*self.recorder.violations, *late],
         )
 
 
@@ -234,9 +256,10 @@ def simulate(
     jump: bool = True,
     on_progress: Progress | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
+    kind: type[Simulation] = Simulation,
 ) -> SimulationResult:
     """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
-    programs; a historical policy's otherwise.
+    programs; a historical policy's otherwise. A job that is measured may be of another `kind`.
 
     Raises:
         UsageError: the workload cannot be read, or the folder not written. Nothing is written then.
@@ -248,7 +271,7 @@ def simulate(
     events: EventSink = EventLog(folder.events) if experiment.observe.events else NullEventLog()
     requests = RequestLog(folder.requests)
     try:
-        job = Simulation(
+        job = kind(
             experiment,
             jump=jump,
             workload=workload,
@@ -262,6 +285,7 @@ def simulate(
             on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
     except StuckError as error:
         write_deadlock(folder.deadlock, error)
+        error.folder = str(folder.path)
         raise
     finally:
         events.close()

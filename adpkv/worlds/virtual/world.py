@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.news import News
 from adpkv.core.plan import Plan
 from adpkv.core.topology import Topology
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, Place
-from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
+from adpkv.executor.meetings import WORLD, Join, Meeting, MeetingCounts, Receive, Step, Wait
 from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
 from adpkv.worlds.virtual.group import Program, VirtualGroup
 from adpkv.worlds.virtual.halts import Halts
@@ -56,11 +57,25 @@ class VirtualWorld:
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
         self._halts = Halts(self.agenda, hang_ns, self._meet, self._deadlock, self._buried)
+        self._news: dict[int, News] = {}
 
-    def counts(self, rank: int) -> tuple[int, int, int]:
-        """(collectives, nanoseconds in them, mismatches) of a rank so far."""
+    def watch_news(self, rank: int, news: News) -> None:
+        """Follow how long a rank leaves its mail unread."""
+        self._news[rank] = news
+        self.post.box(rank).unread = news.mail
+
+    def excuse(self, rank: int, until_ns: int) -> None:
+        """A fault keeps a rank, and with it all of its group, from looking at anything until then:
+        what lies there meanwhile is not held against them."""
+        for member in self.topology.instance_of(rank).members:
+            if member in self._news:
+                self._news[member].excuse(self.agenda.now, until_ns)
+
+    def counts(self, rank: int) -> MeetingCounts:
+        """What was counted of a rank's meetings so far. Its trace is not: a quiet rank is left out
+        of some, and each is matched by value."""
         count = self._groups[self._group_of[rank]].collectives
-        return count, count * self._collective_ns, 0
+        return MeetingCounts(count, count * self._collective_ns, 0)
 
     def run(
         self,

@@ -59,6 +59,7 @@ def experiment(seed: int) -> dict[str, Any]:
         "model": _model(draw),
         "workload": _workload(draw),
         "faults": [_fault(draw, ranks) for _ in range(draw.randint(1, 3))] if sick else [],
+        "observe": {"unbounded_wait": "1s"},
     }
     if draw.random() < 0.25:
         _make_round(data)

@@ -1,0 +1,70 @@
+"""News of a rank that it has not taken in: since when it lies there, and whether that is too long.
+
+A rank may be slow, but it must look: an end that its transport holds ready, or a message, that lies
+there for longer than a bound although the rank iterates or waits is a wait without end that nobody
+planned. Worlds tell when something comes and when it is taken; each stretch is reported once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adpkv.core.ids import NEVER
+
+__all__ = ["News", "Unread"]
+
+
+class Unread:
+    """One source of news of one rank. `report(what, waited_ns)` hears of each that lay too long."""
+
+    __slots__ = ("_bound_ns", "_excused_until_ns", "_report", "_since_ns", "_what")
+
+    def __init__(self, what: str, bound_ns: int, report: Callable[[str, int], None]) -> None:
+        self._what, self._bound_ns, self._report = what, bound_ns, report
+        self._since_ns = NEVER
+        self._excused_until_ns = 0
+
+    def came(self, now_ns: int) -> None:
+        """Something is there now; only the first counts until all is taken."""
+        if self._since_ns == NEVER:
+            self._since_ns = now_ns
+
+    def taken(self, now_ns: int) -> None:
+        """The rank took in all that was there."""
+        since_ns = self._since_ns
+        if since_ns != NEVER:
+            self._since_ns = NEVER
+            if now_ns - since_ns > self._bound_ns:
+                self._judge(now_ns - max(since_ns, self._excused_until_ns))
+
+    def _judge(self, waited_ns: int) -> None:
+        if waited_ns > self._bound_ns:
+            self._report(self._what, waited_ns)
+
+    def excuse(self, until_ns: int) -> None:
+        """Until then the rank cannot look."""
+        self._excused_until_ns = max(self._excused_until_ns, until_ns)
+
+
+class News:
+    """All news of one rank: its mail, and the ends of its transfers."""
+
+    __slots__ = ("bound_ns", "ends", "forced_ns", "mail")
+
+    def __init__(self, bound_ns: int, report: Callable[[str, int], None]) -> None:
+        self.bound_ns = bound_ns
+        self.mail = Unread("mail", bound_ns, report)
+        self.ends = Unread("the end of a transfer", bound_ns, report)
+        self.forced_ns = 0
+        """For how long in all a fault kept the rank from looking."""
+
+    def excuse(self, from_ns: int, until_ns: int) -> None:
+        """A fault keeps the rank from looking for that time: it is not the rank's doing."""
+        self.forced_ns += max(0, until_ns - from_ns)
+        self.mail.excuse(until_ns)
+        self.ends.excuse(until_ns)
+
+    def close(self, now_ns: int) -> None:
+        """The rank leaves: what it has never taken in counts up to now."""
+        self.mail.taken(now_ns)
+        self.ends.taken(now_ns)

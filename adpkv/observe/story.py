@@ -1,0 +1,269 @@
+"""The story of one request: what happened to it, on all ranks, from what a run has written down.
+
+Reads `events.jsonl` (or the parts of ranks that never got to merge them) once for any number of
+requests. A story also has what concerned its ranks while it was open: health, stops, faults; and
+the violations that name it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.record import RequestRecord
+from adpkv.core.topology import Kind, Topology
+from adpkv.errors import UsageError
+from adpkv.observe.folder import RunFolder
+from adpkv.observe.story_words import Event, Setting, is_trouble
+
+__all__ = ["Part", "Story", "concerned", "last_open", "read_stories"]
+
+_REQUEST: Final = re.compile(rb'"request":(-?\d+)')
+"""A fixed key, so its first occurrence in a line is it."""
+
+_FIXED: Final = ("at_ns", "rank", "kind", "request")
+NOBODYS: Final = -1
+
+
+class Part(msgspec.Struct, frozen=True):
+    """How long one part of a request's life took; `duration_ns` is None if it never ended."""
+
+    name: str
+    duration_ns: int | None
+
+
+class Story(msgspec.Struct, frozen=True):
+    """All that is known of one request, in order of time."""
+
+    request: int
+    setting: Setting
+    events: tuple[Event, ...]
+    record: RequestRecord | None
+    """None if it was never answered."""
+    stuck: tuple[str, ...] = ()
+    """Where its ranks stood when the job could not go on."""
+
+    @property
+    def wrong(self) -> Event | None:
+        """Where it went wrong, if it did."""
+        return next(filter(is_trouble, self.events), None)
+
+    def parts(self) -> list[Part]:
+        """How long each part took, in order."""
+        found = []
+        for name, begin, end in _PARTS:
+            since = self._first(begin, -1)
+            if since is not None:
+                until = self._first(end, since.at_ns, after=since)
+                took = None if until is None else until.at_ns - since.at_ns
+                found.append(Part(name, took))
+        return found
+
+    def _first(self, mark: _Mark, from_ns: int, after: Event | None = None) -> Event | None:
+        side, kinds = mark
+        for event in self.events:
+            if event is after or event.at_ns < from_ns or event.kind not in kinds:
+                continue
+            if event.request == self.request and self.setting.side(event.rank) is side:
+                return event
+        return None
+
+
+_Mark = tuple[Kind | None, tuple[str, ...]]
+_CONTEXT, _GENERATION = Kind.CONTEXT, Kind.GENERATION
+_OVER = ("complete", "failed", "cancelled", "timed_out", "quarantined", "responded")
+_PARTS: Final[Sequence[tuple[str, _Mark, _Mark]]] = (
+    ("to a context rank", (None, ("arrived",)), (_CONTEXT, ("assigned", "refused"))),
+    ("wait for context blocks", (_CONTEXT, ("assigned",)), (_CONTEXT, ("prefill_began", *_OVER))),
+    ("prefill", (_CONTEXT, ("prefill_began",)), (_CONTEXT, _OVER)),
+    ("to a generation rank", (_CONTEXT, ("responded",)), (_GENERATION, ("assigned", "refused"))),
+    ("wait for blocks", (_GENERATION, ("assigned",)), (_GENERATION, ("queued", *_OVER))),
+    ("wait for a slot", (_GENERATION, ("queued",)), (_GENERATION, ("advertised", *_OVER))),
+    ("transfer", (_GENERATION, ("advertised",)), (_GENERATION, _OVER)),
+    ("decode", (_GENERATION, ("complete",)), (_GENERATION, ("responded",))),
+    ("in doubt at the receiver", (_GENERATION, ("quarantined",)), (_GENERATION, ("released",))),
+    ("in doubt at the sender", (_CONTEXT, ("quarantined",)), (_CONTEXT, ("released",))),
+    ("in all", (None, ("arrived",)), (None, ("ended",))),
+)
+
+
+def read_stories(folder: RunFolder, requests: Sequence[int]) -> list[Story]:
+    """The stories of these requests, in the order asked.
+
+    Raises:
+        UsageError: the folder holds no run with events, or a request is not in it.
+    """
+    topology = _topology(folder)
+    wanted = set(requests)
+    own: dict[int, list[Event]] = {request: [] for request in requests}
+    common: list[Event] = []
+    known = -1
+    for event in _events(folder, wanted | {NOBODYS}):
+        if isinstance(event, int):
+            known = max(known, event)
+        elif event.request == NOBODYS:
+            common.append(event)
+            for request in wanted.intersection(event.detail.get("requests", ())):
+                own[request].append(event)
+        else:
+            own[event.request].append(event)
+            known = max(known, event.request)
+    for request in requests:
+        if not any(event.request == request for event in own[request]):
+            there = f"its requests are 0 to {known}" if known >= 0 else "it has no requests"
+            raise UsageError(f"{folder.path}: there is no request {request}; {there}")
+    records = _records(folder, wanted)
+    places = _places(folder)
+    return [
+        _story(request, own[request], common, topology, records.get(request), places)
+        for request in requests
+    ]
+
+
+def concerned(folder: RunFolder) -> list[int]:
+    """The requests that the run's violations name, in order of the violations."""
+    found: dict[int, None] = {}
+    for event in _events(folder, {NOBODYS}):
+        if isinstance(event, Event) and event.kind == "violation":
+            found.update(dict.fromkeys(event.detail.get("requests", ())))
+    return list(found)
+
+
+def last_open(folder: RunFolder, ranks: Collection[int]) -> list[int]:
+    """The requests that were not over at the end, on these ranks (none: anywhere); those that
+    something happened to last come first."""
+    last: dict[int, int] = {}
+    for place, event in enumerate(_events(folder, None)):
+        if not isinstance(event, Event) or event.request == NOBODYS:
+            continue
+        if event.kind == "ended":
+            last.pop(event.request, None)
+        elif not ranks or event.rank in ranks or event.request in last:
+            last[event.request] = place
+    return sorted(last, key=lambda request: -last[request])
+
+
+def _story(
+    request: int,
+    own: list[Event],
+    common: Iterable[Event],
+    topology: Topology,
+    record: RequestRecord | None,
+    places: Sequence[dict[str, Any]],
+) -> Story:
+    ranks = {event.rank for event in own if event.rank != COORDINATOR}
+    server_of: dict[Kind, int] = {}
+    for event in own:
+        if event.kind == "assigned":
+            server_of[topology.instance_of(event.rank).kind] = event.rank
+    began_ns, over_ns = own[0].at_ns, own[-1].at_ns
+    doubtful = sum((e.kind == "quarantined") - (e.kind == "released") for e in own)
+    if record is None or doubtful > 0:
+        over_ns = NEVER  # it is not over: nobody knows what would still have happened
+    told = set(map(id, own))
+    beside = [
+        event
+        for event in common
+        if id(event) not in told
+        and event.rank in ranks
+        and event.kind != "violation"
+        and began_ns <= event.at_ns <= over_ns
+    ]
+    events = sorted([*own, *beside], key=lambda event: event.at_ns)
+    stuck = tuple(
+        f"rank {place['rank']} was in {place['kind']} at {place['site']},"
+        f" iteration {place['iteration']}"
+        for place in places
+        if place["rank"] in ranks
+    )
+    return Story(request, Setting(topology, server_of), tuple(events), record, stuck)
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def _events(folder: RunFolder, wanted: Collection[int] | None) -> Iterator[Event | int]:
+    """The events of the wanted requests (None: of all), in order; of the others their number."""
+    paths = [folder.events] if folder.events.exists() else folder.events_parts()
+    if not paths:
+        raise UsageError(
+            f"{folder.path}: there is no events.jsonl; the run was made without events, or this is"
+            " no run's folder"
+        )
+    streams = [_stamped(path, wanted) for path in paths]
+    for _, event in heapq.merge(*streams, key=lambda pair: pair[0]):
+        yield event
+
+
+def _stamped(
+    path: Path, wanted: Collection[int] | None
+) -> Iterator[tuple[tuple[int, int], Event | int]]:
+    stamp = (0, 0)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # its writer was killed in the middle of it
+            found = _REQUEST.search(line)
+            if found is None:
+                raise UsageError(f"{path}:{number}: this is no event")
+            request = int(found[1])
+            if wanted is not None and request not in wanted:
+                yield stamp, request
+                continue
+            event = _event(path, number, line)
+            stamp = (event.at_ns, event.rank)
+            yield stamp, event
+
+
+def _event(path: Path, number: int, line: bytes) -> Event:
+    try:
+        values = msgspec.json.decode(line, type=dict[str, Any])
+        fixed = [values.pop(key) for key in _FIXED]
+        return msgspec.convert({**dict(zip(_FIXED, fixed, strict=True)), "detail": values}, Event)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise UsageError(f"{path}:{number}: this is no event: {error}") from error
+
+
+def _records(folder: RunFolder, wanted: Collection[int]) -> dict[int, RequestRecord]:
+    found: dict[int, RequestRecord] = {}
+    if not folder.requests.exists():
+        return found
+    decode = msgspec.json.Decoder(RequestRecord).decode
+    with folder.requests.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                record = decode(line)
+                if record.request_id in wanted:
+                    found[record.request_id] = record
+    return found
+
+
+def _topology(folder: RunFolder) -> Topology:
+    import yaml
+
+    from adpkv.config.serving import TopologyConfig
+
+    if not folder.path.is_dir():
+        raise UsageError(f"{folder.path}: there is no such folder")
+    try:
+        data = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+        return TopologyConfig.model_validate(data["topology"]).build()
+    except FileNotFoundError:
+        raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's") from None
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UsageError(f"{folder.config}: this is no run's experiment: {error}") from error
+
+
+def _places(folder: RunFolder) -> list[dict[str, Any]]:
+    """Where each rank was, if the job got stuck."""
+    if not folder.deadlock.exists():
+        return []
+    places: list[dict[str, Any]] = json.loads(folder.deadlock.read_text("utf-8"))["places"]
+    return places

@@ -1,0 +1,111 @@
+"""`adpkv story`, and the stories that violations and deadlocks print by themselves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = "from adpkv.cli.app import main; main()"
+EXPERIMENT = """
+name: told
+topology: {context: {ranks: 2}, generation: {ranks: 2}}
+transceiver: {transfer_timeout: 100ms}
+faults: [{kind: stall, requests: [1, 2, 3, 4, 5], duration: 200ms}]
+workload:
+  kind: closed_loop
+  users: 2
+  requests: 12
+  prompt_tokens: {min: 64, max: 400}
+  output_tokens: {min: 20, max: 40}
+"""
+
+
+def adpkv(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", MAIN, *argv]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, cwd=folder
+    )
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an experiment and its run in `out`."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "told.yaml").write_text(EXPERIMENT)
+    ended = adpkv(folder, "simulate", "told.yaml", "--out", "out", "-q")
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def test_it_tells_the_story(here: Path) -> None:
+    ended = adpkv(here, "story", "1", "--out", "out")
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "request 1"
+    assert "FAULT stall (post)" in lines[-1]
+    assert "outcome: timed_out" in lines[-2]
+    assert "\x1b" not in ended.stdout
+
+
+def test_json_is_the_story_too(here: Path) -> None:
+    values = json.loads(adpkv(here, "story", "0", "--out", "out", "--json").stdout)
+    assert (values["request"], values["outcome"], values["wrong"]) == (0, "completed", None)
+
+
+def test_without_a_folder_it_is_the_newest_run(here: Path) -> None:
+    assert adpkv(here, "simulate", "told.yaml", "-q").returncode == 0
+    assert adpkv(here, "story", "0").stdout.startswith("request 0\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("99", "--out", "out"), "out: there is no request 99; its requests are 0 to 11"),
+        (("0", "--out", "none"), "none: there is no such folder"),
+        (("0", "--out", "."), "there is no config.yaml"),
+    ],
+)
+def test_what_cannot_be_told_is_one_message(here: Path, argv: tuple[str, ...], said: str) -> None:
+    ended = adpkv(here, "story", *argv)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_where_nothing_ran_there_is_no_newest_run(tmp_path: Path) -> None:
+    ended = adpkv(tmp_path, "story", "0")
+    assert ended.returncode == 2
+    assert "there is no run here" in ended.stderr
+
+
+def test_a_violation_prints_the_stories_of_its_requests(here: Path) -> None:
+    options = ("--set", "policy.on_timeout=free")
+    ended = adpkv(here, "simulate", "told.yaml", "--out", "broken", *options)
+    assert ended.returncode == 4, ended.stdout
+    assert "VIOLATION write_after_free" in ended.stdout
+    told = [line for line in ended.stdout.splitlines() if line.startswith("request ")]
+    assert len(told) == 3
+    assert "also concerned: request" in ended.stdout
+    assert ended.stdout.splitlines()[-2].startswith("violation: ")
+    unseen = adpkv(
+        here, "simulate", "told.yaml", "--out", "b2", *options, "--set", "observe.events=false"
+    )
+    assert unseen.returncode == 4
+    assert "request 1" not in unseen.stdout
+
+
+def test_a_deadlock_prints_the_stories_of_what_was_open(here: Path) -> None:
+    options = ("--set", "policy.responses=owner")
+    ended = adpkv(here, "simulate", "told.yaml", "--out", "stuck", *options)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    lines = ended.stderr.splitlines()
+    assert [line for line in lines if line.startswith("request ")]
+    assert "the job got stuck: rank" in ended.stderr
+    assert any(line.startswith("adpkv: generation-1: rank") for line in lines)
+    assert "Traceback" not in ended.stderr
+    quiet = adpkv(here, "simulate", "told.yaml", "--out", "s2", "-q", *options)
+    assert quiet.stderr.startswith("adpkv: generation-1")
