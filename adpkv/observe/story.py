@@ -172,7 +172,7 @@ def _story(
         event
         for event in common
         if id(event) not in told
-        and event.rank in ranks
+        and (event.rank in ranks or event.detail.get("lost") in ranks)
         and event.kind != "violation"
         and began_ns <= event.at_ns <= over_ns
     ]

@@ -182,6 +182,7 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("violation", None): _violation,
     ("health", None): _health,
     ("stopping", None): _stopping,
+    ("rank_lost", None): lambda e, s: f"hears that rank {e.detail.get('lost')} is dead",
     ("survived", None): lambda e, s: f"goes on without rank {e.detail.get('lost')}, which is dead",
 }
 """By kind, and by side where the two sides mean different things."""
