@@ -159,10 +159,11 @@ def _story(
     places: Sequence[dict[str, Any]],
 ) -> Story:
     ranks = {event.rank for event in own if event.rank != COORDINATOR}
-    server_of: dict[Kind, int] = {}
-    for event in own:
-        if event.kind == "assigned":
-            server_of[topology.instance_of(event.rank).kind] = event.rank
+    given = sorted({event.rank for event in own if event.kind == "assigned"})
+    servers = {
+        kind: tuple(rank for rank in given if topology.instance_of(rank).kind is kind)
+        for kind in Kind
+    }
     began_ns, over_ns = own[0].at_ns, own[-1].at_ns
     doubtful = sum((e.kind == "quarantined") - (e.kind == "released") for e in own)
     if record is None or doubtful > 0:
@@ -183,7 +184,7 @@ def _story(
         for place in places
         if place["rank"] in ranks
     )
-    return Story(request, Setting(topology, server_of), tuple(events), record, stuck)
+    return Story(request, Setting(topology, servers), tuple(events), record, stuck)
 
 
 # -- files -------------------------------------------------------------------------------------

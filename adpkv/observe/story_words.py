@@ -29,8 +29,8 @@ class Setting(msgspec.Struct, frozen=True):
     """Who is who in a story: the job's ranks, and which ones served this request."""
 
     topology: Topology
-    server_of: dict[Kind, int]
-    """The rank of each kind that was given the request; the last one."""
+    servers: dict[Kind, tuple[int, ...]]
+    """The ranks of each kind that were given the request: one, or all replicas."""
 
     def side(self, rank: int) -> Kind | None:
         """What kind of rank it is; None for the coordinator."""
@@ -44,8 +44,8 @@ class Setting(msgspec.Struct, frozen=True):
         """The name of the rank at the other end of the request's transfer."""
         here = self.side(rank)
         other = Kind.GENERATION if here is Kind.CONTEXT else Kind.CONTEXT
-        found = self.server_of.get(other)
-        return f"a {other} rank" if found is None else self.who(found)
+        found = self.servers.get(other, ())
+        return self.who(found[0]) if len(found) == 1 else f"its {other} rank"
 
 
 TROUBLE: Final = frozenset(

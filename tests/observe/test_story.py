@@ -132,7 +132,18 @@ def test_an_event_without_words_is_told_as_it_was_written(folder: RunFolder) -> 
 def test_who_nobody_was_given_to_has_a_nameless_peer(folder: RunFolder) -> None:
     (story,) = read_stories(folder, [0])
     alone = Setting(story.setting.topology, {})
-    assert alone.peer(2) == f"a {Kind.CONTEXT} rank"
+    assert alone.peer(2) == f"its {Kind.CONTEXT} rank"
+
+
+def test_replicas_are_all_in_it(tmp_path: Path) -> None:
+    topology = {"context": {"ranks": 2}, "generation": {"ranks": 2}, "attention": "replicated"}
+    (story,) = read_stories(ran(tmp_path, topology=topology), [0])
+    told = whats(story)
+    for rank in (2, 3):
+        assert f"generation rank {rank} tells its context rank where its blocks are" in told
+    assert [line for line in told if "answers completed" in line] == [
+        "generation rank 2 all tokens are generated: answers completed"
+    ]
 
 
 # -- how it looks ------------------------------------------------------------------------------
