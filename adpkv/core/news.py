@@ -11,23 +11,28 @@ from collections.abc import Callable
 
 from adpkv.core.ids import NEVER
 
-__all__ = ["News", "Unread"]
+__all__ = ["News", "Report", "Unread"]
+
+
+Report = Callable[[str, int, tuple[int, ...]], None]
+"""Hears what lay there too long, for how many nanoseconds, and which request it is about."""
 
 
 class Unread:
-    """One source of news of one rank. `report(what, waited_ns)` hears of each that lay too long."""
+    """One source of news of one rank."""
 
-    __slots__ = ("_bound_ns", "_excused_until_ns", "_report", "_since_ns", "_what")
+    __slots__ = ("_bound_ns", "_excused_until_ns", "_report", "_request", "_since_ns", "_what")
 
-    def __init__(self, what: str, bound_ns: int, report: Callable[[str, int], None]) -> None:
+    def __init__(self, what: str, bound_ns: int, report: Report) -> None:
         self._what, self._bound_ns, self._report = what, bound_ns, report
         self._since_ns = NEVER
+        self._request = -1
         self._excused_until_ns = 0
 
-    def came(self, now_ns: int) -> None:
-        """Something is there now; only the first counts until all is taken."""
+    def came(self, now_ns: int, request: int = -1) -> None:
+        """Something is there now, about a request; only the first counts until all is taken."""
         if self._since_ns == NEVER:
-            self._since_ns = now_ns
+            self._since_ns, self._request = now_ns, request
 
     def taken(self, now_ns: int) -> None:
         """The rank took in all that was there."""
@@ -39,7 +44,8 @@ class Unread:
 
     def _judge(self, waited_ns: int) -> None:
         if waited_ns > self._bound_ns:
-            self._report(self._what, waited_ns)
+            whom = (self._request,) if self._request >= 0 else ()
+            self._report(self._what, waited_ns, whom)
 
     def excuse(self, until_ns: int) -> None:
         """Until then the rank cannot look."""
@@ -51,7 +57,7 @@ class News:
 
     __slots__ = ("bound_ns", "ends", "forced_ns", "mail")
 
-    def __init__(self, bound_ns: int, report: Callable[[str, int], None]) -> None:
+    def __init__(self, bound_ns: int, report: Report) -> None:
         self.bound_ns = bound_ns
         self.mail = Unread("mail", bound_ns, report)
         self.ends = Unread("the end of a transfer", bound_ns, report)

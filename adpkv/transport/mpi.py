@@ -139,7 +139,7 @@ class MpiTransport:
         if not self._ended:
             self._progress()
         if self._ended and self._unread is not None:
-            self._unread.came(self._clock())
+            self._unread.came(self._clock(), self._ended[0].session[0])
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:

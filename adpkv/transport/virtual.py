@@ -238,5 +238,5 @@ class VirtualTransport:
 
     def _note(self, end: TransportEnd) -> None:
         if self.unread is not None and not self._ended:
-            self.unread.came(self._network.now_ns())
+            self.unread.came(self._network.now_ns(), end.session[0])
         self._ended.append(end)

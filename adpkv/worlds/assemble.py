@@ -64,9 +64,9 @@ def build_model(experiment: Experiment) -> CostModel:
 def build_news(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> News:
     """What follows how long a rank leaves its news unread."""
 
-    def report(what: str, waited_ns: int) -> None:
+    def report(what: str, waited_ns: int, requests: tuple[int, ...]) -> None:
         detail = f"{what} lay there for {waited_ns / 1e9:.3f} s, the bound is {bound_ns / 1e9:g} s"
-        recorder.violation(Violation("unbounded_wait", rank, clock(), detail))
+        recorder.violation(Violation("unbounded_wait", rank, clock(), detail, requests))
 
     return News(bound_ns, report)
 

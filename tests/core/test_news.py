@@ -14,7 +14,12 @@ class Rig:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, int]] = []
-        self.news = News(BOUND, lambda *what: self.told.append(what))
+        self.about: list[tuple[int, ...]] = []
+        self.news = News(BOUND, self.report)
+
+    def report(self, what: str, waited_ns: int, requests: tuple[int, ...]) -> None:
+        self.told.append((what, waited_ns))
+        self.about.append(requests)
 
 
 @pytest.fixture
@@ -34,6 +39,15 @@ def test_the_first_unread_thing_counts(rig: Rig) -> None:
         rig.news.ends.came(now_ns)
     rig.news.ends.taken(210)
     assert rig.told == [("the end of a transfer", 200)]
+
+
+def test_whom_the_first_one_is_about_is_told(rig: Rig) -> None:
+    rig.news.ends.came(0, 7)
+    rig.news.ends.came(10, 8)
+    rig.news.ends.taken(500)
+    rig.news.mail.came(0)
+    rig.news.mail.taken(500)
+    assert rig.about == [(7,), ()]
 
 
 def test_each_stretch_is_told_once(rig: Rig) -> None:

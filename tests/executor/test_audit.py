@@ -175,6 +175,7 @@ def test_what_is_never_read_is_seen_at_the_end() -> None:
     waits = [v for v in ran.summary["violations"] if v["kind"] == "unbounded_wait"]
     assert [v["rank"] for v in waits] == [3]
     assert waits[0]["detail"].startswith("the end of a transfer lay there for")
+    assert (1,) in concerned(ran), "the first request that rank 3 received"
 
 
 def test_a_rank_that_a_fault_stops_is_excused() -> None:

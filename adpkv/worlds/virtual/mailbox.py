@@ -45,7 +45,7 @@ class VirtualMailbox:
     def put(self, message: Mail) -> None:
         """The post delivers."""
         if self.unread is not None and not self._arrived:
-            self.unread.came(self._post.now)
+            self.unread.came(self._post.now, getattr(message, "request_id", -1))
         self._arrived.append(message)
 
 
