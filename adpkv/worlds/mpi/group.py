@@ -53,11 +53,10 @@ class CollectiveStats:
         self.met = 0
         self.trace = 0
 
-    def note(self, op: Meeting) -> None:
-        """This rank comes to a meeting."""
+    def note(self, place: bytes | memoryview) -> None:
+        """This rank comes to a meeting there."""
         self.met += 1
-        said = f"{op.kind} {op.site} {op.iteration}"
-        self.trace = crc32(said.encode(), self.trace)
+        self.trace = crc32(place, self.trace)
 
 
 class _Site:
@@ -135,11 +134,11 @@ class Group:
         """
         if isinstance(op, Pause):
             return self._waiter.pause(op, self._clock)
-        self._stats.note(op)
         if isinstance(op, Join):
             return self._join(op)
         if isinstance(op, Wait):
             self._sequence += 1
+            self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
             self._waiter.wait(self._sequence, op.limit_ns)
             return Passage(0, op.iteration, op.plan)
         if isinstance(op, Step):
@@ -181,6 +180,7 @@ class Group:
             site.encoded = self._codec.encode(op.kind, payload)
             slot.carry(site.encoded)
         slot.stand(self._sequence, op.iteration, self._digest(op.plan), rest)
+        stats.note(slot.place)
         self._slots.Allgather(_IN_PLACE, site.receive)
         if not says_again(site.gathered, slot.at, site.said):
             self._take_in(op, site)

@@ -91,13 +91,14 @@ class SlotWriter:
     `at` on. It is kept from one time to the next, so that only what changed is written. Texts
     travel as their CRC-32, the same in every process."""
 
-    __slots__ = ("_inline", "_kind", "_moves_at", "_site", "at", "slots")
+    __slots__ = ("_inline", "_kind", "_moves_at", "_site", "at", "place", "slots")
 
     def __init__(
         self, group: int, epoch: int, kind: str, site: str, slots: bytearray, at: int = 0
     ) -> None:
         self._inline = 0
         self.slots, self.at = slots, at
+        self.place = memoryview(slots)[at : at + PLACE_BYTES]
         self._moves_at = at + _MOVES_AT
         self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
         _PLACE.pack_into(slots, at, group, epoch, 0, 0, self._kind, self._site, 0)
