@@ -60,13 +60,22 @@ ARROWS = {
     DRAWS: (),
     CORE: (ERRORS,),
     "adpkv.executor": (CORE, ERRORS, *PORTS),
-    # The fault seam reads its section of the experiment. The virtual wire writes into the ledger
+    # The faults read their section of the experiment. The virtual wire writes into the ledger
     # instead of into bytes.
     "adpkv.transport.faults": (
         CORE,
         "adpkv.transport.port",
         "adpkv.config",
         DRAWS,
+    ),
+    # Around a rank's ports in either world, so of neither.
+    "adpkv.worlds.faults": (
+        CORE,
+        ERRORS,
+        "adpkv.executor",
+        "adpkv.transport.faults",
+        "adpkv.transport.port",
+        "adpkv.config",
     ),
     "adpkv.transport.virtual": (CORE, "adpkv.transport.port", "adpkv.memory.virtual"),
     "adpkv.transport": (CORE, ERRORS),

@@ -55,4 +55,4 @@ class BlindSimulation(Simulation):
         super().__init__(*args, **options)
         for rank, program in enumerate(self.programs):
             self.world.post.box(rank).unread = None
-            program.phases.rank.transport.unread = None  # type: ignore[attr-defined]
+            program.phases.rank.transport.unread = None

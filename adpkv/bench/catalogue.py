@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from adpkv.bench.bare_world import bare_world
+from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
 from adpkv.bench.scale import scale
@@ -39,6 +40,10 @@ Bench = Callable[[Settings], list[Figure]]
 
 def _polling(settings: Settings) -> list[Figure]:
     return polling(polls=200, rounds=3) if settings.quick else polling()
+
+
+def _fault_seam(settings: Settings) -> list[Figure]:
+    return fault_seam(operations=2_000, rounds=3) if settings.quick else fault_seam()
 
 
 def _executor(settings: Settings) -> list[Figure]:
@@ -81,6 +86,7 @@ def _transport(settings: Settings) -> list[Figure]:
 
 BENCHES: Final[dict[str, Bench]] = {
     "polling": _polling,
+    "fault-seam": _fault_seam,
     "executor": _executor,
     "trace": _trace,
     "oracles": _oracles,

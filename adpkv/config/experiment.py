@@ -55,7 +55,7 @@ class Experiment(Section):
         default_factory=CostModelConfig, description="what a forward step costs"
     )
     workload: WorkloadConfig = Field(description="who asks for what, when")
-    faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong on the wire")
+    faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong")
     policy: PolicyConfig = Field(
         default_factory=PolicyConfig,
         description="historical policies; left out, the contract holds",

@@ -94,6 +94,7 @@ _RELATIONS: Final = (
     _Relation((), scripted.script_given),
     _Relation((), scripted.script_times),
     _Relation((("topology",),), aims.fault_ranks),
+    _Relation((("topology",),), aims.fault_sides),
     _Relation((), aims.fault_kinds),
     _Relation((), expectations.expectation_given),
     _Relation((), expectations.expectation_parts),

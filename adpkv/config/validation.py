@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
 }
 """What is required, and what takes its place in the draft; all else has defaults."""
 
+_QUOTED: Final = re.compile(r"'([^']*)'")
 _MISSING: Final = "is required, and missing"
 _SILENT: Final = frozenset({"default_factory_not_called"})
 _PHRASES: Final[Mapping[str, str]] = {
@@ -136,7 +138,15 @@ def _problem(entry: Mapping[str, Any], data: object) -> Problem:
     phrase = _PHRASES.get(kind)
     if phrase is None:
         return Problem(path, str(entry["msg"]))
+    if kind == "literal_error" and (near := _nearest(entry)):
+        return Problem(path, f"is not known here: did you mean {near}?")
     return Problem(path, phrase.format_map(entry.get("ctx", {})))
+
+
+def _nearest(entry: Mapping[str, Any]) -> str:
+    """The choice that looks most like what was found, if any does."""
+    choices = _QUOTED.findall(entry["ctx"]["expected"])
+    return next(iter(difflib.get_close_matches(str(entry["input"]), choices, n=1)), "")
 
 
 def _unknown(path: Sequence[Key], data: object) -> str:

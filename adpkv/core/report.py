@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 
 import msgspec
 
@@ -13,6 +14,8 @@ __all__ = [
     "EXIT_PRECEDENCE",
     "OUTCOMES",
     "BlockCounts",
+    "FaultCount",
+    "Nearest",
     "RankReport",
     "TransferCounts",
     "diverging_traces",
@@ -69,6 +72,30 @@ class BlockCounts(msgspec.Struct, frozen=True, array_like=True):
     leaked: int = 0
 
 
+class Nearest(IntEnum):
+    """How near a fault came to happening: which of its aims, in this order, were ever met."""
+
+    NOTHING = 0
+    PHASE = 1
+    """Its phase came on its ranks, but never with one of its peers."""
+    PEER = 2
+    REQUEST = 3
+    """All but its window of time."""
+    TAKEN = 4
+    """It fitted what a fault before it hit."""
+    CHANCE = 5
+    """It fitted, and was not drawn."""
+    FIRED = 6
+
+
+class FaultCount(msgspec.Struct, frozen=True, array_like=True):
+    """How often fault `number` of the experiment fired on a rank, and how near it came."""
+
+    number: int
+    fired: int
+    nearest: Nearest
+
+
 class RankReport(msgspec.Struct, frozen=True, array_like=True):
     """One rank's part of `summary.json`; times in nanoseconds since the run began."""
 
@@ -92,6 +119,7 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     """How many meetings it came to, and `trace`, a digest of which and in what order. Both 0 where
     a world matches every meeting of a group by value anyway."""
     trace: int = 0
+    faults: tuple[FaultCount, ...] = ()
 
 
 def diverging_traces(reports: Sequence[RankReport]) -> list[Violation]:

@@ -19,12 +19,17 @@ from adpkv.core.session import Event, Order, Role, Session, State
 from adpkv.core.session_book import SessionBook
 from adpkv.core.slots import SlotLimits, SlotQueue
 
-__all__ = ["TOMBSTONES", "Transceiver", "TransceiverLimits"]
+__all__ = ["NEVER_POSTED", "TOMBSTONES", "Transceiver", "TransceiverLimits"]
 
 TOMBSTONES = 4096
 """How many ended sessions a sender remembers, and whether they were ever posted. A late or repeated
 advertise for one that never was is answered `never started`; so is one for a session that is
 forgotten, of which nothing is posted any more."""
+
+NEVER_POSTED = -1
+"""Instead of a number of pieces."""
+
+NO_TOMBSTONE = (-1, NEVER_POSTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ class Transceiver:
         self._slots = SlotQueue(limits.slots)
         self.pending_polls: deque[_Finish] = deque()
         """Ends that came in and were not taken in yet; more than the poll limit stay for later."""
-        self._tombstones: OrderedDict[int, tuple[int, bool]] = OrderedDict()
+        self._tombstones: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        """Generation, and pieces posted."""
         self._tags = 0
         self.drain_deadline_ns = NEVER
 
@@ -101,7 +107,8 @@ class Transceiver:
         Said again for a session that was posted, it is only counted as late: `never started` would
         be a false proof.
         """
-        if self._tombstones.get(request_id) == (generation, True):
+        former, pieces = self._tombstones.get(request_id, NO_TOMBSTONE)
+        if former == generation and pieces != NEVER_POSTED:
             self.book.note_late()
             return True
         session = self.book.sessions.get(request_id)
@@ -139,6 +146,21 @@ class Transceiver:
             return None
         self._fire(session, event, now_ns)
         return session
+
+    def cancelled(self, request_id: int, generation: int, receiver: int, now_ns: int) -> int | None:
+        """Sender: its receiver no longer wants it, and advertised its blocks unless `receiver` is
+        -1. Returns how many pieces were posted of a session that is over, `NEVER_POSTED` if none
+        ever was: the receiver has missed that word, or would not ask. None: nothing to say now.
+        """
+        session = self.book.find(request_id, generation)
+        if session is None:
+            former, pieces = self._tombstones.get(request_id, NO_TOMBSTONE)
+            return pieces if receiver >= 0 and former == generation else None
+        self._fire(session, Event.CANCEL, now_ns)
+        if session.peer < 0:
+            # Its advertise never came; it is to hear all the same that nothing was posted.
+            session.peer = receiver
+        return None
 
     def finished(
         self, request_id: int, generation: int, event: Event, nbytes: int = 0, pieces: int = 0
@@ -184,7 +206,8 @@ class Transceiver:
 
     def _bury(self, session: Session) -> None:
         request_id, generation = session.session_id
-        self._tombstones[request_id] = (generation, session.started_ns >= 0)
+        pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
+        self._tombstones[request_id] = (generation, pieces)
         if len(self._tombstones) > TOMBSTONES:
             self._tombstones.popitem(last=False)
 

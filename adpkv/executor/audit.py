@@ -62,6 +62,7 @@ def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
         left_ns=now_ns,
         met=met.met,
         trace=met.trace,
+        faults=rank.fired(),
     )
 
 

@@ -6,7 +6,7 @@ And the way back: what the transport and the peers say becomes events of the tra
 from __future__ import annotations
 
 from adpkv.core.session import Event, Order, Session, State
-from adpkv.core.transceiver import Transceiver
+from adpkv.core.transceiver import NEVER_POSTED, Transceiver
 from adpkv.executor.messages import (
     Advertise,
     Began,
@@ -21,7 +21,12 @@ from adpkv.transport.port import EndKind, Transfer, Transport
 
 __all__ = ["Courier"]
 
-_EVENT_OF = {EndKind.DONE: Event.DONE, EndKind.FAILED: Event.ENDED, EndKind.ERROR: Event.ERROR}
+_EVENT_OF = {
+    EndKind.DONE: Event.DONE,
+    EndKind.FAILED: Event.ENDED,
+    EndKind.ERROR: Event.ERROR,
+    EndKind.LOST: Event.PEER_LOST,
+}
 
 UNKNOWN_PIECES = -1
 """In `Ended`: the sender cannot say how much it posted."""
@@ -59,13 +64,29 @@ class Courier:
         elif isinstance(message, Began):
             transceiver.hear(*session, Event.BEGAN, now_ns)
         elif isinstance(message, CancelTransfer):
-            transceiver.hear(*session, Event.CANCEL, now_ns)
+            self._cancelled(message, now_ns)
         elif isinstance(message, NeverStarted):
-            self._transport.peer_ended(session, 0)  # type: ignore[arg-type]
+            self._peer_ended(*session, 0)
         elif message.pieces == UNKNOWN_PIECES:
             transceiver.hear(*session, Event.ERROR, now_ns)
         else:
-            self._transport.peer_ended(session, message.pieces)  # type: ignore[arg-type]
+            self._peer_ended(*session, message.pieces)
+
+    def _cancelled(self, message: CancelTransfer, now_ns: int) -> None:
+        """Who advertised keeps its blocks until it hears of the end, so it hears it again."""
+        session = (message.request_id, message.generation)
+        pieces = self._transceiver.cancelled(*session, message.receiver, now_ns)
+        if pieces == NEVER_POSTED:
+            self._mailbox.send(message.receiver, NeverStarted(*session, "nothing was posted"))
+        elif pieces is not None:
+            self._mailbox.send(message.receiver, Ended(*session, pieces, "it is over"))
+
+    def _peer_ended(self, request_id: int, generation: int, pieces: int) -> None:
+        """A word about a former life of the session is dropped before the transport could take it
+        for a proof about this one (contract 3.5)."""
+        session = self._transceiver.book.find(request_id, generation)
+        if session is not None:
+            self._transport.peer_ended(session.session_id, pieces)
 
     def poll(self) -> bool:
         """Take the transport's ends in, without waiting; says whether there were any."""
@@ -87,10 +108,14 @@ class Courier:
                 self._tell(order, session)
 
     def _expect(self, session: Session, now_ns: int) -> None:
-        self._serving.exposed(session)
-        self._transport.expect(self._transfer(session, session.peer, self._rank))
-        remaining_ns = session.deadline_ns - now_ns
         request_id, generation = session.session_id
+        self._serving.exposed(session)
+        if not self._transport.expect(self._transfer(session, session.peer, self._rank)):
+            # Nobody was told of the blocks, so that is proof; the sender need not keep its own.
+            self._transceiver.finished(request_id, generation, Event.ENDED)
+            self._mailbox.send(session.peer, CancelTransfer(request_id, generation))
+            return
+        remaining_ns = session.deadline_ns - now_ns
         self._mailbox.send(
             session.peer,
             Advertise(
@@ -114,7 +139,8 @@ class Courier:
         request_id, generation = session.session_id
         message: PeerMail
         if order is Order.TELL_CANCEL:
-            message = CancelTransfer(request_id, generation)
+            advertised = session.started_ns >= 0
+            message = CancelTransfer(request_id, generation, self._rank if advertised else -1)
         elif order is Order.TELL_NEVER_STARTED:
             message = NeverStarted(request_id, generation, session.state)
         else:

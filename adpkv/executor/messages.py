@@ -98,10 +98,12 @@ class NeverStarted(msgspec.Struct, frozen=True, tag="never_started", array_like=
 
 
 class CancelTransfer(msgspec.Struct, frozen=True, tag="cancel_transfer", array_like=True, gc=False):
-    """Receiver to sender: I no longer want it; stop as soon as you can."""
+    """Receiver to sender: I no longer want it; stop as soon as you can. `receiver` asks for a word
+    about the end; it is -1 if nobody was told of its blocks."""
 
     request_id: int
     generation: int
+    receiver: int = -1
 
 
 class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from adpkv.core.news import News
 from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan
+from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.topology import Instance
@@ -58,6 +59,8 @@ class Rank:
     news: News
     """How long what came in lies there before it is looked at."""
     rules: Rules = field(default_factory=Rules)
+    fired: Callable[[], tuple[FaultCount, ...]] = tuple
+    """How often each fault hit this rank so far."""
     plan: Plan = FIRST_PLAN
     iteration: int = 0
     proposal: int = NO_STOP

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from adpkv.observe.faults import COULD_NEVER
+
 if TYPE_CHECKING:
     from rich.box import Box
     from rich.console import Console
@@ -52,6 +54,15 @@ def show_closing(console: Console, summary: Summary, folder: Path | None = None)
         highlight=False,
         soft_wrap=True,
     )
+    for sentence in summary["unfired"]:
+        if COULD_NEVER in sentence:
+            console.print(
+                f"warning: {sentence}",
+                style="yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     if folder is not None:
         console.print(f"files: {folder}", markup=False, highlight=False, soft_wrap=True)
 

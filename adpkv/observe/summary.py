@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from adpkv.core.report import OUTCOMES, BlockCounts, RankReport, diverging_traces, worst
+from adpkv.core.report import (
+    OUTCOMES,
+    BlockCounts,
+    FaultCount,
+    RankReport,
+    diverging_traces,
+    worst,
+)
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Outcome, Violation
+from adpkv.observe.faults import fired, unfired
 from adpkv.observe.requests import Tally
 
 if TYPE_CHECKING:
@@ -32,11 +41,13 @@ def build_summary(
     simulated_s: float | None,
     violations: Sequence[Violation] = (),
     exit_codes: Iterable[int] = (),
+    last_counts: Mapping[int, Sequence[FaultCount]] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
     `violations` and `exit_codes` are those that no rank's report holds: the coordinator's, the
-    world's. `simulated_s` is None where time was real. Iterations and collectives are counted once
+    world's. `last_counts` are the faults of ranks that died without a report, where they are known.
+    `simulated_s` is None where time was real. Iterations and collectives are counted once
     per group, not once per rank.
     """
     topology = experiment.topology.build()
@@ -78,6 +89,22 @@ def build_summary(
             {"kind": v.kind, "rank": v.rank, "at_s": v.at_ns / NS_PER_S, "detail": v.detail}
             for v in found
         ],
+        **_faults(experiment, topology, reports, last_counts),
+    }
+
+
+def _faults(
+    experiment: Experiment,
+    topology: Topology,
+    reports: Sequence[RankReport],
+    last_counts: Mapping[int, Sequence[FaultCount]],
+) -> dict[str, object]:
+    told = {**last_counts, **{report.rank: report.faults for report in reports}}
+    counts = [count for by_rank in told.values() for count in by_rank]
+    silent = [rank for rank in range(topology.ranks) if rank not in told]
+    return {
+        "faults": fired(experiment, counts),
+        "unfired": unfired(experiment, counts, silent),
     }
 
 

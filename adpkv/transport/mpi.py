@@ -83,7 +83,7 @@ class MpiTransport:
         """Closed, and not over yet."""
         self._moved_ns = 0
 
-    def expect(self, transfer: Transfer) -> None:
+    def expect(self, transfer: Transfer) -> bool:
         """Post a receive for each piece."""
         found = self._open(transfer, self._receiving, False)
         tag, irecv, view = transfer.tag % self._tags, self._comm.Irecv, self._memory.view
@@ -92,6 +92,7 @@ class MpiTransport:
             found.requests.append(irecv([landing, len(landing), MPI.BYTE], transfer.sender, tag))
         self._heads.watch(found)
         self._end_if_over(found)
+        return True
 
     def post(self, transfer: Transfer) -> None:
         """Begin to send, within what is left of the budget."""

@@ -36,6 +36,8 @@ class EndKind(StrEnum):
     """Proven ended without success: the blocks are quiescent, their content is worthless."""
     ERROR = "error"
     """An error without proof: somebody may still touch the blocks. DONE or FAILED may follow."""
+    LOST = "lost"
+    """The connection to the peer is gone: in doubt until it is fenced. DONE or FAILED follows."""
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
@@ -85,8 +87,10 @@ class Transport(Protocol):
         """Whether a transfer in flight can be asked to end: else cancel answers NOT_CANCELLABLE."""
         ...
 
-    def expect(self, transfer: Transfer) -> None:
-        """Receiver, before it advertises: from now on somebody may write into `target`."""
+    def expect(self, transfer: Transfer) -> bool:
+        """Receiver, before it advertises: from now on somebody may write into `target`. False if
+        the transport refuses to register the blocks: then nobody may be told of them, and nothing
+        more is heard of the transfer."""
         ...
 
     def post(self, transfer: Transfer) -> None:

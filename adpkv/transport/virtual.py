@@ -70,10 +70,15 @@ class Network:
         self._ends: list[VirtualTransport | None] = [None] * ranks
 
     def end(
-        self, rank: int, memory: LedgerMemory, unread: Unread | None = None
+        self,
+        rank: int,
+        memory: LedgerMemory,
+        unread: Unread | None = None,
+        reading: Callable[[int], int] = int,
     ) -> VirtualTransport:
-        """A rank's end of the wire; `unread` follows how long what ended is not polled."""
-        transport = VirtualTransport(self, rank, memory, unread)
+        """A rank's end of the wire; `unread` follows how long what ended is not polled, `reading`
+        is what the rank's clock reads at a time of the world."""
+        transport = VirtualTransport(self, rank, memory, unread, reading)
         self._ends[rank] = transport
         return transport
 
@@ -175,8 +180,14 @@ class VirtualTransport:
     can_withdraw = True
 
     def __init__(
-        self, network: Network, rank: int, memory: LedgerMemory, unread: Unread | None = None
+        self,
+        network: Network,
+        rank: int,
+        memory: LedgerMemory,
+        unread: Unread | None = None,
+        reading: Callable[[int], int] = int,
     ) -> None:
+        self._reading = reading
         self._network = network
         self._rank = rank
         self._memory = memory
@@ -184,9 +195,10 @@ class VirtualTransport:
         self._ended: list[TransportEnd] = []
         self._expected: dict[SessionId, int] = {}
 
-    def expect(self, transfer: Transfer) -> None:
+    def expect(self, transfer: Transfer) -> bool:
         """Remember for which lease the blocks are promised."""
         self._expected[transfer.session] = self._memory.awaited(transfer.target)
+        return True
 
     def post(self, transfer: Transfer) -> None:
         """Join the link."""
@@ -216,7 +228,7 @@ class VirtualTransport:
 
     def last_moved_ns(self) -> int:
         """When a byte last moved to or from this rank."""
-        return self._network.moved_ns(self._rank)
+        return self._reading(self._network.moved_ns(self._rank))
 
     def close(self) -> None:
         """There is nothing to give back."""

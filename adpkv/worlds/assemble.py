@@ -12,6 +12,7 @@ from adpkv.core.news import News
 from adpkv.core.ownership import Replica, SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.record import RequestRecord
+from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Role
@@ -34,11 +35,10 @@ from adpkv.executor.serving import Means, Serving
 from adpkv.memory.port import Memory
 from adpkv.model.cost import CostModel, Costs
 from adpkv.model.port import Model
-from adpkv.transport.faults import FaultyTransport, Injector
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
 
-__all__ = ["build_coordinator", "build_model", "build_news", "build_rank", "with_faults"]
+__all__ = ["build_coordinator", "build_model", "build_news", "build_rank"]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain; fewer than
@@ -86,14 +86,14 @@ def build_rank(
     news: News,
     counts: Callable[[], MeetingCounts],
     pulse: bool,
+    fired: Callable[[], tuple[FaultCount, ...]] = tuple,
     rules: Rules | None = None,
     phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
 
     Args:
-        experiment: the whole experiment.
-        topology: its topology, built.
+        experiment, topology: the whole experiment, and its topology, built.
         rank: which world rank this is.
         clock: this rank's clock.
         mailbox: its typed mail.
@@ -105,8 +105,8 @@ def build_rank(
         news: how long its mail and its ends lie there before it looks.
         counts: what its world counted of its meetings so far.
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
-        rules: the rules of the contract if None; a historical policy's otherwise.
-        phases: makes the phases; a historical policy's otherwise.
+        fired: how often each fault hit this rank so far.
+        rules, phases: a historical policy's, in place of the contract's.
     """
     rules = rules or Rules()
     instance = topology.instance_of(rank)
@@ -138,6 +138,7 @@ def build_rank(
         members=list(instance.members),
         news=news,
         rules=rules,
+        fired=fired,
     )
     return RankProgram(phases(assembled, counts))
 
@@ -219,29 +220,6 @@ def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits
         shutdown_grace_ns=config.shutdown_grace_ns,
         poll_limit=config.poll_limit,
     )
-
-
-def with_faults(
-    experiment: Experiment,
-    rank: int,
-    transport: Transport,
-    *,
-    clock: Clock,
-    wake: Callable[[int], None],
-    recorder: Recorder,
-) -> Transport:
-    """A rank's transport with the experiment's faults around it; as it is where none can hit it.
-
-    `wake(at_ns)` is asked for when a fault lets something go at that time.
-    """
-    injector = Injector.of(experiment, rank)
-    if injector is None:
-        return transport
-
-    def note(request_id: int, fault: str, phase: str) -> None:
-        recorder.event("fault", request_id, fault=fault, phase=phase)
-
-    return FaultyTransport(transport, injector, clock=clock, wake=wake, note=note)
 
 
 def build_coordinator(

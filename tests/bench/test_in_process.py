@@ -8,6 +8,7 @@ import pytest
 
 from adpkv.bench.bare_world import bare_world
 from adpkv.bench.events import heapq_rate
+from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import InFlight, polling
 from adpkv.bench.scale import scale
@@ -40,6 +41,17 @@ def test_polling_keeps_as_many_in_flight_as_it_says(at_random: bool) -> None:
     book = field.transceiver.book
     assert (book.in_flight, len(book.sessions)) == (20, 20)
     assert book.counts().completed == 15
+
+
+def test_the_fault_seam_is_shown_beside_the_bare_operation() -> None:
+    found = fault_seam(operations=10, rounds=1)
+    _sound(found)
+    assert [one.name for one in found] == [
+        "fault seam, post",
+        "fault seam, poll",
+        "fault seam, mail",
+    ]
+    assert all(one.reference_name == "the bare operation" for one in found)
 
 
 def test_scale_has_one_figure_per_size_and_the_smallest_is_the_reference() -> None:

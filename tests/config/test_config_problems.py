@@ -59,7 +59,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         "(found 300, line 18)",
         "faults.0.duration: is required for a delay, and more than 0s "
         "(found null by default, line 21)",
-        "faults.1.kind: must be 'delay', 'stall' or 'fail' (found 'fial', line 22)",
+        "faults.1.kind: is not known here: did you mean fail? (found 'fial', line 22)",
     )
 
 

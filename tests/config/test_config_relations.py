@@ -32,7 +32,12 @@ HOLDS: list[dict[str, Any]] = [
         "transceiver": {"piece": "1MiB"},
     },
     {"kv_cache": {"block_tokens": 48}},  # only a trace has blocks of its own
-    {"faults": [{"kind": "delay", "duration": "1s", "ranks": [0, 3], "peers": [1]}]},
+    {"faults": [{"kind": "delay", "duration": "1s", "ranks": [0, 3], "peers": [1, 2]}]},
+    {"faults": [{"kind": "lose", "ranks": [0], "peers": [3]}]},
+    {"faults": [{"kind": "lose", "ranks": [2], "peers": [1], "phase": "cancel"}]},
+    {"faults": [{"kind": "restart", "duration": "1ns"}, {"kind": "sigkill", "phase": "drain"}]},
+    {"faults": [{"kind": "slow_link", "bandwidth": "1B"}, {"kind": "skew", "duration": "1s"}]},
+    {"faults": [{"kind": "sigstop", "duration": "1s", "count": 2, "before": "1s"}]},
     {"faults": [{"kind": "stall"}, {"kind": "fail", "proven": False}]},
     {"faults": [{"kind": "stall", "after": "1s", "before": "2s", "duration": "0s"}]},
 ]
@@ -126,6 +131,45 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (
         {"faults": [{"kind": "fail", "duration": "1s"}]},
         "faults.0.duration: means nothing for a fail: leave it out (found '1s')",
+    ),
+    (
+        {"faults": [{"kind": "fail", "ranks": [2, 3]}]},
+        "faults.0.ranks: names no context rank, and post happens on one (found a list)",
+    ),
+    (
+        {"faults": [{"kind": "late", "duration": "1s", "phase": "advertise", "peers": [3]}]},
+        "faults.0.peers: names no context rank, and advertise has one at its other end "
+        "(found a list)",
+    ),
+    (
+        {"faults": [{"kind": "lose", "ranks": [0], "peers": [1]}]},
+        "faults.0.ranks: names no generation rank, and advertise happens on one (found a list)",
+    ),
+    (
+        {"faults": [{"kind": "slow_link"}]},
+        "faults.0.bandwidth: is required for a slow_link, and more than 0B (found null by default)",
+    ),
+    (
+        {"faults": [{"kind": "reorder"}]},
+        "faults.0.duration: is required for a reorder, and more than 0s (found null by default)",
+    ),
+    (
+        {"faults": [{"kind": "lose", "phase": "post"}]},
+        "faults.0.phase: of a lose must be advertise or began or ended or never_started or cancel "
+        "(found 'post')",
+    ),
+    (
+        {"faults": [{"kind": "restart", "duration": "1s", "phase": "post"}]},
+        "faults.0.phase: means nothing for a restart: leave it out (found 'post')",
+    ),
+    (
+        {"faults": [{"kind": "sigkill", "requests": [1]}]},
+        "faults.0.requests: means nothing for a sigkill: leave it out (found a list)",
+    ),
+    (
+        {"faults": [{"kind": "sigkill", "count": 2}]},
+        "faults.0.count: needs before as well: each of the hits is at a drawn instant of its own "
+        "(found 2)",
     ),
     (
         {"faults": [{"kind": "stall", "proven": False}]},

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from adpkv.config import parse
+from adpkv.config.fault_kinds import Seam
 from adpkv.core.ids import COORDINATOR
 from adpkv.executor.messages import Mail
+from adpkv.transport.faults.injector import Injector, armed
+from adpkv.worlds.faults.mailbox import FaultyMailbox
 from adpkv.worlds.virtual.agenda import Agenda
 from adpkv.worlds.virtual.mailbox import Post, VirtualMailbox
 from tests.conformance.mailbox import BODIES
+from tests.scenarios.story import setting
 
 LATENCY_NS = 20_000
 
@@ -41,6 +46,29 @@ class Mesh:
 @pytest.mark.parametrize("body", BODIES)
 def test_virtual_mail_conforms(body: str, latency_ns: int, ranks: int) -> None:
     BODIES[body](Mesh(ranks, latency_ns))
+
+
+class FaultyMesh(Mesh):
+    """Everybody's box has the fault seam around it, with a fault that never fits."""
+
+    def box(self, address: int) -> FaultyMailbox:  # type: ignore[override]
+        faults = [
+            {"kind": "lose", "after": "1h"},
+            {"kind": "late", "duration": "1s", "after": "1h"},
+        ]
+        experiment = parse(setting("far", 1, 1, faults=faults), "far")
+        return FaultyMailbox(
+            super().box(address),
+            Injector(armed(experiment, 0), experiment.seed, Seam.MAIL),
+            clock=lambda: 0,
+            wake=lambda _: None,
+            note=lambda *_: None,
+        )
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_without_a_fault_that_fits_the_seam_changes_nothing(body: str) -> None:
+    BODIES[body](FaultyMesh(2, LATENCY_NS))
 
 
 class Broken:

@@ -9,10 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from adpkv.config import parse
+from adpkv.config.fault_kinds import Seam
+from adpkv.core.ids import NEVER
 from adpkv.memory.virtual import LedgerMemory
-from adpkv.transport.port import Transfer, TransportEnd
-from adpkv.transport.virtual import Network, VirtualTransport
+from adpkv.transport.faults.injector import Injector, armed
+from adpkv.transport.faults.transport import FaultyTransport
+from adpkv.transport.port import Transfer, Transport, TransportEnd
+from adpkv.transport.virtual import Network
 from tests.conformance.transport import BLOCKS, BODIES
+from tests.scenarios.story import setting
 
 BLOCK_BYTES = 1 << 16
 LATENCY_NS = 20_000
@@ -35,6 +41,16 @@ class Time:
         heapq.heappush(self._due, (at_ns, self._count, action, what))
 
     def arrival(self, rank: int) -> None: ...
+
+    def due_ns(self) -> int:
+        """When the next thing happens; NEVER without one."""
+        return self._due[0][0] if self._due else NEVER
+
+    def run(self, until_ns: int) -> None:
+        """Do everything that happens up to then."""
+        while self.due_ns() <= until_ns:
+            self.step()
+        self.now_ns = until_ns
 
     def step(self) -> None:
         """On to the next thing that happens, and do it."""
@@ -59,18 +75,18 @@ class End:
 
     here = True
 
-    def __init__(self, network: Network, rank: int, memory: Ledger) -> None:
+    def __init__(self, wire: Transport, memory: Ledger) -> None:
         self.memory = memory
         self.peer: End
-        self._wire: VirtualTransport = network.end(rank, memory)
+        self._wire = wire
         self._leases = 0
         self._open: dict[tuple[int, int], Transfer] = {}
 
-    def expect(self, transfer: Transfer) -> None:
+    def expect(self, transfer: Transfer) -> bool:
         self._leases += 1
         self.memory.expect_write(self._leases, transfer.target)
         self._open[transfer.session] = transfer
-        self._wire.expect(transfer)
+        return self._wire.expect(transfer)
 
     def post(self, transfer: Transfer) -> None:
         nbytes = BLOCK_BYTES * len(transfer.source)
@@ -119,11 +135,17 @@ class Wire:
     blocks_per_piece = 1
     """The virtual wire can stop anywhere, as one with the smallest pieces could."""
 
-    def __init__(self) -> None:
+    def __init__(self, around: Callable[[Transport, int, Time], Transport]) -> None:
         self._time = Time()
         network = Network(2, LATENCY_NS, BANDWIDTH_BYTES_PER_S, self._time)
-        self.sender, self.receiver = (End(network, rank, Ledger()) for rank in (0, 1))
+        self.sender, self.receiver = (self._end(network, rank, around) for rank in (0, 1))
         self.sender.peer, self.receiver.peer = self.receiver, self.sender
+
+    def _end(
+        self, network: Network, rank: int, around: Callable[[Transport, int, Time], Transport]
+    ) -> End:
+        memory = Ledger()
+        return End(around(network.end(rank, memory), rank, self._time), memory)
 
     def step(self) -> None:
         self._time.step()
@@ -135,8 +157,29 @@ class Wire:
         return pieces
 
 
+def bare(wire: Transport, _rank: int, _time: Time) -> Transport:
+    return wire
+
+
+FAR = {"kind": "stall", "phase": "post", "after": "1h"}
+"""A fault that never fits."""
+
+
+def faulty(wire: Transport, rank: int, time: Time) -> Transport:
+    """The same with the fault seam around it: without a fault that fits it changes nothing."""
+    experiment = parse(setting("faults", 1, 1, faults=[FAR, FAR | {"phase": "expect"}]), "far")
+    injector = Injector(armed(experiment, rank), experiment.seed, Seam.WIRE)
+    assert injector
+    return FaultyTransport(
+        wire, injector, rank=rank, clock=time.clock, wake=lambda _: None, note=lambda *_: None
+    )
+
+
+@pytest.mark.parametrize("around", [bare, faulty])
 @pytest.mark.parametrize("name", BODIES)
-def test_transport_virtual_conforms(name: str) -> None:
-    wire = Wire()
+def test_transport_virtual_conforms(
+    name: str, around: Callable[[Transport, int, Time], Transport]
+) -> None:
+    wire = Wire(around)
     BODIES[name](wire)
     assert wire.sender.memory.complaints + wire.receiver.memory.complaints == []

@@ -24,7 +24,7 @@ class Side(Protocol):
 
     here: bool
 
-    def expect(self, transfer: Transfer) -> None: ...
+    def expect(self, transfer: Transfer) -> bool: ...
     def post(self, transfer: Transfer) -> None: ...
     def withdraw(self, session: tuple[int, int]) -> None: ...
     def peer_ended(self, session: tuple[int, int], pieces: int) -> None: ...
@@ -103,7 +103,8 @@ def check_bytes_land_in_the_blocks(pair: Pair) -> None:
     wires = [transfer(i, source, target) for i, (source, target) in enumerate(shapes)]
     for i, wire in enumerate(wires):
         pair.sender.fill(wire.source, i)
-        pair.receiver.expect(wire)
+        registered = pair.receiver.expect(wire)
+        assert registered or not pair.receiver.here, "nothing keeps it from registering them"
     pair.meet()
     for wire in wires:
         pair.sender.post(wire)

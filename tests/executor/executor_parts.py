@@ -91,15 +91,17 @@ def spec(
     return RequestSpec(request_id, 0, prompt, output, tuple(hashes), None, ref)
 
 
-def _means(kind: Kind, notes: Notes | None, owner: SoleOwner | None) -> Means:
-    notes = notes or Notes()
+def _means(
+    kind: Kind, notes: Notes | None, owner: SoleOwner | None, rules: Rules | None = None
+) -> Means:
+    notes, rules = notes or Notes(), rules or Rules()
     slots = SlotLimits(8, 8, 100)
     limits = TransceiverLimits(slots, 1000, 5000, 8, 10_000, 20_000, 64)
     role = Role.SENDER if kind is Kind.CONTEXT else Role.RECEIVER
     return Means(
         rank=3,
         limits=GroupLimits(kind, 1, BLOCK_TOKENS, POOL - 1, 100, 99),
-        rules=Rules(),
+        rules=rules,
         pool=BlockPool(POOL, reuse=kind is Kind.CONTEXT),
         memory=LedgerMemory(
             POOL,
@@ -107,7 +109,7 @@ def _means(kind: Kind, notes: Notes | None, owner: SoleOwner | None) -> Means:
             64,
             lambda kind, detail, _: notes.violation(Violation(kind, 3, 0, detail)),
         ),
-        transceiver=Transceiver(role, limits, Rules(), can_withdraw=True),
+        transceiver=Transceiver(role, limits, rules, can_withdraw=True),
         responses=ResponseBuffer(),
         recorder=notes,
         owner=owner or SoleOwner(),
@@ -124,10 +126,11 @@ def generation(
     notes: Notes | None = None,
     most: int = 4,
     owner: SoleOwner | None = None,
+    rules: Rules | None = None,
     *,
     verify_at_end: bool = True,
 ) -> GenerationServing:
-    means = _means(Kind.GENERATION, notes, owner)
+    means = _means(Kind.GENERATION, notes, owner, rules)
     return GenerationServing(means, most, verify_at_end=verify_at_end)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from executor_parts import Post, context, generation, spec
 
+from adpkv.core.rules import Rules
 from adpkv.core.session import State
 from adpkv.executor.courier import UNKNOWN_PIECES, Courier
 from adpkv.executor.messages import (
@@ -27,9 +30,11 @@ class Wire:
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []
         self.ends: list[TransportEnd] = []
+        self.refuses = False
 
-    def expect(self, transfer: Transfer) -> None:
+    def expect(self, transfer: Transfer) -> bool:
         self.calls.append(("expect", transfer))
+        return not self.refuses
 
     def post(self, transfer: Transfer) -> None:
         self.calls.append(("post", transfer))
@@ -139,7 +144,7 @@ def test_a_cancel_is_told_to_the_sender(receiving: Rig) -> None:
     receiving.words()
     receiving.serving.cancel(1, 1)
     receiving.go(1)
-    assert receiving.words() == [CancelTransfer(1, 0)]
+    assert receiving.words() == [CancelTransfer(1, 0, 3)]
 
 
 def test_a_cancel_in_flight_withdraws_and_its_end_is_told_with_what_was_posted(
@@ -167,6 +172,33 @@ def test_a_cancel_before_anybody_asked_tells_nobody(sending: Rig) -> None:
     assert sending.words() == []
 
 
+def test_a_cancel_behind_a_lost_advertise_is_answered(sending: Rig) -> None:
+    """The receiver exposed its blocks, and waits for a word about them."""
+    sending.hear(CancelTransfer(1, 0, 9))
+    assert sending.post.taken() == [(9, NeverStarted(1, 0, State.CANCELLED))]
+
+
+@pytest.mark.parametrize(
+    ("posted", "answer"),
+    [(True, Ended(1, 0, 2, "it is over")), (False, NeverStarted(1, 0, "nothing was posted"))],
+)
+def test_who_asks_about_a_session_that_is_over_is_told_again(
+    sending: Rig, posted: bool, answer: PeerMail
+) -> None:
+    if posted:
+        sending.hear(ASK)
+        sending.end(EndKind.FAILED, pieces=2)
+    else:
+        sending.hear(CancelTransfer(1, 0))
+    sending.words()
+    for _ in range(2):
+        sending.hear(CancelTransfer(1, 0, 9), 4)
+    assert sending.post.taken() == [(9, answer)] * 2
+    sending.hear(CancelTransfer(1, 0), 4)
+    sending.hear(CancelTransfer(1, 5, 9), 4)
+    assert sending.words() == [], "nobody waits, and another life of the id"
+
+
 def test_a_word_moves_a_receiver(receiving: Rig) -> None:
     receiving.go()
     receiving.hear(Began(1, 0))
@@ -192,13 +224,50 @@ def test_a_sender_that_cannot_say_is_an_error_without_proof(receiving: Rig) -> N
 
 @pytest.mark.parametrize(
     "word",
-    [Began(1, 5), CancelTransfer(1, 5), Ended(1, 5, UNKNOWN_PIECES), Began(77, 0)],
+    [
+        Began(1, 5),
+        CancelTransfer(1, 5),
+        Ended(1, 5, UNKNOWN_PIECES),
+        Ended(1, 5, 3),
+        NeverStarted(1, 5),
+        Began(77, 0),
+    ],
 )
 def test_a_word_about_a_former_life_is_dropped(receiving: Rig, word: PeerMail) -> None:
     receiving.go()
     receiving.hear(word)
     assert receiving.state is State.ADVERTISED
     assert receiving.ends.book.counts().late == 1
+    assert [call for call, _ in receiving.wire.calls] == ["expect"], "it reached no transport"
+
+
+def test_a_policy_may_take_any_generation_for_this_one() -> None:
+    """Whoever ignores generations takes a word about the former owner for proof about this one."""
+    receiving = Rig(generation(rules=replace(Rules(), same_life=lambda *_: True)))
+    receiving.go()
+    receiving.hear(NeverStarted(1, 5))
+    assert receiving.wire.calls[-1] == ("peer_ended", ((1, 0), 0))
+
+
+def test_refused_blocks_are_told_to_nobody(receiving: Rig) -> None:
+    receiving.wire.refuses = True
+    receiving.go()
+    assert receiving.words() == [CancelTransfer(1, 0)], "the sender need not keep its own"
+    receiving.ends.check_generation_transfer_status(1)
+    receiving.go(1)
+    assert 1 not in receiving.serving.requests, "proven ended: the blocks are back"
+    assert receiving.words() == []
+
+
+def test_a_lost_connection_is_in_doubt_until_its_end(receiving: Rig) -> None:
+    receiving.go()
+    receiving.words()
+    receiving.end(EndKind.LOST)
+    assert receiving.state is State.QUARANTINED
+    assert receiving.words() == []
+    receiving.end(EndKind.FAILED, now_ns=3)
+    receiving.serving.retry_pending(3)
+    assert 1 not in receiving.serving.requests
 
 
 def test_nothing_ended_is_nothing_heard(receiving: Rig) -> None:

@@ -7,9 +7,10 @@ import pytest
 pytestmark = pytest.mark.mpi
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_transport_mpi_conforms(program, ranks: int) -> None:
-    found = program("transport", ranks)
+@pytest.mark.parametrize(("ranks", "argv"), [(2, ()), (4, ()), (2, ("faulty",))])
+def test_transport_mpi_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
+    """By itself, and with the fault seam around it."""
+    found = program("transport", ranks, *argv)
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]
     assert passed == [

@@ -34,6 +34,8 @@ CLEAN: dict[str, Any] = {
     },
     "health": {"reasons": []},
     "violations": [],
+    "faults": {},
+    "unfired": [],
 }
 
 
@@ -88,3 +90,13 @@ def test_a_narrow_terminal_cuts_no_number() -> None:
     show_closing(Console(file=out, width=60, force_terminal=True), CLEAN)
     assert "4,096" in out.getvalue()
     assert "files:" not in out.getvalue()
+
+
+def test_a_fault_that_could_never_fire_is_a_warning() -> None:
+    """One that chance left out is none: another seed may draw it."""
+    never = "faults.0 (lose) could never fire: no ended happened on its ranks"
+    chance = "faults.1 (stall) did not fire: it fitted, and with a probability of 0 was not drawn"
+    out = io.StringIO()
+    show_closing(Console(file=out), _changed("unfired", to=[never, chance]))
+    assert f"warning: {never}\n" in out.getvalue()
+    assert "faults.1" not in out.getvalue()

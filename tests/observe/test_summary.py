@@ -45,7 +45,8 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
         "world, ranks, seed, outcome, exit_code, wall_s, simulated_s, iterations, requests,"
-        " responses, transfers, blocks, latency, collectives, health, violations"
+        " responses, transfers, blocks, latency, collectives, health, violations,"
+        " faults, unfired"
     )
     assert set(summary["requests"]) == {
         "submitted", "completed", "cancelled", "timed_out", "failed"

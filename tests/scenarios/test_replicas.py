@@ -111,7 +111,7 @@ def test_a_storm_of_cancels() -> None:
     data = replicas(
         "storm",
         late(R1, "40ms", request=5),
-        late(0, "40ms", request=7),
+        late(R0, "40ms", request=7),
         transceiver={
             "max_inflight_transfers": 1,
             "max_inflight_transfers_per_peer": 1,

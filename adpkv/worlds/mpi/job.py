@@ -28,20 +28,14 @@ from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
 from adpkv.executor.messages import PAYLOADS, Pulse
-from adpkv.executor.ports import Recorder
+from adpkv.executor.ports import Clock
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.transport.mpi import MpiTransport
-from adpkv.transport.port import Transport
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import (
-    build_coordinator,
-    build_model,
-    build_news,
-    build_rank,
-    with_faults,
-)
+from adpkv.worlds.assemble import build_coordinator, build_model, build_news, build_rank
+from adpkv.worlds.faults.rank import RankFaults
 from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import Driver, abort
@@ -49,6 +43,7 @@ from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_board, start_clock
 from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, Endpoint, RankMailbox
 from adpkv.worlds.mpi.signals import StopSignals
+from adpkv.worlds.mpi.strikes import RealStrikes
 
 __all__ = ["Desk", "Job", "Wires"]
 
@@ -94,7 +89,7 @@ class Job:
         self._folder = RunFolder(folder)
         self._to_desk: deque[bytes] = deque()
         self._inbox: deque[bytes] = deque()
-        self._mailbox = RankMailbox(
+        self._letters = RankMailbox(
             Endpoint(wires.mail),
             Endpoint(wires.desk),
             self._to_desk if self.rank == HOST else None,
@@ -110,18 +105,29 @@ class Job:
             self.clock,
             PATIENCE * experiment.observe.unbounded_wait_ns,
         )
-        self._mailbox.watch(self.news.mail, self.clock)
+        self._letters.watch(self.news.mail, self.clock)
         self.board = open_board(wires.world)
         self._watchdog = Watchdog(self.board, experiment.diagnosis.hang_timeout_ns, self._hangs)
         self._desk_events: EventSink = NullEventLog()
         self._memory = self._build_memory()
-        self._transport = self._build_transport(self._memory, self.recorder)
-        self.driver = self._build_driver()
-        self.program = assemble(
+        # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
+        faults = RankFaults(
             experiment,
             self.topology,
             self.rank,
             clock=self.clock,
+            wake=lambda _: None,
+            recorder=self.recorder,
+        )
+        self._wire = self._build_wire(faults.clock)
+        self._transport = faults.transport(self._wire)
+        self._mailbox = faults.mailbox(self._letters)
+        self.driver = self._build_driver()
+        program = assemble(
+            experiment,
+            self.topology,
+            self.rank,
+            clock=faults.clock,
             mailbox=self._mailbox,
             transport=self._transport,
             memory=self._memory,
@@ -131,7 +137,9 @@ class Job:
             news=self.news,
             counts=self.driver.counts,
             pulse=pulse,
+            fired=faults.fired,
         )
+        self.program = faults.program(program, RealStrikes(self._events.flush), self.news.excuse)
 
     def run(self) -> tuple[RankReport, ...]:
         """Run this rank's program to its end; the reports of all ranks."""
@@ -167,7 +175,7 @@ class Job:
         self._events.close()
         self._memory.close()
         self.driver.close()
-        self._mailbox.close(self._desk_mailbox)
+        self._letters.close(self._desk_mailbox)
 
     def _close_transports(self) -> None:
         """Senders end first, receivers give their blocks up last (contract 6.2)."""
@@ -220,24 +228,15 @@ class Job:
             report,
         )
 
-    def _build_transport(self, memory: HostMemory, recorder: Recorder) -> Transport:
+    def _build_wire(self, clock: Clock) -> MpiTransport:
         config = self.experiment.transceiver
-        transport = self._wire = MpiTransport(
+        return MpiTransport(
             self._wires.data,
-            memory,
+            self._memory,
             piece_bytes=config.piece_bytes,
             budget_bytes=config.post_budget_bytes,
-            clock=self.clock,
+            clock=clock,
             unread=self.news.ends,
-        )
-        # Nobody needs waking: a wait asks `ready`, which looks at the clock.
-        return with_faults(
-            self.experiment,
-            self.rank,
-            transport,
-            clock=self.clock,
-            wake=lambda _: None,
-            recorder=recorder,
         )
 
     def _build_driver(self) -> Driver:

@@ -35,14 +35,11 @@ from adpkv.observe import (
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import (
-    build_coordinator,
-    build_model,
-    build_news,
-    build_rank,
-    with_faults,
-)
+from adpkv.worlds.assemble import build_coordinator, build_model, build_news, build_rank
+from adpkv.worlds.faults.program import Program
+from adpkv.worlds.faults.rank import RankFaults
 from adpkv.worlds.virtual.agenda import WIRE
+from adpkv.worlds.virtual.strikes import VirtualStrikes
 from adpkv.worlds.virtual.world import VirtualWorld
 
 __all__ = ["Simulation", "SimulationResult", "simulate"]
@@ -141,6 +138,7 @@ class Simulation:
         model = build_model(experiment)
         self.memories: list[LedgerMemory] = []
         self._recorders: list[RankRecorder] = []
+        self._faults: list[RankFaults] = []
         self.programs = [
             self._program(assemble, rank, model) for rank in range(self.topology.ranks)
         ]
@@ -148,7 +146,7 @@ class Simulation:
     def _recorder(self, rank: int) -> RankRecorder:
         return RankRecorder(self._events, rank, self.world.agenda.clock)
 
-    def _program(self, assemble: Callable[..., RankProgram], rank: int, model: Any) -> RankProgram:
+    def _program(self, assemble: Callable[..., RankProgram], rank: int, model: Any) -> Program:
         experiment, world = self.experiment, self.world
         recorder = self._recorder(rank)
         self._recorders.append(recorder)
@@ -167,21 +165,22 @@ class Simulation:
         news = build_news(recorder, rank, world.agenda.clock, experiment.observe.unbounded_wait_ns)
         world.watch_news(rank, news)
         timetable = self._timetable
-        transport = with_faults(
-            experiment,
-            rank,
-            self._network.end(rank, memory, news.ends),
-            clock=world.agenda.clock,
-            wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
-            recorder=recorder,
-        )
-        return assemble(
+        faults = RankFaults(
             experiment,
             self.topology,
             rank,
             clock=world.agenda.clock,
-            mailbox=world.post.box(rank),
-            transport=transport,
+            wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
+            recorder=recorder,
+        )
+        self._faults.append(faults)
+        program = assemble(
+            experiment,
+            self.topology,
+            rank,
+            clock=faults.clock,
+            mailbox=faults.mailbox(world.post.box(rank)),
+            transport=faults.transport(self._network.end(rank, memory, news.ends, faults.reading)),
             memory=memory,
             model=model,
             recorder=recorder,
@@ -189,7 +188,9 @@ class Simulation:
             news=news,
             counts=lambda: world.counts(rank),
             pulse=False,
+            fired=faults.fired,
         )
+        return faults.program(program, VirtualStrikes(world.agenda.clock), news.excuse)
 
     def _record(self, record: RequestRecord) -> None:
         if record.generation_instance >= 0:
@@ -246,6 +247,7 @@ class Simulation:
             wall_s=wall_s,
             simulated_s=self.world.agenda.now / 1e9,
             violations=[*self.recorder.violations, *late],
+            last_counts={rank: faults.fired() for rank, faults in enumerate(self._faults)},
         )
 
 

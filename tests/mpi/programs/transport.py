@@ -1,4 +1,5 @@
-"""Ranks 0 and 1 put transport mpi through the conformance bodies; rank 0 prints one line each."""
+"""Ranks 0 and 1 put transport mpi through the conformance bodies; rank 0 prints one line each.
+With the word `faulty`, the fault seam is around it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,11 @@ import traceback
 import numpy as np
 from mpi4py import MPI
 
+from adpkv.config.fault_kinds import Seam
+from adpkv.config.faults import FaultConfig
 from adpkv.memory.host import HostMemory
+from adpkv.transport.faults.injector import Armed, Injector
+from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transfer, TransportEnd
 from tests.conformance.transport import BLOCKS, BODIES
@@ -22,7 +27,9 @@ class Absent:
 
     here = False
 
-    def expect(self, transfer: Transfer) -> None: ...
+    def expect(self, transfer: Transfer) -> bool:
+        return False
+
     def post(self, transfer: Transfer) -> None: ...
     def withdraw(self, session: tuple[int, int]) -> None: ...
     def peer_ended(self, session: tuple[int, int], pieces: int) -> None: ...
@@ -73,14 +80,37 @@ class Present(MpiTransport):
         return np.random.default_rng([seed, index]).bytes(self.memory.block_bytes)
 
 
+class Faulty(FaultyTransport):
+    """The same side with the fault seam around it, and faults that never fit."""
+
+    here = True
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        inner = Present(comm)
+        self.fill, self.holds = inner.fill, inner.holds
+        far = {"kind": "stall", "peers": [99]}
+        faults = [
+            Armed(number, FaultConfig.model_validate({**far, "phase": phase}))
+            for number, phase in enumerate(("post", "expect"))
+        ]
+        super().__init__(
+            inner,
+            Injector(faults, 0, Seam.WIRE),
+            rank=comm.rank,
+            clock=time.perf_counter_ns,
+            wake=lambda _: None,
+            note=lambda *_: None,
+        )
+
+
 class Halves:
     """The pair as one of its processes sees it."""
 
     blocks_per_piece = 2
 
-    def __init__(self, comm: MPI.Intracomm) -> None:
+    def __init__(self, comm: MPI.Intracomm, side: type[Present] | type[Faulty]) -> None:
         self._comm = comm.Dup()
-        self.own = Present(comm.Dup())
+        self.own = side(comm.Dup())
         self.sender = self.own if comm.rank == 0 else Absent()
         self.receiver = self.own if comm.rank == 1 else Absent()
 
@@ -107,7 +137,7 @@ def main() -> int:
     if world.rank >= 2:
         return 0
     for name, body in BODIES.items():
-        pair = Halves(comm)
+        pair = Halves(comm, Faulty if "faulty" in sys.argv else Present)
         try:
             body(pair)
         except BaseException:

@@ -15,14 +15,21 @@ import sys
 from random import Random
 from typing import Any
 
+from adpkv.config.fault_kinds import MAIL_PHASES, PROCESS_PHASES, SENDER_PHASES
+
 __all__ = ["experiment", "replay", "replicated"]
 
+FIRST_OF_ALL_KINDS = 400
+"""Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
+
 DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
+PHASES = (None, *MAIL_PHASES)
+MOMENTS = (None, *PROCESS_PHASES)
 
 
 def replicated(seed: int) -> dict[str, Any]:
     """The experiment of a seed without ADP: every request on all ranks of its instance."""
-    data, draw = experiment(seed), Random(f"replicated-{seed}")
+    data, draw = _drawn(seed), Random(f"replicated-{seed}")
     topology = data["topology"]
     ranks = draw.choice((2, 2, 3))
     topology["context"]["ranks"] = topology["generation"]["ranks"] = ranks
@@ -34,11 +41,15 @@ def replicated(seed: int) -> dict[str, Any]:
         # Mostly on one rank: what all notice in the same instant needs no agreement.
         if draw.random() < 0.8:
             fault["ranks"] = [draw.randrange(world)]
-    return data
+    return _with_possible_faults(data)
 
 
 def experiment(seed: int) -> dict[str, Any]:
     """The experiment of a seed, as `adpkv.config.parse` takes it."""
+    return _with_possible_faults(_drawn(seed))
+
+
+def _drawn(seed: int) -> dict[str, Any]:
     draw = Random(seed)
     context = {"instances": draw.choice((1, 1, 2)), "ranks": draw.choice((1, 2, 3))}
     generation = {"instances": draw.choice((1, 1, 2)), "ranks": draw.choice((1, 2, 3))}
@@ -63,6 +74,10 @@ def experiment(seed: int) -> dict[str, Any]:
     }
     if draw.random() < 0.25:
         _make_round(data)
+    if seed >= FIRST_OF_ALL_KINDS:
+        more = Random(f"more faults {seed}")
+        kinds = more.sample(sorted(MORE), more.randint(1, 4))
+        data["faults"] += [_more(more, kind, ranks) for kind in kinds]
     return data
 
 
@@ -159,6 +174,62 @@ def _fault(draw: Random, ranks: int) -> dict[str, Any]:
     if kind == "fail":
         fault["proven"] = draw.random() < 0.6
     return fault
+
+
+MORE: dict[str, dict[str, Any]] = {
+    "slow_link": {"bandwidth": ("64KiB", "1MiB", "100MiB")},
+    "slow_first_contact": {"duration": DURATIONS},
+    "handle_error": {"phase": ("post", "expect")},
+    "refuse_registration": {},
+    "false_completion": {"phase": ("post",)},
+    "restart": {"duration": DURATIONS},
+    "lose": {"phase": PHASES},
+    "duplicate": {"phase": PHASES},
+    "late": {"phase": PHASES, "duration": DURATIONS},
+    "reorder": {"phase": PHASES, "duration": DURATIONS},
+    "former_owner": {"phase": PHASES},
+    "sigstop": {"phase": MOMENTS, "duration": DURATIONS},
+    "skew": {"duration": DURATIONS},
+}
+"""What can be survived, and what each needs to be told."""
+
+AT_AN_INSTANT = frozenset({"restart", "sigstop", "skew"})
+
+
+def _more(draw: Random, kind: str, ranks: int) -> dict[str, Any]:
+    fault: dict[str, Any] = {"kind": kind, "probability": draw.choice((0.1, 0.3, 1.0))}
+    for key, values in MORE[kind].items():
+        fault[key] = draw.choice(values)
+    if draw.random() < 0.3:
+        fault["ranks"] = sorted(draw.sample(range(ranks), draw.randint(1, ranks)))
+    if kind in AT_AN_INSTANT:
+        fault["after"] = draw.choice(DURATIONS)
+        if draw.random() < 0.7:
+            fault |= {"before": "500ms", "count": draw.randint(1, 3)}
+    elif draw.random() < 0.5:
+        fault["count"] = draw.randint(1, 3)
+    return fault
+
+
+def _with_possible_faults(data: dict[str, Any]) -> dict[str, Any]:
+    context = data["topology"]["context"]
+    return data | {"faults": [_possible(fault, context) for fault in data["faults"]]}
+
+
+def _possible(fault: dict[str, Any], context: dict[str, int]) -> dict[str, Any]:
+    """A fault aimed only at ranks on the other side is refused, so none takes its place: the
+    faults behind it keep their numbers, and so their draws."""
+    phase, named = fault.get("phase"), fault.get("ranks")
+    if fault["kind"] in ("slow_link", "slow_first_contact"):
+        phase = "post"
+    if fault["kind"] == "refuse_registration":
+        phase = "expect"
+    if phase is None or phase in MOMENTS or named is None:
+        return fault
+    senders = range(context["instances"] * context["ranks"])
+    if any((rank in senders) is (phase in SENDER_PHASES) for rank in named):
+        return fault
+    return {"kind": "stall", "probability": 0.0}
 
 
 def replay(seed: int) -> str:

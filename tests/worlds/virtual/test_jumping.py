@@ -19,7 +19,7 @@ TRACE = ROOT.parent / "shared" / "traces" / "conversation_trace.jsonl"
 SEEDS_PER_TEST = 20
 
 
-@pytest.mark.parametrize("first", range(0, 400, SEEDS_PER_TEST))
+@pytest.mark.parametrize("first", range(0, 640, SEEDS_PER_TEST))
 def test_random_experiments(first: int) -> None:
     wrong = {}
     for seed in range(first, first + SEEDS_PER_TEST):

@@ -1,0 +1,146 @@
+"""Faults of a rank's process: it is stopped for a time, or killed, or its clock steps ahead.
+
+A wrapper around the rank's program that sees each meeting as it is awaited, installed only where
+such a fault can hit the rank. Before the first meeting of the fitting phase at or after a strike's
+instant it lets the world do what it can: `strike` sends this process a real signal, or says what a
+virtual rank is to await instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+
+from adpkv.core.plan import NO_STOP, Plan
+from adpkv.core.report import Nearest
+from adpkv.errors import RankLostError
+from adpkv.executor.meetings import Meeting, Pause, Step, Wait
+from adpkv.executor.ports import Clock
+from adpkv.transport.faults.injector import Armed
+from adpkv.transport.faults.transport import Note
+from adpkv.worlds.faults.skew import SkewedClock
+
+__all__ = ["FaultyProgram", "Program", "Strike", "Striker"]
+
+PHASES: Final = {
+    "tp_broadcast": "intake",
+    "tp_allgather": "sync",
+    "tp_gather": "flush",
+    "step": "step",
+    "wait": "wait",
+}
+"""What a fault calls the kinds of meetings that an iteration has."""
+
+Striker = Callable[[str, int, Meeting], Meeting | None]
+"""`strike(kind, duration_ns, before)`: do it to this process, before that meeting; or return what
+this rank awaits first."""
+
+
+class Program(Protocol):
+    """What a world runs on a rank."""
+
+    phases: Any
+
+    def run(self) -> Any:
+        """The coroutine."""
+        ...
+
+
+class Strike(NamedTuple):
+    """A fault that hits a rank's process at or after an instant."""
+
+    at_ns: int
+    number: int
+    phases: Sequence[str]
+    armed: Armed
+
+
+class FaultyProgram:
+    """A rank's program, and what happens to the process that runs it. `excuse(from_ns, until_ns)`
+    is told of the time that a fault takes from the rank, by its clock or for real."""
+
+    def __init__(
+        self,
+        program: Program,
+        strikes: Sequence[Strike],
+        *,
+        clock: Clock,
+        skewed: SkewedClock | None,
+        strike: Striker,
+        note: Note,
+        excuse: Callable[[int, int], None],
+    ) -> None:
+        self.phases = program.phases
+        self._program = program
+        self._due = sorted(strikes, key=lambda one: one[:2])
+        self._clock = clock
+        self._skewed = skewed
+        self._strike = strike
+        self._note = note
+        self._excuse = excuse
+
+    async def run(self) -> Any:
+        """The program's own run, with what happens between its meetings."""
+        program = self._program.run()
+        go_on = partial(program.send, None)
+        while True:
+            try:
+                meeting: Meeting = go_on()
+            except StopIteration as end:
+                return end.value
+            if self._skewed is not None and isinstance(meeting, Pause | Step | Wait):
+                # What is due by this rank's clock, as the world's clock has it.
+                meeting.until_ns = self._skewed.world_ns(meeting.until_ns)
+            if self._due and self._due[0].at_ns <= self._clock():
+                lost = [one for first in self._struck(meeting) for one in await _stopped(first)]
+                if lost:
+                    go_on = partial(_told, program, lost)
+                    continue
+            try:
+                go_on = partial(program.send, await meeting)
+            except RankLostError as error:
+                go_on = partial(program.throw, error)
+
+    def _struck(self, meeting: Meeting) -> list[Meeting]:
+        """Strike what is due in this phase; what the rank then awaits before the meeting."""
+        now_ns = self._clock()
+        found: list[Meeting] = []
+        for one in [one for one in self._due if one.at_ns <= now_ns]:
+            if not _fits(one.phases, meeting):
+                one.armed.came(Nearest.PHASE)
+                continue
+            self._due.remove(one)
+            one.armed.hit()
+            fault = one.armed.fault
+            self._note(-1, fault.kind, PHASES.get(meeting.kind, meeting.kind))
+            duration_ns = fault.duration_ns or 0
+            self._excuse(now_ns, now_ns + duration_ns)
+            first = self._strike(fault.kind, duration_ns, meeting)
+            if first is not None:
+                found.append(first)
+        return found
+
+
+async def _stopped(first: Meeting) -> list[RankLostError]:
+    """Stand still to the end, whoever dies meanwhile: a stopped process hears it afterwards."""
+    lost: list[RankLostError] = []
+    while True:
+        try:
+            await first
+        except RankLostError as error:
+            lost.append(error)
+        else:
+            return lost
+
+
+def _told(program: Any, lost: list[RankLostError]) -> Meeting:
+    """The program learns of each, and stands in what it comes to at last."""
+    return [program.throw(error) for error in lost][-1]  # type: ignore[no-any-return]
+
+
+def _fits(phases: Sequence[str], meeting: Meeting) -> bool:
+    if PHASES.get(meeting.kind, "") in phases:
+        return True
+    plan = meeting.plan
+    return "drain" in phases and isinstance(plan, Plan) and plan.stop != NO_STOP

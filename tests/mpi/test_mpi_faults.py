@@ -1,0 +1,128 @@
+"""Faults of mail, transport and process under real ranks: survived, counted, or bounded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.mpi
+
+ROOT = Path(__file__).parents[2]
+ADPKV = str(Path(sys.executable).with_name("adpkv"))
+BOUND_S = 60
+
+CALM = {
+    "kind": "poisson",
+    "rate": 20,
+    "requests": 20,
+    "prompt_tokens": {"min": 16, "max": 256},
+    "output_tokens": {"min": 4, "max": 16},
+}
+"""About a second; nobody cancels, so that what is not completed was a fault's doing."""
+
+
+def ran(jobs: Any, tmp_path: Path, *faults: dict[str, Any], **sections: Any) -> Any:
+    """Run the four ranks with faults; how they ended, and their summary if they left one."""
+    data = yaml.safe_load((ROOT / "configs/four-ranks.yaml").read_text())
+    data["workload"] = CALM
+    for name, section in sections.items():
+        data[name] = data.get(name, {}) | section
+    data["faults"] = list(faults)
+    file, out = tmp_path / "faulty.yaml", tmp_path / "out"
+    file.write_text(yaml.safe_dump(data))
+    found = jobs.finish(
+        jobs.start([ADPKV, "run", str(file), "--quiet", "--out", str(out)]), BOUND_S
+    )
+    summary = out / "summary.json"
+    return found, json.loads(summary.read_text()) if summary.exists() else None
+
+
+def survived(found: Any, summary: Any) -> None:
+    assert found.code == 0, found.err
+    assert summary["violations"] == []
+    assert summary["unfired"] == []
+    assert summary["transfers"]["quarantined_now"] == 0
+    for blocks in summary["blocks"].values():
+        assert blocks["free"] + blocks["cached"] == blocks["total"]
+
+
+def test_a_stopped_process_costs_nothing_but_time(jobs, tmp_path: Path) -> None:
+    stop = {"kind": "sigstop", "after": "300ms", "duration": "1s"}
+    found, summary = ran(
+        jobs,
+        tmp_path,
+        {**stop, "ranks": [2]},
+        {**stop, "ranks": [0], "phase": "wait"},
+    )
+    survived(found, summary)
+    assert summary["faults"] == {"sigstop": 2}
+    assert summary["requests"]["completed"] == summary["requests"]["submitted"] == 20
+    events = [json.loads(line) for line in (tmp_path / "out/events.jsonl").open()]
+    at_ns = next(e["at_ns"] for e in events if e["kind"] == "fault" and e["rank"] == 2)
+    meanwhile = [e for e in events if e["rank"] == 2 and at_ns < e["at_ns"] < at_ns + 900_000_000]
+    assert meanwhile == [], "it did nothing while it was stopped"
+
+
+def test_mail_that_is_said_twice_or_late_or_in_another_order(jobs, tmp_path: Path) -> None:
+    found, summary = ran(
+        jobs,
+        tmp_path,
+        {"kind": "duplicate", "requests": [0, 5, 10, 15]},
+        {"kind": "late", "duration": "50ms", "requests": [1, 6, 11, 16]},
+        {"kind": "reorder", "duration": "50ms", "requests": [2, 7, 12, 17]},
+        {"kind": "former_owner"},
+        {"kind": "skew", "duration": "200ms", "after": "300ms"},
+    )
+    survived(found, summary)
+    assert summary["requests"]["completed"] == 20
+    assert all(count > 0 for count in summary["faults"].values())
+    assert summary["transfers"]["late"] > 0
+
+
+def test_lost_mail_ends_with_a_proof_all_the_same(jobs, tmp_path: Path) -> None:
+    """The receiver gives up, its cancel finds a sender that was never asked."""
+    found, summary = ran(
+        jobs,
+        tmp_path,
+        {"kind": "lose", "phase": "advertise", "requests": [3, 7]},
+        transceiver={"transfer_timeout": "300ms"},
+    )
+    survived(found, summary)
+    assert summary["requests"]["timed_out"] == 2
+    assert summary["requests"]["completed"] == 18
+
+
+def test_refused_blocks_cost_their_request_and_nothing_else(jobs, tmp_path: Path) -> None:
+    found, summary = ran(jobs, tmp_path, {"kind": "refuse_registration", "requests": [4, 11]})
+    survived(found, summary)
+    assert summary["faults"] == {"refuse_registration": 2}
+    assert summary["requests"]["failed"] == 2
+    assert summary["requests"]["completed"] == 18
+
+
+def test_a_transport_that_restarts_is_used_again(jobs, tmp_path: Path) -> None:
+    found, summary = ran(
+        jobs,
+        tmp_path,
+        {"kind": "restart", "after": "400ms", "duration": "100ms", "ranks": [1, 2]},
+        {"kind": "slow_first_contact", "duration": "500ms"},
+        {"kind": "handle_error", "phase": "expect", "requests": [15]},
+    )
+    survived(found, summary)
+    assert summary["faults"]["restart"] == 2
+    assert summary["requests"]["failed"] > 1, "those that waited for the first contact, and 15"
+    assert summary["requests"]["completed"] > 0
+
+
+def test_a_killed_process_ends_the_job_soon(jobs, tmp_path: Path) -> None:
+    found, summary = ran(jobs, tmp_path, {"kind": "sigkill", "ranks": [3], "after": "300ms"})
+    assert found.code not in (0, 2)
+    assert summary is None
+    part = next((tmp_path / "out").glob("events.3.part"))
+    events = [json.loads(line) for line in part.open()]
+    assert (events[-1]["kind"], events[-1]["fault"]) == ("fault", "sigkill"), "it told before"
