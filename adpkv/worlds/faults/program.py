@@ -57,8 +57,8 @@ class Strike(NamedTuple):
 
 
 class FaultyProgram:
-    """A rank's program, and what happens to the process that runs it. `excuse(from_ns, until_ns)`
-    is told of the time that a fault takes from the rank, by its clock or for real."""
+    """A rank's program, and what happens to the process that runs it. `excuse(until_ns)` is told
+    of the time that a fault takes from the rank, by its clock or for real."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class FaultyProgram:
         skewed: SkewedClock | None,
         strike: Striker,
         note: Note,
-        excuse: Callable[[int, int], None],
+        excuse: Callable[[int], None],
     ) -> None:
         self.phases = program.phases
         self._program = program
@@ -115,7 +115,7 @@ class FaultyProgram:
             fault = one.armed.fault
             self._note(-1, fault.kind, PHASES.get(meeting.kind, meeting.kind))
             duration_ns = fault.duration_ns or 0
-            self._excuse(now_ns, now_ns + duration_ns)
+            self._excuse(now_ns + duration_ns)
             first = self._strike(fault.kind, duration_ns, meeting)
             if first is not None:
                 found.append(first)

@@ -104,11 +104,9 @@ class RankFaults:
             inner, injector, clock=self._world_clock, wake=self._wake, note=self._note
         )
 
-    def program(
-        self, inner: Program, strike: Striker, excuse: Callable[[int, int], None]
-    ) -> Program:
+    def program(self, inner: Program, strike: Striker, excuse: Callable[[int], None]) -> Program:
         """The rank's program; `strike` is how its world stops or kills a rank, `excuse` is told
-        from when until when it could not look at anything."""
+        until when it cannot look at anything."""
         if not self._strikes:
             return inner
         for one in self._strikes:

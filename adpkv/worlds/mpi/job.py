@@ -139,7 +139,7 @@ class Job:
             pulse=pulse,
             fired=faults.fired,
         )
-        self.program = faults.program(program, RealStrikes(self._events.flush), self.news.excuse)
+        self.program = faults.program(program, RealStrikes(self._events.flush), self._excuse)
 
     def run(self) -> tuple[RankReport, ...]:
         """Run this rank's program to its end; the reports of all ranks."""
@@ -150,6 +150,10 @@ class Job:
             return self.driver.run(self.program.run())
         finally:
             self._watchdog.stop()
+
+    def _excuse(self, until_ns: int) -> None:
+        """A fault keeps this rank from looking; how its group fares with it is `PATIENCE`'s."""
+        self.news.excuse(self.clock(), until_ns)
 
     def stuck(self, error: StuckError, speaks: bool) -> None:
         """The job ends here: write down what is known."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -190,7 +191,8 @@ class Simulation:
             pulse=False,
             fired=faults.fired,
         )
-        return faults.program(program, VirtualStrikes(world.agenda.clock), news.excuse)
+        strikes = VirtualStrikes(world.agenda.clock)
+        return faults.program(program, strikes, partial(world.excuse, rank))
 
     def _record(self, record: RequestRecord) -> None:
         if record.generation_instance >= 0:

@@ -121,6 +121,13 @@ def test_a_killed_rank_ends_the_job(phase: str | None) -> None:
     assert {e[4]["lost"] for e in ran.events if e[2] == "survived"} == {3}
 
 
+def test_what_a_stopped_process_leaves_unread_is_not_its_doing() -> None:
+    """Longer than the oracle of unread news is patient, and shorter than a hang."""
+    stop = {"kind": "sigstop", "ranks": [2], "after": "50ms", "duration": "20s"}
+    ran = both_ways(data(stop))
+    assert problems(ran) == []
+
+
 def test_a_stopped_rank_hears_of_a_dead_one_afterwards() -> None:
     stopped = {"kind": "sigstop", "ranks": [2], "after": "50ms", "duration": "300ms"}
     ran = both_ways(data(stopped, {"kind": "sigkill", "ranks": [3], "after": "60ms"}))
