@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from adpkv.executor.messages import (
     Advertise,
@@ -21,7 +21,7 @@ from adpkv.executor.messages import (
     PeerMail,
 )
 from adpkv.executor.ports import Clock, Mailbox
-from adpkv.transport.faults.injector import Injector
+from adpkv.transport.faults.injector import Injector, Verdict
 from adpkv.transport.faults.transport import Note
 
 __all__ = ["PHASES", "FaultyMailbox"]
@@ -70,15 +70,23 @@ class FaultyMailbox:
 
     def send(self, to: int, message: Mail) -> None:
         """Send it, or what a fault makes of it."""
-        if not isinstance(message, PeerMail):
+        phase = PHASES.get(type(message))
+        if phase is None:
             self._inner.send(to, message)
             return
+        about: Any = message
         now_ns = self._clock()
-        phase = PHASES[type(message)]
-        verdict = self._injector.verdict(phase, to, message.request_id, message.generation, now_ns)
-        if verdict is None:
+        verdict = self._injector.verdict(phase, to, about.request_id, about.generation, now_ns)
+        if verdict is not None:
+            self._send_hit(to, about, phase, verdict, now_ns)
+        elif self._queues:
             self._put(to, message, now_ns)
-            return
+        else:
+            self._inner.send(to, message)
+
+    def _send_hit(
+        self, to: int, message: PeerMail, phase: str, verdict: Verdict, now_ns: int
+    ) -> None:
         self._note(message.request_id, verdict.kind, phase)
         match verdict.kind:
             case "lose":
