@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
 
-.PHONY: setup run test check bench clean
+.PHONY: setup run test check bench soak clean
 
 setup: $(STAMP)
 
@@ -23,6 +23,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/adpkv bench
+
+soak: $(STAMP)
+	$(BIN)/adpkv run configs/soak.yaml
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
