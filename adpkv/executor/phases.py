@@ -210,7 +210,7 @@ class Phases:
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
         if plan.settled:
-            serving.carry_out(plan.settled, now_ns)
+            serving.carry_out(plan.settled, plan.cancels, now_ns)
         for spec in new or ():
             serving.assign(spec, now_ns)
         if plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER:

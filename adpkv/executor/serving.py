@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from adpkv.core.block_pool import BlockPool, Use
@@ -309,14 +309,18 @@ class Serving(ABC):
         else:
             self._conclude(request, outcome, now_ns, detail)
 
-    def carry_out(self, settled: Sequence[Verdict], now_ns: int) -> None:
-        """Do what all ranks that hold these requests have agreed on.
+    def carry_out(self, settled: Sequence[Verdict], cancels: Collection[int], now_ns: int) -> None:
+        """Do what all ranks that hold these requests have agreed on. What `cancels` of the same
+        plan have ended, and let go where it had no blocks yet, is over.
 
         Raises:
             AdpkvError: one of them is not here, so the replicas are not equal any more.
         """
         for verdict in settled:
             request = self.requests.get(verdict.request_id)
+            if request is None and verdict.request_id in cancels:
+                self.owner.acted(verdict.request_id)
+                continue
             if request is None:
                 raise AdpkvError(f"all ranks agreed on {verdict}, but rank {self.rank} has no such")
             if verdict.outcome is None:
