@@ -69,6 +69,8 @@ class Event(StrEnum):
     CANCEL = "cancel"
     WAIT_LIMIT = "wait_limit"
     DEADLINE = "deadline"
+    ASK = "ask"
+    """Receiver: in doubt, and nothing heard for a while. Its cancel, or the answer, may be lost."""
     PEER_LOST = "peer_lost"
     STOP = "stop"
 
@@ -139,6 +141,7 @@ def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
         _E.WAIT_LIMIT: None,
         _E.RESERVED: None,
         _E.ADVERTISE: None,
+        _E.ASK: None,
     }
 
 
@@ -146,7 +149,7 @@ def _quarantined(told: tuple[Order, ...]) -> dict[Event, Line | None]:
     """Only proof ends it, however late; the answer given stands, nothing is revived (#14633)."""
     lines: dict[Event, Line | None] = dict.fromkeys(_E, Line(_S.QUARANTINED, _B.HELD))
     lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, told)
-    lines[_E.RESERVED] = lines[_E.ADVERTISE] = lines[_E.WAIT_LIMIT] = None
+    lines[_E.RESERVED] = lines[_E.ADVERTISE] = lines[_E.WAIT_LIMIT] = lines[_E.ASK] = None
     return lines
 
 
@@ -161,6 +164,7 @@ RECEIVER: Table = {
         _E.ENDED: None,
         _E.ERROR: None,
         _E.DEADLINE: None,
+        _E.ASK: None,
         **_unstarted(_CANCEL),
     },
     _S.QUEUED: {
@@ -171,6 +175,7 @@ RECEIVER: Table = {
         _E.ENDED: None,
         _E.ERROR: None,
         _E.DEADLINE: None,
+        _E.ASK: None,
         **_unstarted(_CANCEL),
     },
     _S.ADVERTISED: {
@@ -185,7 +190,7 @@ RECEIVER: Table = {
         _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED),
         **_in_flight(_CANCEL),
     },
-    _S.QUARANTINED: _quarantined(()),
+    _S.QUARANTINED: {**_quarantined(()), _E.ASK: Line(_S.QUARANTINED, _B.HELD, None, _CANCEL)},
     # The session is over and its blocks are the decoding request's affair.
     _S.COMPLETE: _over(_S.COMPLETE, _B.KEPT),
     _S.FAILED: _over(_S.FAILED, _B.FREED),
@@ -205,6 +210,7 @@ SENDER: Table = {
         _E.ENDED: None,
         _E.ERROR: None,
         _E.DEADLINE: None,
+        _E.ASK: None,
         **_unstarted(_NEVER),
     },
     _S.POSTED: {

@@ -127,6 +127,8 @@ class SessionBook:
         session = self.sessions.get(request_id)
         if session is None or session.session_id[1] != generation:
             return None
+        if event is Event.ASK:
+            return session if session.state is State.QUARANTINED else None
         if event is Event.WAIT_LIMIT:
             return session if session.state in _UNSTARTED else None
         in_doubt = session.state in _EXPOSED and session.state is not State.QUARANTINED

@@ -19,12 +19,16 @@ from adpkv.core.session import Event, Order, Role, Session, State
 from adpkv.core.session_book import SessionBook
 from adpkv.core.slots import SlotLimits, SlotQueue
 
-__all__ = ["NEVER_POSTED", "TOMBSTONES", "Transceiver", "TransceiverLimits"]
+__all__ = ["ASKS", "NEVER_POSTED", "TOMBSTONES", "Transceiver", "TransceiverLimits"]
 
 TOMBSTONES = 4096
 """How many ended sessions a sender remembers, and whether they were ever posted. A late or repeated
 advertise for one that never was is answered `never started`; so is one for a session that is
 forgotten, of which nothing is posted any more."""
+
+ASKS = 4
+"""How often a receiver in doubt cancels again within one progress deadline. Mail can be lost, and
+one lost word must not keep blocks for ever, nor make a rank ill (contract 2.3, 4.2)."""
 
 NEVER_POSTED = -1
 """Instead of a number of pieces."""
@@ -60,6 +64,7 @@ class Transceiver:
         self._limits = limits
         self._rules = rules
         self._can_withdraw = can_withdraw
+        self._ask_every_ns = max(1, limits.progress_deadline_ns // ASKS)
         self._slots = SlotQueue(limits.slots)
         self.pending_polls: deque[_Finish] = deque()
         """Ends that came in and were not taken in yet; more than the poll limit stay for later."""
@@ -195,7 +200,8 @@ class Transceiver:
         queued = session.state is State.QUEUED or (
             session.state is State.PREPARED and session.peer >= 0
         )
-        exposed = session.started_ns >= 0 and session.state not in _OVER
+        before = session.state
+        exposed = session.started_ns >= 0 and before not in _OVER
         line = self.book.fire(session, event, now_ns)
         if queued and line.state not in (State.QUEUED, State.PREPARED):
             self._slots.leave(session)
@@ -203,6 +209,9 @@ class Transceiver:
             self._slots.give_back(session)
         if line.state in _OVER and not line.late and self.book.role is Role.SENDER:
             self._bury(session)
+        in_doubt = line.state is State.QUARANTINED and self.book.role is Role.RECEIVER
+        if in_doubt and (event is Event.ASK or before is not State.QUARANTINED):
+            self.book.limit(session, now_ns + self._ask_every_ns, Event.ASK)
 
     def _bury(self, session: Session) -> None:
         request_id, generation = session.session_id

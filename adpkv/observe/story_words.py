@@ -73,6 +73,7 @@ _CAUSES: Final[Mapping[str, str]] = {
     "error": "the transport reports an error, and proves nothing",
     "peer_lost": "the other end is gone",
     "stop": "the instance stops",
+    "ask": "nothing was heard of it; its sender is asked again",
 }
 """Why a session moved."""
 

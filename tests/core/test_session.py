@@ -33,7 +33,7 @@ advertised transferring | ended                                | failed       | 
 advertised transferring | cancel deadline error stop peer_lost | quarantined  | held
 quarantined             | done ended                           | released     | freed
 quarantined             | cancel began deadline error stop     | -            | held
-quarantined             | peer_lost                            | -            | held
+quarantined             | peer_lost ask                        | -            | held
 """
 
 SENDER_TEXT = """

@@ -10,7 +10,7 @@ from core_parts import PROGRESS_NS, at_state, limits, orders, receiver, sender, 
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.ids import NEVER
 from adpkv.core.session import Event, Order, State
-from adpkv.core.transceiver import Transceiver
+from adpkv.core.transceiver import ASKS, Transceiver
 
 A, S = TransferCancelResult, State
 UNEXPOSED = [(receiver, S.WAITING), (receiver, S.QUEUED), (sender, S.PREPARED)]
@@ -200,16 +200,41 @@ def test_a_second_flight_does_not_hide_that_the_first_is_stuck() -> None:
     assert ends.look(PROGRESS_NS + 1, 0)
 
 
+def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
+    """A lost word must not keep blocks for ever; its sender answers each time (contract 2.3)."""
+    ends = receiver()
+    made = at_state(ends, S.QUARANTINED, now_ns=10)
+    orders(ends)
+    for asked in range(1, 2 * ASKS):
+        at_ns = 10 + asked * PROGRESS_NS // ASKS
+        ends.expire(at_ns - 1)
+        assert orders(ends) == []
+        ends.expire(at_ns)
+        assert orders(ends) == [(Order.TELL_CANCEL, 1)]
+    ends.finished(*made.session_id, Event.ENDED)
+    ends.check_generation_transfer_status(at_ns)
+    assert made.state is S.RELEASED
+    ends.expire(at_ns + PROGRESS_NS)
+    assert orders(ends) == []
+
+
+def wake_but_to_ask_ns(ends: Transceiver) -> int:
+    """When it is to be looked at next for another reason than to ask again."""
+    while (at_ns := ends.wake_ns()) == ends.book.next_limit_ns() < NEVER:
+        ends.expire(at_ns)
+    return at_ns
+
+
 def test_it_wakes_for_the_next_limit_or_the_next_change_of_health() -> None:
     ends = receiver()
     made = at_state(ends, S.ADVERTISED, now_ns=10)
     assert ends.wake_ns() == made.deadline_ns
     ends.expire(made.deadline_ns)
-    assert ends.wake_ns() == 10 + PROGRESS_NS + 1
+    assert wake_but_to_ask_ns(ends) == 10 + PROGRESS_NS + 1
     ends.look(10 + PROGRESS_NS + 1, 0)
     stuck_ns = made.deadline_ns + PROGRESS_NS + 1
-    assert ends.wake_ns() == stuck_ns, "what else is wrong then shows"
+    assert wake_but_to_ask_ns(ends) == stuck_ns, "what else is wrong then shows"
     ends.look(stuck_ns, 0)
-    assert ends.wake_ns() == 10 + 3 * PROGRESS_NS + 1, "the end of the grace"
+    assert wake_but_to_ask_ns(ends) == 10 + 3 * PROGRESS_NS + 1, "the end of the grace"
     ends.drain_generation_transfers(77, 0)
     assert ends.wake_ns() == 77

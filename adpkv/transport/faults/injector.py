@@ -1,8 +1,8 @@
 """An operation in, a verdict out: which fault, if any, hits what a rank is about to do.
 
 Which faults fit is a matter of rank, peer, request, phase, time window and count. Chance is drawn
-from the run's seed, keyed by (fault, request, generation, phase) and never by order, so that both
-worlds and both ways through a quiet stretch draw the same.
+from the run's seed, keyed by (fault, request, generation, phase, attempt) and never by order, so
+that both worlds and both ways through a quiet stretch draw the same.
 """
 
 from __future__ import annotations
@@ -89,12 +89,20 @@ class Injector:
         return any(phase in self._by_phase for phase in phases)
 
     def verdict(
-        self, phase: str, peer: int, request_id: int, generation: int, now_ns: int
+        self,
+        phase: str,
+        peer: int,
+        request_id: int,
+        generation: int,
+        now_ns: int,
+        attempt: int = 0,
     ) -> Verdict | None:
-        """The first fault that fits and is drawn decides."""
+        """The first fault that fits and is drawn decides; what is tried again has another
+        `attempt`, or chance would hit it for ever."""
         faults = self._by_phase.get(phase)
         if faults is None:
             return None
+        what = (request_id, generation, phase) + ((attempt,) if attempt else ())
         for place, one in enumerate(faults):
             fault = one.fault
             missed = _missed(fault, peer, request_id, now_ns)
@@ -104,7 +112,7 @@ class Injector:
                 continue
             if fault.count is not None and one.fired >= fault.count:
                 continue
-            drawn = uniform(self._seed, "fault", one.number, request_id, generation, phase)
+            drawn = uniform(self._seed, "fault", one.number, *what)
             if drawn >= fault.probability:
                 one.came(Nearest.CHANCE)
                 continue

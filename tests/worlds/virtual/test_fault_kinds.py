@@ -185,6 +185,26 @@ def test_one_lost_word_keeps_no_block_in_doubt(faults: list[dict[str, Any]]) -> 
     assert {r.request_id for r in ran.records if r.outcome == "timed_out"} == {4}
 
 
+def test_answers_that_are_lost_are_asked_for_again() -> None:
+    """The address never came, nor did two answers to the cancel: the third is in time, as the job
+    goes on for so long. Nothing is left in doubt, and nobody is ill."""
+    faults: list[dict[str, Any]] = [
+        {"kind": "lose", "phase": "advertise", "requests": [0]},
+        {"kind": "lose", "phase": "never_started", "requests": [0], "count": 2},
+    ]
+    arrivals = [arrival(0, 40, 20), arrival(900, 40, 20)]
+    jumped, stepped = (
+        run(data(*faults), jump=jump, workload=Script(arrivals)) for jump in (True, False)
+    )
+    assert differences(jumped, stepped) == []
+    assert problems(jumped) == []
+    assert jumped.summary["faults"]["lose"] == 3
+    assert jumped.summary["transfers"]["quarantined_now"] == 0
+    assert jumped.summary["health"]["unhealthy_intervals"] == 0
+    asked = [e for e in jumped.events if e[4].get("cause") == "ask"]
+    assert len(asked) == 2
+
+
 def test_a_fault_that_never_met_anything_says_why() -> None:
     faults: list[dict[str, Any]] = [
         {"kind": "lose", "after": "1h"},

@@ -82,7 +82,7 @@ def hasty(*job: Any, **ports: Any) -> RankProgram:
 def test_ranks_that_differ_are_seen() -> None:
     """The watch above fires: in some seeds one rank's blocks are quiescent before another's."""
     found = []
-    for seed in range(30):
+    for seed in range(60):
         try:
             found += watched(replicated(seed), hasty)
         except AdpkvError as error:
