@@ -16,6 +16,7 @@ import typer
 from adpkv import __version__
 from adpkv.cli.bench import bench
 from adpkv.cli.doctor import doctor
+from adpkv.cli.inspect import inspect
 from adpkv.cli.regress import regress
 from adpkv.cli.run import run
 from adpkv.cli.schema import schema
@@ -36,6 +37,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     story,
     validate,
     schema,
+    inspect,
     doctor,
     bench,
 )

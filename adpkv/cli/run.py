@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -28,6 +28,9 @@ def run(
     out: Out = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    job: Annotated[
+        str, typer.Option(hidden=True, help="The job's name, as the process that started it says.")
+    ] = "",
 ) -> None:
     """Run an experiment on real ranks; starts mpirun unless mpirun started it."""
     from adpkv.cli.launched import launched_rank
@@ -46,7 +49,8 @@ def run(
     from adpkv.worlds.mpi.run import run as run_rank
 
     assemble = assembly(experiment)
-    raise typer.Exit(run_rank(experiment, out=out, quiet=quiet, json=as_json, assemble=assemble))
+    code = run_rank(experiment, out=out, quiet=quiet, json=as_json, assemble=assemble, name=job)
+    raise typer.Exit(code)
 
 
 def _checked(file: Path, overrides: Sequence[str]) -> Experiment:

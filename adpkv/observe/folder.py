@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +20,12 @@ __all__ = ["RunFolder"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
-    r"|events\.-?\d+\.part|(summary\.json|events\.jsonl|deadlock\.json)\.tmp"
+    r"|rings|events\.-?\d+\.part|(summary\.json|events\.jsonl|deadlock\.json)\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
+
+RINGS: Final = re.compile(r"rank-\d+\.(ring|stacks)|run\.json")
+"""Every name in the folder `rings`, which a run has that did not end well."""
 
 WITNESSES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
 """A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
@@ -124,7 +128,10 @@ class RunFolder:
                 " choose a new or empty folder with --out"
             )
         for name in names:
-            (out / name).unlink()
+            if name == "rings":
+                _remove_rings(out / name)
+            else:
+                (out / name).unlink()
         return cls(out)
 
     @classmethod
@@ -145,3 +152,13 @@ class RunFolder:
         from adpkv.config import dump
 
         self.config.write_text(dump(experiment), encoding="utf-8")
+
+
+def _remove_rings(path: Path) -> None:
+    for name in sorted(os.listdir(path)):
+        if not RINGS.fullmatch(name):
+            raise UsageError(
+                f"{path}: the folder holds {name!r}, which no run wrote;"
+                " choose a new or empty folder with --out"
+            )
+    shutil.rmtree(path)

@@ -1,37 +1,26 @@
-"""The board of one host: each rank writes its own record, all read all."""
+"""The board of one host: each rank writes its own ring, all read all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from adpkv.diagnosis.board import Board, Standing
+from adpkv.diagnosis.board import Standing
 from adpkv.errors import Place
-from adpkv.executor.meetings import Join
-
-
-def join(kind: str, site: str, iteration: int = 7) -> Join:
-    return Join(1, kind, site, iteration, None, ())
+from tests.diagnosis.rings import host, join
 
 
 def test_a_rank_is_seen_where_it_stands(tmp_path: Path) -> None:
-    path = tmp_path / "board"
-    Board.make(path, 2)
-    own, other = Board(path, (4, 6), 6), Board(path, (4, 6), 4)
-    path.unlink()
+    (_, writer), (other, own) = host(tmp_path, 4, 6)
+    writer.remove()  # what is mapped stays
     assert own.standings()[1] == Standing(0, 0, Place(6, "", "", 0)), "it has not begun"
-    own.enter(join("tp_gather", "flush"), 99)
+    writer.enter(join("tp_gather", "flush"), 1, 99)
     assert other.standings()[1] == Standing(99, 1, Place(6, "tp_gather", "flush", 7))
     assert own.own() == other.standings()[1]
     assert other.own().place.rank == 4
-    own.leave()
+    writer.leave(100)
     assert other.standings()[1] == Standing(0, 1, Place(6, "tp_gather", "flush", 7))
 
 
-def test_long_names_are_cut_and_leave_nothing_behind(tmp_path: Path) -> None:
-    path = tmp_path / "board"
-    Board.make(path, 1)
-    board = Board(path, (0,), 0)
-    board.enter(join("k" * 100, "s" * 100), 1)
-    assert board.own().place == Place(0, "k" * 32, "s" * 64, 7)
-    board.enter(join("tp_gather", "flush"), 2)
-    assert board.own().place == Place(0, "tp_gather", "flush", 7)
+def test_ranks_are_told_in_their_order(tmp_path: Path) -> None:
+    _, (board, *_) = host(tmp_path, 11, 2)
+    assert [standing.place.rank for standing in board.standings()] == [2, 11]

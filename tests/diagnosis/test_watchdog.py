@@ -9,9 +9,11 @@ from time import perf_counter_ns
 import pytest
 
 from adpkv.diagnosis.board import Board, Standing
+from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.diagnosis.watchdog import Watchdog, judgement
 from adpkv.errors import DeadlockError, Place
 from adpkv.executor.meetings import WORLD, Join
+from tests.diagnosis.rings import host
 
 MS = 1_000_000
 BOUND_S = 30
@@ -30,21 +32,23 @@ class Heard:
         self.spoke.set()
 
 
+Both = tuple[list[FlightRecorder], list[Board]]
+
+
 @pytest.fixture
-def boards(tmp_path: Path) -> list[Board]:
-    path = tmp_path / "board"
-    Board.make(path, 2)
-    return [Board(path, (0, 1), rank) for rank in (0, 1)]
+def both(tmp_path: Path) -> Both:
+    """The recorders of two ranks, and their boards."""
+    return host(tmp_path, 0, 1)
 
 
 SYNC = Join(0, "tp_allgather", "sync", 3, None, ())
 
 
-def test_who_stands_too_long_is_told(boards: list[Board]) -> None:
-    heard = Heard()
+def test_who_stands_too_long_is_told(both: Both) -> None:
+    (writers, boards), heard = both, Heard()
     watchdog = Watchdog(boards[0], 50 * MS, heard)
-    boards[0].enter(SYNC, perf_counter_ns())
-    boards[1].enter(Join(0, "poll", "at_least=1", 3, None, ()), perf_counter_ns())
+    writers[0].enter(SYNC, 1, perf_counter_ns())
+    writers[1].enter(Join(0, "poll", "at_least=1", 3, None, ()), 1, perf_counter_ns())
     watchdog.start()
     assert heard.spoke.wait(BOUND_S), "nobody spoke"
     watchdog.stop()
@@ -54,11 +58,11 @@ def test_who_stands_too_long_is_told(boards: list[Board]) -> None:
     assert "rank 1 is in poll at at_least=1, iteration 3" in str(error)
 
 
-def test_only_the_first_that_hangs_speaks_for_all(boards: list[Board]) -> None:
-    heard = Heard()
+def test_only_the_first_that_hangs_speaks_for_all(both: Both) -> None:
+    (writers, boards), heard = both, Heard()
     long_ago = perf_counter_ns() - 60_000 * MS
-    for board in boards:
-        board.enter(SYNC, long_ago)
+    for writer in writers:
+        writer.enter(SYNC, 1, long_ago)
     watchdog = Watchdog(boards[1], 50 * MS, heard)
     watchdog.start()
     assert heard.spoke.wait(BOUND_S)
@@ -67,15 +71,15 @@ def test_only_the_first_that_hangs_speaks_for_all(boards: list[Board]) -> None:
 
 
 @pytest.mark.parametrize("group", [0, WORLD])
-def test_who_moves_or_waits_for_the_jobs_end_is_not(boards: list[Board], group: int) -> None:
+def test_who_moves_or_waits_for_the_jobs_end_is_not(both: Both, group: int) -> None:
     """Looked at many times within the time in which another watchdog speaks."""
-    quiet, heard = Heard(), Heard()
+    (writers, boards), quiet, heard = both, Heard(), Heard()
     if group == WORLD:
-        boards[0].enter(Join(WORLD, "world_allgather", "leave", 0, None, ()), 1)
+        writers[0].enter(Join(WORLD, "world_allgather", "leave", 0, None, ()), 1, 1)
     else:
-        boards[0].enter(SYNC, 1)
-        boards[0].leave()
-    boards[1].enter(SYNC, perf_counter_ns())
+        writers[0].enter(SYNC, 1, 1)
+        writers[0].leave(2)
+    writers[1].enter(SYNC, 1, perf_counter_ns())
     watchdogs = [Watchdog(boards[0], 20 * MS, quiet), Watchdog(boards[1], 400 * MS, heard)]
     for watchdog in watchdogs:
         watchdog.start()

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from mpi4py import MPI
 
-from adpkv.diagnosis.board import Board
+from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError, CollectiveMismatchError, StuckError
 from adpkv.executor.meetings import MeetingCounts
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -32,28 +32,31 @@ class Driver:
     """The interpreter of one rank program's awaits."""
 
     def __init__(
-        self, groups: Mapping[int, Group], stats: CollectiveStats, board: Board | None = None
+        self,
+        groups: Mapping[int, Group],
+        stats: CollectiveStats,
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self._groups, self._stats = dict(groups), stats
         self._met: Group | None = None
-        self._board = board
+        self._recorder = recorder
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
         """Run it to its end."""
-        groups, send, board = self._groups, program.send, self._board
+        groups, send, recorder = self._groups, program.send, self._recorder
         result: Any = None
         while True:
             try:
                 op = send(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            self._met = groups[op.group]
-            if board is None:
-                result = self._met.perform(op)
+            met = self._met = groups[op.group]
+            if recorder is None:
+                result = met.perform(op)
             else:
-                board.enter(op, perf_counter_ns())
-                result = self._met.perform(op)
-                board.leave()
+                recorder.enter(op, met.sequence + 1, perf_counter_ns())
+                result = met.perform(op)
+                recorder.leave(perf_counter_ns(), met.brought_bytes)
 
     def close(self) -> None:
         """Give the groups back, in the same order on all ranks; every rank must come."""

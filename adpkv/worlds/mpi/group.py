@@ -92,7 +92,8 @@ class Group:
 
     `communicator` is split into communicators of its own, so a group costs its members three;
     `ranks` are the world ranks of the members in order; `news` says whether something concerns this
-    rank that a wait should end for; `clock` is the one that a pause's end is told by.
+    rank that a wait should end for; `clock` is the one that a pause's end is told by; `computed` is
+    told when this rank's own part of a step is over.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Group:
         news: Callable[[], bool],
         stats: CollectiveStats,
         clock: Callable[[], int] = perf_counter_ns,
+        computed: Callable[[int], None] = lambda now_ns: None,
         epoch: int = 0,
     ) -> None:
         self._slots, self._wide = communicator.Dup(), communicator.Dup()
@@ -116,7 +118,11 @@ class Group:
         self._place = (number, epoch)
         self._size = communicator.size
         self._sites: dict[str, _Site] = {}
-        self._sequence = 0
+        self._computed = computed
+        self.sequence = 0
+        """Of the last meeting that was no pause."""
+        self.brought_bytes = 0
+        """The payload's, in the last collective."""
         self._stats = stats
         self._clock = clock
         self._waiter = Waiter(communicator.Dup(), news)
@@ -137,12 +143,13 @@ class Group:
         if isinstance(op, Join):
             return self._join(op)
         if isinstance(op, Wait):
-            self._sequence += 1
+            self.sequence += 1
             self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
-            self._waiter.wait(self._sequence, op.limit_ns)
+            self._waiter.wait(self.sequence, op.limit_ns)
             return Passage(0, op.iteration, op.plan)
         if isinstance(op, Step):
             op.run()
+            self._computed(perf_counter_ns())
             self._meet(op, None, op.place[len(op.site) :])
             return Passage(1, op.iteration, op.plan)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
@@ -169,7 +176,7 @@ class Group:
         """The primitive: bring a payload, get those of the members that this rank listens to.
         `rest` is what must be equal beyond the site's name."""
         began = perf_counter_ns()
-        self._sequence += 1
+        self.sequence += 1
         stats = self._stats
         site = self._sites.get(op.site)
         if site is None or site.kind != op.kind:
@@ -179,7 +186,8 @@ class Group:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
             slot.carry(site.encoded)
-        slot.stand(self._sequence, op.iteration, self._digest(op.plan), rest)
+        self.brought_bytes = len(site.encoded)
+        slot.stand(self.sequence, op.iteration, self._digest(op.plan), rest)
         stats.note(slot.place)
         self._slots.Allgather(_IN_PLACE, site.receive)
         if not says_again(site.gathered, slot.at, site.said):

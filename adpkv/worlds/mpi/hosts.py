@@ -1,25 +1,42 @@
-"""What the ranks of one host share without messages: the start of their clocks, and a board."""
+"""What the ranks of one host share without messages: the start of their clocks, and the folder of
+their flight recorders."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
-import tempfile
+import signal
+import socket
+import sys
 from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Final
+from typing import IO, Final, TypeVar
 
 from mpi4py import MPI
 
+from adpkv.config import Experiment
 from adpkv.diagnosis.board import Board
+from adpkv.diagnosis.jobs import (
+    JobFolder,
+    JobNote,
+    new_job,
+    no_place,
+    ring_path,
+    stacks_path,
+    sweep,
+)
+from adpkv.diagnosis.recorder import FlightRecorder
+from adpkv.errors import UsageError
 from adpkv.executor.ports import Clock
 
-__all__ = ["open_board", "start_clock"]
+__all__ = ["Flight", "open_flight", "start_clock"]
 
-SHARED: Final = Path("/dev/shm")
-"""Where writing to a mapped file costs microseconds at worst; on a disk it can take 65."""
+T = TypeVar("T")
 
-PATH_BYTES: Final = 4096
+LETTER_BYTES: Final = 4096
 
 
 def start_clock(world: MPI.Intracomm) -> Clock:
@@ -38,24 +55,104 @@ def start_clock(world: MPI.Intracomm) -> Clock:
     return lambda: perf_counter_ns() - began_ns
 
 
-def open_board(world: MPI.Intracomm) -> Board:
-    """The board of this host's ranks; every rank must come. Its file has no name afterwards."""
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """What records and watches one rank: its own recorder, and the board of its host's ranks."""
+
+    folder: JobFolder
+    recorder: FlightRecorder
+    board: Board
+    stacks: IO[str]
+    """Where SIGUSR1 makes this process write its Python stacks; open as long as it lives."""
+
+
+def open_flight(
+    world: MPI.Intracomm, experiment: Experiment, folder: Path, job: str = ""
+) -> Flight:
+    """Begin to record; every rank must come. `job` is the job's name if its starter gave one.
+
+    Raises:
+        UsageError: there is no place for it on some host. All ranks raise the same.
+    """
     node = world.Split_type(MPI.COMM_TYPE_SHARED)
-    ranks = array("i", bytes(4 * node.size))
-    node.Allgather([array("i", [world.rank]), 4, MPI.BYTE], [ranks, 4, MPI.BYTE])
-    name = b""
+    job = _letter(world, job or new_job())
+    place, problem = None, ""
     if node.rank == 0:
-        folder = SHARED if os.access(SHARED, os.W_OK) else None
-        handle, made = tempfile.mkstemp(prefix="adpkv-board-", dir=folder)
-        os.close(handle)
-        Board.make(Path(made), node.size)
-        name = made.encode()
-    letter = bytearray(name.ljust(PATH_BYTES, b"\0"))
-    node.Bcast([letter, PATH_BYTES, MPI.BYTE], 0)
-    path = Path(letter.rstrip(b"\0").decode())
-    board = Board(path, list(ranks), world.rank)
-    node.Barrier()
+        sweep()
+        place, problem = _tried(lambda: JobFolder.create(job))
+    path = _letter(node, str(place.path) if place else "")
+    place = JobFolder(Path(path))
+    made = None
+    if path:
+        made, problem = _tried(lambda: _made(place, world, experiment))
+    problem = _first(world, problem)
+    if problem or made is None:
+        if path and node.rank == 0:
+            place.remove()
+        raise UsageError(problem)
+    pids = array("i", bytes(2 * 4 * node.size))
+    node.Allgather([array("i", [world.rank, os.getpid()]), 8, MPI.BYTE], [pids, 8, MPI.BYTE])
+    ranks = dict(zip(pids[::2], pids[1::2], strict=True))
     if node.rank == 0:
-        path.unlink()
+        place.tell(_note(job, experiment, folder, world.size, ranks))
+    board = Board.open(place.path, list(ranks), world.rank)
+    node.Barrier()  # the first to leave takes its file away
     node.Free()
-    return board
+    return Flight(place, made[0], board, made[1])
+
+
+def _made(
+    place: JobFolder, world: MPI.Intracomm, experiment: Experiment
+) -> tuple[FlightRecorder, IO[str]]:
+    """This rank's files."""
+    recorder = FlightRecorder(
+        ring_path(place.path, world.rank),
+        rank=world.rank,
+        size=world.size,
+        host=socket.gethostname(),
+        experiment=experiment.name,
+        records=experiment.diagnosis.ring,
+    )
+    stacks = stacks_path(place.path, world.rank).open("a")
+    # Written in C, also while C code holds the interpreter's lock.
+    faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
+    return recorder, stacks
+
+
+def _note(
+    job: str, experiment: Experiment, folder: Path, size: int, ranks: dict[int, int]
+) -> JobNote:
+    argv = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    host = socket.gethostname()
+    return JobNote(
+        job, int(job.rpartition("-")[2]), str(folder), host, size, ranks, experiment.name, argv
+    )
+
+
+def _tried(make: Callable[[], T]) -> tuple[T | None, str]:
+    """What was made, and what was wrong."""
+    try:
+        return make(), ""
+    except UsageError as error:
+        return None, str(error)
+    except OSError as error:
+        return None, str(no_place(Path(error.filename or "?"), error))
+
+
+def _letter(ranks: MPI.Comm, text: str) -> str:
+    """The first rank's text, on every rank."""
+    letter = bytearray(text.encode()[:LETTER_BYTES].ljust(LETTER_BYTES, b"\0"))
+    ranks.Bcast([letter, LETTER_BYTES, MPI.BYTE], 0)
+    return letter.rstrip(b"\0").decode()
+
+
+def _first(world: MPI.Intracomm, problem: str) -> str:
+    """What the first rank says that has a problem, on every rank; nothing if none has."""
+    teller = array("i", [world.rank if problem else world.size])
+    first = array("i", [0])
+    world.Allreduce([teller, MPI.INT], [first, MPI.INT], MPI.MIN)
+    if first[0] == world.size:
+        return ""
+    letter = bytearray(problem.encode()[:LETTER_BYTES].ljust(LETTER_BYTES, b"\0"))
+    world.Bcast([letter, LETTER_BYTES, MPI.BYTE], first[0])
+    return letter.rstrip(b"\0").decode(errors="replace")

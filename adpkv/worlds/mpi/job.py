@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter_ns, time_ns
 from typing import Final
 
 from mpi4py import MPI
@@ -21,6 +22,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
+from adpkv.diagnosis.recorded import RecordedTransport
 from adpkv.diagnosis.report import write_deadlock
 from adpkv.diagnosis.watchdog import Watchdog
 from adpkv.errors import DeadlockError, StuckError
@@ -40,7 +42,7 @@ from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import Driver, abort
 from adpkv.worlds.mpi.group import CollectiveStats, Group
-from adpkv.worlds.mpi.hosts import open_board, start_clock
+from adpkv.worlds.mpi.hosts import open_flight, start_clock
 from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, Endpoint, RankMailbox
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.strikes import RealStrikes
@@ -79,7 +81,14 @@ class Job:
         *,
         pulse: bool,
         assemble: Callable[..., RankProgram] = build_rank,
+        name: str = "",
     ) -> None:
+        """Every rank must come. `name` is the job's if its starter gave it one.
+
+        Raises:
+            UsageError: there is no place for the flight recorder; on all ranks the same.
+        """
+        self.flight = open_flight(wires.world, experiment, folder, name)
         self.experiment, self._wires = experiment, wires
         self._signals, self._signal_seen = signals, 0
         self.topology: Topology = experiment.topology.build()
@@ -106,7 +115,8 @@ class Job:
             PATIENCE * experiment.observe.unbounded_wait_ns,
         )
         self._letters.watch(self.news.mail, self.clock)
-        self.board = open_board(wires.world)
+        self.flight.recorder.start(perf_counter_ns() - self.clock(), time_ns())
+        self.board = self.flight.board
         self._watchdog = Watchdog(self.board, experiment.diagnosis.hang_timeout_ns, self._hangs)
         self._desk_events: EventSink = NullEventLog()
         self._memory = self._build_memory()
@@ -129,7 +139,7 @@ class Job:
             self.rank,
             clock=faults.clock,
             mailbox=self._mailbox,
-            transport=self._transport,
+            transport=RecordedTransport(self._transport, self.flight.recorder),
             memory=self._memory,
             model=build_model(experiment),
             recorder=self.recorder,
@@ -161,6 +171,7 @@ class Job:
         self._desk_events.flush()
         if speaks:
             write_deadlock(self._folder.deadlock, error)
+            self.flight.folder.rescue()
 
     def _hangs(self, error: DeadlockError, speaks: bool) -> None:
         """In the watchdog's thread; the main one may be in native code for ever."""
@@ -180,6 +191,7 @@ class Job:
         self._memory.close()
         self.driver.close()
         self._letters.close(self._desk_mailbox)
+        self.flight.folder.leave(self.rank)
 
     def _close_transports(self) -> None:
         """Senders end first, receivers give their blocks up last (contract 6.2)."""
@@ -244,7 +256,7 @@ class Job:
         )
 
     def _build_driver(self) -> Driver:
-        stats = CollectiveStats()
+        stats, recorder = CollectiveStats(), self.flight.recorder
         members: dict[int, tuple[MPI.Comm, range]] = {
             self.instance.index: (self._own_group, self.instance.members),
             WORLD: (self._wires.world, range(self.topology.ranks)),
@@ -258,10 +270,11 @@ class Job:
                 news=self._news,
                 stats=stats,
                 clock=self.clock,
+                computed=recorder.computed,
             )
             for number, (comm, ranks) in members.items()
         }
-        return Driver(groups, stats, self.board)
+        return Driver(groups, stats, recorder)
 
     def _news(self) -> bool:
         """Does anything concern this rank that a wait should end for? A signal does once."""

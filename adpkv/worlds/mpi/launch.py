@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from adpkv.diagnosis.jobs import JobFolder, new_job
 from adpkv.errors import MissingPieceError
 from adpkv.worlds.mpi.processes import Job, die_with_parent
 
@@ -68,8 +69,15 @@ def launch(argv: Sequence[str], ranks: int) -> int:
     Raises:
         MissingPieceError: no MPI is installed.
     """
-    command = [find_mpirun(), "-n", str(ranks), sys.executable, "-m", "adpkv", *argv]
-    return Launch(command).run()
+    job = new_job()
+    call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
+    try:
+        return Launch([find_mpirun(), "-n", str(ranks), *call]).run()
+    finally:
+        # What the ranks could not take away themselves tells what became of them.
+        left = JobFolder.of(job)
+        if left is not None:
+            left.rescue()
 
 
 class Launch:

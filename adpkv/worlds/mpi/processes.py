@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from adpkv.diagnosis.processes import descendants
+
 __all__ = ["Job", "die_with_parent"]
 
 RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
@@ -30,21 +32,7 @@ class Job:
 
     def everything(self) -> list[int]:
         """Every process that descends from mpirun now, itself not counted."""
-        children: dict[int, list[int]] = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal():
-                with suppress(OSError):
-                    # "PID (NAME) STATE PPID ...", and the name may hold anything.
-                    state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                    if state != "Z":
-                        children.setdefault(int(parent), []).append(int(entry.name))
-        found: list[int] = []
-        reached = [self._pid]
-        while reached:
-            below = children.get(reached.pop(), [])
-            found += below
-            reached += below
-        return found
+        return descendants(self._pid)
 
     def ranks(self) -> list[int]:
         """Those that a launcher made ranks, but not what they started themselves."""

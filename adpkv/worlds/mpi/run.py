@@ -56,6 +56,7 @@ def run(
     json: bool,
     workload: Workload | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
+    name: str = "",
 ) -> int:
     """Run this process's rank to the agreed end; returns the exit code, on all ranks the same.
 
@@ -66,6 +67,7 @@ def run(
         json: the summary on standard output, and nothing else.
         workload: the experiment's if None; a script's otherwise. Only rank 0's is asked.
         assemble: makes this rank's program; a historical policy's otherwise.
+        name: the job's, if its starter gave it one.
     """
     signals = StopSignals().install()
     world = MPI.COMM_WORLD
@@ -75,7 +77,7 @@ def run(
     if not code:
         code = guarded(
             f"rank {rank}",
-            lambda: _run(experiment, signals, out, screen, quiet, workload, assemble),
+            lambda: _run(experiment, signals, out, screen, quiet, workload, assemble, name),
         )
     MPI.Finalize()
     if code:
@@ -106,6 +108,7 @@ def _run(
     quiet: bool,
     workload: Workload | None,
     assemble: Callable[..., RankProgram],
+    name: str,
 ) -> int:
     world = MPI.COMM_WORLD
     opening = _opened(experiment, world, out)
@@ -113,7 +116,13 @@ def _run(
         return UsageError.exit_code
     folder = Path(opening.folder)
     wires = Wires.over(world)
-    job = Job(experiment, wires, folder, signals, pulse=not quiet, assemble=assemble)
+    try:
+        job = Job(experiment, wires, folder, signals, pulse=not quiet, assemble=assemble, name=name)
+    except UsageError as error:
+        # All ranks have the same one, and are here.
+        if world.rank == HOST:
+            print(f"adpkv: {error}", file=sys.stderr, flush=True)
+        return UsageError.exit_code
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
         guarded(who, job.run, job.driver.leads, job.stuck)

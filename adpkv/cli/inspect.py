@@ -1,0 +1,54 @@
+"""`adpkv inspect`: where each rank of a running or dead job is, without stopping it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PID|DIR",
+            help="A process of the job (a rank, mpirun, adpkv run), or the run's folder.",
+            show_default=False,
+        ),
+    ],
+    stacks: Annotated[
+        bool, typer.Option("--stacks", help="Ask each rank of this host for its Python stacks.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the job is over; Ctrl-C ends it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is seen as JSON.")] = False,
+) -> None:
+    """Say where each rank of a running or dead job is, without stopping it."""
+    from adpkv.diagnosis.finding import find
+    from adpkv.errors import UsageError
+
+    if follow and (stacks or as_json):
+        raise UsageError("--follow goes alone: stacks and JSON are of one moment")
+    folder = find(target)
+    if follow:
+        from adpkv.diagnosis.following import follow as follow_job
+
+        follow_job(folder, sys.stdout)
+        return
+
+    from adpkv.diagnosis.stacks import ask_stacks, told_stacks
+    from adpkv.diagnosis.survey import look
+    from adpkv.diagnosis.telling import as_values, told
+
+    survey = look(folder)
+    answers = ask_stacks(folder, survey.ranks) if stacks else None
+    if as_json:
+        import json
+
+        print(json.dumps(as_values(survey, answers), indent=2))
+    else:
+        print("\n".join([*told(survey), *(told_stacks(answers) if answers else [])]))

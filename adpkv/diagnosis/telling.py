@@ -1,0 +1,150 @@
+"""A survey as text for a screen, and as values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from adpkv.diagnosis.layout import What
+from adpkv.diagnosis.ring import Record
+from adpkv.diagnosis.survey import RankSeen, Survey, folded
+
+__all__ = ["as_values", "span_text", "told", "told_ranks"]
+
+MOST_CLASSES: Final = 18
+MOST_SPANS: Final = 6
+"""Of rank numbers in one cell."""
+
+MOST_BEFORE: Final = 5
+"""Records of a class's first rank that are told."""
+
+HEAD: Final = ("ranks", "process", "where", "iteration", "number", "for")
+
+
+def told(survey: Survey) -> list[str]:
+    """The table's lines: what is unlike the rest comes first."""
+    classes = folded(survey.ranks)
+    shown = classes[:MOST_CLASSES]
+    rows = [HEAD, *map(_row, shown)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = [_title(survey), _line(HEAD, widths)]
+    for row, found in zip(rows[1:], shown, strict=True):
+        lines.append(_line(row, widths))
+        if found[0].records:
+            before = " · ".join(map(_record_text, found[0].records[-MOST_BEFORE:]))
+            lines.append(f"  rank {found[0].rank} before: {before}")
+    rest = classes[MOST_CLASSES:]
+    if rest:
+        lines.append(f"and {sum(map(len, rest)):,} ranks in {len(rest):,} more places")
+    return lines
+
+
+def _title(survey: Survey) -> str:
+    here = len(survey.ranks)
+    which = (
+        f"{here} ranks" if here == survey.size else f"{here} of {survey.size} ranks, this host's"
+    )
+    age = span_text(survey.age_ns)
+    if survey.running:
+        return f"{survey.experiment}: {which}, running for {age}"
+    return f"{survey.experiment}: {which}, dead; as it was at its last sign of life, after {age}"
+
+
+def _row(found: Sequence[RankSeen]) -> tuple[str, ...]:
+    one = found[0]
+    sequences = [seen.sequence for seen in found]
+    least, most = min(sequences), max(sequences)
+    return (
+        told_ranks(seen.rank for seen in found),
+        one.process,
+        one.where,
+        str(one.iteration),
+        f"#{least}" if least == most else f"#{least}-{most}",
+        span_text(max(seen.since_ns for seen in found)),
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()
+
+
+def told_ranks(ranks: Iterable[int]) -> str:
+    """Rank numbers as spans: `0-3, 7`; cut where there are too many."""
+    spans: list[list[int]] = []
+    for rank in sorted(ranks):
+        if spans and rank == spans[-1][1] + 1:
+            spans[-1][1] = rank
+        else:
+            spans.append([rank, rank])
+    texts = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
+    left = sum(last - first + 1 for first, last in spans[MOST_SPANS:])
+    return ", ".join(texts[:MOST_SPANS]) + (f" and {left:,} more" if left else "")
+
+
+def span_text(span_ns: int) -> str:
+    """A length of time in the unit that suits it."""
+    for least_ns, unit in ((1_000_000_000, "s"), (1_000_000, "ms")):
+        if span_ns >= least_ns:
+            return f"{span_ns / least_ns:.1f} {unit}"
+    return f"{span_ns / 1_000:.0f} µs"
+
+
+def _record_text(record: Record) -> str:
+    took = span_text(record.end_ns - record.begin_ns)
+    if record.what in (What.POST, What.EXPECT):
+        way = "to" if record.what is What.POST else "from"
+        return f"{record.kind} request {record.sequence} {way} rank {record.group} {took}"
+    if record.what is What.POLL:
+        return f"poll found {record.sequence}"
+    return f"{record.site} {took}"
+
+
+def as_values(survey: Survey, stacks: Mapping[int, str] | None = None) -> dict[str, Any]:
+    """The survey as plain values; `stacks` by rank, where they were asked for."""
+    classes = [
+        {
+            "ranks": [one.rank for one in found],
+            "process": found[0].process,
+            "doing": found[0].doing.value,
+            **_place(found[0]),
+        }
+        for found in folded(survey.ranks)
+    ]
+    values: dict[str, Any] = {
+        "experiment": survey.experiment,
+        "size": survey.size,
+        "running": survey.running,
+        "age_s": survey.age_ns / 1e9,
+        "folder": str(survey.folder),
+        "classes": classes,
+        "ranks": [_rank(one) for one in survey.ranks],
+    }
+    if stacks is not None:
+        values["stacks"] = {str(rank): text for rank, text in stacks.items()}
+    return values
+
+
+def _place(one: RankSeen) -> dict[str, Any]:
+    return {
+        "group": one.group,
+        "kind": one.kind,
+        "site": one.site,
+        "iteration": one.iteration,
+    }
+
+
+def _rank(one: RankSeen) -> dict[str, Any]:
+    return {
+        "rank": one.rank,
+        "pid": one.pid,
+        "host": one.host,
+        "process": one.process,
+        "doing": one.doing.value,
+        **_place(one),
+        "sequence": one.sequence,
+        "since_s": one.since_ns / 1e9,
+        "written": one.written,
+        "empty_polls": one.empty_polls,
+        "records": [{**r._asdict(), "what": r.what.name.lower()} for r in one.records],
+    }
