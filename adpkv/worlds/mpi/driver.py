@@ -78,18 +78,22 @@ def guarded(
     work: Callable[[], T],
     speaks: Callable[[], bool] = lambda: True,
     stuck: Callable[[StuckError, bool], None] = lambda error, speaks: None,
+    last: Callable[[], None] = lambda: None,
 ) -> T:
     """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `speaks`
     tells whether it is the one that speaks for all where all members of a group see the same;
-    `stuck` is told before the end, so that what is known is written down."""
+    `stuck` is told before the end, so that what is known is written down; `last` is what this rank
+    does before it ends the job because it failed alone."""
     try:
         return work()
     except CollectiveMismatchError as error:
         stuck(error, speaks())
         abort(f"adpkv: {error}", error.exit_code, speaks())
     except AdpkvError as error:
+        last()
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except BaseException as error:
+        last()
         abort(f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}", 70)
 
 

@@ -122,7 +122,7 @@ class Group:
         self.sequence = 0
         """Of the last meeting that was no pause."""
         self.brought_bytes = 0
-        """The payload's, in the last collective."""
+        """The payload's, in the last meeting."""
         self._stats = stats
         self._clock = clock
         self._waiter = Waiter(communicator.Dup(), news)
@@ -139,12 +139,14 @@ class Group:
             CollectiveMismatchError: the members stand in different collectives.
         """
         if isinstance(op, Pause):
+            self.brought_bytes = 0
             return self._waiter.pause(op, self._clock)
         if isinstance(op, Join):
             return self._join(op)
         if isinstance(op, Wait):
             self.sequence += 1
             self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
+            self.brought_bytes = 0
             self._waiter.wait(self.sequence, op.limit_ns)
             return Passage(0, op.iteration, op.plan)
         if isinstance(op, Step):

@@ -124,15 +124,17 @@ def _run(
             print(f"adpkv: {error}", file=sys.stderr, flush=True)
         return UsageError.exit_code
     who = f"rank {job.rank} ({job.instance.name})"
+    rescue = job.flight.folder.rescue
     if job.rank != HOST:
-        guarded(who, job.run, job.driver.leads, job.stuck)
-        guarded(who, job.close)
+        guarded(who, job.run, job.driver.leads, job.stuck, rescue)
+        guarded(who, job.close, last=rescue)
         return _told(world, 0)
     return guarded(
         who,
         lambda: _host(job, RunFolder(folder), screen, quiet, workload),
         job.driver.leads,
         job.stuck,
+        rescue,
     )
 
 

@@ -1,0 +1,51 @@
+"""A recorded transport is the transport it is around, and its ring says what it was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adpkv.diagnosis.jobs import ring_path
+from adpkv.diagnosis.layout import What
+from adpkv.diagnosis.recorded import RecordedTransport
+from adpkv.diagnosis.ring import Ring, Snapshot
+from tests.conformance.test_virtual_transport import BLOCK_BYTES, Wire
+from tests.conformance.transport import BODIES, transfer
+from tests.diagnosis.rings import recorder
+
+
+def recorded(folder: Path) -> Wire:
+    wire = Wire()
+    for rank, end in enumerate((wire.sender, wire.receiver)):
+        end._wire = RecordedTransport(end._wire, recorder(folder, rank))  # type: ignore[assignment]
+    return wire
+
+
+def rings(folder: Path) -> list[Snapshot]:
+    return [Ring.open(ring_path(folder, rank)).snapshot() for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_it_conforms(name: str, tmp_path: Path) -> None:
+    BODIES[name](recorded(tmp_path))
+
+
+def test_both_ends_of_a_transfer_are_recorded(tmp_path: Path) -> None:
+    wire = recorded(tmp_path)
+    one = transfer(17, (1, 2), (3, 4))
+    wire.receiver.expect(one)
+    wire.sender.post(one)
+    assert wire.receiver.poll() == []
+    while not wire.receiver.ready():
+        wire.step()
+    wire.receiver.poll()
+    sent, received = rings(tmp_path)
+    (post,) = sent.records
+    assert (post.what, post.group, post.sequence) == (What.POST, 1, 17)
+    assert post.nbytes == 2 * BLOCK_BYTES
+    assert [(r.what, r.group, r.sequence) for r in received.records] == [
+        (What.EXPECT, 0, 17),
+        (What.POLL, -1, 1),
+    ]
+    assert received.empty_polls == 1

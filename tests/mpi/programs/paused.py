@@ -1,0 +1,55 @@
+"""A rank of a real job stands still alone, and nobody may say so for ten minutes.
+
+python -m tests.mpi.programs.paused OUT
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mpi4py import MPI
+
+from adpkv.config import parse
+from adpkv.core.ids import NEVER
+from adpkv.executor.meetings import Pause
+from adpkv.executor.phases import Phases
+from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.mpi.run import run
+from tests.scenarios.story import Script, arrival, setting
+
+STUCK, FROM = 3, 5
+"""This rank, from this iteration on."""
+
+
+class Standing(Phases):
+    """Waits alone where it should join."""
+
+    async def sync(self) -> Any:
+        rank = self.rank
+        if rank.rank == STUCK and rank.iteration >= FROM:
+            await Pause(
+                self._group, "poll", "at_least=1", rank.iteration, rank.plan, NEVER, lambda: False
+            )
+        return await super().sync()
+
+
+def main() -> int:
+    data = setting("paused", 2, 2, diagnosis={"hang_timeout": "600s"})
+
+    def assemble(experiment: Any, topology: Any, rank: int, **ports: Any) -> Any:
+        return build_rank(experiment, topology, rank, phases=Standing, **ports)
+
+    return run(
+        parse(data, "paused"),
+        out=Path(sys.argv[1]),
+        quiet=True,
+        json=False,
+        workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
+        assemble=assemble,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
