@@ -12,6 +12,7 @@ from adpkv.bench.bare_world import bare_world
 from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
+from adpkv.bench.recording import recording
 from adpkv.bench.scale import scale
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import load
@@ -44,6 +45,10 @@ def _polling(settings: Settings) -> list[Figure]:
 
 def _fault_seam(settings: Settings) -> list[Figure]:
     return fault_seam(operations=2_000, rounds=3) if settings.quick else fault_seam()
+
+
+def _recording(settings: Settings) -> list[Figure]:
+    return recording(rounds=2_000, repetitions=5) if settings.quick else recording()
 
 
 def _executor(settings: Settings) -> list[Figure]:
@@ -87,6 +92,7 @@ def _transport(settings: Settings) -> list[Figure]:
 BENCHES: Final[dict[str, Bench]] = {
     "polling": _polling,
     "fault-seam": _fault_seam,
+    "recording": _recording,
     "executor": _executor,
     "trace": _trace,
     "oracles": _oracles,

@@ -22,6 +22,6 @@ class DiagnosisConfig(Section):
         default=4096,
         strict=True,
         ge=16,
-        le=1 << 20,
+        le=100_000,
         description="records of 64 bytes that each rank's flight recorder keeps, the newest ones",
     )

@@ -11,6 +11,7 @@ from adpkv.bench.events import heapq_rate
 from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import InFlight, polling
+from adpkv.bench.recording import recording
 from adpkv.bench.scale import scale
 
 
@@ -61,6 +62,17 @@ def test_the_fault_seam_is_shown_beside_the_bare_operation() -> None:
         "fault seam, mail",
     ]
     assert all(one.reference_name == "the bare operation" for one in found)
+
+
+def test_recording_is_shown_against_the_same_loop_without_it() -> None:
+    found = recording(rounds=50, repetitions=1, members=2)
+    assert [one.name for one in found] == [
+        "flight recorder, per record",
+        "flight recorder, per collective",
+        "flight recorder, per empty poll",
+    ]
+    assert [one.target for one in found] == ["value <= 1", "value <= 2", ""]
+    assert all(math.isfinite(one.value) for one in found)
 
 
 def test_scale_has_one_figure_per_size_and_the_smallest_is_the_reference() -> None:

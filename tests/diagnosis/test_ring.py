@@ -196,6 +196,9 @@ def test_no_torn_record_is_taken_while_the_writer_turns(tmp_path: Path, write) -
         assert all(record.iteration == record.number for record in snapshot.records)
         assert all(sound(record) and record.end_ns for record in snapshot.records)
         assert snapshot.current is None or sound(snapshot.current)
+        for _ in range(100):
+            current = ring.current()
+            assert current is None or sound(current)
         read += len(numbers)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "HEADER_BYTES",
     "INLINE_BYTES",
     "MAX_PAYLOAD_BYTES",
+    "PLACE_BYTES",
     "SLOT_BYTES",
     "Header",
     "PayloadCodec",
