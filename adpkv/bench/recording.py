@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
+from zlib import crc32
 
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.measuring import without_collector
@@ -37,7 +38,7 @@ class _Meeting:
 
     def __init__(self, folder: Path, members: int) -> None:
         self.op = Join(0, "tp_allgather", "sync", 7, None, RankStatus())
-        self._digest = PlanDigest()
+        self._digest, self._trace = PlanDigest(), 0
         slots = bytearray(SLOT_BYTES * members)
         self._slot = SlotWriter(0, 0, self.op.kind, self.op.site, slots)
         # What all members say, and said last time: nothing, from the same place.
@@ -54,9 +55,10 @@ class _Meeting:
         """What the loops are made of."""
 
     def fingerprint(self, number: int) -> None:
-        """Say where this rank stands, and compare it with all members."""
+        """Say where this rank stands, compare it with all members, and add it to the trace."""
         slot = self._slot
         slot.stand(0, self.op.iteration, self._digest(None))
+        self._trace = crc32(slot.place, self._trace)
         says_again(slot.slots, slot.at, self._said)
 
     def bare(self, rounds: int) -> None:

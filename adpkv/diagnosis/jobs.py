@@ -115,9 +115,15 @@ def stacks_path(folder: Path, rank: int) -> Path:
 
 
 def ring_paths(folder: Path) -> list[Path]:
-    """All flight recorders that are there, in the order of their ranks."""
-    found = [p for p in folder.glob("rank-*.ring") if p.stem[5:].isdecimal()]
-    return sorted(found, key=lambda path: int(path.stem[5:]))
+    """All flight recorders that are there, in the order of their ranks; none if the folder is
+    gone, which may happen at any moment."""
+    found: list[int] = []
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            rank = name.removeprefix("rank-").removesuffix(".ring")
+            if rank.isdecimal() and name == ring_path(folder, int(rank)).name:
+                found.append(int(rank))
+    return [ring_path(folder, rank) for rank in sorted(found)]
 
 
 def read_note(folder: Path) -> JobNote | None:
@@ -170,8 +176,9 @@ class JobFolder:
 
     def leave(self, rank: int) -> None:
         """Take one rank's files away; behind the last, the folder."""
-        ring_path(self.path, rank).unlink(missing_ok=True)
-        stacks_path(self.path, rank).unlink(missing_ok=True)
+        for path in (ring_path(self.path, rank), stacks_path(self.path, rank)):
+            with suppress(OSError):
+                path.unlink()  # or the next run does
         if not ring_paths(self.path):
             self.remove()
 

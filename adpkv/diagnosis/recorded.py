@@ -25,14 +25,15 @@ class RecordedTransport:
         self.withdraw, self.peer_ended = inner.withdraw, inner.peer_ended
         self.ready, self.last_moved_ns, self.close = inner.ready, inner.last_moved_ns, inner.close
 
-    def expect(self, transfer: Transfer) -> None:
+    def expect(self, transfer: Transfer) -> bool:
         """Passed on, and recorded."""
         began_ns = perf_counter_ns()
-        self._inner.expect(transfer)
+        accepted = self._inner.expect(transfer)
         self._recorder.transferred(
             What.EXPECT, self.name, transfer.sender, transfer.request_id, transfer.nbytes,
             began_ns, perf_counter_ns(),
         )  # fmt: skip
+        return accepted
 
     def post(self, transfer: Transfer) -> None:
         """Passed on, and recorded."""

@@ -16,10 +16,7 @@ from tests.diagnosis.rings import recorder
 
 
 def recorded(folder: Path) -> Wire:
-    wire = Wire()
-    for rank, end in enumerate((wire.sender, wire.receiver)):
-        end._wire = RecordedTransport(end._wire, recorder(folder, rank))  # type: ignore[assignment]
-    return wire
+    return Wire(lambda wire, rank, _: RecordedTransport(wire, recorder(folder, rank)))
 
 
 def rings(folder: Path) -> list[Snapshot]:

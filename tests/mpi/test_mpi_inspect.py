@@ -117,7 +117,8 @@ def test_the_table_and_the_stacks_show_who_stands_alone(hanging) -> None:
     assert title.startswith("paused: 4 ranks, running for ")
     assert head.split() == ["ranks", "process", "where", "iteration", "number", "for"]
     assert any(row.startswith("3 ") and "alone in poll at at_least=1" in row for row in rows)
-    stacks = dict(part.split(":\n", 1) for part in found.stdout.split("\n\nrank ")[1:])
+    assert "\nrank 3:\n" in found.stdout, "nobody else stands as it does"
+    stacks = inspected(str(job.pid), "--stacks")["stacks"]
     assert set(stacks) == {"0", "1", "2", "3"}
     assert "in pause" in stacks["3"], "the frame in which it stands"
     assert "in _meet" in stacks["2"]

@@ -34,6 +34,7 @@ from adpkv.executor.ports import Clock
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.transport.mpi import MpiTransport
+from adpkv.transport.port import Transport
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_coordinator, build_model, build_news, build_rank
@@ -70,7 +71,11 @@ class Wires:
 
 
 class Job:
-    """This rank, assembled; `run` it once."""
+    """This rank, assembled; `run` it once.
+
+    Every rank must come to make one. `name` is the job's if its starter gave it one. A UsageError,
+    the same on all ranks, says that there is no place for the flight recorder.
+    """
 
     def __init__(
         self,
@@ -83,11 +88,6 @@ class Job:
         assemble: Callable[..., RankProgram] = build_rank,
         name: str = "",
     ) -> None:
-        """Every rank must come. `name` is the job's if its starter gave it one.
-
-        Raises:
-            UsageError: there is no place for the flight recorder; on all ranks the same.
-        """
         self.flight = open_flight(wires.world, experiment, folder, name)
         self.experiment, self._wires = experiment, wires
         self._signals, self._signal_seen = signals, 0
@@ -108,12 +108,8 @@ class Job:
         self.clock = start_clock(wires.world)
         self._events = self.open_events(self.rank)
         self.recorder = RankRecorder(self._events, self.rank, self.clock)
-        self.news = build_news(
-            self.recorder,
-            self.rank,
-            self.clock,
-            PATIENCE * experiment.observe.unbounded_wait_ns,
-        )
+        patience_ns = PATIENCE * experiment.observe.unbounded_wait_ns
+        self.news = build_news(self.recorder, self.rank, self.clock, patience_ns)
         self._letters.watch(self.news.mail, self.clock)
         self.flight.recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self.board = self.flight.board
@@ -133,13 +129,14 @@ class Job:
         self._transport = faults.transport(self._wire)
         self._mailbox = faults.mailbox(self._letters)
         self.driver = self._build_driver()
+        recorded: Transport = RecordedTransport(self._transport, self.flight.recorder)
         program = assemble(
             experiment,
             self.topology,
             self.rank,
             clock=faults.clock,
             mailbox=self._mailbox,
-            transport=RecordedTransport(self._transport, self.flight.recorder),
+            transport=recorded,
             memory=self._memory,
             model=build_model(experiment),
             recorder=self.recorder,
