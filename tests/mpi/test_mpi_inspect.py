@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +139,27 @@ def test_following_ends_with_the_job(hanging) -> None:
     said, _ = follower.communicate(timeout=BOUND_S)
     assert follower.returncode == 0
     assert said.splitlines()[-1] == "the job is over"
+
+
+def test_on_a_terminal_following_redraws_in_place(hanging) -> None:
+    job, _, _ = hanging
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
+    follower = subprocess.Popen(
+        [BIN / "adpkv", "inspect", "--follow", str(job.pid)],
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    said, until_s = b"", time.monotonic() + BOUND_S
+    while said.count(b"paused: 4 ranks") < 2:
+        assert time.monotonic() < until_s, said
+        if select.select([ours], [], [], 1.0)[0]:
+            said += os.read(ours, 4096)
+    assert b"\x1b[1A" in said, "the cursor goes back up"
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(BOUND_S) == 0
+    os.close(ours)
 
 
 def test_following_ends_with_ctrl_c(hanging) -> None:
