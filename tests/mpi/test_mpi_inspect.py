@@ -231,6 +231,19 @@ def test_ranks_that_end_because_they_are_stuck_leave_their_rings_in_the_runs_fol
     assert said["running"] is False
 
 
+def test_a_rank_that_fails_leaves_the_rings_of_all_in_the_runs_folder(
+    program, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = program("paused", 4, str(out), "fails")
+    assert found.code == 70, found.err
+    assert "ValueError: planted" in found.err
+    assert left_of(out) == []
+    said = inspected(str(out))
+    assert len(said["ranks"]) == 4
+    assert said["ranks"][3]["doing"] == "on its way, last in"
+
+
 def test_what_was_killed_under_adpkv_run_is_found_in_the_runs_folder(jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     long = ["configs/four-ranks.yaml", "--set", "workload.requests=100000"]

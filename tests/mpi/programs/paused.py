@@ -1,6 +1,6 @@
-"""A rank of a real job stands still alone, and nobody may say so for ten minutes.
+"""A rank of a real job stands still alone, and nobody may say so for ten minutes; or it fails.
 
-python -m tests.mpi.programs.paused OUT
+python -m tests.mpi.programs.paused OUT [fails]
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class Standing(Phases):
     async def sync(self) -> Any:
         rank = self.rank
         if rank.rank == STUCK and rank.iteration >= FROM:
+            if sys.argv[2:] == ["fails"]:
+                raise ValueError("planted")
             await Pause(
                 self._group, "poll", "at_least=1", rank.iteration, rank.plan, NEVER, lambda: False
             )
