@@ -34,6 +34,6 @@ clean:
 # The stamp is made last, so a set-up that broke off is done again.
 $(STAMP): pyproject.toml launch/make_venv.sh launch/prepare_env.py launch/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mpi,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test]'
 	$(BIN)/python launch/prepare_env.py
 	touch $@

@@ -33,6 +33,8 @@ def simulate(
     from adpkv.history import assembly
     from adpkv.worlds.virtual.run import simulate as simulate_experiment
 
+    if experiment.observe.http is not None and not quiet:
+        typer.echo("adpkv: observe.http is left out: nobody asks after virtual time", err=True)
     screen = Screen(quiet=quiet, as_json=as_json)
     progress = screen.progress(experiment.observe.pulse_ns)
     try:

@@ -6,7 +6,7 @@ other (`relations`): a model validated by hand has only been checked section by 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -26,6 +26,9 @@ from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import WorkloadConfig
 
 __all__ = ["Experiment"]
+
+
+WORDS_PER_TIMEOUT: Final = 4
 
 
 class Experiment(Section):
@@ -70,6 +73,16 @@ class Experiment(Section):
         default=None,
         description="what must be seen of it, for `adpkv regress`; null for an experiment like any",
     )
+
+    @property
+    def pulse_ns(self) -> int:
+        """How often a leader says how its instance is: as often as it is shown, or so often that a
+        word which is a little late makes nobody unready or dead."""
+        observe = self.observe
+        if observe.http is None:
+            return observe.pulse_ns
+        shortest_ns = min(observe.ready_timeout_ns, self.diagnosis.hang_timeout_ns)
+        return max(1, min(observe.pulse_ns, shortest_ns // WORDS_PER_TIMEOUT))
 
     @property
     def block_bytes(self) -> int:

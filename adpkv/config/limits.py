@@ -19,6 +19,7 @@ __all__ = [
     "budget",
     "piece",
     "post_budget",
+    "readiness",
     "replicas",
     "slots",
     "topology",
@@ -69,6 +70,14 @@ def waits(experiment: Experiment) -> Iterator[Problem]:
     if experiment.executor.idle_wait_ns < busy_ns:
         least = f"executor.busy_wait, which is {duration_text(busy_ns)}"
         yield Problem(("executor", "idle_wait"), f"must be at least {least}")
+
+
+def readiness(experiment: Experiment) -> Iterator[Problem]:
+    """A server without work is still heard of in time."""
+    idle_ns, observe = experiment.executor.idle_wait_ns, experiment.observe
+    if observe.http is not None and observe.ready_timeout_ns <= 2 * idle_ns:
+        least = f"twice executor.idle_wait, which is {duration_text(idle_ns)}"
+        yield Problem(("observe", "ready_timeout"), f"must be more than {least}")
 
 
 def budget(experiment: Experiment) -> Iterator[Problem]:

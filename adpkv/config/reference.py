@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adpkv.config import units
+from adpkv.config.address import ADDRESS_PATTERN
 from adpkv.config.base import LARGEST
 from adpkv.config.bounds import BOUNDS_PATTERN
 from adpkv.config.schema import json_schema
@@ -30,6 +31,7 @@ _HEAD: Final = ("| key | value | default | meaning |", "|---|---|---|---|")
 _PATTERNS: Final[Mapping[str, str]] = {
     units.DURATION_PATTERN: "duration",
     units.SIZE_PATTERN: "size",
+    ADDRESS_PATTERN: "HOST:PORT",
     BOUNDS_PATTERN: "count or range",
 }
 _DEFAULT_TEXTS: Final[Mapping[str, str]] = {

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from adpkv.config.address import Address
 from adpkv.config.base import Count, Duration, Section, Switch, duration
 from adpkv.core.topology import Topology
 
@@ -119,4 +120,16 @@ class ObserveConfig(Section):
     )
     pulse_ns: Duration = duration(
         "1s", key="pulse", about="how often the live progress is refreshed", gt=0
+    )
+    http: Address | None = Field(
+        default=None,
+        description="HOST:PORT where rank 0 of a real run serves health and metrics"
+        " ([launching.md](launching.md)); null for nowhere",
+    )
+    ready_timeout_ns: Duration = duration(
+        "5s",
+        key="ready_timeout",
+        about="a rank or instance that has not moved for so long is not ready (`observe.http`); "
+        "above any step",
+        gt=0,
     )

@@ -25,8 +25,8 @@ NO_STOP = -1
 
 
 class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rank says at sync. Fixed width on the wire but for `expired`, `verdicts` and
-    `detail`.
+    """What one rank says at sync. Fixed width on the wire but for `reasons`, `expired`,
+    `verdicts` and `detail`.
 
     Nothing in it changes merely because a step was made: an unchanged status means that `agree`
     has nothing new to decide, which is what lets quiet stretches be jumped over.
@@ -42,7 +42,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     running: int = 0
     in_transfer: int = 0
     quarantined: int = 0
-    healthy: bool = True
+    reasons: tuple[str, ...] = ()
+    """Why its transceiver is ill; empty if it is not."""
     stop: int = NO_STOP
     """The exit code with which it proposes to stop."""
     detail: str = ""

@@ -101,6 +101,13 @@ class Coordinator:
         self.done = 0
         self.total = workload.total
 
+    @property
+    def ending(self) -> str:
+        """Why nothing is admitted any more, in words; empty while it is."""
+        if self._code < 0:
+            return ""
+        return self._detail or "every request is answered"
+
     async def run(self) -> None:
         """Serve the workload, then see every instance out."""
         while not self._is_over():

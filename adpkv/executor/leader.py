@@ -7,18 +7,22 @@ sends on what the flush gathered. It decides nothing alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
 from adpkv.core.report import worst
 from adpkv.core.values import Response
+from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import (
+    MOST_ILL,
     Admit,
     Answers,
     Cancel,
     CancelTransfer,
+    Ill,
     LeaderMail,
     Lost,
     PeerMail,
@@ -29,7 +33,7 @@ from adpkv.executor.messages import (
 )
 from adpkv.executor.ports import Clock, Mailbox
 
-__all__ = ["BROADCAST_IDS", "Leader", "sorted_mail", "sum_up"]
+__all__ = ["BROADCAST_IDS", "Leader", "ill_ranks", "sorted_mail", "sum_up"]
 
 BROADCAST_IDS: Final = 65_536
 """Block hashes and block ids in one broadcast, some 600 kB of the 16 MiB that can travel: a burst
@@ -165,15 +169,30 @@ def _weight(message: LeaderMail) -> int:
     return MESSAGE_IDS + len(spec.block_hashes) + (len(spec.sender.blocks) if spec.sender else 0)
 
 
-def sum_up(statuses: Sequence[RankStatus], unowned: int, tokens: int) -> Pulse:
-    """An instance's pulse from its ranks' statuses."""
+def ill_ranks(reasons: Iterable[tuple[int, tuple[str, ...]]]) -> tuple[Ill, ...]:
+    """Of (rank, why it is ill) those that are, as far as a pulse tells them."""
+    return tuple(islice((Ill(rank, why) for rank, why in reasons if why), MOST_ILL))
+
+
+def sum_up(
+    by_rank: Mapping[int, RankStatus],
+    unowned: int,
+    tokens: int,
+    iterations: int,
+    counts: MeetingCounts,
+) -> Pulse:
+    """An instance's pulse from the statuses of its ranks and what its leader has counted."""
+    statuses = by_rank.values()
     return Pulse(
         running=sum(status.running for status in statuses),
         waiting=unowned + sum(max(0, s.requests - s.running - s.in_transfer) for s in statuses),
         in_transfer=sum(status.in_transfer for status in statuses),
         quarantined=sum(status.quarantined for status in statuses),
-        healthy=all(status.healthy for status in statuses),
+        ill=ill_ranks((rank, status.reasons) for rank, status in by_rank.items()),
         tokens=tokens,
+        iterations=iterations,
+        collectives=counts.collectives,
+        collectives_ns=counts.collectives_ns,
     )
 
 

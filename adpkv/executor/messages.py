@@ -7,6 +7,8 @@ have nothing to say to each other.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from adpkv.core.plan import RankStatus
@@ -14,6 +16,7 @@ from adpkv.core.report import RankReport
 from adpkv.core.values import RequestSpec, Response
 
 __all__ = [
+    "MOST_ILL",
     "PAYLOADS",
     "Admit",
     "Advertise",
@@ -23,6 +26,7 @@ __all__ = [
     "CancelTransfer",
     "CoordinatorMail",
     "Ended",
+    "Ill",
     "LeaderMail",
     "Lost",
     "Mail",
@@ -33,6 +37,10 @@ __all__ = [
     "Stop",
     "Stopped",
 ]
+
+
+MOST_ILL: Final = 16
+"""Of those that are ill together one sees enough by so many, and a message stays small."""
 
 
 class Admit(msgspec.Struct, frozen=True, tag="admit", array_like=True, gc=False):
@@ -106,15 +114,33 @@ class CancelTransfer(msgspec.Struct, frozen=True, tag="cancel_transfer", array_l
     receiver: int = -1
 
 
+class Ill(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A rank whose transceiver is unhealthy, and why."""
+
+    rank: int
+    reasons: tuple[str, ...]
+
+
 class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How an instance is doing, for a person who looks on."""
+    """How an instance is doing, for a person or an orchestrator that looks on. That it comes at
+    all says that the instance's loop turns."""
 
     running: int = 0
     waiting: int = 0
     in_transfer: int = 0
     quarantined: int = 0
-    healthy: bool = True
+    ill: tuple[Ill, ...] = ()
+    """Ranks that are unhealthy; the first `MOST_ILL` of them."""
     tokens: int = 0
+    iterations: int = 0
+    collectives: int = 0
+    """Joined by the leader, and nanoseconds spent in them."""
+    collectives_ns: int = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every rank's transceiver is."""
+        return not self.ill
 
 
 class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=False):

@@ -111,6 +111,8 @@ class Phases:
             reasons = rank.transceiver.monitor.reasons
             rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
             rank.serving.changed = True
+        elif rank.transceiver.monitor.reasons != self._status.reasons:
+            rank.serving.changed = True  # ill as before, but of something else
 
     def _propose(self, code: int, detail: str) -> None:
         self.rank.propose(code, detail)
@@ -179,7 +181,7 @@ class Phases:
             running=running,
             in_transfer=transceiver.book.in_flight - quarantined,
             quarantined=quarantined,
-            healthy=not transceiver.monitor.reasons,
+            reasons=transceiver.monitor.reasons,
             stop=rank.proposal,
             detail=rank.detail,
             settled=transceiver.is_settled() or transceiver.is_overdue(now_ns),
@@ -251,7 +253,10 @@ class Phases:
             rank.leader.announce_stop(rank.plan)
 
     def _pulse(self, tokens: int) -> Pulse:
-        return sum_up(self._statuses, len(self.rank.plan.waiting), tokens)
+        rank = self.rank
+        by_rank = dict(zip(rank.members, self._statuses, strict=False))
+        unowned = len(rank.plan.waiting)
+        return sum_up(by_rank, unowned, tokens, rank.iteration, self._counts())
 
     # -- step or wait --------------------------------------------------------------------------
 

@@ -172,7 +172,7 @@ def _leader(
         mailbox,
         clock,
         queue_timeout_ns=experiment.executor.queue_timeout_ns,
-        pulse_ns=experiment.observe.pulse_ns if pulse else 0,
+        pulse_ns=experiment.pulse_ns if pulse else 0,
     )
 
 

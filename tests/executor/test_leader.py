@@ -8,14 +8,17 @@ from executor_parts import Clock, Post, spec
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import GroupMail, Plan, RankStatus, Refusal
 from adpkv.core.values import Outcome, Response
-from adpkv.executor.leader import BROADCAST_IDS, Leader, sorted_mail, sum_up
+from adpkv.executor.leader import BROADCAST_IDS, Leader, ill_ranks, sorted_mail, sum_up
+from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import (
+    MOST_ILL,
     PAYLOADS,
     Admit,
     Answers,
     Began,
     Cancel,
     CancelTransfer,
+    Ill,
     LeaderMail,
     Pulse,
     Release,
@@ -184,10 +187,25 @@ def test_the_stop_is_announced_once(rig: Rig) -> None:
 
 
 def test_a_pulse_sums_its_ranks_up() -> None:
-    statuses = [
-        RankStatus(running=2, requests=5, in_transfer=1, quarantined=1),
-        RankStatus(running=1, requests=1, in_transfer=1, healthy=False),
-    ]
-    assert sum_up(statuses, 4, 99) == Pulse(
-        running=3, waiting=4 + 2, in_transfer=2, quarantined=1, healthy=False, tokens=99
+    statuses = {
+        8: RankStatus(running=2, requests=5, in_transfer=1, quarantined=1),
+        9: RankStatus(running=1, requests=1, in_transfer=1, reasons=("no_progress",)),
+    }
+    pulse = sum_up(statuses, 4, 99, 5, MeetingCounts(17, 3_000, 0))
+    assert pulse == Pulse(
+        running=3,
+        waiting=4 + 2,
+        in_transfer=2,
+        quarantined=1,
+        ill=(Ill(9, ("no_progress",)),),
+        tokens=99,
+        iterations=5,
+        collectives=17,
+        collectives_ns=3_000,
     )
+    assert not pulse.healthy
+
+
+def test_a_pulse_names_no_more_ill_ranks_than_one_can_read() -> None:
+    sick = ill_ranks((rank, ("no_progress",) if rank % 2 else ()) for rank in range(4 * MOST_ILL))
+    assert [ill.rank for ill in sick] == list(range(1, 2 * MOST_ILL, 2))

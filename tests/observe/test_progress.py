@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from adpkv.executor.messages import Pulse
+from adpkv.executor.messages import Ill, Pulse
 from adpkv.observe.progress import LiveProgress, PlainProgress, QuietProgress, progress_for
 
 PULSES = {
@@ -68,7 +68,8 @@ def test_ill_health_names_its_instances() -> None:
     clock = _Clock()
     progress = PlainProgress(console, 1.0, clock)
     clock.now_s = 1.0
-    progress.update(0, 1, {2: Pulse(healthy=False), 0: Pulse(healthy=False), 1: Pulse()})
+    sick = Pulse(ill=(Ill(7, ("no_progress",)),))
+    progress.update(0, 1, {2: sick, 0: sick, 1: Pulse()})
     assert "unhealthy: instance 0, 2" in out.getvalue()
 
 

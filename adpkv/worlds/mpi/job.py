@@ -22,6 +22,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
+from adpkv.diagnosis.readiness import Word
 from adpkv.diagnosis.recorded import RecordedTransport
 from adpkv.diagnosis.report import write_deadlock
 from adpkv.diagnosis.watchdog import Watchdog
@@ -295,6 +296,8 @@ class Desk:
     ) -> None:
         self._events = job._desk_events = job.open_events(COORDINATOR)
         self.recorder = RankRecorder(self._events, COORDINATOR, job.clock)
+        self.words: dict[int, Word] = {}
+        """What each instance's leader said last, and when, by `perf_counter_ns`."""
         self._pulses: dict[int, Pulse] = {}
         self._on_pulse = on_pulse
         self.coordinator = build_coordinator(
@@ -305,7 +308,7 @@ class Desk:
             mailbox=mailbox,
             recorder=self.recorder,
             on_record=on_record,
-            on_pulse=self._note_pulse if on_pulse is not None else None,
+            on_pulse=self._note_pulse,
         )
         self._thread = CoordinatorThread(self.coordinator.run(), mailbox, job.clock)
 
@@ -320,5 +323,6 @@ class Desk:
 
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
         self._pulses[instance] = pulse
+        self.words[instance] = Word(perf_counter_ns(), pulse)
         if self._on_pulse is not None:
             self._on_pulse(self.coordinator, self._pulses)

@@ -27,6 +27,7 @@ from adpkv.observe.screen import Screen
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.health import Health, open_health
 from adpkv.worlds.mpi.job import Desk, Job, Wires
 from adpkv.worlds.mpi.mailbox import HOST
 from adpkv.worlds.mpi.signals import StopSignals
@@ -42,7 +43,7 @@ EXIT_MOST_S: Final = 0.2
 
 
 class _Opening(msgspec.Struct, frozen=True):
-    """What rank 0 found where the run is to write."""
+    """What rank 0 found where the run is to write and to be asked."""
 
     folder: str = ""
     problem: str = ""
@@ -111,13 +112,14 @@ def _run(
     name: str,
 ) -> int:
     world = MPI.COMM_WORLD
-    opening = _opened(experiment, world, out)
+    opening, health = _opened(experiment, world, out)
     if opening.problem:
         return UsageError.exit_code
     folder = Path(opening.folder)
     wires = Wires.over(world)
+    pulse = not quiet or experiment.observe.http is not None
     try:
-        job = Job(experiment, wires, folder, signals, pulse=not quiet, assemble=assemble, name=name)
+        job = Job(experiment, wires, folder, signals, pulse=pulse, assemble=assemble, name=name)
     except UsageError as error:
         # All ranks have the same one, and are here.
         if world.rank == HOST:
@@ -131,18 +133,22 @@ def _run(
         return _told(world, 0)
     return guarded(
         who,
-        lambda: _host(job, RunFolder(folder), screen, quiet, workload),
+        lambda: _host(job, RunFolder(folder), screen, quiet, workload, health),
         job.driver.leads,
         job.stuck,
         rescue,
     )
 
 
-def _opened(experiment: Experiment, world: MPI.Intracomm, out: Path | None) -> _Opening:
-    """Rank 0 makes the folder; all learn where it is, or that there is none."""
-    opening = _Opening()
+def _opened(
+    experiment: Experiment, world: MPI.Intracomm, out: Path | None
+) -> tuple[_Opening, Health | None]:
+    """Rank 0 takes the address, then makes the folder; all learn where it is, or that there is
+    none."""
+    opening, health = _Opening(), None
     if world.rank == HOST:
         try:
+            health = open_health(experiment)
             opening = _Opening(folder=str(RunFolder.create(experiment, out).path.resolve()))
         except UsageError as error:
             print(f"adpkv: {error}", file=sys.stderr, flush=True)
@@ -151,7 +157,7 @@ def _opened(experiment: Experiment, world: MPI.Intracomm, out: Path | None) -> _
     letter = letter.ljust(_told(world, len(letter)), b"\0")
     landed = bytearray(letter)
     world.Bcast([landed, len(landed), MPI.BYTE], HOST)
-    return msgspec.msgpack.decode(landed, type=_Opening)
+    return msgspec.msgpack.decode(landed, type=_Opening), health
 
 
 def _told(world: MPI.Intracomm, number: int) -> int:
@@ -162,7 +168,12 @@ def _told(world: MPI.Intracomm, number: int) -> int:
 
 
 def _host(
-    job: Job, folder: RunFolder, screen: Screen, quiet: bool, workload: Workload | None
+    job: Job,
+    folder: RunFolder,
+    screen: Screen,
+    quiet: bool,
+    workload: Workload | None,
+    health: Health | None,
 ) -> int:
     """Rank 0: run beside the coordinator, then put together what all have left behind."""
     progress = screen.progress(job.experiment.observe.pulse_ns)
@@ -173,8 +184,12 @@ def _host(
     requests = RequestLog(folder.requests)
     try:
         desk = job.desk(requests.write, None if quiet else show, workload)
+        if health is not None:
+            health.watch(job.board, desk, requests.tally)
         desk.start()
         reports = job.run()
+        if health is not None:
+            health.over()
         desk.close(DESK_BOUND_S)
     finally:
         progress.close()
@@ -188,6 +203,8 @@ def _host(
     here = Path.cwd()
     inside = folder.path.is_relative_to(here)
     screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
+    if health is not None:
+        health.close()
     code = summary["exit_code"]
     assert isinstance(code, int)
     return _told(MPI.COMM_WORLD, code)

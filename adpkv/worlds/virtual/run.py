@@ -20,6 +20,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.values import Violation
 from adpkv.diagnosis.report import write_deadlock
 from adpkv.errors import StuckError
+from adpkv.executor.leader import ill_ranks
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
 from adpkv.memory.virtual import LedgerMemory
@@ -216,7 +217,7 @@ class Simulation:
                 waiting=sum(len(serving.waiting) for serving in counting),
                 in_transfer=exposed - quarantined,
                 quarantined=quarantined,
-                healthy=all(not r.transceiver.monitor.reasons for r in ranks),
+                ill=ill_ranks((r.rank, r.transceiver.monitor.reasons) for r in ranks),
                 tokens=self._tokens[instance.index],
             )
         return found
