@@ -77,6 +77,7 @@ def all_findings() -> list[Finding]:
         *map(_package, PACKAGES),
         _mpi(),
         _mpirun(),
+        _http(),
         _transport("NIXL", ("nixl_cu13", "nixl_cu12", "nixl"), "pip install --no-deps nixl-cu12"),
         _transport("UCX", ("ucxx",), "pip install ucxx-cu12"),
         _gpu(),
@@ -127,6 +128,14 @@ def _mpirun() -> Finding:
         # `adpkv run` outside mpirun gives the allowances itself.
         return Finding("mpirun", False, f"refuses {tried}", Need.NOTHING, ALLOW_MPIRUN)
     return Finding("mpirun", False, f"cannot start {tried}: {error}", Need.RUN, GET_MPI)
+
+
+def _http() -> Finding:
+    name, hint = "prometheus-client", "pip install 'adpkv[http]', for observe.http"
+    try:
+        return Finding(name, True, metadata.version(name), Need.NOTHING)
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "missing", Need.NOTHING, hint)
 
 
 def _transport(name: str, modules: Sequence[str], get: str) -> Finding:
