@@ -56,6 +56,14 @@ def test_json_is_the_summary(file: Path) -> None:
     assert summary["seed"] == 5
 
 
+def test_what_only_a_real_run_serves_is_left_out_in_words(file: Path) -> None:
+    asked = ("--set", "observe.http=127.0.0.1:9400")
+    ended = _simulate(file, "out", *asked)
+    assert ended.returncode == 0
+    assert ended.stderr == "adpkv: observe.http is left out: nobody asks after virtual time\n"
+    assert _simulate(file, "again", "--quiet", *asked).stderr == ""
+
+
 def test_quiet_says_nothing(file: Path) -> None:
     ended = _simulate(file, "out", "--quiet")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

@@ -101,7 +101,7 @@ def test_scripts_can_be_executed(name: str) -> None:
 # -- Slurm -------------------------------------------------------------------------------------
 
 SBATCH_OPTIONS = {
-    # Of man sbatch (Slurm 24.11): what a job like ours may want, and what its values look like.
+    # Of man sbatch (Slurm 22.05): what a job like ours may want, and what its values look like.
     "account": r"\S+",
     "cpus-per-task": r"[1-9]\d*",
     "exclusive": "",
