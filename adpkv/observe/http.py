@@ -100,10 +100,14 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(where, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()  # no thread could be started for it
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

@@ -246,7 +246,9 @@ def test_an_instance_that_stops_ends_the_job() -> None:
     """Contract 6.2: the stop is spread, nothing new is admitted, and who has it answers."""
     rig = Rig(arrival(), arrival(at_ns=500))
     rig.at(0)
+    assert rig.coordinator.ending == ""
     sent = rig.at(10, Stopped(1, 75, "ill"))
+    assert rig.coordinator.ending == "ill"
     assert sent == [(leader, Stop(75, "ill")) for leader in LEADERS if leader != 2]
     assert rig.at(500) == []
     rig.at(510, ended(outcome=Outcome.FAILED, instance=0))

@@ -127,7 +127,7 @@ def test_a_run_that_is_well_is_ready_and_shows_its_figures(jobs, address, tmp_pa
 
 def test_a_transfer_that_is_stuck_makes_it_unready(jobs, address, tmp_path: Path) -> None:
     data = yaml.safe_load(FOUR_RANKS.read_text())
-    data["executor"]["drain_timeout"] = "200ms"
+    data["executor"]["drain_timeout"] = "4s"
     data["transceiver"] |= {
         "transfer_timeout": "500ms",
         "progress_deadline": "800ms",
@@ -146,6 +146,9 @@ def test_a_transfer_that_is_stuck_makes_it_unready(jobs, address, tmp_path: Path
     assert told["detail"].startswith("its transceiver is unhealthy in iteration ")
     assert health.ask("/health/live")[0] == 200, "ill, but alive: nothing to kill"
     job.send_signal(signal.SIGINT)
+    ending = ("stopping", "", None)
+    said = health.until("/health/ready", 503, lambda found: ending in found)
+    assert said["reasons"][0]["detail"] == "asked to stop by a signal"
     assert jobs.finish(job, BOUND_S).code == 130
 
 
