@@ -123,8 +123,8 @@ class ObserveConfig(Section):
     )
     http: Address | None = Field(
         default=None,
-        description="HOST:PORT where rank 0 of a real run serves health and metrics"
-        " ([launching.md](launching.md)); null for nowhere",
+        description="where rank 0 of a real run serves health and metrics (docs/launching.md); "
+        "null for nowhere",
     )
     ready_timeout_ns: Duration = duration(
         "5s",
