@@ -23,6 +23,7 @@ __all__ = [
     "replicas",
     "slots",
     "topology",
+    "verdicts",
     "waits",
 ]
 
@@ -54,6 +55,13 @@ def replicas(experiment: Experiment) -> Iterator[Problem]:
                 yield Problem(path, f"must be left out: {why}")
     elif workload.pinned:
         yield Problem(("workload", "pinned"), f"must be 0: {why}")
+
+
+def verdicts(experiment: Experiment) -> Iterator[Problem]:
+    """Only replicas have something to reduce."""
+    if experiment.policy.reduce == "own" and not experiment.topology.replicated:
+        why = "each request has one rank; it needs topology.attention: replicated"
+        yield Problem(("policy", "reduce"), f"means nothing here: {why}")
 
 
 def batch(experiment: Experiment) -> Iterator[Problem]:

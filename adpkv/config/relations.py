@@ -69,6 +69,7 @@ _PIECE: Final = _transceiver("piece")
 _RELATIONS: Final = (
     _Relation((("topology",),), limits.topology),
     _Relation((("topology",), ("workload", "pinned")), limits.replicas),
+    _Relation((("topology",), ("policy", "reduce")), limits.verdicts),
     _Relation((_BATCH, _PER_RANK), limits.batch),
     _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
     _Relation((_executor("idle_wait"), ("observe",)), limits.readiness),

@@ -117,6 +117,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "request (found 0.5)",
     ),
     (
+        {"policy": {"reduce": "own"}},
+        "policy.reduce: means nothing here: each request has one rank; it needs "
+        "topology.attention: replicated (found 'own')",
+    ),
+    (
         {"faults": [{"kind": "stall"}, {"kind": "fail", "ranks": [0, 4]}]},
         "faults.1.ranks.1: is no rank: the topology has 4, from 0 (found 4)",
     ),
