@@ -8,7 +8,6 @@ a run follows another one: that is how a policy is found out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,10 +18,8 @@ from adpkv.core.report import BlockCounts, RankReport, worst
 from adpkv.core.session import State
 from adpkv.core.values import Violation
 from adpkv.executor.meetings import MeetingCounts
+from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
-
-if TYPE_CHECKING:
-    from adpkv.executor.rank import Rank
 
 __all__ = ["block_counts", "look_at_proposal", "rank_report"]
 

@@ -15,7 +15,7 @@ from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
 from adpkv.core.report import RankReport, diverging_traces
 from adpkv.core.topology import Kind
 from adpkv.errors import RankLostError
-from adpkv.executor.audit import rank_report
+from adpkv.executor.audit import look_at_proposal, rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
 from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse
@@ -115,6 +115,8 @@ class Phases:
             rank.serving.changed = True  # ill as before, but of something else
 
     def _propose(self, code: int, detail: str) -> None:
+        if self.rank.proposal == NO_STOP:
+            look_at_proposal(self.rank, code, detail)
         self.rank.propose(code, detail)
         self.rank.serving.changed = True
 

@@ -12,7 +12,6 @@ from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.topology import Instance
 from adpkv.core.transceiver import Transceiver
-from adpkv.executor import audit
 from adpkv.executor.courier import Courier
 from adpkv.executor.leader import Leader
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
@@ -70,5 +69,4 @@ class Rank:
     def propose(self, code: int, detail: str) -> None:
         """Propose to stop at the next sync; the first proposal of a rank stands."""
         if self.proposal == NO_STOP:
-            audit.look_at_proposal(self, code, detail)
             self.proposal, self.detail = code, detail
