@@ -25,9 +25,10 @@ from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.meetings import Join
 from adpkv.executor.messages import PAYLOADS
+from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
-from adpkv.worlds.mpi.job import Desk, Job, Wires
+from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.mailbox import HOST
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.slots import SLOT_BYTES
@@ -159,9 +160,7 @@ class _Watched:
 
     def __init__(self, asked: Asked, experiment: Experiment, world: MPI.Intracomm) -> None:
         self._idle_iterations = asked.idle_iterations
-        self.job = Job(
-            experiment, Wires.over(world), Path(asked.folder), StopSignals().install(), pulse=True
-        )
+        self.job = Job(experiment, world, Path(asked.folder), StopSignals().install(), pulse=True)
         self.desk: Desk | None = None
         if self.job.rank == HOST:
             self.desk = self.job.desk(lambda _: None, lambda *_: None)

@@ -13,6 +13,7 @@ from adpkv.core.values import Violation
 __all__ = [
     "EXIT_PRECEDENCE",
     "OUTCOMES",
+    "RANK_LOST",
     "BlockCounts",
     "FaultCount",
     "Nearest",

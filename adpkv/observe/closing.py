@@ -106,6 +106,9 @@ def _oddities(summary: Summary) -> list[str]:
     """Everything that a clean run does not have."""
     violations, health = summary["violations"], summary["health"]
     found = []
+    if summary["lost"]:
+        ranks = ", ".join(map(str, summary["lost"]))
+        found.append(f"rank {ranks} died" if len(summary["lost"]) == 1 else f"ranks {ranks} died")
     if violations:
         first = violations[0]
         found.append(

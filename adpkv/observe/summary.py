@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +10,7 @@ import msgspec
 
 from adpkv.core.report import (
     OUTCOMES,
+    RANK_LOST,
     BlockCounts,
     FaultCount,
     RankReport,
@@ -42,11 +43,13 @@ def build_summary(
     violations: Sequence[Violation] = (),
     exit_codes: Iterable[int] = (),
     last_counts: Mapping[int, Sequence[FaultCount]] = MappingProxyType({}),
+    lost: Collection[int] = (),
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
     `violations` and `exit_codes` are those that no rank's report holds: the coordinator's, the
     world's. `last_counts` are the faults of ranks that died without a report, where they are known.
+    `lost` are those that died after their report; a rank without one is dead anyway.
     `simulated_s` is None where time was real. Iterations and collectives are counted once
     per group, not once per rank.
     """
@@ -60,7 +63,10 @@ def build_summary(
         key=lambda v: (v.at_ns, v.rank),
     )
     duplicates = sum(v.kind == "two_terminal_responses" for v in found)
+    dead = sorted({*range(topology.ranks), *lost} - {r.rank for r in reports if r.rank not in lost})
     codes = [*(report.exit_code for report in reports), *exit_codes]
+    if dead:
+        codes.append(RANK_LOST)
     exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
     outcomes = tally.outcomes
     return {
@@ -69,6 +75,7 @@ def build_summary(
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],
         "exit_code": exit_code,
+        "lost": dead,
         "wall_s": wall_s,
         "simulated_s": simulated_s,
         "iterations": _once_per_group(topology, {r.rank: r.iterations for r in reports}),

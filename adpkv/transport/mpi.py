@@ -8,6 +8,9 @@ Proof of quiescence is the process's own request: a receive that completed or wa
 cancelled, a send that completed. A receiver that cancelled on its own would leave a posted send
 without an end, so it cancels only what the sender said it will never use (`peer_ended`).
 
+A death takes the communicator along (`move`): every request on it ends, mostly with an error, and
+that is the proof for both sides. What a receiver had advertised before is void then.
+
 Posting is bounded: a budget per call, and a window per peer, so that a peer that does not take its
 bytes holds up nobody else's.
 """
@@ -15,7 +18,7 @@ bytes holds up nobody else's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from mpi4py import MPI
@@ -24,8 +27,8 @@ from adpkv.core.ids import SessionId
 from adpkv.core.news import Unread
 from adpkv.core.ranges import pieces
 from adpkv.errors import AdpkvError
-from adpkv.transport.mpi_opened import Heads, Opened
-from adpkv.transport.port import Proof, Transfer, TransportEnd
+from adpkv.transport.mpi_opened import Heads, Opened, is_over
+from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 
 __all__ = ["BlockBytes", "MpiTransport"]
 
@@ -49,7 +52,8 @@ class MpiTransport:
     """`transport.port.Transport` over one communicator of all ranks.
 
     `piece_bytes` bounds one piece, `budget_bytes` what is posted between two polls. `unread`
-    follows how long an end is not polled once somebody has seen that there is one.
+    follows how long an end is not polled once somebody has seen that there is one. `broke` is told
+    when MPI reports an error: then nothing moves until `move`. Without it the error is raised.
     """
 
     name = "mpi"
@@ -65,8 +69,15 @@ class MpiTransport:
         budget_bytes: int,
         clock: Callable[[], int],
         unread: Unread | None = None,
+        broke: Callable[[], None] | None = None,
     ) -> None:
         self._comm, self._memory, self._clock = communicator, memory, clock
+        self._broke, self._broken = broke, False
+        self._place_of: Callable[[int], int | None] = lambda rank: rank
+        self._next_tag = 0
+        """Beyond all that this rank's receives have used."""
+        self._void_tags: Mapping[int, int] = {}
+        """What each receiver advertised below this tag was on a communicator that is gone."""
         self._unread = unread
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
         self._budget_bytes = self._left_bytes = budget_bytes
@@ -84,20 +95,24 @@ class MpiTransport:
         self._moved_ns = 0
 
     def expect(self, transfer: Transfer) -> bool:
-        """Post a receive for each piece."""
+        """Post a receive for each piece, unless the sender is dead."""
+        place = self._place_of(transfer.sender)
+        if place is None:
+            return False
         found = self._open(transfer, self._receiving, False)
-        tag, irecv, view = transfer.tag % self._tags, self._comm.Irecv, self._memory.view
-        for _, target, count in found.cut:
-            landing = view(target, count)
-            found.requests.append(irecv([landing, len(landing), MPI.BYTE], transfer.sender, tag))
-        self._heads.watch(found)
+        self._next_tag = max(self._next_tag, transfer.tag + 1)
+        if not self._broken:
+            self._guarded(lambda: self._listen(found, place))
         self._end_if_over(found)
         return True
 
     def post(self, transfer: Transfer) -> None:
         """Begin to send, within what is left of the budget."""
         found = self._open(transfer, self._sending, True)
-        if found.cut:
+        nobody = self._place_of(transfer.receiver) is None
+        if nobody or transfer.tag < self._void_tags.get(transfer.receiver, 0):
+            found.break_off()
+        if found.wanted:
             self._queues.setdefault(transfer.receiver, deque()).append(found)
             self._post_more()
         else:
@@ -106,8 +121,8 @@ class MpiTransport:
     def withdraw(self, session: SessionId) -> None:
         """Sender: post no further piece. Receiver: nothing, its peer must say how far it came."""
         found = self._sending.get(session)
-        if found is None or len(found.requests) == len(found.cut):
-            return
+        if self._broken or found is None or len(found.requests) == found.wanted:
+            return  # if broken: everything will end by itself
         found.wanted = len(found.requests)
         queue = self._queues[found.transfer.receiver]
         queue.remove(found)
@@ -147,6 +162,34 @@ class MpiTransport:
         """When a piece last ended, on this rank's clock."""
         return self._moved_ns
 
+    def halt(self) -> int:
+        """A rank has died: move nothing until `move`. The tag below which this rank's receives are
+        void."""
+        self._broken = True
+        return self._next_tag
+
+    def move(
+        self,
+        communicator: MPI.Intracomm,
+        place_of: Callable[[int], int | None],
+        broke: Callable[[], None],
+        void_tags: Mapping[int, int],
+    ) -> None:
+        """Go on over another communicator. What was open ends as its own requests do; `place_of`
+        says what MPI calls a rank there, `void_tags` what each receiver can no longer take."""
+        self._comm, self._place_of, self._broke = communicator, place_of, broke
+        self._void_tags, self._broken = dict(void_tags), False
+        self._heads.clear()
+        self._queues.clear()
+        self._outstanding_bytes.clear()
+        broken = [*self._receiving.values(), *self._sending.values()]
+        for found in broken:
+            found.break_off()
+            peer = found.transfer.receiver if found.sends else found.transfer.sender
+            if place_of(peer) is None:
+                self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST))
+        self._lingering = [found for found in broken if not self._end_if_over(found)]
+
     def close(self) -> None:
         """Cancel the receives that are left. A send in doubt stays: nothing can take it back, only
         its receiver can take it in (`discard`)."""
@@ -163,7 +206,7 @@ class MpiTransport:
 
     def settled(self) -> bool:
         """After `close`, without waiting: is nothing of this rank's on its way any more?"""
-        self._left = [request for request in self._left if not request.Test()]
+        self._left = [request for request in self._left if not is_over(request)]
         return not self._left
 
     def discard(self) -> None:
@@ -181,8 +224,29 @@ class MpiTransport:
         found = book[transfer.session] = Opened(transfer, cut, sends)
         return found
 
+    def _listen(self, found: Opened, place: int) -> None:
+        transfer, irecv, view = found.transfer, self._comm.Irecv, self._memory.view
+        tag = transfer.tag % self._tags
+        for _, target, count in found.cut:
+            landing = view(target, count)
+            found.requests.append(irecv([landing, len(landing), MPI.BYTE], place, tag))
+        self._heads.watch(found)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except MPI.Exception:
+            if self._broke is None:
+                raise
+            self._broken = True
+            self._broke()
+
     def _progress(self) -> None:
         """Take in what finished, then post what the budget allows."""
+        if not self._broken:
+            self._guarded(self._look)
+
+    def _look(self) -> None:
         if self._heads:
             finished = self._heads.finished()
             if finished:
@@ -223,6 +287,10 @@ class MpiTransport:
 
     def _post_more(self) -> None:
         """Serve the peers in turn until the budget is used up or their windows are full."""
+        if not self._broken:
+            self._guarded(self._serve_peers)
+
+    def _serve_peers(self) -> None:
         for peer in list(self._queues):
             if self._left_bytes <= 0:
                 return
@@ -233,13 +301,15 @@ class MpiTransport:
         queue = self._queues.pop(peer)
         window_bytes = WINDOW_BUDGETS * self._budget_bytes
         open_bytes = self._outstanding_bytes.get(peer, 0)
+        place = self._place_of(peer)
+        assert place is not None
         while queue and self._left_bytes > 0 and open_bytes < window_bytes:
             found = queue[0]
             source, _, count = found.cut[len(found.requests)]
             leaving = self._memory.view(source, count)
             size = len(leaving)
             found.requests.append(
-                self._comm.Isend([leaving, size, MPI.BYTE], peer, found.transfer.tag % self._tags)
+                self._comm.Isend([leaving, size, MPI.BYTE], place, found.transfer.tag % self._tags)
             )
             self._left_bytes -= size
             open_bytes += size

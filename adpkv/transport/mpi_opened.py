@@ -10,7 +10,16 @@ from mpi4py import MPI
 
 from adpkv.transport.port import EndKind, Transfer, TransportEnd
 
-__all__ = ["Heads", "Opened"]
+__all__ = ["Heads", "Opened", "is_over"]
+
+
+def is_over(request: MPI.Request) -> bool:
+    """Has it ended, be it with an error, as on a communicator that was revoked? Either way nobody
+    touches its bytes any more."""
+    try:
+        return bool(request.Test())
+    except MPI.Exception:
+        return True
 
 
 class Opened:
@@ -38,15 +47,21 @@ class Opened:
         """Cancel the pieces from `first` on; they end as cancelled, or as landed."""
         for request in self.requests[first:]:
             request.Cancel()
-            if not request.Test():
+            if not is_over(request):
                 self.lingering.append(request)
         del self.requests[first:]
         self.wanted = first
 
+    def break_off(self) -> None:
+        """The communicator was revoked: what has not ended will end by itself, worthless."""
+        self.lingering += [r for r in self.requests[self.finished :] if not is_over(r)]
+        del self.requests[self.finished :]
+        self.wanted, self.watched = self.finished, False
+
     def over(self) -> bool:
         """Has every request of this transfer ended?"""
         if self.lingering:
-            self.lingering = [request for request in self.lingering if not request.Test()]
+            self.lingering = [request for request in self.lingering if not is_over(request)]
         return self.finished == self.wanted and not self.lingering
 
     def end(self) -> TransportEnd:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.worlds.mpi.launch import fault_tolerance
+
 ROOT = Path(__file__).parents[2]
 MPIRUN = Path(sys.executable).with_name("mpirun")
 
@@ -81,11 +83,14 @@ Program = Callable[..., Finished]
 
 @pytest.fixture
 def program(jobs: Jobs) -> Program:
-    """Runs `tests/mpi/programs/NAME.py` on some ranks to its end."""
+    """Runs `tests/mpi/programs/NAME.py` on some ranks to its end; `outlives` deaths of ranks."""
 
-    def run(name: str, ranks: int, *argv: str, timeout_s: float = 60) -> Finished:
+    def run(
+        name: str, ranks: int, *argv: str, timeout_s: float = 60, outlives: bool = False
+    ) -> Finished:
         command = [
             str(MPIRUN),
+            *(fault_tolerance(str(MPIRUN)) if outlives else []),
             "-n",
             str(ranks),
             sys.executable,

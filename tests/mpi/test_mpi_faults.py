@@ -119,10 +119,13 @@ def test_a_transport_that_restarts_is_used_again(jobs, tmp_path: Path) -> None:
     assert summary["requests"]["completed"] > 0
 
 
-def test_a_killed_process_ends_the_job_soon(jobs, tmp_path: Path) -> None:
+def test_a_killed_process_ends_the_job_with_its_name_and_every_answer(jobs, tmp_path: Path) -> None:
     found, summary = ran(jobs, tmp_path, {"kind": "sigkill", "ranks": [3], "after": "300ms"})
-    assert found.code not in (0, 2)
-    assert summary is None
-    part = next((tmp_path / "out").glob("events.3.part"))
-    events = [json.loads(line) for line in part.open()]
-    assert (events[-1]["kind"], events[-1]["fault"]) == ("fault", "sigkill"), "it told before"
+    assert found.code == 5, found.err
+    assert (summary["outcome"], summary["lost"]) == ("rank_lost", [3])
+    assert summary["violations"] == []
+    assert sum(summary["requests"].values()) == 2 * summary["requests"]["submitted"]
+    assert not list((tmp_path / "out").glob("*.part"))
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").open()]
+    last = [event for event in events if event["rank"] == 3][-1]
+    assert (last["kind"], last["fault"]) == ("fault", "sigkill"), "it told before"

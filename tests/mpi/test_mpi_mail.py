@@ -28,3 +28,9 @@ def test_a_coordinator_that_fails_ends_the_job(program) -> None:
     found = program("mail", 4, "coordinator_fails")
     assert found.code == 70
     assert "the coordinator (beside rank 0) failed: RuntimeError: a planted failure" in found.err
+
+
+def test_letters_outlast_a_change_of_communicators(program) -> None:
+    found = program("letters", 4)
+    assert found.code == 0, found.err
+    assert found.out.strip() == "fine"

@@ -32,6 +32,7 @@ CLEAN: dict[str, Any] = {
         "kv_transfer_s": NO_SAMPLE,
         "queue_wait_s": NO_SAMPLE,
     },
+    "lost": [],
     "health": {"reasons": []},
     "violations": [],
     "faults": {},

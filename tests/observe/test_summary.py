@@ -40,12 +40,22 @@ def _summary(experiment: Experiment, reports: list[RankReport], **more: Any) -> 
     return build_summary("virtual", experiment, reports, tally, **times, **more)
 
 
+def test_a_rank_without_a_report_is_lost_and_so_is_one_that_died_after_it(
+    experiment: Experiment,
+) -> None:
+    assert _summary(experiment, _reports())["lost"] == []
+    without = _summary(experiment, _reports()[:2])
+    assert (without["lost"], without["outcome"], without["exit_code"]) == ([2], "rank_lost", 5)
+    after = _summary(experiment, _reports(), lost=[1])
+    assert (after["lost"], after["exit_code"]) == ([1], 5)
+
+
 def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None:
     summary = _summary(experiment, _reports())
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
-        "world, ranks, seed, outcome, exit_code, wall_s, simulated_s, iterations, requests,"
-        " responses, transfers, blocks, latency, collectives, health, violations,"
+        "world, ranks, seed, outcome, exit_code, lost, wall_s, simulated_s, iterations,"
+        " requests, responses, transfers, blocks, latency, collectives, health, violations,"
         " faults, unfired"
     )
     assert set(summary["requests"]) == {

@@ -106,3 +106,30 @@ def test_the_end_of_one_is_not_the_end_of_the_next_with_its_id(rig: Rig) -> None
     assert len(rig.transport.poll()) == 1
     rig.transport.expect(rig.transfer)
     assert rig.transport.poll() == []
+
+
+def nowhere(rank: int) -> int | None:
+    """Rank 0, the sender, is dead."""
+    return None if rank == 0 else rank - 1
+
+
+def test_a_dead_peer_is_lost_and_the_blocks_are_quiet_when_the_requests_have_ended(
+    rig: Rig,
+) -> None:
+    rig.wire.requests[0].done = True
+    assert rig.transport.halt() == 1, "tags below it are void"
+    rig.transport.move(rig.wire, nowhere, lambda: None, {})  # type: ignore[arg-type]
+    assert [end.kind for end in rig.transport.poll()] == [EndKind.LOST]
+    for request in rig.wire.requests:
+        request.done = True
+    assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
+    other = Transfer((2, 0), 0, 0, 1, 1, (0,), (0,), 8)
+    assert not rig.transport.expect(other), "nobody would write"
+
+
+def test_what_a_living_receiver_advertised_before_is_void(rig: Rig) -> None:
+    rig.transport.halt()
+    rig.transport.move(rig.wire, lambda rank: rank, lambda: None, {3: 5})  # type: ignore[arg-type]
+    rig.transport.post(Transfer((7, 0), 0, 1, 3, 4, (0, 1), (0, 1), 16))
+    [end] = rig.transport.poll()
+    assert (end.session, end.kind, end.pieces) == ((7, 0), EndKind.FAILED, 0)

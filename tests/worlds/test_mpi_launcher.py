@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from adpkv.errors import MissingPieceError
 from adpkv.worlds.mpi import launch as launching
+from adpkv.worlds.mpi import processes
 from adpkv.worlds.mpi.launch import Launch
 
 HUNG = """
@@ -34,6 +38,40 @@ def test_an_mpirun_that_outlives_its_ranks_is_ended(
     monkeypatch.setattr(launching, "LOOK_EVERY_S", 0.1)
     assert Launch([sys.executable, "-c", HUNG]).run() == 70
     assert "adpkv: killing mpirun: its ranks have ended" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ("mpirun (Open MPI) 5.0.11", ["--with-ft", "ulfm"]),
+        ("mpirun.openmpi (Open MPI) 10.1.0", ["--with-ft", "ulfm"]),
+        ("mpirun (Open MPI) 4.1.4", []),
+        ("HYDRA build details:\n    Version: 4.2.0", []),
+    ],
+)
+def test_open_mpi_is_asked_to_outlive_a_rank(tmp_path: Path, says: str, found: list[str]) -> None:
+    mpirun = tmp_path / "mpirun"
+    mpirun.write_text(f"#!/bin/sh\nprintf '%s\\n' '{says}'\n")
+    mpirun.chmod(0o755)
+    assert launching.fault_tolerance(str(mpirun)) == found
+    assert launching.fault_tolerance(str(tmp_path / "none")) == []
+
+
+def test_shared_memory_and_session_of_a_killed_job_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processes, "SEGMENT", str(tmp_path / "sm_segment."))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    segment, others = tmp_path / "sm_segment.host.0.1", tmp_path / "sm_segment.host.0.2"
+    segment.write_bytes(bytes(4096))
+    others.write_bytes(bytes(4096))
+    session = tmp_path / f"ompi.{os.getpid()}"
+    session.mkdir()
+    with segment.open("r+b") as file, mmap.mmap(file.fileno(), 0):
+        used = processes.segments_of(os.getpid())
+    assert used == {str(segment)}
+    processes.Job(os.getpid()).clean_up(used)
+    assert [path.name for path in tmp_path.iterdir()] == [others.name]
 
 
 def test_without_mpirun_it_is_said_how_to_get_it(

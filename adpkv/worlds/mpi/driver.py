@@ -16,8 +16,10 @@ from typing import Any, Final, NoReturn, TypeVar
 from mpi4py import MPI
 
 from adpkv.diagnosis.recorder import FlightRecorder
-from adpkv.errors import AdpkvError, CollectiveMismatchError, StuckError
-from adpkv.executor.meetings import MeetingCounts
+from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError
+from adpkv.executor.meetings import Meeting, MeetingCounts
+from adpkv.worlds.mpi.bridge import Bridge
+from adpkv.worlds.mpi.ending import end_job, outlives_deaths
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 
 __all__ = ["Driver", "abort", "guarded"]
@@ -37,31 +39,67 @@ class Driver:
         stats: CollectiveStats,
         recorder: FlightRecorder | None = None,
     ) -> None:
-        self._groups, self._stats = dict(groups), stats
-        self._met: Group | None = None
+        self._groups: dict[int, Group | Bridge] = dict(groups)
+        self.stats = stats
+        self.recover: Callable[[MPI.Exception, Group | None], None] | None = None
+        """Makes the groups anew after a death; None where a job does not outlive one."""
+        self._met: Group | Bridge | None = None
         self._recorder = recorder
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
         """Run it to its end."""
-        groups, send, recorder = self._groups, program.send, self._recorder
+        groups, resume, recorder = self._groups, program.send, self._recorder
         result: Any = None
         while True:
             try:
-                op = send(result)
+                op = resume(result)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
+            resume = program.send
             met = self._met = groups[op.group]
-            if recorder is None:
-                result = met.perform(op)
-            else:
+            if recorder is not None:
                 recorder.enter(op, met.sequence + 1, perf_counter_ns())
+            try:
                 result = met.perform(op)
+            except (MPI.Exception, RankLostError) as error:
+                result = self._try_again(op, error)
+                if isinstance(result, RankLostError):
+                    resume = program.throw
+            if recorder is not None:
                 recorder.leave(perf_counter_ns(), met.brought_bytes)
+
+    def _try_again(self, op: Meeting, error: MPI.Exception | RankLostError) -> Any:
+        """A meeting was broken off. What it comes to after all, or that the group has lost a rank:
+        then the program is told."""
+        while isinstance(error, MPI.Exception):
+            if self.recover is None:
+                raise error
+            met = self._met
+            self.recover(error, met.new if isinstance(met, Bridge) else met)
+            self._met = self._groups[op.group]
+            try:
+                return self._met.perform(op)
+            except (MPI.Exception, RankLostError) as again:
+                error = again
+        return error
+
+    @property
+    def groups(self) -> dict[int, Group]:
+        """The groups of now, by number."""
+        return {
+            number: group.new if isinstance(group, Bridge) else group
+            for number, group in self._groups.items()
+        }
+
+    def replace(self, number: int, bridge: Bridge) -> None:
+        """From now on this rank meets a group there."""
+        self._groups[number] = bridge
 
     def close(self) -> None:
         """Give the groups back, in the same order on all ranks; every rank must come."""
-        for number in sorted(self._groups):
-            self._groups[number].close()
+        groups = self.groups
+        for number in sorted(groups):
+            groups[number].close()
 
     def leads(self) -> bool:
         """Whether this rank is the first of the group that met last."""
@@ -69,7 +107,7 @@ class Driver:
 
     def counts(self) -> MeetingCounts:
         """What was counted of this rank's meetings so far."""
-        stats = self._stats
+        stats = self.stats
         return MeetingCounts(stats.count, stats.total_ns, stats.mismatches, stats.met, stats.trace)
 
 
@@ -92,6 +130,10 @@ def guarded(
     except AdpkvError as error:
         last()
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
+    except MPI.Exception as error:
+        # Where a death breaks what nobody mends: as the job starts, or as it has ended.
+        code = RankLostError.exit_code if outlives_deaths() else 70
+        abort(f"adpkv: {who}: MPI says {error}; a rank may be dead\n{_where(error)}", code)
     except BaseException as error:
         last()
         abort(f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}", 70)
@@ -101,11 +143,9 @@ def abort(message: str, code: int, speaks: bool = True) -> NoReturn:
     """End the whole job now; never returns."""
     if speaks:
         print(message.rstrip(), file=sys.stderr, flush=True)
-        sys.stdout.flush()
     else:
         time.sleep(SPEAKER_GRACE_S)
-    MPI.COMM_WORLD.Abort(code)
-    raise SystemExit(code)
+    end_job(code)
 
 
 def _where(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from adpkv.executor.meetings import Join, Meeting, Passage, Pause, Step, Wait
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
+    Header,
     PayloadCodec,
     PlanDigest,
     SlotWriter,
@@ -29,7 +30,9 @@ from adpkv.worlds.mpi.slots import (
     read_bodies,
     says_again,
 )
+from adpkv.worlds.mpi.standing import Brought, Echo
 from adpkv.worlds.mpi.waiting import Waiter
+from adpkv.worlds.mpi.wires import must_be_whole
 
 __all__ = ["CollectiveStats", "Group"]
 
@@ -58,6 +61,10 @@ class CollectiveStats:
         self.met += 1
         self.trace = crc32(place, self.trace)
 
+    def begin_anew(self) -> None:
+        """A death broke a meeting in the middle: compare what comes after it."""
+        self.met = self.trace = 0
+
 
 class _Site:
     """One call site: this rank's slot, everybody's slots, and what they meant last time."""
@@ -67,6 +74,7 @@ class _Site:
         "gathered",
         "heard",
         "kind",
+        "landed",
         "payload",
         "receive",
         "said",
@@ -80,6 +88,8 @@ class _Site:
         self.heard = heard
         self.payload: Any = None
         self.encoded = b""
+        self.landed = bytearray()
+        """What the last second round brought."""
         self.gathered = slot.slots
         self.said: list[bytes] = [b""] * (1 + size)  # as `says_again` wants it
         self.values: list[Any] = [None] * len(heard)
@@ -91,6 +101,7 @@ class Group:
     """This rank's membership in one group.
 
     `communicator` is split into communicators of its own, so a group costs its members three;
+    `sequence` is the number of the group's last meeting;
     `ranks` are the world ranks of the members in order; `news` says whether something concerns this
     rank that a wait should end for; `clock` is the one that a pause's end is told by; `computed` is
     told when this rank's own part of a step is over.
@@ -108,6 +119,7 @@ class Group:
         clock: Callable[[], int] = perf_counter_ns,
         computed: Callable[[int], None] = lambda now_ns: None,
         epoch: int = 0,
+        sequence: int = 0,
     ) -> None:
         self._slots, self._wide = communicator.Dup(), communicator.Dup()
         self._ranks = tuple(ranks)
@@ -119,13 +131,16 @@ class Group:
         self._size = communicator.size
         self._sites: dict[str, _Site] = {}
         self._computed = computed
-        self.sequence = 0
+        self.sequence = sequence
         """Of the last meeting that was no pause."""
         self.brought_bytes = 0
         """The payload's, in the last meeting."""
         self._stats = stats
         self._clock = clock
-        self._waiter = Waiter(communicator.Dup(), news)
+        waking = communicator.Dup()
+        self._waiter = Waiter(waking, news)
+        self.communicators = (self._slots, self._wide, waking)
+        """All that a revoke must reach."""
 
     @property
     def leads(self) -> bool:
@@ -155,6 +170,39 @@ class Group:
             self._meet(op, None, op.place[len(op.site) :])
             return Passage(1, op.iteration, op.plan)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
+
+    # -- when a rank has died (`recovery`) -----------------------------------------------------
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The members, by their numbers in the experiment."""
+        return self._ranks
+
+    def step_back(self) -> None:
+        """The meeting that this rank came to last was broken off."""
+        self.sequence -= 1
+
+    def pass_by(self, op: Wait) -> Passage:
+        """A wait that is over for this rank before it began."""
+        self.sequence += 1
+        return Passage(0, op.iteration, op.plan)
+
+    def remembered(self, sequence: int) -> Brought | None:
+        """What all members brought to a meeting, if this rank still has it: each site keeps its
+        last. None also for a wait, to which nobody brings anything."""
+        for site in self._sites.values():
+            if Header.read(site.gathered, self._index).sequence == sequence:
+                return Brought(bytes(site.gathered), bytes(site.landed))
+        return None
+
+    def repeat(self, op: Meeting, brought: Brought) -> Any:
+        """Perform a meeting that other members have completed, with what they saw there."""
+        wires = self._slots, self._wide
+        self._slots = self._wide = Echo(brought)  # type: ignore[assignment]
+        try:
+            return self.perform(op)
+        finally:
+            self._slots, self._wide = wires
 
     def close(self) -> None:
         """Give the communicators back; every member must come."""
@@ -216,10 +264,12 @@ class Group:
         what it said last time gives the same object."""
         bodies = read_bodies(site.gathered, site.slot.at)
         if bodies is None:
+            must_be_whole(self._slots)
+            places = self._places(op)
             self._stats.mismatches += 1
-            raise disagreement(site.gathered, self._ranks, self._places(op))
+            raise disagreement(site.gathered, self._ranks, places)
         lengths = long_lengths(bodies)
-        long = {} if lengths is None else self._second_round(site.encoded, lengths)
+        long = {} if lengths is None else self._second_round(site, lengths)
         decode = self._codec.decode
         for member in site.heard:
             body = bodies[member]
@@ -237,16 +287,18 @@ class Group:
         own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
         landed = bytearray(PLACE_TEXT_BYTES * self._size)
         self._wide.Allgather([own, MPI.BYTE], [landed, PLACE_TEXT_BYTES, MPI.BYTE])
+        must_be_whole(self._wide)
         return [
             landed[at : at + PLACE_TEXT_BYTES].decode(errors="replace").rstrip()
             for at in range(0, len(landed), PLACE_TEXT_BYTES)
         ]
 
-    def _second_round(self, payload: bytes, lengths: list[int]) -> dict[int, bytes]:
+    def _second_round(self, site: _Site, lengths: list[int]) -> dict[int, bytes]:
         """What did not fit, on its own communicator. The slots said who brings how much."""
-        own = payload if len(payload) > INLINE_BYTES else b""
-        landed = bytearray(sum(lengths))
+        own = site.encoded if len(site.encoded) > INLINE_BYTES else b""
+        landed = site.landed = bytearray(sum(lengths))
         self._wide.Allgatherv([own, len(own), MPI.BYTE], [landed, lengths, MPI.BYTE])
+        must_be_whole(self._wide)
         found: dict[int, bytes] = {}
         at = 0
         for member, length in enumerate(lengths):

@@ -19,7 +19,7 @@ from adpkv.executor.messages import Pulse
 from adpkv.observe.http import Answer, HttpServer, json_answer
 from adpkv.observe.metrics import Figures, Metrics, ServerFigures
 from adpkv.observe.requests import Tally
-from adpkv.worlds.mpi.job import Desk
+from adpkv.worlds.mpi.desk import Desk
 
 __all__ = ["Health", "open_health"]
 

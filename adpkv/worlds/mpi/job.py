@@ -1,18 +1,14 @@
-"""One process's part of a real job: its communicators, its ports, and the rank program over them.
-
-Every communicator carries one thing: the slots of a group, what did not fit in them, wake words,
-mail between ranks, mail to the coordinator, KV bytes. So nothing is ever taken for something else.
-"""
+"""One process's part of a real job: its wires, its ports, and the rank program over them."""
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter_ns, time_ns
-from typing import Final
+from typing import Final, TypeVar
 
 from mpi4py import MPI
 
@@ -22,15 +18,14 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
-from adpkv.diagnosis.readiness import Word
 from adpkv.diagnosis.recorded import RecordedTransport
 from adpkv.diagnosis.report import write_deadlock
 from adpkv.diagnosis.watchdog import Watchdog
-from adpkv.errors import DeadlockError, StuckError
+from adpkv.errors import DeadlockError, RankLostError, StuckError
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
-from adpkv.executor.messages import PAYLOADS, Pulse
+from adpkv.executor.messages import PAYLOADS, Lost, Pulse, Stopped
 from adpkv.executor.ports import Clock
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
@@ -38,37 +33,28 @@ from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import build_coordinator, build_model, build_news, build_rank
+from adpkv.worlds.assemble import build_model, build_news, build_rank
 from adpkv.worlds.faults.rank import RankFaults
 from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
-from adpkv.worlds.mpi.coordinator import CoordinatorThread
+from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import Driver, abort
+from adpkv.worlds.mpi.ending import leave_now, outlives_deaths
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight, start_clock
-from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, Endpoint, RankMailbox
+from adpkv.worlds.mpi.letters import Endpoint
+from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, RankMailbox
+from adpkv.worlds.mpi.recovery import Recovery
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.strikes import RealStrikes
+from adpkv.worlds.mpi.wires import Wires
 
-__all__ = ["Desk", "Job", "Wires"]
+__all__ = ["Job"]
+
+T = TypeVar("T")
 
 PATIENCE: Final = 6
 """How many times longer than in virtual time a rank may leave its news unread: a process that
 shares its cores is not always let run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wires:
-    """The communicators of all ranks, one for each thing that travels."""
-
-    world: MPI.Intracomm
-    mail: MPI.Intracomm
-    desk: MPI.Intracomm
-    data: MPI.Intracomm
-
-    @classmethod
-    def over(cls, world: MPI.Intracomm) -> Wires:
-        """Make them; every rank must come."""
-        return cls(world, world.Dup(), world.Dup(), world.Dup())
 
 
 class Job:
@@ -81,7 +67,7 @@ class Job:
     def __init__(
         self,
         experiment: Experiment,
-        wires: Wires,
+        world: MPI.Intracomm,
         folder: Path,
         signals: StopSignals,
         *,
@@ -89,24 +75,23 @@ class Job:
         assemble: Callable[..., RankProgram] = build_rank,
         name: str = "",
     ) -> None:
-        self.flight = open_flight(wires.world, experiment, folder, name)
-        self.experiment, self._wires = experiment, wires
+        self.flight = open_flight(world, experiment, folder, name)
+        self.experiment = experiment
         self._signals, self._signal_seen = signals, 0
+        self._broken_off = False
         self.topology: Topology = experiment.topology.build()
-        self.rank = wires.world.rank
+        self.rank = world.rank
         self.instance = self.topology.instance_of(self.rank)
-        self._own_group = wires.world.Split(self.instance.index, self.rank)
+        self.wires = Wires(world, self.instance.index)
+        self._breaks = self._broke if outlives_deaths() else None
         self._folder = RunFolder(folder)
         self._to_desk: deque[bytes] = deque()
         self._inbox: deque[bytes] = deque()
-        self._letters = RankMailbox(
-            Endpoint(wires.mail),
-            Endpoint(wires.desk),
-            self._to_desk if self.rank == HOST else None,
-            self._inbox,
-        )
-        self._desk_mailbox: CoordinatorMailbox | None = None
-        self.clock = start_clock(wires.world)
+        self._mail = Endpoint(self.wires.mail, broke=self._breaks)
+        self._desk = Endpoint(self.wires.desk, broke=self._breaks)
+        to_desk = self._to_desk if self.rank == HOST else None
+        self._letters = RankMailbox(self._mail, self._desk, to_desk, self._inbox)
+        self.clock = start_clock(world)
         self._events = self.open_events(self.rank)
         self.recorder = RankRecorder(self._events, self.rank, self.clock)
         patience_ns = PATIENCE * experiment.observe.unbounded_wait_ns
@@ -129,7 +114,7 @@ class Job:
         self._wire = self._build_wire(faults.clock)
         self._transport = faults.transport(self._wire)
         self._mailbox = faults.mailbox(self._letters)
-        self.driver = self._build_driver()
+        self.driver, self._recovery = self._build_driver()
         recorded: Transport = RecordedTransport(self._transport, self.flight.recorder)
         program = assemble(
             experiment,
@@ -176,6 +161,21 @@ class Job:
         self.stuck(error, speaks)
         abort(f"adpkv: {error}", error.exit_code, speaks)
 
+    def finish(self, work: Callable[[], T]) -> T:
+        """The last that this rank does with the others: its `work`, which ends with `close` and
+        what is told then. If a rank dies meanwhile, those who are left do theirs again."""
+        if self.driver.recover is None:
+            return work()
+        while True:
+            failed = None
+            try:
+                result = work()
+            except MPI.Exception as error:
+                failed = error
+            if self._recovery.all_is_well(self.wires, failed is None):
+                return result
+            self._recover(failed, None, agreed=True)
+
     def close(self) -> None:
         """Nothing is in flight, or its bound is over: give everything back, files complete. Every
         rank must come, the host's desk being closed.
@@ -183,17 +183,24 @@ class Job:
         Raises:
             StuckError: somebody did not come.
         """
+        if self._broken_off:
+            # What a death has broken stays as it is: this process will leave without MPI.
+            self._events.close()
+            self.wires.world.Barrier()
+            # What the dead recorded last is for whoever looks into the run.
+            self.flight.folder.rescue()
+            return
         self._close_transports()
         # Before the last meetings: after them rank 0 reads what all have written.
         self._events.close()
         self._memory.close()
         self.driver.close()
-        self._letters.close(self._desk_mailbox)
+        self._letters.close()
         self.flight.folder.leave(self.rank)
 
     def _close_transports(self) -> None:
         """Senders end first, receivers give their blocks up last (contract 6.2)."""
-        world, wire = self._wires.world, self._wire
+        world, wire = self.wires.world, self._wire
         sends = self.instance.kind is Kind.CONTEXT
         if sends:
             self._transport.close()
@@ -214,10 +221,18 @@ class Job:
         workload: Workload | None = None,
     ) -> Desk:
         """The coordinator beside this rank, which must be its host."""
-        mailbox = self._desk_mailbox = CoordinatorMailbox(
-            Endpoint(self._wires.desk), Endpoint(self._wires.mail), self._to_desk, self._inbox
+        mailbox = CoordinatorMailbox(self._desk, self._mail, self._to_desk, self._inbox)
+        self._desk_events = self.open_events(COORDINATOR)
+        return Desk(
+            self.experiment,
+            self.topology,
+            self.clock,
+            self._desk_events,
+            mailbox,
+            workload or build_workload(self.experiment),
+            on_record,
+            on_pulse,
         )
-        return Desk(self, mailbox, workload or build_workload(self.experiment), on_record, on_pulse)
 
     def open_events(self, rank: int) -> EventSink:
         """The part of `events.jsonl` that one program of this process writes."""
@@ -245,34 +260,105 @@ class Job:
     def _build_wire(self, clock: Clock) -> MpiTransport:
         config = self.experiment.transceiver
         return MpiTransport(
-            self._wires.data,
+            self.wires.data,
             self._memory,
             piece_bytes=config.piece_bytes,
             budget_bytes=config.post_budget_bytes,
             clock=clock,
             unread=self.news.ends,
+            broke=self._breaks,
         )
 
-    def _build_driver(self) -> Driver:
-        stats, recorder = CollectiveStats(), self.flight.recorder
-        members: dict[int, tuple[MPI.Comm, range]] = {
-            self.instance.index: (self._own_group, self.instance.members),
-            WORLD: (self._wires.world, range(self.topology.ranks)),
-        }
-        groups = {
-            number: Group(
-                comm,
+    def _build_driver(self) -> tuple[Driver, Recovery]:
+        stats = CollectiveStats()
+        driver = Driver(self._make_groups(self.wires, stats), stats, self.flight.recorder)
+        recovery = Recovery(
+            self.rank,
+            self.instance.index,
+            driver=driver,
+            mail=self._mail,
+            desk=self._desk,
+            wire=self._wire,
+            make_groups=lambda wires, last: self._make_groups(wires, stats, last),
+        )
+        if self._breaks is not None:
+            driver.recover = self._recover
+        return driver, recovery
+
+    def _make_groups(
+        self, wires: Wires, stats: CollectiveStats, last: Mapping[int, int] | None = None
+    ) -> dict[int, Group]:
+        """The groups that this rank is in, of those that are alive; `last` are the numbers of their
+        last meetings."""
+        living = wires.seats.ranks
+        own = [rank for rank in living if rank in self.instance.members]
+        members = {self.instance.index: (wires.own, own), WORLD: (wires.world, living)}
+        groups = {}
+        for number, (communicator, ranks) in members.items():
+            group = groups[number] = Group(
+                communicator,
                 number,
                 ranks,
                 types=PAYLOADS,
                 news=self._news,
                 stats=stats,
                 clock=self.clock,
-                computed=recorder.computed,
+                computed=self.flight.recorder.computed,
+                epoch=wires.epoch,
+                sequence=last[number] if last else 0,
             )
-            for number, (comm, ranks) in members.items()
-        }
-        return Driver(groups, stats, recorder)
+            wires.keep(group.communicators)
+        return groups
+
+    # -- when a rank dies ----------------------------------------------------------------------
+
+    @property
+    def lost(self) -> Sequence[int]:
+        """The ranks that have died so far."""
+        return self._recovery.lost
+
+    def _broke(self) -> None:
+        """MPI reports an error, in some thread: all ranks must look who is dead."""
+        self.wires.revoke()
+
+    def _recover(
+        self, error: MPI.Exception | None, interrupted: Group | None, *, agreed: bool = False
+    ) -> None:
+        known = len(self.lost)
+        self._broken_off = True
+        if not agreed:
+            self._recovery.all_is_well(self.wires, False)
+        self.wires = self._recovery.run(self.wires, error, interrupted)
+        lost, behind = self.lost[known:], self._recovery.behind
+        self.recorder.event("recovered", -1, lost=lost, epoch=self.wires.epoch, behind=behind)
+        if HOST in self.lost:
+            self._end_without_host()
+        if self.rank == HOST:
+            self._speak_for_the_dead(lost)
+
+    def _speak_for_the_dead(self, lost: Sequence[int]) -> None:
+        """Where nobody of an instance is left, the coordinator hears it from its host."""
+        living = self.wires.seats.ranks
+        for rank in lost:
+            instance = self.topology.instance_of(rank)
+            if not any(member in living for member in instance.members):
+                detail = f"rank {rank} ({instance.name}) was lost, the last one there"
+                self._letters.send(COORDINATOR, Lost(instance.index, rank, rank, detail))
+                code = RankLostError.exit_code
+                self._letters.send(COORDINATOR, Stopped(instance.index, code, detail))
+
+    def _end_without_host(self) -> None:
+        """Nobody is left to admit, to answer clients, or to sum up."""
+        self._events.close()
+        self.flight.folder.rescue()
+        place = self.wires.world.rank
+        if place == 0:
+            print(
+                f"adpkv: rank {HOST} is dead, and with it the coordinator: the job ends",
+                file=sys.stderr,
+                flush=True,
+            )
+        leave_now(RankLostError.exit_code, place)
 
     def _news(self) -> bool:
         """Does anything concern this rank that a wait should end for? A signal does once."""
@@ -281,48 +367,3 @@ class Job:
             self._signal_seen = asked
             return True
         return self._mailbox.ready() or self._transport.ready()
-
-
-class Desk:
-    """The coordinator, its thread and what it writes down; on its host only."""
-
-    def __init__(
-        self,
-        job: Job,
-        mailbox: CoordinatorMailbox,
-        workload: Workload,
-        on_record: Callable[[RequestRecord], None],
-        on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
-    ) -> None:
-        self._events = job._desk_events = job.open_events(COORDINATOR)
-        self.recorder = RankRecorder(self._events, COORDINATOR, job.clock)
-        self.words: dict[int, Word] = {}
-        """What each instance's leader said last, and when, by `perf_counter_ns`."""
-        self._pulses: dict[int, Pulse] = {}
-        self._on_pulse = on_pulse
-        self.coordinator = build_coordinator(
-            job.experiment,
-            job.topology,
-            workload,
-            clock=job.clock,
-            mailbox=mailbox,
-            recorder=self.recorder,
-            on_record=on_record,
-            on_pulse=self._note_pulse,
-        )
-        self._thread = CoordinatorThread(self.coordinator.run(), mailbox, job.clock)
-
-    def start(self) -> None:
-        """Begin to admit the workload."""
-        self._thread.start()
-
-    def close(self, bound_s: float) -> None:
-        """Wait for its end, bounded; its files are complete."""
-        self._thread.join(bound_s)
-        self._events.close()
-
-    def _note_pulse(self, instance: int, pulse: Pulse) -> None:
-        self._pulses[instance] = pulse
-        self.words[instance] = Word(perf_counter_ns(), pulse)
-        if self._on_pulse is not None:
-            self._on_pulse(self.coordinator, self._pulses)

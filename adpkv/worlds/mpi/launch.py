@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from adpkv.diagnosis.jobs import JobFolder, new_job
 from adpkv.errors import MissingPieceError
 from adpkv.worlds.mpi.processes import Job, die_with_parent
 
-__all__ = ["GET_MPI", "Launch", "find_mpirun", "launch"]
+__all__ = ["GET_MPI", "Launch", "fault_tolerance", "find_mpirun", "launch"]
 
 GET_MPI: Final = (
     "needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
@@ -35,6 +36,10 @@ DRAIN_BOUND_S: Final = 120.0
 
 HUNG_AFTER_S: Final = 5.0
 """mpirun that is still there so long after its last rank has hung."""
+
+OPEN_MPI: Final = re.compile(r"\(Open MPI\) (\d+)\.")
+FIRST_WITH_ULFM: Final = 5
+VERSION_BOUND_S: Final = 20.0
 
 KILL_GRACE_S: Final = 3.0
 IMPATIENT: Final = 3
@@ -69,15 +74,37 @@ def launch(argv: Sequence[str], ranks: int) -> int:
     Raises:
         MissingPieceError: no MPI is installed.
     """
-    job = new_job()
+    mpirun, job = find_mpirun(), new_job()
+    command = [mpirun, *fault_tolerance(mpirun), "-n", str(ranks)]
     call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
     try:
-        return Launch([find_mpirun(), "-n", str(ranks), *call]).run()
+        return Launch([*command, *call]).run()
     finally:
         # What the ranks could not take away themselves tells what became of them.
         left = JobFolder.of(job)
         if left is not None:
             left.rescue()
+
+
+def fault_tolerance(mpirun: str) -> list[str]:
+    """What makes this launcher go on when a rank dies: Open MPI 5 can (ULFM), others end the job.
+
+    Asked of the program itself: `mpirun` may be anybody's.
+    """
+    try:
+        asked = subprocess.run(
+            [mpirun, "--version"],
+            env=_allowing(dict(os.environ)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=VERSION_BOUND_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = OPEN_MPI.search(asked.stdout)
+    return ["--with-ft", "ulfm"] if found and int(found[1]) >= FIRST_WITH_ULFM else []
 
 
 class Launch:
@@ -88,6 +115,7 @@ class Launch:
         self._drain_bound_s = drain_bound_s
         self._wishes: list[int] = []
         self._passed_on = 0
+        self._segments: set[str] = set()
 
     def run(self) -> int:
         """Start it and wait for its end."""
@@ -100,7 +128,11 @@ class Launch:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-            return self._see_through(process, Job(process.pid))
+            job = Job(process.pid)
+            try:
+                return self._see_through(process, job)
+            finally:
+                job.clean_up(self._segments)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -123,6 +155,7 @@ class Launch:
             if look_s == float("inf") or now_s >= look_s:
                 look_s = now_s + LOOK_EVERY_S
                 alive = bool(job.ranks())
+                self._segments |= job.segments()
                 seen = seen or alive
                 gone_s = float("inf") if alive or not seen else min(gone_s, now_s)
             if now_s >= gone_s + HUNG_AFTER_S:

@@ -1,10 +1,13 @@
-"""The processes of one mpirun on this host: which are ranks, and how to reach or end them."""
+"""The processes of one mpirun on this host: which are ranks, how to reach or end them, and what
+they leave behind."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +15,17 @@ from typing import Final
 
 from adpkv.diagnosis.processes import descendants
 
-__all__ = ["Job", "die_with_parent"]
+__all__ = ["Job", "die_with_parent", "segments_of"]
 
 RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
+SESSION: Final = "ompi."
+"""How the name of Open MPI's session folder begins; mpirun's process id follows."""
+
+JOB_MARK: Final = (b"PMIX_NAMESPACE=",)
 PR_SET_PDEATHSIG: Final = 1
+SEGMENT: Final = "/dev/shm/sm_segment."
+"""How the names of Open MPI's shared memory begin. They say host, user and job, but as numbers that
+only Open MPI can make; so they are read from the processes that use them."""
 
 
 def die_with_parent() -> None:
@@ -43,10 +53,40 @@ class Job:
         """Send a signal to each rank of this host."""
         _send(self.ranks(), number)
 
+    def segments(self) -> set[str]:
+        """The shared memory that its ranks of this host use now, as paths."""
+        return set().union(*(segments_of(pid) for pid in self.ranks()))
+
+    def clean_up(self, segments: Iterable[str]) -> None:
+        """It has ended: remove what a killed mpirun or killed ranks leave behind of it."""
+        for segment in segments:
+            with suppress(OSError):
+                Path(segment).unlink()
+        session = Path(tempfile.gettempdir()) / f"{SESSION}{self._pid}"
+        shutil.rmtree(session, ignore_errors=True)
+
+    def kill_others(self) -> None:
+        """From one rank, whose parent this is: end the others of its job on this host, by the name
+        that the launcher gave the job. An orphan's parent has all kinds of children."""
+        own = _words(os.getpid(), JOB_MARK)
+        others = [pid for pid in self.ranks() if pid != os.getpid()]
+        _send([pid for pid in others if own and _words(pid, JOB_MARK) == own], signal.SIGKILL)
+
     def kill(self, pids: Iterable[int]) -> None:
         """End what is left of `pids`, which descended from this mpirun."""
         left = [pid for pid in pids if _is_rank(pid) or pid in self.everything()]
         _send(left, signal.SIGKILL)
+
+
+def segments_of(pid: int) -> set[str]:
+    """The shared memory of a process and of the ranks that it talks to, as paths."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return set()
+    # "FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH", and "(deleted)" once it has no name.
+    fields = [line.split(maxsplit=5) for line in maps.splitlines() if SEGMENT in line]
+    return {found[5] for found in fields if len(found) == 6 and found[5].startswith(SEGMENT)}
 
 
 def _send(pids: Iterable[int], number: int) -> None:
@@ -56,11 +96,16 @@ def _send(pids: Iterable[int], number: int) -> None:
 
 
 def _is_rank(pid: int) -> bool:
+    return bool(_words(pid, RANK_MARKS))
+
+
+def _words(pid: int, marks: tuple[bytes, ...]) -> list[bytes]:
+    """What of a process's environment begins so."""
     try:
         words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return False
-    return any(word.startswith(RANK_MARKS) for word in words)
+        return []
+    return [word for word in words if word.startswith(marks)]
 
 
 def _parent(pid: int) -> int:

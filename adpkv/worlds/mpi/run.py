@@ -26,9 +26,11 @@ from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
 from adpkv.observe.screen import Screen
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.ending import leave_now
 from adpkv.worlds.mpi.health import Health, open_health
-from adpkv.worlds.mpi.job import Desk, Job, Wires
+from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.mailbox import HOST
 from adpkv.worlds.mpi.signals import StopSignals
 
@@ -116,10 +118,9 @@ def _run(
     if opening.problem:
         return UsageError.exit_code
     folder = Path(opening.folder)
-    wires = Wires.over(world)
     pulse = not quiet or experiment.observe.http is not None
     try:
-        job = Job(experiment, wires, folder, signals, pulse=pulse, assemble=assemble, name=name)
+        job = Job(experiment, world, folder, signals, pulse=pulse, assemble=assemble, name=name)
     except UsageError as error:
         # All ranks have the same one, and are here.
         if world.rank == HOST:
@@ -129,8 +130,7 @@ def _run(
     rescue = job.flight.folder.rescue
     if job.rank != HOST:
         guarded(who, job.run, job.driver.leads, job.stuck, rescue)
-        guarded(who, job.close, last=rescue)
-        return _told(world, 0)
+        return guarded(who, lambda: _left(job, lambda: 0), last=rescue)
     return guarded(
         who,
         lambda: _host(job, RunFolder(folder), screen, quiet, workload, health),
@@ -195,19 +195,36 @@ def _host(
         progress.close()
         requests.close()
     wall_s = job.clock() / 1e9
-    job.close()
-    summary = _summed_up(job, desk, reports, requests, wall_s)
-    if job.experiment.observe.events:
-        merge_parts(folder)
-    folder.write_summary(summary)
-    here = Path.cwd()
-    inside = folder.path.is_relative_to(here)
-    screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
-    if health is not None:
-        health.close()
-    code = summary["exit_code"]
-    assert isinstance(code, int)
-    return _told(MPI.COMM_WORLD, code)
+
+    def written() -> int:
+        if folder.events_parts():  # not where this is done again
+            merge_parts(folder)
+        summary = _summed_up(job, desk, reports, requests, wall_s)
+        folder.write_summary(summary)
+        here = Path.cwd()
+        inside = folder.path.is_relative_to(here)
+        screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
+        if health is not None:
+            health.close()
+        code = summary["exit_code"]
+        assert isinstance(code, int)
+        return code
+
+    return _left(job, written)
+
+
+def _left(job: Job, written: Callable[[], int]) -> int:
+    """Close this rank; the exit code, on every rank that of rank 0, whose files are `written` then.
+    After a death the process ends here, because MPI cannot be asked to finalize."""
+
+    def work() -> int:
+        job.close()
+        return _told(job.wires.world, written())
+
+    code = job.finish(work)
+    if job.lost:
+        leave_now(code, job.wires.world.rank)
+    return code
 
 
 def _summed_up(
@@ -221,4 +238,5 @@ def _summed_up(
         wall_s=wall_s,
         simulated_s=None,
         violations=desk.recorder.violations,
+        lost=job.lost,
     )

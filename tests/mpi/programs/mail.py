@@ -14,7 +14,8 @@ from adpkv.executor.meetings import Receive
 from adpkv.executor.messages import Answers, Cancel, Mail, Stopped
 from adpkv.worlds.mpi.coordinator import CoordinatorThread
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, Endpoint, RankMailbox
+from adpkv.worlds.mpi.letters import Endpoint
+from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, RankMailbox
 
 LETTERS = 200
 PATIENCE_S = 30

@@ -14,7 +14,8 @@ from mpi4py import MPI
 from adpkv.core.ids import COORDINATOR
 from adpkv.executor.ports import Mailbox
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, Endpoint, RankMailbox
+from adpkv.worlds.mpi.letters import Endpoint
+from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, RankMailbox
 from tests.conformance.mailbox import BODIES
 
 PATIENCE_S = 30

@@ -1,0 +1,83 @@
+"""Ranks of a real job are killed in some phase of an iteration; the others must end it well.
+
+python -m tests.mpi.programs.dies FOLDER PHASE VICTIM[:DELAY_MS]...
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mpi4py import MPI
+
+from adpkv.config import parse
+from adpkv.executor.phases import Phases
+from adpkv.history import assembly
+from adpkv.worlds.mpi.run import run
+from tests.scenarios.story import Script, arrival, setting
+
+FROM_NS = int(os.environ.get("DIES_FROM_MS", "200")) * 1_000_000
+"""When each victim begins to look for its phase: ranks of a host have one clock."""
+
+
+def dying(phase: str, delay_s: float) -> type[Phases]:
+    """Phases of which one kills this process, in a real iteration."""
+
+    def die(self: Any) -> None:
+        if self.rank.clock() >= FROM_NS or phase == "drain":
+            time.sleep(delay_s)
+            self.rank.recorder.event("dies", -1, phase=phase)
+            self.rank.recorder._write.__self__.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class Dying(Phases):
+        pass
+
+    original = getattr(Phases, "wait" if phase == "drain" else phase)
+
+    if phase in ("observe", "apply"):
+
+        def method(self: Any, *args: Any) -> Any:
+            die(self)
+            return original(self, *args)
+
+        setattr(Dying, phase, method)
+        return Dying
+
+    async def phased(self: Any) -> Any:
+        if phase != "drain" or self.rank.plan.stop >= 0:
+            die(self)
+        return await original(self)
+
+    setattr(Dying, "wait" if phase == "drain" else phase, phased)
+    return Dying
+
+
+def main() -> int:
+    folder, phase, victims = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    rank = MPI.COMM_WORLD.rank
+    delays = dict((f"{victim}:0").split(":")[:2] for victim in victims)
+    data = setting("dies", 4, 4, executor={"drain_timeout": "2s"})
+    arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=i % 4) for i in range(200)]
+
+    def assemble(*args: Any, **ports: Any) -> Any:
+        if str(rank) in delays:
+            ports["phases"] = dying(phase, float(delays[str(rank)]) / 1e3)
+        return assembly(args[0])(*args, **ports)
+
+    return run(
+        parse(data, "dies"),
+        out=folder / "out",
+        quiet=True,
+        json=False,
+        workload=Script(arrivals) if rank == 0 else None,
+        assemble=assemble,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

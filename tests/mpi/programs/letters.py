@@ -1,0 +1,72 @@
+"""Letters over one communicator, then over another of fewer ranks: none lost, and none twice."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from mpi4py import MPI
+
+from adpkv.draws import uniform
+from adpkv.worlds.mpi.letters import ACKNOWLEDGE_EVERY, Endpoint
+from adpkv.worlds.mpi.wires import Seats
+
+LETTERS = 500
+PATIENCE_S = 30
+
+
+def nothing() -> None:
+    """No error of MPI is planted here."""
+
+
+def main() -> int:
+    world = MPI.COMM_WORLD
+    rank, others = world.rank, [r for r in range(world.size) if r != world.rank]
+    end = Endpoint(world.Dup(), broke=nothing)
+    heard: dict[int, list[int]] = {other: [] for other in range(world.size)}
+
+    def take() -> bool:
+        letter = end.take()
+        if letter is not None:
+            sender, number = letter.split()
+            heard[int(sender)].append(int(number))
+        return letter is not None
+
+    def send(first: int, last: int) -> None:
+        for number in range(first, last):
+            for other in others:
+                end.send(other, b"%d %d" % (rank, number))
+            if uniform(1, rank, number) < 0.5:
+                take()
+
+    send(0, LETTERS)
+    # As if the last rank had died: the others move, each with letters that it has not taken.
+    taken = end.halt()
+    send(LETTERS, LETTERS + 10)
+    left = world.Split(0 if rank < world.size - 1 else MPI.UNDEFINED, rank)
+    if left == MPI.COMM_NULL:
+        world.Barrier()
+        return 0
+    told = left.allgather(taken)
+    seats = Seats(range(left.size))
+    end.move(left, seats, nothing, {r: counts.get(rank, 0) for r, counts in enumerate(told)})
+    send(LETTERS + 10, 2 * LETTERS)
+    living, until_s = others[:-1], time.monotonic() + PATIENCE_S
+    while any(len(heard[other]) < 2 * LETTERS for other in living):
+        assert time.monotonic() < until_s, {r: len(numbers) for r, numbers in heard.items()}
+        take()
+    for other in living:
+        assert heard[other] == list(range(2 * LETTERS))
+    assert heard[world.size - 1] == list(range(len(heard[world.size - 1])))
+    left.Barrier()
+    end.send(living[0], b"%d 0" % rank)
+    kept = max(len(letters) for letters in end._kept.values())
+    assert kept <= 3 * ACKNOWLEDGE_EVERY, f"{kept} letters are kept, most of them taken long ago"
+    world.Barrier()
+    if rank == 0:
+        print("fine", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
