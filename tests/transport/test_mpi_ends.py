@@ -123,13 +123,13 @@ def test_a_dead_peer_is_lost_and_the_blocks_are_quiet_when_the_requests_have_end
     for request in rig.wire.requests:
         request.done = True
     assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
-    other = Transfer((2, 0), 0, 0, 1, 1, (0,), (0,), 8)
+    other = Transfer(2, 0, 0, 1, 1, (0,), (0,), 8)
     assert not rig.transport.expect(other), "nobody would write"
 
 
 def test_what_a_living_receiver_advertised_before_is_void(rig: Rig) -> None:
     rig.transport.halt()
     rig.transport.move(rig.wire, lambda rank: rank, lambda: None, {3: 5})  # type: ignore[arg-type]
-    rig.transport.post(Transfer((7, 0), 0, 1, 3, 4, (0, 1), (0, 1), 16))
+    rig.transport.post(Transfer(7, 0, 1, 3, 4, (0, 1), (0, 1), 16))
     [end] = rig.transport.poll()
     assert (end.session, end.kind, end.pieces) == ((7, 0), EndKind.FAILED, 0)
