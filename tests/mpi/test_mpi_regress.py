@@ -8,7 +8,7 @@ import pytest
 
 from adpkv.history import assembly
 from adpkv.regress.catalogue import Scenario, read
-from adpkv.regress.real import BOUND_S, run_real
+from adpkv.regress.real import run_real
 from adpkv.regress.running import Half, Verdict, examine
 from adpkv.regress.seen import Seen
 from adpkv.regress.showing import Document
@@ -30,7 +30,6 @@ def test_it_fails_as_described_and_holds_under_the_contract(scenario: Scenario) 
     (verdict,) = examine([scenario], "mpi", assembly)
     assert verdict.before.deviations == ()
     assert verdict.after.deviations == ()
-    assert max(verdict.before.wall_s, verdict.after.wall_s) < BOUND_S
 
 
 def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
