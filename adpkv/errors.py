@@ -119,9 +119,17 @@ class StuckError(AdpkvError):
 
     exit_code = 3
 
-    def __init__(self, message: str, places: Iterable[Place] = ()) -> None:
+    def __init__(
+        self, message: str, places: Iterable[Place] = (), group: int | None = None
+    ) -> None:
         super().__init__(message)
         self.places = tuple(places)
+        self.group = group
+        """The group of ranks that it is about; None for the whole job."""
+        self.evidence: object = None
+        """All that its world knows of the ranks: a `diagnosis.evidence.Evidence`."""
+        self.report: object = None
+        """What was made of that: a `diagnosis.report.Report`."""
         self.folder = ""
         """Where the run has written down what happened until then, if anywhere."""
 

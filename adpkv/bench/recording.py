@@ -20,8 +20,9 @@ from adpkv.core.plan import RankStatus
 from adpkv.diagnosis.jobs import roots
 from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError
+from adpkv.executor.digest import PlanDigest
 from adpkv.executor.meetings import Join
-from adpkv.worlds.mpi.slots import PLACE_BYTES, SLOT_BYTES, PlanDigest, SlotWriter, says_again
+from adpkv.worlds.mpi.slots import PLACE_BYTES, SLOT_BYTES, SlotWriter, says_again
 
 __all__ = ["recording"]
 

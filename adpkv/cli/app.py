@@ -23,7 +23,7 @@ from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
 from adpkv.cli.story import story
 from adpkv.cli.validate import validate
-from adpkv.errors import AdpkvError
+from adpkv.errors import AdpkvError, StuckError
 
 __all__ = ["COMMANDS", "INTERNAL_ERROR", "app", "main"]
 
@@ -74,6 +74,12 @@ def main() -> None:
     """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
     try:
         app()
+    except StuckError as error:
+        from adpkv.diagnosis.concluding import told
+        from adpkv.observe.screen import terminal_columns
+
+        print(f"adpkv: {told(error, terminal_columns(sys.stderr))}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except AdpkvError as error:
         print(f"adpkv: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

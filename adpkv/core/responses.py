@@ -24,6 +24,11 @@ class ResponseBuffer:
     def __len__(self) -> int:
         return len(self._staged)
 
+    @property
+    def staged(self) -> tuple[Response, ...]:
+        """All that is staged; it stays."""
+        return tuple(self._staged)
+
     def stage(self, response: Response) -> None:
         """Keep a response for the next flush."""
         self._staged.append(response)

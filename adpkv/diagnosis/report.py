@@ -1,29 +1,83 @@
-"""`deadlock.json`: why the ranks of a job could not go on together, for programs that read it."""
+"""The report about a stuck job: everything that can be said of its evidence, for text and files.
+
+`deadlock.json` is the report for programs; `text` is the same for people.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+
+from adpkv.diagnosis.classes import RankClass, folded
+from adpkv.diagnosis.evidence import Evidence, Pins, Position
+from adpkv.diagnosis.graph import WaitGraph, wait_graph
+from adpkv.diagnosis.history import Row, history
+from adpkv.diagnosis.judging import Verdict, judge
+from adpkv.diagnosis.why import Difference, differences
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, StuckError
 
-__all__ = ["as_values", "write_deadlock"]
+__all__ = ["NAMES", "Report", "as_values", "examined", "noticed", "write_deadlock"]
 
-NAMES: dict[type[StuckError], str] = {
+NAMES: Final[dict[type[StuckError], str]] = {
     CollectiveMismatchError: "mismatch",
     DeadlockError: "deadlock",
     LivelockError: "livelock",
 }
 
+MOST_REQUESTS: Final = 6
+"""Of which a report names the requests concerned."""
 
-def as_values(error: StuckError) -> dict[str, Any]:
-    """The error as plain values: what it is, its message, and where each rank was."""
-    return {
-        "error": NAMES.get(type(error), "stuck"),
-        "message": str(error),
-        "places": [place._asdict() for place in error.places],
-    }
+
+class Report(msgspec.Struct, frozen=True):
+    """What can be said of one stuck job."""
+
+    evidence: Evidence
+    verdict: Verdict
+    why: tuple[Difference, ...]
+    classes: tuple[RankClass, ...]
+    history: tuple[Row, ...]
+    graph: WaitGraph
+    requests: tuple[int, ...] = ()
+    """Whose stories belong to it."""
+    replay: str = ""
+    """The command that does the same in virtual time."""
+    stories: tuple[dict[str, Any], ...] = ()
+
+
+def noticed(error: StuckError) -> str:
+    """How it was noticed that the ranks are stuck: `mismatch`, `deadlock` or `livelock`."""
+    return NAMES.get(type(error), "stuck")
+
+
+def examined(evidence: Evidence, replay: str = "") -> Report:
+    """Look at the evidence from all sides."""
+    verdict = judge(evidence)
+    classes = folded(evidence, verdict)
+    return Report(
+        evidence=evidence,
+        verdict=verdict,
+        why=tuple(differences(evidence, verdict)),
+        classes=tuple(classes),
+        history=tuple(history(evidence, verdict)),
+        graph=wait_graph(evidence, classes),
+        requests=_requests(evidence, verdict),
+        replay=replay,
+    )
+
+
+def _requests(evidence: Evidence, verdict: Verdict) -> tuple[int, ...]:
+    """Those that the odd ranks hold; of the whole group where none is odd."""
+    ranks = set(verdict.outliers or verdict.others)
+    found: dict[int, None] = {}
+    for standing in evidence.standings:
+        if standing.rank in ranks:
+            pins = standing.pins
+            found.update(dict.fromkeys((*pins.staged, *pins.in_flight, *pins.quarantined)))
+    return tuple(found)[:MOST_REQUESTS]
 
 
 def write_deadlock(path: Path, error: StuckError) -> None:
@@ -31,3 +85,89 @@ def write_deadlock(path: Path, error: StuckError) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(as_values(error), indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def as_values(error: StuckError) -> dict[str, Any]:
+    """The error as plain values: what it is, its message, where each rank was; and the report."""
+    found: dict[str, Any] = {
+        "error": noticed(error),
+        "message": str(error),
+        "places": [place._asdict() for place in error.places],
+    }
+    report = error.report
+    return found if not isinstance(report, Report) else found | _of_report(report)
+
+
+def _of_report(report: Report) -> dict[str, Any]:
+    evidence, verdict = report.evidence, report.verdict
+    return {
+        "kind": verdict.kind.value,
+        "verdict": verdict.sentence,
+        "world": evidence.world,
+        "at_s": evidence.at_s,
+        "group": evidence.name(verdict.group),
+        "outliers": list(verdict.outliers),
+        "others": list(verdict.others),
+        "why": [_difference(difference) for difference in report.why],
+        "classes": [_class(found) for found in report.classes],
+        "history": [_row(row) for row in report.history],
+        "graph": _graph(report.graph),
+        "pinned": _pinned(evidence),
+        "requests": list(report.requests),
+        "stories": list(report.stories),
+        "replay": report.replay,
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {
+        "value": difference.name,
+        "odd": list(difference.odd),
+        "others": list(difference.others),
+        "others_agree": difference.clear,
+    }
+
+
+def _place(at: Position | None) -> dict[str, Any] | None:
+    return None if at is None else msgspec.to_builtins(at)
+
+
+def _class(found: RankClass) -> dict[str, Any]:
+    return {
+        "ranks": list(found.ranks),
+        "state": found.state.value,
+        "odd": found.odd,
+        "at": _place(found.at),
+        "since_s": found.since_s,
+        "stack": list(found.stack),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {"sequence": row.sequence, "at": _place(row.at), "ranks": list(row.ranks)}
+
+
+def _graph(graph: WaitGraph) -> dict[str, Any]:
+    return {
+        "edges": [
+            {
+                "waiting": list(edge.waiting),
+                "needs": edge.needs,
+                "of": [list(ranks) for ranks in edge.of],
+                "coordinator": edge.coordinator,
+            }
+            for edge in graph.edges
+        ],
+        "cycle": [list(ranks) for ranks in graph.cycle],
+        "ends": [list(ranks) for ranks in graph.ends],
+    }
+
+
+def _pinned(evidence: Evidence) -> list[dict[str, Any]]:
+    nothing = Pins()
+    found: Sequence[tuple[int, Pins]] = [
+        (standing.rank, standing.pins)
+        for standing in evidence.standings
+        if standing.pins != nothing
+    ]
+    return [{"rank": rank, **msgspec.to_builtins(pins)} for rank, pins in found]

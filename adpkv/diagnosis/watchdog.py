@@ -19,18 +19,22 @@ from adpkv.executor.meetings import WORLD
 __all__ = ["Watchdog", "judgement"]
 
 LOOKS_PER_TIMEOUT: Final = 10
-LONGEST_LOOK_S: Final = 0.5
+LONGEST_LOOK_S: Final = 0.2
 NS_PER_S: Final = 1e9
 
 
 class Watchdog:
-    """Watches this rank; `speak(error, first)` is told once, on each rank that hangs, and `first`
-    on the one that speaks for all. Must be started and stopped."""
+    """Watches this rank; `speak(error)` is told once, on each rank that hangs, and `look` is called
+    whenever it looks: another rank may ask for something. Must be started and stopped."""
 
     def __init__(
-        self, board: Board, hang_ns: int, speak: Callable[[DeadlockError, bool], None]
+        self,
+        board: Board,
+        hang_ns: int,
+        speak: Callable[[DeadlockError], None],
+        look: Callable[[], None] = lambda: None,
     ) -> None:
-        self._board, self._hang_ns, self._speak = board, hang_ns, speak
+        self._board, self._hang_ns, self._speak, self._look = board, hang_ns, speak, look
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -46,14 +50,13 @@ class Watchdog:
     def _run(self) -> None:
         look_s = min(self._hang_ns / LOOKS_PER_TIMEOUT / NS_PER_S, LONGEST_LOOK_S)
         while not self._over.wait(look_s):
+            self._look()
             own = self._board.own()
             if not _hangs(own, perf_counter_ns(), self._hang_ns):
                 continue
             seen = self._board.standings()
             now_ns = perf_counter_ns()
-            hanging = [s for s in seen if _hangs(s, now_ns, self._hang_ns)]
-            first = not hanging or hanging[0].place.rank == own.place.rank
-            self._speak(judgement(own, seen, now_ns), first)
+            self._speak(judgement(own, seen, now_ns))
             return
 
 
@@ -71,7 +74,7 @@ def judgement(own: Standing, seen: Sequence[Standing], now_ns: int) -> DeadlockE
         f" iteration {own.place.iteration}, for one that does not come"
     ]
     lines += [f"  {_told(standing, now_ns)}" for standing in seen]
-    return DeadlockError("\n".join(lines), [standing.place for standing in seen])
+    return DeadlockError("\n".join(lines), [standing.place for standing in seen], own.group)
 
 
 def _told(standing: Standing, now_ns: int) -> str:

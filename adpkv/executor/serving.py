@@ -366,6 +366,11 @@ class Serving(ABC):
                 self.release(request)
         self.free_dummy()
 
+    @property
+    def has_dummy(self) -> bool:
+        """Whether it has the block with which it joins a step without work."""
+        return self._dummy is not None
+
     def free_dummy(self) -> None:
         """On the way out: the dummy's block goes back like any other."""
         if self._dummy is not None:

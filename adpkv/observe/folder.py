@@ -20,12 +20,15 @@ __all__ = ["RunFolder"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
-    r"|rings|events\.-?\d+\.part|(summary\.json|events\.jsonl|deadlock\.json)\.tmp"
+    r"|rings|fr_trace|events\.-?\d+\.part|(summary\.json|events\.jsonl|deadlock\.json)\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
 
-RINGS: Final = re.compile(r"rank-\d+\.(ring|stacks)|run\.json")
-"""Every name in the folder `rings`, which a run has that did not end well."""
+FOLDERS: Final = {
+    "rings": re.compile(r"rank-\d+\.(ring|stacks|testimony)|run\.json"),
+    "fr_trace": re.compile(r"rank_\d+"),
+}
+"""The folders that a run has in its own if it did not end well, and every name in them."""
 
 WITNESSES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
 """A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
@@ -98,6 +101,11 @@ class RunFolder:
         """Why the ranks could not go on together; only where they could not."""
         return self.path / "deadlock.json"
 
+    @property
+    def fr_trace(self) -> Path:
+        """The last collectives of each rank, as PyTorch's tools read them; where they got stuck."""
+        return self.path / "fr_trace"
+
     def events_part(self, rank: int) -> Path:
         """One process's events until they are merged; the coordinator's rank is -1."""
         return self.path / f"events.{rank}.part"
@@ -128,8 +136,8 @@ class RunFolder:
                 " choose a new or empty folder with --out"
             )
         for name in names:
-            if name == "rings":
-                _remove_rings(out / name)
+            if name in FOLDERS:
+                _remove(out / name)
             else:
                 (out / name).unlink()
         return cls(out)
@@ -154,9 +162,9 @@ class RunFolder:
         self.config.write_text(dump(experiment), encoding="utf-8")
 
 
-def _remove_rings(path: Path) -> None:
+def _remove(path: Path) -> None:
     for name in sorted(os.listdir(path)):
-        if not RINGS.fullmatch(name):
+        if not FOLDERS[path.name].fullmatch(name):
             raise UsageError(
                 f"{path}: the folder holds {name!r}, which no run wrote;"
                 " choose a new or empty folder with --out"

@@ -61,7 +61,9 @@ class Screen:
 
         folder = RunFolder(Path(error.folder))
         try:
-            open_then = last_open(folder, {place.rank for place in error.places})
+            open_then = getattr(error.report, "requests", ()) or last_open(
+                folder, {place.rank for place in error.places}
+            )
         except UsageError:
             return  # the run was made without events
         for line in stories(folder, open_then, terminal_columns(sys.stderr)):

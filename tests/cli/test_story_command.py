@@ -105,7 +105,7 @@ def test_a_deadlock_prints_the_stories_of_what_was_open(here: Path) -> None:
     lines = ended.stderr.splitlines()
     assert [line for line in lines if line.startswith("request ")]
     assert "the job got stuck: rank" in ended.stderr
-    assert any(line.startswith("adpkv: generation-1: rank") for line in lines)
+    assert any(line.startswith("adpkv: wrong operation in generation-1") for line in lines)
     assert "Traceback" not in ended.stderr
     quiet = adpkv(here, "simulate", "told.yaml", "--out", "s2", "-q", *options)
-    assert quiet.stderr.startswith("adpkv: generation-1")
+    assert quiet.stderr.startswith("adpkv: wrong operation in generation-1")

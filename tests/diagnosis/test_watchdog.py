@@ -11,6 +11,7 @@ import pytest
 from adpkv.diagnosis.board import Board, Standing
 from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.diagnosis.watchdog import Watchdog, judgement
+from adpkv.diagnosis.witness import claim, is_asked
 from adpkv.errors import DeadlockError, Place
 from adpkv.executor.meetings import WORLD, Join
 from tests.diagnosis.rings import host
@@ -24,11 +25,11 @@ class Heard:
     """What a watchdog says."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[DeadlockError, bool]] = []
+        self.said: list[DeadlockError] = []
         self.spoke = threading.Event()
 
-    def __call__(self, error: DeadlockError, first: bool) -> None:
-        self.said.append((error, first))
+    def __call__(self, error: DeadlockError) -> None:
+        self.said.append(error)
         self.spoke.set()
 
 
@@ -52,22 +53,25 @@ def test_who_stands_too_long_is_told(both: Both) -> None:
     watchdog.start()
     assert heard.spoke.wait(BOUND_S), "nobody spoke"
     watchdog.stop()
-    ((error, first),) = heard.said
-    assert first
+    (error,) = heard.said
+    assert error.group == 0
     assert error.places == (Place(0, "tp_allgather", "sync", 3), Place(1, "poll", "at_least=1", 3))
     assert "rank 1 is in poll at at_least=1, iteration 3" in str(error)
 
 
-def test_only_the_first_that_hangs_speaks_for_all(both: Both) -> None:
-    (writers, boards), heard = both, Heard()
-    long_ago = perf_counter_ns() - 60_000 * MS
-    for writer in writers:
-        writer.enter(SYNC, 1, long_ago)
-    watchdog = Watchdog(boards[1], 50 * MS, heard)
+def test_one_of_all_that_hang_speaks_for_all(tmp_path: Path) -> None:
+    assert not is_asked(tmp_path)
+    assert [claim(tmp_path) for _ in range(3)] == [True, False, False]
+    assert is_asked(tmp_path)
+    assert not claim(tmp_path / "gone")
+
+
+def test_it_looks_for_questions_as_long_as_nobody_hangs(both: Both) -> None:
+    asked = threading.Event()
+    watchdog = Watchdog(both[1][0], 50 * MS, Heard(), asked.set)
     watchdog.start()
-    assert heard.spoke.wait(BOUND_S)
+    assert asked.wait(BOUND_S), "it never looked"
     watchdog.stop()
-    assert [first for _, first in heard.said] == [False]
 
 
 @pytest.mark.parametrize("group", [0, WORLD])

@@ -10,6 +10,7 @@ import pytest
 from adpkv.core.plan import Plan
 from adpkv.core.values import RequestSpec
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
+from adpkv.executor.digest import PlanDigest
 from adpkv.worlds.mpi.slots import (
     HEADER_BYTES,
     INLINE_BYTES,
@@ -17,7 +18,6 @@ from adpkv.worlds.mpi.slots import (
     SLOT_BYTES,
     Header,
     PayloadCodec,
-    PlanDigest,
     SlotWriter,
     disagreement,
     inline_payload,

@@ -63,6 +63,10 @@ class Desk:
         self._thread.join(bound_s)
         self._events.close()
 
+    def told(self) -> str:
+        """What it does, for people."""
+        return f"has {self.coordinator.done} of {self.coordinator.total} requests answered"
+
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
         self._pulses[instance] = pulse
         self.words[instance] = Word(perf_counter_ns(), pulse)

@@ -45,9 +45,13 @@ class Driver:
         """Makes the groups anew after a death; None where a job does not outlive one."""
         self._met: Group | Bridge | None = None
         self._recorder = recorder
+        self.op: Meeting | None = None
+        """The meeting that the program came to last."""
+        self.program: Coroutine[Any, Any, Any] | None = None
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
         """Run it to its end."""
+        self.program = program
         groups, resume, recorder = self._groups, program.send, self._recorder
         result: Any = None
         while True:
@@ -56,6 +60,7 @@ class Driver:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             resume = program.send
+            self.op = op
             met = self._met = groups[op.group]
             if recorder is not None:
                 recorder.enter(op, met.sequence + 1, perf_counter_ns())
@@ -114,19 +119,17 @@ class Driver:
 def guarded(
     who: str,
     work: Callable[[], T],
-    speaks: Callable[[], bool] = lambda: True,
-    stuck: Callable[[StuckError, bool], None] = lambda error, speaks: None,
+    stuck: Callable[[StuckError], str] = str,
     last: Callable[[], None] = lambda: None,
 ) -> T:
-    """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `speaks`
-    tells whether it is the one that speaks for all where all members of a group see the same;
-    `stuck` is told before the end, so that what is known is written down; `last` is what this rank
-    does before it ends the job because it failed alone."""
+    """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `stuck` is
+    told where all members of a group see the same: it writes down what is known, and returns what
+    is to be said, which is nothing where another speaks for all. `last` is what this rank does
+    before it ends the job because it failed alone."""
     try:
         return work()
     except CollectiveMismatchError as error:
-        stuck(error, speaks())
-        abort(f"adpkv: {error}", error.exit_code, speaks())
+        abort(stuck(error), error.exit_code)
     except AdpkvError as error:
         last()
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
@@ -139,9 +142,9 @@ def guarded(
         abort(f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}", 70)
 
 
-def abort(message: str, code: int, speaks: bool = True) -> NoReturn:
-    """End the whole job now; never returns."""
-    if speaks:
+def abort(message: str, code: int) -> NoReturn:
+    """End the whole job now; never returns. Without a message, another rank ends it, if it can."""
+    if message:
         print(message.rstrip(), file=sys.stderr, flush=True)
     else:
         time.sleep(SPEAKER_GRACE_S)

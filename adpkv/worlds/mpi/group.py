@@ -16,13 +16,13 @@ from zlib import crc32
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError
+from adpkv.executor.digest import PlanDigest
 from adpkv.executor.meetings import Join, Meeting, Passage, Pause, Step, Wait
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
     Header,
     PayloadCodec,
-    PlanDigest,
     SlotWriter,
     disagreement,
     inline_payload,

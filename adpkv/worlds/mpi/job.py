@@ -19,7 +19,6 @@ from adpkv.core.report import RankReport
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
 from adpkv.diagnosis.recorded import RecordedTransport
-from adpkv.diagnosis.report import write_deadlock
 from adpkv.diagnosis.watchdog import Watchdog
 from adpkv.errors import DeadlockError, RankLostError, StuckError
 from adpkv.executor.coordinator import Coordinator
@@ -27,6 +26,7 @@ from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
 from adpkv.executor.messages import PAYLOADS, Lost, Pulse, Stopped
 from adpkv.executor.ports import Clock
+from adpkv.executor.rank import Rank
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.transport.mpi import MpiTransport
@@ -46,6 +46,7 @@ from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, RankMailbox
 from adpkv.worlds.mpi.recovery import Recovery
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.strikes import RealStrikes
+from adpkv.worlds.mpi.testimony import Witness
 from adpkv.worlds.mpi.wires import Wires
 
 __all__ = ["Job"]
@@ -98,8 +99,6 @@ class Job:
         self.news = build_news(self.recorder, self.rank, self.clock, patience_ns)
         self._letters.watch(self.news.mail, self.clock)
         self.flight.recorder.start(perf_counter_ns() - self.clock(), time_ns())
-        self.board = self.flight.board
-        self._watchdog = Watchdog(self.board, experiment.diagnosis.hang_timeout_ns, self._hangs)
         self._desk_events: EventSink = NullEventLog()
         self._memory = self._build_memory()
         # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
@@ -133,6 +132,8 @@ class Job:
             fired=faults.fired,
         )
         self.program = faults.program(program, RealStrikes(self._events.flush), self._excuse)
+        self.witness = self._build_witness(tell_stories=pulse)
+        self._watchdog = self._build_watchdog()
 
     def run(self) -> tuple[RankReport, ...]:
         """Run this rank's program to its end; the reports of all ranks."""
@@ -148,18 +149,18 @@ class Job:
         """A fault keeps this rank from looking; how its group fares with it is `PATIENCE`'s."""
         self.news.excuse(self.clock(), until_ns)
 
-    def stuck(self, error: StuckError, speaks: bool) -> None:
-        """The job ends here: write down what is known."""
+    def stuck(self, error: StuckError) -> str:
+        """The job ends here: what is to be said of it, if it is this rank that speaks for all."""
+        said = self.witness.speak(error, self._folder, self.experiment.seed)
+        return f"adpkv: {said}" if said else ""
+
+    def _hangs(self, error: DeadlockError) -> None:
+        """In the watchdog's thread; the main one may be in native code for ever."""
+        abort(self.stuck(error), error.exit_code)
+
+    def _flush(self) -> None:
         self._events.flush()
         self._desk_events.flush()
-        if speaks:
-            write_deadlock(self._folder.deadlock, error)
-            self.flight.folder.rescue()
-
-    def _hangs(self, error: DeadlockError, speaks: bool) -> None:
-        """In the watchdog's thread; the main one may be in native code for ever."""
-        self.stuck(error, speaks)
-        abort(f"adpkv: {error}", error.exit_code, speaks)
 
     def finish(self, work: Callable[[], T]) -> T:
         """The last that this rank does with the others: its `work`, which ends with `close` and
@@ -223,7 +224,7 @@ class Job:
         """The coordinator beside this rank, which must be its host."""
         mailbox = CoordinatorMailbox(self._desk, self._mail, self._to_desk, self._inbox)
         self._desk_events = self.open_events(COORDINATOR)
-        return Desk(
+        desk = Desk(
             self.experiment,
             self.topology,
             self.clock,
@@ -233,6 +234,8 @@ class Job:
             on_record,
             on_pulse,
         )
+        self.witness.coordinator = desk.told
+        return desk
 
     def open_events(self, rank: int) -> EventSink:
         """The part of `events.jsonl` that one program of this process writes."""
@@ -359,6 +362,26 @@ class Job:
                 flush=True,
             )
         leave_now(RankLostError.exit_code, place)
+
+    def _build_watchdog(self) -> Watchdog:
+        hang_ns = self.experiment.diagnosis.hang_timeout_ns
+        return Watchdog(self.flight.board, hang_ns, self._hangs, self.witness.answer)
+
+    def _build_witness(self, *, tell_stories: bool) -> Witness:
+        def look() -> Rank:
+            found: Rank = self.program.phases.rank
+            return found
+
+        return Witness(
+            self.flight,
+            self.topology,
+            self.rank,
+            self.driver,
+            look,
+            self._flush,
+            lambda: self.lost,
+            tell_stories=tell_stories,
+        )
 
     def _news(self) -> bool:
         """Does anything concern this rank that a wait should end for? A signal does once."""

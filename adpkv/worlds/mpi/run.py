@@ -129,12 +129,11 @@ def _run(
     who = f"rank {job.rank} ({job.instance.name})"
     rescue = job.flight.folder.rescue
     if job.rank != HOST:
-        guarded(who, job.run, job.driver.leads, job.stuck, rescue)
+        guarded(who, job.run, job.stuck, rescue)
         return guarded(who, lambda: _left(job, lambda: 0), last=rescue)
     return guarded(
         who,
         lambda: _host(job, RunFolder(folder), screen, quiet, workload, health),
-        job.driver.leads,
         job.stuck,
         rescue,
     )
@@ -185,7 +184,7 @@ def _host(
     try:
         desk = job.desk(requests.write, None if quiet else show, workload)
         if health is not None:
-            health.watch(job.board, desk, requests.tally)
+            health.watch(job.flight.board, desk, requests.tally)
         desk.start()
         reports = job.run()
         if health is not None:

@@ -18,8 +18,6 @@ from zlib import crc32
 
 import msgspec
 
-from adpkv.core.plan import Plan
-from adpkv.core.values import RequestSpec
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "SLOT_BYTES",
     "Header",
     "PayloadCodec",
-    "PlanDigest",
     "SlotWriter",
     "disagreement",
     "inline_payload",
@@ -170,7 +167,9 @@ def disagreement(
         for (header, place), found in sides.items()
     ]
     return CollectiveMismatchError(
-        "ranks of one group stand in different collectives:\n  " + "\n  ".join(told), stand
+        "ranks of one group stand in different collectives:\n  " + "\n  ".join(told),
+        stand,
+        Header.read(slots, 0).group,
     )
 
 
@@ -208,37 +207,3 @@ class PayloadCodec:
     def decode(self, kind: str, found: bytes) -> Any:
         """The payload back; no bytes are the empty tuple where tuples travel, else None."""
         return self._decode[kind](found) if found else self._nothing[kind]
-
-
-class PlanDigest:
-    """CRC-32 of the last agreed plan. Remembered by identity: an unchanged plan costs nothing.
-
-    Requests count by id and generation: with their block hashes, 1,000 waiting ones took 11 ms.
-    """
-
-    __slots__ = ("_digest", "_encode", "_plan")
-
-    def __init__(self) -> None:
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._plan: Any = None
-        self._digest = 0
-
-    def __call__(self, plan: Any) -> int:
-        """0 for no plan."""
-        if plan is not self._plan:
-            self._plan = plan
-            said = _outlined(plan) if isinstance(plan, Plan) else plan
-            self._digest = 0 if plan is None else crc32(self._encode(said))
-        return self._digest
-
-
-def _outlined(plan: Plan) -> dict[str, Any]:
-    """A plan with its requests by name only: their content came to all by one broadcast."""
-    said = msgspec.structs.asdict(plan)
-    said["assignments"] = {index: _names(specs) for index, specs in plan.assignments.items()}
-    said["waiting"] = _names(plan.waiting)
-    return said
-
-
-def _names(specs: Sequence[RequestSpec]) -> list[tuple[int, int]]:
-    return [(spec.request_id, spec.generation) for spec in specs]

@@ -7,6 +7,7 @@ see.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
@@ -17,7 +18,7 @@ from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
 
-__all__ = ["ALONE", "Program", "VirtualGroup", "describe", "told"]
+__all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "told"]
 
 Program = Coroutine[Meeting, Any, Any]
 
@@ -26,6 +27,9 @@ ALONE: Final = frozenset({Pause, Gone})
 
 LEFT: Final = "left"
 UNBEGUN: Final = "not_begun"
+
+REMEMBERED: Final = 12
+"""Meetings of a group: the last eight, and enough to see what usually comes next."""
 
 
 def describe(at: Meeting | Place) -> str:
@@ -43,6 +47,7 @@ class VirtualGroup:
         "dead",
         "debt",
         "halt",
+        "history",
         "idle",
         "index",
         "instance",
@@ -80,6 +85,9 @@ class VirtualGroup:
         self.joined = False
         """All members stand in a meeting of the whole world."""
         self.collectives = 0
+        self.history: deque[tuple[int, int, Meeting]] = deque(maxlen=REMEMBERED)
+        """The last meetings in which all members were, with the number of collectives by then
+        and the time."""
         self.debt = 0
         """Small collectives since the last step or wait, which pays for them in time."""
         self.stretch: Any = None
@@ -224,7 +232,7 @@ class VirtualGroup:
         """A program has ended while the others go on: which one, and where the others are."""
         gone = [f"rank {place.rank}" for place in self.places() if place.kind == LEFT]
         lines = [f"{self.instance.name}: {', '.join(gone)} left alone", *self.where()]
-        return CollectiveMismatchError("\n".join(lines), self.places())
+        return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
 
     def mismatch(self, meetings: Sequence[Any]) -> CollectiveMismatchError:
         """Members stand in different meetings; `meetings` are those of all of them."""
@@ -248,21 +256,26 @@ class VirtualGroup:
             f"rank {self.members[other_index]} {describe(other)}{why}",
             *self.where(),
         ]
-        return CollectiveMismatchError("\n".join(lines), self.places())
+        return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
 
 
-def whereabouts(rank: int, program: Program) -> Place:
+def awaited(program: Program) -> Meeting | None:
     """What a suspended program awaits, whichever way it came there: its innermost awaitable is
-    the meeting's own generator."""
-    if getcoroutinestate(program) == CORO_CLOSED:
-        return Place(rank, LEFT, "", 0)
+    the meeting's own generator. None if it has not begun or is over."""
     inner: Any = program
     while getattr(inner, "cr_await", None) is not None:
         inner = inner.cr_await
     frame = getattr(inner, "gi_frame", None)
     at = frame.f_locals.get("self") if frame is not None else None
-    if not isinstance(at, Meeting):
-        return Place(rank, UNBEGUN, "", 0)
+    return at if isinstance(at, Meeting) else None
+
+
+def whereabouts(rank: int, program: Program) -> Place:
+    """Where a suspended program is."""
+    at = awaited(program)
+    if at is None:
+        left = getcoroutinestate(program) == CORO_CLOSED
+        return Place(rank, LEFT if left else UNBEGUN, "", 0)
     return Place(rank, at.kind, at.place, at.iteration)
 
 

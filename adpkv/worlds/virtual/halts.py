@@ -34,20 +34,21 @@ class _Halt:
 
     meetings: list[Any]
     met: Met
+    since_ns: int
     waking: int = 0
     """Counts the planned wake-ups of its members: an older one is void."""
 
 
 class Halts:
     """All halted groups of a world. `go_on(group, members, meetings, met)` takes one on from where
-    it stopped; `deadlock(why)` makes the error; `buried(rank)` is told of the dead."""
+    it stopped; `deadlock(why, group)` makes the error; `buried(rank)` is told of the dead."""
 
     def __init__(
         self,
         agenda: Agenda,
         hang_ns: int,
         go_on: Callable[[VirtualGroup, list[int], list[Any], Met], None],
-        deadlock: Callable[[str], DeadlockError],
+        deadlock: Callable[[str, int], DeadlockError],
         buried: Callable[[int], None],
     ) -> None:
         self._agenda = agenda
@@ -65,7 +66,7 @@ class Halts:
         together = [meeting for meeting in meetings if type(meeting) not in ALONE]
         if together and group.agreed(together) is None:
             raise group.mismatch(meetings)
-        group.halt = _Halt(list(meetings), met)
+        group.halt = _Halt(list(meetings), met, self._agenda.now)
         group.open = False
         group.version += 1
         for index in range(len(meetings)):
@@ -142,4 +143,4 @@ class Halts:
         group, halt = what
         if group.halt is halt:
             said = f"{group.instance.name} has not gone on for {self._hang_ns / 1e9:g} s"
-            raise self._deadlock(said)
+            raise self._deadlock(said, group.instance.index)

@@ -18,10 +18,13 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Violation
-from adpkv.diagnosis.report import write_deadlock
+from adpkv.diagnosis.concluding import conclude
+from adpkv.diagnosis.local import Local, local
 from adpkv.errors import StuckError
+from adpkv.executor.digest import PlanDigest
 from adpkv.executor.leader import ill_ranks
 from adpkv.executor.loop import RankProgram
+from adpkv.executor.meetings import Meeting
 from adpkv.executor.messages import Pulse
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.observe import (
@@ -144,6 +147,11 @@ class Simulation:
         self.programs = [
             self._program(assemble, rank, model) for rank in range(self.topology.ranks)
         ]
+
+        self.world.look = self._look
+
+    def _look(self, rank: int, op: Meeting | None) -> Local:
+        return local(self.programs[rank].phases.rank, op, PlanDigest())
 
     def _recorder(self, rank: int) -> RankRecorder:
         return RankRecorder(self._events, rank, self.world.agenda.clock)
@@ -289,8 +297,8 @@ def simulate(
         if on_progress is not None:
             on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
     except StuckError as error:
-        write_deadlock(folder.deadlock, error)
-        error.folder = str(folder.path)
+        events.flush()
+        conclude(folder, error, experiment.seed)
         raise
     finally:
         events.close()

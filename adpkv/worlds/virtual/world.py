@@ -15,13 +15,21 @@ from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.news import News
 from adpkv.core.plan import Plan
 from adpkv.core.topology import Topology
-from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, Place
+from adpkv.diagnosis.local import Local
+from adpkv.errors import (
+    CollectiveMismatchError,
+    DeadlockError,
+    LivelockError,
+    Place,
+    StuckError,
+)
 from adpkv.executor.meetings import WORLD, Join, Meeting, MeetingCounts, Receive, Step, Wait
 from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
 from adpkv.worlds.virtual.group import Program, VirtualGroup
 from adpkv.worlds.virtual.halts import Halts
 from adpkv.worlds.virtual.mailbox import Post
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
+from adpkv.worlds.virtual.witness import testimony
 
 __all__ = ["VirtualWorld"]
 
@@ -58,6 +66,8 @@ class VirtualWorld:
         self._left = 0
         self._halts = Halts(self.agenda, hang_ns, self._meet, self._deadlock, self._buried)
         self._news: dict[int, News] = {}
+        self.look: Callable[[int, Meeting | None], Local] | None = None
+        """What a rank knows that awaits this meeting; asked when the ranks are stuck."""
 
     def watch_news(self, rank: int, news: News) -> None:
         """Follow how long a rank leaves its mail unread."""
@@ -95,6 +105,22 @@ class VirtualWorld:
             DeadlockError: nobody can go on, and nothing will arrive.
             LivelockError: many rounds, and time does not move.
         """
+        try:
+            self._run(programs, coordinator, watch)
+        except StuckError as error:
+            coordinated = self._coordinator is not None
+            error.evidence = testimony(
+                self._groups, error, self.agenda.now, self.look, coordinated=coordinated
+            )
+            raise
+        return self._results
+
+    def _run(
+        self,
+        programs: Sequence[Program],
+        coordinator: Coroutine[Receive, Any, None] | None,
+        watch: Callable[[], None] | None,
+    ) -> None:
         self._groups = [
             VirtualGroup(instance, [programs[rank] for rank in instance.members])
             for instance in self.topology.instances
@@ -111,7 +137,6 @@ class VirtualWorld:
             agenda.step()
             if watch is not None:
                 watch()
-        return self._results
 
     # -- meetings ------------------------------------------------------------------------------
 
@@ -144,6 +169,7 @@ class VirtualWorld:
             group.debt += 1
             leader, others = group.outcome(first, taking_part, meetings)
             met.append((first, others))
+            group.history.append((group.collectives, self.agenda.now, first))
             if len(taking_part) < len(group.resume) and type(others) is Plan:
                 taking_part = self._join_in(group, others, taking_part, met)
             results = [leader, *[others] * (len(taking_part) - 1)]
@@ -196,6 +222,7 @@ class VirtualWorld:
                     raise CollectiveMismatchError(
                         f"rank {group.members[index]} goes on after the job's last meeting",
                         group.places(),
+                        group.instance.index,
                     )
 
     # -- time ----------------------------------------------------------------------------------
@@ -207,6 +234,7 @@ class VirtualWorld:
         if type(first) is Step:
             group.collectives += 1
             group.debt += 1
+            group.history.append((group.collectives, now_ns, first))
             steps = group.steps
             if first.batch is not None:
                 group.check_batches()
@@ -219,6 +247,7 @@ class VirtualWorld:
             stretch = group.stretch = StepStretch(now_ns, overhead_ns, lines, most)
             wake_ns = stretch.end(until_ns)[1]
         elif type(first) is Wait:
+            group.history.append((0, now_ns, first))
             limit_ns = min([at.limit_ns for at in standing])
             waits = group.stretch = WaitStretch(now_ns, group.debt * self._collective_ns, limit_ns)
             wake_ns = self._end_of_waits(waits, until_ns if quiet else 0)
@@ -228,7 +257,8 @@ class VirtualWorld:
         if group.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
             raise self._livelock(group, group.stalled)
         group.open = True
-        group.idle = quiet and type(first) is Wait and until_ns == NEVER
+        for_news = quiet and type(first) is Wait and until_ns == NEVER
+        group.idle = for_news or wake_ns >= NEVER
         self._plan_wake(group, wake_ns)
         if group.awake:
             # It arrived while the group was halted, for a member that had looked already.
@@ -330,10 +360,11 @@ class VirtualWorld:
         """Nothing can arrive any more: does every group wait for just that?"""
         return all(group.idle or not group.open for group in self._groups)
 
-    def _deadlock(self, why: str) -> DeadlockError:
+    def _deadlock(self, why: str, group: int | None = None) -> DeadlockError:
         return DeadlockError(
             f"{why} at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}",
             self._places(),
+            group,
         )
 
     def _livelock(self, group: VirtualGroup, rounds: int) -> LivelockError:
@@ -341,6 +372,7 @@ class VirtualWorld:
             f"{group.instance.name}: {rounds} rounds, and time stands still "
             f"at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}",
             self._places(),
+            group.instance.index,
         )
 
     def _places(self) -> list[Place]:

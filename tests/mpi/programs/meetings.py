@@ -200,7 +200,11 @@ CASES: dict[str, Callable[[Rig], Coroutine[Any, Any, None]]] = {
 def main() -> int:
     rig = Rig()
     who = f"rank {rig.rank}"
-    guarded(who, lambda: rig.driver.run(CASES[sys.argv[1]](rig)), rig.driver.leads)
+    guarded(
+        who,
+        lambda: rig.driver.run(CASES[sys.argv[1]](rig)),
+        lambda error: f"adpkv: {error}" if rig.driver.leads() else "",
+    )
     MPI.COMM_WORLD.Barrier()
     if rig.rank == 0:
         print("fine", flush=True)

@@ -1,0 +1,67 @@
+"""The end of a stuck job: its evidence becomes a report, and that files in the run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.diagnosis.evidence import Evidence
+from adpkv.diagnosis.fr_trace import write_fr_trace
+from adpkv.diagnosis.report import Report, examined, write_deadlock
+from adpkv.diagnosis.text import report_text
+from adpkv.errors import StuckError, UsageError
+from adpkv.observe.folder import RunFolder
+from adpkv.observe.story import last_open, read_stories
+from adpkv.observe.story_text import as_values
+
+__all__ = ["conclude", "told"]
+
+MOST_STORIES: Final = 3
+MOST_EVENTS: Final = 40
+"""Of one story in `deadlock.json`: its end."""
+
+
+def conclude(folder: RunFolder, error: StuckError, seed: int) -> None:
+    """Make the report of an error that has evidence, and write `deadlock.json`. The events must
+    have been written."""
+    error.folder = str(folder.path)
+    if isinstance(error.evidence, Evidence):
+        replay = f"adpkv simulate {_shown(folder.config)} --seed {seed}"
+        report = examined(error.evidence, replay)
+        error.report = _with_stories(report, folder)
+        write_fr_trace(folder.fr_trace, error.evidence)
+    write_deadlock(folder.deadlock, error)
+
+
+def told(error: StuckError, width: int | None = None) -> str:
+    """The error for people: its report, or its message where there is none."""
+    if not isinstance(error.report, Report):
+        return str(error)
+    return report_text(error.report, width)
+
+
+def _with_stories(report: Report, folder: RunFolder) -> Report:
+    """Told of the requests that the odd ranks hold; of those that were open last where they hold
+    none."""
+    verdict = report.verdict
+    try:
+        requests = report.requests or last_open(folder, {*verdict.outliers, *verdict.others})
+        stories = read_stories(folder, requests[:MOST_STORIES])
+    except UsageError:
+        return report  # the run was made without events
+    return msgspec.structs.replace(
+        report,
+        requests=tuple(requests[: 2 * MOST_STORIES]),
+        stories=tuple(_bounded(as_values(story)) for story in stories),
+    )
+
+
+def _bounded(story: dict[str, Any]) -> dict[str, Any]:
+    return story | {"events": story["events"][-MOST_EVENTS:]}
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,189 @@
+"""The verdicts' sentences: who is where, whom that keeps waiting, and where the order was left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adpkv.diagnosis.divergence import Side, Split
+from adpkv.diagnosis.evidence import Evidence, Position, Standing, State
+from adpkv.diagnosis.words import named, verb
+
+__all__ = [
+    "argument_mismatch",
+    "crossed_payload",
+    "early_exit",
+    "livelock",
+    "lost_wake_up",
+    "missing",
+    "order_inversion",
+    "symmetric_wedge",
+    "wrong_group",
+    "wrong_operation",
+]
+
+_DOES = {
+    State.STOPPED: ("its process is stopped", "their processes are stopped"),
+    State.SILENT: ("its process says nothing", "their processes say nothing"),
+    State.DEAD: ("it is dead", "they are dead"),
+    State.UNBEGUN: ("it has not begun", "they have not begun"),
+    State.LEFT: ("it has left", "they have left"),
+    State.COMPUTING: ("it is at its own part of it", "they are at their own part of it"),
+    State.MOVING: ("it is on its way", "they are on their way"),
+}
+"""What a rank does that is in no meeting, and what several do."""
+
+
+def _are_in(side: Side) -> str:
+    assert side.at is not None
+    return f"{verb(side.ranks, 'is', 'are')} in {side.at.told()}"
+
+
+def _both(split: Split, odd: Sequence[Side]) -> str:
+    return "; ".join([*(_are_in(side) for side in odd), _are_in(split.common)])
+
+
+def _left_at(split: Split, odd: Sequence[Side]) -> str:
+    ranks = [rank for side in odd for rank in side.ranks]
+    iteration = min(side.at.iteration for side in odd if side.at is not None)
+    return f"{named(ranks)} left the common order at iteration {iteration}"
+
+
+def wrong_operation(split: Split, odd: Sequence[Side]) -> str:
+    """Different collectives."""
+    return f"{_both(split, odd)}: {_left_at(split, odd)}"
+
+
+def crossed_payload(split: Split, odd: Sequence[Side]) -> str:
+    """The same collective, from different call sites."""
+    return f"{_both(split, odd)}: each would take the other's payload; {_left_at(split, odd)}"
+
+
+def argument_mismatch(split: Split, odd: Sequence[Side]) -> str:
+    """The same collective from the same call site, with something that must be equal and is not."""
+    common = split.common.at
+    assert common is not None
+    told, iteration = [], common.iteration
+    for side in (*odd, split.common):
+        at = side.at
+        assert at is not None
+        told.append(f"{verb(side.ranks, 'brings', 'bring')} {_argument(at, common, odd)}")
+        iteration = min(iteration, at.iteration)
+    where = f"in {common.told()}, iteration {iteration}"
+    return f"{where}, {'; '.join(told)}"
+
+
+def _argument(at: Position, common: Position, odd: Sequence[Side]) -> str:
+    """What differs, of one side."""
+    places = [side.at for side in odd if side.at is not None]
+    if any(place.argument != common.argument for place in places):
+        return f"the batch {at.argument or 'nothing'}"
+    if any(place.iteration != common.iteration for place in places):
+        return f"iteration {at.iteration}"
+    return f"the plan {at.plan or '-'}"
+
+
+def missing(split: Split, absent: Sequence[Standing]) -> str:
+    """Members that have not come."""
+    common = split.common.at
+    assert common is not None
+    ranks = [standing.rank for standing in absent]
+    return (
+        f"{named(ranks)} never came to {common.told()}, iteration {common.iteration}:"
+        f" {_whereabouts(absent)}; {verb(split.common.ranks, 'waits', 'wait')} there"
+    )
+
+
+def _whereabouts(absent: Sequence[Standing]) -> str:
+    """What those are doing instead, each way once."""
+    ways: dict[tuple[str, str], list[int]] = {}
+    for standing in absent:
+        ways.setdefault(_does(standing), []).append(standing.rank)
+    if len(ways) == 1:
+        (one, many) = next(iter(ways))
+        return one if len(absent) == 1 else many
+    return ", ".join(
+        f"{named(ranks)}: {one if len(ranks) == 1 else many}" for (one, many), ranks in ways.items()
+    )
+
+
+def _does(standing: Standing) -> tuple[str, str]:
+    at = standing.at
+    if standing.state in _DOES or at is None:
+        one, many = _DOES.get(standing.state, _DOES[State.MOVING])
+        seen = ""
+        if at is not None and standing.state is not State.COMPUTING:
+            seen = f", last seen in {at.told()}, iteration {at.iteration}"
+        return one + seen, many + seen
+    if standing.state is State.ALONE:
+        where = at.told(numbered=False)
+        return f"it stands alone in {where}", f"they stand alone in {where}"
+    where = f"in {at.told()}, iteration {at.iteration}"
+    return f"it is still {where}", f"they are still {where}"
+
+
+def early_exit(split: Split, gone: Sequence[Standing]) -> str:
+    """Members that have left."""
+    common = split.common.at
+    assert common is not None
+    ranks = [standing.rank for standing in gone]
+    return (
+        f"{verb(ranks, 'has', 'have')} left the group;"
+        f" {_are_in(split.common)}, iteration {common.iteration}, and"
+        f" {'waits' if len(split.common.ranks) == 1 else 'wait'} there for"
+        f" {'it' if len(ranks) == 1 else 'them'}"
+    )
+
+
+def _strangers(evidence: Evidence, strangers: Sequence[Standing]) -> tuple[str, str]:
+    ranks = [standing.rank for standing in strangers]
+    at = strangers[0].at
+    assert at is not None
+    return verb(ranks, "is", "are"), f"in {at.told()} of {evidence.name(at.group)}"
+
+
+def wrong_group(evidence: Evidence, split: Split, strangers: Sequence[Standing]) -> str:
+    """Members that are in a meeting of a group where nobody of theirs will come."""
+    who, where = _strangers(evidence, strangers)
+    return f"{who} {where}; {_are_in(split.common)} of {evidence.name(split.group)}"
+
+
+def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[Standing]) -> str:
+    """Two groups in two orders."""
+    who, where = _strangers(evidence, strangers)
+    ranks = [standing.rank for standing in strangers]
+    common = split.common
+    return (
+        f"{who} {where} and {'waits' if len(ranks) == 1 else 'wait'} there for"
+        f" {named(common.ranks)};"
+        f" {_are_in(common)} of {evidence.name(split.group)} and"
+        f" {'waits' if len(common.ranks) == 1 else 'wait'} there for {named(ranks)}"
+    )
+
+
+def livelock(evidence: Evidence, group: int, members: Sequence[Standing]) -> str:
+    """Rounds without end."""
+    at = next((member.at for member in members if member.at is not None), None)
+    where = "" if at is None else f" {at.told(numbered=False)}, iteration {at.iteration}, and"
+    return f"{evidence.name(group)} meets again and again in{where} time does not move"
+
+
+def lost_wake_up(evidence: Evidence, waiting: Sequence[Standing]) -> str:
+    """All wait for news."""
+    ranks = [standing.rank for standing in waiting]
+    where = sorted({s.at.told(numbered=False) for s in waiting if s.at is not None})
+    # Only where all is known can it be said that nothing will come.
+    alone = evidence.world == "virtual"
+    none = "nobody is left who would send any" if alone else "none has come"
+    too = f"; the coordinator {evidence.coordinator}" if evidence.coordinator else ""
+    return f"{verb(ranks, 'waits', 'wait')} for news in {', '.join(where)}, and {none}{too}"
+
+
+def symmetric_wedge(
+    evidence: Evidence, group: int, at: Position | None, ranks: Sequence[int]
+) -> str:
+    """All are there, and it does not end."""
+    assert at is not None
+    return (
+        f"all of {evidence.name(group)} ({named(ranks)}) are in {at.told()},"
+        f" iteration {at.iteration}, and it does not end"
+    )

@@ -1,0 +1,219 @@
+"""What the processes of a host know of each other when their job got stuck, as evidence.
+
+Rings say where every rank is and was, whatever its process is doing. What a rank alone knows, only
+its own process can tell: a thread of it does when it sees that it is asked, and writes that beside
+its ring. Who does not answer in time is stopped, dead, or holds the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Final
+
+import msgspec
+
+from adpkv.core.topology import Topology
+from adpkv.diagnosis.evidence import Evidence, Members, Position, Standing, State
+from adpkv.diagnosis.frames import dumped_stack
+from adpkv.diagnosis.layout import What
+from adpkv.diagnosis.local import NOTHING_KNOWN, Local
+from adpkv.diagnosis.processes import living_state
+from adpkv.diagnosis.report import noticed
+from adpkv.diagnosis.ring import Record, Ring, Snapshot
+from adpkv.diagnosis.stacks import ask_stacks
+from adpkv.diagnosis.survey import look
+from adpkv.errors import Place, StuckError, UsageError
+from adpkv.executor.meetings import WORLD
+
+__all__ = ["ASKED", "Testimony", "claim", "gathered", "is_asked", "testify"]
+
+ASKED: Final = "asked"
+"""A file in the job's folder: each rank is to say what it knows."""
+
+ANSWER_BOUND_S: Final = 0.6
+"""How long whoever speaks for all waits for the others: each looks a few times a second."""
+
+LOOK_S: Final = 0.02
+REMEMBERED: Final = 96
+"""Records of a ring, transfers and polls among them, to find the last meetings in."""
+
+MEETINGS: Final = (What.JOIN, What.STEP, What.WAIT, What.PAUSE)
+MOST_LAST: Final = 12
+
+
+class Testimony(msgspec.Struct, frozen=True):
+    """What one rank says of itself; `argument` and `plan` are of the meeting that it is in."""
+
+    rank: int
+    argument: str = ""
+    plan: str = ""
+    local: Local = NOTHING_KNOWN
+    stack: tuple[str, ...] = ()
+    coordinator: str = ""
+    """On the coordinator's host: what that does."""
+
+
+def _path(folder: Path, rank: int) -> Path:
+    return folder / f"rank-{rank}.testimony"
+
+
+def is_asked(folder: Path) -> bool:
+    """Does somebody want to know?"""
+    return (folder / ASKED).exists()
+
+
+def claim(folder: Path) -> bool:
+    """Ask all, and speak for all: true for the one rank of this host that came first."""
+    try:
+        (folder / ASKED).touch(exist_ok=False)
+    except OSError:
+        return False
+    return True
+
+
+def testify(folder: Path, testimony: Testimony) -> None:
+    """Say it, whole or not at all; nothing if the folder is gone."""
+    path = _path(folder, testimony.rank)
+    temporary = path.with_suffix(".tmp")
+    with suppress(OSError):
+        temporary.write_bytes(msgspec.json.encode(testimony))
+        temporary.replace(path)
+
+
+def gathered(
+    folder: Path,
+    rings: Sequence[Ring],
+    topology: Topology,
+    error: StuckError,
+    at_s: float,
+    lost: Sequence[int] = (),
+) -> Evidence:
+    """Put together what all ranks of this host, who have been asked, and their rings say; within
+    `ANSWER_BOUND_S`. The groups do without those that they have `lost` before."""
+    owners = {ring.rank: ring.owner for ring in rings}
+    states = {rank: living_state(o.pid, o.start_ticks) for rank, o in owners.items()}
+    alive = [rank for rank, state in states.items() if state == "alive"]
+    testimonies = _answers(folder, alive)
+    places = {place.rank: place for place in error.places}
+    now_ns = perf_counter_ns()
+    seen = {ring.rank: ring.snapshot(REMEMBERED) for ring in rings}
+    # Last: a signal ends what many a rank hangs in.
+    testimonies |= _stacks_of(folder, [rank for rank in alive if rank not in testimonies])
+    standings = []
+    for instance in topology.instances:
+        for rank in instance.members:
+            if rank in seen:
+                said = testimonies.get(rank)
+                one = _standing(seen[rank], states[rank], said, instance.index, now_ns)
+            else:
+                one = _elsewhere(rank, instance.index, places.get(rank))
+            standings.append(one)
+    living = [rank for rank in range(topology.ranks) if rank not in lost]
+    members = [
+        Members(i.index, i.name, tuple(rank for rank in i.members if rank in living))
+        for i in topology.instances
+    ]
+    everybody = Members(WORLD, "the whole job", tuple(living))
+    return Evidence(
+        world="mpi",
+        error=noticed(error),
+        message=str(error),
+        standings=tuple(standings),
+        groups=(*members, everybody),
+        group=error.group,
+        at_s=at_s,
+        coordinator=next((t.coordinator for t in testimonies.values() if t.coordinator), ""),
+    )
+
+
+def _answers(folder: Path, ranks: Sequence[int]) -> dict[int, Testimony]:
+    until_s = time.monotonic() + ANSWER_BOUND_S
+    found: dict[int, Testimony] = {}
+    while True:
+        for rank in ranks:
+            if rank not in found:
+                with suppress(OSError, msgspec.DecodeError):
+                    said = _path(folder, rank).read_bytes()
+                    found[rank] = msgspec.json.decode(said, type=Testimony)
+        if len(found) == len(ranks) or time.monotonic() > until_s:
+            return found
+        time.sleep(LOOK_S)
+
+
+def _stacks_of(folder: Path, silent: Sequence[int]) -> dict[int, Testimony]:
+    """At least where they are: C code that holds the interpreter's lock lets no thread speak, but
+    the signal's handler does not need it."""
+    if not silent:
+        return {}
+    with suppress(UsageError):
+        ranks = [one for one in look(folder).ranks if one.rank in silent]
+        told = ask_stacks(folder, ranks)
+        return {rank: Testimony(rank, stack=dumped_stack(text)) for rank, text in told.items()}
+    return {}
+
+
+def _standing(
+    seen: Snapshot, process: str, said: Testimony | None, group: int, now_ns: int
+) -> Standing:
+    current = seen.current
+    state, since_ns = _state(current, process)
+    met = [record for record in seen.records if record.what in MEETINGS]
+    clock_ns = seen.owner.clock_ns
+    last = tuple(_position(record, clock_ns) for record in met if record.what is not What.PAUSE)
+    at = None if current is None else _position(current, clock_ns)
+    if at is not None and said is not None and not (current and current.end_ns):
+        at = msgspec.structs.replace(at, argument=said.argument, plan=said.plan)
+    told = said or Testimony(seen.owner.rank)
+    return Standing(
+        seen.owner.rank,
+        group,
+        state,
+        at,
+        (now_ns - since_ns) / 1e9 if since_ns else None,
+        last[-MOST_LAST:],
+        told.local.values,
+        told.local.pins,
+        told.local.peers,
+        told.local.mail,
+        told.stack,
+    )
+
+
+def _state(current: Record | None, process: str) -> tuple[State, int]:
+    """What a rank does, and since when."""
+    since_ns = 0 if current is None else current.end_ns or current.begin_ns
+    if process != "alive":
+        return (State.STOPPED if process == "stopped" else State.DEAD), since_ns
+    if current is None:
+        return State.UNBEGUN, 0
+    if current.end_ns:
+        return State.MOVING, since_ns
+    if current.what is What.PAUSE:
+        return State.ALONE, since_ns
+    if not current.ready_ns:
+        return State.COMPUTING, since_ns
+    return State.MEETING, since_ns
+
+
+def _position(record: Record, clock_ns: int) -> Position:
+    return Position(
+        record.group,
+        record.kind,
+        record.site,
+        record.iteration,
+        0 if record.what is What.PAUSE else record.sequence,
+        began_ns=record.begin_ns - clock_ns,
+    )
+
+
+def _elsewhere(rank: int, group: int, place: Place | None) -> Standing:
+    """A rank of another host: only the slots told where it is, if they did."""
+    if place is None or not place.kind:
+        return Standing(rank, group, State.SILENT)
+    site, _, argument = place.site.partition("[")
+    at = Position(group, place.kind, site, place.iteration, argument=argument.rstrip("]"))
+    return Standing(rank, group, State.MEETING, at)

@@ -1,0 +1,48 @@
+"""A short number for the last agreed plan, by which ranks of several processes compare theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from adpkv.core.plan import Plan
+from adpkv.core.values import RequestSpec
+
+__all__ = ["PlanDigest"]
+
+
+class PlanDigest:
+    """CRC-32 of the last agreed plan. Remembered by identity: an unchanged plan costs nothing.
+
+    Requests count by id and generation: with their block hashes, 1,000 waiting ones took 11 ms.
+    """
+
+    __slots__ = ("_digest", "_encode", "_plan")
+
+    def __init__(self) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._plan: Any = None
+        self._digest = 0
+
+    def __call__(self, plan: Any) -> int:
+        """0 for no plan."""
+        if plan is not self._plan:
+            self._plan = plan
+            said = _outlined(plan) if isinstance(plan, Plan) else plan
+            self._digest = 0 if plan is None else crc32(self._encode(said))
+        return self._digest
+
+
+def _outlined(plan: Plan) -> dict[str, Any]:
+    """A plan with its requests by name only: their content came to all by one broadcast."""
+    said = msgspec.structs.asdict(plan)
+    said["assignments"] = {index: _names(specs) for index, specs in plan.assignments.items()}
+    said["waiting"] = _names(plan.waiting)
+    return said
+
+
+def _names(specs: Sequence[RequestSpec]) -> list[tuple[int, int]]:
+    return [(spec.request_id, spec.generation) for spec in specs]

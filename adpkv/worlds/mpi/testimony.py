@@ -1,0 +1,118 @@
+"""What a process says when its job got stuck: of its own rank, and, if it speaks for all, of all.
+
+Nobody here waits for a main thread: those may be in native code for ever. What is said is read by
+the watchdog's thread, or by the main one where it is the one that found out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from inspect import CORO_RUNNING, getcoroutinestate
+from time import perf_counter_ns
+
+from adpkv.core.topology import Topology
+from adpkv.diagnosis.concluding import conclude, told
+from adpkv.diagnosis.frames import program_stack, thread_stack
+from adpkv.diagnosis.local import NOTHING_KNOWN, Local, local
+from adpkv.diagnosis.report import Report
+from adpkv.diagnosis.witness import Testimony, claim, gathered, is_asked, testify
+from adpkv.errors import StuckError
+from adpkv.executor.digest import PlanDigest
+from adpkv.executor.meetings import Step
+from adpkv.executor.rank import Rank
+from adpkv.observe import RunFolder
+from adpkv.observe.story_text import stories
+from adpkv.worlds.mpi.driver import Driver
+from adpkv.worlds.mpi.hosts import Flight
+
+__all__ = ["Witness"]
+
+
+class Witness:
+    """One rank's. `flush` writes down what happened until now; `coordinator` says what that does,
+    where it runs beside this rank; `lost` are the ranks that the job goes on without."""
+
+    def __init__(
+        self,
+        flight: Flight,
+        topology: Topology,
+        rank: int,
+        driver: Driver,
+        look: Callable[[], Rank],
+        flush: Callable[[], None],
+        lost: Callable[[], Sequence[int]],
+        *,
+        tell_stories: bool,
+    ) -> None:
+        self._flight, self._topology, self._rank = flight, topology, rank
+        self._driver, self._look, self._flush = driver, look, flush
+        self._lost, self._tell_stories = lost, tell_stories
+        self._main = threading.main_thread().ident or 0
+        self._answered = False
+        self.coordinator: Callable[[], str] = str
+
+    def answer(self) -> None:
+        """Somebody may have asked: then say what this rank knows, once."""
+        if not self._answered and is_asked(self._flight.folder.path):
+            self._say()
+
+    def speak(self, error: StuckError, folder: RunFolder, seed: int) -> str:
+        """The job is stuck. One of its ranks speaks for all, and leaves the report behind: what
+        that is on the screen. Nothing on the others."""
+        speaks = claim(self._flight.folder.path)
+        self._say()
+        if not speaks:
+            return ""
+        try:
+            return self._report(error, folder, seed)
+        except Exception as problem:
+            # Whatever is wrong with the report, the job ends, and with what is known.
+            return f"{error}\n  (no report: {type(problem).__name__}: {problem})"
+
+    def _report(self, error: StuckError, folder: RunFolder, seed: int) -> str:
+        now_ns = perf_counter_ns()
+        owner = self._flight.board.rings[0].owner
+        at_s = (now_ns - owner.clock_ns) / 1e9
+        error.evidence = gathered(
+            self._flight.folder.path,
+            self._flight.board.rings,
+            self._topology,
+            error,
+            at_s,
+            self._lost(),
+        )
+        conclude(folder, error, seed)
+        self._flight.folder.rescue()
+        requests = error.report.requests if isinstance(error.report, Report) else ()
+        lines = stories(folder, requests) if self._tell_stories else []
+        return "\n".join([told(error), *(["", *lines] if lines else [])])
+
+    def _say(self) -> None:
+        self._answered = True
+        self._flush()
+        op = self._driver.op
+        argument = op.place[len(op.site) :].strip("[]") if isinstance(op, Step) else ""
+        plan = "" if op is None or op.plan is None else f"{PlanDigest()(op.plan):08x}"
+        testimony = Testimony(
+            self._rank, argument, plan, self._local(), self._stack(), self.coordinator()
+        )
+        testify(self._flight.folder.path, testimony)
+
+    def _local(self) -> Local:
+        try:
+            return local(self._look(), self._driver.op, PlanDigest())
+        except Exception:
+            # Its own thread is at work, and changed what was being read; or it is half made. What
+            # is known without it is told, and the watchdog goes on.
+            return NOTHING_KNOWN
+
+    def _stack(self) -> tuple[str, ...]:
+        """Where the program waits, then what performs that; all in one where the program runs."""
+        program = self._driver.program
+        thread = thread_stack(self._main)
+        if program is None or getcoroutinestate(program) == CORO_RUNNING:
+            return thread
+        if threading.get_ident() == self._main:
+            return program_stack(program)  # what performed it has given up, and is here
+        return (*program_stack(program), *thread[-2:])

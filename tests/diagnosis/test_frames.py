@@ -1,0 +1,36 @@
+"""Stacks in a few short lines: of a suspended program, of a thread, of what faulthandler wrote."""
+
+from __future__ import annotations
+
+import faulthandler
+import threading
+from pathlib import Path
+
+from adpkv.diagnosis.frames import dumped_stack, program_stack, thread_stack
+from tests.diagnosis.planted import meet, sync
+
+
+def test_a_suspended_program_and_one_that_is_over() -> None:
+    program = meet(sync())
+    program.send(None)
+    (line,) = program_stack(program)
+    assert line.startswith("diagnosis/planted.py:")
+    assert line.endswith(" meet")
+    program.close()
+    assert program_stack(program) == ()
+
+
+def test_a_thread_and_one_that_is_gone() -> None:
+    found = thread_stack(threading.get_ident())
+    assert any(" test_a_thread_and_one_that_is_gone" in line for line in found)
+    assert thread_stack(-1) == ()
+
+
+def test_what_the_fault_handler_writes(tmp_path: Path) -> None:
+    path = tmp_path / "stacks"
+    with path.open("w") as file:
+        faulthandler.dump_traceback(file)
+    found = dumped_stack(path.read_text())
+    assert found[-1].startswith("diagnosis/test_frames.py:")
+    assert found[-1].endswith(" test_what_the_fault_handler_writes")
+    assert dumped_stack("(it did not answer)") == ()
