@@ -254,7 +254,9 @@ def test_what_was_killed_under_adpkv_run_is_found_in_the_runs_folder(jobs, tmp_p
     assert find(str(job.pid)) == folder, "adpkv run is the keeper"
     for one in survey.ranks:
         os.kill(one.pid, signal.SIGKILL)
-    assert jobs.finish(job, BOUND_S).code != 0
+    found = jobs.finish(job, BOUND_S)
+    assert found.code == 5, found.err
+    assert found.err.strip() == "adpkv: every rank died, and none could say why"
     assert not folder.exists()
     assert JobFolder.of(folder.name) is None
     assert left_of(out) == []

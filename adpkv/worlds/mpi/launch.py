@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from adpkv.diagnosis.jobs import JobFolder, new_job
-from adpkv.errors import MissingPieceError
+from adpkv.errors import MissingPieceError, RankLostError
 from adpkv.worlds.mpi.processes import Job, die_with_parent
 
 __all__ = ["GET_MPI", "Launch", "fault_tolerance", "find_mpirun", "launch"]
@@ -78,12 +78,17 @@ def launch(argv: Sequence[str], ranks: int) -> int:
     command = [mpirun, *fault_tolerance(mpirun), "-n", str(ranks)]
     call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
     try:
-        return Launch([*command, *call]).run()
+        code = Launch([*command, *call]).run()
     finally:
         # What the ranks could not take away themselves tells what became of them.
         left = JobFolder.of(job)
         if left is not None:
             left.rescue()
+    if code == 0 and left is not None:
+        # A launcher that tolerates deaths calls it a success when nobody is left to fail.
+        print("adpkv: every rank died, and none could say why", file=sys.stderr, flush=True)
+        return RankLostError.exit_code
+    return code
 
 
 def fault_tolerance(mpirun: str) -> list[str]:
