@@ -7,6 +7,7 @@ that both worlds and both ways through a quiet stretch draw the same.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from adpkv.config import Experiment
     from adpkv.config.faults import FaultConfig
 
-__all__ = ["CONTACT", "Armed", "Injector", "Verdict", "armed"]
+__all__ = ["CONTACT", "MOST_WORDS", "Armed", "Injector", "Verdict", "armed"]
+
+MOST_WORDS = 4096
+"""Of how many messages a rank remembers how often they were drawn for, the last ones."""
 
 CONTACT = "contact"
 """The phase of a rank's first post to a peer, as far as that is slow."""
@@ -73,6 +77,8 @@ class Injector:
 
     def __init__(self, faults: Iterable[Armed], seed: int, seam: Seam) -> None:
         self._seed = seed
+        self._repeats = seam is Seam.MAIL
+        self._attempts: OrderedDict[tuple[int, int, str], int] = OrderedDict()
         self._by_phase: dict[str, list[Armed]] = {}
         for one in faults:
             if KINDS[one.fault.kind].seam is seam:
@@ -89,20 +95,13 @@ class Injector:
         return any(phase in self._by_phase for phase in phases)
 
     def verdict(
-        self,
-        phase: str,
-        peer: int,
-        request_id: int,
-        generation: int,
-        now_ns: int,
-        attempt: int = 0,
+        self, phase: str, peer: int, request_id: int, generation: int, now_ns: int
     ) -> Verdict | None:
-        """The first fault that fits and is drawn decides; what is tried again has another
-        `attempt`, or chance would hit it for ever."""
+        """The first fault that fits and is drawn decides."""
         faults = self._by_phase.get(phase)
         if faults is None:
             return None
-        what = (request_id, generation, phase) + ((attempt,) if attempt else ())
+        what: tuple[int | str, ...] = ()
         for place, one in enumerate(faults):
             fault = one.fault
             missed = _missed(fault, peer, request_id, now_ns)
@@ -112,6 +111,7 @@ class Injector:
                 continue
             if fault.count is not None and one.fired >= fault.count:
                 continue
+            what = what or self._what(request_id, generation, phase)
             drawn = uniform(self._seed, "fault", one.number, *what)
             if drawn >= fault.probability:
                 one.came(Nearest.CHANCE)
@@ -122,6 +122,19 @@ class Injector:
             until_ns = NEVER if fault.duration_ns is None else now_ns + fault.duration_ns
             return Verdict(fault.kind, until_ns, fault.proven, fault.bandwidth_bytes_per_s or 0)
         return None
+
+    def _what(self, request_id: int, generation: int, phase: str) -> tuple[int | str, ...]:
+        """What a draw is for. A message that is sent again is another one, or chance would hit it
+        for ever."""
+        word = (request_id, generation, phase)
+        if not self._repeats:
+            return word
+        attempts = self._attempts
+        attempt = attempts.pop(word, 0)
+        attempts[word] = attempt + 1
+        if len(attempts) > MOST_WORDS:
+            attempts.popitem(last=False)
+        return (*word, attempt) if attempt else word
 
 
 def _operations(fault: FaultConfig) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ not. What it holds leaves when the rank next looks into its mailbox, which `wake
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,10 +34,6 @@ PHASES: Final[dict[type, str]] = {
     CancelTransfer: "cancel",
 }
 """What a fault calls each message about a session."""
-
-
-MOST_WORDS: Final = 4096
-"""Of how many words a rank remembers how often it said them, the last ones."""
 
 
 class _Held:
@@ -69,7 +65,6 @@ class FaultyMailbox:
         self._clock = clock
         self._wake = wake
         self._note = note
-        self._attempts: OrderedDict[tuple[int, int, str], int] = OrderedDict()
         self._queues: dict[int, deque[_Held]] = {}
         """What is held for each rank, in the order in which it will leave; no empty ones."""
 
@@ -81,11 +76,7 @@ class FaultyMailbox:
             return
         about: Any = message
         now_ns = self._clock()
-        word = (about.request_id, about.generation, phase)
-        attempt = self._attempt(word) if self._injector.asks(phase) else 0
-        verdict = self._injector.verdict(
-            phase, to, about.request_id, about.generation, now_ns, attempt
-        )
+        verdict = self._injector.verdict(phase, to, about.request_id, about.generation, now_ns)
         if verdict is not None:
             self._send_hit(to, about, phase, verdict, now_ns)
         elif self._queues:
@@ -120,15 +111,6 @@ class FaultyMailbox:
         """Would `receive` return something now? What is held here no longer leaves."""
         self._let_go()
         return self._inner.ready()
-
-    def _attempt(self, word: tuple[int, int, str]) -> int:
-        """How often this word was said before."""
-        attempts = self._attempts
-        before = attempts.pop(word, 0)
-        attempts[word] = before + 1
-        if len(attempts) > MOST_WORDS:
-            attempts.popitem(last=False)
-        return before
 
     def _put(self, to: int, message: Mail, until_ns: int, *, overtakable: bool = False) -> None:
         queue = self._queues.get(to)
