@@ -23,7 +23,7 @@ def _deadline_anchor_ns(session: Session) -> int:
 
 def _same_life(session: Session, generation: int) -> bool:
     """A word about a former owner of an id is not for this one (contract 3.5, sglang #35049)."""
-    return session.session_id[1] == generation
+    return session.generation == generation
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ separately: what the client is told (`outcome`), and what becomes of the blocks 
 
 from __future__ import annotations
 
-from collections import deque
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -242,6 +241,7 @@ class Session:
         "advert_remaining_ns",
         "blocks",
         "deadline_ns",
+        "generation",
         "nbytes",
         "peer",
         "peer_blocks",
@@ -260,6 +260,7 @@ class Session:
     ) -> None:
         self.role = role
         self.session_id = session_id
+        self.generation = session_id[1]
         self.peer = peer
         """The other end's world rank; -1 for a sender that nobody has asked yet."""
         self.nbytes = nbytes
@@ -273,7 +274,8 @@ class Session:
         self.started_ns = -1
         self.deadline_ns = NEVER
         self.advert_remaining_ns = NEVER
-        self.story: deque[tuple[int, Event, State]] = deque(maxlen=STORY_LINES)
+        # A list: a deque's first block alone is half a kilobyte, for each of 10,000 sessions.
+        self.story: list[tuple[int, Event, State]] = []
 
     def fire(self, table: Table, event: Event, now_ns: int) -> Line:
         """Look the line up in `table` and move to its state.
@@ -287,7 +289,10 @@ class Session:
                 f"{self.role} session {self.session_id}", self.state, event, self.story_lines()
             )
         self.state = line.state
-        self.story.append((now_ns, event, line.state))
+        story = self.story
+        story.append((now_ns, event, line.state))
+        if len(story) > STORY_LINES:
+            del story[0]
         return line
 
     def story_lines(self) -> list[str]:
