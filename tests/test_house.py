@@ -77,7 +77,12 @@ ARROWS = {
         "adpkv.transport.port",
         "adpkv.config",
     ),
-    "adpkv.transport.virtual": (CORE, "adpkv.transport.port", "adpkv.memory.virtual"),
+    "adpkv.transport.virtual": (
+        CORE,
+        "adpkv.transport.port",
+        "adpkv.transport.virtual_link",
+        "adpkv.memory.virtual",
+    ),
     "adpkv.transport": (CORE, ERRORS),
     "adpkv.memory": (CORE, ERRORS),
     "adpkv.model": (CORE, ERRORS),

@@ -1,26 +1,22 @@
 """The wire in virtual time: a latency, and a bandwidth that a rank's transfers share fairly.
 
-Each sender has one link. Its flows are served at equal rates (generalised processor sharing, Parekh
-and Gallager 1993): `served` is what each flow would have got since the link came up, so a flow ends
-when `served` reaches its mark, and only the next end is ever in the agenda. O(log flows) per
-transfer.
+Each sender has one link (`virtual_link`), of which only the next end is ever in the agenda. When a
+rank is dead, each living end of a transfer with it loses its peer at once, and has proof after one
+latency: what was on the wire has landed by then, and nothing follows it.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from adpkv.core.ids import SessionId
 from adpkv.core.news import Unread
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
+from adpkv.transport.virtual_link import Link
 
 __all__ = ["Network", "Timetable", "VirtualTransport"]
-
-_UNIT = 10**9
-"""`served` counts billionths of a byte: a byte per second is one unit per nanosecond."""
 
 _NOTHING: list[TransportEnd] = []
 
@@ -41,17 +37,15 @@ class Timetable(Protocol):
         ...
 
 
-class _Link:
-    """One sender's outgoing wire."""
+class _Broken(NamedTuple):
+    """What a death has broken, until it is fenced."""
 
-    __slots__ = ("flows", "numbers", "served", "since_ns", "version")
-
-    def __init__(self) -> None:
-        self.flows: list[tuple[int, int, Transfer]] = []
-        self.served = 0
-        self.since_ns = 0
-        self.numbers = 0
-        self.version = 0
+    begun: list[Transfer]
+    """Flows of the dead rank's."""
+    awaited: list[Transfer]
+    """What living ranks expect of it, the former included."""
+    sent: list[Transfer]
+    """Flows of living ranks to it."""
 
 
 class Network:
@@ -63,7 +57,8 @@ class Network:
         self._latency_ns = max(latency_ns, 1)
         self._bandwidth = bandwidth_bytes_per_s
         self._timetable = timetable
-        self._links: dict[int, _Link] = {}
+        self._links: dict[int, Link] = {}
+        self.dead: set[int] = set()
         self._flows_of = [0] * ranks
         """Flows that a rank sends or receives now."""
         self._moved_ns = [0] * ranks
@@ -84,29 +79,43 @@ class Network:
 
     def begin(self, transfer: Transfer) -> None:
         """A flow joins its sender's link."""
-        link = self._links.setdefault(transfer.sender, _Link())
-        self._advance(link)
-        link.numbers += 1
-        mark = link.served + transfer.nbytes * _UNIT
-        heapq.heappush(link.flows, (mark, link.numbers, transfer))
+        sender, now_ns = transfer.sender, self._timetable.clock()
+        if transfer.receiver in self.dead:
+            # Not at once: a rank that is quiet learns of it when it is woken, and no earlier.
+            self._timetable.later(now_ns + 1, sender, self._refused, transfer)
+            return
+        link = self._links.get(sender)
+        if link is None:
+            link = self._links[sender] = Link(self._bandwidth)
+        link.join(transfer, now_ns)
         self._count(transfer, 1)
-        self._plan(transfer.sender, link)
+        self._plan(sender, link)
         # That bytes move is news for whoever is ill for want of movement (contract 4.2).
         self._timetable.arrival(transfer.receiver)
 
     def stop(self, rank: int, session: SessionId) -> None:
         """The sender posts no more: what is on the wire still lands, then the flow is over."""
-        link = self._links.get(rank)
-        found = [f for f in link.flows if f[2].session == session] if link else []
-        if link is None or not found:
-            return
-        self._advance(link)
-        link.flows.remove(found[0])
-        heapq.heapify(link.flows)
-        self._count(found[0][2], -1)
-        self._plan(rank, link)
+        for transfer in self._cut(rank, lambda flow: flow.session == session):
+            at_ns = self._timetable.clock() + self._latency_ns
+            self._timetable.later(at_ns, rank, self._stopped, transfer)
+
+    def bury(self, rank: int) -> None:
+        """The rank is dead, and its peers hear of it. Its blocks are nobody's any more: nothing is
+        written there."""
+        self.dead.add(rank)
+        self._ends[rank] = None
+        begun = self._cut(rank, lambda _: True)
+        awaited = [t for end in self._ends if end is not None for t in end.expected_from(rank)]
+        sent = [
+            transfer
+            for sender in sorted(self._links)
+            for transfer in self._cut(sender, lambda flow: flow.receiver == rank)
+        ]
+        detail = f"rank {rank} is dead"
+        for peer, transfer in _living(awaited, sent):
+            self._tell(peer, TransportEnd(transfer.session, EndKind.LOST, detail=detail))
         at_ns = self._timetable.clock() + self._latency_ns
-        self._timetable.later(at_ns, rank, self._stopped, found[0][2])
+        self._timetable.later(at_ns, rank, self._fenced, _Broken(begun, awaited, sent))
 
     def moved_ns(self, rank: int) -> int:
         """When a byte last moved to or from the rank."""
@@ -121,18 +130,20 @@ class Network:
             self._flows_of[rank] += change
             self._moved_ns[rank] = self._timetable.clock()
 
-    def _advance(self, link: _Link) -> None:
-        now_ns = self._timetable.clock()
-        if link.flows:
-            link.served += (now_ns - link.since_ns) * self._bandwidth // len(link.flows)
-        link.since_ns = now_ns
+    def _cut(self, sender: int, which: Callable[[Transfer], bool]) -> list[Transfer]:
+        """Some of a sender's flows leave its link."""
+        link = self._links.get(sender)
+        cut = link.leave(which, self._timetable.clock()) if link is not None else []
+        if link is not None and cut:
+            for transfer in cut:
+                self._count(transfer, -1)
+            self._plan(sender, link)
+        return cut
 
-    def _plan(self, rank: int, link: _Link) -> None:
+    def _plan(self, rank: int, link: Link) -> None:
         link.version += 1
-        if link.flows:
-            left = max(link.flows[0][0] - link.served, 0)
-            span_ns = -(-left * len(link.flows) // self._bandwidth)
-            at_ns = link.since_ns + span_ns
+        at_ns = link.next_ns()
+        if at_ns is not None:
             self._timetable.later(at_ns, rank, self._due, (rank, link.version))
 
     def _due(self, what: tuple[int, int]) -> None:
@@ -140,43 +151,71 @@ class Network:
         link = self._links[rank]
         if version != link.version:
             return
-        # The first flow is at its mark by plan; rounding down must not leave it short.
-        served = link.flows[0][0]
-        self._advance(link)
-        link.served = max(link.served, served)
-        at_ns = self._timetable.clock() + self._latency_ns
-        while link.flows and link.flows[0][0] <= link.served:
-            transfer = heapq.heappop(link.flows)[2]
+        now_ns = self._timetable.clock()
+        for transfer in link.through(now_ns):
             self._count(transfer, -1)
-            self._timetable.later(at_ns, rank, self._landed, transfer)
+            self._timetable.later(now_ns + self._latency_ns, rank, self._landed, transfer)
         self._plan(rank, link)
 
     def _landed(self, transfer: Transfer) -> None:
         done = TransportEnd(transfer.session, EndKind.DONE, transfer.nbytes)
-        self._tell(transfer.receiver, transfer, done, whole=True)
-        self._tell(transfer.sender, transfer, done)
+        receiver = self._ends[transfer.receiver]
+        if receiver is not None:
+            receiver.write(transfer, whole=True)
+            if receiver.gives_up(transfer.session):
+                self._tell(transfer.receiver, done)
+        self._tell(transfer.sender, done)
 
     def _stopped(self, transfer: Transfer) -> None:
+        self._land_part(transfer)
+        ended = TransportEnd(transfer.session, EndKind.FAILED, 0, 1, "withdrawn")
+        self._tell(transfer.sender, ended)
+
+    def _refused(self, transfer: Transfer) -> None:
+        detail = f"rank {transfer.receiver} is dead"
+        self._tell(transfer.sender, TransportEnd(transfer.session, EndKind.FAILED, detail=detail))
+
+    def _fenced(self, broken: _Broken) -> None:
+        """Nothing is under way any more between the dead rank and the others."""
+        for transfer in broken.begun:
+            self._land_part(transfer)
+        # What was through the dead rank's link has landed meanwhile, and is done.
+        awaited = [t for t in broken.awaited if self._is_awaited(t)]
+        for peer, transfer in _living(awaited, broken.sent):
+            pieces = int(peer == transfer.sender)
+            end = TransportEnd(transfer.session, EndKind.FAILED, 0, pieces, "its peer died")
+            self._tell(peer, end)
+
+    def _is_awaited(self, transfer: Transfer) -> bool:
+        """Was it, up to now?"""
+        receiver = self._ends[transfer.receiver]
+        return receiver is not None and receiver.gives_up(transfer.session)
+
+    def _land_part(self, transfer: Transfer) -> None:
         receiver = self._ends[transfer.receiver]
         if receiver is not None:
             receiver.write(transfer, whole=False)
-        ended = TransportEnd(transfer.session, EndKind.FAILED, 0, 1, "withdrawn")
-        self._tell(transfer.sender, transfer, ended)
 
-    def _tell(
-        self, rank: int, transfer: Transfer, end: TransportEnd, *, whole: bool = False
-    ) -> None:
+    def _tell(self, rank: int, end: TransportEnd) -> None:
         transport = self._ends[rank]
-        if transport is not None and transport.told(transfer, end, whole=whole):
+        if transport is not None:
+            transport.note(end)
             self._timetable.arrival(rank)
+
+
+def _living(awaited: list[Transfer], sent: list[Transfer]) -> list[tuple[int, Transfer]]:
+    """Who is to be told of what becomes of each."""
+    return [*[(t.receiver, t) for t in awaited], *[(t.sender, t) for t in sent]]
 
 
 class VirtualTransport:
     """One rank's end. Proof of quiescence is the wire's own end, or the sender's word that it
-    posted nothing: the wire keeps no bytes back."""
+    posted nothing: the wire keeps no bytes back. Of a dead peer, that a latency has passed."""
 
     name = "virtual"
-    proofs = frozenset({Proof.BACKEND_DONE, Proof.NOTHING_POSTED, Proof.RECEIVE_ENDED})
+    proofs = frozenset(
+        {Proof.BACKEND_DONE, Proof.NOTHING_POSTED, Proof.RECEIVE_ENDED, Proof.PEER_DEAD}
+    )
     can_withdraw = True
 
     def __init__(
@@ -193,11 +232,14 @@ class VirtualTransport:
         self._memory = memory
         self.unread = unread
         self._ended: list[TransportEnd] = []
-        self._expected: dict[SessionId, int] = {}
+        self._expected: dict[SessionId, tuple[int, Transfer]] = {}
+        """What is promised to whom: the lease for which its blocks are."""
 
     def expect(self, transfer: Transfer) -> bool:
-        """Remember for which lease the blocks are promised."""
-        self._expected[transfer.session] = self._memory.awaited(transfer.target)
+        """Remember for which lease the blocks are promised; a dead sender's would stay so."""
+        if transfer.sender in self._network.dead:
+            return False
+        self._expected[transfer.session] = (self._memory.awaited(transfer.target), transfer)
         return True
 
     def post(self, transfer: Transfer) -> None:
@@ -210,8 +252,8 @@ class VirtualTransport:
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
         """The sender posts no more, and what it posted has landed before its word came."""
-        if self._expected.pop(session, None) is not None:
-            self._note(TransportEnd(session, EndKind.FAILED, 0, pieces, "peer ended"))
+        if self.gives_up(session):
+            self.note(TransportEnd(session, EndKind.FAILED, 0, pieces, "peer ended"))
 
     def poll(self) -> list[TransportEnd]:
         """What ended since the last call."""
@@ -233,22 +275,22 @@ class VirtualTransport:
     def close(self) -> None:
         """There is nothing to give back."""
 
-    def write(self, transfer: Transfer, *, whole: bool) -> int:
+    def write(self, transfer: Transfer, *, whole: bool) -> None:
         """The wire writes into this rank's blocks, whoever holds them by now."""
-        owner = self._expected.get(transfer.session, -1)
+        promised = self._expected.get(transfer.session)
+        owner = -1 if promised is None else promised[0]
         self._memory.land(owner, transfer.target, whole=whole)
-        return owner
 
-    def told(self, transfer: Transfer, end: TransportEnd, *, whole: bool) -> bool:
-        """The wire reports an end; says whether it is news for this rank."""
-        if transfer.receiver == self._rank and transfer.sender != self._rank:
-            self.write(transfer, whole=whole)
-            if self._expected.pop(transfer.session, None) is None:
-                return False
-        self._note(end)
-        return True
+    def expected_from(self, sender: int) -> list[Transfer]:
+        """What this rank awaits of another, whether that one has begun or not."""
+        return [transfer for _, transfer in self._expected.values() if transfer.sender == sender]
 
-    def _note(self, end: TransportEnd) -> None:
+    def gives_up(self, session: SessionId) -> bool:
+        """It is expected no more; was it, so that its end is news?"""
+        return self._expected.pop(session, None) is not None
+
+    def note(self, end: TransportEnd) -> None:
+        """To be reported when this rank polls next."""
         if self.unread is not None and not self._ended:
             self.unread.came(self._network.now_ns(), end.session[0])
         self._ended.append(end)

@@ -44,12 +44,12 @@ class Rig:
         self.violations: list[str] = []
         self.wakes: list[int] = []
         self.noted: list[tuple[int, str, str]] = []
-        network = Network(2, LATENCY_NS, BANDWIDTH_BYTES_PER_S, self.time)
+        network = self.network = Network(2, LATENCY_NS, BANDWIDTH_BYTES_PER_S, self.time)
         self.memory = LedgerMemory(8, 16, BLOCK_BYTES, self._violated)
         self.sender: VirtualTransport | FaultyTransport = network.end(SENDER, self.memory)
         self.receiver: VirtualTransport | FaultyTransport = network.end(RECEIVER, self.memory)
         self.armed, experiment = faults_of(rank, *faults)
-        wrapped = FaultyTransport(
+        wrapped = self.wrapped = FaultyTransport(
             self.sender if rank == SENDER else self.receiver,
             Injector(self.armed, experiment.seed, Seam.WIRE),
             rank=rank,
@@ -70,6 +70,11 @@ class Rig:
     def expect(self, wire: Transfer) -> bool:
         self.memory.expect_write(wire.request_id + 1, wire.target)
         return self.receiver.expect(wire)
+
+    def bury(self, rank: int) -> None:
+        """As a world does it."""
+        self.network.bury(rank)
+        self.wrapped.bury(rank)
 
     def counts(self) -> list[FaultCount]:
         return [one.count() for one in self.armed]

@@ -227,3 +227,60 @@ def test_what_is_drawn_does_not_depend_on_who_is_asked_first() -> None:
         asked[order.step] = {request for request, *_ in rig.noted}
     assert asked[1] == asked[-1]
     assert 5 < len(asked[1]) < 35
+
+
+DIES_NS = 500
+FENCED_NS = DIES_NS + LATENCY_NS
+
+
+def buried(rig: Rig, rank: int, at_ns: int = DIES_NS) -> list[Any]:
+    """(when, request, kind) of what the living end says, before and after the other's death."""
+    end = rig.receiver if rank == SENDER else rig.sender
+    before = rig.ends(end, at_ns)
+    rig.bury(rank)
+    return before + rig.ends(end, LONG_NS)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "stall"}, {"kind": "delay", "duration": "5us"}], ids=lambda f: f["kind"]
+)
+def test_a_post_that_is_held_ends_with_its_receiver(fault: dict[str, Any]) -> None:
+    said = buried(sent(fault), RECEIVER)
+    assert said == [(DIES_NS + 1, 0, LOST), (DIES_NS + 1, 0, FAILED)], "nothing was written"
+
+
+def test_an_end_that_is_kept_back_comes_with_its_senders_death() -> None:
+    said = buried(received({"kind": "stall", "phase": "expect"}), SENDER, LANDED_NS + 9)
+    assert [kind for *_, kind in said] == [LOST, FAILED]
+
+
+def test_nothing_is_kept_back_of_what_is_lost() -> None:
+    rig = received({"kind": "stall", "phase": "expect"})
+    said = buried(rig, SENDER)
+    assert [kind for *_, kind in said] == [LOST, FAILED]
+    assert said[-1][0] == FENCED_NS
+    assert rig.violations == []
+
+
+def test_an_error_without_proof_is_proven_by_the_death() -> None:
+    said = buried(sent({"kind": "fail", "proven": False}), RECEIVER)
+    assert [kind for *_, kind in said] == [ERROR, LOST, FAILED]
+
+
+def test_after_a_lie_nothing_more_is_told() -> None:
+    assert buried(received({"kind": "false_completion"}), SENDER) == [(2, 0, DONE)]
+
+
+def test_no_fault_holds_what_is_posted_to_the_dead() -> None:
+    rig = Rig(SENDER, {"kind": "stall"})
+    rig.expect(transfer())
+    rig.bury(RECEIVER)
+    rig.sender.post(transfer())
+    assert rig.ends(rig.sender, LONG_NS) == [(2, 0, FAILED)]
+
+
+def test_nobody_waits_for_the_dead_whatever_the_fault() -> None:
+    rig = Rig(RECEIVER, {"kind": "stall", "phase": "expect"})
+    rig.bury(SENDER)
+    assert not rig.expect(transfer())
+    assert rig.said(rig.receiver, LONG_NS) == []

@@ -73,6 +73,7 @@ class FaultyTransport:
         """Since when each peer can be written to."""
         self._restarts = list(reversed(restarts))
         self._restarted = restarted
+        self._dead: set[int] = set()
         for restart in restarts:
             wake(restart.at_ns)
 
@@ -103,7 +104,10 @@ class FaultyTransport:
         return True
 
     def post(self, transfer: Transfer) -> None:
-        """Sender: a fault here concerns the writing itself."""
+        """Sender: a fault here concerns the writing itself. Nothing is written to the dead."""
+        if transfer.receiver in self._dead:
+            self._inner.post(transfer)
+            return
         verdict = self._verdict("post", transfer.receiver, transfer)
         if verdict is None and not self._watches and not self._restarts:
             self._inner.post(transfer)
@@ -172,6 +176,20 @@ class FaultyTransport:
     def last_moved_ns(self) -> int:
         """The inner wire's word."""
         return self._inner.last_moved_ns()
+
+    def bury(self, rank: int) -> None:
+        """A rank is dead. What the inner transport has open with it, that one ends, and nothing of
+        it is kept back; what it knows nothing of, or has ended already, ends here."""
+        self._dead.add(rank)
+        for known in list(self._open.values()):
+            transfer = known.transfer
+            if known.told is Told.NEVER or rank not in (transfer.sender, transfer.receiver):
+                continue
+            known.until_ns = 0
+            if not known.inside or known.end is not None:
+                known.held = False
+                self._say(known, EndKind.LOST)
+                self._end(known, EndKind.FAILED)
 
     def close(self) -> None:
         """Held transfers are forgotten; the inner transport gives everything back."""

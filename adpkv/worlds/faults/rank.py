@@ -56,6 +56,7 @@ class RankFaults:
         skews = [(one.at_ns, one.armed.fault) for one in self._strikes]
         steps = [(at_ns, f.duration_ns or 0) for at_ns, f in skews if f.kind == "skew"]
         self._skewed = SkewedClock(clock, steps) if steps else None
+        self._wire: FaultyTransport | None = None
 
     def _drawn(self) -> list[Strike]:
         """What strikes this rank's process, and when."""
@@ -84,7 +85,7 @@ class RankFaults:
         injector = Injector(self._armed, self._seed, Seam.WIRE)
         if not injector and not self._restarts:
             return inner
-        return FaultyTransport(
+        self._wire = FaultyTransport(
             inner,
             injector,
             rank=self._rank,
@@ -94,6 +95,13 @@ class RankFaults:
             restarts=self._restarts,
             restarted=lambda number: self._of(number).hit(),
         )
+        return self._wire
+
+    def bury(self, rank: int) -> None:
+        """Another rank is dead, and the inner transport knows: no fault holds back what the two
+        had open."""
+        if self._wire is not None:
+            self._wire.bury(rank)
 
     def mailbox(self, inner: Mailbox) -> Mailbox:
         """The rank's mailbox."""

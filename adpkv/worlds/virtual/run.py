@@ -149,6 +149,13 @@ class Simulation:
         ]
 
         self.world.look = self._look
+        self.world.bury = self._bury
+
+    def _bury(self, rank: int) -> None:
+        """Its peers hear of it by the wire, whatever a fault holds back there."""
+        self._network.bury(rank)
+        for faults in self._faults:
+            faults.bury(rank)
 
     def _look(self, rank: int, op: Meeting | None) -> Local:
         return local(self.programs[rank].phases.rank, op, PlanDigest())
@@ -216,7 +223,8 @@ class Simulation:
         """How each instance is doing now."""
         found: dict[int, Pulse] = {}
         for instance in self.topology.instances:
-            ranks = [self.programs[rank].phases.rank for rank in instance.members]
+            living = [rank for rank in instance.members if rank not in self._network.dead]
+            ranks = [self.programs[rank].phases.rank for rank in living]
             exposed = sum(r.transceiver.book.in_flight for r in ranks)
             quarantined = sum(len(r.transceiver.book.quarantine) for r in ranks)
             counting = [r.serving for r in ranks if r.serving.owner.answers]

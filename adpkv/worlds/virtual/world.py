@@ -68,6 +68,8 @@ class VirtualWorld:
         self._news: dict[int, News] = {}
         self.look: Callable[[int, Meeting | None], Local] | None = None
         """What a rank knows that awaits this meeting; asked when the ranks are stuck."""
+        self.bury: Callable[[int], None] | None = None
+        """Told of each death as the survivors notice it, before they go on."""
 
     def watch_news(self, rank: int, news: News) -> None:
         """Follow how long a rank leaves its mail unread."""
@@ -319,6 +321,8 @@ class VirtualWorld:
 
     def _buried(self, rank: int) -> None:
         self._left += 1
+        if self.bury is not None:
+            self.bury(rank)
 
     def interrupt(self) -> None:
         """News for everybody, from outside: a signal."""
