@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from adpkv.diagnosis.processes import descendants
 from adpkv.worlds.mpi.launch import fault_tolerance
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +67,18 @@ class Jobs:
                 job.communicate()
 
     def _kill(self, job: subprocess.Popen[str]) -> None:
-        # The group is the one that `start` made; mpirun, in a session of its own, dies with it.
-        os.killpg(job.pid, signal.SIGKILL)
+        # By id too: what stands still outlives whoever started it, and keeps its output open.
+        below = descendants(job.pid)
+        os.killpg(job.pid, signal.SIGKILL)  # the group is the one that `start` made
+        for pid in below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def outlives_or_skip() -> None:
+    """For tests of ranks that die while the others go on."""
+    if not MPIRUN.exists() or not fault_tolerance(str(MPIRUN)):
+        pytest.skip("this MPI does not go on when a rank dies: it takes Open MPI 5")
 
 
 @pytest.fixture
@@ -83,11 +95,20 @@ Program = Callable[..., Finished]
 
 @pytest.fixture
 def program(jobs: Jobs) -> Program:
-    """Runs `tests/mpi/programs/NAME.py` on some ranks to its end; `outlives` deaths of ranks."""
+    """Runs `tests/mpi/programs/NAME.py` on some ranks to its end; `outlives` deaths of ranks. `by`
+    says who starts it: `mpirun`, or a parent of it, as in `adpkv run`."""
 
     def run(
-        name: str, ranks: int, *argv: str, timeout_s: float = 60, outlives: bool = False
+        name: str,
+        ranks: int,
+        *argv: str,
+        timeout_s: float = 60,
+        outlives: bool = False,
+        by: str = "mpirun",
     ) -> Finished:
+        if by == "adpkv":
+            parent = [sys.executable, "-m", "tests.mpi.programs.parent", str(ranks), name]
+            return jobs.finish(jobs.start([*parent, *argv]), timeout_s)
         command = [
             str(MPIRUN),
             *(fault_tolerance(str(MPIRUN)) if outlives else []),

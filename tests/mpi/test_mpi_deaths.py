@@ -4,25 +4,22 @@ together, with every request answered once, and say whose fault it was."""
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adpkv.worlds.mpi.launch import fault_tolerance
+from tests.mpi.conftest import outlives_or_skip
 
 pytestmark = pytest.mark.mpi
 
-MPIRUN = Path(sys.executable).with_name("mpirun")
 BOUND_S = 40
 NOTICED_NS = 1_000_000_000
 
 
 @pytest.fixture(autouse=True)
 def ulfm() -> None:
-    if not MPIRUN.exists() or not fault_tolerance(str(MPIRUN)):
-        pytest.skip("this MPI does not go on when a rank dies: it takes Open MPI 5")
+    outlives_or_skip()
 
 
 def told(folder: Path, lost: list[int]) -> list[dict[str, Any]]:

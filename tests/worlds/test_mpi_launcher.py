@@ -16,9 +16,12 @@ from adpkv.worlds.mpi import processes
 from adpkv.worlds.mpi.launch import Launch
 
 HUNG = """
-import os, subprocess, sys, time
+import os, subprocess, sys, tempfile, time
+from pathlib import Path
+session = Path(tempfile.gettempdir()) / f"ompi.{os.getpid()}"
+session.mkdir()
 rank = dict(os.environ, OMPI_COMM_WORLD_RANK="0")
-subprocess.run([sys.executable, "-c", "import time; time.sleep(1.5)"], env=rank)
+subprocess.run([sys.executable, "-c", sys.argv[1]], env=rank)
 time.sleep(600)
 """
 
@@ -31,12 +34,22 @@ def test_a_killed_mpirun_has_the_code_that_a_shell_would_give() -> None:
     assert Launch(["sh", "-c", "kill -9 $$"]).run() == 137
 
 
+AGREED = """
+import os
+from adpkv.worlds.mpi.processes import Job
+Job(os.getppid()).leave_code(5)
+Job(os.getppid()).leave_code(70)  # an afterthought
+"""
+
+
+@pytest.mark.parametrize(("agreed", "code"), [(AGREED, 5), ("", 70)], ids=["agreed", "not-agreed"])
 def test_an_mpirun_that_outlives_its_ranks_is_ended(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], agreed: str, code: int
 ) -> None:
     monkeypatch.setattr(launching, "HUNG_AFTER_S", 0.1)
     monkeypatch.setattr(launching, "LOOK_EVERY_S", 0.1)
-    assert Launch([sys.executable, "-c", HUNG]).run() == 70
+    rank = f"import time; time.sleep(1.5)\n{agreed}"
+    assert Launch([sys.executable, "-c", HUNG, rank]).run() == code
     assert "adpkv: killing mpirun: its ranks have ended" in capfd.readouterr().err
 
 

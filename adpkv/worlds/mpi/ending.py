@@ -3,14 +3,17 @@
 Under ULFM (`mpirun --with-ft ulfm`) a rank's death does not end the job, so neither does a rank
 that only leaves. `MPI_Abort` hung there in 9 of 9 tries, and `MPI_Finalize` in 6 of 21 after two
 deaths. So who ends the job kills the other ranks of its host by their process ids, one rank's end
-being the job's exit code; and who leaves after a death leaves without MPI.
+being the job's exit code; who leaves after a death leaves without MPI; and where nobody has died
+yet, the end of MPI has a bound.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +24,7 @@ from mpi4py import MPI
 
 from adpkv.worlds.mpi.processes import Job, segments_of
 
-__all__ = ["end_job", "leave_now", "outlives_deaths"]
+__all__ = ["end_job", "end_mpi", "leave_now", "outlives_deaths"]
 
 ULFM_MARK: Final = "OMPI_MCA_mpi_ft_enable"
 """In a rank's environment where mpirun was told `--with-ft`; only that switches it on."""
@@ -32,24 +35,50 @@ EXIT_STEP_S: Final = 0.02
 KILLED_WITHIN_S: Final = 3.0
 """Somebody else is ending the job: how long that may take before this rank goes by itself."""
 
+FINALIZE_BOUND_S: Final = 5.0
+"""All ranks come to the end of MPI within milliseconds of each other, and it takes 0.1 s."""
+
 
 def outlives_deaths() -> bool:
     """Does the job go on when a rank dies?"""
     return os.environ.get(ULFM_MARK) in ("1", "true")
 
 
+def end_mpi(code: int) -> None:
+    """Finalize MPI; everything else of this process is done, and its exit code known. A rank that
+    dies or is stopped meanwhile can hold the others there for ever: then they end all without MPI.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    Job(os.getppid()).leave_code(code)
+    bound = threading.Timer(FINALIZE_BOUND_S, _end_all, (code,))
+    bound.daemon = True
+    bound.start()
+    # mpi4py's own call keeps the interpreter's lock, and the timer could not run beside it.
+    ctypes.CDLL(MPI.__file__).MPI_Finalize()
+    bound.cancel()
+
+
 def end_job(code: int, revoke: Callable[[], None] = lambda: None) -> NoReturn:
     """End all ranks now, with this exit code; from any thread. `revoke` frees ranks of other hosts
     from what they wait in."""
     if not outlives_deaths():
+        Job(os.getppid()).leave_code(code)
         MPI.COMM_WORLD.Abort(code)
         raise SystemExit(code)
+    _end_all(code, revoke)
+
+
+def _end_all(code: int, revoke: Callable[[], None] = lambda: None) -> NoReturn:
+    """End the ranks of this host by process id; this one's end says the code."""
     sys.stdout.flush()
     latch = _latch()
     if latch is None:
         time.sleep(KILLED_WITHIN_S)
     else:
-        Job(os.getppid()).kill_others()
+        job = Job(os.getppid())
+        job.leave_code(code)
+        job.kill_others()
         revoke()
     # At once, or another thread of this rank sees the others dead, and ends it otherwise.
     _vanish(code)
@@ -59,6 +88,7 @@ def leave_now(code: int, place: int) -> NoReturn:
     """Leave after a death, files complete: in turn, `place` being this rank's among the living."""
     sys.stdout.flush()
     sys.stderr.flush()
+    Job(os.getppid()).leave_code(code)
     time.sleep(EXIT_STEP_S * place)
     _vanish(code)
 

@@ -164,7 +164,9 @@ class Launch:
                 seen = seen or alive
                 gone_s = float("inf") if alive or not seen else min(gone_s, now_s)
             if now_s >= gone_s + HUNG_AFTER_S:
-                return self._end(process, job, "its ranks have ended, mpirun has not")
+                code = job.left_code()  # it goes with mpirun
+                broken = self._end(process, job, "its ranks have ended, mpirun has not")
+                return broken if code is None else code
             if now_s >= give_up_s:
                 return self._end(process, job, f"not drained within {self._drain_bound_s:g} s")
             if len(self._wishes) >= IMPATIENT:
@@ -176,7 +178,8 @@ class Launch:
         job.signal_ranks(self._wishes[0])
 
     def _end(self, process: subprocess.Popen[bytes], job: Job, why: str) -> int:
-        """Kill what is left; the run's files may be incomplete, and the code says so."""
+        """Kill what is left. The run's files may be incomplete, and the code says so; it is not
+        the job's where its ranks have left one."""
         print(f"adpkv: killing mpirun: {why}", file=sys.stderr, flush=True)
         left = job.everything()
         process.terminate()

@@ -21,6 +21,10 @@ RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
 SESSION: Final = "ompi."
 """How the name of Open MPI's session folder begins; mpirun's process id follows."""
 
+CODE: Final = "adpkv-exit-code"
+"""In that folder: what the ranks have agreed to end with, for a parent whose mpirun does not say
+it. It goes with the folder."""
+
 JOB_MARK: Final = (b"PMIX_NAMESPACE=",)
 PR_SET_PDEATHSIG: Final = 1
 SEGMENT: Final = "/dev/shm/sm_segment."
@@ -62,8 +66,24 @@ class Job:
         for segment in segments:
             with suppress(OSError):
                 Path(segment).unlink()
-        session = Path(tempfile.gettempdir()) / f"{SESSION}{self._pid}"
-        shutil.rmtree(session, ignore_errors=True)
+        shutil.rmtree(self._session, ignore_errors=True)
+
+    def leave_code(self, code: int) -> None:
+        """From a rank, whose parent this is: what the job ends with, as far as this host knows. Who
+        is first says it; where there is no such folder, nobody does."""
+        with suppress(OSError), (self._session / CODE).open("x") as file:
+            file.write(str(code))
+
+    def left_code(self) -> int | None:
+        """What its ranks have left; None if they came to no agreement."""
+        try:
+            return int((self._session / CODE).read_text())
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def _session(self) -> Path:
+        return Path(tempfile.gettempdir()) / f"{SESSION}{self._pid}"
 
     def kill_others(self) -> None:
         """From one rank, whose parent this is: end the others of its job on this host, by the name

@@ -28,7 +28,7 @@ from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.ending import leave_now
+from adpkv.worlds.mpi.ending import end_mpi, leave_now
 from adpkv.worlds.mpi.health import Health, open_health
 from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.mailbox import HOST
@@ -82,7 +82,7 @@ def run(
             f"rank {rank}",
             lambda: _run(experiment, signals, out, screen, quiet, workload, assemble, name),
         )
-    MPI.Finalize()
+    end_mpi(code)
     if code:
         time.sleep(min(EXIT_STEP_S * rank, EXIT_MOST_S))
     return code
