@@ -173,7 +173,7 @@ def _story(
         event
         for event in common
         if id(event) not in told
-        and (event.rank in ranks or event.detail.get("lost") in ranks)
+        and _concerns(event, ranks)
         and event.kind != "violation"
         and began_ns <= event.at_ns <= over_ns
     ]
@@ -185,6 +185,12 @@ def _story(
         if place["rank"] in ranks
     )
     return Story(request, Setting(topology, servers), tuple(events), record, stuck)
+
+
+def _concerns(event: Event, ranks: set[int]) -> bool:
+    """Is it an event of one of these ranks, or about its death? A recovery names all who died."""
+    lost = event.detail.get("lost", ())
+    return event.rank in ranks or not ranks.isdisjoint(lost if isinstance(lost, list) else [lost])
 
 
 # -- files -------------------------------------------------------------------------------------

@@ -156,6 +156,11 @@ def _stopping(event: Event, _: Setting) -> str:
     return f"stops with code {event.detail.get('code')}: {event.detail.get('detail')}"
 
 
+def _recovered(event: Event, _: Setting) -> str:
+    lost = event.detail.get("lost")
+    return f"goes on with all ranks but {_plain(lost)}" if lost else "goes on with all ranks"
+
+
 _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("arrived", None): _arrived,
     ("routed", None): _routed,
@@ -184,6 +189,7 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("health", None): _health,
     ("stopping", None): _stopping,
     ("rank_lost", None): lambda e, s: f"hears that rank {e.detail.get('lost')} is dead",
+    ("recovered", None): _recovered,
     ("survived", None): lambda e, s: f"goes on without rank {e.detail.get('lost')}, which is dead",
 }
 """By kind, and by side where the two sides mean different things."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mpi.conftest import outlives_or_skip
+
 pytestmark = pytest.mark.mpi
 
 
@@ -23,3 +25,20 @@ def test_an_absent_rank_is_named(program, tmp_path: Path) -> None:
     places = {place["rank"]: (place["kind"], place["site"]) for place in told["places"]}
     assert places[6] == ("poll", "at_least=1")
     assert {places[rank] for rank in (4, 5, 7)} == {("tp_allgather", "sync")}
+
+
+@pytest.mark.parametrize("victim", [5, 4], ids=["a-follower", "the-leader"])
+def test_an_absent_rank_is_named_though_another_has_died(
+    program, tmp_path: Path, victim: int
+) -> None:
+    """The job has outlived that death; nobody waits for the dead."""
+    outlives_or_skip()
+    found = program("hang", 8, str(tmp_path), str(victim), timeout_s=60, outlives=True)
+    assert found.code == 3, found.err
+    assert found.err.count("who is where") == 1, "one speaks for all"
+    told = json.loads((tmp_path / "out" / "deadlock.json").read_text())
+    assert (told["kind"], told["outliers"]) == ("missing participant", [6])
+    assert "rank 6 never came to tp_allgather" in told["verdict"]
+    assert f"rank {victim}" not in told["verdict"]
+    states = {rank: one["state"] for one in told["classes"] for rank in one["ranks"]}
+    assert [rank for rank in states if states[rank] == "dead"] == [victim]

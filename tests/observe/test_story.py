@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ def ran(out: Path, **sections: Any) -> RunFolder:
 
 def whats(story: Story) -> list[str]:
     return [f"{story.setting.who(e.rank)} {words(e, story.setting)}" for e in story.events]
+
+
+def test_a_recovery_names_all_who_died(folder: RunFolder, tmp_path: Path) -> None:
+    """Told by every rank of a real job; of interest where a rank of the request is among them."""
+    told = RunFolder(Path(shutil.copytree(folder.path, tmp_path / "out")))
+    told.events.rename(told.events_part(1))
+    (story,) = read_stories(told, [0])
+    at_ns, own = story.events[2].at_ns, {event.rank for event in story.events}
+    stranger = next(rank for rank in range(4) if rank not in own)
+    log = EventLog(told.events_part(2))
+    for lost in ([stranger, max(own)], [stranger], []):
+        log.write(at_ns, stranger, "recovered", -1, {"lost": lost, "epoch": 1, "behind": 0})
+    log.close()
+    (story,) = read_stories(told, [0])
+    recovered = [words(e, story.setting) for e in story.events if e.kind == "recovered"]
+    assert recovered == [f"goes on with all ranks but {stranger},{max(own)}"]
 
 
 # -- what is told ------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ class VirtualGroup:
         "iteration",
         "joined",
         "members",
+        "met_with_dead",
         "open",
         "plan",
         "programs",
@@ -72,6 +73,8 @@ class VirtualGroup:
         """World ranks of those that live, in the order of all lists here."""
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.dead: list[int] = []
+        self.met_with_dead = 0
+        """How many meetings there were until the last of them died."""
         self.programs = list(programs)
         self.resume: list[Callable[[Any], Meeting]] = [program.send for program in programs]
         self.standing: list[Any] = [None] * len(programs)
@@ -203,6 +206,7 @@ class VirtualGroup:
         for column in (self.members, self.programs, self.resume, self.standing, self.steps):
             del column[at]
         self.dead.append(rank)
+        self.met_with_dead = self.collectives
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.awake.clear()
         return last

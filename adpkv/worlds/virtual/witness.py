@@ -38,10 +38,9 @@ def testimony(
     plans = _Plans()
     standings = [standing for group in groups for standing in _of_group(group, now_ns, look, plans)]
     members = [
-        Members(group.instance.index, group.instance.name, tuple(group.instance.members))
-        for group in groups
+        Members(group.instance.index, group.instance.name, _counted_on(group)) for group in groups
     ]
-    everybody = Members(WORLD, "the whole job", tuple(s.rank for s in standings))
+    everybody = Members(WORLD, "the whole job", tuple(r for m in members for r in m.ranks))
     return Evidence(
         world="virtual",
         error=noticed(error),
@@ -52,6 +51,15 @@ def testimony(
         at_s=now_ns / 1e9,
         coordinator="waits for mail" if coordinated else "",
     )
+
+
+def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
+    """Whom its members may be waiting for: not the dead, once they have met without them."""
+    ops = [awaited(program) for program in group.programs]
+    went_on = group.collectives > group.met_with_dead or any(
+        not isinstance(op, Pause | Gone) for op in ops
+    )
+    return tuple(group.members if group.dead and went_on else group.instance.members)
 
 
 def _of_group(

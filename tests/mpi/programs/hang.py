@@ -1,10 +1,14 @@
 """A rank of a real job stands still alone; the others must find out, and say so.
 
-python -m tests.mpi.programs.hang FOLDER
+python -m tests.mpi.programs.hang FOLDER [VICTIM]
+
+Where there is a victim it is killed first, and the other stands still among those who are left.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,13 +26,18 @@ from tests.scenarios.story import Script, arrival, setting
 STUCK, FROM = 6, 5
 """This rank, from this iteration on."""
 
+VICTIM = int(sys.argv[2]) if len(sys.argv) > 2 else -1
+
 
 class Standing(Phases):
     """Waits alone where it should join."""
 
     async def sync(self) -> Any:
         rank = self.rank
-        if rank.rank == STUCK and rank.iteration >= FROM:
+        if rank.rank == VICTIM and rank.iteration >= FROM:
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole = len(rank.members) == rank.instance.ranks
+        if rank.rank == STUCK and rank.iteration >= FROM and whole == (VICTIM < 0):
             await Pause(
                 self._group, "poll", "at_least=1", rank.iteration, rank.plan, NEVER, lambda: False
             )
