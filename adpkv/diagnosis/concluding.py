@@ -36,10 +36,10 @@ def conclude(folder: RunFolder, error: StuckError, seed: int) -> None:
 
 
 def told(error: StuckError, width: int | None = None) -> str:
-    """The error for people: its report, or its message where there is none."""
+    """The error for people: its report, or its message where there is none; and the stories."""
     if not isinstance(error.report, Report):
-        return str(error)
-    return report_text(error.report, width)
+        return "\n".join([str(error), *error.stories])
+    return report_text(error.report, width, error.stories)
 
 
 def _with_stories(report: Report, folder: RunFolder) -> Report:

@@ -40,13 +40,16 @@ _WORDS: Final = {
 }
 
 
-def report_text(report: Report, width: int | None = None) -> str:
+def report_text(report: Report, width: int | None = None, stories: Sequence[str] = ()) -> str:
     """The whole report."""
-    return "\n".join(report_lines(report, width))
+    return "\n".join(report_lines(report, width, stories))
 
 
-def report_lines(report: Report, width: int | None = None) -> list[str]:
-    """Its lines; `width` is that of the window, None where there is none."""
+def report_lines(
+    report: Report, width: int | None = None, stories: Sequence[str] = ()
+) -> list[str]:
+    """Its lines; `width` is that of the window, None where there is none; `stories` are lines of
+    what became of the requests concerned."""
     columns = max(min(width or WIDTH, WIDTH), LEAST_WIDTH)
     verdict, evidence = report.verdict, report.evidence
     when = "" if evidence.at_s is None else f" at {evidence.at_s:.6f} s"
@@ -70,6 +73,9 @@ def report_lines(report: Report, width: int | None = None) -> list[str]:
     for title, found in sections.items():
         if found:
             lines += ["", title, *found]
+    if stories:
+        told = "\n".join(f"  {line}".rstrip() for line in stories)
+        lines += ["", "the requests concerned", *told.rstrip().splitlines()]
     if report.replay:
         lines += ["", f"replay: {report.replay}"]
     return lines

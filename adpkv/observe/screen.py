@@ -26,6 +26,8 @@ LAUNCHERS: Final = frozenset({"mpirun", "mpiexec", "prterun", "prted", "hydra_pm
 """Names of processes that start ranks and forward their output."""
 
 NS_PER_S: Final = 1e9
+STORY_INDENT: Final = 2
+"""Columns before each line of a story in the report of a stuck job."""
 
 
 class Screen:
@@ -51,8 +53,8 @@ class Screen:
         sys.stdout.flush()
 
     def stuck(self, error: StuckError) -> None:
-        """The ranks could not go on together: tell the stories of the requests that were open on
-        them, on stderr. What the error says follows, and is the caller's."""
+        """The ranks could not go on together: the error is to tell the stories of the requests that
+        were open on them, when its caller says it on stderr."""
         if self._quiet or not error.folder:
             return
         from adpkv.observe.folder import RunFolder
@@ -66,8 +68,8 @@ class Screen:
             )
         except UsageError:
             return  # the run was made without events
-        for line in stories(folder, open_then, terminal_columns(sys.stderr)):
-            print(line, file=sys.stderr)
+        columns = terminal_columns(sys.stderr)
+        error.stories = tuple(stories(folder, open_then, columns and columns - STORY_INDENT))
 
 
 def console_for(stream: IO[str]) -> Console:

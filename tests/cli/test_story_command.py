@@ -103,9 +103,13 @@ def test_a_deadlock_prints_the_stories_of_what_was_open(here: Path) -> None:
     ended = adpkv(here, "simulate", "told.yaml", "--out", "stuck", *options)
     assert (ended.returncode, ended.stdout) == (3, "")
     lines = ended.stderr.splitlines()
-    assert [line for line in lines if line.startswith("request ")]
-    assert "the job got stuck: rank" in ended.stderr
-    assert any(line.startswith("adpkv: wrong operation in generation-1") for line in lines)
+    assert lines[0].startswith("adpkv: wrong operation in generation-1")
+    concerned = lines.index("the requests concerned")
+    assert lines.index("stacks") < concerned < len(lines) - 1
+    assert [line for line in lines[concerned:] if line.startswith("  request ")]
+    assert "the job got stuck: rank" in "\n".join(lines[concerned:])
+    assert lines[-1].startswith("replay: adpkv simulate"), "at hand, at the end"
     assert "Traceback" not in ended.stderr
     quiet = adpkv(here, "simulate", "told.yaml", "--out", "s2", "-q", *options)
     assert quiet.stderr.startswith("adpkv: wrong operation in generation-1")
+    assert "the requests concerned" not in quiet.stderr

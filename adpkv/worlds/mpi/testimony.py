@@ -85,8 +85,9 @@ class Witness:
         conclude(folder, error, seed)
         self._flight.folder.rescue()
         requests = error.report.requests if isinstance(error.report, Report) else ()
-        lines = stories(folder, requests) if self._tell_stories else []
-        return "\n".join([told(error), *(["", *lines] if lines else [])])
+        if self._tell_stories:
+            error.stories = tuple(stories(folder, requests))
+        return told(error)
 
     def _say(self) -> None:
         self._answered = True
