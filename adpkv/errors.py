@@ -10,6 +10,7 @@
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankFailedError             70  one rank's program gave up where the others go on
     ├── RankLostError                5  a rank's process is dead; raised where the others meet
+    │   └── HostLostError            5  it was rank 0's, and the coordinator's with it
     └── StuckError                   3  the ranks of a job can no longer go on together
         ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
         ├── DeadlockError            3  nobody can go on, and nothing will arrive
@@ -29,6 +30,7 @@ __all__ = [
     "CollectiveMismatchError",
     "ConfigError",
     "DeadlockError",
+    "HostLostError",
     "IllegalTransitionError",
     "LivelockError",
     "MissingPieceError",
@@ -103,7 +105,7 @@ class RankFailedError(AdpkvError):
 
 class RankLostError(AdpkvError):
     """The process of `rank` is dead. Raised in each survivor of its group at `place`, where that
-    one waits for it; what escapes from a job when there is nobody to survive."""
+    one waits for it."""
 
     exit_code = 5
 
@@ -111,6 +113,19 @@ class RankLostError(AdpkvError):
         self.rank, self.place = rank, place
         where = f"{place.kind} at {place.site}, iteration {place.iteration}"
         super().__init__(f"rank {rank} is dead; it is missing from {where}")
+
+
+class HostLostError(RankLostError):
+    """Nobody is left to admit, to answer clients, or to sum up: the job ends at once."""
+
+    def __init__(self, rank: int, place: Place) -> None:
+        super().__init__(rank, place)
+        self.args = (self.told(rank),)
+
+    @staticmethod
+    def told(rank: int) -> str:
+        """The message."""
+        return f"rank {rank} is dead, and with it the coordinator: the job ends"
 
 
 class StuckError(AdpkvError):

@@ -24,12 +24,11 @@ from adpkv.config import Experiment, load
 from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.meetings import Join
-from adpkv.executor.messages import PAYLOADS
+from adpkv.executor.messages import HOST, PAYLOADS
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.job import Job
-from adpkv.worlds.mpi.mailbox import HOST
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.slots import SLOT_BYTES
 

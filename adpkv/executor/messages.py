@@ -12,10 +12,12 @@ from typing import Final
 import msgspec
 
 from adpkv.core.plan import RankStatus
-from adpkv.core.report import RankReport
+from adpkv.core.report import RANK_LOST, RankReport
+from adpkv.core.topology import Instance
 from adpkv.core.values import RequestSpec, Response
 
 __all__ = [
+    "HOST",
     "MOST_ILL",
     "PAYLOADS",
     "Admit",
@@ -36,8 +38,11 @@ __all__ = [
     "Release",
     "Stop",
     "Stopped",
+    "last_words",
 ]
 
+HOST: Final = 0
+"""The world rank whose process the coordinator lives in."""
 
 MOST_ILL: Final = 16
 """Of those that are ill together one sees enough by so many, and a message stays small."""
@@ -166,6 +171,12 @@ class Lost(msgspec.Struct, frozen=True, tag="lost", array_like=True, gc=False):
     rank: int
     leader: int
     detail: str
+
+
+def last_words(rank: int, instance: Instance) -> tuple[Lost, Stopped]:
+    """What the coordinator is told, by its host, of an instance whose last rank is dead."""
+    detail = f"rank {rank} ({instance.name}) was lost, the last one there"
+    return Lost(instance.index, rank, rank, detail), Stopped(instance.index, RANK_LOST, detail)
 
 
 LeaderMail = Admit | Cancel | Stop | Release

@@ -3,14 +3,17 @@ it was."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from adpkv.errors import DeadlockError, RankLostError
+from adpkv.errors import DeadlockError, HostLostError
 from adpkv.executor.meetings import Gone
 from adpkv.executor.phases import Phases
 from adpkv.history import assembly
+from adpkv.worlds.virtual.halts import NOTICE_NS
+from adpkv.worlds.virtual.run import Simulation
 from tests.scenarios.story import MS, Script, arrival, setting
 from tests.worlds.virtual.running import Ran, run
 
@@ -18,13 +21,14 @@ FROM = 30
 PHASES = ("intake", "sync", "flush", "step", "wait")
 
 
-def dies(victim: int, phase: str) -> Any:
-    """Assembles ranks of which one is killed as it comes to a phase, from some iteration on."""
+def dies(victim: int | tuple[int, ...], phase: str) -> Any:
+    """Assembles ranks of which some are killed as they come to a phase, from some iteration on."""
+    victims = (victim,) if isinstance(victim, int) else victim
 
     class Dying(Phases):
         async def _die(self) -> None:
             rank = self.rank
-            if rank.rank == victim and rank.iteration >= FROM:
+            if rank.rank in victims and rank.iteration >= FROM:
                 await Gone(self._group, "killed", phase, rank.iteration, rank.plan)
 
         def _is_quiet(self) -> bool:
@@ -49,13 +53,20 @@ def detail_of(victim: int) -> str:
     return f"rank {victim} ({'context-0' if victim < 4 else 'generation-1'}) was lost"
 
 
-def tell(victim: int, phase: str, generation: int = 4, **sections: Any) -> Ran:
+def tell(
+    victim: int | tuple[int, ...],
+    phase: str,
+    generation: int = 4,
+    prepare: Callable[[Simulation], None] | None = None,
+    **sections: Any,
+) -> Ran:
     data = setting("dead", 4, generation, executor={"drain_timeout": "200ms"}, **sections)
     arrivals = [arrival(30 * i, 32, 4 + i % 9, wanted=i % min(4, generation)) for i in range(99)]
     return run(
         data,
         jump=False,
         workload=Script(arrivals),
+        prepare=prepare,
         assemble=dies(victim, phase),
         most_events=99_999,
     )
@@ -88,7 +99,7 @@ def test_15_dead_rank(victim: int, phase: str) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("victim", [0, 3, 4, 6])
+@pytest.mark.parametrize("victim", [1, 3, 4, 6])
 def test_15_a_dead_replica(victim: int, phase: str) -> None:
     """Nobody has its shard: what is open fails, told by the first of those who are left."""
     topology = {"context": {"ranks": 4}, "generation": {"ranks": 4}, "attention": "replicated"}
@@ -98,13 +109,71 @@ def test_15_a_dead_replica(victim: int, phase: str) -> None:
     assert len(ran.records) == ran.job.coordinator.submitted < 99
     assert all(record.responses <= 1 for record in ran.records)
     answers = [e for e in ran.events if e[2] == "responded"]
-    leaders = {0, 4} | ({victim + 1} if victim in (0, 4) else set())
+    leaders = {0, 4} | ({5} if victim == 4 else set())
     assert {e[1] for e in answers} <= leaders
 
 
-def test_the_last_rank_of_an_instance_leaves_nobody_to_tell() -> None:
-    with pytest.raises(RankLostError, match="rank 4 is dead"):
-        tell(4, "sync", generation=1)
+@pytest.mark.parametrize("victim", [1, 5])
+def test_15_its_peers_hear_of_it_by_the_wire(victim: int) -> None:
+    """And have proof long before they would have given up."""
+    slow = {"link": {"latency": "20us", "bandwidth": "64KiB"}}
+    ran = tell(victim, "sync", transceiver=slow)
+    lost = [e for e in ran.events if e[4].get("cause") == "peer_lost"]
+    noticed_ns = min(e[0] for e in ran.events if e[2] == "survived")
+    assert lost
+    assert {e[1] for e in lost} <= set(range(4, 8) if victim < 4 else range(4))
+    assert {e[2] for e in lost} == {"quarantined"}
+    for at_ns, rank, _, request, _ in lost:
+        assert at_ns < noticed_ns + 20 * MS
+        [proof] = [e for e in ran.events if e[1:4] == (rank, "released", request)]
+        assert proof[0] < at_ns + 20 * MS
+    assert ran.summary["violations"] == []
+    assert ran.summary["transfers"]["quarantined_now"] == 0
+
+
+def all_are_told(ran: Ran, *dead: int) -> None:
+    """The others end in order, and every client has one answer."""
+    assert ran.exit_code == 5
+    assert ran.summary["lost"] == list(dead)
+    assert ran.summary["violations"] == []
+    assert len(ran.records) == ran.job.coordinator.submitted < 99
+    assert len({record.request_id for record in ran.records}) == len(ran.records)
+    assert all(record.responses <= 1 for record in ran.records)
+    assert {report.exit_code for report in ran.reports} == {5}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_15_the_last_rank_of_an_instance(phase: str) -> None:
+    """Its instance is gone: the coordinator hears it from its host."""
+    ran = tell(4, phase, generation=1)
+    all_are_told(ran, 4)
+    assert [e[4] for e in ran.events if e[2] == "rank_lost"] == [{"lost": 4, "leader": 4}]
+    said = "rank 4 (generation-1) was lost, the last one there"
+    assert said in {record.detail for record in ran.records}
+
+
+@pytest.mark.parametrize(
+    "victims", [(1, 2), (4, 5), (5, 7), (2, 6), (1, 2, 3), (3, 4, 5, 6), (4, 5, 6, 7)]
+)
+@pytest.mark.parametrize("phase", ["sync", "step"])
+def test_15_several_that_die_at_once(phase: str, victims: tuple[int, ...]) -> None:
+    """Of one group or of two, leaders too, and all of an instance."""
+    ran = tell(victims, phase)
+    all_are_told(ran, *victims)
+    assert {e[4]["lost"] for e in ran.events if e[2] == "rank_lost"} >= set(victims[-1:])
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_15_rank_0_takes_the_coordinator_with_it(phase: str) -> None:
+    """As for real: the job ends, and nobody is left to answer what is open."""
+    jobs: list[Simulation] = []
+    with pytest.raises(HostLostError, match="with it the coordinator: the job ends") as caught:
+        tell(0, phase, prepare=jobs.append)
+    assert (caught.value.rank, caught.value.exit_code) == (0, 5)
+    [job] = jobs
+    died_ns = job.world.agenda.now - NOTICE_NS
+    assert len(job.records) == job.coordinator.done < job.coordinator.submitted
+    assert max(record.ended_ns for record in job.records) <= died_ns
 
 
 def test_15_nobody_watches() -> None:

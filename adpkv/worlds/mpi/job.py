@@ -20,11 +20,11 @@ from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
 from adpkv.diagnosis.recorded import RecordedTransport
 from adpkv.diagnosis.watchdog import Watchdog
-from adpkv.errors import DeadlockError, RankLostError, StuckError
+from adpkv.errors import DeadlockError, HostLostError, StuckError
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
-from adpkv.executor.messages import PAYLOADS, Lost, Pulse, Stopped
+from adpkv.executor.messages import HOST, PAYLOADS, Pulse, last_words
 from adpkv.executor.ports import Clock
 from adpkv.executor.rank import Rank
 from adpkv.memory.host import HostMemory
@@ -42,7 +42,7 @@ from adpkv.worlds.mpi.ending import leave_now, outlives_deaths
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight, start_clock
 from adpkv.worlds.mpi.letters import Endpoint
-from adpkv.worlds.mpi.mailbox import HOST, CoordinatorMailbox, RankMailbox
+from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, RankMailbox
 from adpkv.worlds.mpi.recovery import Recovery
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.strikes import RealStrikes
@@ -345,10 +345,8 @@ class Job:
         for rank in lost:
             instance = self.topology.instance_of(rank)
             if not any(member in living for member in instance.members):
-                detail = f"rank {rank} ({instance.name}) was lost, the last one there"
-                self._letters.send(COORDINATOR, Lost(instance.index, rank, rank, detail))
-                code = RankLostError.exit_code
-                self._letters.send(COORDINATOR, Stopped(instance.index, code, detail))
+                for message in last_words(rank, instance):
+                    self._letters.send(COORDINATOR, message)
 
     def _end_without_host(self) -> None:
         """Nobody is left to admit, to answer clients, or to sum up."""
@@ -356,12 +354,8 @@ class Job:
         self.flight.folder.rescue()
         place = self.wires.world.rank
         if place == 0:
-            print(
-                f"adpkv: rank {HOST} is dead, and with it the coordinator: the job ends",
-                file=sys.stderr,
-                flush=True,
-            )
-        leave_now(RankLostError.exit_code, place)
+            print(f"adpkv: {HostLostError.told(HOST)}", file=sys.stderr, flush=True)
+        leave_now(HostLostError.exit_code, place)
 
     def _build_watchdog(self) -> Watchdog:
         hang_ns = self.experiment.diagnosis.hang_timeout_ns

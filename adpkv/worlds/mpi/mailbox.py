@@ -17,14 +17,11 @@ import msgspec
 
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.news import Unread
-from adpkv.executor.messages import Mail
+from adpkv.executor.messages import HOST, Mail
 from adpkv.executor.ports import Clock
 from adpkv.worlds.mpi.letters import Endpoint
 
-__all__ = ["HOST", "MAX_TAKEN", "CoordinatorMailbox", "RankMailbox"]
-
-HOST: Final = 0
-"""The world rank whose process the coordinator lives in."""
+__all__ = ["MAX_TAKEN", "CoordinatorMailbox", "RankMailbox"]
 
 MAX_TAKEN: Final = 4096
 """Messages in one `receive`; the rest waits for the next, so that no iteration drowns in mail."""

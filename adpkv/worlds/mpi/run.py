@@ -21,7 +21,7 @@ from adpkv.core.report import RankReport
 from adpkv.errors import UsageError
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.messages import Pulse
+from adpkv.executor.messages import HOST, Pulse
 from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
 from adpkv.observe.screen import Screen
 from adpkv.workload import Workload
@@ -31,7 +31,6 @@ from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now
 from adpkv.worlds.mpi.health import Health, open_health
 from adpkv.worlds.mpi.job import Job
-from adpkv.worlds.mpi.mailbox import HOST
 from adpkv.worlds.mpi.signals import StopSignals
 
 __all__ = ["run"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adpkv.core.ids import NEVER
-from adpkv.errors import DeadlockError, RankLostError
+from adpkv.errors import DeadlockError, Place, RankLostError
 from adpkv.executor.meetings import Gone, Join, Pause
 from adpkv.worlds.virtual.agenda import GROUP_WAKE, RANK_WAKE, Agenda
 from adpkv.worlds.virtual.group import ALONE, VirtualGroup
@@ -41,7 +41,8 @@ class _Halt:
 
 class Halts:
     """All halted groups of a world. `go_on(group, members, meetings, met)` takes one on from where
-    it stopped; `deadlock(why, group)` makes the error; `buried(rank)` is told of the dead."""
+    it stopped; `deadlock(why, group)` makes the error; `died(rank)` is told of a death as it
+    happens, `buried(rank, place)` as it is noticed, where the rank was."""
 
     def __init__(
         self,
@@ -49,12 +50,14 @@ class Halts:
         hang_ns: int,
         go_on: Callable[[VirtualGroup, list[int], list[Any], Met], None],
         deadlock: Callable[[str, int], DeadlockError],
-        buried: Callable[[int], None],
+        died: Callable[[int], None],
+        buried: Callable[[int, Place], None],
     ) -> None:
         self._agenda = agenda
         self._hang_ns = hang_ns
         self._go_on = go_on
         self._deadlock = deadlock
+        self._died = died
         self._buried = buried
 
     def begin(self, group: VirtualGroup, meetings: Sequence[Any], met: Met) -> None:
@@ -90,6 +93,7 @@ class Halts:
         meeting = group.halt.meetings[index]
         if type(meeting) is Gone:
             rank = group.members[index]
+            self._died(rank)
             at_ns = self._agenda.now + NOTICE_NS
             self._agenda.add(at_ns, RANK_WAKE, rank, 0, self._noticed, (group, rank))
         if type(meeting) is not Pause:
@@ -127,11 +131,10 @@ class Halts:
         stood = group.halt.meetings
         del stood[group.index[rank]]
         group.halt = None
-        last = group.bury(rank)
-        self._buried(rank)
+        self._buried(rank, group.bury(rank))
         places = group.places()
         if not places:
-            raise RankLostError(rank, last)
+            return
         meetings = [
             # Another that died meanwhile is told nothing any more.
             at if type(at) is Gone else program.throw(RankLostError(rank, place))

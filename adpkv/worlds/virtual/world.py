@@ -19,14 +19,17 @@ from adpkv.diagnosis.local import Local
 from adpkv.errors import (
     CollectiveMismatchError,
     DeadlockError,
+    HostLostError,
     LivelockError,
     Place,
     StuckError,
 )
 from adpkv.executor.meetings import WORLD, Join, Meeting, MeetingCounts, Receive, Step, Wait
-from adpkv.worlds.virtual.agenda import COORDINATOR_WAKE, GROUP_WAKE, Agenda
+from adpkv.executor.messages import HOST, last_words
+from adpkv.worlds.virtual.agenda import GROUP_WAKE, Agenda
 from adpkv.worlds.virtual.group import Program, VirtualGroup
 from adpkv.worlds.virtual.halts import Halts
+from adpkv.worlds.virtual.host import VirtualHost
 from adpkv.worlds.virtual.mailbox import Post
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 from adpkv.worlds.virtual.witness import testimony
@@ -59,12 +62,12 @@ class VirtualWorld:
         for instance in topology.instances:
             for rank in instance.members:
                 self._group_of[rank] = instance.index
-        self._coordinator: Coroutine[Receive, Any, None] | None = None
-        self._coordinator_until_ns = NEVER
-        self._coordinator_version = 0
+        self._host: VirtualHost | None = None
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
-        self._halts = Halts(self.agenda, hang_ns, self._meet, self._deadlock, self._buried)
+        self._halts = Halts(
+            self.agenda, hang_ns, self._meet, self._deadlock, self._died, self._buried
+        )
         self._news: dict[int, News] = {}
         self.look: Callable[[int, Meeting | None], Local] | None = None
         """What a rank knows that awaits this meeting; asked when the ranks are stuck."""
@@ -106,11 +109,12 @@ class VirtualWorld:
             CollectiveMismatchError: ranks of a group stand in different collectives.
             DeadlockError: nobody can go on, and nothing will arrive.
             LivelockError: many rounds, and time does not move.
+            HostLostError: rank 0 is dead, beside which the coordinator was.
         """
         try:
             self._run(programs, coordinator, watch)
         except StuckError as error:
-            coordinated = self._coordinator is not None
+            coordinated = self._host is not None and self._host.waits
             error.evidence = testimony(
                 self._groups, error, self.agenda.now, self.look, coordinated=coordinated
             )
@@ -128,8 +132,8 @@ class VirtualWorld:
             for instance in self.topology.instances
         ]
         if coordinator is not None:
-            self._coordinator = coordinator
-            self._resume_coordinator(None)
+            self._host = VirtualHost(self.agenda, self.post, coordinator)
+            self._host.start()
         for group in self._groups:
             self._go_on(group)
         agenda, ranks = self.agenda, self.topology.ranks
@@ -210,6 +214,8 @@ class VirtualWorld:
         if not all(group.joined for group in self._groups):
             return
         meetings = [meeting for group in self._groups for meeting in group.standing]
+        if not meetings:
+            return  # all are dead
         first: Any = meetings[0]
         payloads = tuple([meeting.payload for meeting in meetings])
         result = payloads if first.combine is None else first.combine(payloads)
@@ -301,7 +307,8 @@ class VirtualWorld:
     def arrival(self, rank: int) -> None:
         """Something arrived for a rank (mail, a transfer's end): it ends its group's stretch."""
         if rank == COORDINATOR:
-            self._wake_coordinator()
+            if self._host is not None:
+                self._host.wake()
             return
         group = self._groups[self._group_of[rank]]
         index = group.index.get(rank)
@@ -319,44 +326,31 @@ class VirtualWorld:
         if at_ns < group.wake_ns:
             self._plan_wake(group, at_ns)
 
-    def _buried(self, rank: int) -> None:
+    def _died(self, rank: int) -> None:
+        if rank == HOST and self._host is not None:
+            self._host.die()
+
+    def _buried(self, rank: int, last: Place) -> None:
+        """The death is noticed; where nobody of its instance is left, the coordinator hears it from
+        its host."""
         self._left += 1
         if self.bury is not None:
             self.bury(rank)
+        if self._host is not None and rank == HOST:
+            raise HostLostError(rank, last)
+        group = self._groups[self._group_of[rank]]
+        if group.members:
+            return
+        if self._host is not None:
+            for message in last_words(rank, group.instance):
+                self.post.carry(HOST, COORDINATOR, message)
+        group.joined, group.standing = True, []
+        self._meet_world()
 
     def interrupt(self) -> None:
         """News for everybody, from outside: a signal."""
         for rank in range(self.topology.ranks):
             self.arrival(rank)
-
-    # -- the coordinator -----------------------------------------------------------------------
-
-    def _wake_coordinator(self) -> None:
-        if self._coordinator is not None:
-            self._plan_coordinator(self.agenda.now)
-
-    def _plan_coordinator(self, at_ns: int) -> None:
-        if at_ns >= self._coordinator_until_ns:
-            return
-        self._coordinator_until_ns = at_ns
-        self._coordinator_version += 1
-        version = self._coordinator_version
-        self.agenda.add(at_ns, COORDINATOR_WAKE, 0, version, self._coordinator_due, version)
-
-    def _coordinator_due(self, version: int) -> None:
-        if version == self._coordinator_version:
-            self._resume_coordinator(self.post.box(COORDINATOR).receive())
-
-    def _resume_coordinator(self, mail: Any) -> None:
-        assert self._coordinator is not None
-        self._coordinator_until_ns = NEVER
-        try:
-            receive = self._coordinator.send(mail)
-        except StopIteration:
-            self._coordinator = None
-            return
-        if receive.until_ns < NEVER:
-            self._plan_coordinator(max(receive.until_ns, self.agenda.now))
 
     # -- where everybody is --------------------------------------------------------------------
 
@@ -384,7 +378,7 @@ class VirtualWorld:
 
     def _where(self) -> str:
         lines = [line for group in self._groups for line in group.where()]
-        if self._coordinator is not None:
+        if self._host is not None and self._host.waits:
             lines.append("  the coordinator waits for mail")
         return "\n".join(lines)
 

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.topology import Topology
-from adpkv.errors import CollectiveMismatchError, DeadlockError, Place, RankLostError
-from adpkv.executor.meetings import WORLD, Gone, Join, Meeting, Passage, Pause, Wait
-from adpkv.executor.messages import Cancel
+from adpkv.errors import (
+    CollectiveMismatchError,
+    DeadlockError,
+    HostLostError,
+    Place,
+    RankLostError,
+)
+from adpkv.executor.meetings import WORLD, Gone, Join, Meeting, Passage, Pause, Receive, Wait
+from adpkv.executor.messages import Cancel, Lost, Stopped
 from adpkv.worlds.virtual.halts import NOTICE_NS
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -160,9 +166,55 @@ def test_two_that_die_at_once() -> None:
     assert World().perform(meet(gone()), survivor(), meet(gone()))[1] == [0, 2]
 
 
-def test_where_nobody_is_left_the_job_ends() -> None:
-    with pytest.raises(RankLostError, match="rank 2 is dead; it is missing from killed"):
-        World().perform(*[meet(gone()) for _ in range(3)])
+def test_where_nobody_is_left_the_others_end_without_them() -> None:
+    world = World()
+    assert world.perform(*[meet(gone()) for _ in range(3)]) == [None] * 3 + [[((),)]]
+    assert world.agenda.now == NOTICE_NS
+
+
+def test_where_all_are_dead_it_is_over() -> None:
+    world = World()
+    programs = [*[meet(gone()) for _ in range(3)], meet(Gone(1, "killed", "SIGKILL", 1, None))]
+    assert world.run(programs) == [None] * 4
+
+
+async def host(heard: list[Any]) -> None:
+    while True:
+        heard += await Receive(NEVER)
+
+
+def test_the_coordinator_hears_of_a_deserted_instance_from_its_host() -> None:
+    """Until it is told, it waits; and once it is, the survivors need not be asked."""
+    world, heard = World(), []
+    programs = [
+        *[meet(idle(0), idle(0), leave()) for _ in range(3)],
+        meet(Gone(1, "", "", 1, None)),
+    ]
+    world.run(programs, coordinator := host(heard))
+    coordinator.close()
+    detail = "rank 3 (generation-1) was lost, the last one there"
+    assert heard == [Lost(1, 3, 3, detail), Stopped(1, 5, detail)]
+
+
+def test_with_rank_0_the_coordinator_dies() -> None:
+    """At once, not when it is noticed: what arrives meanwhile it does not hear."""
+    world, heard = World(), []
+    box = world.post.box(3)
+    timely, late = Lost(1, 3, 3, "timely"), Lost(1, 3, 3, "late")
+
+    async def sender() -> None:
+        box.send(COORDINATOR, timely)
+        await idle(1, 5 * MS)
+        box.send(COORDINATOR, late)
+        await idle(1, 500 * MS)
+
+    programs = [meet(pause(4 * MS), gone()), *[meet(join("sync")) for _ in range(2)], sender()]
+    with pytest.raises(HostLostError, match="rank 0 is dead, and with it the coordinator: the job"):
+        world.run(programs, host(heard))
+    for program in programs:
+        program.close()
+    assert heard == [timely]
+    assert world.agenda.now == 4 * MS + NOTICE_NS
 
 
 def test_the_others_are_still_compared() -> None:
