@@ -3,6 +3,9 @@
 Slots show ranks that stand in different collectives. A rank that never comes, because it waits
 alone for something or turns in a loop, shows nothing: the others wait for it in native code. So
 a thread looks at the board (`diagnosis.board`), and says who is where.
+
+It must never speak where all is well. What it allows: time in which it could not look itself
+(`diagnosis.attention`), the job's last meeting, and a rank that is still being made.
 """
 
 from __future__ import annotations
@@ -12,15 +15,46 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Final
 
+from adpkv.diagnosis.attention import Attention
 from adpkv.diagnosis.board import Board, Standing
 from adpkv.errors import DeadlockError
 from adpkv.executor.meetings import WORLD
 
-__all__ = ["Watchdog", "judgement"]
+__all__ = ["Patience", "Watchdog", "judgement"]
 
 LOOKS_PER_TIMEOUT: Final = 10
 LONGEST_LOOK_S: Final = 0.2
+LOOKS_PER_TURN: Final = 2
+"""A look may be late by one: on a machine where others want the cores too, it is."""
+
+START_BOUND_NS: Final = 120_000_000_000
+"""How long a rank may be in the making (its memory, its files) while others wait for it. Nothing in
+its own ring tells that from standing still, and it happens once."""
+
 NS_PER_S: Final = 1e9
+
+
+class Patience:
+    """For how long this rank has been *seen* to stand in one meeting. `turn_ns` is the longest time
+    between two looks of one that is let run."""
+
+    def __init__(self, turn_ns: int, now_ns: int) -> None:
+        self._turn_ns, self._attention = turn_ns, Attention(turn_ns, now_ns)
+        self._came_ns = self._since_ns = 0
+
+    def stood_ns(self, own: Standing, now_ns: int) -> int:
+        """A look at it: 0 where it may stand for as long as it likes."""
+        missed_ns = self._attention.missed(now_ns)
+        # In the job's last meeting a rank may wait for as long as another instance drains.
+        if not own.since_ns or own.group == WORLD:
+            return 0
+        if own.since_ns != self._came_ns:
+            # Another one than at the last look: nobody saw what it was like before.
+            self._came_ns = own.since_ns
+            self._since_ns = max(own.since_ns, now_ns - self._turn_ns)
+        else:
+            self._since_ns += missed_ns
+        return now_ns - self._since_ns
 
 
 class Watchdog:
@@ -33,8 +67,11 @@ class Watchdog:
         hang_ns: int,
         speak: Callable[[DeadlockError], None],
         look: Callable[[], None] = lambda: None,
+        *,
+        start_ns: int = START_BOUND_NS,
     ) -> None:
         self._board, self._hang_ns, self._speak, self._look = board, hang_ns, speak, look
+        self._start_ns = start_ns
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -49,21 +86,23 @@ class Watchdog:
 
     def _run(self) -> None:
         look_s = min(self._hang_ns / LOOKS_PER_TIMEOUT / NS_PER_S, LONGEST_LOOK_S)
+        patience = Patience(int(LOOKS_PER_TURN * look_s * NS_PER_S), perf_counter_ns())
         while not self._over.wait(look_s):
             self._look()
             own = self._board.own()
-            if not _hangs(own, perf_counter_ns(), self._hang_ns):
+            stood_ns = patience.stood_ns(own, perf_counter_ns())
+            if stood_ns <= self._hang_ns:
                 continue
             seen = self._board.standings()
-            now_ns = perf_counter_ns()
-            self._speak(judgement(own, seen, now_ns))
+            if stood_ns <= self._start_ns and any(not _begun(standing) for standing in seen):
+                continue
+            self._speak(judgement(own, seen, perf_counter_ns()))
             return
 
 
-def _hangs(standing: Standing, now_ns: int, hang_ns: int) -> bool:
-    # In the job's last meeting a rank may wait for as long as another instance drains.
-    in_meeting = standing.since_ns > 0 and standing.group != WORLD
-    return in_meeting and now_ns - standing.since_ns > hang_ns
+def _begun(standing: Standing) -> bool:
+    """Has this rank come to a meeting yet?"""
+    return bool(standing.place.kind)
 
 
 def judgement(own: Standing, seen: Sequence[Standing], now_ns: int) -> DeadlockError:
@@ -79,7 +118,7 @@ def judgement(own: Standing, seen: Sequence[Standing], now_ns: int) -> DeadlockE
 
 def _told(standing: Standing, now_ns: int) -> str:
     place = standing.place
-    if not place.kind:
+    if not _begun(standing):
         return f"rank {place.rank} has not begun"
     where = f"{place.kind} at {place.site}, iteration {place.iteration}"
     if not standing.since_ns:

@@ -10,7 +10,7 @@ import pytest
 
 from adpkv.diagnosis.board import Board, Standing
 from adpkv.diagnosis.recorder import FlightRecorder
-from adpkv.diagnosis.watchdog import Watchdog, judgement
+from adpkv.diagnosis.watchdog import Patience, Watchdog, judgement
 from adpkv.diagnosis.witness import claim, is_asked
 from adpkv.errors import DeadlockError, Place
 from adpkv.executor.meetings import WORLD, Join
@@ -91,6 +91,59 @@ def test_who_moves_or_waits_for_the_jobs_end_is_not(both: Both, group: int) -> N
     for watchdog in watchdogs:
         watchdog.stop()
     assert quiet.said == []
+
+
+def _standing(since_ns: int, group: int = 1) -> Standing:
+    return Standing(since_ns, group, Place(0, "tp_allgather", "sync", 3))
+
+
+def _stood_ms(*looks: tuple[int, Standing]) -> list[int]:
+    """What a patient one with turns of 20 ms, which began at 100 ms, says at each look."""
+    patience = Patience(20 * MS, 100 * MS)
+    return [patience.stood_ns(own, at_ms * MS) // MS for at_ms, own in looks]
+
+
+def test_who_is_looked_at_all_the_time_has_stood_since_it_came() -> None:
+    own = _standing(105 * MS)
+    assert _stood_ms((110, own), (130, own), (145, own)) == [5, 25, 40]
+
+
+def test_a_look_that_is_late_by_more_than_a_turn_was_missed() -> None:
+    """The whole job was stopped: the watchdog too, and it cannot say that anybody was late."""
+    own = _standing(105 * MS)
+    assert _stood_ms((110, own), (5_110, own), (5_130, own)) == [5, 25, 45]
+    assert _stood_ms((5_100, own), (5_110, own)) == [20, 30], "already before the first look"
+
+
+def test_another_meeting_is_another_wait() -> None:
+    first, second = _standing(105 * MS), _standing(126 * MS)
+    assert _stood_ms((110, first), (125, first), (130, second)) == [5, 20, 4]
+
+
+def test_who_is_between_meetings_or_in_the_jobs_last_one_does_not_stand() -> None:
+    assert _stood_ms((110, _standing(0)), (120, _standing(101 * MS, WORLD))) == [0, 0]
+
+
+def test_a_rank_that_is_still_being_made_is_waited_for(both: Both, tmp_path: Path) -> None:
+    """Looked at many times within the time in which those speak that do not see it, or have waited
+    for it for long enough."""
+    (writers, boards), quiet = both, Heard()
+    alone, bounded = Heard(), Heard()
+    writers[0].enter(SYNC, 1, perf_counter_ns())
+    watchdogs = [
+        Watchdog(boards[0], 20 * MS, quiet),
+        Watchdog(Board.open(tmp_path, [0], 0), 400 * MS, alone),
+        Watchdog(boards[0], 20 * MS, bounded, start_ns=400 * MS),
+    ]
+    for watchdog in watchdogs:
+        watchdog.start()
+    assert alone.spoke.wait(BOUND_S)
+    assert bounded.spoke.wait(BOUND_S)
+    assert quiet.said == []
+    writers[1].enter(SYNC, 1, perf_counter_ns())
+    assert quiet.spoke.wait(BOUND_S), "it waits for a rank that is there"
+    for watchdog in watchdogs:
+        watchdog.stop()
 
 
 def test_the_judgement_says_where_everybody_is() -> None:
