@@ -33,6 +33,6 @@ def test_what_need_not_come_is_given_up_without_an_error(monkeypatch: pytest.Mon
 
 def test_a_job_that_was_stopped_as_a_whole_goes_on_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour went by between two looks; of it a second counts, as the longest turn."""
-    _clock(monkeypatch, 0, 0.5, 3600.5, 3601.0)
+    _clock(monkeypatch, 0, 0.5, 3600.5, 3600.75)
     came = iter([False, False, False, True])
     assert closing.await_that(lambda: next(came), "the others", 2)
