@@ -1,0 +1,24 @@
+"""The watchdog speaks when a rank stays away, and never otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.mpi
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5, 8, 16])
+def test_no_meeting_no_size_and_no_late_rank_raises_one(
+    program, tmp_path: Path, ranks: int
+) -> None:
+    found = program("quiet", ranks, str(tmp_path))
+    assert found.code == 0, found.err
+    assert found.out.strip() == "fine"
+
+
+def test_nor_does_a_job_that_was_stopped_as_a_whole(program, tmp_path: Path) -> None:
+    found = program("quiet", 4, str(tmp_path), "frozen")
+    assert found.code == 0, found.err
+    assert found.out.strip() == "fine"
