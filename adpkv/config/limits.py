@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from adpkv.config.experiment import Experiment
+from adpkv.config.lengths import longest_request
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text, size_text
 from adpkv.config.workload import ScriptConfig
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_RANKS",
     "batch",
     "budget",
+    "hang",
     "piece",
     "post_budget",
     "readiness",
@@ -86,6 +88,35 @@ def readiness(experiment: Experiment) -> Iterator[Problem]:
     if observe.http is not None and observe.ready_timeout_ns <= 2 * idle_ns:
         least = f"twice executor.idle_wait, which is {duration_text(idle_ns)}"
         yield Problem(("observe", "ready_timeout"), f"must be more than {least}")
+
+
+def hang(experiment: Experiment) -> Iterator[Problem]:
+    """Who waits as long as it may, or computes as long as a step takes, is not stuck."""
+    hang_ns = experiment.diagnosis.hang_timeout_ns
+    idle_ns, step_ns = experiment.executor.idle_wait_ns, longest_step_ns(experiment)
+    path = ("diagnosis", "hang_timeout")
+    if hang_ns <= idle_ns:
+        yield Problem(
+            path, f"must be more than executor.idle_wait, which is {duration_text(idle_ns)}"
+        )
+    if hang_ns <= step_ns:
+        yield Problem(
+            path, f"must be more than the longest step, which is {duration_text(step_ns)}"
+        )
+
+
+def longest_step_ns(experiment: Experiment) -> int:
+    """A real step of a full batch, as far as the experiment tells how long its requests are."""
+    model, executor = experiment.model, experiment.executor
+    longest = longest_request(experiment.workload)
+    tokens = min(executor.token_budget, executor.max_requests_per_rank * longest)
+    step_ns = (
+        model.step_base_ns
+        + model.per_prefill_token_ns * tokens
+        + model.per_prefill_pair_ns * tokens * longest
+        + executor.max_batch_size * (model.per_sequence_ns + model.per_context_token_ns * longest)
+    )
+    return int(step_ns * model.time_scale)
 
 
 def budget(experiment: Experiment) -> Iterator[Problem]:

@@ -13,6 +13,16 @@ CLOSED = {k: v for k, v in POISSON.items() if k != "rate"} | {"kind": "closed_lo
 TWO_AND_TWO = {"context": {"ranks": 2}, "generation": {"ranks": 2}}
 REPLICATED = {"attention": "replicated"}
 
+SLOW = {
+    # Twice 40 us, 8192 tokens, 110 pairs for each, 64 sequences, 110 tokens of KV for each.
+    "time_scale": 2,
+    "step_base": "40us",
+    "per_prefill_token": "1us",
+    "per_prefill_pair": "1us",
+    "per_sequence": "10us",
+    "per_context_token": "1us",
+}
+
 HOLDS: list[dict[str, Any]] = [
     {"topology": {**TWO_AND_TWO, **REPLICATED}},
     {"topology": TWO_AND_TWO, "workload": {**POISSON, "pinned": 0.5}},
@@ -21,6 +31,9 @@ HOLDS: list[dict[str, Any]] = [
     {"transceiver": {"piece": "64KiB", "post_budget": "64KiB"}},
     {"executor": {"max_requests_per_rank": 64, "max_batch_size": 64}},
     {"executor": {"busy_wait": "1s", "idle_wait": "1s"}},
+    {"diagnosis": {"hang_timeout": "501ms"}},  # more than idle_wait and a step of 174 ms
+    {"diagnosis": {"hang_timeout": "1834065us"}, "model": SLOW},
+    {"workload": {"kind": "trace"}, "model": {"step_base": "29s"}},  # of unknown lengths
     {"kv_cache": {"blocks": 3}},  # 110 tokens: 2 blocks, and the dummy's
     {"transceiver": {"max_inflight_blocks_per_peer": 2}},
     {"workload": {**POISSON, "shared_prefix": {"groups": 1, "tokens": 100}}},
@@ -72,6 +85,16 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (
         {"executor": {"idle_wait": "9ms"}},
         "executor.idle_wait: must be at least executor.busy_wait, which is 10ms (found '9ms')",
+    ),
+    (
+        {"diagnosis": {"hang_timeout": "500ms"}},
+        "diagnosis.hang_timeout: must be more than executor.idle_wait, which is 500ms "
+        "(found '500ms')",
+    ),
+    (
+        {"diagnosis": {"hang_timeout": "1834064us"}, "model": SLOW},
+        "diagnosis.hang_timeout: must be more than the longest step, which is 1834064us "
+        "(found '1834064us')",
     ),
     (
         {"kv_cache": {"blocks": 2}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,13 @@ def test_nor_does_a_job_that_was_stopped_as_a_whole(program, tmp_path: Path) -> 
     found = program("quiet", 4, str(tmp_path), "frozen")
     assert found.code == 0, found.err
     assert found.out.strip() == "fine"
+
+
+@pytest.mark.parametrize("case", ["late", "stopped"])
+def test_nor_what_takes_long_in_a_real_job(program, tmp_path: Path, case: str) -> None:
+    """A rank that is still being made while the others wait; all ranks stopped at once."""
+    out = tmp_path / "out"
+    found = program("spared", 4, case, str(out))
+    assert found.code == 0, found.err
+    assert not (out / "deadlock.json").exists()
+    assert json.loads((out / "summary.json").read_text())["requests"]["completed"] == 1

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import perf_counter_ns
@@ -64,6 +65,10 @@ def stop(seconds: float, *pids: int) -> None:
     """Another process stops these for so long; this one waits for it, stopped or not."""
     argv = ["/bin/sh", "-c", STOP, "stop", f"{seconds:f}", *map(str, pids)]
     subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, timeout=BOUND_S)
+
+
+def nothing() -> None:
+    """In time."""
 
 
 def turns(seconds: float) -> None:
@@ -132,7 +137,7 @@ async def meet(rig: Rig, kind: str, sizes: list[int | None], late: Callable[[], 
     if kind != "step":
         late()
     for again in range(2):  # the second time all say what they said, as another object
-        site = rig.meeting(kind, at, payload, late if not again else lambda: None)
+        site = rig.meeting(kind, at, payload, late if not again else nothing)
         got = await site
         if kind in JOINS:
             assert got == rig.expected(kind, at, sizes), f"{kind}, round {at}, {sizes}"
@@ -140,7 +145,7 @@ async def meet(rig: Rig, kind: str, sizes: list[int | None], late: Callable[[], 
             assert got.steps == (kind == "step")
         payload = payload and bytes(bytearray(payload))
     if kind == "wait":  # which waits for nobody: whoever is late is waited for here
-        await rig.meeting("tp_gather", at, None, lambda: None)
+        await rig.meeting("tp_gather", at, None, nothing)
     told = rig.alarms()
     assert told == [], f"{kind}, round {at}: {told[0]}"
 
@@ -151,26 +156,28 @@ async def sizes(rig: Rig) -> None:
         for size in SIZES if kind in JOINS else ():
             if size == LARGE and rig.size > MOST_LARGE:
                 continue
-            await meet(rig, kind, [size] * rig.size, lambda: None)
+            await meet(rig, kind, [size] * rig.size, nothing)
         for shift in range(len(SIZES)):
             mixed = [SIZES[(rank * 3 + shift) % len(SIZES)] for rank in range(rig.size)]
-            await meet(rig, kind, mixed, lambda: None)
+            await meet(rig, kind, mixed, nothing)
+
+
+WAYS: Final[tuple[Callable[[float], None], ...]] = (
+    time.sleep,
+    turns,
+    lambda seconds: stop(seconds, os.getpid()),
+)
 
 
 async def lateness(rig: Rig) -> None:
     """Each kind: four ranks are late at once, each in its own way, in each round other ones."""
     for turn, kind in enumerate(KINDS):
         seconds = HANG_S * SHARES[(turn + rig.size) % 5 == 0]
-        ways: list[Callable[[float], None]] = [
-            time.sleep,
-            turns,
-            lambda seconds: stop(seconds, os.getpid()),
-        ]
-        way = (rig.rank - turn) % max(rig.size, len(ways) + 1)
-        if way == len(ways):
+        way = (rig.rank - turn) % max(rig.size, len(WAYS) + 1)
+        if way == len(WAYS):
             until_ns = perf_counter_ns() + int(seconds * 1e9)
             await Pause(OWN, "poll", "status", turn, None, until_ns, lambda: False)
-        late = (lambda: ways[way](seconds)) if way < len(ways) else lambda: None
+        late = partial(WAYS[way], seconds) if way < len(WAYS) else nothing
         await meet(rig, kind, [3] * rig.size, late)
 
 
@@ -183,7 +190,7 @@ async def frozen(rig: Rig) -> None:
         stop(FROZEN_S, *rig.pids)
 
     first = rig.rank == 0
-    await meet(rig, "step", [3] * rig.size, freezes if first else lambda: None)
+    await meet(rig, "step", [3] * rig.size, freezes if first else nothing)
 
 
 async def absent(rig: Rig) -> None:
@@ -197,7 +204,7 @@ async def absent(rig: Rig) -> None:
             time.sleep(0.01)
 
     odd = rig.rank == rig.size - 1
-    await rig.meeting("step", next(rig.at), None, stays if odd else lambda: None)
+    await rig.meeting("step", next(rig.at), None, stays if odd else nothing)
 
 
 async def story(rig: Rig, *, freezes: bool) -> None:

@@ -1,0 +1,58 @@
+"""A real job in which something takes longer than the hang timeout, and no rank is away.
+
+python -m tests.mpi.programs.spared CASE OUT
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mpi4py import MPI
+
+from adpkv.config import parse
+from adpkv.executor.phases import Phases
+from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.mpi.run import run
+from tests.mpi.programs.quiet import stop
+from tests.scenarios.story import Script, arrival, setting
+
+ODD, AT = 3, 5
+"""This rank, at this iteration."""
+
+HANG_S, LONG_S = 1.0, 2.5
+
+
+def main() -> int:
+    case, out = sys.argv[1:]
+    pids = MPI.COMM_WORLD.allgather(os.getpid())
+    data = setting("spared", 2, 2, diagnosis={"hang_timeout": f"{HANG_S:g}s"})
+
+    class Stopping(Phases):
+        async def sync(self) -> Any:
+            rank = self.rank
+            if case == "stopped" and (rank.rank, rank.iteration) == (ODD, AT):
+                time.sleep(HANG_S / 2)  # the watchdogs have seen the others stand there
+                stop(LONG_S, *pids)
+            return await super().sync()
+
+    def assemble(experiment: Any, topology: Any, rank: int, **ports: Any) -> Any:
+        if case == "late" and rank == ODD:
+            time.sleep(LONG_S)  # as large memory takes, while the others have begun
+        return build_rank(experiment, topology, rank, phases=Stopping, **ports)
+
+    return run(
+        parse(data, "spared"),
+        out=Path(out),
+        quiet=True,
+        json=False,
+        workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
+        assemble=assemble,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
