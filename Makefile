@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
 
-.PHONY: setup run test check bench soak clean
+.PHONY: setup run test check bench soak soak-loaded clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,10 @@ bench: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/adpkv run configs/soak.yaml
+
+# The same beside twice as many busy processes as there are cores.
+soak-loaded: $(STAMP)
+	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.mpi
+
+SHORT = ["--quiet", "--set", "workload.requests=50"]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5, 8, 16])
@@ -33,3 +37,18 @@ def test_nor_what_takes_long_in_a_real_job(program, tmp_path: Path, case: str) -
     assert found.code == 0, found.err
     assert not (out / "deadlock.json").exists()
     assert json.loads((out / "summary.json").read_text())["requests"]["completed"] == 1
+
+
+@pytest.mark.slow
+def test_nor_do_busy_processes_beside_it(jobs, tmp_path: Path) -> None:
+    """Some seconds of `make soak-loaded`, which leaves nobody behind."""
+    what = [str(tmp_path / "out"), "configs/soak.yaml", *SHORT]
+    argv = [sys.executable, "-m", "tests.mpi.loaded", *what]
+    found = jobs.finish(jobs.start(argv), 120)
+    assert found.code == 0, found.err
+    told = found.out.splitlines()
+    assert "alarms: none" in told
+    assert "longest stand seen in 0 looks" not in found.out, "nobody looked"
+    pids = told[0].rpartition(": ")[2].split()
+    assert len(pids) == 2 * (os.cpu_count() or 1)
+    assert [pid for pid in pids if Path("/proc", pid).exists()] == []
