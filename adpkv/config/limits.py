@@ -18,6 +18,7 @@ __all__ = [
     "MAX_RANKS",
     "batch",
     "budget",
+    "cancel",
     "hang",
     "piece",
     "post_budget",
@@ -64,6 +65,14 @@ def verdicts(experiment: Experiment) -> Iterator[Problem]:
     if experiment.policy.reduce == "own" and not experiment.topology.replicated:
         why = "each request has one rank; it needs topology.attention: replicated"
         yield Problem(("policy", "reduce"), f"means nothing here: {why}")
+
+
+def cancel(experiment: Experiment) -> Iterator[Problem]:
+    """Replicas free a request's blocks when all say that it is quiescent: none may forget it."""
+    if experiment.policy.cancel == "boolean" and experiment.topology.replicated:
+        why = "replicas agree on when blocks are free, and one that has forgotten a request cannot"
+        problem = f"must be structured: topology.attention is replicated; {why}"
+        yield Problem(("policy", "cancel"), problem)
 
 
 def batch(experiment: Experiment) -> Iterator[Problem]:

@@ -140,6 +140,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "request (found 0.5)",
     ),
     (
+        {"topology": {**TWO_AND_TWO, **REPLICATED}, "policy": {"cancel": "boolean"}},
+        "policy.cancel: must be structured: topology.attention is replicated; replicas agree on "
+        "when blocks are free, and one that has forgotten a request cannot (found 'boolean')",
+    ),
+    (
         {"policy": {"reduce": "own"}},
         "policy.reduce: means nothing here: each request has one rank; it needs "
         "topology.attention: replicated (found 'own')",

@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -59,17 +58,17 @@ def end_mpi(code: int) -> None:
     bound.cancel()
 
 
-def end_job(code: int, revoke: Callable[[], None] = lambda: None) -> NoReturn:
-    """End all ranks now, with this exit code; from any thread. `revoke` frees ranks of other hosts
-    from what they wait in."""
+def end_job(code: int) -> NoReturn:
+    """End all ranks now, with this exit code; from any thread. Ranks of other hosts are freed from
+    what they wait in by the deaths here: every rank is in the communicators of the mail."""
     if not outlives_deaths():
         Job(os.getppid()).leave_code(code)
         MPI.COMM_WORLD.Abort(code)
         raise SystemExit(code)
-    _end_all(code, revoke)
+    _end_all(code)
 
 
-def _end_all(code: int, revoke: Callable[[], None] = lambda: None) -> NoReturn:
+def _end_all(code: int) -> NoReturn:
     """End the ranks of this host by process id; this one's end says the code."""
     sys.stdout.flush()
     latch = _latch()
@@ -79,7 +78,6 @@ def _end_all(code: int, revoke: Callable[[], None] = lambda: None) -> NoReturn:
         job = Job(os.getppid())
         job.leave_code(code)
         job.kill_others()
-        revoke()
     # At once, or another thread of this rank sees the others dead, and ends it otherwise.
     _vanish(code)
 
