@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from adpkv.worlds.mpi.processes import Job
+from adpkv.diagnosis.processes import living_state
+from adpkv.worlds.mpi.processes import SESSION, Job
+from tests.mpi.conftest import outlives_or_skip
 
 pytestmark = pytest.mark.mpi
 
@@ -115,6 +118,36 @@ def test_a_killed_parent_takes_the_job_along(jobs, tmp_path: Path) -> None:
         assert time.monotonic() < until_s, f"left behind: {below}"
         time.sleep(LOOK_S)
     job.communicate()
+
+
+@pytest.mark.parametrize(
+    ("kills", "code"),
+    [(1, 5), (2, 5), (4, 5), (5, 137)],
+    ids=["one", "two", "all", "all-and-mpirun"],
+)
+def test_killed_ranks_leave_nothing_behind(jobs, tmp_path: Path, kills: int, code: int) -> None:
+    outlives_or_skip()
+    out = tmp_path / "out"
+    job = jobs.start(
+        [*RUN, *LONG, "--set", "executor.drain_timeout=2s", "--quiet", "--out", str(out)]
+    )
+    until_served(out, job)
+    below, ranks = Job(job.pid).begun(), Job(job.pid).ranks()
+    sessions = [Path(tempfile.gettempdir()) / f"{SESSION}{pid}" for pid in below]
+    segments = [Path(path) for path in Job(job.pid).segments()]
+    rings = list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{job.pid}"))
+    assert (len(ranks), len(rings), sum(path.exists() for path in sessions)) == (4, 1, 1)
+    assert segments
+    mpirun = [pid for pid in below if pid not in ranks]
+    for pid in [*mpirun, *ranks][-kills:]:
+        os.kill(pid, signal.SIGKILL)
+    found = jobs.finish(job, 60)
+    assert found.code == code, found.err
+    left = [path for path in [*sessions, *segments, *rings] if path.exists()]
+    assert left == []
+    states = [living_state(pid, ticks) for pid, ticks in below.items()]
+    assert {"alive", "stopped"}.isdisjoint(states)
+    assert list((out / "rings").glob("*.ring")), "what they did last can be looked into"
 
 
 def test_json_is_all_there_is_on_stdout(jobs, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.diagnosis.processes import living_state, start_ticks
 from adpkv.errors import MissingPieceError
 from adpkv.worlds.mpi import launch as launching
 from adpkv.worlds.mpi import processes
@@ -51,6 +52,25 @@ def test_an_mpirun_that_outlives_its_ranks_is_ended(
     rank = f"import time; time.sleep(1.5)\n{agreed}"
     assert Launch([sys.executable, "-c", HUNG, rank]).run() == code
     assert "adpkv: killing mpirun: its ranks have ended" in capfd.readouterr().err
+
+
+LEAVES_ONE = """
+import os, subprocess, sys, time
+rank = dict(os.environ, OMPI_COMM_WORLD_RANK="0")
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=rank).pid)
+sys.stdout.flush()
+time.sleep(1.5)
+"""
+
+
+def test_a_rank_that_outlives_mpirun_is_ended(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launching, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(processes, "LEAVE_BOUND_S", 0.1)
+    assert Launch([sys.executable, "-c", LEAVES_ONE]).run() == 0
+    pid = int(capfd.readouterr().out)
+    assert living_state(pid, start_ticks(pid)) not in ("alive", "stopped")
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ class Launch:
         self._wishes: list[int] = []
         self._passed_on = 0
         self._segments: set[str] = set()
+        self._seen: dict[int, int] = {}
 
     def run(self) -> int:
         """Start it and wait for its end."""
@@ -137,6 +138,7 @@ class Launch:
             try:
                 return self._see_through(process, job)
             finally:
+                job.end_left(self._seen)
                 job.clean_up(self._segments)
         finally:
             for number, handler in before.items():
@@ -161,6 +163,7 @@ class Launch:
                 look_s = now_s + LOOK_EVERY_S
                 alive = bool(job.ranks())
                 self._segments |= job.segments()
+                self._seen |= job.begun()
                 seen = seen or alive
                 gone_s = float("inf") if alive or not seen else min(gone_s, now_s)
             if now_s >= gone_s + HUNG_AFTER_S:

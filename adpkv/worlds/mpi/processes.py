@@ -8,12 +8,13 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from adpkv.diagnosis.processes import descendants
+from adpkv.diagnosis.processes import descendants, living_state, start_ticks
 
 __all__ = ["Job", "die_with_parent", "segments_of"]
 
@@ -32,6 +33,11 @@ SEGMENT: Final = "/dev/shm/sm_segment."
 only Open MPI can make; so they are read from the processes that use them."""
 
 
+LEAVE_BOUND_S: Final = 2.0
+LOOK_S: Final = 0.02
+LIVING: Final = ("alive", "stopped")
+
+
 def die_with_parent() -> None:
     """In the child, before exec: should the parent be killed, get SIGTERM (on Linux)."""
     with suppress(OSError, AttributeError):
@@ -48,6 +54,10 @@ class Job:
         """Every process that descends from mpirun now, itself not counted."""
         return descendants(self._pid)
 
+    def begun(self) -> dict[int, int]:
+        """The same, each with when it began."""
+        return {pid: start_ticks(pid) for pid in self.everything()}
+
     def ranks(self) -> list[int]:
         """Those that a launcher made ranks, but not what they started themselves."""
         found = [pid for pid in self.everything() if _is_rank(pid)]
@@ -60,6 +70,19 @@ class Job:
     def segments(self) -> set[str]:
         """The shared memory that its ranks of this host use now, as paths."""
         return set().union(*(segments_of(pid) for pid in self.ranks()))
+
+    def end_left(self, seen: Mapping[int, int]) -> None:
+        """It has ended: whom of `seen` (process ids, and when they began) it did not wait for gets
+        a moment to go by itself, as one that leaves in turn does, and is ended then."""
+        until_s = time.monotonic() + LEAVE_BOUND_S
+        killed = False
+        while left := [pid for pid, ticks in seen.items() if living_state(pid, ticks) in LIVING]:
+            if time.monotonic() >= until_s:
+                if killed:
+                    return  # in the system's hands
+                _send(left, signal.SIGKILL)
+                killed, until_s = True, until_s + LEAVE_BOUND_S
+            time.sleep(LOOK_S)
 
     def clean_up(self, segments: Iterable[str]) -> None:
         """It has ended: remove what a killed mpirun or killed ranks leave behind of it."""
