@@ -6,7 +6,8 @@ events are where two ways through the same time differ first.
 
     python -m tests.worlds.virtual.experiments SEED
 
-runs one seed both ways, with ADP and without, and says what is wrong with it.
+runs one seed both ways, with ADP and without, and with ranks that die and without, and says what is
+wrong with it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from adpkv.config.fault_kinds import MAIL_PHASES, PROCESS_PHASES, SENDER_PHASES
 
-__all__ = ["experiment", "replay", "replicated"]
+__all__ = ["experiment", "mortal", "replay", "replicated"]
 
 FIRST_OF_ALL_KINDS = 400
 """Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
@@ -47,6 +48,30 @@ def replicated(seed: int) -> dict[str, Any]:
 def experiment(seed: int) -> dict[str, Any]:
     """The experiment of a seed, as `adpkv.config.parse` takes it."""
     return _with_possible_faults(_drawn(seed))
+
+
+def mortal(data: dict[str, Any]) -> dict[str, Any]:
+    """An experiment of a seed in which some ranks die besides; never rank 0, with which the job
+    ends."""
+    draw = Random(f"deaths {data['seed']}")
+    ranks = sum(kind["instances"] * kind["ranks"] for kind in _kinds(data))
+    victims = draw.sample(range(1, ranks), min(draw.choice((1, 1, 1, 2, 3)), ranks - 1))
+    after = draw.choice(DURATIONS)
+    kills = []
+    for victim in victims:
+        kill = {"kind": "sigkill", "ranks": [victim], "after": after, "phase": draw.choice(MOMENTS)}
+        if draw.random() < 0.5:  # else all at about the same instant
+            kill["before"] = "400ms"
+        kills.append(kill)
+    executor = data["executor"]
+    if any(fault["kind"] == "sigstop" for fault in data["faults"]):
+        # A process that is stopped for longer than the coordinator waits does not answer in time.
+        executor = executor | {"drain_timeout": "1s"}
+    return data | {"executor": executor, "faults": [*data["faults"], *kills]}
+
+
+def _kinds(data: dict[str, Any]) -> list[dict[str, int]]:
+    return [data["topology"][kind] for kind in ("context", "generation")]
 
 
 def _drawn(seed: int) -> dict[str, Any]:
@@ -243,7 +268,8 @@ def main(seeds: list[int]) -> int:
 
     bad = 0
     for seed in seeds:
-        wrong = examine(experiment(seed)) + examine(replicated(seed))
+        both = (experiment(seed), replicated(seed))
+        wrong = [text for data in both for way in (data, mortal(data)) for text in examine(way)]
         if wrong:
             bad += 1
             print(replay(seed), *wrong, sep="\n  ", flush=True)

@@ -138,7 +138,8 @@ def differences(one: Ran, other: Ran) -> list[str]:
 def problems(ran: Ran) -> list[str]:
     """What the oracles have to say; empty for a run that kept the contract."""
     found = [f"violation: {violation}" for violation in ran.summary["violations"]]
-    if ran.exit_code not in (0, 75, 130, 143):
+    lost = ran.summary["lost"]
+    if ran.exit_code not in ((5,) if lost else (0, 75, 130, 143)):
         found.append(f"exit code {ran.exit_code}")
     counts = Counter(record.request_id for record in ran.records)
     if sorted(counts) != list(range(ran.job.coordinator.submitted)):
@@ -150,8 +151,9 @@ def problems(ran: Ran) -> list[str]:
     found += [f"{record}" for record in ran.records if record.responses > 1]
     for report in ran.reports:
         found += _wrong_in(report)
-    for program in ran.job.programs:
-        found += _left_behind(program.phases.rank)
+    for rank, program in enumerate(ran.job.programs):
+        if rank not in lost:
+            found += _left_behind(program.phases.rank)
     return found
 
 
