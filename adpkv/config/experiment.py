@@ -6,11 +6,11 @@ other (`relations`): a model validated by hand has only been checked section by 
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from adpkv.config.base import Section
+from adpkv.config.base import Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.model import CostModelConfig
@@ -59,6 +59,16 @@ class Experiment(Section):
     )
     workload: WorkloadConfig = Field(description="who asks for what, when")
     faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong")
+    on_rank_failure: Literal["shutdown", "shrink"] = Field(
+        default="shutdown",
+        description="`shutdown`: when a rank dies, the job answers everybody and ends with code 5; "
+        "`shrink`: its group goes on without it (rank 0, which has the coordinator, excepted)",
+    )
+    recompute: Switch = Field(
+        default=False,
+        description="with `shrink`: requests that went with a dead rank are computed again, not "
+        "answered as failed",
+    )
     policy: PolicyConfig = Field(
         default_factory=PolicyConfig,
         description="historical policies; left out, the contract holds",

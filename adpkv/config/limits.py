@@ -25,6 +25,7 @@ __all__ = [
     "readiness",
     "replicas",
     "slots",
+    "survivors",
     "topology",
     "verdicts",
     "waits",
@@ -58,6 +59,16 @@ def replicas(experiment: Experiment) -> Iterator[Problem]:
                 yield Problem(path, f"must be left out: {why}")
     elif workload.pinned:
         yield Problem(("workload", "pinned"), f"must be 0: {why}")
+
+
+def survivors(experiment: Experiment) -> Iterator[Problem]:
+    """A group can only go on without a rank whose shard nobody needs."""
+    shrinks = experiment.on_rank_failure == "shrink"
+    if shrinks and experiment.topology.replicated:
+        why = "topology.attention is replicated, so a dead rank's shard of each request is missing"
+        yield Problem(("on_rank_failure",), f"must be shutdown: {why}")
+    if experiment.recompute and not shrinks:
+        yield Problem(("recompute",), "means nothing here: it needs on_rank_failure: shrink")
 
 
 def verdicts(experiment: Experiment) -> Iterator[Problem]:

@@ -71,6 +71,7 @@ _RELATIONS: Final = (
     _Relation((("topology",), ("workload", "pinned")), limits.replicas),
     _Relation((("topology",), ("policy", "reduce")), limits.verdicts),
     _Relation((("topology",), ("policy", "cancel")), limits.cancel),
+    _Relation((("topology",), ("on_rank_failure",), ("recompute",)), limits.survivors),
     _Relation((_BATCH, _PER_RANK), limits.batch),
     _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
     _Relation((_executor("idle_wait"), ("observe",)), limits.readiness),

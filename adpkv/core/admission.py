@@ -36,6 +36,10 @@ class AdmissionEvent(StrEnum):
     TERMINAL = "terminal"
     """An instance's last word: completed, cancelled, timed out or failed."""
     STOP = "stop"
+    LOST = "lost"
+    """A dead rank had it, or had its KV, and nobody else will answer for it."""
+    RECOMPUTE = "recompute"
+    """The same, and it is to be computed again from the start."""
 
 
 class Action(StrEnum):
@@ -49,6 +53,9 @@ class Action(StrEnum):
     END_AS_SAID = "end_as_said"
     END_CANCELLED = "end_cancelled"
     END_STOPPED = "end_stopped"
+    END_LOST = "end_lost"
+    AGAIN = "again"
+    """To a context instance, as another life of it."""
 
 
 class AdmissionLine(NamedTuple):
@@ -67,6 +74,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.PREFILLED: None,
         _E.TERMINAL: None,
         _E.STOP: AdmissionLine(_S.ENDED, _A.END_STOPPED),
+        _E.LOST: None,
+        _E.RECOMPUTE: None,
     },
     _S.PREFILL: {
         _E.ADMIT: None,
@@ -75,6 +84,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
         # The instance that has it answers for it.
         _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),
+        _E.LOST: AdmissionLine(_S.ENDED, _A.END_LOST),
+        _E.RECOMPUTE: AdmissionLine(_S.PREFILL, _A.AGAIN),
     },
     _S.PREFILL_CANCELLED: {
         _E.ADMIT: None,
@@ -84,6 +95,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.PREFILLED: AdmissionLine(_S.ENDED, _A.END_CANCELLED),
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
         _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),
+        _E.LOST: AdmissionLine(_S.ENDED, _A.END_LOST),
+        _E.RECOMPUTE: AdmissionLine(_S.ENDED, _A.END_LOST),
     },
     _S.DECODE: {
         _E.ADMIT: None,
@@ -91,6 +104,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.PREFILLED: None,
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
         _E.STOP: AdmissionLine(_S.DECODE),
+        _E.LOST: AdmissionLine(_S.ENDED, _A.END_LOST),
+        _E.RECOMPUTE: AdmissionLine(_S.PREFILL, _A.AGAIN),
     },
     _S.DECODE_CANCELLED: {
         _E.ADMIT: None,
@@ -98,6 +113,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.PREFILLED: None,
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
         _E.STOP: AdmissionLine(_S.DECODE_CANCELLED),
+        _E.LOST: AdmissionLine(_S.ENDED, _A.END_LOST),
+        _E.RECOMPUTE: AdmissionLine(_S.ENDED, _A.END_LOST),
     },
     _S.ENDED: {
         _E.ADMIT: None,
@@ -105,6 +122,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.PREFILLED: None,
         _E.TERMINAL: None,
         _E.STOP: AdmissionLine(_S.ENDED),
+        _E.LOST: None,
+        _E.RECOMPUTE: None,
     },
 }
 """Every state times every event; None breaks the contract."""

@@ -7,12 +7,13 @@ also carries the queue of requests that nobody owns, so that no rank keeps a cop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from adpkv.core import router
+from adpkv.core.loss import Life, Loss, missing
 from adpkv.core.report import worst
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
@@ -55,6 +56,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Leader: requests that nobody owned for longer than the queue limit."""
     verdicts: tuple[Verdict, ...] = ()
     """Without ADP: what it noticed about requests, and all ranks have not acted on yet."""
+    owed: tuple[Life, ...] = ()
+    """Of the requests that the last plan asks for (`Loss.asked`), those it will answer for."""
 
 
 class GroupMail(msgspec.Struct, frozen=True, gc=False):
@@ -62,9 +65,12 @@ class GroupMail(msgspec.Struct, frozen=True, gc=False):
 
     admitted: tuple[RequestSpec, ...] = ()
     cancelled: tuple[int, ...] = ()
+    readmitted: frozenset[int] = frozenset()
+    """Those cancelled that were admitted again behind it: their former life is what ends."""
     stop: int = NO_STOP
     detail: str = ""
     released: bool = False
+    loss: Loss | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -95,11 +101,13 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     released: bool = False
     """The coordinator said that nobody will ask this instance's ranks any more."""
     leave: bool = False
+    loss: Loss | None = None
+    """About ranks that died, where the others go on without them."""
 
     def concerned(self) -> Collection[int] | None:
         """The rank indices that have something to apply; None for all of them. Whether a step or a
         wait follows is not counted: each rank sees that by itself."""
-        if self.cancels or self.settled or self.ending or self.stop != NO_STOP:
+        if self.cancels or self.settled or self.ending or self.stop != NO_STOP or self.loss:
             return None
         return self.assignments
 
@@ -129,6 +137,8 @@ class GroupLimits:
     most_requests: int
     route: Router = router.route
     """Who gets which request."""
+    gone: frozenset[int] = frozenset()
+    """Indices of the group's dead ranks: those of the others stay what they were."""
 
     def tokens_of(self, spec: RequestSpec) -> int:
         """What a request weighs for the router."""
@@ -150,7 +160,16 @@ class GroupLimits:
             return f"has {sent} blocks to send, max_inflight_blocks_per_peer is {self.peer_blocks}"
         if spec.wanted is not None and not 0 <= spec.wanted < self.ranks:
             return f"wants rank {spec.wanted} of {self.ranks}"
+        if spec.wanted in self.gone:
+            return f"wants rank {spec.wanted} of its instance, which is dead"
         return ""
+
+    def loads(self, statuses: Sequence[RankStatus]) -> list[router.Load]:
+        """By rank index; a dead rank has no room."""
+        said = [(status.tokens, status.requests) for status in statuses]
+        for index in sorted(self.gone):
+            said.insert(index, (0, self.most_requests))
+        return said
 
 
 def agree(
@@ -162,7 +181,7 @@ def agree(
         limits: the group's shape.
         previous: the last plan that the group agreed on.
         mail: what intake brought; None for nothing.
-        statuses: one per rank of the group, in rank order.
+        statuses: one per living rank of the group, in rank order.
     """
     work = noticed = False
     able = True
@@ -193,14 +212,16 @@ def agree(
         and not previous.refusals
         and not previous.settled
         and not settled
+        and previous.loss is None
         and forward is previous.forward
     ):
         return previous
     waiting = previous.waiting + mail.admitted if mail else previous.waiting
+    loss = _loss(previous, mail, waiting, statuses)
     waiting, refusals = _refuse(limits, waiting, mail, statuses[0].expired, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
-        loads = [(status.tokens, status.requests) for status in statuses]
+        loads = limits.loads(statuses)
         assignments, waiting = limits.route(waiting, loads, limits.most_requests, limits.tokens_of)
     released = previous.released or (mail is not None and mail.released)
     # Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
@@ -222,7 +243,23 @@ def agree(
         ending=ending,
         released=released,
         leave=leave,
+        loss=loss,
     )
+
+
+def _loss(
+    previous: Plan,
+    mail: GroupMail | None,
+    waiting: Iterable[RequestSpec],
+    statuses: Sequence[RankStatus],
+) -> Loss | None:
+    """What the mail says of the dead; and what is missing of what the last plan asked for."""
+    said = mail.loss if mail is not None else None
+    if previous.loss is None or not previous.loss.asked:
+        return said
+    unowned = [(spec.request_id, spec.generation) for spec in waiting]
+    lacking = missing(previous.loss.asked, [status.owed for status in statuses], unowned)
+    return msgspec.structs.replace(said or Loss(), missing=lacking)
 
 
 def _stop(previous: Plan, mail: GroupMail | None, said: list[RankStatus]) -> tuple[int, str]:
@@ -250,14 +287,15 @@ def _refuse(
     """Sort out what nobody will own: cancelled, expired, impossible, or too late."""
     if not waiting:
         return waiting, ()
-    cancelled = set(mail.cancelled) if mail else set()
+    cancelled = set(mail.cancelled) - mail.readmitted if mail else set()
     late = set(expired)
     fresh = {spec.request_id for spec in mail.admitted} if mail else set()
     refusals: list[Refusal] = []
     kept: list[RequestSpec] = []
     for spec in waiting:
-        # What waited before has been looked at before.
-        objection = limits.objection(spec) if spec.request_id in fresh else ""
+        # What waited before has been looked at before, but a rank that it wants may have died.
+        new = spec.request_id in fresh or limits.gone
+        objection = limits.objection(spec) if new else ""
         if spec.request_id in cancelled:
             end = (Outcome.CANCELLED, "cancelled by its client")
         elif stopping:

@@ -31,3 +31,4 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     cancelled_ns: int = -1
     responses: int = 0
+    recomputed: int = 0

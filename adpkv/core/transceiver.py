@@ -8,7 +8,7 @@ many sessions are in flight (contract 1.3).
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from adpkv.core.cancel import TransferCancelResult
@@ -71,6 +71,7 @@ class Transceiver:
         self._tombstones: OrderedDict[int, tuple[int, int]] = OrderedDict()
         """Generation, and pieces posted."""
         self._tags = 0
+        self._dead: set[int] = set()
         self.drain_deadline_ns = NEVER
 
     # -- sessions begin ------------------------------------------------------------------------
@@ -82,6 +83,8 @@ class Transceiver:
         session = Session(self.book.role, (RequestId(request_id), generation), peer, nbytes, now_ns)
         self.book.open(session)
         self.book.limit(session, now_ns + self._limits.wait_timeout_ns, Event.WAIT_LIMIT)
+        if peer in self._dead:
+            self._fire(session, Event.PEER_LOST, now_ns)
         return session
 
     def reserve(
@@ -243,6 +246,14 @@ class Transceiver:
         """True for exactly the three answers after which the blocks may be freed (2.2)."""
         return self._rules.may_release(self.cancel_request_structured(request_id, now_ns))
 
+    def bury(self, dead: Iterable[int], now_ns: int) -> None:
+        """These ranks are dead: what nobody has begun with them ends now, and nothing more begins.
+        What is in flight ends when the transport has fenced it, and says so (contract 2.5)."""
+        self._dead.update(dead)
+        for session in list(self.book.sessions.values()):
+            if session.peer in self._dead and session.state in _UNBEGUN:
+                self._fire(session, Event.PEER_LOST, now_ns)
+
     def forget(self, request_id: int) -> None:
         """The request is released: its session is over and no longer found."""
         self.book.forget(request_id)
@@ -329,4 +340,5 @@ class Transceiver:
 
 
 _UNADVERTISED = frozenset({State.WAITING, State.QUEUED})
+_UNBEGUN = _UNADVERTISED | {State.PREPARED}
 _OVER = frozenset({State.COMPLETE, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.RELEASED})

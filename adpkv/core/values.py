@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
-__all__ = ["Outcome", "RequestSpec", "Response", "SenderRef", "Violation"]
+__all__ = ["PEER_LOST", "Outcome", "RequestSpec", "Response", "SenderRef", "Violation"]
+
+PEER_LOST: Final = "the other end of its transfer is gone"
+"""The detail of a response by which the coordinator knows that the request failed for no fault of
+its own: a job may be told to compute such a one again."""
 
 
 class Outcome(StrEnum):

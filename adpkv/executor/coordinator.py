@@ -10,55 +10,32 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-from adpkv.core.admission import ADMISSION, Action, AdmissionEvent, AdmissionState
+from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
-from adpkv.core.report import worst
+from adpkv.core.report import RANK_LOST, worst
 from adpkv.core.topology import Instance, Kind, Topology
-from adpkv.core.values import Outcome, RequestSpec, Response, Violation
+from adpkv.core.values import PEER_LOST, Outcome, Response, Violation
 from adpkv.executor.meetings import Receive
 from adpkv.executor.messages import (
     Admit,
     Answers,
+    Bury,
     Cancel,
     LeaderMail,
     Lost,
     Mail,
+    Missing,
     Pulse,
     Release,
     Stop,
     Stopped,
 )
+from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Clock, Mailbox, Recorder
-from adpkv.workload.port import Arrival, Workload
+from adpkv.workload.port import Workload
 
 __all__ = ["Coordinator"]
-
-
-class _Open:
-    """A request that has no terminal answer yet."""
-
-    __slots__ = (
-        "arrival",
-        "cancelled_ns",
-        "context",
-        "first",
-        "first_token_ns",
-        "generation",
-        "request_id",
-        "state",
-    )
-
-    def __init__(self, request_id: int, arrival: Arrival) -> None:
-        self.request_id = request_id
-        self.arrival = arrival
-        self.state = AdmissionState.ARRIVED
-        self.context: Instance | None = None
-        self.generation: Instance | None = None
-        self.first: Response | None = None
-        """The context instance's answer."""
-        self.first_token_ns = -1
-        self.cancelled_ns = -1
 
 
 class Coordinator:
@@ -75,6 +52,8 @@ class Coordinator:
         on_record: Callable[[RequestRecord], None],
         on_pulse: Callable[[int, Pulse], None] | None = None,
         stop_timeout_ns: int,
+        shrinks: bool = False,
+        recompute: bool = False,
     ) -> None:
         self._topology = topology
         self._workload = workload
@@ -84,16 +63,17 @@ class Coordinator:
         self._on_record = on_record
         self._on_pulse = on_pulse
         self._stop_timeout_ns = stop_timeout_ns
+        self._shrinks, self._recompute = shrinks, recompute
         self._instances = {kind: topology.of_kind(kind) for kind in Kind}
         self._load = {instance.index: 0 for instance in topology.instances}
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenRequest] = {}
         self._cancels: list[tuple[int, int]] = []
         self._leaders: dict[int, int] = {
             instance.index: instance.leader for instance in topology.instances
         }
         self._stopped: set[int] = set()
-        self._lost = ""
-        """Which rank is dead, in words."""
+        self._dead: dict[int, str] = {}
+        """Each dead rank, in words."""
         self._code = -1
         self._detail = ""
         self._give_up_ns = NEVER
@@ -119,8 +99,8 @@ class Coordinator:
             self._cancel_due(now_ns)
             if self._code < 0 and self.done == self.total:
                 self._spread(0, "")
-            if self._lost and len(self._stopped) == len(self._load):
-                self._end_lost()
+            if self._dead and not self._shrinks and len(self._stopped) == len(self._load):
+                self._end_all_lost()
             if now_ns >= self._give_up_ns:
                 break
         self._release()
@@ -139,7 +119,7 @@ class Coordinator:
     def _admit_due(self, now_ns: int) -> None:
         while self._code < 0 and self._workload.due_ns() <= now_ns:
             arrival = self._workload.take()
-            request = _Open(self.submitted, arrival)
+            request = OpenRequest(self.submitted, arrival)
             self.submitted += 1
             self._open[request.request_id] = request
             if arrival.cancel_ns >= 0:
@@ -171,9 +151,14 @@ class Coordinator:
             for response in message.responses:
                 self._answered(response)
         elif isinstance(message, Lost):
-            self._leaders[message.instance] = message.leader
-            self._lost = message.detail
-            self._recorder.event("rank_lost", -1, lost=message.rank, leader=message.leader)
+            self._lose_rank(message)
+        elif isinstance(message, Missing):
+            for request_id, life in message.requests:
+                request = self._open.get(request_id)
+                if request is not None and request.holder is not None:
+                    here = request.holder.index == message.instance
+                    if here and request.life == life:
+                        self._lose(request)
         elif isinstance(message, Stopped):
             self._stopped.add(message.instance)
             self._spread(message.code, message.detail)
@@ -182,7 +167,7 @@ class Coordinator:
         request = self._open.get(response.request_id)
         prefilled = response.outcome is Outcome.PREFILLED
         event = AdmissionEvent.PREFILLED if prefilled else AdmissionEvent.TERMINAL
-        if request is None:
+        if request is None or response.generation != request.life:
             # After the end only a context instance's answer may come, that a stop has crossed.
             if not prefilled or self._code < 0:
                 self._violate("two_terminal_responses", response)
@@ -190,10 +175,12 @@ class Coordinator:
         if prefilled:
             request.first = response
             request.first_token_ns = self._clock()
+        if event is AdmissionEvent.TERMINAL and response.detail == PEER_LOST:
+            event = self._after_loss(event)
         self._fire(request, event, response)
 
     def _fire(
-        self, request: _Open, event: AdmissionEvent, response: Response | None = None
+        self, request: OpenRequest, event: AdmissionEvent, response: Response | None = None
     ) -> None:
         line = ADMISSION[request.state][event]
         if line is None:
@@ -203,7 +190,7 @@ class Coordinator:
         request.state = line.state
         self._act(line.action, request, response)
 
-    def _act(self, action: Action, request: _Open, response: Response | None) -> None:
+    def _act(self, action: Action, request: OpenRequest, response: Response | None) -> None:
         if action is Action.TO_CONTEXT:
             request.context = self._send(Kind.CONTEXT, request)
         elif action is Action.TO_GENERATION:
@@ -220,75 +207,124 @@ class Coordinator:
             self._end(request, Outcome.CANCELLED, "cancelled between the instances", response)
         elif action is Action.END_STOPPED:
             self._end(request, Outcome.FAILED, self._detail or "the job is stopping", response)
+        elif action is Action.END_LOST:
+            self._end_lost(request, response)
+        elif action is Action.AGAIN:
+            self._begin_again(request)
 
-    def _send(self, kind: Kind, request: _Open) -> Instance:
+    def _send(self, kind: Kind, request: OpenRequest) -> Instance:
         """Give the request to the instance of this kind with the least open tokens."""
-        arrival = request.arrival
         instance = min(self._instances[kind], key=lambda i: (self._load[i.index], i.index))
         if kind is Kind.GENERATION and request.context is not None:
-            self._load[request.context.index] -= _weight(Kind.CONTEXT, arrival)
-        self._load[instance.index] += _weight(kind, arrival)
-        spec = RequestSpec(
-            request.request_id,
-            0,
-            arrival.prompt_tokens,
-            arrival.output_tokens,
-            arrival.block_hashes,
-            arrival.wanted,
-            request.first.sender if request.first is not None else None,
-        )
-        self._tell(instance, Admit(spec))
+            self._load[request.context.index] -= request.weight(Kind.CONTEXT)
+        self._load[instance.index] += request.weight(kind)
+        self._tell(instance, Admit(request.spec()))
         self._recorder.event("routed", request.request_id, instance=instance.index)
         return instance
 
     def _tell(self, instance: Instance, message: LeaderMail) -> None:
-        self._mailbox.send(self._leaders[instance.index], message)
+        leader = self._leaders[instance.index]
+        if leader >= 0:  # else nobody of it is left
+            self._mailbox.send(leader, message)
 
-    def _end(self, request: _Open, outcome: Outcome, detail: str, last: Response | None) -> None:
+    def _end(
+        self, request: OpenRequest, outcome: Outcome, detail: str, last: Response | None
+    ) -> None:
         """The request has its one terminal answer."""
-        arrival, first = request.arrival, request.first
         now_ns = self._clock()
         del self._open[request.request_id]
         self.done += 1
-        if request.generation is not None:
-            self._load[request.generation.index] -= _weight(Kind.GENERATION, arrival)
-        elif request.context is not None:
-            self._load[request.context.index] -= _weight(Kind.CONTEXT, arrival)
-        decoded = last if request.generation is not None else None
-        prefilled = first if first is not None else last
-        first_ns = request.first_token_ns
-        if first_ns < 0 and outcome is Outcome.COMPLETED:
-            first_ns = now_ns  # one token only: the context instance completed it
-        self._on_record(
-            RequestRecord(
-                request_id=request.request_id,
-                arrival_ns=arrival.at_ns,
-                prompt_tokens=arrival.prompt_tokens,
-                output_tokens=arrival.output_tokens,
-                outcome=outcome,
-                detail=detail,
-                context_instance=request.context.index if request.context else -1,
-                context_rank=prefilled.rank if prefilled else -1,
-                generation_instance=request.generation.index if request.generation else -1,
-                generation_rank=decoded.rank if decoded else -1,
-                first_token_ns=first_ns,
-                ended_ns=now_ns,
-                queue_ns=(first.queue_ns if first else 0)
-                + (last.queue_ns if last and last is not first else 0),
-                transfer_ns=decoded.transfer_ns if decoded and decoded.transfer_ns else -1,
-                decode_ns=decoded.decode_ns if decoded else -1,
-                tokens=last.tokens if last else 0,
-                cancelled_ns=request.cancelled_ns,
-                responses=1 if outcome is not Outcome.FAILED or last else 0,
-            )
-        )
+        self._unload(request)
+        self._on_record(request.record(outcome, detail, last, now_ns))
         self._recorder.event("ended", request.request_id, outcome=outcome, detail=detail)
         self._workload.ended(now_ns)
+
+    def _unload(self, request: OpenRequest) -> None:
+        """The instance that has it need not work on it any more."""
+        if request.holder is not None:
+            self._load[request.holder.index] -= request.weight(request.holder.kind)
 
     def _violate(self, kind: str, response: Response) -> None:
         detail = f"request {response.request_id}: {response.outcome} from rank {response.rank}"
         whom = (response.request_id,)
         self._recorder.violation(Violation(kind, response.rank, self._clock(), detail, whom))
+
+    # -- ranks that die ------------------------------------------------------------------------
+
+    def _lose_rank(self, loss: Lost) -> None:
+        """A group goes on without it, or begins to stop by itself; or nobody of it is left."""
+        instance = self._topology.instances[loss.instance]
+        heir = loss.leader != self._leaders[loss.instance]
+        self._leaders[loss.instance] = loss.leader
+        self._dead[loss.rank] = loss.detail
+        self._recorder.event("rank_lost", -1, lost=loss.rank, leader=loss.leader)
+        if loss.leader < 0:
+            self._lose_instance(instance, loss.detail)
+        elif heir:
+            self._tell_again(instance)
+        if self._shrinks:
+            self._bury(instance)
+
+    def _tell_again(self, instance: Instance) -> None:
+        """What was sent to a leader that died may never have come to its group."""
+        for request in self._open.values():
+            if request.holder is instance and request.cancelled_ns >= 0:
+                self._tell(instance, Cancel(request.request_id))
+        if self._code >= 0 and instance.index not in self._stopped:
+            self._tell(instance, Stop(self._code, self._detail))
+
+    def _bury(self, instance: Instance) -> None:
+        """All groups are to go on without the dead, and this one is asked what went with them."""
+        dead = tuple(self._dead)
+        asked = tuple(r.key for r in self._open.values() if r.holder is instance)
+        for other in self._topology.instances:
+            self._tell(other, Bury(dead, asked if other is instance else ()))
+
+    def _lose_instance(self, instance: Instance, detail: str) -> None:
+        """Nobody of it is left: no word will come of what it had."""
+        self._stopped.add(instance.index)
+        others = tuple(i for i in self._instances[instance.kind] if i is not instance)
+        self._instances[instance.kind] = others
+        if not others or not self._shrinks:
+            self._spread(RANK_LOST, detail)
+        for request in list(self._open.values()):
+            if request.holder is instance:
+                self._lose(request)
+
+    def _lose(self, request: OpenRequest) -> None:
+        """A dead rank had it, or a dead leader its answer."""
+        self._fire(request, self._after_loss(AdmissionEvent.LOST))
+
+    def _after_loss(self, otherwise: AdmissionEvent) -> AdmissionEvent:
+        again = self._recompute and self._code < 0
+        return AdmissionEvent.RECOMPUTE if again else otherwise
+
+    def _begin_again(self, request: OpenRequest) -> None:
+        self._let_go(request)
+        self._unload(request)
+        request.begin_anew()
+        self._recorder.event("recomputed", request.request_id, life=request.life)
+        request.context = self._send(Kind.CONTEXT, request)
+
+    def _end_lost(self, request: OpenRequest, last: Response | None) -> None:
+        self._let_go(request)
+        if last is not None:
+            self._end(request, last.outcome, last.detail, last)
+        elif request.cancelled_ns >= 0:
+            self._end(request, Outcome.CANCELLED, "cancelled by its client", None)
+        else:
+            self._end(request, Outcome.FAILED, self._mourned(request), None)
+
+    def _let_go(self, request: OpenRequest) -> None:
+        """A context rank may keep KV for it that nobody will fetch."""
+        if request.context is not None:
+            self._tell(request.context, Cancel(request.request_id))
+
+    def _mourned(self, request: OpenRequest) -> str:
+        """Which dead rank it went with, as far as that is known: the last of its instance."""
+        holder = request.holder
+        own = [why for rank, why in self._dead.items() if holder and rank in holder.members]
+        return own[-1] if own else "a rank was lost"
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -306,11 +342,11 @@ class Coordinator:
         for request in list(self._open.values()):
             self._fire(request, AdmissionEvent.STOP)
 
-    def _end_lost(self) -> None:
-        """Every survivor has answered for what it had: what is left was the dead rank's, or in its
+    def _end_all_lost(self) -> None:
+        """Every survivor has answered for what it had: what is left was a dead rank's, or in its
         mail (contract 6.5)."""
         for request in list(self._open.values()):
-            self._end(request, Outcome.FAILED, self._lost, None)
+            self._end(request, Outcome.FAILED, self._mourned(request), None)
 
     def _release(self) -> None:
         """Nobody will ask anybody any more: the ranks may leave, with the code that won."""
@@ -325,10 +361,3 @@ class Coordinator:
             self._code = worst((4, self._code))
         for instance in self._topology.instances:
             self._tell(instance, Release(self._code, self._detail))
-
-
-def _weight(kind: Kind, arrival: Arrival) -> int:
-    """What a request weighs for the choice of an instance: the tokens it will cost there."""
-    if kind is Kind.CONTEXT:
-        return arrival.prompt_tokens
-    return arrival.prompt_tokens + arrival.output_tokens

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.core.loss import Loss
 from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
 from adpkv.core.report import worst
 from adpkv.core.values import Response
@@ -20,11 +21,13 @@ from adpkv.executor.messages import (
     MOST_ILL,
     Admit,
     Answers,
+    Bury,
     Cancel,
     CancelTransfer,
     Ill,
     LeaderMail,
     Lost,
+    Missing,
     PeerMail,
     Pulse,
     Release,
@@ -153,6 +156,13 @@ class Leader:
         message = Answers(self._instance, responses, pulse(self._tokens) if due else None)
         self._mailbox.send(COORDINATOR, message)
 
+    def announce_missing(self, plan: Plan) -> None:
+        """Tell the coordinator which of the requests that it asked for have gone with the dead.
+        Sent behind the flush that carried what was answered before, so it is behind that in the
+        mail."""
+        if plan.loss is not None and plan.loss.missing is not None:
+            self._mailbox.send(COORDINATOR, Missing(self._instance, plan.loss.missing))
+
     def announce_stop(self, plan: Plan) -> None:
         """Tell the coordinator, once, that every open request of the instance is answered. Sent
         behind the flush that carried the last answers, so it is behind them in the mail."""
@@ -163,6 +173,8 @@ class Leader:
 
 def _weight(message: LeaderMail) -> int:
     """Roughly how much of a broadcast it takes, in block ids."""
+    if isinstance(message, Bury):
+        return MESSAGE_IDS + len(message.asked)
     if not isinstance(message, Admit):
         return MESSAGE_IDS
     spec = message.spec
@@ -209,4 +221,27 @@ def sorted_mail(mail: Sequence[LeaderMail]) -> GroupMail | None:
         stop=worst(codes) if codes else 0 if ends else NO_STOP,
         detail=next((m.detail for m in ends if m.detail), ""),
         released=any(isinstance(m, Release) for m in mail),
+        readmitted=_readmitted(mail) if len(mail) > 1 else frozenset(),
+        loss=_loss([m for m in mail if isinstance(m, Bury)]),
     )
+
+
+def _readmitted(mail: Sequence[LeaderMail]) -> frozenset[int]:
+    """Requests that are cancelled, and then admitted again as another life."""
+    cancelled: set[int] = set()
+    found: set[int] = set()
+    for message in mail:
+        if isinstance(message, Cancel):
+            cancelled.add(message.request_id)
+            found.discard(message.request_id)
+        elif isinstance(message, Admit) and message.spec.request_id in cancelled:
+            found.add(message.spec.request_id)
+    return frozenset(found)
+
+
+def _loss(burials: Sequence[Bury]) -> Loss | None:
+    """Each burial names all the dead so far, and asks for all that is open then."""
+    if not burials:
+        return None
+    asked = next((burial.asked for burial in reversed(burials) if burial.asked), ())
+    return Loss(burials[-1].dead, asked)

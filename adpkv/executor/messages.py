@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
+from adpkv.core.loss import Life
 from adpkv.core.plan import RankStatus
-from adpkv.core.report import RANK_LOST, RankReport
+from adpkv.core.report import RankReport
 from adpkv.core.topology import Instance
 from adpkv.core.values import RequestSpec, Response
 
@@ -24,6 +25,7 @@ __all__ = [
     "Advertise",
     "Answers",
     "Began",
+    "Bury",
     "Cancel",
     "CancelTransfer",
     "CoordinatorMail",
@@ -32,6 +34,7 @@ __all__ = [
     "LeaderMail",
     "Lost",
     "Mail",
+    "Missing",
     "NeverStarted",
     "PeerMail",
     "Pulse",
@@ -39,6 +42,7 @@ __all__ = [
     "Stop",
     "Stopped",
     "last_words",
+    "lost_detail",
 ]
 
 HOST: Final = 0
@@ -72,6 +76,14 @@ class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=Fa
 
     code: int = 0
     detail: str = ""
+
+
+class Bury(msgspec.Struct, frozen=True, tag="bury", array_like=True, gc=False):
+    """Coordinator to leader: these ranks of the job are dead, go on without them. `asked` are the
+    open requests that a group which has lost a member was given: say which are `Missing`."""
+
+    dead: tuple[int, ...]
+    asked: tuple[Life, ...] = ()
 
 
 class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):
@@ -165,7 +177,8 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=Fa
 
 
 class Lost(msgspec.Struct, frozen=True, tag="lost", array_like=True, gc=False):
-    """Leader to coordinator: a rank of my instance is dead, and this is who leads it now."""
+    """Leader to coordinator: a rank of my instance is dead, and this is who leads it now; -1, from
+    the world, if nobody is left."""
 
     instance: int
     rank: int
@@ -173,19 +186,31 @@ class Lost(msgspec.Struct, frozen=True, tag="lost", array_like=True, gc=False):
     detail: str
 
 
-def last_words(rank: int, instance: Instance) -> tuple[Lost, Stopped]:
+class Missing(msgspec.Struct, frozen=True, tag="missing", array_like=True, gc=False):
+    """Leader to coordinator: of the requests asked for, those that nobody here will answer for.
+    Sent behind the answers that there were."""
+
+    instance: int
+    requests: tuple[Life, ...]
+
+
+def last_words(rank: int, instance: Instance) -> Lost:
     """What the coordinator is told, by its host, of an instance whose last rank is dead."""
-    detail = f"rank {rank} ({instance.name}) was lost, the last one there"
-    return Lost(instance.index, rank, rank, detail), Stopped(instance.index, RANK_LOST, detail)
+    return Lost(instance.index, rank, -1, f"{lost_detail(rank, instance)}, the last one there")
 
 
-LeaderMail = Admit | Cancel | Stop | Release
+def lost_detail(rank: int, instance: Instance) -> str:
+    """What clients are told of a death."""
+    return f"rank {rank} ({instance.name}) was lost"
+
+
+LeaderMail = Admit | Cancel | Stop | Release | Bury
 """What a leader broadcasts to its group at intake."""
 
 PeerMail = Advertise | Began | Ended | NeverStarted | CancelTransfer
 """What ranks say to each other about a session."""
 
-CoordinatorMail = Answers | Stopped | Lost
+CoordinatorMail = Answers | Stopped | Lost | Missing
 """What leaders say to the coordinator."""
 
 Mail = LeaderMail | PeerMail | CoordinatorMail

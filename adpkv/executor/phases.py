@@ -18,7 +18,7 @@ from adpkv.errors import RankLostError
 from adpkv.executor.audit import look_at_proposal, rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
 from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
-from adpkv.executor.messages import LeaderMail, PeerMail, Pulse
+from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, lost_detail
 from adpkv.executor.rank import Rank
 
 __all__ = ["ABANDON_AFTER", "Phases"]
@@ -190,6 +190,7 @@ class Phases:
             overdue=now_ns >= self._abandon_ns,
             expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
             verdicts=serving.owner.verdicts,
+            owed=serving.owed(rank.plan.loss.asked) if rank.plan.loss is not None else (),
         )
 
     def _is_expiry_due(self) -> bool:
@@ -208,15 +209,27 @@ class Phases:
                 rank.responses.stage(response)
                 rank.recorder.event("refused", response.request_id, outcome=response.outcome)
         new = plan.assignments.get(self._index)
-        if new is None and not plan.cancels and not plan.settled and plan.stop == NO_STOP:
+        if (
+            new is None
+            and not plan.cancels
+            and not plan.settled
+            and plan.stop == NO_STOP
+            and plan.loss is None
+        ):
             return
         now_ns = rank.clock()
+        if plan.loss is not None:
+            rank.transceiver.bury(plan.loss.dead, now_ns)
+            serving.changed = True  # the next status says what is owed, or no longer does
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
         if plan.settled:
             serving.carry_out(plan.settled, plan.cancels, now_ns)
         for spec in new or ():
-            serving.assign(spec, now_ns)
+            if spec.generation and spec.request_id in serving.requests:
+                serving.refuse(spec)
+            else:
+                serving.assign(spec, now_ns)
         if plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER:
             self._stop(plan, now_ns)
         if serving.changed:
@@ -252,6 +265,7 @@ class Phases:
             raise
         if rank.leader is not None:
             rank.leader.answer(gathered, self._pulse)
+            rank.leader.announce_missing(rank.plan)
             rank.leader.announce_stop(rank.plan)
 
     def _pulse(self, tokens: int) -> Pulse:
@@ -300,9 +314,10 @@ class Phases:
             rank.transceiver.pending_polls
             or (not quiet and rank.serving.has_work())
             or rank.serving.owner.verdicts != said
+            or rank.plan.loss is not None
         ):
             # Ends that the poll limit left over; or blocks since apply: the step comes at once;
-            # or a word for the other replicas.
+            # or a word for the other replicas, or for the coordinator.
             limit_ns = 0
         passage: Passage = await Wait(
             self._group,
@@ -327,7 +342,9 @@ class Phases:
         """Would the next iteration, if nothing comes in until then, decide the same as this one?
         Then a world may jump over it; `_status` is what this rank would say in it."""
         plan, said = self.rank.plan, self._status
-        if plan.ending or plan.stop != NO_STOP or self._transceiver.pending_polls:
+        if plan.ending or plan.stop != NO_STOP or plan.loss is not None:
+            return False
+        if self._transceiver.pending_polls:
             return False
         if not self._serving.changed:
             return True
@@ -341,13 +358,14 @@ class Phases:
     async def survive(self, lost: RankLostError) -> None:
         """A rank of the group is dead. Nothing of the iteration that it broke is lost: what was
         not agreed comes again, what was not flushed is still staged. The others close ranks, the
-        first of them leads, and all propose to stop (contract 6.5)."""
+        first of them leads, and all propose to stop (contract 6.5), or go on: what the dead one had
+        is the coordinator's affair (`core.loss`)."""
         rank = self.rank
         rank.members.remove(lost.rank)
-        self._index = rank.members.index(rank.rank)
-        rank.limits = dataclasses.replace(rank.limits, ranks=len(rank.members))
-        detail = f"rank {lost.rank} ({rank.instance.name}) was lost"
-        if self._index == 0:
+        gone = rank.limits.gone | {lost.rank - rank.instance.first}
+        rank.limits = dataclasses.replace(rank.limits, gone=gone)
+        detail = lost_detail(lost.rank, rank.instance)
+        if rank.members[0] == rank.rank:
             if rank.leader is None:
                 rank.leader = rank.heir()
                 rank.serving.owner.lead()
@@ -355,7 +373,9 @@ class Phases:
             rank.leader.announce_loss(lost.rank, rank.rank, detail)
         self._group_mail, self._statuses, self._steady = (), (), False
         rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
-        self._propose(lost.exit_code, detail)
+        rank.serving.changed = True
+        if not rank.shrinks:
+            self._propose(lost.exit_code, detail)
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""

@@ -57,6 +57,8 @@ class Rank:
     """The world ranks of its group that are alive, in order; the first leads."""
     news: News
     """How long what came in lies there before it is looked at."""
+    shrinks: bool = False
+    """When a rank dies, the others of its group go on; else they stop."""
     rules: Rules = field(default_factory=Rules)
     fired: Callable[[], tuple[FaultCount, ...]] = tuple
     """How often each fault hit this rank so far."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from adpkv.core.block_pool import BlockPool, Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
+from adpkv.core.loss import Life
 from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
@@ -23,7 +24,7 @@ from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.transceiver import Transceiver
-from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
+from adpkv.core.values import PEER_LOST, Outcome, RequestSpec, Response, SenderRef
 from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
 from adpkv.executor.ports import Recorder
@@ -38,7 +39,7 @@ _WHY = {
     Event.DEADLINE: "its transfer took too long",
     Event.ENDED: "its transfer failed",
     Event.ERROR: "its transfer failed, with its blocks in doubt",
-    Event.PEER_LOST: "the other end of its transfer is gone",
+    Event.PEER_LOST: PEER_LOST,
     Event.STOP: "the instance is stopping",
 }
 """What a client is told of the session event that ended its request."""
@@ -150,6 +151,13 @@ class Serving(ABC):
         self.changed = True
         self.recorder.event("assigned", spec.request_id)
         return request
+
+    def refuse(self, spec: RequestSpec) -> None:
+        """Another life of a request whose blocks are still in doubt here."""
+        detail = f"its former life is still in doubt on rank {self.rank}"
+        answer = Response(spec.request_id, spec.generation, Outcome.FAILED, self.rank, detail)
+        self.responses.stage(answer)
+        self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
 
     def lease(self, request: ServedRequest, count: int, hashes: tuple[int, ...]) -> bool:
         """Give a request its blocks for life; False if the pool does not have them now."""
@@ -357,6 +365,15 @@ class Serving(ABC):
             return 0, 0, 0
         return self.open_tokens, self.open_requests, self.running()
 
+    def owed(self, asked: Iterable[Life]) -> tuple[Life, ...]:
+        """Those of these requests that this rank will still answer for."""
+        here = {
+            (request.spec.request_id, request.spec.generation)
+            for request in self.requests.values()
+            if request.state not in _ANSWERED
+        }
+        return tuple(life for life in asked if life in here)
+
     def part(self) -> None:
         """On the way out: what only waited for another rank's proof need not wait any more."""
         quiescent = {v.request_id for v in self.owner.verdicts if v.outcome is None}
@@ -378,4 +395,5 @@ class Serving(ABC):
             self._dummy = None
 
 
+_ANSWERED = frozenset({RequestState.HANDED_OVER, RequestState.ENDED})
 _QUIET_ANSWERS = frozenset({TransferCancelResult.NOT_FOUND, TransferCancelResult.ALREADY_COMPLETE})

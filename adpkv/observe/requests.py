@@ -23,6 +23,8 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.terminal = 0
+        self.recomputed = 0
+        """How often a request was begun again."""
         self.generated_tokens = 0
         self.ttft_ns = array("q")
         self.e2e_ns = array("q")
@@ -40,6 +42,7 @@ class Tally:
         self.outcomes[record.outcome] += 1
         self.terminal += record.responses > 0
         self.generated_tokens += record.tokens
+        self.recomputed += record.recomputed
         if record.outcome is not Outcome.COMPLETED:
             return
         self.queue_wait_ns.append(record.queue_ns)

@@ -190,6 +190,7 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("stopping", None): _stopping,
     ("rank_lost", None): lambda e, s: f"hears that rank {e.detail.get('lost')} is dead",
     ("recovered", None): _recovered,
+    ("recomputed", None): lambda e, s: "was lost with a dead rank: is computed again",
     ("survived", None): lambda e, s: f"goes on without rank {e.detail.get('lost')}, which is dead",
 }
 """By kind, and by side where the two sides mean different things."""

@@ -65,7 +65,7 @@ def build_summary(
     duplicates = sum(v.kind == "two_terminal_responses" for v in found)
     dead = sorted({*range(topology.ranks), *lost} - {r.rank for r in reports if r.rank not in lost})
     codes = [*(report.exit_code for report in reports), *exit_codes]
-    if dead:
+    if dead and (experiment.on_rank_failure == "shutdown" or not reports):
         codes.append(RANK_LOST)
     exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
     outcomes = tally.outcomes
@@ -87,6 +87,7 @@ def build_summary(
             "failed": outcomes[Outcome.FAILED],
         },
         "responses": {"terminal": tally.terminal, "duplicates": duplicates},
+        "recomputed": tally.recomputed,
         "transfers": _transfers(topology, reports),
         "blocks": _blocks(topology, reports),
         "latency": _latency(tally),

@@ -137,6 +137,7 @@ def build_rank(
         heir=heir,
         members=list(instance.members),
         news=news,
+        shrinks=experiment.on_rank_failure == "shrink",
         rules=rules,
         fired=fired,
     )
@@ -243,4 +244,6 @@ def build_coordinator(
         on_record=on_record,
         on_pulse=on_pulse,
         stop_timeout_ns=STOP_TIMEOUTS * experiment.executor.drain_timeout_ns,
+        shrinks=experiment.on_rank_failure == "shrink",
+        recompute=experiment.recompute,
     )

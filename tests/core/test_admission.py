@@ -47,6 +47,17 @@ def test_the_table_is_complete() -> None:
             [A.TO_CONTEXT, A.TO_GENERATION, A.NOTHING, A.END_AS_SAID],
             S.ENDED,
         ),
+        ((E.ADMIT, E.LOST), [A.TO_CONTEXT, A.END_LOST], S.ENDED),
+        (
+            (E.ADMIT, E.PREFILLED, E.RECOMPUTE, E.PREFILLED, E.TERMINAL),
+            [A.TO_CONTEXT, A.TO_GENERATION, A.AGAIN, A.TO_GENERATION, A.END_AS_SAID],
+            S.ENDED,
+        ),
+        (
+            (E.ADMIT, E.CANCEL, E.RECOMPUTE),  # nobody wants it computed again
+            [A.TO_CONTEXT, A.CANCEL_CONTEXT, A.END_LOST],
+            S.ENDED,
+        ),
     ],
 )
 def test_a_way_through(events: tuple[E, ...], actions: list[A], end: S) -> None:
@@ -61,7 +72,7 @@ def test_a_way_through(events: tuple[E, ...], actions: list[A], end: S) -> None:
 
 
 def test_no_way_ends_a_request_twice() -> None:
-    ends = (A.END_AS_SAID, A.END_CANCELLED, A.END_STOPPED)
+    ends = (A.END_AS_SAID, A.END_CANCELLED, A.END_STOPPED, A.END_LOST)
     for events in itertools.product(E, repeat=5):
         state, ended = S.ARRIVED, 0
         for event in events:

@@ -345,8 +345,7 @@ class Job:
         for rank in lost:
             instance = self.topology.instance_of(rank)
             if not any(member in living for member in instance.members):
-                for message in last_words(rank, instance):
-                    self._letters.send(COORDINATOR, message)
+                self._letters.send(COORDINATOR, last_words(rank, instance))
 
     def _end_without_host(self) -> None:
         """Nobody is left to admit, to answer clients, or to sum up."""

@@ -204,7 +204,8 @@ class VirtualWorld:
             whom = None  # from steps to waits or back: everybody moves
         there = set(taking_part)
         for index in range(len(group.resume)):
-            if index not in there and (whom is None or index in whom):
+            place = group.members[index] - group.instance.first
+            if index not in there and (whom is None or place in whom):
                 group.catch_up(index, met)
                 there.add(index)
         return sorted(there)
@@ -342,8 +343,7 @@ class VirtualWorld:
         if group.members:
             return
         if self._host is not None:
-            for message in last_words(rank, group.instance):
-                self.post.carry(HOST, COORDINATOR, message)
+            self.post.carry(HOST, COORDINATOR, last_words(rank, group.instance))
         group.joined, group.standing = True, []
         self._meet_world()
 

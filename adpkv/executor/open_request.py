@@ -1,0 +1,108 @@
+"""A request as the coordinator keeps it: from its arrival to its one terminal answer."""
+
+from __future__ import annotations
+
+from adpkv.core.admission import AdmissionState
+from adpkv.core.loss import Life
+from adpkv.core.record import RequestRecord
+from adpkv.core.topology import Instance, Kind
+from adpkv.core.values import Outcome, RequestSpec, Response
+from adpkv.workload.port import Arrival
+
+__all__ = ["OpenRequest"]
+
+
+class OpenRequest:
+    """A request that has no terminal answer yet."""
+
+    __slots__ = (
+        "arrival",
+        "cancelled_ns",
+        "context",
+        "first",
+        "first_token_ns",
+        "generation",
+        "life",
+        "request_id",
+        "state",
+    )
+
+    def __init__(self, request_id: int, arrival: Arrival) -> None:
+        self.request_id = request_id
+        self.arrival = arrival
+        self.state = AdmissionState.ARRIVED
+        self.context: Instance | None = None
+        self.generation: Instance | None = None
+        self.first: Response | None = None
+        """The context instance's answer."""
+        self.first_token_ns = -1
+        self.cancelled_ns = -1
+        self.life = 0
+        """How often it was begun again: what an instance says of a former life is void."""
+
+    @property
+    def holder(self) -> Instance | None:
+        """The instance that has to answer for it now."""
+        return self.generation or self.context
+
+    @property
+    def key(self) -> Life:
+        """Which request, and which life of it."""
+        return (self.request_id, self.life)
+
+    def spec(self) -> RequestSpec:
+        """What an instance is told of it."""
+        arrival = self.arrival
+        return RequestSpec(
+            self.request_id,
+            self.life,
+            arrival.prompt_tokens,
+            arrival.output_tokens,
+            arrival.block_hashes,
+            arrival.wanted,
+            self.first.sender if self.first is not None else None,
+        )
+
+    def weight(self, kind: Kind) -> int:
+        """What it weighs for the choice of an instance: the tokens it will cost there."""
+        if kind is Kind.CONTEXT:
+            return self.arrival.prompt_tokens
+        return self.arrival.prompt_tokens + self.arrival.output_tokens
+
+    def begin_anew(self) -> None:
+        """Nothing of it is left but what its client has seen: its first token."""
+        self.life += 1
+        self.context = self.generation = self.first = None
+
+    def record(
+        self, outcome: Outcome, detail: str, last: Response | None, now_ns: int
+    ) -> RequestRecord:
+        """It is over: the line that tells it all. `last` is the answer that ended it, if any."""
+        arrival, first = self.arrival, self.first
+        decoded = last if self.generation is not None else None
+        prefilled = first if first is not None else last
+        first_ns = self.first_token_ns
+        if first_ns < 0 and outcome is Outcome.COMPLETED:
+            first_ns = now_ns  # one token only: the context instance completed it
+        return RequestRecord(
+            request_id=self.request_id,
+            arrival_ns=arrival.at_ns,
+            prompt_tokens=arrival.prompt_tokens,
+            output_tokens=arrival.output_tokens,
+            outcome=outcome,
+            detail=detail,
+            context_instance=self.context.index if self.context else -1,
+            context_rank=prefilled.rank if prefilled else -1,
+            generation_instance=self.generation.index if self.generation else -1,
+            generation_rank=decoded.rank if decoded else -1,
+            first_token_ns=first_ns,
+            ended_ns=now_ns,
+            queue_ns=(first.queue_ns if first else 0)
+            + (last.queue_ns if last and last is not first else 0),
+            transfer_ns=decoded.transfer_ns if decoded and decoded.transfer_ns else -1,
+            decode_ns=decoded.decode_ns if decoded else -1,
+            tokens=last.tokens if last else 0,
+            cancelled_ns=self.cancelled_ns,
+            responses=1 if outcome is not Outcome.FAILED or last else 0,
+            recomputed=self.life,
+        )
