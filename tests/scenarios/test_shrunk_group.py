@@ -1,0 +1,91 @@
+"""Scenario 15 with `on_rank_failure: shrink`: a rank dies, wherever it is, and its group goes on
+without it. What went with it is answered as failed, or computed again; nothing else is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adpkv.core.values import PEER_LOST
+from tests.scenarios.story import Script, arrival, setting
+from tests.scenarios.test_dead_rank import PHASES, detail_of, dies
+from tests.worlds.virtual.running import Ran, run
+
+REQUESTS = 300
+
+
+def tell(victim: int, phase: str, *, wanted: bool = False, **sections: Any) -> Ran:
+    data = setting(
+        "shrunk", 4, 4, executor={"drain_timeout": "200ms"}, on_rank_failure="shrink", **sections
+    )
+    data["model"]["per_prefill_token"] = "250us"  # each rank always has a prompt to compute
+    arrivals = [
+        arrival((30 if phase == "wait" else 3) * i, 32, 8 + i % 9, wanted=i % 4 if wanted else None)
+        for i in range(REQUESTS)
+    ]
+    return run(
+        data,
+        jump=False,
+        workload=Script(arrivals),
+        assemble=dies(victim, phase),
+        most_events=499_999,
+    )
+
+
+def went_on(ran: Ran, victim: int) -> None:
+    """All that must hold whenever one rank dies and its group goes on."""
+    assert ran.exit_code == 0
+    assert (ran.summary["outcome"], ran.summary["lost"]) == ("completed", [victim])
+    assert ran.summary["violations"] == []
+    assert ran.summary["transfers"]["quarantined_now"] == 0
+    assert sorted(record.request_id for record in ran.records) == list(range(REQUESTS))
+    assert all(record.responses <= 1 for record in ran.records)
+    assert sorted(report.rank for report in ran.reports) == [r for r in range(8) if r != victim]
+    for instance, blocks in ran.summary["blocks"].items():
+        assert blocks["free"] + blocks["cached"] == blocks["total"], instance
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("victim", [1, 3, 4, 6])
+def test_15_what_a_dead_rank_had_fails_and_nothing_else(victim: int, phase: str) -> None:
+    ran = tell(victim, phase)
+    went_on(ran, victim)
+    failed = [record for record in ran.records if record.outcome != "completed"]
+    assert {record.detail for record in failed} <= {detail_of(victim), PEER_LOST}
+    assert (failed or phase == "wait") and len(failed) < 60
+    died_ns = min(e[0] for e in ran.events if e[2] == "survived")
+    later = [record for record in ran.records if record.arrival_ns > died_ns]
+    assert len(later) > 100
+    assert {record.outcome for record in later} == {"completed"}
+    assert victim not in {r.context_rank for r in later} | {r.generation_rank for r in later}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("victim", [1, 3, 4, 6])
+def test_15_what_a_dead_rank_had_is_computed_again(victim: int, phase: str) -> None:
+    ran = tell(victim, phase, recompute=True)
+    went_on(ran, victim)
+    assert {record.outcome for record in ran.records} == {"completed"}
+    again = [e for e in ran.events if e[2] == "recomputed"]
+    assert again or phase == "wait"
+    assert ran.summary["recomputed"] == len(again) < 60
+    assert {r.request_id for r in ran.records if r.recomputed} == {e[3] for e in again}
+
+
+@pytest.mark.parametrize("victim", [1, 6])
+def test_15_who_wants_the_dead_rank_is_told(victim: int) -> None:
+    """The other ranks keep their places: a wish for the third rank is still one for the third."""
+    ran = tell(victim, "sync", wanted=True)
+    went_on(ran, victim)
+    died_ns = min(e[0] for e in ran.events if e[2] == "survived")
+    for record in ran.records:
+        if record.arrival_ns < died_ns:
+            continue
+        wanted = record.request_id % 4
+        if wanted == victim % 4:
+            assert record.detail == f"wants rank {wanted} of its instance, which is dead"
+        else:
+            assert record.outcome == "completed"
+            assert record.context_rank == wanted
+            assert record.generation_rank == 4 + wanted
