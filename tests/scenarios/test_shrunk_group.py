@@ -21,7 +21,7 @@ def tell(victim: int, phase: str, *, wanted: bool = False, **sections: Any) -> R
     )
     data["model"]["per_prefill_token"] = "250us"  # each rank always has a prompt to compute
     arrivals = [
-        arrival((30 if phase == "wait" else 3) * i, 32, 8 + i % 9, wanted=i % 4 if wanted else None)
+        arrival((120 if phase == "wait" else 3) * i, 32, 8 + i % 9, wanted=i % 4 if wanted else None)
         for i in range(REQUESTS)
     ]
     return run(
