@@ -1,5 +1,5 @@
 """Scenario 15 with real processes: ranks are killed wherever they are; the others end the job
-together, with every request answered once, and say whose fault it was."""
+together, with every request answered once, and say whose fault it was; or go on without them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adpkv.core.values import PEER_LOST
 from tests.mpi.conftest import outlives_or_skip
 
 pytestmark = pytest.mark.mpi
@@ -22,12 +23,44 @@ def ulfm() -> None:
     outlives_or_skip()
 
 
+def dies(folder: Path, *how: str) -> tuple[Any, ...]:
+    """The program of which ranks die, and its arguments."""
+    return ("dies", 8, str(folder), *how)
+
+
 def told(folder: Path, lost: list[int]) -> list[dict[str, Any]]:
     """The events of a job that ended as it has to when these ranks die."""
+    summary, events = ended(folder, lost)
+    assert (summary["outcome"], summary["exit_code"]) == ("rank_lost", 5)
+    return events
+
+
+def went_on(folder: Path, lost: list[int], policy: str) -> list[dict[str, Any]]:
+    """The events of a job that has gone on when these ranks died."""
+    summary, events = ended(folder, lost)
+    assert (summary["outcome"], summary["exit_code"]) == ("completed", 0)
+    for blocks in summary["blocks"].values():
+        assert blocks["free"] + blocks["cached"] == blocks["total"]
+    requests = summary["requests"]
+    assert requests["completed"] + requests["failed"] == requests["submitted"] == 200
+    assert requests["failed"] == 0 or policy != "recompute"
+    records = [json.loads(line) for line in (folder / "out" / "requests.jsonl").open()]
+    names = [f"rank {r} ({'context-0' if r < 4 else 'generation-1'}) was lost" for r in lost]
+    assert {r["detail"] for r in records if r["outcome"] == "failed"} <= {PEER_LOST, *names}
+    assert summary["recomputed"] == sum(event["kind"] == "recomputed" for event in events)
+    later_ns = max(event["at_ns"] for event in events if event["kind"] == "recovered")
+    later = [record for record in records if record["arrival_ns"] > later_ns]
+    assert {record["outcome"] for record in later} == {"completed"}
+    assert not {r["context_rank"] for r in later} & set(lost)
+    assert not {r["generation_rank"] for r in later} & set(lost)
+    return events
+
+
+def ended(folder: Path, lost: list[int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Summary and events of a job in which these ranks died, and everybody else heard of it."""
     out = folder / "out"
     assert not list(out.glob("*.part"))
     summary = json.loads((out / "summary.json").read_text())
-    assert (summary["outcome"], summary["exit_code"]) == ("rank_lost", 5)
     assert summary["lost"] == sorted(lost)
     assert summary["violations"] == []
     assert summary["transfers"]["quarantined_now"] == 0
@@ -41,9 +74,10 @@ def told(folder: Path, lost: list[int]) -> list[dict[str, Any]]:
     living = set(range(8)) - set(lost)
     assert {event["rank"] for event in recovered} >= living
     assert max(event["at_ns"] for event in recovered) < died_ns + NOTICED_NS
-    return events
+    return summary, events
 
 
+@pytest.mark.parametrize("policy", ["shutdown", "shrink", "recompute"])
 @pytest.mark.parametrize(
     ("phase", "victim"),
     [
@@ -51,10 +85,15 @@ def told(folder: Path, lost: list[int]) -> list[dict[str, Any]]:
         ("wait", 5), ("drain", 3),
     ],
 )  # fmt: skip
-def test_15_a_rank_dies_in_any_phase(program, tmp_path: Path, phase: str, victim: int) -> None:
-    found = program("dies", 8, str(tmp_path), phase, str(victim), timeout_s=BOUND_S, outlives=True)
-    assert found.code == 5, found.err
-    events = told(tmp_path, [victim])
+def test_15_a_rank_dies_in_any_phase(
+    program, tmp_path: Path, policy: str, phase: str, victim: int
+) -> None:
+    found = program(*dies(tmp_path, policy, phase, str(victim)), timeout_s=BOUND_S, outlives=True)
+    assert found.code == (5 if policy == "shutdown" else 0), found.err
+    if policy == "shutdown":
+        events = told(tmp_path, [victim])
+    else:
+        events = went_on(tmp_path, [victim], policy)
     kind = range(4) if victim < 4 else range(4, 8)
     survived = [event for event in events if event["kind"] == "survived"]
     if phase != "drain":
@@ -62,24 +101,44 @@ def test_15_a_rank_dies_in_any_phase(program, tmp_path: Path, phase: str, victim
         assert len({event["kind_there"] for event in survived}) == 1, "all at the same place"
 
 
-@pytest.mark.parametrize(
+TWO_OR_MORE = pytest.mark.parametrize(
     ("phase", "victims"),
-    [
-        ("sync", ["5", "6"]),
-        ("flush", ["2", "4"]),
-        ("step", ["3:0", "6:20"]),
-        ("wait", ["4", "5", "6", "7"]),
-    ],
-    ids=["one-instance", "two-instances", "20ms-apart", "whole-instance"],
+    [("sync", ["5", "6"]), ("flush", ["2", "4"]), ("step", ["3:0", "6:20"])],
+    ids=["one-instance", "two-instances", "20ms-apart"],
 )
+
+
+@TWO_OR_MORE
 def test_15_more_than_one_dies(program, tmp_path: Path, phase: str, victims: list[str]) -> None:
-    found = program("dies", 8, str(tmp_path), phase, *victims, timeout_s=BOUND_S, outlives=True)
+    args = dies(tmp_path, "shutdown", phase, *victims)
+    found = program(*args, timeout_s=BOUND_S, outlives=True)
     assert found.code == 5, found.err
     told(tmp_path, [int(victim.partition(":")[0]) for victim in victims])
 
 
-def test_15_the_rank_of_the_coordinator_dies(program, tmp_path: Path) -> None:
-    found = program("dies", 8, str(tmp_path), "sync", "0", timeout_s=BOUND_S, outlives=True)
+@TWO_OR_MORE
+@pytest.mark.parametrize("policy", ["shrink", "recompute"])
+def test_15_a_job_goes_on_without_two(
+    program, tmp_path: Path, policy: str, phase: str, victims: list[str]
+) -> None:
+    args = dies(tmp_path, policy, phase, *victims)
+    found = program(*args, timeout_s=BOUND_S, outlives=True)
+    assert found.code == 0, found.err
+    went_on(tmp_path, [int(victim.partition(":")[0]) for victim in victims], policy)
+
+
+@pytest.mark.parametrize("policy", ["shutdown", "recompute"])
+def test_15_nobody_of_an_instance_is_left(program, tmp_path: Path, policy: str) -> None:
+    args = dies(tmp_path, policy, "wait", "4", "5", "6", "7")
+    found = program(*args, timeout_s=BOUND_S, outlives=True)
+    assert found.code == 5, found.err
+    told(tmp_path, [4, 5, 6, 7])
+
+
+@pytest.mark.parametrize("policy", ["shutdown", "shrink"])
+def test_15_the_rank_of_the_coordinator_dies(program, tmp_path: Path, policy: str) -> None:
+    args = dies(tmp_path, policy, "sync", "0")
+    found = program(*args, timeout_s=BOUND_S, outlives=True)
     assert found.code == 5, found.err
     assert found.err.count("adpkv: rank 0 is dead, and with it the coordinator") == 1
 

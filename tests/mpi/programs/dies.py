@@ -1,6 +1,6 @@
-"""Ranks of a real job are killed in some phase of an iteration; the others must end it well.
+"""Ranks of a real job are killed in some phase of an iteration; the others end it well, or go on.
 
-python -m tests.mpi.programs.dies FOLDER PHASE VICTIM[:DELAY_MS]...
+python -m tests.mpi.programs.dies FOLDER POLICY PHASE VICTIM[:DELAY_MS]...
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from tests.scenarios.story import Script, arrival, setting
 
 FROM_NS = int(os.environ.get("DIES_FROM_MS", "200")) * 1_000_000
 """When each victim begins to look for its phase: ranks of a host have one clock."""
+
+POLICIES: dict[str, dict[str, Any]] = {
+    "shutdown": {},
+    "shrink": {"on_rank_failure": "shrink"},
+    "recompute": {"on_rank_failure": "shrink", "recompute": True},
+}
 
 
 def dying(phase: str, delay_s: float) -> type[Phases]:
@@ -58,11 +64,13 @@ def dying(phase: str, delay_s: float) -> type[Phases]:
 
 
 def main() -> int:
-    folder, phase, victims = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    folder, policy, phase, *victims = sys.argv[1:]
     rank = MPI.COMM_WORLD.rank
     delays = dict((f"{victim}:0").split(":")[:2] for victim in victims)
-    data = setting("dies", 4, 4, executor={"drain_timeout": "2s"})
-    arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=i % 4) for i in range(200)]
+    data = setting("dies", 4, 4, executor={"drain_timeout": "2s"}, **POLICIES[policy])
+    # Where a group goes on, a wish for the dead rank could not be granted.
+    wanted = {i: i % 4 if policy == "shutdown" else None for i in range(200)}
+    arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(200)]
 
     def assemble(*args: Any, **ports: Any) -> Any:
         if str(rank) in delays:
@@ -71,7 +79,7 @@ def main() -> int:
 
     return run(
         parse(data, "dies"),
-        out=folder / "out",
+        out=Path(folder) / "out",
         quiet=True,
         json=False,
         workload=Script(arrivals) if rank == 0 else None,
