@@ -224,13 +224,6 @@ def agree(
         loads = limits.loads(statuses)
         assignments, waiting = limits.route(waiting, loads, limits.most_requests, limits.tokens_of)
     released = previous.released or (mail is not None and mail.released)
-    # Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
-    # draining took too long counts as settled. Until the release, somebody may still ask; but the
-    # first rank that has waited too long for that takes everybody along.
-    leave = stopping and (
-        any(status.overdue for status in statuses)
-        or (released and all(status.settled for status in statuses))
-    )
     return Plan(
         assignments=assignments,
         cancels=mail.cancelled if mail else (),
@@ -242,9 +235,18 @@ def agree(
         detail=detail,
         ending=ending,
         released=released,
-        leave=leave,
+        leave=stopping and _may_leave(statuses, released=released),
         loss=loss,
     )
+
+
+def _may_leave(statuses: Sequence[RankStatus], *, released: bool) -> bool:
+    """Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
+    draining took too long counts as settled. Until the release, somebody may still ask; but the
+    first rank that has waited too long for that takes everybody along."""
+    if any(status.overdue for status in statuses):
+        return True
+    return released and all(status.settled for status in statuses)
 
 
 def _loss(

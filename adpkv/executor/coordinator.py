@@ -88,6 +88,11 @@ class Coordinator:
             return ""
         return self._detail or "every request is answered"
 
+    @property
+    def dead(self) -> frozenset[int]:
+        """The ranks that have died so far, as far as it was told."""
+        return frozenset(self._dead)
+
     async def run(self) -> None:
         """Serve the workload, then see every instance out."""
         while not self._is_over():
@@ -174,8 +179,9 @@ class Coordinator:
             return
         if prefilled:
             request.first = response
-            request.first_token_ns = self._clock()
-        if event is AdmissionEvent.TERMINAL and response.detail == PEER_LOST:
+            if request.first_token_ns < 0:  # of its first life, its client has had it ever since
+                request.first_token_ns = self._clock()
+        if self._is_lost(request, response):
             event = self._after_loss(event)
         self._fire(request, event, response)
 
@@ -294,6 +300,15 @@ class Coordinator:
     def _lose(self, request: OpenRequest) -> None:
         """A dead rank had it, or a dead leader its answer."""
         self._fire(request, self._after_loss(AdmissionEvent.LOST))
+
+    def _is_lost(self, request: OpenRequest, response: Response) -> bool:
+        """Did it fail because the rank that had its KV is gone? The rank that says so may be the
+        first to know."""
+        if response.outcome is not Outcome.FAILED or not self._recompute:
+            return False
+        sender = request.first.sender if request.first is not None else None
+        gone = sender is not None and sender.rank in self._dead
+        return gone or response.detail == PEER_LOST
 
     def _after_loss(self, otherwise: AdmissionEvent) -> AdmissionEvent:
         again = self._recompute and self._code < 0

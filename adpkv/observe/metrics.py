@@ -55,6 +55,8 @@ class Figures:
     servers: Sequence[ServerFigures]
     unready: Mapping[str, int]
     """How many findings there are of each reason; ready if there is none."""
+    lost: int
+    """Ranks that have died."""
 
 
 class Metrics:
@@ -112,6 +114,7 @@ class _Page:
             silent.add_metric([server.name], server.silent_s)
         yield spent
         yield silent
+        yield Gauge("adpkv_ranks_lost", "Ranks that have died.", figures.lost)
         reasons = Gauge("adpkv_unready_reasons", "Why it is not ready.", labels=["reason"])
         for reason, count in figures.unready.items():
             reasons.add_metric([reason], count)

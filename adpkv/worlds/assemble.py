@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from adpkv.config import Experiment
 from adpkv.core import router
@@ -48,6 +49,9 @@ SENDER_SLACK_NS = 1_000_000_000
 """How much longer than its receiver a sender waits, for mail and iterations on the way."""
 
 
+CONTRACT: Final = Rules()
+
+
 def build_model(experiment: Experiment) -> CostModel:
     """The model that the experiment asks for."""
     model = experiment.model
@@ -87,7 +91,7 @@ def build_rank(
     counts: Callable[[], MeetingCounts],
     pulse: bool,
     fired: Callable[[], tuple[FaultCount, ...]] = tuple,
-    rules: Rules | None = None,
+    rules: Rules = CONTRACT,
     phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
@@ -108,14 +112,13 @@ def build_rank(
         fired: how often each fault hit this rank so far.
         rules, phases: a historical policy's, in place of the contract's.
     """
-    rules = rules or Rules()
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance)
     transceiver = _transceiver(experiment, instance, rules, transport)
-    responses = ResponseBuffer()
     pool = _pool(experiment, instance)
     owner = Replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
-    means = Means(rank, limits, rules, pool, memory, transceiver, responses, recorder, owner)
+    staged = ResponseBuffer()
+    means = Means(rank, limits, rules, pool, memory, transceiver, staged, recorder, owner)
     serving = _serving(experiment, instance, means)
     heir = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
@@ -131,7 +134,7 @@ def build_rank(
         signals=signals,
         serving=serving,
         transceiver=transceiver,
-        responses=responses,
+        responses=staged,
         courier=Courier(rank, transceiver, transport, mailbox, serving),
         leader=heir() if rank == instance.leader else None,
         heir=heir,

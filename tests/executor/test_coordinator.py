@@ -52,7 +52,7 @@ class Arrivals:
 class Rig:
     """A coordinator over two instances of each kind, two ranks each."""
 
-    def __init__(self, *arrivals: Arrival) -> None:
+    def __init__(self, *arrivals: Arrival, shrinks: bool = False, recompute: bool = False) -> None:
         self.clock, self.post, self.notes = Clock(), Post(), Notes()
         self.workload = Arrivals(list(arrivals))
         self.records: list[RequestRecord] = []
@@ -66,6 +66,8 @@ class Rig:
             on_record=self.records.append,
             on_pulse=lambda instance, pulse: self.pulses.append((instance, pulse)),
             stop_timeout_ns=STOP_NS,
+            shrinks=shrinks,
+            recompute=recompute,
         )
         self._program: Coroutine[Receive, Any, None] = self.coordinator.run()
         self.over = False

@@ -33,6 +33,7 @@ FIGURES = Figures(
     submitted=20,
     servers=[ServerFigures("context-0", Pulse(), 0.25), ServerFigures("generation-1", PULSE, 1.5)],
     unready={"silent": 0, "no_progress": 1},
+    lost=1,
 )
 
 
@@ -70,6 +71,7 @@ def test_what_is_read_back_is_what_was_put_in(accepts: str) -> None:
     assert found["adpkv_instance_healthy", "context-0"] == 1
     assert found["adpkv_unready_reasons", "no_progress"] == 1
     assert found["adpkv_ready", ""] == 0
+    assert found["adpkv_ranks_lost", ""] == 1
 
 
 def test_the_text_names_every_metric_and_no_other() -> None:

@@ -48,13 +48,17 @@ def test_a_rank_without_a_report_is_lost_and_so_is_one_that_died_after_it(
     assert (without["lost"], without["outcome"], without["exit_code"]) == ([2], "rank_lost", 5)
     after = _summary(experiment, _reports(), lost=[1])
     assert (after["lost"], after["exit_code"]) == ([1], 5)
+    shrinks = experiment.model_copy(update={"on_rank_failure": "shrink"})
+    went_on = _summary(shrinks, _reports()[:2])
+    assert (went_on["lost"], went_on["outcome"], went_on["exit_code"]) == ([2], "completed", 0)
+    assert _summary(shrinks, [])["exit_code"] == 5, "nobody is left to go on"
 
 
 def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None:
     summary = _summary(experiment, _reports())
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
-        "world, ranks, seed, outcome, exit_code, lost, wall_s, simulated_s, iterations,"
+        "world, ranks, seed, outcome, exit_code, lost, recomputed, wall_s, simulated_s, iterations,"
         " requests, responses, transfers, blocks, latency, collectives, health, violations,"
         " faults, unfired"
     )

@@ -67,8 +67,9 @@ class Health:
         self._server.close()
 
     def _seen(self) -> Seen:
-        # The clock last: nothing that is seen is later than now.
-        words, standings = dict(self._desk.words), self._board.standings()
+        # Of the dead nothing is expected. The clock last: nothing that is seen is later than now.
+        dead, words = self._desk.coordinator.dead, dict(self._desk.words)
+        standings = [s for s in self._board.standings() if s.place.rank not in dead]
         ending = self._desk.coordinator.ending or ("its ranks have left" if self._over else "")
         return Seen(
             began_ns=self._began_ns,
@@ -76,7 +77,7 @@ class Health:
             standings=standings,
             ending=ending,
             over=self._over,
-            instances=self._instances,
+            instances=[i for i in self._instances if not dead.issuperset(i.members)],
             now_ns=perf_counter_ns(),
         )
 
@@ -102,6 +103,7 @@ class Health:
                 for instance in seen.instances
             ],
             unready=_counted(unready(seen, self._ready_ns)),
+            lost=len(self._desk.coordinator.dead),
         )
         body, content_type = self._metrics.page(figures, accepts)
         return Answer(HTTPStatus.OK, content_type, body)

@@ -1,0 +1,156 @@
+"""The coordinator when ranks die: it asks what is missing, and answers for it, or has it computed
+again."""
+
+from __future__ import annotations
+
+import pytest
+from test_coordinator import STOP_NS, Rig, arrival, ended, kinds, prefilled
+
+from adpkv.core.values import PEER_LOST, Outcome, Response, SenderRef
+from adpkv.executor.messages import Admit, Answers, Bury, Cancel, Lost, Missing, Stop
+
+LEADERS = (0, 2, 4, 6)
+GONE = "rank 5 (generation-2) was lost"
+
+
+def lost(rank: int, leader: int) -> Lost:
+    kind = "context" if rank < 4 else "generation"
+    return Lost(rank // 2, rank, leader, f"rank {rank} ({kind}-{rank // 2}) was lost")
+
+
+def answered(outcome: Outcome, detail: str, life: int = 0) -> Answers:
+    return Answers(2, (Response(0, life, outcome, 4, detail),))
+
+
+def decoding(*, recompute: bool = False, cancel_ns: int = -1) -> Rig:
+    """One request, which generation instance 2 has; its KV came from rank 0."""
+    rig = Rig(arrival(cancel_ns=cancel_ns), shrinks=True, recompute=recompute)
+    rig.at(0)
+    rig.at(1, prefilled())
+    return rig
+
+
+def test_everybody_hears_of_a_death_and_its_instance_is_asked() -> None:
+    rig = decoding()
+    sent = rig.at(2, lost(5, 4))
+    assert sent == [(to, Bury((5,), ((0, 0),) if to == 4 else ())) for to in LEADERS]
+    sent = rig.at(3, lost(2, 3))
+    assert sent == [(to, Bury((5, 2))) for to in (0, 3, 4, 6)], "all the dead, to the new leader"
+    assert rig.coordinator.dead == {5, 2}
+
+
+def test_what_is_missing_fails_and_its_kv_is_let_go() -> None:
+    rig = decoding()
+    rig.at(2, lost(5, 4))
+    sent = rig.at(3, Missing(2, ((0, 0),)))
+    assert sent[0] == (0, Cancel(0))
+    assert [(r.outcome, r.detail, r.responses) for r in rig.records] == [(Outcome.FAILED, GONE, 0)]
+
+
+def test_what_is_missing_is_computed_again_as_another_life() -> None:
+    rig = decoding(recompute=True)
+    rig.at(2, lost(5, 4))
+    sent = rig.at(3, Missing(2, ((0, 0),)))
+    assert kinds(sent) == [(0, "Cancel"), (0, "Admit")]
+    admit = sent[1][1]
+    assert isinstance(admit, Admit)
+    assert (admit.spec.request_id, admit.spec.generation, admit.spec.sender) == (0, 1, None)
+    assert rig.at(4, Missing(2, ((0, 0),))) == [], "its former life"
+    again = Response(0, 1, Outcome.PREFILLED, 1, sender=SenderRef(1, (1,)))
+    assert kinds(rig.at(5, Answers(0, (again,)))) == [(4, "Admit")]
+    rig.at(6, answered(Outcome.COMPLETED, "", life=1))
+    [record] = rig.records
+    assert (record.outcome, record.recomputed, record.context_rank) == (Outcome.COMPLETED, 1, 1)
+    assert record.first_token_ns == 1, "its client has had that all along"
+
+
+@pytest.mark.parametrize("first", ["answer", "loss"])
+def test_what_was_answered_before_is_not_missed(first: str) -> None:
+    rig = decoding(recompute=True)
+    rig.at(2, lost(5, 4))
+    mail = [ended(), Missing(2, ((0, 0),))]
+    assert "Admit" not in [kind for _, kind in kinds(rig.at(3, *mail))]
+    assert rig.ends == [(0, Outcome.COMPLETED)]
+    assert rig.notes.violations == []
+
+
+def test_what_went_on_to_another_instance_is_not_missed_where_it_was() -> None:
+    rig = Rig(arrival(), shrinks=True, recompute=True)
+    rig.at(0)
+    assert rig.at(1, lost(1, 0))[0] == (0, Bury((1,), ((0, 0),)))
+    sent = rig.at(2, prefilled(), Missing(0, ((0, 0),)))
+    assert kinds(sent) == [(4, "Admit")]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_whose_kv_died_is_computed_again_whoever_says_so_first(known: bool) -> None:
+    rig = decoding(recompute=True)
+    if known:
+        rig.at(2, lost(0, 1))
+    detail = "its transfer failed" if known else PEER_LOST
+    assert "Admit" in [kind for _, kind in kinds(rig.at(3, answered(Outcome.FAILED, detail)))]
+    assert rig.records == []
+
+
+def test_a_failure_of_its_own_is_not_computed_again() -> None:
+    rig = decoding(recompute=True)
+    rig.at(2, lost(5, 4))
+    rig.at(3, answered(Outcome.FAILED, "its transfer failed"))
+    assert rig.ends == [(0, Outcome.FAILED)]
+
+
+def test_nothing_is_computed_again_for_who_has_cancelled() -> None:
+    rig = decoding(recompute=True, cancel_ns=2)
+    assert rig.at(2) == [(4, Cancel(0))]
+    sent = rig.at(3, lost(4, 5))
+    assert sent[0] == (5, Cancel(0)), "the dead leader may not have passed it on"
+    rig.at(4, Missing(2, ((0, 0),)))
+    assert rig.ends == [(0, Outcome.CANCELLED)]
+
+
+def test_a_stop_that_went_with_its_leader_is_said_again() -> None:
+    rig = decoding()
+    rig.stopped(2, 0, code=75)
+    sent = rig.at(3, lost(4, 5))
+    assert sent[0] == (5, Stop(75, ""))
+    rig.at(4, Missing(2, ((0, 0),)))
+    assert rig.ends == [(0, Outcome.FAILED)]
+
+
+def test_an_instance_without_ranks_gets_nothing_any_more() -> None:
+    rig = Rig(arrival(), arrival(at_ns=5), shrinks=True, recompute=True)
+    rig.at(0)
+    rig.at(1, prefilled())
+    rig.at(2, lost(5, 4))
+    sent = rig.at(3, lost(4, -1))
+    assert kinds(sent)[:2] == [(0, "Cancel"), (0, "Admit")], "at once: nobody is left to ask"
+    assert 4 not in [to for to, _ in sent]
+    again = Response(0, 1, Outcome.PREFILLED, 1, sender=SenderRef(1, (1,)))
+    assert kinds(rig.at(4, Answers(0, (again,)))) == [(6, "Admit")]
+
+
+@pytest.mark.parametrize("shrinks", [True, False])
+def test_the_last_instance_of_its_kind_ends_the_job(shrinks: bool) -> None:
+    rig = Rig(arrival(), shrinks=shrinks)
+    rig.at(0)
+    rig.at(1, prefilled())
+    dead = [lost(5, 4), lost(4, -1)] + ([lost(7, 6), lost(6, -1)] if shrinks else [])
+    sent = rig.at(2, *dead)
+    assert [to for to, message in sent if isinstance(message, Stop) and message.code == 5][:2] == [
+        0,
+        2,
+    ]
+    assert rig.ends == [(0, Outcome.FAILED)]
+    rest = (0, 1) if shrinks else (0, 1, 3)
+    assert {kind for _, kind in kinds(rig.stopped(3, *rest))} == {"Release"}
+    assert rig.over
+    assert rig.notes.violations == []
+
+
+def test_who_never_says_what_is_missing_is_not_waited_for_for_ever() -> None:
+    rig = decoding()
+    rig.at(2, lost(5, 4))
+    rig.stopped(3, 0, 1, 2, 3, code=75)
+    rig.at(3 + STOP_NS)
+    assert rig.over
+    assert [violation.kind for violation in rig.notes.violations] == ["no_terminal_response"]
