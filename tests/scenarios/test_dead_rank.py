@@ -147,7 +147,7 @@ def test_15_the_last_rank_of_an_instance(phase: str) -> None:
     """Its instance is gone: the coordinator hears it from its host."""
     ran = tell(4, phase, generation=1)
     all_are_told(ran, 4)
-    assert [e[4] for e in ran.events if e[2] == "rank_lost"] == [{"lost": 4, "leader": 4}]
+    assert [e[4] for e in ran.events if e[2] == "rank_lost"] == [{"lost": 4, "leader": -1}]
     said = "rank 4 (generation-1) was lost, the last one there"
     assert said in {record.detail for record in ran.records}
 

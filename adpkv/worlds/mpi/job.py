@@ -102,7 +102,7 @@ class Job:
         self._desk_events: EventSink = NullEventLog()
         self._memory = self._build_memory()
         # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
-        faults = RankFaults(
+        self._faults = faults = RankFaults(
             experiment,
             self.topology,
             self.rank,
@@ -333,6 +333,8 @@ class Job:
             self._recovery.all_is_well(self.wires, False)
         self.wires = self._recovery.run(self.wires, error, interrupted)
         lost, behind = self.lost[known:], self._recovery.behind
+        for rank in lost:
+            self._faults.bury(rank)
         self.recorder.event("recovered", -1, lost=lost, epoch=self.wires.epoch, behind=behind)
         if HOST in self.lost:
             self._end_without_host()

@@ -193,7 +193,7 @@ def test_the_coordinator_hears_of_a_deserted_instance_from_its_host() -> None:
     world.run(programs, coordinator := host(heard))
     coordinator.close()
     detail = "rank 3 (generation-1) was lost, the last one there"
-    assert heard == [Lost(1, 3, 3, detail), Stopped(1, 5, detail)]
+    assert heard == [Lost(1, 3, -1, detail)]
 
 
 def test_with_rank_0_the_coordinator_dies() -> None:
