@@ -17,7 +17,7 @@ from adpkv.errors import (
     RankLostError,
 )
 from adpkv.executor.meetings import WORLD, Gone, Join, Meeting, Passage, Pause, Receive, Wait
-from adpkv.executor.messages import Cancel, Lost, Stopped
+from adpkv.executor.messages import Cancel, Lost
 from adpkv.worlds.virtual.halts import NOTICE_NS
 from adpkv.worlds.virtual.world import VirtualWorld
 
