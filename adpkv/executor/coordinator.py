@@ -375,4 +375,7 @@ class Coordinator:
         if self._recorder.violations:
             self._code = worst((4, self._code))
         for instance in self._topology.instances:
-            self._tell(instance, Release(self._code, self._detail))
+            # To each rank: the coordinator is gone then, and a leader may die with it unread.
+            for rank in instance.members:
+                if rank not in self._dead:
+                    self._mailbox.send(rank, Release(self._code, self._detail))

@@ -205,7 +205,8 @@ def lost_detail(rank: int, instance: Instance) -> str:
 
 
 LeaderMail = Admit | Cancel | Stop | Release | Bury
-"""What a leader broadcasts to its group at intake."""
+"""What a leader broadcasts to its group at intake. A release comes to every rank, to be at hand
+where a leader dies."""
 
 PeerMail = Advertise | Began | Ended | NeverStarted | CancelTransfer
 """What ranks say to each other about a session."""

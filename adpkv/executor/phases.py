@@ -18,7 +18,7 @@ from adpkv.errors import RankLostError
 from adpkv.executor.audit import look_at_proposal, rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
 from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
-from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, lost_detail
+from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, Release, lost_detail
 from adpkv.executor.rank import Rank
 
 __all__ = ["ABANDON_AFTER", "Phases"]
@@ -69,7 +69,10 @@ class Phases:
         self._own_mail = ()
         now_ns = rank.clock()
         for message in mail:
-            rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
+            if isinstance(message, Release):
+                rank.release = message  # its leader has one too, and tells the group
+            else:
+                rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
         # After the mail: what a peer said may let the transport prove an end.
         heard = self._poll()
         code = self._asked_to_stop()
@@ -370,6 +373,8 @@ class Phases:
                 rank.leader = rank.heir()
                 rank.serving.owner.lead()
             rank.leader.put_back(self._group_mail)
+            if rank.release is not None:
+                rank.leader.put_back((rank.release,))
             rank.leader.announce_loss(lost.rank, rank.rank, detail)
         self._group_mail, self._statuses, self._steady = (), (), False
         rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)

@@ -14,6 +14,7 @@ from adpkv.core.topology import Instance
 from adpkv.core.transceiver import Transceiver
 from adpkv.executor.courier import Courier
 from adpkv.executor.leader import Leader
+from adpkv.executor.messages import Release
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.serving import Serving
 from adpkv.model.port import Model
@@ -64,6 +65,8 @@ class Rank:
     """How often each fault hit this rank so far."""
     plan: Plan = FIRST_PLAN
     iteration: int = 0
+    release: Release | None = None
+    """On a rank that does not lead: what it will tell its group if it comes to lead it."""
     proposal: int = NO_STOP
     """The exit code with which this rank proposes to stop."""
     detail: str = ""

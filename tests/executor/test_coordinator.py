@@ -29,6 +29,7 @@ from adpkv.workload.port import Arrival
 STOP_NS = 1000
 CONTEXT, GENERATION = (0, 1), (2, 3)  # instances; their leaders are ranks 0, 2, 4, 6
 LEADERS = (0, 2, 4, 6)
+RANKS = range(8)
 
 
 class Arrivals:
@@ -138,7 +139,7 @@ def test_the_end_waits_for_every_instance_then_releases_all() -> None:
     assert rig.stopped(3, 0, 1, 2) == []
     assert not rig.over
     sent = rig.stopped(4, 3)
-    assert sent == [(leader, Release(0, "")) for leader in LEADERS]
+    assert sent == [(rank, Release(0, "")) for rank in RANKS]
     assert rig.over
     assert rig.notes.violations == []
 
@@ -255,7 +256,7 @@ def test_an_instance_that_stops_ends_the_job() -> None:
     assert rig.at(500) == []
     rig.at(510, ended(outcome=Outcome.FAILED, instance=0))
     sent = rig.stopped(520, 0, 2, 3)
-    assert sent == [(leader, Release(75, "ill")) for leader in LEADERS]
+    assert sent == [(rank, Release(75, "ill")) for rank in RANKS]
     assert rig.ends == [(0, Outcome.FAILED)]
     assert rig.over
 

@@ -82,7 +82,7 @@ def ended(folder: Path, lost: list[int]) -> tuple[dict[str, Any], list[dict[str,
     ("phase", "victim"),
     [
         ("intake", 4), ("observe", 7), ("sync", 2), ("apply", 1), ("flush", 4), ("step", 6),
-        ("wait", 5), ("drain", 3),
+        ("wait", 5), ("drain", 3), ("drain", 4),
     ],
 )  # fmt: skip
 def test_15_a_rank_dies_in_any_phase(

@@ -67,7 +67,9 @@ def main() -> int:
     folder, policy, phase, *victims = sys.argv[1:]
     rank = MPI.COMM_WORLD.rank
     delays = dict((f"{victim}:0").split(":")[:2] for victim in victims)
-    data = setting("dies", 4, 4, executor={"drain_timeout": "2s"}, **POLICIES[policy])
+    # Nothing is in flight where all is drained: whoever waited for a timeout then would be late.
+    bound = {"drain_timeout": "30s" if phase == "drain" else "2s"}
+    data = setting("dies", 4, 4, executor=bound, **POLICIES[policy])
     # Where a group goes on, a wish for the dead rank could not be granted.
     wanted = {i: i % 4 if policy == "shutdown" else None for i in range(200)}
     arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(200)]

@@ -1,0 +1,70 @@
+"""A leader that dies while its job ends costs the others the time to notice, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adpkv.executor.meetings import Gone
+from adpkv.executor.phases import Phases
+from adpkv.history import assembly
+from tests.scenarios.story import MS, Script, arrival, setting
+from tests.worlds.virtual.running import Ran, run
+
+LEADER, NOTICE_NS = 4, 50 * MS
+DRAIN_MS = 200
+
+
+def tell(phase: str, came_before: int) -> tuple[Ran, list[int]]:
+    """All is answered, then the leader is killed in a phase, as it comes there once more than so
+    often while it drains; what came of it, and when that was."""
+    died: list[int] = []
+    former = getattr(Phases, phase)
+
+    class Dying(Phases):
+        came = 0
+
+        def _is_quiet(self) -> bool:
+            return False
+
+    async def dying(self: Any) -> Any:
+        rank = self.rank
+        if rank.rank == LEADER and rank.plan.stop >= 0:
+            self.came += 1
+            if self.came > came_before:
+                died.append(rank.clock())
+                await Gone(self._group, "killed", phase, rank.iteration, rank.plan)
+        return await former(self)
+
+    setattr(Dying, phase, dying)
+
+    def assemble(*args: Any, **ports: Any) -> Any:
+        return assembly(args[0])(*args, phases=Dying, **ports)
+
+    ran = run(
+        setting("led", 4, 4, executor={"drain_timeout": f"{DRAIN_MS}ms"}),
+        jump=False,
+        workload=Script([arrival(30 * i, 32, 4 + i % 9, wanted=i % 4) for i in range(9)]),
+        assemble=assemble,
+        most_events=99_999,
+    )
+    return ran, died
+
+
+@pytest.mark.parametrize(
+    ("phase", "came_before", "more_ns"),
+    [("wait", 0, 0), ("intake", 0, 0), ("sync", 0, 0), ("flush", 0, 200_000), ("flush", 1, 0)],
+    ids=["wait", "intake", "sync", "flush", "last-flush"],
+)
+def test_15_a_leader_dies_as_the_job_ends(phase: str, came_before: int, more_ns: int) -> None:
+    """The coordinator has said its last word, to every rank: in the first two phases, that to the
+    leader lies unread in its mailbox."""
+    ran, (died_ns,) = tell(phase, came_before)
+    assert ran.exit_code == 5
+    assert ran.summary["violations"] == []
+    assert len(ran.records) == 9
+    assert sorted(report.rank for report in ran.reports) == [0, 1, 2, 3, 5, 6, 7]
+    # Before its first flush nobody has said that the group has stopped. Then that is mail to the
+    # coordinator, and the release, each 50 us and the rest of an iteration.
+    assert ran.job.world.agenda.now - died_ns == NOTICE_NS + more_ns
