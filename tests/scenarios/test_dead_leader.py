@@ -13,10 +13,9 @@ from tests.scenarios.story import MS, Script, arrival, setting
 from tests.worlds.virtual.running import Ran, run
 
 LEADER, NOTICE_NS = 4, 50 * MS
-DRAIN_MS = 200
 
 
-def tell(phase: str, came_before: int) -> tuple[Ran, list[int]]:
+def tell(policy: str, phase: str, came_before: int) -> tuple[Ran, list[int]]:
     """All is answered, then the leader is killed in a phase, as it comes there once more than so
     often while it drains; what came of it, and when that was."""
     died: list[int] = []
@@ -43,7 +42,7 @@ def tell(phase: str, came_before: int) -> tuple[Ran, list[int]]:
         return assembly(args[0])(*args, phases=Dying, **ports)
 
     ran = run(
-        setting("led", 4, 4, executor={"drain_timeout": f"{DRAIN_MS}ms"}),
+        setting("led", 4, 4, on_rank_failure=policy, executor={"drain_timeout": "200ms"}),
         jump=False,
         workload=Script([arrival(30 * i, 32, 4 + i % 9, wanted=i % 4) for i in range(9)]),
         assemble=assemble,
@@ -57,11 +56,14 @@ def tell(phase: str, came_before: int) -> tuple[Ran, list[int]]:
     [("wait", 0, 0), ("intake", 0, 0), ("sync", 0, 0), ("flush", 0, 200_000), ("flush", 1, 0)],
     ids=["wait", "intake", "sync", "flush", "last-flush"],
 )
-def test_15_a_leader_dies_as_the_job_ends(phase: str, came_before: int, more_ns: int) -> None:
+@pytest.mark.parametrize(("policy", "code"), [("shutdown", 5), ("shrink", 0)])
+def test_15_a_leader_dies_as_the_job_ends(
+    policy: str, code: int, phase: str, came_before: int, more_ns: int
+) -> None:
     """The coordinator has said its last word, to every rank: in the first two phases, that to the
     leader lies unread in its mailbox."""
-    ran, (died_ns,) = tell(phase, came_before)
-    assert ran.exit_code == 5
+    ran, (died_ns,) = tell(policy, phase, came_before)
+    assert ran.exit_code == code
     assert ran.summary["violations"] == []
     assert len(ran.records) == 9
     assert sorted(report.rank for report in ran.reports) == [0, 1, 2, 3, 5, 6, 7]
