@@ -95,9 +95,10 @@ def test_shared_memory_and_session_of_a_killed_job_are_removed(
 ) -> None:
     monkeypatch.setattr(processes, "SEGMENT", str(tmp_path / "sm_segment."))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    segment, others = tmp_path / "sm_segment.host.0.1", tmp_path / "sm_segment.host.0.2"
-    segment.write_bytes(bytes(4096))
-    others.write_bytes(bytes(4096))
+    names = ("host.0.a10001.0", "host.0.a10001.1", "host.0.b20001.0")
+    segment, unseen, others = (tmp_path / f"sm_segment.{name}" for name in names)
+    for path in (segment, unseen, others):
+        path.write_bytes(bytes(4096))
     session = tmp_path / f"ompi.{os.getpid()}"
     session.mkdir()
     with segment.open("r+b") as file, mmap.mmap(file.fileno(), 0):

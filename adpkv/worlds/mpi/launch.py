@@ -47,6 +47,9 @@ IMPATIENT: Final = 3
 
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
+YOUNG_S: Final = 30.0
+"""So long after the start it is looked at more often, until its shared memory has been seen once:
+who kills all of it leaves nobody who could say the names."""
 
 
 def find_mpirun() -> str:
@@ -150,6 +153,7 @@ class Launch:
     def _see_through(self, process: subprocess.Popen[bytes], job: Job) -> int:
         give_up_s = gone_s = look_s = float("inf")
         seen = False
+        young_s = time.monotonic() + YOUNG_S
         while True:
             try:
                 return _code(process.wait(POLL_S))
@@ -159,7 +163,8 @@ class Launch:
             if len(self._wishes) > self._passed_on:
                 give_up_s = min(give_up_s, now_s + self._drain_bound_s)
                 self._pass_on(job)
-            if look_s == float("inf") or now_s >= look_s:
+            nameless = not self._segments and now_s < young_s
+            if nameless or look_s == float("inf") or now_s >= look_s:
                 look_s = now_s + LOOK_EVERY_S
                 alive = bool(job.ranks())
                 self._segments |= job.segments()

@@ -86,9 +86,11 @@ class Job:
 
     def clean_up(self, segments: Iterable[str]) -> None:
         """It has ended: remove what a killed mpirun or killed ranks leave behind of it."""
-        for segment in segments:
-            with suppress(OSError):
-                Path(segment).unlink()
+        for segment in map(Path, segments):
+            # HOST.USER.JOB.RANK: those of ranks that nobody has looked at since are beside it.
+            for path in segment.parent.glob(f"{segment.stem}.*"):
+                with suppress(OSError):
+                    path.unlink()
         shutil.rmtree(self._session, ignore_errors=True)
 
     def leave_code(self, code: int) -> None:
