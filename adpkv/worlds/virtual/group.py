@@ -43,6 +43,7 @@ class VirtualGroup:
 
     __slots__ = (
         "awake",
+        "broken",
         "collectives",
         "dead",
         "debt",
@@ -73,6 +74,9 @@ class VirtualGroup:
         """World ranks of those that live, in the order of all lists here."""
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.dead: list[int] = []
+        self.broken = False
+        """A death broke the iteration, which is made anew: it meets more often than those that follow
+        it, so it stands for none of them."""
         self.met_with_dead = 0
         """How many meetings there were until the last of them died."""
         self.programs = list(programs)
@@ -206,6 +210,7 @@ class VirtualGroup:
         for column in (self.members, self.programs, self.resume, self.standing, self.steps):
             del column[at]
         self.dead.append(rank)
+        self.broken = True
         self.met_with_dead = self.collectives
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.awake.clear()

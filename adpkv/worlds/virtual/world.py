@@ -239,7 +239,8 @@ class VirtualWorld:
     def _begin_stretch(self, group: VirtualGroup, first: Meeting) -> None:
         now_ns, standing = self.agenda.now, group.standing
         until_ns = min([at.until_ns for at in standing])
-        quiet = all(at.says is not None for at in standing)
+        quiet = not group.broken and all(at.says is not None for at in standing)
+        group.broken = False
         if type(first) is Step:
             group.collectives += 1
             group.debt += 1

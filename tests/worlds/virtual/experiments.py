@@ -18,7 +18,7 @@ from typing import Any
 
 from adpkv.config.fault_kinds import MAIL_PHASES, PROCESS_PHASES, SENDER_PHASES
 
-__all__ = ["experiment", "mortal", "replay", "replicated"]
+__all__ = ["experiment", "mortal", "replay", "replicated", "surviving"]
 
 FIRST_OF_ALL_KINDS = 400
 """Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
@@ -68,6 +68,12 @@ def mortal(data: dict[str, Any]) -> dict[str, Any]:
         # A process that is stopped for longer than the coordinator waits does not answer in time.
         executor = executor | {"drain_timeout": "1s"}
     return data | {"executor": executor, "faults": [*data["faults"], *kills]}
+
+
+def surviving(data: dict[str, Any]) -> dict[str, Any]:
+    """A mortal experiment whose groups go on without their dead; every other one computes again
+    what went with them."""
+    return mortal(data) | {"on_rank_failure": "shrink", "recompute": bool(data["seed"] % 2)}
 
 
 def _kinds(data: dict[str, Any]) -> list[dict[str, int]]:
@@ -268,8 +274,11 @@ def main(seeds: list[int]) -> int:
 
     bad = 0
     for seed in seeds:
-        both = (experiment(seed), replicated(seed))
-        wrong = [text for data in both for way in (data, mortal(data)) for text in examine(way)]
+        ways = [
+            data for kind in (experiment(seed), replicated(seed)) for data in (kind, mortal(kind))
+        ]
+        ways.append(surviving(experiment(seed)))
+        wrong = [text for data in ways for text in examine(data)]
         if wrong:
             bad += 1
             print(replay(seed), *wrong, sep="\n  ", flush=True)

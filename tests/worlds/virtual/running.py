@@ -13,6 +13,7 @@ import msgspec
 from adpkv.config import parse
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
+from adpkv.core.topology import Kind
 from adpkv.executor.phases import Phases
 from adpkv.workload.port import Workload
 from adpkv.worlds.assemble import build_rank
@@ -139,7 +140,7 @@ def problems(ran: Ran) -> list[str]:
     """What the oracles have to say; empty for a run that kept the contract."""
     found = [f"violation: {violation}" for violation in ran.summary["violations"]]
     lost = ran.summary["lost"]
-    if ran.exit_code not in ((5,) if lost else (0, 75, 130, 143)):
+    if ran.exit_code not in ((5,) if _ends_with(ran, lost) else (0, 75, 130, 143)):
         found.append(f"exit code {ran.exit_code}")
     counts = Counter(record.request_id for record in ran.records)
     if sorted(counts) != list(range(ran.job.coordinator.submitted)):
@@ -155,6 +156,17 @@ def problems(ran: Ran) -> list[str]:
         if rank not in lost:
             found += _left_behind(program.phases.rank)
     return found
+
+
+def _ends_with(ran: Ran, lost: list[int]) -> bool:
+    """Is this the end of the job? Of one that goes on without its dead, when the coordinator heard
+    that it has no instance of a kind any more."""
+    if ran.job.experiment.on_rank_failure == "shutdown":
+        return bool(lost)
+    topology = ran.job.topology
+    told = [e[4] for e in ran.events if e[2] == "rank_lost" and e[4]["leader"] == -1]
+    gone = {topology.instance_of(detail["lost"]) for detail in told}
+    return any(gone >= set(topology.of_kind(kind)) for kind in Kind)
 
 
 def _wrong_in(report: RankReport) -> list[str]:
