@@ -75,8 +75,8 @@ class VirtualGroup:
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.dead: list[int] = []
         self.broken = False
-        """A death broke the iteration, which is made anew: it meets more often than those that follow
-        it, so it stands for none of them."""
+        """A death broke the iteration, which is made anew: it meets more often than those that
+        follow, so it stands for none of them."""
         self.met_with_dead = 0
         """How many meetings there were until the last of them died."""
         self.programs = list(programs)
