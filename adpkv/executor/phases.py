@@ -353,7 +353,9 @@ class Phases:
             return True
         now = self._status = self.status()
         if plan.waiting:
-            return now == said  # a load that changed may let a waiting request in
+            # A load that changed may let a waiting request in. So may one that did not: what was
+            # given to this rank may be over already, its peer being dead.
+            return now == said and self._index not in plan.assignments
         return now.work is said.work and now.stop == said.stop and now.verdicts == said.verdicts
 
     # -- when a rank dies, and at the end ------------------------------------------------------

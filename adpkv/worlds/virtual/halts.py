@@ -35,8 +35,6 @@ class _Halt:
     meetings: list[Any]
     met: Met
     since_ns: int
-    waking: int = 0
-    """Counts the planned wake-ups of its members: an older one is void."""
 
 
 class Halts:
@@ -54,6 +52,8 @@ class Halts:
         buried: Callable[[int, Place], None],
     ) -> None:
         self._agenda = agenda
+        self._wakings = 0
+        """Numbers what is planned, so that nothing in the agenda is equal to anything else."""
         self._hang_ns = hang_ns
         self._go_on = go_on
         self._deadlock = deadlock
@@ -95,15 +95,17 @@ class Halts:
             rank = group.members[index]
             self._died(rank)
             at_ns = self._agenda.now + NOTICE_NS
-            self._agenda.add(at_ns, RANK_WAKE, rank, 0, self._noticed, (group, rank))
+            self._wake(at_ns, rank, self._noticed, (group, rank))
         if type(meeting) is not Pause:
             return
         at_ns = self._agenda.now if meeting.over() else max(meeting.until_ns, self._agenda.now)
         if at_ns < NEVER:
-            group.halt.waking += 1
             what = (group, group.halt, index, meeting)
-            rank = group.members[index]
-            self._agenda.add(at_ns, RANK_WAKE, rank, group.halt.waking, self._due, what)
+            self._wake(at_ns, group.members[index], self._due, what)
+
+    def _wake(self, at_ns: int, rank: int, action: Callable[[Any], None], what: Any) -> None:
+        self._wakings += 1
+        self._agenda.add(at_ns, RANK_WAKE, rank, self._wakings, action, what)
 
     def _due(self, what: tuple[VirtualGroup, _Halt, int, Any]) -> None:
         group, halt, index, meeting = what
