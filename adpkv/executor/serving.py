@@ -157,6 +157,7 @@ class Serving(ABC):
         detail = f"its former life is still in doubt on rank {self.rank}"
         answer = Response(spec.request_id, spec.generation, Outcome.FAILED, self.rank, detail)
         self.responses.stage(answer)
+        self.changed = True
         self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
 
     def lease(self, request: ServedRequest, count: int, hashes: tuple[int, ...]) -> bool:

@@ -22,7 +22,7 @@ ONCE_WRONG = {
     # An iteration that a death broke was taken for one like those that follow it.
     700: (994, 1315, 1373, 1670),
     # What was given to a rank and was over at once, its peer being dead, let nobody else in.
-    720: (2857, 5409, 5626, 6376, 6582),
+    720: (2857, 5409, 5626, 6376, 6582, 13377),
     # Two wake-ups of one rank at one instant were equal.
     740: (2591, 6750, 7649, 7823),
 }
