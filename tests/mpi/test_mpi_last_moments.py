@@ -13,6 +13,7 @@ from tests.mpi.conftest import outlives_or_skip
 pytestmark = pytest.mark.mpi
 
 ASKED_TO_STOP = 143
+DEADLOCK = 3
 BOUND_S = 60
 
 
@@ -48,6 +49,14 @@ def test_a_rank_is_lost_in_finalize(
     assert found.code == ASKED_TO_STOP, found.err
     assert "adpkv" not in found.err
     whole(tmp_path)
+
+
+@pytest.mark.parametrize("by", ["adpkv", "mpirun"])
+def test_a_rank_stands_still_as_all_close(program, tmp_path: Path, by: str) -> None:
+    argv = ["finalizes", 4, str(tmp_path), "stopped-leaving", "2"]
+    found = program(*argv, timeout_s=BOUND_S, outlives=True, by=by)
+    assert found.code == DEADLOCK, found.err
+    assert "the others did not end the job within 3 s" in found.err
 
 
 def test_mpirun_hangs_as_its_ranks_leave(program, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -23,7 +24,7 @@ from mpi4py import MPI
 
 from adpkv.worlds.mpi.processes import Job, segments_of
 
-__all__ = ["end_job", "end_mpi", "leave_now", "outlives_deaths"]
+__all__ = ["end_job", "end_mpi", "leave_now", "no_longer_than", "outlives_deaths"]
 
 ULFM_MARK: Final = "OMPI_MCA_mpi_ft_enable"
 """In a rank's environment where mpirun was told `--with-ft`; only that switches it on."""
@@ -50,12 +51,21 @@ def end_mpi(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     Job(os.getppid()).leave_code(code)
-    bound = threading.Timer(FINALIZE_BOUND_S, _end_all, (code,))
-    bound.daemon = True
-    bound.start()
-    # mpi4py's own call keeps the interpreter's lock, and the timer could not run beside it.
-    ctypes.CDLL(MPI.__file__).MPI_Finalize()
-    bound.cancel()
+    with no_longer_than(FINALIZE_BOUND_S, lambda: _end_all(code)):
+        # mpi4py's own call keeps the interpreter's lock, and the timer could not run beside it.
+        ctypes.CDLL(MPI.__file__).MPI_Finalize()
+
+
+@contextmanager
+def no_longer_than(bound_s: float, end: Callable[[], object]) -> Iterator[None]:
+    """What waits for other ranks in native code gets a bound: then `end`, in a thread."""
+    timer = threading.Timer(bound_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def end_job(code: int) -> NoReturn:

@@ -18,7 +18,7 @@ from mpi4py import MPI
 
 from adpkv.config import Experiment
 from adpkv.core.report import RankReport
-from adpkv.errors import UsageError
+from adpkv.errors import StuckError, UsageError
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import HOST, Pulse
@@ -27,8 +27,8 @@ from adpkv.observe.screen import Screen
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.desk import Desk
-from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.ending import end_mpi, leave_now
+from adpkv.worlds.mpi.driver import abort, guarded
+from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
 from adpkv.worlds.mpi.health import Health, open_health
 from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.signals import StopSignals
@@ -37,6 +37,10 @@ __all__ = ["run"]
 
 DESK_BOUND_S: Final = 10.0
 """The coordinator has nothing left to do when its ranks have left."""
+
+LEAVE_BOUND_S: Final = 600.0
+"""From a rank's last meeting to the agreed code: files are closed, and rank 0 merges the events of
+all, which takes a while where there are many."""
 
 EXIT_STEP_S: Final = 0.02
 EXIT_MOST_S: Final = 0.2
@@ -219,7 +223,12 @@ def _left(job: Job, written: Callable[[], int]) -> int:
         job.close()
         return _told(job.wires.world, written())
 
-    code = job.finish(work)
+    def late() -> None:
+        said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"
+        abort(said, StuckError.exit_code)
+
+    with no_longer_than(LEAVE_BOUND_S, late):
+        code = job.finish(work)
     if job.lost:
         leave_now(code, job.wires.world.rank)
     return code

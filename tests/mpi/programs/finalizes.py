@@ -19,14 +19,16 @@ from mpi4py import MPI
 from adpkv.config import parse
 from adpkv.worlds.mpi import run as running
 from adpkv.worlds.mpi.ending import end_mpi
+from adpkv.worlds.mpi.job import Job
 from tests.scenarios.story import Script, arrival, setting
 
 ASKED_S = 0.5
+LEAVE_BOUND_S = 3.0
 LATER = "import os, sys, time; time.sleep(0.002); os.kill(int(sys.argv[1]), 9)"
 
 
 def stricken(how: str) -> None:
-    """What a victim does in the place of finalizing MPI."""
+    """What a victim does in the place of finalizing MPI, or of closing before that."""
 
     def end(code: int) -> None:
         if how == "killed-before":
@@ -39,12 +41,20 @@ def stricken(how: str) -> None:
             subprocess.Popen([sys.executable, "-S", "-c", LATER, str(os.getpid())])
         end_mpi(code)
 
-    running.end_mpi = end
+    def close(job: Job) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    if how == "stopped-leaving":
+        Job.close = close
+    else:
+        running.end_mpi = end
 
 
 def main() -> int:
     folder, how, *victims = sys.argv[1:]
     rank, half = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size // 2
+    if how == "stopped-leaving":
+        running.LEAVE_BOUND_S = LEAVE_BOUND_S
     if str(rank) in victims:
         stricken(how)
     arrivals = [arrival(10 * i, 32, 4) for i in range(2000)]
