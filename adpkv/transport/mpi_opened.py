@@ -14,8 +14,8 @@ __all__ = ["Heads", "Opened", "is_over"]
 
 
 def is_over(request: MPI.Request) -> bool:
-    """Has it ended, be it with an error, as on a communicator that was revoked? Either way nobody
-    touches its bytes any more."""
+    """Has it ended, be it with an error, as with a dead peer? Either way nobody touches its bytes
+    any more."""
     try:
         return bool(request.Test())
     except MPI.Exception:
@@ -52,11 +52,24 @@ class Opened:
         del self.requests[first:]
         self.wanted = first
 
+    def peer(self) -> int:
+        """The rank at the other end."""
+        return self.transfer.receiver if self.sends else self.transfer.sender
+
+    def open_blocks(self) -> int:
+        """How many blocks are posted and have not ended."""
+        return sum(count for _, _, count in self.cut[self.finished : len(self.requests)])
+
     def break_off(self) -> None:
-        """The communicator was revoked: what has not ended will end by itself, worthless."""
-        self.lingering += [r for r in self.requests[self.finished :] if not is_over(r)]
+        """It will not become whole: what has not ended will end by itself, worthless."""
+        self.lingering += [r for r in self.give_up() if not is_over(r)]
+
+    def give_up(self) -> list[MPI.Request]:
+        """It is over, though these of its requests have not ended."""
+        left = self.requests[self.finished :]
         del self.requests[self.finished :]
-        self.wanted, self.watched = self.finished, False
+        self.wanted = self.finished
+        return left
 
     def over(self) -> bool:
         """Has every request of this transfer ended?"""
@@ -100,20 +113,31 @@ class Heads:
             self._drop(next(i for i, owner in enumerate(self._owners) if owner is found))
 
     def finished(self) -> list[Opened]:
-        """The transfers whose first open piece has ended; they are watched no more."""
+        """The transfers whose first open piece has ended; they are watched no more.
+
+        Raises:
+            MPI.Exception: one of them failed. Others may have ended too: `ended` has them all.
+        """
         # Testsome writes null requests into its list: in ours, dropped at once.
         done = MPI.Request.Testsome(self._requests)
-        if not done:
-            return []
-        owners = [self._owners[at] for at in done]
-        for at in sorted(done, reverse=True):
-            self._drop(at)
-        return owners
+        return self._take(done) if done else []
+
+    def ended(self) -> list[Opened]:
+        """After an error: the transfers whose first open piece has ended somehow; watched no more.
+        How it ended cannot be told: MPI has made null what had failed by then and what it had not
+        yet counted, and says how many, but not which."""
+        return self._take([at for at, request in enumerate(self._requests) if not request])
 
     def clear(self) -> None:
         """Look at nothing any more."""
         self._requests.clear()
         self._owners.clear()
+
+    def _take(self, done: list[int]) -> list[Opened]:
+        owners = [self._owners[at] for at in done]
+        for at in sorted(done, reverse=True):
+            self._drop(at)
+        return owners
 
     def _drop(self, at: int) -> None:
         self._owners[at].watched = False

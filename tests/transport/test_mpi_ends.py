@@ -15,31 +15,64 @@ from adpkv.transport.port import EndKind, Transfer
 BLOCK_BYTES = 8
 
 
-class Request:
-    """A receive. Its cancel takes effect when the test says so."""
+class MpiError(Exception):
+    """Of MPI."""
 
-    def __init__(self) -> None:
-        self.done = self.asked = self.gone = False
+
+class Request:
+    """Of a piece. Its cancel takes effect when the test says so; null once it has ended."""
+
+    def __init__(self, gone: bool = False) -> None:
+        self.done = self.asked = self.error = self.tested = self.null = False
+        self.gone = gone
+
+    def __bool__(self) -> bool:
+        return not self.null
 
     def Cancel(self) -> None:
         self.asked = True
 
     def Test(self) -> bool:
-        return self.done or (self.asked and self.gone)
+        self.tested = True
+        if self.error and not self.null:
+            self.null = True
+            raise Stub.Exception
+        self.null = self.null or self.done or (self.asked and self.gone)
+        return self.null
+
+
+class Ranks(list[int]):
+    """A group."""
+
+    def Get_size(self) -> int:
+        return len(self)
 
 
 class Wire:
-    """A communicator that only receives."""
+    """A communicator; `room` is for how many requests MPI takes more."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.failed: list[int] = []
+        self.fails_late: list[int] = []
+        self.room, self.cancels = 99, False
 
     def Get_attr(self, key: int) -> int:
         return 32_767
 
-    def Irecv(self, buffer: object, source: int, tag: int) -> Request:
-        self.requests.append(Request())
+    def Get_failed(self) -> Ranks:
+        return Ranks(self.failed)
+
+    def Get_group(self) -> None: ...
+
+    def Irecv(self, buffer: object, peer: int, tag: int) -> Request:
+        if not self.room:
+            raise Stub.Exception
+        self.room -= 1
+        self.requests.append(Request(self.cancels))
         return self.requests[-1]
+
+    Isend = Irecv
 
 
 class Memory:
@@ -52,32 +85,58 @@ class Memory:
 class Stub:
     """Of the module `MPI`: what polling asks."""
 
+    TAG_UB = BYTE = 0
+    Exception = MpiError
+
     class Request:
         @staticmethod
         def Testsome(requests: list[Request]) -> list[int]:
-            return [at for at, request in enumerate(requests) if request.done]
+            done = [at for at, request in enumerate(requests) if request.done]
+            failed = [request for request in requests if request.error]
+            for request in [*failed, *(requests[at] for at in done)]:
+                request.tested = request.null = True
+            if failed:
+                raise MpiError
+            return done
+
+    class Group:
+        @staticmethod
+        def Translate_ranks(group: Ranks, ranks: None, other: None) -> list[int]:
+            return list(group)
 
 
 class Rig:
-    """A receiver of four pieces."""
+    """A receiver of four pieces from rank 0. `mortal`: it looks for deaths."""
 
-    def __init__(self) -> None:
-        self.wire = Wire()
+    def __init__(self, mortal: bool = False) -> None:
+        self.wire, self.suspicions = Wire(), 0
         self.transport = MpiTransport(
             self.wire,  # type: ignore[arg-type]
             Memory(),
             piece_bytes=BLOCK_BYTES,
             budget_bytes=64,
             clock=lambda: 0,
+            broke=self.suspect if mortal else None,
         )
         self.transfer = Transfer((1, 0), 0, 0, 1, 0, (0, 1, 2, 3), (0, 1, 2, 3), 32)
         self.transport.expect(self.transfer)
+
+    def suspect(self) -> None:
+        self.suspicions += 1
+        self.wire.failed += self.wire.fails_late
+        self.wire.fails_late = []
 
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("adpkv.transport.mpi_opened.MPI", Stub)
+    monkeypatch.setattr("adpkv.transport.mpi.MPI", Stub)
     return Rig()
+
+
+@pytest.fixture
+def mortal(rig: Rig) -> Rig:
+    return Rig(mortal=True)
 
 
 def test_a_session_cannot_be_open_twice(rig: Rig) -> None:
@@ -108,28 +167,104 @@ def test_the_end_of_one_is_not_the_end_of_the_next_with_its_id(rig: Rig) -> None
     assert rig.transport.poll() == []
 
 
-def nowhere(rank: int) -> int | None:
-    """Rank 0, the sender, is dead."""
-    return None if rank == 0 else rank - 1
-
-
-def test_a_dead_peer_is_lost_and_the_blocks_are_quiet_when_the_requests_have_ended(
-    rig: Rig,
+def test_a_dead_sender_is_lost_and_the_blocks_are_quiet_when_the_requests_have_ended(
+    mortal: Rig,
 ) -> None:
+    rig = mortal
+    rig.wire.failed = [0]
+    assert rig.transport.poll() == []
+    assert rig.suspicions == 1
+    for request in rig.wire.requests:
+        request.error = True
+    assert rig.transport.poll() == [], "nothing of it is tested until all know"
+    assert not any(request.tested for request in rig.wire.requests)
+    rig.wire.requests[0].error = False
+    rig.transport.bury([0])
+    assert [end.kind for end in rig.transport.poll()] == [EndKind.LOST]
     rig.wire.requests[0].done = True
-    assert rig.transport.halt() == 1, "tags below it are void"
-    rig.transport.move(rig.wire, nowhere, lambda: None, {})  # type: ignore[arg-type]
+    assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
+    other = Transfer(2, 0, 0, 1, 1, (0,), (0,), 8)
+    assert not rig.transport.expect(other), "nobody would write"
+    assert rig.suspicions == 1
+
+
+def test_what_a_dead_sender_had_sent_whole_is_done(mortal: Rig) -> None:
+    rig = mortal
+    rig.wire.failed = [0]
+    rig.transport.poll()
+    for request in rig.wire.requests:
+        request.done = True
+    rig.transport.bury([0])
+    [end] = rig.transport.poll()
+    assert (end.kind, end.pieces, end.nbytes) == (EndKind.DONE, 4, 32)
+
+
+def test_a_send_to_a_dead_rank_is_over_and_its_request_is_left_alone(mortal: Rig) -> None:
+    rig = mortal
+    rig.transport.post(Transfer(7, 0, 1, 3, 4, (0, 1), (0, 1), 16))
+    rig.transport.post(Transfer(8, 0, 1, 2, 4, (0, 1), (0, 1), 16))
+    sends = rig.wire.requests[4:]
+    assert len(sends) == 4
+    rig.transport.bury([3])
+    rig.wire.failed = [3]
+    ends = rig.transport.poll()
+    assert [(end.session, end.kind) for end in ends] == [
+        ((7, 0), EndKind.LOST), ((7, 0), EndKind.FAILED),
+    ]  # fmt: skip
+    assert not any(request.tested for request in sends[:2])
+    assert rig.suspicions == 0, "it was known"
+    rig.transport.post(Transfer(9, 0, 1, 3, 5, (0, 1), (0, 1), 16))
+    [end] = rig.transport.poll()
+    assert (end.session, end.kind, end.pieces) == ((9, 0), EndKind.FAILED, 0)
+    for request in sends[2:]:
+        request.done = True
+    [end] = rig.transport.poll()
+    assert (end.session, end.kind) == ((8, 0), EndKind.DONE)
+
+
+def test_an_error_before_the_news_of_a_death_makes_nothing_whole(mortal: Rig) -> None:
+    """MPI says that one of many has failed, and has taken away all that have ended."""
+    rig = mortal
+    other = Transfer(2, 0, 2, 1, 1, (0,), (0,), 8)
+    rig.transport.expect(other)
+    rig.wire.requests[0].error = rig.wire.requests[4].done = True
+    rig.wire.fails_late = [0]
+    ends = rig.transport.poll()
+    assert [(end.session, end.kind) for end in ends] == [((2, 0), EndKind.FAILED)]
+    assert rig.suspicions >= 1
+    rig.transport.bury([0])
     assert [end.kind for end in rig.transport.poll()] == [EndKind.LOST]
     for request in rig.wire.requests:
         request.done = True
     assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
-    other = Transfer(2, 0, 0, 1, 1, (0,), (0,), 8)
-    assert not rig.transport.expect(other), "nobody would write"
 
 
-def test_what_a_living_receiver_advertised_before_is_void(rig: Rig) -> None:
-    rig.transport.halt()
-    rig.transport.move(rig.wire, lambda rank: rank, lambda: None, {3: 5})  # type: ignore[arg-type]
+def test_without_a_hearer_an_error_is_raised(rig: Rig) -> None:
+    rig.wire.requests[0].error = True
+    with pytest.raises(Stub.Exception):
+        rig.transport.poll()
+
+
+@pytest.mark.parametrize("lingers", [False, True])
+def test_a_receive_that_mpi_refuses_to_post_is_taken_back(mortal: Rig, lingers: bool) -> None:
+    rig = mortal
+    other = Transfer(2, 0, 0, 1, 1, (0, 1), (0, 1), 16)
+    rig.wire.room = 1
+    rig.wire.cancels = not lingers
+    assert rig.transport.expect(other) == lingers
+    assert rig.suspicions == 1
+    rig.wire.requests[-1].gone = True
+    assert [(end.session, end.kind) for end in rig.transport.poll()] == (
+        [((2, 0), EndKind.FAILED)] if lingers else []
+    )
+
+
+def test_a_send_that_mpi_refuses_to_post_ends(mortal: Rig) -> None:
+    rig = mortal
+    rig.wire.room = 1
     rig.transport.post(Transfer(7, 0, 1, 3, 4, (0, 1), (0, 1), 16))
+    assert rig.suspicions == 1
+    assert rig.transport.poll() == []
+    rig.wire.requests[-1].done = True
     [end] = rig.transport.poll()
     assert (end.session, end.kind, end.pieces) == ((7, 0), EndKind.FAILED, 0)

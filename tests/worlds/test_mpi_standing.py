@@ -7,7 +7,7 @@ from adpkv.worlds.mpi.standing import Standing, givers, targets
 
 def standing(rank: int, **positions: int) -> Standing:
     names = {"world": -1, "context": 0, "generation": 1}
-    return Standing(rank, {names[name]: at for name, at in positions.items()}, {}, {}, 0)
+    return Standing(rank, {names[name]: at for name, at in positions.items()}, {}, {})
 
 
 def test_all_go_to_where_the_furthest_stands() -> None:

@@ -60,8 +60,6 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
     mail: dict[int, int]
     """How many letters of each rank it has taken; `desk`: of those to the coordinator."""
     desk: dict[int, int]
-    void_tag: int
-    """Below it, what it has advertised is void."""
 
 
 def targets(standings: Sequence[Standing]) -> dict[int, int]:

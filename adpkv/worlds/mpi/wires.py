@@ -3,7 +3,8 @@
 Every communicator carries one thing: the slots of a group, what did not fit in them, wake words,
 mail between ranks, mail with the coordinator, KV bytes. So nothing is ever taken for something
 else. A rank's number in the experiment never changes. MPI's number does, when a rank before it dies
-and the others get new communicators (`recovery`): each such set is an epoch.
+and the others get new communicators (`recovery`): each such set is an epoch. Only the one of the KV
+bytes is the same for the whole job, with the dead in it, and nobody ever waits on it.
 """
 
 from __future__ import annotations
@@ -46,22 +47,29 @@ class Seats:
 
 
 class Wires:
-    """One epoch's communicators; every living rank must come. `instance` is this rank's."""
+    """One epoch's communicators; every living rank must come. `instance` is this rank's, `data` the
+    communicator of the KV bytes, which the first epoch makes."""
 
     def __init__(
-        self, world: MPI.Intracomm, instance: int, seats: Seats | None = None, epoch: int = 0
+        self,
+        world: MPI.Intracomm,
+        instance: int,
+        seats: Seats | None = None,
+        epoch: int = 0,
+        data: MPI.Intracomm | None = None,
     ) -> None:
         self.seats = seats or Seats(range(world.size))
         self.epoch = epoch
         self.world = world
         self._all: list[MPI.Comm] = [world]
         try:
-            self.mail, self.desk, self.data = (world.Dup() for _ in range(3))
+            self.mail, self.desk = world.Dup(), world.Dup()
+            self.data = data or world.Dup()
             self.own = world.Split(instance, world.rank)
         except MPI.Exception:
             self.revoke()
             raise
-        self._all += [self.mail, self.desk, self.data, self.own]
+        self._all += [self.mail, self.desk, self.own]
 
     def keep(self, communicators: Iterable[MPI.Comm]) -> None:
         """Count them among those that a revoke reaches."""
@@ -69,7 +77,7 @@ class Wires:
 
     def revoke(self) -> None:
         """Free every rank from what it waits in on any of them: it gets an exception. From any
-        thread; not only one communicator, as a rank may wait in another."""
+        thread; not only one communicator, as a rank may wait in another. `data` stays."""
         for communicator in self._all:
             with suppress(MPI.Exception):
                 communicator.Revoke()

@@ -1,0 +1,156 @@
+"""Ranks are killed one after the other in the middle of transfers among all; what moves between two
+others must arrive whole, and what was open with the dead must end.
+
+python -m tests.mpi.programs.fence BLOCK_TOKENS POLLS VICTIM...
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+from mpi4py import MPI
+
+from adpkv.memory.host import HostMemory
+from adpkv.transport.mpi import MpiTransport
+from adpkv.transport.port import EndKind, Transfer
+from adpkv.worlds.mpi.ending import leave_now
+
+EACH, BLOCKS = 3, 4
+"""Transfers from each rank to each other, and the blocks of one."""
+LANDED, LOST = [EndKind.DONE], [EndKind.LOST, EndKind.FAILED]
+PATIENCE_S = 30
+
+
+def content(transfer: Transfer, index: int, size: int) -> bytes:
+    seed = [transfer.request_id, transfer.generation, transfer.sender, transfer.receiver, index]
+    return np.random.default_rng(seed).bytes(size)
+
+
+class Survivor:
+    """One rank. `round` it, with a victim each time."""
+
+    def __init__(self, world: MPI.Intracomm, block_tokens: int, polls: int) -> None:
+        self.rank, self.living, self.world = world.rank, list(range(world.size)), world
+        blocks = 2 * world.size * EACH * BLOCKS
+        self.memory = HostMemory(blocks, block_tokens, 2, 2, 64, 2, lambda *_: None)
+        size = self.memory.block_bytes
+        self.suspicions = 0
+        self.wire = MpiTransport(
+            world.Dup(),
+            self.memory,
+            piece_bytes=2 * size,
+            budget_bytes=4 * size,
+            clock=time.perf_counter_ns,
+            broke=self.suspect,
+        )
+        self._polls = polls
+
+    def suspect(self) -> None:
+        self.suspicions += 1
+
+    def transfers(self, generation: int) -> list[Transfer]:
+        """All that concern this rank."""
+        found, next_block = [], 0
+        for sender in self.living:
+            for receiver in self.living:
+                if sender == receiver or self.rank not in (sender, receiver):
+                    continue
+                for number in range(EACH):
+                    blocks = tuple(range(next_block, next_block + BLOCKS))
+                    next_block += BLOCKS
+                    name = (sender * 64 + receiver) * EACH + number
+                    tag = generation * 4096 + name
+                    found.append(
+                        Transfer(name, generation, sender, receiver, tag, blocks, blocks, 0)
+                    )
+        return found
+
+    def round(self, generation: int, victim: int) -> None:
+        mine, size = self.transfers(generation), self.memory.block_bytes
+        for transfer in mine:
+            if transfer.sender == self.rank:
+                for index, block in enumerate(transfer.source):
+                    self.memory.view(block, 1)[:] = content(transfer, index, size)
+            else:
+                assert self.wire.expect(transfer)
+        self.world.Barrier()
+        for transfer in mine:
+            if transfer.sender == self.rank:
+                self.wire.post(transfer)
+        ended: dict[tuple[int, int], list[EndKind]] = {t.session: [] for t in mine}
+        over, buried, polls = 0, False, 0
+        until_s, before = time.monotonic() + PATIENCE_S, self.suspicions
+        while over < len(mine) or not buried:
+            assert time.monotonic() < until_s, f"rank {self.rank}: {over} of {len(mine)} have ended"
+            polls += 1
+            if self.rank == victim and polls > self._polls:
+                os.kill(os.getpid(), signal.SIGKILL)
+            for end in self.wire.poll():
+                ended[end.session].append(end.kind)
+                over += end.kind is not EndKind.LOST
+            if self.suspicions > before and not buried:
+                self.recover(victim)
+                buried = True
+            time.sleep(0)
+        assert self.suspicions == before + 1, "one death is one suspicion"
+        for transfer in mine:
+            kinds = ended[transfer.session]
+            living = victim not in (transfer.sender, transfer.receiver)
+            assert kinds == LANDED or (kinds == LOST and not living), (self.rank, transfer, kinds)
+            if transfer.receiver == self.rank and kinds == LANDED:
+                for index, block in enumerate(transfer.target):
+                    found = bytes(self.memory.view(block, 1))
+                    assert found == content(transfer, index, size), (self.rank, transfer)
+        assert self.world.allreduce(sum(kinds == LOST for kinds in ended.values())) > 0
+        self.afterwards(generation, victim)
+
+    def recover(self, victim: int) -> None:
+        """What `worlds.mpi.recovery` does of this."""
+        agreed = False
+        while not agreed:
+            self.world = MPI.COMM_WORLD.Shrink()
+            agreed = bool(self.world.Agree(1))
+        self.living.remove(victim)
+        self.wire.bury([victim])
+
+    def afterwards(self, generation: int, victim: int) -> None:
+        """Nothing begins with a dead rank any more."""
+        number = 4000 + generation
+        from_it = Transfer(number, generation, victim, self.rank, 0, (0,), (0,), 0)
+        assert not self.wire.expect(from_it)
+        self.wire.post(Transfer(number, generation, self.rank, victim, 0, (0, 1), (0, 1), 0))
+        [end] = self.wire.poll()
+        assert (end.kind, end.pieces) == (EndKind.FAILED, 0)
+
+    def close(self) -> None:
+        """As at the end of a job."""
+        self.wire.close()
+        until_s = time.monotonic() + PATIENCE_S
+        request = self.world.Ibarrier()
+        while not request.Test() or not self.wire.settled():
+            assert time.monotonic() < until_s, f"rank {self.rank} does not come to rest"
+            self.wire.discard()
+
+
+def main() -> int:
+    block_tokens, polls, *victims = map(int, sys.argv[1:])
+    survivor = Survivor(MPI.COMM_WORLD, block_tokens, polls)
+    code = 1
+    try:
+        for generation, victim in enumerate(victims):
+            survivor.round(generation, victim)
+        survivor.close()
+        code = 0
+        if survivor.world.rank == 0:
+            print("fine", flush=True)
+    except AssertionError as error:
+        print(f"rank {survivor.rank}: {error}", file=sys.stderr, flush=True)
+    leave_now(code, survivor.world.rank)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
