@@ -295,8 +295,8 @@ class MpiTransport:
         the last word of the dead about it comes in only then.
 
         Seen of 8 ranks with all at work on 2 cores: 186 deaths with sends tested ended one or two
-        that lived; 170 with sends left alone none. All of 464,000 ends among the living were right, and all of
-        5,100 receives from the dead ended, at the second test.
+        that lived; 170 with sends left alone none. All of 464,000 ends among the living were right,
+        and all of 5,100 receives from the dead ended, at the second test.
         """
         self._heads.forget(found)
         if found.sends:
