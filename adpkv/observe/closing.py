@@ -109,6 +109,8 @@ def _oddities(summary: Summary) -> list[str]:
     if summary["lost"]:
         ranks = ", ".join(map(str, summary["lost"]))
         found.append(f"rank {ranks} died" if len(summary["lost"]) == 1 else f"ranks {ranks} died")
+    if summary["recomputed"]:
+        found.append(f"{_count(summary['recomputed'], 'request')} computed again")
     if violations:
         first = violations[0]
         found.append(

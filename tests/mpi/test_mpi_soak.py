@@ -1,4 +1,5 @@
-"""One minute of the soak: everything that real ranks can have and survive, and nothing remains."""
+"""One minute of the soak: everything that real ranks can have and survive, one death among it, and
+nothing remains."""
 
 from __future__ import annotations
 
@@ -27,6 +28,8 @@ def test_a_minute_of_the_soak(jobs, tmp_path: Path) -> None:
     assert found.code == 0, found.err
     summary = json.loads((out / "summary.json").read_text())
     assert summary["violations"] == []
+    assert summary["lost"] == [4]
+    assert summary["recomputed"] > 0
     assert summary["requests"]["submitted"] == REQUESTS
     assert summary["transfers"]["quarantined_now"] == 0
     assert summary["responses"]["duplicates"] == summary["collectives"]["mismatches"] == 0

@@ -33,6 +33,7 @@ CLEAN: dict[str, Any] = {
         "queue_wait_s": NO_SAMPLE,
     },
     "lost": [],
+    "recomputed": 0,
     "health": {"reasons": []},
     "violations": [],
     "faults": {},
@@ -64,6 +65,7 @@ def test_a_clean_run_in_one_sentence() -> None:
         (_changed("transfers", "quarantined_now", to=2), "; 2 transfers in quarantine."),
         (_changed("responses", "duplicates", to=2), "; 2 duplicate responses."),
         (_changed("health", "reasons", to=["age"]), "; unhealthy: age."),
+        (_changed("recomputed", to=2), "; 2 requests computed again."),
         (
             _changed("violations", to=[{"kind": "leak", "rank": 3, "at_s": 1, "detail": "b7"}]),
             "; 1 violation, the first of kind leak on rank 3 at 1.000 s: b7.",
