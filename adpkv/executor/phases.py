@@ -20,6 +20,7 @@ from adpkv.executor.leader import sorted_mail, sum_up
 from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, Release, lost_detail
 from adpkv.executor.rank import Rank
+from adpkv.executor.status import status_of
 
 __all__ = ["ABANDON_AFTER", "Phases"]
 
@@ -37,14 +38,14 @@ class Phases:
         # Asked on every iteration of every rank: looked up once.
         self._serving = rank.serving
         self._transceiver = rank.transceiver
-        self._poll = rank.courier.poll
+        self.poll = rank.courier.poll
         self._asked_to_stop = rank.signals.asked_to_stop
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
-        self._group_mail: tuple[LeaderMail, ...] = ()
+        self.group_mail: tuple[LeaderMail, ...] = ()
         self._own_mail: Sequence[PeerMail] = ()
         self._status = RankStatus()
-        self._statuses: Sequence[RankStatus] = ()
+        self.statuses: Sequence[RankStatus] = ()
         self._steady = False
         self._wake_ns = 0
         self._abandon_ns = NEVER
@@ -56,10 +57,10 @@ class Phases:
         rank = self.rank
         rank.iteration += 1
         if rank.leader is not None:
-            self._group_mail, own = rank.leader.take_mail()
+            self.group_mail, own = rank.leader.take_mail()
             self._own_mail = [*self._own_mail, *own] if self._own_mail else own
-        self._group_mail = await Join(
-            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self._group_mail
+        self.group_mail = await Join(
+            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self.group_mail
         )
 
     def observe(self) -> None:
@@ -74,10 +75,10 @@ class Phases:
             else:
                 rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
         # After the mail: what a peer said may let the transport prove an end.
-        heard = self._poll()
+        heard = self.poll()
         code = self._asked_to_stop()
         if code:
-            self._propose(code, "asked to stop by a signal")
+            self.propose(code, "asked to stop by a signal")
         if (
             mail
             or heard
@@ -87,9 +88,9 @@ class Phases:
             or self._transceiver.pending_polls
             or self._transceiver.monitor.reasons
         ):
-            self._attend(now_ns)
+            self.attend(now_ns)
 
-    def _attend(self, now_ns: int) -> None:
+    def attend(self, now_ns: int) -> None:
         """Something came in or is due."""
         rank = self.rank
         transceiver = rank.transceiver
@@ -102,7 +103,7 @@ class Phases:
             transceiver.expire(now_ns)
         self._look(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
-            self._propose(75, "unhealthy: " + ", ".join(transceiver.monitor.reasons))
+            self.propose(75, "unhealthy: " + ", ".join(transceiver.monitor.reasons))
         if transceiver.is_overdue(now_ns):
             rank.serving.changed = True  # `settled`, later `overdue`, are a matter of time
         self._settle(now_ns)
@@ -117,7 +118,8 @@ class Phases:
         elif rank.transceiver.monitor.reasons != self._status.reasons:
             rank.serving.changed = True  # ill as before, but of something else
 
-    def _propose(self, code: int, detail: str) -> None:
+    def propose(self, code: int, detail: str) -> None:
+        """Say at the next sync that this rank wants to stop with this code."""
         if self.rank.proposal == NO_STOP:
             look_at_proposal(self.rank, code, detail)
         self.rank.propose(code, detail)
@@ -159,42 +161,22 @@ class Phases:
             self._agree,
         )
         rank.plan = plan
-        self._group_mail = ()  # decided
+        self.group_mail = ()  # decided
         return plan
 
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
         rank = self.rank
-        if self._steady and not self._group_mail and statuses == self._statuses:
+        if self._steady and not self.group_mail and statuses == self.statuses:
             return rank.plan  # the same question as last time, when the answer was this plan
-        self._statuses = statuses
-        plan = agree(rank.limits, rank.plan, sorted_mail(self._group_mail), statuses)
+        self.statuses = statuses
+        plan = agree(rank.limits, rank.plan, sorted_mail(self.group_mail), statuses)
         self._steady = plan is rank.plan
         return plan
 
     def status(self) -> RankStatus:
         """What this rank has to say, as of now."""
-        rank = self.rank
-        serving, transceiver = rank.serving, rank.transceiver
-        serving.changed = False
-        quarantined = len(transceiver.book.quarantine)
-        now_ns = rank.clock()
-        tokens, requests, running = serving.load()
-        return RankStatus(
-            work=serving.has_work(),
-            tokens=tokens,
-            requests=requests,
-            running=running,
-            in_transfer=transceiver.book.in_flight - quarantined,
-            quarantined=quarantined,
-            reasons=transceiver.monitor.reasons,
-            stop=rank.proposal,
-            detail=rank.detail,
-            settled=transceiver.is_settled() or transceiver.is_overdue(now_ns),
-            overdue=now_ns >= self._abandon_ns,
-            expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
-            verdicts=serving.owner.verdicts,
-            owed=serving.owed(rank.plan.loss.asked) if rank.plan.loss is not None else (),
-        )
+        self._serving.changed = False
+        return status_of(self.rank, self._abandon_ns)
 
     def _is_expiry_due(self) -> bool:
         leader = self.rank.leader
@@ -267,13 +249,14 @@ class Phases:
                 rank.responses.stage(response)
             raise
         if rank.leader is not None:
-            rank.leader.answer(gathered, self._pulse)
+            rank.leader.answer(gathered, self.pulse)
             rank.leader.announce_missing(rank.plan)
             rank.leader.announce_stop(rank.plan)
 
-    def _pulse(self, tokens: int) -> Pulse:
+    def pulse(self, tokens: int) -> Pulse:
+        """How the instance is doing, as its leader knows from the last sync."""
         rank = self.rank
-        by_rank = dict(zip(rank.members, self._statuses, strict=False))
+        by_rank = dict(zip(rank.members, self.statuses, strict=False))
         unowned = len(rank.plan.waiting)
         return sum_up(by_rank, unowned, tokens, rank.iteration, self._counts())
 
@@ -295,7 +278,7 @@ class Phases:
             most,
             self._until_ns(),
             lambda: rank.model.run(batch),
-            self._status if self._is_quiet() else None,
+            self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
         )
         rank.iteration, rank.plan = passage.iteration, passage.plan
@@ -312,7 +295,7 @@ class Phases:
         ):
             limit_ns = rank.timing.busy_wait_ns
         said = self._status.verdicts
-        quiet = self._is_quiet()
+        quiet = self.is_quiet()
         if (
             rank.transceiver.pending_polls
             or (not quiet and rank.serving.has_work())
@@ -341,7 +324,7 @@ class Phases:
             return self._wake_ns
         return min(self._wake_ns, leader.next_expiry_ns())
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """Would the next iteration, if nothing comes in until then, decide the same as this one?
         Then a world may jump over it; `_status` is what this rank would say in it."""
         plan, said = self.rank.plan, self._status
@@ -374,15 +357,15 @@ class Phases:
             if rank.leader is None:
                 rank.leader = rank.heir()
                 rank.serving.owner.lead()
-            rank.leader.put_back(self._group_mail)
+            rank.leader.put_back(self.group_mail)
             if rank.release is not None:
                 rank.leader.put_back((rank.release,))
             rank.leader.announce_loss(lost.rank, rank.rank, detail)
-        self._group_mail, self._statuses, self._steady = (), (), False
+        self.group_mail, self.statuses, self._steady = (), (), False
         rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
         rank.serving.changed = True
         if not rank.shrinks:
-            self._propose(lost.exit_code, detail)
+            self.propose(lost.exit_code, detail)
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""

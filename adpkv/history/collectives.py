@@ -34,7 +34,7 @@ def _join_alone(
                 rank.instance.index, kind, site, rank.iteration, rank.plan, payload()
             )
             if kind == "tp_gather" and rank.leader is not None:
-                rank.leader.answer(gathered, phases._pulse)
+                rank.leader.answer(gathered, phases.pulse)
         return await sync()
 
     never_quiet(phases)
@@ -79,7 +79,7 @@ def _invalid_local(phases: Phases) -> None:
     index = rank.rank - rank.instance.first
 
     def found() -> list[int]:
-        specs = [mail.spec for mail in phases._group_mail if isinstance(mail, Admit)]
+        specs = [mail.spec for mail in phases.group_mail if isinstance(mail, Admit)]
         return [
             spec.request_id
             for spec in specs

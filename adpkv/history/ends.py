@@ -31,7 +31,7 @@ def _fail_close(phases: Phases) -> None:
     def respond_and_stop(request: ServedRequest, outcome: Outcome, *rest: Any, **more: Any) -> None:
         respond(request, outcome, *rest, **more)
         if outcome is Outcome.TIMED_OUT:
-            phases._propose(75, f"request {request.spec.request_id} timed out: fail closed")
+            phases.propose(75, f"request {request.spec.request_id} timed out: fail closed")
 
     never_quiet(phases)
     replace(serving, "respond", respond_and_stop)

@@ -46,7 +46,7 @@ def replace(owner: object, name: str, new: Callable[..., Any]) -> None:
 
 def never_quiet(phases: Phases) -> None:
     """A rank with another phase may do something in any iteration: no world may leave it out."""
-    replace(phases, "_is_quiet", lambda: False)
+    replace(phases, "is_quiet", lambda: False)
 
 
 def with_lines(rules: Rules, role: Role, lines: dict[tuple[State, Event], Line]) -> Rules:

@@ -31,7 +31,7 @@ def _blocking_poll(phases: Phases) -> None:
                 rank.transport.ready,
             )
             rank.courier.poll()
-            phases._attend(rank.clock())
+            phases.attend(rank.clock())
         return await sync()
 
     never_quiet(phases)
@@ -51,7 +51,7 @@ def _unbounded_idle(phases: Phases) -> None:
     async def wait_for_mail() -> None:
         # What is agreed: all ranks see the same, so all of them think the group idle.
         plan = rank.plan
-        if any(status.work for status in phases._statuses) or plan.waiting or plan.assignments:
+        if any(status.work for status in phases.statuses) or plan.waiting or plan.assignments:
             return await wait()
         if rank.leader is not None and not rank.leader.has_more():
             await Pause(
@@ -77,9 +77,9 @@ UNBOUNDED_IDLE: Final = Policy(
 
 
 def _reap_when_scheduled(phases: Phases) -> None:
-    rank, poll = phases.rank, phases._poll
+    rank, poll = phases.rank, phases.poll
     never_quiet(phases)
-    replace(phases, "_poll", lambda: rank.plan.forward and poll())
+    replace(phases, "poll", lambda: rank.plan.forward and poll())
 
 
 REAP_WHEN_SCHEDULED: Final = Policy(

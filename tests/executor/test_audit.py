@@ -108,7 +108,7 @@ class FailClosed(Phases):
     def _settle(self, now_ns: int) -> None:
         super()._settle(now_ns)
         if len(self.rank.transceiver.book.quarantine):
-            self._propose(75, "a transfer timed out")
+            self.propose(75, "a transfer timed out")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_grace_cut_short_is_no_cause() -> None:
         def _look(self, now_ns: int) -> None:
             super()._look(now_ns)
             if now_ns >= self.rank.transceiver.monitor.grace_over_ns() - 300 * MS:
-                self._propose(75, "that is long enough")
+                self.propose(75, "that is long enough")
 
     ran = stepped(sick(STALL), Hasty)
     assert {kind for kind, _ in told(ran)} == {"shutdown_without_cause"}
@@ -159,7 +159,7 @@ class Unpolled(Phases):
     def __init__(self, rank: Any, counts: Any) -> None:
         super().__init__(rank, counts)
         if rank.rank == 3:
-            self._poll = lambda: False
+            self.poll = lambda: False
 
 
 def test_mail_that_is_not_read_is_seen_when_it_is() -> None:

@@ -92,7 +92,7 @@ class Broken(Phases):
 class Turning(Phases):
     """Never lets its group come to rest."""
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         return False
 
     def status(self) -> Any:

@@ -24,7 +24,7 @@ def tell(policy: str, phase: str, came_before: int) -> tuple[Ran, list[int]]:
     class Dying(Phases):
         came = 0
 
-        def _is_quiet(self) -> bool:
+        def is_quiet(self) -> bool:
             return False
 
     async def dying(self: Any) -> Any:

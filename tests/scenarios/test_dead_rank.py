@@ -31,7 +31,7 @@ def dies(victim: int | tuple[int, ...], phase: str) -> Any:
             if rank.rank in victims and rank.iteration >= FROM:
                 await Gone(self._group, "killed", phase, rank.iteration, rank.plan)
 
-        def _is_quiet(self) -> bool:
+        def is_quiet(self) -> bool:
             return False
 
     def before(name: str) -> Any:

@@ -52,7 +52,7 @@ def stuck(case: str, phase: str, victim: int) -> Evidence:
                 await odd(self)
             return await super().sync()
 
-        def _is_quiet(self) -> bool:
+        def is_quiet(self) -> bool:
             return False
 
     async def dying(self: Any) -> Any:

@@ -100,7 +100,7 @@ class LeavesForNothing(Planted):
     def observe(self) -> None:
         super().observe()
         if self.is_culprit and self.rank.clock() > 200 * MS:
-            self._propose(75, "a transfer was slow")
+            self.propose(75, "a transfer was slow")
 
 
 CASES = {
