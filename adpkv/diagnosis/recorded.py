@@ -35,6 +35,10 @@ class RecordedTransport:
         )  # fmt: skip
         return accepted
 
+    def is_dead(self, rank: int) -> bool:
+        """Passed on."""
+        return self._inner.is_dead(rank)
+
     def post(self, transfer: Transfer) -> None:
         """Passed on, and recorded."""
         began_ns = perf_counter_ns()

@@ -262,8 +262,10 @@ class Coordinator:
         instance = self._topology.instances[loss.instance]
         heir = loss.leader != self._leaders[loss.instance]
         self._leaders[loss.instance] = loss.leader
-        self._dead[loss.rank] = loss.detail
-        self._recorder.event("rank_lost", -1, lost=loss.rank, leader=loss.leader)
+        for rank in instance.members if loss.leader < 0 else (loss.rank,):
+            if rank not in self._dead:
+                self._dead[rank] = loss.detail
+                self._recorder.event("rank_lost", -1, lost=rank, leader=loss.leader)
         if loss.leader < 0:
             self._lose_instance(instance, loss.detail)
         elif heir:

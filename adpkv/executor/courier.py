@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from adpkv.core.session import Event, Order, Session, State
 from adpkv.core.transceiver import NEVER_POSTED, Transceiver
+from adpkv.core.values import RequestSpec
 from adpkv.executor.messages import (
     Advertise,
     Began,
@@ -88,6 +89,11 @@ class Courier:
         if session is not None:
             self._transport.peer_ended(session.session_id, pieces)
 
+    def decline(self, spec: RequestSpec) -> None:
+        """A request that this rank does not take: its sender need not keep its blocks."""
+        if spec.sender is not None:
+            self._mailbox.send(spec.sender.rank, CancelTransfer(spec.request_id, spec.generation))
+
     def poll(self) -> bool:
         """Take the transport's ends in, without waiting; says whether there were any."""
         ends = self._transport.poll()
@@ -112,6 +118,8 @@ class Courier:
         self._serving.exposed(session)
         if not self._transport.expect(self._transfer(session, session.peer, self._rank)):
             # Nobody was told of the blocks, so that is proof; the sender need not keep its own.
+            if self._transport.is_dead(session.peer):
+                self._transceiver.finished(request_id, generation, Event.PEER_LOST)
             self._transceiver.finished(request_id, generation, Event.ENDED)
             self._mailbox.send(session.peer, CancelTransfer(request_id, generation))
             return

@@ -213,6 +213,7 @@ class Phases:
         for spec in new or ():
             if spec.generation and spec.request_id in serving.requests:
                 serving.refuse(spec)
+                rank.courier.decline(spec)
             else:
                 serving.assign(spec, now_ns)
         if plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER:
@@ -301,9 +302,11 @@ class Phases:
             or (not quiet and rank.serving.has_work())
             or rank.serving.owner.verdicts != said
             or rank.plan.loss is not None
+            or (rank.leader is not None and rank.leader.has_more())
         ):
             # Ends that the poll limit left over; or blocks since apply: the step comes at once;
-            # or a word for the other replicas, or for the coordinator.
+            # or a word for the other replicas, or for the coordinator; or mail from it that did not
+            # fit into one broadcast.
             limit_ns = 0
         passage: Passage = await Wait(
             self._group,
@@ -330,7 +333,8 @@ class Phases:
         plan, said = self.rank.plan, self._status
         if plan.ending or plan.stop != NO_STOP or plan.loss is not None:
             return False
-        if self._transceiver.pending_polls:
+        leader = self.rank.leader
+        if self._transceiver.pending_polls or (leader is not None and leader.has_more()):
             return False
         if not self._serving.changed:
             return True
@@ -352,20 +356,28 @@ class Phases:
         rank.members.remove(lost.rank)
         gone = rank.limits.gone | {lost.rank - rank.instance.first}
         rank.limits = dataclasses.replace(rank.limits, gone=gone)
-        detail = lost_detail(lost.rank, rank.instance)
         if rank.members[0] == rank.rank:
-            if rank.leader is None:
-                rank.leader = rank.heir()
-                rank.serving.owner.lead()
-            rank.leader.put_back(self.group_mail)
-            if rank.release is not None:
-                rank.leader.put_back((rank.release,))
-            rank.leader.announce_loss(lost.rank, rank.rank, detail)
-        self.group_mail, self.statuses, self._steady = (), (), False
+            self._lead(lost.rank)
+        self.statuses, self._steady = (), False
         rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
         rank.serving.changed = True
         if not rank.shrinks:
-            self.propose(lost.exit_code, detail)
+            self.propose(lost.exit_code, lost_detail(lost.rank, rank.instance))
+
+    def _lead(self, lost: int) -> None:
+        """The first of those who are alive tells the coordinator who is not. Whoever led before it
+        may have died before it could tell: so a new leader tells of all."""
+        rank, dead = self.rank, [lost]
+        if rank.leader is None:
+            rank.leader = rank.heir()
+            rank.serving.owner.lead()
+            dead = [rank.instance.first + index for index in sorted(rank.limits.gone)]
+        rank.leader.put_back(self.group_mail)
+        self.group_mail = ()
+        if rank.release is not None:
+            rank.leader.put_back((rank.release,))
+        for one in dead:
+            rank.leader.announce_loss(one, rank.rank, lost_detail(one, rank.instance))
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""

@@ -56,10 +56,14 @@ class Story(msgspec.Struct, frozen=True):
         return next(filter(is_trouble, self.events), None)
 
     def parts(self) -> list[Part]:
-        """How long each part took, in order."""
+        """How long each part took, in order; of one that was begun again, of its last life."""
+        lives = [e for e in self.events if e.kind == "recomputed" and e.request == self.request]
+        begun_ns = lives[-1].at_ns if lives else -1
         found = []
+        if lives:
+            found.append(Part("until it was begun again", begun_ns - self.events[0].at_ns))
         for name, begin, end in _PARTS:
-            since = self._first(begin, -1)
+            since = self._first(begin, -1 if name is _ALL else begun_ns)
             if since is not None:
                 until = self._first(end, since.at_ns, after=since)
                 took = None if until is None else until.at_ns - since.at_ns
@@ -79,8 +83,9 @@ class Story(msgspec.Struct, frozen=True):
 _Mark = tuple[Kind | None, tuple[str, ...]]
 _CONTEXT, _GENERATION = Kind.CONTEXT, Kind.GENERATION
 _OVER = ("complete", "failed", "cancelled", "timed_out", "quarantined", "responded")
+_ALL: Final = "in all"
 _PARTS: Final[Sequence[tuple[str, _Mark, _Mark]]] = (
-    ("to a context rank", (None, ("arrived",)), (_CONTEXT, ("assigned", "refused"))),
+    ("to a context rank", (None, ("arrived", "recomputed")), (_CONTEXT, ("assigned", "refused"))),
     ("wait for context blocks", (_CONTEXT, ("assigned",)), (_CONTEXT, ("prefill_began", *_OVER))),
     ("prefill", (_CONTEXT, ("prefill_began",)), (_CONTEXT, _OVER)),
     ("to a generation rank", (_CONTEXT, ("responded",)), (_GENERATION, ("assigned", "refused"))),
@@ -90,7 +95,7 @@ _PARTS: Final[Sequence[tuple[str, _Mark, _Mark]]] = (
     ("decode", (_GENERATION, ("complete",)), (_GENERATION, ("responded",))),
     ("in doubt at the receiver", (_GENERATION, ("quarantined",)), (_GENERATION, ("released",))),
     ("in doubt at the sender", (_CONTEXT, ("quarantined",)), (_CONTEXT, ("released",))),
-    ("in all", (None, ("arrived",)), (None, ("ended",))),
+    (_ALL, (None, ("arrived",)), (None, ("ended",))),
 )
 
 

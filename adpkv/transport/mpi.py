@@ -116,6 +116,10 @@ class MpiTransport:
         self._end_if_over(found)
         return True
 
+    def is_dead(self, rank: int) -> bool:
+        """Does MPI say so, or the others?"""
+        return rank in self._gone
+
     def post(self, transfer: Transfer) -> None:
         """Begin to send, within what is left of the budget."""
         found = self._open(transfer, self._sending, True)

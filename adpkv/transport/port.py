@@ -89,8 +89,12 @@ class Transport(Protocol):
 
     def expect(self, transfer: Transfer) -> bool:
         """Receiver, before it advertises: from now on somebody may write into `target`. False if
-        the transport refuses to register the blocks: then nobody may be told of them, and nothing
-        more is heard of the transfer."""
+        the transport refuses to register the blocks, or the sender is dead: then nobody may be told
+        of them, and nothing more is heard of the transfer."""
+        ...
+
+    def is_dead(self, rank: int) -> bool:
+        """Is this peer known to be dead? Then nothing is expected of it."""
         ...
 
     def post(self, transfer: Transfer) -> None:

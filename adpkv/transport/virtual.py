@@ -242,6 +242,10 @@ class VirtualTransport:
         self._expected[transfer.session] = (self._memory.awaited(transfer.target), transfer)
         return True
 
+    def is_dead(self, rank: int) -> bool:
+        """Has everybody heard that it is?"""
+        return rank in self._network.dead
+
     def post(self, transfer: Transfer) -> None:
         """Join the link."""
         self._network.begin(transfer)

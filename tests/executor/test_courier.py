@@ -9,6 +9,7 @@ from executor_parts import Post, context, generation, spec
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
+from adpkv.core.values import PEER_LOST
 from adpkv.executor.courier import UNKNOWN_PIECES, Courier
 from adpkv.executor.messages import (
     Advertise,
@@ -31,10 +32,14 @@ class Wire:
         self.calls: list[tuple[str, object]] = []
         self.ends: list[TransportEnd] = []
         self.refuses = False
+        self.dead: set[int] = set()
 
     def expect(self, transfer: Transfer) -> bool:
         self.calls.append(("expect", transfer))
         return not self.refuses
+
+    def is_dead(self, rank: int) -> bool:
+        return rank in self.dead
 
     def post(self, transfer: Transfer) -> None:
         self.calls.append(("post", transfer))
@@ -257,6 +262,16 @@ def test_refused_blocks_are_told_to_nobody(receiving: Rig) -> None:
     receiving.go(1)
     assert 1 not in receiving.serving.requests, "proven ended: the blocks are back"
     assert receiving.words() == []
+
+
+def test_blocks_that_are_refused_as_the_sender_is_dead_say_so(receiving: Rig) -> None:
+    """The rank that is told so may be the first to know."""
+    receiving.wire.refuses, receiving.wire.dead = True, {receiving.ends.book.sessions[1].peer}
+    receiving.go()
+    receiving.ends.check_generation_transfer_status(1)
+    receiving.go(1)
+    assert 1 not in receiving.serving.requests
+    assert [answer.detail for answer in receiving.serving.responses.staged] == [PEER_LOST]
 
 
 def test_a_lost_connection_is_in_doubt_until_its_end(receiving: Rig) -> None:

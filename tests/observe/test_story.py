@@ -101,6 +101,23 @@ def test_a_request_that_goes_well(folder: RunFolder) -> None:
     assert parts["in all"] == story.record.ended_ns - story.record.arrival_ns
 
 
+def test_of_a_request_that_was_computed_again_the_last_life_counts(tmp_path: Path) -> None:
+    data = setting("again", 1, 3, on_rank_failure="shrink", recompute=True)
+    data["workload"] |= {"users": 6, "requests": 60, "output_tokens": {"min": 8, "max": 30}}
+    data["faults"] = [{"kind": "sigkill", "ranks": [2], "after": "300ms"}]
+    out = RunFolder(simulate(parse(data, "again"), out=tmp_path / "out").folder)
+    lines = map(json.loads, out.requests.read_text().splitlines())
+    again = next(line["request_id"] for line in lines if line["recomputed"])
+    (story,) = read_stories(out, [again])
+    assert "coordinator was lost with a dead rank: is computed again" in whats(story)
+    parts = {part.name: part.duration_ns for part in story.parts()}
+    assert story.record is not None
+    assert parts["decode"] == story.record.decode_ns
+    assert parts["transfer"] == story.record.transfer_ns
+    assert parts["until it was begun again"] is not None
+    assert parts["in all"] == story.record.ended_ns - story.record.arrival_ns
+
+
 def test_a_transfer_in_doubt_is_told_from_both_sides(folder: RunFolder) -> None:
     (story,) = read_stories(folder, [1])
     told = whats(story)

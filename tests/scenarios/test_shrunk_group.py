@@ -3,6 +3,7 @@ without it. What went with it is answered as failed, or computed again; nothing 
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -92,3 +93,54 @@ def test_15_who_wants_the_dead_rank_is_told(victim: int) -> None:
             assert record.outcome == "completed"
             assert record.context_rank == wanted
             assert record.generation_rank == 4 + wanted
+
+
+def lose(
+    dead: list[int], phase: str, apart_ms: int, *, slow_wire: bool = False, **kinds: Any
+) -> Ran:
+    """A job of which these ranks are killed, in this order or together."""
+    data = setting(
+        "losing", 0, 0, topology=kinds, on_rank_failure="shrink", recompute=True,
+        executor={"drain_timeout": "60s"},
+        faults=[
+            {"kind": "sigkill", "ranks": [rank], "after": f"{after}ms", "phase": phase}
+            for after, rank in zip(count(500, apart_ms), dead)
+        ],
+    )  # fmt: skip
+    if slow_wire:
+        # What was computed waits for a slot: much is only to be fetched when its rank dies.
+        data["transceiver"] = {
+            "max_inflight_transfers": 2, "max_inflight_transfers_per_peer": 1,
+            "transfer_timeout": "60s", "wait_timeout": "300s", "link": {"bandwidth": "2MiB"},
+        }  # fmt: skip
+    arrivals = [arrival(4 * i, 64, 8 + i % 9) for i in range(REQUESTS)]
+    return run(data, workload=Script(arrivals), most_events=999_999)
+
+
+def nothing_is_lost(ran: Ran, dead: list[int]) -> None:
+    """The coordinator heard of all the dead, and everything was computed in the end."""
+    assert ran.exit_code == 0
+    assert ran.summary["violations"] == []
+    assert ran.summary["lost"] == sorted(dead) == sorted(ran.job.coordinator.dead)
+    assert {(record.outcome, record.detail) for record in ran.records} == {("completed", "")}
+    assert ran.summary["recomputed"] > 0
+
+
+@pytest.mark.parametrize("dead", [[2, 3], [3, 2], [2, 3, 4], [4, 2, 3]])
+@pytest.mark.parametrize("apart_ms", [0, 1])
+@pytest.mark.parametrize("phase", ["intake", "sync", "flush", "step"])
+def test_15_a_leader_dies_together_with_who_would_lead_next(
+    dead: list[int], phase: str, apart_ms: int
+) -> None:
+    ran = lose(dead, phase, apart_ms, context={"ranks": 2}, generation={"ranks": 6})
+    nothing_is_lost(ran, dead)
+
+
+@pytest.mark.parametrize("apart_ms", [0, 1])
+@pytest.mark.parametrize(("ranks", "dead"), [(4, [4, 5]), (4, [5, 4]), (2, [2, 3]), (2, [3, 2])])
+def test_15_what_waits_to_be_fetched_from_the_dead_is_computed_again(
+    ranks: int, dead: list[int], apart_ms: int
+) -> None:
+    """Of a group, or of an instance of which nobody is left."""
+    kinds = {"context": {"instances": 2, "ranks": ranks}, "generation": {"ranks": 2}}
+    nothing_is_lost(lose(dead, "sync", apart_ms, slow_wire=True, **kinds), dead)

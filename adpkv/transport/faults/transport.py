@@ -103,6 +103,10 @@ class FaultyTransport:
             self._say(known, EndKind.ERROR)
         return True
 
+    def is_dead(self, rank: int) -> bool:
+        """The inner wire's word."""
+        return self._inner.is_dead(rank)
+
     def post(self, transfer: Transfer) -> None:
         """Sender: a fault here concerns the writing itself. Nothing is written to the dead."""
         if transfer.receiver in self._dead:
