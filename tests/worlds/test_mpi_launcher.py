@@ -73,11 +73,14 @@ def test_a_rank_that_outlives_mpirun_is_ended(
     assert living_state(pid, start_ticks(pid)) not in ("alive", "stopped")
 
 
+ULFM = ["--with-ft", "ulfm", "--mca", "btl_tcp_flags", "send,inplace"]
+
+
 @pytest.mark.parametrize(
     ("says", "found"),
     [
-        ("mpirun (Open MPI) 5.0.11", ["--with-ft", "ulfm"]),
-        ("mpirun.openmpi (Open MPI) 10.1.0", ["--with-ft", "ulfm"]),
+        ("mpirun (Open MPI) 5.0.11", ULFM),
+        ("mpirun.openmpi (Open MPI) 10.1.0", ULFM),
         ("mpirun (Open MPI) 4.1.4", []),
         ("HYDRA build details:\n    Version: 4.2.0", []),
     ],
