@@ -65,6 +65,7 @@ def test_the_whole_conversation_trace(tmp_path: Path) -> None:
     [
         "quickstart.yaml",
         "closed-loop.yaml",
+        "dead-rank.yaml",
         "four-ranks.yaml",
         "replicated.yaml",
         "trace-sample.yaml",
