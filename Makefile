@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
 
-.PHONY: setup run test check bench soak soak-loaded clean
+.PHONY: setup run test check bench soak soak-loaded alarms clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ soak: $(STAMP)
 # The same beside twice as many busy processes as there are cores.
 soak-loaded: $(STAMP)
 	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
+
+# No false alarm with any number of ranks from 1 to 16; the tests take four of them.
+alarms: $(STAMP)
+	ADPKV_ALARMS_AT_EVERY_NUMBER_OF_RANKS=1 $(BIN)/python -m pytest tests/mpi/test_mpi_false_alarms.py -k no_meeting
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -23,6 +23,9 @@ from tests.scenarios.story import Script, arrival, setting
 FROM_NS = int(os.environ.get("DIES_FROM_MS", "200")) * 1_000_000
 """When each victim begins to look for its phase: ranks of a host have one clock."""
 
+REQUESTS = 120
+"""One every 10 ms: a victim finds any phase within them."""
+
 POLICIES: dict[str, dict[str, Any]] = {
     "shutdown": {},
     "shrink": {"on_rank_failure": "shrink"},
@@ -71,8 +74,8 @@ def main() -> int:
     bound = {"drain_timeout": "30s" if phase == "drain" else "2s"}
     data = setting("dies", 4, 4, executor=bound, **POLICIES[policy])
     # Where a group goes on, a wish for the dead rank could not be granted.
-    wanted = {i: i % 4 if policy == "shutdown" else None for i in range(200)}
-    arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(200)]
+    wanted = {i: i % 4 if policy == "shutdown" else None for i in range(REQUESTS)}
+    arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(REQUESTS)]
 
     def assemble(*args: Any, **ports: Any) -> Any:
         if str(rank) in delays:
