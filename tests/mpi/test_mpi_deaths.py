@@ -150,7 +150,13 @@ def test_15_the_rank_of_the_coordinator_dies(program, tmp_path: Path, policy: st
 
 @pytest.mark.parametrize(
     ("rank", "site", "wire"),
-    [(2, "sync", "slots"), (4, "flush", "slots"), (5, "forward", "slots"), (4, "", "wide")],
+    [
+        (2, "sync", "slots"),
+        (4, "flush", "slots"),
+        (5, "forward", "slots"),
+        (4, "", "wide"),
+        (2, "last", "slots"),
+    ],
 )
 def test_a_collective_that_failed_on_one_rank_alone_is_handed_to_it(
     program, tmp_path: Path, rank: int, site: str, wire: str

@@ -17,7 +17,7 @@ from mpi4py import MPI
 
 from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError
-from adpkv.executor.meetings import Meeting, MeetingCounts
+from adpkv.executor.meetings import Meeting, MeetingCounts, Pause
 from adpkv.worlds.mpi.bridge import Bridge
 from adpkv.worlds.mpi.ending import end_job, outlives_deaths
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -79,8 +79,8 @@ class Driver:
         while isinstance(error, MPI.Exception):
             if self.recover is None:
                 raise error
-            met = self._met
-            self.recover(error, met.new if isinstance(met, Bridge) else met)
+            met = self._met.new if isinstance(self._met, Bridge) else self._met
+            self.recover(error, None if isinstance(op, Pause) else met)
             self._met = self._groups[op.group]
             try:
                 return self._met.perform(op)

@@ -47,7 +47,7 @@ class CollectiveStats:
     digest of all its meetings, in their order. Slots see ranks in different collectives; what they
     cannot see, because it is none, the digests show when they are compared at the end."""
 
-    __slots__ = ("count", "met", "mismatches", "total_ns", "trace")
+    __slots__ = ("before", "count", "met", "mismatches", "total_ns", "trace")
 
     def __init__(self) -> None:
         self.count = 0
@@ -55,11 +55,19 @@ class CollectiveStats:
         self.mismatches = 0
         self.met = 0
         self.trace = 0
+        self.before = 0
+        """The trace without the last meeting."""
 
     def note(self, place: bytes | memoryview) -> None:
         """This rank comes to a meeting there."""
         self.met += 1
-        self.trace = crc32(place, self.trace)
+        self.before = self.trace
+        self.trace = crc32(place, self.before)
+
+    def take_back(self) -> None:
+        """The last meeting was broken off: this rank comes to it again."""
+        self.met -= 1
+        self.trace = self.before
 
     def begin_anew(self) -> None:
         """A death broke a meeting in the middle: compare what comes after it."""
@@ -160,7 +168,7 @@ class Group:
             return self._join(op)
         if isinstance(op, Wait):
             self.sequence += 1
-            self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
+            self._note_wait(op)
             self.brought_bytes = 0
             self._waiter.wait(self.sequence, op.limit_ns)
             return Passage(0, op.iteration, op.plan)
@@ -181,10 +189,12 @@ class Group:
     def step_back(self) -> None:
         """The meeting that this rank came to last was broken off."""
         self.sequence -= 1
+        self._stats.take_back()
 
     def pass_by(self, op: Wait) -> Passage:
         """A wait that is over for this rank before it began."""
         self.sequence += 1
+        self._note_wait(op)
         return Passage(0, op.iteration, op.plan)
 
     def remembered(self, sequence: int) -> Brought | None:
@@ -203,6 +213,9 @@ class Group:
             return self.perform(op)
         finally:
             self._slots, self._wide = wires
+
+    def _note_wait(self, op: Wait) -> None:
+        self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
 
     def close(self) -> None:
         """Give the communicators back; every member must come."""

@@ -1,6 +1,6 @@
 """A collective completes for all but one rank, which gets an error: nobody is dead, all go on.
 
-python -m tests.mpi.programs.torn FOLDER RANK SITE WIRE
+python -m tests.mpi.programs.torn FOLDER RANK SITE|last WIRE
 """
 
 from __future__ import annotations
@@ -42,8 +42,13 @@ def tear(rank: int, site: str, wire: str) -> None:
     def here(group: Group) -> bool:
         return MPI.COMM_WORLD.rank == rank and not torn and group._place[0] != WORLD
 
+    def is_it(op: Any) -> bool:
+        if site == "last":  # before the ranks report, and leave
+            return op.site == "flush" and op.plan.leave
+        return op.site == site and op.iteration >= FROM
+
     def met(group: Group, op: Any, payload: Any, rest: str = "") -> Any:
-        hit = here(group) and wire == "slots" and op.site == site and op.iteration >= FROM
+        hit = here(group) and wire == "slots" and is_it(op)
         if not hit:
             return meet(group, op, payload, rest)
         torn.append(op.iteration)
