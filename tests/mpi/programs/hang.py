@@ -13,15 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mpi4py import MPI
-
-from adpkv.config import parse
 from adpkv.core.ids import NEVER
 from adpkv.executor.meetings import Pause
 from adpkv.executor.phases import Phases
-from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival, setting
+from tests.mpi.programs.one_request import serve_one_request
+from tests.scenarios.story import setting
 
 STUCK, FROM = 6, 5
 """This rank, from this iteration on."""
@@ -47,17 +43,7 @@ class Standing(Phases):
 def main() -> int:
     data = setting("hang", 4, 4, diagnosis={"hang_timeout": "1s"})
 
-    def assemble(experiment: Any, topology: Any, rank: int, **ports: Any) -> Any:
-        return build_rank(experiment, topology, rank, phases=Standing, **ports)
-
-    return run(
-        parse(data, "hang"),
-        out=Path(sys.argv[1]) / "out",
-        quiet=True,
-        json=False,
-        workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
-        assemble=assemble,
-    )
+    return serve_one_request(data, Path(sys.argv[1]) / "out", Standing)
 
 
 if __name__ == "__main__":

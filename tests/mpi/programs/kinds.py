@@ -14,17 +14,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from mpi4py import MPI
-
-from adpkv.config import parse
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan
 from adpkv.executor.meetings import WORLD, Join, Pause, Step
 from adpkv.executor.phases import Phases
 from adpkv.model.port import Batch
-from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival, setting
+from tests.mpi.programs.one_request import serve_one_request
+from tests.scenarios.story import setting
 
 ODD, FROM = 2, 4
 """This rank, from this iteration on; ranks 1 to 3 are its group."""
@@ -128,17 +124,7 @@ def main() -> int:
                 await case(self)
             return await super().sync()
 
-    def assemble(experiment: Any, topology: Any, rank: int, **ports: Any) -> Any:
-        return build_rank(experiment, topology, rank, phases=Stuck, **ports)
-
-    return run(
-        parse(data, "kinds"),
-        out=Path(sys.argv[2]) / "out",
-        quiet=True,
-        json=False,
-        workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
-        assemble=assemble,
-    )
+    return serve_one_request(data, Path(sys.argv[2]) / "out", Stuck)
 
 
 if __name__ == "__main__":

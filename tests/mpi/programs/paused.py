@@ -9,15 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mpi4py import MPI
-
-from adpkv.config import parse
 from adpkv.core.ids import NEVER
 from adpkv.executor.meetings import Pause
 from adpkv.executor.phases import Phases
-from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival, setting
+from tests.mpi.programs.one_request import serve_one_request
+from tests.scenarios.story import setting
 
 STUCK, FROM = 3, 5
 """This rank, from this iteration on."""
@@ -40,17 +36,7 @@ class Standing(Phases):
 def main() -> int:
     data = setting("paused", 2, 2, diagnosis={"hang_timeout": "600s"})
 
-    def assemble(experiment: Any, topology: Any, rank: int, **ports: Any) -> Any:
-        return build_rank(experiment, topology, rank, phases=Standing, **ports)
-
-    return run(
-        parse(data, "paused"),
-        out=Path(sys.argv[1]),
-        quiet=True,
-        json=False,
-        workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
-        assemble=assemble,
-    )
+    return serve_one_request(data, Path(sys.argv[1]), Standing)
 
 
 if __name__ == "__main__":

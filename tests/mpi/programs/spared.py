@@ -13,12 +13,10 @@ from typing import Any
 
 from mpi4py import MPI
 
-from adpkv.config import parse
 from adpkv.executor.phases import Phases
-from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.mpi.run import run
+from tests.mpi.programs.one_request import serve_one_request
 from tests.mpi.programs.quiet import stop
-from tests.scenarios.story import Script, arrival, setting
+from tests.scenarios.story import setting
 
 ODD, AT = 3, 5
 """This rank, at this iteration."""
@@ -39,19 +37,12 @@ def main() -> int:
                 stop(LONG_S, *pids)
             return await super().sync()
 
-    def assemble(experiment: Any, topology: Any, rank: int, **ports: Any) -> Any:
-        if case == "late" and rank == ODD:
+    def made(rank: Any, counts: Any) -> Phases:
+        if case == "late" and rank.rank == ODD:
             time.sleep(LONG_S)  # as large memory takes, while the others have begun
-        return build_rank(experiment, topology, rank, phases=Stopping, **ports)
+        return Stopping(rank, counts)
 
-    return run(
-        parse(data, "spared"),
-        out=Path(out),
-        quiet=True,
-        json=False,
-        workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
-        assemble=assemble,
-    )
+    return serve_one_request(data, Path(out), made)
 
 
 if __name__ == "__main__":
