@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from executor_parts import Post, context, generation, spec
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
-from adpkv.core.values import PEER_LOST
+from adpkv.core.values import PEER_LOST, SenderRef
 from adpkv.executor.courier import UNKNOWN_PIECES, Courier
 from adpkv.executor.messages import (
     Advertise,
@@ -287,3 +288,11 @@ def test_a_lost_connection_is_in_doubt_until_its_end(receiving: Rig) -> None:
 
 def test_nothing_ended_is_nothing_heard(receiving: Rig) -> None:
     assert not receiving.courier.poll()
+
+
+def test_the_sender_of_a_declined_request_need_not_keep_its_blocks(receiving: Rig) -> None:
+    wanted = msgspec.structs.replace(spec(7), generation=1, sender=SenderRef(5, (1,)))
+    receiving.courier.decline(wanted)
+    assert receiving.post.taken() == [(5, CancelTransfer(7, 1))]
+    receiving.courier.decline(msgspec.structs.replace(wanted, sender=None))
+    assert receiving.post.taken() == []
