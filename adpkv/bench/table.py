@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO, Final
 
 import msgspec
 
 from adpkv.bench.figure import Figure
 from adpkv.observe.screen import console_for
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from adpkv.observe.tables import Table, print_line, width_of, wrapped
 
 __all__ = ["as_json", "number", "show", "table"]
 
-NARROW_COLUMNS = 120
-"""Where nobody says how wide the screen is, lines are this long."""
+HEADINGS: Final = ("figure", "value", "unit", "reference", "ratio", "target", "met")
 
 
 def number(value: float | None) -> str:
@@ -31,32 +28,23 @@ def number(value: float | None) -> str:
 
 def table(figures: Sequence[Figure]) -> Table:
     """One row a figure, its note below it."""
-    from rich.table import Table
-
-    rows = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("figure", "value", "unit", "reference", "ratio", "target", "met"):
-        right = heading in ("value", "ratio")
-        rows.add_column(heading, justify="right" if right else "left", overflow="fold")
+    rows = []
     for one in figures:
-        reference = number(one.reference)
-        if one.reference_name:
-            reference = f"{reference} {one.reference_name}".strip()
+        reference = f"{number(one.reference)} {one.reference_name}".strip()
         met = {None: "", True: "yes", False: "NO"}[one.met]
-        name = f"{one.name}\n  [dim]{one.note}[/dim]" if one.note else one.name
-        rows.add_row(
-            name, number(one.value), one.unit, reference, number(one.ratio), one.target, met
-        )
-    return rows
+        row = [one.name, number(one.value), one.unit, reference, number(one.ratio)]
+        rows.append([*row, one.target, met])
+    notes = {place: one.note for place, one in enumerate(figures) if one.note}
+    return Table(HEADINGS, rows, numbers=(1, 4), notes=notes)
 
 
 def show(stream: IO[str], figures: Sequence[Figure], skipped: Mapping[str, str]) -> None:
     """The table, then what was left out and why."""
     console = console_for(stream)
-    if not console.is_terminal:
-        console.width = NARROW_COLUMNS
-    console.print(table(figures), highlight=False)
+    table(figures).show(console)
     for name, why in skipped.items():
-        console.print(f"{name} left out: {why}", markup=False, highlight=False)
+        for line in wrapped(f"{name} left out: {why}", width_of(console), hang="  "):
+            print_line(console, line)
 
 
 def as_json(figures: Sequence[Figure], skipped: Mapping[str, str]) -> str:

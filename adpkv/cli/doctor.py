@@ -59,17 +59,14 @@ def _print_json(
 def _print_table(findings: Sequence[Finding]) -> None:
     import sys
 
-    from rich.table import Table
-
     from adpkv.cli.probes import Need
     from adpkv.observe.screen import console_for
+    from adpkv.observe.tables import Table
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for finding in findings:
+    rows, hints = [], {}
+    for place, finding in enumerate(findings):
         lacks = "missing" if finding.need is not Need.NOTHING else "note"
-        hint = f"\n-> {finding.hint}" if finding.hint and not finding.fine else ""
-        table.add_row("ok" if finding.fine else lacks, finding.name, finding.found + hint)
-    console_for(sys.stdout).print(table, markup=False, highlight=False)
+        rows.append(["ok" if finding.fine else lacks, finding.name, finding.found])
+        if finding.hint and not finding.fine:
+            hints[place] = f"-> {finding.hint}"
+    Table((), rows, numbers=(), notes=hints).show(console_for(sys.stdout))

@@ -51,4 +51,7 @@ def inspect(
 
         print(json.dumps(as_values(survey, answers), indent=2))
     else:
-        print("\n".join([*told(survey), *(told_stacks(answers) if answers else [])]))
+        from adpkv.observe.screen import terminal_columns
+
+        lines = told(survey, terminal_columns(sys.stdout))
+        print("\n".join([*lines, *(told_stacks(answers) if answers else [])]))

@@ -51,9 +51,7 @@ def _live(folder: Path, console: Console) -> None:
     # No refresh thread: nothing changes between two looks.
     with Live(console=console, auto_refresh=False) as live:
         while (survey := _now(folder)) is not None:
-            live.update(
-                Text("\n".join(told(survey)), no_wrap=True, overflow="ellipsis"), refresh=True
-            )
+            live.update(Text("\n".join(told(survey, console.width))), refresh=True)
             time.sleep(LIVE_INTERVAL_S)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from adpkv.diagnosis.layout import What
 from adpkv.diagnosis.ring import Record
 from adpkv.diagnosis.survey import RankSeen, Survey, folded
+from adpkv.observe.tables import Table, wrapped
 
 __all__ = ["as_values", "span_text", "told", "told_ranks"]
 
@@ -21,22 +22,21 @@ MOST_BEFORE: Final = 5
 HEAD: Final = ("ranks", "process", "where", "iteration", "number", "for")
 
 
-def told(survey: Survey) -> list[str]:
-    """The table's lines: what is unlike the rest comes first."""
+def told(survey: Survey, columns: int | None = None) -> list[str]:
+    """The table's lines, in a window so wide: what is unlike the rest comes first."""
     classes = folded(survey.ranks)
     shown = classes[:MOST_CLASSES]
-    rows = [HEAD, *map(_row, shown)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [_title(survey), _line(HEAD, widths)]
-    for row, found in zip(rows[1:], shown, strict=True):
-        lines.append(_line(row, widths))
-        if found[0].records:
-            before = " · ".join(map(_record_text, found[0].records[-MOST_BEFORE:]))
-            lines.append(f"  rank {found[0].rank} before: {before}")
+    notes = {place: _before(found[0]) for place, found in enumerate(shown) if found[0].records}
+    table = Table(HEAD, [_row(found) for found in shown], numbers=(), notes=notes)
+    lines = [*wrapped(_title(survey), columns), *table.text(columns)]
     rest = classes[MOST_CLASSES:]
     if rest:
         lines.append(f"and {sum(map(len, rest)):,} ranks in {len(rest):,} more places")
     return lines
+
+
+def _before(one: RankSeen) -> str:
+    return f"rank {one.rank} before: {' · '.join(map(_record_text, one.records[-MOST_BEFORE:]))}"
 
 
 def _title(survey: Survey) -> str:
@@ -62,11 +62,6 @@ def _row(found: Sequence[RankSeen]) -> tuple[str, ...]:
         f"#{least}" if least == most else f"#{least}-{most}",
         span_text(max(seen.since_ns for seen in found)),
     )
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return "  ".join(padded).rstrip()
 
 
 def told_ranks(ranks: Iterable[int]) -> str:

@@ -10,9 +10,9 @@ from adpkv.diagnosis.evidence import Evidence, Position, Standing, State
 from adpkv.diagnosis.graph import Edge
 from adpkv.diagnosis.history import Row
 from adpkv.diagnosis.report import Report
-from adpkv.diagnosis.tables import aligned, wrapped
 from adpkv.diagnosis.why import MOST_DIFFERENCES
 from adpkv.diagnosis.words import listed, named, verb
+from adpkv.observe.tables import Table, wrapped
 
 __all__ = ["WIDTH", "report_lines", "report_text"]
 
@@ -92,7 +92,7 @@ def _why(report: Report, columns: int) -> list[str]:
         return ["  nothing that is looked at differs there"] if known and verdict.others else []
     head = ["only there", named(verdict.outliers), named(verdict.others)]
     rows = [[d.name, _values(d.odd), _values(d.others)] for d in shown]
-    lines = aligned([head, *rows], columns, keep=1)
+    lines = Table(head, rows, indent="  ").text(columns)
     left = len(report.why) - len(shown)
     return [*lines, f"  and {left} more in deadlock.json"] if left else lines
 
@@ -112,7 +112,8 @@ def _classes(report: Report, columns: int) -> list[str]:
     numbered = any(c.at is not None and c.at.sequence for c in shown)
     timed = any(c.since_s is not None for c in shown)
     head = ["", "ranks", "where", *(["#"] if numbered else []), "iteration"]
-    rows = [[*head, "for"] if timed else head]
+    head += ["for"] if timed else []
+    rows = []
     for found in shown:
         at = found.at
         row = ["!" if found.odd else "", listed(found.ranks), _where(found)]
@@ -120,7 +121,7 @@ def _classes(report: Report, columns: int) -> list[str]:
             row.append(str(at.sequence) if at is not None and at.sequence else "")
         row.append("various" if at is not None and at.iteration < 0 else _iteration(at))
         rows.append([*row, _seconds(found.since_s)] if timed else row)
-    lines = aligned(rows, columns, keep=3)
+    lines = Table(head, rows, range(3, len(head)), indent="  ").text(columns)
     rest = report.classes[MOST_CLASSES:]
     if rest:
         ranks = [rank for found in rest for rank in found.ranks]
@@ -162,7 +163,7 @@ def _history(rows: Sequence[Row], columns: int) -> list[str]:
         told = [what, "" if row.at is None else f"iteration {row.at.iteration}", who]
         mark = "!" if row.odd else ""
         found.append([mark, number, *told] if numbered else [mark, *told])
-    return aligned(found, columns, keep=len(found[0]))
+    return Table((), found, (), indent="  ").text(columns)
 
 
 # -- the graph, what it pins, stacks -----------------------------------------------------------

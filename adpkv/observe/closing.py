@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adpkv.observe.faults import COULD_NEVER
+from adpkv.observe.tables import Table, print_line, width_of, wrapped
 
 if TYPE_CHECKING:
-    from rich.box import Box
     from rich.console import Console
-    from rich.table import Table
 
 __all__ = ["closing_sentence", "show_closing"]
 
@@ -26,45 +25,29 @@ LATENCIES: Final = {
     "queue_wait_s": "queue wait",
 }
 STATISTICS: Final = ("p50", "p90", "p99", "mean", "max")
-FEWER_STATISTICS: Final = ("p50", "p99", "max")
-NARROW_COLUMNS: Final = 80
-"""Below this width the tables leave columns out: a number broken over lines is no number."""
-
-PLAIN_COLUMNS: Final = 120
-"""Width of the tables where there is no terminal, so that a log has no broken lines."""
 
 
 def show_closing(console: Console, summary: Summary, folder: Path | None = None) -> None:
     """Print tables and sentence, and where the files are."""
-    from rich import box
-
-    lines = box.SIMPLE_HEAD if console.is_terminal else None
-    if lines is None:
-        console.width = max(console.width, PLAIN_COLUMNS)
-    narrow = console.width < NARROW_COLUMNS
-    console.print(_instances(summary, lines, narrow))
-    console.print(_latencies(summary, lines, FEWER_STATISTICS if narrow else STATISTICS))
+    for table in _tables(summary):
+        table.show(console)
     if summary["violations"] and folder is not None:
         _stories(console, folder)
+    width = width_of(console)
     good = summary["exit_code"] == 0
-    console.print(
-        closing_sentence(summary),
-        style="bold green" if good else "bold red",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    for line in wrapped(closing_sentence(summary), width):
+        print_line(console, line, "bold green" if good else "bold red")
     for sentence in summary["unfired"]:
         if COULD_NEVER in sentence:
-            console.print(
-                f"warning: {sentence}",
-                style="yellow",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            for line in wrapped(f"warning: {sentence}", width, hang="  "):
+                print_line(console, line, "yellow")
     if folder is not None:
-        console.print(f"files: {folder}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"files: {folder}")
+
+
+def _tables(summary: Summary) -> list[Table]:
+    """In the order in which they are shown."""
+    return [_instances(summary), _latencies(summary)]
 
 
 def _stories(console: Console, folder: Path) -> None:
@@ -79,9 +62,8 @@ def _stories(console: Console, folder: Path) -> None:
         requests = concerned(run)
     except UsageError:
         return  # the run was made without events
-    width = console.width if console.is_terminal else None
-    for line in stories(run, requests, width):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in stories(run, requests, width_of(console)):
+        print_line(console, line)
 
 
 def closing_sentence(summary: Summary) -> str:
@@ -133,32 +115,24 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _instances(summary: Summary, lines: Box | None, narrow: bool) -> Table:
+def _instances(summary: Summary) -> Table:
     blocks: Mapping[str, Mapping[str, int]] = summary["blocks"]
     keys = list(next(iter(blocks.values()), {}))
-    if narrow:
-        keys = [key for key in keys if any(counts[key] for counts in blocks.values())]
-    table = _table("KV blocks", [key.replace("_", " ") for key in keys], lines)
-    for name, counts in blocks.items():
-        table.add_row(name, *(f"{counts[key]:,}" for key in keys))
-    return table
+    return Table(
+        ["KV blocks", *(key.replace("_", " ") for key in keys)],
+        [[name, *(f"{counts[key]:,}" for key in keys)] for name, counts in blocks.items()],
+    )
 
 
-def _latencies(summary: Summary, lines: Box | None, statistics: Sequence[str]) -> Table:
-    table = _table("latency", statistics, lines)
-    for key, name in LATENCIES.items():
-        table.add_row(name, *(_duration(summary["latency"][key][p]) for p in statistics))
-    return table
-
-
-def _table(first: str, columns: Sequence[str], lines: Box | None) -> Table:
-    from rich.table import Table
-
-    table = Table(box=lines, pad_edge=False)
-    table.add_column(first, no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
+def _latencies(summary: Summary) -> Table:
+    latency = summary["latency"]
+    return Table(
+        ["latency", *STATISTICS],
+        [
+            [name, *(_duration(latency[key][p]) for p in STATISTICS)]
+            for key, name in LATENCIES.items()
+        ],
+    )
 
 
 def _duration(seconds: float | None) -> str:

@@ -10,6 +10,7 @@ from adpkv.errors import UsageError
 from adpkv.observe.folder import RunFolder
 from adpkv.observe.story import Story, read_stories
 from adpkv.observe.story_words import words
+from adpkv.observe.tables import wrapped
 
 __all__ = ["MOST_STORIES", "as_values", "stories", "story_lines"]
 
@@ -50,13 +51,13 @@ def story_lines(story: Story, width: int | None = None) -> list[str]:
     """The story; `width` is that of the window, None where lines may be as long as they are."""
     rows = _rows(story)
     lines = [f"request {story.request}", *_laid_out(rows, width)]
-    lines += [*_parts(story), *_wrapped(_outcome(story), width)]
+    lines += [*_parts(story), *wrapped(_outcome(story), width, "  ", "  ")]
     if story.wrong is not None:
         event = story.wrong
         where = f"{_time(event.at_ns)} on {story.setting.who(event.rank)}"
-        lines += _wrapped(f"went wrong at {where}: {words(event, story.setting)}", width)
+        lines += wrapped(f"went wrong at {where}: {words(event, story.setting)}", width, "  ", "  ")
     for place in story.stuck:
-        lines += _wrapped(f"the job got stuck: {place}", width)
+        lines += wrapped(f"the job got stuck: {place}", width, "  ", "  ")
     return lines
 
 
@@ -108,16 +109,8 @@ def _laid_out(rows: Sequence[tuple[str, str, str, str]], width: int | None) -> l
             first, *rest = textwrap.wrap(what, width - indent) or [""]
             lines += [head + first, *(" " * indent + line for line in rest)]
         else:
-            lines += [head.rstrip(), *_wrapped(what, width, "      ")]
+            lines += [head.rstrip(), *wrapped(what, width, "      ", "  ")]
     return lines
-
-
-def _wrapped(text: str, width: int | None, indent: str = "  ") -> list[str]:
-    if width is None:
-        return [indent + text]
-    return textwrap.wrap(
-        text, max(width, 20), initial_indent=indent, subsequent_indent=indent + "  "
-    )
 
 
 def _parts(story: Story) -> list[str]:

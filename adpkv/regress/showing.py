@@ -5,25 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 from adpkv.config.regression import World
 from adpkv.errors import UsageError
 from adpkv.observe.screen import console_for
+from adpkv.observe.tables import Table, print_line, width_of, wrapped
 from adpkv.regress.catalogue import Scenario
 from adpkv.regress.judging import told
 from adpkv.regress.running import Half, Verdict
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 __all__ = ["Document", "Progress", "as_json", "as_markdown", "show"]
-
-PLAIN_COLUMNS: Final = 140
-"""Where nobody says how wide the screen is, lines are this long."""
-
-NARROW_COLUMNS: Final = 100
-"""Below this width reference and time are left out."""
 
 HEADINGS: Final = ("scenario", "reference", "before", "after", "time")
 END: Final = "<!-- end of adpkv regress -->"
@@ -60,30 +52,15 @@ class Progress:
 
 def show(stream: IO[str], verdicts: Sequence[Verdict]) -> None:
     """The table, then whether all held."""
-    from rich.table import Table
-
     console = console_for(stream)
-    if not console.is_terminal:
-        console.width = PLAIN_COLUMNS
-    shown = _columns(console)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in shown:
-        table.add_column(heading, justify="right" if heading == "time" else "left", overflow="fold")
-    for verdict in verdicts:
-        cells = _cells(verdict)
-        # Text of a file is shown as it is, also where it looks like markup.
-        table.add_row(*(_plain(cells[heading]) for heading in shown))
-    console.print(table, highlight=False)
+    rows = [[_cells(verdict)[heading] for heading in HEADINGS] for verdict in verdicts]
+    Table(HEADINGS, rows, numbers=(HEADINGS.index("time"),)).show(console)
     broken = [verdict.scenario.regression.id for verdict in verdicts if not verdict.held]
     wall_s = sum(verdict.wall_s for verdict in verdicts)
     what = f"{len(verdicts) - len(broken)} of {len(verdicts)} regressions held in {wall_s:.1f} s"
-    console.print(
-        f"{what}; not: {', '.join(broken)}" if broken else what,
-        style="bold red" if broken else "bold green",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    said = f"{what}; not: {', '.join(broken)}" if broken else what
+    for line in wrapped(said, width_of(console)):
+        print_line(console, line, "bold red" if broken else "bold green")
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
@@ -134,12 +111,6 @@ class Document:
         self._path.write_text(text, encoding="utf-8")
 
 
-def _columns(console: Console) -> tuple[str, ...]:
-    if console.width >= NARROW_COLUMNS:
-        return HEADINGS
-    return tuple(heading for heading in HEADINGS if heading not in ("reference", "time"))
-
-
 def _cells(verdict: Verdict) -> dict[str, str]:
     regression = verdict.scenario.regression
     before, after = verdict.before, verdict.after
@@ -156,12 +127,6 @@ def _cells(verdict: Verdict) -> dict[str, str]:
 def _first(half: Half) -> str:
     first, *more = half.deviations
     return f"{first}; and {len(more)} more" if more else first
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)
 
 
 def _values(verdict: Verdict) -> dict[str, Any]:

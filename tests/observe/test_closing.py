@@ -88,11 +88,14 @@ def test_without_a_terminal_it_is_plain_text() -> None:
     assert "\x1b" not in out.getvalue()
 
 
-def test_a_narrow_terminal_cuts_no_number() -> None:
-    out = io.StringIO()
-    show_closing(Console(file=out, width=60, force_terminal=True), CLEAN)
-    assert "4,096" in out.getvalue()
-    assert "files:" not in out.getvalue()
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_window_cuts_a_figure_or_leaves_a_column_out(width: int) -> None:
+    plain, narrow = io.StringIO(), io.StringIO()
+    show_closing(Console(file=plain), CLEAN)
+    show_closing(Console(file=narrow, width=width, force_terminal=True, color_system=None), CLEAN)
+    assert max(map(len, narrow.getvalue().splitlines())) <= width
+    assert set(plain.getvalue().split()) == set(narrow.getvalue().split())
+    assert "files:" not in narrow.getvalue()
 
 
 def test_a_fault_that_could_never_fire_is_a_warning() -> None:

@@ -61,15 +61,15 @@ def verdict(scenario: Scenario, *deviations: str) -> Verdict:
     return Verdict(scenario, "virtual", Half(before, Seen(), deviations, 0.5), held)
 
 
-def test_a_narrow_window_has_no_reference_and_no_time(
+def test_a_narrow_window_has_every_column(
     scenario: Scenario, terminal: tuple[int, IO[str]]
 ) -> None:
     ours, stream = terminal
     resized(ours, 60)
     show(stream, [verdict(scenario)])
     text = printed(terminal)
-    assert text.split("\n")[0].split() == ["scenario", "before", "after"]
-    assert "#7" not in text
+    assert text.split("\n")[0].split() == ["scenario", "reference", "before", "after", "time"]
+    assert "#7" in text
     assert max(map(len, text.split("\n"))) <= 60
     assert "1 of 1 regressions held in 0.8 s" in text
 
