@@ -7,6 +7,7 @@ YAML key has none; the pair is told to pydantic as the field's alias.
 
 from __future__ import annotations
 
+import fractions
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     Strict,
     WithJsonSchema,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "LARGEST",
     "Count",
     "Duration",
+    "FineDuration",
     "Fraction",
     "Natural",
     "Positive",
@@ -33,6 +36,7 @@ __all__ = [
     "Switch",
     "Text",
     "duration",
+    "fine_duration",
     "size",
 ]
 
@@ -68,10 +72,18 @@ Switch = Annotated[bool, Strict()]
 Duration = Annotated[
     int,
     BeforeValidator(units.parse_duration),
-    PlainSerializer(units.duration_text, return_type=str),
+    PlainSerializer(units.exact_duration, return_type=str),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 """Nanoseconds in Python, `60s` in YAML."""
+
+FineDuration = Annotated[
+    fractions.Fraction,
+    PlainValidator(units.parse_fine_duration),
+    PlainSerializer(units.exact_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA | {"examples": ["0.5ns", "20us"]}),
+]
+"""Nanoseconds and exact parts of them in Python, `12.5ns` in YAML."""
 
 Size = Annotated[
     int,
@@ -96,11 +108,18 @@ def duration(default: str, *, key: str, about: str, gt: int | None = None) -> An
     return _quantity(units.parse_duration(default), default, key, about, gt)
 
 
+def fine_duration(default: str, *, key: str, about: str) -> Any:
+    """A `FineDuration` field under the YAML key `key`, its default written as a user would."""
+    return _quantity(units.parse_fine_duration(default), default, key, about, None)
+
+
 def size(default: str, *, key: str, about: str, gt: int | None = None) -> Any:
     """A `Size` field under the YAML key `key`, its default written as a user would."""
     return _quantity(units.parse_size(default), default, key, about, gt)
 
 
-def _quantity(default: int, text: str, key: str, about: str, gt: int | None) -> Any:
+def _quantity(
+    default: int | fractions.Fraction, text: str, key: str, about: str, gt: int | None
+) -> Any:
     shown: dict[str, Any] = {"default": text}
     return Field(default, alias=key, description=about, gt=gt, json_schema_extra=shown)

@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from adpkv.config.base import Count, Duration, Positive, Section, duration
+from adpkv.config.base import (
+    Count,
+    Duration,
+    FineDuration,
+    Positive,
+    Section,
+    duration,
+    fine_duration,
+)
 
 __all__ = ["CostModelConfig"]
 
@@ -26,16 +34,16 @@ class CostModelConfig(Section):
     step_base_ns: Duration = duration(
         "5ms", key="step_base", about="what every step costs, a dummy's too"
     )
-    per_prefill_token_ns: Duration = duration(
+    per_prefill_token_ns: FineDuration = fine_duration(
         "20us", key="per_prefill_token", about="per prompt token computed"
     )
-    per_prefill_pair_ns: Duration = duration(
+    per_prefill_pair_ns: FineDuration = fine_duration(
         "2ns", key="per_prefill_pair", about="attention, per (token, earlier token) pair"
     )
-    per_sequence_ns: Duration = duration(
+    per_sequence_ns: FineDuration = fine_duration(
         "50us", key="per_sequence", about="per request that decodes a token"
     )
-    per_context_token_ns: Duration = duration(
+    per_context_token_ns: FineDuration = fine_duration(
         "20ns", key="per_context_token", about="per token of KV that decoding reads"
     )
     collective_ns: Duration = duration(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NewType
 
-__all__ = ["COORDINATOR", "NEVER", "Rank", "RequestId", "SessionId"]
+__all__ = ["COORDINATOR", "LAST_NS", "NEVER", "Rank", "RequestId", "SessionId"]
 
 RequestId = NewType("RequestId", int)
 """What a client asked for, numbered by the coordinator in order of arrival."""
@@ -21,3 +21,7 @@ COORDINATOR = Rank(-1)
 
 NEVER = 1 << 62
 """A time that does not come (146 years of nanoseconds): deadlines compare as plain ints."""
+
+LAST_NS = 10 * 365 * 24 * 3600 * 1_000_000_000
+"""The largest time that is a time, ten years: no run goes on for longer, and no duration is longer.
+Now and a dozen of the longest limits together are still before `NEVER`."""

@@ -95,9 +95,10 @@ class Passage(NamedTuple):
 class Step(Meeting, gc=False):
     """One forward step of the whole group; in quiet stretches of virtual time, many.
 
-    The k-th step of a stretch takes this rank `base_ns + k * slope_ns`, and the group as long as
-    its slowest member. A stretch ends at the first step boundary at or after `until_ns` of any
-    member or the arrival of anything for any member, and after `most` steps of any member.
+    The k-th step of a stretch takes this rank `base + k * slope` of its model's ticks, and the
+    group as long as its slowest member. A stretch ends at the first step boundary at or after
+    `until_ns` of any member or the arrival of anything for any member, and after `most` steps of
+    any member.
     `run` does this rank's real part of one step, where the world is real.
 
     `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until
@@ -107,15 +108,19 @@ class Step(Meeting, gc=False):
     `batch` is what this rank is about to compute where all members must compute the same (tensor
     parallelism): part of the meeting's place, so that members that differ are seen here instead of
     hanging inside the step. None where each has its own.
+
+    `computes`: this rank has something to compute in it. So the step is progress, also where it
+    costs no time: a workload has only so many tokens.
     """
 
-    base_ns: int
-    slope_ns: int
+    base: int
+    slope: int
     most: int
     until_ns: int
     run: Callable[[], None]
     says: Any = None
     batch: Batch | None = None
+    computes: bool = False
 
     @property
     def place(self) -> str:

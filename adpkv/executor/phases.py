@@ -267,20 +267,21 @@ class Phases:
         """One forward step of the group, with a dummy where this rank has no work."""
         rank, serving = self.rank, self._serving
         batch, most = serving.batch()
-        base_ns, slope_ns = rank.model.line(batch)
+        base, slope = rank.model.line(batch)
         passage: Passage = await Step(
             self._group,
             "step",
             "forward",
             rank.iteration,
             rank.plan,
-            base_ns,
-            slope_ns,
+            base,
+            slope,
             most,
             self._until_ns(),
             lambda: rank.model.run(batch),
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
+            serving.has_work(),
         )
         rank.iteration, rank.plan = passage.iteration, passage.plan
         serving.stepped(passage.steps, rank.clock())

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["Batch", "Model"]
+__all__ = ["Batch", "Model", "rounded_ns"]
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -23,13 +23,21 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     context_tokens: int = 0
 
 
+def rounded_ns(ticks: int, ticks_per_ns: int) -> int:
+    """What a step of so many ticks takes: the nearest whole nanosecond, the later of two."""
+    return (ticks + ticks_per_ns // 2) // ticks_per_ns
+
+
 class Model(Protocol):
     """A rank's part of the forward step."""
 
+    ticks_per_ns: int
+    """The grain of its costs: a whole number of ticks is a nanosecond."""
+
     def line(self, batch: Batch) -> tuple[int, int]:
-        """(base_ns, slope_ns): the k-th of a row of decode steps over this batch, which grows by
-        one token per sequence and step, takes base_ns + k * slope_ns. Integers, so that the sum
-        of n steps is exact."""
+        """(base, slope) in ticks: the k-th of a row of decode steps over this batch, which grows by
+        one token per sequence and step, takes base + k * slope, rounded once to nanoseconds
+        (`rounded_ns`). Integers, so that the sum of n steps is exact."""
         ...
 
     def run(self, batch: Batch) -> None:

@@ -93,7 +93,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"diagnosis": {"hang_timeout": "1834064us"}, "model": SLOW},
-        "diagnosis.hang_timeout: must be more than the longest step, which is 1834064us "
+        "diagnosis.hang_timeout: must be more than the longest step, which is 1.834064s "
         "(found '1834064us')",
     ),
     (

@@ -1,6 +1,7 @@
 """Durations and sizes: exact both ways, and refused with a hint."""
 
 import re
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from adpkv.config.units import (
     DURATION_PATTERN,
     SIZE_PATTERN,
     duration_text,
+    exact_duration,
     parse_duration,
+    parse_fine_duration,
     parse_size,
     size_text,
 )
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import LAST_NS
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_sizes_are_read_exactly(text: str, size_bytes: int) -> None:
         ("-1s", "must be a duration such as 60s"),
         ("soon", "must be a duration such as 60s"),
         ("1s 5ms", "must be a duration such as 60s"),
-        ("999999999999999999h", "is too large"),
+        ("999999999999999999h", "is too long: the longest is 87600h, ten years"),
         (True, "must be a duration such as 60s"),
         (None, "must be a duration such as 60s"),
         (["1s"], "must be a duration such as 60s"),
@@ -88,10 +91,59 @@ def test_what_is_no_size_is_refused_with_a_hint(value: object, hint: str) -> Non
         parse_size(value)
 
 
-@given(st.integers(min_value=0, max_value=NEVER - 1))
+@given(st.integers(min_value=0, max_value=LAST_NS))
 def test_every_duration_reads_back_as_printed(duration_ns: int) -> None:
-    text = duration_text(duration_ns)
+    text = exact_duration(duration_ns)
     assert parse_duration(text) == duration_ns
+
+
+@given(st.integers(min_value=0, max_value=LAST_NS * 10**6))
+def test_every_part_of_a_nanosecond_reads_back_as_printed(millionths: int) -> None:
+    fine = Fraction(millionths, 10**6)
+    assert parse_fine_duration(exact_duration(fine)) == fine
+
+
+@pytest.mark.parametrize(
+    ("text", "fine_ns"),
+    [
+        ("0.5ns", Fraction(1, 2)),
+        ("12.5ns", Fraction(25, 2)),
+        ("0.0001us", Fraction(1, 10)),
+        ("20us", Fraction(20_000)),
+    ],
+)
+def test_costs_are_read_with_their_fractions(text: str, fine_ns: Fraction) -> None:
+    assert parse_fine_duration(text) == fine_ns
+
+
+def test_a_cost_finer_than_the_finest_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"is finer than 0\.000001ns, the finest there is"):
+        parse_fine_duration("0.0000001ns")
+
+
+@given(st.integers(min_value=0, max_value=LAST_NS))
+def test_what_people_are_told_is_enough_short_and_near(duration_ns: int) -> None:
+    text = duration_text(duration_ns)
+    assert len(text) <= len("about 1234567ms")
+    told = parse_fine_duration(text.removeprefix("about "))
+    assert duration_ns <= told <= duration_ns * Fraction(1001, 1000)
+
+
+@pytest.mark.parametrize(
+    ("duration_ns", "text"),
+    [
+        (3_600_000_174_812_160, "about 1001h"),
+        (1_500_000_000, "1.5s"),
+        (600_000_000_000, "600s"),
+        (LAST_NS, "87600h"),
+        (Fraction(25, 2), "12.5ns"),
+        (0, "0s"),
+    ],
+)
+def test_durations_are_told_in_the_unit_that_one_reads(
+    duration_ns: int | Fraction, text: str
+) -> None:
+    assert duration_text(duration_ns) == text
 
 
 @given(st.integers(min_value=0, max_value=10**17))
@@ -102,7 +154,8 @@ def test_every_size_reads_back_as_printed(size_bytes: int) -> None:
 
 @given(st.integers(min_value=0, max_value=10**17))
 def test_the_schema_accepts_what_is_printed(number: int) -> None:
-    assert re.search(DURATION_PATTERN, duration_text(number))
+    assert re.search(DURATION_PATTERN, exact_duration(number))
+    assert re.search(DURATION_PATTERN, exact_duration(Fraction(number, 10**6)))
     assert re.search(SIZE_PATTERN, size_text(number))
 
 
@@ -116,4 +169,4 @@ def test_sizes_are_printed_as_people_write_them(size_bytes: int, text: str) -> N
 
 @pytest.mark.parametrize("text", ["600s", "250ms", "20us", "2ns", "0s"])
 def test_durations_are_printed_as_people_write_them(text: str) -> None:
-    assert duration_text(parse_duration(text)) == text
+    assert exact_duration(parse_duration(text)) == text

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Protocol
 
-from adpkv.model.port import Batch, Model
+from adpkv.model.port import Batch, Model, rounded_ns
 
 __all__ = ["BODIES", "Rig"]
 
@@ -51,44 +51,46 @@ def _single_steps(model: Model, batch: Batch, count: int) -> Iterator[int]:
 def check_the_line_is_exact_at_each_step(rig: Rig) -> None:
     """base + k * slope is what the k-th step takes by itself, over the grown batch."""
     for batch in _decoding(1):
-        base_ns, slope_ns = rig.model.line(batch)
-        for step, single_ns in enumerate(_single_steps(rig.model, batch, STEPS)):
-            assert base_ns + step * slope_ns == single_ns, (batch, step)
+        base, slope = rig.model.line(batch)
+        for step, single in enumerate(_single_steps(rig.model, batch, STEPS)):
+            assert base + step * slope == single, (batch, step)
 
 
 def check_a_stretch_is_the_sum_of_its_steps(rig: Rig) -> None:
-    """n steps in one go end when n steps one by one end, to the nanosecond."""
+    """n steps in one go end when n steps one by one end, to the tick."""
     for batch in _decoding(2):
-        base_ns, slope_ns = rig.model.line(batch)
-        whole_ns = STEPS * base_ns + slope_ns * (STEPS * (STEPS - 1) // 2)
-        assert whole_ns == sum(_single_steps(rig.model, batch, STEPS)), batch
+        base, slope = rig.model.line(batch)
+        whole = STEPS * base + slope * (STEPS * (STEPS - 1) // 2)
+        assert whole == sum(_single_steps(rig.model, batch, STEPS)), batch
 
 
 def check_a_stretch_may_be_cut_anywhere(rig: Rig) -> None:
     """What a step takes does not depend on where the stretch before it ended."""
     for batch in _decoding(3):
-        base_ns, slope_ns = rig.model.line(batch)
+        base, slope = rig.model.line(batch)
         for cut in (1, 7, STEPS - 1):
             grown = batch.context_tokens + cut * batch.sequences
             later = rig.model.line(Batch(sequences=batch.sequences, context_tokens=grown))
-            assert later == (base_ns + cut * slope_ns, slope_ns)
+            assert later == (base + cut * slope, slope)
 
 
-def check_costs_are_whole_nanoseconds(rig: Rig) -> None:
+def check_costs_are_whole_ticks(rig: Rig) -> None:
     """Sums of floats would depend on how they are grouped."""
+    assert type(rig.model.ticks_per_ns) is int
+    assert rig.model.ticks_per_ns >= 1
     for batch in (Batch(), *_decoding(4), *_prefilling(4)):
-        base_ns, slope_ns = rig.model.line(batch)
-        assert type(base_ns) is type(slope_ns) is int
-        assert base_ns >= 0
-        assert slope_ns >= 0
+        base, slope = rig.model.line(batch)
+        assert type(base) is type(slope) is int
+        assert base >= 0
+        assert slope >= 0
 
 
 def check_a_dummy_costs_no_more_than_work(rig: Rig) -> None:
     """And its cost does not grow."""
-    dummy_ns, slope_ns = rig.model.line(Batch())
-    assert slope_ns == 0
+    dummy, slope = rig.model.line(Batch())
+    assert slope == 0
     for batch in (*_decoding(5), *_prefilling(5)):
-        assert rig.model.line(batch)[0] >= dummy_ns
+        assert rig.model.line(batch)[0] >= dummy
 
 
 def check_prefill_does_not_grow(rig: Rig) -> None:
@@ -98,7 +100,7 @@ def check_prefill_does_not_grow(rig: Rig) -> None:
 
 def check_a_prompt_in_chunks_costs_the_same_but_for_the_steps(rig: Rig) -> None:
     """Tokens and pairs add up, however the scheduler cuts the prompt."""
-    dummy_ns = rig.model.line(Batch())[0]
+    dummy = rig.model.line(Batch())[0]
     draw = Random(7)
     for _ in range(BATCHES):
         tokens = draw.randint(2, 10**5)
@@ -110,8 +112,8 @@ def check_a_prompt_in_chunks_costs_the_same_but_for_the_steps(rig: Rig) -> None:
         rest = Batch(
             prefill_tokens=tokens - cut, prefill_pairs=whole.prefill_pairs - first.prefill_pairs
         )
-        parts_ns = rig.model.line(first)[0] + rig.model.line(rest)[0]
-        assert parts_ns == rig.model.line(whole)[0] + dummy_ns
+        parts = rig.model.line(first)[0] + rig.model.line(rest)[0]
+        assert parts == rig.model.line(whole)[0] + dummy
 
 
 def check_asking_changes_nothing(rig: Rig) -> None:
@@ -126,11 +128,14 @@ def check_asking_changes_nothing(rig: Rig) -> None:
 
 
 def check_a_real_step_takes_what_its_line_says(rig: Rig) -> None:
-    """Scaled, in seconds; also a dummy's. A step that takes none gives the core to nobody."""
+    """Rounded once, scaled, in seconds; also a dummy's. A step that takes none gives the core to
+    nobody."""
     batches = [Batch(), *_decoding(9), *_prefilling(9)]
     for batch in batches:
         rig.model.run(batch)
-    lines_s = [rig.model.line(batch)[0] * rig.scale / NS_PER_S for batch in batches]
+    ticks = rig.model.ticks_per_ns
+    steps_ns = [rounded_ns(rig.model.line(batch)[0], ticks) for batch in batches]
+    lines_s = [step_ns * rig.scale / NS_PER_S for step_ns in steps_ns]
     assert rig.slept == [line_s for line_s in lines_s if line_s]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from adpkv.model.cost import CostModel, Costs
@@ -13,6 +15,10 @@ COSTS = {
     # Their products are far beyond what a float holds exactly.
     "large": Costs(10**15 + 7, 10**9 + 1, 10**9 + 3, 10**12 + 9, 10**9 + 11),
     "free": Costs(0, 0, 0, 0, 0),
+    # Of different denominators, none of which divides another.
+    "fractions": Costs(
+        5_000_000, Fraction(25, 2), Fraction(1, 5), Fraction(2001, 8), Fraction(7, 3)
+    ),
 }
 
 

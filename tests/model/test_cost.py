@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adpkv.model.cost import CostModel, Costs
-from adpkv.model.port import Batch
+from adpkv.model.port import Batch, rounded_ns
 
 COSTS = Costs(
     base_ns=1000,
@@ -47,6 +50,18 @@ def test_a_real_step_takes_its_time_scaled() -> None:
     slept: list[float] = []
     model(0.5, slept).run(Batch(sequences=1, context_tokens=100))
     assert slept == [(1000 + 50 + 200) * 0.5 / 1e9]
+
+
+def test_a_fraction_is_rounded_once_a_step_and_not_a_token() -> None:
+    fine = CostModel(Costs(1000, Fraction(1, 4), Fraction(1, 10), 0, 0), 1.0, [].append)
+    assert fine.ticks_per_ns == 20
+    ticks, _ = fine.line(Batch(prefill_tokens=10, prefill_pairs=55))
+    assert rounded_ns(ticks, fine.ticks_per_ns) == 1000 + 8  # 2.5 and 5.5
+
+
+@pytest.mark.parametrize(("ticks", "whole_ns"), [(0, 0), (1, 0), (2, 1), (3, 1), (5, 1), (6, 2)])
+def test_the_nearest_nanosecond_the_later_of_two(ticks: int, whole_ns: int) -> None:
+    assert rounded_ns(ticks, 4) == whole_ns
 
 
 def test_a_step_that_takes_no_time_does_not_sleep() -> None:

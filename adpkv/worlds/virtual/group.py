@@ -102,7 +102,7 @@ class VirtualGroup:
         self.halt: Any = None
         """Why it cannot go on in the middle of an iteration: a member stands still alone."""
         self.stalled = 0
-        """Steps and waits in a row that took no time."""
+        """Steps and waits in a row that took no time and computed nothing."""
         self.open = False
         self.idle = False
         """It waits without a limit of its own: only an arrival can end that."""

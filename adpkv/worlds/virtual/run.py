@@ -116,12 +116,14 @@ class Simulation:
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
+        model = build_model(experiment)
         self.world = VirtualWorld(
             self.topology,
             collective_ns=experiment.model.collective_ns,
             mail_latency_ns=experiment.transceiver.mail_latency_ns,
             jump=jump,
             hang_ns=experiment.diagnosis.hang_timeout_ns,
+            ticks_per_ns=model.ticks_per_ns,
         )
         self._events = events or NullEventLog()
         self._on_record = on_record
@@ -140,7 +142,6 @@ class Simulation:
             recorder=self.recorder,
             on_record=self._record,
         )
-        model = build_model(experiment)
         self.memories: list[LedgerMemory] = []
         self._recorders: list[RankRecorder] = []
         self._faults: list[RankFaults] = []

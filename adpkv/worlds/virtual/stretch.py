@@ -1,8 +1,10 @@
 """How long n steps in a row take, exactly: the arithmetic of quiet stretches.
 
-The k-th step of a stretch takes rank r `base_r + k * slope_r`, and the group the maximum over its
-ranks: the upper envelope of lines, so a few segments with one line each. With integer coefficients
-the sum of n steps is an integer too, and equal to adding them up one by one.
+The k-th step of a stretch takes rank r `base_r + k * slope_r` ticks, rounded to nanoseconds, and
+the group the maximum over its ranks: the upper envelope of lines, so a few segments with one line
+each (rounding is monotone, so the maximum may be taken first). The sum of n rounded steps is a sum
+of floors of an arithmetic progression, which has a closed form too: equal to adding the steps up
+one by one, in O(log ticks).
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isqrt
 
-__all__ = ["StepStretch", "WaitStretch", "envelope"]
+__all__ = ["StepStretch", "WaitStretch", "envelope", "floor_sum"]
 
 Line = tuple[int, int]
-"""(base_ns, slope_ns)."""
+"""(base, slope), in ticks."""
 
 Segment = tuple[int, int, int, int]
 """(first step, steps, base of its first step, slope)."""
@@ -52,6 +54,21 @@ def _sum(steps: int, base: int, slope: int) -> int:
     return steps * base + slope * (steps * (steps - 1) // 2)
 
 
+def floor_sum(steps: int, base: int, slope: int, divisor: int) -> int:
+    """The sum of (base + k * slope) // divisor over k = 0 .. steps - 1, for nothing negative.
+
+    Counts the lattice points under a line, Euclid's algorithm turning the line on its side
+    (Graham, Knuth, Patashnik, Concrete Mathematics, 3.5).
+    """
+    total = 0
+    while steps:
+        total += _sum(steps, base // divisor, slope // divisor)
+        base, slope = base % divisor, slope % divisor
+        steps, base = divmod(base + steps * slope, divisor)
+        divisor, slope = slope, divisor
+    return total
+
+
 def _steps_to_reach(span: int, base: int, slope: int) -> int:
     """The smallest n with sum(n) >= span, for span > 0 and a positive base."""
     if slope == 0:
@@ -66,14 +83,24 @@ def _steps_to_reach(span: int, base: int, slope: int) -> int:
 
 class StepStretch:
     """A row of at most `most` steps from `began_ns`; each also costs `overhead_ns`, which is what
-    the small collectives of its iteration take."""
+    the small collectives of its iteration take. Lines are in ticks."""
 
-    __slots__ = ("_began_ns", "_segments")
+    __slots__ = ("_began_ns", "_segments", "_ticks")
 
-    def __init__(self, began_ns: int, overhead_ns: int, lines: Sequence[Line], most: int) -> None:
+    def __init__(
+        self,
+        began_ns: int,
+        overhead_ns: int,
+        lines: Sequence[Line],
+        most: int,
+        ticks_per_ns: int = 1,
+    ) -> None:
         self._began_ns = began_ns
+        self._ticks = ticks_per_ns
+        # Half a nanosecond more: rounding becomes a floor.
+        more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
         self._segments = [
-            (first, steps, base + overhead_ns, slope)
+            (first, steps, base + more, slope)
             for first, steps, base, slope in envelope(lines, most)
         ]
 
@@ -84,15 +111,39 @@ class StepStretch:
         at_ns = self._began_ns
         steps = 0
         for _, count, base, slope in self._segments:
-            total = _sum(count, base, slope)
+            total = self._sum_ns(count, base, slope)
             if total >= span:
                 if count > 1:
-                    count = _steps_to_reach(span, base, slope)
-                return steps + count, at_ns + _sum(count, base, slope)
+                    count = self._reach(span, count, base, slope)
+                return steps + count, at_ns + self._sum_ns(count, base, slope)
             steps += count
             at_ns += total
             span -= total
         return steps, at_ns
+
+    def _sum_ns(self, steps: int, base: int, slope: int) -> int:
+        if self._ticks == 1:
+            return _sum(steps, base, slope)
+        return floor_sum(steps, base, slope, self._ticks)
+
+    def _reach(self, span_ns: int, most: int, base: int, slope: int) -> int:
+        """The smallest n with so many nanoseconds, which `most` steps have."""
+        if self._ticks == 1:
+            return _steps_to_reach(span_ns, base, slope)
+        # Each step is rounded down by less than a nanosecond: not fewer steps than without, and
+        # seldom many more.
+        ticks = self._ticks
+        low, stride = min(_steps_to_reach(span_ns * ticks, base, slope), most), 1
+        high = low
+        while self._sum_ns(high, base, slope) < span_ns:
+            low, high, stride = high + 1, min(high + stride, most), 2 * stride
+        while low < high:
+            middle = (low + high) // 2
+            if self._sum_ns(middle, base, slope) >= span_ns:
+                high = middle
+            else:
+                low = middle + 1
+        return low
 
 
 class WaitStretch:

@@ -37,7 +37,9 @@ from adpkv.worlds.virtual.witness import testimony
 __all__ = ["VirtualWorld"]
 
 MOST_ROUNDS_AT_ONE_INSTANT: Final = 10_000
-"""Meetings of one group without time passing: the longest legal iteration has four."""
+"""Meetings of one group without time passing, and without anything computed: the longest legal
+iteration has four. Where steps cost nothing, all of a long answer may be decoded at one instant,
+which is progress."""
 
 
 class VirtualWorld:
@@ -51,11 +53,13 @@ class VirtualWorld:
         mail_latency_ns: int,
         jump: bool,
         hang_ns: int = NEVER,
+        ticks_per_ns: int = 1,
     ) -> None:
         self.topology = topology
         self.agenda = Agenda()
         self.post = Post(self.agenda, mail_latency_ns, self.arrival)
         self._collective_ns = collective_ns
+        self._ticks_per_ns = ticks_per_ns
         self._jump = jump
         self._groups: list[VirtualGroup] = []
         self._group_of = [0] * topology.ranks
@@ -250,11 +254,12 @@ class VirtualWorld:
                 group.check_batches()
             most, lines = 1, []
             for at, done in zip(standing, steps, strict=True):
-                lines.append((at.base_ns + done * at.slope_ns, at.slope_ns))
+                lines.append((at.base + done * at.slope, at.slope))
             if quiet and self._jump:
                 most = min([at.most - done for at, done in zip(standing, steps, strict=True)])
             overhead_ns = group.debt * self._collective_ns
-            stretch = group.stretch = StepStretch(now_ns, overhead_ns, lines, most)
+            ticks = self._ticks_per_ns
+            stretch = group.stretch = StepStretch(now_ns, overhead_ns, lines, most, ticks)
             wake_ns = stretch.end(until_ns)[1]
         elif type(first) is Wait:
             group.history.append((0, now_ns, first))
@@ -263,7 +268,8 @@ class VirtualWorld:
             wake_ns = self._end_of_waits(waits, until_ns if quiet else 0)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
-        group.stalled = 0 if wake_ns > now_ns else group.stalled + 1
+        computes = type(first) is Step and any(at.computes for at in standing)
+        group.stalled = 0 if wake_ns > now_ns or computes else group.stalled + 1
         if group.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
             raise self._livelock(group, group.stalled)
         group.open = True

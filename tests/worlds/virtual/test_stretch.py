@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch, envelope
+from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch, envelope, floor_sum
 
 LINES = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), min_size=1, max_size=6)
 
@@ -45,6 +45,36 @@ def test_a_stretch_of_steps_ends_where_single_steps_would(
         at += overhead + step_ns(lines, steps)
         steps += 1
     assert StepStretch(began, overhead, lines, most).end(until) == (steps, at)
+
+
+@given(LINES, st.integers(1, 40), st.integers(0, 9), st.integers(-50, 400), st.integers(2, 60))
+def test_fractions_are_rounded_once_a_step(
+    lines: list[Line], most: int, overhead: int, span: int, ticks: int
+) -> None:
+    """Each step to the nearest nanosecond, the later of two; the row as the sum of those."""
+    steps, at = 0, 0
+    while steps < most and (steps == 0 or at < span):
+        at += overhead + (2 * step_ns(lines, steps) + ticks) // (2 * ticks)
+        steps += 1
+    assert StepStretch(0, overhead, lines, most, ticks).end(span) == (steps, at)
+
+
+@given(st.integers(0, 50), st.integers(0, 99), st.integers(0, 99), st.integers(1, 40))
+def test_a_sum_of_floors_is_that(steps: int, base: int, slope: int, divisor: int) -> None:
+    singly = sum((base + k * slope) // divisor for k in range(steps))
+    assert floor_sum(steps, base, slope, divisor) == singly
+
+
+@given(st.integers(1, 10**9), st.integers(0, 10**4), st.integers(2, 10**6), st.integers(1, 10**15))
+def test_a_long_row_of_fractions_ends_at_the_first_boundary_there(
+    base: int, slope: int, ticks: int, span: int
+) -> None:
+    most = 1 << 31
+    steps, at = StepStretch(0, 0, [(base, slope)], most, ticks).end(span)
+    more = base + ticks // 2
+    assert at == floor_sum(steps, more, slope, ticks)
+    assert steps == most or at >= span
+    assert steps == 1 or floor_sum(steps - 1, more, slope, ticks) < span
 
 
 @given(st.integers(10**15, 10**16), st.integers(1, 10**6), st.integers(1, 10**4))

@@ -1,0 +1,79 @@
+"""Costs of less than a nanosecond a token, and of nothing at all: jumping changes no outcome."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.worlds.virtual.experiments import experiment, replay
+from tests.worlds.virtual.running import differences, examine, run
+
+COSTS = ("0.1ns", "0.5ns", "1.25ns", "12.5ns", "0.000001ns", "333.003ns", "0s")
+
+
+def fine(seed: int) -> dict[str, Any]:
+    """The experiment of a seed, with costs that are fractions."""
+    data, draw = experiment(seed), Random(f"fine {seed}")
+    for key in ("per_prefill_token", "per_prefill_pair", "per_sequence", "per_context_token"):
+        data["model"][key] = draw.choice(COSTS)
+    # Nothing hides a nanosecond: without a base, steps may take less than one.
+    data["model"]["step_base"] = draw.choice(("0s", "1ns", "1us", "1ms"))
+    data["model"]["collective"] = draw.choice(("1ns", "40us"))
+    return data
+
+
+@pytest.mark.parametrize("first", range(0, 80, 20))
+def test_fractions_of_a_nanosecond(first: int) -> None:
+    wrong = {}
+    for seed in range(first, first + 20):
+        found = examine(fine(seed))
+        if found:
+            wrong[replay(seed)] = found
+    assert not wrong
+
+
+def decoding(output_tokens: int, **more: Any) -> dict[str, Any]:
+    """One request that decodes for long."""
+    free = dict.fromkeys(
+        ("step_base", "per_prefill_token", "per_prefill_pair", "per_sequence"), "0s"
+    )
+    return {
+        "name": "decoding",
+        "topology": {"context": {"ranks": 1}, "generation": {"ranks": 1}},
+        "model": {**free, "per_context_token": "0s", "collective": "0s", **more},
+        "workload": {
+            "kind": "script",
+            "requests": [{"at": "0s", "prompt_tokens": 64, "output_tokens": output_tokens}],
+        },
+    }
+
+
+def test_a_long_answer_costs_what_its_steps_cost_rounded_one_by_one() -> None:
+    data = decoding(1001, per_context_token="0.3ns")
+    jumped, stepped = run(data), run(data, jump=False)
+    assert differences(jumped, stepped) == []
+    (record,) = jumped.records
+    # The k-th of 1000 steps reads 65 + k tokens of KV; 3k/10 is never half a nanosecond from two.
+    steps_ns = sum((3 * (65 + k) + 5) // 10 for k in range(1000))
+    rounded_at_the_end_ns = (3 * sum(65 + k for k in range(1000)) + 5) // 10
+    assert steps_ns != rounded_at_the_end_ns
+    began = next(e[0] for e in jumped.events if e[2] == "complete" and e[1] == 1)
+    ended = next(e[0] for e in jumped.events if e[2] == "responded" and e[1] == 1)
+    assert ended - began == steps_ns
+    assert record.tokens == 1001
+
+
+def prefilling(prompt_tokens: int) -> dict[str, Any]:
+    """A prompt that is computed a token a step."""
+    data = decoding(2)
+    data["workload"]["requests"][0]["prompt_tokens"] = prompt_tokens
+    return data | {"executor": {"token_budget": 1}}
+
+
+@pytest.mark.parametrize("data", [decoding(12_000), prefilling(12_000)], ids=["decode", "prefill"])
+def test_steps_that_cost_nothing_are_progress_jumped_or_not(data: dict[str, Any]) -> None:
+    jumped, stepped = run(data), run(data, jump=False)
+    assert differences(jumped, stepped) == []
+    assert jumped.exit_code == 0
