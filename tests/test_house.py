@@ -51,6 +51,7 @@ def is_in(module: str, package: str) -> bool:
 # -- arrows ------------------------------------------------------------------------------------
 
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.draws"
+STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
 
@@ -58,6 +59,9 @@ ARROWS = {
     # Who may import what of adpkv, beside itself.
     ERRORS: (),
     DRAWS: (),
+    # So that `adpkv --help` can have them, and nothing else.
+    STREAMS: (),
+    TERMINAL: (STREAMS,),
     CORE: (ERRORS,),
     "adpkv.executor": (CORE, ERRORS, *PORTS),
     # The faults read their section of the experiment. The virtual wire writes into the ledger
@@ -88,7 +92,14 @@ ARROWS = {
     "adpkv.model": (CORE, ERRORS),
     "adpkv.workload": (CORE, ERRORS, DRAWS, "adpkv.config"),
     "adpkv.config": (CORE, ERRORS),
-    "adpkv.observe": (CORE, ERRORS, "adpkv.config", "adpkv.executor.messages"),
+    "adpkv.observe": (
+        CORE,
+        ERRORS,
+        STREAMS,
+        TERMINAL,
+        "adpkv.config",
+        "adpkv.executor.messages",
+    ),
     # The policies are handed to it by the command: nothing else knows that they exist.
     "adpkv.regress": (
         CORE,
@@ -98,6 +109,7 @@ ARROWS = {
         "adpkv.observe",
         "adpkv.workload",
         "adpkv.worlds.virtual",
+        TERMINAL,
     ),
 }
 

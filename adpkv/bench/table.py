@@ -9,8 +9,8 @@ from typing import IO, Final
 import msgspec
 
 from adpkv.bench.figure import Figure
-from adpkv.observe.screen import console_for
 from adpkv.observe.tables import Table, print_line, width_of, wrapped
+from adpkv.terminal import console_for
 
 __all__ = ["as_json", "number", "show", "table"]
 

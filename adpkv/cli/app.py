@@ -24,6 +24,8 @@ from adpkv.cli.simulate import simulate
 from adpkv.cli.story import story
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
+from adpkv.streams import Streams
+from adpkv.terminal import last_word, terminal_columns
 
 __all__ = ["COMMANDS", "INTERNAL_ERROR", "app", "main"]
 
@@ -72,18 +74,27 @@ def _root(
 
 def main() -> None:
     """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
+    streams = Streams()
+    code = _ended()
+    sys.exit(streams.settle(code, outcome=sys.argv[1:2] in (["run"], ["simulate"])))
+
+
+def _ended() -> int:
+    """Run the command; how it ended."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except StuckError as error:
         from adpkv.diagnosis.concluding import told
-        from adpkv.observe.screen import terminal_columns
 
-        print(f"adpkv: {told(error, terminal_columns(sys.stderr))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        last_word(f"adpkv: {told(error, terminal_columns(sys.stderr))}")
+        return error.exit_code
     except AdpkvError as error:
-        print(f"adpkv: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        last_word(f"adpkv: {error}")
+        return error.exit_code
     except Exception:
         traceback.print_exc()
-        print("adpkv: this is a bug in adpkv, please report it with the above", file=sys.stderr)
-        sys.exit(INTERNAL_ERROR)
+        last_word("adpkv: this is a bug in adpkv, please report it with the above")
+        return INTERNAL_ERROR
+    return 0

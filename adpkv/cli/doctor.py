@@ -60,8 +60,8 @@ def _print_table(findings: Sequence[Finding]) -> None:
     import sys
 
     from adpkv.cli.probes import Need
-    from adpkv.observe.screen import console_for
     from adpkv.observe.tables import Table
+    from adpkv.terminal import console_for
 
     rows, hints = [], {}
     for place, finding in enumerate(findings):

@@ -51,7 +51,7 @@ def inspect(
 
         print(json.dumps(as_values(survey, answers), indent=2))
     else:
-        from adpkv.observe.screen import terminal_columns
+        from adpkv.terminal import terminal_columns
 
         lines = told(survey, terminal_columns(sys.stdout))
         print("\n".join([*lines, *(told_stacks(answers) if answers else [])]))

@@ -34,6 +34,7 @@ def run(
 ) -> None:
     """Run an experiment on real ranks; starts mpirun unless mpirun started it."""
     from adpkv.cli.launched import launched_rank
+    from adpkv.observe.screen import Screen
 
     rank = launched_rank(os.environ)
     if rank is None:
@@ -42,14 +43,25 @@ def run(
         from adpkv.worlds.mpi.launch import launch
 
         argv = _argv(file, overrides, out, quiet=quiet, as_json=as_json)
-        raise typer.Exit(launch(argv, experiment.topology.ranks))
+        ranks = experiment.topology.ranks
+        screen = Screen(experiment, quiet=quiet)
+        screen.progress.stage(f"starting {ranks} ranks with mpirun")
+        try:
+            code = launch(argv, ranks)
+        finally:
+            screen.progress.close()
+        raise typer.Exit(code)
 
     experiment = _checked_together(rank, file, overrides)
     from adpkv.history import assembly
+
+    screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
+    screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
+    # MPI begins with this import.
     from adpkv.worlds.mpi.run import run as run_rank
 
     assemble = assembly(experiment)
-    code = run_rank(experiment, out=out, quiet=quiet, json=as_json, assemble=assemble, name=job)
+    code = run_rank(experiment, out=out, quiet=quiet, screen=screen, assemble=assemble, name=job)
     raise typer.Exit(code)
 
 

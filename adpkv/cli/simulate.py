@@ -35,21 +35,19 @@ def simulate(
 
     if experiment.observe.http is not None and not quiet:
         typer.echo("adpkv: observe.http is left out: nobody asks after virtual time", err=True)
-    screen = Screen(quiet=quiet, as_json=as_json)
-    progress = screen.progress(experiment.observe.pulse_ns)
+    screen = Screen(experiment, quiet=quiet, as_json=as_json)
     try:
         result = simulate_experiment(
             experiment,
             out=out,
             jump=jump,
-            on_progress=progress.update,
+            on_progress=screen.progress.update,
             assemble=assembly(experiment),
         )
     except StuckError as error:
-        progress.close()
         screen.stuck(error)
         raise
     finally:
-        progress.close()
+        screen.progress.close()
     screen.close(result.summary, result.folder)
     raise typer.Exit(result.exit_code)

@@ -27,9 +27,9 @@ def story(
     import sys
 
     from adpkv.observe.folder import RunFolder
-    from adpkv.observe.screen import terminal_columns
     from adpkv.observe.story import read_stories
     from adpkv.observe.story_text import as_values, story_lines
+    from adpkv.terminal import terminal_columns
 
     (found,) = read_stories(RunFolder(out or RunFolder.newest().path), [request])
     if as_json:

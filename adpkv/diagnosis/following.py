@@ -22,7 +22,7 @@ PLAIN_INTERVAL_S: Final = 2.0
 
 def follow(folder: Path, stream: IO[str]) -> None:
     """Show the job until it is over or the caller is interrupted."""
-    from adpkv.observe.screen import console_for
+    from adpkv.terminal import console_for
 
     console = console_for(stream)
     try:

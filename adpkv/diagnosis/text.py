@@ -14,10 +14,12 @@ from adpkv.diagnosis.why import MOST_DIFFERENCES
 from adpkv.diagnosis.words import listed, named, verb
 from adpkv.observe.tables import Table, wrapped
 
-__all__ = ["WIDTH", "report_lines", "report_text"]
+__all__ = ["STORY_INDENT", "WIDTH", "report_lines", "report_text"]
 
 WIDTH: Final = 100
 LEAST_WIDTH: Final = 40
+STORY_INDENT: Final = 2
+"""Columns before each line of a story."""
 
 MOST_CLASSES: Final = 12
 MOST_STACKS: Final = 4
@@ -74,7 +76,7 @@ def report_lines(
         if found:
             lines += ["", title, *found]
     if stories:
-        told = "\n".join(f"  {line}".rstrip() for line in stories)
+        told = "\n".join((" " * STORY_INDENT + line).rstrip() for line in stories)
         lines += ["", "the requests concerned", *told.rstrip().splitlines()]
     if report.replay:
         lines += ["", f"replay: {report.replay}"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from adpkv.executor.messages import Pulse
+from adpkv.streams import PLAIN
+from adpkv.terminal import Terminal, console_for
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -17,116 +21,223 @@ LIVE_INTERVAL_S: Final = 0.125
 """A terminal is redrawn at most so often: enough to look alive, too little to cost."""
 
 BAR_CELLS: Final = 40
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
 
 
 class Progress(Protocol):
     """Is told how far the run is, as often as anybody likes; shows it as often as is good."""
 
-    def update(self, done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
-        """`done` of `total` requests have their answer; the last pulse of each instance."""
+    def stage(self, what: str) -> None:
+        """What is waited for while no requests are served."""
+        ...
+
+    def update(
+        self, done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float | None = None
+    ) -> None:
+        """`done` of `total` requests have their answer; the last pulse of each instance; what time
+        it is in virtual time, where that runs."""
         ...
 
     def close(self) -> None:
-        """The run is over; what follows on the screen is not progress."""
+        """The run is over; what follows on the screen is not progress. Whatever is told afterwards
+        is not shown."""
         ...
 
 
-def progress_for(console: Console, interval_s: float) -> Progress:
-    """The kind of progress that suits `console`; `interval_s` is between plain lines."""
+def progress_for(stream: IO[str], names: Mapping[int, str], interval_s: float) -> Progress:
+    """The kind of progress that suits `stream`; `names` are the instances', `interval_s` is between
+    plain lines."""
+    console = console_for(stream)
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveProgress(console)
-    return PlainProgress(console, interval_s)
+        terminal = Terminal.behind(stream)
+        if terminal is not None:
+            return LiveProgress(terminal, names)
+    return PlainProgress(console, names, interval_s)
 
 
 class QuietProgress:
     """Shows nothing."""
 
-    def update(self, done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
+    def stage(self, what: str) -> None:
+        """Look away."""
+
+    def update(
+        self, done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float | None = None
+    ) -> None:
         """Look away."""
 
     def close(self) -> None:
         """Nothing was shown."""
 
 
-class _Rate:
-    """Tokens per second between two looks."""
+class _Words:
+    """What goes on, in words, with rates since the last look."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._last_s = clock()
-        self._last_tokens = 0
+    def __init__(self, names: Mapping[int, str], clock: Callable[[], float]) -> None:
+        self._names, self._clock = names, clock
+        self._began_s = self._last_s = clock()
+        self._first_done: int | None = None
+        self._tokens = self._done = 0
+        self._virtual_s = 0.0
 
-    def since_last(self, pulses: Iterable[Pulse]) -> float:
-        """Tokens that all instances made since the last call, per second of real time."""
-        now_s, tokens = self._clock(), sum(pulse.tokens for pulse in pulses)
-        passed_s, made = now_s - self._last_s, tokens - self._last_tokens
-        self._last_s, self._last_tokens = now_s, tokens
-        return max(0.0, made / passed_s) if passed_s > 0 else 0.0
+    def told(
+        self, done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float | None
+    ) -> list[str]:
+        """Load, health and speed; in virtual time also what time it is, and when it ends."""
+        now_s, tokens = self._clock(), sum(pulse.tokens for pulse in pulses.values())
+        passed_s = now_s - self._last_s
+        if self._first_done is None:
+            self._first_done, self._began_s = done, now_s
+        words = [*_load(pulses.values()), self._health(pulses)]
+        if virtual_s is None:
+            words.append(f"{_rate(tokens - self._tokens, passed_s):,.0f} tokens/s")
+        else:
+            speed = _rate(virtual_s - self._virtual_s, passed_s)
+            words.append(f"{virtual_s:,.1f} s of virtual time")
+            words.append(f"{speed:,.{0 if speed >= 10 else 1}f} s/s")
+            words.append(f"{_rate(done - self._done, passed_s):,.0f} requests/s")
+            words += self._left(done, total, now_s)
+            self._virtual_s = virtual_s
+        self._last_s, self._tokens, self._done = now_s, tokens, done
+        return words
+
+    def _health(self, pulses: Mapping[int, Pulse]) -> str:
+        sick = [
+            self._names.get(index, f"instance {index}")
+            for index, pulse in sorted(pulses.items())
+            if not pulse.healthy
+        ]
+        return f"unhealthy: {', '.join(sick)}" if sick else "healthy"
+
+    def _left(self, done: int, total: int, now_s: float) -> list[str]:
+        """From the speed since the first look: nothing where nothing is known yet, or all done."""
+        served = done - (self._first_done or 0)
+        if served <= 0 or done >= total:
+            return []
+        return [f"{_span(round((now_s - self._began_s) * (total - done) / served))} left"]
+
+
+def _rate(made: float, passed_s: float) -> float:
+    return max(0.0, made / passed_s) if passed_s > 0 else 0.0
+
+
+def _span(seconds: int) -> str:
+    if seconds < MINUTE_S:
+        return f"{seconds} s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S} min {seconds % MINUTE_S} s"
+    return f"{seconds // HOUR_S} h {seconds % HOUR_S // MINUTE_S} min"
+
+
+def _load(pulses: Iterable[Pulse]) -> list[str]:
+    every = list(pulses)
+    return [
+        f"{sum(p.running for p in every)} running",
+        f"{sum(p.waiting for p in every)} waiting",
+        f"{sum(p.in_transfer for p in every)} in transfer",
+        f"{sum(p.quarantined for p in every)} quarantined",
+    ]
 
 
 class PlainProgress:
-    """One line now and then, for logs: at most one every `interval_s`."""
+    """One line now and then, for logs: at most one every `interval_s`, and one for each stage."""
 
     def __init__(
-        self, console: Console, interval_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console,
+        names: Mapping[int, str],
+        interval_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console, self._interval_s, self._clock = console, interval_s, clock
         self._due_s = clock() + interval_s
-        self._rate = _Rate(clock)
+        self._words = _Words(names, clock)
 
-    def update(self, done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
+    def stage(self, what: str) -> None:
+        """Print it."""
+        self._print(what)
+
+    def update(
+        self, done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float | None = None
+    ) -> None:
         """Print a line if one is due."""
         now_s = self._clock()
         if now_s < self._due_s:
             return
         self._due_s = now_s + self._interval_s
-        said = " · ".join([f"{done}/{total} requests", *_words(pulses, self._rate)])
-        self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+        words = self._words.told(done, total, pulses, virtual_s)
+        self._print(" · ".join([f"{done}/{total} requests", *words]))
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Lines need no end."""
 
 
 class LiveProgress:
-    """A bar and what goes on, redrawn in place and gone at the end."""
+    """A bar and what goes on, redrawn in place and gone at the end. Told by several threads."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        from rich.live import Live
-
-        self._clock = clock
+    def __init__(
+        self,
+        terminal: Terminal,
+        names: Mapping[int, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._terminal, self._clock = terminal, clock
         self._due_s = clock()
-        self._rate = _Rate(clock)
-        # No refresh thread: rank 0's interpreter is busy with its executor.
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._live.start()
+        self._words = _Words(names, clock)
+        self._lock = threading.Lock()
+        self._over = False
 
-    def update(self, done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
+    def stage(self, what: str) -> None:
+        """Show it instead of the bar."""
+        from rich.text import Text
+
+        with self._lock:
+            self._show(Text(what, style="dim"))
+
+    def update(
+        self, done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float | None = None
+    ) -> None:
         """Redraw if it is time, and at the end in any case."""
-        now_s = self._clock()
-        if now_s < self._due_s and done < total:
-            return
-        self._due_s = now_s + LIVE_INTERVAL_S
-        self._live.update(_drawn(done, total, pulses, self._rate), refresh=True)
+        with self._lock:
+            now_s = self._clock()
+            if self._over or (now_s < self._due_s and done < total):
+                return
+            self._due_s = now_s + LIVE_INTERVAL_S
+            words = self._words.told(done, total, pulses, virtual_s)
+            well = all(pulse.healthy for pulse in pulses.values())
+            self._show(_drawn(done, total, words, "dim" if well else "red"))
+
+    def _show(self, picture: RenderableType) -> None:
+        if not self._over:
+            # False: somebody has said why the job ends.
+            self._over = not self._terminal.show(_lines(picture, self._terminal))
 
     def close(self) -> None:
         """Take the bar away."""
-        self._live.stop()
+        with self._lock:
+            if not self._over:
+                self._over = True
+                self._terminal.clear()
 
 
-def _words(pulses: Mapping[int, Pulse], rate: _Rate) -> list[str]:
-    every = pulses.values()
-    sick = [str(index) for index, pulse in sorted(pulses.items()) if not pulse.healthy]
-    return [
-        f"{sum(p.running for p in every)} running",
-        f"{sum(p.waiting for p in every)} waiting",
-        f"{sum(p.in_transfer for p in every)} in transfer",
-        f"{sum(p.quarantined for p in every)} quarantined",
-        f"unhealthy: instance {', '.join(sick)}" if sick else "healthy",
-        f"{rate.since_last(every):,.0f} tokens/s",
-    ]
+def _lines(picture: RenderableType, terminal: Terminal) -> list[str]:
+    """As the terminal takes it as it is now. It must not break a line itself, as the number of
+    lines is how the cursor finds back."""
+    from rich.console import Console
+
+    told = io.BytesIO()
+    out = io.TextIOWrapper(told, encoding=terminal.encoding, errors=PLAIN)
+    width = max(1, terminal.columns - 1)
+    Console(file=out, force_terminal=True, width=width, highlight=False).print(picture)
+    out.flush()
+    return told.getvalue().decode(terminal.encoding).splitlines()
 
 
-def _drawn(done: int, total: int, pulses: Mapping[int, Pulse], rate: _Rate) -> RenderableType:
+def _drawn(done: int, total: int, words: Sequence[str], style: str) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -137,6 +248,5 @@ def _drawn(done: int, total: int, pulses: Mapping[int, Pulse], rate: _Rate) -> R
     head.add_column(no_wrap=True)
     head.add_row(ProgressBar(total=total, completed=done), f"{done}/{total} requests")
     # A narrow window breaks between the figures, never inside one.
-    unbroken = [word.replace(" ", "\N{NO-BREAK SPACE}") for word in _words(pulses, rate)]
-    style = "red" if any(not pulse.healthy for pulse in pulses.values()) else "dim"
+    unbroken = [word.replace(" ", "\N{NO-BREAK SPACE}") for word in words]
     return Group(head, Text(" · ".join(unbroken), style=style))

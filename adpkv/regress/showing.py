@@ -9,11 +9,11 @@ from typing import IO, Any, Final
 
 from adpkv.config.regression import World
 from adpkv.errors import UsageError
-from adpkv.observe.screen import console_for
 from adpkv.observe.tables import Table, print_line, width_of, wrapped
 from adpkv.regress.catalogue import Scenario
 from adpkv.regress.judging import told
 from adpkv.regress.running import Half, Verdict
+from adpkv.terminal import console_for
 
 __all__ = ["Document", "Progress", "as_json", "as_markdown", "show"]
 

@@ -36,7 +36,7 @@ def run_virtual(
     """
     until_s = time.monotonic() + bound_s
 
-    def patience(done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
+    def patience(done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float) -> None:
         if time.monotonic() > until_s:
             raise _Endless
 

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.config import Experiment
 from adpkv.observe.progress import PlainProgress, QuietProgress
-from adpkv.observe.screen import Screen, terminal_columns
+from adpkv.observe.screen import Screen
+from adpkv.terminal import terminal_columns
 
 PRINT_COLUMNS = (
-    "import sys; from adpkv.observe.screen import terminal_columns;"
+    "import sys; from adpkv.terminal import terminal_columns;"
     " sys.stderr.write(repr(terminal_columns(sys.stdout)))"
 )
 
@@ -36,15 +38,17 @@ def _columns_seen_on_a_terminal(command: list[str], columns: int) -> str:
     return ended.stderr
 
 
-def test_json_is_all_that_stdout_gets(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(as_json=True)
+def test_json_is_all_that_stdout_gets(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen(experiment, as_json=True, quiet=True)
     screen.close({"outcome": "completed"}, Path("x"))
     assert json.loads(capsys.readouterr().out) == {"outcome": "completed"}
 
 
-def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(quiet=True)
-    assert isinstance(screen.progress(1), QuietProgress)
+def test_quiet_is_silent(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(experiment, quiet=True)
+    assert isinstance(screen.progress, QuietProgress)
     screen.close({}, Path("x"))
     assert capsys.readouterr() == ("", "")
 
@@ -55,8 +59,10 @@ def test_a_file_is_no_terminal(tmp_path: Path) -> None:
     assert terminal_columns(io.StringIO()) is None
 
 
-def test_progress_is_plain_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert isinstance(Screen().progress(1), PlainProgress)
+def test_progress_is_plain_where_there_is_no_terminal(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(Screen(experiment).progress, PlainProgress)
     assert capsys.readouterr() == ("", "")
 
 

@@ -6,7 +6,6 @@ So it ends the job, with a message that names the rank.
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,6 +17,7 @@ from mpi4py import MPI
 from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError
 from adpkv.executor.meetings import Meeting, MeetingCounts, Pause
+from adpkv.terminal import last_word
 from adpkv.worlds.mpi.bridge import Bridge
 from adpkv.worlds.mpi.ending import end_job, outlives_deaths
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -145,7 +145,7 @@ def guarded(
 def abort(message: str, code: int) -> NoReturn:
     """End the whole job now; never returns. Without a message, another rank ends it, if it can."""
     if message:
-        print(message.rstrip(), file=sys.stderr, flush=True)
+        last_word(message.rstrip())
     else:
         time.sleep(SPEAKER_GRACE_S)
     end_job(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from adpkv.executor.ports import Clock
 from adpkv.executor.rank import Rank
 from adpkv.memory.host import HostMemory
 from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
+from adpkv.terminal import last_word
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
 from adpkv.workload import Workload
@@ -355,7 +355,7 @@ class Job:
         self.flight.folder.rescue()
         place = self.wires.world.rank
         if place == 0:
-            print(f"adpkv: {HostLostError.told(HOST)}", file=sys.stderr, flush=True)
+            last_word(f"adpkv: {HostLostError.told(HOST)}")
         leave_now(HostLostError.exit_code, place)
 
     def _build_watchdog(self) -> Watchdog:

@@ -22,6 +22,7 @@ from typing import Final
 
 from adpkv.diagnosis.jobs import JobFolder, new_job
 from adpkv.errors import MissingPieceError, RankLostError
+from adpkv.terminal import last_word
 from adpkv.worlds.mpi.processes import Job, die_with_parent
 
 __all__ = ["GET_MPI", "Launch", "fault_tolerance", "find_mpirun", "launch"]
@@ -93,7 +94,7 @@ def launch(argv: Sequence[str], ranks: int) -> int:
             left.rescue()
     if code == 0 and left is not None:
         # A launcher that tolerates deaths calls it a success when nobody is left to fail.
-        print("adpkv: every rank died, and none could say why", file=sys.stderr, flush=True)
+        last_word("adpkv: every rank died, and none could say why")
         return RankLostError.exit_code
     return code
 
@@ -192,7 +193,7 @@ class Launch:
     def _end(self, process: subprocess.Popen[bytes], job: Job, why: str) -> int:
         """Kill what is left. The run's files may be incomplete, and the code says so; it is not
         the job's where its ranks have left one."""
-        print(f"adpkv: killing mpirun: {why}", file=sys.stderr, flush=True)
+        last_word(f"adpkv: killing mpirun: {why}")
         left = job.everything()
         process.terminate()
         try:

@@ -7,7 +7,6 @@ with the code that rank 0 made of all reports: a launcher kills the rest at the 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import HOST, Pulse
 from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
 from adpkv.observe.screen import Screen
+from adpkv.terminal import last_word
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.desk import Desk
@@ -59,7 +59,7 @@ def run(
     *,
     out: Path | None,
     quiet: bool,
-    json: bool,
+    screen: Screen | None = None,
     workload: Workload | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
     name: str = "",
@@ -69,17 +69,17 @@ def run(
     Args:
         experiment: the whole experiment.
         out: where rank 0 makes the folder; None for a new one.
-        quiet: nothing on the screen.
-        json: the summary on standard output, and nothing else.
+        quiet: nobody looks on, so no rank need say how it is.
+        screen: where rank 0 speaks; nowhere if None.
         workload: the experiment's if None; a script's otherwise. Only rank 0's is asked.
         assemble: makes this rank's program; a historical policy's otherwise.
         name: the job's, if its starter gave it one.
     """
     signals = StopSignals().install()
+    screen = screen or Screen(experiment, quiet=True)
     world = MPI.COMM_WORLD
     rank = world.rank
     code = _checked_size(experiment, world)
-    screen = Screen(quiet=quiet, as_json=json)
     if not code:
         code = guarded(
             f"rank {rank}",
@@ -97,11 +97,9 @@ def _checked_size(experiment: Experiment, world: MPI.Intracomm) -> int:
     if world.size == needed:
         return 0
     if world.rank == HOST:
-        print(
+        last_word(
             f"adpkv: the experiment has {needed} ranks, mpirun started {world.size}:"
-            f" use mpirun -n {needed}, or leave mpirun to adpkv run",
-            file=sys.stderr,
-            flush=True,
+            f" use mpirun -n {needed}, or leave mpirun to adpkv run"
         )
     return UsageError.exit_code
 
@@ -121,13 +119,14 @@ def _run(
     if opening.problem:
         return UsageError.exit_code
     folder = Path(opening.folder)
+    screen.progress.stage(f"{world.size} ranks make their memory and connections")
     pulse = not quiet or experiment.observe.http is not None
     try:
         job = Job(experiment, world, folder, signals, pulse=pulse, assemble=assemble, name=name)
     except UsageError as error:
         # All ranks have the same one, and are here.
         if world.rank == HOST:
-            print(f"adpkv: {error}", file=sys.stderr, flush=True)
+            last_word(f"adpkv: {error}")
         return UsageError.exit_code
     who = f"rank {job.rank} ({job.instance.name})"
     rescue = job.flight.folder.rescue
@@ -153,7 +152,7 @@ def _opened(
             health = open_health(experiment)
             opening = _Opening(folder=str(RunFolder.create(experiment, out).path.resolve()))
         except UsageError as error:
-            print(f"adpkv: {error}", file=sys.stderr, flush=True)
+            last_word(f"adpkv: {error}")
             opening = _Opening(problem=str(error))
     letter = msgspec.msgpack.encode(opening)
     letter = letter.ljust(_told(world, len(letter)), b"\0")
@@ -178,7 +177,7 @@ def _host(
     health: Health | None,
 ) -> int:
     """Rank 0: run beside the coordinator, then put together what all have left behind."""
-    progress = screen.progress(job.experiment.observe.pulse_ns)
+    progress = screen.progress
 
     def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
         progress.update(coordinator.done, coordinator.total, pulses)
@@ -193,9 +192,12 @@ def _host(
         if health is not None:
             health.over()
         desk.close(DESK_BOUND_S)
-    finally:
+    except BaseException:
         progress.close()
+        raise
+    finally:
         requests.close()
+    progress.stage("all ranks leave and complete their files")
     wall_s = job.clock() / 1e9
 
     def written() -> int:

@@ -6,6 +6,7 @@ the watchdog's thread, or by the main one where it is the one that found out.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from inspect import CORO_RUNNING, getcoroutinestate
@@ -16,6 +17,7 @@ from adpkv.diagnosis.concluding import conclude, told
 from adpkv.diagnosis.frames import program_stack, thread_stack
 from adpkv.diagnosis.local import NOTHING_KNOWN, Local, local
 from adpkv.diagnosis.report import Report
+from adpkv.diagnosis.text import STORY_INDENT
 from adpkv.diagnosis.witness import Testimony, claim, gathered, is_asked, testify
 from adpkv.errors import StuckError
 from adpkv.executor.digest import PlanDigest
@@ -23,6 +25,7 @@ from adpkv.executor.meetings import Step
 from adpkv.executor.rank import Rank
 from adpkv.observe import RunFolder
 from adpkv.observe.story_text import stories
+from adpkv.terminal import terminal_columns
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.hosts import Flight
 
@@ -85,9 +88,10 @@ class Witness:
         conclude(folder, error, seed)
         self._flight.folder.rescue()
         requests = error.report.requests if isinstance(error.report, Report) else ()
+        columns = terminal_columns(sys.stderr)
         if self._tell_stories:
-            error.stories = tuple(stories(folder, requests))
-        return told(error)
+            error.stories = tuple(stories(folder, requests, columns and columns - STORY_INDENT))
+        return told(error, columns)
 
     def _say(self) -> None:
         self._answered = True

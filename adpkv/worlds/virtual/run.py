@@ -49,10 +49,14 @@ from adpkv.worlds.virtual.world import VirtualWorld
 
 __all__ = ["Simulation", "SimulationResult", "simulate"]
 
+NS_PER_S: Final = 1e9
+
 WATCH_EVERY: Final = 2048
 """Events between two looks at the wall clock and at signals."""
 
-Progress = Callable[[int, int, Mapping[int, Pulse]], None]
+Progress = Callable[[int, int, Mapping[int, Pulse], float], None]
+"""Is told how many requests are answered, of how many, how each instance does, and what time it is
+in virtual time, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,11 @@ class Simulation:
             )
         return found
 
+    def progress(self) -> tuple[int, int, dict[int, Pulse], float]:
+        """What a `Progress` is told."""
+        desk = self.coordinator
+        return desk.done, desk.total, self.pulses(), self.world.agenda.now / NS_PER_S
+
     def run(self, watch: Callable[[], None] | None = None) -> list[Any]:
         """Run to the end; the reports of all ranks.
 
@@ -304,7 +313,7 @@ def simulate(
         with _signals(job), _rare_collections():
             reports = job.run(_watch(job, on_progress, experiment.observe.pulse_ns))
         if on_progress is not None:
-            on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
+            on_progress(*job.progress())
     except StuckError as error:
         events.flush()
         conclude(folder, error, experiment.seed)
@@ -337,7 +346,7 @@ def _watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Call
             job.world.interrupt()
         if on_progress is not None and time.perf_counter() >= next_s:
             next_s = time.perf_counter() + pulse_ns / 1e9
-            on_progress(job.coordinator.done, job.coordinator.total, job.pulses())
+            on_progress(*job.progress())
 
     return watch
 

@@ -56,7 +56,6 @@ def main() -> int:
         parse(data, "asleep"),
         out=FOLDER / "out",
         quiet=True,
-        json=False,
         workload=Script(arrivals) if MPI.COMM_WORLD.rank == 0 else None,
         assemble=assemble,
     )

@@ -86,7 +86,6 @@ def main() -> int:
         parse(data, "dies"),
         out=Path(folder) / "out",
         quiet=True,
-        json=False,
         workload=Script(arrivals) if rank == 0 else None,
         assemble=assemble,
     )

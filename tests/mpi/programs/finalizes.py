@@ -64,7 +64,6 @@ def main() -> int:
         parse(setting("finalizes", half, half, executor={"drain_timeout": "2s"}), "finalizes"),
         out=Path(folder) / "out",
         quiet=True,
-        json=False,
         workload=Script(arrivals) if rank == 0 else None,
     )
 

@@ -25,7 +25,7 @@ def main() -> int:
         most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
     experiment = parse(setting("no-room", 2, 2), "no-room")
-    return run(experiment, out=Path(sys.argv[1]), quiet=True, json=False)
+    return run(experiment, out=Path(sys.argv[1]), quiet=True)
 
 
 if __name__ == "__main__":

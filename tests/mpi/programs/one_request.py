@@ -30,7 +30,6 @@ def serve_one_request(
         parse(data, data["name"]),
         out=out,
         quiet=True,
-        json=False,
         workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
         assemble=assemble,
     )

@@ -131,7 +131,6 @@ def main() -> int:
         parse(data, "planted"),
         out=out,
         quiet=True,
-        json=False,
         workload=Script(ARRIVALS) if MPI.COMM_WORLD.rank == 0 else None,
         assemble=partial(build_rank, phases=phases),
     )

@@ -23,7 +23,6 @@ def main() -> int:
         parse(data, data["name"]),
         out=Path(sys.argv[2]),
         quiet=True,
-        json=False,
         workload=Script(SKEWED) if MPI.COMM_WORLD.rank == 0 else None,
         assemble={"contract": build_rank, "unreduced": unreduced}[sys.argv[1]],
     )

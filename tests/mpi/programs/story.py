@@ -44,7 +44,6 @@ def main() -> int:
         parse(story.data, story.data["name"]),
         out=folder / "out",
         quiet=True,
-        json=False,
         workload=Script(story.arrivals) if MPI.COMM_WORLD.rank == 0 else None,
         assemble=assemble,
     )

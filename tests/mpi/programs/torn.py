@@ -80,7 +80,6 @@ def main() -> int:
         parse(setting("torn", 4, 4), "torn"),
         out=Path(folder) / "out",
         quiet=True,
-        json=False,
         workload=Script(arrivals) if MPI.COMM_WORLD.rank == 0 else None,
     )
 

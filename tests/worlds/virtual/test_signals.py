@@ -110,7 +110,7 @@ def test_a_real_signal_in_the_middle_of_anything(tmp_path: Path) -> None:
     }
     sent: list[int] = []
 
-    def on_progress(done: int, total: int, pulses: Mapping[int, Pulse]) -> None:
+    def on_progress(done: int, total: int, pulses: Mapping[int, Pulse], virtual_s: float) -> None:
         if not sent and done > 100:
             sent.append(done)
             os.kill(os.getpid(), signal.SIGTERM)
