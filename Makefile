@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
 
+# On all cores; those that start real ranks one after the other, in one process, beside the rest.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+
 .PHONY: setup run test check bench soak soak-loaded alarms clean
 
 setup: $(STAMP)
@@ -13,13 +16,13 @@ run: $(STAMP)
 	$(BIN)/adpkv run configs/quickstart.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not mpi and not slow"
+	$(PYTEST) -m "not mpi and not slow"
 
 bench: $(STAMP)
 	$(BIN)/adpkv bench

@@ -82,9 +82,18 @@ def _joined(text: Path) -> str:
 
 @texts
 def test_make_targets_exist(text: Path) -> None:
-    made = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    named = re.findall(r"(?:^|`)make ([a-z]+)(?=`|\s+#)", _joined(text), re.MULTILINE)
+    made = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)(?=`|\s+#)", _joined(text), re.MULTILINE)
     assert set(named) <= set(made)
+
+
+def test_every_campaign_is_listed_with_its_length() -> None:
+    """Each target that runs tests, experiments or benches; what is made for that is no campaign."""
+    made = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    told = [row[0] for row in (*rows(text, "| command |"), *rows(text, "| target |"))]
+    listed = {quoted(cell)[0].removeprefix("make ") for cell in told}
+    assert listed == set(made) - {"setup", "run", "clean", "help"}
 
 
 def test_the_readme_names_every_command() -> None:

@@ -9,8 +9,6 @@ import pytest
 from adpkv.bench.children import run_ranks
 from adpkv.errors import AdpkvError
 
-pytestmark = pytest.mark.mpi
-
 
 def test_the_executor_is_measured_idle_and_loaded(mpirun: Path) -> None:
     from adpkv.bench.executor import executor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,11 +35,7 @@ def test_the_ranks_get_the_same_call() -> None:
     )
 
 
-@pytest.mark.mpi
-def test_many_ranks_complain_once(tmp_path: Path) -> None:
-    mpirun = shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if mpirun is None:
-        pytest.skip("no mpirun")
+def test_many_ranks_complain_once(mpirun: Path, tmp_path: Path) -> None:
     script = "from adpkv.cli.app import main; main()"
     ended = subprocess.run(
         [mpirun, "-n", "4", sys.executable, "-c", script, "run", str(tmp_path / "none.yaml")],

@@ -48,7 +48,7 @@ def launched(command: list[str], out: Path, *more: str) -> subprocess.CompletedP
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=BOUND_S)
 
 
-@pytest.mark.mpi
+@pytest.mark.usefixtures("mpirun")
 @needs_environment
 @pytest.mark.parametrize("file", [[], ["configs/quickstart.yaml"]], ids=["no file", "file"])
 def test_local_runs_the_quickstart(file: list[str], tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_local_runs_the_quickstart(file: list[str], tmp_path: Path) -> None:
     assert load(tmp_path / "out" / "config.yaml").observe.http == address
 
 
-@pytest.mark.mpi
+@pytest.mark.usefixtures("mpirun")
 @needs_environment
 def test_the_slurm_script_runs_what_it_is_given(tmp_path: Path) -> None:
     """Without Slurm: what it does is a shell's affair until mpirun asks for the nodes."""

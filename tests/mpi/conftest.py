@@ -82,9 +82,7 @@ def outlives_or_skip() -> None:
 
 
 @pytest.fixture
-def jobs() -> Iterator[Jobs]:
-    if not MPIRUN.exists():
-        pytest.skip("no mpirun in this environment: pip install 'adpkv[mpi]'")
+def jobs(mpirun: Path) -> Iterator[Jobs]:
     found = Jobs()
     yield found
     found.stop()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytestmark = pytest.mark.mpi
-
 
 def test_on_one_machine_no_effect_is_before_its_cause(program) -> None:
     """A rank that is scheduled late after the others began must not begin later than they."""

@@ -12,8 +12,6 @@ import pytest
 from adpkv.core.values import PEER_LOST
 from tests.mpi.conftest import outlives_or_skip
 
-pytestmark = pytest.mark.mpi
-
 BOUND_S = 40
 REQUESTS = 120  # of `programs.dies`
 NOTICED_NS = 1_000_000_000

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.mpi
-
 EVERY_NUMBER = "ADPKV_ALARMS_AT_EVERY_NUMBER_OF_RANKS"
 """Set by `make alarms`, which takes some three minutes."""
 

@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-
-pytestmark = pytest.mark.mpi
 
 ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))

@@ -9,8 +9,6 @@ import pytest
 
 from tests.mpi.conftest import outlives_or_skip
 
-pytestmark = pytest.mark.mpi
-
 
 def test_an_absent_rank_is_named(program, tmp_path: Path) -> None:
     found = program("hang", 8, str(tmp_path), timeout_s=60)

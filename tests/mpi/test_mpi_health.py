@@ -20,8 +20,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adpkv.worlds.mpi.processes import Job
 
-pytestmark = pytest.mark.mpi
-
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FOUR_RANKS = ROOT / "configs" / "four-ranks.yaml"

@@ -22,8 +22,6 @@ from adpkv.diagnosis.survey import Doing, Survey, look
 from adpkv.errors import UsageError
 from adpkv.executor.meetings import WORLD
 
-pytestmark = pytest.mark.mpi
-
 BIN = Path(sys.executable).parent
 MPIRUN = [str(BIN / "mpirun"), "-n", "4"]
 RUN = [str(BIN / "adpkv"), "run"]

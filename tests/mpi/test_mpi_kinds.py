@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.mpi
-
 CASES = {
     # case: (kind, the odd ranks, a part of the verdict)
     "pauses": ("missing participant", [2], "it stands alone in poll at status"),

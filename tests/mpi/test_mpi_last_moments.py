@@ -10,8 +10,6 @@ import pytest
 
 from tests.mpi.conftest import outlives_or_skip
 
-pytestmark = pytest.mark.mpi
-
 ASKED_TO_STOP = 143
 DEADLOCK = 3
 BOUND_S = 60

@@ -17,8 +17,6 @@ from adpkv.diagnosis.processes import living_state
 from adpkv.worlds.mpi.processes import SESSION, Job
 from tests.mpi.conftest import outlives_or_skip
 
-pytestmark = pytest.mark.mpi
-
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
 RUN = [str(BIN / "adpkv"), "run"]

@@ -6,8 +6,6 @@ import pytest
 
 from tests.conformance.mailbox import BODIES
 
-pytestmark = pytest.mark.mpi
-
 
 @pytest.mark.parametrize("ranks", [1, 4, 8])
 def test_mail_conforms(program, ranks: int) -> None:

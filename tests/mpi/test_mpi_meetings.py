@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.mpi
-
 
 @pytest.mark.parametrize("ranks", [4, 8])
 @pytest.mark.parametrize(

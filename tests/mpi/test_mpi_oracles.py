@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.mpi
-
 CASES = {
     "Honest": (None, "", 0),
     "WaitsElsewhere": ("diverging_traces", "rank 2 made", 4),

@@ -14,8 +14,6 @@ from adpkv.regress.seen import Seen
 from adpkv.regress.showing import Document
 from tests.regress.regress_files import FILES, write
 
-pytestmark = pytest.mark.mpi
-
 DOCUMENT = FILES.parents[1] / "docs" / "regressions.md"
 HERE = [scenario for scenario in read(FILES) if scenario.before("mpi") is not None]
 

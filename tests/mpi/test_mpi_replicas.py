@@ -8,11 +8,8 @@ import sys
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from adpkv.core.record import RequestRecord
-
-pytestmark = pytest.mark.mpi
 
 ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))

@@ -15,8 +15,6 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
 from tests.scenarios.both_worlds import STORIES, Met, Seen
 
-pytestmark = pytest.mark.mpi
-
 ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))
 RANKS = 8

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.mpi
-
 
 @pytest.mark.parametrize(("ranks", "argv"), [(2, ()), (4, ()), (2, ("faulty",))])
 def test_transport_mpi_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
