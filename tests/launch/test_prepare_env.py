@@ -35,20 +35,21 @@ def prefix(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_oversubscription_is_allowed_once_and_nothing_else_is_lost(
+def test_each_setting_is_made_once_and_nothing_else_is_lost(
     prepare: ModuleType, prefix: Path
 ) -> None:
-    assert prepare.allow_oversubscription(prefix)
-    assert not prepare.allow_oversubscription(prefix)
+    assert [prepare.make_setting(prefix, each) for each in prepare.SETTINGS] == [True, True]
+    assert [prepare.make_setting(prefix, each) for each in prepare.SETTINGS] == [False, False]
     lines = (prefix / "etc" / "prte-mca-params.conf").read_text().splitlines()
     assert lines[:2] == ["# comment", "other = 1"]
     assert lines.count("rmaps_default_mapping_policy = :oversubscribe") == 1
+    assert "btl = ^ofi" in (prefix / "etc" / "openmpi-mca-params.conf").read_text().splitlines()
 
 
 def test_a_setting_that_somebody_made_stays(prepare: ModuleType, prefix: Path) -> None:
     path = prefix / "etc" / "prte-mca-params.conf"
     path.write_text("rmaps_default_mapping_policy = :nooversubscribe\n")
-    assert not prepare.allow_oversubscription(prefix)
+    assert not prepare.make_setting(prefix, prepare.SETTINGS[0])
     assert path.read_text() == "rmaps_default_mapping_policy = :nooversubscribe\n"
 
 
