@@ -3,7 +3,7 @@
 # as mpirun.openmpi. It does two things that no Open MPI setting can do:
 #
 # 1. Root. Open MPI refuses to run as root unless two variables are exported; no file can say it.
-# 2. Ctrl-C and SIGTERM. mpirun answers either by killing its ranks 250 ms later, too soon for
+# 2. Ctrl-C, SIGTERM and a closed terminal. mpirun answers each by killing its ranks 250 ms later, too soon for
 #    requests in flight to be answered and files to be completed, and no parameter changes that.
 #    So the real mpirun gets a session of its own, where Ctrl-C does not reach it, and the signal
 #    goes to the ranks of this host instead. They agree with all others to stop, drain and leave.
@@ -32,7 +32,8 @@ pass_on() {
 }
 
 trap 'pass_on INT' INT
-trap 'pass_on TERM' TERM HUP
+trap 'pass_on TERM' TERM
+trap 'pass_on HUP' HUP
 
 # A trap ends `wait` early; only when the child is gone is its status the job's.
 while :; do

@@ -23,7 +23,7 @@ __all__ = [
     "worst",
 ]
 
-EXIT_PRECEDENCE = (70, 4, 3, 5, 2, 75, 143, 130, 0)
+EXIT_PRECEDENCE = (70, 4, 3, 5, 2, 75, 143, 130, 129, 0)
 """Which exit code wins where ranks propose several (contract 6.6)."""
 
 RANK_LOST = 5
@@ -36,6 +36,7 @@ OUTCOMES = {
     5: "rank_lost",
     70: "internal_error",
     75: "unhealthy",
+    129: "interrupted",
     130: "interrupted",
     143: "interrupted",
 }

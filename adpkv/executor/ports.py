@@ -64,5 +64,6 @@ class Signals(Protocol):
     """What the operating system asked of this process."""
 
     def asked_to_stop(self) -> int:
-        """0, or the exit code that the signal stands for: 130 (SIGINT), 143 (SIGTERM)."""
+        """0, or the exit code that the signal stands for: 129 (SIGHUP), 130 (SIGINT),
+        143 (SIGTERM)."""
         ...

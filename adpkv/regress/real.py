@@ -20,7 +20,7 @@ BOUND_S: Final = 30.0
 """A deadlock must be diagnosed by then, not waited out."""
 
 ERRORS: Final = {3: "deadlock", 5: "rank_lost", 70: "rank_failed"}
-SUMMED_UP: Final = frozenset({0, 4, 5, 75, 130, 143})
+SUMMED_UP: Final = frozenset({0, 4, 5, 75, 129, 130, 143})
 """Exit codes with which a run can come to its end."""
 
 _RANK: Final = re.compile(r"^adpkv: rank (\d+)", re.MULTILINE)

@@ -28,7 +28,7 @@ from adpkv.core.verdicts import Verdict
 
 IDLE = RankStatus()
 BUSY = RankStatus(work=True, tokens=50, requests=1)
-PRECEDENCE = (70, 4, 3, 5, 2, 75, 143, 130, 0)
+PRECEDENCE = (70, 4, 3, 5, 2, 75, 143, 130, 129, 0)
 
 
 def group(

@@ -133,8 +133,9 @@ class Launch:
 
     def run(self) -> int:
         """Start it and wait for its end."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._wish) for number in numbers}
+        numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._wish) for number in heard}
         try:
             process = subprocess.Popen(
                 self._command,

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as wishes: they set a flag, which the rank proposes to its group.
+"""SIGHUP, SIGINT and SIGTERM as wishes: they set a flag, which the rank proposes to its group.
 
 A handler that raised would end one rank in the middle of a collective. Whatever is asked again
 changes nothing: the group is already draining, and its bound is its own.
@@ -12,7 +12,7 @@ from typing import Final
 
 __all__ = ["CODES", "StopSignals"]
 
-CODES: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES: Final = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class StopSignals:
@@ -22,13 +22,16 @@ class StopSignals:
         self._asked = 0
 
     def install(self) -> StopSignals:
-        """Begin to listen; only in the main thread."""
+        """Begin to listen; only in the main thread. What this process was started to ignore, as
+        SIGHUP under nohup, stays ignored."""
         for number in CODES:
-            signal.signal(number, self._note)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
         return self
 
     def asked_to_stop(self) -> int:
-        """0, or the exit code that the signal stands for: 130 (SIGINT), 143 (SIGTERM)."""
+        """0, or the exit code that the signal stands for: 129 (SIGHUP), 130 (SIGINT),
+        143 (SIGTERM)."""
         return self._asked
 
     def _note(self, number: int, frame: FrameType | None) -> None:

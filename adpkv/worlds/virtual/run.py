@@ -367,7 +367,8 @@ def _rare_collections() -> Iterator[None]:
 
 @contextmanager
 def _signals(job: Simulation) -> Iterator[None]:
-    """SIGINT and SIGTERM are proposals to stop, not interruptions; main thread only."""
+    """SIGHUP, SIGINT and SIGTERM are proposals to stop, not interruptions; main thread only. What
+    this process was started to ignore, as SIGHUP under nohup, stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -375,7 +376,9 @@ def _signals(job: Simulation) -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         job.stop.noted = 128 + number
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield
     finally:

@@ -1,0 +1,132 @@
+"""What a person sees of commands that need no MPI, in windows of any width."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.observe.window import Window, watch
+
+ROOT = Path(__file__).parents[2]
+ADPKV = str(Path(sys.executable).with_name("adpkv"))
+WIDTHS = (60, 80, 120, 200)
+STUCK = "configs/regressions/03-gate-that-differs-by-one-block.yaml"
+LONG = """
+name: long
+topology: {context: {ranks: 2}, generation: {ranks: 2}}
+workload: {kind: closed_loop, users: 8, requests: 3000000,
+           prompt_tokens: {min: 16, max: 256}, output_tokens: {min: 4, max: 16}}
+observe: {pulse: 50ms}
+"""
+
+
+@dataclass
+class Shown:
+    code: int
+    lines: list[str]
+    columns: int
+    out: Path
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    out = tmp_path_factory.mktemp("served") / "out"
+    argv = [ADPKV, "simulate", "configs/quickstart.yaml", "--out", str(out)]
+    code, lines, _ = watch(argv, request.param, cwd=ROOT)
+    return Shown(code, lines, request.param, out)
+
+
+def test_a_simulation_shows_every_figure_and_its_verdict_last(served: Shown) -> None:
+    assert served.code == 0
+    said = " ".join(" ".join(served.lines).split())
+    assert "no violation, nothing leaked. files: " in said
+    summary = json.loads((served.out / "summary.json").read_text())
+    for counts in summary["blocks"].values():
+        assert all(f"{count:,}" in said.split() for count in counts.values())
+    assert said.count(" ms") >= 20
+    assert "…" not in said
+    *tables, _ = served.lines
+    assert max(map(len, tables)) <= served.columns
+
+
+def test_at_80_columns_a_table_is_one_table(served: Shown) -> None:
+    heads = [line for line in served.lines if line.startswith("KV blocks")]
+    assert len(heads) == (1 if served.columns >= 80 else 2)
+    if served.columns >= 80:
+        assert heads[0].split()[-2:] == ["quarantined", "leaked"]
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_report_of_a_stuck_job_fits(columns: int, tmp_path: Path) -> None:
+    argv = [ADPKV, "simulate", STUCK, "--out", str(tmp_path / "out")]
+    code, lines, _ = watch(argv, columns, cwd=ROOT)
+    assert code == 3
+    assert lines[0].startswith("adpkv: crossed payload in generation-1")
+    said = " ".join(" ".join(lines).split())
+    assert "arrives: 16 prompt tokens, " in said
+    at = next(i for i, line in enumerate(lines) if line.startswith("replay: adpkv simulate"))
+    assert max(map(len, lines[:at])) <= columns
+    assert "healthy" not in said
+
+
+def test_progress_in_virtual_time_says_what_time_it_is_and_how_long_it_takes(
+    tmp_path: Path,
+) -> None:
+    """And a window that is closed ends the run in order, with the code of SIGHUP."""
+    file, out = tmp_path / "long.yaml", tmp_path / "out"
+    file.write_text(LONG)
+    argv = [ADPKV, "simulate", str(file), "--out", str(out)]
+    with Window(60) as window:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.observe.seated", *argv],
+            cwd=ROOT,
+            stdin=window.stream,
+            stdout=window.stream,
+            stderr=window.stream,
+            start_new_session=True,
+        )
+        try:
+            window.stream.close()
+            while True:
+                said = " ".join(" ".join(window.lines()).replace("\N{NO-BREAK SPACE}", " ").split())
+                if " left" in said:
+                    break
+                assert process.poll() is None, said
+                window.heard(0.1)
+            for words in (" s of virtual time", " s/s", " requests/s"):
+                assert words in said
+            window.hang_up()
+            assert process.wait(60) == 129
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["outcome"], summary["exit_code"]) == ("interrupted", 129)
+
+
+def test_a_pipe_gets_lines_that_are_neither_broken_nor_padded(tmp_path: Path) -> None:
+    argv = [ADPKV, "simulate", "configs/quickstart.yaml", "--out", str(tmp_path / "out")]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    lines = ended.stdout.splitlines()
+    assert all(line == line.rstrip() for line in lines)
+    assert "\x1b" not in ended.stdout
+    assert lines[-2].startswith("completed: 193 of 200 requests completed, 7 cancelled in ")
+    assert lines[-2].endswith("; no violation, nothing leaked.")
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", [["doctor"], ["--help"], ["run", "--help"], ["regress", "1"]])
+def test_other_commands_fit_too(command: list[str], columns: int) -> None:
+    code, lines, _ = watch([ADPKV, *command], columns, cwd=ROOT)
+    assert code == 0
+    assert max(map(len, lines)) <= columns
+    assert "…" not in "".join(lines)
