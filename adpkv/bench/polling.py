@@ -38,6 +38,8 @@ class InFlight:
         limits = TransceiverLimits(
             slots=SlotLimits(2 * sessions, 2 * sessions, 2 * sessions * BLOCKS),
             transfer_timeout_ns=60 * NS_PER_S,
+            answer_timeout_ns=60 * NS_PER_S,
+            slot_timeout_ns=300 * NS_PER_S,
             wait_timeout_ns=60 * NS_PER_S,
             quarantine_budget=16,
             progress_deadline_ns=60 * NS_PER_S,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from adpkv.config.base import Duration, Section, duration
+from adpkv.config.base import Duration, Section
 
 __all__ = ["DiagnosisConfig"]
 
@@ -12,11 +12,12 @@ __all__ = ["DiagnosisConfig"]
 class DiagnosisConfig(Section):
     """When the ranks of a job can no longer go on together, and what is known about them then."""
 
-    hang_timeout_ns: Duration = duration(
-        "30s",
-        key="hang_timeout",
-        about="ranks that wait so long for another of their group are stuck; far above any step",
+    hang_timeout_ns: Duration | None = Field(
+        default=None,
         gt=0,
+        alias="hang_timeout",
+        description="ranks that wait so long for another of their group are stuck; more than any "
+        "step; null for 30s, or more where steps can be long",
     )
     ring: int = Field(
         default=4096,

@@ -6,6 +6,7 @@ other (`relations`): a model validated by hand has only been checked section by 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from adpkv.config.base import Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.model import CostModelConfig
+from adpkv.config.patience import Patience, patience
 from adpkv.config.policy import PolicyConfig
 from adpkv.config.regression import RegressionConfig
 from adpkv.config.serving import (
@@ -29,6 +31,9 @@ __all__ = ["Experiment"]
 
 
 WORDS_PER_TIMEOUT: Final = 4
+
+HANG_NS: Final = 30_000_000_000
+"""A rank that keeps its group waiting for so long is stuck, unless something else is said."""
 
 
 class Experiment(Section):
@@ -84,6 +89,26 @@ class Experiment(Section):
         description="what must be seen of it, for `adpkv regress`; null for an experiment like any",
     )
 
+    @cached_property
+    def patience(self) -> Patience:
+        """How long a rank may be silent though all is well."""
+        return patience(self.model, self.executor, self.kv_cache, self.transceiver, self.workload)
+
+    @property
+    def hang_ns(self) -> int:
+        """For how long a rank may keep its group waiting: as `diagnosis` says. Where it says
+        nothing, more than what is in order."""
+        set_ns, look_ns = self.diagnosis.hang_timeout_ns, self.patience.look_ns
+        if set_ns is not None:
+            return max(set_ns, look_ns)
+        return max(HANG_NS, 2 * look_ns, 2 * self.executor.idle_wait_ns)
+
+    @property
+    def ready_ns(self) -> int:
+        """How long a server that is ready may show no sign of life: as `observe` says, but longer
+        than it may be silent."""
+        return max(self.observe.ready_timeout_ns, 2 * self.patience.look_ns)
+
     @property
     def pulse_ns(self) -> int:
         """How often a leader says how its instance is: as often as it is shown, or so often that a
@@ -91,7 +116,7 @@ class Experiment(Section):
         observe = self.observe
         if observe.http is None:
             return observe.pulse_ns
-        shortest_ns = min(observe.ready_timeout_ns, self.diagnosis.hang_timeout_ns)
+        shortest_ns = min(self.ready_ns, self.hang_ns)
         return max(1, min(observe.pulse_ns, shortest_ns // WORDS_PER_TIMEOUT))
 
     @property

@@ -49,9 +49,9 @@ class FaultKind(NamedTuple):
         return self.seam in (Seam.RESTART, Seam.PROCESS)
 
 
-MAIL_PHASES: Final = ("advertise", "began", "ended", "never_started", "cancel")
+MAIL_PHASES: Final = ("advertise", "queued", "began", "ended", "never_started", "cancel")
 PROCESS_PHASES: Final = ("intake", "sync", "flush", "step", "wait", "drain")
-SENDER_PHASES: Final = frozenset({"post", "withdraw", "began", "ended", "never_started"})
+SENDER_PHASES: Final = frozenset({"post", "withdraw", "queued", "began", "ended", "never_started"})
 """What a context rank does; the other phases of a transfer are a generation rank's."""
 
 _POST: Final = ("post",)

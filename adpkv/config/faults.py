@@ -53,6 +53,7 @@ class FaultConfig(Section):
             "expect",
             "withdraw",
             "advertise",
+            "queued",
             "began",
             "ended",
             "never_started",

@@ -18,14 +18,12 @@ from adpkv.config.workload import (
     PoissonConfig,
     ScriptConfig,
     TokenRange,
-    WorkloadConfig,
 )
 
 __all__ = [
     "TRACE_BLOCK_TOKENS",
     "blocks_of",
     "cancel_delay",
-    "longest_request",
     "output_range",
     "peer_blocks",
     "pool",
@@ -111,15 +109,6 @@ def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
             f"must divide {TRACE_BLOCK_TOKENS} or be a multiple of it: that is how many tokens "
             "one hash id of a trace stands for",
         )
-
-
-def longest_request(workload: WorkloadConfig) -> int:
-    """Its prompt and output in tokens; 0 for a trace, whose lines say it."""
-    if isinstance(workload, PoissonConfig | ClosedLoopConfig):
-        return workload.prompt_tokens.max + workload.output_tokens.max
-    if isinstance(workload, ScriptConfig):
-        return max((one.prompt_tokens + one.output_tokens for one in workload.requests), default=0)
-    return 0
 
 
 def blocks_of(tokens: int, block_tokens: int) -> int:

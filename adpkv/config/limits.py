@@ -6,10 +6,11 @@ Each function yields what is wrong; `relations` says what it reads.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Final
 
 from adpkv.config.experiment import Experiment
-from adpkv.config.lengths import longest_request
+from adpkv.config.patience import longest_step_ns
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text, size_text
 from adpkv.config.workload import ScriptConfig
@@ -111,9 +112,15 @@ def readiness(experiment: Experiment) -> Iterator[Problem]:
 
 
 def hang(experiment: Experiment) -> Iterator[Problem]:
-    """Who waits as long as it may, or computes as long as a step takes, is not stuck."""
-    hang_ns = experiment.diagnosis.hang_timeout_ns
-    idle_ns, step_ns = experiment.executor.idle_wait_ns, longest_step_ns(experiment)
+    """Who waits as long as it may, or computes as long as a step takes, is not stuck. Where nothing
+    is set, `Experiment.hang_ns` sees to that."""
+    hang_ns, idle_ns = experiment.diagnosis.hang_timeout_ns, experiment.executor.idle_wait_ns
+    if hang_ns is None:
+        return
+    step_ns = longest_step_ns(
+        experiment.model, experiment.executor, experiment.kv_cache, experiment.workload
+    )
+    step_ns = int(step_ns * Fraction(experiment.model.time_scale))
     path = ("diagnosis", "hang_timeout")
     if hang_ns <= idle_ns:
         yield Problem(
@@ -123,20 +130,6 @@ def hang(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(
             path, f"must be more than the longest step, which is {duration_text(step_ns)}"
         )
-
-
-def longest_step_ns(experiment: Experiment) -> int:
-    """A real step of a full batch, as far as the experiment tells how long its requests are."""
-    model, executor = experiment.model, experiment.executor
-    longest = longest_request(experiment.workload)
-    tokens = min(executor.token_budget, executor.max_requests_per_rank * longest)
-    step_ns = (
-        model.step_base_ns
-        + model.per_prefill_token_ns * tokens
-        + model.per_prefill_pair_ns * tokens * longest
-        + executor.max_batch_size * (model.per_sequence_ns + model.per_context_token_ns * longest)
-    )
-    return int(step_ns * model.time_scale)
 
 
 def budget(experiment: Experiment) -> Iterator[Problem]:

@@ -34,8 +34,10 @@ class PolicyConfig(Section):
     invalid_requests: Literal["agreed", "local"] = Field(
         default="agreed", description="refused by the plan; or by the rank that finds it, alone"
     )
-    deadline_from: Literal["advertise", "admission"] = Field(
-        default="advertise", description="from where a transfer's deadline counts"
+    deadline_from: Literal["began", "advertise", "admission"] = Field(
+        default="began",
+        description="from where a transfer's deadline counts: where its sender begins; where the "
+        "address goes out; or where its request was admitted",
     )
     shutdown: Literal["agreed", "local"] = Field(
         default="agreed", description="an unhealthy rank proposes to stop; or leaves"

@@ -43,6 +43,7 @@ ViolationKind = Literal[
     "no_terminal_response",
     "impossible_response",
     "diverging_traces",
+    "early_deadline",
     "unbounded_wait",
     "shutdown_without_cause",
     "no_shutdown_with_cause",

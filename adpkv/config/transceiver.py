@@ -47,13 +47,15 @@ class TransceiverConfig(Section):
     transfer_timeout_ns: Duration = duration(
         "60s",
         key="transfer_timeout",
-        about="longest transfer, from the advertise on: waiting for a slot is not counted",
+        about="longest transfer, from where its sender begins: waiting for a slot, here or there, "
+        "is not counted; and how long a sender may leave an advertise unanswered, twice",
         gt=0,
     )
     wait_timeout_ns: Duration = duration(
         "300s",
         key="wait_timeout",
-        about="longest wait for blocks or for a slot, before the transfer",
+        about="longest wait for blocks or for a slot, before the transfer; and then for a slot at "
+        "the sender's",
         gt=0,
     )
     quarantine_budget: Count = Field(

@@ -32,7 +32,15 @@ QUIESCENT = frozenset(
 )
 
 _UNEXPOSED = frozenset({State.WAITING, State.QUEUED, State.PREPARED})
-_IN_DOUBT = frozenset({State.ADVERTISED, State.TRANSFERRING, State.POSTED, State.QUARANTINED})
+_IN_DOUBT = frozenset(
+    {
+        State.ADVERTISED,
+        State.PEER_QUEUED,
+        State.TRANSFERRING,
+        State.POSTED,
+        State.QUARANTINED,
+    }
+)
 
 
 def cancel_answer(

@@ -39,7 +39,8 @@ class HealthInputs(msgspec.Struct, frozen=True, gc=False):
     """All that health is made of. *Moving* is an end, a byte or a peer's word."""
 
     in_flight: int
-    """Sessions that are exposed to a peer, quarantined ones included."""
+    """Sessions that are exposed to a peer, quarantined ones included; not those that wait for a
+    slot at their sender's."""
     moved_ns: int
     """When anything last moved, or the first of the present flights began."""
     quarantined: int

@@ -34,6 +34,17 @@ class Unread:
         if self._since_ns == NEVER:
             self._since_ns, self._request = now_ns, request
 
+    def postpone(self, came_ns: int, until_ns: int) -> None:
+        """What came at `came_ns` came in the middle of a step or collective that ends at
+        `until_ns`: it lies there from then on."""
+        if self._since_ns == came_ns:
+            self._since_ns = until_ns
+
+    def delay(self, by_ns: int) -> None:
+        """What is there cannot be looked at for so long: its time goes on afterwards."""
+        if self._since_ns != NEVER:
+            self._since_ns += by_ns
+
     def taken(self, now_ns: int) -> None:
         """The rank took in all that was there."""
         since_ns = self._since_ns
@@ -69,6 +80,16 @@ class News:
         self.forced_ns += max(0, until_ns - from_ns)
         self.mail.excuse(until_ns)
         self.ends.excuse(until_ns)
+
+    def postpone(self, came_ns: int, until_ns: int) -> None:
+        """The rank computes until then, which is no neglect of what came meanwhile."""
+        self.mail.postpone(came_ns, until_ns)
+        self.ends.postpone(came_ns, until_ns)
+
+    def delay(self, by_ns: int) -> None:
+        """The rank had looked already in this iteration, whose step takes so long."""
+        self.mail.delay(by_ns)
+        self.ends.delay(by_ns)
 
     def close(self, now_ns: int) -> None:
         """The rank leaves: what it has never taken in counts up to now."""

@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from adpkv.core import cancel, health
+from adpkv.core.ids import NEVER
 from adpkv.core.session import TABLES, Role, Session, Table
 
 __all__ = ["Rules"]
 
 
 def _deadline_anchor_ns(session: Session) -> int:
-    """The deadline runs from where the transfer starts: waiting for a slot is not a slow wire
-    (contract 3.1, #13824)."""
-    return session.started_ns
+    """The deadline runs from where the transfer starts, which is when its sender begins: waiting
+    for a slot, here or there, is not a slow wire (contract 3.1, #13824)."""
+    return session.began_ns if session.began_ns >= 0 else NEVER
 
 
 def _same_life(session: Session, generation: int) -> bool:
@@ -34,7 +35,8 @@ class Rules:
     """What an event does to a session: what a deadline frees, what a late end revives."""
 
     deadline_anchor_ns: Callable[[Session], int] = _deadline_anchor_ns
-    """From when the transfer deadline counts."""
+    """From when the transfer deadline counts; NEVER while it does not. Asked when the address goes
+    out, and when the transfer begins."""
 
     cancel_answer: Callable[..., cancel.TransferCancelResult] = cancel.cancel_answer
     """What a cancel answers."""

@@ -37,11 +37,13 @@ class Role(StrEnum):
 
 
 class State(StrEnum):
-    """Where a session is. PREPARED and POSTED are a sender's, the first four a receiver's."""
+    """Where a session is. PREPARED and POSTED are a sender's, the first five a receiver's."""
 
     WAITING = "waiting"
     QUEUED = "queued"
     ADVERTISED = "advertised"
+    PEER_QUEUED = "peer_queued"
+    """Advertised, and the sender has no slot for it yet."""
     TRANSFERRING = "transferring"
     PREPARED = "prepared"
     POSTED = "posted"
@@ -59,6 +61,14 @@ class Event(StrEnum):
     RESERVED = "reserved"
     ADVERTISE = "advertise"
     """Receiver: a slot is free, the address goes out. Sender: it came in, and a slot is free."""
+    ADVERTISE_AGAIN = "advertise_again"
+    """Sender: it came again, for what was posted."""
+    NO_SLOT = "no_slot"
+    """Sender: the receiver's advertise came in, or came again, and no slot is free."""
+    PEER_QUEUED = "peer_queued"
+    """Receiver: the sender says so."""
+    SILENCE = "silence"
+    """Receiver: nobody has answered the advertise. It, or the answer, may be lost."""
     BEGAN = "began"
     DONE = "done"
     ENDED = "ended"
@@ -89,11 +99,15 @@ class Order(StrEnum):
 
     EXPECT = "expect"
     """Tell the transport and the memory that a peer will write, then advertise."""
+    TELL_AGAIN = "tell_again"
+    """Advertise again what is expected already."""
     POST = "post"
     """Hand the transfer to the transport, and tell the receiver that it began."""
     WITHDRAW = "withdraw"
     """Ask the transport to end it."""
     TELL_CANCEL = "tell_cancel"
+    TELL_QUEUED = "tell_queued"
+    TELL_BEGAN = "tell_began"
     TELL_NEVER_STARTED = "tell_never_started"
     TELL_ENDED = "tell_ended"
 
@@ -140,6 +154,10 @@ def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
         _E.WAIT_LIMIT: None,
         _E.RESERVED: None,
         _E.ADVERTISE: None,
+        _E.ADVERTISE_AGAIN: None,
+        _E.NO_SLOT: None,
+        _E.PEER_QUEUED: None,
+        _E.SILENCE: None,
         _E.ASK: None,
     }
 
@@ -148,47 +166,65 @@ def _quarantined(told: tuple[Order, ...]) -> dict[Event, Line | None]:
     """Only proof ends it, however late; the answer given stands, nothing is revived (#14633)."""
     lines: dict[Event, Line | None] = dict.fromkeys(_E, Line(_S.QUARANTINED, _B.HELD))
     lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, told)
-    lines[_E.RESERVED] = lines[_E.ADVERTISE] = lines[_E.WAIT_LIMIT] = lines[_E.ASK] = None
+    for event in (_E.RESERVED, _E.ADVERTISE, _E.ADVERTISE_AGAIN, _E.NO_SLOT, _E.SILENCE, _E.ASK):
+        lines[event] = None
+    lines[_E.WAIT_LIMIT] = None
     return lines
 
 
 _CANCEL = (_D.TELL_CANCEL,)
 
+_UNEXPOSED: dict[Event, Line | None] = dict.fromkeys(
+    (
+        _E.ADVERTISE_AGAIN,
+        _E.NO_SLOT,
+        _E.PEER_QUEUED,
+        _E.SILENCE,
+        _E.BEGAN,
+        _E.DONE,
+        _E.ENDED,
+        _E.ERROR,
+        _E.DEADLINE,
+        _E.ASK,
+    )
+)
+"""What only a peer that knows the address can bring about, or the time since it does."""
+
+_RECEIVING: dict[Event, Line | None] = {
+    _E.BEGAN: Line(_S.TRANSFERRING, _B.HELD),
+    _E.DONE: Line(_S.COMPLETE, _B.KEPT),
+    _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED),
+    **_in_flight(_CANCEL),
+}
+
 RECEIVER: Table = {
     _S.WAITING: {
         _E.RESERVED: Line(_S.QUEUED, _B.KEPT),
         _E.ADVERTISE: None,
-        _E.BEGAN: None,
-        _E.DONE: None,
-        _E.ENDED: None,
-        _E.ERROR: None,
-        _E.DEADLINE: None,
-        _E.ASK: None,
+        **_UNEXPOSED,
         **_unstarted(_CANCEL),
     },
     _S.QUEUED: {
         _E.RESERVED: None,
         _E.ADVERTISE: Line(_S.ADVERTISED, _B.HELD, None, (_D.EXPECT,)),
-        _E.BEGAN: None,
-        _E.DONE: None,
-        _E.ENDED: None,
-        _E.ERROR: None,
-        _E.DEADLINE: None,
-        _E.ASK: None,
+        **_UNEXPOSED,
         **_unstarted(_CANCEL),
     },
     _S.ADVERTISED: {
-        _E.BEGAN: Line(_S.TRANSFERRING, _B.HELD),
-        _E.DONE: Line(_S.COMPLETE, _B.KEPT),
-        _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED),
-        **_in_flight(_CANCEL),
+        **_RECEIVING,
+        _E.PEER_QUEUED: Line(_S.PEER_QUEUED, _B.HELD),
+        # Said again, once: a second silence is the deadline.
+        _E.SILENCE: Line(_S.ADVERTISED, _B.HELD, None, (_D.TELL_AGAIN,)),
     },
-    _S.TRANSFERRING: {
-        _E.BEGAN: Line(_S.TRANSFERRING, _B.HELD),
-        _E.DONE: Line(_S.COMPLETE, _B.KEPT),
-        _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED),
-        **_in_flight(_CANCEL),
+    # Waiting for a slot there is not a slow wire: no deadline, but the limit on waiting (3.1).
+    _S.PEER_QUEUED: {
+        **_RECEIVING,
+        _E.PEER_QUEUED: Line(_S.PEER_QUEUED, _B.HELD),
+        _E.WAIT_LIMIT: Line(_S.QUARANTINED, _B.HELD, _O.TIMED_OUT, _CANCEL),
+        _E.DEADLINE: None,
     },
+    # A word that it is queued was overtaken by the one that it began.
+    _S.TRANSFERRING: {**_RECEIVING, _E.PEER_QUEUED: Line(_S.TRANSFERRING, _B.HELD)},
     _S.QUARANTINED: {**_quarantined(()), _E.ASK: Line(_S.QUARANTINED, _B.HELD, None, _CANCEL)},
     # The session is over and its blocks are the decoding request's affair.
     _S.COMPLETE: _over(_S.COMPLETE, _B.KEPT),
@@ -202,14 +238,10 @@ _NEVER = (_D.TELL_NEVER_STARTED,)
 
 SENDER: Table = {
     _S.PREPARED: {
+        **_UNEXPOSED,
         _E.RESERVED: None,
         _E.ADVERTISE: Line(_S.POSTED, _B.HELD, None, (_D.POST,)),
-        _E.BEGAN: None,
-        _E.DONE: None,
-        _E.ENDED: None,
-        _E.ERROR: None,
-        _E.DEADLINE: None,
-        _E.ASK: None,
+        _E.NO_SLOT: Line(_S.PREPARED, _B.KEPT, None, (_D.TELL_QUEUED,)),
         **_unstarted(_NEVER),
     },
     _S.POSTED: {
@@ -217,10 +249,15 @@ SENDER: Table = {
         _E.DONE: Line(_S.COMPLETE, _B.FREED),
         _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED, (_D.TELL_ENDED,)),
         **_in_flight((_D.WITHDRAW,)),
+        _E.ADVERTISE_AGAIN: Line(_S.POSTED, _B.HELD, None, (_D.TELL_BEGAN,)),
         # Without proof: the receiver is told that nothing more comes, not how much came.
         _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, (_D.TELL_ENDED,)),
     },
-    _S.QUARANTINED: _quarantined((_D.TELL_ENDED,)),
+    _S.QUARANTINED: {
+        **_quarantined((_D.TELL_ENDED,)),
+        _E.ADVERTISE_AGAIN: Line(_S.QUARANTINED, _B.HELD),
+        _E.PEER_QUEUED: None,
+    },
     _S.COMPLETE: _over(_S.COMPLETE, _B.FREED),
     _S.FAILED: _over(_S.FAILED, _B.FREED),
     _S.CANCELLED: _over(_S.CANCELLED, _B.FREED),
@@ -238,7 +275,8 @@ class Session:
     """One end of one transfer. `SessionBook` is its only mutator."""
 
     __slots__ = (
-        "advert_remaining_ns",
+        "answer_by_ns",
+        "began_ns",
         "blocks",
         "deadline_ns",
         "generation",
@@ -246,12 +284,14 @@ class Session:
         "peer",
         "peer_blocks",
         "pieces",
+        "reminded",
         "role",
         "session_id",
         "started_ns",
         "state",
         "story",
         "tag",
+        "wait_until_ns",
         "waited_ns",
     )
 
@@ -271,9 +311,16 @@ class Session:
         self.pieces = 0
         self.waited_ns = now_ns
         """Since when it waits for blocks, an advertise or a slot."""
+        self.wait_until_ns = NEVER
         self.started_ns = -1
+        """When the address went out, or the first byte was posted."""
+        self.began_ns = -1
+        """When the transfer began: on a receiver, when it heard so."""
+        self.reminded = False
+        """Receiver: the address was sent again, as nobody had answered."""
+        self.answer_by_ns = NEVER
+        """Until when a sender may leave the advertise unanswered."""
         self.deadline_ns = NEVER
-        self.advert_remaining_ns = NEVER
         # A list: a deque's first block alone is half a kilobyte, for each of 10,000 sessions.
         self.story: list[tuple[int, Event, State]] = []
 

@@ -19,8 +19,13 @@ from adpkv.core.values import Outcome
 
 __all__ = ["SessionBook"]
 
-_EXPOSED = frozenset({State.ADVERTISED, State.TRANSFERRING, State.POSTED, State.QUARANTINED})
-_UNSTARTED = frozenset({State.WAITING, State.QUEUED, State.PREPARED})
+_UNDER_WAY = frozenset({State.ADVERTISED, State.TRANSFERRING, State.POSTED, State.QUARANTINED})
+"""Of these something is to move. What waits for its sender's slot may stand still, as what waits
+for one here."""
+_EXPOSED = _UNDER_WAY | {State.PEER_QUEUED}
+_WAITING = frozenset({State.WAITING, State.QUEUED, State.PREPARED, State.PEER_QUEUED})
+_WORDS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
+"""What a peer says of a session that goes on."""
 
 
 class SessionBook:
@@ -34,6 +39,8 @@ class SessionBook:
         self.quarantine = Quarantine()
         self.in_flight = 0
         """Sessions that a peer may touch, quarantined ones included."""
+        self.under_way = 0
+        """Of them, those that do not wait for a slot at their sender's."""
         self.moved_ns = 0
         self.orders: list[tuple[Order, Session]] = []
         self.settled: deque[tuple[Session, Event, Line]] = deque()
@@ -78,12 +85,9 @@ class SessionBook:
         for order in line.orders:
             self.orders.append((order, session))
         if after is before:
-            if after is State.QUARANTINED:
-                # Only a peer's word is a movement; being asked again by us is not.
-                if event is Event.BEGAN:
-                    self.quarantine.move(session.session_id, now_ns)
-                    self.moved_ns = now_ns
-            elif event is Event.BEGAN:
+            # Only a peer's word is a movement; being asked again by us is not.
+            if event in _WORDS:
+                self.quarantine.move(session.session_id, now_ns)
                 self.moved_ns = now_ns
             return line
         self._expose(session, before, after, now_ns)
@@ -94,14 +98,13 @@ class SessionBook:
 
     def _expose(self, session: Session, before: State, after: State, now_ns: int) -> None:
         was, is_now = before in _EXPOSED, after in _EXPOSED
-        if is_now and not was:
-            if not self.in_flight:
-                self.moved_ns = now_ns  # the clock of 4.2 (a) starts with the first flight
-            self.in_flight += 1
-        elif was and not is_now:
-            self.in_flight -= 1
-            self.moved_ns = now_ns
-        elif is_now and after is not State.QUARANTINED:
+        first = not self.under_way
+        self.in_flight += is_now - was
+        self.under_way += (after in _UNDER_WAY) - (before in _UNDER_WAY)
+        # The clock of 4.2 (a) starts with the first flight; another one that joins is no movement,
+        # nor is coming into doubt.
+        joins = is_now and not was
+        if (was or is_now) and (first or not (joins or after is State.QUARANTINED)):
             self.moved_ns = now_ns
         if after is State.QUARANTINED:
             self.quarantine.add(session.session_id, now_ns)
@@ -118,21 +121,34 @@ class SessionBook:
             self._late += 1
 
     def limit(self, session: Session, at_ns: int, event: Event) -> None:
-        """Fire `event` at `at_ns` unless the session has moved past it by then."""
+        """Fire `event` at `at_ns` unless the session has moved past it by then. Of each kind there
+        is one at a time: a later call replaces it."""
         request_id, generation = session.session_id
+        if event is Event.WAIT_LIMIT:
+            session.wait_until_ns = at_ns
+        elif event is Event.SILENCE:
+            session.answer_by_ns = at_ns
+        elif event is Event.DEADLINE:
+            if session.deadline_ns == at_ns:
+                return  # as it is already
+            session.deadline_ns = at_ns
         heapq.heappush(self._limits, (at_ns, request_id, generation, event))
 
     def _stands(self, entry: tuple[int, int, int, Event]) -> Session | None:
-        _, request_id, generation, event = entry
+        at_ns, request_id, generation, event = entry
         session = self.sessions.get(request_id)
         if session is None or session.session_id[1] != generation:
             return None
         if event is Event.ASK:
             return session if session.state is State.QUARANTINED else None
         if event is Event.WAIT_LIMIT:
-            return session if session.state in _UNSTARTED else None
-        in_doubt = session.state in _EXPOSED and session.state is not State.QUARANTINED
-        return session if in_doubt else None
+            stands = session.state in _WAITING and session.wait_until_ns == at_ns
+            return session if stands else None
+        if event is Event.SILENCE:
+            stands = session.state is State.ADVERTISED and session.answer_by_ns == at_ns
+            return session if stands else None
+        open_still = session.state in _UNDER_WAY and session.state is not State.QUARANTINED
+        return session if open_still and session.deadline_ns == at_ns else None
 
     def next_limit_ns(self) -> int:
         """When the next limit passes; NEVER without one. Drops those that no longer stand."""

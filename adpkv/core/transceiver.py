@@ -7,7 +7,7 @@ many sessions are in flight (contract 1.3).
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,22 +18,16 @@ from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Order, Role, Session, State
 from adpkv.core.session_book import SessionBook
 from adpkv.core.slots import SlotLimits, SlotQueue
+from adpkv.core.tombstones import NEVER_POSTED, Tombstones
 
-__all__ = ["ASKS", "NEVER_POSTED", "TOMBSTONES", "Transceiver", "TransceiverLimits"]
-
-TOMBSTONES = 4096
-"""How many ended sessions a sender remembers, and whether they were ever posted. A late or repeated
-advertise for one that never was is answered `never started`; so is one for a session that is
-forgotten, of which nothing is posted any more."""
+__all__ = ["ASKS", "Transceiver", "TransceiverLimits"]
 
 ASKS = 4
 """How often a receiver in doubt cancels again within one progress deadline. Mail can be lost, and
 one lost word must not keep blocks for ever, nor make a rank ill (contract 2.3, 4.2)."""
 
-NEVER_POSTED = -1
-"""Instead of a number of pieces."""
-
-NO_TOMBSTONE = (-1, NEVER_POSTED)
+MOST_HASTY = 16
+"""Transfers given up too early that a rank remembers; one is a violation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,14 @@ class TransceiverLimits:
 
     slots: SlotLimits
     transfer_timeout_ns: int
+    """From where the transfer begins."""
+    answer_timeout_ns: int
+    """Receiver: how long its sender may say nothing to an advertise before it is repeated, and
+    how long afterwards."""
     wait_timeout_ns: int
+    """For blocks and a slot here; on a sender, for a receiver to ask."""
+    slot_timeout_ns: int
+    """For a slot at the sender's, from when it says that it has none."""
     quarantine_budget: int
     progress_deadline_ns: int
     shutdown_grace_ns: int
@@ -68,8 +69,12 @@ class Transceiver:
         self._slots = SlotQueue(limits.slots)
         self.pending_polls: deque[_Finish] = deque()
         """Ends that came in and were not taken in yet; more than the poll limit stay for later."""
-        self._tombstones: OrderedDict[int, tuple[int, int]] = OrderedDict()
-        """Generation, and pieces posted."""
+        self._tombstones = Tombstones()
+        self._asked: list[Session] = []
+        """Sender: whose receivers have asked, or asked again, since the last `start`."""
+        self.hasty: list[tuple[int, int, int]] = []
+        """(request, time, how long its wire had by then) of those that were given up before their
+        deadline: the contract allows none. Bounded."""
         self._tags = 0
         self._dead: set[int] = set()
         self.drain_deadline_ns = NEVER
@@ -108,49 +113,72 @@ class Transceiver:
         receiver: int,
         tag: int,
         blocks: Sequence[int],
-        remaining_ns: int,
-    ) -> bool:
-        """Sender: a receiver asked. False if nothing was nor will be posted: `never started`.
-
-        Said again for a session that was posted, it is only counted as late: `never started` would
-        be a false proof.
+        now_ns: int,
+    ) -> int | None:
+        """Sender: a receiver asked, maybe not for the first time. `start` gives it a slot, or says
+        that it is queued. Of a session that is over: how many pieces were posted, `NEVER_POSTED` if
+        none was nor will be. None: there is nothing to say here.
         """
-        former, pieces = self._tombstones.get(request_id, NO_TOMBSTONE)
-        if former == generation and pieces != NEVER_POSTED:
+        pieces = self._tombstones.pieces(request_id, generation)
+        if pieces is not None and pieces != NEVER_POSTED:
             self.book.note_late()
-            return True
+            return pieces
         session = self.book.sessions.get(request_id)
         if session is None or not self._rules.same_life(session, generation):
-            return False
+            return NEVER_POSTED
+        if session.state in _OVER:
+            return NEVER_POSTED
         if session.state is not State.PREPARED:
-            return session.state in (State.POSTED, State.QUARANTINED)
-        if session.peer >= 0:
-            return True  # said twice
-        session.peer = receiver
-        session.tag = tag
-        session.peer_blocks = tuple(blocks)
-        session.advert_remaining_ns = remaining_ns
-        self._slots.wait(session)
-        return True
+            self._fire(session, Event.ADVERTISE_AGAIN, now_ns)
+            return None
+        if session.peer < 0:
+            session.peer = receiver
+            session.tag = tag
+            session.peer_blocks = tuple(blocks)
+            self._slots.wait(session)
+        self._asked.append(session)
+        return None
 
     def start(self, now_ns: int) -> None:
-        """Begin as many waiting transfers as there are slots for."""
+        """Begin as many waiting transfers as there are slots for; who asked for one and does not
+        get it is told so."""
         for session in self._slots.admit():
             session.started_ns = now_ns
             if self.book.role is Role.RECEIVER:
                 session.tag = self._tags
                 self._tags += 1
-            timeout_ns = min(self._limits.transfer_timeout_ns, session.advert_remaining_ns)
-            session.deadline_ns = self._rules.deadline_anchor_ns(session) + timeout_ns
+            else:
+                session.began_ns = now_ns
             self.book.fire(session, Event.ADVERTISE, now_ns)
-            self.book.limit(session, session.deadline_ns, Event.DEADLINE)
+            self._limit_transfer(session, now_ns)
+        for session in self._asked:
+            if session.state is State.PREPARED:
+                self.book.fire(session, Event.NO_SLOT, now_ns)
+                self._limit_queue(session, now_ns)
+        self._asked.clear()
+
+    def _limit_transfer(self, session: Session, now_ns: int) -> None:
+        """Until the transfer begins, its sender may say nothing for so long; then, it may take so
+        long."""
+        anchor_ns = self._rules.deadline_anchor_ns(session)
+        if anchor_ns == NEVER:
+            at_ns = now_ns + self._limits.answer_timeout_ns
+            event = Event.DEADLINE if session.reminded else Event.SILENCE
+        else:
+            at_ns, event = anchor_ns + self._limits.transfer_timeout_ns, Event.DEADLINE
+        self.book.limit(session, at_ns, event)
+
+    def _limit_queue(self, session: Session, now_ns: int) -> None:
+        """It waits for a slot at the sender's."""
+        self.book.limit(session, now_ns + self._limits.slot_timeout_ns, Event.WAIT_LIMIT)
 
     # -- sessions move -------------------------------------------------------------------------
 
     def hear(self, request_id: int, generation: int, event: Event, now_ns: int) -> Session | None:
-        """A peer's word (began, cancel, an error): fired if its session lives, else counted."""
+        """A peer's word (queued, began, cancel, an error): fired if its session lives, else
+        counted."""
         session = self.book.find(request_id, generation)
-        if session is None or (event is Event.BEGAN and session.state in _UNADVERTISED):
+        if session is None or (event in _OF_THE_ADVERTISED and session.state in _UNADVERTISED):
             return None
         self._fire(session, event, now_ns)
         return session
@@ -162,8 +190,7 @@ class Transceiver:
         """
         session = self.book.find(request_id, generation)
         if session is None:
-            former, pieces = self._tombstones.get(request_id, NO_TOMBSTONE)
-            return pieces if receiver >= 0 and former == generation else None
+            return self._tombstones.pieces(request_id, generation) if receiver >= 0 else None
         self._fire(session, Event.CANCEL, now_ns)
         if session.peer < 0:
             # Its advertise never came; it is to hear all the same that nothing was posted.
@@ -205,23 +232,46 @@ class Transceiver:
         )
         before = session.state
         exposed = session.started_ns >= 0 and before not in _OVER
+        if event is Event.DEADLINE:
+            self._note_haste(session, now_ns)
         line = self.book.fire(session, event, now_ns)
+        if line.late:
+            return
         if queued and line.state not in (State.QUEUED, State.PREPARED):
             self._slots.leave(session)
         elif exposed and line.state in _OVER:
             self._slots.give_back(session)
-        if line.state in _OVER and not line.late and self.book.role is Role.SENDER:
-            self._bury(session)
-        in_doubt = line.state is State.QUARANTINED and self.book.role is Role.RECEIVER
-        if in_doubt and (event is Event.ASK or before is not State.QUARANTINED):
-            self.book.limit(session, now_ns + self._ask_every_ns, Event.ASK)
+        if self.book.role is Role.RECEIVER:
+            self._follow(session, before, event, now_ns)
+        elif line.state in _OVER:
+            self._tombstones.bury(session)
 
-    def _bury(self, session: Session) -> None:
-        request_id, generation = session.session_id
-        pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
-        self._tombstones[request_id] = (generation, pieces)
-        if len(self._tombstones) > TOMBSTONES:
-            self._tombstones.popitem(last=False)
+    def _follow(self, session: Session, before: State, event: Event, now_ns: int) -> None:
+        """Which limit a receiver's session is under from now on."""
+        after = session.state
+        if after is State.QUARANTINED:
+            if event is Event.ASK or before is not after:
+                self.book.limit(session, now_ns + self._ask_every_ns, Event.ASK)
+        elif event is Event.SILENCE:
+            session.reminded = True
+            self._limit_transfer(session, now_ns)
+        elif before is after:
+            return
+        elif after is State.TRANSFERRING:
+            session.began_ns = now_ns
+            self._limit_transfer(session, now_ns)
+        elif after is State.PEER_QUEUED:
+            self._limit_queue(session, now_ns)
+
+    def _note_haste(self, session: Session, now_ns: int) -> None:
+        """Its deadline passes. By contract 3.1 it had that long from where it began, or its sender
+        was silent, and asked twice."""
+        began_ns = session.began_ns
+        if began_ns < 0 and session.reminded:
+            return
+        wire_ns = now_ns - began_ns if began_ns >= 0 else 0
+        if wire_ns < self._limits.transfer_timeout_ns and len(self.hasty) < MOST_HASTY:
+            self.hasty.append((session.session_id[0], now_ns, wire_ns))
 
     def expire(self, now_ns: int) -> None:
         """Fire the limits and deadlines that have passed. A session whose end is in, and only
@@ -296,7 +346,7 @@ class Transceiver:
         """What health is judged from, as of now."""
         book = self.book
         return HealthInputs(
-            in_flight=book.in_flight,
+            in_flight=book.under_way,
             moved_ns=book.moved_ns,
             quarantined=len(book.quarantine),
             oldest_ns=book.quarantine.oldest_ns(),
@@ -341,4 +391,5 @@ class Transceiver:
 
 _UNADVERTISED = frozenset({State.WAITING, State.QUEUED})
 _UNBEGUN = _UNADVERTISED | {State.PREPARED}
+_OF_THE_ADVERTISED = frozenset({Event.BEGAN, Event.PEER_QUEUED})
 _OVER = frozenset({State.COMPLETE, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.RELEASED})

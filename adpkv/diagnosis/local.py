@@ -20,7 +20,7 @@ from adpkv.executor.rank import Rank
 
 __all__ = ["NOTHING_KNOWN", "Local", "local"]
 
-EXPOSED: Final = frozenset({State.ADVERTISED, State.TRANSFERRING, State.POSTED})
+EXPOSED: Final = frozenset({State.ADVERTISED, State.PEER_QUEUED, State.TRANSFERRING, State.POSTED})
 WAITING: Final = EXPOSED | {State.QUEUED, State.PREPARED, State.QUARANTINED}
 """Sessions of which the peer may still say something."""
 

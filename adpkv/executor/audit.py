@@ -26,6 +26,10 @@ __all__ = ["block_counts", "look_at_proposal", "rank_report"]
 UNHEALTHY = 75
 VIOLATED = 4
 
+LOOKS = 3
+"""To see that something is in quarantine for too long; that the grace is over; and on the way
+out."""
+
 
 def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
     """A rank's counters and findings as it leaves, after a last look at everything."""
@@ -36,6 +40,7 @@ def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
         _violate(rank, "leak", detail)
     if rank.proposal == NO_STOP:
         _look_at_stays(rank, now_ns)
+    _look_at_deadlines(rank)
     rank.news.close(now_ns)
     rank.serving.memory.look_at_free()
     met = counts()
@@ -138,7 +143,7 @@ def _others(reason: str) -> tuple[str, ...]:
 def _look_at_stays(rank: Rank, now_ns: int) -> None:
     """`no_shutdown_with_cause`: an entry that stays in quarantine for longer than the progress
     deadline makes the rank ill for as long as it stays (4.2 b), so after the grace the rank had to
-    propose shutdown. The slack is one look, and no look takes longer than the bound on news."""
+    propose shutdown. The slack is a look each for seeing it, proposing, and leaving."""
     transceiver = rank.transceiver
     quarantine = transceiver.book.quarantine
     stay_ns, session = quarantine.longest or (0, None)
@@ -146,7 +151,8 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
         stay_ns, session = now_ns - quarantine.oldest_ns(), quarantine.oldest()
     deadline_ns = transceiver.health_inputs().deadline_ns
     bound_ns = deadline_ns + transceiver.monitor.grace_ns
-    if session is None or stay_ns <= bound_ns + rank.news.bound_ns + rank.news.forced_ns:
+    slack_ns = rank.news.bound_ns + rank.news.forced_ns + LOOKS * rank.timing.look_ns
+    if session is None or stay_ns <= bound_ns + slack_ns:
         return
     _violate(
         rank,
@@ -155,6 +161,13 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
         f" propose shutdown; progress deadline and grace are {bound_ns / 1e9:g} s",
         (session[0],),
     )
+
+
+def _look_at_deadlines(rank: Rank) -> None:
+    """`early_deadline`: a transfer was given up that had less time than its deadline (3.1)."""
+    for request, at_ns, wire_ns in rank.transceiver.hasty:
+        detail = f"request {request} timed out after {wire_ns / 1e9:.3f} s of wire"
+        rank.recorder.violation(Violation("early_deadline", rank.rank, at_ns, detail, (request,)))
 
 
 def _violate(rank: Rank, kind: str, detail: str, requests: tuple[int, ...] = ()) -> None:

@@ -110,6 +110,11 @@ class Coordinator:
                 break
         self._release()
 
+    def close(self) -> None:
+        """Every rank has left. What still has no answer gets none but this: nobody's request may
+        be lost without a word."""
+        self._end_unanswered()
+
     def _is_over(self) -> bool:
         return self._code >= 0 and not self._open and len(self._stopped) == len(self._load)
 
@@ -367,6 +372,15 @@ class Coordinator:
 
     def _release(self) -> None:
         """Nobody will ask anybody any more: the ranks may leave, with the code that won."""
+        self._end_unanswered()
+        for instance in self._topology.instances:
+            # To each rank: the coordinator is gone then, and a leader may die with it unread.
+            for rank in instance.members:
+                if rank not in self._dead:
+                    self._mailbox.send(rank, Release(self._code, self._detail))
+
+    def _end_unanswered(self) -> None:
+        """By contract 6.3 there is no such request; each is a violation."""
         for request in list(self._open.values()):
             detail = f"request {request.request_id}: no terminal response, last {request.state}"
             whom = (request.request_id,)
@@ -376,8 +390,3 @@ class Coordinator:
             self._end(request, Outcome.FAILED, "no instance answered", None)
         if self._recorder.violations:
             self._code = worst((4, self._code))
-        for instance in self._topology.instances:
-            # To each rank: the coordinator is gone then, and a leader may die with it unread.
-            for rank in instance.members:
-                if rank not in self._dead:
-                    self._mailbox.send(rank, Release(self._code, self._detail))

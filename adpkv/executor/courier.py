@@ -6,7 +6,8 @@ And the way back: what the transport and the peers say becomes events of the tra
 from __future__ import annotations
 
 from adpkv.core.session import Event, Order, Session, State
-from adpkv.core.transceiver import NEVER_POSTED, Transceiver
+from adpkv.core.tombstones import NEVER_POSTED
+from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import RequestSpec
 from adpkv.executor.messages import (
     Advertise,
@@ -15,6 +16,7 @@ from adpkv.executor.messages import (
     Ended,
     NeverStarted,
     PeerMail,
+    Queued,
 )
 from adpkv.executor.ports import Mailbox
 from adpkv.executor.serving import Serving
@@ -55,13 +57,12 @@ class Courier:
         transceiver = self._transceiver
         session = (message.request_id, message.generation)
         if isinstance(message, Advertise):
-            known = transceiver.advertised(
-                *session, message.receiver, message.tag, message.blocks, message.remaining_ns
+            pieces = transceiver.advertised(
+                *session, message.receiver, message.tag, message.blocks, now_ns
             )
-            if not known:
-                self._mailbox.send(
-                    message.receiver, NeverStarted(*session, "the sender has no such session")
-                )
+            self._tell_of_the_end(message, pieces, "the sender has no such session")
+        elif isinstance(message, Queued):
+            transceiver.hear(*session, Event.PEER_QUEUED, now_ns)
         elif isinstance(message, Began):
             transceiver.hear(*session, Event.BEGAN, now_ns)
         elif isinstance(message, CancelTransfer):
@@ -75,10 +76,18 @@ class Courier:
 
     def _cancelled(self, message: CancelTransfer, now_ns: int) -> None:
         """Who advertised keeps its blocks until it hears of the end, so it hears it again."""
+        pieces = self._transceiver.cancelled(
+            message.request_id, message.generation, message.receiver, now_ns
+        )
+        self._tell_of_the_end(message, pieces, "nothing was posted")
+
+    def _tell_of_the_end(
+        self, message: Advertise | CancelTransfer, pieces: int | None, why: str
+    ) -> None:
+        """A receiver has missed what was posted of a session that is over; None: it is not."""
         session = (message.request_id, message.generation)
-        pieces = self._transceiver.cancelled(*session, message.receiver, now_ns)
         if pieces == NEVER_POSTED:
-            self._mailbox.send(message.receiver, NeverStarted(*session, "nothing was posted"))
+            self._mailbox.send(message.receiver, NeverStarted(*session, why))
         elif pieces is not None:
             self._mailbox.send(message.receiver, Ended(*session, pieces, "it is over"))
 
@@ -101,11 +110,11 @@ class Courier:
             self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
         return bool(ends)
 
-    def deliver(self, now_ns: int) -> None:
+    def deliver(self) -> None:
         """Carry out the transceiver's orders, oldest first."""
         for order, session in self._transceiver.take_orders():
             if order is Order.EXPECT:
-                self._expect(session, now_ns)
+                self._expect(session)
             elif order is Order.POST:
                 self._post(session)
             elif order is Order.WITHDRAW:
@@ -113,7 +122,7 @@ class Courier:
             elif session.peer >= 0:
                 self._tell(order, session)
 
-    def _expect(self, session: Session, now_ns: int) -> None:
+    def _expect(self, session: Session) -> None:
         request_id, generation = session.session_id
         self._serving.exposed(session)
         if not self._transport.expect(self._transfer(session, session.peer, self._rank)):
@@ -123,13 +132,7 @@ class Courier:
             self._transceiver.finished(request_id, generation, Event.ENDED)
             self._mailbox.send(session.peer, CancelTransfer(request_id, generation))
             return
-        remaining_ns = session.deadline_ns - now_ns
-        self._mailbox.send(
-            session.peer,
-            Advertise(
-                request_id, generation, self._rank, session.tag, session.blocks, remaining_ns
-            ),
-        )
+        self._tell(Order.TELL_AGAIN, session)
 
     def _post(self, session: Session) -> None:
         self._serving.exposed(session)
@@ -146,7 +149,13 @@ class Courier:
     def _tell(self, order: Order, session: Session) -> None:
         request_id, generation = session.session_id
         message: PeerMail
-        if order is Order.TELL_CANCEL:
+        if order is Order.TELL_AGAIN:
+            message = Advertise(request_id, generation, self._rank, session.tag, session.blocks)
+        elif order is Order.TELL_QUEUED:
+            message = Queued(request_id, generation)
+        elif order is Order.TELL_BEGAN:
+            message = Began(request_id, generation)
+        elif order is Order.TELL_CANCEL:
             advertised = session.started_ns >= 0
             message = CancelTransfer(request_id, generation, self._rank if advertised else -1)
         elif order is Order.TELL_NEVER_STARTED:

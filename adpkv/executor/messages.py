@@ -38,6 +38,7 @@ __all__ = [
     "NeverStarted",
     "PeerMail",
     "Pulse",
+    "Queued",
     "Release",
     "Stop",
     "Stopped",
@@ -87,19 +88,25 @@ class Bury(msgspec.Struct, frozen=True, tag="bury", array_like=True, gc=False):
 
 
 class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):
-    """Receiver to sender: my blocks are here, write. `tag` names this one transfer on the wire;
-    `remaining_ns` is what is left of the receiver's transfer deadline."""
+    """Receiver to sender: my blocks are here, write. `tag` names this one transfer on the wire.
+    Said again, once, if nobody answers."""
 
     request_id: int
     generation: int
     receiver: int
     tag: int
     blocks: tuple[int, ...]
-    remaining_ns: int
+
+
+class Queued(msgspec.Struct, frozen=True, tag="queued", array_like=True, gc=False):
+    """Sender to receiver: I have no slot for it yet. Waiting for one is not a slow wire."""
+
+    request_id: int
+    generation: int
 
 
 class Began(msgspec.Struct, frozen=True, tag="began", array_like=True, gc=False):
-    """Sender to receiver: the first byte was posted."""
+    """Sender to receiver: the first byte was posted. Your deadline runs from here."""
 
     request_id: int
     generation: int
@@ -208,7 +215,7 @@ LeaderMail = Admit | Cancel | Stop | Release | Bury
 """What a leader broadcasts to its group at intake. A release comes to every rank, to be at hand
 where a leader dies."""
 
-PeerMail = Advertise | Began | Ended | NeverStarted | CancelTransfer
+PeerMail = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer
 """What ranks say to each other about a session."""
 
 CoordinatorMail = Answers | Stopped | Lost | Missing

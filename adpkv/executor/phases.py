@@ -22,11 +22,7 @@ from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, Release, lost_d
 from adpkv.executor.rank import Rank
 from adpkv.executor.status import status_of
 
-__all__ = ["ABANDON_AFTER", "Phases"]
-
-ABANDON_AFTER = 4
-"""After how many drain timeouts a group leaves without the coordinator's release. The coordinator
-gives up after fewer (`worlds.assemble.STOP_TIMEOUTS`), and so has told whose answer is missing."""
+__all__ = ["Phases"]
 
 
 class Phases:
@@ -139,7 +135,7 @@ class Phases:
         transceiver.start(now_ns)
         serving.settle(now_ns)
         if transceiver.book.orders:
-            rank.courier.deliver(now_ns)
+            rank.courier.deliver()
         if transceiver.monitor.reasons:
             self._look(now_ns)  # what began just now is a movement, and heals
         self._wake_ns = min(transceiver.wake_ns(), serving.next_expiry_ns())
@@ -225,7 +221,7 @@ class Phases:
         """The group agreed to end: answer everything open, once, and begin to drain."""
         rank = self.rank
         deadline_ns = now_ns + rank.timing.drain_timeout_ns
-        self._abandon_ns = now_ns + ABANDON_AFTER * rank.timing.drain_timeout_ns
+        self._abandon_ns = now_ns + rank.timing.abandon_ns
         # The sessions first, so that their story says what ended them; what that settles ends
         # their requests with it.
         if rank.instance.kind is Kind.CONTEXT:

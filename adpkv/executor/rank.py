@@ -30,6 +30,10 @@ class Timing:
     busy_wait_ns: int
     idle_wait_ns: int
     drain_timeout_ns: int
+    abandon_ns: int
+    """For the coordinator's release, from when it stops: then it leaves without."""
+    look_ns: int
+    """How far apart two looks of a rank at what came in may be."""
 
 
 @dataclass(slots=True)

@@ -24,25 +24,15 @@ from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.transceiver import Transceiver
-from adpkv.core.values import PEER_LOST, Outcome, RequestSpec, Response, SenderRef
+from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
 from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
 from adpkv.executor.ports import Recorder
+from adpkv.executor.reasons import why
 from adpkv.memory.port import Memory
 from adpkv.model.port import Batch
 
 __all__ = ["Means", "Serving"]
-
-_WHY = {
-    Event.CANCEL: "its transfer was cancelled",
-    Event.WAIT_LIMIT: "it waited too long for blocks or a slot",
-    Event.DEADLINE: "its transfer took too long",
-    Event.ENDED: "its transfer failed",
-    Event.ERROR: "its transfer failed, with its blocks in doubt",
-    Event.PEER_LOST: PEER_LOST,
-    Event.STOP: "the instance is stopping",
-}
-"""What a client is told of the session event that ended its request."""
 
 _EVENT_OF = {
     Outcome.CANCELLED: RequestEvent.CANCEL,
@@ -305,7 +295,7 @@ class Serving(ABC):
             wrong = self.received(request, session, now_ns)
             self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
         elif line.outcome is not None:
-            self.decide(request, line.outcome, now_ns, _WHY[event])
+            self.decide(request, line.outcome, now_ns, why(event, line))
 
     # -- decisions -----------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("errors", "local"): collectives.ERRORS_LOCAL,
     ("invalid_requests", "local"): collectives.INVALID_LOCAL,
     ("deadline_from", "admission"): records.DEADLINE_FROM_ADMISSION,
+    ("deadline_from", "advertise"): records.DEADLINE_FROM_ADVERTISE,
     ("shutdown", "local"): ends.LOCAL_SHUTDOWN,
     ("health", "budget"): records.BUDGET_AS_HEALTH,
     ("late_success", "revives"): ends.LATE_SUCCESS_REVIVES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from adpkv.core.health import HealthInputs
@@ -17,6 +17,7 @@ from adpkv.history.policy import Policy, replace, with_lines
 __all__ = [
     "BUDGET_AS_HEALTH",
     "DEADLINE_FROM_ADMISSION",
+    "DEADLINE_FROM_ADVERTISE",
     "EPOCH_IGNORED",
     "FIRST_FAILURE_FREES",
     "FREE_ON_TIMEOUT",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _FLYING: Final = {
-    Role.RECEIVER: (State.ADVERTISED, State.TRANSFERRING),
+    Role.RECEIVER: (State.ADVERTISED, State.PEER_QUEUED, State.TRANSFERRING),
     Role.SENDER: (State.POSTED,),
 }
 _TELL: Final = {Role.RECEIVER: Order.TELL_CANCEL, Role.SENDER: Order.WITHDRAW}
@@ -81,6 +82,17 @@ EPOCH_IGNORED: Final = Policy(
 )
 
 
+def _deadline_from(anchor_ns: Callable[[Session], int]) -> Callable[[Rules], Rules]:
+    """And nobody says that a transfer is queued, or nobody listens."""
+
+    def changed(rules: Rules) -> Rules:
+        deaf = {(State.ADVERTISED, Event.PEER_QUEUED): Line(State.ADVERTISED, Blocks.HELD)}
+        rules = with_lines(rules, Role.RECEIVER, deaf)
+        return dataclasses.replace(rules, deadline_anchor_ns=anchor_ns)
+
+    return changed
+
+
 def _since_admission_ns(session: Session) -> int:
     return session.waited_ns
 
@@ -88,7 +100,18 @@ def _since_admission_ns(session: Session) -> int:
 DEADLINE_FROM_ADMISSION: Final = Policy(
     "The transfer's deadline runs while it waits for a slot: a long queue looks like a slow wire"
     " (#13824).",
-    rules=lambda rules: dataclasses.replace(rules, deadline_anchor_ns=_since_admission_ns),
+    rules=_deadline_from(_since_admission_ns),
+)
+
+
+def _since_advertise_ns(session: Session) -> int:
+    return session.started_ns
+
+
+DEADLINE_FROM_ADVERTISE: Final = Policy(
+    "The transfer's deadline runs from where the receiver gave its address: the queue at its"
+    " sender looks like a slow wire (tokenspeed #1427).",
+    rules=_deadline_from(_since_advertise_ns),
 )
 
 

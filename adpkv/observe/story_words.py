@@ -135,6 +135,26 @@ def _responded(event: Event, setting: Setting) -> str:
     return f"answers {outcome}"
 
 
+def _advertised(event: Event, setting: Setting) -> str:
+    peer = setting.peer(event.rank)
+    if event.detail.get("cause") == "silence":
+        return f"hears nothing, tells {peer} again where its blocks are"
+    return f"tells {peer} where its blocks are"
+
+
+def _posted(event: Event, setting: Setting) -> str:
+    peer = setting.peer(event.rank)
+    if event.detail.get("cause") == "advertise_again":
+        return f"is asked again, tells {peer} that it has begun"
+    return f"sends the KV to {peer}"
+
+
+def _quarantined(event: Event, _: Setting) -> str:
+    waited = event.detail.get("cause") == "wait_limit"
+    why = "its sender had no slot for too long" if waited else _why(event)
+    return f"transfer in doubt, its blocks are kept: {why}"
+
+
 def _fault(event: Event, _: Setting) -> str:
     rest = [f"{k} {_plain(v)}" for k, v in event.detail.items() if k not in ("fault", "phase")]
     phase = event.detail.get("phase")
@@ -173,15 +193,17 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ),
     ("responded", None): _responded,
     ("queued", None): lambda e, s: "has blocks, waits for a slot",
-    ("advertised", None): lambda e, s: f"tells {s.peer(e.rank)} where its blocks are",
-    ("posted", None): lambda e, s: f"sends the KV to {s.peer(e.rank)}",
+    ("advertised", None): _advertised,
+    ("peer_queued", None): lambda e, s: f"hears that {s.peer(e.rank)} has no slot yet",
+    ("prepared", None): lambda e, s: f"has no slot yet, tells {s.peer(e.rank)} so",
+    ("posted", None): _posted,
     ("transferring", None): lambda e, s: f"hears that {s.peer(e.rank)} has begun",
     ("complete", Kind.CONTEXT): lambda e, s: "the KV is sent; its blocks become cache",
     ("complete", Kind.GENERATION): lambda e, s: "the KV is here, begins to decode",
     ("failed", None): lambda e, s: f"transfer failed, its blocks are free: {_why(e)}",
     ("cancelled", None): lambda e, s: f"transfer cancelled, its blocks are free: {_why(e)}",
     ("timed_out", None): lambda e, s: f"transfer timed out, its blocks are free: {_why(e)}",
-    ("quarantined", None): lambda e, s: f"transfer in doubt, its blocks are kept: {_why(e)}",
+    ("quarantined", None): _quarantined,
     ("released", None): lambda e, s: f"nobody touches its blocks any more: {_why(e)}",
     ("cancel_answer", None): lambda e, s: f"may its blocks be freed? {e.detail.get('answer')}",
     ("fault", None): _fault,

@@ -42,11 +42,18 @@ from adpkv.workload.port import Workload
 __all__ = ["build_coordinator", "build_model", "build_news", "build_rank"]
 
 STOP_TIMEOUTS = 3
-"""How many drain timeouts the coordinator gives the instances to answer and drain; fewer than
-`executor.phases.ABANDON_AFTER`, or nobody would be left to hear it."""
+"""How many drain timeouts the coordinator gives the instances to answer and drain."""
+
+ABANDON_AFTER = 4
+"""After how many drain timeouts a group leaves without the coordinator's release. The coordinator
+gives up after fewer, and so has told whose answer is missing."""
 
 SENDER_SLACK_NS = 1_000_000_000
-"""How much longer than its receiver a sender waits, for mail and iterations on the way."""
+"""How much longer than its receiver a sender waits, beside what words may take: then the client is
+told by its receiver, whose limits are about what it waits for."""
+
+LOSS_SLACK_NS = 1_000_000_000
+"""For a group that has lost a rank to begin anew on a loaded machine."""
 
 
 CONTRACT: Final = Rules()
@@ -164,8 +171,16 @@ def _timing(experiment: Experiment) -> Timing:
     return Timing(
         experiment.executor.busy_wait_ns,
         experiment.executor.idle_wait_ns,
-        experiment.executor.drain_timeout_ns,
+        max(experiment.executor.drain_timeout_ns, experiment.patience.word_ns),
+        ABANDON_AFTER * _stop_ns(experiment),
+        experiment.patience.look_ns,
     )
+
+
+def _stop_ns(experiment: Experiment) -> int:
+    """For how long an instance may say nothing while it stops."""
+    patience_ns = experiment.patience.word_ns + LOSS_SLACK_NS
+    return max(experiment.executor.drain_timeout_ns, patience_ns)
 
 
 def _leader(
@@ -205,22 +220,24 @@ def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:
 
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:
-    config = experiment.transceiver
-    wait_timeout_ns = config.wait_timeout_ns
+    config, word_ns = experiment.transceiver, experiment.patience.word_ns
+    wait_timeout_ns, slack_ns = config.wait_timeout_ns, 0
     if role is Role.SENDER:
-        # Its receiver may first wait for a rank, then for blocks and a slot: the client is told by
-        # that side's limits, which are about waiting, not by ours as a failed transfer (3.1).
-        wait_timeout_ns += experiment.executor.queue_timeout_ns + SENDER_SLACK_NS
+        slack_ns = SENDER_SLACK_NS + 2 * word_ns
+        # Its receiver may first wait for a rank, then for blocks and a slot.
+        wait_timeout_ns += experiment.executor.queue_timeout_ns + slack_ns
     return TransceiverLimits(
         slots=SlotLimits(
             config.max_inflight_transfers,
             config.max_inflight_transfers_per_peer,
             config.max_inflight_blocks_per_peer,
         ),
-        transfer_timeout_ns=config.transfer_timeout_ns,
+        transfer_timeout_ns=config.transfer_timeout_ns + slack_ns,
+        answer_timeout_ns=max(config.transfer_timeout_ns, word_ns),
         wait_timeout_ns=wait_timeout_ns,
+        slot_timeout_ns=config.wait_timeout_ns + slack_ns,
         quarantine_budget=config.quarantine_budget,
-        progress_deadline_ns=config.progress_deadline_ns,
+        progress_deadline_ns=max(config.progress_deadline_ns, word_ns),
         shutdown_grace_ns=config.shutdown_grace_ns,
         poll_limit=config.poll_limit,
     )
@@ -246,7 +263,7 @@ def build_coordinator(
         recorder=recorder,
         on_record=on_record,
         on_pulse=on_pulse,
-        stop_timeout_ns=STOP_TIMEOUTS * experiment.executor.drain_timeout_ns,
+        stop_timeout_ns=STOP_TIMEOUTS * _stop_ns(experiment),
         shrinks=experiment.on_rank_failure == "shrink",
         recompute=experiment.recompute,
     )

@@ -14,9 +14,9 @@ TWO_AND_TWO = {"context": {"ranks": 2}, "generation": {"ranks": 2}}
 REPLICATED = {"attention": "replicated"}
 
 SLOW = {
-    # Twice 40 us, 8192 tokens, 110 pairs for each, 64 sequences, 110 tokens of KV for each.
+    # Twice 400 ms and all 10 requests' 1,100 tokens, with 110 pairs for each: 1044200 us.
     "time_scale": 2,
-    "step_base": "40us",
+    "step_base": "400ms",
     "per_prefill_token": "1us",
     "per_prefill_pair": "1us",
     "per_sequence": "10us",
@@ -32,8 +32,8 @@ HOLDS: list[dict[str, Any]] = [
     {"executor": {"max_requests_per_rank": 64, "max_batch_size": 64}},
     {"executor": {"busy_wait": "1s", "idle_wait": "1s"}},
     {"diagnosis": {"hang_timeout": "501ms"}},  # more than idle_wait and a step of 174 ms
-    {"diagnosis": {"hang_timeout": "1834065us"}, "model": SLOW},
-    {"workload": {"kind": "trace"}, "model": {"step_base": "29s"}},  # of unknown lengths
+    {"diagnosis": {"hang_timeout": "1044201us"}, "model": SLOW},
+    {"model": {"step_base": "31s"}},  # nothing is said of hang_timeout, which follows
     {"kv_cache": {"blocks": 3}},  # 110 tokens: 2 blocks, and the dummy's
     {"transceiver": {"max_inflight_blocks_per_peer": 2}},
     {"workload": {**POISSON, "shared_prefix": {"groups": 1, "tokens": 100}}},
@@ -92,9 +92,9 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "(found '500ms')",
     ),
     (
-        {"diagnosis": {"hang_timeout": "1834064us"}, "model": SLOW},
-        "diagnosis.hang_timeout: must be more than the longest step, which is 1.834064s "
-        "(found '1834064us')",
+        {"diagnosis": {"hang_timeout": "1044200us"}, "model": SLOW},
+        "diagnosis.hang_timeout: must be more than the longest step, which is 1.0442s "
+        "(found '1044200us')",
     ),
     (
         {"kv_cache": {"blocks": 2}},
@@ -188,8 +188,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"faults": [{"kind": "lose", "phase": "post"}]},
-        "faults.0.phase: of a lose must be advertise or began or ended or never_started or cancel "
-        "(found 'post')",
+        "faults.0.phase: of a lose must be advertise or queued or began or ended or never_started"
+        " or cancel (found 'post')",
     ),
     (
         {"faults": [{"kind": "restart", "duration": "1s", "phase": "post"}]},

@@ -44,7 +44,7 @@ EVERY_LETTER: tuple[Mail, ...] = (
     Cancel(3),
     Stop(75, "unhealthy: ä"),
     Release(130, "asked to stop"),
-    Advertise(3, 1, 2, 99, (7, 1), -5),
+    Advertise(3, 1, 2, 99, (7, 1)),
     Began(3, 1),
     Ended(3, 1, -1, "error"),
     NeverStarted(3, 1, "no such session"),
@@ -141,7 +141,7 @@ def check_long_letters_keep_their_place(mesh: Mesh) -> None:
     ring = dict(zip(mesh.addresses, (*mesh.addresses[1:], mesh.addresses[0]), strict=True))
     for address in mesh.here:
         for number in range(10):
-            mesh.box(address).send(ring[address], Advertise(number, 0, 0, number, LONG, 5))
+            mesh.box(address).send(ring[address], Advertise(number, 0, 0, number, LONG))
             mesh.box(address).send(ring[address], Began(number, 0))
     mesh.meet()
     for address in mesh.here:

@@ -11,7 +11,9 @@ from adpkv.core.transceiver import Transceiver, TransceiverLimits
 from adpkv.core.values import RequestSpec, SenderRef
 
 __all__ = [
+    "ANSWER_NS",
     "PROGRESS_NS",
+    "SLOT_NS",
     "TRANSFER_NS",
     "WAIT_NS",
     "at_state",
@@ -24,7 +26,7 @@ __all__ = [
     "told",
 ]
 
-TRANSFER_NS, WAIT_NS, PROGRESS_NS = 1_000, 5_000, 10_000
+TRANSFER_NS, ANSWER_NS, WAIT_NS, SLOT_NS, PROGRESS_NS = 1_000, 1_200, 5_000, 6_000, 10_000
 
 
 def limits(
@@ -37,7 +39,9 @@ def limits(
     return TransceiverLimits(
         slots=SlotLimits(total, per_peer, blocks_per_peer),
         transfer_timeout_ns=TRANSFER_NS,
+        answer_timeout_ns=ANSWER_NS,
         wait_timeout_ns=WAIT_NS,
+        slot_timeout_ns=SLOT_NS,
         quarantine_budget=budget,
         progress_deadline_ns=PROGRESS_NS,
         shutdown_grace_ns=2 * PROGRESS_NS,
@@ -75,7 +79,7 @@ def at_state(ends: Transceiver, state: State, request_id: int = 1, now_ns: int =
     if state is State.CANCELLED:
         ends.cancel_request(request_id, now_ns)
         return made
-    ends.advertised(request_id, 0, 5, 0, (3, 4), TRANSFER_NS)
+    ends.advertised(request_id, 0, 5, 0, (3, 4), now_ns)
     ends.start(now_ns)
     _finish(ends, made, state, now_ns)
     return made
@@ -92,8 +96,9 @@ def _receiving(ends: Transceiver, state: State, request_id: int, now_ns: int) ->
     if state is State.QUEUED:
         return made
     ends.start(now_ns)
-    if state is State.TRANSFERRING:
-        ends.hear(request_id, 0, Event.BEGAN, now_ns)
+    words = {State.TRANSFERRING: Event.BEGAN, State.PEER_QUEUED: Event.PEER_QUEUED}
+    if state in words:
+        ends.hear(request_id, 0, words[state], now_ns)
     _finish(ends, made, state, now_ns)
     return made
 

@@ -101,7 +101,7 @@ def test_what_nobody_has_begun_with_a_dead_peer_ends_and_nothing_begins() -> Non
 def test_a_sender_whose_receiver_died_before_its_turn_sends_nothing() -> None:
     end = sender()
     asked, unasked = end.open(1, 0, -1, 8, 0), end.open(2, 0, -1, 8, 0)
-    assert end.advertised(1, 0, 7, 0, (1,), 100)
+    assert end.advertised(1, 0, 7, 0, (1,), 0) is None
     end.bury((7,), 10)
     assert (asked.state, unasked.state) == (State.FAILED, State.PREPARED)
     end.start(20)

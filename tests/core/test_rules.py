@@ -8,6 +8,7 @@ from core_parts import WAIT_NS, at_state, limits, receiver, session
 
 from adpkv.core import cancel, health
 from adpkv.core.cancel import TransferCancelResult
+from adpkv.core.ids import NEVER
 from adpkv.core.rules import Rules
 from adpkv.core.session import TABLES, Session, State
 
@@ -22,7 +23,9 @@ def test_the_defaults_are_the_contract() -> None:
 
 def test_the_deadline_counts_from_the_start_of_the_transfer() -> None:
     made = session()
-    made.started_ns = 77
+    made.started_ns = 70
+    assert Rules().deadline_anchor_ns(made) == NEVER, "advertised, and its sender is queued"
+    made.began_ns = 77
     assert Rules().deadline_anchor_ns(made) == 77
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
-from core_parts import TRANSFER_NS, WAIT_NS, at_state, limits, orders, receiver, sender, told
+from core_parts import (
+    ANSWER_NS,
+    SLOT_NS,
+    TRANSFER_NS,
+    WAIT_NS,
+    at_state,
+    limits,
+    orders,
+    receiver,
+    sender,
+    told,
+)
 
-from adpkv.core.ids import NEVER
+from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Order, State
-from adpkv.core.transceiver import TOMBSTONES, Transceiver
+from adpkv.core.tombstones import NEVER_POSTED, TOMBSTONES
+from adpkv.core.transceiver import Transceiver
 
 S = State
 
@@ -75,16 +88,101 @@ def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
     first, second = (at_state(ends, S.QUEUED, i) for i in (1, 2))
     ends.start(10)
     assert (first.state, second.state) == (S.ADVERTISED, S.QUEUED)
-    assert first.deadline_ns == 10 + TRANSFER_NS
-    late = 10 + TRANSFER_NS - 1
+    began = 10 + ANSWER_NS - 1
+    ends.hear(1, 0, Event.BEGAN, began)
+    late = began + TRANSFER_NS - 1
+    ends.expire(late)
     ends.finished(1, 0, Event.DONE)
     ends.check_generation_transfer_status(late)
     ends.start(late)
-    assert second.deadline_ns == late + TRANSFER_NS
-    ends.expire(late + TRANSFER_NS - 1)
-    assert second.state is S.ADVERTISED
-    ends.expire(late + TRANSFER_NS)
+    ends.hear(2, 0, Event.BEGAN, late + 5)
+    ends.expire(late + 5 + TRANSFER_NS - 1)
+    assert second.state is S.TRANSFERRING
+    ends.expire(late + 5 + TRANSFER_NS)
     assert second.state is S.QUARANTINED
+    assert ends.hasty == []
+
+
+def test_a_sender_that_has_no_slot_is_waited_for_under_the_limit_on_waiting() -> None:
+    ends = receiver()
+    made = at_state(ends, S.ADVERTISED, now_ns=10)
+    ends.hear(1, 0, Event.PEER_QUEUED, 20)
+    orders(ends)
+    ends.expire(20 + SLOT_NS - 1)
+    assert (made.state, orders(ends)) == (S.PEER_QUEUED, [])
+    ends.hear(1, 0, Event.BEGAN, 20 + SLOT_NS - 1)
+    ends.expire(20 + SLOT_NS)
+    assert made.state is S.TRANSFERRING, "the limit was on waiting"
+    assert ends.book.next_limit_ns() == 20 + SLOT_NS - 1 + TRANSFER_NS
+
+
+def test_who_waits_too_long_for_a_slot_there_is_answered_and_kept_until_proof() -> None:
+    ends = receiver()
+    made = at_state(ends, S.PEER_QUEUED, now_ns=20)
+    orders(ends)
+    told(ends)
+    ends.expire(20 + SLOT_NS)
+    assert (told(ends), orders(ends)) == ([(1, S.QUARANTINED)], [(Order.TELL_CANCEL, 1)])
+    ends.finished(1, 0, Event.ENDED)
+    ends.check_generation_transfer_status(20 + SLOT_NS + 5)
+    assert made.state is S.RELEASED
+    assert (ends.book.counts().timed_out, ends.hasty) == (1, [])
+
+
+def test_the_wait_for_a_slot_there_counts_from_when_its_sender_says_so() -> None:
+    """Not from the admission: that wait had a limit of its own, and it is over."""
+    ends = receiver()
+    made = at_state(ends, S.QUEUED, now_ns=0)
+    ends.start(WAIT_NS - 1)
+    ends.hear(1, 0, Event.PEER_QUEUED, WAIT_NS - 1)
+    ends.hear(1, 0, Event.PEER_QUEUED, WAIT_NS + 1)
+    ends.expire(WAIT_NS + SLOT_NS - 2)
+    assert made.state is S.PEER_QUEUED
+    ends.expire(WAIT_NS + SLOT_NS - 1)
+    assert made.state is S.QUARANTINED
+
+
+def test_an_advertise_that_nobody_answers_is_said_again_once_and_then_given_up() -> None:
+    ends = receiver()
+    made = at_state(ends, S.ADVERTISED, now_ns=10)
+    assert orders(ends) == [(Order.EXPECT, 1)]
+    ends.expire(10 + ANSWER_NS - 1)
+    assert orders(ends) == []
+    ends.expire(10 + ANSWER_NS)
+    assert (made.state, orders(ends)) == (S.ADVERTISED, [(Order.TELL_AGAIN, 1)])
+    ends.expire(10 + 2 * ANSWER_NS - 1)
+    assert made.state is S.ADVERTISED
+    ends.expire(10 + 2 * ANSWER_NS)
+    assert (made.state, orders(ends)) == (S.QUARANTINED, [(Order.TELL_CANCEL, 1)])
+    assert ends.hasty == [], "its sender was silent, and asked twice"
+
+
+@pytest.mark.parametrize("word", [Event.BEGAN, Event.PEER_QUEUED])
+def test_any_answer_to_the_second_advertise_is_one(word: Event) -> None:
+    ends = receiver()
+    made = at_state(ends, S.ADVERTISED, now_ns=10)
+    ends.expire(10 + ANSWER_NS)
+    ends.hear(1, 0, word, 10 + ANSWER_NS + 1)
+    ends.expire(10 + ANSWER_NS + TRANSFER_NS)
+    assert made.state is (S.TRANSFERRING if word is Event.BEGAN else S.PEER_QUEUED)
+
+
+def test_a_word_that_it_is_queued_which_comes_late_changes_nothing() -> None:
+    ends = receiver()
+    made = at_state(ends, S.TRANSFERRING, now_ns=10)
+    ends.hear(1, 0, Event.PEER_QUEUED, 20)
+    assert (made.state, made.deadline_ns) == (S.TRANSFERRING, 10 + TRANSFER_NS)
+
+
+@pytest.mark.parametrize("anchor", ["started_ns", "waited_ns"])
+def test_a_transfer_that_is_given_up_early_is_noticed(anchor: str) -> None:
+    """As under a policy whose deadline runs from the advertise, or from the admission."""
+    rules = dataclasses.replace(Rules(), deadline_anchor_ns=lambda made: getattr(made, anchor))
+    ends = receiver(rules=rules)
+    at_state(ends, S.ADVERTISED, now_ns=10)
+    ends.hear(1, 0, Event.BEGAN, 10 + TRANSFER_NS - 3)
+    ends.expire(10 + TRANSFER_NS)
+    assert ends.hasty == [(1, 10 + TRANSFER_NS, 3)]
 
 
 def test_waiting_has_a_limit_of_its_own() -> None:
@@ -118,7 +216,7 @@ def test_quarantine_holds_its_slot_until_proof(role_of: Any) -> None:
     if role_of is receiver:
         ends.reserve(queued, (9,), (9,), 0)
     else:
-        ends.advertised(2, 0, 5, 0, (9,), NEVER)
+        ends.advertised(2, 0, 5, 0, (9,), 0)
     ends.start(1)
     assert queued.started_ns < 0
     ends.finished(1, 0, Event.ENDED)
@@ -156,30 +254,71 @@ def test_tags_are_never_used_twice() -> None:
 def test_a_sender_posts_for_the_receiver_that_asked() -> None:
     ends = sender()
     made = at_state(ends, S.PREPARED)
-    assert ends.advertised(1, 0, 7, 42, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 42, (8, 9), 5) is None
     ends.start(5)
     assert (made.peer, made.tag, made.peer_blocks) == (7, 42, (8, 9))
     assert orders(ends) == [(Order.POST, 1)]
 
 
-def test_the_senders_deadline_is_never_later_than_what_the_receiver_has_left() -> None:
+def test_the_senders_deadline_runs_from_where_it_begins() -> None:
+    ends = sender(limits(total=1))
+    at_state(ends, S.POSTED, 1)
+    made = at_state(ends, S.PREPARED, 2)
+    ends.advertised(2, 0, 7, 0, (8, 9), 5)
+    ends.start(5)
+    ends.finished(1, 0, Event.DONE)
+    ends.check_context_transfer_status(700)
+    ends.start(700)
+    assert (made.state, made.deadline_ns) == (S.POSTED, 700 + TRANSFER_NS)
+
+
+def test_an_advertise_that_is_said_twice_is_one_and_answered_twice() -> None:
     ends = sender()
     made = at_state(ends, S.PREPARED)
-    ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS // 2)
-    ends.start(5)
-    assert made.deadline_ns == 5 + TRANSFER_NS // 2
-
-
-def test_an_advertise_that_is_said_twice_is_one() -> None:
-    ends = sender()
-    at_state(ends, S.PREPARED)
-    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
-    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    for _ in range(2):
+        assert ends.advertised(1, 0, 7, 0, (8, 9), 5) is None
     ends.start(5)
     assert orders(ends) == [(Order.POST, 1)]
-    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), 6) is None
     ends.start(6)
-    assert orders(ends) == []
+    assert orders(ends) == [(Order.TELL_BEGAN, 1)], "the word that it began may be lost"
+    assert made.state is S.POSTED
+
+
+def test_who_asks_and_finds_no_slot_is_told_so_each_time() -> None:
+    ends = sender(limits(total=1))
+    at_state(ends, S.POSTED, 1)
+    made = at_state(ends, S.PREPARED, 2)
+    orders(ends)
+    for at_ns in (5, 9):
+        assert ends.advertised(2, 0, 7, 0, (8, 9), at_ns) is None
+        ends.start(at_ns)
+        assert orders(ends) == [(Order.TELL_QUEUED, 2)]
+        ends.start(at_ns + 1)
+        assert orders(ends) == [], "once each time that it is asked"
+    assert (made.state, made.wait_until_ns) == (S.PREPARED, 9 + SLOT_NS)
+
+
+def test_who_finds_a_slot_is_not_told_that_it_is_queued() -> None:
+    ends = sender(limits(per_peer=1))
+    for request_id, peer in ((1, 7), (2, 8), (3, 8)):
+        at_state(ends, S.PREPARED, request_id)
+        ends.advertised(request_id, 0, peer, 0, (8, 9), 5)
+    ends.start(5)
+    assert orders(ends) == [(Order.POST, 1), (Order.POST, 2), (Order.TELL_QUEUED, 3)]
+
+
+def test_a_queued_sender_that_is_never_served_says_that_nothing_was_posted() -> None:
+    ends = sender(limits(total=1))
+    at_state(ends, S.POSTED, 1)
+    at_state(ends, S.PREPARED, 2)
+    ends.advertised(2, 0, 7, 0, (8, 9), WAIT_NS - 1)
+    ends.start(WAIT_NS - 1)
+    orders(ends)
+    ends.expire(WAIT_NS)
+    assert orders(ends) == [(Order.WITHDRAW, 1)], "it waits for something else by now"
+    ends.expire(WAIT_NS - 1 + SLOT_NS)
+    assert orders(ends) == [(Order.TELL_NEVER_STARTED, 2)]
 
 
 def test_a_late_advertise_finds_a_tombstone() -> None:
@@ -187,8 +326,8 @@ def test_a_late_advertise_finds_a_tombstone() -> None:
     ends = sender()
     at_state(ends, S.CANCELLED)
     ends.forget(1)
-    assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
-    assert not ends.advertised(1, 1, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), 5) == NEVER_POSTED
+    assert ends.advertised(1, 1, 7, 0, (8, 9), 5) == NEVER_POSTED
 
 
 @pytest.mark.parametrize("state", [S.PREPARED, S.POSTED, S.QUARANTINED])
@@ -197,20 +336,23 @@ def test_an_advertise_for_another_life_of_the_id_never_started(state: State) -> 
     ends = sender()
     made = at_state(ends, state)
     before = (made.state, made.peer, made.peer_blocks)
-    assert not ends.advertised(1, 1, 7, 0, (8, 9), TRANSFER_NS)
+    orders(ends)
+    assert ends.advertised(1, 1, 7, 0, (8, 9), 5) == NEVER_POSTED
+    ends.start(5)
+    assert orders(ends) == []
     assert (made.state, made.peer, made.peer_blocks) == before
 
 
 @pytest.mark.parametrize("state", [S.COMPLETE, S.FAILED, S.RELEASED])
 def test_an_advertise_said_again_after_the_end_is_not_answered_never_started(state: State) -> None:
-    """`Never started` would be a false proof: bytes did move."""
+    """`Never started` would be a false proof: bytes did move. It is told how many pieces."""
     ends = sender()
-    at_state(ends, state)
+    made = at_state(ends, state)
     ends.forget(1)
     before = ends.book.counts().late
-    assert ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), 5) == made.pieces >= 0
     assert ends.book.counts().late == before + 1
-    assert not ends.advertised(1, 1, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 1, 7, 0, (8, 9), 5) == NEVER_POSTED
 
 
 def test_tombstones_are_bounded() -> None:
@@ -218,15 +360,15 @@ def test_tombstones_are_bounded() -> None:
     for i in range(TOMBSTONES + 2):
         at_state(ends, S.COMPLETE, i)
         ends.forget(i)
-    assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
-    assert ends.advertised(2, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), 5) == NEVER_POSTED
+    assert ends.advertised(2, 0, 7, 0, (8, 9), 5) == 0
 
 
 def test_a_cancel_before_the_slot_tells_the_receiver_that_nothing_started() -> None:
     ends = sender(limits(total=1))
     at_state(ends, S.POSTED, 1)
     at_state(ends, S.PREPARED, 2)
-    ends.advertised(2, 0, 7, 0, (8, 9), TRANSFER_NS)
+    ends.advertised(2, 0, 7, 0, (8, 9), 0)
     orders(ends)
     ends.hear(2, 0, Event.CANCEL, 1)
     assert orders(ends) == [(Order.TELL_NEVER_STARTED, 2)]
@@ -245,11 +387,12 @@ def test_began_moves_a_receiver_on() -> None:
     assert made.state is S.TRANSFERRING
 
 
+@pytest.mark.parametrize("word", [Event.BEGAN, Event.PEER_QUEUED])
 @pytest.mark.parametrize("state", [S.WAITING, S.QUEUED])
-def test_began_for_what_was_not_advertised_is_a_former_lifes(state: State) -> None:
+def test_began_for_what_was_not_advertised_is_a_former_lifes(state: State, word: Event) -> None:
     ends = receiver()
     made = at_state(ends, state)
-    assert ends.hear(1, 0, Event.BEGAN, 3) is None
+    assert ends.hear(1, 0, word, 3) is None
     assert made.state is state
 
 
@@ -303,7 +446,7 @@ def test_a_sender_drains_too() -> None:
     prepared, posted = at_state(ends, S.PREPARED, 1), at_state(ends, S.POSTED, 2)
     ends.drain_context_transfers(100, 10)
     assert (prepared.state, posted.state) == (S.FAILED, S.QUARANTINED)
-    assert not ends.advertised(1, 0, 7, 0, (8, 9), TRANSFER_NS)
+    assert ends.advertised(1, 0, 7, 0, (8, 9), 20) == NEVER_POSTED
 
 
 def test_draining_twice_is_draining_once() -> None:

@@ -16,6 +16,7 @@ A, S = TransferCancelResult, State
 UNEXPOSED = [(receiver, S.WAITING), (receiver, S.QUEUED), (sender, S.PREPARED)]
 IN_FLIGHT = [
     (receiver, S.ADVERTISED),
+    (receiver, S.PEER_QUEUED),
     (receiver, S.TRANSFERRING),
     (receiver, S.QUARANTINED),
     (sender, S.POSTED),
@@ -157,6 +158,17 @@ def test_a_byte_on_the_wire_is_progress() -> None:
     assert ends.monitor.reasons == ()
 
 
+def test_what_waits_for_its_senders_slot_may_stand_still() -> None:
+    """It is under the limit on waiting; the clock of progress starts when something is to move."""
+    ends = receiver()
+    at_state(ends, S.PEER_QUEUED, now_ns=10)
+    assert not ends.look(10 * PROGRESS_NS, 0)
+    assert not ends.is_settled(), "but its blocks are exposed"
+    ends.hear(1, 0, Event.BEGAN, 10 * PROGRESS_NS)
+    assert not ends.look(11 * PROGRESS_NS, 0)
+    assert ends.look(11 * PROGRESS_NS + 1, 0)
+
+
 def test_an_old_byte_is_not_progress_of_a_new_flight() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED, now_ns=50)
@@ -227,7 +239,7 @@ def wake_but_to_ask_ns(ends: Transceiver) -> int:
 
 def test_it_wakes_for_the_next_limit_or_the_next_change_of_health() -> None:
     ends = receiver()
-    made = at_state(ends, S.ADVERTISED, now_ns=10)
+    made = at_state(ends, S.TRANSFERRING, now_ns=10)
     assert ends.wake_ns() == made.deadline_ns
     ends.expire(made.deadline_ns)
     assert wake_but_to_ask_ns(ends) == 10 + PROGRESS_NS + 1

@@ -96,7 +96,7 @@ def _means(
 ) -> Means:
     notes, rules = notes or Notes(), rules or Rules()
     slots = SlotLimits(8, 8, 100)
-    limits = TransceiverLimits(slots, 1000, 5000, 8, 10_000, 20_000, 64)
+    limits = TransceiverLimits(slots, 1000, 1000, 5000, 5000, 8, 10_000, 20_000, 64)
     role = Role.SENDER if kind is Kind.CONTEXT else Role.RECEIVER
     return Means(
         rank=3,

@@ -10,6 +10,7 @@ from executor_parts import Post, context, generation, spec
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
+from adpkv.core.slots import SlotLimits
 from adpkv.core.values import PEER_LOST, SenderRef
 from adpkv.executor.courier import UNKNOWN_PIECES, Courier
 from adpkv.executor.messages import (
@@ -19,6 +20,7 @@ from adpkv.executor.messages import (
     Ended,
     NeverStarted,
     PeerMail,
+    Queued,
 )
 from adpkv.executor.serving import Serving
 from adpkv.transport.port import EndKind, Transfer, TransportEnd
@@ -77,7 +79,7 @@ class Rig:
     def go(self, now_ns: int = 0) -> None:
         self.ends.start(now_ns)
         self.serving.settle(now_ns)
-        self.courier.deliver(now_ns)
+        self.courier.deliver()
 
     def hear(self, message: PeerMail, now_ns: int = 1) -> None:
         self.courier.hear(message, now_ns)
@@ -112,7 +114,7 @@ def sending() -> Rig:
     return rig
 
 
-ASK = Advertise(1, 0, 9, 40, (7, 8, 2), 500)
+ASK = Advertise(1, 0, 9, 40, (7, 8, 2))
 
 
 def test_a_receiver_expects_before_it_advertises(receiving: Rig) -> None:
@@ -124,8 +126,7 @@ def test_a_receiver_expects_before_it_advertises(receiving: Rig) -> None:
     assert isinstance(transfer, Transfer)
     assert (transfer.sender, transfer.receiver) == (0, 3)
     assert (transfer.source, transfer.target) == (session.peer_blocks, session.blocks)
-    # What is left of the deadline, never a clock's reading.
-    assert receiving.post.taken() == [(0, Advertise(1, 0, 3, 0, session.blocks, 1000))]
+    assert receiving.post.taken() == [(0, Advertise(1, 0, 3, 0, session.blocks))]
 
 
 def test_a_sender_posts_and_says_that_it_began(sending: Rig) -> None:
@@ -138,8 +139,45 @@ def test_a_sender_posts_and_says_that_it_began(sending: Rig) -> None:
     assert sending.post.taken() == [(9, Began(1, 0))]
 
 
+def test_a_sender_without_a_slot_says_so_and_again_when_it_is_asked_again(sending: Rig) -> None:
+    sending.ends._slots._limits = SlotLimits(0, 0, 0)
+    for _ in range(2):
+        sending.hear(ASK)
+    assert sending.post.taken() == [(9, Queued(1, 0))] * 2
+    assert sending.wire.calls == []
+
+
+def test_an_advertise_said_again_is_answered_as_the_first_one_was(sending: Rig) -> None:
+    for _ in range(2):
+        sending.hear(ASK)
+    assert sending.words() == [Began(1, 0)] * 2
+    assert len(sending.wire.calls) == 1, "posted once"
+    sending.end(EndKind.DONE, pieces=4)
+    sending.hear(ASK)
+    assert sending.words() == [Ended(1, 0, 4, "it is over")]
+
+
+def test_a_receiver_says_again_what_nobody_answers(receiving: Rig) -> None:
+    receiving.go(0)
+    [first] = receiving.words()
+    receiving.ends.expire(1000)
+    receiving.go(1000)
+    assert receiving.words() == [first]
+    assert [call for call, _ in receiving.wire.calls] == ["expect"]
+
+
+def test_a_queue_there_is_heard_of(receiving: Rig) -> None:
+    receiving.go()
+    receiving.hear(Queued(1, 0))
+    assert receiving.state is State.PEER_QUEUED
+    receiving.ends.expire(5001)
+    receiving.go(5001)
+    [answer] = receiving.serving.responses.take()
+    assert answer.detail == "its sender had no slot for it for too long"
+
+
 def test_an_advertise_for_nobody_never_started(sending: Rig) -> None:
-    sending.hear(Advertise(55, 0, 9, 1, (0,), 500))
+    sending.hear(Advertise(55, 0, 9, 1, (0,)))
     assert sending.post.taken() == [
         (9, NeverStarted(55, 0, "the sender has no such session")),
     ]
@@ -232,6 +270,7 @@ def test_a_sender_that_cannot_say_is_an_error_without_proof(receiving: Rig) -> N
     "word",
     [
         Began(1, 5),
+        Queued(1, 5),
         CancelTransfer(1, 5),
         Ended(1, 5, UNKNOWN_PIECES),
         Ended(1, 5, 3),

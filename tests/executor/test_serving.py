@@ -17,6 +17,7 @@ from executor_parts import (
 
 from adpkv.core.request import RequestState
 from adpkv.core.session import Event, State
+from adpkv.core.tombstones import NEVER_POSTED
 from adpkv.core.values import Outcome
 from adpkv.executor.audit import block_counts
 
@@ -59,6 +60,7 @@ def test_a_late_completion_revives_nothing() -> None:
     """Scenario 8: the client was told; what lands later only frees the blocks."""
     serving = generation()
     begun(serving, 1)
+    serving.transceiver.hear(1, 0, Event.BEGAN, 0)
     serving.transceiver.expire(1000)
     serving.settle(1000)
     assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]
@@ -180,7 +182,7 @@ def test_prefilled_handed_over_sent() -> None:
     assert response.outcome is Outcome.PREFILLED
     assert response.sender is not None
     assert len(response.sender.blocks) == 3
-    serving.transceiver.advertised(1, 0, 9, 0, (4, 5, 6), 500)
+    serving.transceiver.advertised(1, 0, 9, 0, (4, 5, 6), 1)
     begun(serving)
     assert serving.pool.counts().in_transfer == 3
     finished(serving, 1, Event.DONE)
@@ -233,7 +235,7 @@ def test_a_cancel_after_the_hand_over_says_nothing_more() -> None:
     serving.cancel(1, 2)
     serving.settle(2)
     assert (outcomes(serving), free(serving)) == ([], blocks)
-    assert not serving.transceiver.advertised(1, 0, 7, 0, (8, 9), 1)
+    assert serving.transceiver.advertised(1, 0, 7, 0, (8, 9), 3) == NEVER_POSTED
 
 
 # -- the dummy and the audit -------------------------------------------------------------------

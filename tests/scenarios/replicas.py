@@ -35,9 +35,10 @@ def late(rank: int, duration: str, request: int = 1) -> dict[str, Any]:
 
 def skewed(completes: int, too_late: int) -> dict[str, Any]:
     """r0 decodes all the while. Of r1, one rank's shard is complete just before its deadline of
-    100 ms, the other's is not: both notice after the same step."""
+    100 ms, the other's is not: both notice after the same step. The deadline runs from the sender's
+    word that it began, which is heard a step of 5 ms after the advertise."""
     deadline = {"transfer_timeout": "100ms"}
-    faults = late(completes, "99ms"), late(too_late, "500ms")
+    faults = late(completes, "104ms"), late(too_late, "500ms")
     return replicas("skewed", *faults, transceiver=deadline)
 
 

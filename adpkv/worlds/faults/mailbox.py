@@ -19,6 +19,7 @@ from adpkv.executor.messages import (
     Mail,
     NeverStarted,
     PeerMail,
+    Queued,
 )
 from adpkv.executor.ports import Clock, Mailbox
 from adpkv.transport.faults.injector import Injector, Verdict
@@ -28,6 +29,7 @@ __all__ = ["PHASES", "FaultyMailbox"]
 
 PHASES: Final[dict[type, str]] = {
     Advertise: "advertise",
+    Queued: "queued",
     Began: "began",
     Ended: "ended",
     NeverStarted: "never_started",

@@ -46,8 +46,8 @@ class Health:
         self._metrics = Metrics()
         self._server = HttpServer(address)
         self._instances = experiment.topology.build().instances
-        self._ready_ns = experiment.observe.ready_timeout_ns
-        self._hang_ns = experiment.diagnosis.hang_timeout_ns
+        self._ready_ns = experiment.ready_ns
+        self._hang_ns = experiment.hang_ns
         self._began_ns = 0
         self._over = False
 

@@ -359,7 +359,7 @@ class Job:
         leave_now(HostLostError.exit_code, place)
 
     def _build_watchdog(self) -> Watchdog:
-        hang_ns = self.experiment.diagnosis.hang_timeout_ns
+        hang_ns = self.experiment.hang_ns
         return Watchdog(self.flight.board, hang_ns, self._hangs, self.witness.answer)
 
     def _build_witness(self, *, tell_stories: bool) -> Witness:

@@ -126,7 +126,7 @@ class Simulation:
             collective_ns=experiment.model.collective_ns,
             mail_latency_ns=experiment.transceiver.mail_latency_ns,
             jump=jump,
-            hang_ns=experiment.diagnosis.hang_timeout_ns,
+            hang_ns=experiment.hang_ns,
             ticks_per_ns=model.ticks_per_ns,
         )
         self._events = events or NullEventLog()
@@ -257,6 +257,7 @@ class Simulation:
         results = self.world.run(
             [program.run() for program in self.programs], self.coordinator.run(), watch
         )
+        self.coordinator.close()
         return list(next(result for result in results if result is not None))
 
     def summary(self, reports: list[Any], tally: Tally, wall_s: float) -> dict[str, object]:

@@ -279,6 +279,10 @@ class VirtualWorld:
         if group.awake:
             # It arrived while the group was halted, for a member that had looked already.
             self.arrival(group.members[min(group.awake)])
+            for index in sorted(group.awake):
+                news = self._news.get(group.members[index])
+                if news is not None:
+                    news.delay(group.wake_ns - now_ns)
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
         if not self._jump:
@@ -333,6 +337,9 @@ class VirtualWorld:
         at_ns = stretch.end(now_ns)[1] if type(stretch) is StepStretch else stretch.news(now_ns)
         if at_ns < group.wake_ns:
             self._plan_wake(group, at_ns)
+        news = self._news.get(rank)
+        if news is not None:
+            news.postpone(now_ns, group.wake_ns)
 
     def _died(self, rank: int) -> None:
         if rank == HOST and self._host is not None:

@@ -17,6 +17,7 @@ from adpkv.executor.messages import (
     Mail,
     NeverStarted,
     PeerMail,
+    Queued,
     Stopped,
 )
 from adpkv.transport.faults.injector import Injector, armed
@@ -73,7 +74,8 @@ class Rig:
 
 BEGAN, ENDED = Began(3, 1), Ended(3, 1, 2)
 EVERY: tuple[PeerMail, ...] = (
-    Advertise(3, 1, 2, 9, (4,), 5),
+    Advertise(3, 1, 2, 9, (4,)),
+    Queued(3, 1),
     BEGAN,
     ENDED,
     NeverStarted(3, 1, "no"),

@@ -189,15 +189,17 @@ SMALL: dict[str, Any] = {
 }
 
 
-def without(kind: type, at: int) -> Any:
-    """Lose the first message of a kind to an address."""
+def without(kind: type, at: int, times: int = 1) -> Any:
+    """Lose the first message of a kind to an address, and further ones about the same request."""
 
     def prepare(job: Any) -> None:
         carry, lost = job.world.post.carry, []
 
         def lossy(sender: int, to: int, message: Mail) -> None:
-            if isinstance(message, kind) and to == at and not lost:
-                lost.append(message)
+            about = getattr(message, "request_id", -1)
+            fits = isinstance(message, kind) and to == at and len(lost) < times
+            if fits and about == (lost[0] if lost else about):
+                lost.append(about)
             else:
                 carry(sender, to, message)
 
@@ -213,10 +215,14 @@ def test_a_request_lost_in_the_mail_is_a_deadlock(kind: type, at: int, jump: boo
         run(SMALL, jump=jump, prepare=without(kind, at), most_events=200_000)
 
 
-def test_a_lost_advertise_is_a_timeout() -> None:
+@pytest.mark.parametrize(("times", "timed_out"), [(1, 0), (2, 1)])
+def test_a_lost_advertise_is_said_again_and_lost_again_a_timeout(
+    times: int, timed_out: int
+) -> None:
     for rank in (0, 1):
-        ran = run(SMALL, prepare=without(Advertise, rank), most_events=200_000)
-        assert sum(record.outcome == "timed_out" for record in ran.records) == 1
+        lost = without(Advertise, rank, times)
+        ran = run(SMALL, prepare=lost, most_events=200_000)
+        assert sum(record.outcome == "timed_out" for record in ran.records) == timed_out
         assert ran.exit_code == 0
 
 

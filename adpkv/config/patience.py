@@ -1,0 +1,95 @@
+"""How long a rank may be silent though all is well: what its longest step and its mail take.
+
+Whoever waits for a rank must be more patient than this, whatever limit an experiment sets: time
+inside a legal step, or on the way of a message, is nobody's silence. What is told here is a bound,
+from what the experiment says of its requests; where it says nothing (a trace) the KV pool bounds
+them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import Final, NamedTuple
+
+from adpkv.config.model import CostModelConfig
+from adpkv.config.serving import ExecutorConfig, KvCacheConfig
+from adpkv.config.transceiver import TransceiverConfig
+from adpkv.config.workload import (
+    ClosedLoopConfig,
+    PoissonConfig,
+    ScriptConfig,
+    TraceConfig,
+    WorkloadConfig,
+)
+
+__all__ = ["LOSS_NS", "Patience", "longest_step_ns", "patience"]
+
+COLLECTIVES: Final = 4
+"""Small ones in an iteration, a step's own included."""
+
+LOSS_NS: Final = 50_000_000
+"""For so long a group stands still when one of it has died (`worlds.virtual.halts.NOTICE_NS`)."""
+
+
+class Patience(NamedTuple):
+    """Bounds of legal silence. Nanoseconds."""
+
+    look_ns: int
+    """From one look of a rank at its mail to the next, and a loss in its group."""
+    word_ns: int
+    """From a question to another rank until its answer, or the last byte that it had sent, is
+    there."""
+
+
+def patience(
+    model: CostModelConfig,
+    executor: ExecutorConfig,
+    cache: KvCacheConfig,
+    transceiver: TransceiverConfig,
+    workload: WorkloadConfig,
+) -> Patience:
+    """How patient everybody must be."""
+    step_ns = longest_step_ns(model, executor, cache, workload)
+    real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
+    look_ns = real_ns + COLLECTIVES * model.collective_ns + LOSS_NS
+    ways_ns = 2 * transceiver.mail_latency_ns + transceiver.link.latency_ns
+    return Patience(look_ns, look_ns + ways_ns)
+
+
+def longest_step_ns(
+    model: CostModelConfig, executor: ExecutorConfig, cache: KvCacheConfig, workload: WorkloadConfig
+) -> int:
+    """What the most that a rank may be given costs: it prefills, or it decodes."""
+    pool = (cache.blocks - 1) * cache.block_tokens
+    requests, longest, total = _sizes(workload, executor.max_requests_per_rank, pool)
+    computed = min(executor.token_budget, total)
+    prefill_ns = (model.per_prefill_token_ns + model.per_prefill_pair_ns * longest) * computed
+    sequences = min(executor.max_batch_size, requests)
+    read = min(sequences * longest, total, pool)
+    decode_ns = model.per_sequence_ns * sequences + model.per_context_token_ns * read
+    return ceil(model.step_base_ns + max(prefill_ns, decode_ns))
+
+
+def _sizes(workload: WorkloadConfig, most: int, pool: int) -> tuple[int, int, int]:
+    """(requests, tokens of the longest, tokens of all) that one rank may have at once. A request
+    that is longer than the pool is refused."""
+    match workload:
+        case TraceConfig():
+            requests, longest, total = most, pool, most * pool
+        case ScriptConfig():
+            sizes = [
+                (one.prompt_tokens + one.output_tokens, one.times) for one in workload.requests
+            ]
+            fits = [(min(tokens, pool), times) for tokens, times in sizes]
+            requests = sum(times for _, times in fits)
+            longest = max((tokens for tokens, _ in fits), default=0)
+            total = sum(tokens * times for tokens, times in fits)
+        case PoissonConfig() | ClosedLoopConfig():
+            requests = workload.requests
+            if isinstance(workload, ClosedLoopConfig):
+                requests = min(requests, workload.users)
+            longest = min(workload.prompt_tokens.max + workload.output_tokens.max, pool)
+            total = requests * longest
+    requests = min(requests, most)
+    return requests, longest, min(total, requests * longest)
