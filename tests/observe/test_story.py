@@ -197,7 +197,7 @@ def test_no_line_is_wider_than_the_window(folder: RunFolder, width: int) -> None
     (story,) = read_stories(folder, [1])
     lines = story_lines(story, width)
     assert max(map(len, lines)) <= max(width, 45)
-    assert " ".join(" ".join(lines).split()).count("transfer in doubt") == 3
+    assert " ".join(" ".join(lines).split()).count("transfer in doubt") == 2
 
 
 def test_as_values_is_the_same_story(folder: RunFolder) -> None:

@@ -133,6 +133,16 @@ class VirtualGroup:
             return None
         return Passage(self.steps[index], self.iteration, self.plan)
 
+    def resumed(self, taking_part: Sequence[int], results: Sequence[Any]) -> list[Any]:
+        """Where the members stand next, each resumed with its result."""
+        resume = self.resume
+        try:
+            return [
+                resume[index](result) for index, result in zip(taking_part, results, strict=True)
+            ]
+        except StopIteration:
+            raise self.left_alone() from None
+
     def outcome(
         self, first: Join, taking_part: Sequence[int], meetings: Sequence[Any]
     ) -> tuple[Any, Any]:

@@ -156,7 +156,7 @@ class VirtualWorld:
         taking_part = group.concerned(self.agenda.now, lazy=self._jump)
         group.awake.clear()
         results = [group.passage(index) for index in taking_part]
-        self._meet(group, taking_part, _resumed(group, taking_part, results), [])
+        self._meet(group, taking_part, group.resumed(taking_part, results), [])
 
     def _meet(
         self,
@@ -185,7 +185,7 @@ class VirtualWorld:
             results = [leader, *[others] * (len(taking_part) - 1)]
             if len(met) > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise self._livelock(group, len(met))
-            meetings = _resumed(group, taking_part, results)
+            meetings = group.resumed(taking_part, results)
         if first is None:
             self._halts.begin(group, group.bring_all(taking_part, meetings, met), met)
             return
@@ -395,12 +395,3 @@ class VirtualWorld:
         if self._host is not None and self._host.waits:
             lines.append("  the coordinator waits for mail")
         return "\n".join(lines)
-
-
-def _resumed(group: VirtualGroup, taking_part: Sequence[int], results: Sequence[Any]) -> list[Any]:
-    """Where the members stand next, each resumed with its result."""
-    resume = group.resume
-    try:
-        return [resume[index](result) for index, result in zip(taking_part, results, strict=True)]
-    except StopIteration:
-        raise group.left_alone() from None
