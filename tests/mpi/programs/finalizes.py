@@ -17,13 +17,16 @@ from pathlib import Path
 from mpi4py import MPI
 
 from adpkv.config import parse
+from adpkv.worlds.mpi import ending
 from adpkv.worlds.mpi import run as running
 from adpkv.worlds.mpi.ending import end_mpi
 from adpkv.worlds.mpi.job import Job
 from tests.scenarios.story import Script, arrival, setting
 
 ASKED_S = 0.5
-LEAVE_BOUND_S = 3.0
+LEAVE_BOUND_S, FINALIZE_BOUND_S = 1.0, 1.5
+"""Every one of these jobs waits one of them out: shorter than in life, and long for healthy ranks."""
+
 LATER = "import os, sys, time; time.sleep(0.002); os.kill(int(sys.argv[1]), 9)"
 
 
@@ -53,6 +56,7 @@ def stricken(how: str) -> None:
 def main() -> int:
     folder, how, *victims = sys.argv[1:]
     rank, half = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size // 2
+    ending.FINALIZE_BOUND_S = FINALIZE_BOUND_S  # type: ignore[misc]
     if how == "stopped-leaving":
         running.LEAVE_BOUND_S = LEAVE_BOUND_S
     if str(rank) in victims:
