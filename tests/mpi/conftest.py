@@ -88,6 +88,14 @@ def jobs(mpirun: Path) -> Iterator[Jobs]:
     found.stop()
 
 
+@pytest.fixture(scope="module")
+def shared_jobs(mpirun: Path) -> Iterator[Jobs]:
+    """For a job at which several tests of a file look, each without changing it."""
+    found = Jobs()
+    yield found
+    found.stop()
+
+
 Program = Callable[..., Finished]
 
 

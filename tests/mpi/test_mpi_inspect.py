@@ -78,17 +78,31 @@ def hangs(survey: Survey) -> bool:
     )
 
 
-@pytest.fixture
-def hanging(jobs, tmp_path: Path) -> tuple[subprocess.Popen[str], Path, Survey]:
-    """A job with a rank that stands still alone, its folder in shared memory, and how it is."""
-    out = tmp_path / "out"
+Hanging = tuple[subprocess.Popen[str], Path, Survey, Path]
+
+
+def hung(jobs, out: Path) -> Hanging:
+    """A job with a rank that stands still alone, its folder in shared memory, how it is, and where
+    it writes."""
     job = jobs.start([*MPIRUN, sys.executable, "-m", "tests.mpi.programs.paused", str(out)])
-    return job, *until(out, job, hangs)
+    return job, *until(out, job, hangs), out
 
 
-def test_a_running_job_is_seen_by_each_of_its_names(hanging, tmp_path: Path) -> None:
-    job, folder, survey = hanging
-    for name in (job.pid, survey.ranks[1].pid, tmp_path / "out", folder):
+@pytest.fixture(scope="module")
+def hanging(shared_jobs, tmp_path_factory: pytest.TempPathFactory) -> Hanging:
+    """One for all tests that only look: whoever changes a process puts it back as it was."""
+    return hung(shared_jobs, tmp_path_factory.mktemp("hanging") / "out")
+
+
+@pytest.fixture
+def hanging_alone(jobs, tmp_path: Path) -> Hanging:
+    """One to be killed."""
+    return hung(jobs, tmp_path / "out")
+
+
+def test_a_running_job_is_seen_by_each_of_its_names(hanging) -> None:
+    job, folder, survey, out = hanging
+    for name in (job.pid, survey.ranks[1].pid, out, folder):
         said = inspected(str(name))
         assert (said["experiment"], said["size"], said["running"]) == ("paused", 4, True)
         assert {one["process"] for one in said["ranks"]} == {"alive"}
@@ -100,11 +114,10 @@ def test_a_running_job_is_seen_by_each_of_its_names(hanging, tmp_path: Path) -> 
         assert waits["since_s"] > 0
         assert waits["records"][-1]["site"] == "intake"
         assert [1] not in [found["ranks"] for found in said["classes"][:1]]
-    job.kill()
 
 
 def test_the_table_and_the_stacks_show_who_stands_alone(hanging) -> None:
-    job, _, survey = hanging
+    job, _, survey, _ = hanging
     found = subprocess.run(
         [BIN / "adpkv", "inspect", str(job.pid), "--stacks"],
         capture_output=True,
@@ -126,8 +139,8 @@ def test_the_table_and_the_stacks_show_who_stands_alone(hanging) -> None:
     assert hangs(look(find(str(survey.ranks[3].pid))))
 
 
-def test_following_ends_with_the_job(hanging) -> None:
-    job, _, survey = hanging
+def test_following_ends_with_the_job(hanging_alone) -> None:
+    job, _, survey, _ = hanging_alone
     argv = [BIN / "adpkv", "inspect", "--follow", str(job.pid)]
     follower = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert follower.stdout is not None
@@ -140,7 +153,7 @@ def test_following_ends_with_the_job(hanging) -> None:
 
 
 def test_on_a_terminal_following_redraws_in_place(hanging) -> None:
-    job, _, _ = hanging
+    job, *_ = hanging
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (40, 120))
     follower = subprocess.Popen(
@@ -161,7 +174,7 @@ def test_on_a_terminal_following_redraws_in_place(hanging) -> None:
 
 
 def test_following_ends_with_ctrl_c(hanging) -> None:
-    job, _, _ = hanging
+    job, *_ = hanging
     argv = [BIN / "adpkv", "inspect", "--follow", str(job.pid)]
     follower = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert follower.stdout is not None
@@ -173,19 +186,21 @@ def test_following_ends_with_ctrl_c(hanging) -> None:
 
 
 def test_a_stopped_rank_is_told_from_a_live_one(hanging) -> None:
-    job, _, survey = hanging
+    job, _, survey, _ = hanging
     os.kill(survey.ranks[1].pid, signal.SIGSTOP)
-    said = inspected(str(job.pid), "--stacks")
+    try:
+        said = inspected(str(job.pid), "--stacks")
+    finally:
+        os.kill(survey.ranks[1].pid, signal.SIGCONT)
     assert [one["process"] for one in said["ranks"]] == ["alive", "stopped", "alive", "alive"]
     assert said["stacks"]["1"] == "(stopped: it cannot answer)"
     assert "File" in said["stacks"]["0"]
-    os.kill(survey.ranks[1].pid, signal.SIGCONT)
 
 
 def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(
-    jobs, hanging, tmp_path: Path
+    jobs, hanging_alone, tmp_path: Path
 ) -> None:
-    job, folder, survey = hanging
+    job, folder, survey, _ = hanging_alone
     for one in survey.ranks:
         os.kill(one.pid, signal.SIGKILL)
     jobs.finish(job, BOUND_S)

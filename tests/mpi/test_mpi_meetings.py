@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-
 PROMISES = ("results", "one_speaks", "step", "counted", "news", "smallest_limit")
 """Cases that end well, so that one job has them all."""
 

@@ -25,7 +25,7 @@ from tests.scenarios.story import Script, arrival, setting
 
 ASKED_S = 0.5
 LEAVE_BOUND_S, FINALIZE_BOUND_S = 1.0, 1.5
-"""Every one of these jobs waits one of them out: shorter than in life, and long for healthy ranks."""
+"""Each of these jobs waits one of them out: shorter than in life, and long for healthy ranks."""
 
 LATER = "import os, sys, time; time.sleep(0.002); os.kill(int(sys.argv[1]), 9)"
 

@@ -1,5 +1,5 @@
-"""A rank program that only meets: cases of `tests/mpi/test_mpi_meetings.py` by their names, one after
-the other."""
+"""A rank program that only meets: each case of `tests/mpi/test_mpi_meetings.py` by its name, one
+after the other."""
 
 from __future__ import annotations
 
