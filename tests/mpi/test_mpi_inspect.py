@@ -1,97 +1,30 @@
-"""Flight recorders of real ranks, looked at from outside: while they run, hang, and when dead."""
+"""Flight recorders of real ranks, looked at from outside: of running, killed and dead ones."""
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import signal
 import subprocess
-import sys
-import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adpkv.diagnosis.finding import find
-from adpkv.diagnosis.jobs import RINGS, JobFolder, all_jobs, read_note
-from adpkv.diagnosis.survey import Doing, Survey, look
-from adpkv.errors import UsageError
+from adpkv.diagnosis.jobs import RINGS, JobFolder
 from adpkv.executor.meetings import WORLD
+from tests.mpi.inspecting import (
+    BIN,
+    BOUND_S,
+    MPIRUN,
+    Hanging,
+    hung,
+    inspected,
+    kill_all,
+    left_of,
+    until,
+)
 
-BIN = Path(sys.executable).parent
-MPIRUN = [str(BIN / "mpirun"), "-n", "4"]
 RUN = [str(BIN / "adpkv"), "run"]
-BOUND_S = 60.0
-LOOK_S = 0.05
 ENDED = {"dead", "gone"}
 """Whoever is the heir of killed processes may take its time to ask how they ended."""
-
-
-def left_of(out: Path) -> list[Path]:
-    """What shared memory holds of the job that writes into this folder."""
-    found = [(path, read_note(path)) for path in all_jobs()]
-    return [path for path, note in found if note is not None and note.folder == str(out)]
-
-
-def until(
-    out: Path, job: subprocess.Popen[str], happens: Callable[[Survey], object]
-) -> tuple[Path, Survey]:
-    """Look at the job until this is seen."""
-    until_s = time.monotonic() + BOUND_S
-    while True:
-        assert job.poll() is None, job.communicate()
-        try:
-            folder = find(str(out))
-            survey = look(folder)
-        except UsageError:
-            pass  # on its way
-        else:
-            if happens(survey):
-                return folder, survey
-        assert time.monotonic() < until_s, "not seen within the time"
-        time.sleep(LOOK_S)
-
-
-def inspected(*argv: str) -> Any:
-    found = subprocess.run(
-        [BIN / "adpkv", "inspect", *argv, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=BOUND_S,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
-
-
-def hangs(survey: Survey) -> bool:
-    """Rank 3 is alone, its peer waits for it in sync, and the others have nothing to do."""
-    return (
-        len(survey.ranks) == 4
-        and survey.ranks[3].doing is Doing.ALONE
-        and survey.ranks[2].site == "sync"
-        and survey.ranks[2].doing is Doing.MEETING
-    )
-
-
-Hanging = tuple[subprocess.Popen[str], Path, Survey, Path]
-
-
-def hung(jobs, out: Path) -> Hanging:
-    """A job with a rank that stands still alone, its folder in shared memory, how it is, and where
-    it writes."""
-    job = jobs.start([*MPIRUN, sys.executable, "-m", "tests.mpi.programs.paused", str(out)])
-    return job, *until(out, job, hangs), out
-
-
-@pytest.fixture(scope="module")
-def hanging(shared_jobs, tmp_path_factory: pytest.TempPathFactory) -> Hanging:
-    """One for all tests that only look: whoever changes a process puts it back as it was."""
-    return hung(shared_jobs, tmp_path_factory.mktemp("hanging") / "out")
 
 
 @pytest.fixture
@@ -100,109 +33,23 @@ def hanging_alone(jobs, tmp_path: Path) -> Hanging:
     return hung(jobs, tmp_path / "out")
 
 
-def test_a_running_job_is_seen_by_each_of_its_names(hanging) -> None:
-    job, folder, survey, out = hanging
-    for name in (job.pid, survey.ranks[1].pid, out, folder):
-        said = inspected(str(name))
-        assert (said["experiment"], said["size"], said["running"]) == ("paused", 4, True)
-        assert {one["process"] for one in said["ranks"]} == {"alive"}
-        alone, waits = said["ranks"][3], said["ranks"][2]
-        assert (alone["doing"], alone["kind"], alone["site"]) == ("alone in", "poll", "at_least=1")
-        assert (waits["doing"], waits["kind"], waits["site"]) == ("in", "tp_allgather", "sync")
-        assert alone["iteration"] == waits["iteration"] == 5
-        assert alone["sequence"] == waits["sequence"], "both are before the same meeting"
-        assert waits["since_s"] > 0
-        assert waits["records"][-1]["site"] == "intake"
-        assert [1] not in [found["ranks"] for found in said["classes"][:1]]
-
-
-def test_the_table_and_the_stacks_show_who_stands_alone(hanging) -> None:
-    job, _, survey, _ = hanging
-    found = subprocess.run(
-        [BIN / "adpkv", "inspect", str(job.pid), "--stacks"],
-        capture_output=True,
-        text=True,
-        timeout=BOUND_S,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    title, head, *rows = found.stdout.splitlines()
-    assert title.startswith("paused: 4 ranks, running for ")
-    assert head.split() == ["ranks", "process", "where", "iteration", "number", "for"]
-    assert any(row.startswith("3 ") and "alone in poll at at_least=1" in row for row in rows)
-    assert "\nrank 3:\n" in found.stdout, "nobody else stands as it does"
-    stacks = inspected(str(job.pid), "--stacks")["stacks"]
-    assert set(stacks) == {"0", "1", "2", "3"}
-    assert "in pause" in stacks["3"], "the frame in which it stands"
-    assert "in _meet" in stacks["2"]
-    assert job.poll() is None, "nobody was disturbed"
-    assert hangs(look(find(str(survey.ranks[3].pid))))
-
-
 def test_following_ends_with_the_job(hanging_alone) -> None:
     job, _, survey, _ = hanging_alone
     argv = [BIN / "adpkv", "inspect", "--follow", str(job.pid)]
     follower = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert follower.stdout is not None
     assert follower.stdout.readline().startswith("paused: 4 ranks, running for ")
-    for one in survey.ranks:
-        os.kill(one.pid, signal.SIGKILL)
+    kill_all(survey)
     said, _ = follower.communicate(timeout=BOUND_S)
     assert follower.returncode == 0
     assert said.splitlines()[-1] == "the job is over"
-
-
-def test_on_a_terminal_following_redraws_in_place(hanging) -> None:
-    job, *_ = hanging
-    ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (40, 120))
-    follower = subprocess.Popen(
-        [BIN / "adpkv", "inspect", "--follow", str(job.pid)],
-        stdout=theirs,
-        env={**os.environ, "TERM": "xterm"},
-    )
-    os.close(theirs)
-    said, until_s = b"", time.monotonic() + BOUND_S
-    while said.count(b"paused: 4 ranks") < 2:
-        assert time.monotonic() < until_s, said
-        if select.select([ours], [], [], 1.0)[0]:
-            said += os.read(ours, 4096)
-    assert b"\x1b[1A" in said, "the cursor goes back up"
-    follower.send_signal(signal.SIGINT)
-    assert follower.wait(BOUND_S) == 0
-    os.close(ours)
-
-
-def test_following_ends_with_ctrl_c(hanging) -> None:
-    job, *_ = hanging
-    argv = [BIN / "adpkv", "inspect", "--follow", str(job.pid)]
-    follower = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert follower.stdout is not None
-    follower.stdout.readline()
-    follower.send_signal(signal.SIGINT)
-    _, err = follower.communicate(timeout=BOUND_S)
-    assert (follower.returncode, err) == (0, "")
-    assert job.poll() is None
-
-
-def test_a_stopped_rank_is_told_from_a_live_one(hanging) -> None:
-    job, _, survey, _ = hanging
-    os.kill(survey.ranks[1].pid, signal.SIGSTOP)
-    try:
-        said = inspected(str(job.pid), "--stacks")
-    finally:
-        os.kill(survey.ranks[1].pid, signal.SIGCONT)
-    assert [one["process"] for one in said["ranks"]] == ["alive", "stopped", "alive", "alive"]
-    assert said["stacks"]["1"] == "(stopped: it cannot answer)"
-    assert "File" in said["stacks"]["0"]
 
 
 def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(
     jobs, hanging_alone, tmp_path: Path
 ) -> None:
     job, folder, survey, _ = hanging_alone
-    for one in survey.ranks:
-        os.kill(one.pid, signal.SIGKILL)
+    kill_all(survey)
     jobs.finish(job, BOUND_S)
     for name in (str(survey.ranks[2].pid), str(tmp_path / "out")):
         said = inspected(name)
@@ -265,8 +112,7 @@ def test_what_was_killed_under_adpkv_run_is_found_in_the_runs_folder(jobs, tmp_p
         out, job, lambda s: len(s.ranks) == 4 and all(one.written > 100 for one in s.ranks)
     )
     assert find(str(job.pid)) == folder, "adpkv run is the keeper"
-    for one in survey.ranks:
-        os.kill(one.pid, signal.SIGKILL)
+    kill_all(survey)
     found = jobs.finish(job, BOUND_S)
     assert found.code == 5, found.err
     assert found.err.strip() == "adpkv: every rank died, and none could say why"
