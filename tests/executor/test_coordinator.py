@@ -291,3 +291,15 @@ def test_how_an_instance_is_doing_is_passed_on() -> None:
     rig = Rig(arrival())
     rig.at(0, Answers(3, (), Pulse(running=2)))
     assert rig.pulses == [(3, Pulse(running=2))]
+
+
+def test_what_is_open_when_everybody_has_left_is_recorded_and_a_violation() -> None:
+    """Ranks that gave the coordinator up: their clients hear it all the same, once."""
+    rig = Rig(arrival())
+    rig.at(0)
+    for _ in range(2):
+        rig.coordinator.close()
+    (record,) = rig.records
+    assert (record.outcome, record.detail) == (Outcome.FAILED, "no instance answered")
+    assert [violation.kind for violation in rig.notes.violations] == ["no_terminal_response"]
+    assert rig.workload.ends == [0]

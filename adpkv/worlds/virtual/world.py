@@ -28,7 +28,7 @@ from adpkv.executor.meetings import WORLD, Join, Meeting, MeetingCounts, Receive
 from adpkv.executor.messages import HOST, last_words
 from adpkv.worlds.virtual.agenda import GROUP_WAKE, Agenda
 from adpkv.worlds.virtual.group import Program, VirtualGroup
-from adpkv.worlds.virtual.halts import Halts
+from adpkv.worlds.virtual.halts import NOTICE_NS, Halts
 from adpkv.worlds.virtual.host import VirtualHost
 from adpkv.worlds.virtual.mailbox import Post
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
@@ -342,6 +342,7 @@ class VirtualWorld:
             news.postpone(now_ns, group.wake_ns)
 
     def _died(self, rank: int) -> None:
+        self.excuse(rank, self.agenda.now + NOTICE_NS)
         if rank == HOST and self._host is not None:
             self._host.die()
 
