@@ -1,5 +1,5 @@
-"""Limits that are shorter than a legal step, or than mail takes: time in which somebody computes, or
-a word is on its way, is nobody's silence. Each of these once ended with a false alarm."""
+"""Limits that are shorter than a legal step, or than mail takes: time in which somebody computes,
+or a word is on its way, is nobody's silence. Each of these once ended with a false alarm."""
 
 from __future__ import annotations
 
