@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["Dumper", "Loader", "scalar"]
+__all__ = ["MOST_DEEP", "Dumper", "Loader", "TooDeepError", "can_be_written", "scalar"]
+
+MOST_DEEP: Final = 64
+"""Lists and mappings inside each other, several times what any experiment has."""
 
 _LIST_TAG: Final = "tag:yaml.org,2002:seq"
 _INT: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)*\Z")
@@ -38,6 +41,10 @@ for _tag, _pattern, _first in (
     _CoreSchema.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, _first)
 
 
+class TooDeepError(yaml.MarkedYAMLError):
+    """More lists and mappings inside each other than anybody means."""
+
+
 class Loader(
     yaml.reader.Reader,
     yaml.scanner.Scanner,
@@ -53,6 +60,21 @@ class Loader(
         yaml.parser.Parser.__init__(self)
         yaml.composer.Composer.__init__(self)
         _CoreSchema.__init__(self)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As PyYAML's, which goes as deep as Python's stack does, and then breaks.
+
+        Raises:
+            TooDeepError: it is nested too deeply.
+        """
+        if self._depth == MOST_DEEP:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise TooDeepError(problem=f"nested more than {MOST_DEEP} deep", problem_mark=mark)
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class Dumper(
@@ -77,6 +99,11 @@ class Dumper(
 Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_sequence(_LIST_TAG, data))
 
 
+def can_be_written(text: str) -> bool:
+    """No half of a surrogate pair, which `"\\ud800"` is in YAML, and which UTF-8 cannot say."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def scalar(node: yaml.Node) -> object:
     """The value of a scalar node.
 
@@ -84,6 +111,8 @@ def scalar(node: yaml.Node) -> object:
         ValueError: its tag is none of the core schema, or does not fit its text.
     """
     tag, text = node.tag.rpartition(":")[2], node.value
+    if not can_be_written(text):
+        raise ValueError(f"{text!a} has a code point that is no character")
     match tag:
         case "str":
             return text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import yaml
 
@@ -15,6 +16,10 @@ from adpkv.config.core_schema import Dumper, Loader
 from adpkv.config.nodes import Builder
 
 __all__ = ["Document", "Key", "Malformed", "parse_scalar", "read", "write"]
+
+MOST_VALUES: Final = 1_000_000
+"""More than a file can have that is read, but for its aliases: each counts as what it stands for,
+and a few lines of aliases of aliases are millions."""
 
 Key = str | int
 """One step of a path: a mapping's key or a list's index."""
@@ -53,7 +58,7 @@ def read(text: str) -> Document:
     """Compose one YAML document.
 
     Raises:
-        Malformed: not YAML, several documents, or nothing in it.
+        Malformed: not YAML, several documents, nothing in it, or too much of it.
     """
     try:
         root = Loader(text).get_single_node()
@@ -64,12 +69,13 @@ def read(text: str) -> Document:
         raise Malformed(", ".join(part for part in said if part), line) from None
     except yaml.YAMLError as error:
         raise Malformed(" ".join(str(error).split())) from None
-    except RecursionError:
-        raise Malformed("nested too deeply") from None
     if root is None:
         raise Malformed("nothing in it")
     document = Document(root)
-    document.data = Builder(document.findings).build(root)
+    builder = Builder(document.findings)
+    document.data = builder.build(root)
+    if builder.size(root) > MOST_VALUES:
+        raise Malformed(f"its aliases make {builder.size(root):,} values; most is {MOST_VALUES:,}")
     return document
 
 

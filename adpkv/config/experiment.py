@@ -35,6 +35,9 @@ WORDS_PER_TIMEOUT: Final = 4
 HANG_NS: Final = 30_000_000_000
 """A rank that keeps its group waiting for so long is stuck, unless something else is said."""
 
+MOST_FAULTS: Final = 1000
+"""Each is looked at by every rank it can hit, whatever happens there."""
+
 
 class Experiment(Section):
     """Everything that decides a run. Same experiment, same virtual run, bit for bit."""
@@ -63,7 +66,9 @@ class Experiment(Section):
         default_factory=CostModelConfig, description="what a forward step costs"
     )
     workload: WorkloadConfig = Field(description="who asks for what, when")
-    faults: tuple[FaultConfig, ...] = Field(default=(), description="what goes wrong")
+    faults: tuple[FaultConfig, ...] = Field(
+        default=(), max_length=MOST_FAULTS, description="what goes wrong"
+    )
     on_rank_failure: Literal["shutdown", "shrink"] = Field(
         default="shutdown",
         description="`shutdown`: when a rank dies, the job answers everybody and ends with code 5; "

@@ -22,6 +22,7 @@ __all__ = [
     "cancel",
     "hang",
     "piece",
+    "post_block",
     "post_budget",
     "readiness",
     "replicas",
@@ -167,4 +168,12 @@ def post_budget(experiment: Experiment) -> Iterator[Problem]:
     piece_bytes = experiment.transceiver.piece_bytes
     if experiment.transceiver.post_budget_bytes < piece_bytes:
         least = f"transceiver.piece, which is {size_text(piece_bytes)}"
+        yield Problem(("transceiver", "post_budget"), f"must be at least {least}")
+
+
+def post_block(experiment: Experiment) -> Iterator[Problem]:
+    """Where a piece must grow, what is to hold one must grow with it: told at once."""
+    block_bytes, transceiver = experiment.block_bytes, experiment.transceiver
+    if transceiver.piece_bytes <= transceiver.post_budget_bytes < block_bytes:
+        least = f"one KV block, which is {size_text(block_bytes)}: it holds transceiver.piece"
         yield Problem(("transceiver", "post_budget"), f"must be at least {least}")

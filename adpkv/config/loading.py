@@ -9,8 +9,9 @@ from typing import Any, Final
 from adpkv.config import overrides as overriding
 from adpkv.config.document import Document, Malformed, read, write
 from adpkv.config.experiment import Experiment
+from adpkv.config.kinds import other_kind
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup, short
-from adpkv.config.validation import validate
+from adpkv.config.validation import MOST_PROBLEMS, validate
 from adpkv.config.workload import SAMPLE, TraceConfig
 from adpkv.errors import ConfigError
 
@@ -32,7 +33,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     source = str(path)
     document = _read(path)
     changed = overriding.apply(document.data, overrides)
-    lines = [f"{source}:{line}: {text}" for line, text in document.findings]
+    lines = [f"{source}:{line}: {text}" for line, text in document.findings[:MOST_PROBLEMS]]
     lines += changed.complaints
     if not isinstance(changed.data, dict):
         raise ConfigError(
@@ -41,7 +42,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     experiment, problems = validate(_without_empty(changed.data))
     if experiment is not None:
         experiment, problems = _with_trace(experiment, path.parent)
-    lines += _told(problems, changed, document)
+    lines += _told(other_kind(problems, document.data, changed), changed, document)
     if experiment is None or lines:
         raise ConfigError(source, lines)
     return experiment
@@ -113,7 +114,7 @@ def _told(
     """One line a problem, in the order of the file; what has no line in it comes last."""
     placed: list[tuple[int, str]] = []
     for problem in problems:
-        notes = _seen(lookup(changed.data, problem.path))
+        notes = _seen(lookup(changed.data, problem.path)) if problem.path else ""
         if problem.default is not ABSENT:
             notes = f"{_seen(problem.default)} by default"
         line = document.line_of(problem.path) if document else None
@@ -121,7 +122,7 @@ def _told(
             line, where = None, ", from --set"
         else:
             where = f", line {line}" if line else ""
-        text = f"{dotted(problem.path)}: {problem.text}"
+        text = f"{dotted(problem.path)}: {problem.text}" if problem.path else problem.text
         told = f" ({(notes + where).removeprefix(', ')})" if notes or where else ""
         placed.append((line or MAX_FILE_BYTES, text + told))
     return [text for _, text in sorted(placed, key=lambda entry: entry[0])]

@@ -6,9 +6,11 @@ the first trouble.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import yaml
 
-from adpkv.config.core_schema import scalar
+from adpkv.config.core_schema import can_be_written, scalar
 
 __all__ = ["Builder"]
 
@@ -19,6 +21,7 @@ class Builder:
     def __init__(self, findings: list[tuple[int, str]]) -> None:
         self._findings = findings
         self._built: dict[int, object] = {}
+        self._sizes: dict[int, int] = {}
         self._open: set[int] = set()
 
     def build(self, node: yaml.Node) -> object:
@@ -30,9 +33,14 @@ class Builder:
             return None
         self._open.add(id(node))
         value = self._value(node)
+        self._sizes[id(node)] = 1 + sum(self.size(child) for child in _children(node))
         self._open.discard(id(node))
         self._built[id(node)] = value
         return value
+
+    def size(self, node: yaml.Node) -> int:
+        """How many values a node that was built has in all, each alias counted as what it is."""
+        return self._sizes.get(id(node), 0)
 
     def _value(self, node: yaml.Node) -> object:
         if isinstance(node, yaml.MappingNode):
@@ -51,6 +59,8 @@ class Builder:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._find(key, "a key must be a single word")
+            elif not can_be_written(key.value):
+                self._find(key, f"the key {key.value!a} has a code point that is no character")
             elif key.tag.endswith(":merge"):
                 merged = self._merged(value) | merged
             elif key.value in own:
@@ -72,3 +82,11 @@ class Builder:
 
     def _find(self, node: yaml.Node, text: str) -> None:
         self._findings.append((node.start_mark.line + 1, text))
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield value

@@ -6,13 +6,27 @@ A path may lead into a list by index (`faults.0.count=2`), and may name what the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from adpkv.config.core_schema import MOST_DEEP, can_be_written
 from adpkv.config.document import Key, Malformed, parse_scalar
 from adpkv.config.problem import dotted, short
 
 __all__ = ["Overridden", "apply"]
+
+MOST_SHOWN: Final = 100
+"""How much of an override a message repeats."""
+
+INDEX_DIGITS: Final = 9
+"""More than any list has; Python reads no number of thousands of digits."""
+
+WHOLE: Final[Mapping[tuple[Key, ...], str]] = {
+    ("faults",): "[{kind: stall, duration: 2s}]",
+    ("workload", "requests"): "[{at: 0s, prompt_tokens: 64, output_tokens: 4}]",
+}
+"""Lists of sections, as they could be given whole."""
 
 
 @dataclass(slots=True)
@@ -36,22 +50,32 @@ def apply(data: object, overrides: Sequence[str]) -> Overridden:
             path, value = _split(text)
             result.data = _replaced(result.data, path, value, ())
         except ValueError as error:
-            result.complaints.append(f"--set {text}: {error}")
+            shown = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+            result.complaints.append(f"--set {shown}: {error}")
         else:
             result.paths.append(path)
     return result
 
 
 def _split(text: str) -> tuple[tuple[Key, ...], object]:
+    if not can_be_written(text):
+        raise ValueError("is not UTF-8")
     name, equals, value = text.partition("=")
     steps = name.strip().split(".")
     if not equals or not all(steps):
         raise ValueError("must look like section.key=value")
+    if len(steps) > MOST_DEEP:
+        raise ValueError(f"leads {len(steps)} steps deep; nothing is more than {MOST_DEEP} deep")
     try:
         parsed = parse_scalar(value)
     except Malformed as error:
         raise ValueError(f"the value is not YAML: {error.text}") from None
-    return tuple(int(s) if s.isdecimal() and s.isascii() else s for s in steps), parsed
+    return tuple(map(_step, steps)), parsed
+
+
+def _step(text: str) -> Key:
+    is_index = text.isdecimal() and text.isascii() and len(text) <= INDEX_DIGITS
+    return int(text) if is_index else text
 
 
 def _replaced(data: object, path: Sequence[Key], value: object, above: tuple[Key, ...]) -> object:
@@ -60,12 +84,31 @@ def _replaced(data: object, path: Sequence[Key], value: object, above: tuple[Key
         return value
     key, rest = path[0], path[1:]
     here = (*above, key)
+    if data is None:
+        data = [] if isinstance(key, int) else {}
     if isinstance(data, list):
         if not isinstance(key, int) or key >= len(data):
-            raise ValueError(f"{dotted(above)} is a list of {len(data)}, there is no {key!r} in it")
+            raise ValueError(_no_entry(data, above, key))
         return [_replaced(v, rest, value, here) if i == key else v for i, v in enumerate(data)]
-    if data is None:
-        data = {}
     if not isinstance(data, dict) or isinstance(key, int):
-        raise ValueError(f"{dotted(above)} is {short(data)}, there is no {key!r} in it")
+        raise ValueError(_not_inside(data, above, key))
     return data | {key: _replaced(data.get(key), rest, value, here)}
+
+
+def _no_entry(data: Sequence[object], above: tuple[Key, ...], key: Key) -> str:
+    """Why a list has nothing there, and what to write instead."""
+    name = dotted(above)
+    if not data:
+        whole = WHOLE.get(above, "[...]")
+        return f"{name} is an empty list: give all of it, such as --set '{name}={whole}'"
+    entries = f"{name}.0" if len(data) == 1 else f"{name}.0 to {name}.{len(data) - 1}"
+    return f"{name} is a list of {len(data)}, there is no {key!r} in it: name {entries}"
+
+
+def _not_inside(data: object, above: tuple[Key, ...], key: Key) -> str:
+    """Why nothing is inside there by that key."""
+    name = dotted(above) or "an experiment"
+    if isinstance(data, dict):
+        known = f": its keys are {', '.join(map(str, data))}" if data else ""
+        return f"{name} is a mapping, not a list: there is no {key!r} in it{known}"
+    return f"{name} is {short(data)}, there is no {key!r} in it"

@@ -59,6 +59,11 @@ def _transceiver(key: str) -> Path:
     return ("transceiver", key)
 
 
+_RANKS: Final[tuple[Path, ...]] = (("topology", "context"), ("topology", "generation"))
+_BLOCK_BYTES: Final[tuple[Path, ...]] = (
+    _BLOCK_TOKENS,
+    *(("model", key) for key in ("layers", "kv_heads", "head_dim", "dtype_bytes")),
+)
 _BATCH: Final = _executor("max_batch_size")
 _PER_RANK: Final = _executor("max_requests_per_rank")
 _PER_PEER: Final = _transceiver("max_inflight_transfers_per_peer")
@@ -67,7 +72,7 @@ _PIECE: Final = _transceiver("piece")
 # What is checked at a path of its own is left out there: `broken` drops problems of what is
 # unsound, so one bad fault does not hide what is wrong with the next.
 _RELATIONS: Final = (
-    _Relation((("topology",),), limits.topology),
+    _Relation(_RANKS, limits.topology),
     _Relation((("topology",), ("workload", "pinned")), limits.replicas),
     _Relation((("topology",), ("policy", "reduce")), limits.verdicts),
     _Relation((("topology",), ("policy", "cancel")), limits.cancel),
@@ -78,8 +83,9 @@ _RELATIONS: Final = (
     _Relation((("diagnosis",), ("executor",), ("model",), _PROMPT, _OUTPUT), limits.hang),
     _Relation((_PER_PEER, _transceiver("quarantine_budget")), limits.budget),
     _Relation((_PER_PEER, _transceiver("max_inflight_transfers")), limits.slots),
-    _Relation((_PIECE, _BLOCK_TOKENS, ("model",)), limits.piece),
+    _Relation((_PIECE, *_BLOCK_BYTES), limits.piece),
     _Relation((_PIECE, _transceiver("post_budget")), limits.post_budget),
+    _Relation((_PIECE, _transceiver("post_budget"), *_BLOCK_BYTES), limits.post_block),
     _Relation((_PROMPT,), lengths.prompt_range),
     _Relation((_OUTPUT,), lengths.output_range),
     _Relation((_DELAY,), lengths.cancel_delay),
@@ -90,7 +96,7 @@ _RELATIONS: Final = (
         lengths.peer_blocks,
     ),
     _Relation((("workload", "kind"), _BLOCK_TOKENS), lengths.trace_blocks),
-    _Relation((("topology",),), scripted.script_wanted),
+    _Relation(_RANKS, scripted.script_wanted),
     _Relation((_BLOCK_TOKENS, ("kv_cache", "blocks")), scripted.script_pool),
     _Relation(
         (_BLOCK_TOKENS, _transceiver("max_inflight_blocks_per_peer")),
@@ -98,10 +104,10 @@ _RELATIONS: Final = (
     ),
     _Relation((), scripted.script_given),
     _Relation((), scripted.script_times),
-    _Relation((("topology",),), aims.fault_ranks),
-    _Relation((("topology",),), aims.fault_sides),
+    _Relation(_RANKS, aims.fault_ranks),
+    _Relation(_RANKS, aims.fault_sides),
     _Relation((), aims.fault_kinds),
     _Relation((), expectations.expectation_given),
     _Relation((), expectations.expectation_parts),
-    _Relation((("topology",),), expectations.expectation_ranks),
+    _Relation(_RANKS, expectations.expectation_ranks),
 )

@@ -21,7 +21,7 @@ from adpkv.config.experiment import Experiment
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
 from adpkv.config.relations import broken
 
-__all__ = ["validate"]
+__all__ = ["MOST_PROBLEMS", "validate"]
 
 _ROUNDS: Final = 3
 """One to find, one to judge the draft, one where taking a thing out showed another."""
@@ -55,6 +55,9 @@ _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
 }
 """What is required, and what takes its place in the draft; all else has defaults."""
 
+MOST_PROBLEMS: Final = 100
+"""Nobody mends more at once; and where there are more, relations are not looked at."""
+
 _QUOTED: Final = re.compile(r"'([^']*)'")
 _MISSING: Final = "is required, and missing"
 _SILENT: Final = frozenset({"default_factory_not_called"})
@@ -68,6 +71,8 @@ _PHRASES: Final[Mapping[str, str]] = {
     "bool_type": "must be true or false",
     "string_type": "must be text (put it in quotes)",
     "string_too_short": "must not be empty",
+    "string_unicode": "has a code point that is no character",
+    "too_long": "must not have more than {max_length} entries",
     "string_pattern_mismatch": "must be letters, digits, dots, dashes and underscores, at most 64",
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
@@ -92,15 +97,21 @@ def validate(data: dict[str, Any]) -> tuple[Experiment | None, list[Problem]]:
             draft = Experiment.model_validate(trial)
             break
         except ValidationError as error:
+            count = error.error_count()
             found = [e for e in error.errors(include_url=False) if e["type"] not in _SILENT]
         if round_number == 0:
-            problems = [_problem(entry, data) for entry in found]
+            problems = [_problem(entry, data) for entry in found[:MOST_PROBLEMS]]
+        if count > MOST_PROBLEMS:
+            return None, [*problems, Problem((), f"and {count - len(problems)} more problems")]
         for entry in found:
             cut = _cut_at(_path(entry))
             unsound.add(cut)
             trial = _without(trial, cut)
     if draft is not None:
-        problems += _with_defaults(broken(draft, unsound), data, draft)
+        related = broken(draft, unsound)
+        problems += _with_defaults(related[:MOST_PROBLEMS], data, draft)
+        if len(related) > MOST_PROBLEMS:
+            problems.append(Problem((), f"and {len(related) - MOST_PROBLEMS} more problems"))
     return (None, problems) if problems else (draft, [])
 
 
@@ -118,7 +129,7 @@ def _with_defaults(problems: Sequence[Problem], data: object, draft: Experiment)
 def _path(entry: Mapping[str, Any]) -> tuple[Key, ...]:
     """Pydantic's location without the workload's tag, which is no key of the file."""
     path: tuple[Key, ...] = entry["loc"]
-    if path[0] == "workload":
+    if path[:1] == ("workload",):
         tagged = path[1:2] and path[1] in keys.WORKLOADS
         if entry["type"].startswith("union_tag"):
             return (*path, "kind")

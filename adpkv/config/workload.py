@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+MOST_ENTRIES: Final = 100_000
+"""Entries of a script, each of which may stand for many requests."""
+
 SAMPLE: Final = "sample"
 """The trace path that stands for the packaged trace."""
 
@@ -152,7 +155,8 @@ class ScriptConfig(Section):
 
     kind: Literal["script"] = Field(description="requests written down one by one")
     requests: tuple[ScriptedConfig, ...] = Field(
-        description="in any order; numbered by arrival, at one time in the order of the file"
+        max_length=MOST_ENTRIES,
+        description="in any order; numbered by arrival, at one time in the order of the file",
     )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from adpkv.diagnosis.jobs import RINGS, all_jobs, read_note, ring_paths
 from adpkv.diagnosis.processes import descendants, is_there
@@ -15,6 +16,10 @@ from adpkv.errors import UsageError
 __all__ = ["find"]
 
 
+PID_DIGITS: Final = 20
+"""More than any process id has; Python reads no number of thousands of digits."""
+
+
 def find(target: str) -> Path:
     """The folder with the rings of the job that `target` names: a process id (a rank's, mpirun's or
     `adpkv run`'s), the folder of a run, or the folder itself.
@@ -22,7 +27,11 @@ def find(target: str) -> Path:
     Raises:
         UsageError: there is no such job on this host, or there are several.
     """
-    return _of_process(int(target)) if target.isdecimal() else _of_folder(Path(target))
+    if not target.isdecimal():
+        return _of_folder(Path(target))
+    if len(target) > PID_DIGITS:
+        raise UsageError(f"process {target[:PID_DIGITS]}...: no such process")
+    return _of_process(int(target))
 
 
 def _of_process(pid: int) -> Path:

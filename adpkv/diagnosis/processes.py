@@ -64,7 +64,7 @@ def is_there(pid: int) -> bool:
     """Whether some process has this id now."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

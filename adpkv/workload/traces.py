@@ -163,6 +163,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Line]]:
         reason = error.strerror or str(error)
         where = f"{path}:{number + 1}" if number else f"{path}"
         raise TraceError(f"{where}: the trace cannot be read: {reason}") from error
+    except RecursionError as error:
+        raise TraceError(f"{path}:{number}: nested too deeply; found {_shown(raw)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TraceError(f"{path}:{number}: {error}; found {_shown(raw)}") from error
 

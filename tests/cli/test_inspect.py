@@ -32,6 +32,8 @@ def test_what_is_no_run_is_one_message(tmp_path: Path) -> None:
             (str(tmp_path / "ended"), "this run has ended by itself; summary.json says how"),
             (str(tmp_path / "foreign"), "no ring of a flight recorder"),
             (NO_PID, "no such process"),
+            ("9" * 20, "no such process"),
+            ("9" * 5000, "no such process"),
             (str(nothing.pid), "no part of a run of adpkv on this host"),
         ]:
             found = inspected(target)

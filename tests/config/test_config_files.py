@@ -109,7 +109,7 @@ def test_many_aliases_of_aliases_cost_nothing(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text("a0: &a0 [x]\n" + "\n".join(levels))
     assert path.stat().st_size < MAX_FILE_BYTES
-    with pytest.raises(ConfigError, match="a39: is not known here"):
+    with pytest.raises(ConfigError, match=r"its aliases make [\d,]+ values; most is 1,000,000"):
         load(path)
 
 

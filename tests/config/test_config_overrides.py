@@ -7,6 +7,7 @@ import yaml
 from config_minimal import minimal, problems_in
 
 from adpkv.config import Experiment, load
+from adpkv.config.kinds import EXAMPLES
 
 FAULTS = [{"kind": "stall"}, {"kind": "fail"}]
 
@@ -78,9 +79,28 @@ def test_an_alias_is_changed_in_one_place_only(tmp_path: Path) -> None:
         ("=3", "--set =3: must look like section.key=value"),
         ("a..b=3", "--set a..b=3: must look like section.key=value"),
         ("seed.x=3", "--set seed.x=3: seed is 0, there is no 'x' in it"),
-        ("faults.2.count=1", "--set faults.2.count=1: faults is a list of 2, there is no 2 in it"),
+        (
+            "faults.2.count=1",
+            "--set faults.2.count=1: faults is a list of 2, there is no 2 in it: "
+            "name faults.0 to faults.1",
+        ),
         ("faults.x=1", "--set faults.x=1: faults is a list of 2, there is no 'x' in it"),
-        ("topology.0=1", "--set topology.0=1: topology is a mapping, there is no 0 in it"),
+        (
+            "topology.0=1",
+            "--set topology.0=1: topology is a mapping, not a list: there is no 0 in "
+            "it: its keys are context, generation",
+        ),
+        ("7=1", "--set 7=1: an experiment is a mapping, not a list: there is no 7 in it"),
+        ("9" * 5000 + "=1", "9999999999"),
+        ("seed=" + "9" * 5000, "--set seed=999"),
+        (".".join("a" * 1000) + "=1", "--set a.a.a"),
+        ("seed=" + "[" * 330 + "]" * 330, "--set seed=[[["),
+        ("name=\udcff", "--set name=\udcff: is not UTF-8"),
+        ("\udcff=1", "--set \udcff=1: is not UTF-8"),
+        (
+            'name="\\ud800"',
+            "--set name=\"\\ud800\": the value is not YAML: '\\ud800' has a code point",
+        ),
         ("seed=[", "--set seed=[: the value is not YAML: while parsing a flow node"),
         ("seed={a: 1, a: 2}", "--set seed={a: 1, a: 2}: the value is not YAML: the key 'a' app"),
         ("sead=3", "sead: is not known here: did you mean seed? (found 3, from --set)"),
@@ -97,3 +117,31 @@ def test_what_cannot_be_set_is_told(tmp_path: Path, override: str, problem: str)
 def test_bad_overrides_are_told_together_with_the_files_problems(tmp_path: Path) -> None:
     told = problems_in(tmp_path, minimal(observe={"pulse": 1}), "seed", "name=7")
     assert [line.partition(":")[0] for line in told] == ["--set seed", "observe.pulse", "name"]
+
+
+def test_what_is_no_list_yet_is_given_whole(tmp_path: Path) -> None:
+    data = minimal()
+    (told,) = problems_in(tmp_path, data, "faults.0.count=3")
+    assert told.startswith("--set faults.0.count=3: faults is an empty list: give all of it")
+    example = told.partition("--set '")[2].rstrip("'")
+    assert loaded(tmp_path, example, text=yaml.safe_dump(data)).faults[0].kind == "stall"
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("before", EXAMPLES)
+def test_another_kind_of_workload_is_given_whole(tmp_path: Path, before: str, kind: str) -> None:
+    data = minimal(workload=yaml.safe_load(EXAMPLES[before]))
+    override = f"workload.kind={kind}"
+    if kind == before:
+        assert loaded(tmp_path, override, text=yaml.safe_dump(data)).workload.kind == kind
+        return
+    (told,) = problems_in(tmp_path, data, override)
+    assert told.startswith("workload.kind: changes which keys the workload has: give the whole")
+    example = told.partition("--set '")[2].partition("'")[0]
+    assert loaded(tmp_path, example, text=yaml.safe_dump(data)).workload.kind == kind
+
+
+def test_another_kind_does_not_hide_what_else_is_wrong(tmp_path: Path) -> None:
+    told = problems_in(tmp_path, minimal(), "workload.kind=trace", "seed=x", "workload.limit=0")
+    named = [line.partition(":")[0] for line in told]
+    assert sorted(named) == ["seed", "workload.kind", "workload.limit"]

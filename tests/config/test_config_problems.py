@@ -72,7 +72,10 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         ("a: b: c", "FILE:1: not YAML: mapping values are not allowed here"),
         ("a: 1\n---\na: 2\n", "FILE:2: not YAML: expected a single document"),
         ("a: \x00", "FILE: not YAML: unacceptable character #x0000"),
-        ("[" * 5000, "FILE: not YAML: nested too deeply"),
+        ("a:\n  " + "[" * 5000, "FILE:2: not YAML: nested more than 64 deep"),
+        ("a: " + "[" * 330 + "]" * 330, "FILE:1: not YAML: nested more than 64 deep"),
+        ('name: "\\ud800"', "FILE:1: '\\ud800' has a code point that is no character"),
+        ('"\\ud800": 1', "FILE:1: the key '\\ud800' has a code point that is no character"),
         ("a: *nobody", "FILE:1: not YAML: found undefined alias 'nobody'"),
         (b"a: 1\nb: \xff\n", "FILE:2: not UTF-8: byte 0xff"),
         ("- 1\n", "must be a mapping of sections (found a list)"),
@@ -191,4 +194,50 @@ def test_keys_in_memory_that_no_file_could_have_are_refused() -> None:
     assert sorted(caught.value.problems) == [
         "8: is not known here: keys are text",
         "model.7: is not known here: keys are text",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "faults: [" + ", ".join(["{kind: x}"] * 3000) + "]",
+        "a: &a {kind: x}\nfaults: [" + ", ".join(["*a"] * 20_000) + "]",
+        "".join(f"key{i}: 1\n" for i in range(3000)),
+        "".join("twice: 1\n" for i in range(3000)),
+    ],
+    ids=["faults", "aliases", "keys", "duplicates"],
+)
+def test_more_problems_than_anybody_mends_are_counted(tmp_path: Path, text: str) -> None:
+    told = problems_of(tmp_path, text)
+    assert 1 <= len(told) <= 250
+
+
+def test_aliases_beyond_all_measure_are_refused(tmp_path: Path) -> None:
+    many = "b: &b [" + ", ".join(["*a"] * 1000) + "]"
+    text = f"a: &a {{kind: x, count: y}}\n{many}\nfaults: [" + ", ".join(["*b"] * 400) + "]"
+    (told,) = problems_of(tmp_path, text)
+    assert told.endswith("FILE: not YAML: its aliases make 1,203,406 values; most is 1,000,000")
+
+
+def test_problems_that_one_mending_would_lead_to_are_told_at_once(tmp_path: Path) -> None:
+    told = problems_in(tmp_path, minimal(model={"layers": 4000}))
+    assert [line.partition(":")[0] for line in told] == [
+        "transceiver.piece",
+        "transceiver.post_budget",
+    ]
+
+
+def test_a_bad_value_hides_only_what_reads_it(tmp_path: Path) -> None:
+    sections = {
+        "model": {"step_base": 5, "layers": 4000},
+        "faults": [{"kind": "stall", "ranks": [9]}],
+    }
+    topology = {"context": {"ranks": 2}, "generation": {"ranks": 2}, "attention": "none"}
+    told = problems_in(tmp_path, minimal(topology=topology, **sections))
+    assert sorted(line.partition(":")[0] for line in told) == [
+        "faults.0.ranks.0",
+        "model.step_base",
+        "topology.attention",
+        "transceiver.piece",
+        "transceiver.post_budget",
     ]
