@@ -16,8 +16,8 @@ from tests.worlds.virtual.experiments import (
     surviving,
 )
 from tests.worlds.virtual.running import examine, run
+from tests.worlds.virtual.seeds import batch, batches
 
-SEEDS_PER_TEST = 20
 ONCE_WRONG = {
     # An iteration that a death broke was taken for one like those that follow it.
     700: (994, 1315, 1373, 1670),
@@ -29,20 +29,20 @@ ONCE_WRONG = {
 
 
 @pytest.mark.parametrize("kind", [experiment, replicated])
-@pytest.mark.parametrize("first", range(400, 520, SEEDS_PER_TEST))
+@pytest.mark.parametrize("first", batches(400, 520))
 def test_random_experiments_with_deaths(first: int, kind: Callable[[int], dict[str, Any]]) -> None:
     wrong = {}
-    for seed in range(first, first + SEEDS_PER_TEST):
+    for seed in batch(first):
         found = examine(mortal(kind(seed)), eager=seed % 4 == 0)
         if found:
             wrong[replay(seed)] = found
     assert not wrong
 
 
-@pytest.mark.parametrize("first", range(700, 860, SEEDS_PER_TEST))
+@pytest.mark.parametrize("first", batches(700, 860))
 def test_random_experiments_that_go_on(first: int) -> None:
     wrong = {}
-    for seed in [*range(first, first + SEEDS_PER_TEST), *ONCE_WRONG.get(first, ())]:
+    for seed in [*batch(first), *ONCE_WRONG.get(first, ())]:
         found = examine(surviving(experiment(seed)), eager=seed % 4 == 0)
         if found:
             wrong[replay(seed)] = found

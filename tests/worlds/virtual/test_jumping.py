@@ -12,17 +12,16 @@ from adpkv.config.experiment import Experiment
 from adpkv.worlds.virtual.run import simulate
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import examine
+from tests.worlds.virtual.seeds import batch, batches
 
 ROOT = Path(__file__).parents[3]
 TRACE = ROOT.parent / "shared" / "traces" / "conversation_trace.jsonl"
 
-SEEDS_PER_TEST = 20
 
-
-@pytest.mark.parametrize("first", range(0, 640, SEEDS_PER_TEST))
+@pytest.mark.parametrize("first", batches(0, 640))
 def test_random_experiments(first: int) -> None:
     wrong = {}
-    for seed in range(first, first + SEEDS_PER_TEST):
+    for seed in batch(first):
         found = examine(experiment(seed), eager=seed % 4 == 0)
         if found:
             wrong[replay(seed)] = found

@@ -17,8 +17,7 @@ from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from tests.worlds.virtual.experiments import replay, replicated
 from tests.worlds.virtual.running import examine, run
-
-SEEDS_PER_TEST = 20
+from tests.worlds.virtual.seeds import batch, batches
 
 
 class Watched(Phases):
@@ -59,12 +58,10 @@ def watched(data: dict[str, Any], assemble: Callable[..., RankProgram] = build_r
     return different[:1]
 
 
-@pytest.mark.parametrize(
-    "first", [*range(0, 300, SEEDS_PER_TEST), *range(400, 480, SEEDS_PER_TEST)]
-)
+@pytest.mark.parametrize("first", [*batches(0, 300), *batches(400, 480)])
 def test_random_experiments(first: int) -> None:
     wrong = {}
-    for seed in range(first, first + SEEDS_PER_TEST):
+    for seed in batch(first):
         found = examine(replicated(seed), eager=seed % 4 == 0) or watched(replicated(seed))
         if found:
             wrong[replay(seed)] = found
