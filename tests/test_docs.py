@@ -102,6 +102,12 @@ def test_the_readme_names_every_command() -> None:
     assert {quoted(row[0])[0].split()[1] for row in table} == set(commands)
 
 
+def test_every_experiment_to_start_from_is_in_the_text() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    told = {quoted(row[0])[0] for row in rows(text, "| name | what it is for |")}
+    assert told == {p.stem for p in (ROOT / "configs").glob("*.yaml")} | {"regressions/"}
+
+
 def test_the_readme_leads_to_every_text() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\((docs/[^)#]+)", readme))

@@ -16,13 +16,19 @@ from adpkv.bench.recording import recording
 from adpkv.bench.scale import scale
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import load
+from adpkv.config.shipped import folder
 from adpkv.config.workload import SAMPLE
-from adpkv.errors import ConfigError, MissingPieceError, UsageError
+from adpkv.errors import MissingPieceError, UsageError
 
 __all__ = ["BENCHES", "CONVERSATION", "Settings", "chosen", "trace_runs"]
 
-CONVERSATION: Final = Path("configs/conversation.yaml")
-"""The experiment of the trace figures, from the current folder."""
+CONVERSATION: Final = "conversation.yaml"
+"""The experiment of the trace figures, one of adpkv's own."""
+
+TRACES: Final = tuple(
+    Path(folder) / "conversation_trace.jsonl" for folder in (".", "traces", "../shared/traces")
+)
+"""Where its trace is looked for, from the current folder: it is not ours to ship."""
 
 QUICK_REQUESTS: Final = 500
 
@@ -129,28 +135,17 @@ def trace_runs(settings: Settings) -> tuple[TraceRuns, bool]:
     Where the experiment's trace is not there, the packaged sample takes its place.
 
     Raises:
-        UsageError: there is no experiment, or no such trace.
+        UsageError: there is no such trace.
     """
-    if not CONVERSATION.exists():
-        raise UsageError(f"{CONVERSATION} is not here: run adpkv bench in adpkv's folder")
-    overrides, about = [], "the whole trace"
+    experiment = folder() / CONVERSATION
+    given = settings.trace or next((path for path in TRACES if path.is_file()), None)
+    overrides, about = [f"workload.path={given.absolute() if given else SAMPLE}"], "the whole trace"
     if settings.quick:
         overrides.append(f"workload.limit={QUICK_REQUESTS}")
         about = f"the first {QUICK_REQUESTS} requests of the trace"
     if settings.trace is not None:
-        overrides.append(f"workload.path={settings.trace.absolute()}")
         about += f" {settings.trace.name}"
-        load(CONVERSATION, overrides)
-    elif not _is_there(overrides):
-        overrides.append(f"workload.path={SAMPLE}")
+    elif given is None:
         about = "the packaged sample, as the experiment's trace is not here"
-        return TraceRuns(CONVERSATION, overrides, about), False
-    return TraceRuns(CONVERSATION, overrides, about), not settings.quick
-
-
-def _is_there(overrides: list[str]) -> bool:
-    try:
-        load(CONVERSATION, overrides)
-    except ConfigError:
-        return False
-    return True
+    load(experiment, overrides)
+    return TraceRuns(experiment, overrides, about), bool(given) and not settings.quick

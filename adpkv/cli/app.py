@@ -15,7 +15,9 @@ import typer
 
 from adpkv import __version__
 from adpkv.cli.bench import bench
+from adpkv.cli.configs import configs
 from adpkv.cli.doctor import doctor
+from adpkv.cli.init import init
 from adpkv.cli.inspect import inspect
 from adpkv.cli.regress import regress
 from adpkv.cli.run import run
@@ -35,6 +37,8 @@ INTERNAL_ERROR: Final = AdpkvError.exit_code
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
     simulate,
+    configs,
+    init,
     regress,
     story,
     validate,
@@ -47,7 +51,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
 
 app = typer.Typer(
     help="Disaggregated KV-cache serving with attention data parallelism, run and simulated.",
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -28,8 +28,8 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The trace to simulate.",
-            show_default="configs/conversation.yaml's",
+            help="The trace of `conversation`, to simulate.",
+            show_default="conversation_trace.jsonl here or in traces/, else the packaged sample",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,

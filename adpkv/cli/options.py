@@ -2,15 +2,86 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["AsJson", "ExperimentFile", "Out", "Overrides", "Quiet"]
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["AsJson", "ExperimentFile", "ExperimentFiles", "Out", "Overrides", "Quiet", "remark"]
+
+
+def remark(experiment: Experiment) -> None:
+    """Say on stderr what is to be known of an experiment before it runs; under mpirun once."""
+    from adpkv.config.stand_in import stand_in
+
+    _say(stand_in(experiment))
+
+
+def _say(text: str) -> None:
+    from adpkv.cli.launched import launched_rank
+
+    if text and not launched_rank(os.environ):
+        typer.echo(f"adpkv: {text}", err=True)
+
+
+def _found(context: typer.Context, asked: Path) -> Path:
+    """The file of an experiment; where both a file and a name are meant, it is said which."""
+    if context.resilient_parsing:
+        return asked
+    from adpkv.config.shipped import find
+
+    found = find(asked)
+    if not context.params.get("quiet", False):
+        _say(found.note)
+    return found.path
+
+
+def _all_found(context: typer.Context, asked: list[Path]) -> list[Path]:
+    return [_found(context, file) for file in asked]
+
+
+def _completed(incomplete: str) -> list[str]:
+    """Names of experiments, YAML files, and folders on the way to them."""
+    from adpkv.config.shipped import shipped
+
+    base, _, begun = incomplete.rpartition("/")
+    around = Path(base) if base else Path("/" if incomplete.startswith("/") else ".")
+    try:
+        here = sorted(path for path in around.iterdir() if path.name.startswith(begun))
+    except OSError:
+        here = []
+    head = incomplete.removesuffix(begun)
+    hidden = begun.startswith(".")
+    shown = [path for path in here if hidden or not path.name.startswith(".")]
+    files = [head + path.name for path in shown if path.suffix in (".yaml", ".yml")]
+    folders = [f"{head}{path.name}/" for path in shown if path.is_dir()]
+    names = [one.name for one in shipped() if one.name.startswith(incomplete)]
+    return [*names, *files, *folders]
+
 
 ExperimentFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="The experiment: a YAML file, or a name that `adpkv configs` lists.",
+        callback=_found,
+        autocompletion=_completed,
+        show_default=False,
+    ),
+]
+ExperimentFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="Experiments: YAML files, or names that `adpkv configs` lists.",
+        callback=_all_found,
+        autocompletion=_completed,
+        show_default=False,
+    ),
 ]
 Overrides = Annotated[
     list[str],
@@ -26,5 +97,8 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder for the results.", show_default="runs/NAME-TIME"),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
+# Eager: the file's callback asks whether it may speak.
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", is_eager=True, help="Show nothing but errors.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

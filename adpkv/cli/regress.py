@@ -36,7 +36,7 @@ def regress(
             "--from",
             metavar="DIR",
             help="Folder of the regression files.",
-            show_default="configs/regressions",
+            show_default="those that come with adpkv",
         ),
     ] = None,
     out: Annotated[

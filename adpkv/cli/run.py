@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, remark
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -40,6 +40,8 @@ def run(
     if rank is None:
         # Everything that is wrong with the experiment is said here, before a process is started.
         experiment = _checked(file, overrides)
+        if not quiet:
+            remark(experiment)
         from adpkv.worlds.mpi.launch import launch
 
         argv = _argv(file, overrides, out, quiet=quiet, as_json=as_json)
@@ -53,6 +55,8 @@ def run(
         raise typer.Exit(code)
 
     experiment = _checked_together(rank, file, overrides)
+    if not quiet and not job:
+        remark(experiment)
     from adpkv.history import assembly
 
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, remark
 
 __all__ = ["simulate"]
 
@@ -30,6 +30,8 @@ def simulate(
     from adpkv.observe.screen import Screen
 
     experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
+    if not quiet:
+        remark(experiment)
     from adpkv.history import assembly
     from adpkv.worlds.virtual.run import simulate as simulate_experiment
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from adpkv.cli.options import Overrides
+from adpkv.cli.options import ExperimentFiles, Overrides, remark
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -16,10 +13,7 @@ __all__ = ["validate"]
 
 
 def validate(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Experiments, YAML files.", show_default=False),
-    ],
+    files: ExperimentFiles,
     overrides: Overrides,
 ) -> None:
     """Check experiment files without running them; all problems at once."""
@@ -36,6 +30,7 @@ def validate(
             problems.append(str(error))
         else:
             print(f"{file}: fine, {_described(experiment)}, {total:,} requests")
+            remark(experiment)
     if problems:
         raise UsageError("\n".join(problems))
 

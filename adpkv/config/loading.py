@@ -11,6 +11,7 @@ from adpkv.config.document import Document, Malformed, read, write
 from adpkv.config.experiment import Experiment
 from adpkv.config.kinds import other_kind
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup, short
+from adpkv.config.shipped import near
 from adpkv.config.validation import MOST_PROBLEMS, validate
 from adpkv.config.workload import SAMPLE, TraceConfig
 from adpkv.errors import ConfigError
@@ -72,7 +73,7 @@ def _read(path: Path) -> Document:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(str(path), ["there is no such file"]) from None
+        raise ConfigError(str(path), [_missing(path)]) from None
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     if len(raw) > MAX_FILE_BYTES:
@@ -86,6 +87,13 @@ def _read(path: Path) -> Document:
     except Malformed as error:
         where = f"{path}:{error.line}" if error.line else f"{path}"
         raise ConfigError(str(path), [f"{where}: not YAML: {error.text}"]) from None
+
+
+def _missing(path: Path) -> str:
+    names = near(path)
+    if names:
+        return f"there is no such file; did you mean {' or '.join(names)}?"
+    return "there is no such file; `adpkv configs` lists the experiments that have names"
 
 
 def _without_empty(data: dict[str, Any]) -> dict[str, Any]:

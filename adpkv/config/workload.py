@@ -121,6 +121,11 @@ class TraceConfig(_CommonConfig):
         description="the JSONL file, from the current or the YAML's folder; "
         "`sample` is the packaged one",
     )
+    stands_for: Text | None = Field(
+        default=None,
+        description="while `path` is `sample`: the trace that is meant, and where it is published; "
+        "commands say so",
+    )
     limit: Count | None = Field(default=None, description="requests taken; null for all")
     speed: Positive = Field(default=1.0, description="timestamps are divided by this")
     prompt_scale: Positive = Field(default=1.0, description="prompt lengths are multiplied by this")

@@ -12,11 +12,11 @@ from typing import Final
 
 from adpkv.config import Experiment, load
 from adpkv.config.regression import ExpectationConfig, RegressionConfig, World
+from adpkv.config.shipped import REGRESSIONS, folder
 from adpkv.errors import ConfigError, UsageError
 
-__all__ = ["FOLDER", "Scenario", "choose", "find_folder", "read"]
+__all__ = ["Scenario", "choose", "find_folder", "read"]
 
-FOLDER: Final = Path("configs/regressions")
 NEAR: Final = 0.5
 """How alike an id must be to be what was meant."""
 
@@ -36,22 +36,19 @@ class Scenario:
 
 
 def find_folder(given: Path | None) -> Path:
-    """The folder of regression files: the one that was given, else below the current folder, else
-    beside the package, where a checkout has it.
+    """The folder of regression files: the one that was given, else that of adpkv's own.
 
     Raises:
         UsageError: it is not there.
     """
-    beside = Path(__file__).parents[2] / FOLDER
-    tried = [given] if given else [FOLDER, beside]
-    found = next((folder for folder in tried if folder.is_dir()), None)
-    if found is None:
-        looked = " and ".join(str(folder) for folder in tried)
-        raise UsageError(f"no folder of regressions: looked for {looked}; say --from DIR")
-    return found
+    if given is None:
+        return folder() / REGRESSIONS
+    if not given.is_dir():
+        raise UsageError(f"no folder of regressions: looked for {given}")
+    return given
 
 
-def read(folder: Path) -> list[Scenario]:
+def read(place: Path) -> list[Scenario]:
     """All regressions of a folder, in the order of their ids.
 
     Raises:
@@ -59,7 +56,7 @@ def read(folder: Path) -> list[Scenario]:
     """
     found: list[Scenario] = []
     problems: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(place.glob("*.yaml")):
         try:
             found.append(_scenario(path))
         except ConfigError as error:
@@ -71,7 +68,7 @@ def read(folder: Path) -> list[Scenario]:
     if problems:
         raise UsageError("\n".join(problems))
     if not found:
-        raise UsageError(f"{folder}: there is no regression in it (*.yaml)")
+        raise UsageError(f"{place}: there is no regression in it (*.yaml)")
     return found
 
 

@@ -65,26 +65,30 @@ def test_a_child_that_fails_says_why() -> None:
 def test_the_sample_takes_the_place_of_a_trace_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "conversation.yaml").write_text(CONVERSATION.read_text())
     monkeypatch.chdir(tmp_path)
     runs, whole = trace_runs(Settings())
     assert not whole
     assert "the packaged sample" in runs.about
 
 
-def test_a_trace_that_was_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(CONVERSATION.parents[1])
-    with pytest.raises(UsageError, match="there is no such file"):
-        trace_runs(Settings(trace=Path("nowhere.jsonl")))
-
-
-def test_elsewhere_there_is_nothing_to_simulate(
+def test_its_trace_is_found_from_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="run adpkv bench in adpkv's folder"):
-        trace_runs(Settings())
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "conversation_trace.jsonl").touch()
+    runs, whole = trace_runs(Settings())
+    assert whole
+    assert runs.about == "the whole trace"
+    assert not trace_runs(Settings(quick=True))[1]
+
+
+def test_a_trace_that_was_asked_for_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="there is no such file"):
+        trace_runs(Settings(trace=Path("nowhere.jsonl")))
 
 
 def test_with_and_without_oracles_the_requests_are_the_same() -> None:

@@ -1,0 +1,110 @@
+"""The experiments that come with adpkv, and their names.
+
+They stand in `configs/` of the repository; a wheel is built with a copy of that folder in the
+package. A name is the path below it without `.yaml`: `quickstart`, `regressions/08-late-write`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from adpkv.errors import UsageError
+
+__all__ = ["REGRESSIONS", "Found", "Shipped", "find", "folder", "near", "shipped", "shipped_file"]
+
+REGRESSIONS: Final = "regressions"
+"""The folder of the field's failures, below the others."""
+
+SUFFIX: Final = ".yaml"
+MOST_NEAR: Final = 3
+NEAR: Final = 0.6
+"""How alike a name must be to be what was meant."""
+
+_PACKAGE: Final = Path(__file__).parents[1]
+_SENTENCE: Final = re.compile(r".*?\.(?=\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """One of them."""
+
+    name: str
+    path: Path
+
+    def about(self) -> str:
+        """The first sentence of the comment that the file begins with."""
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            text = line.removeprefix("#").strip()
+            if not line.startswith("#") or not text:
+                break
+            lines.append(text)
+        text = " ".join(lines)
+        sentence = _SENTENCE.match(text)
+        return (sentence[0] if sentence else text).rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands where somebody named an experiment; `note` where it could have been another."""
+
+    path: Path
+    note: str = ""
+
+
+def folder() -> Path:
+    """Where they are: in the package, or beside it where that is a checkout.
+
+    Raises:
+        UsageError: neither has them.
+    """
+    for place in (_PACKAGE, _PACKAGE.parent):
+        found = place / "configs"
+        if (found / REGRESSIONS).is_dir():
+            return found
+    raise UsageError("the experiments of adpkv are not here: install it again")
+
+
+def shipped() -> list[Shipped]:
+    """All of them: those to start from, then the regressions; each part in the order of names."""
+    root = folder()
+    own, failures = sorted(root.glob(f"*{SUFFIX}")), sorted((root / REGRESSIONS).glob(f"*{SUFFIX}"))
+    return [
+        Shipped(path.relative_to(root).with_suffix("").as_posix(), path)
+        for path in [*own, *failures]
+    ]
+
+
+def shipped_file(name: str) -> Path | None:
+    """The file of this name; None if there is none."""
+    return next((one.path for one in shipped() if one.name == name), None)
+
+
+def find(asked: Path) -> Found:
+    """The experiment that is meant by a path or a name. A file wins over a name; what is neither
+    stays as it is, for whoever reads it to complain."""
+    named = shipped_file(str(asked))
+    if named is None:
+        return Found(asked)
+    if asked.is_dir():
+        return Found(named, f"{asked} is the experiment of that name, not the folder that is here")
+    if asked.exists():
+        return Found(asked, f"{asked} is the file that is here, not the experiment of that name")
+    return Found(named)
+
+
+def near(asked: Path) -> list[str]:
+    """Names like one that there is not: what may have been meant, best first."""
+    names = [one.name for one in shipped()]
+    wanted = asked.stem.lower()
+    # `configs/quickstart.yaml` where there is no such folder, or a regression without its folder.
+    same = [name for name in names if name.rpartition("/")[2] == wanted]
+    last = {name.rpartition("/")[2]: name for name in reversed(names)}
+    alike = difflib.get_close_matches(wanted, last, n=MOST_NEAR, cutoff=NEAR)
+    begun = [name for key, name in last.items() if wanted and key.startswith(wanted)]
+    found = [*same, *(last[key] for key in alike), *sorted(begun)]
+    return list(dict.fromkeys(found))[:MOST_NEAR]

@@ -1,0 +1,68 @@
+"""A file to start from: an experiment of ours with its comments, under a name of one's own.
+
+A copy of what is shipped, and not a template of its own: what it says has been run.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Final
+
+from adpkv.config.document import Malformed, parse_scalar
+from adpkv.config.shipped import near, shipped_file
+from adpkv.errors import UsageError
+
+__all__ = ["DEFAULT_SOURCE", "start_file"]
+
+DEFAULT_SOURCE: Final = "quickstart"
+
+_NAME_LINE: Final = re.compile(r"^name: \S+( +#.*)?$", re.MULTILINE)
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def start_file(name: str, source: str = DEFAULT_SOURCE) -> Path:
+    """Write NAME.yaml (or NAME, where it ends so) and return its path; nothing is overwritten.
+
+    The experiment's name is that of the file, and the commands in its comments are those for it.
+
+    Raises:
+        UsageError: there is such a file, it cannot be written, or no experiment is called `source`.
+    """
+    path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    own = path.stem
+    if not _NAME.fullmatch(own) or not isinstance(_scalar(own), str):
+        raise UsageError(
+            f"{name!r}: an experiment needs a name of up to 64 letters, digits, `.`, `_` and `-`,"
+            " that is no number"
+        )
+    text = _text_of(source)
+    text = _NAME_LINE.sub(lambda found: f"name: {own}{found[1] or ''}", text, count=1)
+    text = text.replace(f"runs/{source}-", f"runs/{own}-")
+    command = re.compile(rf"(adpkv (?:run|simulate|validate) ){re.escape(source)}(?![\w-])")
+    text = command.sub(lambda found: found[1] + shlex.quote(str(path)), text)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path}: is there already, and is left as it is") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
+
+
+def _text_of(source: str) -> str:
+    file = shipped_file(source)
+    if file is None:
+        names = near(Path(source))
+        hint = f"did you mean {' or '.join(names)}?" if names else "`adpkv configs` lists them"
+        raise UsageError(f"there is no experiment {source!r} to start from; {hint}")
+    return file.read_text(encoding="utf-8")
+
+
+def _scalar(text: str) -> object:
+    try:
+        return parse_scalar(text)
+    except Malformed:
+        return None
