@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from adpkv import __version__
 from adpkv.cli.bench import bench
@@ -49,8 +50,23 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
 )
 """In the order of `--help`; each function is a command of its name."""
 
+
+class _Group(TyperGroup):
+    """Typer's two options for completion stand in one sentence below the help and not among the
+    options, where a narrow window cuts their long names."""
+
+    def get_params(self, ctx: Any) -> Any:
+        found = super().get_params(ctx)
+        for one in found:
+            if one.name in ("install_completion", "show_completion"):
+                one.hidden = True  # type: ignore[attr-defined]
+        return found
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Disaggregated KV-cache serving with attention data parallelism, run and simulated.",
+    epilog="`adpkv --install-completion` has your shell complete all this, and experiments' names.",
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -97,4 +97,6 @@ def test_a_shell_completes_names_and_files() -> None:
 
 
 def test_completion_can_be_installed() -> None:
+    ended = CliRunner().invoke(app, ["--show-completion"], env={"SHELL": "/bin/bash"})
+    assert ended.exit_code == 0 or "shell" in ended.output.lower()
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).stdout
