@@ -58,9 +58,11 @@ def run(
     if not quiet and not job:
         remark(experiment)
     from adpkv.history import assembly
+    from adpkv.worlds.mpi.crowding import yield_where_crowded
 
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
     screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
+    yield_where_crowded(os.environ)
     # MPI begins with this import.
     from adpkv.worlds.mpi.run import run as run_rank
 

@@ -152,3 +152,18 @@ def test_json_is_all_there_is_on_stdout(jobs, tmp_path: Path) -> None:
     argv = [*RUN, "configs/four-ranks.yaml", "--json", "--quiet", "--out", str(tmp_path / "out")]
     found = finished(jobs, argv)
     assert json.loads(found.out) == json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+def test_more_ranks_than_cores_yield_whatever_the_launcher_believes(jobs, tmp_path: Path) -> None:
+    """Open MPI tells its ranks to yield where there are more of them than slots. Here there are
+    slots enough; as in a host file that says more than a host has cores. It is Open MPI itself that
+    is asked what it goes by."""
+    one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    show = ["--mca", "mpi_show_mca_params", "all", "--host", "localhost:4", "--bind-to", "none"]
+    experiment = ["configs/four-ranks.yaml", "--out", str(tmp_path / "out")]
+    for ranks, said in [(1, "false (default)"), (2, "true (environment)")]:
+        by_mpirun = [*one_core, str(BIN / "mpirun"), *show, "-n", str(ranks)]
+        # Not the experiment's number, so it is over as soon as MPI has begun.
+        found = finished(jobs, [*by_mpirun, *RUN, *experiment])
+        assert found.code == 2, found.err
+        assert f"mpi_yield_when_idle={said}" in found.err
