@@ -45,6 +45,7 @@ def simulate(
             jump=jump,
             on_progress=screen.progress.update,
             assemble=assembly(experiment),
+            on_broken_off=screen.broken_off,
         )
     except StuckError as error:
         screen.stuck(error)

@@ -8,7 +8,7 @@ its ring. Who does not answer in time is stopped, dead, or holds the interpreter
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter_ns
@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from adpkv.core.report import RankReport
 from adpkv.core.topology import Topology
 from adpkv.diagnosis.evidence import Evidence, Members, Position, Standing, State
 from adpkv.diagnosis.frames import dumped_stack
@@ -29,7 +30,7 @@ from adpkv.diagnosis.survey import look
 from adpkv.errors import Place, StuckError, UsageError
 from adpkv.executor.meetings import WORLD
 
-__all__ = ["ASKED", "Testimony", "claim", "gathered", "is_asked", "testify"]
+__all__ = ["ASKED", "Testimony", "claim", "gathered", "is_asked", "testify", "testimonies"]
 
 ASKED: Final = "asked"
 """A file in the job's folder: each rank is to say what it knows."""
@@ -55,6 +56,10 @@ class Testimony(msgspec.Struct, frozen=True):
     stack: tuple[str, ...] = ()
     coordinator: str = ""
     """On the coordinator's host: what that does."""
+    unanswered: int | None = None
+    """There, too: requests without an answer."""
+    report: RankReport | None = None
+    """Its part of `summary.json`, as far as it has come."""
 
 
 def _path(folder: Path, rank: int) -> Path:
@@ -82,6 +87,15 @@ def testify(folder: Path, testimony: Testimony) -> None:
     with suppress(OSError):
         temporary.write_bytes(msgspec.json.encode(testimony))
         temporary.replace(path)
+
+
+def testimonies(folder: Path, ranks: Iterable[int]) -> list[Testimony]:
+    """What has been said so far."""
+    found = []
+    for rank in ranks:
+        with suppress(OSError, msgspec.DecodeError):
+            found.append(msgspec.json.decode(_path(folder, rank).read_bytes(), type=Testimony))
+    return found
 
 
 def gathered(

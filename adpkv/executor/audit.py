@@ -21,7 +21,7 @@ from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 
-__all__ = ["block_counts", "look_at_proposal", "rank_report"]
+__all__ = ["block_counts", "look_at_proposal", "rank_report", "report_now"]
 
 UNHEALTHY = 75
 VIOLATED = 4
@@ -43,6 +43,11 @@ def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
     _look_at_deadlines(rank)
     rank.news.close(now_ns)
     rank.serving.memory.look_at_free()
+    return report_now(rank, counts)
+
+
+def report_now(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
+    """The same in the middle of a run, without a last look: nothing has come to its end."""
     met = counts()
     monitor = rank.transceiver.monitor
     violations = tuple(rank.recorder.violations)
@@ -56,12 +61,12 @@ def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
         collectives_ns=met.collectives_ns,
         mismatches=met.mismatches,
         transfers=rank.transceiver.book.counts(),
-        blocks=blocks,
+        blocks=block_counts(rank.serving),
         unhealthy_intervals=monitor.intervals,
         first_unhealthy_ns=monitor.first_ill_ns,
         reasons=tuple(monitor.seen_reasons),
         violations=violations,
-        left_ns=now_ns,
+        left_ns=rank.clock(),
         met=met.met,
         trace=met.trace,
         faults=rank.fired(),

@@ -3,9 +3,10 @@
 from adpkv.observe.events import EventLog, EventSink, NullEventLog, RankRecorder, merge_parts
 from adpkv.observe.folder import RunFolder
 from adpkv.observe.requests import RequestLog, Tally
-from adpkv.observe.summary import build_summary
+from adpkv.observe.summary import BrokenOff, build_summary
 
 __all__ = [
+    "BrokenOff",
     "EventLog",
     "EventSink",
     "NullEventLog",

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ __all__ = ["RunFolder"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
-    r"|rings|fr_trace|events\.-?\d+\.part|(summary\.json|events\.jsonl|deadlock\.json)\.tmp"
+    r"|rings|fr_trace|events\.-?\d+\.part|(summary\.json(\.\d+)?|events\.jsonl|deadlock\.json)\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
 
@@ -119,6 +120,20 @@ class RunFolder:
         temporary = self.summary.with_name("summary.json.tmp")
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self.summary)
+
+    def write_first_summary(self, summary: Mapping[str, object]) -> bool:
+        """The same where several may do it for a run that broke off: False, and nothing is written,
+        for all but the first, and where it cannot be written."""
+        temporary = self.summary.with_name(f"summary.json.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            os.link(temporary, self.summary)
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        return True
 
     @classmethod
     def _given(cls, out: Path) -> RunFolder:

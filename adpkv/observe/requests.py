@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ import msgspec
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
 
-__all__ = ["RequestLog", "Tally"]
+__all__ = ["RequestLog", "Tally", "read_tally"]
 
 BATCH_RECORDS: Final = 1024
 """Records kept in memory before they are written."""
@@ -55,6 +56,17 @@ class Tally:
             self.tpot_ns.append(record.decode_ns / (record.tokens - 1))
 
 
+def read_tally(path: Path) -> Tally:
+    """Of the requests in a file, of which the last line may have been cut off."""
+    tally = Tally()
+    decoder = msgspec.json.Decoder(RequestRecord)
+    with suppress(OSError), path.open("rb") as file:
+        for line in file:
+            with suppress(msgspec.DecodeError):
+                tally.add(decoder.decode(line))
+    return tally
+
+
 class RequestLog:
     """Writes records to a file in the order in which requests ended; `tally` counts them."""
 
@@ -73,10 +85,10 @@ class RequestLog:
 
     def flush(self) -> None:
         """Write what is pending now."""
-        if self._pending:
-            self._file.write(self._encode_lines(self._pending))
+        pending, self._pending = self._pending, []  # another thread may write meanwhile
+        if pending:
+            self._file.write(self._encode_lines(pending))
             self._file.flush()
-            self._pending.clear()
 
     def close(self) -> None:
         """Write what is pending and close the file; closing twice is closing once."""

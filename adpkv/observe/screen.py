@@ -49,6 +49,14 @@ class Screen:
             show_closing(console_for(sys.stdout), summary, folder)
         sys.stdout.flush()
 
+    def broken_off(self, summary: Mapping[str, Any]) -> None:
+        """The run ended with an error, which its caller says on stderr: the summary as JSON if that
+        was wished for."""
+        self.progress.close()
+        if self._as_json:
+            print(json.dumps(summary, indent=2))
+            sys.stdout.flush()
+
     def stuck(self, error: StuckError) -> None:
         """The ranks could not go on together: the error is to tell the stories of the requests that
         were open on them, when its caller says it on stderr."""

@@ -19,17 +19,39 @@ from adpkv.core.report import (
 )
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Outcome, Violation
+from adpkv.errors import AdpkvError
 from adpkv.observe.faults import fired, unfired
 from adpkv.observe.requests import Tally
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["build_summary", "distribution"]
+__all__ = ["BrokenOff", "build_summary", "distribution"]
 
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
 VIOLATION_EXIT_CODE: Final = 4
+
+
+class BrokenOff(msgspec.Struct, frozen=True):
+    """Why a run ended without the agreement of its ranks."""
+
+    exit_code: int
+    why: str
+    unanswered: int | None = None
+    """Requests of its workload that have no answer; None where nobody knows."""
+
+    @classmethod
+    def by(cls, error: BaseException, unanswered: int | None = None) -> BrokenOff:
+        """What is said of an error that ended a run."""
+        why = str(error).partition("\n")[0].rstrip(":")
+        if isinstance(error, AdpkvError):
+            return cls(error.exit_code, why, unanswered)
+        return cls(AdpkvError.exit_code, f"{type(error).__name__}: {why}", unanswered)
+
+    def told(self) -> dict[str, object]:
+        """As `summary.json` has it."""
+        return {"why": self.why, "unanswered": self.unanswered}
 
 
 def build_summary(
@@ -44,30 +66,31 @@ def build_summary(
     exit_codes: Iterable[int] = (),
     last_counts: Mapping[int, Sequence[FaultCount]] = MappingProxyType({}),
     lost: Collection[int] = (),
+    broken_off: BrokenOff | None = None,
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
     `violations` and `exit_codes` are those that no rank's report holds: the coordinator's, the
     world's. `last_counts` are the faults of ranks that died without a report, where they are known.
     `lost` are those that died after their report; a rank without one is dead anyway.
+    Of a run that was `broken_off`, ranks may be missing that live, and have met in other places.
     `simulated_s` is None where time was real. Iterations and collectives are counted once
     per group, not once per rank.
     """
     topology = experiment.topology.build()
-    found = sorted(
-        [
-            *(v for report in reports for v in report.violations),
-            *violations,
-            *diverging_traces(reports),
-        ],
-        key=lambda v: (v.at_ns, v.rank),
-    )
+    found = [*(v for report in reports for v in report.violations), *violations]
+    if broken_off is None:
+        found += diverging_traces(reports)
+    found.sort(key=lambda v: (v.at_ns, v.rank))
     duplicates = sum(v.kind == "two_terminal_responses" for v in found)
-    dead = sorted({*range(topology.ranks), *lost} - {r.rank for r in reports if r.rank not in lost})
+    silent = set(range(topology.ranks)) - {r.rank for r in reports}
+    dead = sorted({*lost, *(silent if broken_off is None else ())})
     codes = [*(report.exit_code for report in reports), *exit_codes]
     if dead and (experiment.on_rank_failure == "shutdown" or not reports):
         codes.append(RANK_LOST)
     exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
+    if broken_off is not None:
+        exit_code = broken_off.exit_code
     outcomes = tally.outcomes
     return {
         "world": world,
@@ -75,6 +98,7 @@ def build_summary(
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],
         "exit_code": exit_code,
+        "broken_off": None if broken_off is None else broken_off.told(),
         "lost": dead,
         "recomputed": tally.recomputed,
         "wall_s": wall_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -42,10 +43,17 @@ def run_real(
         return seen_in(out, BrokeOff("endless", 70, f"it did not end within {bound_s:g} s"))
     if code == UsageError.exit_code:
         raise UsageError(said.removeprefix("adpkv: ").strip())
-    if code in SUMMED_UP and (out / "summary.json").exists():
+    if code in SUMMED_UP and _came_to_its_end(out / "summary.json"):
         return seen_in(out, None)
     ranks = tuple(int(rank) for rank in dict.fromkeys(_RANK.findall(said)))
     return seen_in(out, BrokeOff(ERRORS.get(code, "killed"), code, said, ranks))
+
+
+def _came_to_its_end(summary: Path) -> bool:
+    try:
+        return json.loads(summary.read_bytes())["broken_off"] is None
+    except FileNotFoundError:
+        return False
 
 
 def _finished(argv: Sequence[str], bound_s: float) -> tuple[int | None, str]:

@@ -98,6 +98,24 @@ def test_no_stale_line_stands_below_a_deadlock_report(stuck: Shown) -> None:
     assert any("starting 3 ranks with mpirun" in picture for picture in stuck.pictures)
 
 
+def test_a_stuck_run_leaves_its_summary_and_prints_it(stuck: Shown, tmp_path: Path) -> None:
+    """Whichever rank speaks for all; what each knew of itself is in it."""
+    for out, said in ((stuck.out, None), _as_json(tmp_path / "out")):
+        summary = json.loads((out / "summary.json").read_text())
+        assert (summary["outcome"], summary["exit_code"]) == ("deadlock", 3)
+        assert summary["broken_off"]["unanswered"] == 4
+        assert summary["iterations"] > 0
+        assert (summary["lost"], summary["violations"]) == ([], [])
+        assert said is None or json.loads(said) == summary
+
+
+def _as_json(out: Path) -> tuple[Path, str]:
+    argv = [ADPKV, "run", *STUCK, "--json", "--out", str(out)]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 3
+    return out, ended.stdout
+
+
 def test_a_closed_window_ends_the_run_in_order(tmp_path: Path) -> None:
     """As when a person closes it: SIGHUP to whoever it was opened for, and nobody to write to."""
     if not MPIRUN.exists():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from adpkv.config import Experiment
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import BlockCounts, RankReport, TransferCounts
 from adpkv.core.values import Outcome, Violation
-from adpkv.observe import Tally, build_summary
+from adpkv.errors import DeadlockError
+from adpkv.observe import BrokenOff, Tally, build_summary
 from adpkv.observe.summary import distribution
 
 
@@ -58,9 +60,9 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     summary = _summary(experiment, _reports())
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
-        "world, ranks, seed, outcome, exit_code, lost, recomputed, wall_s, simulated_s, iterations,"
-        " requests, responses, transfers, blocks, latency, collectives, health, violations,"
-        " faults, unfired"
+        "world, ranks, seed, outcome, exit_code, broken_off, lost, recomputed, wall_s, simulated_s,"
+        " iterations, requests, responses, transfers, blocks, latency, collectives, health,"
+        " violations, faults, unfired"
     )
     assert set(summary["requests"]) == {
         "submitted", "completed", "cancelled", "timed_out", "failed"
@@ -189,3 +191,16 @@ def test_percentiles_are_nearest_rank() -> None:
     hundred = distribution([n * 1e9 for n in range(1, 101)])
     assert (hundred["p50"], hundred["p90"], hundred["p99"]) == (50.0, 90.0, 99.0)
     assert distribution([1e9])["p50"] == 1.0
+
+
+def test_what_broke_off_says_why_and_counts_what_is_known(experiment: Experiment) -> None:
+    """Ranks that could not be asked are not dead, and those that could stood anywhere."""
+    end = BrokenOff.by(DeadlockError("nobody can go on\nrank 1 is somewhere"), 7)
+    parted = [msgspec.structs.replace(r, met=r.rank, trace=r.rank) for r in _reports()[:2]]
+    summary = _summary(experiment, parted, broken_off=end)
+    assert (summary["outcome"], summary["exit_code"]) == ("deadlock", 3)
+    assert summary["broken_off"] == {"why": "nobody can go on", "unanswered": 7}
+    assert (summary["lost"], summary["violations"]) == ([], [])
+    assert _summary(experiment, _reports())["broken_off"] is None
+    bug = BrokenOff.by(KeyError("x"))
+    assert (bug.exit_code, bug.why, bug.unanswered) == (70, "KeyError: 'x'", None)

@@ -67,6 +67,10 @@ class Desk:
         """What it does, for people."""
         return f"has {self.coordinator.done} of {self.coordinator.total} requests answered"
 
+    def unanswered(self) -> int:
+        """Requests without an answer."""
+        return self.coordinator.total - self.coordinator.done
+
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
         self._pulses[instance] = pulse
         self.words[instance] = Word(perf_counter_ns(), pulse)

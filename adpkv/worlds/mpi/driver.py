@@ -120,7 +120,7 @@ def guarded(
     who: str,
     work: Callable[[], T],
     stuck: Callable[[StuckError], str] = str,
-    last: Callable[[], None] = lambda: None,
+    last: Callable[[BaseException], None] = lambda error: None,
 ) -> T:
     """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `stuck` is
     told where all members of a group see the same: it writes down what is known, and returns what
@@ -131,14 +131,14 @@ def guarded(
     except CollectiveMismatchError as error:
         abort(stuck(error), error.exit_code)
     except AdpkvError as error:
-        last()
+        last(error)
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except MPI.Exception as error:
         # Where a death breaks what nobody mends: as the job starts, or as it has ended.
         code = RankLostError.exit_code if outlives_deaths() else 70
         abort(f"adpkv: {who}: MPI says {error}; a rank may be dead\n{_where(error)}", code)
     except BaseException as error:
-        last()
+        last(error)
         abort(f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}", 70)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter_ns, time_ns
 from typing import Final, TypeVar
@@ -25,9 +26,8 @@ from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
 from adpkv.executor.messages import HOST, PAYLOADS, Pulse, last_words
 from adpkv.executor.ports import Clock
-from adpkv.executor.rank import Rank
 from adpkv.memory.host import HostMemory
-from adpkv.observe import EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
+from adpkv.observe import BrokenOff, EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.terminal import last_word
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
@@ -100,6 +100,7 @@ class Job:
         self._letters.watch(self.news.mail, self.clock)
         self.flight.recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self._desk_events: EventSink = NullEventLog()
+        self.flush_requests: Callable[[], None] = lambda: None
         self._memory = self._build_memory()
         # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
         self._faults = faults = RankFaults(
@@ -151,8 +152,17 @@ class Job:
 
     def stuck(self, error: StuckError) -> str:
         """The job ends here: what is to be said of it, if it is this rank that speaks for all."""
-        said = self.witness.speak(error, self._folder, self.experiment.seed)
+        said = self.witness.speak(error, self._folder, self.experiment)
         return f"adpkv: {said}" if said else ""
+
+    def broken_off(self, error: BaseException) -> None:
+        """The job ends because this rank failed alone: what is known stays behind."""
+        self._sum_up(BrokenOff.by(error))
+
+    def _sum_up(self, end: BrokenOff) -> None:
+        with suppress(Exception):  # it ends in any case, whatever can be told of it
+            self.witness.sum_up(end, self._folder, self.experiment)
+        self.flight.folder.rescue()
 
     def _hangs(self, error: DeadlockError) -> None:
         """In the watchdog's thread; the main one may be in native code for ever."""
@@ -161,6 +171,7 @@ class Job:
     def _flush(self) -> None:
         self._events.flush()
         self._desk_events.flush()
+        self.flush_requests()
 
     def finish(self, work: Callable[[], T]) -> T:
         """The last that this rank does with the others: its `work`, which ends with `close` and
@@ -234,7 +245,7 @@ class Job:
             on_record,
             on_pulse,
         )
-        self.witness.coordinator = desk.told
+        self.witness.coordinator, self.witness.unanswered = desk.told, desk.unanswered
         return desk
 
     def open_events(self, rank: int) -> EventSink:
@@ -352,10 +363,12 @@ class Job:
     def _end_without_host(self) -> None:
         """Nobody is left to admit, to answer clients, or to sum up."""
         self._events.close()
-        self.flight.folder.rescue()
         place = self.wires.world.rank
         if place == 0:
-            last_word(f"adpkv: {HostLostError.told(HOST)}")
+            why = HostLostError.told(HOST)
+            self._sum_up(BrokenOff(HostLostError.exit_code, why))
+            last_word(f"adpkv: {why}")
+        self.flight.folder.rescue()
         leave_now(HostLostError.exit_code, place)
 
     def _build_watchdog(self) -> Watchdog:
@@ -363,16 +376,12 @@ class Job:
         return Watchdog(self.flight.board, hang_ns, self._hangs, self.witness.answer)
 
     def _build_witness(self, *, tell_stories: bool) -> Witness:
-        def look() -> Rank:
-            found: Rank = self.program.phases.rank
-            return found
-
         return Witness(
             self.flight,
             self.topology,
             self.rank,
             self.driver,
-            look,
+            lambda: self.program.phases.rank,
             self._flush,
             lambda: self.lost,
             tell_stories=tell_stories,

@@ -128,16 +128,16 @@ def _run(
         if world.rank == HOST:
             last_word(f"adpkv: {error}")
         return UsageError.exit_code
+    job.witness.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"
-    rescue = job.flight.folder.rescue
     if job.rank != HOST:
-        guarded(who, job.run, job.stuck, rescue)
-        return guarded(who, lambda: _left(job, lambda: 0), last=rescue)
+        guarded(who, job.run, job.stuck, job.broken_off)
+        return guarded(who, lambda: _left(job, lambda: 0), last=job.broken_off)
     return guarded(
         who,
         lambda: _host(job, RunFolder(folder), screen, quiet, workload, health),
         job.stuck,
-        rescue,
+        job.broken_off,
     )
 
 
@@ -183,6 +183,7 @@ def _host(
         progress.update(coordinator.done, coordinator.total, pulses)
 
     requests = RequestLog(folder.requests)
+    job.flush_requests = requests.flush
     try:
         desk = job.desk(requests.write, None if quiet else show, workload)
         if health is not None:

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import CORO_RUNNING, getcoroutinestate
 from time import perf_counter_ns
 
+import msgspec
+
+from adpkv.config import Experiment
+from adpkv.core.report import RankReport
 from adpkv.core.topology import Topology
 from adpkv.diagnosis.concluding import conclude, told
 from adpkv.diagnosis.frames import program_stack, thread_stack
 from adpkv.diagnosis.local import NOTHING_KNOWN, Local, local
 from adpkv.diagnosis.report import Report
 from adpkv.diagnosis.text import STORY_INDENT
-from adpkv.diagnosis.witness import Testimony, claim, gathered, is_asked, testify
+from adpkv.diagnosis.witness import Testimony, claim, gathered, is_asked, testify, testimonies
 from adpkv.errors import StuckError
+from adpkv.executor.audit import report_now
 from adpkv.executor.digest import PlanDigest
 from adpkv.executor.meetings import Step
 from adpkv.executor.rank import Rank
-from adpkv.observe import RunFolder
+from adpkv.observe import BrokenOff, RunFolder, build_summary
+from adpkv.observe.requests import read_tally
 from adpkv.observe.story_text import stories
 from adpkv.terminal import terminal_columns
 from adpkv.worlds.mpi.driver import Driver
@@ -34,7 +40,8 @@ __all__ = ["Witness"]
 
 class Witness:
     """One rank's. `flush` writes down what happened until now; `coordinator` says what that does,
-    where it runs beside this rank; `lost` are the ranks that the job goes on without."""
+    where it runs beside this rank; `lost` are the ranks that the job goes on without. Of a job that
+    ends with an error `on_broken_off` is told the summary."""
 
     def __init__(
         self,
@@ -54,13 +61,15 @@ class Witness:
         self._main = threading.main_thread().ident or 0
         self._answered = False
         self.coordinator: Callable[[], str] = str
+        self.unanswered: Callable[[], int | None] = lambda: None
+        self.on_broken_off: Callable[[Mapping[str, object]], None] = lambda summary: None
 
     def answer(self) -> None:
         """Somebody may have asked: then say what this rank knows, once."""
         if not self._answered and is_asked(self._flight.folder.path):
             self._say()
 
-    def speak(self, error: StuckError, folder: RunFolder, seed: int) -> str:
+    def speak(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
         """The job is stuck. One of its ranks speaks for all, and leaves the report behind: what
         that is on the screen. Nothing on the others."""
         speaks = claim(self._flight.folder.path)
@@ -68,12 +77,43 @@ class Witness:
         if not speaks:
             return ""
         try:
-            return self._report(error, folder, seed)
+            return self._report(error, folder, experiment)
         except Exception as problem:
             # Whatever is wrong with the report, the job ends, and with what is known.
             return f"{error}\n  (no report: {type(problem).__name__}: {problem})"
 
-    def _report(self, error: StuckError, folder: RunFolder, seed: int) -> str:
+    def sum_up(self, end: BrokenOff, folder: RunFolder, experiment: Experiment) -> None:
+        """Write `summary.json` of a job that was broken off: from what its ranks of this host
+        have said of themselves, this one at least, and the requests on disk."""
+        self._flush()
+        said = testimonies(self._flight.folder.path, range(self._topology.ranks))
+        reports = {one.rank: one.report for one in said if one.report is not None}
+        own = self._own_report()
+        if own is not None:
+            reports[self._rank] = own
+        open_ = [self.unanswered(), *(one.unanswered for one in said)]
+        unanswered = next((number for number in open_ if number is not None), None)
+        summary = build_summary(
+            "mpi",
+            experiment,
+            list(reports.values()),
+            read_tally(folder.requests),
+            wall_s=(perf_counter_ns() - self._flight.board.rings[0].owner.clock_ns) / 1e9,
+            simulated_s=None,
+            lost=self._lost(),
+            broken_off=msgspec.structs.replace(end, unanswered=unanswered),
+        )
+        if folder.write_first_summary(summary):
+            self.on_broken_off(summary)
+
+    def _own_report(self) -> RankReport | None:
+        """As of now; its own thread is at work, or it is half made."""
+        try:
+            return report_now(self._look(), self._driver.counts)
+        except Exception:
+            return None
+
+    def _report(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
         now_ns = perf_counter_ns()
         owner = self._flight.board.rings[0].owner
         at_s = (now_ns - owner.clock_ns) / 1e9
@@ -85,7 +125,8 @@ class Witness:
             at_s,
             self._lost(),
         )
-        conclude(folder, error, seed)
+        conclude(folder, error, experiment.seed)
+        self.sum_up(BrokenOff.by(error), folder, experiment)
         self._flight.folder.rescue()
         requests = error.report.requests if isinstance(error.report, Report) else ()
         columns = terminal_columns(sys.stderr)
@@ -100,7 +141,14 @@ class Witness:
         argument = op.place[len(op.site) :].strip("[]") if isinstance(op, Step) else ""
         plan = "" if op is None or op.plan is None else f"{PlanDigest()(op.plan):08x}"
         testimony = Testimony(
-            self._rank, argument, plan, self._local(), self._stack(), self.coordinator()
+            self._rank,
+            argument,
+            plan,
+            self._local(),
+            self._stack(),
+            self.coordinator(),
+            self.unanswered(),
+            self._own_report(),
         )
         testify(self._flight.folder.path, testimony)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from adpkv.config import Experiment
@@ -21,6 +17,7 @@ from adpkv.core.values import Violation
 from adpkv.diagnosis.concluding import conclude
 from adpkv.diagnosis.local import Local, local
 from adpkv.errors import StuckError
+from adpkv.executor.audit import report_now
 from adpkv.executor.digest import PlanDigest
 from adpkv.executor.leader import ill_ranks
 from adpkv.executor.loop import RankProgram
@@ -28,6 +25,7 @@ from adpkv.executor.meetings import Meeting
 from adpkv.executor.messages import Pulse
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.observe import (
+    BrokenOff,
     EventLog,
     EventSink,
     NullEventLog,
@@ -44,19 +42,13 @@ from adpkv.worlds.assemble import build_coordinator, build_model, build_news, bu
 from adpkv.worlds.faults.program import Program
 from adpkv.worlds.faults.rank import RankFaults
 from adpkv.worlds.virtual.agenda import WIRE
+from adpkv.worlds.virtual.outside import Progress, StopFlag, rare_collections, signals, watch
 from adpkv.worlds.virtual.strikes import VirtualStrikes
 from adpkv.worlds.virtual.world import VirtualWorld
 
 __all__ = ["Simulation", "SimulationResult", "simulate"]
 
 NS_PER_S: Final = 1e9
-
-WATCH_EVERY: Final = 2048
-"""Events between two looks at the wall clock and at signals."""
-
-Progress = Callable[[int, int, Mapping[int, Pulse], float], None]
-"""Is told how many requests are answered, of how many, how each instance does, and what time it is
-in virtual time, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +58,6 @@ class SimulationResult:
     summary: dict[str, object]
     exit_code: int
     folder: Path
-
-
-class StopFlag:
-    """`executor.ports.Signals` of a simulated job: one process, so one flag for all ranks.
-
-    A signal comes in the middle of anything. So it is noted in `noted`, and becomes `code`, which
-    the ranks see, between two events and together with an interrupt of the world.
-    """
-
-    def __init__(self) -> None:
-        self.noted = 0
-        self.code = 0
-
-    def asked_to_stop(self) -> int:
-        """0, or the exit code of the signal that came."""
-        return self.code
 
 
 class _Timetable:
@@ -248,19 +224,32 @@ class Simulation:
         desk = self.coordinator
         return desk.done, desk.total, self.pulses(), self.world.agenda.now / NS_PER_S
 
-    def run(self, watch: Callable[[], None] | None = None) -> list[Any]:
+    def run(self, watched: Callable[[], None] | None = None) -> list[Any]:
         """Run to the end; the reports of all ranks.
 
         Raises:
             StuckError: the ranks could not go on together.
         """
         results = self.world.run(
-            [program.run() for program in self.programs], self.coordinator.run(), watch
+            [program.run() for program in self.programs], self.coordinator.run(), watched
         )
         self.coordinator.close()
         return list(next(result for result in results if result is not None))
 
-    def summary(self, reports: list[Any], tally: Tally, wall_s: float) -> dict[str, object]:
+    def reports_now(self) -> list[Any]:
+        """Of those that live, in the middle of the run."""
+        living = [rank for rank in range(self.topology.ranks) if rank not in self._network.dead]
+        found = []
+        for rank in living:
+            with suppress(Exception):  # a rank that gave up may be half changed
+                found.append(
+                    report_now(self.programs[rank].phases.rank, partial(self.world.counts, rank))
+                )
+        return found
+
+    def summary(
+        self, reports: list[Any], tally: Tally, wall_s: float, broken_off: BrokenOff | None = None
+    ) -> dict[str, object]:
         """What `summary.json` says. A rank's report is of the moment at which it left: what the
         wire did to its memory afterwards is added here."""
         told = {report.rank: len(report.violations) for report in reports}
@@ -278,6 +267,8 @@ class Simulation:
             simulated_s=self.world.agenda.now / 1e9,
             violations=[*self.recorder.violations, *late],
             last_counts={rank: faults.fired() for rank, faults in enumerate(self._faults)},
+            lost=sorted(self._network.dead) if broken_off else (),
+            broken_off=broken_off,
         )
 
 
@@ -289,9 +280,11 @@ def simulate(
     on_progress: Progress | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
     kind: type[Simulation] = Simulation,
+    on_broken_off: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> SimulationResult:
     """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
     programs; a historical policy's otherwise. A job that is measured may be of another `kind`.
+    `on_broken_off` is told the summary of a run that ends with an error, before that is raised.
 
     Raises:
         UsageError: the workload cannot be read, or the folder not written. Nothing is written then.
@@ -311,14 +304,23 @@ def simulate(
             on_record=requests.write,
             assemble=assemble,
         )
-        with _signals(job), _rare_collections():
-            reports = job.run(_watch(job, on_progress, experiment.observe.pulse_ns))
-        if on_progress is not None:
-            on_progress(*job.progress())
-    except StuckError as error:
-        events.flush()
-        conclude(folder, error, experiment.seed)
-        raise
+        try:
+            with signals(job), rare_collections():
+                reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
+            if on_progress is not None:
+                on_progress(*job.progress())
+        except Exception as error:
+            events.flush()
+            if isinstance(error, StuckError):
+                conclude(folder, error, experiment.seed)
+            broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
+            wall_s = time.perf_counter() - began_s
+            summary = job.summary(job.reports_now(), requests.tally, wall_s, broken_off)
+            with suppress(OSError):  # what ended the run is said in any case
+                folder.write_summary(summary)
+            if on_broken_off is not None:
+                on_broken_off(summary)
+            raise
     finally:
         events.close()
         requests.close()
@@ -327,61 +329,3 @@ def simulate(
     exit_code = summary["exit_code"]
     assert isinstance(exit_code, int)
     return SimulationResult(summary, exit_code, folder.path)
-
-
-def _watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Callable[[], None]:
-    """Between events, now and then: show progress, pass a signal on."""
-    left = WATCH_EVERY
-    next_s = time.perf_counter() + pulse_ns / 1e9
-    passed_on = False
-
-    def watch() -> None:
-        nonlocal left, next_s, passed_on
-        left -= 1
-        if left:
-            return
-        left = WATCH_EVERY
-        if job.stop.noted and not passed_on:
-            passed_on = True
-            job.stop.code = job.stop.noted
-            job.world.interrupt()
-        if on_progress is not None and time.perf_counter() >= next_s:
-            next_s = time.perf_counter() + pulse_ns / 1e9
-            on_progress(*job.progress())
-
-    return watch
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Python's cycle collector walks a simulation's live objects again and again and finds nothing,
-    for a third of the time. What a run drops, it drops without cycles."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(200_000, 100, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-@contextmanager
-def _signals(job: Simulation) -> Iterator[None]:
-    """SIGHUP, SIGINT and SIGTERM are proposals to stop, not interruptions; main thread only. What
-    this process was started to ignore, as SIGHUP under nohup, stays ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        job.stop.noted = 128 + number
-
-    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

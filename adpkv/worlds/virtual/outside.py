@@ -1,0 +1,100 @@
+"""What reaches into a simulation from outside: signals, and who wants to know how far it is."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from adpkv.executor.messages import Pulse
+
+if TYPE_CHECKING:
+    from adpkv.worlds.virtual.run import Simulation
+
+__all__ = ["Progress", "StopFlag", "rare_collections", "signals", "watch"]
+
+WATCH_EVERY: Final = 2048
+"""Events between two looks at the wall clock and at signals."""
+
+Progress = Callable[[int, int, Mapping[int, Pulse], float], None]
+"""Is told how many requests are answered, of how many, how each instance does, and what time it is
+in virtual time, in seconds."""
+
+
+class StopFlag:
+    """`executor.ports.Signals` of a simulated job: one process, so one flag for all ranks.
+
+    A signal comes in the middle of anything. So it is noted in `noted`, and becomes `code`, which
+    the ranks see, between two events and together with an interrupt of the world.
+    """
+
+    def __init__(self) -> None:
+        self.noted = 0
+        self.code = 0
+
+    def asked_to_stop(self) -> int:
+        """0, or the exit code of the signal that came."""
+        return self.code
+
+
+def watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Callable[[], None]:
+    """Between events, now and then: show progress, pass a signal on."""
+    left = WATCH_EVERY
+    next_s = time.perf_counter() + pulse_ns / 1e9
+    passed_on = False
+
+    def look() -> None:
+        nonlocal left, next_s, passed_on
+        left -= 1
+        if left:
+            return
+        left = WATCH_EVERY
+        if job.stop.noted and not passed_on:
+            passed_on = True
+            job.stop.code = job.stop.noted
+            job.world.interrupt()
+        if on_progress is not None and time.perf_counter() >= next_s:
+            next_s = time.perf_counter() + pulse_ns / 1e9
+            on_progress(*job.progress())
+
+    return look
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Python's cycle collector walks a simulation's live objects again and again and finds nothing,
+    for a third of the time. What a run drops, it drops without cycles."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(200_000, 100, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@contextmanager
+def signals(job: Simulation) -> Iterator[None]:
+    """SIGHUP, SIGINT and SIGTERM are proposals to stop, not interruptions; main thread only. What
+    this process was started to ignore, as SIGHUP under nohup, stays ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        job.stop.noted = 128 + number
+
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
