@@ -6,6 +6,7 @@
     ├── UsageError                   2  the caller: a file, an option, a missing package
     │   ├── ConfigError              2  the experiment's YAML: all problems at once
     │   ├── TraceError               2  a line of a workload trace
+    │   ├── EndOfTimeError           2  virtual time would pass the largest time there is
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankFailedError             70  one rank's program gave up where the others go on
@@ -30,6 +31,7 @@ __all__ = [
     "CollectiveMismatchError",
     "ConfigError",
     "DeadlockError",
+    "EndOfTimeError",
     "HostLostError",
     "IllegalTransitionError",
     "LivelockError",
@@ -63,6 +65,10 @@ class ConfigError(UsageError):
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in problems)]))
+
+
+class EndOfTimeError(UsageError):
+    """An experiment goes on for longer than a run may, in virtual time."""
 
 
 class TraceError(UsageError):

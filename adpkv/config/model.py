@@ -50,7 +50,7 @@ class CostModelConfig(Section):
         "40us", key="collective", about="one small collective; virtual world only"
     )
     time_scale: Positive = Field(
-        default=1.0, description="real world only: steps take this many times their cost"
+        default=1.0, le=1e6, description="real world only: steps take this many times their cost"
     )
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.config import aims, expectations, lengths, limits, scripted
+from adpkv.config import aims, expectations, lengths, limits, scripted, times
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
@@ -107,6 +107,11 @@ _RELATIONS: Final = (
     _Relation(_RANKS, aims.fault_ranks),
     _Relation(_RANKS, aims.fault_sides),
     _Relation((), aims.fault_kinds),
+    _Relation((("workload", "rate"), ("workload", "requests")), times.arrivals),
+    _Relation((("workload", "kind"),), times.script_times),
+    _Relation((("model",), ("executor",), ("kv_cache",), ("workload",)), times.steps),
+    _Relation((("model",), _PROMPT, _OUTPUT), times.answers),
+    _Relation((), times.skews),
     _Relation((), expectations.expectation_given),
     _Relation((), expectations.expectation_parts),
     _Relation(_RANKS, expectations.expectation_ranks),

@@ -65,7 +65,10 @@ class BlockPool:
         self.total = total
         self._reuse = reuse
         # A stack: the block freed last is given out first, and its bytes are still in the cache.
-        self._free = list(range(total - 1, -1, -1))
+        # Below it are those that were never given out, lowest first: only their number is kept, or
+        # the pools of many ranks would be lists of what nobody uses.
+        self._free: list[int] = []
+        self._unused = range(total)
         self._index: dict[int, int] = {}
         self._hash_of: dict[int, int] = {}
         self._holders: dict[int, int] = {}
@@ -86,7 +89,12 @@ class BlockPool:
                 found.append(block)
         need = count - len(found)
         idle = self._idle
-        spare = len(self._free) + len(idle) - sum(1 for block in found if block in idle)
+        spare = (
+            len(self._free)
+            + len(self._unused)
+            + len(idle)
+            - sum(1 for block in found if block in idle)
+        )
         if need > spare:
             return None
         holders, used = self._holders, self._used
@@ -113,11 +121,17 @@ class BlockPool:
         if fresh:
             into += free[: -fresh - 1 : -1]
             del free[-fresh:]
-        for _ in range(need - fresh):
+        need -= fresh
+        if need:
+            into += self._unused[:need]
+            fresh = min(need, len(self._unused))
+            self._unused = self._unused[fresh:]
+            need -= fresh
+        for _ in range(need):
             block, _ = self._idle.popitem(last=False)
             del self._index[self._hash_of.pop(block)]
             into.append(block)
-        return need - fresh
+        return need
 
     def commit(self, lease: Lease, hashes: Sequence[int]) -> None:
         """The lease's first blocks now hold the KV of these prompt blocks: let others find them.
@@ -195,7 +209,7 @@ class BlockPool:
         """A frozen snapshot of the block equation; `leaked` is the auditor's (`executor.audit`)."""
         return BlockCounts(
             self.total,
-            len(self._free),
+            len(self._free) + len(self._unused),
             len(self._idle),
             self._used[0],
             self._used[1],
@@ -208,7 +222,10 @@ class BlockPool:
         assert len(free) == len(self._free), "a block is twice in the free list"
         assert not free & idle, "a block is free and cached"
         assert not (free | idle) & set(self._holders), "an unheld block has holders"
-        assert len(free) + len(idle) + sum(self._used) == self.total, "the block equation"
+        assert not free & set(self._unused), "a block came back that was never given out"
+        assert len(free) + len(self._unused) + len(idle) + sum(self._used) == self.total, (
+            "the block equation"
+        )
         assert all(self._index[h] == b for b, h in self._hash_of.items()), "index and hashes"
         assert len(self._index) == len(self._hash_of), "index and hashes"
         by_use = [0, 0, 0]

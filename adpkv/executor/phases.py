@@ -350,7 +350,7 @@ class Phases:
         first of them leads, and all propose to stop (contract 6.5), or go on: what the dead one had
         is the coordinator's affair (`core.loss`)."""
         rank = self.rank
-        rank.members.remove(lost.rank)
+        rank.members = [member for member in rank.members if member != lost.rank]
         gone = rank.limits.gone | {lost.rank - rank.instance.first}
         rank.limits = dataclasses.replace(rank.limits, gone=gone)
         if rank.members[0] == rank.rank:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from adpkv.core.news import News
@@ -58,8 +58,9 @@ class Rank:
     """On the rank that takes its instance's mail in; None elsewhere."""
     heir: Callable[[], Leader]
     """Makes the leader that this rank becomes when all before it are dead."""
-    members: list[int]
-    """The world ranks of its group that are alive, in order; the first leads."""
+    members: Sequence[int]
+    """The world ranks of its group that are alive, in order; the first leads. A range while all
+    are: a list on each rank would make a group's memory grow with the square of its ranks."""
     news: News
     """How long what came in lies there before it is looked at."""
     shrinks: bool = False

@@ -29,8 +29,11 @@ class LedgerMemory:
         self.block_tokens = block_tokens
         self.block_bytes = block_bytes
         self._report = report
-        self._owner = [NOBODY] * blocks
-        self._writer = [NOBODY] * blocks
+        self._blocks = blocks
+        # As long as the highest block that was ever handed out: a pool gives low ones out first,
+        # and most ranks of a large job never use theirs up.
+        self._owner: list[int] = []
+        self._writer: list[int] = []
         self._landed: set[int] = set()
         self._overwritten: set[int] = set()
         """Leases into whose blocks somebody wrote who had no business there."""
@@ -38,6 +41,8 @@ class LedgerMemory:
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner; a fresh one must have none, an evicted one await no write."""
         owners, writers = self._owner, self._writer
+        if fresh and max(fresh) >= len(owners):
+            self._grow(max(fresh) + 1)
         for block in fresh:
             if owners[block]:
                 self._report(
@@ -141,6 +146,12 @@ class LedgerMemory:
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+    def _grow(self, least: int) -> None:
+        """Room for so many blocks, and for as many again, up to the pool's."""
+        more = [NOBODY] * (min(max(2 * least, 16), self._blocks) - len(self._owner))
+        self._owner += more
+        self._writer += more
 
     def _doubt(self, block: int, how: str) -> None:
         """The block goes from its owner while a peer may write: told once, then forgotten."""

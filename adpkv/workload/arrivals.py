@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.draws import exponential
 from adpkv.workload.cancels import Clients
 from adpkv.workload.port import Arrival
@@ -19,9 +19,6 @@ from adpkv.workload.shapes import Shapes
 __all__ = ["ClosedLoop", "Poisson"]
 
 NS_PER_S: Final = 1_000_000_000
-
-LATEST_NS: Final = NEVER - 1
-"""A rate of one request in a thousand years is absurd, but still no `NEVER`."""
 
 
 class Poisson:
@@ -56,7 +53,7 @@ class Poisson:
         if self._number >= self.total:
             return NEVER
         gap_ns = self._mean_gap_ns * exponential(self._seed, "gap", self._number)
-        return min(last_ns + round(min(gap_ns, NEVER)), LATEST_NS)
+        return min(last_ns + round(min(gap_ns, NEVER)), LAST_NS)
 
 
 class ClosedLoop:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.workload.port import Arrival
 
 __all__ = ["Script", "Scripted"]
-
-LATEST_NS: Final = NEVER - 1
-"""A request that is repeated into the next century still comes before `NEVER`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,7 @@ class Scripted:
         one = self.first
         for number in range(self.times):
             yield Arrival(
-                at_ns=min(one.at_ns + number * self.every_ns, LATEST_NS),
+                at_ns=min(one.at_ns + number * self.every_ns, LAST_NS),
                 prompt_tokens=one.prompt_tokens,
                 output_tokens=one.output_tokens,
                 cancel_ns=one.cancel_ns,

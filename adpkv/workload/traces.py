@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.errors import TraceError
 from adpkv.workload.cancels import Clients
 from adpkv.workload.port import Arrival
@@ -177,7 +177,7 @@ def _add(trace: Trace, line: Line, where: str, limits: Limits, scaling: Scaling)
             f" expected {expected} (one per {TRACE_BLOCK_TOKENS} tokens, the last part included)"
         )
     at = line.timestamp * NS_PER_MS / scaling.speed
-    if not at < NEVER:
+    if not at <= LAST_NS:
         raise TraceError(f"{where}: timestamp {line.timestamp:g} ms is too large")
     at_ns = round(at)
     if trace and at_ns < trace.at_ns[-1]:

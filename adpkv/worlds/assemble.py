@@ -145,7 +145,7 @@ def build_rank(
         courier=Courier(rank, transceiver, transport, mailbox, serving),
         leader=heir() if rank == instance.leader else None,
         heir=heir,
-        members=list(instance.members),
+        members=instance.members,
         news=news,
         shrinks=experiment.on_rank_failure == "shrink",
         rules=rules,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from adpkv import config
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.workload import Arrival, Workload, build
-from adpkv.workload.script import LATEST_NS, Script, Scripted
+from adpkv.workload.script import Script, Scripted
 
 MS = 1_000_000
 ONE = {"at": "0s", "prompt_tokens": 16, "output_tokens": 2}
@@ -75,4 +75,4 @@ def test_many_alike_are_made_as_they_are_taken() -> None:
 def test_the_far_future_is_not_never() -> None:
     workload = Script([Scripted(Arrival(0, 1, 1), times=2, every_ns=NEVER)])
     workload.take()
-    assert workload.due_ns() == LATEST_NS < NEVER
+    assert workload.due_ns() == LAST_NS < NEVER

@@ -11,6 +11,9 @@ import heapq
 from collections.abc import Callable
 from typing import Any, Final
 
+from adpkv.core.ids import LAST_NS
+from adpkv.errors import EndOfTimeError
+
 __all__ = ["COORDINATOR_WAKE", "GROUP_WAKE", "MAIL", "RANK_WAKE", "WIRE", "Agenda"]
 
 # The order at one instant: what arrives is there before whoever looks at it looks.
@@ -52,8 +55,18 @@ class Agenda:
         heapq.heappush(self._heap, (at_ns, kind, owner, number, action, what))
 
     def step(self) -> None:
-        """Do the next thing, and let time jump to it."""
+        """Do the next thing, and let time jump to it.
+
+        Raises:
+            EndOfTimeError: it is beyond the largest time that is one.
+        """
         at_ns, kind, _, _, action, what = heapq.heappop(self._heap)
+        if at_ns > LAST_NS:
+            raise EndOfTimeError(
+                f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time, which"
+                f" is the longest run (now {self.now / 1e9:.6f} s): costs, times or limits are too"
+                " long"
+            )
         self.now = at_ns
         if kind != GROUP_WAKE:
             self.outside -= 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adpkv.errors import EndOfTimeError
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import differences, examine, run
 
@@ -77,3 +78,12 @@ def test_steps_that_cost_nothing_are_progress_jumped_or_not(data: dict[str, Any]
     jumped, stepped = run(data), run(data, jump=False)
     assert differences(jumped, stepped) == []
     assert jumped.exit_code == 0
+
+
+def test_a_run_that_goes_on_for_longer_than_the_largest_time_is_told() -> None:
+    """Each limit by itself is a time, and what a run must reach too: only the sum here is none."""
+    data = decoding(2)
+    data["workload"]["requests"][0]["at"] = "87600h"
+    with pytest.raises(EndOfTimeError, match="87600 h of virtual time, which is the longest run"):
+        run(data)
+    assert EndOfTimeError.exit_code == 2
