@@ -109,7 +109,10 @@ def _laid_out(rows: Sequence[tuple[str, str, str, str]], width: int | None) -> l
             first, *rest = textwrap.wrap(what, width - indent) or [""]
             lines += [head + first, *(" " * indent + line for line in rest)]
         else:
-            lines += [head.rstrip(), *wrapped(what, width, "      ", "  ")]
+            lines += [
+                *wrapped(head.strip(), width, "  ", "  "),
+                *wrapped(what, width, "      ", "  "),
+            ]
     return lines
 
 

@@ -37,8 +37,10 @@ class Setting(msgspec.Struct, frozen=True):
         return None if rank < 0 else self.topology.instance_of(rank).kind
 
     def who(self, rank: int) -> str:
-        """Its name."""
-        return "coordinator" if rank < 0 else f"{self.side(rank)} rank {rank}"
+        """Its name, the same as everywhere: its number, and its instance."""
+        if rank < 0:
+            return "coordinator"
+        return f"rank {rank} ({self.topology.instance_of(rank).name})"
 
     def peer(self, rank: int) -> str:
         """The name of the rank at the other end of the request's transfer."""

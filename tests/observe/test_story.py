@@ -78,18 +78,18 @@ def test_a_request_that_goes_well(folder: RunFolder) -> None:
     assert whats(story) == [
         "coordinator arrives: 32 prompt tokens, 4 to generate",
         "coordinator goes to context-0",
-        "context rank 0 is given it, waits for KV blocks",
-        "context rank 0 has blocks, begins to compute (0 tokens cached)",
-        "context rank 0 prompt is computed; its KV waits to be fetched",
+        "rank 0 (context-0) is given it, waits for KV blocks",
+        "rank 0 (context-0) has blocks, begins to compute (0 tokens cached)",
+        "rank 0 (context-0) prompt is computed; its KV waits to be fetched",
         "coordinator goes to generation-1",
-        "generation rank 2 is given it, waits for KV blocks",
-        "generation rank 2 has blocks, waits for a slot",
-        "generation rank 2 tells context rank 0 where its blocks are",
-        "context rank 0 sends the KV to generation rank 2",
-        "generation rank 2 hears that context rank 0 has begun",
-        "generation rank 2 the KV is here, begins to decode",
-        "context rank 0 the KV is sent; its blocks become cache",
-        "generation rank 2 all tokens are generated: answers completed",
+        "rank 2 (generation-1) is given it, waits for KV blocks",
+        "rank 2 (generation-1) has blocks, waits for a slot",
+        "rank 2 (generation-1) tells rank 0 (context-0) where its blocks are",
+        "rank 0 (context-0) sends the KV to rank 2 (generation-1)",
+        "rank 2 (generation-1) hears that rank 0 (context-0) has begun",
+        "rank 2 (generation-1) the KV is here, begins to decode",
+        "rank 0 (context-0) the KV is sent; its blocks become cache",
+        "rank 2 (generation-1) all tokens are generated: answers completed",
         "coordinator is over: completed",
     ]
     assert story.wrong is None
@@ -121,16 +121,16 @@ def test_of_a_request_that_was_computed_again_the_last_life_counts(tmp_path: Pat
 def test_a_transfer_in_doubt_is_told_from_both_sides(folder: RunFolder) -> None:
     (story,) = read_stories(folder, [1])
     told = whats(story)
-    assert "context rank 1 FAULT stall (post)" in told
-    assert "generation rank 3 transfer in doubt, its blocks are kept: it took too long" in told
-    assert "generation rank 3 answers timed_out" in told
-    assert any("generation rank 3 nobody touches its blocks any more" in line for line in told)
+    assert "rank 1 (context-0) FAULT stall (post)" in told
+    assert "rank 3 (generation-1) transfer in doubt, its blocks are kept: it took too long" in told
+    assert "rank 3 (generation-1) answers timed_out" in told
+    assert any("rank 3 (generation-1) nobody touches its blocks any more" in line for line in told)
     assert story.wrong is not None
     assert (story.wrong.kind, story.wrong.rank) == ("fault", 1)
     lines = story_lines(story)
     assert lines[-2].startswith("  outcome: timed_out after")
     assert "went wrong at" in lines[-1]
-    assert "on context rank 1: FAULT stall" in lines[-1]
+    assert "on rank 1 (context-0): FAULT stall" in lines[-1]
 
 
 def test_a_cancel_is_told(folder: RunFolder) -> None:
@@ -151,7 +151,7 @@ def test_ill_health_of_its_ranks_belongs_to_the_story(tmp_path: Path) -> None:
     )
     (story,) = read_stories(sick, [1])
     told = whats(story)
-    assert any(line.startswith("generation rank 3 is ill: ") for line in told)
+    assert any(line.startswith("rank 3 (generation-1) is ill: ") for line in told)
     assert any("stops with code 75: unhealthy" in line for line in told)
     (other,) = read_stories(sick, [0])
     assert not any("is ill" in line for line in whats(other)), "it was over by then"
@@ -174,9 +174,9 @@ def test_replicas_are_all_in_it(tmp_path: Path) -> None:
     (story,) = read_stories(ran(tmp_path, topology=topology), [0])
     told = whats(story)
     for rank in (2, 3):
-        assert f"generation rank {rank} tells its context rank where its blocks are" in told
+        assert f"rank {rank} (generation-1) tells its context rank where its blocks are" in told
     assert [line for line in told if "answers completed" in line] == [
-        "generation rank 2 all tokens are generated: answers completed"
+        "rank 2 (generation-1) all tokens are generated: answers completed"
     ]
 
 
