@@ -6,6 +6,7 @@ Each function yields what is wrong; `relations` says what it reads.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
@@ -20,6 +21,10 @@ __all__ = [
     "fault_ranks",
     "fault_sides",
 ]
+
+
+MOST_INSTANTS: Final = 1000
+"""Hits of one fault at instants, on each rank: drawn and kept before the run begins."""
 
 
 def fault_ranks(experiment: Experiment) -> Iterator[Problem]:
@@ -72,6 +77,8 @@ def _needed(fault: FaultConfig, kind: FaultKind) -> Iterator[tuple[Key, str]]:
 def _times(fault: FaultConfig, kind: FaultKind) -> Iterator[tuple[Key, str]]:
     if fault.before_ns is not None and fault.before_ns <= fault.after_ns:
         yield "before", f"must be later than after, which is {duration_text(fault.after_ns)}"
+    if kind.at_an_instant and (fault.count or 1) > MOST_INSTANTS:
+        yield "count", f"must be at most {MOST_INSTANTS}: each rank draws all instants beforehand"
     if kind.at_an_instant and (fault.count or 1) > 1 and fault.before_ns is None:
         yield "count", "needs before as well: each of the hits is at a drawn instant of its own"
 

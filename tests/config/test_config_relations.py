@@ -205,6 +205,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "(found 2)",
     ),
     (
+        {"faults": [{"kind": "skew", "duration": "1ns", "before": "1s", "count": 2147483647}]},
+        "faults.0.count: must be at most 1000: each rank draws all instants beforehand "
+        "(found 2147483647)",
+    ),
+    (
         {"faults": [{"kind": "stall", "proven": False}]},
         "faults.0.proven: means nothing for a stall: leave it out (found false)",
     ),
