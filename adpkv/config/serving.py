@@ -85,7 +85,8 @@ class ExecutorConfig(Section):
     drain_timeout_ns: Duration = duration(
         "10s",
         key="drain_timeout",
-        about="how long the end of a run waits for transfers that are still in flight",
+        about="how long the end of a run waits for transfers that are still in flight; at least for"
+        " what a step and a word may take",
         gt=0,
     )
 
@@ -111,8 +112,8 @@ class ObserveConfig(Section):
     unbounded_wait_ns: Duration = duration(
         "5s",
         key="unbounded_wait",
-        about="how long a rank may leave mail or the end of a transfer unread: longer than any"
-        " step takes; six times as long for real, where a loaded machine lets processes wait",
+        about="how long a rank may leave mail or the end of a transfer unread, not counting the"
+        " step in which it came; six times as long for real, where a loaded machine lets processes wait",
         gt=0,
     )
     verify_at_end: Switch = Field(
@@ -130,6 +131,6 @@ class ObserveConfig(Section):
         "5s",
         key="ready_timeout",
         about="a rank or instance that has not moved for so long is not ready (`observe.http`); "
-        "above any step",
+        "at least for two of the longest steps",
         gt=0,
     )
