@@ -113,7 +113,8 @@ class ObserveConfig(Section):
         "5s",
         key="unbounded_wait",
         about="how long a rank may leave mail or the end of a transfer unread, not counting the"
-        " step in which it came; six times as long for real, where a loaded machine lets processes wait",
+        " step in which it came; six times as long for real, where a loaded machine lets"
+        " processes wait",
         gt=0,
     )
     verify_at_end: Switch = Field(

@@ -10,14 +10,13 @@ from adpkv.config import parse
 from adpkv.worlds.virtual.run import Simulation
 from tests.worlds.virtual.limits import drawn, replay, wrong_with
 from tests.worlds.virtual.running import run
+from tests.worlds.virtual.seeds import batch, batches
 
-SEEDS_PER_TEST = 15
 
-
-@pytest.mark.parametrize("first", range(0, 60, SEEDS_PER_TEST))
+@pytest.mark.parametrize("first", batches(0, 80))
 def test_random_limits(first: int) -> None:
     wrong = {}
-    for seed in range(first, first + SEEDS_PER_TEST):
+    for seed in batch(first):
         found = wrong_with(seed)
         if found:
             wrong[replay(seed)] = found
