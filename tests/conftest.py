@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("adpkv", deadline=None)
 settings.load_profile("adpkv")
@@ -23,14 +25,38 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+REAL_PLACES = (
+    "tests/mpi/",
+    "tests/hosts/",
+    "tests/bench/test_under_mpirun.py",
+    "tests/cli/test_run.py",
+    "tests/launch/test_launchers.py",
+)
+"""Where they are: what hands out tests to processes knows nothing but their names."""
+
+
+class OneForAllReal(LoadFileScheduling):
+    """A file of tests is one piece of work, and all that start real ranks are one together, worked
+    off by one process beside the others: jobs of many ranks would only take each other's cores.
+    A mark `xdist_group` would say it test by test; pytest-xdist 3.8 overlooks it in pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return REAL if nodeid.startswith(REAL_PLACES) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForAllReal:
+    return OneForAllReal(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the real ones, before `-m` is looked at. In parallel (`--dist loadgroup`) they are one
-    group, which one process works off: jobs of many ranks would only take each other's cores."""
+    """Mark the real ones, before `-m` is looked at."""
     for item in items:
         if "mpirun" in getattr(item, "fixturenames", ()):
             item.add_marker(REAL)
-            item.add_marker(pytest.mark.xdist_group("real"))
+        if item.get_closest_marker(REAL) and not item.nodeid.startswith(REAL_PLACES):
+            raise pytest.UsageError(f"{item.nodeid} starts real ranks: into tests/mpi with it")
 
 
 @pytest.fixture(scope="session")
