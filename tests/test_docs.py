@@ -7,12 +7,14 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
 
 from adpkv.cli.app import app
 from adpkv.config import load
+from adpkv.core.columns import COLUMNS
 from adpkv.core.report import OUTCOMES
 from adpkv.core.session import TABLES, Event, Role, State
 from adpkv.errors import UsageError
@@ -161,8 +163,24 @@ def test_the_keys_of_the_summary_are_those_of_the_text() -> None:
     assert [key for row in table for key in quoted(row[0])] == list(summary)
     for key, part in summary.items():
         row = next(row for row in table if key in quoted(row[0]))
-        if key not in ("blocks", "violations") and isinstance(part, dict):
+        if key not in ("blocks", "utilisation", "violations") and isinstance(part, dict):
             assert set(part) <= set(quoted(row[1])), key
+
+
+def test_every_figure_is_defined() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    experiment = load(ROOT / "configs" / "four-ranks.yaml")
+    summary: Any = build_summary("virtual", experiment, [], Tally(), wall_s=0.0, simulated_s=0.0)
+    latency = [key for row in rows(text, "| key | formula | covers |") for key in quoted(row[0])]
+    assert latency == list(summary["latency"])
+    columns = [key for row in rows(text, "| column | from | to |") for key in quoted(row[0])]
+    assert columns == list(COLUMNS)
+    keys = {
+        title: [quoted(row[0])[0] for row in rows(text[text.index(title) :], "| key | formula |")]
+        for title in ("## Rates", "## Utilisation")
+    }
+    assert keys["## Rates"] == list(summary["rates"])
+    assert keys["## Utilisation"] == list(next(iter(summary["utilisation"].values())))
 
 
 def test_the_exit_codes_are_those_of_the_text() -> None:

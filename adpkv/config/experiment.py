@@ -22,6 +22,7 @@ from adpkv.config.serving import (
     ExecutorConfig,
     KvCacheConfig,
     ObserveConfig,
+    SloConfig,
     TopologyConfig,
 )
 from adpkv.config.transceiver import TransceiverConfig
@@ -66,6 +67,9 @@ class Experiment(Section):
         default_factory=CostModelConfig, description="what a forward step costs"
     )
     workload: WorkloadConfig = Field(description="who asks for what, when")
+    slo: SloConfig | None = Field(
+        default=None, description="what counts as goodput; null: goodput is not told"
+    )
     faults: tuple[FaultConfig, ...] = Field(
         default=(), max_length=MOST_FAULTS, description="what goes wrong"
     )

@@ -15,6 +15,7 @@ __all__ = [
     "GroupConfig",
     "KvCacheConfig",
     "ObserveConfig",
+    "SloConfig",
     "TopologyConfig",
 ]
 
@@ -103,6 +104,27 @@ class KvCacheConfig(Section):
         description="blocks per rank; one of them is reserved for the dummy",
     )
     reuse: Switch = Field(default=True, description="keep the blocks of known prefixes (LRU)")
+
+
+class SloConfig(Section):
+    """The service level objective: what a request must keep to count as goodput."""
+
+    ttft_ns: Duration | None = Field(
+        default=None, alias="ttft", description="time to its first token, at most; null for any"
+    )
+    tpot_ns: Duration | None = Field(
+        default=None,
+        alias="tpot",
+        description="time per output token after the first, at most; null for any",
+    )
+    e2e_ns: Duration | None = Field(
+        default=None, alias="e2e", description="time to its last token, at most; null for any"
+    )
+
+    def kept(self, ttft_ns: float, tpot_ns: float | None, e2e_ns: float) -> bool:
+        """Whether a completed request kept it; `tpot_ns` is None for one token only."""
+        pairs = ((ttft_ns, self.ttft_ns), (tpot_ns, self.tpot_ns), (e2e_ns, self.e2e_ns))
+        return all(most is None or took is None or took <= most for took, most in pairs)
 
 
 class ObserveConfig(Section):

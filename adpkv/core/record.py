@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from adpkv.core.columns import COLUMNS
 from adpkv.core.values import Outcome
 
-__all__ = ["RequestRecord"]
+__all__ = ["COLUMN_FIELDS", "RequestRecord"]
+
+COLUMN_FIELDS: Final = tuple(f"{column}_ns" for column in COLUMNS)
+"""The fields of a record that add up to its time, in order."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One request, whole. Times are nanoseconds since the run began, durations nanoseconds; -1
-    where it never came so far. Ranks are world ranks, instances indexes of the topology."""
+    where it never came so far. Ranks are world ranks, instances indexes of the topology.
+
+    The columns, from `coordinator_queue_ns` to `lost_attempts_ns`, add up to `ended_ns` -
+    `arrival_ns` exactly, whatever became of the request (`docs/metrics.md` says what each is).
+    """
 
     request_id: int
     arrival_ns: int
@@ -24,11 +34,30 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     generation_instance: int = -1
     generation_rank: int = -1
     first_token_ns: int = -1
+    """When its client had its first token."""
     ended_ns: int = -1
-    queue_ns: int = 0
-    transfer_ns: int = -1
-    decode_ns: int = -1
+    coordinator_queue_ns: int = 0
+    context_queue_ns: int = 0
+    prefill_ns: int = 0
+    hand_over_ns: int = 0
+    block_wait_ns: int = 0
+    slot_wait_ns: int = 0
+    peer_slot_wait_ns: int = 0
+    kv_transfer_ns: int = 0
+    decode_queue_ns: int = 0
+    decode_ns: int = 0
+    lost_attempts_ns: int = 0
     tokens: int = 0
+    """Tokens that its client has."""
     cancelled_ns: int = -1
     responses: int = 0
     recomputed: int = 0
+
+    def columns(self) -> tuple[int, ...]:
+        """Its time by column, in the order of `core.columns.COLUMNS`, in nanoseconds."""
+        return tuple([getattr(self, field) for field in COLUMN_FIELDS])
+
+    @property
+    def context_ttft_ns(self) -> int:
+        """When the context server had its first token, from the request's arrival."""
+        return self.coordinator_queue_ns + self.context_queue_ns + self.prefill_ns

@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import msgspec
 
+from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Nearest",
     "RankReport",
     "TransferCounts",
+    "WorkCounts",
     "diverging_traces",
     "worst",
 ]
@@ -98,6 +100,18 @@ class FaultCount(msgspec.Struct, frozen=True, array_like=True):
     nearest: Nearest
 
 
+class WorkCounts(msgspec.Struct, frozen=True, array_like=True):
+    """What one rank computed: `tokens` of prompts on a context rank, made ones on a generation
+    rank, in `steps` of its group that took `step_ns` of this rank's time in all. Of the
+    `prompt_tokens` of requests whose prefill began, `cached_tokens` were there already."""
+
+    steps: int = 0
+    step_ns: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+
+
 class RankReport(msgspec.Struct, frozen=True, array_like=True):
     """One rank's part of `summary.json`; times in nanoseconds since the run began."""
 
@@ -122,6 +136,10 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     a world matches every meeting of a group by value anyway."""
     trace: int = 0
     faults: tuple[FaultCount, ...] = ()
+    work: WorkCounts = WorkCounts()
+    gaps: GapCounts = GapCounts()
+    """Between tokens. Where a world counts those of a whole group, only one of its ranks has
+    them."""
 
 
 def diverging_traces(reports: Sequence[RankReport]) -> list[Violation]:

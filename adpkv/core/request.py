@@ -123,9 +123,10 @@ class ServedRequest:
     """A request on its rank. Holds its lease and its session, and thereby keeps them alive."""
 
     __slots__ = (
+        "arrived_ns",
         "assigned_ns",
         "computed",
-        "decode_began_ns",
+        "computing_ns",
         "finish_step",
         "keys",
         "lease",
@@ -133,7 +134,6 @@ class ServedRequest:
         "session",
         "spec",
         "state",
-        "transfer_ns",
     )
 
     def __init__(self, spec: RequestSpec, now_ns: int) -> None:
@@ -142,12 +142,15 @@ class ServedRequest:
         self.lease: Lease | None = None
         self.session: Session | None = None
         self.assigned_ns = now_ns
+        """Since when its rank has it. It and the next three begin columns of its time."""
         self.reserved_ns = -1
+        """Since when it has its blocks."""
+        self.arrived_ns = -1
+        """Since when its KV is here (generation)."""
+        self.computing_ns = -1
+        """Since when steps compute it."""
         self.computed = 0
         """Prompt tokens whose KV is there (context)."""
-        self.transfer_ns = 0
-        """From advertise to the last byte (generation)."""
-        self.decode_began_ns = -1
         self.finish_step = 0
         """The rank's decode step with which it is finished (generation)."""
         self.keys: tuple[int, ...] = ()

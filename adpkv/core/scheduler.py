@@ -30,7 +30,7 @@ class PrefillSchedule:
         """A prompt has its blocks; `request.computed` tokens of it came from the prefix cache."""
         self._running.append(request)
 
-    def plan(self) -> tuple[int, int]:
+    def plan(self, now_ns: int) -> tuple[int, int]:
         """Cut the next step's chunks. Returns (tokens, pairs): a token at position p attends to
         p + 1 tokens, so a chunk of n from p costs n * p + n * (n + 1) / 2 pairs."""
         left = self._budget
@@ -44,6 +44,8 @@ class PrefillSchedule:
             pairs += count * done + count * (count + 1) // 2
             left -= count
             self._chunks.append((request, count))
+            if request.computing_ns < 0:
+                request.computing_ns = now_ns
         return self._budget - left, pairs
 
     def stepped(self) -> list[tuple[ServedRequest, int]]:
@@ -71,6 +73,8 @@ class DecodeSchedule:
 
     def __init__(self) -> None:
         self.steps = 0
+        self._new: list[ServedRequest] = []
+        """They have not been in a step yet."""
         self.sequences = 0
         self.context_tokens = 0
         """Tokens of KV that the next step reads, over all sequences."""
@@ -82,6 +86,16 @@ class DecodeSchedule:
         self.sequences += 1
         self.context_tokens += request.spec.prompt_tokens + 1
         heapq.heappush(self._finish, (request.finish_step, request.spec.request_id, request))
+        self._new.append(request)
+
+    def begin(self, now_ns: int) -> tuple[int, ...]:
+        """A step begins: how long each that is new to it has waited since its KV was there."""
+        if not self._new:
+            return ()
+        new = self._new = [r for r in self._new if r.state is RequestState.DECODING]
+        for request in new:
+            request.computing_ns = now_ns
+        return tuple([now_ns - request.arrived_ns for request in new])
 
     def generated(self, request: ServedRequest) -> int:
         """How many tokens it has, the first one included."""
@@ -101,6 +115,8 @@ class DecodeSchedule:
 
     def stepped(self, count: int) -> list[ServedRequest]:
         """`count` steps were made. Returns those that finished, still counted: `remove` them."""
+        if count and self._new:
+            self._new.clear()
         self.steps += count
         self.context_tokens += count * self.sequences
         done: list[ServedRequest] = []

@@ -283,6 +283,7 @@ class Session:
         "nbytes",
         "peer",
         "peer_blocks",
+        "peer_queued_ns",
         "pieces",
         "reminded",
         "role",
@@ -314,6 +315,8 @@ class Session:
         self.wait_until_ns = NEVER
         self.started_ns = -1
         """When the address went out, or the first byte was posted."""
+        self.peer_queued_ns = -1
+        """Receiver: when it heard that its sender has no slot for it yet."""
         self.began_ns = -1
         """When the transfer began: on a receiver, when it heard so."""
         self.reminded = False

@@ -261,6 +261,7 @@ class Transceiver:
             session.began_ns = now_ns
             self._limit_transfer(session, now_ns)
         elif after is State.PEER_QUEUED:
+            session.peer_queued_ns = now_ns
             self._limit_queue(session, now_ns)
 
     def _note_haste(self, session: Session, now_ns: int) -> None:

@@ -56,8 +56,8 @@ class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one rank has to say about one request: exactly one terminal response per request.
 
-    Durations in nanoseconds: `queue_ns` before the KV blocks were there, `transfer_ns` from
-    advertise to the last byte, `decode_ns` for `tokens` generated tokens.
+    `tokens` its client has, the first one included. `spent` is what its server measured: a duration
+    in nanoseconds for each of its columns (`core.columns`), empty where it never had it.
     """
 
     request_id: int
@@ -66,9 +66,7 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rank: int
     detail: str = ""
     sender: SenderRef | None = None
-    queue_ns: int = 0
-    transfer_ns: int = 0
-    decode_ns: int = 0
+    spent: tuple[int, ...] = ()
     tokens: int = 0
 
 

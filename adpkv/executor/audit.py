@@ -16,6 +16,7 @@ from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP
 from adpkv.core.report import BlockCounts, RankReport, worst
 from adpkv.core.session import State
+from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.rank import Rank
@@ -70,6 +71,8 @@ def report_now(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
         met=met.met,
         trace=met.trace,
         faults=rank.fired(),
+        work=rank.serving.meter.counts(),
+        gaps=met.gaps.snapshot() if met.gaps is not None else GapCounts(),
     )
 
 

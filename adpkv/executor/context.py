@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
 from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
@@ -9,11 +10,12 @@ from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
 from adpkv.core.values import Outcome, SenderRef
 from adpkv.executor.serving import Means, Serving
+from adpkv.executor.step_work import StepWork
 from adpkv.model.port import Batch
 
 __all__ = ["ContextServing"]
 
-_DUMMY = (Batch(), 1 << 30)
+_DUMMY = StepWork()
 
 
 class ContextServing(Serving):
@@ -42,6 +44,8 @@ class ContextServing(Serving):
             request.computed = request.lease.reused * limits.block_tokens
             self.schedule.add(request)
             self.changed = True
+            self.meter.prompt_tokens += spec.prompt_tokens
+            self.meter.cached_tokens += request.computed
             self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
 
     def expire(self, now_ns: int) -> None:
@@ -65,19 +69,29 @@ class ContextServing(Serving):
         """Prompts that have their blocks and are not done."""
         return len(self.schedule)
 
-    def batch(self) -> tuple[Batch, int]:
+    def batch(self, now_ns: int) -> StepWork:
         """Chunks change from step to step, so one step at a time."""
         if not len(self.schedule):
             return _DUMMY
-        tokens, pairs = self.schedule.plan()
-        return Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1
+        tokens, pairs = self.schedule.plan(now_ns)
+        return StepWork(Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1)
 
-    def stepped(self, count: int, now_ns: int) -> None:
+    def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
+        """Until a step computes it, and until all of it is computed."""
+        return spans((request.assigned_ns, request.computing_ns), now_ns)
+
+    def tokens_of(self, request: ServedRequest) -> int:
+        """One, where that is all; else its client gets it from the generation instance."""
+        spec = request.spec
+        return int(spec.output_tokens <= 1 and request.computed == spec.prompt_tokens)
+
+    def computed(self, count: int, now_ns: int) -> None:
         """Chunks are computed; whole prompts are handed over."""
         for request, tokens in self.schedule.stepped():
             lease, spec = request.lease, request.spec
             assert lease is not None
             done = request.computed
+            self.meter.tokens += tokens if self.owner.answers else 0
             self.memory.compute(lease.blocks, request.keys, done - tokens, done)
             if done == spec.prompt_tokens:
                 self._prefilled(request, now_ns)
@@ -90,7 +104,7 @@ class ContextServing(Serving):
             # The first token is all that was asked for: there is nothing to hand over.
             before = request.state
             request.fire(RequestEvent.FINISHED)
-            self.respond(request, Outcome.COMPLETED, now_ns, tokens=1)
+            self.respond(request, Outcome.COMPLETED, now_ns)
             self.left(request, before)
             self.release(request)
             return

@@ -141,6 +141,7 @@ class Coordinator:
                 prompt_tokens=arrival.prompt_tokens,
                 output_tokens=arrival.output_tokens,
             )
+            request.ledger.waited(now_ns)
             self._fire(request, AdmissionEvent.ADMIT)
 
     def _cancel_due(self, now_ns: int) -> None:
@@ -182,10 +183,9 @@ class Coordinator:
             if not prefilled or self._code < 0:
                 self._violate("two_terminal_responses", response)
             return
+        request.answered(response, self._clock())
         if prefilled:
             request.first = response
-            if request.first_token_ns < 0:  # of its first life, its client has had it ever since
-                request.first_token_ns = self._clock()
         if self._is_lost(request, response):
             event = self._after_loss(event)
         self._fire(request, event, response)
@@ -324,7 +324,7 @@ class Coordinator:
     def _begin_again(self, request: OpenRequest) -> None:
         self._let_go(request)
         self._unload(request)
-        request.begin_anew()
+        request.begin_anew(self._clock())
         self._recorder.event("recomputed", request.request_id, life=request.life)
         request.context = self._send(Kind.CONTEXT, request)
 

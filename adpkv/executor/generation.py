@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adpkv.core.block_pool import Use
+from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
 from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
@@ -10,11 +11,12 @@ from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.executor.serving import Means, Serving
+from adpkv.executor.step_work import StepWork
 from adpkv.model.port import Batch
 
 __all__ = ["GenerationServing"]
 
-_DUMMY = (Batch(), 1 << 30)
+_DUMMY = StepWork()
 
 
 class GenerationServing(Serving):
@@ -86,23 +88,50 @@ class GenerationServing(Serving):
         """Requests that decode."""
         return self.schedule.sequences
 
-    def batch(self) -> tuple[Batch, int]:
+    def batch(self, now_ns: int) -> StepWork:
         """All that decode take part in each step, until the first of them finishes."""
         schedule = self.schedule
         if not schedule.sequences:
             return _DUMMY
+        waited = schedule.begin(now_ns)
         batch = Batch(sequences=schedule.sequences, context_tokens=schedule.context_tokens)
-        return batch, schedule.most_steps()
+        if not self.owner.answers:
+            return StepWork(batch, schedule.most_steps())
+        return StepWork(batch, schedule.most_steps(), schedule.sequences, waited)
 
-    def stepped(self, count: int, now_ns: int) -> None:
+    def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
+        """Until it has blocks, a slot, its KV, a place in the batch, its last token. Of the time
+        for the KV, that in its sender's queue is a column of its own."""
+        session = request.session
+        assert session is not None
+        marks = (
+            request.assigned_ns,
+            request.reserved_ns,
+            session.started_ns,
+            request.arrived_ns,
+            request.computing_ns,
+        )
+        blocks, slot, transfer, queue, decode = spans(marks, now_ns)
+        there = 0
+        if session.peer_queued_ns >= 0:
+            until_ns = session.began_ns if session.began_ns >= 0 else now_ns
+            there = min(max(until_ns - session.peer_queued_ns, 0), transfer)
+        return blocks, slot, there, transfer - there, queue, decode
+
+    def tokens_of(self, request: ServedRequest) -> int:
+        """The context instance's, and what it decoded; none before the KV is here."""
+        return self.schedule.generated(request) if request.arrived_ns >= 0 else 0
+
+    def computed(self, count: int, now_ns: int) -> None:
         """Every decoding request has `count` tokens more."""
+        if self.owner.answers:
+            self.meter.tokens += count * self.schedule.sequences
         for request in self.schedule.stepped(count):
             if self._verify_at_end:
                 self._look_again(request)
             before = request.state
             request.fire(RequestEvent.FINISHED)
-            tokens = request.spec.output_tokens
-            self.respond(request, Outcome.COMPLETED, now_ns, tokens=tokens)
+            self.respond(request, Outcome.COMPLETED, now_ns)
             self.left(request, before)
             self.release(request)
 
@@ -110,7 +139,6 @@ class GenerationServing(Serving):
         """The KV is here: check it."""
         lease, spec = request.lease, request.spec
         assert lease is not None
-        request.transfer_ns = now_ns - session.started_ns
         self.concealed(request, session)
         self.pool.turn(lease, Use.ACTIVE)
         right = self.memory.verify(
@@ -121,7 +149,7 @@ class GenerationServing(Serving):
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
         """Decode from the next step on."""
         request.fire(RequestEvent.RECEIVED)
-        request.decode_began_ns = now_ns
+        request.arrived_ns = now_ns
         self.schedule.add(request)
 
     def _look_again(self, request: ServedRequest) -> None:

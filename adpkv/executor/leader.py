@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.loss import Loss
 from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
@@ -45,6 +47,9 @@ of long prompts takes a few iterations, none of which stands still for long."""
 MESSAGE_IDS: Final = 8
 """What a message weighs beside its blocks."""
 
+Attempt = tuple[int, int]
+"""A request, and which attempt of it."""
+
 
 class Leader:
     """The instance's face to the coordinator, on the first rank of its group."""
@@ -64,7 +69,9 @@ class Leader:
         self._queue_timeout_ns = queue_timeout_ns
         self._pulse_ns = pulse_ns
         self._next_pulse_ns = 0 if pulse_ns else NEVER
-        self._unowned_since: dict[int, int] = {}
+        self._unowned_since: dict[Attempt, int] = {}
+        self._unowned_for: dict[Attempt, int] = {}
+        """How long those that have a rank by now waited for one, until they are answered."""
         self._stop_announced = False
         self._tokens = 0
         self._kept: deque[LeaderMail] = deque()
@@ -107,9 +114,15 @@ class Leader:
         if not plan.waiting and not self._unowned_since:
             return
         now_ns, since = self._clock(), self._unowned_since
-        self._unowned_since = {
-            spec.request_id: since.get(spec.request_id, now_ns) for spec in plan.waiting
+        self._unowned_since = waiting = {
+            (spec.request_id, spec.generation): since.pop(
+                (spec.request_id, spec.generation), now_ns
+            )
+            for spec in plan.waiting
         }
+        for attempt, since_ns in since.items():
+            if attempt not in waiting:
+                self._unowned_for[attempt] = now_ns - since_ns
 
     def next_expiry_ns(self) -> int:
         """When the oldest unowned request has waited for too long; NEVER without one."""
@@ -120,7 +133,7 @@ class Leader:
     def expired(self, now_ns: int) -> tuple[int, ...]:
         """Unowned requests that have waited for too long."""
         past_ns = now_ns - self._queue_timeout_ns
-        return tuple(r for r, since_ns in self._unowned_since.items() if since_ns <= past_ns)
+        return tuple(r for (r, _), since_ns in self._unowned_since.items() if since_ns <= past_ns)
 
     def refusals(self, plan: Plan, rank: int) -> list[Response]:
         """The answers for requests that end without ever having had a rank. Context ranks that
@@ -150,11 +163,21 @@ class Leader:
         due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
         if not responses and not due:
             return
+        if self._unowned_for:
+            responses = tuple(map(self._with_wait, responses))
         self._tokens += sum(response.tokens for response in responses)
         if due:
             self._next_pulse_ns = self._clock() + self._pulse_ns
         message = Answers(self._instance, responses, pulse(self._tokens) if due else None)
         self._mailbox.send(COORDINATOR, message)
+
+    def _with_wait(self, response: Response) -> Response:
+        """Its first column begins when the instance has it, not when a rank has."""
+        waited_ns = self._unowned_for.pop((response.request_id, response.generation), 0)
+        if not waited_ns:
+            return response
+        first, *others = response.spent or (0,)
+        return msgspec.structs.replace(response, spent=(first + waited_ns, *others))
 
     def announce_missing(self, plan: Plan) -> None:
         """Tell the coordinator which of the requests that it asked for have gone with the dead.

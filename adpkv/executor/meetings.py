@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from adpkv.core.token_gaps import TokenGaps
 from adpkv.model.port import Batch
 
 __all__ = [
@@ -40,6 +41,9 @@ class MeetingCounts(NamedTuple):
     mismatches: int
     met: int = 0
     trace: int = 0
+    gaps: TokenGaps | None = None
+    """Between the tokens that its clients get, or those of its whole group: then of one rank only.
+    It goes on counting."""
 
 
 class Meeting(msgspec.Struct, gc=False):
@@ -109,6 +113,9 @@ class Step(Meeting, gc=False):
     parallelism): part of the meeting's place, so that members that differ are seen here instead of
     hanging inside the step. None where each has its own.
 
+    With each step clients get `tokens` tokens from this rank; `waited` is for each request that
+    gets its second one with the first of them, how long it has had its first.
+
     `computes`: this rank has something to compute in it. So the step is progress, also where it
     costs no time: a workload has only so many tokens.
     """
@@ -121,6 +128,8 @@ class Step(Meeting, gc=False):
     says: Any = None
     batch: Batch | None = None
     computes: bool = False
+    tokens: int = 0
+    waited: tuple[int, ...] = ()
 
     @property
     def place(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from adpkv.core.admission import AdmissionState
+from adpkv.core.columns import CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger
 from adpkv.core.loss import Life
-from adpkv.core.record import RequestRecord
+from adpkv.core.record import COLUMN_FIELDS, RequestRecord
 from adpkv.core.topology import Instance, Kind
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.workload.port import Arrival
@@ -20,8 +21,8 @@ class OpenRequest:
         "cancelled_ns",
         "context",
         "first",
-        "first_token_ns",
         "generation",
+        "ledger",
         "life",
         "request_id",
         "state",
@@ -35,7 +36,7 @@ class OpenRequest:
         self.generation: Instance | None = None
         self.first: Response | None = None
         """The context instance's answer."""
-        self.first_token_ns = -1
+        self.ledger = Ledger(arrival.at_ns)
         self.cancelled_ns = -1
         self.life = 0
         """How often it was begun again: what an instance says of a former life is void."""
@@ -69,9 +70,15 @@ class OpenRequest:
             return self.arrival.prompt_tokens
         return self.arrival.prompt_tokens + self.arrival.output_tokens
 
-    def begin_anew(self) -> None:
-        """Nothing of it is left but what its client has seen: its first token."""
+    def answered(self, response: Response, now_ns: int) -> None:
+        """Its holder tells where the time went since it was sent there."""
+        columns = CONTEXT_COLUMNS if self.generation is None else GENERATION_COLUMNS
+        self.ledger.answered(columns[0], response.spent, now_ns)
+
+    def begin_anew(self, now_ns: int) -> None:
+        """Nothing of it is left: its client gets all tokens from the new life."""
         self.life += 1
+        self.ledger.lost(now_ns)
         self.context = self.generation = self.first = None
 
     def record(
@@ -79,11 +86,12 @@ class OpenRequest:
     ) -> RequestRecord:
         """It is over: the line that tells it all. `last` is the answer that ended it, if any."""
         arrival, first = self.arrival, self.first
+        self.ledger.unanswered(now_ns)  # nothing, where the last answer came now
+        tokens = last.tokens if last else 0
+        columns = dict(zip(COLUMN_FIELDS, self.ledger.spent, strict=True))
         decoded = last if self.generation is not None else None
         prefilled = first if first is not None else last
-        first_ns = self.first_token_ns
-        if first_ns < 0 and outcome is Outcome.COMPLETED:
-            first_ns = now_ns  # one token only: the context instance completed it
+        decode_ns = columns["decode_queue_ns"] + columns["decode_ns"]
         return RequestRecord(
             request_id=self.request_id,
             arrival_ns=arrival.at_ns,
@@ -95,14 +103,11 @@ class OpenRequest:
             context_rank=prefilled.rank if prefilled else -1,
             generation_instance=self.generation.index if self.generation else -1,
             generation_rank=decoded.rank if decoded else -1,
-            first_token_ns=first_ns,
+            first_token_ns=now_ns - decode_ns if tokens else -1,
             ended_ns=now_ns,
-            queue_ns=(first.queue_ns if first else 0)
-            + (last.queue_ns if last and last is not first else 0),
-            transfer_ns=decoded.transfer_ns if decoded and decoded.transfer_ns else -1,
-            decode_ns=decoded.decode_ns if decoded else -1,
-            tokens=last.tokens if last else 0,
+            tokens=tokens,
             cancelled_ns=self.cancelled_ns,
             responses=1 if outcome is not Outcome.FAILED or last else 0,
             recomputed=self.life,
+            **columns,
         )

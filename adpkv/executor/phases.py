@@ -262,7 +262,8 @@ class Phases:
     async def step(self) -> None:
         """One forward step of the group, with a dummy where this rank has no work."""
         rank, serving = self.rank, self._serving
-        batch, most = serving.batch()
+        began_ns = rank.clock()
+        batch, most, tokens, waited = serving.batch(began_ns)
         base, slope = rank.model.line(batch)
         passage: Passage = await Step(
             self._group,
@@ -278,9 +279,11 @@ class Phases:
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
             serving.has_work(),
+            tokens,
+            waited,
         )
         rank.iteration, rank.plan = passage.iteration, passage.plan
-        serving.stepped(passage.steps, rank.clock())
+        serving.stepped(passage.steps, began_ns, rank.clock())
 
     async def wait(self) -> None:
         """No step runs: wait, bounded, for news of anybody (contract 5.6)."""

@@ -29,8 +29,8 @@ from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
 from adpkv.executor.ports import Recorder
 from adpkv.executor.reasons import why
+from adpkv.executor.step_work import StepWork, WorkMeter
 from adpkv.memory.port import Memory
-from adpkv.model.port import Batch
 
 __all__ = ["Means", "Serving"]
 
@@ -79,6 +79,7 @@ class Serving(ABC):
         self._released: deque[tuple[int, int]] = deque(maxlen=MOST_RELEASED)
         self.open_tokens = 0
         self.open_requests = 0
+        self.meter = WorkMeter()
         self.changed = True
         """Something happened that this rank's next status must tell."""
         # A rank without work joins a step with a dummy. Its block is its own from the start, so
@@ -108,12 +109,25 @@ class Serving(ABC):
         """How many requests compute."""
 
     @abstractmethod
-    def batch(self) -> tuple[Batch, int]:
-        """The next step's batch, and how many such steps can be made in a row."""
+    def batch(self, now_ns: int) -> StepWork:
+        """What this rank brings to the step that begins now."""
+
+    def stepped(self, count: int, began_ns: int, now_ns: int) -> None:
+        """`count` steps over the last batch were made since `began_ns`."""
+        self.meter.stepped(count, now_ns - began_ns)
+        self.computed(count, now_ns)
 
     @abstractmethod
-    def stepped(self, count: int, now_ns: int) -> None:
-        """`count` steps over the last batch were made."""
+    def computed(self, count: int, now_ns: int) -> None:
+        """Take in what `count` steps over the last batch computed."""
+
+    @abstractmethod
+    def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
+        """How long it was in each column of this kind of server so far (`core.columns`)."""
+
+    @abstractmethod
+    def tokens_of(self, request: ServedRequest) -> int:
+        """How many tokens its client has had from this rank."""
 
     @abstractmethod
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
@@ -239,13 +253,11 @@ class Serving(ABC):
         detail: str = "",
         *,
         sender: SenderRef | None = None,
-        tokens: int = 0,
     ) -> None:
         """Stage what the client is told; it leaves in the next flush. One rank tells."""
         if not self.owner.answers:
             return
-        spec, session = request.spec, request.session
-        ready_ns = session.started_ns if session is not None else request.reserved_ns
+        spec = request.spec
         self.responses.stage(
             Response(
                 request_id=spec.request_id,
@@ -254,10 +266,8 @@ class Serving(ABC):
                 rank=self.rank,
                 detail=detail,
                 sender=sender,
-                queue_ns=(ready_ns if ready_ns >= 0 else now_ns) - request.assigned_ns,
-                transfer_ns=request.transfer_ns,
-                decode_ns=now_ns - request.decode_began_ns if request.decode_began_ns >= 0 else 0,
-                tokens=tokens,
+                spent=self.spent(request, now_ns),
+                tokens=self.tokens_of(request),
             )
         )
         self.recorder.event("responded", spec.request_id, outcome=outcome)

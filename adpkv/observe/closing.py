@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from adpkv.observe.faults import COULD_NEVER
+from adpkv.observe.figures import figure_tables
 from adpkv.observe.tables import Table, print_line, width_of, wrapped
 
 if TYPE_CHECKING:
@@ -16,15 +17,6 @@ __all__ = ["closing_sentence", "show_closing"]
 
 Summary = Mapping[str, Any]
 """`summary.json` as `build_summary` makes it."""
-
-LATENCIES: Final = {
-    "ttft_s": "time to first token",
-    "tpot_s": "time per output token",
-    "e2e_s": "end to end",
-    "kv_transfer_s": "KV transfer",
-    "queue_wait_s": "queue wait",
-}
-STATISTICS: Final = ("p50", "p90", "p99", "mean", "max")
 
 
 def show_closing(console: Console, summary: Summary, folder: Path | None = None) -> None:
@@ -41,13 +33,15 @@ def show_closing(console: Console, summary: Summary, folder: Path | None = None)
         if COULD_NEVER in sentence:
             for line in wrapped(f"warning: {sentence}", width, hang="  "):
                 print_line(console, line, "yellow")
+    for line in _failures(summary, folder):
+        print_line(console, line)
     if folder is not None:
         print_line(console, f"files: {folder}")
 
 
 def _tables(summary: Summary) -> list[Table]:
     """In the order in which they are shown."""
-    return [_instances(summary), _latencies(summary)]
+    return [_instances(summary), *figure_tables(summary)]
 
 
 def _stories(console: Console, folder: Path) -> None:
@@ -75,6 +69,19 @@ def closing_sentence(summary: Summary) -> str:
             said.append(f"{requests[key]} {key.replace('_', ' ')}")
     told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}"
     return f"{told}; {'; '.join(_oddities(summary)) or 'no violation, nothing leaked'}."
+
+
+def _failures(summary: Summary, folder: Path | None) -> list[str]:
+    """The first requests that failed, each with the command that tells its story."""
+    at = "" if folder is None else f" --out {folder}"
+    told = [
+        f"  adpkv story {failure['request']}{at}  # {failure['outcome'].replace('_', ' ')}"
+        f": {failure['detail']}"
+        for failure in summary["failures"]
+    ]
+    failed = summary["requests"]["failed"] + summary["requests"]["timed_out"]
+    head = f"what happened to {'the first ' if failed > len(told) else ''}failed requests:"
+    return [head, *told] if told else []
 
 
 def _time_taken(summary: Summary) -> str:
@@ -122,24 +129,3 @@ def _instances(summary: Summary) -> Table:
         ["KV blocks", *(key.replace("_", " ") for key in keys)],
         [[name, *(f"{counts[key]:,}" for key in keys)] for name, counts in blocks.items()],
     )
-
-
-def _latencies(summary: Summary) -> Table:
-    latency = summary["latency"]
-    return Table(
-        ["latency", *STATISTICS],
-        [
-            [name, *(_duration(latency[key][p]) for p in STATISTICS)]
-            for key, name in LATENCIES.items()
-        ],
-    )
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    if seconds >= 1e-3:
-        return f"{seconds * 1e3:.2f} ms"
-    return f"{seconds * 1e6:.1f} µs"

@@ -20,6 +20,7 @@ from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Kind, Topology
 from adpkv.errors import UsageError
+from adpkv.observe.figures import COLUMN_TITLES
 from adpkv.observe.folder import RunFolder
 from adpkv.observe.story_words import Event, Setting, is_trouble
 
@@ -56,19 +57,24 @@ class Story(msgspec.Struct, frozen=True):
         return next(filter(is_trouble, self.events), None)
 
     def parts(self) -> list[Part]:
-        """How long each part took, in order; of one that was begun again, of its last life."""
+        """How long each part took, in order: the columns of an answered request, which add up to
+        all of its time; what the events tell of another one's last life."""
+        if self.record is not None:
+            columns = zip(COLUMN_TITLES.values(), self.record.columns(), strict=True)
+            return [*(Part(*column) for column in columns), *self._seen(_AFTERWARDS, -1)]
         lives = [e for e in self.events if e.kind == "recomputed" and e.request == self.request]
         begun_ns = lives[-1].at_ns if lives else -1
         found = []
         if lives:
             found.append(Part("until it was begun again", begun_ns - self.events[0].at_ns))
-        for name, begin, end in _PARTS:
-            since = self._first(begin, -1 if name is _ALL else begun_ns)
+        return [*found, *self._seen(_PARTS, begun_ns), *self._seen(_AFTERWARDS, begun_ns)]
+
+    def _seen(self, parts: Sequence[_Marks], from_ns: int) -> Iterator[Part]:
+        for name, begin, end in parts:
+            since = self._first(begin, -1 if name is _ALL else from_ns)
             if since is not None:
                 until = self._first(end, since.at_ns, after=since)
-                took = None if until is None else until.at_ns - since.at_ns
-                found.append(Part(name, took))
-        return found
+                yield Part(name, None if until is None else until.at_ns - since.at_ns)
 
     def _first(self, mark: _Mark, from_ns: int, after: Event | None = None) -> Event | None:
         side, kinds = mark
@@ -84,7 +90,8 @@ _Mark = tuple[Kind | None, tuple[str, ...]]
 _CONTEXT, _GENERATION = Kind.CONTEXT, Kind.GENERATION
 _OVER = ("complete", "failed", "cancelled", "timed_out", "quarantined", "responded")
 _ALL: Final = "in all"
-_PARTS: Final[Sequence[tuple[str, _Mark, _Mark]]] = (
+_Marks = tuple[str, _Mark, _Mark]
+_PARTS: Final[Sequence[_Marks]] = (
     ("to a context rank", (None, ("arrived", "recomputed")), (_CONTEXT, ("assigned", "refused"))),
     ("wait for context blocks", (_CONTEXT, ("assigned",)), (_CONTEXT, ("prefill_began", *_OVER))),
     ("prefill", (_CONTEXT, ("prefill_began",)), (_CONTEXT, _OVER)),
@@ -93,6 +100,8 @@ _PARTS: Final[Sequence[tuple[str, _Mark, _Mark]]] = (
     ("wait for a slot", (_GENERATION, ("queued",)), (_GENERATION, ("advertised", *_OVER))),
     ("transfer", (_GENERATION, ("advertised",)), (_GENERATION, _OVER)),
     ("decode", (_GENERATION, ("complete",)), (_GENERATION, ("responded",))),
+)
+_AFTERWARDS: Final[Sequence[_Marks]] = (
     ("in doubt at the receiver", (_GENERATION, ("quarantined",)), (_GENERATION, ("released",))),
     ("in doubt at the sender", (_CONTEXT, ("quarantined",)), (_CONTEXT, ("released",))),
     (_ALL, (None, ("arrived",)), (None, ("ended",))),

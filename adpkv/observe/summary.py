@@ -21,12 +21,13 @@ from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Outcome, Violation
 from adpkv.errors import AdpkvError
 from adpkv.observe.faults import fired, unfired
+from adpkv.observe.measures import latency, rates, utilisation
 from adpkv.observe.requests import Tally
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["BrokenOff", "build_summary", "distribution"]
+__all__ = ["BrokenOff", "build_summary"]
 
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
@@ -91,7 +92,6 @@ def build_summary(
     exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
     if broken_off is not None:
         exit_code = broken_off.exit_code
-    outcomes = tally.outcomes
     return {
         "world": world,
         "ranks": topology.ranks,
@@ -104,17 +104,19 @@ def build_summary(
         "wall_s": wall_s,
         "simulated_s": simulated_s,
         "iterations": _once_per_group(topology, {r.rank: r.iterations for r in reports}),
-        "requests": {
-            "submitted": tally.submitted,
-            "completed": outcomes[Outcome.COMPLETED],
-            "cancelled": outcomes[Outcome.CANCELLED],
-            "timed_out": outcomes[Outcome.TIMED_OUT],
-            "failed": outcomes[Outcome.FAILED],
-        },
+        "requests": _requests(tally),
+        "failures": [
+            {"request": r.request_id, "outcome": r.outcome, "detail": r.detail}
+            for r in tally.failures
+        ],
         "responses": {"terminal": tally.terminal, "duplicates": duplicates},
         "transfers": _transfers(topology, reports),
         "blocks": _blocks(topology, reports),
-        "latency": _latency(tally),
+        "latency": latency(tally, reports),
+        "rates": rates(tally, reports, has_slo=experiment.slo is not None),
+        "utilisation": utilisation(
+            topology, reports, wall_s if simulated_s is None else simulated_s
+        ),
         "collectives": _collectives(topology, reports),
         "health": _health(reports),
         "violations": [
@@ -122,6 +124,14 @@ def build_summary(
             for v in found
         ],
         **_faults(experiment, topology, reports, last_counts),
+    }
+
+
+def _requests(tally: Tally) -> dict[str, int]:
+    told = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.FAILED)
+    return {
+        "submitted": tally.submitted,
+        **{outcome.value: tally.outcomes[outcome] for outcome in told},
     }
 
 
@@ -137,27 +147,6 @@ def _faults(
     return {
         "faults": fired(experiment, counts),
         "unfired": unfired(experiment, counts, silent),
-    }
-
-
-def distribution(samples_ns: Sequence[float]) -> dict[str, float | None]:
-    """Percentiles (nearest rank), mean and maximum in seconds; null where there is no sample."""
-    if not samples_ns:
-        return dict.fromkeys(("p50", "p90", "p99", "mean", "max"))
-    ordered = sorted(samples_ns)
-    count = len(ordered)
-    # The nearest rank is the smallest sample that at least p percent of all do not exceed.
-    nearest = {f"p{p}": ordered[-(-count * p // 100) - 1] / NS_PER_S for p in (50, 90, 99)}
-    return {**nearest, "mean": sum(ordered) / count / NS_PER_S, "max": ordered[-1] / NS_PER_S}
-
-
-def _latency(tally: Tally) -> dict[str, dict[str, float | None]]:
-    return {
-        "ttft_s": distribution(tally.ttft_ns),
-        "tpot_s": distribution(tally.tpot_ns),
-        "e2e_s": distribution(tally.e2e_ns),
-        "kv_transfer_s": distribution(tally.kv_transfer_ns),
-        "queue_wait_s": distribution(tally.queue_wait_ns),
     }
 
 

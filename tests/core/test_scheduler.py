@@ -43,7 +43,7 @@ def test_prompts_are_cut_at_the_budget_oldest_first() -> None:
         schedule.add(prompt(request_id, tokens))
     steps = []
     while len(schedule):
-        assert schedule.plan()[0] <= 8
+        assert schedule.plan(0)[0] <= 8
         steps.append(prefilled(schedule))
     assert steps == [[(1, 5), (2, 3)], [(2, 7), (3, 1)]]
 
@@ -60,7 +60,7 @@ def test_pairs_are_what_each_token_attends_to(prompts: list[tuple[int, int]], bu
         schedule.add(request)
     positions = [(r, p) for r in made for p in range(r.computed, r.spec.prompt_tokens)]
     now = positions[:budget]
-    assert schedule.plan() == (len(now), sum(p + 1 for _, p in now))
+    assert schedule.plan(0) == (len(now), sum(p + 1 for _, p in now))
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(1, 64))
@@ -71,7 +71,7 @@ def test_everybody_finishes_in_order_of_arrival(prompts: list[int], budget: int)
         schedule.add(prompt(i, tokens))
     left, finished, steps = sum(prompts), [], 0
     while len(schedule):
-        tokens, _ = schedule.plan()
+        tokens, _ = schedule.plan(0)
         assert tokens == min(budget, left)
         left -= tokens
         before = len(schedule)
@@ -87,7 +87,7 @@ def test_who_was_cancelled_after_the_plan_gets_nothing() -> None:
     gone, stays = prompt(1, 5), prompt(2, 6)
     schedule.add(gone)
     schedule.add(stays)
-    schedule.plan()
+    schedule.plan(0)
     gone.fire(RequestEvent.CANCEL)
     schedule.done(gone)
     assert prefilled(schedule) == [(2, 6)]
@@ -100,7 +100,7 @@ def test_a_prompt_may_leave_from_the_middle() -> None:
     for request in made:
         schedule.add(request)
     schedule.done(made[1])
-    schedule.plan()
+    schedule.plan(0)
     assert prefilled(schedule) == [(0, 5), (2, 5)]
 
 

@@ -101,12 +101,13 @@ def arrival(at_ns: int = 0, prompt: int = 10, output: int = 5, cancel_ns: int = 
 
 def prefilled(request_id: int = 0, instance: int = 0) -> Answers:
     ref = SenderRef(instance * 2, (1,))
-    response = Response(request_id, 0, Outcome.PREFILLED, instance * 2, sender=ref, queue_ns=3)
+    response = Response(request_id, 0, Outcome.PREFILLED, instance * 2, sender=ref, spent=(3, 4))
     return Answers(instance, (response,))
 
 
 def ended(request_id: int = 0, outcome: Outcome = Outcome.COMPLETED, instance: int = 2) -> Answers:
-    response = Response(request_id, 0, outcome, 5, queue_ns=4, transfer_ns=7, decode_ns=9, tokens=5)
+    spent = (4, 0, 0, 7, 1, 9)
+    response = Response(request_id, 0, outcome, 5, spent=spent, tokens=5)
     return Answers(instance, (response,))
 
 
@@ -124,10 +125,12 @@ def test_a_request_goes_to_context_then_generation_then_to_its_record() -> None:
     sent = rig.at(90, ended())
     assert kinds(sent) == [(leader, "Stop") for leader in LEADERS]
     [record] = rig.records
-    assert (record.arrival_ns, record.first_token_ns, record.ended_ns) == (5, 20, 90)
+    assert (record.arrival_ns, record.first_token_ns, record.ended_ns) == (5, 80, 90)
     assert (record.context_instance, record.generation_instance) == (0, 2)
     assert (record.context_rank, record.generation_rank) == (0, 5)
-    assert (record.queue_ns, record.transfer_ns, record.decode_ns, record.tokens) == (7, 7, 9, 5)
+    on_the_way = (20 - 5 - 3 - 4) + (90 - 20 - 4 - 7 - 1 - 9)
+    assert record.columns() == (0, 3, 4, on_the_way, 4, 0, 0, 7, 1, 9, 0)
+    assert record.tokens == 5
     assert rig.workload.ends == [90]
 
 
@@ -164,7 +167,7 @@ def test_what_an_instance_is_done_with_weighs_no_more() -> None:
 def test_one_token_only_ends_where_it_was_prefilled() -> None:
     rig = Rig(arrival(output=1))
     rig.at(0)
-    rig.at(9, ended(instance=0))
+    rig.at(9, Answers(0, (Response(0, 0, Outcome.COMPLETED, 1, spent=(2, 5), tokens=1),)))
     [record] = rig.records
     assert (record.outcome, record.generation_instance, record.first_token_ns) == (
         Outcome.COMPLETED,

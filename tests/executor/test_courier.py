@@ -109,8 +109,8 @@ def receiving() -> Rig:
 @pytest.fixture
 def sending() -> Rig:
     rig = Rig(context())
-    rig.serving.batch()
-    rig.serving.stepped(1, 0)
+    rig.serving.batch(0)
+    rig.serving.stepped(1, 0, 0)
     return rig
 
 

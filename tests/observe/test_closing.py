@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from adpkv.core.columns import COLUMNS
 from adpkv.observe.closing import closing_sentence, show_closing
 
+LEFT_OUT = (
+    *("context_ttft_s", "itl_s", "tpot_s"),
+    *(f"{column}_s" for column in COLUMNS if column != "decode"),
+)
 NO_SAMPLE = dict.fromkeys(("p50", "p90", "p99", "mean", "max"))
 CLEAN: dict[str, Any] = {
     "outcome": "completed",
@@ -27,11 +32,21 @@ CLEAN: dict[str, Any] = {
     },
     "latency": {
         "ttft_s": {"p50": 0.0125, "p90": 1.5, "p99": 2.0, "mean": 0.000_25, "max": 2.0},
-        "tpot_s": NO_SAMPLE,
-        "e2e_s": NO_SAMPLE,
-        "kv_transfer_s": NO_SAMPLE,
-        "queue_wait_s": NO_SAMPLE,
+        "e2e_s": {"p50": 2.0, "p90": 2.0, "p99": 2.0, "mean": 2.0, "max": 2.0},
+        "decode_s": {"p50": 1.0, "p90": 1.0, "p99": 1.0, "mean": 1.5, "max": 2.0},
+        **dict.fromkeys(LEFT_OUT, NO_SAMPLE),
     },
+    "rates": {
+        "requests_per_s": 12.345,
+        "output_tokens_per_s": 1234.5,
+        "prompt_tokens_per_s": None,
+        "error_rate": 0.125,
+        "goodput_per_s": None,
+        "slo_attainment": None,
+        "prefix_hit_rate": 0.5,
+    },
+    "utilisation": {"context-0": {"step_share": 0.415, "steps": 177, "tokens_per_step": 480.8}},
+    "failures": [],
     "lost": [],
     "recomputed": 0,
     "health": {"reasons": []},
@@ -83,7 +98,7 @@ def test_without_a_terminal_it_is_plain_text() -> None:
     assert "context-0 4,096 4,000 0 0" in lines
     assert "generation-1 1,024 1,024 0 0" in lines
     assert "time to first token 12.50 ms 1.50 s 2.00 s 250.0 µs 2.00 s" in lines
-    assert "end to end - - - - -" in lines
+    assert "time per output token - - - - -" in lines
     assert out.getvalue().splitlines()[-2:] == [closing_sentence(CLEAN), "files: runs/x"]
     assert "\x1b" not in out.getvalue()
 
@@ -106,3 +121,26 @@ def test_a_fault_that_could_never_fire_is_a_warning() -> None:
     show_closing(Console(file=out), _changed("unfired", to=[never, chance]))
     assert f"warning: {never}\n" in out.getvalue()
     assert "faults.1" not in out.getvalue()
+
+
+def shown(summary: dict[str, Any], folder: Path | None) -> str:
+    out = io.StringIO()
+    show_closing(Console(file=out), summary, folder)
+    return out.getvalue()
+
+
+def test_shares_of_the_mean_say_where_the_time_goes() -> None:
+    told = shown(CLEAN, None)
+    assert "decode" in told
+    assert "75.0%" in told
+    assert "lost attempts" not in told, "nothing was lost"
+    assert "goodput" not in told, "there is no objective"
+
+
+def test_failed_requests_come_with_the_command_that_tells_their_story() -> None:
+    failed = [{"request": 7, "outcome": "timed_out", "detail": "its transfer took too long"}]
+    summary = _changed("failures", to=failed)
+    summary["requests"] |= {"timed_out": 2}
+    told = shown(summary, Path("runs/x"))
+    assert "what happened to the first failed requests:" in told
+    assert "  adpkv story 7 --out runs/x  # timed out: its transfer took too long" in told

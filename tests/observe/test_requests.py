@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from adpkv.config.serving import SloConfig
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
 from adpkv.observe import RequestLog, Tally
@@ -19,8 +20,10 @@ COMPLETED: dict[str, Any] = {
     "detail": "",
     "first_token_ns": 150,
     "ended_ns": 400,
-    "queue_ns": 20,
-    "transfer_ns": 30,
+    "context_queue_ns": 20,
+    "prefill_ns": 10,
+    "kv_transfer_ns": 20,
+    "decode_queue_ns": 50,
     "decode_ns": 200,
     "tokens": 5,
     "responses": 1,
@@ -50,15 +53,34 @@ def test_a_completed_request_gives_every_latency() -> None:
     tally = _tally({})
     assert list(tally.ttft_ns) == [50]
     assert list(tally.e2e_ns) == [300]
-    assert list(tally.tpot_ns) == [50.0]
-    assert list(tally.kv_transfer_ns) == [30]
-    assert list(tally.queue_wait_ns) == [20]
+    assert list(tally.tpot_ns) == [62.5], "(e2e - ttft) / (n - 1)"
+    assert list(tally.context_ttft_ns) == [30]
+    assert list(tally.queue_wait_ns) == [70]
+    assert sum(samples[0] for samples in tally.columns_ns) == 300
 
 
-def test_what_never_came_gives_no_sample() -> None:
-    tally = _tally({"first_token_ns": -1, "transfer_ns": -1, "tokens": 1}, {"decode_ns": -1})
-    assert len(tally.e2e_ns) == 2
-    assert (len(tally.ttft_ns), len(tally.kv_transfer_ns), len(tally.tpot_ns)) == (1, 1, 0)
+def test_one_token_has_no_time_per_output_token() -> None:
+    tally = _tally({"tokens": 1})
+    assert (len(tally.e2e_ns), len(tally.tpot_ns)) == (1, 0)
+
+
+def test_what_kept_the_objective_is_counted() -> None:
+    slo = SloConfig.model_validate({"ttft": "50ns", "tpot": "62ns"})
+    tally = Tally(slo)
+    tally.add(RequestRecord(**COMPLETED))
+    assert tally.good == 0, "62.5 ns a token"
+    tally.add(RequestRecord(**{**COMPLETED, "ended_ns": 398}))
+    assert tally.good == 1
+    tally.add(RequestRecord(**{**COMPLETED, "tokens": 1}))
+    assert tally.good == 2, "one token has no time per output token to miss"
+    tally.add(RequestRecord(**{**COMPLETED, "first_token_ns": 151}))
+    assert tally.good == 2
+
+
+def test_the_first_failures_by_number_are_named() -> None:
+    failed = [{"request_id": 30 - i, "outcome": Outcome.FAILED} for i in range(20)]
+    tally = _tally(*failed, {"outcome": Outcome.CANCELLED, "request_id": 0}, {})
+    assert [record.request_id for record in tally.failures] == list(range(11, 21))
 
 
 def test_outcomes_add_up_and_only_completed_requests_are_timed() -> None:

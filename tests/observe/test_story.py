@@ -113,9 +113,13 @@ def test_of_a_request_that_was_computed_again_the_last_life_counts(tmp_path: Pat
     parts = {part.name: part.duration_ns for part in story.parts()}
     assert story.record is not None
     assert parts["decode"] == story.record.decode_ns
-    assert parts["transfer"] == story.record.transfer_ns
-    assert parts["until it was begun again"] is not None
-    assert parts["in all"] == story.record.ended_ns - story.record.arrival_ns
+    assert parts["KV transfer"] == story.record.kv_transfer_ns
+    assert parts["lost attempts"] == story.record.lost_attempts_ns > 0
+    assert (
+        parts["in all"]
+        == sum(story.record.columns())
+        == story.record.ended_ns - story.record.arrival_ns
+    )
 
 
 def test_a_transfer_in_doubt_is_told_from_both_sides(folder: RunFolder) -> None:

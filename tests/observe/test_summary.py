@@ -13,7 +13,7 @@ from adpkv.core.report import BlockCounts, RankReport, TransferCounts
 from adpkv.core.values import Outcome, Violation
 from adpkv.errors import DeadlockError
 from adpkv.observe import BrokenOff, Tally, build_summary
-from adpkv.observe.summary import distribution
+from adpkv.observe.measures import distribution
 
 
 def _report(rank: int, instance: int, **changes: Any) -> RankReport:
@@ -61,8 +61,8 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
         "world, ranks, seed, outcome, exit_code, broken_off, lost, recomputed, wall_s, simulated_s,"
-        " iterations, requests, responses, transfers, blocks, latency, collectives, health,"
-        " violations, faults, unfired"
+        " iterations, requests, failures, responses, transfers, blocks, latency, rates,"
+        " utilisation, collectives, health, violations, faults, unfired"
     )
     assert set(summary["requests"]) == {
         "submitted", "completed", "cancelled", "timed_out", "failed"
@@ -76,7 +76,17 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     assert set(summary["blocks"]["context-0"]) == {
         "total", "free", "cached", "active", "in_transfer", "quarantined", "leaked"
     }  # fmt: skip
-    assert set(summary["latency"]) == {"ttft_s", "tpot_s", "e2e_s", "kv_transfer_s", "queue_wait_s"}
+    assert set(summary["latency"]) == {
+        "ttft_s", "context_ttft_s", "itl_s", "tpot_s", "e2e_s", "queue_wait_s",
+        "coordinator_queue_s", "context_queue_s", "prefill_s", "hand_over_s", "block_wait_s",
+        "slot_wait_s", "peer_slot_wait_s", "kv_transfer_s", "decode_queue_s", "decode_s",
+        "lost_attempts_s",
+    }  # fmt: skip
+    assert set(summary["rates"]) == {
+        "serving_s", "requests_per_s", "output_tokens_per_s", "prompt_tokens_per_s", "error_rate",
+        "goodput_per_s", "slo_attainment", "prefix_hit_rate",
+    }  # fmt: skip
+    assert set(summary["utilisation"]["context-0"]) == {"step_share", "steps", "tokens_per_step"}
     assert all(set(latency) == statistics for latency in summary["latency"].values())
     assert set(summary["collectives"]) == {"count", "mismatches", "mean_us"}
     assert set(summary["health"]) == {"unhealthy_intervals", "first_unhealthy_s", "reasons"}
@@ -162,6 +172,7 @@ def test_requests_and_latencies_come_from_the_tally(experiment: Experiment) -> N
             output_tokens=1,
             outcome=Outcome.COMPLETED,
             detail="",
+            first_token_ns=1_000_000_000,
             ended_ns=2_000_000_000,
             responses=1,
         )
@@ -170,7 +181,9 @@ def test_requests_and_latencies_come_from_the_tally(experiment: Experiment) -> N
     assert summary["requests"]["submitted"] == summary["requests"]["completed"] == 1
     assert summary["responses"] == {"terminal": 1, "duplicates": 0}
     assert summary["latency"]["e2e_s"]["p50"] == 2.0
-    assert summary["latency"]["ttft_s"]["p50"] is None
+    assert summary["latency"]["ttft_s"]["p50"] == 1.0
+    assert summary["latency"]["tpot_s"]["p50"] is None
+    assert summary["rates"]["requests_per_s"] == 0.5
 
 
 def test_duplicates_are_what_the_coordinator_reported(experiment: Experiment) -> None:

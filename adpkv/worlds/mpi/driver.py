@@ -113,7 +113,9 @@ class Driver:
     def counts(self) -> MeetingCounts:
         """What was counted of this rank's meetings so far."""
         stats = self.stats
-        return MeetingCounts(stats.count, stats.total_ns, stats.mismatches, stats.met, stats.trace)
+        return MeetingCounts(
+            stats.count, stats.total_ns, stats.mismatches, stats.met, stats.trace, stats.gaps
+        )
 
 
 def guarded(

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from mpi4py import MPI
 
+from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.digest import PlanDigest
 from adpkv.executor.meetings import Join, Meeting, Passage, Pause, Step, Wait
@@ -47,7 +48,16 @@ class CollectiveStats:
     digest of all its meetings, in their order. Slots see ranks in different collectives; what they
     cannot see, because it is none, the digests show when they are compared at the end."""
 
-    __slots__ = ("before", "count", "met", "mismatches", "total_ns", "trace")
+    __slots__ = (
+        "before",
+        "count",
+        "gaps",
+        "last_step_ns",
+        "met",
+        "mismatches",
+        "total_ns",
+        "trace",
+    )
 
     def __init__(self) -> None:
         self.count = 0
@@ -57,12 +67,21 @@ class CollectiveStats:
         self.trace = 0
         self.before = 0
         """The trace without the last meeting."""
+        self.gaps = TokenGaps()
+        self.last_step_ns = 0
 
     def note(self, place: bytes | memoryview) -> None:
         """This rank comes to a meeting there."""
         self.met += 1
         self.before = self.trace
         self.trace = crc32(place, self.before)
+
+    def stepped(self, op: Step, began_ns: int) -> None:
+        """A step is over that began then."""
+        now_ns = perf_counter_ns()
+        if op.tokens:
+            self.gaps.add_step(began_ns, now_ns, self.last_step_ns, op.tokens, op.waited)
+        self.last_step_ns = now_ns
 
     def take_back(self) -> None:
         """The last meeting was broken off: this rank comes to it again."""
@@ -173,9 +192,11 @@ class Group:
             self._waiter.wait(self.sequence, op.limit_ns)
             return Passage(0, op.iteration, op.plan)
         if isinstance(op, Step):
+            began_ns = perf_counter_ns()
             op.run()
             self._computed(perf_counter_ns())
             self._meet(op, None, op.place[len(op.site) :])
+            self._stats.stepped(op, began_ns)
             return Passage(1, op.iteration, op.plan)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
 

@@ -182,7 +182,7 @@ def _host(
     def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
         progress.update(coordinator.done, coordinator.total, pulses)
 
-    requests = RequestLog(folder.requests)
+    requests = RequestLog(folder.requests, job.experiment.slo)
     job.flush_requests = requests.flush
     try:
         desk = job.desk(requests.write, None if quiet else show, workload)

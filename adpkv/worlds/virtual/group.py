@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
@@ -47,6 +48,7 @@ class VirtualGroup:
         "collectives",
         "dead",
         "debt",
+        "gaps",
         "halt",
         "history",
         "idle",
@@ -54,6 +56,7 @@ class VirtualGroup:
         "instance",
         "iteration",
         "joined",
+        "last_step_ns",
         "members",
         "met_with_dead",
         "open",
@@ -64,7 +67,9 @@ class VirtualGroup:
         "standing",
         "steps",
         "stretch",
+        "tokens",
         "version",
+        "waited",
         "wake_ns",
     )
 
@@ -97,6 +102,12 @@ class VirtualGroup:
         and the time."""
         self.debt = 0
         """Small collectives since the last step or wait, which pays for them in time."""
+        self.gaps = TokenGaps()
+        self.last_step_ns = 0
+        """When its last step ended."""
+        self.tokens = 0
+        """What its clients get with each step of this stretch; `waited` as in `Step`."""
+        self.waited: tuple[int, ...] = ()
         self.stretch: Any = None
         """The step or wait stretch that is under way."""
         self.halt: Any = None
@@ -225,6 +236,30 @@ class VirtualGroup:
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.awake.clear()
         return last
+
+    def step_lines(self) -> list[tuple[int, int]]:
+        """What each member's next steps cost, as (base, slope); notes what clients get of them."""
+        lines = []
+        tokens, waited = 0, ()
+        for at, done in zip(self.standing, self.steps, strict=True):
+            lines.append((at.base + done * at.slope, at.slope))
+            tokens += at.tokens
+            if at.waited and not done:
+                waited += at.waited
+        self.tokens, self.waited = tokens, waited
+        return lines
+
+    def stepped(self, made: int, now_ns: int) -> None:
+        """So many steps of its stretch were made by now: the gaps between their tokens."""
+        if self.tokens:
+            rows = self.stretch.rows(made)
+            (_, base, slope), ticks, began_ns = rows[0], self.stretch.ticks, self.stretch.began_ns
+            first_ns = began_ns + base // ticks
+            self.gaps.add_step(began_ns, first_ns, self.last_step_ns, self.tokens, self.waited)
+            if made > 1:
+                rows[0] = (rows[0][0] - 1, base + slope, slope)
+                self.gaps.add_rows(rows, ticks, now_ns - first_ns, self.tokens)
+        self.last_step_ns = now_ns
 
     def check_batches(self) -> None:
         """Where all must compute the same, do they? Those who are left out of iterations too.

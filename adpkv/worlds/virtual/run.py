@@ -92,7 +92,7 @@ class Simulation:
     ) -> None:
         self.experiment = experiment
         self.topology = experiment.topology.build()
-        self.tally = Tally()
+        self.tally = Tally(experiment.slo)
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
@@ -294,7 +294,7 @@ def simulate(
     workload = build_workload(experiment)  # first: a bad trace leaves nothing behind
     folder = RunFolder.create(experiment, out)
     events: EventSink = EventLog(folder.events) if experiment.observe.events else NullEventLog()
-    requests = RequestLog(folder.requests)
+    requests = RequestLog(folder.requests, experiment.slo)
     try:
         job = kind(
             experiment,

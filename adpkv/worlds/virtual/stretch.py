@@ -85,7 +85,7 @@ class StepStretch:
     """A row of at most `most` steps from `began_ns`; each also costs `overhead_ns`, which is what
     the small collectives of its iteration take. Lines are in ticks."""
 
-    __slots__ = ("_began_ns", "_segments", "_ticks")
+    __slots__ = ("_segments", "began_ns", "ticks")
 
     def __init__(
         self,
@@ -95,8 +95,8 @@ class StepStretch:
         most: int,
         ticks_per_ns: int = 1,
     ) -> None:
-        self._began_ns = began_ns
-        self._ticks = ticks_per_ns
+        self.began_ns = began_ns
+        self.ticks = ticks_per_ns
         # Half a nanosecond more: rounding becomes a floor.
         more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
         self._segments = [
@@ -107,8 +107,8 @@ class StepStretch:
     def end(self, until_ns: int) -> tuple[int, int]:
         """(steps, time) of the first step boundary at or after `until_ns`, or of the last one.
         There is always one step at least."""
-        span = max(until_ns - self._began_ns, 1)
-        at_ns = self._began_ns
+        span = max(until_ns - self.began_ns, 1)
+        at_ns = self.began_ns
         steps = 0
         for _, count, base, slope in self._segments:
             total = self._sum_ns(count, base, slope)
@@ -121,18 +121,27 @@ class StepStretch:
             span -= total
         return steps, at_ns
 
+    def rows(self, made: int) -> list[tuple[int, int, int]]:
+        """The first `made` steps as rows of (steps, base, slope), in ticks: the k-th step of a row
+        takes (base + k * slope) // ticks nanoseconds, with its small collectives."""
+        return [
+            (min(steps, made - first), base, slope)
+            for first, steps, base, slope in self._segments
+            if first < made
+        ]
+
     def _sum_ns(self, steps: int, base: int, slope: int) -> int:
-        if self._ticks == 1:
+        if self.ticks == 1:
             return _sum(steps, base, slope)
-        return floor_sum(steps, base, slope, self._ticks)
+        return floor_sum(steps, base, slope, self.ticks)
 
     def _reach(self, span_ns: int, most: int, base: int, slope: int) -> int:
         """The smallest n with so many nanoseconds, which `most` steps have."""
-        if self._ticks == 1:
+        if self.ticks == 1:
             return _steps_to_reach(span_ns, base, slope)
         # Each step is rounded down by less than a nanosecond: not fewer steps than without, and
         # seldom many more.
-        ticks = self._ticks
+        ticks = self.ticks
         low, stride = min(_steps_to_reach(span_ns * ticks, base, slope), most), 1
         high = low
         while self._sum_ns(high, base, slope) < span_ns:

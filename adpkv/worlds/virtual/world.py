@@ -93,8 +93,10 @@ class VirtualWorld:
     def counts(self, rank: int) -> MeetingCounts:
         """What was counted of a rank's meetings so far. Its trace is not: a quiet rank is left out
         of some, and each is matched by value."""
-        count = self._groups[self._group_of[rank]].collectives
-        return MeetingCounts(count, count * self._collective_ns, 0)
+        group = self._groups[self._group_of[rank]]
+        count = group.collectives
+        gaps = group.gaps if group.members and group.members[0] == rank else None
+        return MeetingCounts(count, count * self._collective_ns, 0, gaps=gaps)
 
     def run(
         self,
@@ -252,9 +254,7 @@ class VirtualWorld:
             steps = group.steps
             if first.batch is not None:
                 group.check_batches()
-            most, lines = 1, []
-            for at, done in zip(standing, steps, strict=True):
-                lines.append((at.base + done * at.slope, at.slope))
+            most, lines = 1, group.step_lines()
             if quiet and self._jump:
                 most = min([at.most - done for at, done in zip(standing, steps, strict=True)])
             overhead_ns = group.debt * self._collective_ns
@@ -312,6 +312,7 @@ class VirtualWorld:
             made = stretch.end(self.agenda.now)[0]
             # Every iteration jumped over met as often as this one.
             group.collectives += (made - 1) * group.debt
+            group.stepped(made, self.agenda.now)
             group.steps = [steps + made for steps in group.steps]
         group.debt = 0
         self._go_on(group)

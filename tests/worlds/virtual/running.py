@@ -150,6 +150,11 @@ def problems(ran: Ran) -> list[str]:
     if ran.exit_code == 0 and len(ran.records) != ran.job.coordinator.total:
         found.append("the workload was not served to its end")
     found += [f"{record}" for record in ran.records if record.responses > 1]
+    found += [
+        f"columns: {record}"
+        for record in ran.records
+        if min(record.columns()) < 0 or sum(record.columns()) != record.ended_ns - record.arrival_ns
+    ]
     for report in ran.reports:
         found += _wrong_in(report)
     for rank, program in enumerate(ran.job.programs):

@@ -1,0 +1,128 @@
+"""Where a request's time went: every nanosecond between arrival and last answer in one column.
+
+Each server measures its own columns on its own clock and sends durations with its answer; clock
+readings of different ranks are never compared (contract 3.1). What no server has measured is what
+lay between them: `hand_over`. So the columns add up to the whole, exactly, whatever clocks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+__all__ = [
+    "COLUMNS",
+    "CONTEXT_COLUMNS",
+    "GENERATION_COLUMNS",
+    "WAITING_COLUMNS",
+    "Ledger",
+    "fitted",
+    "spans",
+]
+
+COORDINATOR_QUEUE: Final = "coordinator_queue"
+HAND_OVER: Final = "hand_over"
+LOST_ATTEMPTS: Final = "lost_attempts"
+
+CONTEXT_COLUMNS: Final = ("context_queue", "prefill")
+"""What a context server measures, in order."""
+
+GENERATION_COLUMNS: Final = (
+    "block_wait",
+    "slot_wait",
+    "peer_slot_wait",
+    "kv_transfer",
+    "decode_queue",
+    "decode",
+)
+"""What a generation server measures, in order."""
+
+COLUMNS: Final = (
+    COORDINATOR_QUEUE,
+    *CONTEXT_COLUMNS,
+    HAND_OVER,
+    *GENERATION_COLUMNS,
+    LOST_ATTEMPTS,
+)
+"""All of them, in the order in which a request passes through."""
+
+
+WAITING_COLUMNS: Final = (
+    COORDINATOR_QUEUE,
+    "context_queue",
+    "block_wait",
+    "slot_wait",
+    "peer_slot_wait",
+    "decode_queue",
+)
+"""Those in which nothing is done for the request: `queue_wait`."""
+
+
+def spans(marks: Sequence[int], now_ns: int) -> tuple[int, ...]:
+    """The durations between `marks`, the last one up to `now_ns`; one per mark.
+
+    Args:
+        marks: when each column began, by one rank's clock, in order; -1 where it never did. Time
+            in a column that was passed over belongs to the one before it.
+        now_ns: when the last of them ended.
+    """
+    found = [0] * len(marks)
+    at, since_ns = 0, marks[0]
+    for place, mark_ns in enumerate(marks[1:], 1):
+        if mark_ns >= 0:
+            found[at] = max(mark_ns - since_ns, 0)
+            at, since_ns = place, mark_ns
+    found[at] = max(now_ns - since_ns, 0)
+    return tuple(found)
+
+
+def fitted(spent: Sequence[int], total_ns: int) -> list[int]:
+    """`spent`, cut from behind where a rank's clock ran ahead, so that it is at most `total_ns`."""
+    left_ns, found = total_ns, []
+    for span_ns in spent:
+        found.append(min(max(span_ns, 0), left_ns))
+        left_ns -= found[-1]
+    return found
+
+
+class Ledger:
+    """One request's columns as its coordinator keeps them, leg by leg, on its own clock."""
+
+    __slots__ = ("_leg_ns", "spent")
+
+    def __init__(self, arrival_ns: int) -> None:
+        self._leg_ns = arrival_ns
+        self.spent = [0] * len(COLUMNS)
+        """Nanoseconds, in the order of `COLUMNS`."""
+
+    def waited(self, now_ns: int) -> None:
+        """It leaves the coordinator's queue."""
+        self._close(_QUEUE, now_ns)
+
+    def answered(self, first_column: str, spent: Sequence[int], now_ns: int) -> None:
+        """A server answers for the leg since the last entry, with what it measured from its first
+        column on: the rest was spent on the way, there and back."""
+        measured = fitted(spent, now_ns - self._leg_ns)
+        for place, span_ns in enumerate(measured, COLUMNS.index(first_column)):
+            self.spent[place] += span_ns
+            self._leg_ns += span_ns
+        self._close(_ON_THE_WAY, now_ns)
+
+    def lost(self, now_ns: int) -> None:
+        """It is begun again: what the attempt took so far is lost with it."""
+        self.spent[_LOST] += sum(self.spent[_QUEUE + 1 : _LOST])
+        self.spent[_QUEUE + 1 : _LOST] = [0] * (_LOST - _QUEUE - 1)
+        self.unanswered(now_ns)
+
+    def unanswered(self, now_ns: int) -> None:
+        """Nobody answers for the leg since the last entry: who had the request is gone."""
+        self._close(_LOST, now_ns)
+
+    def _close(self, place: int, now_ns: int) -> None:
+        self.spent[place] += now_ns - self._leg_ns
+        self._leg_ns = now_ns
+
+
+_QUEUE: Final = COLUMNS.index(COORDINATOR_QUEUE)
+_ON_THE_WAY: Final = COLUMNS.index(HAND_OVER)
+_LOST: Final = COLUMNS.index(LOST_ATTEMPTS)
