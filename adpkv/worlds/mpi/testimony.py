@@ -97,7 +97,7 @@ class Witness:
             "mpi",
             experiment,
             list(reports.values()),
-            read_tally(folder.requests),
+            read_tally(folder.requests, experiment.slo),
             wall_s=(perf_counter_ns() - self._flight.board.rings[0].owner.clock_ns) / 1e9,
             simulated_s=None,
             lost=self._lost(),
