@@ -76,7 +76,7 @@ def _rates(summary: Mapping[str, Any]) -> Table:
     shown |= {title: _percent(rates[key]) for key, title in SHARES.items()}
     if rates["goodput_per_s"] is None:
         del shown[RATES["goodput_per_s"]], shown[SHARES["slo_attainment"]]
-    return Table(["throughput", *shown], [["", *shown.values()]])
+    return Table(["throughput", *shown], [["all instances", *shown.values()]])
 
 
 def _utilisation(summary: Mapping[str, Any]) -> Table:
