@@ -129,7 +129,9 @@ def hang(experiment: Experiment) -> Iterator[Problem]:
         )
     if hang_ns <= step_ns:
         yield Problem(
-            path, f"must be more than the longest step, which is {duration_text(step_ns)}"
+            path,
+            f"must be more than the longest step, which is {duration_text(step_ns)}"
+            " (model.step_base and what the workload adds)",
         )
 
 

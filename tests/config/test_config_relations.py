@@ -94,6 +94,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (
         {"diagnosis": {"hang_timeout": "1044200us"}, "model": SLOW},
         "diagnosis.hang_timeout: must be more than the longest step, which is 1.0442s "
+        "(model.step_base and what the workload adds) "
         "(found '1044200us')",
     ),
     (
