@@ -1,4 +1,4 @@
-# adpkv: everything a person or a pipeline runs. `make run` is the way in.
+# adpkv: everything a person or a pipeline runs. `make` alone says what there is.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,43 +8,44 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: setup run test check bench soak soak-loaded alarms clean
+.PHONY: help setup run test check bench soak soak-loaded alarms clean
 
-setup: $(STAMP)
+help: ## say what there is (what `make` alone does)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(STAMP)
-	$(BIN)/adpkv run configs/quickstart.yaml
+setup: $(STAMP) ## make .venv, with MPI and adpkv in it
 
-test: $(STAMP)
+run: $(STAMP) ## run 200 requests on 8 real ranks
+	$(BIN)/adpkv run quickstart
+
+test: $(STAMP) ## run every test
 	$(PYTEST)
 
-check: $(STAMP)
+check: $(STAMP) ## format, lint, types, fast tests: before each commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -m "not mpi and not slow"
 
-bench: $(STAMP)
+bench: $(STAMP) ## measure speed, each figure beside its reference
 	$(BIN)/adpkv bench
 
-soak: $(STAMP)
-	$(BIN)/adpkv run configs/soak.yaml
+soak: $(STAMP) ## ten minutes of random faults on 8 real ranks
+	$(BIN)/adpkv run soak
 
-# The same beside twice as many busy processes as there are cores.
-soak-loaded: $(STAMP)
+soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there are cores
 	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
 
-# No false alarm with any number of ranks from 1 to 16; the tests take four of them.
-alarms: $(STAMP)
+alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take four
 	ADPKV_ALARMS_AT_EVERY_NUMBER_OF_RANKS=1 $(BIN)/python -m pytest tests/mpi/test_mpi_false_alarms.py -k no_meeting
 
-clean:
+clean: ## take away what was made here, .venv too
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is made last, so a set-up that broke off is done again.
-$(STAMP): pyproject.toml launch/make_venv.sh launch/prepare_env.py launch/mpirun.sh
+$(STAMP): pyproject.toml launch/make_venv.sh adpkv/launching/repair.py adpkv/launching/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test]'
-	$(BIN)/python launch/prepare_env.py
+	$(BIN)/adpkv doctor --repair
 	touch $@

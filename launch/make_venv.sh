@@ -20,5 +20,5 @@ fi
 if "$python" -c 'import virtualenv' 2>/dev/null; then
     exec "$python" -m virtualenv --quiet --clear "$dir"
 fi
-echo "$python cannot make virtual environments: apt install python3-venv, then make again" >&2
+echo "$python cannot make virtual environments: apt install python3-venv, then once more" >&2
 exit 2

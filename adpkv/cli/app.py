@@ -25,6 +25,7 @@ from adpkv.cli.run import run
 from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
 from adpkv.cli.story import story
+from adpkv.cli.supervise import supervise
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
 from adpkv.streams import Streams
@@ -45,6 +46,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     validate,
     schema,
     inspect,
+    supervise,
     doctor,
     bench,
 )
@@ -73,7 +75,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
-    app.command()(command)
+    # What follows the command of `supervise` belongs to that command, options too.
+    app.command(context_settings={"allow_interspersed_args": command is not supervise})(command)
 
 
 def _version(wanted: bool) -> None:

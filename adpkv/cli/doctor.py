@@ -15,11 +15,23 @@ __all__ = ["doctor"]
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Have this environment's mpirun start more ranks than cores, and ranks as root.",
+        ),
+    ] = False,
 ) -> None:
     """Say what of MPI, transports, GPU, shared memory and limits is here, and what is missing.
 
     Ends with 0 if `adpkv simulate` works; `adpkv run` may not.
     """
+    if repair:
+        from adpkv.launching.repair import repaired
+
+        print("\n".join(repaired()))
+        return
     from adpkv.cli.probes import Need, all_findings
     from adpkv.errors import UsageError
 
@@ -39,7 +51,7 @@ def doctor(
 def _verdict(command: str, lacks: Sequence[Finding]) -> str:
     if not lacks:
         return f"{command}: works"
-    return f"{command}: does not work, it lacks {', '.join(f.name for f in lacks)}"
+    return f"{command}: does not work here: {', '.join(f.name for f in lacks)}"
 
 
 def _print_json(
@@ -56,17 +68,25 @@ def _print_json(
     print(json.dumps(said, indent=2))
 
 
+def _state(finding: Finding) -> str:
+    from adpkv.cli.probes import Need
+
+    if finding.need is Need.UNUSED:
+        return "unused"
+    if finding.fine:
+        return "ok"
+    return "note" if finding.need is Need.NOTHING else "missing"
+
+
 def _print_table(findings: Sequence[Finding]) -> None:
     import sys
 
-    from adpkv.cli.probes import Need
     from adpkv.observe.tables import Table
     from adpkv.terminal import console_for
 
     rows, hints = [], {}
     for place, finding in enumerate(findings):
-        lacks = "missing" if finding.need is not Need.NOTHING else "note"
-        rows.append(["ok" if finding.fine else lacks, finding.name, finding.found])
+        rows.append([_state(finding), finding.name, finding.found])
         if finding.hint and not finding.fine:
             hints[place] = f"-> {finding.hint}"
     Table((), rows, numbers=(), notes=hints).show(console_for(sys.stdout))

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from adpkv.launching.repair import ALLOWANCES, BY_HAND
+
 __all__ = ["Finding", "Need", "all_findings"]
 
 PACKAGES: Final = ("msgspec", "numpy", "pydantic", "PyYAML", "rich", "typer")
@@ -29,22 +31,14 @@ PACKAGES: Final = ("msgspec", "numpy", "pydantic", "PyYAML", "rich", "typer")
 LEAST_PYTHON: Final = (3, 11)
 LEAST_SHARED_MEMORY_BYTES: Final = 64 << 20
 LEAST_OPEN_FILES: Final = 1024
+UNUSED: Final = "this version does not use it"
 MOST_TRIAL_RANKS: Final = 32
 """The trial starts one rank more than there are cores, but not hundreds."""
 
 PROBE_TIMEOUT_S: Final = 30.0
 
 GET_MPI: Final = "pip install 'adpkv[mpi]', or mpi4py and your cluster's MPI"
-MPIRUN_ALLOWANCES: Final = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-}
-"""What makes Open MPI start ranks as root and more of them than there are cores."""
-
-ALLOW_MPIRUN: Final = "make setup allows it for good; by hand: export " + " ".join(
-    f"{name}={value}" for name, value in MPIRUN_ALLOWANCES.items()
-)
+ALLOW_MPIRUN: Final = f"adpkv doctor --repair allows it for good; by hand: {BY_HAND}"
 LIBRARY_VERSION: Final = (
     "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI;"
     " print(mpi4py.__version__ + ', ' + MPI.Get_library_version().splitlines()[0].split(',')[0])"
@@ -57,6 +51,7 @@ class Need(StrEnum):
     EVERYTHING = "everything"
     RUN = "adpkv run"
     NOTHING = "nothing"
+    UNUSED = "nothing of this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +107,40 @@ def _mpi() -> Finding:
 
 
 def _mpirun() -> Finding:
-    beside = Path(sys.executable).with_name("mpirun")
-    found = shutil.which("mpirun") or (str(beside) if beside.exists() else None)
-    if found is None:
+    """Whether `adpkv run` can start ranks, and whether the mpirun that a person types can."""
+    starter, typed = _starter(), shutil.which("mpirun")
+    if starter is None:
         return Finding("mpirun", False, "missing", Need.RUN, GET_MPI)
     ranks = min(_core_count() + 1, MOST_TRIAL_RANKS)
-    command = [found, "-n", str(ranks), sys.executable, "-c", "print('here')"]
     who = "as root" if os.geteuid() == 0 else "as this user"
     tried = f"{ranks} ranks on {_core_count()} cores {who}"
-    said, error = _asked(command)
-    if not error and said.count("here") == ranks:
-        return Finding("mpirun", True, f"starts {tried}", Need.RUN)
-    said, error = _asked(command, MPIRUN_ALLOWANCES)
-    if not error and said.count("here") == ranks:
-        # `adpkv run` outside mpirun gives the allowances itself.
-        return Finding("mpirun", False, f"refuses {tried}", Need.NOTHING, ALLOW_MPIRUN)
-    return Finding("mpirun", False, f"cannot start {tried}: {error}", Need.RUN, GET_MPI)
+    # `adpkv run` gives the allowances itself.
+    error = _trial(starter, ranks, ALLOWANCES)
+    if error:
+        return Finding("mpirun", False, f"cannot start {tried}: {error}", Need.RUN, GET_MPI)
+    if typed is None:
+        beside = f"adpkv run starts {tried}; no mpirun on the PATH"
+        hint = f"export PATH={Path(starter).parent}:$PATH, for mpirun -n N adpkv run FILE"
+        return Finding("mpirun", False, beside, Need.NOTHING, hint)
+    if _trial(typed, ranks, {}):
+        found = f"adpkv run starts {tried}; {typed} by hand refuses them"
+        return Finding("mpirun", False, found, Need.NOTHING, ALLOW_MPIRUN)
+    return Finding("mpirun", True, f"starts {tried}", Need.RUN)
+
+
+def _starter() -> str | None:
+    """What `adpkv run` starts ranks with; mpi4py, which it needs too, is another finding."""
+    from adpkv.worlds.mpi.launch import mpirun_path
+
+    return mpirun_path()
+
+
+def _trial(mpirun: str, ranks: int, allowances: Mapping[str, str]) -> str:
+    """Start so many ranks of a program that says a word; what was wrong, empty if nothing."""
+    command = [mpirun, "-n", str(ranks), sys.executable, "-c", "print('here')"]
+    said, error = _asked(command, allowances)
+    heard = said.count("here")
+    return error or ("" if heard == ranks else f"{heard} of {ranks} ranks were heard")
 
 
 def _http() -> Finding:
@@ -139,20 +152,22 @@ def _http() -> Finding:
 
 
 def _transport(name: str, modules: Sequence[str], get: str) -> Finding:
+    """A transport that this version has no use for: what is there is said, nothing is lacking."""
     found = next((module for module in modules if find_spec(module)), None)
-    if found:
-        return Finding(name, True, f"{found}, not used yet", Need.NOTHING)
-    return Finding(name, False, "none, not used yet", Need.NOTHING, get)
+    if found is None:
+        return Finding(name, True, f"not installed; {UNUSED}", Need.UNUSED, get)
+    _, error = _asked([sys.executable, "-c", f"import {found}"])
+    state = f"installed, but cannot be imported: {error}" if error else "installed, importable"
+    return Finding(name, True, f"{found} {state}; {UNUSED}", Need.UNUSED, get)
 
 
 def _gpu() -> Finding:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding("GPU", False, "none, not needed", Need.NOTHING)
+        return Finding("GPU", True, f"no nvidia-smi; {UNUSED}", Need.UNUSED)
     said, error = _asked([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"])
-    if error:
-        return Finding("GPU", False, error, Need.NOTHING, "is its driver loaded?")
-    return Finding("GPU", True, said.replace("\n", "; "), Need.NOTHING)
+    found = f"nvidia-smi: {error}" if error else said.replace("\n", "; ")
+    return Finding("GPU", True, f"{found}; {UNUSED}", Need.UNUSED)
 
 
 def _shared_memory() -> Finding:

