@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 REAL_PLACES = (
     "tests/mpi/",
     "tests/hosts/",
+    "tests/installed/",
     "tests/bench/test_under_mpirun.py",
     "tests/cli/test_run.py",
     "tests/launch/test_launchers.py",
