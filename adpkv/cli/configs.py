@@ -16,8 +16,9 @@ def configs(
     ] = False,
 ) -> None:
     """List the experiments that come with adpkv, by the names that other commands take."""
-    from adpkv.config.shipped import shipped
+    from adpkv.config.shipped import folder, shipped
 
+    folder()  # complains where there are none
     found = shipped()
     if as_json:
         import json

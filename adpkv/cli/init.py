@@ -17,7 +17,7 @@ def _names(incomplete: str) -> list[str]:
 
 def init(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="Writes NAME.yaml.", show_default=True)
+        str, typer.Argument(metavar="NAME", help="Writes NAME.yaml.", show_default=True)
     ] = "experiment",
     source: Annotated[
         str,

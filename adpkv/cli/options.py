@@ -76,7 +76,7 @@ ExperimentFile = Annotated[
 ExperimentFiles = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="Experiments: YAML files, or names that `adpkv configs` lists.",
         callback=_all_found,
         autocompletion=_completed,

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from adpkv.config import load
+from adpkv.config import shipped as names
 from adpkv.config.shipped import Found, find, folder, near, shipped, shipped_file
 from adpkv.config.stand_in import stand_in
 from adpkv.config.starting import start_file
@@ -71,6 +72,18 @@ def test_a_missing_file_suggests_names(asked: str, meant: str) -> None:
 def test_what_is_like_no_name_is_told_how_to_list_them() -> None:
     with pytest.raises(ConfigError, match="no such file; `adpkv configs` lists"):
         load(Path("zzz.yaml"))
+
+
+def test_a_package_without_them_still_takes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "_PACKAGE", tmp_path / "adpkv")
+    assert shipped() == []
+    assert find(Path("mine.yaml")) == Found(Path("mine.yaml"))
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load(Path("mine.yaml"))
+    with pytest.raises(UsageError, match="the experiments of adpkv are not here"):
+        folder()
 
 
 # -- the sample in place of a trace --------------------------------------------------------------

@@ -20,6 +20,8 @@ from tests.installed.conftest import BOUND_S, ROOT, Installed, activated, called
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REAL = "mpirun -n 8 adpkv run quickstart"
 NOBODY = 65534
+pytestmark = pytest.mark.usefixtures("real_runs")  # begun first, waited for last
+
 NOBODY_CAN = "an ordinary user cannot be made here, or cannot read this environment"
 
 
@@ -89,7 +91,7 @@ def test_its_mpirun_refuses_until_it_is_repaired(installed: Installed) -> None:
 
 @dataclass(frozen=True)
 class RealRuns:
-    """The README's real run, started as several users at the same time: each takes ten seconds."""
+    """The README's real run, started as several users at one time: each sleeps for ten seconds."""
 
     started: dict[str, subprocess.Popen[str]]
     reasons: dict[str, str]
@@ -148,18 +150,6 @@ def as_ordinary_user(python: Path) -> list[str] | None:
     return None
 
 
-@pytest.mark.parametrize("who", ["root, wheel", "not root, wheel", "clone"])
-def test_the_real_run_works_as_written(real_runs: RealRuns, who: str) -> None:
-    assert REAL in dict(shown())
-    if who in real_runs.reasons:
-        pytest.skip(real_runs.reasons[who])
-    said, complaints = real_runs.started[who].communicate(timeout=BOUND_S)
-    assert real_runs.started[who].returncode == 0, complaints
-    assert "completed: 193 of 200 requests completed, 7 cancelled" in said
-    assert "no violation, nothing leaked." in said
-    assert "Traceback" not in complaints
-
-
 # -- the other commands of the README ------------------------------------------------------------
 
 
@@ -188,3 +178,18 @@ def assert_in_order(lines: list[str], said: str) -> None:
     for line in lines:
         if plain(line) not in ("...", ""):
             assert plain(line) in rest, f"the README shows what nobody says: {line}\n{said}"
+
+
+# -- last, because it takes longest --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["root, wheel", "not root, wheel", "clone"])
+def test_the_real_run_works_as_written(real_runs: RealRuns, who: str) -> None:
+    assert REAL in dict(shown())
+    if who in real_runs.reasons:
+        pytest.skip(real_runs.reasons[who])
+    said, complaints = real_runs.started[who].communicate(timeout=BOUND_S)
+    assert real_runs.started[who].returncode == 0, complaints
+    assert "completed: 193 of 200 requests completed, 7 cancelled" in said
+    assert "no violation, nothing leaked." in said
+    assert "Traceback" not in complaints
