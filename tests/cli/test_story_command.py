@@ -90,7 +90,9 @@ def test_a_violation_prints_the_stories_of_its_requests(here: Path) -> None:
     told = [line for line in ended.stdout.splitlines() if line.startswith("request ")]
     assert len(told) == 3
     assert "also concerned: request" in ended.stdout
-    assert ended.stdout.splitlines()[-2].startswith("violation: ")
+    lines = ended.stdout.splitlines()
+    (verdict,) = [at for at, line in enumerate(lines) if line.startswith("violation: ")]
+    assert verdict > lines.index(told[-1]), "behind the stories; which requests failed follows"
     unseen = adpkv(
         here, "simulate", "told.yaml", "--out", "b2", *options, "--set", "observe.events=false"
     )
