@@ -153,6 +153,8 @@ class StuckError(AdpkvError):
         """What was made of that: a `diagnosis.report.Report`."""
         self.folder = ""
         """Where the run has written down what happened until then, if anywhere."""
+        self.unwritten: tuple[str, ...] = ()
+        """What of the run's files could not be written, and why."""
         self.stories: tuple[str, ...] = ()
         """Of the requests concerned, as lines, where they are to be told with the report."""
 

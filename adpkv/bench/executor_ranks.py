@@ -25,9 +25,11 @@ from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.meetings import Join
 from adpkv.executor.messages import HOST, PAYLOADS
+from adpkv.observe import RunFolder
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
+from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.slots import SLOT_BYTES
@@ -159,7 +161,10 @@ class _Watched:
 
     def __init__(self, asked: Asked, experiment: Experiment, world: MPI.Intracomm) -> None:
         self._idle_iterations = asked.idle_iterations
-        self.job = Job(experiment, world, Path(asked.folder), StopSignals().install(), pulse=True)
+        folder = RunFolder(Path(asked.folder))
+        flight = open_flight(world, experiment, folder.path)
+        signals = StopSignals().install()
+        self.job = Job(experiment, world, folder, flight, signals, pulse=True)
         self.desk: Desk | None = None
         if self.job.rank == HOST:
             self.desk = self.job.desk(lambda _: None, lambda *_: None)

@@ -25,7 +25,7 @@ __all__ = [
     "worst",
 ]
 
-EXIT_PRECEDENCE = (70, 4, 3, 5, 2, 75, 143, 130, 129, 0)
+EXIT_PRECEDENCE = (70, 4, 3, 5, 74, 2, 75, 143, 130, 129, 0)
 """Which exit code wins where ranks propose several (contract 6.6)."""
 
 RANK_LOST = 5
@@ -37,6 +37,7 @@ OUTCOMES = {
     4: "violation",
     5: "rank_lost",
     70: "internal_error",
+    74: "output_lost",
     75: "unhealthy",
     129: "interrupted",
     130: "interrupted",

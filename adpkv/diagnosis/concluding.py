@@ -13,6 +13,7 @@ from adpkv.diagnosis.report import Report, examined, write_deadlock
 from adpkv.diagnosis.text import report_text
 from adpkv.errors import StuckError, UsageError
 from adpkv.observe.folder import RunFolder
+from adpkv.observe.losses import Losses
 from adpkv.observe.story import last_open, read_stories
 from adpkv.observe.story_text import as_values
 
@@ -23,23 +24,27 @@ MOST_EVENTS: Final = 40
 """Of one story in `deadlock.json`: its end."""
 
 
-def conclude(folder: RunFolder, error: StuckError, seed: int) -> None:
+def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) -> None:
     """Make the report of an error that has evidence, and write `deadlock.json`. The events must
-    have been written."""
+    have been written. What cannot be written is said with the error."""
     error.folder = str(folder.path)
     if isinstance(error.evidence, Evidence):
         replay = f"adpkv simulate {_shown(folder.config)} --seed {seed}"
         report = examined(error.evidence, replay)
         error.report = _with_stories(report, folder)
-        write_fr_trace(folder.fr_trace, error.evidence)
-    write_deadlock(folder.deadlock, error)
+        with losses.of(folder.fr_trace.name):
+            write_fr_trace(folder.fr_trace, error.evidence)
+    with losses.of(folder.deadlock.name):
+        write_deadlock(folder.deadlock, error)
+    error.unwritten = losses.told()
 
 
 def told(error: StuckError, width: int | None = None) -> str:
     """The error for people: its report, or its message where there is none; and the stories."""
+    lost = [f"could not be written: {line}" for line in error.unwritten]
     if not isinstance(error.report, Report):
-        return "\n".join([str(error), *error.stories])
-    return report_text(error.report, width, error.stories)
+        return "\n".join([str(error), *error.stories, *lost])
+    return "\n".join([report_text(error.report, width, error.stories), *lost])
 
 
 def _with_stories(report: Report, folder: RunFolder) -> Report:
@@ -49,7 +54,7 @@ def _with_stories(report: Report, folder: RunFolder) -> Report:
     try:
         requests = report.requests or last_open(folder, {*verdict.outliers, *verdict.others})
         stories = read_stories(folder, requests[:MOST_STORIES])
-    except UsageError:
+    except (OSError, UsageError):
         return report  # the run was made without events
     return msgspec.structs.replace(
         report,

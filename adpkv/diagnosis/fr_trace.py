@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,11 +34,14 @@ NAMES: Final = {
 
 
 def write_fr_trace(folder: Path, evidence: Evidence) -> None:
-    """A file for each rank; nothing if the folder cannot be made."""
-    with suppress(OSError):
-        folder.mkdir(exist_ok=True)
-        for rank, dump in dumps(evidence).items():
-            (folder / f"rank_{rank}").write_bytes(pickle.dumps(dump, protocol=4))
+    """A file for each rank.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    folder.mkdir(exist_ok=True)
+    for rank, dump in dumps(evidence).items():
+        (folder / f"rank_{rank}").write_bytes(pickle.dumps(dump, protocol=4))
 
 
 def dumps(evidence: Evidence) -> dict[int, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adpkv.observe.faults import COULD_NEVER
 from adpkv.observe.figures import figure_tables
+from adpkv.observe.losses import lost_sentence
 from adpkv.observe.tables import Table, print_line, width_of, wrapped
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _stories(console: Console, folder: Path) -> None:
     run = RunFolder(folder)
     try:
         requests = concerned(run)
-    except UsageError:
+    except (OSError, UsageError):
         return  # the run was made without events
     for line in stories(run, requests, width_of(console)):
         print_line(console, line)
@@ -94,7 +95,7 @@ def _time_taken(summary: Summary) -> str:
 def _oddities(summary: Summary) -> list[str]:
     """Everything that a clean run does not have."""
     violations, health = summary["violations"], summary["health"]
-    found = []
+    found = [lost] if (lost := lost_sentence(summary)) else []
     if summary["lost"]:
         ranks = ", ".join(map(str, summary["lost"]))
         found.append(f"rank {ranks} died" if len(summary["lost"]) == 1 else f"ranks {ranks} died")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -15,6 +16,7 @@ import msgspec
 
 from adpkv.core.values import Violation
 from adpkv.observe.folder import RunFolder
+from adpkv.observe.losses import LineFile, Losses
 
 __all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
 
@@ -61,8 +63,8 @@ class NullEventLog:
 class EventLog:
     """Writes events to a file in the order in which they were told."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+    def __init__(self, path: Path, losses: Losses | None = None) -> None:
+        self._file = LineFile(path, losses)
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._pending: list[tuple[int, int, str, int, dict[str, object]]] = []
 
@@ -90,15 +92,13 @@ class EventLog:
         self._pending.clear()
         if lines:
             self._file.write(self._encode_lines(lines))
-            self._file.flush()
 
     def close(self) -> None:
         """Write what is pending and close the file; closing twice is closing once."""
-        if not self._file.closed:
-            try:
-                self.flush()
-            finally:
-                self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
 class RankRecorder:
@@ -152,25 +152,31 @@ class _Stamp(msgspec.Struct, frozen=True, gc=False):
     rank: int
 
 
-def merge_parts(folder: RunFolder) -> None:
+def merge_parts(folder: RunFolder, losses: Losses) -> None:
     """Make `events.jsonl` of every rank's part, by time, then rank, then place in the part.
 
     Streams: memory does not grow with the parts. The parts are removed when the whole is there. A
-    line that its writer did not finish, because it was killed, is left out.
+    line that its writer did not finish, because it was killed, is left out. If the whole cannot be
+    written, the parts stay.
     """
     parts = folder.events_parts()
     temporary = folder.events.with_name("events.jsonl.tmp")
-    with temporary.open("wb") as out:
-        files = [part.open("rb") for part in parts]
-        try:
-            for _, line in heapq.merge(*map(_stamped, files), key=lambda pair: pair[0]):
-                out.write(line)
-        finally:
-            for file in files:
-                file.close()
-    temporary.replace(folder.events)
-    for part in parts:
-        part.unlink()
+    try:
+        with temporary.open("wb") as out:
+            files = [part.open("rb") for part in parts]
+            try:
+                for _, line in heapq.merge(*map(_stamped, files), key=lambda pair: pair[0]):
+                    out.write(line)
+            finally:
+                for file in files:
+                    file.close()
+        temporary.replace(folder.events)
+        for part in parts:
+            part.unlink()
+    except OSError as error:
+        losses.note(folder.events.name, error)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _stamped(file: BinaryIO) -> Iterator[tuple[tuple[int, int], bytes]]:

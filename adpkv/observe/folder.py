@@ -1,7 +1,13 @@
-"""The folder of one run: where it is, what is in it, and that nothing else is overwritten."""
+"""The folder of one run: where it is, what is in it, and that nothing else is overwritten.
+
+Who writes into it holds a lock on its `config.yaml`, which the system releases with the process. A
+start that is refused after all takes away what it has made.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -38,32 +44,93 @@ MOST_SAME_SECOND: Final = 1000
 """How many runs of one name may begin in one second."""
 
 
+NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system says that cannot lock: there two runs in one folder are not told apart."""
+
+
 class RunFolder:
     """An existing folder; `create` makes one, under MPI on rank 0 only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = -1
+        self._made: list[Path] = []
+        """What `withdraw` takes away, in this order."""
 
     @classmethod
     def create(
         cls, experiment: Experiment, out: Path | None = None, now: datetime | None = None
     ) -> RunFolder:
-        """Make the folder and write `config.yaml`, the experiment as resolved.
-
-        Without `out` it is `runs/NAME-TIME`, always a new one. With `out`, an empty folder is taken
-        as it is, and one that holds a former run *and nothing else* is used again: the former run's
-        files go. Anything else in it means that it is not ours to write into.
+        """`claim` a folder and `begin` in it.
 
         Raises:
-            UsageError: it cannot be made or written, or holds something that no run left there.
+            UsageError: it cannot be had or written. Nothing is left behind.
         """
-        try:
-            folder = cls._given(out) if out else cls._fresh(experiment.name, now or datetime.now())
-            folder._write_config(experiment)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise UsageError(f"{error.filename or out}: cannot write here: {reason}") from error
+        folder = cls.claim(experiment.name, out, now)
+        folder.begin(experiment)
         return folder
+
+    @classmethod
+    def claim(cls, name: str, out: Path | None = None, now: datetime | None = None) -> RunFolder:
+        """Take a folder for this process alone, until `release` or the end of the process.
+
+        Without `out` it is `runs/NAME-TIME`, always a new one. With `out`, an empty folder is taken
+        as it is, and one that holds a former run *and nothing else* is used again, which `begin`
+        removes. Anything else in it means that it is not ours to write into.
+
+        Raises:
+            UsageError: it cannot be made, or it is another run's, or holds something that no run
+                left there. Nothing is left behind.
+        """
+        folder = None
+        try:
+            if out is None:
+                folder = cls._fresh(name, now or datetime.now())
+            else:
+                folder = cls(out)
+                folder._make(out)
+            folder._take()
+        except OSError as error:
+            if folder is not None:
+                folder.withdraw()
+            raise _unwritable(error, out) from error
+        except UsageError:
+            if folder is not None:
+                folder.withdraw()
+            raise
+        return folder
+
+    def begin(self, experiment: Experiment) -> None:
+        """The run begins: a former run's files go, and `config.yaml` says the experiment as
+        resolved. From now on the folder is known to be a run's, however this one ends.
+
+        Raises:
+            UsageError: it cannot be written. Nothing is left behind.
+        """
+        from adpkv.config import dump
+
+        try:
+            self._empty()
+            self._made[:0] = [self.events, self.requests, self.config]
+            self.config.write_text(dump(experiment), encoding="utf-8")
+            self.requests.touch()
+        except OSError as error:
+            self.withdraw()
+            raise _unwritable(error, self.path) from error
+
+    def withdraw(self) -> None:
+        """The start is refused: take away what it has made, and nothing else."""
+        for path in self._made:
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        self._made.clear()
+        self.release()
+
+    def release(self) -> None:
+        """Others may write into it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     @classmethod
     def newest(cls) -> RunFolder:
@@ -118,70 +185,110 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Write `summary.json` whole or not at all."""
         temporary = self.summary.with_name("summary.json.tmp")
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.summary)
+        text = json.dumps(summary, indent=2) + "\n"
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.summary)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
     def write_first_summary(self, summary: Mapping[str, object]) -> bool:
         """The same where several may do it for a run that broke off: False, and nothing is written,
-        for all but the first, and where it cannot be written."""
+        for all but the first."""
         temporary = self.summary.with_name(f"summary.json.{os.getpid()}.tmp")
         try:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
             os.link(temporary, self.summary)
-        except OSError:
+        except FileExistsError:
             return False
         finally:
             with suppress(OSError):
                 temporary.unlink()
         return True
 
-    @classmethod
-    def _given(cls, out: Path) -> RunFolder:
-        out.mkdir(parents=True, exist_ok=True)
-        names = sorted(os.listdir(out))
-        strange = [name for name in names if not OURS.fullmatch(name)]
-        if strange:
-            raise UsageError(
-                f"{out}: the folder holds {strange[0]!r}, which no run wrote;"
-                " choose a new or empty folder with --out"
-            )
-        if names and not any(name in names for name in WITNESSES):
-            raise UsageError(
-                f"{out}: the folder holds {names[0]!r} but no former run;"
-                " choose a new or empty folder with --out"
-            )
-        for name in names:
-            if name in FOLDERS:
-                _remove(out / name)
-            else:
-                (out / name).unlink()
-        return cls(out)
+    def _make(self, path: Path) -> None:
+        """Make it and what is missing above it."""
+        missing = [at for at in (path, *path.parents) if not at.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        finally:
+            self._made += [at for at in missing if at.exists()]
 
     @classmethod
     def _fresh(cls, name: str, now: datetime) -> RunFolder:
         stem = f"{name}-{now:%Y%m%d-%H%M%S}"
         runs = Path("runs")
-        runs.mkdir(exist_ok=True)
         for attempt in range(1, MOST_SAME_SECOND + 1):
-            path = runs / (stem if attempt == 1 else f"{stem}-{attempt}")
+            folder = cls(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))
+            folder._make(runs)
             try:
-                path.mkdir()
+                folder.path.mkdir()
             except FileExistsError:
                 continue
-            return cls(path)
+            folder._made.insert(0, folder.path)
+            return folder
         raise UsageError(f"{runs / stem}: {MOST_SAME_SECOND} runs of this second exist already")
 
-    def _write_config(self, experiment: Experiment) -> None:
-        from adpkv.config import dump
-
-        self.config.write_text(dump(experiment), encoding="utf-8")
-
-
-def _remove(path: Path) -> None:
-    for name in sorted(os.listdir(path)):
-        if not FOLDERS[path.name].fullmatch(name):
+    def _take(self) -> None:
+        """Look what is in it, and lock it."""
+        names = sorted(os.listdir(self.path))
+        strange = [name for name in names if not OURS.fullmatch(name)]
+        if strange:
+            raise self._not_ours(f"{strange[0]!r}, which no run wrote")
+        for name in FOLDERS.keys() & names:
+            for inner in sorted(os.listdir(self.path / name)):
+                if not FOLDERS[name].fullmatch(inner):
+                    raise UsageError(_strange(self.path / name, f"{inner!r}, which no run wrote"))
+        new = not self.config.exists()
+        self._lock = os.open(self.config, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _locked(self._lock) or not _is_at(self._lock, self.config):
             raise UsageError(
-                f"{path}: the folder holds {name!r}, which no run wrote;"
-                " choose a new or empty folder with --out"
+                f"{self.path}: another run is writing into this folder; wait for its end, or"
+                " choose another folder with --out"
             )
-    shutil.rmtree(path)
+        if new:
+            self._made.insert(0, self.config)
+        if names and not any(name in names for name in WITNESSES):
+            raise self._not_ours(f"{names[0]!r} but no former run")
+
+    def _empty(self) -> None:
+        """Remove all but the file that carries the lock."""
+        for path in list(self.path.iterdir()):
+            if path.name in FOLDERS:
+                shutil.rmtree(path)
+            elif path != self.config:
+                path.unlink()
+
+    def _not_ours(self, what: str) -> UsageError:
+        return UsageError(_strange(self.path, what))
+
+
+def _strange(path: Path, what: str) -> str:
+    return f"{path}: the folder holds {what}; choose a new or empty folder with --out"
+
+
+def _unwritable(error: OSError, path: Path | None) -> UsageError:
+    reason = error.strerror or str(error)
+    return UsageError(f"{error.filename or path}: cannot write here: {reason}")
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock it, unless somebody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether this open file still has its name: a refused start may just have taken it away."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -13,6 +13,7 @@ import msgspec
 from adpkv.core.columns import COLUMNS, WAITING_COLUMNS
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
+from adpkv.observe.losses import LineFile, Losses
 
 if TYPE_CHECKING:
     from adpkv.config.serving import SloConfig
@@ -112,9 +113,11 @@ def read_tally(path: Path, slo: SloConfig | None = None) -> Tally:
 class RequestLog:
     """Writes records to a file in the order in which requests ended; `tally` counts them."""
 
-    def __init__(self, path: Path, slo: SloConfig | None = None) -> None:
+    def __init__(
+        self, path: Path, slo: SloConfig | None = None, losses: Losses | None = None
+    ) -> None:
         self.tally = Tally(slo)
-        self._file = path.open("wb")
+        self._file = LineFile(path, losses)
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._pending: list[RequestRecord] = []
 
@@ -130,12 +133,10 @@ class RequestLog:
         pending, self._pending = self._pending, []  # another thread may write meanwhile
         if pending:
             self._file.write(self._encode_lines(pending))
-            self._file.flush()
 
     def close(self) -> None:
         """Write what is pending and close the file; closing twice is closing once."""
-        if not self._file.closed:
-            try:
-                self.flush()
-            finally:
-                self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()

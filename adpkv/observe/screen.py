@@ -72,7 +72,7 @@ class Screen:
             open_then = getattr(error.report, "requests", ()) or last_open(
                 folder, {place.rank for place in error.places}
             )
-        except UsageError:
+        except (OSError, UsageError):
             return  # the run was made without events
         columns = terminal_columns(sys.stderr)
         error.stories = tuple(stories(folder, open_then, columns and columns - STORY_INDENT))

@@ -10,6 +10,7 @@ import pytest
 from adpkv.core.values import Violation
 from adpkv.observe import EventLog, NullEventLog, RankRecorder, RunFolder, merge_parts
 from adpkv.observe.events import BATCH_EVENTS, MOST_VIOLATIONS
+from adpkv.observe.losses import Losses
 
 
 def _lines(path: Path) -> list[dict[str, object]]:
@@ -93,7 +94,7 @@ def test_parts_merge_by_time_then_rank_then_place(tmp_path: Path) -> None:
         for at_ns, kind in events:
             log.write(at_ns, rank, kind, -1, {})
         log.close()
-    merge_parts(folder)
+    merge_parts(folder, Losses())
     kinds = [line["kind"] for line in _lines(folder.events)]
     assert kinds == ["z", "a", "admit", "b", "c", "d", "e", "g"]
     assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
@@ -102,10 +103,10 @@ def test_parts_merge_by_time_then_rank_then_place(tmp_path: Path) -> None:
 def test_a_line_that_its_writer_did_not_finish_is_left_out(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.events_part(0).write_text('{"at_ns":1,"rank":0,"kind":"a","request":-1}\n{"at_')
-    merge_parts(folder)
+    merge_parts(folder, Losses())
     assert [line["kind"] for line in _lines(folder.events)] == ["a"]
 
 
 def test_no_parts_make_an_empty_file(tmp_path: Path) -> None:
-    merge_parts(RunFolder(tmp_path))
+    merge_parts(RunFolder(tmp_path), Losses())
     assert (tmp_path / "events.jsonl").read_bytes() == b""

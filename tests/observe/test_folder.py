@@ -38,8 +38,9 @@ def test_a_former_run_is_replaced(experiment: Experiment, tmp_path: Path) -> Non
     folder.requests.write_text("old\n")
     folder.events_part(3).write_text("old\n")
     folder.events_part(-1).write_text("old\n")
+    folder.release()
     again = RunFolder.create(experiment, tmp_path / "out")
-    assert [path.name for path in again.path.iterdir()] == ["config.yaml"]
+    assert sorted(path.name for path in again.path.iterdir()) == ["config.yaml", "requests.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import gc
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from time import perf_counter_ns, time_ns
 from typing import Final, TypeVar
 
@@ -28,6 +27,7 @@ from adpkv.executor.messages import HOST, PAYLOADS, Pulse, last_words
 from adpkv.executor.ports import Clock
 from adpkv.memory.host import HostMemory
 from adpkv.observe import BrokenOff, EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
+from adpkv.observe.losses import Losses
 from adpkv.terminal import last_word
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
@@ -40,7 +40,7 @@ from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import Driver, abort
 from adpkv.worlds.mpi.ending import leave_now, outlives_deaths
 from adpkv.worlds.mpi.group import CollectiveStats, Group
-from adpkv.worlds.mpi.hosts import open_flight, start_clock
+from adpkv.worlds.mpi.hosts import Flight, start_clock
 from adpkv.worlds.mpi.letters import Endpoint
 from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, RankMailbox
 from adpkv.worlds.mpi.recovery import Recovery
@@ -61,22 +61,21 @@ shares its cores is not always let run."""
 class Job:
     """This rank, assembled; `run` it once.
 
-    Every rank must come to make one. `name` is the job's if its starter gave it one. A UsageError,
-    the same on all ranks, says that there is no place for the flight recorder.
+    Every rank must come to make one.
     """
 
     def __init__(
         self,
         experiment: Experiment,
         world: MPI.Intracomm,
-        folder: Path,
+        folder: RunFolder,
+        flight: Flight,
         signals: StopSignals,
         *,
         pulse: bool,
         assemble: Callable[..., RankProgram] = build_rank,
-        name: str = "",
     ) -> None:
-        self.flight = open_flight(world, experiment, folder, name)
+        self.flight = flight
         self.experiment = experiment
         self._signals, self._signal_seen = signals, 0
         self._broken_off = False
@@ -85,7 +84,7 @@ class Job:
         self.instance = self.topology.instance_of(self.rank)
         self.wires = Wires(world, self.instance.index)
         self._breaks = self._broke if outlives_deaths() else None
-        self._folder = RunFolder(folder)
+        self._folder, self.losses = folder, Losses()
         self._to_desk: deque[bytes] = deque()
         self._inbox: deque[bytes] = deque()
         self._mail = Endpoint(self.wires.mail, broke=self._breaks)
@@ -252,7 +251,7 @@ class Job:
         """The part of `events.jsonl` that one program of this process writes."""
         if not self.experiment.observe.events:
             return NullEventLog()
-        return EventLog(self._folder.events_part(rank))
+        return EventLog(self._folder.events_part(rank), self.losses)
 
     def _build_memory(self) -> HostMemory:
         model, cache = self.experiment.model, self.experiment.kv_cache
@@ -383,6 +382,7 @@ class Job:
             self.driver,
             lambda: self.program.phases.rank,
             self._flush,
+            self.losses,
             lambda: self.lost,
             tell_stories=tell_stories,
         )

@@ -7,12 +7,12 @@ with the code that rank 0 made of all reports: a launcher kills the rest at the 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from mpi4py import MPI
 
 from adpkv.config import Experiment
@@ -22,6 +22,7 @@ from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import HOST, Pulse
 from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
+from adpkv.observe.losses import Losses, complete
 from adpkv.observe.screen import Screen
 from adpkv.terminal import last_word
 from adpkv.workload import Workload
@@ -30,6 +31,7 @@ from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import abort, guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
 from adpkv.worlds.mpi.health import Health, open_health
+from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.signals import StopSignals
 
@@ -42,16 +44,12 @@ LEAVE_BOUND_S: Final = 600.0
 """From a rank's last meeting to the agreed code: files are closed, and rank 0 merges the events of
 all, which takes a while where there are many."""
 
+LOST_BYTES: Final = 512
+"""For what one rank could not write: it has one file."""
+
 EXIT_STEP_S: Final = 0.02
 EXIT_MOST_S: Final = 0.2
 """mpirun was seen to hang when ranks exit non-zero at the same instant, so they do so in turn."""
-
-
-class _Opening(msgspec.Struct, frozen=True):
-    """What rank 0 found where the run is to write and to be asked."""
-
-    folder: str = ""
-    problem: str = ""
 
 
 def run(
@@ -115,27 +113,31 @@ def _run(
     name: str,
 ) -> int:
     world = MPI.COMM_WORLD
-    opening, health = _opened(experiment, world, out)
-    if opening.problem:
+    claimed, health = _opened(experiment, world, out)
+    if claimed is None:
         return UsageError.exit_code
-    folder = Path(opening.folder)
     screen.progress.stage(f"{world.size} ranks make their memory and connections")
     pulse = not quiet or experiment.observe.http is not None
     try:
-        job = Job(experiment, world, folder, signals, pulse=pulse, assemble=assemble, name=name)
+        flight = open_flight(world, experiment, claimed.path, name)
     except UsageError as error:
         # All ranks have the same one, and are here.
         if world.rank == HOST:
+            claimed.withdraw()
             last_word(f"adpkv: {error}")
         return UsageError.exit_code
+    if not _begun(experiment, world, claimed):
+        flight.folder.leave(world.rank)
+        return UsageError.exit_code
+    job = Job(experiment, world, claimed, flight, signals, pulse=pulse, assemble=assemble)
     job.witness.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
         guarded(who, job.run, job.stuck, job.broken_off)
-        return guarded(who, lambda: _left(job, lambda: 0), last=job.broken_off)
+        return guarded(who, lambda: _left(job, lambda _: 0), last=job.broken_off)
     return guarded(
         who,
-        lambda: _host(job, RunFolder(folder), screen, quiet, workload, health),
+        lambda: _host(job, claimed, screen, quiet, workload, health),
         job.stuck,
         job.broken_off,
     )
@@ -143,22 +145,34 @@ def _run(
 
 def _opened(
     experiment: Experiment, world: MPI.Intracomm, out: Path | None
-) -> tuple[_Opening, Health | None]:
-    """Rank 0 takes the address, then makes the folder; all learn where it is, or that there is
-    none."""
-    opening, health = _Opening(), None
+) -> tuple[RunFolder | None, Health | None]:
+    """Rank 0 takes the address, then a folder; all learn where it is, or that there is none."""
+    health, claimed, where = None, None, b""
     if world.rank == HOST:
         try:
             health = open_health(experiment)
-            opening = _Opening(folder=str(RunFolder.create(experiment, out).path.resolve()))
+            claimed = RunFolder.claim(experiment.name, out)
+            claimed.path = claimed.path.resolve()
+            where = os.fsencode(claimed.path)
         except UsageError as error:
             last_word(f"adpkv: {error}")
-            opening = _Opening(problem=str(error))
-    letter = msgspec.msgpack.encode(opening)
-    letter = letter.ljust(_told(world, len(letter)), b"\0")
-    landed = bytearray(letter)
+    landed = bytearray(where.ljust(_told(world, len(where)), b"\0"))
     world.Bcast([landed, len(landed), MPI.BYTE], HOST)
-    return msgspec.msgpack.decode(landed, type=_Opening), health
+    if landed and claimed is None:
+        claimed = RunFolder(Path(os.fsdecode(bytes(landed))))
+    return claimed, health
+
+
+def _begun(experiment: Experiment, world: MPI.Intracomm, folder: RunFolder) -> bool:
+    """Nothing stands against the run: rank 0 begins to write; all learn whether it could."""
+    begun = 1
+    if world.rank == HOST:
+        try:
+            folder.begin(experiment)
+        except UsageError as error:
+            last_word(f"adpkv: {error}")
+            begun = 0
+    return bool(_told(world, begun))
 
 
 def _told(world: MPI.Intracomm, number: int) -> int:
@@ -182,7 +196,7 @@ def _host(
     def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
         progress.update(coordinator.done, coordinator.total, pulses)
 
-    requests = RequestLog(folder.requests, job.experiment.slo)
+    requests = RequestLog(folder.requests, job.experiment.slo, job.losses)
     job.flush_requests = requests.flush
     try:
         desk = job.desk(requests.write, None if quiet else show, workload)
@@ -201,11 +215,11 @@ def _host(
     progress.stage("all ranks leave and complete their files")
     wall_s = job.clock() / 1e9
 
-    def written() -> int:
+    def written(lost: Sequence[str]) -> int:
         if folder.events_parts():  # not where this is done again
-            merge_parts(folder)
+            merge_parts(folder, job.losses)
         summary = _summed_up(job, desk, reports, requests, wall_s)
-        folder.write_summary(summary)
+        summary = complete(folder, summary, job.losses, lost)
         here = Path.cwd()
         inside = folder.path.is_relative_to(here)
         screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
@@ -218,13 +232,15 @@ def _host(
     return _left(job, written)
 
 
-def _left(job: Job, written: Callable[[], int]) -> int:
-    """Close this rank; the exit code, on every rank that of rank 0, whose files are `written` then.
-    After a death the process ends here, because MPI cannot be asked to finalize."""
+def _left(job: Job, written: Callable[[Sequence[str]], int]) -> int:
+    """Close this rank; the exit code, on every rank that of rank 0, whose files are `written` then,
+    with what the others could not write. After a death the process ends here, because MPI cannot be
+    asked to finalize."""
 
     def work() -> int:
         job.close()
-        return _told(job.wires.world, written())
+        world = job.wires.world
+        return _told(world, written(_lost_elsewhere(world, job.losses)))
 
     def late() -> None:
         said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"
@@ -235,6 +251,17 @@ def _left(job: Job, written: Callable[[], int]) -> int:
     if job.lost:
         leave_now(code, job.wires.world.rank)
     return code
+
+
+def _lost_elsewhere(world: MPI.Intracomm, losses: Losses) -> list[str]:
+    """What the other ranks could not write, on rank 0; nothing on the others."""
+    own = "\n".join(losses.told()) if world.rank != HOST else ""
+    said = bytearray(own.encode()[:LOST_BYTES].ljust(LOST_BYTES, b"\0"))
+    heard = bytearray(LOST_BYTES * world.size if world.rank == HOST else 0)
+    world.Gather([said, LOST_BYTES, MPI.BYTE], [heard, LOST_BYTES, MPI.BYTE], HOST)
+    slots = [heard[at : at + LOST_BYTES] for at in range(0, len(heard), LOST_BYTES)]
+    told = [bytes(slot).rstrip(b"\0").decode(errors="replace") for slot in slots]
+    return [line for text in told for line in text.splitlines()]
 
 
 def _summed_up(

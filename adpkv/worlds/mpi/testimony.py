@@ -29,6 +29,7 @@ from adpkv.executor.digest import PlanDigest
 from adpkv.executor.meetings import Step
 from adpkv.executor.rank import Rank
 from adpkv.observe import BrokenOff, RunFolder, build_summary
+from adpkv.observe.losses import Losses, with_losses
 from adpkv.observe.requests import read_tally
 from adpkv.observe.story_text import stories
 from adpkv.terminal import terminal_columns
@@ -39,9 +40,9 @@ __all__ = ["Witness"]
 
 
 class Witness:
-    """One rank's. `flush` writes down what happened until now; `coordinator` says what that does,
-    where it runs beside this rank; `lost` are the ranks that the job goes on without. Of a job that
-    ends with an error `on_broken_off` is told the summary."""
+    """One rank's. `flush` writes down what happened until now, `losses` is what could not be;
+    `coordinator` says what that does, where it runs beside this rank; `lost` are the ranks that the
+    job goes on without. Of a job that ends with an error `on_broken_off` is told the summary."""
 
     def __init__(
         self,
@@ -51,12 +52,14 @@ class Witness:
         driver: Driver,
         look: Callable[[], Rank],
         flush: Callable[[], None],
+        losses: Losses,
         lost: Callable[[], Sequence[int]],
         *,
         tell_stories: bool,
     ) -> None:
         self._flight, self._topology, self._rank = flight, topology, rank
         self._driver, self._look, self._flush = driver, look, flush
+        self._losses = losses
         self._lost, self._tell_stories = lost, tell_stories
         self._main = threading.main_thread().ident or 0
         self._answered = False
@@ -103,8 +106,11 @@ class Witness:
             lost=self._lost(),
             broken_off=msgspec.structs.replace(end, unanswered=unanswered),
         )
-        if folder.write_first_summary(summary):
-            self.on_broken_off(summary)
+        first, lost = True, self._losses
+        with lost.of(folder.summary.name):
+            first = folder.write_first_summary(with_losses(summary, lost.told()))
+        if first:
+            self.on_broken_off(with_losses(summary, lost.told()))
 
     def _own_report(self) -> RankReport | None:
         """As of now; its own thread is at work, or it is half made."""
@@ -125,8 +131,9 @@ class Witness:
             at_s,
             self._lost(),
         )
-        conclude(folder, error, experiment.seed)
+        conclude(folder, error, experiment.seed, self._losses)
         self.sum_up(BrokenOff.by(error), folder, experiment)
+        error.unwritten = self._losses.told()
         self._flight.folder.rescue()
         requests = error.report.requests if isinstance(error.report, Report) else ()
         columns = terminal_columns(sys.stderr)

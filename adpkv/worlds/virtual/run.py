@@ -16,7 +16,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.values import Violation
 from adpkv.diagnosis.concluding import conclude
 from adpkv.diagnosis.local import Local, local
-from adpkv.errors import StuckError
+from adpkv.errors import StuckError, UsageError
 from adpkv.executor.audit import report_now
 from adpkv.executor.digest import PlanDigest
 from adpkv.executor.leader import ill_ranks
@@ -35,6 +35,7 @@ from adpkv.observe import (
     Tally,
     build_summary,
 )
+from adpkv.observe.losses import Losses, complete
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
@@ -290,13 +291,11 @@ def simulate(
         UsageError: the workload cannot be read, or the folder not written. Nothing is written then.
         StuckError: the ranks could not go on together; what was written so far stays.
     """
-    began_s = time.perf_counter()
     workload = build_workload(experiment)  # first: a bad trace leaves nothing behind
     folder = RunFolder.create(experiment, out)
-    events: EventSink = EventLog(folder.events) if experiment.observe.events else NullEventLog()
-    requests = RequestLog(folder.requests, experiment.slo)
-    try:
-        job = kind(
+
+    def make(events: EventSink, requests: RequestLog) -> Simulation:
+        return kind(
             experiment,
             jump=jump,
             workload=workload,
@@ -304,6 +303,30 @@ def simulate(
             on_record=requests.write,
             assemble=assemble,
         )
+
+    try:
+        return _simulated(experiment, folder, make, on_progress, on_broken_off)
+    except UsageError:
+        folder.withdraw()
+        raise
+    finally:
+        folder.release()
+
+
+def _simulated(
+    experiment: Experiment,
+    folder: RunFolder,
+    make: Callable[[EventSink, RequestLog], Simulation],
+    on_progress: Progress | None,
+    on_broken_off: Callable[[dict[str, object]], None] | None,
+) -> SimulationResult:
+    began_s, losses = time.perf_counter(), Losses()
+    events: EventSink = NullEventLog()
+    if experiment.observe.events:
+        events = EventLog(folder.events, losses)
+    requests = RequestLog(folder.requests, experiment.slo, losses)
+    try:
+        job = make(events, requests)
         try:
             with signals(job), rare_collections():
                 reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
@@ -312,12 +335,12 @@ def simulate(
         except Exception as error:
             events.flush()
             if isinstance(error, StuckError):
-                conclude(folder, error, experiment.seed)
+                conclude(folder, error, experiment.seed, losses)
             broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
             wall_s = time.perf_counter() - began_s
             summary = job.summary(job.reports_now(), requests.tally, wall_s, broken_off)
-            with suppress(OSError):  # what ended the run is said in any case
-                folder.write_summary(summary)
+            requests.flush()
+            summary = complete(folder, summary, losses)
             if on_broken_off is not None:
                 on_broken_off(summary)
             raise
@@ -325,7 +348,7 @@ def simulate(
         events.close()
         requests.close()
     summary = job.summary(reports, requests.tally, time.perf_counter() - began_s)
-    folder.write_summary(summary)
+    summary = complete(folder, summary, losses)
     exit_code = summary["exit_code"]
     assert isinstance(exit_code, int)
     return SimulationResult(summary, exit_code, folder.path)
