@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -78,3 +80,69 @@ def test_the_summary_is_whole_or_not_there(tmp_path: Path) -> None:
     folder.write_summary({"a": 1})
     assert json.loads(folder.summary.read_text()) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+# -- one folder, one run -----------------------------------------------------------------------
+
+
+def listed(path: Path) -> dict[str, str]:
+    return {str(at.relative_to(path)): at.read_text() for at in path.rglob("*") if at.is_file()}
+
+
+def test_two_runs_never_have_one_folder(experiment: Experiment, tmp_path: Path) -> None:
+    first = RunFolder.create(experiment, tmp_path)
+    before = listed(tmp_path)
+    with pytest.raises(UsageError, match="another run is writing into this folder"):
+        RunFolder.claim("second", tmp_path)
+    assert listed(tmp_path) == before
+    first.release()
+    RunFolder.claim("second", tmp_path).release()
+
+
+def test_a_lock_goes_with_its_process(experiment: Experiment, tmp_path: Path) -> None:
+    holds = (
+        "import sys, time; from pathlib import Path; from adpkv.observe import RunFolder;"
+        "RunFolder.claim('x', Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="another run"):
+            RunFolder.claim("second", tmp_path)
+        other.kill()
+        other.wait(10)
+    # Killed before it began: `config.yaml` is there, empty, and of nobody.
+    (tmp_path / "config.yaml").unlink()
+    RunFolder.create(experiment, tmp_path)
+
+
+def test_a_refused_start_takes_away_what_it_made(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    for out in (None, tmp_path / "a" / "b", tmp_path / "own"):
+        RunFolder.create(experiment, out).withdraw()
+        RunFolder.claim("x", out).withdraw()
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    assert not any((tmp_path / "own").iterdir())
+
+
+def test_a_start_that_is_refused_leaves_a_former_run_as_it_was(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    former = RunFolder.create(experiment, tmp_path)
+    former.write_summary({"a": 1})
+    former.release()
+    before = listed(tmp_path)
+    RunFolder.claim("second", tmp_path).withdraw()
+    assert listed(tmp_path) == before
+
+
+def test_a_run_that_was_killed_as_it_began_is_a_former_run(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    RunFolder.create(experiment, tmp_path).release()
+    RunFolder.create(experiment, tmp_path)

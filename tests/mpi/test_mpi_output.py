@@ -1,0 +1,35 @@
+"""The run folder of a real job: it is of one run at a time, and may be lost without ending it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from tests.mpi.test_mpi_launch import LONG, RUN, finished, until_served
+
+
+def test_a_folder_is_of_one_run_at_a_time_and_may_be_lost(jobs, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = jobs.start([*RUN, *LONG, "--out", str(out)])
+    until_served(out, job)
+
+    # Meanwhile a second one is refused, in either world, and changes nothing.
+    before = {path.name for path in out.iterdir()}
+    for command in ("run", "simulate"):
+        argv = [RUN[0], command, "configs/four-ranks.yaml", "--out", str(out)]
+        refused = finished(jobs, argv)
+        assert refused.code == 2
+        assert refused.err.count("another run is writing into this folder") == 1
+    assert {path.name for path in out.iterdir()} == before
+
+    # Nor does it end when its folder is removed; it says so when it is asked to stop.
+    shutil.rmtree(out)
+    os.kill(job.pid, signal.SIGTERM)
+    found = jobs.finish(job, 60)
+    assert found.code == 74, found.err
+    assert "summary.json: No such file or directory" in " ".join(found.out.split())
+    assert "the run itself ended with 143, interrupted" in " ".join(found.out.split())
+    assert "Traceback" not in found.err
+    assert not out.exists()
