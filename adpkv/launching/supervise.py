@@ -2,7 +2,7 @@
 
 adpkv's exit codes say what to do. 75 (the transceiver is ill) and 5 (a rank is dead) ask for a
 fresh start: that is made, later each time, and only so often. Every other code is final: 0 is a
-success, 129, 130 and 143 were asked for, and 2, 3, 4, 70 and 74 would only come again: somebody must
+success, 129, 130 and 143 were asked for, and 2, 3, 4, 70 and 74 only come again: somebody must
 look. SIGINT, SIGTERM and SIGHUP are passed on, and nothing is started after them.
 """
 
