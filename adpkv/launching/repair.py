@@ -110,30 +110,29 @@ def make_setting(prefix: Path, setting: Setting) -> bool:
         f"# Written by adpkv doctor --repair: {setting.why}.",
         f"{setting.key} = {setting.value}",
     ]
-    _write(path, "\n".join([*lines, ""]).encode(), 0o644)
+    _fresh(path, "\n".join([*lines, ""]).encode(), 0o644).replace(path)
     return True
 
 
 def wrap_mpirun(prefix: Path) -> bool:
     """Put the wrapper before the environment's mpirun. True if anything changed."""
     found, real = prefix / "bin" / "mpirun", prefix / "bin" / "mpirun.openmpi"
-    if not found.exists():
+    text, there = WRAPPER.read_bytes(), found.read_bytes() if found.exists() else b""
+    if there == text or not (there or real.exists()):
         return False
-    text, there = WRAPPER.read_bytes(), found.read_bytes()
-    if there == text:
-        return False
-    if MARK.encode() not in there[:200]:
+    fresh = _fresh(found, text, 0o755)
+    if there and MARK.encode() not in there[:200]:
         found.replace(real)
-    _write(found, text, 0o755)
+    fresh.replace(found)
     return True
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """All of it or nothing: nobody meets half a file."""
+def _fresh(path: Path, content: bytes, mode: int) -> Path:
+    """A file that is to take the place of another at once: nobody meets half of it."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_bytes(content)
     fresh.chmod(mode)
-    os.replace(fresh, path)
+    return fresh
 
 
 def _own_prefix() -> Path | None:

@@ -62,6 +62,14 @@ def test_an_upgrade_of_open_mpi_is_wrapped_again(prefix: Path) -> None:
     assert (prefix / "bin" / "mpirun.openmpi").read_text() == "#!/bin/sh\necho newer\n"
 
 
+def test_a_repair_that_broke_off_is_completed(prefix: Path) -> None:
+    real = (prefix / "bin" / "mpirun").rename(prefix / "bin" / "mpirun.openmpi")
+    before = real.read_bytes()
+    assert repair.wrap_mpirun(prefix)
+    assert repair.MARK in (prefix / "bin" / "mpirun").read_text()
+    assert real.read_bytes() == before
+
+
 def test_without_mpirun_there_is_nothing_to_wrap(tmp_path: Path) -> None:
     assert not repair.wrap_mpirun(tmp_path)
 
