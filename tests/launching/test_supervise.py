@@ -57,7 +57,7 @@ def starts(folder: Path) -> int:
     return int((folder / "starts").read_text())
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 70, 129, 130, 143])
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 70, 74, 129, 130, 143])
 def test_what_a_restart_cannot_help_is_final(code: int, tmp_path: Path) -> None:
     ended = ending(tmp_path, [code])
     assert ended.returncode == code
