@@ -108,6 +108,10 @@ class Ledger:
             self._leg_ns += span_ns
         self._close(_ON_THE_WAY, now_ns)
 
+    def told(self, now_ns: int) -> None:
+        """The answer goes on to the client, a moment after it came."""
+        self._close(_ON_THE_WAY, now_ns)
+
     def lost(self, now_ns: int) -> None:
         """It is begun again: what the attempt took so far is lost with it."""
         self.spent[_LOST] += sum(self.spent[_QUEUE + 1 : _LOST])

@@ -86,7 +86,7 @@ class OpenRequest:
     ) -> RequestRecord:
         """It is over: the line that tells it all. `last` is the answer that ended it, if any."""
         arrival, first = self.arrival, self.first
-        self.ledger.unanswered(now_ns)  # nothing, where the last answer came now
+        (self.ledger.unanswered if last is None else self.ledger.told)(now_ns)
         tokens = last.tokens if last else 0
         columns = dict(zip(COLUMN_FIELDS, self.ledger.spent, strict=True))
         decoded = last if self.generation is not None else None

@@ -45,6 +45,7 @@ def test_what_is_missing_fails_and_its_kv_is_let_go() -> None:
     sent = rig.at(3, Missing(2, ((0, 0),)))
     assert sent[0] == (0, Cancel(0))
     assert [(r.outcome, r.detail, r.responses) for r in rig.records] == [(Outcome.FAILED, GONE, 0)]
+    assert rig.records[0].lost_attempts_ns == 2, "nobody answers for it since it went there"
 
 
 def test_what_is_missing_is_computed_again_as_another_life() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adpkv.core.record import COLUMN_FIELDS
 from adpkv.core.values import PEER_LOST
 from tests.mpi.conftest import outlives_or_skip
 
@@ -44,6 +45,10 @@ def went_on(folder: Path, lost: list[int], policy: str) -> list[dict[str, Any]]:
     assert requests["completed"] + requests["failed"] == requests["submitted"] == REQUESTS
     assert requests["failed"] == 0 or policy != "recompute"
     records = [json.loads(line) for line in (folder / "out" / "requests.jsonl").open()]
+    for record in records:
+        spent = [record[field] for field in COLUMN_FIELDS]
+        assert sum(spent) == record["ended_ns"] - record["arrival_ns"]
+        assert (record["lost_attempts_ns"] > 0) >= (record["recomputed"] > 0)
     names = [f"rank {r} ({'context-0' if r < 4 else 'generation-1'}) was lost" for r in lost]
     assert {r["detail"] for r in records if r["outcome"] == "failed"} <= {PEER_LOST, *names}
     assert summary["recomputed"] == sum(event["kind"] == "recomputed" for event in events)

@@ -30,7 +30,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def records(out: Path) -> list[RequestRecord]:
-    return [msgspec.convert(line, RequestRecord) for line in lines(out / "requests.jsonl")]
+    """Of each request the columns add up to its time, on real clocks too."""
+    found = [msgspec.convert(line, RequestRecord) for line in lines(out / "requests.jsonl")]
+    for record in found:
+        assert min(record.columns()) >= 0
+        assert sum(record.columns()) == record.ended_ns - record.arrival_ns
+        assert (record.lost_attempts_ns > 0) <= (record.responses == 0 or record.recomputed > 0)
+    return found
 
 
 def seen_in(folder: Path) -> Seen:
