@@ -30,8 +30,8 @@ class LedgerMemory:
         self.block_bytes = block_bytes
         self._report = report
         self._blocks = blocks
-        # As long as the highest block that was ever handed out: a pool gives low ones out first,
-        # and most ranks of a large job never use theirs up.
+        # As long as the highest block that was ever named: a pool gives low ones out first, and most
+        # ranks of a large job never use theirs up.
         self._owner: list[int] = []
         self._writer: list[int] = []
         self._landed: set[int] = set()
@@ -41,8 +41,7 @@ class LedgerMemory:
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner; a fresh one must have none, an evicted one await no write."""
         owners, writers = self._owner, self._writer
-        if fresh and max(fresh) >= len(owners):
-            self._grow(max(fresh) + 1)
+        self._reach(fresh)
         for block in fresh:
             if owners[block]:
                 self._report(
@@ -61,6 +60,7 @@ class LedgerMemory:
         if not blocks:
             return
         owners, writers = self._owner, self._writer
+        self._reach(blocks)
         self._landed.discard(owners[blocks[0]])
         if self._overwritten:
             self._overwritten.difference_update([owners[block] for block in blocks])
@@ -74,6 +74,7 @@ class LedgerMemory:
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """A peer may write into the blocks from now on; nobody else may."""
         writers = self._writer
+        self._reach(blocks)
         for block in blocks:
             if writers[block]:
                 self._report(
@@ -86,17 +87,20 @@ class LedgerMemory:
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
         """Proven: the peer writes no more."""
         writers = self._writer
+        self._reach(blocks)
         for block in blocks:
             if writers[block] == owner:
                 writers[block] = NOBODY
 
     def awaited(self, blocks: Sequence[int]) -> int:
         """The lease for which the blocks await a write; what the wire remembers of an advertise."""
+        self._reach(blocks)
         return self._writer[blocks[0]]
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
         """The wire wrote into the blocks on behalf of `owner`; `whole` if that was all of it."""
         writers = self._writer
+        self._reach(blocks)
         for block in blocks:
             if writers[block] != owner:
                 self._report(
@@ -121,6 +125,7 @@ class LedgerMemory:
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
         """Did all bytes of the blocks' lease land?"""
+        self._reach(blocks)
         owner = self._owner[blocks[0]]
         if owner in self._landed:
             return True
@@ -133,6 +138,7 @@ class LedgerMemory:
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
         """Did anybody else write into the blocks' lease meanwhile?"""
+        self._reach(blocks)
         owner = self._owner[blocks[0]]
         if owner not in self._overwritten:
             return True
@@ -147,11 +153,13 @@ class LedgerMemory:
     def close(self) -> None:
         """There is nothing to give back."""
 
-    def _grow(self, least: int) -> None:
-        """Room for so many blocks, and for as many again, up to the pool's."""
-        more = [NOBODY] * (min(max(2 * least, 16), self._blocks) - len(self._owner))
-        self._owner += more
-        self._writer += more
+    def _reach(self, blocks: Sequence[int]) -> None:
+        """Room for these blocks, and for as many again, up to the pool's."""
+        highest = max(blocks, default=-1)
+        if len(self._owner) <= highest < self._blocks:
+            more = [NOBODY] * (min(2 * highest + 16, self._blocks) - len(self._owner))
+            self._owner += more
+            self._writer += more
 
     def _doubt(self, block: int, how: str) -> None:
         """The block goes from its owner while a peer may write: told once, then forgotten."""

@@ -107,7 +107,10 @@ class StepStretch:
     def end(self, until_ns: int) -> tuple[int, int]:
         """(steps, time) of the first step boundary at or after `until_ns`, or of the last one.
         There is always one step at least."""
-        span = max(until_ns - self.began_ns, 1)
+        if until_ns <= self.began_ns:
+            # Also where steps take no time: something is due, and one step is all it waits for.
+            return 1, self.began_ns + self._segments[0][2] // self.ticks
+        span = until_ns - self.began_ns
         at_ns = self.began_ns
         steps = 0
         for _, count, base, slope in self._segments:

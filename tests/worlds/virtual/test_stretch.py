@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch, envelope, floor_sum
@@ -47,6 +47,7 @@ def test_a_stretch_of_steps_ends_where_single_steps_would(
     assert StepStretch(began, overhead, lines, most).end(until) == (steps, at)
 
 
+@example(lines=[(1, 0)], most=2, overhead=0, span=0, ticks=3)
 @given(LINES, st.integers(1, 40), st.integers(0, 9), st.integers(-50, 400), st.integers(2, 60))
 def test_fractions_are_rounded_once_a_step(
     lines: list[Line], most: int, overhead: int, span: int, ticks: int
