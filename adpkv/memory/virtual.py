@@ -30,8 +30,8 @@ class LedgerMemory:
         self.block_bytes = block_bytes
         self._report = report
         self._blocks = blocks
-        # As long as the highest block that was ever named: a pool gives low ones out first, and most
-        # ranks of a large job never use theirs up.
+        # As long as the highest block that was ever named: a pool gives low ones out first, and
+        # most ranks of a large job never use theirs up.
         self._owner: list[int] = []
         self._writer: list[int] = []
         self._landed: set[int] = set()
