@@ -10,7 +10,12 @@ from collections import OrderedDict
 
 from adpkv.core.ids import NEVER, SessionId
 
-__all__ = ["Quarantine"]
+__all__ = ["ASKS", "Quarantine"]
+
+ASKS = 4
+"""How often a receiver in doubt cancels again within one progress deadline. Mail can be lost, and
+one lost word must not keep blocks for ever, nor make a rank ill (contract 2.3, 4.2). Afterwards
+each time after such a part of its doubt, which may last for years."""
 
 
 class Quarantine:
@@ -51,6 +56,10 @@ class Quarantine:
         if self.longest is None or stay > self.longest[0]:
             self.longest = stay, session
         self.moved_ns = now_ns
+
+    def pause_ns(self, session: SessionId, now_ns: int) -> int:
+        """How long an entry may wait before it asks again: the longer, the longer it is here."""
+        return (now_ns - self._since[session]) // ASKS
 
     def oldest(self) -> SessionId | None:
         """Whose the oldest entry is; None if there is none."""

@@ -14,17 +14,14 @@ from dataclasses import dataclass
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.health import HealthInputs, HealthMonitor, TransceiverHealth, next_change_ns
 from adpkv.core.ids import NEVER, RequestId
+from adpkv.core.quarantine import ASKS
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Order, Role, Session, State
 from adpkv.core.session_book import SessionBook
 from adpkv.core.slots import SlotLimits, SlotQueue
 from adpkv.core.tombstones import NEVER_POSTED, Tombstones
 
-__all__ = ["ASKS", "Transceiver", "TransceiverLimits"]
-
-ASKS = 4
-"""How often a receiver in doubt cancels again within one progress deadline. Mail can be lost, and
-one lost word must not keep blocks for ever, nor make a rank ill (contract 2.3, 4.2)."""
+__all__ = ["Transceiver", "TransceiverLimits"]
 
 MOST_HASTY = 16
 """Transfers given up too early that a rank remembers; one is a violation."""
@@ -251,7 +248,9 @@ class Transceiver:
         after = session.state
         if after is State.QUARANTINED:
             if event is Event.ASK or before is not after:
-                self.book.limit(session, now_ns + self._ask_every_ns, Event.ASK)
+                pause_ns = self.book.quarantine.pause_ns(session.session_id, now_ns)
+                ask_ns = now_ns + max(self._ask_every_ns, pause_ns)
+                self.book.limit(session, ask_ns, Event.ASK)
         elif event is Event.SILENCE:
             session.reminded = True
             self._limit_transfer(session, now_ns)
@@ -315,7 +314,7 @@ class Transceiver:
 
     def drain_generation_transfers(self, deadline_ns: int, now_ns: int) -> None:
         """Receiver: begin the end. What has not reached its own is answered now; what is in flight
-        may end until `deadline_ns`, and is only then given up as `quarantined_now`.
+        may end until `deadline_ns`, and is then given up as `quarantined_now`.
 
         The waiting is the loop's, together with the group: this is the one thing that it ever
         waits for (contract 1.2), until `is_settled` or `is_overdue`.
@@ -378,16 +377,21 @@ class Transceiver:
             reasons=self.monitor.reasons,
         )
 
-    def wake_ns(self) -> int:
-        """When this transceiver has to be looked at next if nothing happens until then."""
-        reasons = self.monitor.reasons
+    def wake_ns(self, seen_ns: int = -1) -> int:
+        """When this transceiver has to be looked at next if nothing happens until then. What was
+        over at its last look, at `seen_ns`, was seen, and is not due again."""
+        reasons, drain_ns = self.monitor.reasons, self.drain_deadline_ns
         if not self.book.in_flight:
             at = NEVER if not reasons else 0
         else:
             # Ill: a movement heals, and is looked for; meanwhile the grace goes on, and what else
             # is wrong shows.
-            at = min(next_change_ns(self.health_inputs(), reasons), self.monitor.grace_over_ns())
-        return min(at, self.book.next_limit_ns(), self.drain_deadline_ns)
+            at, grace_ns = (
+                next_change_ns(self.health_inputs(), reasons),
+                self.monitor.grace_over_ns(),
+            )
+            at = min(at, grace_ns if grace_ns >= seen_ns else NEVER)
+        return min(at, self.book.next_limit_ns(), drain_ns if drain_ns >= seen_ns else NEVER)
 
 
 _UNADVERTISED = frozenset({State.WAITING, State.QUEUED})

@@ -44,6 +44,7 @@ class Phases:
         self.statuses: Sequence[RankStatus] = ()
         self._steady = False
         self._wake_ns = 0
+        self._seen_ns = -1
         self._abandon_ns = NEVER
 
     # -- intake and observe --------------------------------------------------------------------
@@ -89,7 +90,7 @@ class Phases:
     def attend(self, now_ns: int) -> None:
         """Something came in or is due."""
         rank = self.rank
-        transceiver = rank.transceiver
+        transceiver, self._seen_ns = rank.transceiver, now_ns
         # Ends first: what is proven over before its deadline is looked at did not miss it.
         if rank.instance.kind is Kind.CONTEXT:
             transceiver.check_context_transfer_status(now_ns)
@@ -138,7 +139,9 @@ class Phases:
             rank.courier.deliver()
         if transceiver.monitor.reasons:
             self._look(now_ns)  # what began just now is a movement, and heals
-        self._wake_ns = min(transceiver.wake_ns(), serving.next_expiry_ns())
+        abandon_ns = self._abandon_ns if self._abandon_ns >= self._seen_ns else NEVER
+        due_ns = transceiver.wake_ns(self._seen_ns)
+        self._wake_ns = min(due_ns, serving.next_expiry_ns(), abandon_ns)
 
     # -- sync ----------------------------------------------------------------------------------
 
@@ -222,8 +225,7 @@ class Phases:
         rank = self.rank
         deadline_ns = now_ns + rank.timing.drain_timeout_ns
         self._abandon_ns = now_ns + rank.timing.abandon_ns
-        # The sessions first, so that their story says what ended them; what that settles ends
-        # their requests with it.
+        # The sessions first: their story says what ended them, and their requests end with them.
         if rank.instance.kind is Kind.CONTEXT:
             rank.transceiver.drain_context_transfers(deadline_ns, now_ns)
         else:
@@ -331,7 +333,7 @@ class Phases:
         """Would the next iteration, if nothing comes in until then, decide the same as this one?
         Then a world may jump over it; `_status` is what this rank would say in it."""
         plan, said = self.rank.plan, self._status
-        if plan.ending or plan.stop != NO_STOP or plan.loss is not None:
+        if plan.loss is not None:
             return False
         leader = self.rank.leader
         if self._transceiver.pending_polls or (leader is not None and leader.has_more()):
@@ -339,6 +341,8 @@ class Phases:
         if not self._serving.changed:
             return True
         now = self._status = self.status()
+        if plan.ending or plan.stop != NO_STOP:
+            return now == said  # whether the group may leave is read from all of it
         if plan.waiting:
             # A load that changed may let a waiting request in. So may one that did not: what was
             # given to this rank may be over already, its peer being dead.

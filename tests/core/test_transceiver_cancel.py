@@ -9,8 +9,9 @@ from core_parts import PROGRESS_NS, at_state, limits, orders, receiver, sender, 
 
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.ids import NEVER
+from adpkv.core.quarantine import ASKS
 from adpkv.core.session import Event, Order, State
-from adpkv.core.transceiver import ASKS, Transceiver
+from adpkv.core.transceiver import Transceiver
 
 A, S = TransferCancelResult, State
 UNEXPOSED = [(receiver, S.WAITING), (receiver, S.QUEUED), (sender, S.PREPARED)]
@@ -217,7 +218,7 @@ def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
     ends = receiver()
     made = at_state(ends, S.QUARANTINED, now_ns=10)
     orders(ends)
-    for asked in range(1, 2 * ASKS):
+    for asked in range(1, ASKS + 1):
         at_ns = 10 + asked * PROGRESS_NS // ASKS
         ends.expire(at_ns - 1)
         assert orders(ends) == []
@@ -228,6 +229,17 @@ def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
     assert made.state is S.RELEASED
     ends.expire(at_ns + PROGRESS_NS)
     assert orders(ends) == []
+
+
+def test_who_is_in_doubt_for_years_asks_seldomer_and_seldomer() -> None:
+    ends = receiver()
+    at_state(ends, S.QUARANTINED, now_ns=0)
+    asked, at_ns = 0, 0
+    while at_ns < 10**6 * PROGRESS_NS:
+        at_ns = ends.book.next_limit_ns()
+        ends.expire(at_ns)
+        asked += 1
+    assert ASKS < asked < 80
 
 
 def wake_but_to_ask_ns(ends: Transceiver) -> int:
