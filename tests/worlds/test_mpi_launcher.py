@@ -129,3 +129,15 @@ def test_the_environments_own_mpirun_comes_first(
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)
         assert launching.find_mpirun() == str(path)
+
+
+def test_a_lost_host_is_missed_in_time_and_what_the_user_has_set_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Real jobs over a link that is cut show the effect (`tests/hosts`); their bound is their own,
+    set as a user would."""
+    first, last = "PRTE_MCA_oob_tcp_keepalive_time", "PRTE_MCA_oob_tcp_keepalive_probes"
+    say = f"import os; raise SystemExit(int(os.environ[{first!r}]) + int(os.environ[{last!r}]))"
+    monkeypatch.delenv(first, raising=False)
+    monkeypatch.setenv(last, "70")
+    assert Launch([sys.executable, "-c", say]).run() == 30 + 70

@@ -46,6 +46,16 @@ A rank that was putting to one that died stood for ever in a lock that it held i
 jobs with two deaths each; where they are sent instead, in 0 of 14."""
 VERSION_BOUND_S: Final = 20.0
 
+LOST_HOST: Final = {
+    "PRTE_MCA_oob_tcp_keepalive_time": "30",
+    "PRTE_MCA_oob_tcp_keepalive_intvl": "5",
+    "PRTE_MCA_oob_tcp_keepalive_probes": "3",
+}
+"""How long, in seconds and then in tries, mpirun and its daemons wait for a sign of each other over
+a link without news: left to itself, 8 minutes. Each then ends the ranks of its own host. Watchdogs
+speak earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more; but none
+sees a link that is cut while MPI begins, or between servers, of which each goes on by itself."""
+
 KILL_GRACE_S: Final = 3.0
 IMPATIENT: Final = 3
 """The wish that is no wish any more."""
@@ -212,9 +222,11 @@ class Launch:
 
 
 def _allowing(environment: dict[str, str]) -> dict[str, str]:
-    """What Open MPI wants to hear before it starts more ranks than cores, or anything as root.
-    Other launchers ignore it."""
+    """What Open MPI wants to hear before it starts more ranks than cores, or anything as root, and
+    how long it waits for a lost host. What the user has set stays; other launchers ignore it."""
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
+    for name, value in LOST_HOST.items():
+        environment.setdefault(name, value)
     if os.geteuid() == 0:
         environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
         environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
