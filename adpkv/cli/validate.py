@@ -19,6 +19,7 @@ def validate(
     """Check experiment files without running them; all problems at once."""
     from adpkv.config import load
     from adpkv.errors import UsageError
+    from adpkv.observe.advice import beforehand
     from adpkv.workload import build
 
     problems = []
@@ -31,6 +32,8 @@ def validate(
         else:
             print(f"{file}: fine, {_described(experiment)}, {total:,} requests")
             remark(experiment)
+            for sentence in beforehand(experiment):
+                print(f"  advice: {sentence}")
     if problems:
         raise UsageError("\n".join(problems))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,10 @@ Summary = Mapping[str, Any]
 """`summary.json` as `build_summary` makes it."""
 
 
-def show_closing(console: Console, summary: Summary, folder: Path | None = None) -> None:
-    """Print tables and sentence, and where the files are."""
+def show_closing(
+    console: Console, summary: Summary, folder: Path | None = None, advice: Sequence[str] = ()
+) -> None:
+    """Print tables and sentence, what to try (`observe.advice`), and where the files are."""
     for table in _tables(summary):
         table.show(console)
     if summary["violations"] and folder is not None:
@@ -34,6 +36,9 @@ def show_closing(console: Console, summary: Summary, folder: Path | None = None)
         if COULD_NEVER in sentence:
             for line in wrapped(f"warning: {sentence}", width, hang="  "):
                 print_line(console, line, "yellow")
+    for sentence in advice:
+        for line in wrapped(f"advice: {sentence}", width, hang="  "):
+            print_line(console, line, "yellow")
     for line in _failures(summary, folder):
         print_line(console, line)
     if folder is not None:
@@ -68,6 +73,8 @@ def closing_sentence(summary: Summary) -> str:
     for key in ("cancelled", "timed_out", "failed"):
         if requests[key]:
             said.append(f"{requests[key]} {key.replace('_', ' ')}")
+    if requests["never_arrived"]:
+        said.append(f"{requests['never_arrived']:,} never arrived")
     told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}"
     return f"{told}; {'; '.join(_oddities(summary)) or 'no violation, nothing leaked'}."
 

@@ -29,7 +29,7 @@ class Screen:
     def __init__(
         self, experiment: Experiment, *, quiet: bool = False, as_json: bool = False
     ) -> None:
-        self._quiet, self._as_json = quiet, as_json
+        self._experiment, self._quiet, self._as_json = experiment, quiet, as_json
         self.progress: Progress = QuietProgress()
         """How far the run is, on stderr; plain lines come at most once a pulse."""
         if not quiet:
@@ -44,9 +44,11 @@ class Screen:
         if self._as_json:
             print(json.dumps(summary, indent=2))
         elif not self._quiet:
+            from adpkv.observe.advice import afterwards
             from adpkv.observe.closing import show_closing
 
-            show_closing(console_for(sys.stdout), summary, folder)
+            advice = afterwards(self._experiment, summary)
+            show_closing(console_for(sys.stdout), summary, folder, advice)
         sys.stdout.flush()
 
     def broken_off(self, summary: Mapping[str, Any]) -> None:

@@ -68,6 +68,7 @@ def build_summary(
     last_counts: Mapping[int, Sequence[FaultCount]] = MappingProxyType({}),
     lost: Collection[int] = (),
     broken_off: BrokenOff | None = None,
+    never_arrived: int | None = None,
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
@@ -75,6 +76,7 @@ def build_summary(
     world's. `last_counts` are the faults of ranks that died without a report, where they are known.
     `lost` are those that died after their report; a rank without one is dead anyway.
     Of a run that was `broken_off`, ranks may be missing that live, and have met in other places.
+    `never_arrived` counts the requests that were still to come; None where nobody knows.
     `simulated_s` is None where time was real. Iterations and collectives are counted once
     per group, not once per rank.
     """
@@ -104,11 +106,8 @@ def build_summary(
         "wall_s": wall_s,
         "simulated_s": simulated_s,
         "iterations": _once_per_group(topology, {r.rank: r.iterations for r in reports}),
-        "requests": _requests(tally),
-        "failures": [
-            {"request": r.request_id, "outcome": r.outcome, "detail": r.detail}
-            for r in tally.failures
-        ],
+        "requests": _requests(tally, never_arrived),
+        "failures": _failures(tally),
         "responses": {"terminal": tally.terminal, "duplicates": duplicates},
         "transfers": _transfers(topology, reports),
         "blocks": _blocks(topology, reports),
@@ -127,12 +126,19 @@ def build_summary(
     }
 
 
-def _requests(tally: Tally) -> dict[str, int]:
+def _requests(tally: Tally, never_arrived: int | None) -> dict[str, int | None]:
     told = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.FAILED)
     return {
         "submitted": tally.submitted,
         **{outcome.value: tally.outcomes[outcome] for outcome in told},
+        "never_arrived": never_arrived,
     }
+
+
+def _failures(tally: Tally) -> list[dict[str, object]]:
+    return [
+        {"request": r.request_id, "outcome": r.outcome, "detail": r.detail} for r in tally.failures
+    ]
 
 
 def _faults(

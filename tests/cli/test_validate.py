@@ -41,6 +41,12 @@ def test_a_fine_file(file: Path) -> None:
     assert not problems
 
 
+def test_what_misleads_is_said_beforehand(file: Path) -> None:
+    said, problems = _validate(file, "--set", "faults=[{kind: stall, probability: 0.01}]")
+    assert not problems
+    assert "\n  advice: faults.0: a stall without `duration`" in said
+
+
 def test_overrides_are_checked_too(file: Path) -> None:
     assert "fine, 9 ranks" in _validate(file, "--set", "topology.context.ranks=3")[0]
     assert "topology.context.ranks" in _validate(file, "--set", "topology.context.ranks=0")[1]

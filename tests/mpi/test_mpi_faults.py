@@ -122,7 +122,9 @@ def test_a_killed_process_ends_the_job_with_its_name_and_every_answer(jobs, tmp_
     assert found.code == 5, found.err
     assert (summary["outcome"], summary["lost"]) == ("rank_lost", [3])
     assert summary["violations"] == []
-    assert sum(summary["requests"].values()) == 2 * summary["requests"]["submitted"]
+    submitted = summary["requests"]["submitted"]
+    assert submitted + summary["requests"]["never_arrived"] == 20
+    assert sum(summary["requests"].values()) == submitted + 20
     assert not list((tmp_path / "out").glob("*.part"))
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").open()]
     last = [event for event in events if event["rank"] == 3][-1]

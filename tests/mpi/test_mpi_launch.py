@@ -69,7 +69,8 @@ def test_a_signal_drains_the_job(jobs, start, number: int, code: int, tmp_path: 
     assert "Traceback" not in found.err
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["outcome"], summary["exit_code"]) == ("interrupted", code)
-    assert sum(summary["requests"].values()) == 2 * summary["requests"]["submitted"]
+    counts = summary["requests"]
+    assert sum(counts.values()) == 2 * counts["submitted"] + counts["never_arrived"]
     assert summary["violations"] == []
     assert (out / "events.jsonl").exists()
     assert not list(out.glob("*.part"))

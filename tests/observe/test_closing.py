@@ -23,7 +23,14 @@ CLEAN: dict[str, Any] = {
     "exit_code": 0,
     "wall_s": 1.25,
     "simulated_s": None,
-    "requests": {"submitted": 9, "completed": 8, "cancelled": 1, "timed_out": 0, "failed": 0},
+    "requests": {
+        "submitted": 9,
+        "completed": 8,
+        "cancelled": 1,
+        "timed_out": 0,
+        "failed": 0,
+        "never_arrived": 0,
+    },
     "responses": {"terminal": 9, "duplicates": 0},
     "transfers": {"quarantined_now": 0},
     "blocks": {
@@ -76,6 +83,7 @@ def test_a_clean_run_in_one_sentence() -> None:
     [
         (_changed("simulated_s", to=60.0), "in 60.0 s of virtual time (1.2 s)"),
         (_changed("requests", "timed_out", to=2), "2 timed out"),
+        (_changed("requests", "never_arrived", to=1234), ", 1,234 never arrived in 1.2 s"),
         (_changed("blocks", "context-0", "leaked", to=1), "; 1 block leaked."),
         (_changed("transfers", "quarantined_now", to=2), "; 2 transfers in quarantine."),
         (_changed("responses", "duplicates", to=2), "; 2 duplicate responses."),
@@ -144,3 +152,10 @@ def test_failed_requests_come_with_the_command_that_tells_their_story() -> None:
     told = shown(summary, Path("runs/x"))
     assert "what happened to the first failed requests:" in told
     assert "  adpkv story 7 --out runs/x  # timed out: its transfer took too long" in told
+
+
+def test_advice_stands_below_the_outcome() -> None:
+    out = io.StringIO()
+    show_closing(Console(file=out), CLEAN, Path("runs/x"), ["try something else"])
+    lines = out.getvalue().splitlines()
+    assert lines[-2:] == ["advice: try something else", "files: runs/x"]

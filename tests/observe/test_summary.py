@@ -65,7 +65,7 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
         " utilisation, collectives, health, violations, faults, unfired"
     )
     assert set(summary["requests"]) == {
-        "submitted", "completed", "cancelled", "timed_out", "failed"
+        "submitted", "completed", "cancelled", "timed_out", "failed", "never_arrived"
     }  # fmt: skip
     assert set(summary["responses"]) == {"terminal", "duplicates"}
     assert set(summary["transfers"]) == {

@@ -71,6 +71,10 @@ class Desk:
         """Requests without an answer."""
         return self.coordinator.total - self.coordinator.done
 
+    def never_arrived(self) -> int:
+        """Requests that were still to come."""
+        return self.coordinator.total - self.coordinator.submitted
+
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
         self._pulses[instance] = pulse
         self.words[instance] = Word(perf_counter_ns(), pulse)

@@ -245,6 +245,7 @@ class Job:
             on_pulse,
         )
         self.witness.coordinator, self.witness.unanswered = desk.told, desk.unanswered
+        self.witness.never_arrived = desk.never_arrived
         return desk
 
     def open_events(self, rank: int) -> EventSink:

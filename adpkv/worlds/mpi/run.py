@@ -276,4 +276,5 @@ def _summed_up(
         simulated_s=None,
         violations=desk.recorder.violations,
         lost=job.lost,
+        never_arrived=desk.never_arrived(),
     )

@@ -65,6 +65,7 @@ class Witness:
         self._answered = False
         self.coordinator: Callable[[], str] = str
         self.unanswered: Callable[[], int | None] = lambda: None
+        self.never_arrived: Callable[[], int | None] = lambda: None
         self.on_broken_off: Callable[[Mapping[str, object]], None] = lambda summary: None
 
     def answer(self) -> None:
@@ -105,6 +106,7 @@ class Witness:
             simulated_s=None,
             lost=self._lost(),
             broken_off=msgspec.structs.replace(end, unanswered=unanswered),
+            never_arrived=self.never_arrived(),
         )
         first, lost = True, self._losses
         with lost.of(folder.summary.name):

@@ -270,6 +270,7 @@ class Simulation:
             last_counts={rank: faults.fired() for rank, faults in enumerate(self._faults)},
             lost=sorted(self._network.dead) if broken_off else (),
             broken_off=broken_off,
+            never_arrived=self.coordinator.total - self.coordinator.submitted,
         )
 
 
