@@ -42,18 +42,26 @@ def run(
         experiment = _checked(file, overrides)
         if not quiet:
             remark(experiment)
-        from adpkv.worlds.mpi.launch import launch
+        from adpkv.observe import RunFolder
+        from adpkv.worlds.mpi.launch import find_mpirun, launch
 
-        argv = _argv(file, overrides, out, quiet=quiet, as_json=as_json)
+        find_mpirun()  # or nothing is made
+        # Chosen here, because what the job came to is read there.
+        folder = RunFolder.reserve(experiment.name, out)
+        argv = _argv(file, overrides, folder.path, quiet=quiet, as_json=as_json)
         ranks = experiment.topology.ranks
         screen = Screen(experiment, quiet=quiet)
         screen.progress.stage(f"starting {ranks} ranks with mpirun")
         try:
-            code = launch(argv, ranks)
+            code = launch(argv, ranks, folder)
         finally:
             screen.progress.close()
+            folder.withdraw()
         raise typer.Exit(code)
 
+    from adpkv.worlds.mpi.starting import Stage, at_stage, start_mpi
+
+    at_stage(Stage.LOAD)
     experiment = _checked_together(rank, file, overrides)
     if not quiet and not job:
         remark(experiment)
@@ -63,7 +71,7 @@ def run(
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
     screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
     yield_where_crowded(os.environ)
-    # MPI begins with this import.
+    start_mpi()
     from adpkv.worlds.mpi.run import run as run_rank
 
     assemble = assembly(experiment)
@@ -94,12 +102,16 @@ def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> Experi
 
 
 def _argv(
-    file: Path, overrides: Sequence[str], out: Path | None, *, quiet: bool, as_json: bool
+    file: Path, overrides: Sequence[str], out: Path, *, quiet: bool, as_json: bool
 ) -> list[str]:
     """The same call once more, for each rank."""
     argv = ["run", str(file)]
     for override in overrides:
         argv += ["--set", override]
-    if out is not None:
-        argv += ["--out", str(out)]
-    return [*argv, *(["--quiet"] if quiet else []), *(["--json"] if as_json else [])]
+    return [
+        *argv,
+        "--out",
+        str(out),
+        *(["--quiet"] if quiet else []),
+        *(["--json"] if as_json else []),
+    ]

@@ -52,6 +52,7 @@ RINGS: Final = "rings"
 
 NOTE: Final = "run.json"
 PREFIX: Final = "adpkv-"
+ENDED: Final = ".ended"
 PRIVATE: Final = 0o700
 MOST_ATTEMPTS: Final = 10
 YOUNG_S: Final = 60.0
@@ -163,10 +164,11 @@ class JobFolder:
         return cls(root / job)
 
     @classmethod
-    def of(cls, job: str) -> JobFolder | None:
-        """The folder of a job of this user; None if it has none on this host."""
-        places = (root / f"{PREFIX}{os.geteuid()}" / job for root in roots())
-        return next((cls(path) for path in places if path.is_dir()), None)
+    def of(cls, job: str) -> list[JobFolder]:
+        """What a job of this user has on this host: its folder, or what one of its ranks was about
+        to take away when it died."""
+        places = [root / f"{PREFIX}{os.geteuid()}" for root in roots()]
+        return [cls(path) for place in places for path in place.glob(f"{job}*") if path.is_dir()]
 
     def tell(self, note: JobNote) -> None:
         """Write down what is known, whole or not at all."""
@@ -191,7 +193,7 @@ class JobFolder:
     def rescue(self) -> None:
         """Move all to `rings` in the run's folder, as far as that can be written; then it is gone
         from here. What several do at once, one of them does."""
-        claimed = self.path.with_name(self.path.name + ".ended")
+        claimed = self.path.with_name(self.path.name + ENDED)
         try:
             self.path.rename(claimed)
         except OSError:
@@ -226,7 +228,7 @@ def sweep() -> list[Path]:
 
 
 def _is_stale(path: Path) -> bool:
-    if is_there(_keeper(path.name.removesuffix(".ended"))):
+    if is_there(_keeper(path.name.partition(ENDED)[0])):
         return False
     rings = ring_paths(path)
     if not rings:

@@ -22,7 +22,7 @@ from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 
-__all__ = ["block_counts", "look_at_proposal", "rank_report", "report_now"]
+__all__ = ["block_counts", "ill_stop", "look_at_proposal", "rank_report", "report_now"]
 
 UNHEALTHY = 75
 VIOLATED = 4
@@ -30,6 +30,16 @@ VIOLATED = 4
 LOOKS = 3
 """To see that something is in quarantine for too long; that the grace is over; and on the way
 out."""
+
+
+def ill_stop(rank: Rank) -> tuple[int, str]:
+    """What ill health past its grace ends a job with: code and detail. 75 asks for a restart, which
+    serves what was cut off. Where the end is decided already, only leaving takes long: the code
+    stays that of the decision."""
+    plan, detail = rank.plan, f"unhealthy: {', '.join(rank.transceiver.monitor.reasons)}"
+    if plan.stop != NO_STOP:
+        return plan.stop, detail
+    return (0 if plan.ending else UNHEALTHY), detail
 
 
 def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:

@@ -15,7 +15,7 @@ from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
 from adpkv.core.report import RankReport, diverging_traces
 from adpkv.core.topology import Kind
 from adpkv.errors import RankLostError
-from adpkv.executor.audit import look_at_proposal, rank_report
+from adpkv.executor.audit import ill_stop, look_at_proposal, rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
 from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, Release, lost_detail
@@ -100,7 +100,7 @@ class Phases:
             transceiver.expire(now_ns)
         self._look(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
-            self.propose(75, "unhealthy: " + ", ".join(transceiver.monitor.reasons))
+            self.propose(*ill_stop(rank))
         if transceiver.is_overdue(now_ns):
             rank.serving.changed = True  # `settled`, later `overdue`, are a matter of time
         self._settle(now_ns)

@@ -100,6 +100,19 @@ class RunFolder:
             raise
         return folder
 
+    @classmethod
+    def reserve(cls, name: str, out: Path | None = None) -> RunFolder:
+        """Choose a folder for another process, which is to `claim` it by its path: without `out` a
+        new one is made. If the other one never came to use it, `withdraw` removes it.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        try:
+            return cls(out) if out is not None else cls._fresh(name, datetime.now())
+        except OSError as error:
+            raise _unwritable(error, out) from error
+
     def begin(self, experiment: Experiment) -> None:
         """The run begins: a former run's files go, and `config.yaml` says the experiment as
         resolved. From now on the folder is known to be a run's, however this one ends.
@@ -193,6 +206,16 @@ class RunFolder:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+    def read_code(self) -> tuple[int, int] | None:
+        """The exit code that a complete `summary.json` says, and a stamp that no other summary at
+        this place has; None where there is none."""
+        try:
+            stamp = self.summary.stat().st_mtime_ns
+            code = json.loads(self.summary.read_bytes())["exit_code"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return (code, stamp) if isinstance(code, int) else None
 
     def write_first_summary(self, summary: Mapping[str, object]) -> bool:
         """The same where several may do it for a run that broke off: False, and nothing is written,

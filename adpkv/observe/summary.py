@@ -32,6 +32,9 @@ __all__ = ["BrokenOff", "build_summary"]
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
 VIOLATION_EXIT_CODE: Final = 4
+UNHEALTHY: Final = 75
+ILL: Final = "unhealthy: "
+"""How the detail of a stop begins that was proposed for ill health; its reasons follow."""
 
 
 class BrokenOff(msgspec.Struct, frozen=True):
@@ -74,11 +77,10 @@ def build_summary(
 
     `violations` and `exit_codes` are those that no rank's report holds: the coordinator's, the
     world's. `last_counts` are the faults of ranks that died without a report, where they are known.
-    `lost` are those that died after their report; a rank without one is dead anyway.
-    Of a run that was `broken_off`, ranks may be missing that live, and have met in other places.
-    `never_arrived` counts the requests that were still to come; None where nobody knows.
-    `simulated_s` is None where time was real. Iterations and collectives are counted once
-    per group, not once per rank.
+    `lost` are those that died after their report; a rank without one is dead anyway. Of a run that
+    was `broken_off`, ranks may be missing that live, and have met in other places. `never_arrived`
+    counts the requests that were still to come; None where nobody knows. `simulated_s` is None
+    where time was real. Iterations and collectives are counted once per group, not once per rank.
     """
     topology = experiment.topology.build()
     found = [*(v for report in reports for v in report.violations), *violations]
@@ -91,9 +93,9 @@ def build_summary(
     codes = [*(report.exit_code for report in reports), *exit_codes]
     if dead and (experiment.on_rank_failure == "shutdown" or not reports):
         codes.append(RANK_LOST)
-    exit_code = worst([*codes, VIOLATION_EXIT_CODE] if found else codes)
-    if broken_off is not None:
-        exit_code = broken_off.exit_code
+    codes += [VIOLATION_EXIT_CODE] if found else []
+    served = never_arrived == 0 and not tally.outcomes[Outcome.FAILED]
+    exit_code = _exit_code(codes, broken_off, served)
     return {
         "world": world,
         "ranks": topology.ranks,
@@ -124,6 +126,14 @@ def build_summary(
         ],
         **_faults(experiment, topology, reports, last_counts),
     }
+
+
+def _exit_code(codes: Sequence[int], broken_off: BrokenOff | None, served: bool) -> int:
+    """Where all was `served`, none of it failed, nobody is left for whom ill health asks for a
+    restart."""
+    if broken_off is not None:
+        return broken_off.exit_code
+    return worst(code for code in codes if code != UNHEALTHY or not served)
 
 
 def _requests(tally: Tally, never_arrived: int | None) -> dict[str, int | None]:
@@ -206,9 +216,13 @@ def _collectives(topology: Topology, reports: Sequence[RankReport]) -> dict[str,
 
 
 def _health(reports: Sequence[RankReport]) -> dict[str, object]:
+    """As the ranks saw it. Who proposed to stop for it may have died since: then its reasons are
+    those that the others were told, and the interval is one at least."""
     first = [r.first_unhealthy_ns for r in reports if r.first_unhealthy_ns >= 0]
+    told = [r.detail.removeprefix(ILL) for r in reports if r.detail.startswith(ILL)]
+    reasons = [*(reason for r in reports for reason in r.reasons), *", ".join(told).split(", ")]
     return {
-        "unhealthy_intervals": sum(report.unhealthy_intervals for report in reports),
+        "unhealthy_intervals": max(sum(r.unhealthy_intervals for r in reports), min(len(told), 1)),
         "first_unhealthy_s": min(first) / NS_PER_S if first else None,
-        "reasons": list(dict.fromkeys(reason for r in reports for reason in r.reasons)),
+        "reasons": [reason for reason in dict.fromkeys(reasons) if reason],
     }

@@ -22,7 +22,11 @@ ILL = """
 name: ill
 topology: {context: {ranks: 1}, generation: {ranks: 1}}
 transceiver: {progress_deadline: 1s, transfer_timeout: 500ms}
-workload: {kind: script, requests: [{at: 0s, prompt_tokens: 64, output_tokens: 4, times: 3}]}
+workload:
+  kind: script
+  requests:
+    - {at: 0s, prompt_tokens: 64, output_tokens: 4, times: 3}
+    - {at: 60s, prompt_tokens: 64, output_tokens: 4}
 faults: [{kind: stall}]
 """
 

@@ -27,8 +27,8 @@ def test_a_launcher_gives_a_rank(environment: dict[str, str], rank: int | None) 
 
 
 def test_the_ranks_get_the_same_call() -> None:
-    plain = _argv(Path("a.yaml"), [], None, quiet=False, as_json=False)
-    assert plain == ["run", "a.yaml"]
+    plain = _argv(Path("a.yaml"), [], Path("o"), quiet=False, as_json=False)
+    assert plain == ["run", "a.yaml", "--out", "o"]
     full = _argv(Path("a.yaml"), ["seed=1", "name=b"], Path("o"), quiet=True, as_json=True)
     assert full == (
         ["run", "a.yaml", "--set", "seed=1", "--set", "name=b", "--out", "o", "--quiet", "--json"]

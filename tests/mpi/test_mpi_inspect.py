@@ -117,7 +117,7 @@ def test_what_was_killed_under_adpkv_run_is_found_in_the_runs_folder(jobs, tmp_p
     assert found.code == 5, found.err
     assert found.err.strip() == "adpkv: every rank died, and none could say why"
     assert not folder.exists()
-    assert JobFolder.of(folder.name) is None
+    assert JobFolder.of(folder.name) == []
     assert left_of(out) == []
     said = inspected(str(out))
     assert {one["process"] for one in said["ranks"]} <= ENDED

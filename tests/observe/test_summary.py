@@ -217,3 +217,16 @@ def test_what_broke_off_says_why_and_counts_what_is_known(experiment: Experiment
     assert _summary(experiment, _reports())["broken_off"] is None
     bug = BrokenOff.by(KeyError("x"))
     assert (bug.exit_code, bug.why, bug.unanswered) == (70, "KeyError: 'x'", None)
+
+
+def test_ill_health_that_cut_nobody_off_asks_for_no_restart(experiment: Experiment) -> None:
+    assert _summary(experiment, _reports(exit_code=75), never_arrived=0)["exit_code"] == 0
+    assert _summary(experiment, _reports(exit_code=75))["exit_code"] == 75
+
+
+def test_beside_a_75_it_is_said_what_was_ill(experiment: Experiment) -> None:
+    """Who was ill has died since; the others know what it proposed."""
+    reports = _reports(exit_code=75, detail="unhealthy: no_progress")
+    health = _summary(experiment, reports)["health"]
+    assert health["reasons"] == ["no_progress"]  # type: ignore[index]
+    assert health["unhealthy_intervals"] == 1  # type: ignore[index]

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from mpi4py import MPI
 
-from adpkv.worlds.mpi.processes import Job, segments_of
+from adpkv.worlds.mpi.killing import end_host, vanish
+from adpkv.worlds.mpi.processes import Job
 
 __all__ = ["end_job", "end_mpi", "leave_now", "no_longer_than", "outlives_deaths"]
 
@@ -31,9 +30,6 @@ ULFM_MARK: Final = "OMPI_MCA_mpi_ft_enable"
 
 EXIT_STEP_S: Final = 0.02
 """Between two ranks that leave: mpirun hung in 3 of 50 when all left at the same instant."""
-
-KILLED_WITHIN_S: Final = 3.0
-"""Somebody else is ending the job: how long that may take before this rank goes by itself."""
 
 FINALIZE_BOUND_S: Final = 5.0
 """All ranks come to the end of MPI within milliseconds of each other, and it takes 0.1 s."""
@@ -51,7 +47,7 @@ def end_mpi(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     Job(os.getppid()).leave_code(code)
-    with no_longer_than(FINALIZE_BOUND_S, lambda: _end_all(code)):
+    with no_longer_than(FINALIZE_BOUND_S, lambda: end_host(code)):
         # mpi4py's own call keeps the interpreter's lock, and the timer could not run beside it.
         ctypes.CDLL(MPI.__file__).MPI_Finalize()
 
@@ -75,21 +71,7 @@ def end_job(code: int) -> NoReturn:
         Job(os.getppid()).leave_code(code)
         MPI.COMM_WORLD.Abort(code)
         raise SystemExit(code)
-    _end_all(code)
-
-
-def _end_all(code: int) -> NoReturn:
-    """End the ranks of this host by process id; this one's end says the code."""
-    sys.stdout.flush()
-    latch = _latch()
-    if latch is None:
-        time.sleep(KILLED_WITHIN_S)
-    else:
-        job = Job(os.getppid())
-        job.leave_code(code)
-        job.kill_others()
-    # At once, or another thread of this rank sees the others dead, and ends it otherwise.
-    _vanish(code)
+    end_host(code)
 
 
 def leave_now(code: int, place: int) -> NoReturn:
@@ -98,23 +80,4 @@ def leave_now(code: int, place: int) -> NoReturn:
     sys.stderr.flush()
     Job(os.getppid()).leave_code(code)
     time.sleep(EXIT_STEP_S * place)
-    _vanish(code)
-
-
-def _latch() -> socket.socket | None:
-    """One rank of a host ends the job, as two that kill each other leave no exit code. A name that
-    only one can have, and that goes with its process."""
-    latch = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        latch.bind(f"\0adpkv-end-{os.environ.get('PMIX_NAMESPACE', os.getppid())}")
-    except OSError:
-        return None
-    return latch
-
-
-def _vanish(code: int) -> NoReturn:
-    """Without MPI nobody else removes the memory that it shared with the ranks of this host."""
-    for segment in segments_of(os.getpid()):
-        with suppress(OSError):
-            Path(segment).unlink()
-    os._exit(code)
+    vanish(code)

@@ -20,12 +20,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from adpkv.core.report import OUTCOMES
 from adpkv.diagnosis.jobs import JobFolder, new_job
 from adpkv.errors import MissingPieceError, RankLostError
+from adpkv.observe import RunFolder
 from adpkv.terminal import last_word
 from adpkv.worlds.mpi.processes import Job, die_with_parent
+from adpkv.worlds.mpi.starting import StartWatch, told
 
-__all__ = ["GET_MPI", "Launch", "fault_tolerance", "find_mpirun", "launch", "mpirun_path"]
+__all__ = [
+    "GET_MPI",
+    "Launch",
+    "fault_tolerance",
+    "find_mpirun",
+    "launch",
+    "mpirun_path",
+    "settled",
+]
 
 GET_MPI: Final = (
     "needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
@@ -55,6 +66,11 @@ LOST_HOST: Final = {
 a link without news: left to itself, 8 minutes. Each then ends the ranks of its own host. Watchdogs
 speak earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more; but none
 sees a link that is cut while MPI begins, or between servers, of which each goes on by itself."""
+
+BROKEN: Final = 70
+
+START_PATIENCE_S: Final = 3.0
+"""Beyond which the ranks that start have not ended the job by themselves for one that died."""
 
 KILL_GRACE_S: Final = 3.0
 IMPATIENT: Final = 3
@@ -91,8 +107,8 @@ def mpirun_path() -> str | None:
     return shutil.which("mpirun") or shutil.which("mpiexec")
 
 
-def launch(argv: Sequence[str], ranks: int) -> int:
-    """Run `adpkv ARGV` on so many ranks; returns the job's exit code.
+def launch(argv: Sequence[str], ranks: int, folder: RunFolder) -> int:
+    """Run `adpkv ARGV`, which writes to `folder`, on so many ranks; returns the job's exit code.
 
     Raises:
         MissingPieceError: no MPI is installed.
@@ -100,18 +116,30 @@ def launch(argv: Sequence[str], ranks: int) -> int:
     mpirun, job = find_mpirun(), new_job()
     command = [mpirun, *fault_tolerance(mpirun), "-n", str(ranks)]
     call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
+    before, started = folder.read_code(), Launch([*command, *call])
     try:
-        code = Launch([*command, *call]).run()
+        code = started.run()
     finally:
         # What the ranks could not take away themselves tells what became of them.
-        left = JobFolder.of(job)
-        if left is not None:
+        for left in JobFolder.of(job):
             left.rescue()
-    if code == 0 and left is not None:
-        # A launcher that tolerates deaths calls it a success when nobody is left to fail.
-        last_word("adpkv: every rank died, and none could say why")
-        return RankLostError.exit_code
-    return code
+    said = folder.read_code()
+    return settled(code, None if said is None or said == before else said[0], started)
+
+
+def settled(code: int, said: int | None, started: Launch) -> int:
+    """What a job has ended with, by its launcher and by the summary of this job, if it has written
+    one whole. A launcher that tolerates deaths calls it a success when nobody is left to fail, and
+    its code is anything where ranks end with several; so it is believed when it says one of ours,
+    and 0 only with the summary."""
+    if code in OUTCOMES and (code != 0 or said == 0):
+        return code
+    if said is not None:
+        return said
+    if started.killed:
+        return code  # the launcher itself
+    last_word(f"adpkv: every rank died, and none could say why{started.last_seen()}")
+    return RankLostError.exit_code
 
 
 def fault_tolerance(mpirun: str) -> list[str]:
@@ -145,6 +173,9 @@ class Launch:
         self._passed_on = 0
         self._segments: set[str] = set()
         self._seen: dict[int, int] = {}
+        self._start: StartWatch | None = None
+        self.killed = False
+        """The launcher itself was killed."""
 
     def run(self) -> int:
         """Start it and wait for its end."""
@@ -159,14 +190,22 @@ class Launch:
                 preexec_fn=die_with_parent,
             )
             job = Job(process.pid)
+            self._start = StartWatch(job, START_PATIENCE_S)
             try:
-                return self._see_through(process, job)
+                code = self._see_through(process, job)
+                self.killed = process.returncode < 0
+                return code
             finally:
                 job.end_left(self._seen)
                 job.clean_up(self._segments)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def last_seen(self) -> str:
+        """The ranks of this host, and how far each had come, for people."""
+        seen = self._start.seen if self._start is not None else {}
+        return f"; last seen: {told(seen)}" if seen else ""
 
     def _wish(self, number: int, frame: object) -> None:
         self._wishes.append(number)
@@ -180,6 +219,9 @@ class Launch:
                 return _code(process.wait(POLL_S))
             except subprocess.TimeoutExpired:
                 pass
+            why = "" if self._start is None or self._start.over else self._start.look()
+            if why:
+                return self._end(process, job, why, RankLostError.exit_code)
             now_s = time.monotonic()
             if len(self._wishes) > self._passed_on:
                 give_up_s = min(give_up_s, now_s + self._drain_bound_s)
@@ -206,7 +248,7 @@ class Launch:
         self._passed_on = len(self._wishes)
         job.signal_ranks(self._wishes[0])
 
-    def _end(self, process: subprocess.Popen[bytes], job: Job, why: str) -> int:
+    def _end(self, process: subprocess.Popen[bytes], job: Job, why: str, code: int = BROKEN) -> int:
         """Kill what is left. The run's files may be incomplete, and the code says so; it is not
         the job's where its ranks have left one."""
         last_word(f"adpkv: killing mpirun: {why}")
@@ -218,7 +260,7 @@ class Launch:
             process.kill()
             process.wait()
         job.kill(left)
-        return 70
+        return code
 
 
 def _allowing(environment: dict[str, str]) -> dict[str, str]:

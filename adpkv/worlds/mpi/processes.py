@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -45,10 +45,13 @@ def die_with_parent() -> None:
 
 
 class Job:
-    """mpirun by its process id, and all that descends from it."""
+    """mpirun by its process id, and all that descends from it. `of_job`: of this process's job
+    alone, by the name that the launcher gave it, as an orphan's parent has all kinds of
+    children."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, of_job: bool = False) -> None:
         self._pid = pid
+        self._name = _words(os.getpid(), JOB_MARK) if of_job else []
 
     def everything(self) -> list[int]:
         """Every process that descends from mpirun now, itself not counted."""
@@ -61,7 +64,17 @@ class Job:
     def ranks(self) -> list[int]:
         """Those that a launcher made ranks, but not what they started themselves."""
         found = [pid for pid in self.everything() if _is_rank(pid)]
+        if self._name:
+            found = [pid for pid in found if _words(pid, JOB_MARK) == self._name]
         return [pid for pid in found if _parent(pid) not in found]
+
+    def told(self, pid: int, names: Sequence[str]) -> int | None:
+        """What the launcher told one of its ranks, as a number: the first of these variables."""
+        for name in names:
+            words = _words(pid, (f"{name}=".encode(),))
+            if words and words[0].partition(b"=")[2].isdigit():
+                return int(words[0].partition(b"=")[2])
+        return None
 
     def signal_ranks(self, number: int) -> None:
         """Send a signal to each rank of this host."""
@@ -86,12 +99,16 @@ class Job:
 
     def clean_up(self, segments: Iterable[str]) -> None:
         """It has ended: remove what a killed mpirun or killed ranks leave behind of it."""
+        self.unlink(segments)
+        shutil.rmtree(self._session, ignore_errors=True)
+
+    def unlink(self, segments: Iterable[str]) -> None:
+        """Remove the shared memory of its ranks, of which these are some."""
         for segment in map(Path, segments):
             # HOST.USER.JOB.RANK: those of ranks that nobody has looked at since are beside it.
             for path in segment.parent.glob(f"{segment.stem}.*"):
                 with suppress(OSError):
                     path.unlink()
-        shutil.rmtree(self._session, ignore_errors=True)
 
     def leave_code(self, code: int) -> None:
         """From a rank, whose parent this is: what the job ends with, as far as this host knows. Who

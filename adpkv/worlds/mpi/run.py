@@ -34,6 +34,7 @@ from adpkv.worlds.mpi.health import Health, open_health
 from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.signals import StopSignals
+from adpkv.worlds.mpi.starting import Stage, at_stage
 
 __all__ = ["run"]
 
@@ -83,6 +84,7 @@ def run(
             f"rank {rank}",
             lambda: _run(experiment, signals, out, screen, quiet, workload, assemble, name),
         )
+    at_stage(Stage.LEAVE)
     end_mpi(code)
     if code:
         time.sleep(min(EXIT_STEP_S * rank, EXIT_MOST_S))
@@ -130,6 +132,7 @@ def _run(
         flight.folder.leave(world.rank)
         return UsageError.exit_code
     job = Job(experiment, world, claimed, flight, signals, pulse=pulse, assemble=assemble)
+    at_stage(Stage.RUN)
     job.witness.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:

@@ -1,0 +1,136 @@
+"""Ranks killed at any moment of a job's start and of its end: the job ends, and says what is true.
+
+Twenty of them here, four jobs at a time; `make kills-start` for hundreds. Each job has three ranks
+and serves three requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, Final
+
+import pytest
+
+from adpkv.worlds.mpi.processes import Job
+from adpkv.worlds.mpi.starting import RANKS, Stage, stage_of
+from tests.mpi.conftest import outlives_or_skip
+from tests.mpi.test_mpi_launch import LONG, RUN, until_served
+
+SEED: Final = int(os.environ.get("ADPKV_KILLS_SEED", "1"))
+KILLS: Final = int(os.environ.get("ADPKV_KILLS", "20"))
+AT_ONCE: Final = 4
+START_S: Final = 4.0
+"""A start takes so long where four jobs share two cores."""
+LOOK_S: Final = 0.005
+BOUND_S: Final = 90.0
+
+EXPERIMENT: Final = """
+name: kills
+topology: {context: {ranks: 1}, generation: {ranks: 2}}
+executor: {drain_timeout: 500ms}
+workload:
+  kind: script
+  requests: [{at: 0s, prompt_tokens: 64, output_tokens: 4, times: 3, every: 10ms}]
+"""
+
+
+@dataclass
+class Killed:
+    """One job, and the rank that is killed in it: some time after its process is there, or after
+    it begins to leave."""
+
+    job: Popen[str]
+    out: Path
+    leaving: bool
+    delay_s: float
+    rank: int
+    due_s: float = 0.0
+    stage: str | None = None
+    """How far it was when it was killed."""
+
+    def look(self) -> bool:
+        """Kill it when it is time; true when that is done, or can be done no more."""
+        if self.job.poll() is not None:
+            return True
+        ranks = Job(self.job.pid).ranks()
+        found = {Job(self.job.pid).told(pid, RANKS): pid for pid in ranks}
+        pid = found.get(self.rank)
+        if pid is None:
+            return False
+        stage = stage_of(pid)
+        if not self.due_s and (not self.leaving or stage == Stage.LEAVE):
+            self.due_s = time.monotonic() + self.delay_s
+        if not self.due_s or time.monotonic() < self.due_s:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.stage = stage
+        return True
+
+
+def test_a_rank_that_is_killed_at_any_moment_ends_its_job(jobs: Any, tmp_path: Path) -> None:
+    outlives_or_skip()
+    file = tmp_path / "kills.yaml"
+    file.write_text(EXPERIMENT)
+    draw = random.Random(SEED)
+    for batch in range(0, KILLS, AT_ONCE):
+        killed = []
+        for number in range(batch, min(batch + AT_ONCE, KILLS)):
+            out, leaving = tmp_path / str(number), number % 4 == 3
+            job = jobs.start([*RUN, str(file), "--quiet", "--out", str(out)])
+            delay_s = draw.uniform(0, 0.3 if leaving else START_S)
+            killed.append(Killed(job, out, leaving, delay_s, draw.randrange(3)))
+        until_s, waiting = time.monotonic() + BOUND_S, list(killed)
+        while waiting:
+            assert time.monotonic() < until_s, f"seed {SEED}, jobs from {batch} on"
+            waiting = [one for one in waiting if not one.look()]
+            time.sleep(LOOK_S)
+        for one in killed:
+            _ended_well(one, jobs.finish(one.job, BOUND_S))
+
+
+def _ended_well(one: Killed, found: Any) -> None:
+    said = f"seed {SEED}: {one}\n{found.err}"
+    assert found.code in (0, 5), said
+    assert "Traceback" not in found.err, said
+    summary = one.out / "summary.json"
+    whole = json.loads(summary.read_text())["exit_code"] if summary.exists() else None
+    assert (found.code == 0) == (whole == 0), said
+    if one.stage in ("", Stage.LOAD, Stage.INIT):
+        assert found.code == 5, said
+        assert f"rank {one.rank} (" in found.err, said
+        assert not one.out.exists(), said
+    assert not list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{one.job.pid}*")), said
+
+
+def test_all_ranks_killed_one_after_the_other(jobs: Any, tmp_path: Path) -> None:
+    """Whoever is about to take the job's folder away is killed with it in hand."""
+    outlives_or_skip()
+    out = tmp_path / "out"
+    job = jobs.start([*RUN, *LONG, "--quiet", "--out", str(out)])
+    until_served(out, job)
+    while ranks := Job(job.pid).ranks():
+        with suppress(ProcessLookupError):
+            os.kill(ranks[-1], signal.SIGKILL)
+        time.sleep(LOOK_S)
+    found = jobs.finish(job, BOUND_S)
+    assert found.code == 5, found.err
+    assert not list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{job.pid}*"))
+
+
+@pytest.mark.parametrize("said", [None, 0, 75])
+def test_what_the_launcher_says_is_held_against_the_summary(said: int | None) -> None:
+    from adpkv.worlds.mpi.launch import Launch, settled
+
+    started = Launch(["true"])
+    assert settled(0, said, started) == (5 if said is None else said)
+    assert settled(14, said, started) == (5 if said is None else said)
+    assert settled(143, said, started) == 143
