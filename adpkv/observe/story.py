@@ -7,12 +7,8 @@ the violations that name it.
 
 from __future__ import annotations
 
-import heapq
-import json
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -22,15 +18,10 @@ from adpkv.core.topology import Kind, Topology
 from adpkv.errors import UsageError
 from adpkv.observe.figures import COLUMN_TITLES
 from adpkv.observe.folder import RunFolder
+from adpkv.observe.story_files import NOBODYS, RunFiles, StuckPlace, read_topology
 from adpkv.observe.story_words import Event, Setting, is_trouble
 
 __all__ = ["Part", "Story", "concerned", "last_open", "read_stories"]
-
-_REQUEST: Final = re.compile(rb'"request":(-?\d+)')
-"""A fixed key, so its first occurrence in a line is it."""
-
-_FIXED: Final = ("at_ns", "rank", "kind", "request")
-NOBODYS: Final = -1
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -50,6 +41,8 @@ class Story(msgspec.Struct, frozen=True):
     """None if it was never answered."""
     stuck: tuple[str, ...] = ()
     """Where its ranks stood when the job could not go on."""
+    damage: tuple[str, ...] = ()
+    """What of the run's files could not be read, and so may be missing here."""
 
     @property
     def wrong(self) -> Event | None:
@@ -114,12 +107,12 @@ def read_stories(folder: RunFolder, requests: Sequence[int]) -> list[Story]:
     Raises:
         UsageError: the folder holds no run with events, or a request is not in it.
     """
-    topology = _topology(folder)
+    files = RunFiles(folder, read_topology(folder))
     wanted = set(requests)
     own: dict[int, list[Event]] = {request: [] for request in requests}
     common: list[Event] = []
     known = -1
-    for event in _events(folder, wanted | {NOBODYS}):
+    for event in files.events(wanted | {NOBODYS}):
         if isinstance(event, int):
             known = max(known, event)
         elif event.request == NOBODYS:
@@ -132,11 +125,12 @@ def read_stories(folder: RunFolder, requests: Sequence[int]) -> list[Story]:
     for request in requests:
         if not any(event.request == request for event in own[request]):
             there = f"its requests are 0 to {known}" if known >= 0 else "it has no requests"
-            raise UsageError(f"{folder.path}: there is no request {request}; {there}")
-    records = _records(folder, wanted)
-    places = _places(folder)
+            said = f"{folder.path}: there is no request {request}; {there}"
+            raise UsageError("\n".join([said, *files.damage.told()]))
+    records, places = files.records(wanted), files.places()
+    damage = tuple(files.damage.told())
     return [
-        _story(request, own[request], common, topology, records.get(request), places)
+        _story(request, own[request], common, files.topology, records.get(request), places, damage)
         for request in requests
     ]
 
@@ -144,7 +138,7 @@ def read_stories(folder: RunFolder, requests: Sequence[int]) -> list[Story]:
 def concerned(folder: RunFolder) -> list[int]:
     """The requests that the run's violations name, in order of the violations."""
     found: dict[int, None] = {}
-    for event in _events(folder, {NOBODYS}):
+    for event in RunFiles(folder, read_topology(folder)).events({NOBODYS}):
         if isinstance(event, Event) and event.kind == "violation":
             found.update(dict.fromkeys(event.detail.get("requests", ())))
     return list(found)
@@ -154,7 +148,8 @@ def last_open(folder: RunFolder, ranks: Collection[int]) -> list[int]:
     """The requests that were not over at the end, on these ranks (none: anywhere); those that
     something happened to last come first."""
     last: dict[int, int] = {}
-    for place, event in enumerate(_events(folder, None)):
+    files = RunFiles(folder, read_topology(folder))
+    for place, event in enumerate(files.events(None)):
         if not isinstance(event, Event) or event.request == NOBODYS:
             continue
         if event.kind == "ended":
@@ -170,7 +165,8 @@ def _story(
     common: Iterable[Event],
     topology: Topology,
     record: RequestRecord | None,
-    places: Sequence[dict[str, Any]],
+    places: Sequence[StuckPlace],
+    damage: tuple[str, ...],
 ) -> Story:
     ranks = {event.rank for event in own if event.rank != COORDINATOR}
     given = sorted({event.rank for event in own if event.kind == "assigned"})
@@ -193,98 +189,14 @@ def _story(
     ]
     events = sorted([*own, *beside], key=lambda event: event.at_ns)
     stuck = tuple(
-        f"rank {place['rank']} was in {place['kind']} at {place['site']},"
-        f" iteration {place['iteration']}"
+        f"rank {place.rank} was in {place.kind} at {place.site}, iteration {place.iteration}"
         for place in places
-        if place["rank"] in ranks
+        if place.rank in ranks
     )
-    return Story(request, Setting(topology, servers), tuple(events), record, stuck)
+    return Story(request, Setting(topology, servers), tuple(events), record, stuck, damage)
 
 
 def _concerns(event: Event, ranks: set[int]) -> bool:
     """Is it an event of one of these ranks, or about its death? A recovery names all who died."""
     lost = event.detail.get("lost", ())
     return event.rank in ranks or not ranks.isdisjoint(lost if isinstance(lost, list) else [lost])
-
-
-# -- files -------------------------------------------------------------------------------------
-
-
-def _events(folder: RunFolder, wanted: Collection[int] | None) -> Iterator[Event | int]:
-    """The events of the wanted requests (None: of all), in order; of the others their number."""
-    paths = [folder.events] if folder.events.exists() else folder.events_parts()
-    if not paths:
-        raise UsageError(
-            f"{folder.path}: there is no events.jsonl; the run was made without events, or this is"
-            " no run's folder"
-        )
-    streams = [_stamped(path, wanted) for path in paths]
-    for _, event in heapq.merge(*streams, key=lambda pair: pair[0]):
-        yield event
-
-
-def _stamped(
-    path: Path, wanted: Collection[int] | None
-) -> Iterator[tuple[tuple[int, int], Event | int]]:
-    stamp = (0, 0)
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return  # its writer was killed in the middle of it
-            found = _REQUEST.search(line)
-            if found is None:
-                raise UsageError(f"{path}:{number}: this is no event")
-            request = int(found[1])
-            if wanted is not None and request not in wanted:
-                yield stamp, request
-                continue
-            event = _event(path, number, line)
-            stamp = (event.at_ns, event.rank)
-            yield stamp, event
-
-
-def _event(path: Path, number: int, line: bytes) -> Event:
-    try:
-        values = msgspec.json.decode(line, type=dict[str, Any])
-        fixed = [values.pop(key) for key in _FIXED]
-        return msgspec.convert({**dict(zip(_FIXED, fixed, strict=True)), "detail": values}, Event)
-    except (msgspec.MsgspecError, KeyError) as error:
-        raise UsageError(f"{path}:{number}: this is no event: {error}") from error
-
-
-def _records(folder: RunFolder, wanted: Collection[int]) -> dict[int, RequestRecord]:
-    found: dict[int, RequestRecord] = {}
-    if not folder.requests.exists():
-        return found
-    decode = msgspec.json.Decoder(RequestRecord).decode
-    with folder.requests.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                record = decode(line)
-                if record.request_id in wanted:
-                    found[record.request_id] = record
-    return found
-
-
-def _topology(folder: RunFolder) -> Topology:
-    import yaml
-
-    from adpkv.config.serving import TopologyConfig
-
-    if not folder.path.is_dir():
-        raise UsageError(f"{folder.path}: there is no such folder")
-    try:
-        data = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-        return TopologyConfig.model_validate(data["topology"]).build()
-    except FileNotFoundError:
-        raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's") from None
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise UsageError(f"{folder.config}: this is no run's experiment: {error}") from error
-
-
-def _places(folder: RunFolder) -> list[dict[str, Any]]:
-    """Where each rank was, if the job got stuck."""
-    if not folder.deadlock.exists():
-        return []
-    places: list[dict[str, Any]] = json.loads(folder.deadlock.read_text("utf-8"))["places"]
-    return places

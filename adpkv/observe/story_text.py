@@ -58,6 +58,8 @@ def story_lines(story: Story, width: int | None = None) -> list[str]:
         lines += wrapped(f"went wrong at {where}: {words(event, story.setting)}", width, "  ", "  ")
     for place in story.stuck:
         lines += wrapped(f"the job got stuck: {place}", width, "  ", "  ")
+    for note in story.damage:
+        lines += wrapped(note, width, "  ", "  ")
     return lines
 
 
@@ -83,6 +85,7 @@ def as_values(story: Story) -> dict[str, Any]:
         "parts": [{"name": p.name, "duration_ns": p.duration_ns} for p in story.parts()],
         "wrong": None if wrong is None else lines[story.events.index(wrong)],
         "stuck": list(story.stuck),
+        "damage": list(story.damage),
     }
 
 

@@ -296,7 +296,7 @@ def test_folders_that_hold_no_run(tmp_path: Path, folder: RunFolder) -> None:
 def test_a_line_that_is_no_event_is_named(tmp_path: Path, folder: RunFolder, line: str) -> None:
     (tmp_path / "config.yaml").write_text(folder.config.read_text())
     (tmp_path / "events.jsonl").write_text(line + "\n")
-    with pytest.raises(UsageError, match=r"events\.jsonl:1: this is no event"):
+    with pytest.raises(UsageError, match=r"events\.jsonl:1: damaged, left out: "):
         read_stories(RunFolder(tmp_path), [0])
 
 
