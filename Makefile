@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms kills-start clean
+.PHONY: help setup run test check bench soak soak-loaded alarms kills-start kills-hosts clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the te
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twenty
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest tests/mpi/test_mpi_kills.py -k any_moment
+
+kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
+	$(BIN)/python -m tests.hosts.kills runs/kills-hosts
 
 clean: ## take away what was made here, .venv too
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

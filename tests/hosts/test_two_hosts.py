@@ -93,6 +93,18 @@ def test_a_cut_between_groups_ends_the_ranks_of_both_sides(start: Start, hosts: 
     job.served()
     hosts.cut()
     found = job.finish()
-    assert found.code not in (0, 2), found.err
+    assert found.code == 5, found.err
+    for host in hosts.hosts:
+        job.gone(host)
+
+
+def test_a_link_that_is_cut_while_ranks_start_is_no_success(start: Start, hosts: Pair) -> None:
+    """In MPI's own start nobody has a watchdog yet."""
+    job = start(**IMPATIENT)
+    job.until("ranks", lambda: len(hosts.first.ranks()) == len(hosts.second.ranks()) == 2)
+    hosts.cut()
+    found = job.finish()
+    assert found.code == 5, found.err
+    assert not (job.out / "summary.json").exists()
     for host in hosts.hosts:
         job.gone(host)
