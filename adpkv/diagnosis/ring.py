@@ -43,6 +43,9 @@ MOST_TRIES: Final = 100
 """To read the current record whole. A writer is in it for 0.1 µs; who was killed there stays."""
 
 
+_WHATS: Final = frozenset(map(int, What))
+
+
 class Owner(NamedTuple):
     """Whose ring it is, and when the run's clock began: on the host's monotonic clock and on the
     calendar's, both 0 before it did."""
@@ -187,6 +190,9 @@ def _check(path: Path, head: bytes, length: int) -> None:
     version, records, shapes = fields[1], fields[5], fields[6:9]
     if version != VERSION or shapes != (RECORD_BYTES, MOST_NAMES, NAME_BYTES):
         raise UsageError(f"{path}: a ring of version {version}, this is for version {VERSION}")
+    rank, size = fields[3:5]
+    if not (0 <= rank < size and records > 0):
+        raise UsageError(f"{path}: a ring of rank {rank} of {size} with {records} records")
     if length != file_bytes(records):
         raise UsageError(
             f"{path}: a ring of {file_bytes(records):,} bytes, of which {length:,} are there"
@@ -195,7 +201,8 @@ def _check(path: Path, head: bytes, length: int) -> None:
 
 def _is(seen: bytes, number: int) -> bool:
     fields: tuple[int, ...] = RECORD.unpack(seen)
-    return fields[0] == number & NUMBER_MASK and fields[11] == number & CHECK_MASK
+    whole = fields[0] == number & NUMBER_MASK and fields[11] == number & CHECK_MASK
+    return whole and fields[10] in _WHATS
 
 
 def _text(said: bytes) -> str:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from time import perf_counter_ns
 
-from adpkv.diagnosis.jobs import ring_paths
+from adpkv.diagnosis.jobs import ring_path, ring_paths
 from adpkv.diagnosis.layout import What
 from adpkv.diagnosis.processes import LivingState, living_state
 from adpkv.diagnosis.ring import LAST, Record, Ring, Snapshot
@@ -74,21 +74,27 @@ class Survey:
     running: bool
     age_ns: int
     ranks: tuple[RankSeen, ...]
+    damage: tuple[str, ...] = ()
+    """Which rings could not be read: their ranks are missing here."""
 
 
 def look(folder: Path, last: int = LAST) -> Survey:
     """Look at a job now.
 
     Raises:
-        UsageError: there are no rings, or what is there is none.
+        UsageError: there are no rings, or none of them can be read.
     """
     seen: list[Snapshot] = []
+    damage: list[str] = []
     for path in ring_paths(folder):
         # Its rank may leave at this moment.
         with suppress(FileNotFoundError):
-            seen.append(Ring.open(path).snapshot(last))
+            try:
+                seen.append(_opened(path).snapshot(last))
+            except UsageError as error:
+                damage.append(str(error))
     if not seen:
-        raise UsageError(f"{folder}: the job is over")
+        raise UsageError("\n".join(damage) or f"{folder}: the job is over")
     host = socket.gethostname()
     states = [_state(one, host) for one in seen]
     running = any(state in ("alive", "stopped") for state in states)
@@ -102,7 +108,21 @@ def look(folder: Path, last: int = LAST) -> Survey:
         running,
         max(0, now_ns - began_ns) if began_ns else 0,
         tuple(sorted(ranks, key=lambda one: one.rank)),
+        tuple(damage),
     )
+
+
+def _opened(path: Path) -> Ring:
+    """The ring of the rank that the file's name says."""
+    try:
+        ring = Ring.open(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    if path.name != ring_path(path.parent, ring.rank).name:
+        raise UsageError(f"{path}: the ring of another rank, {ring.rank}")
+    return ring
 
 
 def _state(one: Snapshot, host: str) -> LivingState:

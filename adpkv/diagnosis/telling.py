@@ -32,6 +32,8 @@ def told(survey: Survey, columns: int | None = None) -> list[str]:
     rest = classes[MOST_CLASSES:]
     if rest:
         lines.append(f"and {sum(map(len, rest)):,} ranks in {len(rest):,} more places")
+    for note in survey.damage:
+        lines += wrapped(f"damaged, left out: {note}", columns, hang="  ")
     return lines
 
 
@@ -115,6 +117,8 @@ def as_values(survey: Survey, stacks: Mapping[int, str] | None = None) -> dict[s
         "classes": classes,
         "ranks": [_rank(one) for one in survey.ranks],
     }
+    if survey.damage:
+        values["damage"] = list(survey.damage)
     if stacks is not None:
         values["stacks"] = {str(rank): text for rank, text in stacks.items()}
     return values

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
 
 import pytest
 
 from adpkv.diagnosis.jobs import ring_path
-from adpkv.diagnosis.layout import What
+from adpkv.diagnosis.layout import CURRENT_AT, RECORD, What
 from adpkv.diagnosis.ring import Record
 from adpkv.diagnosis.stacks import told_stacks
 from adpkv.diagnosis.survey import Doing, RankSeen, Survey, folded, look
@@ -18,6 +19,8 @@ from adpkv.executor.meetings import Pause, Step
 from tests.diagnosis.rings import join, recorder
 
 MS = 1_000_000
+RANK_AT = 16
+"""Behind magic, version and process id."""
 
 
 def seen(
@@ -142,3 +145,48 @@ def test_equal_stacks_are_told_once_the_rare_ones_first() -> None:
         "", "rank 2:", "  Thread 0x1", "    File poll",
         "", "ranks 0-1, 3:", "  Thread 0x0000000000000000", "    File sync",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "byte", "why"),
+    [
+        (0, 0xFF, "no ring of a flight recorder"),
+        (8, 99, "a ring of version"),
+        (None, b"", "no ring of a flight recorder"),
+        ("rank", 1, "the ring of another rank, 1"),
+        ("rank", 200, "a ring of rank 200 of 2"),
+        ("folder", 0, "Is a directory"),
+    ],
+)
+def test_a_damaged_ring_is_named_and_the_others_are_told(
+    tmp_path: Path, at: int | str | None, byte: Any, why: str
+) -> None:
+    for rank in range(2):
+        recorder(tmp_path, rank).enter(join(), 5, perf_counter_ns())
+    path = ring_path(tmp_path, 0)
+    data = bytearray(path.read_bytes())
+    if at is None:
+        data = bytearray(byte)
+    elif at != "folder":
+        data[RANK_AT if at == "rank" else int(at)] = byte
+    path.unlink()
+    path.mkdir() if at == "folder" else path.write_bytes(data)
+    found = look(tmp_path)
+    assert [one.rank for one in found.ranks] == [1]
+    (note,) = found.damage
+    assert str(path) in note
+    assert why in note
+    assert told(found)[-1] == f"damaged, left out: {note}"
+    assert as_values(found)["damage"] == [note]
+
+
+def test_a_record_of_no_kind_is_not_whole(tmp_path: Path) -> None:
+    writer = recorder(tmp_path)
+    writer.enter(join(), 5, 1)
+    path = ring_path(tmp_path, 0)
+    data = bytearray(path.read_bytes())
+    values = list(RECORD.unpack_from(data, CURRENT_AT))
+    values[10] = 99
+    RECORD.pack_into(data, CURRENT_AT, *values)
+    path.write_bytes(data)
+    assert [one.doing for one in look(tmp_path).ranks] == [Doing.NOTHING]
