@@ -24,7 +24,7 @@ from typing import Final
 
 from tests.hosts.wire import TUN
 
-__all__ = ["Host", "Pair", "Slow", "lacking", "pair"]
+__all__ = ["Host", "Pair", "Slow", "lacking", "pair", "processes_of"]
 
 ROOT: Final = Path(__file__).parents[2]
 NETWORK: Final = "10.77.0.0/24"
@@ -34,6 +34,7 @@ NAMESPACES: Final = ("--net", "--uts", "--ipc", "--mount")
 BOUND_S: Final = 20
 LOOK_S: Final = 0.05
 
+ENDS_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL")
 OWN: Final = ("/dev/shm", "/var/tmp")
 
 HOLD: Final = """
@@ -69,6 +70,16 @@ def lacking() -> str:
     return f"no namespaces may be made here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
+def processes_of(network: str) -> list[int]:
+    """All processes in this network, which is what `/proc/PID/ns/net` points to."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.readlink(place / "ns/net") == network:
+                found.append(int(place.name))
+    return found
+
+
 class Host:
     """One of them, from its making to `end`."""
 
@@ -76,7 +87,7 @@ class Host:
         self.name, self.address = name, address
         hold = ["unshare", *NAMESPACES, "sh", "-c", HOLD, "sh", name]
         self._holder = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *hold],
+            [*ENDS_WITH_PARENT, *hold],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -88,8 +99,8 @@ class Host:
         self._network = os.readlink(f"/proc/{self.pid}/ns/net")
 
     def inside(self, *command: str) -> list[str]:
-        """The command that does the same on this host."""
-        entry = ["nsenter", "-t", str(self.pid), *NAMESPACES, "--"]
+        """The command that does the same on this host, and does not outlive who starts it."""
+        entry = [*ENDS_WITH_PARENT, "nsenter", "-t", str(self.pid), *NAMESPACES, "--"]
         return [*entry, "env", "-C", str(ROOT), "TMPDIR=/var/tmp", *command]
 
     def do(self, *command: str) -> str:
@@ -106,12 +117,7 @@ class Host:
 
     def processes(self) -> list[int]:
         """All that run there, the holder not counted."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if os.readlink(place / "ns/net") == self._network:
-                    found.append(int(place.name))
-        return [pid for pid in found if pid != self.pid]
+        return [pid for pid in processes_of(self._network) if pid != self.pid]
 
     def ranks(self) -> dict[int, int]:
         """The processes that a launcher made ranks there, by their ranks."""
