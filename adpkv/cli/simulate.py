@@ -16,7 +16,7 @@ def simulate(
     overrides: Overrides,
     out: Out = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Instead of the file's seed.")
+        int | None, typer.Option(metavar="N", min=0, help="Instead of the file's seed.")
     ] = None,
     jump: Annotated[
         bool, typer.Option("--jump/--no-jump", help="Jump over quiet stretches of virtual time.")

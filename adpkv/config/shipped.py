@@ -102,7 +102,9 @@ def find(asked: Path) -> Found:
 
 
 def near(asked: Path) -> list[str]:
-    """Names like one that there is not: what may have been meant, best first."""
+    """Files and names like one that there is not: what may have been meant, best first."""
+    files = [asked.with_suffix(suffix) for suffix in (SUFFIX, ".yml") if asked.name]
+    here = [str(file) for file in files if file.is_file()]
     names = [one.name for one in shipped()]
     wanted = asked.stem.lower()
     # `configs/quickstart.yaml` where there is no such folder, or a regression without its folder.
@@ -110,5 +112,5 @@ def near(asked: Path) -> list[str]:
     last = {name.rpartition("/")[2]: name for name in reversed(names)}
     alike = difflib.get_close_matches(wanted, last, n=MOST_NEAR, cutoff=NEAR)
     begun = [name for key, name in last.items() if wanted and key.startswith(wanted)]
-    found = [*same, *(last[key] for key in alike), *sorted(begun)]
+    found = [*here, *same, *(last[key] for key in alike), *sorted(begun)]
     return list(dict.fromkeys(found))[:MOST_NEAR]

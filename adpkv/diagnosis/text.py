@@ -56,7 +56,8 @@ def report_lines(
     verdict, evidence = report.verdict, report.evidence
     when = "" if evidence.at_s is None else f" at {evidence.at_s:.6f} s"
     virtual = " of virtual time" if when and evidence.world == "virtual" else ""
-    lines = wrapped(f"{verdict.kind} in {evidence.name(verdict.group)}{when}{virtual}", columns)
+    title = f"{verdict.kind} in {evidence.name(verdict.group)}{when}{virtual}"
+    lines = wrapped(title, columns - len("adpkv: "))  # which stands before it on a terminal
     lines += ["", *wrapped(verdict.sentence, columns, "  ")]
     if evidence.error != "mismatch":
         # How it was noticed: what a verdict leaves out, as it is about how it began.

@@ -54,13 +54,14 @@ class Story(msgspec.Struct, frozen=True):
         all of its time; what the events tell of another one's last life."""
         if self.record is not None:
             columns = zip(COLUMN_TITLES.values(), self.record.columns(), strict=True)
-            return [*(Part(*column) for column in columns), *self._seen(_AFTERWARDS, -1)]
+            whole = Part(_ALL, self.record.ended_ns - self.record.arrival_ns)
+            return [*(Part(*column) for column in columns), *self._seen(_AFTERWARDS, -1), whole]
         lives = [e for e in self.events if e.kind == "recomputed" and e.request == self.request]
         begun_ns = lives[-1].at_ns if lives else -1
         found = []
         if lives:
             found.append(Part("until it was begun again", begun_ns - self.events[0].at_ns))
-        return [*found, *self._seen(_PARTS, begun_ns), *self._seen(_AFTERWARDS, begun_ns)]
+        return [*found, *self._seen((*_PARTS, *_AFTERWARDS, _WHOLE), begun_ns)]
 
     def _seen(self, parts: Sequence[_Marks], from_ns: int) -> Iterator[Part]:
         for name, begin, end in parts:
@@ -84,21 +85,22 @@ _CONTEXT, _GENERATION = Kind.CONTEXT, Kind.GENERATION
 _OVER = ("complete", "failed", "cancelled", "timed_out", "quarantined", "responded")
 _ALL: Final = "in all"
 _Marks = tuple[str, _Mark, _Mark]
+# Where nobody has added up the columns, the events come near to them, under their names.
 _PARTS: Final[Sequence[_Marks]] = (
-    ("to a context rank", (None, ("arrived", "recomputed")), (_CONTEXT, ("assigned", "refused"))),
-    ("wait for context blocks", (_CONTEXT, ("assigned",)), (_CONTEXT, ("prefill_began", *_OVER))),
+    ("coordinator queue", (None, ("arrived", "recomputed")), (None, ("routed", "ended"))),
+    ("context queue", (None, ("routed",)), (_CONTEXT, ("prefill_began", "refused", *_OVER))),
     ("prefill", (_CONTEXT, ("prefill_began",)), (_CONTEXT, _OVER)),
-    ("to a generation rank", (_CONTEXT, ("responded",)), (_GENERATION, ("assigned", "refused"))),
-    ("wait for blocks", (_GENERATION, ("assigned",)), (_GENERATION, ("queued", *_OVER))),
-    ("wait for a slot", (_GENERATION, ("queued",)), (_GENERATION, ("advertised", *_OVER))),
-    ("transfer", (_GENERATION, ("advertised",)), (_GENERATION, _OVER)),
+    ("hand-over", (_CONTEXT, ("responded",)), (_GENERATION, ("assigned", "refused"))),
+    ("block wait", (_GENERATION, ("assigned",)), (_GENERATION, ("queued", *_OVER))),
+    ("slot wait", (_GENERATION, ("queued",)), (_GENERATION, ("advertised", *_OVER))),
+    ("KV transfer", (_GENERATION, ("advertised",)), (_GENERATION, _OVER)),
     ("decode", (_GENERATION, ("complete",)), (_GENERATION, ("responded",))),
 )
 _AFTERWARDS: Final[Sequence[_Marks]] = (
     ("in doubt at the receiver", (_GENERATION, ("quarantined",)), (_GENERATION, ("released",))),
     ("in doubt at the sender", (_CONTEXT, ("quarantined",)), (_CONTEXT, ("released",))),
-    (_ALL, (None, ("arrived",)), (None, ("ended",))),
 )
+_WHOLE: Final[_Marks] = (_ALL, (None, ("arrived",)), (None, ("ended",)))
 
 
 def read_stories(folder: RunFolder, requests: Sequence[int]) -> list[Story]:

@@ -63,6 +63,12 @@ def test_all_are_listed_each_on_a_line() -> None:
     assert all(Path(one["file"]).is_file() for one in listed)
 
 
+def test_a_file_named_without_its_ending_is_pointed_at() -> None:
+    CliRunner().invoke(app, ["init", "mine"])
+    error = CliRunner().invoke(app, ["simulate", "mine"]).exception
+    assert "did you mean mine.yaml?" in str(error)
+
+
 def test_init_says_what_it_wrote_and_what_to_try() -> None:
     ended = CliRunner().invoke(app, ["init"])
     assert ended.stdout == "experiment.yaml: written; try: adpkv simulate experiment.yaml\n"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from adpkv.observe.figures import COLUMN_TITLES
 
 MAIN = "from adpkv.cli.app import main; main()"
 EXPERIMENT = """
@@ -110,6 +113,8 @@ def test_a_deadlock_prints_the_stories_of_what_was_open(here: Path) -> None:
     assert lines.index("stacks") < concerned < len(lines) - 1
     assert [line for line in lines[concerned:] if line.startswith("  request ")]
     assert "the job got stuck: rank" in "\n".join(lines[concerned:])
+    parts = {re.split("  +", line)[1] for line in lines[concerned:] if line.endswith(" ms")}
+    assert {"context queue", "prefill", "hand-over"} <= parts <= set(COLUMN_TITLES.values())
     assert lines[-1].startswith("replay: adpkv simulate"), "at hand, at the end"
     assert "Traceback" not in ended.stderr
     quiet = adpkv(here, "simulate", "told.yaml", "--out", "s2", "-q", *options)

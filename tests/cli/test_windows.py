@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.config.shipped import shipped
 from tests.observe.window import Window, watch
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,7 @@ def test_the_report_of_a_stuck_job_fits(columns: int, tmp_path: Path) -> None:
     assert lines[0].startswith("adpkv: crossed payload in generation-1")
     said = " ".join(" ".join(lines).split())
     assert "arrives: 16 prompt tokens, " in said
+    assert " s of virtual time " in said, "no word is broken where the window ends"
     at = next(i for i, line in enumerate(lines) if line.startswith("replay: adpkv simulate"))
     assert max(map(len, lines[:at])) <= columns
     assert "healthy" not in said
@@ -130,3 +132,11 @@ def test_other_commands_fit_too(command: list[str], columns: int) -> None:
     assert code == 0
     assert max(map(len, lines)) <= columns
     assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_names_of_experiments_can_be_copied_whole(columns: int) -> None:
+    code, lines, _ = watch([ADPKV, "configs"], columns, cwd=ROOT)
+    assert code == 0
+    assert {one.name for one in shipped()} <= {line.split()[0] for line in lines}
+    assert max(map(len, lines)) <= columns

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from adpkv.config import Experiment, parse
 from adpkv.core.topology import Kind
@@ -120,6 +121,19 @@ def test_of_a_request_that_was_computed_again_the_last_life_counts(tmp_path: Pat
         == sum(story.record.columns())
         == story.record.ended_ns - story.record.arrival_ns
     )
+
+
+def test_all_of_a_request_is_the_sum_of_its_columns_however_late_it_was_taken(
+    folder: RunFolder,
+) -> None:
+    (story,) = read_stories(folder, [0])
+    assert story.record is not None
+    early = story.record.arrival_ns - 5
+    record = structs.replace(
+        story.record, arrival_ns=early, coordinator_queue_ns=story.record.coordinator_queue_ns + 5
+    )
+    parts = {p.name: p.duration_ns for p in structs.replace(story, record=record).parts()}
+    assert parts["in all"] == sum(record.columns()) == record.ended_ns - early
 
 
 def test_a_transfer_in_doubt_is_told_from_both_sides(folder: RunFolder) -> None:
