@@ -115,7 +115,8 @@ def test_what_was_killed_under_adpkv_run_is_found_in_the_runs_folder(jobs, tmp_p
     kill_all(survey)
     found = jobs.finish(job, BOUND_S)
     assert found.code == 5, found.err
-    assert found.err.strip() == "adpkv: every rank died, and none could say why"
+    told = "adpkv: every rank died, and none could say why; last seen: rank 0 (process "
+    assert found.err.startswith(told)
     assert not folder.exists()
     assert JobFolder.of(folder.name) == []
     assert left_of(out) == []
