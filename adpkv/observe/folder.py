@@ -273,7 +273,9 @@ class RunFolder:
             )
         if new:
             self._made.insert(0, self.config)
-        if names and not any(name in names for name in WITNESSES):
+        # An empty `config.yaml` alone is of a start that was killed between `claim` and `begin`.
+        claimed = names == [self.config.name] and not self.config.stat().st_size
+        if names and not claimed and not any(name in names for name in WITNESSES):
             raise self._not_ours(f"{names[0]!r} but no former run")
 
     def _empty(self) -> None:

@@ -114,7 +114,7 @@ def test_a_lock_goes_with_its_process(experiment: Experiment, tmp_path: Path) ->
         other.kill()
         other.wait(10)
     # Killed before it began: `config.yaml` is there, empty, and of nobody.
-    (tmp_path / "config.yaml").unlink()
+    assert (tmp_path / "config.yaml").read_bytes() == b""
     RunFolder.create(experiment, tmp_path)
 
 
