@@ -69,21 +69,27 @@ class ClosedLoop:
         self._number = 0
         # In order of time, because answers are and everybody thinks equally long. Requests are
         # numbered as they are asked: which user it was makes no difference.
-        self._due = deque([0] * min(users, total))
+        self._due: deque[int] = deque()
+        self._first = min(users, total)
+        """Users who have not asked yet: counted, there may be thousands of millions."""
 
     def due_ns(self) -> int:
         """When the next user who is not waiting for an answer asks; `NEVER` while all wait."""
+        if self._first:
+            return 0
         return self._due[0] if self._due else NEVER
 
     def take(self) -> Arrival:
         """The next request."""
-        if not self._due:
+        if not self._first and not self._due:
             raise IndexError("every user waits for an answer, or all requests were taken")
-        arrival = self._shapes.arrival(self._number, self._due.popleft(), self._clients)
+        at_ns = 0 if self._first else self._due.popleft()
+        self._first = max(0, self._first - 1)
+        arrival = self._shapes.arrival(self._number, at_ns, self._clients)
         self._number += 1
         return arrival
 
     def ended(self, now_ns: int) -> None:
         """One user has an answer, thinks, and asks again if requests are left."""
-        if self._number + len(self._due) < self.total:
+        if self._number + self._first + len(self._due) < self.total:
             self._due.append(now_ns + self._think_time_ns)

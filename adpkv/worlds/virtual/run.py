@@ -44,6 +44,7 @@ from adpkv.worlds.faults.program import Program
 from adpkv.worlds.faults.rank import RankFaults
 from adpkv.worlds.virtual.agenda import WIRE
 from adpkv.worlds.virtual.outside import Progress, StopFlag, rare_collections, signals, watch
+from adpkv.worlds.virtual.room import check_room
 from adpkv.worlds.virtual.strikes import VirtualStrikes
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -289,9 +290,11 @@ def simulate(
     `on_broken_off` is told the summary of a run that ends with an error, before that is raised.
 
     Raises:
-        UsageError: the workload cannot be read, or the folder not written. Nothing is written then.
+        UsageError: it does not fit into memory, the workload cannot be read, or the folder not
+            written. Nothing is written then.
         StuckError: the ranks could not go on together; what was written so far stays.
     """
+    check_room(experiment)
     workload = build_workload(experiment)  # first: a bad trace leaves nothing behind
     folder = RunFolder.create(experiment, out)
 
