@@ -71,6 +71,13 @@ class JobNote(msgspec.Struct, frozen=True):
     ranks: dict[int, int]
     experiment: str
     argv: list[str]
+    instances: dict[str, tuple[int, int]] = {}
+    """By name, each instance's first rank and how many it has."""
+
+    def instance_of(self, rank: int) -> str:
+        """The name of a rank's instance; empty where the note does not say."""
+        spans = self.instances.items()
+        return next((name for name, (first, count) in spans if 0 <= rank - first < count), "")
 
 
 def roots() -> list[Path]:

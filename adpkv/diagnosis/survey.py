@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from time import perf_counter_ns
 
-from adpkv.diagnosis.jobs import ring_path, ring_paths
+from adpkv.diagnosis.jobs import JobNote, read_note, ring_path, ring_paths
 from adpkv.diagnosis.layout import What
 from adpkv.diagnosis.processes import LivingState, living_state
 from adpkv.diagnosis.ring import LAST, Record, Ring, Snapshot
@@ -54,6 +54,8 @@ class RankSeen:
     written: int
     empty_polls: int
     records: tuple[Record, ...]
+    instance: str = ""
+    """Its name; empty where nobody has written it down."""
 
     @property
     def where(self) -> str:
@@ -100,7 +102,8 @@ def look(folder: Path, last: int = LAST) -> Survey:
     running = any(state in ("alive", "stopped") for state in states)
     now_ns = perf_counter_ns() if running else max(map(_last_sign_ns, seen))
     began_ns = min(one.owner.clock_ns for one in seen)
-    ranks = [_rank(one, state, now_ns) for one, state in zip(seen, states, strict=True)]
+    note = read_note(folder)
+    ranks = [_rank(one, state, now_ns, note) for one, state in zip(seen, states, strict=True)]
     return Survey(
         folder,
         seen[0].owner.experiment,
@@ -136,7 +139,7 @@ def _last_sign_ns(one: Snapshot) -> int:
     return max((max(r.begin_ns, r.ready_ns, r.end_ns) for r in found), default=one.owner.clock_ns)
 
 
-def _rank(one: Snapshot, process: LivingState, now_ns: int) -> RankSeen:
+def _rank(one: Snapshot, process: LivingState, now_ns: int, note: JobNote | None) -> RankSeen:
     current, owner = one.current, one.owner
     doing, from_ns = _doing(current)
     return RankSeen(
@@ -155,6 +158,7 @@ def _rank(one: Snapshot, process: LivingState, now_ns: int) -> RankSeen:
         written=one.written,
         empty_polls=one.empty_polls,
         records=one.records,
+        instance=note.instance_of(owner.rank) if note else "",
     )
 
 

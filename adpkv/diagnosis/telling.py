@@ -19,7 +19,7 @@ MOST_SPANS: Final = 6
 MOST_BEFORE: Final = 5
 """Records of a class's first rank that are told."""
 
-HEAD: Final = ("ranks", "process", "where", "iteration", "number", "for")
+HEAD: Final = ("ranks", "instance", "process", "where", "iteration", "number", "for")
 
 
 def told(survey: Survey, columns: int | None = None) -> list[str]:
@@ -58,12 +58,19 @@ def _row(found: Sequence[RankSeen]) -> tuple[str, ...]:
     least, most = min(sequences), max(sequences)
     return (
         told_ranks(seen.rank for seen in found),
+        _instances(found),
         one.process,
         one.where,
         str(one.iteration),
         f"#{least}" if least == most else f"#{least}-{most}",
         span_text(max(seen.since_ns for seen in found)),
     )
+
+
+def _instances(found: Sequence[RankSeen]) -> str:
+    """Of which instances they are: one, but where all ranks of the job meet."""
+    names = list(dict.fromkeys(one.instance for one in found))
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1:,} more"
 
 
 def told_ranks(ranks: Iterable[int]) -> str:
@@ -136,6 +143,7 @@ def _place(one: RankSeen) -> dict[str, Any]:
 def _rank(one: RankSeen) -> dict[str, Any]:
     return {
         "rank": one.rank,
+        "instance": one.instance,
         "pid": one.pid,
         "host": one.host,
         "process": one.process,

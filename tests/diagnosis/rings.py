@@ -23,7 +23,7 @@ def recorder(folder: Path, rank: int = 0, *, size: int = 2, records: int = 16) -
 
 def host(folder: Path, *ranks: int) -> tuple[list[FlightRecorder], list[Board]]:
     """The recorders of these ranks, and the board as each of them has it."""
-    made = [recorder(folder, rank) for rank in ranks]
+    made = [recorder(folder, rank, size=max(ranks) + 1) for rank in ranks]
     return made, [Board.open(folder, ranks, rank) for rank in ranks]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -75,6 +76,14 @@ def test_the_screen() -> None:
         "0-1, 3  alive    in tp_allgather at sync              620        #1841   31.0 s",
         "6       alive    has not begun                        0          #1841   31.0 s",
     ]
+
+
+def test_ranks_are_told_with_their_instances() -> None:
+    names = ["context-0", "generation-1", "generation-2"]
+    ranks = [replace(seen(rank, group=9), instance=name) for rank, name in enumerate(names)]
+    assert "  context-0 and 2 more  " in told(survey(*ranks))[2]
+    assert "  context-0, generation-1  " in told(survey(*ranks[:2]))[2]
+    assert [one["instance"] for one in as_values(survey(*ranks))["ranks"]] == names
 
 
 def test_a_thousand_ranks_fit_a_screen_the_odd_one_first() -> None:

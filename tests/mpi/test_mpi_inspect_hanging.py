@@ -50,7 +50,7 @@ def test_the_table_and_the_stacks_show_who_stands_alone(hanging) -> None:
     assert found.returncode == 0, found.stderr
     title, head, *rows = found.stdout.splitlines()
     assert title.startswith("paused: 4 ranks, running for ")
-    assert head.split() == ["ranks", "process", "where", "iteration", "number", "for"]
+    assert head.split() == ["ranks", "instance", "process", "where", "iteration", "number", "for"]
     assert any(row.startswith("3 ") and "alone in poll at at_least=1" in row for row in rows)
     assert "\nrank 3:\n" in found.stdout, "nobody else stands as it does"
     stacks = inspected(str(job.pid), "--stacks")["stacks"]

@@ -124,9 +124,9 @@ def _note(
 ) -> JobNote:
     argv = [Path(sys.argv[0]).name, *sys.argv[1:]]
     host = socket.gethostname()
-    return JobNote(
-        job, int(job.rpartition("-")[2]), str(folder), host, size, ranks, experiment.name, argv
-    )
+    keeper = int(job.rpartition("-")[2])
+    instances = {i.name: (int(i.first), i.ranks) for i in experiment.topology.build().instances}
+    return JobNote(job, keeper, str(folder), host, size, ranks, experiment.name, argv, instances)
 
 
 def _tried(make: Callable[[], T]) -> tuple[T | None, str]:
