@@ -33,8 +33,10 @@ def beforehand(experiment: Experiment) -> list[str]:
 
 
 def afterwards(experiment: Experiment, summary: Mapping[str, Any]) -> list[str]:
-    """What explains how the run of this experiment ended: nothing of one that was healthy."""
-    if not summary["health"]["reasons"] or not summary["faults"].get("stall"):
+    """What explains how the run of this experiment ended: nothing of one that was healthy, and has
+    nothing in doubt at its end."""
+    ill = summary["health"]["reasons"] or summary["transfers"]["quarantined_now"]
+    if not ill or not summary["faults"].get("stall"):
         return []
     return beforehand(experiment)
 

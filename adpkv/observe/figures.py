@@ -23,7 +23,7 @@ LATENCIES: Final = {
 COLUMN_TITLES: Final = {
     column: column.replace("_", " ").replace("kv", "KV").replace("hand over", "hand-over")
     for column in COLUMNS
-}
+} | {"block_wait": "seat, block wait"}
 STATISTICS: Final = ("p50", "p90", "p99", "mean", "max")
 RATES: Final = {
     "requests_per_s": "requests/s",

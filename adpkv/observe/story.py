@@ -91,7 +91,7 @@ _PARTS: Final[Sequence[_Marks]] = (
     ("context queue", (None, ("routed",)), (_CONTEXT, ("prefill_began", "refused", *_OVER))),
     ("prefill", (_CONTEXT, ("prefill_began",)), (_CONTEXT, _OVER)),
     ("hand-over", (_CONTEXT, ("responded",)), (_GENERATION, ("assigned", "refused"))),
-    ("block wait", (_GENERATION, ("assigned",)), (_GENERATION, ("queued", *_OVER))),
+    (COLUMN_TITLES["block_wait"], (_GENERATION, ("assigned",)), (_GENERATION, ("queued", *_OVER))),
     ("slot wait", (_GENERATION, ("queued",)), (_GENERATION, ("advertised", *_OVER))),
     ("KV transfer", (_GENERATION, ("advertised",)), (_GENERATION, _OVER)),
     ("decode", (_GENERATION, ("complete",)), (_GENERATION, ("responded",))),

@@ -56,7 +56,10 @@ def test_what_is_tried_then_helps() -> None:
 
 def test_what_never_strikes_or_did_not_is_no_advice() -> None:
     assert beforehand(parsed(stalled(RARE | {"probability": 0.0}))) == []
-    ill = {"health": {"reasons": ["no_progress"]}, "faults": {"stall": 0}}
-    well = {"health": {"reasons": []}, "faults": {"stall": 3}}
+    nothing = {"quarantined_now": 0}
+    ill = {"health": {"reasons": ["no_progress"]}, "faults": {"stall": 0}, "transfers": nothing}
+    well = {"health": {"reasons": []}, "faults": {"stall": 3}, "transfers": nothing}
     experiment = parsed(stalled(RARE))
     assert afterwards(experiment, ill) == afterwards(experiment, well) == []
+    in_doubt = well | {"transfers": {"quarantined_now": 1}}
+    assert afterwards(experiment, in_doubt) == beforehand(experiment) != []
