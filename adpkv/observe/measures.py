@@ -86,12 +86,13 @@ def rates(tally: Tally, reports: Sequence[RankReport], *, has_slo: bool) -> dict
 def utilisation(
     topology: Topology, reports: Sequence[RankReport], run_s: float
 ) -> dict[str, dict[str, float | None]]:
-    """By instance: the share of the run's time in steps, and what a step computes."""
+    """By instance: the share of the run's time in steps, and what a step computes. A rank whose
+    clock ran ahead in a step was not in steps for longer than the run."""
     found: dict[str, dict[str, float | None]] = {}
     for instance in topology.instances:
         works = [report.work for report in reports if report.instance == instance.index]
         steps = max((work.steps for work in works), default=0)
-        in_steps_s = sum(work.step_ns for work in works) / NS_PER_S
+        in_steps_s = sum(min(work.step_ns / NS_PER_S, run_s) for work in works)
         found[instance.name] = {
             "step_share": _share(in_steps_s, run_s * len(works)),
             "steps": steps,
