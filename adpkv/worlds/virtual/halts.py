@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from adpkv.core.ids import NEVER
 from adpkv.errors import DeadlockError, Place, RankLostError
-from adpkv.executor.meetings import Gone, Join, Pause
+from adpkv.executor.meetings import Gone, Join, Pause, Step
 from adpkv.worlds.virtual.agenda import GROUP_WAKE, RANK_WAKE, Agenda
 from adpkv.worlds.virtual.group import ALONE, VirtualGroup
 
@@ -123,6 +123,7 @@ class Halts:
             self._plan(group, index)
         elif all(type(meeting) not in ALONE for meeting in halt.meetings):
             group.halt = None
+            _held(halt.meetings, self._agenda.now - halt.since_ns)
             self._go_on(group, list(range(len(group.resume))), halt.meetings, halt.met)
 
     def _noticed(self, what: tuple[VirtualGroup, int]) -> None:
@@ -149,3 +150,10 @@ class Halts:
         if group.halt is halt:
             said = f"{group.instance.name} has not gone on for {self._hang_ns / 1e9:g} s"
             raise self._deadlock(said, group.instance.index)
+
+
+def _held(meetings: Sequence[Any], held_ns: int) -> None:
+    """All came to this step when the halt began: so much longer do their requests wait for it."""
+    for at in meetings:
+        if type(at) is Step and at.waited:
+            at.waited = tuple([wait_ns + held_ns for wait_ns in at.waited])

@@ -13,7 +13,9 @@ import msgspec
 from adpkv.config import parse
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
+from adpkv.core.token_gaps import GapCounts
 from adpkv.core.topology import Kind
+from adpkv.core.values import Outcome
 from adpkv.executor.phases import Phases
 from adpkv.workload.port import Workload
 from adpkv.worlds.assemble import build_rank
@@ -155,6 +157,7 @@ def problems(ran: Ran) -> list[str]:
         for record in ran.records
         if min(record.columns()) < 0 or sum(record.columns()) != record.ended_ns - record.arrival_ns
     ]
+    found += _wrong_gaps(ran)
     for report in ran.reports:
         found += _wrong_in(report)
     for rank, program in enumerate(ran.job.programs):
@@ -172,6 +175,22 @@ def _ends_with(ran: Ran, lost: list[int]) -> bool:
     told = [e[4] for e in ran.events if e[2] == "rank_lost" and e[4]["leader"] == -1]
     gone = {topology.instance_of(detail["lost"]) for detail in told}
     return any(gone >= set(topology.of_kind(kind)) for kind in Kind)
+
+
+def _wrong_gaps(ran: Ran) -> list[str]:
+    """Where every request was completed, the gaps between tokens fill the time in which they
+    decoded; of a clock that jumps, only their number is known."""
+    faults = {fault.kind for fault in ran.job.experiment.faults}
+    completed = all(record.outcome is Outcome.COMPLETED for record in ran.records)
+    if "sigkill" in faults or not completed:
+        return []
+    gaps = GapCounts.together(report.gaps for report in ran.reports)
+    count = sum(record.tokens - 1 for record in ran.records)
+    decoded_ns = sum(record.decode_queue_ns + record.decode_ns for record in ran.records)
+    found = [f"{gaps.count} gaps, not {count}"] if gaps.count != count else []
+    if "skew" not in faults and gaps.total_ns != decoded_ns:
+        found.append(f"gaps of {gaps.total_ns} ns in {decoded_ns} ns of decode")
+    return found
 
 
 def _wrong_in(report: RankReport) -> list[str]:
