@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from adpkv.exit_codes import ExitCode
+
 __all__ = [
     "AdpkvError",
     "CollectiveMismatchError",
@@ -48,13 +50,13 @@ __all__ = [
 class AdpkvError(Exception):
     """Base of all errors of this package; `exit_code` is what the process ends with."""
 
-    exit_code = 70
+    exit_code = ExitCode.INTERNAL_ERROR
 
 
 class UsageError(AdpkvError):
     """The caller can mend it: the message says what was found and what is expected."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class ConfigError(UsageError):
@@ -113,7 +115,7 @@ class RankLostError(AdpkvError):
     """The process of `rank` is dead. Raised in each survivor of its group at `place`, where that
     one waits for it."""
 
-    exit_code = 5
+    exit_code = ExitCode.RANK_LOST
 
     def __init__(self, rank: int, place: Place) -> None:
         self.rank, self.place = rank, place
@@ -138,7 +140,7 @@ class StuckError(AdpkvError):
     """The ranks can no longer go on together; the message says for each rank where it is, and so
     does `places`, in rank order, for the ranks of which it is known."""
 
-    exit_code = 3
+    exit_code = ExitCode.DEADLOCK
 
     def __init__(
         self, message: str, places: Iterable[Place] = (), group: int | None = None

@@ -17,6 +17,8 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
+from adpkv.exit_codes import ExitCode
+
 __all__ = ["PLAIN", "Streams"]
 
 PLAIN: Final = "adpkv-plain"
@@ -37,7 +39,6 @@ LETTERS: Final = {
 }
 """What stands for what we print where it cannot be encoded."""
 
-OUTPUT_LOST: Final = 74
 STANDARD: Final = (0, 1, 2)
 
 
@@ -98,7 +99,7 @@ class Streams:
             print(f"adpkv: standard output is lost: {error.strerror}", file=sys.stderr)
         with suppress(ValueError):
             sys.stderr.flush()
-        return OUTPUT_LOST if lost and code == 0 and not outcome else code
+        return ExitCode.OUTPUT_LOST if lost and not code and not outcome else code
 
 
 def _is_at(stream: TextIO, descriptor: int) -> bool:

@@ -15,9 +15,9 @@ import typer
 from adpkv.cli.app import app
 from adpkv.config import load
 from adpkv.core.columns import COLUMNS
-from adpkv.core.report import OUTCOMES
 from adpkv.core.session import TABLES, Event, Role, State
 from adpkv.errors import UsageError
+from adpkv.exit_codes import OUTCOMES
 from adpkv.observe import Tally, build_summary
 
 ROOT = Path(__file__).parents[1]

@@ -28,13 +28,11 @@ from adpkv.cli.story import story
 from adpkv.cli.supervise import supervise
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
+from adpkv.exit_codes import ExitCode
 from adpkv.streams import Streams
 from adpkv.terminal import last_word, terminal_columns
 
-__all__ = ["COMMANDS", "INTERNAL_ERROR", "app", "main"]
-
-INTERNAL_ERROR: Final = AdpkvError.exit_code
-"""What ends with a traceback is our bug."""
+__all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
@@ -107,7 +105,7 @@ def _ended() -> int:
     try:
         app()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
     except StuckError as error:
         from adpkv.diagnosis.concluding import told
 
@@ -119,5 +117,5 @@ def _ended() -> int:
     except Exception:
         traceback.print_exc()
         last_word("adpkv: this is a bug in adpkv, please report it with the above")
-        return INTERNAL_ERROR
-    return 0
+        return ExitCode.INTERNAL_ERROR
+    return ExitCode.COMPLETED

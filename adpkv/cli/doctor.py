@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adpkv.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from adpkv.cli.probes import Finding
 
@@ -33,7 +35,6 @@ def doctor(
         print("\n".join(repaired()))
         return
     from adpkv.cli.probes import Need, all_findings
-    from adpkv.errors import UsageError
 
     findings = all_findings()
     wrong = [finding for finding in findings if not finding.fine]
@@ -45,7 +46,7 @@ def doctor(
         _print_table(findings)
         print(_verdict("adpkv simulate", simulate_lacks))
         print(_verdict("adpkv run", run_lacks))
-    raise typer.Exit(UsageError.exit_code if simulate_lacks else 0)
+    raise typer.Exit(ExitCode.USAGE if simulate_lacks else ExitCode.COMPLETED)
 
 
 def _verdict(command: str, lacks: Sequence[Finding]) -> str:

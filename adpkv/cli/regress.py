@@ -10,10 +10,11 @@ from typing import Annotated, Final, Literal
 import typer
 
 from adpkv.cli.options import AsJson, Quiet
+from adpkv.exit_codes import ExitCode
 
 __all__ = ["DID_NOT_HOLD", "regress"]
 
-DID_NOT_HOLD: Final = 4
+DID_NOT_HOLD: Final = ExitCode.VIOLATION
 """A regression that did not hold is an oracle that spoke."""
 
 

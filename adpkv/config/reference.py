@@ -18,6 +18,7 @@ from adpkv.config.base import LARGEST
 from adpkv.config.bounds import BOUNDS_PATTERN
 from adpkv.config.schema import json_schema
 from adpkv.errors import UsageError
+from adpkv.exit_codes import ExitCode
 
 __all__ = ["BEGIN", "END", "rewritten", "tables"]
 
@@ -162,10 +163,10 @@ def _resolved(field: Schema, schema: Schema) -> Schema:
 def _main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m adpkv.config.reference docs/configuration.md\n")
-        return UsageError.exit_code
+        return ExitCode.USAGE
     path = Path(arguments[0])
     path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
-    return 0
+    return ExitCode.COMPLETED
 
 
 if __name__ == "__main__":

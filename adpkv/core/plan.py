@@ -14,10 +14,10 @@ import msgspec
 
 from adpkv.core import router
 from adpkv.core.loss import Life, Loss, missing
-from adpkv.core.report import worst
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.verdicts import Verdict, settle
+from adpkv.exit_codes import ExitCode, worst
 
 __all__ = ["FIRST_PLAN", "GroupLimits", "GroupMail", "Plan", "RankStatus", "Refusal", "agree"]
 
@@ -195,10 +195,10 @@ def agree(
             able = False
         if status.stop != NO_STOP:
             said.append(status)
-    ending = previous.ending or (mail is not None and mail.stop == 0)
+    ending = previous.ending or (mail is not None and mail.stop == ExitCode.COMPLETED)
     stop, detail = _stop(previous, mail, said)
     if stop == NO_STOP and ending and not any(status.in_transfer for status in statuses):
-        stop, detail = 0, "all requests are answered"
+        stop, detail = ExitCode.COMPLETED, "all requests are answered"
     stopping = stop != NO_STOP
     forward = work and able and not stopping
     settled = settle([status.verdicts for status in statuses], len(statuses)) if noticed else ()

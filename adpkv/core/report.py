@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 
 import msgspec
 
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
+from adpkv.exit_codes import ExitCode
 
 __all__ = [
-    "EXIT_PRECEDENCE",
-    "OUTCOMES",
-    "RANK_LOST",
     "BlockCounts",
     "FaultCount",
     "Nearest",
@@ -22,34 +20,7 @@ __all__ = [
     "TransferCounts",
     "WorkCounts",
     "diverging_traces",
-    "worst",
 ]
-
-EXIT_PRECEDENCE = (70, 4, 3, 5, 74, 2, 75, 143, 130, 129, 0)
-"""Which exit code wins where ranks propose several (contract 6.6)."""
-
-RANK_LOST = 5
-
-OUTCOMES = {
-    0: "completed",
-    2: "usage",
-    3: "deadlock",
-    4: "violation",
-    5: "rank_lost",
-    70: "internal_error",
-    74: "output_lost",
-    75: "unhealthy",
-    129: "interrupted",
-    130: "interrupted",
-    143: "interrupted",
-}
-"""The word in `summary.json` for each exit code."""
-
-
-def worst(codes: Iterable[int]) -> int:
-    """The exit code that wins; an unknown one counts as an internal error."""
-    found = {code if code in OUTCOMES else 70 for code in codes}
-    return next((code for code in EXIT_PRECEDENCE if code in found), 0)
 
 
 class TransferCounts(msgspec.Struct, frozen=True, array_like=True):
@@ -150,7 +121,7 @@ def diverging_traces(reports: Sequence[RankReport]) -> list[Violation]:
     for instance in dict.fromkeys(report.instance for report in reports):
         members = [report for report in reports if report.instance == instance]
         traces = Counter((report.met, report.trace) for report in members)
-        if len(traces) < 2 or any(report.exit_code == RANK_LOST for report in members):
+        if len(traces) < 2 or any(report.exit_code == ExitCode.RANK_LOST for report in members):
             continue
         usual = traces.most_common(1)[0][0]
         sides = [

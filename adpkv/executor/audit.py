@@ -14,18 +14,16 @@ import msgspec
 from adpkv.core import health
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP
-from adpkv.core.report import BlockCounts, RankReport, worst
+from adpkv.core.report import BlockCounts, RankReport
 from adpkv.core.session import State
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
+from adpkv.exit_codes import ExitCode, worst
 
 __all__ = ["block_counts", "ill_stop", "look_at_proposal", "rank_report", "report_now"]
-
-UNHEALTHY = 75
-VIOLATED = 4
 
 LOOKS = 3
 """To see that something is in quarantine for too long; that the grace is over; and on the way
@@ -39,7 +37,7 @@ def ill_stop(rank: Rank) -> tuple[int, str]:
     plan, detail = rank.plan, f"unhealthy: {', '.join(rank.transceiver.monitor.reasons)}"
     if plan.stop != NO_STOP:
         return plan.stop, detail
-    return (0 if plan.ending else UNHEALTHY), detail
+    return (ExitCode.COMPLETED if plan.ending else ExitCode.UNHEALTHY), detail
 
 
 def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
@@ -62,10 +60,11 @@ def report_now(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
     met = counts()
     monitor = rank.transceiver.monitor
     violations = tuple(rank.recorder.violations)
+    stopped = [] if rank.plan.stop == NO_STOP else [rank.plan.stop]
     return RankReport(
         rank=rank.rank,
         instance=rank.instance.index,
-        exit_code=worst([max(rank.plan.stop, 0), VIOLATED if violations else 0]),
+        exit_code=worst([*stopped, *([ExitCode.VIOLATION] if violations else [])]),
         detail=rank.plan.detail,
         iterations=rank.iteration,
         collectives=met.collectives,
@@ -109,7 +108,7 @@ def look_at_proposal(rank: Rank, code: int, detail: str) -> None:
     the rank; afterwards it has done what it could.
     """
     now_ns = rank.clock()
-    if code != UNHEALTHY:
+    if code != ExitCode.UNHEALTHY:
         _look_at_stays(rank, now_ns)
         return
     since_ns, reasons = _ill_since(rank, now_ns)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
-from adpkv.core.report import RANK_LOST, worst
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.values import PEER_LOST, Outcome, Response, Violation
 from adpkv.executor.meetings import Receive
@@ -33,6 +32,7 @@ from adpkv.executor.messages import (
 )
 from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Clock, Mailbox, Recorder
+from adpkv.exit_codes import ExitCode, worst
 from adpkv.workload.port import Workload
 
 __all__ = ["Coordinator"]
@@ -103,7 +103,7 @@ class Coordinator:
             self._admit_due(now_ns)
             self._cancel_due(now_ns)
             if self._code < 0 and self.done == self.total:
-                self._spread(0, "")
+                self._spread(ExitCode.COMPLETED, "")
             if self._dead and not self._shrinks and len(self._stopped) == len(self._load):
                 self._end_all_lost()
             if now_ns >= self._give_up_ns:
@@ -299,7 +299,7 @@ class Coordinator:
         others = tuple(i for i in self._instances[instance.kind] if i is not instance)
         self._instances[instance.kind] = others
         if not others or not self._shrinks:
-            self._spread(RANK_LOST, detail)
+            self._spread(ExitCode.RANK_LOST, detail)
         for request in list(self._open.values()):
             if request.holder is instance:
                 self._lose(request)
@@ -389,4 +389,4 @@ class Coordinator:
             )
             self._end(request, Outcome.FAILED, "no instance answered", None)
         if self._recorder.violations:
-            self._code = worst((4, self._code))
+            self._code = worst((ExitCode.VIOLATION, self._code))

@@ -16,7 +16,6 @@ import msgspec
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.loss import Loss
 from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
-from adpkv.core.report import worst
 from adpkv.core.values import Response
 from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import (
@@ -37,6 +36,7 @@ from adpkv.executor.messages import (
     Stopped,
 )
 from adpkv.executor.ports import Clock, Mailbox
+from adpkv.exit_codes import ExitCode, worst
 
 __all__ = ["BROADCAST_IDS", "Leader", "ill_ranks", "sorted_mail", "sum_up"]
 
@@ -241,7 +241,7 @@ def sorted_mail(mail: Sequence[LeaderMail]) -> GroupMail | None:
         admitted=tuple(m.spec for m in mail if isinstance(m, Admit)),
         cancelled=tuple(m.request_id for m in mail if isinstance(m, Cancel)),
         # A release without a stop means that the stop was lost: nobody waits for it any more.
-        stop=worst(codes) if codes else 0 if ends else NO_STOP,
+        stop=worst(codes) if codes else ExitCode.COMPLETED if ends else NO_STOP,
         detail=next((m.detail for m in ends if m.detail), ""),
         released=any(isinstance(m, Release) for m in mail),
         readmitted=_readmitted(mail) if len(mail) > 1 else frozenset(),

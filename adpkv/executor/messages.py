@@ -16,6 +16,7 @@ from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Instance
 from adpkv.core.values import RequestSpec, Response
+from adpkv.exit_codes import ExitCode
 
 __all__ = [
     "HOST",
@@ -75,7 +76,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True, gc=False):
 class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=False):
     """Coordinator to leader: every instance has stopped, nobody will ask your ranks any more."""
 
-    code: int = 0
+    code: int = ExitCode.COMPLETED
     detail: str = ""
 
 

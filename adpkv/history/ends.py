@@ -13,6 +13,7 @@ from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome
 from adpkv.errors import Place, RankFailedError
 from adpkv.executor.phases import Phases
+from adpkv.exit_codes import ExitCode
 from adpkv.history.policy import Policy, never_quiet, replace, with_lines
 
 __all__ = [
@@ -31,7 +32,8 @@ def _fail_close(phases: Phases) -> None:
     def respond_and_stop(request: ServedRequest, outcome: Outcome, *rest: Any, **more: Any) -> None:
         respond(request, outcome, *rest, **more)
         if outcome is Outcome.TIMED_OUT:
-            phases.propose(75, f"request {request.spec.request_id} timed out: fail closed")
+            why = f"request {request.spec.request_id} timed out: fail closed"
+            phases.propose(ExitCode.UNHEALTHY, why)
 
     never_quiet(phases)
     replace(serving, "respond", respond_and_stop)

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.core.report import OUTCOMES
-from adpkv.errors import RankLostError, UsageError
+from adpkv.exit_codes import OUTCOMES, SIGNALLED, ExitCode, by_signal, of_process
 from adpkv.worlds.mpi.processes import die_with_parent
 
 __all__ = ["RESTARTED", "Patience", "Supervisor"]
 
-RESTARTED: Final = (RankLostError.exit_code, 75)
+RESTARTED: Final = (ExitCode.RANK_LOST, ExitCode.UNHEALTHY)
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_EVERY_S: Final = 0.1
 
@@ -72,7 +71,7 @@ class Supervisor:
             _say(f"{_told(code)}: restart {restarts} of {patience.restarts} in {pause_s:g} s")
             if not self._paused(pause_s):
                 _say(f"not restarted, asked to stop by signal {self._asked}")
-                return 128 + self._asked
+                return by_signal(self._asked)
 
     def _once(self) -> int:
         """Run it once. A session of its own, so that Ctrl-C reaches it through here, once."""
@@ -83,11 +82,10 @@ class Supervisor:
             )
         except OSError as error:
             _say(f"cannot start {command[0]}: {error.strerror}")
-            return UsageError.exit_code
+            return ExitCode.USAGE
         if self._asked:  # between the last look and the start
             self._child.send_signal(self._asked)
-        code = self._child.wait()
-        return code if code >= 0 else 128 - code
+        return of_process(self._child.wait())
 
     def _paused(self, pause_s: float) -> bool:
         """Let so much time pass; False as soon as somebody asks to stop."""
@@ -111,5 +109,5 @@ def _say(text: str) -> None:
 
 def _told(code: int) -> str:
     """An exit code with its word."""
-    word = OUTCOMES.get(code) or ("killed" if code > 128 else "unknown")
+    word = OUTCOMES.get(code) or ("killed" if code > SIGNALLED else "unknown")
     return f"exit code {code} ({word.replace('_', ' ')})"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adpkv.exit_codes import ExitCode
 from adpkv.observe.faults import COULD_NEVER
 from adpkv.observe.figures import figure_tables
 from adpkv.observe.losses import lost_sentence
@@ -29,7 +30,7 @@ def show_closing(
     if summary["violations"] and folder is not None:
         _stories(console, folder)
     width = width_of(console)
-    good = summary["exit_code"] == 0
+    good = summary["exit_code"] == ExitCode.COMPLETED
     for line in wrapped(closing_sentence(summary), width):
         print_line(console, line, "bold green" if good else "bold red")
     for sentence in summary["unfired"]:

@@ -13,14 +13,13 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adpkv.core.report import OUTCOMES, worst
+from adpkv.exit_codes import OUTCOMES, ExitCode, worst
 
 if TYPE_CHECKING:
     from adpkv.observe.folder import RunFolder
 
 __all__ = ["LOST", "LineFile", "Losses", "complete", "lost_sentence", "with_losses"]
 
-OUTPUT_LOST: Final = 74
 LOST: Final = "output_lost"
 """The key of the summary: null, or what was lost and how the run itself ended."""
 
@@ -101,7 +100,7 @@ def with_losses(summary: Mapping[str, object], lost: Sequence[str]) -> dict[str,
     if lost:
         own = said["exit_code"]
         assert isinstance(own, int)
-        said["exit_code"] = code = worst([own, OUTPUT_LOST])
+        said["exit_code"] = code = worst([own, ExitCode.OUTPUT_LOST])
         said["outcome"] = OUTCOMES[code]
         said[LOST] = {"files": list(lost), "outcome": OUTCOMES[own], "exit_code": own}
     return said

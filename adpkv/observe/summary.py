@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from adpkv.core.report import (
-    OUTCOMES,
-    RANK_LOST,
     BlockCounts,
     FaultCount,
     RankReport,
     diverging_traces,
-    worst,
 )
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Outcome, Violation
 from adpkv.errors import AdpkvError
+from adpkv.exit_codes import OUTCOMES, ExitCode, worst
 from adpkv.observe.faults import fired, unfired
 from adpkv.observe.measures import latency, rates, utilisation
 from adpkv.observe.requests import Tally
@@ -31,8 +29,6 @@ __all__ = ["BrokenOff", "build_summary"]
 
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
-VIOLATION_EXIT_CODE: Final = 4
-UNHEALTHY: Final = 75
 ILL: Final = "unhealthy: "
 """How the detail of a stop begins that was proposed for ill health; its reasons follow."""
 
@@ -92,8 +88,8 @@ def build_summary(
     dead = sorted({*lost, *(silent if broken_off is None else ())})
     codes = [*(report.exit_code for report in reports), *exit_codes]
     if dead and (experiment.on_rank_failure == "shutdown" or not reports):
-        codes.append(RANK_LOST)
-    codes += [VIOLATION_EXIT_CODE] if found else []
+        codes.append(ExitCode.RANK_LOST)
+    codes += [ExitCode.VIOLATION] if found else []
     served = never_arrived == 0 and not tally.outcomes[Outcome.FAILED]
     exit_code = _exit_code(codes, broken_off, served)
     return {
@@ -133,7 +129,7 @@ def _exit_code(codes: Sequence[int], broken_off: BrokenOff | None, served: bool)
     restart."""
     if broken_off is not None:
         return broken_off.exit_code
-    return worst(code for code in codes if code != UNHEALTHY or not served)
+    return worst(code for code in codes if code != ExitCode.UNHEALTHY or not served)
 
 
 def _requests(tally: Tally, never_arrived: int | None) -> dict[str, int | None]:

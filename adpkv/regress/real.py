@@ -8,20 +8,30 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from adpkv.errors import UsageError
-from adpkv.regress.seen import BrokeOff, Seen, seen_in
+from adpkv.exit_codes import ExitCode
+from adpkv.regress.seen import BrokeOff, Seen, endless, seen_in
 
 __all__ = ["BOUND_S", "run_real"]
 
 BOUND_S: Final = 30.0
 """A deadlock must be diagnosed by then, not waited out."""
 
-ERRORS: Final = {3: "deadlock", 5: "rank_lost", 70: "rank_failed"}
-SUMMED_UP: Final = frozenset({0, 4, 5, 75, 129, 130, 143})
+ERRORS: Final[Mapping[int, str]] = {
+    ExitCode.DEADLOCK: "deadlock",
+    ExitCode.RANK_LOST: "rank_lost",
+    ExitCode.INTERNAL_ERROR: "rank_failed",
+}
+SUMMED_UP: Final = frozenset(ExitCode) - {
+    ExitCode.USAGE,
+    ExitCode.DEADLOCK,
+    ExitCode.INTERNAL_ERROR,
+    ExitCode.OUTPUT_LOST,
+}
 """Exit codes with which a run can come to its end."""
 
 _RANK: Final = re.compile(r"^adpkv: rank (\d+)", re.MULTILINE)
@@ -40,7 +50,7 @@ def run_real(
         argv += ["--set", override]
     code, said = _finished(argv, bound_s)
     if code is None:
-        return seen_in(out, BrokeOff("endless", 70, f"it did not end within {bound_s:g} s"))
+        return seen_in(out, endless(bound_s))
     if code == UsageError.exit_code:
         raise UsageError(said.removeprefix("adpkv: ").strip())
     if code in SUMMED_UP and _came_to_its_end(out / "summary.json"):

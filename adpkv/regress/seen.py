@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adpkv.core.report import OUTCOMES
 from adpkv.errors import Place
+from adpkv.exit_codes import OUTCOMES, ExitCode
 from adpkv.observe import RunFolder
 
-__all__ = ["BrokeOff", "Seen", "seen_in"]
+__all__ = ["BrokeOff", "Seen", "endless", "seen_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,12 @@ class BrokeOff:
     code: int
     message: str
     ranks: tuple[int, ...] = ()
+
+
+def endless(bound_s: float) -> BrokeOff:
+    """A run that was ended from outside, after so long."""
+    why = f"it did not end within {bound_s:g} s"
+    return BrokeOff("endless", ExitCode.INTERNAL_ERROR, why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from adpkv.config import Experiment
 from adpkv.errors import AdpkvError, RankFailedError, RankLostError, StuckError, UsageError
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
-from adpkv.regress.seen import BrokeOff, Seen, seen_in
+from adpkv.regress.seen import BrokeOff, Seen, endless, seen_in
 from adpkv.worlds.virtual.run import simulate
 
 __all__ = ["run_virtual"]
@@ -52,7 +52,7 @@ def run_virtual(
     except RankLostError as error:
         return seen_in(out, BrokeOff("rank_lost", error.exit_code, str(error), (error.rank,)))
     except _Endless:
-        return seen_in(out, BrokeOff("endless", 70, f"it did not end within {bound_s:g} s"))
+        return seen_in(out, endless(bound_s))
     except Exception as error:  # on real ranks, too, whatever escapes from one ends the job
         said = f"{type(error).__name__}: {error}"
         return seen_in(out, BrokeOff("rank_failed", AdpkvError.exit_code, said))

@@ -17,6 +17,7 @@ from mpi4py import MPI
 from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError
 from adpkv.executor.meetings import Meeting, MeetingCounts, Pause
+from adpkv.exit_codes import ExitCode
 from adpkv.terminal import last_word
 from adpkv.worlds.mpi.bridge import Bridge
 from adpkv.worlds.mpi.ending import end_job, outlives_deaths
@@ -137,11 +138,12 @@ def guarded(
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except MPI.Exception as error:
         # Where a death breaks what nobody mends: as the job starts, or as it has ended.
-        code = RankLostError.exit_code if outlives_deaths() else 70
+        code = ExitCode.RANK_LOST if outlives_deaths() else ExitCode.INTERNAL_ERROR
         abort(f"adpkv: {who}: MPI says {error}; a rank may be dead\n{_where(error)}", code)
     except BaseException as error:
         last(error)
-        abort(f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}", 70)
+        said = f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}"
+        abort(said, ExitCode.INTERNAL_ERROR)
 
 
 def abort(message: str, code: int) -> NoReturn:

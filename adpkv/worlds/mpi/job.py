@@ -25,6 +25,7 @@ from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import WORLD
 from adpkv.executor.messages import HOST, PAYLOADS, Pulse, last_words
 from adpkv.executor.ports import Clock
+from adpkv.exit_codes import ExitCode
 from adpkv.memory.host import HostMemory
 from adpkv.observe import BrokenOff, EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.observe.losses import Losses
@@ -366,10 +367,10 @@ class Job:
         place = self.wires.world.rank
         if place == 0:
             why = HostLostError.told(HOST)
-            self._sum_up(BrokenOff(HostLostError.exit_code, why))
+            self._sum_up(BrokenOff(ExitCode.RANK_LOST, why))
             last_word(f"adpkv: {why}")
         self.flight.folder.rescue()
-        leave_now(HostLostError.exit_code, place)
+        leave_now(ExitCode.RANK_LOST, place)
 
     def _build_watchdog(self) -> Watchdog:
         hang_ns = self.experiment.hang_ns

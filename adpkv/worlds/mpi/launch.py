@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from adpkv.core.report import OUTCOMES
 from adpkv.diagnosis.jobs import JobFolder, new_job
-from adpkv.errors import MissingPieceError, RankLostError
+from adpkv.errors import MissingPieceError
+from adpkv.exit_codes import OUTCOMES, ExitCode, of_process
 from adpkv.observe import RunFolder
 from adpkv.terminal import last_word
 from adpkv.worlds.mpi.processes import Job, die_with_parent
@@ -66,8 +66,6 @@ LOST_HOST: Final = {
 a link without news: left to itself, 8 minutes. Each then ends the ranks of its own host. Watchdogs
 speak earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more; but none
 sees a link that is cut while MPI begins, or between servers, of which each goes on by itself."""
-
-BROKEN: Final = 70
 
 START_PATIENCE_S: Final = 3.0
 """Beyond which the ranks that start have not ended the job by themselves for one that died."""
@@ -132,14 +130,14 @@ def settled(code: int, said: int | None, started: Launch) -> int:
     one whole. A launcher that tolerates deaths calls it a success when nobody is left to fail, and
     its code is anything where ranks end with several; so it is believed when it says one of ours,
     and 0 only with the summary."""
-    if code in OUTCOMES and (code != 0 or said == 0):
+    if code in OUTCOMES and (code != ExitCode.COMPLETED or said == ExitCode.COMPLETED):
         return code
     if said is not None:
         return said
     if started.killed:
         return code  # the launcher itself
     last_word(f"adpkv: every rank died, and none could say why{started.last_seen()}")
-    return RankLostError.exit_code
+    return ExitCode.RANK_LOST
 
 
 def fault_tolerance(mpirun: str) -> list[str]:
@@ -216,12 +214,12 @@ class Launch:
         young_s = time.monotonic() + YOUNG_S
         while True:
             try:
-                return _code(process.wait(POLL_S))
+                return of_process(process.wait(POLL_S))
             except subprocess.TimeoutExpired:
                 pass
             why = "" if self._start is None or self._start.over else self._start.look()
             if why:
-                return self._end(process, job, why, RankLostError.exit_code)
+                return self._end(process, job, why, ExitCode.RANK_LOST)
             now_s = time.monotonic()
             if len(self._wishes) > self._passed_on:
                 give_up_s = min(give_up_s, now_s + self._drain_bound_s)
@@ -248,7 +246,13 @@ class Launch:
         self._passed_on = len(self._wishes)
         job.signal_ranks(self._wishes[0])
 
-    def _end(self, process: subprocess.Popen[bytes], job: Job, why: str, code: int = BROKEN) -> int:
+    def _end(
+        self,
+        process: subprocess.Popen[bytes],
+        job: Job,
+        why: str,
+        code: int = ExitCode.INTERNAL_ERROR,
+    ) -> int:
         """Kill what is left. The run's files may be incomplete, and the code says so; it is not
         the job's where its ranks have left one."""
         last_word(f"adpkv: killing mpirun: {why}")
@@ -273,8 +277,3 @@ def _allowing(environment: dict[str, str]) -> dict[str, str]:
         environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
         environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
     return environment
-
-
-def _code(status: int) -> int:
-    """An exit code, as a shell would say it."""
-    return status if status >= 0 else 128 - status

@@ -17,10 +17,11 @@ from mpi4py import MPI
 
 from adpkv.config import Experiment
 from adpkv.core.report import RankReport
-from adpkv.errors import StuckError, UsageError
+from adpkv.errors import UsageError
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import HOST, Pulse
+from adpkv.exit_codes import ExitCode
 from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
 from adpkv.observe.losses import Losses, complete
 from adpkv.observe.screen import Screen
@@ -92,16 +93,16 @@ def run(
 
 
 def _checked_size(experiment: Experiment, world: MPI.Intracomm) -> int:
-    """0, or 2 on all ranks where the launcher gave another number of them."""
+    """COMPLETED, or USAGE on all ranks where the launcher gave another number of them."""
     needed = experiment.topology.build().ranks
     if world.size == needed:
-        return 0
+        return ExitCode.COMPLETED
     if world.rank == HOST:
         last_word(
             f"adpkv: the experiment has {needed} ranks, mpirun started {world.size}:"
             f" use mpirun -n {needed}, or leave mpirun to adpkv run"
         )
-    return UsageError.exit_code
+    return ExitCode.USAGE
 
 
 def _run(
@@ -117,7 +118,7 @@ def _run(
     world = MPI.COMM_WORLD
     claimed, health = _opened(experiment, world, out)
     if claimed is None:
-        return UsageError.exit_code
+        return ExitCode.USAGE
     screen.progress.stage(f"{world.size} ranks make their memory and connections")
     pulse = not quiet or experiment.observe.http is not None
     try:
@@ -127,17 +128,17 @@ def _run(
         if world.rank == HOST:
             claimed.withdraw()
             last_word(f"adpkv: {error}")
-        return UsageError.exit_code
+        return ExitCode.USAGE
     if not _begun(experiment, world, claimed):
         flight.folder.leave(world.rank)
-        return UsageError.exit_code
+        return ExitCode.USAGE
     job = Job(experiment, world, claimed, flight, signals, pulse=pulse, assemble=assemble)
     at_stage(Stage.RUN)
     job.witness.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
         guarded(who, job.run, job.stuck, job.broken_off)
-        return guarded(who, lambda: _left(job, lambda _: 0), last=job.broken_off)
+        return guarded(who, lambda: _left(job, lambda _: ExitCode.COMPLETED), last=job.broken_off)
     return guarded(
         who,
         lambda: _host(job, claimed, screen, quiet, workload, health),
@@ -247,7 +248,7 @@ def _left(job: Job, written: Callable[[Sequence[str]], int]) -> int:
 
     def late() -> None:
         said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"
-        abort(said, StuckError.exit_code)
+        abort(said, ExitCode.DEADLOCK)
 
     with no_longer_than(LEAVE_BOUND_S, late):
         code = job.finish(work)

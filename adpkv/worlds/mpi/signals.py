@@ -10,9 +10,15 @@ import signal
 from types import FrameType
 from typing import Final
 
+from adpkv.exit_codes import ExitCode
+
 __all__ = ["CODES", "StopSignals"]
 
-CODES: Final = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES: Final = {
+    signal.SIGHUP: ExitCode.SIGHUP,
+    signal.SIGINT: ExitCode.SIGINT,
+    signal.SIGTERM: ExitCode.SIGTERM,
+}
 
 
 class StopSignals:

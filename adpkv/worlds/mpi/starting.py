@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from adpkv.diagnosis.processes import living_state, start_ticks
-from adpkv.errors import RankLostError
+from adpkv.exit_codes import ExitCode
 from adpkv.worlds.mpi.killing import end_host
 from adpkv.worlds.mpi.processes import Job
 
@@ -103,7 +103,7 @@ def start_mpi() -> None:
     init = ctypes.CDLL(MPI.__file__).MPI_Init_thread
     code = init(None, None, THREAD_MULTIPLE, ctypes.byref(provided))
     if code:
-        end_host(70, f"adpkv: MPI_Init ends with {code}")
+        end_host(ExitCode.INTERNAL_ERROR, f"adpkv: MPI_Init ends with {code}")
     # What mpi4py does where it begins MPI itself.
     for communicator in (MPI.COMM_WORLD, MPI.COMM_SELF):
         communicator.Set_errhandler(MPI.ERRORS_RETURN)
@@ -116,7 +116,7 @@ def _watch() -> None:
     while stage_of(os.getpid()) not in STARTED:
         why = watch.look()
         if why:
-            end_host(RankLostError.exit_code, f"adpkv: {why}")
+            end_host(ExitCode.RANK_LOST, f"adpkv: {why}")
         time.sleep(LOOK_S)
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from adpkv.executor.messages import Pulse
+from adpkv.exit_codes import ExitCode, by_signal
 
 if TYPE_CHECKING:
     from adpkv.worlds.virtual.run import Simulation
@@ -35,7 +36,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.noted = 0
-        self.code = 0
+        self.code: int = ExitCode.COMPLETED
 
     def asked_to_stop(self) -> int:
         """0, or the exit code of the signal that came."""
@@ -88,7 +89,7 @@ def signals(job: Simulation) -> Iterator[None]:
         return
 
     def note(number: int, _frame: FrameType | None) -> None:
-        job.stop.noted = 128 + number
+        job.stop.noted = by_signal(number)
 
     numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
