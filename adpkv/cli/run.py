@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Sequence
@@ -59,14 +60,17 @@ def run(
             folder.withdraw()
         raise typer.Exit(code)
 
+    # Nothing that is imported is garbage, and ranks that share cores start as one.
+    gc.disable()
+    from adpkv.worlds.mpi.crowding import one_thread, yield_where_crowded
     from adpkv.worlds.mpi.starting import Stage, at_stage, start_mpi
 
     at_stage(Stage.LOAD)
+    one_thread(os.environ)
     experiment = _checked_together(rank, file, overrides)
     if not quiet and not job:
         remark(experiment)
     from adpkv.history import assembly
-    from adpkv.worlds.mpi.crowding import yield_where_crowded
 
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
     screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
@@ -74,6 +78,7 @@ def run(
     start_mpi()
     from adpkv.worlds.mpi.run import run as run_rank
 
+    gc.enable()
     assemble = assembly(experiment)
     code = run_rank(experiment, out=out, quiet=quiet, screen=screen, assemble=assemble, name=job)
     raise typer.Exit(code)

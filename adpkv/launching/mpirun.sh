@@ -1,6 +1,6 @@
 #!/bin/sh
 # adpkv-mpirun: `adpkv doctor --repair` puts this before an environment's mpirun, which it keeps
-# beside it as mpirun.openmpi. It does two things that no Open MPI setting can do:
+# beside it as mpirun.openmpi. It does three things that no Open MPI setting can do:
 #
 # 1. Root. Open MPI refuses to run as root unless two variables are exported; no file can say it.
 # 2. Ctrl-C, SIGTERM and a closed terminal. mpirun answers each by killing its ranks 250 ms later, too soon for
@@ -9,11 +9,20 @@
 #    goes to the ranks of this host instead. They agree with all others to stop, drain and leave.
 #    A program that does not handle the signal dies of it, as it would without this wrapper.
 #    The third signal is for the impatient: mpirun gets SIGTERM, and kills.
+# 3. A folder for each job (worlds/mpi/session_folder.py says why). It goes when the job has ended.
 real="$(dirname "$(readlink -f "$0")")/mpirun.openmpi"
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 command -v setsid >/dev/null && command -v setpriv >/dev/null || exec "$real" "$@"
+
+if command -v flock >/dev/null &&
+    [ -z "$PRTE_MCA_prte_tmpdir_base$PRTE_MCA_prte_local_tmpdir_base" ] &&
+    session=$(mktemp -d "${TMPDIR:-/tmp}/adpkv-mpirun-XXXXXX" 2>/dev/null); then
+    trap 'rm -rf "$session"' EXIT
+    exec 9<"$session" && flock -s 9
+    export PRTE_MCA_prte_local_tmpdir_base="$session"
+fi
 
 # --pdeathsig: should this wrapper be killed, the job does not outlive it.
 setsid setpriv --pdeathsig TERM "$real" "$@" <&0 &

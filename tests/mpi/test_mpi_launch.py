@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from adpkv.diagnosis.processes import living_state
-from adpkv.worlds.mpi.processes import SESSION, Job
+from adpkv.launching.repair import ALLOWANCES
+from adpkv.worlds.mpi.processes import SESSION, SESSION_OF_RANK, Job
 from tests.mpi.conftest import outlives_or_skip
 
 BIN = Path(sys.executable).parent
@@ -37,6 +38,14 @@ def until_served(out: Path, job: subprocess.Popen[str], timeout_s: float = 60) -
         assert time.monotonic() < until_s, "no request within the time"
         time.sleep(LOOK_S)
     # Ranks listen to signals before the folder exists: from here on nothing is lost.
+
+
+def places_of(rank: int) -> list[Path]:
+    """The session folder of a rank's mpirun, and the folder that is there for it alone."""
+    words = Path(f"/proc/{rank}/environ").read_bytes().split(b"\0")
+    mark = f"{SESSION_OF_RANK}=".encode()
+    session = next(Path(os.fsdecode(one[len(mark) :])) for one in words if one.startswith(mark))
+    return [session, session.parent]
 
 
 @pytest.mark.parametrize("start", [RUN, BY_MPIRUN], ids=["adpkv", "mpirun"])
@@ -132,10 +141,12 @@ def test_killed_ranks_leave_nothing_behind(jobs, tmp_path: Path, kills: int, cod
     )
     until_served(out, job)
     below, ranks = Job(job.pid).begun(), Job(job.pid).ranks()
-    sessions = [Path(tempfile.gettempdir()) / f"{SESSION}{pid}" for pid in below]
+    sessions = [place for pid in ranks for place in places_of(pid)]
     segments = [Path(path) for path in Job(job.pid).segments()]
     rings = list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{job.pid}"))
-    assert (len(ranks), len(rings), sum(path.exists() for path in sessions)) == (4, 1, 1)
+    assert (len(ranks), len(rings)) == (4, 1)
+    assert len(set(sessions)) == 2
+    assert all(path.is_dir() for path in sessions)
     assert segments
     mpirun = [pid for pid in below if pid not in ranks]
     for pid in [*mpirun, *ranks][-kills:]:
@@ -147,6 +158,34 @@ def test_killed_ranks_leave_nothing_behind(jobs, tmp_path: Path, kills: int, cod
     states = [living_state(pid, ticks) for pid, ticks in below.items()]
     assert {"alive", "stopped"}.isdisjoint(states)
     assert list((out / "rings").glob("*.ring")), "what they did last can be looked into"
+
+
+IDS_AHEAD = 200
+
+
+@pytest.mark.parametrize("by", ["mpirun.openmpi", "mpirun", "adpkv"])
+def test_an_mpirun_may_have_the_process_id_of_one_that_was_killed(
+    jobs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str
+) -> None:
+    """What a killed one leaves is planted for all ids that are next: Open MPI alone refuses."""
+    left = tmp_path / "tmp"
+    last = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    for pid in range(int(last.stdout), int(last.stdout) + IDS_AHEAD):
+        (left / f"{SESSION}{pid}").mkdir(parents=True, mode=0o700)
+        (left / f"{SESSION}{pid}" / f"pmix.{socket.gethostname()}.tool").write_text("left")
+    monkeypatch.setenv("TMPDIR", str(left))
+    for name, value in ALLOWANCES.items():
+        monkeypatch.setenv(name, value)
+    program = [str(BIN / by), "-n", "2", "true"]
+    if by == "adpkv":
+        argv = ["--set", "workload.requests=4", "--quiet", "--out", str(tmp_path / "out")]
+        program = [*RUN, "configs/four-ranks.yaml", *argv]
+    found = finished(jobs, program)
+    if by == "mpirun.openmpi":
+        assert found.code != 0
+        assert "listener thread failed to start" in found.err
+    else:
+        assert found.code == 0, found.err
 
 
 def test_json_is_all_there_is_on_stdout(jobs, tmp_path: Path) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from adpkv.worlds.mpi.crowding import YIELD, cores, local_ranks, yield_where_crowded
+from adpkv.worlds.mpi.crowding import (
+    THREADS,
+    YIELD,
+    cores,
+    local_ranks,
+    one_thread,
+    yield_where_crowded,
+)
 
 CROWD = {"OMPI_COMM_WORLD_LOCAL_SIZE": "100000"}
 
@@ -114,3 +123,14 @@ def test_what_the_user_has_set_stays() -> None:
     environment = {**CROWD, YIELD: "0"}
     assert not yield_where_crowded(environment)
     assert environment[YIELD] == "0"
+
+
+def test_a_rank_has_one_thread_of_numpys_unless_its_user_wants_more() -> None:
+    count = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
+    own = {key: value for key, value in os.environ.items() if key != THREADS}
+    one_thread(own)
+    many = {THREADS: "3"}
+    one_thread(many)
+    assert many == {THREADS: "3"}
+    asked = [sys.executable, "-c", count]
+    assert subprocess.run(asked, env=own, capture_output=True, text=True).stdout == "1\n"

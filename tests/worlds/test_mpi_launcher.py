@@ -19,9 +19,9 @@ from adpkv.worlds.mpi.launch import Launch
 HUNG = """
 import os, subprocess, sys, tempfile, time
 from pathlib import Path
-session = Path(tempfile.gettempdir()) / f"ompi.{os.getpid()}"
+session = Path(os.environ["PRTE_MCA_prte_local_tmpdir_base"]) / f"ompi.{os.getpid()}"
 session.mkdir()
-rank = dict(os.environ, OMPI_COMM_WORLD_RANK="0")
+rank = dict(os.environ, OMPI_COMM_WORLD_RANK="0", PMIX_SERVER_TMPDIR=str(session))
 subprocess.run([sys.executable, "-c", sys.argv[1]], env=rank)
 time.sleep(600)
 """

@@ -15,10 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["cores", "local_ranks", "yield_where_crowded"]
+__all__ = ["cores", "local_ranks", "one_thread", "yield_where_crowded"]
 
 YIELD: Final = "OMPI_MCA_mpi_yield_when_idle"
 """Read by Open MPI as it is initialized; other MPIs ignore it, and yield by themselves (MPICH)."""
+
+THREADS: Final = "OPENBLAS_NUM_THREADS"
+"""Read by the library that numpy's wheels bring; others ignore it."""
 
 LOCAL_SIZES: Final = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 """Where launchers say how many ranks this host has: Open MPI's, and Hydra (MPICH, Intel MPI)."""
@@ -37,6 +40,12 @@ def yield_where_crowded(environment: MutableMapping[str, str]) -> bool:
     if local_ranks(environment) > cores():
         environment.setdefault(YIELD, "1")
     return environment.get(YIELD) == "1"
+
+
+def one_thread(environment: MutableMapping[str, str]) -> None:
+    """Ask numpy for no threads of its own, before it is imported: its BLAS starts one for each core
+    in each rank, which takes half of the import's time, and adpkv multiplies nothing there."""
+    environment.setdefault(THREADS, "1")
 
 
 def local_ranks(environment: Mapping[str, str]) -> int:

@@ -21,7 +21,7 @@ from adpkv.observe.metrics import Figures, Metrics, ServerFigures
 from adpkv.observe.requests import Tally
 from adpkv.worlds.mpi.desk import Desk
 
-__all__ = ["Health", "open_health"]
+__all__ = ["Health"]
 
 MOST_SHOWN: Final = 64
 """Findings in one answer; the others are counted."""
@@ -29,18 +29,12 @@ MOST_SHOWN: Final = 64
 NS_PER_S: Final = 1e9
 
 
-def open_health(experiment: Experiment) -> Health | None:
-    """Take the experiment's address; None if it has none.
+class Health:
+    """Answers from `watch` to `close`.
 
     Raises:
-        UsageError: it cannot be had, or prometheus-client is missing.
+        UsageError: the address cannot be had, or prometheus-client is missing.
     """
-    address = experiment.observe.http
-    return Health(experiment, address) if address is not None else None
-
-
-class Health:
-    """Answers from `watch` to `close`."""
 
     def __init__(self, experiment: Experiment, address: str) -> None:
         self._metrics = Metrics()

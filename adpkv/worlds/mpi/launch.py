@@ -26,6 +26,7 @@ from adpkv.exit_codes import OUTCOMES, ExitCode, of_process
 from adpkv.observe import RunFolder
 from adpkv.terminal import last_word
 from adpkv.worlds.mpi.processes import Job, die_with_parent
+from adpkv.worlds.mpi.session_folder import session_folder, session_place
 from adpkv.worlds.mpi.starting import StartWatch, told
 
 __all__ = [
@@ -177,17 +178,21 @@ class Launch:
 
     def run(self) -> int:
         """Start it and wait for its end."""
+        with session_folder() as place:
+            return self._run(_allowing({**os.environ, **place}), session_place(place))
+
+    def _run(self, environment: dict[str, str], place: Path) -> int:
         numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
         heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._wish) for number in heard}
         try:
             process = subprocess.Popen(
                 self._command,
-                env=_allowing(dict(os.environ)),
+                env=environment,
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-            job = Job(process.pid)
+            job = Job(process.pid, place=place)
             self._start = StartWatch(job, START_PATIENCE_S)
             try:
                 code = self._see_through(process, job)

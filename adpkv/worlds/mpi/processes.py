@@ -22,6 +22,9 @@ RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
 SESSION: Final = "ompi."
 """How the name of Open MPI's session folder begins; mpirun's process id follows."""
 
+SESSION_OF_RANK: Final = "PMIX_SERVER_TMPDIR"
+"""What a rank is told of where that is."""
+
 CODE: Final = "adpkv-exit-code"
 """In that folder: what the ranks have agreed to end with, for a parent whose mpirun does not say
 it. It goes with the folder."""
@@ -47,10 +50,14 @@ def die_with_parent() -> None:
 class Job:
     """mpirun by its process id, and all that descends from it. `of_job`: of this process's job
     alone, by the name that the launcher gave it, as an orphan's parent has all kinds of
-    children."""
+    children. `place`: where mpirun has its session folder, for whoever started it."""
 
-    def __init__(self, pid: int, *, of_job: bool = False) -> None:
+    def __init__(self, pid: int, *, of_job: bool = False, place: Path | None = None) -> None:
         self._pid = pid
+        told = os.environ.get(SESSION_OF_RANK) if place is None else None
+        self._session = (
+            Path(told) if told else (place or Path(tempfile.gettempdir())) / f"{SESSION}{pid}"
+        )
         self._name = _words(os.getpid(), JOB_MARK) if of_job else []
 
     def everything(self) -> list[int]:
@@ -122,10 +129,6 @@ class Job:
             return int((self._session / CODE).read_text())
         except (OSError, ValueError):
             return None
-
-    @property
-    def _session(self) -> Path:
-        return Path(tempfile.gettempdir()) / f"{SESSION}{self._pid}"
 
     def kill_others(self) -> None:
         """From one rank, whose parent this is: end the others of its job on this host, by the name

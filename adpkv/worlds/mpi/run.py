@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mpi4py import MPI
 
@@ -31,11 +31,13 @@ from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import abort, guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
-from adpkv.worlds.mpi.health import Health, open_health
 from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.job import Job
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.starting import Stage, at_stage
+
+if TYPE_CHECKING:
+    from adpkv.worlds.mpi.health import Health
 
 __all__ = ["run"]
 
@@ -154,7 +156,7 @@ def _opened(
     health, claimed, where = None, None, b""
     if world.rank == HOST:
         try:
-            health = open_health(experiment)
+            health = _open_health(experiment)
             claimed = RunFolder.claim(experiment.name, out)
             claimed.path = claimed.path.resolve()
             where = os.fsencode(claimed.path)
@@ -165,6 +167,20 @@ def _opened(
     if landed and claimed is None:
         claimed = RunFolder(Path(os.fsdecode(bytes(landed))))
     return claimed, health
+
+
+def _open_health(experiment: Experiment) -> Health | None:
+    """Take the experiment's address; None, and no HTTP server imported, if it has none.
+
+    Raises:
+        UsageError: it cannot be had, or prometheus-client is missing.
+    """
+    address = experiment.observe.http
+    if address is None:
+        return None
+    from adpkv.worlds.mpi.health import Health
+
+    return Health(experiment, address)
 
 
 def _begun(experiment: Experiment, world: MPI.Intracomm, folder: RunFolder) -> bool:

@@ -1,0 +1,65 @@
+"""Each mpirun has a folder that no killed one has left; `tests/mpi/test_mpi_launch.py` has it for
+real."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from adpkv.worlds.mpi.session_folder import (
+    PLACE,
+    PREFIX,
+    YOUNG_S,
+    session_folder,
+    session_place,
+    sweep_sessions,
+)
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_it_is_there_for_a_job_and_gone_with_it(place: Path) -> None:
+    with session_folder() as added:
+        assert session_place(added) == Path(added[PLACE])
+        assert [path.name for path in place.iterdir()] == [Path(added[PLACE]).name]
+        (Path(added[PLACE]) / "left").touch()
+    assert list(place.iterdir()) == []
+
+
+def test_a_users_own_place_stays(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    monkeypatch.setenv("PRTE_MCA_prte_tmpdir_base", "/elsewhere")
+    with session_folder() as added:
+        assert added == {}
+        assert session_place(added) == Path("/elsewhere")
+    assert list(place.iterdir()) == []
+
+
+def test_no_place_is_for_open_mpi_to_say(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(place / "none"))
+    with session_folder() as added:
+        assert added == {}
+        assert session_place(added) == place / "none"
+
+
+def test_what_kills_have_left_is_swept_and_nothing_else(place: Path) -> None:
+    left, used, young = (place / f"{PREFIX}{name}" for name in ("left", "used", "young"))
+    other = place / "adpkv-0"
+    for path in (left, used, young, other):
+        path.mkdir()
+        (path / "file").touch()
+    long_ago = young.stat().st_mtime - 2 * YOUNG_S
+    for path in (left, used, other):
+        os.utime(path, (long_ago, long_ago))
+    lock = os.open(used, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    sweep_sessions(place)
+    os.close(lock)
+    assert set(place.iterdir()) == {used, young, other}
