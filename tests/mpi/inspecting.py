@@ -93,8 +93,9 @@ def hangs(survey: Survey) -> bool:
 Hanging = tuple[subprocess.Popen[str], Path, Survey, Path]
 
 
-def hung(jobs, out: Path) -> Hanging:
+def hung(jobs, out: Path, *name: str) -> Hanging:
     """A job with a rank that stands still alone, its folder in shared memory, how it is, and where
-    it writes."""
-    job = jobs.start([*MPIRUN, sys.executable, "-m", "tests.mpi.programs.paused", str(out)])
+    it writes. It may be given a name."""
+    program = [sys.executable, "-m", "tests.mpi.programs.paused"]
+    job = jobs.start([*MPIRUN, *program, str(out), *name])
     return job, *until(out, job, hangs), out

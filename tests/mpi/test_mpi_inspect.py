@@ -45,10 +45,11 @@ def test_following_ends_with_the_job(hanging_alone) -> None:
     assert said.splitlines()[-1] == "the job is over"
 
 
-def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(
-    jobs, hanging_alone, tmp_path: Path
-) -> None:
-    job, folder, survey, _ = hanging_alone
+def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(jobs, tmp_path: Path) -> None:
+    """By the next run after its keeper's end: jobs of other tests begin at any moment, and take
+    away what has no keeper."""
+    keeper = jobs.start(["sleep", "600"])
+    job, folder, survey, _ = hung(jobs, tmp_path / "out", f"kept-{keeper.pid}")
     kill_all(survey)
     jobs.finish(job, BOUND_S)
     for name in (str(survey.ranks[2].pid), str(tmp_path / "out")):
@@ -57,6 +58,8 @@ def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(
         assert {one["process"] for one in said["ranks"]} <= ENDED
         assert said["ranks"][3]["doing"] == "alone in"
         assert said["ranks"][2]["site"] == "sync"
+    keeper.kill()
+    keeper.wait()
     out = tmp_path / "next"
     next_run = jobs.start([*MPIRUN, *RUN, "configs/four-ranks.yaml", "--quiet", "--out", str(out)])
     assert jobs.finish(next_run, BOUND_S).code == 0

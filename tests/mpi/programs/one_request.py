@@ -19,9 +19,9 @@ __all__ = ["serve_one_request"]
 
 
 def serve_one_request(
-    data: dict[str, Any], out: Path, phases: Callable[..., Phases] = Phases
+    data: dict[str, Any], out: Path, phases: Callable[..., Phases] = Phases, name: str = ""
 ) -> int:
-    """Run this process's rank of the job; its exit code."""
+    """Run this process's rank of the job, which may be given a name; its exit code."""
 
     def assemble(*args: Any, **ports: Any) -> Any:
         return build_rank(*args, phases=phases, **ports)
@@ -32,4 +32,5 @@ def serve_one_request(
         quiet=True,
         workload=Script([arrival(0, 32, 4)]) if MPI.COMM_WORLD.rank == 0 else None,
         assemble=assemble,
+        name=name,
     )

@@ -1,6 +1,8 @@
 """A rank of a real job stands still alone, and nobody may say so for ten minutes; or it fails.
 
-python -m tests.mpi.programs.paused OUT [fails]
+python -m tests.mpi.programs.paused OUT [fails | JOB]
+
+JOB is a name for the job; its keeper's process id ends it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Standing(Phases):
 def main() -> int:
     data = setting("paused", 2, 2, diagnosis={"hang_timeout": "600s"})
 
-    return serve_one_request(data, Path(sys.argv[1]), Standing)
+    name = "" if sys.argv[2:] == ["fails"] else "".join(sys.argv[2:])
+    return serve_one_request(data, Path(sys.argv[1]), Standing, name)
 
 
 if __name__ == "__main__":
