@@ -3,6 +3,7 @@ start real MPI processes are known, and never run beside each other."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,13 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from adpkv.worlds.mpi.crowding import one_thread
+
 settings.register_profile("adpkv", deadline=None)
 settings.load_profile("adpkv")
+
+one_thread(os.environ)
+"""For the ranks of all programs that tests start: `adpkv run` does it for its own."""
 
 REAL = "mpi"
 """The marker of tests that start real MPI processes. No test carries it by hand: who asks for

@@ -60,7 +60,7 @@ def run(
             folder.withdraw()
         raise typer.Exit(code)
 
-    # Nothing that is imported is garbage, and ranks that share cores start as one.
+    # Nothing that is imported is garbage, and all ranks import at once. The job enables it.
     gc.disable()
     from adpkv.worlds.mpi.crowding import one_thread, yield_where_crowded
     from adpkv.worlds.mpi.starting import Stage, at_stage, start_mpi
@@ -78,7 +78,6 @@ def run(
     start_mpi()
     from adpkv.worlds.mpi.run import run as run_rank
 
-    gc.enable()
     assemble = assembly(experiment)
     code = run_rank(experiment, out=out, quiet=quiet, screen=screen, assemble=assemble, name=job)
     raise typer.Exit(code)

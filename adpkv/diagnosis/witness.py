@@ -19,14 +19,10 @@ import msgspec
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Topology
 from adpkv.diagnosis.evidence import Evidence, Members, Position, Standing, State
-from adpkv.diagnosis.frames import dumped_stack
 from adpkv.diagnosis.layout import What
 from adpkv.diagnosis.local import NOTHING_KNOWN, Local
 from adpkv.diagnosis.processes import living_state
-from adpkv.diagnosis.report import noticed
 from adpkv.diagnosis.ring import Record, Ring, Snapshot
-from adpkv.diagnosis.stacks import ask_stacks
-from adpkv.diagnosis.survey import look
 from adpkv.errors import Place, StuckError, UsageError
 from adpkv.executor.meetings import WORLD
 
@@ -108,6 +104,8 @@ def gathered(
 ) -> Evidence:
     """Put together what all ranks of this host, who have been asked, and their rings say; within
     `ANSWER_BOUND_S`. The groups do without those that they have `lost` before."""
+    from adpkv.diagnosis.report import noticed  # takes what no other rank needs
+
     owners = {ring.rank: ring.owner for ring in rings}
     states = {rank: living_state(o.pid, o.start_ticks) for rank, o in owners.items()}
     alive = [rank for rank, state in states.items() if state == "alive"]
@@ -163,6 +161,10 @@ def _stacks_of(folder: Path, silent: Sequence[int]) -> dict[int, Testimony]:
     the signal's handler does not need it."""
     if not silent:
         return {}
+    from adpkv.diagnosis.frames import dumped_stack
+    from adpkv.diagnosis.stacks import ask_stacks
+    from adpkv.diagnosis.survey import look
+
     with suppress(UsageError):
         ranks = [one for one in look(folder).ranks if one.rank in silent]
         told = ask_stacks(folder, ranks)

@@ -138,8 +138,10 @@ class Job:
 
     def run(self) -> tuple[RankReport, ...]:
         """Run this rank's program to its end; the reports of all ranks."""
-        # What is there now stays: the collector need not walk it again in the middle of a run.
+        # What is there now stays: the collector need not walk it again in the middle of a run. Who
+        # started this rank may have had it stand still until here.
         gc.freeze()
+        gc.enable()
         self._watchdog.start()
         try:
             return self.driver.run(self.program.run())
