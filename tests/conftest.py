@@ -1,5 +1,5 @@
 """What holds for all tests: none fails because a machine was slow for a moment, and those that
-start real MPI processes are known, and never run beside each other."""
+start real MPI processes are known, and begun first."""
 
 from __future__ import annotations
 
