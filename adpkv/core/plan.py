@@ -17,6 +17,7 @@ from adpkv.core.loss import Life, Loss, missing
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.verdicts import Verdict, settle
+from adpkv.core.waiting import NOBODY_WAITS, Waiting
 from adpkv.exit_codes import ExitCode, worst
 
 __all__ = ["FIRST_PLAN", "GroupLimits", "GroupMail", "Plan", "RankStatus", "Refusal", "agree"]
@@ -90,7 +91,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     cancels: tuple[int, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    waiting: tuple[RequestSpec, ...] = ()
+    waiting: Waiting = NOBODY_WAITS
     settled: tuple[Verdict, ...] = ()
     """Without ADP: what all ranks that hold these requests do about them."""
     forward: bool = False
@@ -117,8 +118,8 @@ FIRST_PLAN = Plan()
 
 
 Router = Callable[
-    [Sequence[RequestSpec], Sequence[router.Load], int, Callable[[RequestSpec], int]],
-    tuple[dict[int, tuple[RequestSpec, ...]], tuple[RequestSpec, ...]],
+    [Waiting, Sequence[router.Load], int, Callable[[RequestSpec], int]],
+    tuple[dict[int, tuple[RequestSpec, ...]], Waiting],
 ]
 """`core.router.route` or another like it."""
 
@@ -216,7 +217,7 @@ def agree(
         and forward is previous.forward
     ):
         return previous
-    waiting = previous.waiting + mail.admitted if mail else previous.waiting
+    waiting = previous.waiting.current().with_new(mail.admitted if mail else ())
     loss = _loss(previous, mail, waiting, statuses)
     waiting, refusals = _refuse(limits, waiting, mail, statuses[0].expired, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
@@ -281,20 +282,22 @@ def _stop(previous: Plan, mail: GroupMail | None, said: list[RankStatus]) -> tup
 
 def _refuse(
     limits: GroupLimits,
-    waiting: tuple[RequestSpec, ...],
+    waiting: Waiting,
     mail: GroupMail | None,
     expired: tuple[int, ...],
     stopping: bool,
-) -> tuple[tuple[RequestSpec, ...], tuple[Refusal, ...]]:
+) -> tuple[Waiting, tuple[Refusal, ...]]:
     """Sort out what nobody will own: cancelled, expired, impossible, or too late."""
     if not waiting:
         return waiting, ()
     cancelled = set(mail.cancelled) - mail.readmitted if mail else set()
     late = set(expired)
     fresh = {spec.request_id for spec in mail.admitted} if mail else set()
+    suspects = _suspects(waiting, {*cancelled, *late, *fresh}, limits.gone)
+    refused: list[int] = []
     refusals: list[Refusal] = []
-    kept: list[RequestSpec] = []
-    for spec in waiting:
+    for place in waiting.places() if stopping else sorted(suspects):
+        spec = waiting[place]
         # What waited before has been looked at before, but a rank that it wants may have died.
         new = spec.request_id in fresh or limits.gone
         objection = limits.objection(spec) if new else ""
@@ -307,8 +310,17 @@ def _refuse(
         elif objection:
             end = (Outcome.FAILED, objection)
         else:
-            kept.append(spec)
             continue
         sender = -1 if spec.sender is None else spec.sender.rank
+        refused.append(place)
         refusals.append(Refusal(spec.request_id, spec.generation, *end, sender))
-    return (tuple(kept) if refusals else waiting), tuple(refusals)
+    return waiting.without(refused), tuple(refusals)
+
+
+def _suspects(waiting: Waiting, ids: Iterable[int], gone: frozenset[int]) -> set[int]:
+    """The places of those whose end may have come: of these requests, and of those that insist on
+    a rank which is gone. The others are not looked at."""
+    found = {place for request_id in ids for place in waiting.lives(request_id)}
+    for rank in gone.intersection(waiting.wishes()):
+        found.update(waiting.lane(rank))
+    return found

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from adpkv.core.values import RequestSpec
+from adpkv.core.waiting import Waiting
 
 __all__ = ["Load", "replicate", "route"]
 
@@ -19,12 +21,12 @@ Load = tuple[int, int]
 
 
 def route(
-    waiting: Sequence[RequestSpec],
+    waiting: Waiting,
     loads: Sequence[Load],
     most_requests: int,
     tokens_of: Callable[[RequestSpec], int],
-) -> tuple[dict[int, tuple[RequestSpec, ...]], tuple[RequestSpec, ...]]:
-    """Assign what fits, in order of arrival: O(ranks + requests log ranks).
+) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting]:
+    """Assign what fits, in order of arrival: O(ranks + assigned log ranks), however many wait.
 
     Args:
         waiting: requests that no rank owns, oldest first.
@@ -37,53 +39,61 @@ def route(
     """
     tokens = [load[0] for load in loads]
     room = [most_requests - load[1] for load in loads]
-    heap = [(tokens[i], i) for i in range(len(loads)) if room[i] > 0]
-    heapq.heapify(heap)
+    least = [(tokens[i], i) for i in range(len(loads)) if room[i] > 0]
+    heapq.heapify(least)
+    lanes = {wanted: waiting.lane(wanted) for wanted in waiting.wishes()}
+    # The next of each lane that may move: who stands behind one that may not is not looked at.
+    heads = [(next(lane), wanted) for wanted, lane in lanes.items()]
+    heapq.heapify(heads)
+    taken: list[int] = []
     found: dict[int, list[RequestSpec]] = {}
-    left: list[RequestSpec] = []
-    last_wish: int | None = None
-    for at, spec in enumerate(waiting):
-        if spec.wanted is not None:
-            rank = spec.wanted
-            if room[rank] <= 0:
-                left.append(spec)
-                continue
-        else:
-            # An entry is stale once its rank was given more by name, or is full.
-            while heap and (heap[0][0] != tokens[heap[0][1]] or room[heap[0][1]] <= 0):
-                _, stale = heapq.heappop(heap)
-                if room[stale] > 0:
-                    heapq.heappush(heap, (tokens[stale], stale))
-            if not heap:
-                if last_wish is None:
-                    last_wish = _last_wish(waiting)
-                if at > last_wish:
-                    left += waiting[at:]
-                    break
-                left.append(spec)
-                continue
-            rank = heap[0][1]
+    while heads:
+        place, wanted = heads[0]
+        rank = _least_loaded(least, tokens, room) if wanted is None else wanted
+        if rank is None or room[rank] <= 0:
+            heapq.heappop(heads)
+            continue
+        spec = waiting[place]
         tokens[rank] += tokens_of(spec)
         room[rank] -= 1
         found.setdefault(rank, []).append(spec)
-    return {rank: tuple(specs) for rank, specs in sorted(found.items())}, tuple(left)
+        taken.append(place)
+        following = next(lanes[wanted], None)
+        if following is None:
+            heapq.heappop(heads)
+        else:
+            heapq.heapreplace(heads, (following, wanted))
+    assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
+    return assigned, waiting.without(taken)
+
+
+def _least_loaded(
+    least: list[tuple[int, int]], tokens: Sequence[int], room: Sequence[int]
+) -> int | None:
+    """The top of the heap, once what is stale there is put right: an entry is stale once its rank
+    was given more, or is full. None: nobody has room."""
+    while least:
+        noted, rank = least[0]
+        if room[rank] <= 0:
+            heapq.heappop(least)
+        elif noted != tokens[rank]:
+            heapq.heapreplace(least, (tokens[rank], rank))
+        else:
+            return rank
+    return None
 
 
 def replicate(
-    waiting: Sequence[RequestSpec],
+    waiting: Waiting,
     loads: Sequence[Load],
     most_requests: int,
     tokens_of: Callable[[RequestSpec], int],
-) -> tuple[dict[int, tuple[RequestSpec, ...]], tuple[RequestSpec, ...]]:
+) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting]:
     """Give each request to all ranks, in order of arrival; the first rank counts the load.
 
     As `route`, but that a wish for a rank has no meaning, and tokens do not matter.
     """
     room = max(most_requests - loads[0][1], 0)
-    given, left = tuple(waiting[:room]), tuple(waiting[room:])
-    return (dict.fromkeys(range(len(loads)), given) if given else {}), left
-
-
-def _last_wish(waiting: Sequence[RequestSpec]) -> int:
-    """Where the last request stands that insists on a rank; -1 if none does."""
-    return max((at for at, spec in enumerate(waiting) if spec.wanted is not None), default=-1)
+    taken = [*islice(waiting.places(), room)]
+    given = tuple(waiting[place] for place in taken)
+    return (dict.fromkeys(range(len(loads)), given) if given else {}), waiting.without(taken)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
@@ -12,6 +13,9 @@ from adpkv.core.plan import Plan
 from adpkv.core.values import RequestSpec
 
 __all__ = ["PlanDigest"]
+
+MOST_NAMED: Final = 64
+"""Of the requests that wait: all of them, on each iteration, would cost their number squared."""
 
 
 class PlanDigest:
@@ -40,9 +44,10 @@ def _outlined(plan: Plan) -> dict[str, Any]:
     """A plan with its requests by name only: their content came to all by one broadcast."""
     said = msgspec.structs.asdict(plan)
     said["assignments"] = {index: _names(specs) for index, specs in plan.assignments.items()}
-    said["waiting"] = _names(plan.waiting)
+    # Of those that wait, only the first: who came and who left the plans before this one said.
+    said["waiting"] = (len(plan.waiting), _names(islice(plan.waiting, MOST_NAMED)))
     return said
 
 
-def _names(specs: Sequence[RequestSpec]) -> list[tuple[int, int]]:
+def _names(specs: Iterable[RequestSpec]) -> list[tuple[int, int]]:
     return [(spec.request_id, spec.generation) for spec in specs]

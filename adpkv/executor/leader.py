@@ -6,9 +6,9 @@ sends on what the flush gathered. It decides nothing alone.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.loss import Loss
 from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
-from adpkv.core.values import Response
+from adpkv.core.values import RequestSpec, Response
 from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import (
     MOST_ILL,
@@ -69,7 +69,8 @@ class Leader:
         self._queue_timeout_ns = queue_timeout_ns
         self._pulse_ns = pulse_ns
         self._next_pulse_ns = 0 if pulse_ns else NEVER
-        self._unowned_since: dict[Attempt, int] = {}
+        self._unowned_since: OrderedDict[Attempt, int] = OrderedDict()
+        """Oldest first: a plain dict would look for its first entry through all former ones."""
         self._unowned_for: dict[Attempt, int] = {}
         """How long those that have a rank by now waited for one, until they are answered."""
         self._stop_announced = False
@@ -109,31 +110,45 @@ class Leader:
             group.append(kept.popleft())
         return tuple(group)
 
-    def note_unowned(self, plan: Plan) -> None:
-        """Remember since when each request waits for a rank with room."""
-        if not plan.waiting and not self._unowned_since:
+    def take_over(self, plan: Plan) -> None:
+        """Lead from this plan on: who waits in it waits since now."""
+        self._note_new(plan.waiting, self._clock())
+
+    def note_unowned(self, plan: Plan, mail: Sequence[LeaderMail]) -> None:
+        """Remember since when each request waits for a rank with room; `mail` is what the plan was
+        made of."""
+        since = self._unowned_since
+        if not mail and not since:
             return
-        now_ns, since = self._clock(), self._unowned_since
-        self._unowned_since = waiting = {
-            (spec.request_id, spec.generation): since.pop(
-                (spec.request_id, spec.generation), now_ns
-            )
-            for spec in plan.waiting
-        }
-        for attempt, since_ns in since.items():
-            if attempt not in waiting:
+        now_ns = self._clock()
+        self._note_new((said.spec for said in mail if isinstance(said, Admit)), now_ns)
+        gone = [(refusal.request_id, refusal.generation) for refusal in plan.refusals]
+        for specs in plan.assignments.values():
+            gone += [(spec.request_id, spec.generation) for spec in specs]
+        for attempt in gone:
+            since_ns = since.pop(attempt, now_ns)
+            if since_ns < now_ns:
                 self._unowned_for[attempt] = now_ns - since_ns
+
+    def _note_new(self, specs: Iterable[RequestSpec], now_ns: int) -> None:
+        for spec in specs:
+            self._unowned_since[spec.request_id, spec.generation] = now_ns
 
     def next_expiry_ns(self) -> int:
         """When the oldest unowned request has waited for too long; NEVER without one."""
         if not self._unowned_since:
             return NEVER
-        return min(self._unowned_since.values()) + self._queue_timeout_ns
+        return next(iter(self._unowned_since.values())) + self._queue_timeout_ns
+
+    def is_expiry_due(self) -> bool:
+        """Has it?"""
+        return self._clock() >= self.next_expiry_ns()
 
     def expired(self, now_ns: int) -> tuple[int, ...]:
         """Unowned requests that have waited for too long."""
         past_ns = now_ns - self._queue_timeout_ns
-        return tuple(r for (r, _), since_ns in self._unowned_since.items() if since_ns <= past_ns)
+        oldest = takewhile(lambda noted: noted[1] <= past_ns, self._unowned_since.items())
+        return tuple(request_id for (request_id, _), _ in oldest)
 
     def refusals(self, plan: Plan, rank: int) -> list[Response]:
         """The answers for requests that end without ever having had a rank. Context ranks that
@@ -156,10 +171,7 @@ class Leader:
 
     def answer(self, gathered: Sequence[Sequence[Response]], pulse: Callable[[int], Pulse]) -> None:
         """Send on what a flush gathered; now and then, how the instance is doing."""
-        responses: tuple[Response, ...] = ()
-        for some in gathered:
-            if some:
-                responses += tuple(some)
+        responses = tuple(chain.from_iterable(gathered))
         due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
         if not responses and not due:
             return

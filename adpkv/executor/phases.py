@@ -148,7 +148,7 @@ class Phases:
     async def sync(self) -> Plan:
         """Every rank says how it is, and all make the same plan of it."""
         rank = self.rank
-        if self._serving.changed or (rank.leader is not None and self._is_expiry_due()):
+        if self._serving.changed or (rank.leader is not None and rank.leader.is_expiry_due()):
             self._status = self.status()
         plan: Plan = await Join(
             self._group,
@@ -160,6 +160,8 @@ class Phases:
             self._agree,
         )
         rank.plan = plan
+        if rank.leader is not None:
+            rank.leader.note_unowned(plan, self.group_mail)
         self.group_mail = ()  # decided
         return plan
 
@@ -177,10 +179,6 @@ class Phases:
         self._serving.changed = False
         return status_of(self.rank, self._abandon_ns)
 
-    def _is_expiry_due(self) -> bool:
-        leader = self.rank.leader
-        return leader is not None and self.rank.clock() >= leader.next_expiry_ns()
-
     # -- apply and flush -----------------------------------------------------------------------
 
     def apply(self, plan: Plan) -> None:
@@ -188,7 +186,6 @@ class Phases:
         request; then what did become of them; then what is new, and begin what can begin."""
         rank, serving = self.rank, self._serving
         if rank.leader is not None:
-            rank.leader.note_unowned(plan)
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
                 rank.recorder.event("refused", response.request_id, outcome=response.outcome)
@@ -374,6 +371,7 @@ class Phases:
         rank, dead = self.rank, [lost]
         if rank.leader is None:
             rank.leader = rank.heir()
+            rank.leader.take_over(rank.plan)
             rank.serving.owner.lead()
             dead = [rank.instance.first + index for index in sorted(rank.limits.gone)]
         rank.leader.put_back(self.group_mail)

@@ -12,6 +12,7 @@ from adpkv.core.plan import FIRST_PLAN, GroupLimits, GroupMail, Plan, RankStatus
 from adpkv.core.session import State
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome
+from adpkv.core.waiting import Waiting
 
 IDLE = RankStatus()
 LIMITS = GroupLimits(Kind.CONTEXT, 4, 16, 10, 100, 2, gone=frozenset({1}))
@@ -44,7 +45,7 @@ def test_the_group_is_asked_then_every_rank_says_what_it_owes() -> None:
 
 
 def test_what_waits_for_a_rank_is_not_missing() -> None:
-    queued = Plan(waiting=(spec(1),), loss=Loss(asked=((1, 0), (2, 0))))
+    queued = Plan(waiting=Waiting([spec(1)]), loss=Loss(asked=((1, 0), (2, 0))))
     mail = GroupMail(admitted=(spec(3),), loss=Loss((5, 6), ((3, 0),)))
     plan = step(previous=queued, mail=mail)
     assert plan.loss == Loss((5, 6), ((3, 0),), missing=((2, 0),)), "asked again meanwhile"
@@ -67,7 +68,7 @@ def test_who_insists_on_a_dead_rank_is_told_however_long_it_has_waited() -> None
     wish = spec(7, wanted=1)
     for plan in (
         step(mail=GroupMail(admitted=(wish,))),
-        step(previous=Plan(waiting=(wish,)), mail=GroupMail(admitted=(spec(8),))),
+        step(previous=Plan(waiting=Waiting([wish])), mail=GroupMail(admitted=(spec(8),))),
     ):
         [refusal] = plan.refusals
         assert (refusal.request_id, refusal.outcome) == (7, Outcome.FAILED)

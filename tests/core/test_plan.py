@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+from collections.abc import Iterable
 
 import pytest
 from core_parts import spec
@@ -25,6 +26,7 @@ from adpkv.core.router import replicate
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.verdicts import Verdict
+from adpkv.core.waiting import Waiting
 
 IDLE = RankStatus()
 BUSY = RankStatus(work=True, tokens=50, requests=1)
@@ -54,7 +56,7 @@ def step(
     return agree(limits or group(len(said)), previous, mail, said)
 
 
-def ids(specs: tuple[RequestSpec, ...]) -> list[int]:
+def ids(specs: Iterable[RequestSpec]) -> list[int]:
     return [one.request_id for one in specs]
 
 
@@ -125,7 +127,7 @@ def test_new_requests_go_where_the_fewest_tokens_are() -> None:
     mail = GroupMail(admitted=(spec(1), spec(2), spec(3)))
     plan = step(BUSY, IDLE, IDLE, mail=mail)
     assert owners(plan) == {1: [1, 3], 2: [2]}
-    assert plan.waiting == ()
+    assert not plan.waiting
 
 
 def test_who_finds_no_room_waits_and_is_tried_again_in_order() -> None:
@@ -143,7 +145,7 @@ def refused(plan: Plan) -> dict[int, Outcome]:
 
 
 def waiting_plan(*request_ids: int) -> Plan:
-    return Plan(waiting=tuple(spec(i) for i in request_ids))
+    return Plan(waiting=Waiting(spec(i) for i in request_ids))
 
 
 FULL = RankStatus(requests=99)
@@ -198,7 +200,7 @@ def test_a_generation_rank_needs_room_for_the_whole_life(kind: Kind, fits: bool)
 
 def test_a_refusal_names_the_rank_that_keeps_kv_for_it() -> None:
     one = spec(1, from_rank=3)
-    plan = step(FULL, previous=Plan(waiting=(one,)), mail=GroupMail(cancelled=(1,)))
+    plan = step(FULL, previous=Plan(waiting=Waiting([one])), mail=GroupMail(cancelled=(1,)))
     assert [r.sender for r in plan.refusals] == [3]
 
 
@@ -261,7 +263,7 @@ def test_whoever_waits_or_comes_now_is_told_that_the_instance_stops() -> None:
         mail=GroupMail(admitted=(spec(3),), cancelled=(2,)),
     )
     assert refused(plan) == {1: Outcome.FAILED, 2: Outcome.CANCELLED, 3: Outcome.FAILED}
-    assert (plan.waiting, plan.assignments) == ((), {})
+    assert (len(plan.waiting), plan.assignments) == (0, {})
     later = step(previous=plan, mail=GroupMail(admitted=(spec(4),)))
     assert refused(later) == {4: Outcome.FAILED}
 

@@ -7,7 +7,8 @@ from executor_parts import Clock, Post, spec
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import GroupMail, Plan, RankStatus, Refusal
-from adpkv.core.values import Outcome, Response
+from adpkv.core.values import Outcome, RequestSpec, Response
+from adpkv.core.waiting import Waiting
 from adpkv.executor.leader import BROADCAST_IDS, Leader, ill_ranks, sorted_mail, sum_up
 from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import (
@@ -45,6 +46,10 @@ def rig() -> Rig:
 
 def said(request_id: int = 1, tokens: int = 0) -> Response:
     return Response(request_id, 0, Outcome.COMPLETED, 0, tokens=tokens)
+
+
+def queued(*specs: RequestSpec) -> Plan:
+    return Plan(waiting=Waiting(specs))
 
 
 def no_pulse(tokens: int) -> Pulse:
@@ -120,18 +125,26 @@ def test_the_stop_that_wins(mail: list[LeaderMail], stop: int, detail: str, rele
 def test_the_wait_of_an_unowned_request_counts_from_when_it_was_first_seen(rig: Rig) -> None:
     assert rig.leader.next_expiry_ns() == NEVER
     rig.clock.now_ns = 10
-    rig.leader.note_unowned(Plan(waiting=(spec(1),)))
+    rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1))])
     rig.clock.now_ns = 50
-    rig.leader.note_unowned(Plan(waiting=(spec(1), spec(2))))
+    rig.leader.note_unowned(queued(spec(1), spec(2)), [Cancel(9), Admit(spec(2))])
     assert rig.leader.next_expiry_ns() == 10 + QUEUE_NS
     assert rig.leader.expired(10 + QUEUE_NS - 1) == ()
     assert rig.leader.expired(10 + QUEUE_NS) == (1,)
     assert rig.leader.expired(50 + QUEUE_NS) == (1, 2)
 
 
-def test_who_found_a_rank_does_not_expire(rig: Rig) -> None:
-    rig.leader.note_unowned(Plan(waiting=(spec(1),)))
-    rig.leader.note_unowned(Plan())
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(assignments={1: (spec(1),)}),
+        Plan(refusals=(Refusal(1, 0, Outcome.CANCELLED, ""),)),
+    ],
+    ids=["a rank", "an end"],
+)
+def test_who_found_a_rank_or_an_end_does_not_expire(rig: Rig, plan: Plan) -> None:
+    rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1))])
+    rig.leader.note_unowned(plan, ())
     assert rig.leader.next_expiry_ns() == NEVER
     assert rig.leader.expired(10**9) == ()
 

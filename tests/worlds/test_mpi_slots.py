@@ -9,6 +9,7 @@ import pytest
 
 from adpkv.core.plan import Plan
 from adpkv.core.values import RequestSpec
+from adpkv.core.waiting import Waiting
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.digest import PlanDigest
 from adpkv.worlds.mpi.slots import (
@@ -179,10 +180,10 @@ def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> Non
     )
     plans = [
         Plan(),
-        Plan(waiting=(one,)),
-        Plan(waiting=(again,)),
-        Plan(waiting=(one, other)),
-        Plan(waiting=(other, one)),
+        Plan(waiting=Waiting([one])),
+        Plan(waiting=Waiting([again])),
+        Plan(waiting=Waiting([one, other])),
+        Plan(waiting=Waiting([other, one])),
         Plan(assignments={0: (one,)}),
         Plan(assignments={1: (one,)}),
         Plan(cancels=(1,)),
@@ -192,7 +193,7 @@ def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> Non
         Plan(leave=True),
     ]
     assert len({PlanDigest()(plan) for plan in plans}) == len(plans)
-    assert PlanDigest()(Plan(waiting=(one,))) == PlanDigest()(plans[1])
+    assert PlanDigest()(Plan(waiting=Waiting([one]))) == PlanDigest()(plans[1])
 
 
 def test_what_goes_on_behind_the_sites_name_is_part_of_the_site() -> None:
