@@ -35,9 +35,9 @@ def other_kind(
     if _KIND not in changed.paths or lookup(before, _KIND) in (ABSENT, kind):
         return problems
     misfits = [p for p in problems if p.path[:1] == ("workload",) and not changed.sets(p.path)]
-    if kind not in EXAMPLES or not misfits:
+    example = EXAMPLES.get(kind) if isinstance(kind, str) else None
+    if example is None or not misfits:
         return problems
-    example = EXAMPLES[str(kind)]
     text = (
         "changes which keys the workload has: give the whole section, such as"
         f" --set 'workload={example}'"

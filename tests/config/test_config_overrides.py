@@ -145,3 +145,9 @@ def test_another_kind_does_not_hide_what_else_is_wrong(tmp_path: Path) -> None:
     told = problems_in(tmp_path, minimal(), "workload.kind=trace", "seed=x", "workload.limit=0")
     named = [line.partition(":")[0] for line in told]
     assert sorted(named) == ["seed", "workload.kind", "workload.limit"]
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}", "[trace]", "null", "7"])
+def test_a_kind_that_is_no_word_is_no_kind(tmp_path: Path, kind: str) -> None:
+    told = problems_in(tmp_path, minimal(), f"workload.kind={kind}")
+    assert any(line.startswith("workload.kind: ") for line in told), told

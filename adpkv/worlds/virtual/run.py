@@ -16,7 +16,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.values import Violation
 from adpkv.diagnosis.concluding import conclude
 from adpkv.diagnosis.local import Local, local
-from adpkv.errors import StuckError, UsageError
+from adpkv.errors import EndOfTimeError, StuckError, UsageError
 from adpkv.executor.audit import report_now
 from adpkv.executor.digest import PlanDigest
 from adpkv.executor.leader import ill_ranks
@@ -292,6 +292,7 @@ def simulate(
     Raises:
         UsageError: it does not fit into memory, the workload cannot be read, or the folder not
             written. Nothing is written then.
+        EndOfTimeError: it goes on for longer than a run may; what was written so far stays.
         StuckError: the ranks could not go on together; what was written so far stays.
     """
     check_room(experiment)
@@ -310,6 +311,8 @@ def simulate(
 
     try:
         return _simulated(experiment, folder, make, on_progress, on_broken_off)
+    except EndOfTimeError:
+        raise  # not a start that was refused, but a run that was cut off
     except UsageError:
         folder.withdraw()
         raise

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from adpkv.config import parse
 from adpkv.errors import EndOfTimeError
+from adpkv.worlds.virtual.run import simulate
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import differences, examine, run
 
@@ -87,3 +91,16 @@ def test_a_run_that_goes_on_for_longer_than_the_largest_time_is_told() -> None:
     with pytest.raises(EndOfTimeError, match="87600 h of virtual time, which is the longest run"):
         run(data)
     assert EndOfTimeError.exit_code == 2
+
+
+def test_a_run_that_the_end_of_time_cuts_off_keeps_its_folder(tmp_path: Path) -> None:
+    """It was accepted and went on until then: no half of its files is taken away."""
+    data = decoding(2)
+    data["workload"]["requests"][0]["at"] = "87600h"
+    with pytest.raises(EndOfTimeError):
+        simulate(parse(data, "test"), out=tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"config.yaml", "events.jsonl", "requests.jsonl", "summary.json"}
+    said = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert said["exit_code"] == 2
+    assert "longest run" in said["broken_off"]["why"]
