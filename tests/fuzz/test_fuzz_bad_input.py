@@ -1,0 +1,34 @@
+"""Bad input of every kind ends with a documented code and a word, never with a traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.hunters import BAD_INPUTS
+from tests.fuzz.hunting import Hunt, hunted, replay
+from tests.worlds.virtual.seeds import SEEDS_PER_TEST, batch
+
+
+def found(hunts: dict[str, Hunt]) -> dict[str, list[str]]:
+    return {command: hunt.found for command, hunt in hunts.items() if hunt.found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hunter", BAD_INPUTS)
+@pytest.mark.parametrize("first", range(0, 80, SEEDS_PER_TEST))
+def test_any_bad_input(hunter: str, first: int) -> None:
+    assert found({replay(hunter, seed): hunted(hunter, seed) for seed in batch(first)}) == {}
+
+
+@pytest.mark.parametrize("hunter", BAD_INPUTS)
+def test_some_bad_input(hunter: str) -> None:
+    assert found({replay(hunter, seed): hunted(hunter, seed) for seed in range(1000, 1003)}) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hunter", ["text", "values", "trace", "override"])
+def test_most_of_it_is_bad_and_not_all(hunter: str) -> None:
+    """What is always refused at the first look has shown nothing of the second."""
+    codes = [hunted(hunter, seed).code for seed in range(500, 540)]
+    assert codes.count(2) >= 10
+    assert codes.count(0) >= 1
