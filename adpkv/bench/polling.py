@@ -1,7 +1,7 @@
 """Polling costs O(finished): 10,000 sessions in flight against 10 (contract 1.3).
 
 One poll is what an iteration does about transfers: the ends that the transport reported are fed in
-as `executor.courier` feeds them, and `check_generation_transfer_status` takes them in. As many
+as `executor.courier` feeds them, and `check_transfer_status` takes them in. As many
 finish per poll in both. Once they end in the order in which they began, as on a fair wire, and once
 at random: then each of many sessions has left the processor's caches by the time it ends, which is
 the worst case. What finished is replaced off the clock.
@@ -17,8 +17,9 @@ from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.measuring import without_collector
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Role
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
-from adpkv.core.transceiver import Transceiver, TransceiverLimits
+from adpkv.core.transceiver import Transceiver
 
 __all__ = ["InFlight", "polling"]
 
@@ -84,7 +85,7 @@ class InFlight:
         began_ns = perf_counter_ns()
         for request_id in ends:
             transceiver.finished(request_id, 0, Event.DONE, 1 << 20, 1)
-        transceiver.check_generation_transfer_status(now_ns)
+        transceiver.check_transfer_status(now_ns)
         took_ns = perf_counter_ns() - began_ns
         transceiver.book.settled.clear()
         for request_id in ends:

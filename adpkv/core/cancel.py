@@ -31,17 +31,6 @@ QUIESCENT = frozenset(
     }
 )
 
-_UNEXPOSED = frozenset({State.WAITING, State.QUEUED, State.PREPARED})
-_IN_DOUBT = frozenset(
-    {
-        State.ADVERTISED,
-        State.PEER_QUEUED,
-        State.TRANSFERRING,
-        State.POSTED,
-        State.QUARANTINED,
-    }
-)
-
 
 def cancel_answer(
     state: State | None, is_healthy: bool, can_withdraw: bool
@@ -53,9 +42,9 @@ def cancel_answer(
     """
     if state is None:
         return TransferCancelResult.NOT_FOUND
-    if state in _UNEXPOSED:
+    if state.is_unexposed:
         return TransferCancelResult.CANCELLED_BEFORE_ADVERTISE
-    if state not in _IN_DOUBT:
+    if state.is_over:
         return TransferCancelResult.ALREADY_COMPLETE
     if not is_healthy:
         return TransferCancelResult.BACKEND_UNHEALTHY

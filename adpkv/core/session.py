@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from adpkv.core.ids import NEVER, SessionId
 from adpkv.core.values import Outcome
-from adpkv.errors import IllegalTransitionError
 
 __all__ = [
     "RECEIVER",
     "SENDER",
+    "STORY_LINES",
     "TABLES",
     "Blocks",
     "Event",
@@ -37,7 +37,21 @@ class Role(StrEnum):
 
 
 class State(StrEnum):
-    """Where a session is. PREPARED and POSTED are a sender's, the first five a receiver's."""
+    """Where a session is. PREPARED and POSTED are a sender's, the first five a receiver's.
+
+    Each state is unexposed, exposed or over, and nothing else.
+    """
+
+    is_unexposed: bool
+    """No peer knows the address of its blocks."""
+    is_exposed: bool
+    """A peer may touch its blocks."""
+    is_over: bool
+    is_moving: bool
+    """Exposed, and something of it is to move. What waits for its sender's slot may stand still, as
+    what waits for one here."""
+    may_wait: bool
+    """It waits for blocks, an advertise or a slot: the wait limit counts."""
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -53,6 +67,21 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     RELEASED = "released"
+
+
+def _note_groups() -> None:
+    """Attributes instead of properties: a transition asks for several of them."""
+    unexposed = (State.WAITING, State.QUEUED, State.PREPARED)
+    over = (State.COMPLETE, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.RELEASED)
+    for state in State:
+        state.is_unexposed = state in unexposed
+        state.is_over = state in over
+        state.is_exposed = not state.is_unexposed and not state.is_over
+        state.is_moving = state.is_exposed and state is not State.PEER_QUEUED
+        state.may_wait = state.is_unexposed or state is State.PEER_QUEUED
+
+
+_note_groups()
 
 
 class Event(StrEnum):
@@ -326,24 +355,6 @@ class Session:
         self.deadline_ns = NEVER
         # A list: a deque's first block alone is half a kilobyte, for each of 10,000 sessions.
         self.story: list[tuple[int, Event, State]] = []
-
-    def fire(self, table: Table, event: Event, now_ns: int) -> Line:
-        """Look the line up in `table` and move to its state.
-
-        Raises:
-            IllegalTransitionError: the table calls it impossible; the state is unchanged.
-        """
-        line = table[self.state][event]
-        if line is None:
-            raise IllegalTransitionError(
-                f"{self.role} session {self.session_id}", self.state, event, self.story_lines()
-            )
-        self.state = line.state
-        story = self.story
-        story.append((now_ns, event, line.state))
-        if len(story) > STORY_LINES:
-            del story[0]
-        return line
 
     def story_lines(self) -> list[str]:
         """The story for people, oldest first."""

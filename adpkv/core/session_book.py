@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Sequence
 
 from adpkv.core.ids import NEVER
 from adpkv.core.quarantine import Quarantine
 from adpkv.core.report import TransferCounts
 from adpkv.core.rules import Rules
-from adpkv.core.session import Blocks, Event, Line, Order, Role, Session, State
+from adpkv.core.session import STORY_LINES, Blocks, Event, Line, Order, Role, Session, State
 from adpkv.core.values import Outcome
+from adpkv.errors import IllegalTransitionError
 
 __all__ = ["SessionBook"]
 
-_UNDER_WAY = frozenset({State.ADVERTISED, State.TRANSFERRING, State.POSTED, State.QUARANTINED})
-"""Of these something is to move. What waits for its sender's slot may stand still, as what waits
-for one here."""
-_EXPOSED = _UNDER_WAY | {State.PEER_QUEUED}
-_WAITING = frozenset({State.WAITING, State.QUEUED, State.PREPARED, State.PEER_QUEUED})
 _WORDS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
 """What a peer says of a session that goes on."""
 
@@ -46,6 +43,7 @@ class SessionBook:
         self.settled: deque[tuple[Session, Event, Line]] = deque()
         self.journal: list[tuple[Session, Event, Line]] = []
         self._limits: list[tuple[int, int, int, Event]] = []
+        self._tags = 0
         self._completed = self._late = self._bytes = 0
         self._told = {Outcome.FAILED: 0, Outcome.CANCELLED: 0, Outcome.TIMED_OUT: 0}
 
@@ -69,6 +67,30 @@ class SessionBook:
         """The request is gone and its blocks are somebody else's: so is the session."""
         self.sessions.pop(request_id, None)
 
+    def hold(
+        self, session: Session, blocks: Sequence[int], peer_blocks: Sequence[int] = ()
+    ) -> None:
+        """These are its blocks from now on, and its sender's as far as it knows them."""
+        session.blocks = tuple(blocks)
+        session.peer_blocks = tuple(peer_blocks)
+
+    def meet(
+        self, session: Session, peer: int, tag: int = -1, peer_blocks: Sequence[int] = ()
+    ) -> None:
+        """Sender: this is its receiver, with what its advertise says, if that has come."""
+        session.peer = peer
+        session.tag = tag
+        session.peer_blocks = tuple(peer_blocks)
+
+    def count_pieces(self, session: Session, pieces: int) -> None:
+        """The transport has posted so many for it."""
+        session.pieces = pieces
+
+    def note_movement(self, at_ns: int) -> None:
+        """The wire has last moved a byte then."""
+        if self.in_flight:
+            self.moved_ns = max(self.moved_ns, at_ns)
+
     def fire(self, session: Session, event: Event, now_ns: int) -> Line:
         """Make one transition and note what follows from it.
 
@@ -76,11 +98,23 @@ class SessionBook:
             IllegalTransitionError: the table calls it impossible; nothing has changed.
         """
         before = session.state
-        line = session.fire(self._table, event, now_ns)
+        line = self._table[before][event]
+        if line is None:
+            raise IllegalTransitionError(
+                f"{session.role} session {session.session_id}",
+                before,
+                event,
+                session.story_lines(),
+            )
+        after = session.state = line.state
+        story = session.story
+        story.append((now_ns, event, after))
+        if len(story) > STORY_LINES:
+            del story[0]
         if line.late:
             self._late += 1
             return line
-        after = line.state
+        self._note(session, before, event, now_ns)
         self.journal.append((session, event, line))
         for order in line.orders:
             self.orders.append((order, session))
@@ -92,15 +126,37 @@ class SessionBook:
             return line
         self._expose(session, before, after, now_ns)
         self._count(session, line)
-        if line.outcome is not None or after not in _EXPOSED or after is State.QUARANTINED:
+        if line.outcome is not None or not after.is_exposed or after is State.QUARANTINED:
             self.settled.append((session, event, line))
         return line
 
+    def _note(self, session: Session, before: State, event: Event, now_ns: int) -> None:
+        """What the session itself remembers of an event."""
+        after = session.state
+        if event is Event.ADVERTISE:
+            self._start(session, now_ns)
+        elif event is Event.SILENCE:
+            session.reminded = True
+        elif after is not before:
+            if after is State.TRANSFERRING:
+                session.began_ns = now_ns
+            elif after is State.PEER_QUEUED:
+                session.peer_queued_ns = now_ns
+
+    def _start(self, session: Session, now_ns: int) -> None:
+        """The address goes out under a tag of its own; or the first byte, under the receiver's."""
+        session.started_ns = now_ns
+        if self.role is Role.RECEIVER:
+            session.tag = self._tags
+            self._tags += 1
+        else:
+            session.began_ns = now_ns
+
     def _expose(self, session: Session, before: State, after: State, now_ns: int) -> None:
-        was, is_now = before in _EXPOSED, after in _EXPOSED
+        was, is_now = before.is_exposed, after.is_exposed
         first = not self.under_way
         self.in_flight += is_now - was
-        self.under_way += (after in _UNDER_WAY) - (before in _UNDER_WAY)
+        self.under_way += after.is_moving - before.is_moving
         # The clock of 4.2 (a) starts with the first flight; another one that joins is no movement,
         # nor is coming into doubt.
         joins = is_now and not was
@@ -142,12 +198,12 @@ class SessionBook:
         if event is Event.ASK:
             return session if session.state is State.QUARANTINED else None
         if event is Event.WAIT_LIMIT:
-            stands = session.state in _WAITING and session.wait_until_ns == at_ns
+            stands = session.state.may_wait and session.wait_until_ns == at_ns
             return session if stands else None
         if event is Event.SILENCE:
             stands = session.state is State.ADVERTISED and session.answer_by_ns == at_ns
             return session if stands else None
-        open_still = session.state in _UNDER_WAY and session.state is not State.QUARANTINED
+        open_still = session.state.is_moving and session.state is not State.QUARANTINED
         return session if open_still and session.deadline_ns == at_ns else None
 
     def next_limit_ns(self) -> int:

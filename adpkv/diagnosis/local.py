@@ -6,7 +6,7 @@ own thread may be in the middle of anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -19,10 +19,6 @@ from adpkv.executor.meetings import Meeting, Pause, Wait
 from adpkv.executor.rank import Rank
 
 __all__ = ["NOTHING_KNOWN", "Local", "local"]
-
-EXPOSED: Final = frozenset({State.ADVERTISED, State.PEER_QUEUED, State.TRANSFERRING, State.POSTED})
-WAITING: Final = EXPOSED | {State.QUEUED, State.PREPARED, State.QUARANTINED}
-"""Sessions of which the peer may still say something."""
 
 ONLY_TRANSFERS, ONLY_MAIL = "poll", "queue"
 """Kinds of standing still alone in which a rank looks for one sort of news (`adpkv.history`)."""
@@ -55,14 +51,16 @@ def local(rank: Rank, op: Meeting | None, digest: Callable[[Any], int]) -> Local
     counts = rank.serving.pool.counts()
     held = counts.active + counts.in_transfer + counts.quarantined
     pins = Pins(
-        in_flight=_requests(sessions, EXPOSED),
-        quarantined=_requests(sessions, {State.QUARANTINED}),
+        in_flight=_requests(s for s in sessions if s.state.is_exposed and not _in_doubt(s)),
+        quarantined=_requests(s for s in sessions if _in_doubt(s)),
         staged=tuple(sorted(response.request_id for response in staged)),
         blocks=max(held - 1, 0),
     )
     waits = isinstance(op, Wait | Pause)
     kind = "" if op is None else op.kind
-    peers = {s.peer for s in sessions if s.state in WAITING and s.peer >= 0}
+    # Of these the peer may still say something.
+    open_ = [s for s in sessions if not s.state.is_over and s.state is not State.WAITING]
+    peers = {s.peer for s in open_ if s.peer >= 0}
     return Local(
         values=_values(rank, staged, pins, digest),
         pins=pins,
@@ -121,5 +119,9 @@ def _staged(rank: Rank, op: Meeting | None) -> list[Response]:
     return [*taken, *rank.responses.staged]
 
 
-def _requests(sessions: list[Session], states: Any) -> tuple[int, ...]:
-    return tuple(sorted(int(s.session_id[0]) for s in sessions if s.state in states))
+def _in_doubt(session: Session) -> bool:
+    return session.state is State.QUARANTINED
+
+
+def _requests(sessions: Iterable[Session]) -> tuple[int, ...]:
+    return tuple(sorted(int(session.session_id[0]) for session in sessions))

@@ -139,7 +139,7 @@ def _ill_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
     The rank's monitor knows it exactly where it follows that rule. Else the reasons of now tell
     since when they have held, which is late only where one took over from another."""
     transceiver = rank.transceiver
-    seen = transceiver.health_inputs()
+    seen = transceiver.health.inputs()
     seen = msgspec.structs.replace(
         seen, moved_ns=max(seen.moved_ns, rank.transport.last_moved_ns())
     )
@@ -166,7 +166,7 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
     stay_ns, session = quarantine.longest or (0, None)
     if len(quarantine) and now_ns - quarantine.oldest_ns() > stay_ns:
         stay_ns, session = now_ns - quarantine.oldest_ns(), quarantine.oldest()
-    deadline_ns = transceiver.health_inputs().deadline_ns
+    deadline_ns = transceiver.health.inputs().deadline_ns
     bound_ns = deadline_ns + transceiver.monitor.grace_ns
     slack_ns = rank.news.bound_ns + rank.news.forced_ns + LOOKS * rank.timing.look_ns
     if session is None or stay_ns <= bound_ns + slack_ns:
@@ -182,7 +182,7 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
 
 def _look_at_deadlines(rank: Rank) -> None:
     """`early_deadline`: a transfer was given up that had less time than its deadline (3.1)."""
-    for request, at_ns, wire_ns in rank.transceiver.hasty:
+    for request, at_ns, wire_ns in rank.transceiver.limits.hasty:
         detail = f"request {request} timed out after {wire_ns / 1e9:.3f} s of wire"
         rank.recorder.violation(Violation("early_deadline", rank.rank, at_ns, detail, (request,)))
 

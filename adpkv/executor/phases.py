@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
 from adpkv.core.report import RankReport, diverging_traces
-from adpkv.core.topology import Kind
 from adpkv.errors import RankLostError
 from adpkv.executor.audit import ill_stop, look_at_proposal, rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
@@ -92,10 +91,7 @@ class Phases:
         rank = self.rank
         transceiver, self._seen_ns = rank.transceiver, now_ns
         # Ends first: what is proven over before its deadline is looked at did not miss it.
-        if rank.instance.kind is Kind.CONTEXT:
-            transceiver.check_context_transfer_status(now_ns)
-        else:
-            transceiver.check_generation_transfer_status(now_ns)
+        transceiver.check_transfer_status(now_ns)
         if now_ns >= self._wake_ns:
             transceiver.expire(now_ns)
         self._look(now_ns)
@@ -108,7 +104,7 @@ class Phases:
     def _look(self, now_ns: int) -> None:
         """Judge health, and tell when it changed."""
         rank = self.rank
-        if rank.transceiver.look(now_ns, rank.transport.last_moved_ns()):
+        if rank.transceiver.health.look(now_ns, rank.transport.last_moved_ns()):
             reasons = rank.transceiver.monitor.reasons
             rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
             rank.serving.changed = True
@@ -223,10 +219,7 @@ class Phases:
         deadline_ns = now_ns + rank.timing.drain_timeout_ns
         self._abandon_ns = now_ns + rank.timing.abandon_ns
         # The sessions first: their story says what ended them, and their requests end with them.
-        if rank.instance.kind is Kind.CONTEXT:
-            rank.transceiver.drain_context_transfers(deadline_ns, now_ns)
-        else:
-            rank.transceiver.drain_generation_transfers(deadline_ns, now_ns)
+        rank.transceiver.drain(deadline_ns, now_ns)
         rank.serving.stop(now_ns, plan.detail)
         rank.serving.changed = True
         rank.recorder.event("stopping", -1, code=plan.stop, detail=plan.detail)

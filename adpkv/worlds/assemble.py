@@ -17,9 +17,10 @@ from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Role
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
 from adpkv.core.topology import Instance, Kind, Topology
-from adpkv.core.transceiver import Transceiver, TransceiverLimits
+from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.coordinator import Coordinator

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Order, Role, Session, State
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
-from adpkv.core.transceiver import Transceiver, TransceiverLimits
+from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import RequestSpec, SenderRef
 
 __all__ = [
@@ -111,7 +112,7 @@ def _finish(ends: Transceiver, made: Session, state: State, now_ns: int) -> None
     word = {State.COMPLETE: Event.DONE, State.RELEASED: Event.DONE, State.FAILED: Event.ENDED}
     if state in word:
         ends.finished(request_id, 0, word[state])
-        ends.check_generation_transfer_status(now_ns)
+        ends.check_transfer_status(now_ns)
     assert made.state is state, f"asked for {state}, got {made.state}"
 
 

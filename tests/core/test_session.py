@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from core_parts import session
 
+from adpkv.core.rules import Rules
 from adpkv.core.session import (
     STORY_LINES,
     TABLES,
@@ -16,6 +17,7 @@ from adpkv.core.session import (
     Session,
     State,
 )
+from adpkv.core.session_book import SessionBook
 from adpkv.core.values import Outcome
 from adpkv.errors import IllegalTransitionError
 
@@ -145,7 +147,7 @@ def test_an_impossible_event_leaves_the_state_and_tells_the_story(
     made = _at(role, state)
     made.story.append((2_000_000_000, Event.CANCEL, State.QUARANTINED))
     with pytest.raises(IllegalTransitionError) as caught:
-        made.fire(TABLES[role], event, 3)
+        SessionBook(role, Rules()).fire(made, event, 3)
     assert made.state is state
     assert len(made.story) == 1
     text = str(caught.value)
@@ -197,7 +199,38 @@ def test_a_session_begins_where_its_role_says() -> None:
 
 
 def test_a_story_is_bounded() -> None:
-    made = _at(Role.RECEIVER, State.QUARANTINED)
+    made, book = session(Role.RECEIVER), SessionBook(Role.RECEIVER, Rules())
+    for event in (Event.RESERVED, Event.ADVERTISE, Event.CANCEL):
+        book.fire(made, event, 0)
     for now_ns in range(2 * STORY_LINES):
-        made.fire(TABLES[Role.RECEIVER], Event.BEGAN, now_ns)
+        book.fire(made, Event.BEGAN, now_ns)
     assert len(made.story) == STORY_LINES
+
+
+GROUPS = """
+waiting      | unexposed | waits
+queued       | unexposed | waits
+prepared     | unexposed | waits
+advertised   | exposed   | moves
+peer_queued  | exposed   | waits
+transferring | exposed   | moves
+posted       | exposed   | moves
+quarantined  | exposed   | moves
+complete     | over      | -
+failed       | over      | -
+cancelled    | over      | -
+timed_out    | over      | -
+released     | over      | -
+"""
+
+
+def test_each_state_is_in_one_group() -> None:
+    found = []
+    for row in GROUPS.strip().splitlines():
+        word, group, more = (cell.strip() for cell in row.split("|"))
+        state = State(word)
+        found.append(state)
+        exposure = (state.is_unexposed, state.is_exposed, state.is_over)
+        assert exposure == tuple(group == one for one in ("unexposed", "exposed", "over")), word
+        assert (state.may_wait, state.is_moving) == (more == "waits", more == "moves"), word
+    assert sorted(found) == sorted(State)

@@ -35,9 +35,9 @@ def test_at_least_never_takes_what_is_not_ready(at_least: int) -> None:
     ends = receiver()
     made = [at_state(ends, S.ADVERTISED, i) for i in range(3)]
     ends.finished(1, 0, Event.DONE)
-    assert ends.check_generation_transfer_status(7, at_least) == 1
+    assert ends.check_transfer_status(7, at_least) == 1
     assert [s.state for s in made] == [S.ADVERTISED, S.COMPLETE, S.ADVERTISED]
-    assert ends.check_generation_transfer_status(8, at_least) == 0
+    assert ends.check_transfer_status(8, at_least) == 0
 
 
 def test_the_poll_limit_leaves_the_rest_for_later_in_order() -> None:
@@ -47,10 +47,10 @@ def test_the_poll_limit_leaves_the_rest_for_later_in_order() -> None:
     for i in (3, 1, 0, 2):
         ends.finished(i, 0, Event.DONE)
     told(ends)
-    assert ends.check_generation_transfer_status(1) == 2
+    assert ends.check_transfer_status(1) == 2
     assert told(ends) == [(3, S.COMPLETE), (1, S.COMPLETE)]
     assert len(ends.pending_polls) == 2
-    assert ends.check_generation_transfer_status(2) == 2
+    assert ends.check_transfer_status(2) == 2
     assert told(ends) == [(0, S.COMPLETE), (2, S.COMPLETE)]
 
 
@@ -59,7 +59,7 @@ def test_at_least_lets_more_ready_ones_through() -> None:
     for i in range(4):
         at_state(ends, S.POSTED, i)
         ends.finished(i, 0, Event.DONE)
-    assert ends.check_context_transfer_status(1, at_least=3) == 3
+    assert ends.check_transfer_status(1, at_least=3) == 3
 
 
 def test_polling_looks_at_ends_not_at_sessions() -> None:
@@ -76,7 +76,7 @@ def test_polling_looks_at_ends_not_at_sessions() -> None:
         at_state(ends, S.ADVERTISED, i)
     ends.book.sessions = Keyed(ends.book.sessions)
     ends.finished(2, 0, Event.DONE)
-    assert ends.check_generation_transfer_status(1) == 1
+    assert ends.check_transfer_status(1) == 1
 
 
 # -- slots and deadlines -----------------------------------------------------------------------
@@ -93,14 +93,14 @@ def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
     late = began + TRANSFER_NS - 1
     ends.expire(late)
     ends.finished(1, 0, Event.DONE)
-    ends.check_generation_transfer_status(late)
+    ends.check_transfer_status(late)
     ends.start(late)
     ends.hear(2, 0, Event.BEGAN, late + 5)
     ends.expire(late + 5 + TRANSFER_NS - 1)
     assert second.state is S.TRANSFERRING
     ends.expire(late + 5 + TRANSFER_NS)
     assert second.state is S.QUARANTINED
-    assert ends.hasty == []
+    assert ends.limits.hasty == []
 
 
 def test_a_sender_that_has_no_slot_is_waited_for_under_the_limit_on_waiting() -> None:
@@ -124,9 +124,9 @@ def test_who_waits_too_long_for_a_slot_there_is_answered_and_kept_until_proof() 
     ends.expire(20 + SLOT_NS)
     assert (told(ends), orders(ends)) == ([(1, S.QUARANTINED)], [(Order.TELL_CANCEL, 1)])
     ends.finished(1, 0, Event.ENDED)
-    ends.check_generation_transfer_status(20 + SLOT_NS + 5)
+    ends.check_transfer_status(20 + SLOT_NS + 5)
     assert made.state is S.RELEASED
-    assert (ends.book.counts().timed_out, ends.hasty) == (1, [])
+    assert (ends.book.counts().timed_out, ends.limits.hasty) == (1, [])
 
 
 def test_the_wait_for_a_slot_there_counts_from_when_its_sender_says_so() -> None:
@@ -154,7 +154,7 @@ def test_an_advertise_that_nobody_answers_is_said_again_once_and_then_given_up()
     assert made.state is S.ADVERTISED
     ends.expire(10 + 2 * ANSWER_NS)
     assert (made.state, orders(ends)) == (S.QUARANTINED, [(Order.TELL_CANCEL, 1)])
-    assert ends.hasty == [], "its sender was silent, and asked twice"
+    assert ends.limits.hasty == [], "its sender was silent, and asked twice"
 
 
 @pytest.mark.parametrize("word", [Event.BEGAN, Event.PEER_QUEUED])
@@ -182,7 +182,7 @@ def test_a_transfer_that_is_given_up_early_is_noticed(anchor: str) -> None:
     at_state(ends, S.ADVERTISED, now_ns=10)
     ends.hear(1, 0, Event.BEGAN, 10 + TRANSFER_NS - 3)
     ends.expire(10 + TRANSFER_NS)
-    assert ends.hasty == [(1, 10 + TRANSFER_NS, 3)]
+    assert ends.limits.hasty == [(1, 10 + TRANSFER_NS, 3)]
 
 
 def test_waiting_has_a_limit_of_its_own() -> None:
@@ -201,7 +201,7 @@ def test_who_timed_out_in_the_queue_never_gets_a_slot() -> None:
     ends.start(0)
     ends.cancel_request(2, 1)
     ends.finished(1, 0, Event.DONE)
-    ends.check_generation_transfer_status(2)
+    ends.check_transfer_status(2)
     orders(ends)
     ends.start(3)
     assert orders(ends) == []
@@ -220,7 +220,7 @@ def test_quarantine_holds_its_slot_until_proof(role_of: Any) -> None:
     ends.start(1)
     assert queued.started_ns < 0
     ends.finished(1, 0, Event.ENDED)
-    ends.check_context_transfer_status(2)
+    ends.check_transfer_status(2)
     ends.start(3)
     assert queued.started_ns == 3
 
@@ -231,7 +231,7 @@ def test_a_slot_comes_back_once_however_often_the_end_is_reported(word: Event) -
     at_state(ends, S.ADVERTISED, 1)
     for _ in range(3):
         ends.finished(1, 0, word)
-    ends.check_generation_transfer_status(1)
+    ends.check_transfer_status(1)
     queued = [at_state(ends, S.QUEUED, i) for i in (2, 3)]
     ends.start(2)
     assert [s.state for s in queued] == [S.ADVERTISED, S.QUEUED]
@@ -267,7 +267,7 @@ def test_the_senders_deadline_runs_from_where_it_begins() -> None:
     ends.advertised(2, 0, 7, 0, (8, 9), 5)
     ends.start(5)
     ends.finished(1, 0, Event.DONE)
-    ends.check_context_transfer_status(700)
+    ends.check_transfer_status(700)
     ends.start(700)
     assert (made.state, made.deadline_ns) == (S.POSTED, 700 + TRANSFER_NS)
 
@@ -373,7 +373,7 @@ def test_a_cancel_before_the_slot_tells_the_receiver_that_nothing_started() -> N
     ends.hear(2, 0, Event.CANCEL, 1)
     assert orders(ends) == [(Order.TELL_NEVER_STARTED, 2)]
     ends.finished(1, 0, Event.DONE)
-    ends.check_context_transfer_status(2)
+    ends.check_transfer_status(2)
     ends.start(3)
     assert orders(ends) == [], "it had left the queue"
 
@@ -404,7 +404,7 @@ def test_a_word_about_somebody_else_is_dropped_and_counted(
     made = at_state(ends, S.ADVERTISED)
     assert ends.hear(request_id, generation, Event.ERROR, 1) is None
     ends.finished(request_id, generation, Event.DONE)
-    ends.check_generation_transfer_status(2)
+    ends.check_transfer_status(2)
     assert made.state is S.ADVERTISED
     assert ends.book.counts().late == 2
 
@@ -413,7 +413,7 @@ def test_how_much_was_posted_is_known_at_the_end() -> None:
     ends = sender()
     made = at_state(ends, S.POSTED)
     ends.finished(1, 0, Event.ENDED, 0, 3)
-    ends.check_context_transfer_status(1)
+    ends.check_transfer_status(1)
     assert made.pieces == 3
     assert orders(ends)[-1] == (Order.TELL_ENDED, 1)
 
@@ -430,21 +430,21 @@ def test_draining_answers_everything_and_waits_for_what_is_exposed() -> None:
         at_state(ends, S.COMPLETE, 4),
     )
     ends.reserve(queued, (7,), (7,), 0)
-    ends.drain_generation_transfers(100, 10)
+    ends.drain(100, 10)
     states = [s.state for s in (waiting, queued, flying, done)]
     assert states == [S.FAILED, S.FAILED, S.QUARANTINED, S.COMPLETE]
     assert not ends.is_settled()
     assert not ends.is_overdue(99)
     assert ends.is_overdue(100)
     ends.finished(3, 0, Event.DONE)
-    ends.check_generation_transfer_status(50)
+    ends.check_transfer_status(50)
     assert ends.is_settled()
 
 
 def test_a_sender_drains_too() -> None:
     ends = sender()
     prepared, posted = at_state(ends, S.PREPARED, 1), at_state(ends, S.POSTED, 2)
-    ends.drain_context_transfers(100, 10)
+    ends.drain(100, 10)
     assert (prepared.state, posted.state) == (S.FAILED, S.QUARANTINED)
     assert ends.advertised(1, 0, 7, 0, (8, 9), 20) == NEVER_POSTED
 
@@ -453,6 +453,6 @@ def test_draining_twice_is_draining_once() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED, 1)
     for now in (10, 20):
-        ends.drain_generation_transfers(100, now)
+        ends.drain(100, now)
     assert ends.book.counts().failed == 1
     assert ends.book.counts().quarantined_now == 1

@@ -28,7 +28,7 @@ IN_FLIGHT = [
 def make_ill(ends: Transceiver) -> None:
     """Another request of this rank is exposed, and nothing has moved for too long."""
     at_state(ends, S.ADVERTISED if ends.book.role == "receiver" else S.POSTED, 99)
-    ends.look(PROGRESS_NS + 1, 0)
+    ends.health.look(PROGRESS_NS + 1, 0)
     assert ends.monitor.reasons
 
 
@@ -103,7 +103,7 @@ def test_a_cancel_that_races_a_completion_has_one_outcome() -> None:
     told(ends)
     ends.finished(1, 0, Event.DONE)
     assert not ends.cancel_request(1, 5)
-    ends.check_generation_transfer_status(6)
+    ends.check_transfer_status(6)
     assert made.state is S.RELEASED
     assert told(ends) == [(1, S.QUARANTINED), (1, S.RELEASED)]
     counts = ends.book.counts()
@@ -115,10 +115,10 @@ def test_asked_again_it_answers_by_the_health_of_the_day() -> None:
     ends = receiver()
     at_state(ends, S.QUARANTINED)
     assert ends.cancel_request_structured(1, 5) is A.CANCEL_REQUESTED_IN_FLIGHT
-    ends.look(2 * PROGRESS_NS, 0)
+    ends.health.look(2 * PROGRESS_NS, 0)
     assert ends.cancel_request_structured(1, 6) is A.BACKEND_UNHEALTHY
     ends.finished(1, 0, Event.ENDED)
-    ends.check_generation_transfer_status(7)
+    ends.check_transfer_status(7)
     assert ends.cancel_request_structured(1, 8) is A.ALREADY_COMPLETE
 
 
@@ -131,7 +131,7 @@ def test_a_storm_over_one_slot_gives_every_slot_back() -> None:
         ends.cancel_request(number, 0)
         ends.cancel_request(number, 0)
         ends.finished(number, 0, Event.ENDED)
-        ends.check_generation_transfer_status(0)
+        ends.check_transfer_status(0)
         ends.forget(number)
     assert ends.is_settled()
     assert at_state(ends, S.ADVERTISED, 1000).started_ns == 0
@@ -152,10 +152,10 @@ def test_the_sender_hears_of_a_cancel_in_flight() -> None:
 def test_a_byte_on_the_wire_is_progress() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED)
-    assert not ends.look(PROGRESS_NS, 0)
-    assert ends.look(PROGRESS_NS + 1, 0)
+    assert not ends.health.look(PROGRESS_NS, 0)
+    assert ends.health.look(PROGRESS_NS + 1, 0)
     assert ends.monitor.reasons == ("no_progress",)
-    assert ends.look(PROGRESS_NS + 2, PROGRESS_NS), "a byte moved: it recovers"
+    assert ends.health.look(PROGRESS_NS + 2, PROGRESS_NS), "a byte moved: it recovers"
     assert ends.monitor.reasons == ()
 
 
@@ -163,29 +163,29 @@ def test_what_waits_for_its_senders_slot_may_stand_still() -> None:
     """It is under the limit on waiting; the clock of progress starts when something is to move."""
     ends = receiver()
     at_state(ends, S.PEER_QUEUED, now_ns=10)
-    assert not ends.look(10 * PROGRESS_NS, 0)
+    assert not ends.health.look(10 * PROGRESS_NS, 0)
     assert not ends.is_settled(), "but its blocks are exposed"
     ends.hear(1, 0, Event.BEGAN, 10 * PROGRESS_NS)
-    assert not ends.look(11 * PROGRESS_NS, 0)
-    assert ends.look(11 * PROGRESS_NS + 1, 0)
+    assert not ends.health.look(11 * PROGRESS_NS, 0)
+    assert ends.health.look(11 * PROGRESS_NS + 1, 0)
 
 
 def test_an_old_byte_is_not_progress_of_a_new_flight() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED, now_ns=50)
-    ends.look(50 + PROGRESS_NS, 10)
-    assert ends.health(50 + PROGRESS_NS).since_last_progress_ns == PROGRESS_NS
-    assert ends.look(50 + PROGRESS_NS + 1, 10)
+    ends.health.look(50 + PROGRESS_NS, 10)
+    assert ends.health.snapshot(50 + PROGRESS_NS).since_last_progress_ns == PROGRESS_NS
+    assert ends.health.look(50 + PROGRESS_NS + 1, 10)
 
 
 def test_recovery_is_seen_when_nothing_is_in_flight_any_more() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED)
-    ends.look(PROGRESS_NS + 1, 0)
+    ends.health.look(PROGRESS_NS + 1, 0)
     ends.finished(1, 0, Event.ENDED)
-    ends.check_generation_transfer_status(PROGRESS_NS + 2)
+    ends.check_transfer_status(PROGRESS_NS + 2)
     assert ends.wake_ns() == 0, "to be looked at at once"
-    assert ends.look(PROGRESS_NS + 2, 0)
+    assert ends.health.look(PROGRESS_NS + 2, 0)
     assert ends.monitor.reasons == ()
     assert ends.wake_ns() == NEVER
 
@@ -194,14 +194,14 @@ def test_a_snapshot() -> None:
     ends = receiver()
     at_state(ends, S.QUARANTINED, 1, now_ns=5)
     at_state(ends, S.ADVERTISED, 2, now_ns=9)
-    seen = ends.health(25)
+    seen = ends.health.snapshot(25)
     assert seen.is_healthy
     assert (seen.quarantined_transfer_count, seen.quarantine_budget) == (1, 2)
     assert (seen.oldest_quarantine_age_ns, seen.global_progress_deadline_ns) == (20, PROGRESS_NS)
 
 
 def test_ages_are_zero_where_there_is_nothing_to_be_old() -> None:
-    seen = receiver().health(10**9)
+    seen = receiver().health.snapshot(10**9)
     assert (seen.oldest_quarantine_age_ns, seen.since_last_progress_ns) == (0, 0)
     assert seen.is_healthy
 
@@ -210,7 +210,7 @@ def test_a_second_flight_does_not_hide_that_the_first_is_stuck() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED, 1)
     at_state(ends, S.ADVERTISED, 2, now_ns=PROGRESS_NS)
-    assert ends.look(PROGRESS_NS + 1, 0)
+    assert ends.health.look(PROGRESS_NS + 1, 0)
 
 
 def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
@@ -225,7 +225,7 @@ def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
         ends.expire(at_ns)
         assert orders(ends) == [(Order.TELL_CANCEL, 1)]
     ends.finished(*made.session_id, Event.ENDED)
-    ends.check_generation_transfer_status(at_ns)
+    ends.check_transfer_status(at_ns)
     assert made.state is S.RELEASED
     ends.expire(at_ns + PROGRESS_NS)
     assert orders(ends) == []
@@ -255,10 +255,10 @@ def test_it_wakes_for_the_next_limit_or_the_next_change_of_health() -> None:
     assert ends.wake_ns() == made.deadline_ns
     ends.expire(made.deadline_ns)
     assert wake_but_to_ask_ns(ends) == 10 + PROGRESS_NS + 1
-    ends.look(10 + PROGRESS_NS + 1, 0)
+    ends.health.look(10 + PROGRESS_NS + 1, 0)
     stuck_ns = made.deadline_ns + PROGRESS_NS + 1
     assert wake_but_to_ask_ns(ends) == stuck_ns, "what else is wrong then shows"
-    ends.look(stuck_ns, 0)
+    ends.health.look(stuck_ns, 0)
     assert wake_but_to_ask_ns(ends) == 10 + 3 * PROGRESS_NS + 1, "the end of the grace"
-    ends.drain_generation_transfers(77, 0)
+    ends.drain(77, 0)
     assert ends.wake_ns() == 77

@@ -10,9 +10,10 @@ from adpkv.core.plan import GroupLimits
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Role
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
 from adpkv.core.topology import Kind
-from adpkv.core.transceiver import Transceiver, TransceiverLimits
+from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, SenderRef, Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
@@ -149,7 +150,7 @@ def begun(serving: Serving, *request_ids: int) -> None:
 def finished(serving: Serving, request_id: int, event: Event, now_ns: int = 5) -> None:
     """Its transport reports an end."""
     serving.transceiver.finished(request_id, 0, event)
-    serving.transceiver.check_generation_transfer_status(now_ns)
+    serving.transceiver.check_transfer_status(now_ns)
     serving.settle(now_ns)
 
 

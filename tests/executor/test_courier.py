@@ -88,7 +88,7 @@ class Rig:
     def end(self, kind: EndKind, pieces: int = 0, now_ns: int = 2) -> None:
         self.wire.ends.append(TransportEnd((1, 0), kind, 0, pieces))  # type: ignore[arg-type]
         assert self.courier.poll()
-        self.ends.check_context_transfer_status(now_ns)
+        self.ends.check_transfer_status(now_ns)
         self.go(now_ns)
 
     @property
@@ -298,7 +298,7 @@ def test_refused_blocks_are_told_to_nobody(receiving: Rig) -> None:
     receiving.wire.refuses = True
     receiving.go()
     assert receiving.words() == [CancelTransfer(1, 0)], "the sender need not keep its own"
-    receiving.ends.check_generation_transfer_status(1)
+    receiving.ends.check_transfer_status(1)
     receiving.go(1)
     assert 1 not in receiving.serving.requests, "proven ended: the blocks are back"
     assert receiving.words() == []
@@ -308,7 +308,7 @@ def test_blocks_that_are_refused_as_the_sender_is_dead_say_so(receiving: Rig) ->
     """The rank that is told so may be the first to know."""
     receiving.wire.refuses, receiving.wire.dead = True, {receiving.ends.book.sessions[1].peer}
     receiving.go()
-    receiving.ends.check_generation_transfer_status(1)
+    receiving.ends.check_transfer_status(1)
     receiving.go(1)
     assert 1 not in receiving.serving.requests
     assert [answer.detail for answer in receiving.serving.responses.staged] == [PEER_LOST]
