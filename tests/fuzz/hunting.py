@@ -25,6 +25,8 @@ CPU_S: Final = 60.0
 """Of one input. The largest that are drawn take a tenth of it."""
 
 MEMORY_BYTES: Final = 1 << 30
+"""Of a worker, and of each command that it has run."""
+
 SILENT_S: Final = 900.0
 """A worker that says nothing for so long is ended: Python's own bound cannot end everything."""
 

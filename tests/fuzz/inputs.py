@@ -72,7 +72,7 @@ def _good(draw: Random) -> str:
 def damaged_text(draw: Random) -> bytes:
     """An experiment's file, damaged as text."""
     lines = _good(draw).splitlines(keepends=True)
-    for _ in range(draw.choice((1, 1, 2, 5, 20))):
+    for _ in range(draw.choice((1, 1, 1, 2, 8))):
         draw.choice(_TEXT)(draw, lines)
     raw = "".join(lines).encode("utf-8", "surrogatepass")
     return _damaged_bytes(draw, raw) if draw.random() < 0.15 else raw
@@ -221,12 +221,25 @@ def argument(draw: Random) -> str:
 
 def line(draw: Random, file: str, run: str) -> list[str]:
     """A whole command line; no command that starts real ranks, or others' commands."""
-    name = draw.choice(("validate", "simulate", "story", "inspect", "configs", "schema", "init"))
-    name = draw.choice((name, name, name, junk(draw))) or "validate"
-    words = [file, run, "quickstart", "1", "0", "-1", "99999999999999999999", "--json", "--quiet"]
+    good = {
+        "validate": [file],
+        "simulate": [file, "--quiet", "--out", "out"],
+        "story": ["1", "--out", run],
+        "inspect": [run],
+        "init": ["new"],
+        "configs": [],
+        "schema": [],
+    }
+    name = draw.choice(list(good))
+    given = good[name]
+    words = [file, run, "quickstart", "0", "-1", "99999999999999999999", "--json", "--quiet"]
     words += ["--set", argument(draw), "--out", "out", "--seed", "--from", "--stacks", "--no-jump"]
-    words += ["--out", run, "--out", "/dev/null/x", "--set", junk(draw), junk(draw), "-h", "--"]
-    given = [draw.choice(words) for _ in range(draw.choice((0, 1, 2, 3, 5)))]
+    words += ["/dev/null/x", junk(draw), junk(draw), "-h", "--", f"--set={argument(draw)}"]
+    for _ in range(draw.choice((0, 1, 1, 2, 4))):
+        at = draw.randrange(len(given) + 1)
+        given[at : at + draw.randrange(2)] = [draw.choice(words)]
+    if draw.random() < 0.05:
+        name = junk(draw)
     if name == "inspect":  # a small number may be a process of somebody's
         given = ["99999999" if word.isdigit() and len(word) < 8 else word for word in given]
     return [as_argument(word) for word in (name, *given)]

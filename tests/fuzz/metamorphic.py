@@ -209,6 +209,8 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     groups = data["topology"]
     groups.pop("attention", None)
     groups["generation"].pop("instances", None)  # of answers at one instant, a rank's is first
+    for kind in ("context", "generation"):
+        groups[kind]["ranks"] = draw.choice((2, 2, 3, 4))
     least = min(groups[kind]["ranks"] for kind in ("context", "generation"))
     senders = groups["context"].get("instances", 1) * groups["context"]["ranks"]
     ranks = senders + groups["generation"].get("instances", 1) * groups["generation"]["ranks"]

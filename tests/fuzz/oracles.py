@@ -131,8 +131,8 @@ def _wrong_with(judged: Judged, ran: Ran) -> list[str]:
         found += [f"clean, and ill {ill} times"] if ill else []
     requests = ran.summary["requests"]
     ends = sum(requests[end] for end in ("completed", "cancelled", "timed_out", "failed"))
-    if ends != requests["submitted"]:
-        found.append(f"{ends} ends of {requests['submitted']} requests")
+    if not ends == requests["submitted"] == ran.job.coordinator.submitted:
+        found.append(f"{ends} ends of {ran.job.coordinator.submitted} requests")
     return found
 
 
