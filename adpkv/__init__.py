@@ -1,5 +1,67 @@
-"""adpkv: disaggregated KV-cache serving with attention data parallelism, run and simulated."""
+"""adpkv: disaggregated KV-cache serving with attention data parallelism, run and simulated.
+
+::
+
+    import adpkv
+
+    experiment = adpkv.load("quickstart", set={"workload.rate": 40})
+    result = adpkv.simulate(experiment)
+    print(result)
+
+What is asked for is imported then: `import adpkv` alone takes nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from adpkv.api import load, load_run, run, simulate
+    from adpkv.config import Experiment
+    from adpkv.errors import (
+        AdpkvError,
+        ConfigError,
+        MissingPieceError,
+        StuckError,
+        TraceError,
+        UsageError,
+    )
+    from adpkv.exit_codes import ExitCode
+    from adpkv.results import Result
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "AdpkvError",
+    "ConfigError",
+    "ExitCode",
+    "Experiment",
+    "MissingPieceError",
+    "Result",
+    "StuckError",
+    "TraceError",
+    "UsageError",
+    "__version__",
+    "load",
+    "load_run",
+    "run",
+    "simulate",
+]
+
+_PLACES: Final = {
+    **dict.fromkeys(("load", "load_run", "run", "simulate"), "adpkv.api"),
+    "Experiment": "adpkv.config",
+    "ExitCode": "adpkv.exit_codes",
+    "Result": "adpkv.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'adpkv' has no attribute {name!r}")
+    return getattr(import_module(_PLACES.get(name, "adpkv.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +16,17 @@ from adpkv.config.validation import MOST_PROBLEMS, validate
 from adpkv.config.workload import SAMPLE, TraceConfig
 from adpkv.errors import ConfigError
 
-__all__ = ["MAX_FILE_BYTES", "dump", "load", "parse"]
+__all__ = ["MAX_FILE_BYTES", "dump", "load", "load_data", "parse"]
 
 MAX_FILE_BYTES: Final = 1 << 20
 """More than any experiment needs; keeps a mistyped path to a trace or a device from being read."""
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file; `overrides` are `a.b=value` with values as YAML.
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+def load(path: Path, overrides: Overrides = ()) -> Experiment:
+    """Read an experiment file; `overrides` are `a.b=value` with values as YAML, or values by path.
 
     A relative trace path is taken from the current folder if the file is there, else from the
     YAML's folder; the experiment has it as an absolute path.
@@ -33,8 +36,28 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """
     source = str(path)
     document = _read(path)
-    changed = overriding.apply(document.data, overrides)
     lines = [f"{source}:{line}: {text}" for line, text in document.findings[:MOST_PROBLEMS]]
+    return _checked(document.data, source, overrides, lines, document, path.parent)
+
+
+def load_data(data: Mapping[str, Any], source: str, overrides: Overrides = ()) -> Experiment:
+    """The same of sections in memory; a relative trace path is taken from the current folder.
+
+    Raises:
+        ConfigError: with all problems at once.
+    """
+    return _checked(dict(data), source, overrides, [], None, Path())
+
+
+def _checked(
+    data: object,
+    source: str,
+    overrides: Overrides,
+    lines: list[str],
+    document: Document | None,
+    folder: Path,
+) -> Experiment:
+    changed = overriding.apply(data, overrides)
     lines += changed.complaints
     if not isinstance(changed.data, dict):
         raise ConfigError(
@@ -42,8 +65,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         )
     experiment, problems = validate(_without_empty(changed.data))
     if experiment is not None:
-        experiment, problems = _with_trace(experiment, path.parent)
-    lines += _told(other_kind(problems, document.data, changed), changed, document)
+        experiment, problems = _with_trace(experiment, folder)
+    lines += _told(other_kind(problems, data, changed), changed, document)
     if experiment is None or lines:
         raise ConfigError(source, lines)
     return experiment
@@ -127,7 +150,7 @@ def _told(
             notes = f"{_seen(problem.default)} by default"
         line = document.line_of(problem.path) if document else None
         if changed.sets(problem.path):
-            line, where = None, ", from --set"
+            line, where = None, f", from {changed.by}"
         else:
             where = f", line {line}" if line else ""
         text = f"{dotted(problem.path)}: {problem.text}" if problem.path else problem.text

@@ -1,4 +1,4 @@
-"""`--set a.b=c`: one value of an experiment replaced from the command line.
+"""`--set a.b=c`: one value of an experiment replaced from the command line; `set=` of the library.
 
 The value is YAML (`4`, `60s`, `{min: 1, max: 2}`), so it means what it would mean in the file.
 A path may lead into a list by index (`faults.0.count=2`), and may name what the file leaves out.
@@ -36,22 +36,29 @@ class Overridden:
     data: object
     paths: list[tuple[Key, ...]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    by: str = "--set"
+    """What the caller has written to set them."""
 
     def sets(self, path: Sequence[Key]) -> bool:
         """Did an override set the value at `path`, or something that it is part of?"""
         return any(tuple(path[: len(own)]) == own for own in self.paths)
 
 
-def apply(data: object, overrides: Sequence[str]) -> Overridden:
-    """Apply `overrides` in order; the later one wins. `data` itself stays as it is."""
-    result = Overridden(data)
+def apply(data: object, overrides: Sequence[str] | Mapping[str, object]) -> Overridden:
+    """Apply `overrides` in order, as `path=value` with values in YAML or as values by their path;
+    the later one wins. `data` itself stays as it is."""
+    result = Overridden(data, by="set" if isinstance(overrides, Mapping) else "--set")
     for text in overrides:
         try:
-            path, value = _split(text)
+            if isinstance(overrides, Mapping):
+                path, value = _path(text), overrides[text]
+            else:
+                path, value = _split(text)
             result.data = _replaced(result.data, path, value, ())
         except ValueError as error:
-            shown = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
-            result.complaints.append(f"--set {shown}: {error}")
+            shown = f"{text}"
+            shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
+            result.complaints.append(f"{result.by} {shown}: {error}")
         else:
             result.paths.append(path)
     return result
@@ -61,16 +68,26 @@ def _split(text: str) -> tuple[tuple[Key, ...], object]:
     if not can_be_written(text):
         raise ValueError("is not UTF-8")
     name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("must look like section.key=value")
+    path = _path(name)
+    try:
+        return path, parse_scalar(value)
+    except Malformed as error:
+        raise ValueError(f"the value is not YAML: {error.text}") from None
+
+
+def _path(name: object) -> tuple[Key, ...]:
+    if not isinstance(name, str):
+        raise ValueError("must be text like section.key")
+    if not can_be_written(name):
+        raise ValueError("is not UTF-8")
     steps = name.strip().split(".")
-    if not equals or not all(steps):
+    if not all(steps):
         raise ValueError("must look like section.key=value")
     if len(steps) > MOST_DEEP:
         raise ValueError(f"leads {len(steps)} steps deep; nothing is more than {MOST_DEEP} deep")
-    try:
-        parsed = parse_scalar(value)
-    except Malformed as error:
-        raise ValueError(f"the value is not YAML: {error.text}") from None
-    return tuple(map(_step, steps)), parsed
+    return tuple(map(_step, steps))
 
 
 def _step(text: str) -> Key:

@@ -9,15 +9,15 @@ import msgspec
 
 from adpkv.diagnosis.evidence import Evidence
 from adpkv.diagnosis.fr_trace import write_fr_trace
-from adpkv.diagnosis.report import Report, examined, write_deadlock
+from adpkv.diagnosis.report import Report, as_values, examined, write_deadlock
 from adpkv.diagnosis.text import report_text
 from adpkv.errors import StuckError, UsageError
 from adpkv.observe.folder import RunFolder
 from adpkv.observe.losses import Losses
 from adpkv.observe.story import last_open, read_stories
-from adpkv.observe.story_text import as_values
+from adpkv.observe.story_text import as_values as story_values
 
-__all__ = ["conclude", "told"]
+__all__ = ["conclude", "told", "whole"]
 
 MOST_STORIES: Final = 3
 MOST_EVENTS: Final = 40
@@ -35,8 +35,13 @@ def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) ->
         with losses.of(folder.fr_trace.name):
             write_fr_trace(folder.fr_trace, error.evidence)
     with losses.of(folder.deadlock.name):
-        write_deadlock(folder.deadlock, error)
+        write_deadlock(folder.deadlock, whole(error))
     error.unwritten = losses.told()
+
+
+def whole(error: StuckError) -> dict[str, Any]:
+    """What `deadlock.json` holds: the report for programs, and as text for people."""
+    return {**as_values(error), "text": told(error)}
 
 
 def told(error: StuckError, width: int | None = None) -> str:
@@ -59,7 +64,7 @@ def _with_stories(report: Report, folder: RunFolder) -> Report:
     return msgspec.structs.replace(
         report,
         requests=tuple(requests[: 2 * MOST_STORIES]),
-        stories=tuple(_bounded(as_values(story)) for story in stories),
+        stories=tuple(_bounded(story_values(story)) for story in stories),
     )
 
 

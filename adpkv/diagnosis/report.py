@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,10 +80,10 @@ def _requests(evidence: Evidence, verdict: Verdict) -> tuple[int, ...]:
     return tuple(found)[:MOST_REQUESTS]
 
 
-def write_deadlock(path: Path, error: StuckError) -> None:
+def write_deadlock(path: Path, values: Mapping[str, Any]) -> None:
     """Write it, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(as_values(error), indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

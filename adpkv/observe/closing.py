@@ -15,7 +15,7 @@ from adpkv.observe.tables import Table, print_line, width_of, wrapped
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["closing_sentence", "show_closing"]
+__all__ = ["closing_sentence", "closing_tables", "show_closing"]
 
 Summary = Mapping[str, Any]
 """`summary.json` as `build_summary` makes it."""
@@ -25,7 +25,7 @@ def show_closing(
     console: Console, summary: Summary, folder: Path | None = None, advice: Sequence[str] = ()
 ) -> None:
     """Print tables and sentence, what to try (`observe.advice`), and where the files are."""
-    for table in _tables(summary):
+    for table in closing_tables(summary):
         table.show(console)
     if summary["violations"] and folder is not None:
         _stories(console, folder)
@@ -46,7 +46,7 @@ def show_closing(
         print_line(console, f"files: {folder}")
 
 
-def _tables(summary: Summary) -> list[Table]:
+def closing_tables(summary: Summary) -> list[Table]:
     """In the order in which they are shown."""
     return [_instances(summary), *figure_tables(summary)]
 

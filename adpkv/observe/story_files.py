@@ -104,14 +104,16 @@ class RunFiles:
 
     def records(self, wanted: Collection[int]) -> dict[int, RequestRecord]:
         """What `requests.jsonl` says of these requests."""
-        found: dict[int, RequestRecord] = {}
+        return {one.request_id: one for one in self.all_records() if one.request_id in wanted}
+
+    def all_records(self) -> Iterator[RequestRecord]:
+        """What `requests.jsonl` says, in its order; nothing where there is no such file."""
         decode = msgspec.json.Decoder(RequestRecord).decode
         if self.folder.requests.exists():
             for number, line in self._lines(self.folder.requests):
                 record = self._read(self.folder.requests, number, line, decode)
-                if record is not None and record.request_id in wanted:
-                    found[record.request_id] = record
-        return found
+                if record is not None:
+                    yield record
 
     def places(self) -> list[StuckPlace]:
         """Where each rank was, if the job got stuck."""

@@ -49,6 +49,12 @@ class BrokenOff(msgspec.Struct, frozen=True):
             return cls(error.exit_code, why, unanswered)
         return cls(AdpkvError.exit_code, f"{type(error).__name__}: {why}", unanswered)
 
+    @classmethod
+    def killed(cls) -> BrokenOff:
+        """Of a run that nobody has summed up."""
+        why = "there is no summary.json: the run was killed, or is still at work"
+        return cls(ExitCode.RANK_LOST, why)
+
     def told(self) -> dict[str, object]:
         """As `summary.json` has it."""
         return {"why": self.why, "unanswered": self.unanswered}

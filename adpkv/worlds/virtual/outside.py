@@ -17,7 +17,7 @@ from adpkv.exit_codes import ExitCode, by_signal
 if TYPE_CHECKING:
     from adpkv.worlds.virtual.run import Simulation
 
-__all__ = ["Progress", "StopFlag", "rare_collections", "signals", "watch"]
+__all__ = ["Progress", "StopFlag", "attended", "rare_collections", "signals", "watch"]
 
 WATCH_EVERY: Final = 2048
 """Events between two looks at the wall clock and at signals."""
@@ -64,6 +64,13 @@ def watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Calla
             on_progress(*job.progress())
 
     return look
+
+
+@contextmanager
+def attended(job: Simulation) -> Iterator[None]:
+    """A process that does nothing else: signals are the job's, and it collects garbage seldom."""
+    with signals(job), rare_collections():
+        yield
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ from adpkv.worlds.assemble import build_coordinator, build_model, build_news, bu
 from adpkv.worlds.faults.program import Program
 from adpkv.worlds.faults.rank import RankFaults
 from adpkv.worlds.virtual.agenda import WIRE
-from adpkv.worlds.virtual.outside import Progress, StopFlag, rare_collections, signals, watch
+from adpkv.worlds.virtual.outside import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.room import check_room
 from adpkv.worlds.virtual.strikes import VirtualStrikes
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -284,10 +284,12 @@ def simulate(
     assemble: Callable[..., RankProgram] = build_rank,
     kind: type[Simulation] = Simulation,
     on_broken_off: Callable[[Mapping[str, Any]], None] | None = None,
+    around: Callable[[Simulation], AbstractContextManager[None]] = attended,
 ) -> SimulationResult:
     """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
     programs; a historical policy's otherwise. A job that is measured may be of another `kind`.
     `on_broken_off` is told the summary of a run that ends with an error, before that is raised.
+    `around` is what holds while the job runs.
 
     Raises:
         UsageError: it does not fit into memory, the workload cannot be read, or the folder not
@@ -310,7 +312,7 @@ def simulate(
         )
 
     try:
-        return _simulated(experiment, folder, make, on_progress, on_broken_off)
+        return _simulated(experiment, folder, make, on_progress, on_broken_off, around)
     except EndOfTimeError:
         raise  # not a start that was refused, but a run that was cut off
     except UsageError:
@@ -326,6 +328,7 @@ def _simulated(
     make: Callable[[EventSink, RequestLog], Simulation],
     on_progress: Progress | None,
     on_broken_off: Callable[[dict[str, object]], None] | None,
+    around: Callable[[Simulation], AbstractContextManager[None]],
 ) -> SimulationResult:
     began_s, losses = time.perf_counter(), Losses()
     events: EventSink = NullEventLog()
@@ -335,7 +338,7 @@ def _simulated(
     try:
         job = make(events, requests)
         try:
-            with signals(job), rare_collections():
+            with around(job):
                 reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
             if on_progress is not None:
                 on_progress(*job.progress())

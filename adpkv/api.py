@@ -1,0 +1,151 @@
+"""adpkv as a library: load an experiment, simulate it or run it, and look at what it came to.
+
+Nothing here touches what the caller has not asked for: no signal handler, no folder, no setting of
+the interpreter; calls may come from any thread, several at once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adpkv.errors import RankLostError, StuckError, UsageError
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+    from adpkv.results import Result
+
+__all__ = ["load", "load_run", "run", "simulate"]
+
+
+def load(
+    source: Experiment | Mapping[str, Any] | Path | str,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  the same word as --set
+) -> Experiment:
+    """An experiment, checked.
+
+    Args:
+        source: a YAML file, the name of an experiment that comes with adpkv (`adpkv configs` lists
+            them), the sections as a mapping, or an `Experiment`, which is checked again.
+        set: values to replace, by their path: `{"workload.rate": 40, "faults.0.count": 2}`.
+
+    Raises:
+        ConfigError: with all problems at once, each with its path.
+    """
+    from adpkv.config import Experiment, load, load_data
+    from adpkv.config.shipped import find
+
+    changes = {} if set is None else set
+    if not isinstance(changes, Mapping):
+        raise UsageError(f"set= takes values by their paths, not {type(set).__name__}")
+    if isinstance(source, Path | str):
+        return load(find(_path(source)).path, changes)
+    if isinstance(source, Experiment):
+        return load_data(source.model_dump(by_alias=True), source.name, changes)
+    if isinstance(source, Mapping):
+        return load_data(dict(source), str(source.get("name", "experiment")), changes)
+    raise UsageError(
+        f"an experiment is a path, a name, a mapping or an Experiment, not {type(source).__name__}"
+    )
+
+
+def simulate(
+    experiment: Experiment | Mapping[str, Any] | Path | str,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  the same word as --set
+    seed: int | None = None,
+    out: Path | str | None = None,
+    jump: bool = True,
+) -> Result:
+    """Run an experiment in virtual time, in this process.
+
+    Args:
+        experiment, set: what `load` takes.
+        seed: instead of the experiment's.
+        out: the folder to leave behind, which must be new, empty or a former run's; none if None.
+        jump: jump over quiet stretches of virtual time; the result is the same without.
+
+    A run that got stuck is a result with a `report`, not an error; so is one that ended in any
+    other way that the exit codes name. The experiment's `policy` is honoured.
+
+    Raises:
+        UsageError: the experiment cannot be run, does not fit into memory, or `out` not be written.
+    """
+    from adpkv.history import assembly
+    from adpkv.results import load_run, of_simulation
+    from adpkv.worlds.virtual import run as world
+    from adpkv.worlds.virtual.in_memory import simulate_in_memory
+
+    checked = load(experiment, set=set if seed is None else {**(set or {}), "seed": seed})
+    assemble = assembly(checked)
+    if out is None:
+        found = simulate_in_memory(checked, jump=jump, assemble=assemble)
+        return of_simulation(checked, found.summary, found.requests, found.events, found.error)
+    try:
+        ended = world.simulate(
+            checked,
+            out=_path(out),
+            jump=jump,
+            assemble=assemble,
+            around=lambda job: nullcontext(),
+        )
+    except (StuckError, RankLostError):
+        return load_run(out)
+    return load_run(ended.folder)
+
+
+def run(
+    experiment: Experiment | Mapping[str, Any] | Path | str,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  the same word as --set
+    ranks: int | None = None,
+    out: Path | str | None = None,
+    timeout_s: float | None = None,
+) -> Result:
+    """Run an experiment on real ranks of this machine, started with mpirun.
+
+    Args:
+        experiment, set: what `load` takes.
+        ranks: how many there are to be; the experiment says how many it takes, and must agree.
+        out: the folder to leave behind; if None all is read into memory, and nothing stays.
+        timeout_s: after so many seconds the ranks are asked to stop, which they agree on and
+            answer what is open; None to leave that to the experiment's own limits.
+
+    Raises:
+        UsageError: the experiment cannot be run, or MPI is missing; nothing was started.
+        AdpkvError: it ended without leaving anything that could be read.
+    """
+    from adpkv.results import load_run
+    from adpkv.worlds.mpi.calling import call_run
+
+    checked = load(experiment, set=set)
+    needed = checked.topology.ranks
+    if ranks is not None and ranks != needed:
+        raise UsageError(f"the experiment has {needed} ranks, not {ranks}: change its topology")
+    if out is not None:
+        call_run(checked, _path(out), timeout_s)
+        return load_run(out)
+    with tempfile.TemporaryDirectory(prefix="adpkv-run-") as folder:
+        call_run(checked, Path(folder) / "out", timeout_s)
+        return load_run(Path(folder) / "out").without_folder()
+
+
+def load_run(path: Path | str) -> Result:
+    """The result of a run from its folder; also of one that was killed, or is still at work.
+
+    Raises:
+        UsageError: it is no folder of a run.
+    """
+    from adpkv.results import load_run
+
+    return load_run(_path(path))
+
+
+def _path(asked: object) -> Path:
+    if not isinstance(asked, Path | str) or "\0" in str(asked):
+        raise UsageError(f"{asked!r} is no path")
+    return Path(asked)

@@ -1,0 +1,107 @@
+"""The folder of a run as a `Result`: of one that ended, was broken off, or was killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adpkv.config import Experiment, load
+from adpkv.diagnosis.jobs import RINGS
+from adpkv.errors import UsageError
+from adpkv.observe import BrokenOff, RunFolder, build_summary
+from adpkv.observe.losses import with_losses
+from adpkv.observe.requests import Tally
+from adpkv.observe.story_files import RunFiles
+from adpkv.observe.story_words import Event
+from adpkv.results.records import Events, Requests
+from adpkv.results.report import DeadlockReport, of_values
+from adpkv.results.result import Result
+from adpkv.results.summary import Summary, typed
+
+__all__ = ["load_run"]
+
+
+def load_run(path: Path | str) -> Result:
+    """The result of a run from its folder, the same as from `simulate` or `run`.
+
+    A run that was killed has no `summary.json`: then one is made of what it had written, with
+    `broken_off` saying so. Lines that cannot be read are left out and named in `Result.damage`.
+
+    Raises:
+        UsageError: it is no folder of a run.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        raise UsageError(f"{folder.path}: there is no such folder")
+    if not folder.config.is_file():
+        raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's")
+    experiment = load(folder.config)
+    files = RunFiles(folder, experiment.topology.build())
+    requests = list(files.all_records())
+    events = _events(files)
+    summary = _summary(folder)
+    if summary is None:
+        summary = _of_what_is_there(experiment, folder, requests, events)
+    return Result(
+        experiment=experiment,
+        summary=summary,
+        requests=Requests(requests),
+        events=Events(events),
+        report=_report(folder),
+        folder=folder.path,
+        damage=tuple(files.damage.told()),
+    )
+
+
+def _events(files: RunFiles) -> list[Any]:
+    folder = files.folder
+    if not folder.events.exists() and not folder.events_parts():
+        return []  # it was made without
+    found = [event for event in files.events(None) if isinstance(event, Event)]
+    return [(one.at_ns, one.rank, one.kind, one.request, one.detail) for one in found]
+
+
+def _summary(folder: RunFolder) -> Summary | None:
+    try:
+        return typed(json.loads(folder.summary.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder.summary}: this is no summary of a run: {error}") from error
+
+
+def _of_what_is_there(
+    experiment: Experiment, folder: RunFolder, requests: list[Any], events: list[Any]
+) -> Summary:
+    """Of a run whose processes were all killed, or that is still at work."""
+    tally = Tally(experiment.slo)
+    for record in requests:
+        tally.add(record)
+    last_ns = max((event[0] for event in events), default=0)
+    real = bool(folder.events_parts()) or (folder.path / RINGS).is_dir()
+    return typed(
+        with_losses(
+            build_summary(
+                "mpi" if real else "virtual",
+                experiment,
+                [],
+                tally,
+                wall_s=last_ns / 1e9,
+                simulated_s=None if real else last_ns / 1e9,
+                broken_off=BrokenOff.killed(),
+            ),
+            (),
+        )
+    )
+
+
+def _report(folder: RunFolder) -> DeadlockReport | None:
+    try:
+        return of_values(json.loads(folder.deadlock.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise UsageError(f"{folder.deadlock}: this is no deadlock report: {error}") from error

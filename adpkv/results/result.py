@@ -1,0 +1,136 @@
+"""What a run came to, as one value. Printed, it is the closing table; in a notebook, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.config import Experiment
+from adpkv.core.values import Violation
+from adpkv.diagnosis.evidence import Evidence
+from adpkv.diagnosis.report import examined
+from adpkv.errors import RankLostError, StuckError
+from adpkv.exit_codes import ExitCode
+from adpkv.observe.closing import closing_sentence, show_closing
+from adpkv.observe.losses import with_losses
+from adpkv.results.records import Events, RawEvent, Requests
+from adpkv.results.report import DeadlockReport, of_error
+from adpkv.results.summary import Summary, typed
+
+__all__ = ["Result", "of_simulation"]
+
+NS_PER_S: Final = 1_000_000_000
+WIDTH: Final = 100
+"""Columns of a printed result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Result:
+    """`summary` is `summary.json`, `requests` and `events` are its lines. `events` are empty where
+    the experiment says `observe: {events: false}`."""
+
+    experiment: Experiment
+    """As resolved, with every default."""
+    summary: Summary
+    requests: Requests
+    events: Events
+    report: DeadlockReport | None = None
+    """Why the ranks could not go on together; None where they could."""
+    folder: Path | None = None
+    """Where the run's files are; None where it has none."""
+    damage: tuple[str, ...] = ()
+    """Lines of those files that could not be read."""
+    _error: StuckError | None = field(default=None)
+
+    @property
+    def outcome(self) -> str:
+        """In one word: `completed`, `deadlock`, `violation`, `rank_lost`, `unhealthy`, ..."""
+        return self.summary.outcome
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command line would have ended with."""
+        return self.summary.exit_code
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """What the oracles saw, by time, with the requests concerned where events say them."""
+        concerned = {
+            (event.at_ns, event.rank, event.detail["violation"]): tuple(event.detail["requests"])
+            for event in self.events.of_kind("violation")
+        }
+        found = []
+        for one in self.summary.violations:
+            at_ns = round(one.at_s * NS_PER_S)
+            requests = concerned.get((at_ns, one.rank, one.kind), ())
+            found.append(Violation(one.kind, one.rank, at_ns, one.detail, requests))
+        return tuple(found)
+
+    def raise_if_stuck(self) -> Result:
+        """This result, for who wants an error where the ranks got stuck.
+
+        Raises:
+            StuckError: they did; its message is the report.
+        """
+        if self.report is not None:
+            raise StuckError(str(self.report)) from self._error
+        return self
+
+    def without_folder(self) -> Result:
+        """The same of a folder that is about to go."""
+        return replace(self, folder=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain values, as `summary.json` has it."""
+        found: dict[str, Any] = msgspec.to_builtins(self.summary)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Result of {self.experiment.name}: {closing_sentence(self.to_dict())}>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from adpkv.observe.advice import afterwards
+
+        text, values = StringIO(), self.to_dict()
+        console = Console(file=text, width=WIDTH, force_terminal=False)
+        show_closing(console, values, self.folder, afterwards(self.experiment, values))
+        return text.getvalue().rstrip()
+
+    def _repr_markdown_(self) -> str:
+        from adpkv.results.show import markdown
+
+        return markdown(self.to_dict())
+
+    def _repr_html_(self) -> str:
+        from adpkv.results.show import html
+
+        return html(self.to_dict())
+
+
+def of_simulation(
+    experiment: Experiment,
+    summary: dict[str, object],
+    requests: list[Any],
+    events: list[RawEvent],
+    error: StuckError | RankLostError | None = None,
+) -> Result:
+    """Of a simulation that has written nothing down."""
+    report = None
+    if isinstance(error, StuckError):
+        if isinstance(error.evidence, Evidence):
+            error.report = examined(error.evidence)
+        report = of_error(error)
+    return Result(
+        experiment=experiment,
+        summary=typed(with_losses(summary, ())),
+        requests=Requests(requests),
+        events=Events(events),
+        report=report,
+        _error=error if isinstance(error, StuckError) else None,
+    )

@@ -1,0 +1,82 @@
+"""`simulate_in_memory`: a simulation that changes nothing outside, for a program that calls it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from adpkv.config import Experiment
+from adpkv.core.record import RequestRecord
+from adpkv.errors import RankLostError, StuckError
+from adpkv.executor.loop import RankProgram
+from adpkv.observe import BrokenOff, EventSink, NullEventLog
+from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.virtual.outside import Progress, watch
+from adpkv.worlds.virtual.room import check_room
+from adpkv.worlds.virtual.run import Simulation
+
+__all__ = ["InMemory", "simulate_in_memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """What a simulation came to that has written nothing down; `error` where it was broken off."""
+
+    summary: dict[str, object]
+    requests: list[RequestRecord]
+    events: list[tuple[int, int, str, int, dict[str, Any]]]
+    error: StuckError | RankLostError | None = None
+
+
+def simulate_in_memory(
+    experiment: Experiment,
+    *,
+    jump: bool = True,
+    on_progress: Progress | None = None,
+    assemble: Callable[..., RankProgram] = build_rank,
+    **ports: Any,
+) -> InMemory:
+    """Simulate an experiment and change nothing outside: no file, no signal, no setting. `ports`
+    are a `Simulation`'s.
+
+    Raises:
+        UsageError: it does not fit into memory, or the workload cannot be read.
+    """
+    check_room(experiment)
+    kept, began_s = Kept(), time.perf_counter()
+    events: EventSink = kept if experiment.observe.events else NullEventLog()
+    job = Simulation(experiment, jump=jump, events=events, assemble=assemble, **ports)
+
+    def ended(reports: list[Any], broken_off: BrokenOff | None = None) -> dict[str, object]:
+        return job.summary(reports, job.tally, time.perf_counter() - began_s, broken_off)
+
+    try:
+        reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
+    except (StuckError, RankLostError) as error:
+        broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
+        summary = ended(job.reports_now(), broken_off)
+        return InMemory(summary, job.records, kept.events, error)
+    if on_progress is not None:
+        on_progress(*job.progress())
+    return InMemory(ended(reports), job.records, kept.events)
+
+
+class Kept:
+    """`EventSink` that keeps events in memory, as they were told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[int, int, str, int, dict[str, Any]]] = []
+
+    def write(
+        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
+    ) -> None:
+        """Note one event."""
+        self.events.append((at_ns, rank, kind, request_id, detail))
+
+    def flush(self) -> None:
+        """Nothing is pending."""
+
+    def close(self) -> None:
+        """Nothing is pending."""

@@ -1,0 +1,46 @@
+"""docs/library.md and the notebook do what they say: each block is run, in its order."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```python( mpi)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(*, real: bool) -> list[str]:
+    """The blocks of the tutorial that take real ranks, or that do not."""
+    text = (DOCS / "library.md").read_text(encoding="utf-8")
+    return [code for mpi, code in BLOCK.findall(text) if bool(mpi) is real]
+
+
+def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    found = blocks(real=False)
+    assert len(found) == 6
+    ended = subprocess.run(
+        [sys.executable, "-c", "\n".join(found)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "completed: 19" in ended.stdout
+    assert "crossed payload in generation-1" in ended.stdout
+    assert [path.name for path in tmp_path.rglob("*") if path.is_dir()] == ["runs", "mine"]
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(DOCS / "library.ipynb", as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
+    tables = [one for one in outputs if "text/html" in one.get("data", {})]
+    assert any("<table>" in one["data"]["text/html"] for one in tables)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,61 @@
+"""What is public: a change of it is a decision, and changes this file."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import adpkv
+
+PUBLIC = {
+    "AdpkvError": "exception",
+    "ConfigError": "exception",
+    "ExitCode": "class",
+    "Experiment": "class",
+    "MissingPieceError": "exception",
+    "Result": "class",
+    "StuckError": "exception",
+    "TraceError": "exception",
+    "UsageError": "exception",
+    "__version__": "str",
+    "load": "(source, *, set=None)",
+    "load_run": "(path)",
+    "run": "(experiment, *, set=None, ranks=None, out=None, timeout_s=None)",
+    "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True)",
+}
+
+
+def shape(value: object) -> str:
+    if inspect.isclass(value):
+        return "exception" if issubclass(value, adpkv.AdpkvError) else "class"
+    if not callable(value):
+        return type(value).__name__
+    signature = inspect.signature(value)
+    bare = [
+        one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()
+    ]
+    return str(inspect.Signature(bare))
+
+
+def test_the_public_names_are_these() -> None:
+    assert {name: shape(getattr(adpkv, name)) for name in adpkv.__all__} == PUBLIC
+    assert set(adpkv.__all__) <= set(dir(adpkv))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - {"__version__"}))
+def test_each_is_documented(name: str) -> None:
+    assert inspect.getdoc(getattr(adpkv, name))
+
+
+def test_result_has_these() -> None:
+    shown = {name for name in dir(adpkv.Result) if not name.startswith("_")}
+    assert shown == {
+        "damage", "events", "exit_code", "experiment", "folder", "outcome", "raise_if_stuck",
+        "report", "requests", "summary", "to_dict", "violations", "without_folder",
+    }  # fmt: skip
+
+
+def test_what_is_not_there_is_said() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        adpkv.simulat  # noqa: B018
