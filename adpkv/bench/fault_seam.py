@@ -18,6 +18,7 @@ from adpkv.core.ids import RequestId, SessionId
 from adpkv.executor.messages import Began, Mail
 from adpkv.executor.ports import Mailbox
 from adpkv.transport.faults.injector import Armed, Injector
+from adpkv.transport.faults.instants import Upcoming
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.port import EndKind, Transfer, Transport, TransportEnd
 from adpkv.worlds.faults.mailbox import FaultyMailbox
@@ -131,7 +132,13 @@ def fault_seam(*, operations: int = 20_000, rounds: int = 7) -> list[Figure]:
     clock = perf_counter_ns
     wire, box = _Wire(), _Box()
     faulty = FaultyTransport(
-        wire, _injector("delay", Seam.WIRE), rank=0, clock=clock, wake=_ignore, note=_ignore
+        wire,
+        _injector("delay", Seam.WIRE),
+        rank=0,
+        clock=clock,
+        wake=_ignore,
+        note=_ignore,
+        restarts=Upcoming(),
     )
     mailbox = FaultyMailbox(
         box, _injector("lose", Seam.MAIL), clock=clock, wake=_ignore, note=_ignore

@@ -72,7 +72,7 @@ def told(seed: int, folder: Path) -> Hunt:
     """A small experiment from its file to its folder, and what the commands say of that."""
     data = experiment(seed)
     (folder / "it.yaml").write_text(_yaml(data), encoding="utf-8")
-    said = command(["simulate", "it.yaml", "--out", "out", "--json", "--quiet"], folder)
+    said = command(["simulate", "it.yaml", "--out", "out", "--json", "--quiet"], folder, cpu_s=2)
     shown = _yaml(data)
     if said.took_too_long:
         return Hunt(shown, left_out=["simulate takes too long"])

@@ -9,7 +9,7 @@ from adpkv.config.fault_kinds import Seam
 from adpkv.core.report import FaultCount
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.transport.faults.injector import Armed, Injector, armed
-from adpkv.transport.faults.instants import restarts
+from adpkv.transport.faults.instants import Restarts
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.port import EndKind, Transfer
 from adpkv.transport.virtual import Network, VirtualTransport
@@ -56,7 +56,7 @@ class Rig:
             clock=self.time.clock,
             wake=self.wakes.append,
             note=lambda *said: self.noted.append(said),
-            restarts=restarts(experiment, [SENDER, RECEIVER]),
+            restarts=Restarts(experiment, experiment.topology.build()).concerning(rank),
             restarted=lambda number: self.armed[number].hit(),
         )
         if rank == SENDER:

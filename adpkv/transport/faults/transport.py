@@ -7,7 +7,7 @@ kind of fault is a line or two about that record, and they can happen to one tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from adpkv.core.ids import SessionId
 from adpkv.transport.faults.held import HeldPosts, KeptEnds, Open, Told
 from adpkv.transport.faults.injector import CONTACT, Injector, Verdict
-from adpkv.transport.faults.instants import Restart
+from adpkv.transport.faults.instants import Restart, Upcoming
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
 
 __all__ = ["FaultyTransport", "Note"]
@@ -34,7 +34,7 @@ class FaultyTransport:
         inner: the transport that moves the bytes.
         injector: this rank's faults on the wire.
         rank: this rank.
-        restarts: those that concern this rank, its own and its peers', in order of time.
+        restarts: those that concern this rank, its own and its peers'.
         clock: the time that faults go by.
         wake: `wake(at_ns)` is asked for whenever something is held until then.
         note: is told of each fault that fired.
@@ -50,7 +50,7 @@ class FaultyTransport:
         clock: Callable[[], int],
         wake: Callable[[int], None],
         note: Note,
-        restarts: Sequence[Restart] = (),
+        restarts: Upcoming,
         restarted: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.name = inner.name
@@ -71,11 +71,13 @@ class FaultyTransport:
         """Until when a slow link to each peer is taken."""
         self._contacts: dict[int, int] = {}
         """Since when each peer can be written to."""
-        self._restarts = list(reversed(restarts))
+        self._restarts, self._wake = restarts, wake
+        self._restart = restarts.take()
+        """The next one that has not come yet."""
         self._restarted = restarted
         self._dead: set[int] = set()
-        for restart in restarts:
-            wake(restart.at_ns)
+        if self._restart is not None:
+            wake(self._restart.at_ns)
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class FaultyTransport:
             return False
         if not self._inner.expect(transfer):
             return False
-        if verdict is None and not self._restarts:
+        if verdict is None and self._restart is None:
             return True
         known = self._open[transfer.session] = Open(transfer, inside=True)
         if verdict is None:
@@ -113,7 +115,7 @@ class FaultyTransport:
             self._inner.post(transfer)
             return
         verdict = self._verdict("post", transfer.receiver, transfer)
-        if verdict is None and not self._watches and not self._restarts:
+        if verdict is None and not self._watches and self._restart is None:
             self._inner.post(transfer)
             return
         now_ns = self._clock()
@@ -155,7 +157,7 @@ class FaultyTransport:
 
     def poll(self) -> list[TransportEnd]:
         """The inner transport's ends, without those that a fault keeps back."""
-        if not (self._open or self._kept or self._restarts):
+        if not (self._open or self._kept or self._restart):
             return self._inner.poll()
         now_ns = self._clock()
         self._let_go(now_ns)
@@ -163,17 +165,19 @@ class FaultyTransport:
         ends = self._kept.due(now_ns, self._open)
         for end in self._inner.poll():
             self._take(end, now_ns, ends)
-        while self._restarts and self._restarts[-1].at_ns <= now_ns:
-            self._lose(self._restarts.pop(), ends)
+        restart = self._restart
+        while restart is not None and restart.at_ns <= now_ns:
+            self._lose(restart, ends)
+            restart = self._next_restart(now_ns)
         return ends
 
     def ready(self) -> bool:
         """Would `poll` report something now, as far as can be told without polling?"""
-        if not (self._open or self._kept or self._restarts):
+        if not (self._open or self._kept or self._restart):
             return self._inner.ready()
         now_ns = self._clock()
         self._let_go(now_ns)
-        if self._restarts and self._restarts[-1].at_ns <= now_ns:
+        if self._restart is not None and self._restart.at_ns <= now_ns:
             return True
         return self._kept.is_due(now_ns) or self._inner.ready()
 
@@ -269,6 +273,13 @@ class FaultyTransport:
             else:
                 del self._open[end.session]
                 ends.append(end)
+
+    def _next_restart(self, now_ns: int) -> Restart | None:
+        """Only the next is waited for: there may be thousands."""
+        self._restart = self._restarts.take()
+        if self._restart is not None and self._restart.at_ns > now_ns:
+            self._wake(self._restart.at_ns)
+        return self._restart
 
     def _lose(self, restart: Restart, ends: list[TransportEnd]) -> None:
         """Every transfer that is open with the restarted rank loses its peer: in doubt until the

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from adpkv.config import Experiment
 from adpkv.config.fault_kinds import KINDS, Seam, phases
 from adpkv.core.report import FaultCount, Nearest
-from adpkv.core.topology import Kind, Topology
+from adpkv.core.topology import Topology
 from adpkv.executor.ports import Clock, Mailbox, Recorder
 from adpkv.transport.faults.injector import Armed, Injector, armed
-from adpkv.transport.faults.instants import Restart, instants, restarts
+from adpkv.transport.faults.instants import Restarts, instants
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.port import Transport
 from adpkv.worlds.faults.mailbox import FaultyMailbox
@@ -33,6 +33,7 @@ class RankFaults:
         clock: the world's clock; faults and events go by it.
         wake: `wake(at_ns)` is asked for when something happens to the rank at that time.
         recorder: where the rank writes down what happened.
+        restarts: the world's, where ranks share them; drawn here otherwise.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RankFaults:
         clock: Clock,
         wake: Callable[[int], None],
         recorder: Recorder,
+        restarts: Restarts | None = None,
     ) -> None:
         self._seed = experiment.seed
         self._rank = rank
@@ -52,7 +54,7 @@ class RankFaults:
         self._recorder = recorder
         self._armed = armed(experiment, rank)
         self._strikes = self._drawn()
-        self._restarts = _restarts(experiment, topology, rank)
+        self._restarts = (restarts or Restarts(experiment, topology)).concerning(rank)
         skews = [(one.at_ns, one.armed.fault) for one in self._strikes]
         steps = [(at_ns, f.duration_ns or 0) for at_ns, f in skews if f.kind == "skew"]
         self._skewed = SkewedClock(clock, steps) if steps else None
@@ -138,12 +140,3 @@ class RankFaults:
 
     def _note(self, request_id: int, fault: str, phase: str) -> None:
         self._recorder.event("fault", request_id, fault=fault, phase=phase)
-
-
-def _restarts(experiment: Experiment, topology: Topology, rank: int) -> list[Restart]:
-    """Its own restarts, and those of everybody that it may have a transfer with."""
-    if not any(KINDS[fault.kind].seam is Seam.RESTART for fault in experiment.faults):
-        return []
-    sends = topology.instance_of(rank).kind is Kind.CONTEXT
-    peers = topology.of_kind(Kind.GENERATION if sends else Kind.CONTEXT)
-    return restarts(experiment, [rank, *(peer for one in peers for peer in one.members)])

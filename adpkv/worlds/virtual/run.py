@@ -36,6 +36,7 @@ from adpkv.observe import (
     build_summary,
 )
 from adpkv.observe.losses import Losses, complete
+from adpkv.transport.faults.instants import Restarts
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
@@ -127,6 +128,7 @@ class Simulation:
         self.memories: list[LedgerMemory] = []
         self._recorders: list[RankRecorder] = []
         self._faults: list[RankFaults] = []
+        self._restarts = Restarts(experiment, self.topology)
         self.programs = [
             self._program(assemble, rank, model) for rank in range(self.topology.ranks)
         ]
@@ -172,6 +174,7 @@ class Simulation:
             clock=world.agenda.clock,
             wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
             recorder=recorder,
+            restarts=self._restarts,
         )
         self._faults.append(faults)
         program = assemble(

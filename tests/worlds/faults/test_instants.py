@@ -6,7 +6,7 @@ from typing import Any
 
 from adpkv.config import parse
 from adpkv.config.experiment import Experiment
-from adpkv.transport.faults.instants import instants, restarts
+from adpkv.transport.faults.instants import Restart, Restarts, Upcoming, instants
 from tests.scenarios.story import setting
 
 
@@ -42,14 +42,34 @@ def test_chance_is_asked_for_each_hit() -> None:
     assert drawn(1, 0, probability=0.0) == []
 
 
+def taken(upcoming: Upcoming) -> list[Restart]:
+    """All of them."""
+    return list(iter(upcoming.take, None))
+
+
 def test_both_ends_know_of_a_restart() -> None:
     found = experiment(
         {"kind": "stall"},
         {"kind": "restart", "ranks": [0, 3], "before": "1s", "duration": "2ms"},
     )
-    at_sender, at_receiver = restarts(found, [0, 2, 3]), restarts(found, [3, 0, 1])
+    known = Restarts(found, found.topology.build())
+    at_sender, at_receiver = taken(known.concerning(0)), taken(known.concerning(3))
     assert at_sender == at_receiver
     assert {(one.rank, one.fenced_ns - one.at_ns, one.number) for one in at_sender} == {
         (0, 2_000_000, 1),
         (3, 2_000_000, 1),
     }
+
+
+def test_many_ranks_share_the_restarts_that_they_know_of() -> None:
+    """A list for each of 42 ranks took half a gigabyte, with as many hits as there may be."""
+    restart = {"kind": "restart", "before": "1s", "duration": "1ms", "count": 10}
+    found = parse(setting("instants", 20, 30, faults=[restart]), "instants")
+    known = Restarts(found, found.topology.build())
+    upcoming = [known.concerning(rank) for rank in range(50)]
+    held = {id(one) for some in upcoming for restarts in some._lists for one in restarts}
+    assert len(held) == 2 * 50 * 10, "each in the list of its rank and in that of its side"
+    assert len(taken(upcoming[0])) == (1 + 30) * 10
+    assert [one.at_ns for one in taken(upcoming[1])] == sorted(
+        one.at_ns for one in taken(known.concerning(1))
+    )

@@ -47,6 +47,15 @@ def test_what_fits_is_not_refused() -> None:
         check_room(experiment(small, 8192), 200_000_000)
 
 
+def test_instants_of_faults_are_drawn_beforehand_and_count() -> None:
+    restart = {"kind": "restart", "before": "1h", "duration": "1ms", "count": 1000}
+    data = experiment(HUGE[1] | {"requests": 1}, 512).model_dump(by_alias=True)
+    asked = parse(data | {"faults": [restart]}, "test")
+    with pytest.raises(UsageError, match=r"0\.4 GB for the instants of faults"):
+        check_room(asked, 300_000_000)
+    check_room(parse(data | {"faults": [restart | {"ranks": [3]}]}, "test"), 300_000_000)
+
+
 def test_the_least_of_machine_and_container_counts(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    7000 kB\n")
