@@ -2,7 +2,8 @@
 cannot: a machine that swaps, or a process that is killed for memory, tells nobody why.
 
 What is counted is the least that a run keeps for certain: its ranks, the requests that come all at
-once, the samples of those that end, and the instants of faults. What queues up because servers are slow is not known here.
+once, the samples of those that end, and the instants of faults. What queues up because servers are
+slow is not known here.
 """
 
 from __future__ import annotations
