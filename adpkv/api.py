@@ -7,7 +7,7 @@ the interpreter; calls may come from any thread, several at once.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,15 @@ from adpkv.errors import RankLostError, StuckError, UsageError
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
+    from adpkv.ports import (
+        MemorySetting,
+        Model,
+        Policy,
+        Transport,
+        TransportSetting,
+        VirtualMemory,
+        Workload,
+    )
     from adpkv.results import Result
 
 __all__ = ["load", "load_run", "run", "simulate"]
@@ -60,6 +69,11 @@ def simulate(
     seed: int | None = None,
     out: Path | str | None = None,
     jump: bool = True,
+    workload: Workload | Callable[[Experiment], Workload] | None = None,
+    model: Model | Callable[[Experiment], Model] | None = None,
+    policy: Policy | Callable[[Experiment], Policy] | None = None,
+    memory: Callable[[MemorySetting], VirtualMemory] | None = None,
+    transport: Callable[[TransportSetting], Transport] | None = None,
 ) -> Result:
     """Run an experiment in virtual time, in this process.
 
@@ -68,22 +82,35 @@ def simulate(
         seed: instead of the experiment's.
         out: the folder to leave behind, which must be new, empty or a former run's; none if None.
         jump: jump over quiet stretches of virtual time; the result is the same without.
+        workload, model, policy: in place of the experiment's: an object that keeps the port of
+            `adpkv.ports`, or what makes one of the experiment.
+        memory, transport: what makes those of each rank, of a `MemorySetting`, `TransportSetting`.
 
     A run that got stuck is a result with a `report`, not an error; so is one that ended in any
     other way that the exit codes name. The experiment's `policy` is honoured.
 
     Raises:
-        UsageError: the experiment cannot be run, does not fit into memory, or `out` not be written.
+        UsageError: the experiment cannot be run, does not fit into memory, `out` cannot be written,
+            or what was brought does not keep its port.
     """
+    from adpkv import ports as port
     from adpkv.history import assembly
     from adpkv.results import load_run, of_simulation
     from adpkv.worlds.virtual import run as world
+    from adpkv.worlds.virtual.brought import Ports, kept, maker
     from adpkv.worlds.virtual.in_memory import simulate_in_memory
 
     checked = load(experiment, set=set if seed is None else {**(set or {}), "seed": seed})
     assemble = assembly(checked)
+    brought = Ports(
+        None if workload is None else kept("workload", workload, port.Workload, checked),
+        None if model is None else kept("model", model, port.Model, checked),
+        None if policy is None else kept("policy", policy, port.Policy, checked),
+        maker("memory", memory),
+        maker("transport", transport),
+    )
     if out is None:
-        found = simulate_in_memory(checked, jump=jump, assemble=assemble)
+        found = simulate_in_memory(checked, jump=jump, assemble=assemble, ports=brought)
         return of_simulation(checked, found.summary, found.requests, found.events, found.error)
     try:
         ended = world.simulate(
@@ -92,6 +119,7 @@ def simulate(
             jump=jump,
             assemble=assemble,
             around=lambda job: nullcontext(),
+            ports=brought,
         )
     except (StuckError, RankLostError):
         return load_run(out)

@@ -13,11 +13,17 @@ from itertools import islice
 
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
+from adpkv.errors import UsageError
 
-__all__ = ["Load", "replicate", "route"]
+__all__ = ["Choose", "Load", "replicate", "route", "routed_by"]
 
 Load = tuple[int, int]
 """(open tokens, open requests) of one rank."""
+
+Choose = Callable[[RequestSpec, Sequence[Load], Sequence[int]], int | None]
+"""Which rank with room gets a request that insists on none; None to let it wait."""
+
+Routed = tuple[dict[int, tuple[RequestSpec, ...]], Waiting]
 
 
 def route(
@@ -97,3 +103,47 @@ def replicate(
     taken = [*islice(waiting.places(), room)]
     given = tuple(waiting[place] for place in taken)
     return (dict.fromkeys(range(len(loads)), given) if given else {}), waiting.without(taken)
+
+
+def routed_by(
+    choose: Choose,
+) -> Callable[[Waiting, Sequence[Load], int, Callable[[RequestSpec], int]], Routed]:
+    """A router like `route`, in which `choose` decides where a request goes that does not mind. It
+    is asked for one after the other, in order of arrival, as long as a rank has room; costs
+    O(waiting), and O(1) where nobody has room."""
+
+    def routed(
+        waiting: Waiting,
+        loads: Sequence[Load],
+        most_requests: int,
+        tokens_of: Callable[[RequestSpec], int],
+    ) -> Routed:
+        now = list(loads)
+        room = [most_requests - load[1] for load in loads]
+        free = sum(max(one, 0) for one in room)
+        found: dict[int, list[RequestSpec]] = {}
+        taken: list[int] = []
+        for place in waiting.places():
+            if not free:
+                break
+            spec = waiting[place]
+            rank = spec.wanted
+            if rank is None:
+                rank = _checked(choose(spec, tuple(now), tuple(room)), len(room))
+            if rank is None or room[rank] <= 0:
+                continue
+            now[rank] = (now[rank][0] + tokens_of(spec), now[rank][1] + 1)
+            room[rank] -= 1
+            free -= 1
+            found.setdefault(rank, []).append(spec)
+            taken.append(place)
+        assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
+        return assigned, waiting.without(taken)
+
+    return routed
+
+
+def _checked(rank: object, ranks: int) -> int | None:
+    if rank is not None and (not isinstance(rank, int) or not 0 <= rank < ranks):
+        raise UsageError(f"the policy chose rank {rank!r} of an instance with {ranks}")
+    return rank

@@ -11,7 +11,7 @@ from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.news import News
 from adpkv.core.ownership import Replica, SoleOwner
-from adpkv.core.plan import GroupLimits
+from adpkv.core.plan import GroupLimits, Router
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
@@ -101,6 +101,7 @@ def build_rank(
     fired: Callable[[], tuple[FaultCount, ...]] = tuple,
     rules: Rules = CONTRACT,
     phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
+    route: Router | None = None,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
 
@@ -119,9 +120,10 @@ def build_rank(
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         fired: how often each fault hit this rank so far.
         rules, phases: a historical policy's, in place of the contract's.
+        route: a router of the caller's, in place of ours.
     """
     instance = topology.instance_of(rank)
-    limits = _group_limits(experiment, instance)
+    limits = _group_limits(experiment, instance, route)
     transceiver = _transceiver(experiment, instance, rules, transport)
     pool = _pool(experiment, instance)
     owner = Replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
@@ -208,7 +210,9 @@ def _serving(experiment: Experiment, instance: Instance, means: Means) -> Servin
     )
 
 
-def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:
+def _group_limits(experiment: Experiment, instance: Instance, route: Router | None) -> GroupLimits:
+    if experiment.topology.replicated:
+        route = router.replicate  # all have each request: there is nothing to choose
     return GroupLimits(
         kind=instance.kind,
         ranks=instance.ranks,
@@ -216,7 +220,7 @@ def _group_limits(experiment: Experiment, instance: Instance) -> GroupLimits:
         usable_blocks=experiment.kv_cache.blocks - 1,
         peer_blocks=experiment.transceiver.max_inflight_blocks_per_peer,
         most_requests=experiment.executor.max_requests_per_rank,
-        route=router.replicate if experiment.topology.replicated else router.route,
+        route=route or router.route,
     )
 
 

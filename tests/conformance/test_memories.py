@@ -8,7 +8,7 @@ import pytest
 
 from adpkv.memory.host import HostMemory
 from adpkv.memory.virtual import LedgerMemory
-from tests.conformance.memory import BLOCKS, BODIES, TOKENS, Rig
+from adpkv.testing.memory import BLOCKS, BODIES, TOKENS, Rig
 
 
 class Heard:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from adpkv.model.cost import CostModel, Costs
-from tests.conformance.model import BODIES
+from adpkv.testing.model import BODIES
 
 COSTS = {
     "small": Costs(15_000_000, 20_000, 3, 100_000, 2),

@@ -13,11 +13,11 @@ from adpkv.config import parse
 from adpkv.config.fault_kinds import Seam
 from adpkv.core.ids import NEVER
 from adpkv.memory.virtual import LedgerMemory
+from adpkv.testing.transport import BLOCKS, BODIES
 from adpkv.transport.faults.injector import Injector, armed
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.virtual import Network
-from tests.conformance.transport import BLOCKS, BODIES
 from tests.scenarios.story import setting
 
 BLOCK_BYTES = 1 << 16

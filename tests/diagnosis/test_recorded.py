@@ -10,8 +10,8 @@ from adpkv.diagnosis.jobs import ring_path
 from adpkv.diagnosis.layout import What
 from adpkv.diagnosis.recorded import RecordedTransport
 from adpkv.diagnosis.ring import Ring, Snapshot
+from adpkv.testing.transport import BODIES, transfer
 from tests.conformance.test_virtual_transport import BLOCK_BYTES, Wire
-from tests.conformance.transport import BODIES, transfer
 from tests.diagnosis.rings import recorder
 
 

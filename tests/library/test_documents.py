@@ -22,7 +22,7 @@ def blocks(*, real: bool) -> list[str]:
 def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     found = blocks(real=False)
-    assert len(found) == 6
+    assert len(found) == 8
     ended = subprocess.run(
         [sys.executable, "-c", "\n".join(found)], cwd=tmp_path, capture_output=True, text=True
     )

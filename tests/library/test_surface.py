@@ -22,7 +22,8 @@ PUBLIC = {
     "load": "(source, *, set=None)",
     "load_run": "(path)",
     "run": "(experiment, *, set=None, ranks=None, out=None, timeout_s=None)",
-    "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True)",
+    "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True, workload=None, model=None,"
+    " policy=None, memory=None, transport=None)",
 }
 
 
@@ -59,3 +60,17 @@ def test_result_has_these() -> None:
 def test_what_is_not_there_is_said() -> None:
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
         adpkv.simulat  # noqa: B018
+
+
+def test_the_ports_and_the_suites() -> None:
+    from adpkv import ports, testing
+
+    assert sorted(ports.__all__) == [
+        "Arrival", "Batch", "EndKind", "Load", "Memory", "MemorySetting", "Model", "NEVER",
+        "Policy", "Proof", "RequestSpec", "Transfer", "Transport", "TransportEnd",
+        "TransportSetting", "VirtualMemory", "Workload",
+    ]  # fmt: skip
+    assert sorted(testing.__all__) == [
+        "MEMORY", "MODEL", "MemoryRig", "ModelRig", "Pair", "TRANSPORT", "WORKLOAD",
+        "WorkloadRig", "check_memory", "check_model", "check_transport", "check_workload",
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ from adpkv.errors import RankLostError, StuckError
 from adpkv.executor.loop import RankProgram
 from adpkv.observe import BrokenOff, EventSink, NullEventLog
 from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.virtual.brought import OURS, Ports
 from adpkv.worlds.virtual.outside import Progress, watch
 from adpkv.worlds.virtual.room import check_room
 from adpkv.worlds.virtual.run import Simulation
@@ -36,10 +37,9 @@ def simulate_in_memory(
     jump: bool = True,
     on_progress: Progress | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
-    **ports: Any,
+    ports: Ports = OURS,
 ) -> InMemory:
-    """Simulate an experiment and change nothing outside: no file, no signal, no setting. `ports`
-    are a `Simulation`'s.
+    """Simulate an experiment and change nothing outside: no file, no signal, no setting.
 
     Raises:
         UsageError: it does not fit into memory, or the workload cannot be read.
@@ -47,7 +47,7 @@ def simulate_in_memory(
     check_room(experiment)
     kept, began_s = Kept(), time.perf_counter()
     events: EventSink = kept if experiment.observe.events else NullEventLog()
-    job = Simulation(experiment, jump=jump, events=events, assemble=assemble, **ports)
+    job = Simulation(experiment, jump=jump, events=events, assemble=assemble, ports=ports)
 
     def ended(reports: list[Any], broken_off: BrokenOff | None = None) -> dict[str, object]:
         return job.summary(reports, job.tally, time.perf_counter() - began_s, broken_off)

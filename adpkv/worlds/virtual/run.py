@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.news import News
 from adpkv.core.record import RequestRecord
+from adpkv.core.router import routed_by
 from adpkv.core.values import Violation
 from adpkv.diagnosis.concluding import conclude
 from adpkv.diagnosis.local import Local, local
@@ -23,6 +25,7 @@ from adpkv.executor.leader import ill_ranks
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.meetings import Meeting
 from adpkv.executor.messages import Pulse
+from adpkv.memory.port import Report
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.observe import (
     BrokenOff,
@@ -37,13 +40,16 @@ from adpkv.observe import (
 )
 from adpkv.observe.losses import Losses, complete
 from adpkv.transport.faults.instants import Restarts
+from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_coordinator, build_model, build_news, build_rank
 from adpkv.worlds.faults.program import Program
 from adpkv.worlds.faults.rank import RankFaults
+from adpkv.worlds.virtual import brought
 from adpkv.worlds.virtual.agenda import WIRE
+from adpkv.worlds.virtual.brought import MemorySetting, TransportSetting, kept
 from adpkv.worlds.virtual.outside import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.room import check_room
 from adpkv.worlds.virtual.strikes import VirtualStrikes
@@ -89,6 +95,7 @@ class Simulation:
         *,
         jump: bool = True,
         workload: Workload | None = None,
+        ports: brought.Ports = brought.OURS,
         events: EventSink | None = None,
         on_record: Callable[[RequestRecord], None] | None = None,
         assemble: Callable[..., RankProgram] = build_rank,
@@ -99,7 +106,9 @@ class Simulation:
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
-        model = build_model(experiment)
+        self._ports = ports
+        self._route = None if ports.policy is None else routed_by(ports.policy.choose)
+        model = ports.model or build_model(experiment)
         self.world = VirtualWorld(
             self.topology,
             collective_ns=experiment.model.collective_ns,
@@ -119,7 +128,7 @@ class Simulation:
         self.coordinator = build_coordinator(
             experiment,
             self.topology,
-            workload or build_workload(experiment),
+            workload or ports.workload or build_workload(experiment),
             clock=self.world.agenda.clock,
             mailbox=self.world.post.box(COORDINATOR),
             recorder=self.recorder,
@@ -157,12 +166,7 @@ class Simulation:
             holders = self.programs[rank].phases.rank.serving.holders(leases)
             recorder.violation(Violation(kind, rank, world.agenda.now, detail, holders))
 
-        memory = self.ledger(
-            experiment.kv_cache.blocks,
-            experiment.kv_cache.block_tokens,
-            experiment.block_bytes,
-            report,
-        )
+        memory = self._memory(rank, report)
         self.memories.append(memory)
         news = build_news(recorder, rank, world.agenda.clock, experiment.observe.unbounded_wait_ns)
         world.watch_news(rank, news)
@@ -183,7 +187,7 @@ class Simulation:
             rank,
             clock=faults.clock,
             mailbox=faults.mailbox(world.post.box(rank)),
-            transport=faults.transport(self._network.end(rank, memory, news.ends, faults.reading)),
+            transport=faults.transport(self._transport(rank, memory, news, faults)),
             memory=memory,
             model=model,
             recorder=recorder,
@@ -192,9 +196,26 @@ class Simulation:
             counts=lambda: world.counts(rank),
             pulse=False,
             fired=faults.fired,
+            route=self._route,
         )
         strikes = VirtualStrikes(world.agenda.clock)
         return faults.program(program, strikes, partial(world.excuse, rank))
+
+    def _memory(self, rank: int, report: Report) -> Any:
+        cache, experiment = self.experiment.kv_cache, self.experiment
+        sizes = (cache.blocks, cache.block_tokens, experiment.block_bytes, report)
+        if self._ports.memory is None:
+            return self.ledger(*sizes)
+        setting = MemorySetting(experiment, rank, *sizes)
+        return kept("memory", self._ports.memory(setting), brought.VirtualMemory)
+
+    def _transport(self, rank: int, memory: Any, news: News, faults: RankFaults) -> Transport:
+        if self._ports.transport is None:
+            return self._network.end(rank, memory, news.ends, faults.reading)
+        dead = self._network.dead.__contains__
+        setting = TransportSetting(self.experiment, rank, memory, self._timetable, dead)
+        found: Transport = kept("transport", self._ports.transport(setting), Transport)
+        return found
 
     def _record(self, record: RequestRecord) -> None:
         if record.generation_instance >= 0:
@@ -288,11 +309,12 @@ def simulate(
     kind: type[Simulation] = Simulation,
     on_broken_off: Callable[[Mapping[str, Any]], None] | None = None,
     around: Callable[[Simulation], AbstractContextManager[None]] = attended,
+    ports: brought.Ports = brought.OURS,
 ) -> SimulationResult:
     """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
     programs; a historical policy's otherwise. A job that is measured may be of another `kind`.
     `on_broken_off` is told the summary of a run that ends with an error, before that is raised.
-    `around` is what holds while the job runs.
+    `around` is what holds while the job runs; `ports` are the caller's.
 
     Raises:
         UsageError: it does not fit into memory, the workload cannot be read, or the folder not
@@ -301,7 +323,8 @@ def simulate(
         StuckError: the ranks could not go on together; what was written so far stays.
     """
     check_room(experiment)
-    workload = build_workload(experiment)  # first: a bad trace leaves nothing behind
+    # First: a bad trace leaves nothing behind.
+    workload = ports.workload or build_workload(experiment)
     folder = RunFolder.create(experiment, out)
 
     def make(events: EventSink, requests: RequestLog) -> Simulation:
@@ -309,6 +332,7 @@ def simulate(
             experiment,
             jump=jump,
             workload=workload,
+            ports=ports,
             events=events,
             on_record=requests.write,
             assemble=assemble,

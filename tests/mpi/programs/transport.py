@@ -13,11 +13,11 @@ from mpi4py import MPI
 from adpkv.config.fault_kinds import Seam
 from adpkv.config.faults import FaultConfig
 from adpkv.memory.host import HostMemory
+from adpkv.testing.transport import BLOCKS, BODIES
 from adpkv.transport.faults.injector import Armed, Injector
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transfer, TransportEnd
-from tests.conformance.transport import BLOCKS, BODIES
 
 BLOCK_TOKENS, LAYERS, HEADS, DIM, DTYPE_BYTES = 8, 2, 2, 32, 2
 
