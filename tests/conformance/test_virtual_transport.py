@@ -15,6 +15,7 @@ from adpkv.core.ids import NEVER
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.testing.transport import BLOCKS, BODIES
 from adpkv.transport.faults.injector import Injector, armed
+from adpkv.transport.faults.instants import Upcoming
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.virtual import Network
@@ -171,7 +172,13 @@ def faulty(wire: Transport, rank: int, time: Time) -> Transport:
     injector = Injector(armed(experiment, rank), experiment.seed, Seam.WIRE)
     assert injector
     return FaultyTransport(
-        wire, injector, rank=rank, clock=time.clock, wake=lambda _: None, note=lambda *_: None
+        wire,
+        injector,
+        rank=rank,
+        clock=time.clock,
+        wake=lambda _: None,
+        note=lambda *_: None,
+        restarts=Upcoming(),
     )
 
 

@@ -22,8 +22,8 @@ PUBLIC = {
     "load": "(source, *, set=None)",
     "load_run": "(path)",
     "run": "(experiment, *, set=None, ranks=None, out=None, timeout_s=None)",
-    "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True, workload=None, model=None,"
-    " policy=None, memory=None, transport=None)",
+    "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True, workload=None,"
+    " model=None, policy=None, memory=None, transport=None)",
 }
 
 
