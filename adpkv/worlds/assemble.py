@@ -106,8 +106,7 @@ def build_rank(
     """One rank's program over the ports that its world gives it.
 
     Args:
-        experiment, topology: the whole experiment, and its topology, built.
-        rank: which world rank this is.
+        experiment, topology, rank: the experiment, its topology, built; which world rank this is.
         clock: this rank's clock.
         mailbox: its typed mail.
         transport: its end of the wire.
@@ -119,8 +118,7 @@ def build_rank(
         counts: what its world counted of its meetings so far.
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         fired: how often each fault hit this rank so far.
-        rules, phases: a historical policy's, in place of the contract's.
-        route: a router of the caller's, in place of ours.
+        rules, phases, route: a policy's, in place of the contract's or of our router.
     """
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance, route)
