@@ -25,6 +25,10 @@ REAL = "mpi"
 `mpirun`, also through another fixture, has it."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="write golden texts anew")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{REAL}: starts real MPI processes; asking for mpirun sets it"
