@@ -125,8 +125,9 @@ class RunFolder:
         try:
             self._empty()
             self._made[:0] = [self.events, self.requests, self.config]
-            self.config.write_text(dump(experiment), encoding="utf-8")
+            # First, so that who is killed here leaves what the next one knows for a run's.
             self.requests.touch()
+            self.config.write_text(dump(experiment), encoding="utf-8")
         except OSError as error:
             self.withdraw()
             raise _unwritable(error, self.path) from error

@@ -15,7 +15,7 @@ from tests.mpi.conftest import outlives_or_skip
 
 BOUND_S = 40
 REQUESTS = 120  # of `programs.dies`
-NOTICED_NS = 1_000_000_000
+NOTICED_NS = 20_000_000_000
 
 
 @pytest.fixture(autouse=True)

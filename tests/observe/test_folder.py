@@ -146,3 +146,29 @@ def test_a_run_that_was_killed_as_it_began_is_a_former_run(
 ) -> None:
     RunFolder.create(experiment, tmp_path).release()
     RunFolder.create(experiment, tmp_path)
+
+
+class Killed(BaseException):
+    """What ends a process where it stands."""
+
+
+@pytest.mark.parametrize("method", ["touch", "write_text"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_killed_as_it_begins_leaves_a_folder_for_the_next(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, when: str
+) -> None:
+    """At each of its writes: `config.yaml` whole and nothing beside it was refused as a user's."""
+    original = getattr(Path, method)
+
+    def killed(path: Path, *args: object, **named: object) -> None:
+        if when == "after":
+            original(path, *args, **named)
+        raise Killed
+
+    folder = RunFolder.claim("killed", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, killed)
+        with pytest.raises(Killed):
+            folder.begin(experiment)
+    folder.release()
+    RunFolder.create(experiment, tmp_path / "out").release()

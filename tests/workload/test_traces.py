@@ -97,7 +97,7 @@ def test_limit_and_speed(tmp_path: Path) -> None:
         (_line(ids=[1, 2]), "2 hash_ids for 1300 prompt tokens, expected 3"),
         (_line(at=4), "timestamp 4 ms is before that of the line above"),
         (_line(at=1e300), "too large"),
-        ('{"other": ' + "[" * 5000 + "]" * 5000 + "}", "nested too deeply; found"),
+        ('{"other": ' + "[" * 50_000 + "]" * 50_000 + "}", "nested too deeply; found"),
     ],
 )
 def test_a_bad_line_is_named_and_shown(tmp_path: Path, bad: str, message: str) -> None:

@@ -15,6 +15,7 @@ from adpkv.config.faults import FaultConfig
 from adpkv.memory.host import HostMemory
 from adpkv.testing.transport import BLOCKS, BODIES
 from adpkv.transport.faults.injector import Armed, Injector
+from adpkv.transport.faults.instants import Upcoming
 from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transfer, TransportEnd
@@ -100,6 +101,7 @@ class Faulty(FaultyTransport):
             clock=time.perf_counter_ns,
             wake=lambda _: None,
             note=lambda *_: None,
+            restarts=Upcoming(),
         )
 
 
