@@ -347,9 +347,8 @@ class Phases:
         first of them leads, and all propose to stop (contract 6.5), or go on: what the dead one had
         is the coordinator's affair (`core.loss`)."""
         rank = self.rank
-        rank.members = [member for member in rank.members if member != lost.rank]
-        gone = rank.limits.gone | {lost.rank - rank.instance.first}
-        rank.limits = dataclasses.replace(rank.limits, gone=gone)
+        rank.membership = rank.membership.without(lost.rank)
+        rank.limits = dataclasses.replace(rank.limits, gone=rank.membership.failed)
         if rank.members[0] == rank.rank:
             self._lead(lost.rank)
         self.statuses, self._steady = (), False

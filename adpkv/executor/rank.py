@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from adpkv.core.membership import Membership
 from adpkv.core.news import News
 from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan
 from adpkv.core.report import FaultCount
@@ -58,9 +59,8 @@ class Rank:
     """On the rank that takes its instance's mail in; None elsewhere."""
     heir: Callable[[], Leader]
     """Makes the leader that this rank becomes when all before it are dead."""
-    members: Sequence[int]
-    """The world ranks of its group that are alive, in order; the first leads. A range while all
-    are: a list on each rank would make a group's memory grow with the square of its ranks."""
+    membership: Membership
+    """Who of its group is left."""
     news: News
     """How long what came in lies there before it is looked at."""
     shrinks: bool = False
@@ -75,6 +75,11 @@ class Rank:
     proposal: int = NO_STOP
     """The exit code with which this rank proposes to stop."""
     detail: str = ""
+
+    @property
+    def members(self) -> Sequence[int]:
+        """The world ranks of its group that are left, in order; the first leads."""
+        return self.membership.living
 
     def propose(self, code: int, detail: str) -> None:
         """Propose to stop at the next sync; the first proposal of a rank stands."""

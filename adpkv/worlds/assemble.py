@@ -9,6 +9,7 @@ from typing import Final
 from adpkv.config import Experiment
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.membership import Membership
 from adpkv.core.news import News
 from adpkv.core.ownership import Replica, SoleOwner
 from adpkv.core.plan import GroupLimits, Router
@@ -98,6 +99,7 @@ def build_rank(
     news: News,
     counts: Callable[[], MeetingCounts],
     pulse: bool,
+    membership: Membership | None = None,
     fired: Callable[[], tuple[FaultCount, ...]] = tuple,
     rules: Rules = CONTRACT,
     phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
@@ -107,16 +109,15 @@ def build_rank(
 
     Args:
         experiment, topology, rank: the experiment, its topology, built; which world rank this is.
-        clock: this rank's clock.
-        mailbox: its typed mail.
-        transport: its end of the wire.
-        memory: its KV blocks.
+        clock, mailbox: this rank's clock and its typed mail.
+        transport, memory: its end of the wire, and its KV blocks.
         model: its part of the forward step.
         recorder: where it writes down what happened.
         signals: what the operating system asked for.
         news: how long its mail and its ends lie there before it looks.
         counts: what its world counted of its meetings so far.
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
+        membership: who of its group is left: one for all ranks of it that share a process.
         fired: how often each fault hit this rank so far.
         rules, phases, route: a policy's, in place of the contract's or of our router.
     """
@@ -146,7 +147,7 @@ def build_rank(
         courier=Courier(rank, transceiver, transport, mailbox, serving),
         leader=heir() if rank == instance.leader else None,
         heir=heir,
-        members=instance.members,
+        membership=membership or Membership(instance.members),
         news=news,
         shrinks=experiment.on_rank_failure == "shrink",
         rules=rules,

@@ -144,3 +144,12 @@ def test_15_what_waits_to_be_fetched_from_the_dead_is_computed_again(
     """Of a group, or of an instance of which nobody is left."""
     kinds = {"context": {"instances": 2, "ranks": ranks}, "generation": {"ranks": 2}}
     nothing_is_lost(lose(dead, "sync", apart_ms, slow_wire=True, **kinds), dead)
+
+
+def test_15_the_survivors_share_one_value_of_who_is_left() -> None:
+    """A list on each rank makes the memory of a large group grow with the square of its ranks."""
+    ran = tell(5, "step")
+    ranks = [ran.job.programs[rank].phases.rank for rank in (4, 6, 7)]  # type: ignore[attr-defined]
+    assert list(ranks[0].members) == [4, 6, 7]
+    assert len({id(rank.membership) for rank in ranks}) == 1
+    assert {id(rank.limits.gone) for rank in ranks} == {id(ranks[0].membership.failed)}

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.membership import Membership
 from adpkv.core.news import News
 from adpkv.core.record import RequestRecord
 from adpkv.core.router import routed_by
@@ -139,9 +140,11 @@ class Simulation:
         self._faults: list[RankFaults] = []
         self._restarts = Restarts(experiment, self.topology)
         self.programs = [
-            self._program(assemble, rank, model) for rank in range(self.topology.ranks)
+            self._program(assemble, rank, model, membership)
+            for instance in self.topology.instances
+            for membership in (Membership(instance.members),)
+            for rank in instance.members
         ]
-
         self.world.look = self._look
         self.world.bury = self._bury
 
@@ -157,7 +160,9 @@ class Simulation:
     def _recorder(self, rank: int) -> RankRecorder:
         return RankRecorder(self._events, rank, self.world.agenda.clock)
 
-    def _program(self, assemble: Callable[..., RankProgram], rank: int, model: Any) -> Program:
+    def _program(
+        self, assemble: Callable[..., RankProgram], rank: int, model: Any, membership: Membership
+    ) -> Program:
         experiment, world = self.experiment, self.world
         recorder = self._recorder(rank)
         self._recorders.append(recorder)
@@ -195,6 +200,7 @@ class Simulation:
             news=news,
             counts=lambda: world.counts(rank),
             pulse=False,
+            membership=membership,
             fired=faults.fired,
             route=self._route,
         )
