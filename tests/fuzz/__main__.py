@@ -20,15 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz.hunters import HUNTERS
+from tests.fuzz.hunters import BAD_INPUTS, HUNTERS
 from tests.fuzz.hunting import BATCH, Report, Worker, hunted, replay
 
 __all__ = ["main"]
 
 SECONDS: Final = 3600.0
 TELL_S: Final = 60.0
-TURNS: Final = ("whole", "whole", "whole", *HUNTERS)
-"""Who hunts, in turn: valid experiments more than the rest."""
+TURNS: Final = (
+    *(*BAD_INPUTS, "told"),
+    *("whole", "doubled", "whole", "permuted", "whole", "relieved", "whole", "whole") * 3,
+)
+"""Who hunts, in turn, where nobody is named."""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from tests.worlds.virtual.running import Ran, differences, problems, run
 
 __all__ = ["Judged", "judge"]
 
-MOST_EVENTS: Final = 5_000
+MOST_EVENTS: Final = 3_000
 """Of an experiment's agenda; what has more is no small experiment, and is left out."""
 
 DEEPER: Final = 10
@@ -93,8 +93,8 @@ class Judged:
         return longest_ns * ranks >= self.experiment.hang_ns
 
 
-def judge(data: dict[str, Any], most: int = MOST_EVENTS) -> Judged:
-    """Run an experiment, again, and without jumping; what is wrong with a run or between two."""
+def judge(data: dict[str, Any], most: int = MOST_EVENTS, *, again: bool = True) -> Judged:
+    """Run an experiment, `again`, and without jumping; what is wrong with a run or between two."""
     judged = Judged(data)
     jumped = judged.run(most=most)
     if isinstance(jumped, Ran):
@@ -104,7 +104,8 @@ def judge(data: dict[str, Any], most: int = MOST_EVENTS) -> Judged:
         judged.code = jumped.exit_code
     if jumped is None or judged.found:
         return judged
-    _compare(judged, "again", jumped, judged.run(most=most))
+    if again:
+        _compare(judged, "again", jumped, judged.run(most=most))
     if isinstance(jumped, Ran) and _waits(judged.experiment, jumped) > most:
         judged.left_out.append("not jumped: it waits too often")
         return judged
