@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks first (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms kills-start kills-hosts clean
+.PHONY: help setup run test check bench soak soak-loaded alarms kills-start kills-hosts fuzz clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tes
 
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts
+
+fuzz: $(STAMP) ## an hour of random experiments and bad input on all cores; FUZZ="--seconds 60 --seed 1"
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 clean: ## take away what was made here, .venv too
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz.hunters import BAD_INPUTS, HUNTERS
-from tests.fuzz.hunting import BATCH, Report, Worker, hunted, replay
+from tests.fuzz.hunting import Report, Worker, batch_of, hunted, replay
 
 __all__ = ["main"]
 
 SECONDS: Final = 3600.0
 TELL_S: Final = 60.0
 TURNS: Final = (
-    *(*BAD_INPUTS, "told"),
+    *(*BAD_INPUTS, "told", "signals"),
     *("whole", "doubled", "whole", "permuted", "whole", "relieved", "whole", "whole") * 3,
 )
 """Who hunts, in turn, where nobody is named."""
@@ -90,7 +90,9 @@ def _run(options: argparse.Namespace) -> int:
                 if not worker.busy and more():
                     name = names[turn % len(names)]
                     turn += 1
-                    least = BATCH if options.count is None else min(BATCH, options.count - handed)
+                    least = batch_of(name)
+                    if options.count is not None:
+                        least = min(least, options.count - handed)
                     worker.give(name, range(next_seed[name], next_seed[name] + least))
                     next_seed[name] += least
                     handed += least

@@ -31,7 +31,7 @@ from adpkv.cli.app import main
 __all__ = ["CPU_S", "Said", "command"]
 
 CPU_S: Final = 20
-MEMORY_BYTES: Final = 2 << 30
+MEMORY_BYTES: Final = 1 << 30
 PATIENCE_S: Final = 240
 """For something that neither computes nor ends."""
 
@@ -79,9 +79,8 @@ def _be(argv: list[str], cwd: Path, out: int, err: int, cpu_s: int) -> None:
         os.chdir(cwd)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
-        most = resource.getrlimit(resource.RLIMIT_AS)[1]
-        most = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
         for number in (signal.SIGALRM, signal.SIGXCPU, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         signal.alarm(PATIENCE_S)

@@ -18,6 +18,7 @@ from tests.fuzz import folders, inputs, metamorphic
 from tests.fuzz.child import Said, command
 from tests.fuzz.experiments import experiment
 from tests.fuzz.oracles import DEEPER, MOST_EVENTS, judge
+from tests.fuzz.signals import judged, plan, signalled
 
 __all__ = ["BAD_INPUTS", "HUNTERS", "Hunt"]
 
@@ -120,7 +121,7 @@ def _file(draw: Random, raw: bytes, folder: Path) -> Hunt:
     shown = raw.decode("utf-8", "backslashreplace")
     said = command(["validate", "bad.yaml"], folder)
     found = _wrong_with(said, 0, 2)
-    if said.code == 2 and "bad.yaml" not in said.err:
+    if said.code == 2 and "bad.yaml" not in said.err and ".jsonl" not in said.err:
         found.append(f"the file is not named: {said.err[:300]}")
     if said.code == 0:
         found += _simulated(folder, "bad.yaml")
@@ -216,12 +217,22 @@ def run_folder(seed: int, folder: Path) -> Hunt:
     return Hunt("\n".join(shown), found)
 
 
+# -- real jobs ---------------------------------------------------------------------------------
+
+
+def signals(seed: int, folder: Path) -> Hunt:
+    """A real job, and a signal."""
+    planned = plan(seed)
+    ended = signalled(planned, folder)
+    return Hunt(f"{planned}\n{ended}", judged(planned, ended), code=ended.code)
+
+
 BAD_INPUTS: Final = ("text", "values", "trace", "override", "line", "run_folder")
 HUNTERS: Final[Mapping[str, Callable[[int, Path], Hunt]]] = {
     hunter.__name__: hunter
     for hunter in (
         *(whole, doubled, permuted, relieved, told),
-        *(text, values, trace, override, line, run_folder),
+        *(text, values, trace, override, line, run_folder, signals),
     )
 }
 """In the order in which they are described."""

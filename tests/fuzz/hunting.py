@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from tests.fuzz.hunters import HUNTERS, Hunt
 
-__all__ = ["BATCH", "Hunt", "Report", "TooLongError", "Worker", "bounded", "hunted", "replay"]
+__all__ = ["Hunt", "Report", "TooLongError", "Worker", "batch_of", "bounded", "hunted", "replay"]
 
 BATCH: Final = 20
+REAL_BATCH: Final = 4
+"""Of those that start real jobs."""
 CPU_S: Final = 60.0
 """Of one input. The largest that are drawn take a tenth of it."""
 
@@ -38,6 +40,11 @@ class Report:
     hunter: str
     seed: int
     hunt: Hunt
+
+
+def batch_of(hunter: str) -> int:
+    """How many seeds a worker is given at a time."""
+    return REAL_BATCH if hunter == "signals" else BATCH
 
 
 class TooLongError(BaseException):
@@ -132,7 +139,8 @@ class Worker:
 
 
 def _work(pipe: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:
         try:

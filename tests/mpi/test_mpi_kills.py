@@ -137,3 +137,18 @@ def test_what_the_launcher_says_is_held_against_the_summary(said: int | None) ->
     assert settled(0, said, started) == (5 if said is None else said)
     assert settled(14, said, started) == (5 if said is None else said)
     assert settled(143, said, started) == 143
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "ends"), [(0, None, 143), (5, None, 143), (14, None, 143)]
+)
+def test_ranks_that_die_of_what_was_asked_are_no_loss(code: int, said: None, ends: int) -> None:
+    """A job that is told to stop while it starts must not be started again as one that lost a
+    rank."""
+    from adpkv.worlds.mpi.launch import Launch, settled
+
+    started = Launch(["true"])
+    started._wish(signal.SIGTERM, None)
+    assert settled(code, said, started) == ends
+    assert settled(70, None, started) == 70
+    assert settled(5, 5, started) == 5, "its ranks listened, and lost one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +34,20 @@ def test_the_exit_code_of_mpirun_is_passed_on() -> None:
 
 def test_a_killed_mpirun_has_the_code_that_a_shell_would_give() -> None:
     assert Launch(["sh", "-c", "kill -9 $$"]).run() == 137
+
+
+def test_a_signal_after_the_end_changes_nothing_any_more() -> None:
+    """The job has its code, and `adpkv run` is about to say it: it died of the signal instead."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert Launch(["true"], last=True).run() == 0
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    assert Launch(["true"]).run() == 0
+    assert signal.getsignal(signal.SIGTERM) is before, "others get their own back"
 
 
 AGREED = """

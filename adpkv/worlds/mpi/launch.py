@@ -22,7 +22,7 @@ from typing import Final
 
 from adpkv.diagnosis.jobs import JobFolder, new_job
 from adpkv.errors import MissingPieceError
-from adpkv.exit_codes import OUTCOMES, ExitCode, of_process
+from adpkv.exit_codes import OUTCOMES, ExitCode, by_signal, of_process
 from adpkv.observe import RunFolder
 from adpkv.terminal import last_word
 from adpkv.worlds.mpi.processes import Job, die_with_parent
@@ -75,6 +75,9 @@ KILL_GRACE_S: Final = 3.0
 IMPATIENT: Final = 3
 """The wish that is no wish any more."""
 
+BROKEN: Final = (ExitCode.INTERNAL_ERROR, ExitCode.VIOLATION, ExitCode.DEADLOCK, ExitCode.USAGE)
+"""What a rank says of the job itself, whatever was asked of it."""
+
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
 YOUNG_S: Final = 30.0
@@ -108,6 +111,7 @@ def mpirun_path() -> str | None:
 
 def launch(argv: Sequence[str], ranks: int, folder: RunFolder) -> int:
     """Run `adpkv ARGV`, which writes to `folder`, on so many ranks; returns the job's exit code.
+    This process is to end with it: it hears no signal any more.
 
     Raises:
         MissingPieceError: no MPI is installed.
@@ -115,7 +119,7 @@ def launch(argv: Sequence[str], ranks: int, folder: RunFolder) -> int:
     mpirun, job = find_mpirun(), new_job()
     command = [mpirun, *fault_tolerance(mpirun), "-n", str(ranks)]
     call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
-    before, started = folder.read_code(), Launch([*command, *call])
+    before, started = folder.read_code(), Launch([*command, *call], last=True)
     try:
         code = started.run()
     finally:
@@ -130,7 +134,11 @@ def settled(code: int, said: int | None, started: Launch) -> int:
     """What a job has ended with, by its launcher and by the summary of this job, if it has written
     one whole. A launcher that tolerates deaths calls it a success when nobody is left to fail, and
     its code is anything where ranks end with several; so it is believed when it says one of ours,
-    and 0 only with the summary."""
+    and 0 only with the summary. Ranks that are told to stop before they can listen die of it, which
+    is no loss: it was asked for."""
+    if said is None and started.asked is not None and code not in BROKEN:
+        last_word("adpkv: stopped before anything was served, as it was asked to")
+        return started.asked
     if code in OUTCOMES and (code != ExitCode.COMPLETED or said == ExitCode.COMPLETED):
         return code
     if said is not None:
@@ -163,10 +171,15 @@ def fault_tolerance(mpirun: str) -> list[str]:
 
 
 class Launch:
-    """One mpirun, from start to end. Signals that arrive meanwhile are wishes."""
+    """One mpirun, from start to end. Signals that arrive meanwhile are wishes. Those that come
+    later are the caller's affair; to a caller who has nothing left but to say how it was (`last`),
+    they say nothing any more: the job is over, and its code stands."""
 
-    def __init__(self, command: Sequence[str], drain_bound_s: float = DRAIN_BOUND_S) -> None:
+    def __init__(
+        self, command: Sequence[str], drain_bound_s: float = DRAIN_BOUND_S, *, last: bool = False
+    ) -> None:
         self._command = list(command)
+        self._last = last
         self._drain_bound_s = drain_bound_s
         self._wishes: list[int] = []
         self._passed_on = 0
@@ -203,7 +216,12 @@ class Launch:
                 job.clean_up(self._segments)
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if self._last else handler)
+
+    @property
+    def asked(self) -> int | None:
+        """The exit code of a job that ends because this process was asked to end it; or None."""
+        return by_signal(self._wishes[0]) if self._wishes else None
 
     def last_seen(self) -> str:
         """The ranks of this host, and how far each had come, for people."""
@@ -224,6 +242,7 @@ class Launch:
                 pass
             why = "" if self._start is None or self._start.over else self._start.look()
             if why:
+                why = "asked to stop while the job started" if self._wishes else why
                 return self._end(process, job, why, ExitCode.RANK_LOST)
             now_s = time.monotonic()
             if len(self._wishes) > self._passed_on:
