@@ -1,6 +1,6 @@
 #!/bin/sh
 # adpkv-mpirun: `adpkv doctor --repair` puts this before an environment's mpirun, which it keeps
-# beside it as mpirun.openmpi. It does three things that no Open MPI setting can do:
+# beside it as mpirun.openmpi. It does four things that no Open MPI setting can do:
 #
 # 1. Root. Open MPI refuses to run as root unless two variables are exported; no file can say it.
 # 2. Ctrl-C, SIGTERM and a closed terminal. mpirun answers each by killing its ranks 250 ms later, too soon for
@@ -10,12 +10,16 @@
 #    A program that does not handle the signal dies of it, as it would without this wrapper.
 #    The third signal is for the impatient: mpirun gets SIGTERM, and kills.
 # 3. A folder for each job (worlds/mpi/session_folder.py says why). It goes when the job has ended.
+# 4. An end. Where ranks leave nearly at once mpirun is left behind now and then, for ever. If its
+#    last process on this host has been gone for five seconds, and the ranks have said in its folder
+#    what they agreed to end with (only adpkv's do), it is ended, and that is the exit code.
 real="$(dirname "$(readlink -f "$0")")/mpirun.openmpi"
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 command -v setsid >/dev/null && command -v setpriv >/dev/null || exec "$real" "$@"
 
+session=
 if command -v flock >/dev/null &&
     [ -z "$PRTE_MCA_prte_tmpdir_base$PRTE_MCA_prte_local_tmpdir_base" ] &&
     session=$(mktemp -d "${TMPDIR:-/tmp}/adpkv-mpirun-XXXXXX" 2>/dev/null); then
@@ -28,6 +32,22 @@ fi
 setsid setpriv --pdeathsig TERM "$real" "$@" <&0 &
 child=$!
 asked=0
+
+# Ends an mpirun that outlives its ranks.
+watch() {
+    begun= alone=0
+    while sleep 1 && kill -0 "$child"; do
+        if [ -n "$(cat "/proc/$child/task/$child/children")" ]; then
+            begun=1 alone=0
+        elif [ -n "$begun" ]; then
+            alone=$((alone + 1))
+        fi
+        if [ "$alone" -ge 5 ] && cp "$session/ompi.$child/adpkv-exit-code" "$session/agreed"; then
+            kill -KILL "$child"
+        fi
+    done
+}
+[ -z "$session" ] || watch </dev/null >/dev/null 2>&1 9<&- &
 
 pass_on() {
     asked=$((asked + 1))
@@ -48,5 +68,7 @@ trap 'pass_on HUP' HUP
 while :; do
     wait "$child"
     status=$?
-    kill -0 "$child" 2>/dev/null || exit "$status"
+    kill -0 "$child" 2>/dev/null && continue
+    [ -s "$session/agreed" ] && status=$(cat "$session/agreed")
+    exit "$status"
 done

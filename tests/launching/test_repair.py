@@ -55,6 +55,39 @@ def test_the_wrapper_keeps_the_real_mpirun_and_its_exit_code(prefix: Path) -> No
     assert found.returncode == 7
 
 
+OUTLIVES = f"""#!{sys.executable}
+import os, subprocess, sys, time
+from pathlib import Path
+file, agreed, outlives_s = sys.argv[1:]
+Path(file).write_text(str(os.getpid()))
+folder = Path(os.environ["PRTE_MCA_prte_local_tmpdir_base"]) / f"ompi.{{os.getpid()}}"
+folder.mkdir()
+subprocess.run(["sleep", "1.2"])
+if agreed:
+    (folder / "adpkv-exit-code").write_text(agreed)
+time.sleep(float(outlives_s))
+sys.exit(9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("agreed", "outlives_s", "code"), [("75", 600, 75), ("", 3, 9), ("75", 0, 9)]
+)
+def test_an_mpirun_that_outlives_its_ranks_ends_as_they_agreed(
+    prefix: Path, agreed: str, outlives_s: int, code: int
+) -> None:
+    """The real one does so once in many jobs. Whose ranks have agreed on nothing is left alone."""
+    (prefix / "bin" / "mpirun").write_text(OUTLIVES)
+    repair.wrap_mpirun(prefix)
+    wrapper = prefix / "bin" / "mpirun"
+    wrapper.write_text(wrapper.read_text().replace("-ge 5 ]", "-ge 1 ]"))
+    call = [prefix / "bin" / "mpirun", prefix / "pid", agreed, str(outlives_s)]
+    found = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    assert found.returncode == code
+    assert not Path(f"/proc/{(prefix / 'pid').read_text().strip()}").exists()
+    assert found.stdout == ""
+
+
 def test_an_upgrade_of_open_mpi_is_wrapped_again(prefix: Path) -> None:
     repair.wrap_mpirun(prefix)
     (prefix / "bin" / "mpirun").write_text("#!/bin/sh\necho newer\n")
