@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
 from adpkv.core.ids import NEVER
@@ -43,7 +45,6 @@ class ContextServing(Serving):
             request.reserved_ns = now_ns
             request.computed = request.lease.reused * limits.block_tokens
             self.schedule.add(request)
-            self.changed = True
             self.meter.prompt_tokens += spec.prompt_tokens
             self.meter.cached_tokens += request.computed
             self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
@@ -85,8 +86,9 @@ class ContextServing(Serving):
         spec = request.spec
         return int(spec.output_tokens <= 1 and request.computed == spec.prompt_tokens)
 
-    def computed(self, count: int, now_ns: int) -> None:
-        """Chunks are computed; whole prompts are handed over."""
+    def computed(self, count: int) -> Sequence[ServedRequest]:
+        """Chunks are computed."""
+        prefilled: list[ServedRequest] = []
         for request, tokens in self.schedule.stepped():
             lease, spec = request.lease, request.spec
             assert lease is not None
@@ -94,19 +96,16 @@ class ContextServing(Serving):
             self.meter.tokens += tokens if self.owner.answers else 0
             self.memory.compute(lease.blocks, request.keys, done - tokens, done)
             if done == spec.prompt_tokens:
-                self._prefilled(request, now_ns)
+                prefilled.append(request)
+        return prefilled
 
-    def _prefilled(self, request: ServedRequest, now_ns: int) -> None:
+    def finish(self, request: ServedRequest, now_ns: int) -> None:
+        """A whole prompt is handed over, unless its first token is all that was asked for."""
         lease, spec = request.lease, request.spec
         assert lease is not None
         self.pool.commit(lease, spec.block_hashes)
         if spec.output_tokens <= 1:
-            # The first token is all that was asked for: there is nothing to hand over.
-            before = request.state
-            request.fire(RequestEvent.FINISHED)
-            self.respond(request, Outcome.COMPLETED, now_ns)
-            self.left(request, before)
-            self.release(request)
+            self.complete(request, now_ns)
             return
         self.schedule.done(request)
         self.closed(request)

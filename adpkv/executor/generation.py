@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adpkv.core.block_pool import Use
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
@@ -9,7 +11,7 @@ from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
-from adpkv.core.values import Outcome, RequestSpec
+from adpkv.core.values import RequestSpec
 from adpkv.executor.serving import Means, Serving
 from adpkv.executor.step_work import StepWork
 from adpkv.model.port import Batch
@@ -59,7 +61,6 @@ class GenerationServing(Serving):
             self.transceiver.reserve(
                 session, request.lease.blocks[:count], spec.sender.blocks, now_ns
             )
-            self.changed = True
 
     def exposed(self, session: Session) -> None:
         """Somebody else may write into the blocks from now on."""
@@ -122,18 +123,17 @@ class GenerationServing(Serving):
         """The context instance's, and what it decoded; none before the KV is here."""
         return self.schedule.generated(request) if request.arrived_ns >= 0 else 0
 
-    def computed(self, count: int, now_ns: int) -> None:
+    def computed(self, count: int) -> Sequence[ServedRequest]:
         """Every decoding request has `count` tokens more."""
         if self.owner.answers:
             self.meter.tokens += count * self.schedule.sequences
-        for request in self.schedule.stepped(count):
-            if self._verify_at_end:
-                self._look_again(request)
-            before = request.state
-            request.fire(RequestEvent.FINISHED)
-            self.respond(request, Outcome.COMPLETED, now_ns)
-            self.left(request, before)
-            self.release(request)
+        return self.schedule.stepped(count)
+
+    def finish(self, request: ServedRequest, now_ns: int) -> None:
+        """It has its last token."""
+        if self._verify_at_end:
+            self._look_again(request)
+        self.complete(request, now_ns)
 
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
         """The KV is here: check it."""

@@ -42,6 +42,10 @@ class Phases:
         self._status = RankStatus()
         self.statuses: Sequence[RankStatus] = ()
         self._steady = False
+        self._moved = True
+        """Something may have happened here since `_status` was made. Whatever happens to a rank's
+        requests, sessions and blocks happens before `_settle`, or in a step that finished some of
+        them: so these two say that it did, and no machine keeps a flag."""
         self._wake_ns = 0
         self._seen_ns = -1
         self._abandon_ns = NEVER
@@ -79,7 +83,8 @@ class Phases:
             mail
             or heard
             or now_ns >= self._wake_ns
-            or self._serving.changed
+            or self._moved
+            or code
             or self._serving.pending_resource_release
             or self._transceiver.pending_polls
             or self._transceiver.monitor.reasons
@@ -97,30 +102,26 @@ class Phases:
         self._look(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
             self.propose(*ill_stop(rank))
-        if transceiver.is_overdue(now_ns):
-            rank.serving.changed = True  # `settled`, later `overdue`, are a matter of time
         self._settle(now_ns)
 
     def _look(self, now_ns: int) -> None:
-        """Judge health, and tell when it changed."""
+        """Judge health."""
         rank = self.rank
         if rank.transceiver.health.look(now_ns, rank.transport.last_moved_ns()):
             reasons = rank.transceiver.monitor.reasons
             rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
-            rank.serving.changed = True
-        elif rank.transceiver.monitor.reasons != self._status.reasons:
-            rank.serving.changed = True  # ill as before, but of something else
 
     def propose(self, code: int, detail: str) -> None:
         """Say at the next sync that this rank wants to stop with this code."""
         if self.rank.proposal == NO_STOP:
             look_at_proposal(self.rank, code, detail)
         self.rank.propose(code, detail)
-        self.rank.serving.changed = True
 
     def _settle(self, now_ns: int) -> None:
-        """Bring sessions, requests and blocks to rest, then begin what can begin."""
+        """Bring sessions, requests and blocks to rest, then begin what can begin. Whoever has done
+        anything to them ends with this."""
         rank = self.rank
+        self._moved = True
         serving, transceiver = rank.serving, rank.transceiver
         serving.settle(now_ns)
         if serving.pending_resource_release:
@@ -144,7 +145,7 @@ class Phases:
     async def sync(self) -> Plan:
         """Every rank says how it is, and all make the same plan of it."""
         rank = self.rank
-        if self._serving.changed or (rank.leader is not None and rank.leader.is_expiry_due()):
+        if self._is_stale() or (rank.leader is not None and rank.leader.is_expiry_due()):
             self._status = self.status()
         plan: Plan = await Join(
             self._group,
@@ -172,8 +173,13 @@ class Phases:
 
     def status(self) -> RankStatus:
         """What this rank has to say, as of now."""
-        self._serving.changed = False
+        self._moved = False
         return status_of(self.rank, self._abandon_ns)
+
+    def _is_stale(self) -> bool:
+        """May this rank have something else to say than it said last?"""
+        said = self._status
+        return self._moved or bool(said.expired) or said.stop != self.rank.proposal
 
     # -- apply and flush -----------------------------------------------------------------------
 
@@ -186,18 +192,13 @@ class Phases:
                 rank.responses.stage(response)
                 rank.recorder.event("refused", response.request_id, outcome=response.outcome)
         new = plan.assignments.get(self._index)
-        if (
-            new is None
-            and not plan.cancels
-            and not plan.settled
-            and plan.stop == NO_STOP
-            and plan.loss is None
-        ):
+        stops = plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER
+        lost = plan.loss is not None
+        if not (new or plan.cancels or plan.settled or stops or lost):
             return
         now_ns = rank.clock()
         if plan.loss is not None:
             rank.transceiver.bury(plan.loss.dead, now_ns)
-            serving.changed = True  # the next status says what is owed, or no longer does
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
         if plan.settled:
@@ -208,10 +209,9 @@ class Phases:
                 rank.courier.decline(spec)
             else:
                 serving.assign(spec, now_ns)
-        if plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER:
+        if stops:
             self._stop(plan, now_ns)
-        if serving.changed:
-            self._settle(now_ns)
+        self._settle(now_ns)
 
     def _stop(self, plan: Plan, now_ns: int) -> None:
         """The group agreed to end: answer everything open, once, and begin to drain."""
@@ -221,7 +221,6 @@ class Phases:
         # The sessions first: their story says what ended them, and their requests end with them.
         rank.transceiver.drain(deadline_ns, now_ns)
         rank.serving.stop(now_ns, plan.detail)
-        rank.serving.changed = True
         rank.recorder.event("stopping", -1, code=plan.stop, detail=plan.detail)
 
     async def flush(self) -> None:
@@ -275,7 +274,8 @@ class Phases:
             waited,
         )
         rank.iteration, rank.plan = passage.iteration, passage.plan
-        serving.stepped(passage.steps, began_ns, rank.clock())
+        if serving.stepped(passage.steps, began_ns, rank.clock()):
+            self._moved = True
 
     async def wait(self) -> None:
         """No step runs: wait, bounded, for news of anybody (contract 5.6)."""
@@ -328,7 +328,7 @@ class Phases:
         leader = self.rank.leader
         if self._transceiver.pending_polls or (leader is not None and leader.has_more()):
             return False
-        if not self._serving.changed:
+        if not self._is_stale():
             return True
         now = self._status = self.status()
         if plan.ending or plan.stop != NO_STOP:
@@ -353,7 +353,6 @@ class Phases:
             self._lead(lost.rank)
         self.statuses, self._steady = (), False
         rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
-        rank.serving.changed = True
         if not rank.shrinks:
             self.propose(lost.exit_code, lost_detail(lost.rank, rank.instance))
 

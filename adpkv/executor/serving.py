@@ -80,8 +80,6 @@ class Serving(ABC):
         self.open_tokens = 0
         self.open_requests = 0
         self.meter = WorkMeter()
-        self.changed = True
-        """Something happened that this rank's next status must tell."""
         # A rank without work joins a step with a dummy. Its block is its own from the start, so
         # that a full pool never keeps the others from decoding (contract 5.5, #17978).
         self._dummy = self.pool.acquire(1)
@@ -112,14 +110,23 @@ class Serving(ABC):
     def batch(self, now_ns: int) -> StepWork:
         """What this rank brings to the step that begins now."""
 
-    def stepped(self, count: int, began_ns: int, now_ns: int) -> None:
-        """`count` steps over the last batch were made since `began_ns`."""
+    def stepped(self, count: int, began_ns: int, now_ns: int) -> bool:
+        """`count` steps over the last batch were made since `began_ns`. Says whether anything came
+        of it but tokens."""
         self.meter.stepped(count, now_ns - began_ns)
-        self.computed(count, now_ns)
+        done = self.computed(count)
+        for request in done:
+            self.finish(request, now_ns)
+        return bool(done)
 
     @abstractmethod
-    def computed(self, count: int, now_ns: int) -> None:
-        """Take in what `count` steps over the last batch computed."""
+    def computed(self, count: int) -> Sequence[ServedRequest]:
+        """Count the tokens of `count` steps over the last batch; which requests have all of theirs
+        now, for `finish`."""
+
+    @abstractmethod
+    def finish(self, request: ServedRequest, now_ns: int) -> None:
+        """All that it was to compute here is computed."""
 
     @abstractmethod
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
@@ -152,7 +159,6 @@ class Serving(ABC):
         self.waiting.append(request)
         self.open_tokens += self.limits.tokens_of(spec)
         self.open_requests += 1
-        self.changed = True
         self.recorder.event("assigned", spec.request_id)
         return request
 
@@ -161,7 +167,6 @@ class Serving(ABC):
         detail = f"its former life is still in doubt on rank {self.rank}"
         answer = Response(spec.request_id, spec.generation, Outcome.FAILED, self.rank, detail)
         self.responses.stage(answer)
-        self.changed = True
         self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
 
     def lease(self, request: ServedRequest, count: int, hashes: tuple[int, ...]) -> bool:
@@ -191,7 +196,6 @@ class Serving(ABC):
         if before is RequestState.ENDED:
             return
         self.left(request, before)
-        self.changed = True
         quiescent = self.can_terminate_request_now(request, now_ns)
         if request.session is None or self.owner.lets_go(request.spec.request_id, quiescent):
             self.release(request)
@@ -199,6 +203,14 @@ class Serving(ABC):
         if request.lease is not None:
             self.pool.turn(request.lease, Use.QUARANTINED)
         self.pending_resource_release[request.spec.request_id] = request
+
+    def complete(self, request: ServedRequest, now_ns: int) -> None:
+        """Its client has all it asked for."""
+        before = request.state
+        request.fire(RequestEvent.FINISHED)
+        self.respond(request, Outcome.COMPLETED, now_ns)
+        self.left(request, before)
+        self.release(request)
 
     def can_terminate_request_now(self, request: ServedRequest, now_ns: int) -> bool:
         """Ask the transceiver, which notes the wish; only the first three answers free."""
@@ -230,7 +242,6 @@ class Serving(ABC):
         self.transceiver.forget(request_id)
         self.pending_resource_release.pop(request_id, None)
         del self.requests[request_id]
-        self.changed = True
 
     def holders(self, leases: Sequence[int]) -> tuple[int, ...]:
         """Which requests have or recently had these leases: for a report, not for a decision."""
@@ -243,7 +254,6 @@ class Serving(ABC):
         """The request no longer counts as this rank's load."""
         self.open_tokens -= self.limits.tokens_of(request.spec)
         self.open_requests -= 1
-        self.changed = True
 
     def respond(
         self,
@@ -293,7 +303,6 @@ class Serving(ABC):
         while book.settled:
             session, event, line = book.settled.popleft()
             request = self.requests.get(session.session_id[0])
-            self.changed = True
             if request is not None and request.session is session:
                 self._settle(request, session, event, line, now_ns)
         self._tell_journal()
@@ -313,9 +322,7 @@ class Serving(ABC):
         """This rank noticed what became of a request that waited, or was in transfer."""
         if request.state is RequestState.ENDED:
             return  # decided already; what is left is its blocks' affair
-        if self.owner.keeps_back(request.spec.request_id, outcome, detail):
-            self.changed = True
-        else:
+        if not self.owner.keeps_back(request.spec.request_id, outcome, detail):
             self._conclude(request, outcome, now_ns, detail)
 
     def carry_out(self, settled: Sequence[Verdict], cancels: Collection[int], now_ns: int) -> None:
@@ -340,7 +347,6 @@ class Serving(ABC):
                 self._conclude(request, verdict.outcome, now_ns, verdict.detail)
 
     def _conclude(self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str) -> None:
-        self.changed = True
         if outcome is Outcome.COMPLETED:
             self.arrived(request, now_ns)
         else:

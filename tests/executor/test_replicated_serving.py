@@ -29,7 +29,6 @@ def test_complete_here_waits_for_the_others() -> None:
     begun(serving, 1)
     landed(serving, 1)
     assert serving.owner.verdicts == (DONE,)
-    assert serving.changed, "its next status tells"
     assert not serving.has_work()
     serving.carry_out((DONE,), (), 8)
     assert serving.has_work()
