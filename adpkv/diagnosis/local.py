@@ -89,7 +89,7 @@ def _values(
         "transfers in quarantine": len(pins.quarantined),
         "requests not yet released": len(serving.pending_resource_release),
         "unhealthy": ", ".join(transceiver.monitor.reasons) or "no",
-        "has its dummy": serving.has_dummy,
+        "has its dummy": serving.leases.has_dummy,
         "plan": f"{digest(rank.plan):08x}",
         "free blocks": counts.free,
         "cached blocks": counts.cached,

@@ -37,7 +37,7 @@ class ContextServing(Serving):
             # The last prompt token is always computed, for the first output token's sake; and
             # never into a shared block, which somebody may be reading.
             hashes = spec.block_hashes[: (spec.prompt_tokens - 1) // limits.block_tokens]
-            if not self.lease(request, limits.blocks_of(spec), hashes):
+            if not self.leases.give(request, limits.blocks_of(spec), hashes):
                 return
             waiting.popleft()
             assert request.lease is not None

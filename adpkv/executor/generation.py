@@ -48,7 +48,7 @@ class GenerationServing(Serving):
         while waiting and self._admitted < self._most:
             request = waiting[0]
             spec, session = request.spec, request.session
-            if not self.lease(request, self.limits.blocks_of(spec), ()):
+            if not self.leases.give(request, self.limits.blocks_of(spec), ()):
                 return
             waiting.popleft()
             assert request.lease is not None

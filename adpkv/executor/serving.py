@@ -27,6 +27,7 @@ from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
 from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
+from adpkv.executor.leases import Leases
 from adpkv.executor.ports import Recorder
 from adpkv.executor.reasons import why
 from adpkv.executor.step_work import StepWork, WorkMeter
@@ -39,10 +40,6 @@ _EVENT_OF = {
     Outcome.TIMED_OUT: RequestEvent.TIMEOUT,
     Outcome.FAILED: RequestEvent.FAILURE,
 }
-
-
-MOST_RELEASED = 1024
-"""How many released leases a rank remembers, for whoever writes into one too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +73,10 @@ class Serving(ABC):
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
         self.pending_resource_release: dict[int, ServedRequest] = {}
-        self._released: deque[tuple[int, int]] = deque(maxlen=MOST_RELEASED)
+        self.leases = Leases(means.pool, means.memory)
         self.open_tokens = 0
         self.open_requests = 0
         self.meter = WorkMeter()
-        # A rank without work joins a step with a dummy. Its block is its own from the start, so
-        # that a full pool never keeps the others from decoding (contract 5.5, #17978).
-        self._dummy = self.pool.acquire(1)
 
     # -- what differs between the kinds --------------------------------------------------------
 
@@ -169,16 +163,6 @@ class Serving(ABC):
         self.responses.stage(answer)
         self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
 
-    def lease(self, request: ServedRequest, count: int, hashes: tuple[int, ...]) -> bool:
-        """Give a request its blocks for life; False if the pool does not have them now."""
-        lease = self.pool.acquire(count, hashes)
-        if lease is None:
-            return False
-        request.lease = lease
-        end = len(lease.blocks) - lease.evicted
-        self.memory.hand_out(lease.number, lease.blocks[lease.reused : end], lease.blocks[end:])
-        return True
-
     def cancel(self, request_id: int, now_ns: int) -> None:
         """Its client no longer wants it. Unknown here: another rank's, or over."""
         request = self.requests.get(request_id)
@@ -232,13 +216,9 @@ class Serving(ABC):
         """The request's blocks are quiescent, and nobody will ask for it again."""
         request_id = request.spec.request_id
         lease, session = request.lease, request.session
-        if lease is not None:
-            if session is not None and lease.use is not Use.ACTIVE:
-                self.concealed(request, session)
-            self._released.append((lease.number, request_id))
-            freed = self.pool.release(lease)
-            if freed:
-                self.memory.release(freed)
+        if lease is not None and session is not None and lease.use is not Use.ACTIVE:
+            self.concealed(request, session)
+        self.leases.take_back(request)
         self.transceiver.forget(request_id)
         self.pending_resource_release.pop(request_id, None)
         del self.requests[request_id]
@@ -247,7 +227,7 @@ class Serving(ABC):
         """Which requests have or recently had these leases: for a report, not for a decision."""
         wanted = set(leases)
         now = [(r.lease.number, i) for i, r in self.requests.items() if r.lease is not None]
-        found = [request for number, request in (*self._released, *now) if number in wanted]
+        found = [request for number, request in (*self.leases.recent(), *now) if number in wanted]
         return tuple(dict.fromkeys(found))
 
     def closed(self, request: ServedRequest) -> None:
@@ -388,18 +368,7 @@ class Serving(ABC):
             if request_id in quiescent:
                 self.owner.acted(request_id)
                 self.release(request)
-        self.free_dummy()
-
-    @property
-    def has_dummy(self) -> bool:
-        """Whether it has the block with which it joins a step without work."""
-        return self._dummy is not None
-
-    def free_dummy(self) -> None:
-        """On the way out: the dummy's block goes back like any other."""
-        if self._dummy is not None:
-            self.pool.release(self._dummy)
-            self._dummy = None
+        self.leases.free_dummy()
 
 
 _ANSWERED = frozenset({RequestState.HANDED_OVER, RequestState.ENDED})

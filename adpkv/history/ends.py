@@ -119,7 +119,7 @@ LATE_SUCCESS_REVIVES: Final = Policy(
 
 def _dummy_asserted(phases: Phases) -> None:
     rank, step, serving = phases.rank, phases.step, phases.rank.serving
-    serving.free_dummy()
+    serving.leases.free_dummy()
 
     async def step_with_dummy() -> None:
         if serving.has_work():

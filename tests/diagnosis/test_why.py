@@ -49,8 +49,8 @@ class Asserted(Phases):
     async def sync(self) -> Any:
         rank = self.rank
         if rank.rank == 3 and rank.iteration == 4:
-            rank.serving.free_dummy()
-        if not rank.serving.has_dummy:
+            rank.serving.leases.free_dummy()
+        if not rank.serving.leases.has_dummy:
             await Join(self._group, "tp_allgather", "dummy", rank.iteration, rank.plan, None)
         return await super().sync()
 

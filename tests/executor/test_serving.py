@@ -245,15 +245,15 @@ def test_the_dummys_block_is_reserved_from_the_start() -> None:
     serving = generation()
     assert serving.pool.counts().active == 1
     assert serving.batch(0)[0].sequences == 0
-    serving.free_dummy()
-    serving.free_dummy()
+    serving.leases.free_dummy()
+    serving.leases.free_dummy()
     assert serving.pool.counts().active == 0
 
 
 def test_a_leak_is_seen() -> None:
     serving = generation()
     begun(serving, 1)
-    serving.free_dummy()
+    serving.leases.free_dummy()
     serving.cancel(1, 1)
     counts = block_counts(serving)
     assert (counts.quarantined, counts.leaked) == (4, 0), "in doubt is never called leaked"
@@ -268,7 +268,7 @@ def test_a_shared_block_is_owned_once() -> None:
         serving.admit(0)
         serving.batch(0)
         serving.stepped(1, 0, 1)
-    serving.free_dummy()
+    serving.leases.free_dummy()
     counts = block_counts(serving)
     assert (counts.active, counts.leaked) == (4, 0)
 
