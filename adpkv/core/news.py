@@ -40,10 +40,12 @@ class Unread:
         if self._since_ns == came_ns:
             self._since_ns = until_ns
 
-    def delay(self, by_ns: int) -> None:
-        """What is there cannot be looked at for so long: its time goes on afterwards."""
+    def delay(self, now_ns: int, by_ns: int) -> None:
+        """What is there cannot be looked at for so long from now on: its time goes on afterwards.
+        Until now it has lain there for as long as the rank could look."""
         if self._since_ns != NEVER:
-            self._since_ns += by_ns
+            excused_ns = min(self._excused_until_ns, now_ns)
+            self._since_ns = max(self._since_ns, excused_ns) + by_ns
 
     def taken(self, now_ns: int) -> None:
         """The rank took in all that was there."""
@@ -86,10 +88,10 @@ class News:
         self.mail.postpone(came_ns, until_ns)
         self.ends.postpone(came_ns, until_ns)
 
-    def delay(self, by_ns: int) -> None:
+    def delay(self, now_ns: int, by_ns: int) -> None:
         """The rank had looked already in this iteration, whose step takes so long."""
-        self.mail.delay(by_ns)
-        self.ends.delay(by_ns)
+        self.mail.delay(now_ns, by_ns)
+        self.ends.delay(now_ns, by_ns)
 
     def close(self, now_ns: int) -> None:
         """The rank leaves: what it has never taken in counts up to now."""

@@ -88,3 +88,18 @@ def test_longer_than_was_excused_is_told(rig: Rig) -> None:
     rig.news.excuse(20, 500)
     rig.news.ends.taken(501 + BOUND)
     assert rig.told == [("the end of a transfer", BOUND + 1)]
+
+
+def test_a_step_after_a_stop_is_excused_as_well(rig: Rig) -> None:
+    """It came while a fault kept the rank from looking, and the rest of that iteration takes its
+    time too: both are left out, not the longer of the two."""
+    rig.news.mail.came(10)
+    rig.news.excuse(0, 1000)
+    rig.news.delay(1000, 500)
+    rig.news.mail.taken(1500 + BOUND)
+    assert rig.told == []
+    rig.news.mail.came(2000)
+    rig.news.excuse(2010, 2060)
+    rig.news.delay(2060, 500)
+    rig.news.mail.taken(2560 + BOUND + 1)
+    assert rig.told == [("mail", BOUND + 1)]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz.hunters import BAD_INPUTS, HUNTERS
+from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, smaller
 from tests.fuzz.hunting import Report, Worker, batch_of, hunted, replay
 
 __all__ = ["main"]
@@ -110,6 +110,8 @@ def _run(options: argparse.Namespace) -> int:
 def _replayed(hunter: str, seed: int) -> int:
     hunt = hunted(hunter, seed)
     print(hunt.shown)
+    if hunt.found and (less := smaller(hunter, seed)):
+        print(f"# the least of it in which the same is wrong:\n\n{less}")
     print(*(hunt.left_out or []), *(hunt.found or ["nothing is wrong with it"]), sep="\n")
     return int(bool(hunt.found))
 

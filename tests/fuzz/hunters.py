@@ -15,12 +15,13 @@ import yaml
 
 from adpkv.exit_codes import ExitCode
 from tests.fuzz import folders, inputs, metamorphic
+from tests.fuzz import signals as real
 from tests.fuzz.child import Said, command
 from tests.fuzz.experiments import experiment
-from tests.fuzz.oracles import DEEPER, MOST_EVENTS, judge
-from tests.fuzz.signals import judged, plan, signalled
+from tests.fuzz.oracles import DEEPER, MOST_EVENTS, Judged, judge
+from tests.fuzz.shrinking import shrunk
 
-__all__ = ["BAD_INPUTS", "HUNTERS", "Hunt"]
+__all__ = ["BAD_INPUTS", "HUNTERS", "Hunt", "smaller"]
 
 DOCUMENTED: Final = frozenset(set(ExitCode) - {ExitCode.INTERNAL_ERROR})
 """Exit codes that a command may have: every one but that of a bug of ours."""
@@ -54,6 +55,20 @@ def whole(seed: int, folder: Path) -> Hunt:
     most = MOST_EVENTS if seed % DEEPER else DEEPER * MOST_EVENTS
     judged = judge(data, most, again=seed % AGAIN == 0)
     return Hunt(_yaml(data), judged.found, judged.left_out, judged.code)
+
+
+def smaller(hunter: str, seed: int) -> str:
+    """The least of an experiment in which the same is wrong; empty for other hunters' inputs."""
+    if hunter != "whole":
+        return ""
+    data = experiment(seed)
+    kinds = _kinds(judge(data))
+    return _yaml(shrunk(data, lambda one: _kinds(judge(one)) == kinds)) if kinds else ""
+
+
+def _kinds(judged: Judged) -> set[str]:
+    """What kinds of things were found, whatever their numbers."""
+    return {wrong.partition(":")[0] for wrong in judged.found}
 
 
 def doubled(seed: int, folder: Path) -> Hunt:
@@ -222,9 +237,9 @@ def run_folder(seed: int, folder: Path) -> Hunt:
 
 def signals(seed: int, folder: Path) -> Hunt:
     """A real job, and a signal."""
-    planned = plan(seed)
-    ended = signalled(planned, folder)
-    return Hunt(f"{planned}\n{ended}", judged(planned, ended), code=ended.code)
+    planned = real.plan(seed)
+    ended = real.signalled(planned, folder)
+    return Hunt(f"{planned}\n{ended}", real.judged(planned, ended), code=ended.code)
 
 
 BAD_INPUTS: Final = ("text", "values", "trace", "override", "line", "run_folder")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from adpkv.config.patience import Patience
 from adpkv.core.block_pool import BlockPool
@@ -19,7 +20,7 @@ from adpkv.worlds.virtual.run import Simulation
 from adpkv.worlds.virtual.world import VirtualWorld
 from tests.fuzz import hunting
 from tests.fuzz.experiments import Swarm, experiment
-from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, Hunt
+from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, Hunt, smaller
 from tests.fuzz.hunting import Worker, bounded, hunted
 from tests.fuzz.oracles import judge
 
@@ -182,6 +183,23 @@ def _refuse(*_: object) -> None:
     from adpkv.errors import UsageError
 
     raise UsageError(PLANTED)
+
+
+# -- shrinking ---------------------------------------------------------------------------------
+
+
+def test_a_find_is_shown_without_what_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(real: Any, job: Simulation, *args: Any) -> Any:
+        if job.experiment.faults:
+            raise KeyError(PLANTED)
+        return real(job, *args)
+
+    wrapped(monkeypatch, Simulation, "run", run)
+    seed = next(seed for seed in range(SEEDS) if len(experiment(seed)["faults"]) > 2)
+    less = yaml.safe_load(smaller("whole", seed))
+    assert set(less) == {"name", "topology", "workload", "faults"}
+    assert len(less["faults"]) == 1
+    assert smaller("whole", next(s for s in range(SEEDS) if not experiment(s)["faults"])) == ""
 
 
 # -- bounds ------------------------------------------------------------------------------------

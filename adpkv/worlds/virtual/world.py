@@ -282,7 +282,7 @@ class VirtualWorld:
             for index in sorted(group.awake):
                 news = self._news.get(group.members[index])
                 if news is not None:
-                    news.delay(group.wake_ns - now_ns)
+                    news.delay(now_ns, group.wake_ns - now_ns)
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
         if not self._jump:
