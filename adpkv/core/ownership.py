@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from adpkv.core.values import Outcome
+from adpkv.core.values import Cause, Outcome
 from adpkv.core.verdicts import Verdict
 
 __all__ = ["Replica", "SoleOwner"]
@@ -28,7 +28,9 @@ class SoleOwner:
         """The rank that sends a request's KV to this one; `named` is the one that answered."""
         return named
 
-    def keeps_back(self, request_id: int, outcome: Outcome, detail: str) -> bool:
+    def keeps_back(
+        self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
+    ) -> bool:
         """Its transfer came to this. False: act on it now; True: when all have agreed."""
         return False
 
@@ -65,9 +67,11 @@ class Replica(SoleOwner):
         """Each rank fetches its shard from the rank in its own place; the first one answered."""
         return named + self._index
 
-    def keeps_back(self, request_id: int, outcome: Outcome, detail: str) -> bool:
+    def keeps_back(
+        self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
+    ) -> bool:
         """Said at the next sync."""
-        self._say(Verdict(request_id, outcome, detail))
+        self._say(Verdict(request_id, outcome, detail, cause))
         return True
 
     def lets_go(self, request_id: int, quiescent: bool) -> bool:

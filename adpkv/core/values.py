@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
-__all__ = ["PEER_LOST", "Outcome", "RequestSpec", "Response", "SenderRef", "Violation"]
+__all__ = ["Cause", "Outcome", "RequestSpec", "Response", "SenderRef", "Violation"]
 
-PEER_LOST: Final = "the other end of its transfer is gone"
 """The detail of a response by which the coordinator knows that the request failed for no fault of
 its own: a job may be told to compute such a one again."""
 
@@ -23,6 +21,15 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     FAILED = "failed"
+
+
+class Cause(StrEnum):
+    """Why a request ended as it did, as far as anybody decides by it. The `detail` beside it is for
+    people."""
+
+    OTHER = "other"
+    PEER_LOST = "peer_lost"
+    """The other end of its transfer is gone, and its KV with it."""
 
 
 class SenderRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -68,6 +75,7 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sender: SenderRef | None = None
     spent: tuple[int, ...] = ()
     tokens: int = 0
+    cause: Cause = Cause.OTHER
 
 
 class Violation(msgspec.Struct, frozen=True):

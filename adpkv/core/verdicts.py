@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from adpkv.core.values import Outcome
+from adpkv.core.values import Cause, Outcome
 
 __all__ = ["Verdict", "settle"]
 
@@ -39,6 +39,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True, gc=False):
     request_id: int
     outcome: Outcome | None = None
     detail: str = ""
+    cause: Cause = Cause.OTHER
 
 
 def settle(said: Iterable[tuple[Verdict, ...]], ranks: int) -> tuple[Verdict, ...]:

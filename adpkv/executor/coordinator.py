@@ -14,7 +14,7 @@ from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Instance, Kind, Topology
-from adpkv.core.values import PEER_LOST, Outcome, Response, Violation
+from adpkv.core.values import Cause, Outcome, Response, Violation
 from adpkv.executor.meetings import Receive
 from adpkv.executor.messages import (
     Admit,
@@ -315,7 +315,7 @@ class Coordinator:
             return False
         sender = request.first.sender if request.first is not None else None
         gone = sender is not None and sender.rank in self._dead
-        return gone or response.detail == PEER_LOST
+        return gone or response.cause is Cause.PEER_LOST
 
     def _after_loss(self, otherwise: AdmissionEvent) -> AdmissionEvent:
         again = self._recompute and self._code < 0

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from adpkv.core.session import Event, Line, State
-from adpkv.core.values import PEER_LOST
+from adpkv.core.values import Cause
 
-__all__ = ["why"]
+__all__ = ["WHY", "cause_of", "why"]
 
-_WHY: Final[Mapping[Event, str]] = {
+WHY: Final[Mapping[Event, str]] = {
     Event.CANCEL: "its transfer was cancelled",
     Event.WAIT_LIMIT: "it waited too long for blocks or a slot",
     Event.DEADLINE: "its transfer took too long",
     Event.ENDED: "its transfer failed",
     Event.ERROR: "its transfer failed, with its blocks in doubt",
-    Event.PEER_LOST: PEER_LOST,
+    Event.PEER_LOST: "the other end of its transfer is gone",
     Event.STOP: "the instance is stopping",
 }
 
@@ -28,4 +28,9 @@ def why(event: Event, line: Line) -> str:
     had given the address away."""
     if event is Event.WAIT_LIMIT and line.state is State.QUARANTINED:
         return _NO_SLOT_THERE
-    return _WHY[event]
+    return WHY[event]
+
+
+def cause_of(event: Event) -> Cause:
+    """The same for who decides by it."""
+    return Cause.PEER_LOST if event is Event.PEER_LOST else Cause.OTHER

@@ -24,12 +24,12 @@ from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.transceiver import Transceiver
-from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
+from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
 from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
 from adpkv.executor.leases import Leases
 from adpkv.executor.ports import Recorder
-from adpkv.executor.reasons import why
+from adpkv.executor.reasons import cause_of, why
 from adpkv.executor.step_work import StepWork, WorkMeter
 from adpkv.memory.port import Memory
 
@@ -170,13 +170,18 @@ class Serving(ABC):
             self.end(request, RequestEvent.CANCEL, now_ns, "cancelled by its client")
 
     def end(
-        self, request: ServedRequest, event: RequestEvent, now_ns: int, detail: str = ""
+        self,
+        request: ServedRequest,
+        event: RequestEvent,
+        now_ns: int,
+        detail: str = "",
+        cause: Cause = Cause.OTHER,
     ) -> None:
         """A request ends: tell its client, give its blocks back or keep them in doubt."""
         before = request.state
         outcome = request.fire(event)
         if outcome is not None:
-            self.respond(request, outcome, now_ns, detail)
+            self.respond(request, outcome, now_ns, detail, cause=cause)
         if before is RequestState.ENDED:
             return
         self.left(request, before)
@@ -242,6 +247,7 @@ class Serving(ABC):
         now_ns: int,
         detail: str = "",
         *,
+        cause: Cause = Cause.OTHER,
         sender: SenderRef | None = None,
     ) -> None:
         """Stage what the client is told; it leaves in the next flush. One rank tells."""
@@ -258,6 +264,7 @@ class Serving(ABC):
                 sender=sender,
                 spent=self.spent(request, now_ns),
                 tokens=self.tokens_of(request),
+                cause=cause,
             )
         )
         self.recorder.event("responded", spec.request_id, outcome=outcome)
@@ -294,16 +301,23 @@ class Serving(ABC):
             wrong = self.received(request, session, now_ns)
             self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
         elif line.outcome is not None:
-            self.decide(request, line.outcome, now_ns, why(event, line))
+            self.decide(request, line.outcome, now_ns, why(event, line), cause_of(event))
 
     # -- decisions -----------------------------------------------------------------------------
 
-    def decide(self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str) -> None:
+    def decide(
+        self,
+        request: ServedRequest,
+        outcome: Outcome,
+        now_ns: int,
+        detail: str,
+        cause: Cause = Cause.OTHER,
+    ) -> None:
         """This rank noticed what became of a request that waited, or was in transfer."""
         if request.state is RequestState.ENDED:
             return  # decided already; what is left is its blocks' affair
-        if not self.owner.keeps_back(request.spec.request_id, outcome, detail):
-            self._conclude(request, outcome, now_ns, detail)
+        if not self.owner.keeps_back(request.spec.request_id, outcome, detail, cause):
+            self._conclude(request, outcome, now_ns, detail, cause)
 
     def carry_out(self, settled: Sequence[Verdict], cancels: Collection[int], now_ns: int) -> None:
         """Do what all ranks that hold these requests have agreed on. What `cancels` of the same
@@ -324,13 +338,15 @@ class Serving(ABC):
                 self.release(request)
             elif request.state is not RequestState.ENDED:  # a cancel came with the same plan
                 self.owner.acted(verdict.request_id)
-                self._conclude(request, verdict.outcome, now_ns, verdict.detail)
+                self._conclude(request, verdict.outcome, now_ns, verdict.detail, verdict.cause)
 
-    def _conclude(self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str) -> None:
+    def _conclude(
+        self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str, cause: Cause
+    ) -> None:
         if outcome is Outcome.COMPLETED:
             self.arrived(request, now_ns)
         else:
-            self.end(request, _EVENT_OF[outcome], now_ns, detail)
+            self.end(request, _EVENT_OF[outcome], now_ns, detail, cause)
 
     def _tell_journal(self) -> None:
         journal = self.transceiver.book.journal

@@ -67,9 +67,9 @@ def _boolean_cancel(phases: Phases) -> None:
     serving, end = phases.rank.serving, phases.rank.serving.end
 
     def end_and_forget(
-        request: ServedRequest, event: RequestEvent, now_ns: int, detail: str = ""
+        request: ServedRequest, event: RequestEvent, now_ns: int, *told: Any
     ) -> None:
-        end(request, event, now_ns, detail)
+        end(request, event, now_ns, *told)
         request_id = request.spec.request_id
         if serving.pending_resource_release.pop(request_id, None) is not None:
             del serving.requests[request_id]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from test_coordinator import STOP_NS, Rig, arrival, ended, kinds, prefilled
 
-from adpkv.core.values import PEER_LOST, Outcome, Response, SenderRef
+from adpkv.core.values import Cause, Outcome, Response, SenderRef
 from adpkv.executor.messages import Admit, Answers, Bury, Cancel, Lost, Missing, Stop
 
 LEADERS = (0, 2, 4, 6)
@@ -18,8 +18,8 @@ def lost(rank: int, leader: int) -> Lost:
     return Lost(rank // 2, rank, leader, f"rank {rank} ({kind}-{rank // 2}) was lost")
 
 
-def answered(outcome: Outcome, detail: str, life: int = 0) -> Answers:
-    return Answers(2, (Response(0, life, outcome, 4, detail),))
+def answered(outcome: Outcome, detail: str, life: int = 0, cause: Cause = Cause.OTHER) -> Answers:
+    return Answers(2, (Response(0, life, outcome, 4, detail, cause=cause),))
 
 
 def decoding(*, recompute: bool = False, cancel_ns: int = -1) -> Rig:
@@ -89,16 +89,16 @@ def test_whose_kv_died_is_computed_again_whoever_says_so_first(known: bool) -> N
     rig = decoding(recompute=True)
     if known:
         rig.at(2, lost(0, 1))
-    detail = "its transfer failed" if known else PEER_LOST
-    assert "Admit" in [kind for _, kind in kinds(rig.at(3, answered(Outcome.FAILED, detail)))]
+    said = answered(Outcome.FAILED, "", cause=Cause.OTHER if known else Cause.PEER_LOST)
+    assert "Admit" in [kind for _, kind in kinds(rig.at(3, said))]
     assert rig.records == []
 
 
 def test_a_failure_of_its_own_is_not_computed_again() -> None:
     rig = decoding(recompute=True)
     rig.at(2, lost(5, 4))
-    rig.at(3, answered(Outcome.FAILED, "its transfer failed"))
-    assert rig.ends == [(0, Outcome.FAILED)]
+    rig.at(3, answered(Outcome.FAILED, "the other end of its transfer is gone"))
+    assert rig.ends == [(0, Outcome.FAILED)], "whatever the words are"
 
 
 def test_nothing_is_computed_again_for_who_has_cancelled() -> None:

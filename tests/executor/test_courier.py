@@ -11,7 +11,7 @@ from executor_parts import Post, context, generation, spec
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
 from adpkv.core.slots import SlotLimits
-from adpkv.core.values import PEER_LOST, SenderRef
+from adpkv.core.values import Cause, SenderRef
 from adpkv.executor.courier import UNKNOWN_PIECES, Courier
 from adpkv.executor.messages import (
     Advertise,
@@ -311,7 +311,7 @@ def test_blocks_that_are_refused_as_the_sender_is_dead_say_so(receiving: Rig) ->
     receiving.ends.check_transfer_status(1)
     receiving.go(1)
     assert 1 not in receiving.serving.requests
-    assert [answer.detail for answer in receiving.serving.responses.staged] == [PEER_LOST]
+    assert [answer.cause for answer in receiving.serving.responses.staged] == [Cause.PEER_LOST]
 
 
 def test_a_lost_connection_is_in_doubt_until_its_end(receiving: Rig) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from adpkv.core.record import COLUMN_FIELDS
-from adpkv.core.values import PEER_LOST
+from adpkv.core.session import Event
+from adpkv.executor.reasons import WHY
 from tests.mpi.conftest import outlives_or_skip
 
 BOUND_S = 40
@@ -50,7 +51,10 @@ def went_on(folder: Path, lost: list[int], policy: str) -> list[dict[str, Any]]:
         assert sum(spent) == record["ended_ns"] - record["arrival_ns"]
         assert (record["lost_attempts_ns"] > 0) >= (record["recomputed"] > 0)
     names = [f"rank {r} ({'context-0' if r < 4 else 'generation-1'}) was lost" for r in lost]
-    assert {r["detail"] for r in records if r["outcome"] == "failed"} <= {PEER_LOST, *names}
+    assert {r["detail"] for r in records if r["outcome"] == "failed"} <= {
+        WHY[Event.PEER_LOST],
+        *names,
+    }
     assert summary["recomputed"] == sum(event["kind"] == "recomputed" for event in events)
     later_ns = max(event["at_ns"] for event in events if event["kind"] == "recovered")
     later = [record for record in records if record["arrival_ns"] > later_ns]

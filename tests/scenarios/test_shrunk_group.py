@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from adpkv.core.values import PEER_LOST
+from adpkv.core.session import Event
+from adpkv.executor.reasons import WHY
 from tests.scenarios.story import Script, arrival, setting
 from tests.scenarios.test_dead_rank import PHASES, detail_of, dies
 from tests.worlds.virtual.running import Ran, run
@@ -55,7 +56,7 @@ def test_15_what_a_dead_rank_had_fails_and_nothing_else(victim: int, phase: str)
     ran = tell(victim, phase)
     went_on(ran, victim)
     failed = [record for record in ran.records if record.outcome != "completed"]
-    assert {record.detail for record in failed} <= {detail_of(victim), PEER_LOST}
+    assert {record.detail for record in failed} <= {detail_of(victim), WHY[Event.PEER_LOST]}
     assert failed or phase == "wait"
     assert len(failed) < 60
     died_ns = min(e[0] for e in ran.events if e[2] == "survived")
