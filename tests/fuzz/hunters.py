@@ -144,7 +144,7 @@ def _file(draw: Random, raw: bytes, folder: Path) -> Hunt:
 
 
 def _simulated(folder: Path, *argv: str) -> list[str]:
-    said = command(["simulate", *argv, "--out", "out", "--quiet"], folder, cpu_s=4)
+    said = command(["simulate", *argv, "--out", "out", "--quiet"], folder, cpu_s=2)
     if said.took_too_long:
         return []
     found = _wrong_with(said)
@@ -178,7 +178,7 @@ def trace(seed: int, folder: Path) -> Hunt:
     raw = inputs.trace(draw)
     (folder / "bad.jsonl").write_bytes(raw)
     path = "--set=workload.path=bad.jsonl"
-    said = command(["simulate", "trace-sample", path, "--out", "out", "--quiet"], folder, cpu_s=6)
+    said = command(["simulate", "trace-sample", path, "--out", "out", "--quiet"], folder, cpu_s=2)
     found = [] if said.took_too_long else _wrong_with(said)
     if said.code == 2 and "bad.jsonl" not in said.err:
         found.append(f"the trace is not named: {said.err[:300]}")
@@ -207,8 +207,8 @@ def line(seed: int, folder: Path) -> Hunt:
     shutil.copytree(_whole()[0], run)
     (folder / "it.yaml").write_bytes(inputs.damaged_values(draw))
     argv = inputs.line(draw, "it.yaml", "run")
-    said = command(argv, folder, cpu_s=6)
-    may_take_long = said.took_too_long and argv[0] == "simulate"
+    said = command(argv, folder, cpu_s=2)
+    may_take_long = said.took_too_long and "simulate" in argv
     return Hunt(ascii(argv), [] if may_take_long else _wrong_with(said), code=said.code)
 
 

@@ -16,7 +16,7 @@ from adpkv.errors import (
 from adpkv.history import assembly
 from tests.worlds.virtual.running import Ran, differences, problems, run
 
-__all__ = ["Judged", "judge"]
+__all__ = ["BROKEN_BY_DESIGN", "DEEPER", "MOST_EVENTS", "Judged", "judge"]
 
 MOST_EVENTS: Final = 3_000
 """Of an experiment's agenda; what has more is no small experiment, and is left out."""

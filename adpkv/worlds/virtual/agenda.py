@@ -41,6 +41,11 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._heap)
 
+    def clear(self) -> None:
+        """Nothing of what is left will be done; `now` stays."""
+        self._heap.clear()
+        self.outside = 0
+
     def clock(self) -> int:
         """Nanoseconds since the run began."""
         return self.now

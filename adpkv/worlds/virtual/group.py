@@ -8,7 +8,7 @@ see.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
@@ -18,8 +18,9 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
+from adpkv.worlds.virtual.agenda import Agenda
 
-__all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "told"]
+__all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget", "told"]
 
 Program = Coroutine[Meeting, Any, Any]
 
@@ -340,3 +341,14 @@ def told(place: Place) -> str:
     if place.kind == UNBEGUN:
         return f"rank {place.rank} has not begun"
     return f"rank {place.rank} {describe(place)}"
+
+
+def forget(groups: Iterable[VirtualGroup], agenda: Agenda) -> None:
+    """The run is over: let go of the meetings, and of what was planned with them. They know their
+    ranks, and are not looked at when cycles are collected (`gc=False`): whoever simulates many
+    times in one process would keep every world."""
+    for group in groups:
+        group.history.clear()
+        group.standing = [None] * len(group.standing)
+        group.halt = None
+    agenda.clear()

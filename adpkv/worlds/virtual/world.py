@@ -27,7 +27,7 @@ from adpkv.errors import (
 from adpkv.executor.meetings import WORLD, Join, Meeting, MeetingCounts, Receive, Step, Wait
 from adpkv.executor.messages import HOST, last_words
 from adpkv.worlds.virtual.agenda import GROUP_WAKE, Agenda
-from adpkv.worlds.virtual.group import Program, VirtualGroup
+from adpkv.worlds.virtual.group import Program, VirtualGroup, forget
 from adpkv.worlds.virtual.halts import NOTICE_NS, Halts
 from adpkv.worlds.virtual.host import VirtualHost
 from adpkv.worlds.virtual.mailbox import Post
@@ -120,11 +120,11 @@ class VirtualWorld:
         try:
             self._run(programs, coordinator, watch)
         except StuckError as error:
-            coordinated = self._host is not None and self._host.waits
-            error.evidence = testimony(
-                self._groups, error, self.agenda.now, self.look, coordinated=coordinated
-            )
+            at_ns, waits = self.agenda.now, self._host is not None and self._host.waits
+            error.evidence = testimony(self._groups, error, at_ns, self.look, coordinated=waits)
             raise
+        finally:
+            forget(self._groups, self.agenda)
         return self._results
 
     def _run(
