@@ -24,6 +24,8 @@ from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, Hunt, smaller
 from tests.fuzz.hunting import Worker, bounded, hunted
 from tests.fuzz.oracles import judge
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 40
 CLEAN = Swarm(given=0.0, extreme=0.0, faults=0, rare=0.0)
 PLANTED = "planted by a test"
