@@ -45,8 +45,10 @@ def run(
             remark(experiment)
         from adpkv.observe import RunFolder
         from adpkv.worlds.mpi.launch import find_mpirun, launch
+        from adpkv.worlds.mpi.room import check_host
 
         find_mpirun()  # or nothing is made
+        check_host(experiment)
         # Chosen here, because what the job came to is read there.
         folder = RunFolder.reserve(experiment.name, out)
         argv = _argv(file, overrides, folder.path, quiet=quiet, as_json=as_json)

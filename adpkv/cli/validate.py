@@ -18,19 +18,22 @@ def validate(
 ) -> None:
     """Check experiment files without running them; all problems at once."""
     from adpkv.config import load
+    from adpkv.config.shipped import named
     from adpkv.errors import UsageError
     from adpkv.observe.advice import beforehand
     from adpkv.workload import build
+    from adpkv.worlds.virtual.room import room_said
 
     problems = []
     for file in files:
         try:
             experiment = load(file, overrides)
-            total = build(experiment).total
+            workload = build(experiment)
         except UsageError as error:
             problems.append(str(error))
         else:
-            print(f"{file}: fine, {_described(experiment)}, {total:,} requests")
+            print(f"{named(file)}: fine, {_described(experiment)}, {workload.total:,} requests")
+            print(f"  {room_said(experiment, workload)}")
             remark(experiment)
             for sentence in beforehand(experiment):
                 print(f"  advice: {sentence}")

@@ -88,6 +88,11 @@ def shipped_file(name: str) -> Path | None:
     return next((one.path for one in shipped() if one.name == name), None)
 
 
+def named(file: Path) -> str:
+    """How a person calls it: by its name, where it is the file that `find` gave for one."""
+    return next((one.name for one in shipped() if one.path == file), str(file))
+
+
 def find(asked: Path) -> Found:
     """The experiment that is meant by a path or a name. A file wins over a name; what is neither
     stays as it is, for whoever reads it to complain."""

@@ -83,6 +83,10 @@ class Trace:
     def __len__(self) -> int:
         return len(self.at_ns)
 
+    def columns(self) -> list[array[int]]:
+        """All of them."""
+        return [getattr(self, name) for name in self.__slots__]
+
     def hashes(self, number: int, block_tokens: int) -> tuple[int, ...]:
         """One value per full block of `block_tokens` tokens of request `number`'s known prompt.
 
@@ -106,6 +110,16 @@ class TraceWorkload:
         self._trace, self._clients, self._block_tokens = trace, clients, block_tokens
         self._number = 0
         self._due_ns = trace.at_ns[0] if self.total else NEVER
+
+    @property
+    def tokens(self) -> int:
+        """Of all requests together, those to be generated included."""
+        return sum(self._trace.prompt_tokens) + sum(self._trace.output_tokens)
+
+    @property
+    def nbytes(self) -> int:
+        """What the trace takes in memory."""
+        return sum(column.itemsize * len(column) for column in self._trace.columns())
 
     def due_ns(self) -> int:
         """When the next request arrives."""

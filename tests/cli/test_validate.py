@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,14 @@ def _validate(*argv: object) -> tuple[str, str]:
 
 def test_a_fine_file(file: Path) -> None:
     said, problems = _validate(file)
-    assert said == f"{file}: fine, 8 ranks (1 context x 2, 2 generation x 3), 3 requests\n"
+    first, second = said.splitlines()
+    assert first == f"{file}: fine, 8 ranks (1 context x 2, 2 generation x 3), 3 requests"
+    assert re.fullmatch(r"  a simulation takes [\d.]+ MB to [\d.]+ MB of memory", second)
     assert not problems
+
+
+def test_one_that_was_named_is_called_by_its_name() -> None:
+    assert _validate("quickstart")[0].startswith("quickstart: fine, 8 ranks ")
 
 
 def test_what_misleads_is_said_beforehand(file: Path) -> None:

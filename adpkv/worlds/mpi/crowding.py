@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from adpkv.control_groups import CGROUP_OF_SELF, CGROUPS, groups_above
+
 __all__ = ["cores", "local_ranks", "one_thread", "yield_where_crowded"]
 
 YIELD: Final = "OMPI_MCA_mpi_yield_when_idle"
@@ -30,8 +32,6 @@ SLURM_SIZES: Final = ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE")
 """The same from Slurm, for all hosts in order: `4(x2),3`; of the step before of the job."""
 
 SLURM_HOST: Final = "SLURM_NODEID"
-CGROUPS: Final = Path("/sys/fs/cgroup")
-CGROUP_OF_SELF: Final = Path("/proc/self/cgroup")
 
 
 def yield_where_crowded(environment: MutableMapping[str, str]) -> bool:
@@ -86,22 +86,7 @@ def cores(
 
 def _quotas(cgroups: Path, of_self: Path) -> list[float]:
     """The cores that each control group above this process grants; none where there is no limit."""
-    try:
-        lines = of_self.read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = cgroups / controllers if controllers else cgroups
-        own = root / path.lstrip("/")
-        for place in [own, *own.parents]:
-            found += _quota(place)
-            if place == root:
-                break
-    return found
+    return [granted for group in groups_above("cpu", cgroups, of_self) for granted in _quota(group)]
 
 
 def _quota(place: Path) -> list[float]:

@@ -1,0 +1,92 @@
+"""Does it fit into this machine's memory? Refused beforehand, with the figure, where it cannot: a
+machine that swaps, or a process that is killed for memory, tells nobody why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from adpkv.control_groups import CGROUP_OF_SELF, CGROUPS, groups_above
+from adpkv.errors import UsageError
+
+__all__ = ["available_bytes", "refuse_what_cannot_fit", "size_said"]
+
+MEMINFO: Final = Path("/proc/meminfo")
+
+LIMITS: Final = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Of version 2, and of version 1: the limit, what is used, and the part of that which the kernel
+gives back when it is needed (in `memory.stat`). No limit is a word in the one and a huge number in
+the other."""
+
+
+def refuse_what_cannot_fit(
+    who: str, parts: Mapping[str, int], hint: str, available: int | None = None
+) -> None:
+    """Refuse what cannot fit into so many bytes; None: into those of this machine.
+
+    Args:
+        who: what takes the memory, as the beginning of a sentence.
+        parts: bytes by what they are for.
+        hint: what fits instead.
+
+    Raises:
+        UsageError: it cannot; with what it takes, and of what.
+    """
+    room = available_bytes() if available is None else available
+    needed = sum(parts.values())
+    if room is None or needed <= room:
+        return
+    told = ", ".join(f"{size_said(n)} for {what}" for what, n in parts.items() if n)
+    raise UsageError(
+        f"{who} takes at least {size_said(needed)} of memory ({told}),"
+        f" and {size_said(room)} are free; {hint}"
+    )
+
+
+def available_bytes(
+    meminfo: Path = MEMINFO, cgroups: Path = CGROUPS, of_self: Path = CGROUP_OF_SELF
+) -> int | None:
+    """What this process can still have: of the machine, and of the control groups above it. None:
+    unknown."""
+    found = [_meminfo(meminfo), *map(_left_in, groups_above("memory", cgroups, of_self))]
+    return min((room for room in found if room is not None), default=None)
+
+
+def _meminfo(path: Path) -> int | None:
+    try:
+        lines = path.read_text().splitlines()
+        kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+        return int(kib) * 1024
+    except (OSError, StopIteration, IndexError, ValueError):
+        return None
+
+
+def _left_in(group: Path) -> int | None:
+    """What one control group still grants; None without a limit."""
+    for limit, used, cached in LIMITS:
+        with suppress(OSError, ValueError):
+            most = int((group / limit).read_text())
+            taken = int((group / used).read_text()) - _cached(group / "memory.stat", cached)
+            return max(0, most - max(0, taken))
+    return None
+
+
+def _cached(stat: Path, key: str) -> int:
+    with suppress(OSError, ValueError):
+        for line in stat.read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == key:
+                return int(value)
+    return 0
+
+
+def size_said(count: int) -> str:
+    """So many bytes, for people."""
+    if count >= 10**9:
+        return f"{count / 1e9:,.1f} GB"
+    return f"{count / 1e6:.{0 if count >= 10**8 else 1}f} MB"
