@@ -11,7 +11,8 @@ from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
 from adpkv.core.values import Outcome, SenderRef
-from adpkv.executor.serving import Means, Serving
+from adpkv.executor.rank import Rank
+from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import StepWork
 from adpkv.model.port import Batch
 
@@ -23,8 +24,8 @@ _DUMMY = StepWork()
 class ContextServing(Serving):
     """Prefill, then the sender's end of a session per request."""
 
-    def __init__(self, means: Means, token_budget: int, queue_timeout_ns: int) -> None:
-        super().__init__(means)
+    def __init__(self, bundle: Rank, token_budget: int, queue_timeout_ns: int) -> None:
+        super().__init__(bundle)
         self.schedule = PrefillSchedule(token_budget)
         self._queue_timeout_ns = queue_timeout_ns
 

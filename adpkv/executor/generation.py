@@ -12,7 +12,8 @@ from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
 from adpkv.core.values import RequestSpec
-from adpkv.executor.serving import Means, Serving
+from adpkv.executor.rank import Rank
+from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import StepWork
 from adpkv.model.port import Batch
 
@@ -24,8 +25,8 @@ _DUMMY = StepWork()
 class GenerationServing(Serving):
     """The receiver's end of a session per request, then decode."""
 
-    def __init__(self, means: Means, most_sequences: int, *, verify_at_end: bool = False) -> None:
-        super().__init__(means)
+    def __init__(self, bundle: Rank, most_sequences: int, *, verify_at_end: bool = False) -> None:
+        super().__init__(bundle)
         self._verify_at_end = verify_at_end
         self.schedule = DecodeSchedule()
         self._most = most_sequences

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from adpkv.core.block_pool import BlockPool
 from adpkv.core.membership import Membership
 from adpkv.core.news import News
+from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
@@ -18,6 +20,7 @@ from adpkv.executor.leader import Leader
 from adpkv.executor.messages import Release
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.serving import Serving
+from adpkv.memory.port import Memory
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 
@@ -39,7 +42,7 @@ class Timing:
 
 @dataclass(slots=True)
 class Rank:
-    """Everything of one rank, assembled by a world. Changed by the phases alone."""
+    """Everything of one rank, once, assembled by a world. Changed by the phases alone."""
 
     rank: int
     instance: Instance
@@ -51,10 +54,10 @@ class Rank:
     model: Model
     recorder: Recorder
     signals: Signals
-    serving: Serving
+    memory: Memory
+    pool: BlockPool
     transceiver: Transceiver
     responses: ResponseBuffer
-    courier: Courier
     leader: Leader | None
     """On the rank that takes its instance's mail in; None elsewhere."""
     heir: Callable[[], Leader]
@@ -63,6 +66,10 @@ class Rank:
     """Who of its group is left."""
     news: News
     """How long what came in lies there before it is looked at."""
+    owner: SoleOwner = field(default_factory=SoleOwner)
+    serving: Serving = field(init=False)
+    courier: Courier = field(init=False)
+    """Put in as the rank is assembled: they are made of the fields above."""
     shrinks: bool = False
     """When a rank dies, the others of its group go on; else they stop."""
     rules: Rules = field(default_factory=Rules)

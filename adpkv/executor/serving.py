@@ -11,29 +11,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from adpkv.core.block_pool import BlockPool, Use
+from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
 from adpkv.core.loss import Life
-from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
-from adpkv.core.responses import ResponseBuffer
-from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Session, State
-from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
 from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
 from adpkv.executor.leases import Leases
-from adpkv.executor.ports import Recorder
 from adpkv.executor.reasons import cause_of, why
 from adpkv.executor.step_work import StepWork, WorkMeter
-from adpkv.memory.port import Memory
 
-__all__ = ["Means", "Serving"]
+if TYPE_CHECKING:
+    from adpkv.executor.rank import Rank
+
+__all__ = ["Serving"]
 
 _EVENT_OF = {
     Outcome.CANCELLED: RequestEvent.CANCEL,
@@ -42,41 +39,31 @@ _EVENT_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a serving rank works with; assembled by a world."""
-
-    rank: int
-    limits: GroupLimits
-    rules: Rules
-    pool: BlockPool
-    memory: Memory
-    transceiver: Transceiver
-    responses: ResponseBuffer
-    recorder: Recorder
-    owner: SoleOwner = field(default_factory=SoleOwner)
-
-
 class Serving(ABC):
     """One rank's requests, from assignment until their blocks are back."""
 
-    def __init__(self, means: Means) -> None:
-        self.rank = means.rank
-        self.limits = means.limits
-        self.pool = means.pool
-        self.memory = means.memory
-        self.transceiver = means.transceiver
-        self.responses = means.responses
-        self.recorder = means.recorder
-        self.owner = means.owner
-        self._rules = means.rules
+    def __init__(self, bundle: Rank) -> None:
+        self._bundle = bundle
+        self.rank = bundle.rank
+        self.pool = bundle.pool
+        self.memory = bundle.memory
+        self.transceiver = bundle.transceiver
+        self.responses = bundle.responses
+        self.recorder = bundle.recorder
+        self.owner = bundle.owner
+        self._rules = bundle.rules
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
         self.pending_resource_release: dict[int, ServedRequest] = {}
-        self.leases = Leases(means.pool, means.memory)
+        self.leases = Leases(bundle.pool, bundle.memory)
         self.open_tokens = 0
         self.open_requests = 0
         self.meter = WorkMeter()
+
+    @property
+    def limits(self) -> GroupLimits:
+        """The group's shape as of now: a death changes it."""
+        return self._bundle.limits
 
     # -- what differs between the kinds --------------------------------------------------------
 

@@ -34,7 +34,7 @@ from adpkv.executor.messages import Pulse
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.rank import Rank, Timing
-from adpkv.executor.serving import Means, Serving
+from adpkv.executor.serving import Serving
 from adpkv.memory.port import Memory
 from adpkv.model.cost import CostModel, Costs
 from adpkv.model.port import Model
@@ -124,11 +124,8 @@ def build_rank(
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance, route)
     transceiver = _transceiver(experiment, instance, rules, transport)
-    pool = _pool(experiment, instance)
     owner = Replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
     staged = ResponseBuffer()
-    means = Means(rank, limits, rules, pool, memory, transceiver, staged, recorder, owner)
-    serving = _serving(experiment, instance, means)
     heir = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
@@ -141,10 +138,11 @@ def build_rank(
         model=model,
         recorder=recorder,
         signals=signals,
-        serving=serving,
+        memory=memory,
+        pool=_pool(experiment, instance),
         transceiver=transceiver,
+        owner=owner,
         responses=staged,
-        courier=Courier(rank, transceiver, transport, mailbox, serving),
         leader=heir() if rank == instance.leader else None,
         heir=heir,
         membership=membership or Membership(instance.members),
@@ -153,6 +151,8 @@ def build_rank(
         rules=rules,
         fired=fired,
     )
+    serving = assembled.serving = _serving(experiment, assembled)
+    assembled.courier = Courier(rank, transceiver, transport, mailbox, serving)
     return RankProgram(phases(assembled, counts))
 
 
@@ -197,13 +197,13 @@ def _leader(
     )
 
 
-def _serving(experiment: Experiment, instance: Instance, means: Means) -> Serving:
-    if instance.kind is Kind.CONTEXT:
+def _serving(experiment: Experiment, rank: Rank) -> Serving:
+    if rank.instance.kind is Kind.CONTEXT:
         return ContextServing(
-            means, experiment.executor.token_budget, experiment.executor.queue_timeout_ns
+            rank, experiment.executor.token_budget, experiment.executor.queue_timeout_ns
         )
     return GenerationServing(
-        means,
+        rank,
         experiment.executor.max_batch_size,
         verify_at_end=experiment.observe.verify_at_end,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.ids import Rank as RankId
 from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import GroupLimits
 from adpkv.core.responses import ResponseBuffer
@@ -12,13 +14,14 @@ from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Role
 from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
-from adpkv.core.topology import Kind
+from adpkv.core.topology import Instance, Kind
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, SenderRef, Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.messages import Mail
-from adpkv.executor.serving import Means, Serving
+from adpkv.executor.rank import Rank
+from adpkv.executor.serving import Serving
 from adpkv.memory.virtual import LedgerMemory
 
 __all__ = [
@@ -92,35 +95,48 @@ def spec(
     return RequestSpec(request_id, 0, prompt, output, tuple(hashes), None, ref)
 
 
-def _means(
+def _rank(
     kind: Kind, notes: Notes | None, owner: SoleOwner | None, rules: Rules | None = None
-) -> Means:
+) -> Rank:
     notes, rules = notes or Notes(), rules or Rules()
     slots = SlotLimits(8, 8, 100)
     limits = TransceiverLimits(slots, 1000, 1000, 5000, 5000, 8, 10_000, 20_000, 64)
     role = Role.SENDER if kind is Kind.CONTEXT else Role.RECEIVER
-    return Means(
+    outside: Any = None
+    """What a serving does not touch."""
+    return Rank(
         rank=3,
+        instance=Instance(0, kind, RankId(3), 1),
         limits=GroupLimits(kind, 1, BLOCK_TOKENS, POOL - 1, 100, 99),
-        rules=rules,
-        pool=BlockPool(POOL, reuse=kind is Kind.CONTEXT),
+        timing=outside,
+        clock=Clock(),
+        mailbox=Post(),
+        transport=outside,
+        model=outside,
+        recorder=notes,
+        signals=outside,
         memory=LedgerMemory(
             POOL,
             BLOCK_TOKENS,
             64,
             lambda kind, detail, _: notes.violation(Violation(kind, 3, 0, detail)),
         ),
+        pool=BlockPool(POOL, reuse=kind is Kind.CONTEXT),
         transceiver=Transceiver(role, limits, rules, can_withdraw=True),
         responses=ResponseBuffer(),
-        recorder=notes,
+        leader=None,
+        heir=outside,
+        membership=outside,
+        news=outside,
         owner=owner or SoleOwner(),
+        rules=rules,
     )
 
 
 def context(
     notes: Notes | None = None, budget: int = 64, owner: SoleOwner | None = None
 ) -> ContextServing:
-    return ContextServing(_means(Kind.CONTEXT, notes, owner), budget, 1000)
+    return ContextServing(_rank(Kind.CONTEXT, notes, owner), budget, 1000)
 
 
 def generation(
@@ -131,8 +147,8 @@ def generation(
     *,
     verify_at_end: bool = True,
 ) -> GenerationServing:
-    means = _means(Kind.GENERATION, notes, owner, rules)
-    return GenerationServing(means, most, verify_at_end=verify_at_end)
+    rank = _rank(Kind.GENERATION, notes, owner, rules)
+    return GenerationServing(rank, most, verify_at_end=verify_at_end)
 
 
 def begun(serving: Serving, *request_ids: int) -> None:

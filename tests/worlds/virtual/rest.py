@@ -31,6 +31,8 @@ PLAIN = (int, str, float, Enum, frozenset, msgspec.Struct)
 
 COUNTED = {
     "WorkMeter": None,
+    # What else there is of a rank is walked by itself, or is the group's.
+    "Rank": None,
     # A mere step changes these, and nothing follows from them until somebody is done.
     "DecodeSchedule": ("steps", "context_tokens", "_new", "_finish"),
     "PrefillSchedule": ("_chunks",),
