@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from adpkv.errors import UsageError
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "read_json"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
@@ -213,7 +213,7 @@ class RunFolder:
         this place has; None where there is none."""
         try:
             stamp = self.summary.stat().st_mtime_ns
-            code = json.loads(self.summary.read_bytes())["exit_code"]
+            code = read_json(self.summary)["exit_code"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return (code, stamp) if isinstance(code, int) else None
@@ -289,6 +289,19 @@ class RunFolder:
 
     def _not_ours(self, what: str) -> UsageError:
         return UsageError(_strange(self.path, what))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of a run holds, whoever has had it in his hands since.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or nested deeper than anything of ours.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _strange(path: Path, what: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from adpkv.config import Experiment, load
 from adpkv.diagnosis.jobs import RINGS
 from adpkv.errors import UsageError
 from adpkv.observe import BrokenOff, RunFolder, build_summary
+from adpkv.observe.folder import read_json
 from adpkv.observe.losses import with_losses
 from adpkv.observe.requests import Tally
 from adpkv.observe.story_files import RunFiles
@@ -66,7 +66,7 @@ def _events(files: RunFiles) -> list[Any]:
 
 def _summary(folder: RunFolder) -> Summary | None:
     try:
-        return typed(json.loads(folder.summary.read_bytes()))
+        return typed(read_json(folder.summary))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -100,7 +100,7 @@ def _of_what_is_there(
 
 def _report(folder: RunFolder) -> DeadlockReport | None:
     try:
-        return of_values(json.loads(folder.deadlock.read_bytes()))
+        return of_values(read_json(folder.deadlock))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, msgspec.ValidationError) as error:

@@ -121,7 +121,7 @@ def _damage_one(draw: Random, file: Path, files: list[Path]) -> None:
 def _json(draw: Random, file: Path) -> None:
     try:
         data = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     holder, keys = data, list(data) if isinstance(data, dict) else []
     for _ in range(draw.randrange(5)):

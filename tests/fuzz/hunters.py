@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import yaml
 
+import adpkv
+from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
 from tests.fuzz import folders, inputs, metamorphic
 from tests.fuzz import signals as real
@@ -230,6 +232,12 @@ def run_folder(seed: int, folder: Path) -> Hunt:
         said = command([*argv, *as_json], folder)
         shown.append(f"{argv}: {said.code} {said.err[:300]}")
         found += [f"{argv}: {wrong}" for wrong in _wrong_with(said, 0, 2)]
+    try:
+        adpkv.load_run(run)
+    except UsageError as error:
+        shown.append(f"load_run: {str(error)[:300]}")
+    except Exception as error:
+        found.append(f"load_run: {type(error).__name__}: {error}")
     return Hunt("\n".join(shown), found)
 
 

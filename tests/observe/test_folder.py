@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from adpkv import config
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
 from adpkv.observe import RunFolder
+from adpkv.observe.folder import read_json
 
 NOW = datetime(2026, 11, 23, 22, 5, 7)
 
@@ -172,3 +174,13 @@ def test_who_is_killed_as_it_begins_leaves_a_folder_for_the_next(
             folder.begin(experiment)
     folder.release()
     RunFolder.create(experiment, tmp_path / "out").release()
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b"\xff", b"{", b"[1]", b'{"exit_code": "0"}'])
+def test_a_damaged_summary_says_no_code(raw: bytes, tmp_path: Path) -> None:
+    """Of a former run in the folder that this one is to use: no traceback for it."""
+    folder = RunFolder(tmp_path)
+    folder.summary.write_bytes(raw)
+    assert folder.read_code() is None
+    with suppress(ValueError):
+        read_json(folder.summary)
