@@ -185,7 +185,7 @@ def permuted(seed: int) -> tuple[dict[str, Any], list[str]]:
     draw = Random(f"permuted {seed}")
     data = _pinned(_drawn(seed, kinds=PINNED_FAULTS), draw)
     topology = parse(data, data["name"]).topology.build()
-    places = _places(topology, draw)
+    places = _places(topology, draw, stops=any(f["kind"] == "sigstop" for f in data["faults"]))
     moved = _moved(data, topology, places)
     one, other = _ended(data), _ended(moved)
     if not isinstance(one, Ran) or not isinstance(other, Ran):
@@ -251,9 +251,16 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     return data
 
 
-def _places(topology: Topology, draw: Random) -> list[int]:
-    """Where each of the first ranks of a group goes; a request is pinned alike in all groups."""
+def _places(topology: Topology, draw: Random, *, stops: bool) -> list[int]:
+    """Where each of the first ranks of a group goes; a request is pinned alike in all groups.
+
+    A leader looks at its mail before its group's first meeting, the others after it. That is one
+    instant, unless a rank `stops` there: then what comes meanwhile is seen by the others first, so
+    the leaders stay where they are.
+    """
     least = min(len(instance.members) for instance in topology.instances)
+    if stops:
+        return [0, *draw.sample(range(1, least), least - 1)]
     return draw.sample(range(least), least)
 
 
