@@ -1,9 +1,10 @@
 """Standard output and error that never fail whoever writes to them.
 
 They may be closed, a full device, a terminal that is gone, or unable to write `µ`. None of that is
-a reason to end a run otherwise than it ends. So what cannot be written is dropped and noted, what
-cannot be encoded is written in plain letters, and a closed descriptor becomes the null device:
-otherwise the next file that is opened takes its number, and what is printed goes into that.
+a reason to end a run otherwise than it ends. So what cannot be written is dropped and noted, and
+turns a success into lost output when all is over; what cannot be encoded is written in plain
+letters; and a closed descriptor becomes the null device: otherwise the next file that is opened
+takes its number, and what is printed goes into that.
 """
 
 from __future__ import annotations
@@ -85,9 +86,10 @@ class Streams:
         self._out, sys.stdout = _safe(sys.stdout, 1)
         self._err, sys.stderr = _safe(sys.stderr, 2)
 
-    def settle(self, code: int, *, outcome: bool) -> int:
+    def settle(self, code: int) -> int:
         """The exit code of a process that would end with `code`; says on stderr what of its output
-        is lost. `outcome`: the code is a run's, whose results are in its files."""
+        is lost. Who asked for it and got nothing is not told that all went well: also where a run
+        has left all of it in its files, whose code stays what it is."""
         with suppress(ValueError):
             sys.stdout.flush()
         error = self._out.error
@@ -99,7 +101,7 @@ class Streams:
             print(f"adpkv: standard output is lost: {error.strerror}", file=sys.stderr)
         with suppress(ValueError):
             sys.stderr.flush()
-        return ExitCode.OUTPUT_LOST if lost and not code and not outcome else code
+        return ExitCode.OUTPUT_LOST if lost and not code else code
 
 
 def _is_at(stream: TextIO, descriptor: int) -> bool:

@@ -36,21 +36,28 @@ def _shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+LOST = "adpkv: standard output is lost: No space left on device\n"
+
+
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "code", "said"),
     [
-        (">/dev/full", "adpkv: standard output is lost: No space left on device\n"),
-        (">&-", ""),
-        (">&- 2>&- <&-", ""),
-        ("2>/dev/full >/dev/full", ""),
-        ("2>&-", None),
-        ("| true; exit ${PIPESTATUS[0]}", ""),
+        (">/dev/full", 74, LOST),
+        ("--json >/dev/full", 74, LOST),
+        ("--quiet >/dev/full", 0, ""),
+        (">&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+        ("2>/dev/full >/dev/full", 74, ""),
+        ("2>&-", 0, None),
+        ("| true; exit ${PIPESTATUS[0]}", 0, ""),
     ],
 )
-def test_a_run_ends_as_it_ends(file: Path, tmp_path: Path, output: str, said: str | None) -> None:
+def test_a_run_ends_as_it_ends_and_says_what_of_it_was_lost(
+    file: Path, tmp_path: Path, output: str, code: int, said: str | None
+) -> None:
     out = tmp_path / "out"
     ended = _shell(f"{ADPKV} simulate {file} --out {out} {output}")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == code, ended.stderr
     if said is not None:
         assert (ended.stdout, ended.stderr) == ("", said)
     else:
@@ -58,13 +65,20 @@ def test_a_run_ends_as_it_ends(file: Path, tmp_path: Path, output: str, said: st
     assert sorted(path.name for path in out.iterdir()) == [
         "config.yaml", "events.jsonl", "requests.jsonl", "summary.json",
     ]  # fmt: skip
-    assert (out / "summary.json").stat().st_size
+    assert '"exit_code": 0' in (out / "summary.json").read_text()
 
 
-def test_what_is_nothing_but_its_output_fails_without_it() -> None:
-    ended = _shell(f"{ADPKV} schema >/dev/full")
-    assert (ended.returncode, ended.stdout) == (74, "")
-    assert ended.stderr == "adpkv: standard output is lost: No space left on device\n"
+@pytest.mark.parametrize("command", ["schema", "configs", "validate quickstart", "--version"])
+def test_all_commands_are_alike(command: str) -> None:
+    ended = _shell(f"{ADPKV} {command} >/dev/full")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (74, "", LOST)
+
+
+def test_what_went_wrong_stays_what_it_is(file: Path) -> None:
+    ended = _shell(f"{ADPKV} validate {file} nobody.yaml >/dev/full")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("adpkv: nobody.yaml: 1 problem")
+    assert ended.stderr.endswith(LOST)
 
 
 def test_letters_that_cannot_be_written_are_written_otherwise(file: Path, tmp_path: Path) -> None:

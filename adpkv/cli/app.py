@@ -96,8 +96,7 @@ def _root(
 def main() -> None:
     """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
     streams = Streams()
-    code = _ended()
-    sys.exit(streams.settle(code, outcome=sys.argv[1:2] in (["run"], ["simulate"])))
+    sys.exit(streams.settle(_ended()))
 
 
 def _ended() -> int:
