@@ -138,7 +138,7 @@ def read_note(folder: Path) -> JobNote | None:
     """What is known about a job; None if nobody has said it."""
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=JobNote)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):  # bad bytes, and depth, are no `DecodeError`
         return None
 
 

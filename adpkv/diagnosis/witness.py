@@ -89,7 +89,7 @@ def testimonies(folder: Path, ranks: Iterable[int]) -> list[Testimony]:
     """What has been said so far."""
     found = []
     for rank in ranks:
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, ValueError, RecursionError):
             found.append(msgspec.json.decode(_path(folder, rank).read_bytes(), type=Testimony))
     return found
 
@@ -148,7 +148,7 @@ def _answers(folder: Path, ranks: Sequence[int]) -> dict[int, Testimony]:
     while True:
         for rank in ranks:
             if rank not in found:
-                with suppress(OSError, msgspec.DecodeError):
+                with suppress(OSError, ValueError, RecursionError):
                     said = _path(folder, rank).read_bytes()
                     found[rank] = msgspec.json.decode(said, type=Testimony)
         if len(found) == len(ranks) or time.monotonic() > until_s:

@@ -105,7 +105,7 @@ def read_tally(path: Path, slo: SloConfig | None = None) -> Tally:
     decoder = msgspec.json.Decoder(RequestRecord)
     with suppress(OSError), path.open("rb") as file:
         for line in file:
-            with suppress(msgspec.DecodeError):
+            with suppress(ValueError, RecursionError):
                 tally.add(decoder.decode(line))
     return tally
 

@@ -147,7 +147,9 @@ def judged(planned: Plan, ended: Ended) -> list[str]:
         found.append(f"exit code {ended.code}: {ended.err[-600:]}")
     if not ended.sent and code:
         found.append(f"nothing was sent, and exit code {ended.code}: {ended.err[-600:]}")
-    if "Traceback" in ended.err:
+    # A rank that is interrupted before it has run a line of ours is Python's to tell.
+    interrupted = planned.number == signal.SIGINT and "KeyboardInterrupt" in ended.err
+    if "Traceback" in ended.err and not interrupted:
         found.append(f"a traceback: {ended.err[-600:]}")
     killed = planned.number == signal.SIGKILL and planned.to == "parent" and ended.sent
     if not killed and (code == 0) != (ended.said == 0):
@@ -166,7 +168,9 @@ def _codes(planned: Plan) -> set[int]:
     if planned.to == "parent":
         return {ExitCode.COMPLETED, own}
     if planned.number == signal.SIGKILL:
-        return {ExitCode.COMPLETED, ExitCode.RANK_LOST}
+        return {ExitCode.COMPLETED, ExitCode.RANK_LOST} | (
+            {own} if planned.to == "mpirun" else set()
+        )
     # mpirun ends its ranks with SIGTERM, whatever it was ended by.
     as_it_passes_on = {ExitCode.SIGTERM} if planned.to == "mpirun" else set()
     return {ExitCode.COMPLETED, ExitCode.RANK_LOST, own} | as_it_passes_on
