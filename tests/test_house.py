@@ -52,7 +52,7 @@ def is_in(module: str, package: str) -> bool:
 
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.draws"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
-EXIT_CODES = "adpkv.exit_codes"
+EXIT_CODES, CHILDREN = "adpkv.exit_codes", "adpkv.children"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
 
@@ -63,6 +63,7 @@ ARROWS = {
     DRAWS: (),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
+    CHILDREN: (),
     TERMINAL: (STREAMS,),
     CORE: (ERRORS,),
     "adpkv.executor": (CORE, ERRORS, *PORTS),
@@ -111,6 +112,7 @@ ARROWS = {
         "adpkv.observe",
         "adpkv.workload",
         "adpkv.worlds.virtual",
+        CHILDREN,
         TERMINAL,
     ),
 }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from adpkv.children import run_bounded
 from adpkv.errors import AdpkvError, MissingPieceError
 
 __all__ = ["run_module", "run_ranks"]
@@ -52,29 +50,14 @@ def _mpirun() -> str:
 
 def _run(command: list[str], bound_s: float) -> tuple[Any, float]:
     began = perf_counter()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=bound_s)
-    except subprocess.TimeoutExpired:
-        raise AdpkvError(f"{_told(command)} did not end within {bound_s:g} s") from None
-    finally:
-        # Also on Ctrl-C, which does not reach a session of its own.
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    ended = run_bounded(command, bound_s)
+    if ended.code is None:
+        raise AdpkvError(f"{_told(command)} did not end within {bound_s:g} s")
     wall_s = perf_counter() - began
-    if process.returncode != 0:
-        raise AdpkvError(
-            f"{_told(command)} ended with {process.returncode}\n{err[-MESSAGE_CHARACTERS:]}"
-        )
-    return msgspec.json.decode(out.splitlines()[-1]), wall_s
+    if ended.code:
+        said = ended.err[-MESSAGE_CHARACTERS:]
+        raise AdpkvError(f"{_told(command)} ended with {ended.code}\n{said}")
+    return msgspec.json.decode(ended.out.splitlines()[-1]), wall_s
 
 
 def _told(command: Sequence[str]) -> str:

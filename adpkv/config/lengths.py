@@ -19,10 +19,10 @@ from adpkv.config.workload import (
     ScriptConfig,
     TokenRange,
 )
+from adpkv.core.content import blocks_for
 
 __all__ = [
     "TRACE_BLOCK_TOKENS",
-    "blocks_of",
     "cancel_delay",
     "output_range",
     "peer_blocks",
@@ -75,7 +75,7 @@ def pool(experiment: Experiment) -> Iterator[Problem]:
     workload, cache = experiment.workload, experiment.kv_cache
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         tokens = workload.prompt_tokens.max + workload.output_tokens.max
-        needed = blocks_of(tokens, cache.block_tokens)
+        needed = blocks_for(tokens, cache.block_tokens)
         if needed > cache.blocks - 1:
             yield Problem(
                 ("kv_cache", "blocks"),
@@ -89,7 +89,7 @@ def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
     workload, cache = experiment.workload, experiment.kv_cache
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         prompt = workload.prompt_tokens.max
-        needed = blocks_of(prompt, cache.block_tokens)
+        needed = blocks_for(prompt, cache.block_tokens)
         if needed > experiment.transceiver.max_inflight_blocks_per_peer:
             yield Problem(
                 ("transceiver", "max_inflight_blocks_per_peer"),
@@ -109,11 +109,6 @@ def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
             f"must divide {TRACE_BLOCK_TOKENS} or be a multiple of it: that is how many tokens "
             "one hash id of a trace stands for",
         )
-
-
-def blocks_of(tokens: int, block_tokens: int) -> int:
-    """How many blocks hold so many tokens."""
-    return -(-tokens // block_tokens)
 
 
 def _range(key: str, tokens: TokenRange) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from adpkv.config.base import (
     duration,
     fine_duration,
 )
+from adpkv.core.step_cost import Costs
 
 __all__ = ["CostModelConfig"]
 
@@ -52,6 +53,17 @@ class CostModelConfig(Section):
     time_scale: Positive = Field(
         default=1.0, le=1e6, description="real world only: steps take this many times their cost"
     )
+
+    @property
+    def costs(self) -> Costs:
+        """The coefficients of a step."""
+        return Costs(
+            base_ns=self.step_base_ns,
+            prefill_token_ns=self.per_prefill_token_ns,
+            prefill_pair_ns=self.per_prefill_pair_ns,
+            sequence_ns=self.per_sequence_ns,
+            context_token_ns=self.per_context_token_ns,
+        )
 
     @property
     def kv_bytes_per_token(self) -> int:

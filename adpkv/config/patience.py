@@ -64,11 +64,12 @@ def longest_step_ns(
     pool = (cache.blocks - 1) * cache.block_tokens
     requests, longest, total = _sizes(workload, executor.max_requests_per_rank, pool)
     computed = min(executor.token_budget, total)
-    prefill_ns = (model.per_prefill_token_ns + model.per_prefill_pair_ns * longest) * computed
     sequences = min(executor.max_batch_size, requests)
     read = min(sequences * longest, total, pool)
-    decode_ns = model.per_sequence_ns * sequences + model.per_context_token_ns * read
-    return ceil(model.step_base_ns + max(prefill_ns, decode_ns))
+    costs = model.costs
+    prefill_ns = costs.step_ns(prefill_tokens=computed, prefill_pairs=longest * computed)
+    decode_ns = costs.step_ns(sequences=sequences, context_tokens=read)
+    return ceil(max(prefill_ns, decode_ns))
 
 
 def _sizes(workload: WorkloadConfig, most: int, pool: int) -> tuple[int, int, int]:

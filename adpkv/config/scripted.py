@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from adpkv.config.experiment import Experiment
-from adpkv.config.lengths import blocks_of
 from adpkv.config.problem import Problem
 from adpkv.config.workload import ScriptConfig, ScriptedConfig
+from adpkv.core.content import blocks_for
 
 __all__ = [
     "script_given",
@@ -43,7 +43,7 @@ def script_pool(experiment: Experiment) -> Iterator[Problem]:
     cache = experiment.kv_cache
     for i, asked in _requests(experiment):
         tokens = asked.prompt_tokens + asked.output_tokens
-        needed = blocks_of(tokens, cache.block_tokens)
+        needed = blocks_for(tokens, cache.block_tokens)
         if needed > cache.blocks - 1 and not asked.invalid:
             yield Problem(
                 ("workload", "requests", i),
@@ -56,7 +56,7 @@ def script_peer_blocks(experiment: Experiment) -> Iterator[Problem]:
     """Each prompt can be in flight with one peer, but for those that are meant to be refused."""
     most = experiment.transceiver.max_inflight_blocks_per_peer
     for i, asked in _requests(experiment):
-        needed = blocks_of(asked.prompt_tokens, experiment.kv_cache.block_tokens)
+        needed = blocks_for(asked.prompt_tokens, experiment.kv_cache.block_tokens)
         if needed > most and not asked.invalid:
             text = f"makes a transfer of {needed} blocks; max_inflight_blocks_per_peer is {most}"
             yield _problem(i, "prompt_tokens", text)

@@ -101,10 +101,10 @@ def _alone_ns(model: CostModelConfig, prompt: int, output: int) -> Fraction:
     """What a request costs that shares its steps with nobody, in one chunk."""
     made = output - 1
     read = made * (prompt + 1) + made * (made - 1) // 2
-    prefill_ns = model.per_prefill_token_ns * prompt
-    prefill_ns += model.per_prefill_pair_ns * (prompt * (prompt + 1) // 2)
-    decode_ns = model.per_sequence_ns * made + model.per_context_token_ns * read
-    return model.step_base_ns * output + prefill_ns + decode_ns
+    costs = model.costs
+    # All of its steps as if they were one, but for the base of each.
+    together_ns = costs.step_ns(prompt, prompt * (prompt + 1) // 2, made, read)
+    return Fraction(together_ns + costs.base_ns * made)
 
 
 def _takes(alone_ns: Fraction) -> str:

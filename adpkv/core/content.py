@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from adpkv.core.values import RequestSpec
 
-__all__ = ["content_keys", "prompt_blocks"]
+__all__ = ["blocks_for", "content_keys", "prompt_blocks"]
 
 _BLOCKS_PER_REQUEST = 1 << 20
 
 
+def blocks_for(tokens: int, block_tokens: int) -> int:
+    """How many blocks hold so many tokens, the last one perhaps in part."""
+    return -(-tokens // block_tokens)
+
+
 def prompt_blocks(spec: RequestSpec, block_tokens: int) -> int:
     """How many blocks the prompt's KV fills, the last one perhaps in part."""
-    return -(-spec.prompt_tokens // block_tokens)
+    return blocks_for(spec.prompt_tokens, block_tokens)
 
 
 def content_keys(spec: RequestSpec, block_tokens: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from adpkv.core import router
+from adpkv.core.content import blocks_for, prompt_blocks
 from adpkv.core.loss import Life, Loss, missing
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
@@ -149,14 +150,14 @@ class GroupLimits:
 
     def blocks_of(self, spec: RequestSpec) -> int:
         """How many KV blocks it needs on a rank of this kind, for its whole life."""
-        return -(-self.tokens_of(spec) // self.block_tokens)
+        return blocks_for(self.tokens_of(spec), self.block_tokens)
 
     def objection(self, spec: RequestSpec) -> str:
         """Why it can never be served here; empty if it can."""
         needed = self.blocks_of(spec)
         if needed > self.usable_blocks:
             return f"needs {needed} KV blocks, a rank has {self.usable_blocks}"
-        sent = -(-spec.prompt_tokens // self.block_tokens)
+        sent = prompt_blocks(spec, self.block_tokens)
         if sent > self.peer_blocks:
             return f"has {sent} blocks to send, max_inflight_blocks_per_peer is {self.peer_blocks}"
         if spec.wanted is not None and not 0 <= spec.wanted < self.ranks:

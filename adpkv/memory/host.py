@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from adpkv.core.content import blocks_for
 from adpkv.memory.port import Report
 
 __all__ = ["CANARY", "HostMemory"]
@@ -195,7 +196,7 @@ class HostMemory:
         size = self.block_tokens
         return [
             (index, max(first_token - index * size, 0), min(end_token - index * size, size))
-            for index in range(first_token // size, -(-end_token // size))
+            for index in range(first_token // size, blocks_for(end_token, size))
         ]
 
     def _words(self, block: int) -> np.ndarray[Any, np.dtype[Any]]:

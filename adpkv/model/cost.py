@@ -17,26 +17,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
-from fractions import Fraction
-from math import lcm
+from dataclasses import astuple
 
+from adpkv.core.step_cost import Costs
 from adpkv.model.port import Batch, rounded_ns
 
-__all__ = ["CostModel", "Costs"]
+__all__ = ["CostModel"]
 
 NS_PER_S = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """The coefficients, in nanoseconds or exact fractions of them."""
-
-    base_ns: Fraction | int
-    prefill_token_ns: Fraction | int
-    prefill_pair_ns: Fraction | int
-    sequence_ns: Fraction | int
-    context_token_ns: Fraction | int
 
 
 class CostModel:
@@ -45,23 +33,19 @@ class CostModel:
     def __init__(
         self, costs: Costs, time_scale: float, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        exact = [Fraction(cost) for cost in astuple(costs)]
-        self.ticks_per_ns = ticks = lcm(*(cost.denominator for cost in exact))
-        self._base, self._token, self._pair, self._sequence, self._context_token = (
-            int(cost * ticks) for cost in exact
-        )
+        self.ticks_per_ns = ticks = costs.ticks_per_ns
+        # All in ticks, which are whole numbers.
+        self._costs = Costs(*(int(cost * ticks) for cost in astuple(costs)))
         self._scale = time_scale
         self._sleep = sleep
 
     def line(self, batch: Batch) -> tuple[int, int]:
         """(base, slope) in ticks: each further step reads one token more per sequence."""
-        base = self._base
-        if batch.prefill_tokens:
-            base += self._token * batch.prefill_tokens + self._pair * batch.prefill_pairs
-        if not batch.sequences:
-            return base, 0
-        base += self._sequence * batch.sequences + self._context_token * batch.context_tokens
-        return base, self._context_token * batch.sequences
+        costs = self._costs
+        base = costs.step_ns(
+            batch.prefill_tokens, batch.prefill_pairs, batch.sequences, batch.context_tokens
+        )
+        return base, costs.context_token_ns * batch.sequences  # type: ignore[return-value]
 
     def run(self, batch: Batch) -> None:
         """Take as long as the step would. No sleep for none: it would give the core away."""

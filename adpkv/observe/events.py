@@ -7,7 +7,7 @@ the fixed ones, so that a line can be read by eye and filtered by `jq` without d
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -16,9 +16,13 @@ import msgspec
 
 from adpkv.core.values import Violation
 from adpkv.observe.folder import RunFolder
-from adpkv.observe.losses import LineFile, Losses
+from adpkv.observe.json_lines import JsonLines
+from adpkv.observe.losses import Losses
 
 __all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
+
+_Event = tuple[int, int, str, int, dict[str, object]]
+"""(at_ns, rank, kind, request, detail)"""
 
 BATCH_EVENTS: Final = 4096
 """Events kept in memory before they are written: a few hundred kilobytes."""
@@ -60,45 +64,31 @@ class NullEventLog:
         """Nothing is pending."""
 
 
-class EventLog:
+class EventLog(JsonLines[_Event]):
     """Writes events to a file in the order in which they were told."""
 
     def __init__(self, path: Path, losses: Losses | None = None) -> None:
-        self._file = LineFile(path, losses)
-        self._encode_lines = msgspec.json.Encoder().encode_lines
-        self._pending: list[tuple[int, int, str, int, dict[str, object]]] = []
+        super().__init__(path, BATCH_EVENTS, losses)
 
     def write(
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
     ) -> None:
         """Note one event. `detail` is kept, so it must not be changed afterwards."""
-        pending = self._pending
-        pending.append((at_ns, rank, kind, request_id, detail))
-        if len(pending) >= BATCH_EVENTS:
-            self.flush()
+        self.add((at_ns, rank, kind, request_id, detail))
 
-    def flush(self) -> None:
-        """Write what is pending now.
+    def lines(self, items: Sequence[_Event]) -> list[dict[str, object]]:
+        """One object each.
 
         Raises:
             ValueError: a detail is named like one of the fixed keys.
         """
         lines = []
-        for at_ns, rank, kind, request_id, detail in self._pending:
+        for at_ns, rank, kind, request_id, detail in items:
             line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id, **detail}
             if len(line) != 4 + len(detail):
                 raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
             lines.append(line)
-        self._pending.clear()
-        if lines:
-            self._file.write(self._encode_lines(lines))
-
-    def close(self) -> None:
-        """Write what is pending and close the file; closing twice is closing once."""
-        try:
-            self.flush()
-        finally:
-            self._file.close()
+        return lines
 
 
 class RankRecorder:

@@ -13,7 +13,8 @@ import msgspec
 from adpkv.core.columns import COLUMNS, WAITING_COLUMNS
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
-from adpkv.observe.losses import LineFile, Losses
+from adpkv.observe.json_lines import JsonLines
+from adpkv.observe.losses import Losses
 
 if TYPE_CHECKING:
     from adpkv.config.serving import SloConfig
@@ -110,33 +111,16 @@ def read_tally(path: Path, slo: SloConfig | None = None) -> Tally:
     return tally
 
 
-class RequestLog:
+class RequestLog(JsonLines[RequestRecord]):
     """Writes records to a file in the order in which requests ended; `tally` counts them."""
 
     def __init__(
         self, path: Path, slo: SloConfig | None = None, losses: Losses | None = None
     ) -> None:
+        super().__init__(path, BATCH_RECORDS, losses)
         self.tally = Tally(slo)
-        self._file = LineFile(path, losses)
-        self._encode_lines = msgspec.json.Encoder().encode_lines
-        self._pending: list[RequestRecord] = []
 
     def write(self, record: RequestRecord) -> None:
         """Note one request."""
         self.tally.add(record)
-        self._pending.append(record)
-        if len(self._pending) >= BATCH_RECORDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is pending now."""
-        pending, self._pending = self._pending, []  # another thread may write meanwhile
-        if pending:
-            self._file.write(self._encode_lines(pending))
-
-    def close(self) -> None:
-        """Write what is pending and close the file; closing twice is closing once."""
-        try:
-            self.flush()
-        finally:
-            self._file.close()
+        self.add(record)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from adpkv.children import run_bounded
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
 from adpkv.regress.seen import BrokeOff, Seen, endless, seen_in
@@ -48,7 +46,7 @@ def run_real(
     argv = [sys.executable, "-m", "adpkv", "run", str(file), "--quiet", "--out", str(out)]
     for override in overrides:
         argv += ["--set", override]
-    code, said = _finished(argv, bound_s)
+    code, _, said = run_bounded(argv, bound_s, keep_output=False)
     if code is None:
         return seen_in(out, endless(bound_s))
     if code == UsageError.exit_code:
@@ -64,31 +62,3 @@ def _came_to_its_end(summary: Path) -> bool:
         return json.loads(summary.read_bytes())["broken_off"] is None
     except FileNotFoundError:
         return False
-
-
-def _finished(argv: Sequence[str], bound_s: float) -> tuple[int | None, str]:
-    """The exit code and what was said on stderr; no code where the bound was over."""
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        said = process.communicate(timeout=bound_s)[1]
-        return process.returncode, said
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        return None, process.communicate()[1]
-    except BaseException:
-        _kill(process)
-        process.communicate()
-        raise
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    # The session is ours alone; mpirun, in one of its own, and the ranks die with their parent.
-    os.killpg(process.pid, signal.SIGKILL)

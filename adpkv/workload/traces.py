@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from adpkv.core.content import blocks_for
 from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.errors import TraceError
 from adpkv.workload.cancels import Clients
@@ -184,7 +185,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Line]]:
 
 
 def _add(trace: Trace, line: Line, where: str, limits: Limits, scaling: Scaling) -> None:
-    expected = -(-line.input_length // TRACE_BLOCK_TOKENS)
+    expected = blocks_for(line.input_length, TRACE_BLOCK_TOKENS)
     if len(line.hash_ids) != expected:
         raise TraceError(
             f"{where}: {len(line.hash_ids)} hash_ids for {line.input_length} prompt tokens,"
@@ -215,14 +216,14 @@ def _scaled(tokens: int, factor: float) -> int:
 
 
 def _check_fits(prompt: int, output: int, where: str, limits: Limits) -> None:
-    blocks = -(-(prompt + output) // limits.block_tokens)
+    blocks = blocks_for(prompt + output, limits.block_tokens)
     if blocks > limits.most_blocks:
         raise TraceError(
             f"{where}: a request of {prompt} prompt and {output} output tokens needs {blocks}"
             f" blocks, a rank's pool has {limits.most_blocks} to give (kv_cache.blocks less the"
             " reserved one)"
         )
-    prompt_blocks = -(-prompt // limits.block_tokens)
+    prompt_blocks = blocks_for(prompt, limits.block_tokens)
     if prompt_blocks > limits.most_prompt_blocks:
         raise TraceError(
             f"{where}: a prompt of {prompt} tokens is a transfer of {prompt_blocks} blocks,"

@@ -36,7 +36,7 @@ from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.rank import Rank, Timing
 from adpkv.executor.serving import Serving
 from adpkv.memory.port import Memory
-from adpkv.model.cost import CostModel, Costs
+from adpkv.model.cost import CostModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
@@ -64,14 +64,7 @@ CONTRACT: Final = Rules()
 def build_model(experiment: Experiment) -> CostModel:
     """The model that the experiment asks for."""
     model = experiment.model
-    costs = Costs(
-        base_ns=model.step_base_ns,
-        prefill_token_ns=model.per_prefill_token_ns,
-        prefill_pair_ns=model.per_prefill_pair_ns,
-        sequence_ns=model.per_sequence_ns,
-        context_token_ns=model.per_context_token_ns,
-    )
-    return CostModel(costs, model.time_scale)
+    return CostModel(model.costs, model.time_scale)
 
 
 def build_news(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> News:

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from adpkv.model.cost import CostModel, Costs
+from adpkv.core.step_cost import Costs
+from adpkv.model.cost import CostModel
 from adpkv.testing.model import BODIES
 
 COSTS = {

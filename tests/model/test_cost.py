@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adpkv.model.cost import CostModel, Costs
+from adpkv.core.step_cost import Costs
+from adpkv.model.cost import CostModel
 from adpkv.model.port import Batch, rounded_ns
 
 COSTS = Costs(
