@@ -160,7 +160,9 @@ def damaged_values(draw: Random) -> bytes:
 
 
 def _places(data: Any) -> Any:
-    """Everything in it, as (what holds it, its key)."""
+    """Everything in it, as (what holds it, its key); nothing of a text or a number."""
+    if not isinstance(data, dict | list):
+        return
     pairs = data.items() if isinstance(data, dict) else enumerate(data)
     for key, value in list(pairs):
         yield data, key
@@ -191,7 +193,7 @@ def _other_values(draw: Random, raw: bytes, values: Sequence[Any]) -> bytes:
     try:
         data = json.loads(raw)
         holder, key = draw.choice(list(_places(data)))
-    except (ValueError, IndexError, TypeError, RecursionError, AttributeError):
+    except (ValueError, IndexError, RecursionError):
         return raw
     if draw.random() < 0.2:
         del holder[key]
