@@ -52,11 +52,10 @@ def run(
         # Chosen here, because what the job came to is read there.
         folder = RunFolder.reserve(experiment.name, out)
         argv = _argv(file, overrides, folder.path, quiet=quiet, as_json=as_json)
-        ranks = experiment.topology.ranks
-        screen = Screen(experiment, quiet=quiet)
-        screen.progress.stage(f"starting {ranks} ranks with mpirun")
+        screen = Screen(experiment, quiet=quiet, as_json=as_json)
+        screen.progress.stage(f"starting {experiment.topology.ranks} ranks with mpirun")
         try:
-            code = launch(argv, ranks, folder)
+            code = launch(argv, experiment, folder, screen.broken_off)
         finally:
             screen.progress.close()
             folder.withdraw()

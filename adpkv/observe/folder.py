@@ -208,6 +208,13 @@ class RunFolder:
                 temporary.unlink()
             raise
 
+    def begun(self) -> int | None:
+        """A stamp of the run that began here last; None where none has."""
+        with suppress(OSError):
+            said = self.config.stat()
+            return said.st_mtime_ns if said.st_size else None
+        return None
+
     def read_code(self) -> tuple[int, int] | None:
         """The exit code that a complete `summary.json` says, and a stamp that no other summary at
         this place has; None where there is none."""

@@ -127,6 +127,21 @@ def test_all_ranks_killed_one_after_the_other(jobs: Any, tmp_path: Path) -> None
     found = jobs.finish(job, BOUND_S)
     assert found.code == 5, found.err
     assert not list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{job.pid}*"))
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["exit_code"], summary["outcome"]) == (5, "rank_lost")
+    answered = (out / "requests.jsonl").read_bytes().count(b"\n")
+    assert summary["requests"]["submitted"] == answered, "those of which it is known"
+
+
+def test_whose_launcher_starts_no_rank_is_told_so() -> None:
+    from adpkv.worlds.mpi.launch import Launch, settled
+
+    said: list[str] = []
+    assert settled(1, None, Launch(["true"]), said.append) == 5
+    assert settled(213, None, Launch(["true"])) == 5
+    assert said == ["mpirun ended with 1 before any rank had begun: it could not start them"]
+    assert settled(137, None, Launch(["true"]), said.append) == 5
+    assert said[1:] == ["every rank died, and none could say why"]
 
 
 @pytest.mark.parametrize("said", [None, 0, 75])

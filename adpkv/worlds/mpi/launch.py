@@ -16,18 +16,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from adpkv.diagnosis.jobs import JobFolder, new_job
 from adpkv.errors import MissingPieceError
 from adpkv.exit_codes import OUTCOMES, ExitCode, by_signal, of_process
 from adpkv.observe import RunFolder
 from adpkv.terminal import last_word
+from adpkv.worlds.mpi.last_summary import sum_up_for_the_dead
 from adpkv.worlds.mpi.processes import Job, die_with_parent
 from adpkv.worlds.mpi.session_folder import session_folder, session_place
 from adpkv.worlds.mpi.starting import StartWatch, told
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
 
 __all__ = [
     "GET_MPI",
@@ -72,6 +76,9 @@ START_PATIENCE_S: Final = 3.0
 """Beyond which the ranks that start have not ended the job by themselves for one that died."""
 
 KILL_GRACE_S: Final = 3.0
+KILLED: Final = range(128, 128 + signal.NSIG)
+"""The exit codes that stand for a signal, of a rank that mpirun speaks for. Its own are any."""
+
 IMPATIENT: Final = 3
 """The wish that is no wish any more."""
 
@@ -109,17 +116,24 @@ def mpirun_path() -> str | None:
     return shutil.which("mpirun") or shutil.which("mpiexec")
 
 
-def launch(argv: Sequence[str], ranks: int, folder: RunFolder) -> int:
-    """Run `adpkv ARGV`, which writes to `folder`, on so many ranks; returns the job's exit code.
-    This process is to end with it: it hears no signal any more.
+def launch(
+    argv: Sequence[str],
+    experiment: Experiment,
+    folder: RunFolder,
+    on_broken_off: Callable[[Mapping[str, object]], None],
+) -> int:
+    """Run `adpkv ARGV`, which runs the experiment and writes to `folder`, on its ranks; returns the
+    job's exit code. This process is to end with it: it hears no signal any more. `on_broken_off` is
+    told the summary of a job that left nobody to write one.
 
     Raises:
         MissingPieceError: no MPI is installed.
     """
     mpirun, job = find_mpirun(), new_job()
-    command = [mpirun, *fault_tolerance(mpirun), "-n", str(ranks)]
+    command = [mpirun, *fault_tolerance(mpirun), "-n", str(experiment.topology.ranks)]
     call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
-    before, started = folder.read_code(), Launch([*command, *call], last=True)
+    before, former, began_s = folder.read_code(), folder.begun(), time.monotonic()
+    started = Launch([*command, *call], last=True)
     try:
         code = started.run()
     finally:
@@ -127,17 +141,29 @@ def launch(argv: Sequence[str], ranks: int, folder: RunFolder) -> int:
         for left in JobFolder.of(job):
             left.rescue()
     said = folder.read_code()
-    return settled(code, None if said is None or said == before else said[0], started)
+    words: list[str] = []
+    code = settled(code, None if said is None or said == before else said[0], started, words.append)
+    for word in words:
+        last_word(f"adpkv: {word}")
+    if folder.begun() not in (None, former) and code != ExitCode.USAGE:
+        why = words[-1] if words else f"it ended with {code}, and no rank has summed it up"
+        wall_s = time.monotonic() - began_s
+        summary = sum_up_for_the_dead(experiment, folder, code, why, wall_s)
+        if summary is not None:
+            on_broken_off(summary)
+    return code
 
 
-def settled(code: int, said: int | None, started: Launch) -> int:
+def settled(
+    code: int, said: int | None, started: Launch, say: Callable[[str], object] = lambda text: None
+) -> int:
     """What a job has ended with, by its launcher and by the summary of this job, if it has written
     one whole. A launcher that tolerates deaths calls it a success when nobody is left to fail, and
     its code is anything where ranks end with several; so it is believed when it says one of ours,
     and 0 only with the summary. Ranks that are told to stop before they can listen die of it, which
     is no loss: it was asked for."""
     if said is None and started.asked is not None and code not in BROKEN:
-        last_word("adpkv: stopped before anything was served, as it was asked to")
+        say("stopped before anything was served, as it was asked to")
         return started.asked
     if code in OUTCOMES and (code != ExitCode.COMPLETED or said == ExitCode.COMPLETED):
         return code
@@ -145,7 +171,11 @@ def settled(code: int, said: int | None, started: Launch) -> int:
         return said
     if started.killed:
         return code  # the launcher itself
-    last_word(f"adpkv: every rank died, and none could say why{started.last_seen()}")
+    if not started.last_seen() and code not in KILLED:
+        # Why is above: too many ranks for its slots, no permission, no memory for its own threads.
+        say(f"mpirun ended with {code} before any rank had begun: it could not start them")
+    else:
+        say(f"every rank died, and none could say why{started.last_seen()}")
     return ExitCode.RANK_LOST
 
 

@@ -1,0 +1,48 @@
+"""The summary of a job of which no rank is left to write one: its parent does, of what is on disk.
+
+All ranks were killed at once, or the launcher gave up before they could agree. The requests that
+had their answer are in `requests.jsonl`; what its ranks counted has gone with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from adpkv.exit_codes import OUTCOMES, ExitCode
+from adpkv.observe.losses import with_losses
+from adpkv.observe.requests import read_tally
+from adpkv.observe.summary import BrokenOff, build_summary
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+    from adpkv.observe import RunFolder
+
+__all__ = ["sum_up_for_the_dead"]
+
+
+def sum_up_for_the_dead(
+    experiment: Experiment, folder: RunFolder, code: int, why: str, wall_s: float
+) -> Mapping[str, object] | None:
+    """Write the summary of a job that ended with `code`; None where one of its ranks has, or where
+    it cannot be written."""
+    code = code if code in OUTCOMES else ExitCode.RANK_LOST
+    everybody = range(experiment.topology.ranks) if code == ExitCode.RANK_LOST else ()
+    summary = with_losses(
+        build_summary(
+            "mpi",
+            experiment,
+            [],
+            read_tally(folder.requests, experiment.slo),
+            wall_s=wall_s,
+            simulated_s=None,
+            lost=everybody,
+            broken_off=BrokenOff(code, why),
+        ),
+        (),
+    )
+    with suppress(OSError):
+        if folder.write_first_summary(summary):
+            return summary
+    return None
