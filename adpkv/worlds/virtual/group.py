@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
 from adpkv.worlds.virtual.agenda import Agenda
+from adpkv.worlds.virtual.host import VirtualHost
 
 __all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget", "told"]
 
@@ -343,7 +345,7 @@ def told(place: Place) -> str:
     return f"rank {place.rank} {describe(place)}"
 
 
-def forget(groups: Iterable[VirtualGroup], agenda: Agenda) -> None:
+def forget(groups: Iterable[VirtualGroup], agenda: Agenda, host: VirtualHost | None) -> None:
     """The run is over: let go of the meetings, and of what was planned with them. They know their
     ranks, and are not looked at when cycles are collected (`gc=False`): whoever simulates many
     times in one process would keep every world."""
@@ -351,4 +353,11 @@ def forget(groups: Iterable[VirtualGroup], agenda: Agenda) -> None:
         group.history.clear()
         group.standing = [None] * len(group.standing)
         group.halt = None
+        for program in group.programs:
+            # One that is in the middle of a meeting holds it. What it does at its end is of no
+            # interest any more, and it may not wait for anything.
+            with suppress(Exception):
+                program.close()
+    if host is not None:
+        host.die()
     agenda.clear()

@@ -124,7 +124,7 @@ class VirtualWorld:
             error.evidence = testimony(self._groups, error, at_ns, self.look, coordinated=waits)
             raise
         finally:
-            forget(self._groups, self.agenda)
+            forget(self._groups, self.agenda, self._host)
         return self._results
 
     def _run(

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from adpkv.config import parse
+from adpkv.config import load, parse
+from adpkv.config.shipped import REGRESSIONS, folder
+from adpkv.errors import AdpkvError
+from adpkv.history import assembly
 from adpkv.worlds.virtual.run import Simulation
 from tests.worlds.virtual.running import run
 
@@ -35,6 +38,24 @@ def test_a_run_that_is_over_is_freed(faults: list[dict[str, Any]], jump: bool) -
     run(SMALL | {"faults": faults}, jump=jump, prepare=lambda job: known.append(weakref.ref(job)))
     gc.collect()
     assert [job() for job in known] == [None]
+
+
+@pytest.mark.parametrize(
+    "name", ["03-gate-that-differs-by-one-block", "11-idle-ranks-spin-and-wait", "14-refused-dummy"]
+)
+def test_a_run_that_got_stuck_or_broke_is_freed(name: str) -> None:
+    """Its programs stand in the middle of a meeting, which knows them."""
+    file = next(folder().glob(f"{REGRESSIONS}/{name[:3]}*.yaml"))
+    experiment = load(file)
+    known: list[weakref.ref[Simulation]] = []
+    job: Simulation | None = Simulation(experiment, assemble=assembly(experiment))
+    known.append(weakref.ref(job))  # type: ignore[arg-type]
+    with pytest.raises(AdpkvError):
+        job.run()  # type: ignore[union-attr]
+    job = None
+    gc.collect()
+    gc.collect()  # coroutines have finalizers: what they hold goes behind them
+    assert [one() for one in known] == [None]
 
 
 def test_one_that_never_began_is_freed() -> None:
