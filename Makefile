@@ -40,7 +40,7 @@ alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the te
 	ADPKV_ALARMS_AT_EVERY_NUMBER_OF_RANKS=1 $(BIN)/python -m pytest tests/mpi/test_mpi_false_alarms.py -k no_meeting
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twenty
-	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest tests/mpi/test_mpi_kills.py -k any_moment
+	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
 
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts

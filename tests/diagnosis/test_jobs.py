@@ -72,7 +72,9 @@ def test_what_is_known_is_read_back(job: JobFolder) -> None:
     assert read_note(job.path) == note(Path("run"))
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b'{"job": "\xd0"}', b'{"\x80": 1}', b"[" * 100_000, b"null", b"[]"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b'{"job": "\xd0"}', b'{"\x80": 1}', b"[" * 100_000, b"null", b"[]"]
+)
 def test_a_damaged_note_is_none(raw: bytes, tmp_path: Path) -> None:
     """`inspect` reads what a dead job left, and takes what there is."""
     (tmp_path / "run.json").write_bytes(raw)
