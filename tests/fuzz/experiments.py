@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from adpkv.config.document import Key
 from adpkv.config.fault_kinds import KINDS
-from adpkv.config.problem import Problem
-from adpkv.config.validation import validate
+from tests.fuzz.mending import mended
 from tests.fuzz.schema import ROOT, alternatives, is_optional, place, variants
 from tests.fuzz.values import value
 
 __all__ = ["Swarm", "experiment", "swarm"]
 
-ROUNDS: Final = 12
-"""Of complaints and mending; what is still wrong then is drawn anew, with fewer keys."""
+ATTEMPTS: Final = 100
+"""Each with fewer keys than the one before."""
 
 OFTEN: Final = {"faults": 1.0, "policy": 1.0, "workload(trace).limit": 0.99}
 """Chances that do not depend on the swarm: it has a word of its own on these, or all else is long.
@@ -60,14 +58,13 @@ def swarm(draw: Random) -> Swarm:
 
 def experiment(seed: int, kind: Swarm | None = None) -> dict[str, Any]:
     """The experiment of a seed, as `adpkv.config.parse` takes it."""
-    for attempt in range(100):
+    for attempt in range(ATTEMPTS):
         draw = Random(f"fuzz {seed} {attempt}")
         drawn = swarm(draw) if kind is None else kind
         less = 0.7**attempt
         drawing = _Drawing(draw, drawn, less)
-        data = drawing.section(ROOT, "")
-        data["seed"] = seed
-        if _mended(data, drawing):
+        data = drawing.section(ROOT, "") | {"seed": seed}
+        if mended(data, draw, drawing.any):
             return data
     raise AssertionError(f"no experiment of seed {seed} is valid")
 
@@ -101,14 +98,12 @@ class _Drawing:
         if found := variants(node):
             name = self.draw.choice(sorted(found))
             return self.section(found[name], f"{here}({name})")
-        kinds = alternatives(node)
-        if here == "faults":
-            item = alternatives(kinds[0]["items"])[0]
-            return [self._fault(item) for _ in range(self.kind.faults)]
-        one = self.draw.choice(kinds)
+        one = self.draw.choice(alternatives(node))
         if one.get("type") == "array":
-            count = self.draw.choice((1, 1, 2, 3))
+            count = self.kind.faults if here == "faults" else self.draw.choice((1, 1, 2, 3))
             return [self.any(one["items"], f"{here}[]") for _ in range(count)]
+        if here == "faults[]":
+            return self._fault(one)
         if "properties" in one:
             return self.section(one, here)
         extreme = self.draw.random() < self.kind.extreme * self._less
@@ -128,58 +123,3 @@ class _Drawing:
         if kind.needs:
             fault[kind.needs] = self.any(node["properties"][kind.needs], f"faults[].{kind.needs}")
         return fault
-
-
-def _mended(data: dict[str, Any], drawing: _Drawing) -> bool:
-    """Take out or draw again what is complained about; whether that was enough."""
-    for number in range(ROUNDS):
-        _, problems = validate(data)
-        if not problems:
-            return True
-        for problem in problems:
-            _mend(data, problem, drawing, last=number > ROUNDS // 2)
-    return False
-
-
-def _mend(data: dict[str, Any], problem: Problem, drawing: _Drawing, *, last: bool) -> None:
-    node, here, at = ROOT, "", data
-    steps: list[tuple[Any, Key, Mapping[str, Any], str]] = []
-    for key in problem.path:
-        if isinstance(key, int):
-            if not isinstance(at, list) or key >= len(at):
-                break
-            node, here = alternatives(node["items"])[0], f"{here}[]"
-        else:
-            if not isinstance(at, dict) or key not in at:
-                if isinstance(at, dict) and key in node.get("properties", {}):
-                    # The default is what is wrong.
-                    below = place(here, key)
-                    at[key] = drawing.any(node["properties"][key], below)
-                break
-            here = place(here, key)
-            below = node["properties"][key]
-            if chosen := variants(below):
-                name = at[key]["kind"]
-                node, here = chosen[name], f"{here}({name})"
-            else:
-                node = alternatives(below)[0]
-        steps.append((at, key, node, here))
-        at = at[key]
-    if not steps:
-        return
-    holder, key, node, here = steps[-1]
-    again = drawing.draw.random() < 0.5
-    if isinstance(holder, dict) and key not in _required(steps, data) and not (again and not last):
-        del holder[key]
-    elif isinstance(holder, list) and (last or not again):
-        holder.pop(int(key))
-    elif "kind" in getattr(at, "keys", list)() and here.startswith("faults"):
-        return
-    else:
-        holder[key] = drawing.any(node, here)
-
-
-def _required(steps: list[Any], data: dict[str, Any]) -> list[str]:
-    above = steps[-2][2] if len(steps) > 1 else ROOT
-    found: list[str] = above.get("required", [])
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations
 from random import Random
 from typing import Any
@@ -16,20 +17,21 @@ from tests.fuzz.experiments import Swarm, experiment
 from tests.fuzz.schema import alternatives, keys, keys_of
 from tests.fuzz.values import OWN, value
 
-MANY = Swarm(given=0.8, extreme=0.1, faults=4, policies=0.3, rare=0.3)
+MANY = Swarm(given=0.8, extreme=0.2, faults=4, policies=0.3, rare=0.3)
 
 
-@pytest.fixture(scope="module")
-def drawn() -> list[dict[str, Any]]:
+@cache
+def drawn(more: int = 0) -> list[dict[str, Any]]:
     """What some seeds give, as they come and with much in each."""
-    return [experiment(seed) for seed in range(100)] + [experiment(s, MANY) for s in range(250)]
+    few = [experiment(seed) for seed in range(30)]
+    return few + [experiment(seed, MANY) for seed in range(100 + more)]
 
 
-def test_every_key_of_the_schema_is_generated(drawn: list[dict[str, Any]]) -> None:
+def test_every_key_of_the_schema_is_generated() -> None:
     """A new key is, from the day on which it is there. Each in valid experiments: what the mending
     throws out again would be generated in vain."""
     known = {place for place, _ in keys()}
-    found = Counter(place for data in drawn for place, _ in keys_of(data))
+    found = Counter(place for data in drawn() for place, _ in keys_of(data))
     assert set(found) <= known
     # An expectation stands in three places, and is one section.
     regression = {place for place in known if place.startswith("regression.")}
@@ -38,10 +40,11 @@ def test_every_key_of_the_schema_is_generated(drawn: list[dict[str, Any]]) -> No
     assert {place for place in regression if place.startswith("regression.after")} <= expected
 
 
-def test_all_choices_are_made(drawn: list[dict[str, Any]]) -> None:
+@pytest.mark.slow
+def test_all_choices_are_made() -> None:
     """Each value of each key that has a list of them, but for a regression's."""
     found: dict[str, set[object]] = {}
-    for data in drawn:
+    for data in drawn(more=300):
         for place, chosen in keys_of(data):
             if isinstance(chosen, str | bool):
                 found.setdefault(place, set()).add(chosen)
@@ -51,6 +54,7 @@ def test_all_choices_are_made(drawn: list[dict[str, Any]]) -> None:
                 assert set(one.get("enum", ())) <= found.get(place, set()), place
 
 
+@pytest.mark.slow
 def test_faults_are_combined() -> None:
     """Every two kinds meet in some experiment of a few thousand seeds; here, nearly all."""
     kind = Swarm(given=0.3, faults=6)
@@ -61,9 +65,10 @@ def test_faults_are_combined() -> None:
     assert len(pairs) > 0.95 * len(KINDS) * (len(KINDS) - 1) / 2
 
 
-def test_values_at_the_ends_are_given(drawn: list[dict[str, Any]]) -> None:
+@pytest.mark.slow
+def test_values_at_the_ends_are_given() -> None:
     given: dict[str, set[str]] = {}
-    for data in drawn:
+    for data in drawn(more=300):
         for place, one in keys_of(data):
             given.setdefault(place, set()).add(repr(one))
     missing = [
