@@ -88,10 +88,11 @@ def fitted(spent: Sequence[int], total_ns: int) -> list[int]:
 class Ledger:
     """One request's columns as its coordinator keeps them, leg by leg, on its own clock."""
 
-    __slots__ = ("_leg_ns", "spent")
+    __slots__ = ("since_ns", "spent")
 
     def __init__(self, arrival_ns: int) -> None:
-        self._leg_ns = arrival_ns
+        self.since_ns = arrival_ns
+        """When its present leg began: it was sent on."""
         self.spent = [0] * len(COLUMNS)
         """Nanoseconds, in the order of `COLUMNS`."""
 
@@ -102,10 +103,10 @@ class Ledger:
     def answered(self, first_column: str, spent: Sequence[int], now_ns: int) -> None:
         """A server answers for the leg since the last entry, with what it measured from its first
         column on: the rest was spent on the way, there and back."""
-        measured = fitted(spent, now_ns - self._leg_ns)
+        measured = fitted(spent, now_ns - self.since_ns)
         for place, span_ns in enumerate(measured, COLUMNS.index(first_column)):
             self.spent[place] += span_ns
-            self._leg_ns += span_ns
+            self.since_ns += span_ns
         self._close(_ON_THE_WAY, now_ns)
 
     def told(self, now_ns: int) -> None:
@@ -123,8 +124,8 @@ class Ledger:
         self._close(_LOST, now_ns)
 
     def _close(self, place: int, now_ns: int) -> None:
-        self.spent[place] += now_ns - self._leg_ns
-        self._leg_ns = now_ns
+        self.spent[place] += now_ns - self.since_ns
+        self.since_ns = now_ns
 
 
 _QUEUE: Final = COLUMNS.index(COORDINATOR_QUEUE)

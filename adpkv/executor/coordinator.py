@@ -288,10 +288,12 @@ class Coordinator:
 
     def _bury(self, instance: Instance) -> None:
         """All groups are to go on without the dead, and this one is asked what went with them."""
-        dead = tuple(self._dead)
-        asked = tuple(r.key for r in self._open.values() if r.holder is instance)
+        dead, now_ns = tuple(self._dead), self._clock()
+        had = [r for r in self._open.values() if r.holder is instance]
+        ages = tuple(now_ns - r.ledger.since_ns for r in had)
+        asking = Bury(dead, tuple(r.key for r in had), ages)
         for other in self._topology.instances:
-            self._tell(other, Bury(dead, asked if other is instance else ()))
+            self._tell(other, asking if other is instance else Bury(dead))
 
     def _lose_instance(self, instance: Instance, detail: str) -> None:
         """Nobody of it is left: no word will come of what it had."""

@@ -73,6 +73,10 @@ class Leader:
         """Oldest first: a plain dict would look for its first entry through all former ones."""
         self._unowned_for: dict[Attempt, int] = {}
         """How long those that have a rank by now waited for one, until they are answered."""
+        self._heir = False
+        self._inherited: dict[Attempt, int] = {}
+        """On the heir of a leader: when what its group had then was given to it, as far as is
+        known, until it is answered."""
         self._stop_announced = False
         self._tokens = 0
         self._kept: deque[LeaderMail] = deque()
@@ -111,7 +115,9 @@ class Leader:
         return tuple(group)
 
     def take_over(self, plan: Plan) -> None:
-        """Lead from this plan on: who waits in it waits since now."""
+        """Lead from this plan on: who waits in it waits since now, until the coordinator says how
+        long it really has (`_inherit`). No clock of the former leader is of use here."""
+        self._heir = True
         self._note_new(plan.waiting, self._clock())
 
     def note_unowned(self, plan: Plan, mail: Sequence[LeaderMail]) -> None:
@@ -122,6 +128,9 @@ class Leader:
             return
         now_ns = self._clock()
         self._note_new((said.spec for said in mail if isinstance(said, Admit)), now_ns)
+        for said in mail:
+            if self._heir and isinstance(said, Bury) and said.asked:
+                self._inherit(said, now_ns)
         gone = [(refusal.request_id, refusal.generation) for refusal in plan.refusals]
         for specs in plan.assignments.values():
             gone += [(spec.request_id, spec.generation) for spec in specs]
@@ -129,6 +138,16 @@ class Leader:
             since_ns = since.pop(attempt, now_ns)
             if since_ns < now_ns:
                 self._unowned_for[attempt] = now_ns - since_ns
+
+    def _inherit(self, said: Bury, now_ns: int) -> None:
+        """The coordinator knows since when the group has each of its requests."""
+        since = self._unowned_since
+        for attempt, age_ns in zip(said.asked, said.ages, strict=True):
+            given_ns = now_ns - age_ns
+            self._inherited.setdefault(attempt, given_ns)
+            if attempt in since:
+                since[attempt] = min(since[attempt], given_ns)
+        self._unowned_since = OrderedDict(sorted(since.items(), key=lambda noted: noted[1]))
 
     def _note_new(self, specs: Iterable[RequestSpec], now_ns: int) -> None:
         for spec in specs:
@@ -175,7 +194,7 @@ class Leader:
         due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
         if not responses and not due:
             return
-        if self._unowned_for:
+        if self._unowned_for or self._inherited:
             responses = tuple(map(self._with_wait, responses))
         self._tokens += sum(response.tokens for response in responses)
         if due:
@@ -185,7 +204,12 @@ class Leader:
 
     def _with_wait(self, response: Response) -> Response:
         """Its first column begins when the instance has it, not when a rank has."""
-        waited_ns = self._unowned_for.pop((response.request_id, response.generation), 0)
+        attempt = (response.request_id, response.generation)
+        waited_ns = self._unowned_for.pop(attempt, 0)
+        given_ns = self._inherited.pop(attempt, None)
+        if given_ns is not None:
+            # What no rank of the group has measured since: it had none.
+            waited_ns = max(self._clock() - given_ns - sum(response.spent), waited_ns)
         if not waited_ns:
             return response
         first, *others = response.spent or (0,)
@@ -209,7 +233,7 @@ class Leader:
 def _weight(message: LeaderMail) -> int:
     """Roughly how much of a broadcast it takes, in block ids."""
     if isinstance(message, Bury):
-        return MESSAGE_IDS + len(message.asked)
+        return MESSAGE_IDS + len(message.asked) + len(message.ages)
     if not isinstance(message, Admit):
         return MESSAGE_IDS
     spec = message.spec

@@ -82,10 +82,12 @@ class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=Fa
 
 class Bury(msgspec.Struct, frozen=True, tag="bury", array_like=True, gc=False):
     """Coordinator to leader: these ranks of the job are dead, go on without them. `asked` are the
-    open requests that a group which has lost a member was given: say which are `Missing`."""
+    open requests that a group which has lost a member was given: say which are `Missing`. `ages`
+    are the nanoseconds since each of them was given: who leads the group now may not know."""
 
     dead: tuple[int, ...]
     asked: tuple[Life, ...] = ()
+    ages: tuple[int, ...] = ()
 
 
 class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):

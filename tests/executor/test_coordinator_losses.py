@@ -33,7 +33,7 @@ def decoding(*, recompute: bool = False, cancel_ns: int = -1) -> Rig:
 def test_everybody_hears_of_a_death_and_its_instance_is_asked() -> None:
     rig = decoding()
     sent = rig.at(2, lost(5, 4))
-    assert sent == [(to, Bury((5,), ((0, 0),) if to == 4 else ())) for to in LEADERS]
+    assert sent == [(to, Bury((5,), ((0, 0),), (1,)) if to == 4 else Bury((5,))) for to in LEADERS]
     sent = rig.at(3, lost(2, 3))
     assert sent == [(to, Bury((5, 2))) for to in (0, 3, 4, 6)], "all the dead, to the new leader"
     assert rig.coordinator.dead == {5, 2}
@@ -79,7 +79,7 @@ def test_what_was_answered_before_is_not_missed(first: str) -> None:
 def test_what_went_on_to_another_instance_is_not_missed_where_it_was() -> None:
     rig = Rig(arrival(), shrinks=True, recompute=True)
     rig.at(0)
-    assert rig.at(1, lost(1, 0))[0] == (0, Bury((1,), ((0, 0),)))
+    assert rig.at(1, lost(1, 0))[0] == (0, Bury((1,), ((0, 0),), (1,)))
     sent = rig.at(2, prefilled(), Missing(0, ((0, 0),)))
     assert kinds(sent) == [(4, "Admit")]
 

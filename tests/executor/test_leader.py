@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from executor_parts import Clock, Post, spec
 
@@ -17,6 +18,7 @@ from adpkv.executor.messages import (
     Admit,
     Answers,
     Began,
+    Bury,
     Cancel,
     CancelTransfer,
     Ill,
@@ -147,6 +149,30 @@ def test_who_found_a_rank_or_an_end_does_not_expire(rig: Rig, plan: Plan) -> Non
     rig.leader.note_unowned(plan, ())
     assert rig.leader.next_expiry_ns() == NEVER
     assert rig.leader.expired(10**9) == ()
+
+
+def test_an_heir_learns_how_long_what_it_leads_has_waited(rig: Rig) -> None:
+    """Of the coordinator, in durations: its own clock and its predecessor's have nothing in
+    common. That is for those who still wait, and for those who have a rank by now."""
+    rig.clock.now_ns = 1000
+    rig.leader.take_over(queued(spec(1), spec(2), spec(4)))
+    assert rig.leader.next_expiry_ns() == 1000 + QUEUE_NS
+    rig.clock.now_ns = 1010
+    asking = Bury((5,), ((2, 0), (3, 0), (1, 0)), (30, 90, 70))
+    rig.leader.note_unowned(queued(spec(1), spec(2), spec(4)), [asking])
+    assert rig.leader.next_expiry_ns() == 1010 - 70 + QUEUE_NS
+    assert rig.leader.expired(1010 - 30 + QUEUE_NS) == (1, 2)
+    rig.clock.now_ns = 1040
+    ended = msgspec.structs.replace(said(3), spent=(25, 15))
+    rig.leader.answer(((ended, said(4)),), no_pulse)
+    [(_, answers)] = rig.post.taken()
+    assert isinstance(answers, Answers)
+    assert [response.spent for response in answers.responses] == [(25 + 80, 15), ()]
+
+
+def test_who_leads_from_the_start_knows_better(rig: Rig) -> None:
+    rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1)), Bury((5,), ((1, 0),), (70,))])
+    assert rig.leader.next_expiry_ns() == QUEUE_NS
 
 
 def test_a_refused_request_is_answered_and_its_sender_let_go(rig: Rig) -> None:

@@ -70,3 +70,35 @@ def test_15_a_leader_dies_as_the_job_ends(
     # Before its first flush nobody has said that the group has stopped. Then that is mail to the
     # coordinator, and the release, each 50 us and the rest of an iteration.
     assert ran.job.world.agenda.now - died_ns == NOTICE_NS + more_ns
+
+
+@pytest.mark.parametrize("jump", [True, False])
+def test_15_who_waits_for_a_rank_as_its_leader_dies_has_waited_all_along(jump: bool) -> None:
+    """Where its time went, and its queue limit, which begins only once."""
+    data = setting(
+        "heir",
+        1,
+        3,
+        on_rank_failure="shrink",
+        executor={
+            "max_batch_size": 1,
+            "max_requests_per_rank": 1,
+            "queue_timeout": "900ms",
+            "drain_timeout": "200ms",
+        },
+        faults=[{"kind": "sigkill", "ranks": [1], "after": "400ms"}],
+    )
+    ran = run(data, jump=jump, workload=Script([arrival(0, 16, 60) for _ in range(12)]))
+    assert ran.exit_code == 0
+    records = [record for record in ran.records if record.outcome != "failed"]
+    late = [record for record in records if record.outcome == "timed_out"]
+    served = [record for record in records if record.outcome == "completed"]
+    before = [record for record in served if 0 < record.block_wait_ns < 400 * MS]
+    behind = [record for record in served if record.block_wait_ns > 600 * MS]
+    assert before, "they had a rank when the leader died"
+    assert behind, "they had one of the heir"
+    assert late
+    for record in late:
+        assert 900 * MS <= record.block_wait_ns < 950 * MS
+    for record in records:
+        assert record.hand_over_ns < 100 * MS, record
