@@ -33,7 +33,6 @@ class Phases:
         # Asked on every iteration of every rank: looked up once.
         self._serving = rank.serving
         self._transceiver = rank.transceiver
-        self.poll = rank.courier.poll
         self._asked_to_stop = rank.signals.asked_to_stop
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
@@ -90,6 +89,10 @@ class Phases:
             or self._transceiver.monitor.reasons
         ):
             self.attend(now_ns)
+
+    def poll(self) -> bool:
+        """Take the transport's ends in, without waiting; says whether there were any."""
+        return self.rank.courier.poll()
 
     def attend(self, now_ns: int) -> None:
         """Something came in or is due."""

@@ -7,12 +7,17 @@ from functools import partial
 from typing import Any, Final
 
 from adpkv.config import Experiment
+from adpkv.core.ownership import Replica
 from adpkv.core.rules import Rules
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.topology import Topology
+from adpkv.executor.context import ContextServing
+from adpkv.executor.generation import GenerationServing
 from adpkv.executor.loop import RankProgram
+from adpkv.executor.phases import Phases
 from adpkv.history import collectives, ends, records, waits
-from adpkv.history.policy import Policy
-from adpkv.worlds.assemble import build_rank
+from adpkv.history.policy import Policy, combined
+from adpkv.worlds.assemble import Parts, build_rank
 
 __all__ = ["POLICIES", "assembly"]
 
@@ -52,12 +57,30 @@ def assembly(experiment: Experiment) -> Callable[..., RankProgram]:
 
 
 def _assemble(
-    policies: list[Policy], experiment: Experiment, topology: Topology, rank: int, **ports: Any
+    policies: list[Policy],
+    experiment: Experiment,
+    topology: Topology,
+    rank: int,
+    *,
+    phases: type[Phases] = Phases,
+    **ports: Any,
 ) -> RankProgram:
     rules = Rules()
     for policy in policies:
         rules = policy.rules(rules)
-    program = build_rank(experiment, topology, rank, rules=rules, **ports)
+    generation = [policy.serving for policy in policies]
+    context = [one for one in generation if not (one and issubclass(one, GenerationServing))]
+    parts = Parts(
+        limits=partial(_limited, policies),
+        context=combined(ContextServing, context),
+        generation=combined(GenerationServing, generation),
+        replica=combined(Replica, [policy.replica for policy in policies]),
+    )
+    phases = combined(phases, [policy.phases for policy in policies])
+    return build_rank(experiment, topology, rank, rules=rules, phases=phases, parts=parts, **ports)
+
+
+def _limited(policies: list[Policy], limits: TransceiverLimits) -> TransceiverLimits:
     for policy in policies:
-        policy.install(program.phases)
-    return program
+        limits = policy.limits(limits)
+    return limits

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from adpkv.core.ownership import SoleOwner
+from adpkv.core.ownership import Replica
 from adpkv.core.plan import NO_STOP, Plan
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.rules import Rules
 from adpkv.core.session import Blocks, Event, Line, Role, Session, State
-from adpkv.core.topology import Kind
-from adpkv.core.values import Outcome
+from adpkv.core.values import Cause, Outcome
 from adpkv.errors import Place, RankFailedError
-from adpkv.executor.phases import Phases
+from adpkv.executor.generation import GenerationServing
+from adpkv.executor.meetings import MeetingCounts
+from adpkv.executor.rank import Rank
+from adpkv.executor.serving import Serving
 from adpkv.exit_codes import ExitCode
-from adpkv.history.policy import Policy, never_quiet, replace, with_lines
+from adpkv.history.policy import NeverQuiet, Policy, with_lines
 
 __all__ = [
     "ACTS_ON_ITS_OWN",
@@ -26,62 +29,71 @@ __all__ = [
 ]
 
 
-def _fail_close(phases: Phases) -> None:
-    serving, respond = phases.rank.serving, phases.rank.serving.respond
+class TellsOfTimeouts(Serving):
+    """Has somebody told of each request that times out."""
 
-    def respond_and_stop(request: ServedRequest, outcome: Outcome, *rest: Any, **more: Any) -> None:
-        respond(request, outcome, *rest, **more)
+    timed_out: Callable[[int], None]
+
+    def respond(
+        self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str = "", **more: Any
+    ) -> None:
+        """And say so."""
+        super().respond(request, outcome, now_ns, detail, **more)
         if outcome is Outcome.TIMED_OUT:
-            why = f"request {request.spec.request_id} timed out: fail closed"
-            phases.propose(ExitCode.UNHEALTHY, why)
+            self.timed_out(request.spec.request_id)
 
-    never_quiet(phases)
-    replace(serving, "respond", respond_and_stop)
+
+class StopsForATimeout(NeverQuiet):
+    """Goes down with the first request that times out."""
+
+    def __init__(self, rank: Rank, counts: Callable[[], MeetingCounts]) -> None:
+        super().__init__(rank, counts)
+        assert isinstance(rank.serving, TellsOfTimeouts)
+        rank.serving.timed_out = self._fail_close
+
+    def _fail_close(self, request_id: int) -> None:
+        self.propose(ExitCode.UNHEALTHY, f"request {request_id} timed out: fail closed")
 
 
 FAIL_CLOSE: Final = Policy(
     "A request that times out takes its worker down, to be restarted: every routine timeout does"
     " (#13706).",
-    install=_fail_close,
+    phases=StopsForATimeout,
+    serving=TellsOfTimeouts,
 )
 
 
-def _local_shutdown(phases: Phases) -> None:
-    rank, sync = phases.rank, phases.sync
+class LeavesAlone(NeverQuiet):
+    """Leaves as soon as it wants to stop."""
 
-    async def sync_or_leave() -> Plan:
-        if rank.proposal != NO_STOP:
-            await phases.leave()
-        return await sync()
-
-    never_quiet(phases)
-    replace(phases, "sync", sync_or_leave)
+    async def sync(self) -> Plan:
+        """Instead of asking."""
+        if self.rank.proposal != NO_STOP:
+            await self.leave()
+        return await super().sync()
 
 
 LOCAL_SHUTDOWN: Final = Policy(
-    "A rank that wants to stop leaves, when it alone wants to (#16592).", install=_local_shutdown
+    "A rank that wants to stop leaves, when it alone wants to (#16592).", phases=LeavesAlone
 )
 
 
-def _boolean_cancel(phases: Phases) -> None:
-    serving, end = phases.rank.serving, phases.rank.serving.end
+class ForgetsWhatIsInDoubt(Serving):
+    """Keeps no list of requests whose blocks are in doubt."""
 
-    def end_and_forget(
-        request: ServedRequest, event: RequestEvent, now_ns: int, *told: Any
-    ) -> None:
-        end(request, event, now_ns, *told)
+    def end(self, request: ServedRequest, event: RequestEvent, now_ns: int, *told: Any) -> None:
+        """And forget it."""
+        super().end(request, event, now_ns, *told)
         request_id = request.spec.request_id
-        if serving.pending_resource_release.pop(request_id, None) is not None:
-            del serving.requests[request_id]
-
-    never_quiet(phases)
-    replace(serving, "end", end_and_forget)
+        if self.pending_resource_release.pop(request_id, None) is not None:
+            del self.requests[request_id]
 
 
 BOOLEAN_CANCEL: Final = Policy(
     "Cancel answers yes or no; after a no the request is on no list any more, and nobody gives its"
     " blocks back (#11715, #13672, #13673).",
-    install=_boolean_cancel,
+    phases=NeverQuiet,
+    serving=ForgetsWhatIsInDoubt,
 )
 
 
@@ -90,68 +102,74 @@ def _revived(rules: Rules) -> Rules:
     return with_lines(rules, Role.RECEIVER, {(State.QUARANTINED, Event.DONE): line})
 
 
-def _revives(phases: Phases) -> None:
-    serving: Any = phases.rank.serving
-    if phases.rank.instance.kind is not Kind.GENERATION:
-        return
-    received = serving.received
+class Revives(GenerationServing):
+    """Takes in what comes, however late."""
 
-    def received_however_late(request: ServedRequest, session: Session, now_ns: int) -> str:
+    def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
+        """As if it had not been answered."""
         if request.state is RequestState.ENDED:
-            del serving.pending_resource_release[request.spec.request_id]
+            del self.pending_resource_release[request.spec.request_id]
             request.state = RequestState.RECEIVING
-            serving.open_tokens += serving.limits.tokens_of(request.spec)
-            serving.open_requests += 1
-            serving._admitted += 1
-        return str(received(request, session, now_ns))
-
-    never_quiet(phases)
-    replace(serving, "received", received_however_late)
+            self.open_tokens += self.limits.tokens_of(request.spec)
+            self.open_requests += 1
+            self._admitted += 1
+        return super().received(request, session, now_ns)
 
 
 LATE_SUCCESS_REVIVES: Final = Policy(
     "A transfer that ends after its deadline is a success after all: its request, already answered,"
     " decodes and is answered again (#14633).",
     rules=_revived,
-    install=_revives,
+    phases=NeverQuiet,
+    serving=Revives,
 )
 
 
-def _dummy_asserted(phases: Phases) -> None:
-    rank, step, serving = phases.rank, phases.step, phases.rank.serving
-    serving.leases.free_dummy()
+class TakesItsDummyEachTime(NeverQuiet):
+    """Has no block for its dummy but what the pool gives for a step."""
 
-    async def step_with_dummy() -> None:
+    def __init__(self, rank: Rank, counts: Callable[[], MeetingCounts]) -> None:
+        super().__init__(rank, counts)
+        rank.serving.leases.free_dummy()
+
+    async def step(self) -> None:
+        """With a block for it, which is asserted to be there."""
+        rank, serving = self.rank, self.rank.serving
         if serving.has_work():
-            return await step()
+            return await super().step()
         lease = serving.pool.acquire(1)
         if lease is None:
             place = Place(rank.rank, "step", "forward", rank.iteration)
             raise RankFailedError("assertion failed: there is a block for the dummy", place)
-        await step()
+        await super().step()
         serving.pool.release(lease)
         return None
-
-    never_quiet(phases)
-    replace(phases, "step", step_with_dummy)
 
 
 DUMMY_ASSERTED: Final = Policy(
     "An idle rank's dummy takes a block from the pool for each step, and that there is one is"
     " asserted (#17978, #16834).",
-    install=_dummy_asserted,
+    phases=TakesItsDummyEachTime,
 )
 
 
-def _acts_on_its_own(phases: Phases) -> None:
-    owner, alone = phases.rank.serving.owner, SoleOwner()
-    never_quiet(phases)
-    replace(owner, "keeps_back", alone.keeps_back)
-    replace(owner, "lets_go", alone.lets_go)
+class ActsAlone(Replica):
+    """Decides as if it were the only owner."""
+
+    def keeps_back(
+        self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
+    ) -> bool:
+        """Nothing."""
+        return False
+
+    def lets_go(self, request_id: int, quiescent: bool) -> bool:
+        """By its own proof."""
+        return quiescent
 
 
 ACTS_ON_ITS_OWN: Final = Policy(
     "Each replica of a request acts on what it noticed itself: a deadline that passed on one rank"
     " only parts them (#14746).",
-    install=_acts_on_its_own,
+    phases=NeverQuiet,
+    replica=ActsAlone,
 )

@@ -1,52 +1,62 @@
-"""A historical policy: another record of rules, or another phase in place of one.
+"""A historical policy: another record of rules or limits, or a subclass of one part of a rank.
 
 Nothing outside this folder knows that policies exist: the core asks its rules, the loop calls its
-phases. `replace` puts a function in a method's place on one rank's object; policies that are
-combined find what the one before put there.
+phases. Policies that are combined are subclassed together, and each calls the one before by
+`super()`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+from adpkv.core.ownership import Replica
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Role, State
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.executor.phases import Phases
+from adpkv.executor.serving import Serving
 
-__all__ = ["Policy", "never_quiet", "replace", "with_lines"]
+__all__ = ["NeverQuiet", "Policy", "combined", "with_lines"]
+
+T = TypeVar("T")
 
 
-def _same(rules: Rules) -> Rules:
-    return rules
-
-
-def _nothing(phases: Phases) -> None:
-    pass
+def _same(value: T) -> T:
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`rules` makes another record of one; `install` replaces phases of one rank."""
+    """What stands in the place of the contract's parts; None: the contract's own."""
 
     about: str
     """What was done, and where the field learned better."""
     rules: Callable[[Rules], Rules] = _same
-    install: Callable[[Phases], None] = _nothing
+    limits: Callable[[TransceiverLimits], TransceiverLimits] = _same
+    phases: type[Phases] | None = None
+    serving: type[Serving] | None = None
+    """For both kinds of servers, or a generation server's alone."""
+    replica: type[Replica] | None = None
 
 
-def replace(owner: object, name: str, new: Callable[..., Any]) -> None:
-    """Put `new` in the place of a method of this one object."""
-    if not hasattr(owner, name):
-        raise AttributeError(f"{type(owner).__name__} has no {name} to replace")
-    setattr(owner, name, new)
-
-
-def never_quiet(phases: Phases) -> None:
+class NeverQuiet(Phases):
     """A rank with another phase may do something in any iteration: no world may leave it out."""
-    replace(phases, "is_quiet", lambda: False)
+
+    def is_quiet(self) -> bool:
+        """Never."""
+        return False
+
+
+def combined(base: type[T], others: Sequence[type | None]) -> type[T]:
+    """`base` with what `others` do otherwise; of two that do the same, the later one is asked
+    first."""
+    found = [one for one in dict.fromkeys(reversed(others)) if one is not None]
+    # A superclass of another one says nothing new, and could not stand before it.
+    own = [one for one in found if not any(one in other.__mro__[1:] for other in found)]
+    return type(base.__name__, (*own, base), {}) if own else base
 
 
 def with_lines(rules: Rules, role: Role, lines: dict[tuple[State, Event], Line]) -> Rules:

@@ -9,10 +9,10 @@ from typing import Final
 from adpkv.core.health import HealthInputs
 from adpkv.core.rules import Rules
 from adpkv.core.session import Blocks, Event, Line, Order, Role, Session, State
+from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
 from adpkv.core.values import Outcome
-from adpkv.executor.phases import Phases
-from adpkv.history.policy import Policy, replace, with_lines
+from adpkv.history.policy import Policy, with_lines
 
 __all__ = [
     "BUDGET_AS_HEALTH",
@@ -130,16 +130,15 @@ def _never_ill(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
     return ()
 
 
-def _without_limits(phases: Phases) -> None:
+def _without_slots(limits: TransceiverLimits) -> TransceiverLimits:
     most = 1 << 30
-    slots = phases.rank.transceiver._slots
-    replace(slots, "_limits", SlotLimits(most, most, most))  # type: ignore[arg-type]
+    return dataclasses.replace(limits, slots=SlotLimits(most, most, most))
 
 
 UNBOUNDED_QUARANTINE: Final = Policy(
     "What is in doubt is kept, without a bound and without a word to anybody (vllm #46283).",
     rules=lambda rules: dataclasses.replace(rules, ill_reasons=_never_ill),
-    install=_without_limits,
+    limits=_without_slots,
 )
 
 

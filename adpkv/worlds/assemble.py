@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -41,7 +42,7 @@ from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
 
-__all__ = ["build_coordinator", "build_model", "build_news", "build_rank"]
+__all__ = ["Parts", "build_coordinator", "build_model", "build_news", "build_rank"]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain."""
@@ -59,6 +60,23 @@ LOSS_SLACK_NS = 1_000_000_000
 
 
 CONTRACT: Final = Rules()
+
+
+def _as_configured(limits: TransceiverLimits) -> TransceiverLimits:
+    return limits
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a rank is made of beside its rules and phases; a field policy hands in others."""
+
+    limits: Callable[[TransceiverLimits], TransceiverLimits] = _as_configured
+    context: type[ContextServing] = ContextServing
+    generation: type[GenerationServing] = GenerationServing
+    replica: type[Replica] = Replica
+
+
+CONTRACTS_PARTS: Final = Parts()
 
 
 def build_model(experiment: Experiment) -> CostModel:
@@ -95,6 +113,7 @@ def build_rank(
     membership: Membership | None = None,
     fired: Callable[[], tuple[FaultCount, ...]] = tuple,
     rules: Rules = CONTRACT,
+    parts: Parts = CONTRACTS_PARTS,
     phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
     route: Router | None = None,
 ) -> RankProgram:
@@ -112,12 +131,11 @@ def build_rank(
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         membership: who of its group is left: one for all ranks of it that share a process.
         fired: how often each fault hit this rank so far.
-        rules, phases, route: a policy's, in place of the contract's or of our router.
+        rules, parts, phases, route: a policy's, in place of the contract's or of our router.
     """
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance, route)
-    transceiver = _transceiver(experiment, instance, rules, transport)
-    owner = Replica(rank - instance.first) if experiment.topology.replicated else SoleOwner()
+    transceiver = _transceiver(experiment, instance, rules, parts, transport)
     staged = ResponseBuffer()
     heir = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
@@ -134,7 +152,7 @@ def build_rank(
         memory=memory,
         pool=_pool(experiment, instance),
         transceiver=transceiver,
-        owner=owner,
+        owner=_owner(experiment, rank - instance.first, parts),
         responses=staged,
         leader=heir() if rank == instance.leader else None,
         heir=heir,
@@ -144,16 +162,20 @@ def build_rank(
         rules=rules,
         fired=fired,
     )
-    serving = assembled.serving = _serving(experiment, assembled)
+    serving = assembled.serving = _serving(experiment, assembled, parts)
     assembled.courier = Courier(rank, transceiver, transport, mailbox, serving)
     return RankProgram(phases(assembled, counts))
 
 
+def _owner(experiment: Experiment, index: int, parts: Parts) -> SoleOwner:
+    return parts.replica(index) if experiment.topology.replicated else SoleOwner()
+
+
 def _transceiver(
-    experiment: Experiment, instance: Instance, rules: Rules, transport: Transport
+    experiment: Experiment, instance: Instance, rules: Rules, parts: Parts, transport: Transport
 ) -> Transceiver:
     role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
-    limits = _transceiver_limits(experiment, role)
+    limits = parts.limits(_transceiver_limits(experiment, role))
     return Transceiver(role, limits, rules, can_withdraw=transport.can_withdraw)
 
 
@@ -190,12 +212,12 @@ def _leader(
     )
 
 
-def _serving(experiment: Experiment, rank: Rank) -> Serving:
+def _serving(experiment: Experiment, rank: Rank, parts: Parts) -> Serving:
     if rank.instance.kind is Kind.CONTEXT:
-        return ContextServing(
+        return parts.context(
             rank, experiment.executor.token_budget, experiment.executor.queue_timeout_ns
         )
-    return GenerationServing(
+    return parts.generation(
         rank,
         experiment.executor.max_batch_size,
         verify_at_end=experiment.observe.verify_at_end,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,9 +11,12 @@ import pytest
 
 from adpkv.config import parse
 from adpkv.config.policy import PolicyConfig
+from adpkv.core.ownership import Replica
 from adpkv.core.rules import Rules
+from adpkv.executor.generation import GenerationServing
+from adpkv.executor.phases import Phases
 from adpkv.history import POLICIES, assembly
-from adpkv.history.policy import replace
+from adpkv.history.policy import combined
 from adpkv.worlds.assemble import build_rank
 from tests.scenarios.story import setting
 
@@ -47,13 +51,48 @@ def test_without_a_policy_nothing_is_replaced() -> None:
 def test_each_policy_says_what_it_was_and_changes_something(key: tuple[str, str]) -> None:
     policy = POLICIES[key]
     assert "#" in policy.about, "where the field learned better"
-    other = policy.rules(Rules())
-    assert other != Rules() or policy.install is not type(policy)("").install
+    rules, parts = policy.rules(Rules()), (policy.phases, policy.serving, policy.replica)
+    assert rules != Rules() or any(parts)
 
 
-def test_what_is_not_there_cannot_be_replaced() -> None:
-    with pytest.raises(AttributeError, match="Rules has no such_thing to replace"):
-        replace(Rules(), "such_thing", print)
+def test_policies_that_are_combined_each_have_their_say() -> None:
+    said = []
+
+    class Base:
+        def say(self) -> None:
+            said.append("base")
+
+    class First(Base):
+        def say(self) -> None:
+            super().say()
+            said.append("first")
+
+    class Second(Base):
+        def say(self) -> None:
+            super().say()
+            said.append("second")
+
+    combined(Base, [First, None, Base, Second, First])().say()
+    assert said == ["base", "second", "first"]
+    assert combined(Base, [None]) is Base
+
+
+def test_all_policies_can_be_combined() -> None:
+    """Each with each: a class of its own for all of them, in which none hides another."""
+    for part, base in (("phases", Phases), ("serving", GenerationServing), ("replica", Replica)):
+        others = [getattr(policy, part) for policy in POLICIES.values()]
+        whole = combined(base, others)
+        assert {one for one in others if one is not None} <= set(whole.__mro__)
+
+
+def test_no_policy_reaches_into_another_object() -> None:
+    """A subclass or a record, handed in at assembly; the core keeps nothing for them."""
+    for path in (PACKAGE / "history").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("setattr", "object.__setattr__"), path
+            if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+                assert ast.unparse(node.value) == "self", path
 
 
 def test_only_the_doors_know_history() -> None:

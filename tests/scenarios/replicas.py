@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from adpkv.core.ownership import SoleOwner
 from adpkv.executor.loop import RankProgram
-from adpkv.worlds.assemble import build_rank
+from adpkv.history.ends import ActsAlone
+from adpkv.worlds.assemble import Parts, build_rank
 from tests.scenarios.story import arrival, setting
 
 __all__ = ["GROUP", "R0", "R1", "SKEWED", "late", "replicas", "skewed", "unreduced"]
@@ -47,8 +47,4 @@ SKEWED = [arrival(0, 32, 60), arrival(10, 32, 8)]
 
 def unreduced(*job: Any, **ports: Any) -> RankProgram:
     """`build_rank`, but each rank acts on its own verdicts at once, as the field did."""
-    program = build_rank(*job, **ports)
-    owner: Any = program.phases.rank.serving.owner
-    alone = SoleOwner()
-    owner.keeps_back, owner.lets_go = alone.keeps_back, alone.lets_go
-    return program
+    return build_rank(*job, parts=Parts(replica=ActsAlone), **ports)
