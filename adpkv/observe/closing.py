@@ -82,7 +82,7 @@ def closing_sentence(summary: Summary) -> str:
 
 def _failures(summary: Summary, folder: Path | None) -> list[str]:
     """The first requests that failed, each with the command that tells its story."""
-    at = "" if folder is None else f" --out {folder}"
+    at = "" if folder is None or _is_newest(folder) else f" --out {folder}"
     told = [
         f"  adpkv story {failure['request']}{at}  # {failure['outcome'].replace('_', ' ')}"
         f": {failure['detail']}"
@@ -91,6 +91,17 @@ def _failures(summary: Summary, folder: Path | None) -> list[str]:
     failed = summary["requests"]["failed"] + summary["requests"]["timed_out"]
     head = f"what happened to {'the first ' if failed > len(told) else ''}failed requests:"
     return [head, *told] if told else []
+
+
+def _is_newest(folder: Path) -> bool:
+    """Whether it is the run that a command means which is not told of any."""
+    from adpkv.errors import UsageError
+    from adpkv.observe.folder import RunFolder
+
+    try:
+        return RunFolder.newest().path == folder
+    except UsageError:
+        return False
 
 
 def _time_taken(summary: Summary) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,19 @@ def test_failed_requests_come_with_the_command_that_tells_their_story() -> None:
     told = shown(summary, Path("runs/x"))
     assert "what happened to the first failed requests:" in told
     assert "  adpkv story 7 --out runs/x  # timed out: its transfer took too long" in told
+
+
+def test_the_newest_run_need_not_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("old", "new"):
+        config = Path("runs") / name / "config.yaml"
+        config.parent.mkdir(parents=True)
+        config.write_text("name: x\n")
+        os.utime(config, (0, 0) if name == "old" else None)
+    failed = [{"request": 7, "outcome": "failed", "detail": "why"}]
+    summary = _changed("failures", to=failed)
+    assert "  adpkv story 7  # failed: why" in shown(summary, Path("runs/new"))
+    assert "  adpkv story 7 --out runs/old  # failed: why" in shown(summary, Path("runs/old"))
 
 
 def test_advice_stands_below_the_outcome() -> None:

@@ -20,6 +20,7 @@ from mpi4py import MPI
 from adpkv.config import Experiment
 from adpkv.diagnosis.board import Board
 from adpkv.diagnosis.jobs import (
+    SHARED,
     JobFolder,
     JobNote,
     new_job,
@@ -79,12 +80,12 @@ def open_flight(
     place, problem = None, ""
     if node.rank == 0:
         sweep()
-        place, problem = _tried(lambda: JobFolder.create(job))
+        place, problem = _tried(SHARED, lambda: JobFolder.create(job))
     path = _letter(node, str(place.path) if place else "")
     place = JobFolder(Path(path))
     made = None
     if path:
-        made, problem = _tried(lambda: _made(place, world, experiment))
+        made, problem = _tried(SHARED, lambda: _made(place, world, experiment))
     problem = _first(world, problem)
     if problem or made is None:
         if path and node.rank == 0:
@@ -129,14 +130,14 @@ def _note(
     return JobNote(job, keeper, str(folder), host, size, ranks, experiment.name, argv, instances)
 
 
-def _tried(make: Callable[[], T]) -> tuple[T | None, str]:
-    """What was made, and what was wrong."""
+def _tried(where: Path, make: Callable[[], T]) -> tuple[T | None, str]:
+    """What was made there, and what was wrong."""
     try:
         return make(), ""
     except UsageError as error:
         return None, str(error)
     except OSError as error:
-        return None, str(no_place(Path(error.filename or "?"), error))
+        return None, str(no_place(Path(error.filename or where), error))
 
 
 def _letter(ranks: MPI.Comm, text: str) -> str:
