@@ -15,12 +15,15 @@ from typing import Any, Final
 
 import msgspec
 
+from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
-from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step
+from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step, Wait
 from adpkv.worlds.virtual.agenda import Agenda
+from adpkv.worlds.virtual.course import Course
 from adpkv.worlds.virtual.host import VirtualHost
+from adpkv.worlds.virtual.stretch import StepStretch
 
 __all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget", "told"]
 
@@ -49,12 +52,10 @@ class VirtualGroup:
         "awake",
         "broken",
         "collectives",
+        "course",
         "dead",
-        "debt",
         "gaps",
-        "halt",
         "history",
-        "idle",
         "index",
         "instance",
         "iteration",
@@ -62,18 +63,13 @@ class VirtualGroup:
         "last_step_ns",
         "members",
         "met_with_dead",
-        "open",
         "plan",
         "programs",
         "resume",
-        "stalled",
         "standing",
         "steps",
-        "stretch",
         "tokens",
-        "version",
         "waited",
-        "wake_ns",
     )
 
     def __init__(self, instance: Instance, programs: Sequence[Program]) -> None:
@@ -96,33 +92,55 @@ class VirtualGroup:
         self.awake: set[int] = set()
         """Members for which something has arrived since the last iteration."""
         self.iteration = 0
-        self.plan: Any = None
+        self.plan: Plan | None = None
         self.joined = False
         """All members stand in a meeting of the whole world."""
         self.collectives = 0
         self.history: deque[tuple[int, int, Meeting]] = deque(maxlen=REMEMBERED)
         """The last meetings in which all members were, with the number of collectives by then
         and the time."""
-        self.debt = 0
-        """Small collectives since the last step or wait, which pays for them in time."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
         """When its last step ended."""
         self.tokens = 0
         """What its clients get with each step of this stretch; `waited` as in `Step`."""
         self.waited: tuple[int, ...] = ()
-        self.stretch: Any = None
-        """The step or wait stretch that is under way."""
-        self.halt: Any = None
-        """Why it cannot go on in the middle of an iteration: a member stands still alone."""
-        self.stalled = 0
-        """Steps and waits in a row that took no time and computed nothing."""
-        self.open = False
-        self.idle = False
-        """It waits without a limit of its own: only an arrival can end that."""
-        self.wake_ns = 0
-        self.version = 0
-        """Counts wake-ups that were planned: an older one in the agenda is void."""
+        self.course = Course()
+
+    def stand(self, there: Sequence[int], meetings: Sequence[Any]) -> None:
+        """Those who took part in an iteration stand in these steps or waits at its end."""
+        first = meetings[0]
+        self.iteration, self.plan = first.iteration, first.plan
+        for index, meeting in zip(there, meetings, strict=True):
+            self.standing[index] = meeting
+            self.steps[index] = 0
+
+    def await_the_world(self, meetings: list[Any]) -> None:
+        """All who are left stand in the meeting with which the job ends; or nobody is left."""
+        self.joined = True
+        self.standing = meetings
+
+    def note(self, meeting: Meeting, now_ns: int) -> None:
+        """All were in this meeting."""
+        if type(meeting) is Wait:
+            self.history.append((0, now_ns, meeting))
+            return
+        self.collectives += 1
+        self.course.owe()
+        self.history.append((self.collectives, now_ns, meeting))
+
+    def rouse(self, index: int) -> None:
+        """Something has arrived for a member."""
+        self.awake.add(index)
+
+    def look(self) -> None:
+        """Everybody looks at what has arrived."""
+        self.awake.clear()
+
+    def mend(self) -> bool:
+        """The iteration is over; says whether a death had broken it."""
+        broken, self.broken = self.broken, False
+        return broken
 
     def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
         """Who takes part in the next iteration: the leader, and whoever has news, something due, or
@@ -252,11 +270,18 @@ class VirtualGroup:
         self.tokens, self.waited = tokens, waited
         return lines
 
-    def stepped(self, made: int, now_ns: int) -> None:
-        """So many steps of its stretch were made by now: the gaps between their tokens."""
+    def stepped(self, stretch: StepStretch, made: int, debt: int, now_ns: int) -> None:
+        """So many steps of a stretch were made by now. Every iteration jumped over met as often as
+        this one."""
+        self.collectives += (made - 1) * debt
+        self._add_gaps(stretch, made, now_ns)
+        self.steps = [steps + made for steps in self.steps]
+
+    def _add_gaps(self, stretch: StepStretch, made: int, now_ns: int) -> None:
+        """The gaps between the tokens of its steps."""
         if self.tokens:
-            rows = self.stretch.rows(made)
-            (_, base, slope), ticks, began_ns = rows[0], self.stretch.ticks, self.stretch.began_ns
+            rows = stretch.rows(made)
+            (_, base, slope), ticks, began_ns = rows[0], stretch.ticks, stretch.began_ns
             first_ns = began_ns + base // ticks
             self.gaps.add_step(began_ns, first_ns, self.last_step_ns, self.tokens, self.waited)
             if made > 1:
@@ -279,6 +304,17 @@ class VirtualGroup:
         for index, at in enumerate(now):
             if at.batch != now[0].batch:
                 raise self._mismatch(0, now[0], index, at)
+
+    def let_go(self) -> None:
+        """The run is over, wherever the members stand."""
+        self.history.clear()
+        self.standing = [None] * len(self.standing)
+        self.course.go_on()
+        for program in self.programs:
+            # One that is in the middle of a meeting holds it. What it does at its end is of no
+            # interest any more, and it may not wait for anything.
+            with suppress(Exception):
+                program.close()
 
     def where(self) -> list[str]:
         """Where each member is, one line each."""
@@ -350,14 +386,7 @@ def forget(groups: Iterable[VirtualGroup], agenda: Agenda, host: VirtualHost | N
     ranks, and are not looked at when cycles are collected (`gc=False`): whoever simulates many
     times in one process would keep every world."""
     for group in groups:
-        group.history.clear()
-        group.standing = [None] * len(group.standing)
-        group.halt = None
-        for program in group.programs:
-            # One that is in the middle of a meeting holds it. What it does at its end is of no
-            # interest any more, and it may not wait for anything.
-            with suppress(Exception):
-                program.close()
+        group.let_go()
     if host is not None:
         host.die()
     agenda.clear()

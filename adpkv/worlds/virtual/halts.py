@@ -11,30 +11,19 @@ by an exception where they stand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from adpkv.core.ids import NEVER
 from adpkv.errors import DeadlockError, Place, RankLostError
-from adpkv.executor.meetings import Gone, Join, Pause, Step
+from adpkv.executor.meetings import Gone, Pause, Step
 from adpkv.worlds.virtual.agenda import GROUP_WAKE, RANK_WAKE, Agenda
+from adpkv.worlds.virtual.course import Halt, Met
 from adpkv.worlds.virtual.group import ALONE, VirtualGroup
 
 __all__ = ["NOTICE_NS", "Halts"]
 
 NOTICE_NS: Final = 50_000_000
 """From a death to the survivors' knowledge; Open MPI's ULFM took 5 to 49 ms."""
-
-Met = list[tuple[Join, Any]]
-
-
-@dataclass(slots=True)
-class _Halt:
-    """One group's: where all members stand, and what they met in this iteration."""
-
-    meetings: list[Any]
-    met: Met
-    since_ns: int
 
 
 class Halts:
@@ -69,28 +58,28 @@ class Halts:
         together = [meeting for meeting in meetings if type(meeting) not in ALONE]
         if together and group.agreed(together) is None:
             raise group.mismatch(meetings)
-        group.halt = _Halt(list(meetings), met, self._agenda.now)
-        group.open = False
-        group.version += 1
+        halt = Halt(list(meetings), met, self._agenda.now)
+        group.course.stop(halt)
         for index in range(len(meetings)):
             self._plan(group, index)
         if self._hang_ns < NEVER:
-            at_ns, what = self._agenda.now + self._hang_ns, (group, group.halt)
+            at_ns, what = self._agenda.now + self._hang_ns, (group, halt)
             self._agenda.add(
-                at_ns, GROUP_WAKE, group.instance.index, group.version, self._hangs, what
+                at_ns, GROUP_WAKE, group.instance.index, group.course.version, self._hangs, what
             )
 
     def arrival(self, group: VirtualGroup, rank: int) -> None:
         """Something arrived for a member: it may be what that one stands still for."""
         index = group.index[rank]
-        group.awake.add(index)
-        meeting = group.halt.meetings[index]
+        group.rouse(index)
+        meeting = _halt_of(group).meetings[index]
         if type(meeting) is Pause and meeting.over():
             self._moves(group, index)
 
     def _plan(self, group: VirtualGroup, index: int) -> None:
         """A pause that is over by itself, or already."""
-        meeting = group.halt.meetings[index]
+        halt = _halt_of(group)
+        meeting = halt.meetings[index]
         if type(meeting) is Gone:
             rank = group.members[index]
             self._died(rank)
@@ -100,21 +89,21 @@ class Halts:
             return
         at_ns = self._agenda.now if meeting.over() else max(meeting.until_ns, self._agenda.now)
         if at_ns < NEVER:
-            what = (group, group.halt, index, meeting)
+            what = (group, halt, index, meeting)
             self._wake(at_ns, group.members[index], self._due, what)
 
     def _wake(self, at_ns: int, rank: int, action: Callable[[Any], None], what: Any) -> None:
         self._wakings += 1
         self._agenda.add(at_ns, RANK_WAKE, rank, self._wakings, action, what)
 
-    def _due(self, what: tuple[VirtualGroup, _Halt, int, Any]) -> None:
+    def _due(self, what: tuple[VirtualGroup, Halt, int, Any]) -> None:
         group, halt, index, meeting = what
-        if group.halt is halt and halt.meetings[index] is meeting:
+        if group.course.halt is halt and halt.meetings[index] is meeting:
             self._moves(group, index)
 
     def _moves(self, group: VirtualGroup, index: int) -> None:
         """A member goes on; and with it the group, if nobody else stands still."""
-        halt: _Halt = group.halt
+        halt = _halt_of(group)
         try:
             halt.meetings[index] = group.resume[index](None)
         except StopIteration:
@@ -122,7 +111,7 @@ class Halts:
         if type(halt.meetings[index]) in ALONE:
             self._plan(group, index)
         elif all(type(meeting) not in ALONE for meeting in halt.meetings):
-            group.halt = None
+            group.course.go_on()
             _held(halt.meetings, self._agenda.now - halt.since_ns)
             self._go_on(group, list(range(len(group.resume))), halt.meetings, halt.met)
 
@@ -131,9 +120,9 @@ class Halts:
         group, rank = what
         if rank not in group.index:
             return
-        stood = group.halt.meetings
+        stood = _halt_of(group).meetings
         del stood[group.index[rank]]
-        group.halt = None
+        group.course.go_on()
         self._buried(rank, group.bury(rank))
         places = group.places()
         if not places:
@@ -145,9 +134,9 @@ class Halts:
         ]
         self._go_on(group, list(range(len(meetings))), meetings, [])
 
-    def _hangs(self, what: tuple[VirtualGroup, _Halt]) -> None:
+    def _hangs(self, what: tuple[VirtualGroup, Halt]) -> None:
         group, halt = what
-        if group.halt is halt:
+        if group.course.halt is halt:
             said = f"{group.instance.name} has not gone on for {self._hang_ns / 1e9:g} s"
             raise self._deadlock(said, group.instance.index)
 
@@ -157,3 +146,9 @@ def _held(meetings: Sequence[Any], held_ns: int) -> None:
     for at in meetings:
         if type(at) is Step and at.waited:
             at.waited = tuple([wait_ns + held_ns for wait_ns in at.waited])
+
+
+def _halt_of(group: VirtualGroup) -> Halt:
+    halt = group.course.halt
+    assert halt is not None
+    return halt

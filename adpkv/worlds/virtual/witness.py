@@ -68,7 +68,7 @@ def _of_group(
     look: Callable[[int, Meeting | None], Local] | None,
     plans: _Plans,
 ) -> list[Standing]:
-    index, halt = group.instance.index, group.halt
+    index, halt = group.instance.index, group.course.halt
     last = tuple(
         msgspec.structs.replace(Position.of(op, number, plans(op.plan)), began_ns=at_ns)
         for number, at_ns, op in group.history

@@ -156,7 +156,7 @@ class VirtualWorld:
         """One iteration: resume those whom it concerns until they stand in something that takes
         time. Who is quiet stays where it is, and its part is known without it."""
         taking_part = group.concerned(self.agenda.now, lazy=self._jump)
-        group.awake.clear()
+        group.look()
         results = [group.passage(index) for index in taking_part]
         self._meet(group, taking_part, group.resumed(taking_part, results), [])
 
@@ -173,15 +173,12 @@ class VirtualWorld:
             if type(first) is not Join:
                 break
             if first.group == WORLD:
-                group.joined = True
-                group.standing = meetings
+                group.await_the_world(meetings)
                 self._meet_world()
                 return
-            group.collectives += 1
-            group.debt += 1
             leader, others = group.outcome(first, taking_part, meetings)
             met.append((first, others))
-            group.history.append((group.collectives, self.agenda.now, first))
+            group.note(first, self.agenda.now)
             if len(taking_part) < len(group.resume) and type(others) is Plan:
                 taking_part = self._join_in(group, others, taking_part, met)
             results = [leader, *[others] * (len(taking_part) - 1)]
@@ -191,10 +188,7 @@ class VirtualWorld:
         if first is None:
             self._halts.begin(group, group.bring_all(taking_part, meetings, met), met)
             return
-        group.iteration, group.plan = first.iteration, first.plan
-        for index, meeting in zip(taking_part, meetings, strict=True):
-            group.standing[index] = meeting
-            group.steps[index] = 0
+        group.stand(taking_part, meetings)
         self._begin_stretch(group, first)
 
     def _join_in(
@@ -245,36 +239,39 @@ class VirtualWorld:
     def _begin_stretch(self, group: VirtualGroup, first: Meeting) -> None:
         now_ns, standing = self.agenda.now, group.standing
         until_ns = min([at.until_ns for at in standing])
-        quiet = not group.broken and all(at.says is not None for at in standing)
-        group.broken = False
+        broken = group.mend()
+        quiet = not broken and all(at.says is not None for at in standing)
+        group.note(first, now_ns)
+        stretch: StepStretch | WaitStretch
         if type(first) is Step:
-            group.collectives += 1
-            group.debt += 1
-            group.history.append((group.collectives, now_ns, first))
             steps = group.steps
             if first.batch is not None:
                 group.check_batches()
             most, lines = 1, group.step_lines()
             if quiet and self._jump:
                 most = min([at.most - done for at, done in zip(standing, steps, strict=True)])
-            overhead_ns = group.debt * self._collective_ns
+            overhead_ns = group.course.debt * self._collective_ns
             ticks = self._ticks_per_ns
-            stretch = group.stretch = StepStretch(now_ns, overhead_ns, lines, most, ticks)
+            stretch = StepStretch(now_ns, overhead_ns, lines, most, ticks)
             wake_ns = stretch.end(until_ns)[1]
         elif type(first) is Wait:
-            group.history.append((0, now_ns, first))
             limit_ns = min([at.limit_ns for at in standing])
-            waits = group.stretch = WaitStretch(now_ns, group.debt * self._collective_ns, limit_ns)
-            wake_ns = self._end_of_waits(waits, until_ns if quiet else 0)
+            overhead_ns = group.course.debt * self._collective_ns
+            stretch = WaitStretch(now_ns, overhead_ns, limit_ns)
+            wake_ns = self._end_of_waits(stretch, until_ns if quiet else 0)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
         computes = type(first) is Step and any(at.computes for at in standing)
-        group.stalled = 0 if wake_ns > now_ns or computes else group.stalled + 1
-        if group.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
-            raise self._livelock(group, group.stalled)
-        group.open = True
         for_news = quiet and type(first) is Wait and until_ns == NEVER
-        group.idle = for_news or wake_ns >= NEVER
+        course = group.course
+        course.begin(
+            stretch,
+            took_time=wake_ns > now_ns,
+            computes=computes,
+            idle=for_news or wake_ns >= NEVER,
+        )
+        if course.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
+            raise self._livelock(group, course.stalled)
         self._plan_wake(group, wake_ns)
         if group.awake:
             # It arrived while the group was halted, for a member that had looked already.
@@ -282,7 +279,7 @@ class VirtualWorld:
             for index in sorted(group.awake):
                 news = self._news.get(group.members[index])
                 if news is not None:
-                    news.delay(now_ns, group.wake_ns - now_ns)
+                    news.delay(now_ns, course.wake_ns - now_ns)
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
         if not self._jump:
@@ -290,31 +287,20 @@ class VirtualWorld:
         return NEVER if until_ns == NEVER else waits.end(until_ns)
 
     def _plan_wake(self, group: VirtualGroup, wake_ns: int) -> None:
-        group.wake_ns = wake_ns
-        group.version += 1
+        version = group.course.wake_at(wake_ns)
         if wake_ns < NEVER:
-            self.agenda.add(
-                wake_ns,
-                GROUP_WAKE,
-                group.instance.index,
-                group.version,
-                self._wake,
-                (group, group.version),
-            )
+            what = (group, version)
+            index = group.instance.index
+            self.agenda.add(wake_ns, GROUP_WAKE, index, version, self._wake, what)
 
     def _wake(self, what: tuple[VirtualGroup, int]) -> None:
         group, version = what
-        if version != group.version:
+        course = group.course
+        if version != course.version:
             return
-        group.open = False
-        stretch = group.stretch
+        stretch, debt = course.stretch, course.end()
         if type(stretch) is StepStretch:
-            made = stretch.end(self.agenda.now)[0]
-            # Every iteration jumped over met as often as this one.
-            group.collectives += (made - 1) * group.debt
-            group.stepped(made, self.agenda.now)
-            group.steps = [steps + made for steps in group.steps]
-        group.debt = 0
+            group.stepped(stretch, stretch.end(self.agenda.now)[0], debt, self.agenda.now)
         self._go_on(group)
 
     def arrival(self, rank: int) -> None:
@@ -327,20 +313,21 @@ class VirtualWorld:
         index = group.index.get(rank)
         if index is None:
             return  # it is dead
-        if not group.open:
-            if group.halt is not None:
+        course = group.course
+        if not course.open:
+            if course.halt is not None:
                 self._halts.arrival(group, rank)
             return
-        group.awake.add(index)
-        group.idle = False
-        now_ns = self.agenda.now
-        stretch = group.stretch
-        at_ns = stretch.end(now_ns)[1] if type(stretch) is StepStretch else stretch.news(now_ns)
-        if at_ns < group.wake_ns:
+        group.rouse(index)
+        course.arrived()
+        now_ns, stretch = self.agenda.now, course.stretch
+        assert stretch is not None
+        at_ns = stretch.end(now_ns)[1] if isinstance(stretch, StepStretch) else stretch.news(now_ns)
+        if at_ns < course.wake_ns:
             self._plan_wake(group, at_ns)
         news = self._news.get(rank)
         if news is not None:
-            news.postpone(now_ns, group.wake_ns)
+            news.postpone(now_ns, course.wake_ns)
 
     def _died(self, rank: int) -> None:
         self.excuse(rank, self.agenda.now + NOTICE_NS)
@@ -360,7 +347,7 @@ class VirtualWorld:
             return
         if self._host is not None:
             self.post.carry(HOST, COORDINATOR, last_words(rank, group.instance))
-        group.joined, group.standing = True, []
+        group.await_the_world([])
         self._meet_world()
 
     def interrupt(self) -> None:
@@ -372,7 +359,7 @@ class VirtualWorld:
 
     def _is_stuck(self) -> bool:
         """Nothing can arrive any more: does every group wait for just that?"""
-        return all(group.idle or not group.open for group in self._groups)
+        return all(group.course.idle or not group.course.open for group in self._groups)
 
     def _deadlock(self, why: str, group: int | None = None) -> DeadlockError:
         return DeadlockError(
