@@ -32,6 +32,15 @@ def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if path.is_dir()] == ["runs", "mine"]
 
 
+def test_the_readme_is_right_about_python(tmp_path: Path) -> None:
+    [(_, code)] = BLOCK.findall((DOCS.parent / "README.md").read_text(encoding="utf-8"))
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("completed 0.")
+
+
 def test_the_notebook_runs(tmp_path: Path) -> None:
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
