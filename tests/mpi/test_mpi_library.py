@@ -14,6 +14,7 @@ import pytest
 import adpkv
 from adpkv.diagnosis.processes import descendants, living_state, start_ticks
 from adpkv.exit_codes import ExitCode
+from tests.library.test_documents import blocks
 
 SMALL = {"workload.requests": 8}
 
@@ -88,3 +89,11 @@ def test_a_killed_run_is_a_result_too(jobs, tmp_path: Path) -> None:
     assert (result.outcome, result.summary.world) == ("rank_lost", "mpi")
     assert result.summary.broken_off is not None
     assert result.events
+
+
+def test_what_the_tutorial_says_of_real_ranks_can_be_typed(jobs, tmp_path: Path) -> None:
+    [code] = blocks(real=True)
+    job = jobs.start([sys.executable, "-c", f"import adpkv\n{code}"], cwd=tmp_path)
+    found = jobs.finish(job, 90)
+    assert found.code == 0, found.err
+    assert list(tmp_path.iterdir()) == []
