@@ -55,7 +55,7 @@ class ContextServing(Serving):
         for request in list(self.waiting):
             if request.assigned_ns + self._queue_timeout_ns > now_ns:
                 return
-            self.decide(request, Outcome.TIMED_OUT, now_ns, "no KV blocks for its prompt")
+            self.decisions.decide(request, Outcome.TIMED_OUT, now_ns, "no KV blocks for its prompt")
 
     def next_expiry_ns(self) -> int:
         """When the head of the waiting list has waited for too long."""

@@ -7,7 +7,6 @@ the group decides at sync.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 from adpkv.core.ids import NEVER
@@ -20,6 +19,7 @@ from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, W
 from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, Release, lost_detail
 from adpkv.executor.rank import Rank
 from adpkv.executor.status import status_of
+from adpkv.executor.succession import close_ranks
 
 __all__ = ["Phases"]
 
@@ -126,7 +126,7 @@ class Phases:
         rank = self.rank
         self._moved = True
         serving, transceiver = rank.serving, rank.transceiver
-        serving.settle(now_ns)
+        serving.decisions.settle(now_ns)
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
         serving.admit(now_ns)
@@ -134,7 +134,7 @@ class Phases:
             serving.expire(now_ns)
             serving.admit(now_ns)  # who stood behind may fit where the head did not
         transceiver.start(now_ns)
-        serving.settle(now_ns)
+        serving.decisions.settle(now_ns)
         if transceiver.book.orders:
             rank.courier.deliver()
         if transceiver.monitor.reasons:
@@ -205,7 +205,7 @@ class Phases:
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
         if plan.settled:
-            serving.carry_out(plan.settled, plan.cancels, now_ns)
+            serving.decisions.carry_out(plan.settled, plan.cancels, now_ns)
         for spec in new or ():
             if spec.generation and spec.request_id in serving.requests:
                 serving.refuse(spec)
@@ -349,31 +349,11 @@ class Phases:
         not agreed comes again, what was not flushed is still staged. The others close ranks, the
         first of them leads, and all propose to stop (contract 6.5), or go on: what the dead one had
         is the coordinator's affair (`core.loss`)."""
-        rank = self.rank
-        rank.membership = rank.membership.without(lost.rank)
-        rank.limits = dataclasses.replace(rank.limits, gone=rank.membership.failed)
-        if rank.members[0] == rank.rank:
-            self._lead(lost.rank)
+        if close_ranks(self.rank, lost, self.group_mail):
+            self.group_mail = ()
         self.statuses, self._steady = (), False
-        rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
-        if not rank.shrinks:
-            self.propose(lost.exit_code, lost_detail(lost.rank, rank.instance))
-
-    def _lead(self, lost: int) -> None:
-        """The first of those who are alive tells the coordinator who is not. Whoever led before it
-        may have died before it could tell: so a new leader tells of all."""
-        rank, dead = self.rank, [lost]
-        if rank.leader is None:
-            rank.leader = rank.heir()
-            rank.leader.take_over(rank.plan)
-            rank.serving.owner.lead()
-            dead = [rank.instance.first + index for index in sorted(rank.limits.gone)]
-        rank.leader.put_back(self.group_mail)
-        self.group_mail = ()
-        if rank.release is not None:
-            rank.leader.put_back((rank.release,))
-        for one in dead:
-            rank.leader.announce_loss(one, rank.rank, lost_detail(one, rank.instance))
+        if not self.rank.shrinks:
+            self.propose(lost.exit_code, lost_detail(lost.rank, self.rank.instance))
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from adpkv.core.block_pool import Use
@@ -19,24 +19,16 @@ from adpkv.core.content import content_keys
 from adpkv.core.loss import Life
 from adpkv.core.plan import GroupLimits
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
-from adpkv.core.session import Event, Line, Session, State
+from adpkv.core.session import Session
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
-from adpkv.core.verdicts import Verdict
-from adpkv.errors import AdpkvError
+from adpkv.executor.decisions import Decisions
 from adpkv.executor.leases import Leases
-from adpkv.executor.reasons import cause_of, why
 from adpkv.executor.step_work import StepWork, WorkMeter
 
 if TYPE_CHECKING:
     from adpkv.executor.rank import Rank
 
 __all__ = ["Serving"]
-
-_EVENT_OF = {
-    Outcome.CANCELLED: RequestEvent.CANCEL,
-    Outcome.TIMED_OUT: RequestEvent.TIMEOUT,
-    Outcome.FAILED: RequestEvent.FAILURE,
-}
 
 
 class Serving(ABC):
@@ -55,6 +47,7 @@ class Serving(ABC):
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
         self.pending_resource_release: dict[int, ServedRequest] = {}
+        self.decisions = Decisions(self)
         self.leases = Leases(bundle.pool, bundle.memory)
         self.open_tokens = 0
         self.open_requests = 0
@@ -268,80 +261,7 @@ class Serving(ABC):
     def concealed(self, request: ServedRequest, session: Session) -> None:
         """It is proven that no peer touches them any more."""
 
-    def settle(self, now_ns: int) -> None:
-        """Take in what the transceiver settled: completions, answers, blocks given back."""
-        book = self.transceiver.book
-        if not book.journal:
-            return  # without a transition there is nothing to settle
-        self._tell_journal()
-        while book.settled:
-            session, event, line = book.settled.popleft()
-            request = self.requests.get(session.session_id[0])
-            if request is not None and request.session is session:
-                self._settle(request, session, event, line, now_ns)
-        self._tell_journal()
-
-    def _settle(
-        self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
-    ) -> None:
-        if line.state is State.COMPLETE:
-            wrong = self.received(request, session, now_ns)
-            self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
-        elif line.outcome is not None:
-            self.decide(request, line.outcome, now_ns, why(event, line), cause_of(event))
-
-    # -- decisions -----------------------------------------------------------------------------
-
-    def decide(
-        self,
-        request: ServedRequest,
-        outcome: Outcome,
-        now_ns: int,
-        detail: str,
-        cause: Cause = Cause.OTHER,
-    ) -> None:
-        """This rank noticed what became of a request that waited, or was in transfer."""
-        if request.state is RequestState.ENDED:
-            return  # decided already; what is left is its blocks' affair
-        if not self.owner.keeps_back(request.spec.request_id, outcome, detail, cause):
-            self._conclude(request, outcome, now_ns, detail, cause)
-
-    def carry_out(self, settled: Sequence[Verdict], cancels: Collection[int], now_ns: int) -> None:
-        """Do what all ranks that hold these requests have agreed on. What `cancels` of the same
-        plan have ended, and let go where it had no blocks yet, is over.
-
-        Raises:
-            AdpkvError: one of them is not here, so the replicas are not equal any more.
-        """
-        for verdict in settled:
-            request = self.requests.get(verdict.request_id)
-            if request is None and verdict.request_id in cancels:
-                self.owner.acted(verdict.request_id)
-                continue
-            if request is None:
-                raise AdpkvError(f"all ranks agreed on {verdict}, but rank {self.rank} has no such")
-            if verdict.outcome is None:
-                self.owner.acted(verdict.request_id)
-                self.release(request)
-            elif request.state is not RequestState.ENDED:  # a cancel came with the same plan
-                self.owner.acted(verdict.request_id)
-                self._conclude(request, verdict.outcome, now_ns, verdict.detail, verdict.cause)
-
-    def _conclude(
-        self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str, cause: Cause
-    ) -> None:
-        if outcome is Outcome.COMPLETED:
-            self.arrived(request, now_ns)
-        else:
-            self.end(request, _EVENT_OF[outcome], now_ns, detail, cause)
-
-    def _tell_journal(self) -> None:
-        journal = self.transceiver.book.journal
-        if not journal:
-            return
-        for session, event, line in journal:
-            self.recorder.event(line.state, session.session_id[0], cause=event)
-        journal.clear()
+    # -- what the group asks ------------------------------------------------------------------
 
     def stop(self, now_ns: int, detail: str) -> None:
         """The instance ends: every open request gets its one terminal response."""

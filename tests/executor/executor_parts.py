@@ -160,14 +160,14 @@ def begun(serving: Serving, *request_ids: int) -> None:
     for order, session in serving.transceiver.take_orders():
         if order in ("expect", "post"):
             serving.exposed(session)
-    serving.settle(0)
+    serving.decisions.settle(0)
 
 
 def finished(serving: Serving, request_id: int, event: Event, now_ns: int = 5) -> None:
     """Its transport reports an end."""
     serving.transceiver.finished(request_id, 0, event)
     serving.transceiver.check_transfer_status(now_ns)
-    serving.settle(now_ns)
+    serving.decisions.settle(now_ns)
 
 
 def landed(serving: GenerationServing, request_id: int) -> None:

@@ -78,7 +78,7 @@ class Rig:
 
     def go(self, now_ns: int = 0) -> None:
         self.ends.start(now_ns)
-        self.serving.settle(now_ns)
+        self.serving.decisions.settle(now_ns)
         self.courier.deliver()
 
     def hear(self, message: PeerMail, now_ns: int = 1) -> None:

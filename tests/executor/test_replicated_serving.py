@@ -30,7 +30,7 @@ def test_complete_here_waits_for_the_others() -> None:
     landed(serving, 1)
     assert serving.owner.verdicts == (DONE,)
     assert not serving.has_work()
-    serving.carry_out((DONE,), (), 8)
+    serving.decisions.carry_out((DONE,), (), 8)
     assert serving.has_work()
     assert serving.owner.verdicts == ()
 
@@ -40,13 +40,13 @@ def test_what_failed_elsewhere_ends_here_and_blocks_wait_for_all() -> None:
     blocks = free(serving)
     begun(serving, 1)
     landed(serving, 1)
-    serving.carry_out((Verdict(1, Outcome.TIMED_OUT, "too long"),), (), 8)
+    serving.decisions.carry_out((Verdict(1, Outcome.TIMED_OUT, "too long"),), (), 8)
     assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]
     assert serving.owner.verdicts == (QUIESCENT,), "its own shard is here, nobody writes"
     assert serving.pool.counts().quarantined == 4
     serving.retry_pending(9)
     assert list(serving.pending_resource_release) == [1]
-    serving.carry_out((QUIESCENT,), (), 10)
+    serving.decisions.carry_out((QUIESCENT,), (), 10)
     assert (free(serving), serving.pending_resource_release) == (blocks, {})
     assert serving.owner.verdicts == ()
 
@@ -54,8 +54,8 @@ def test_what_failed_elsewhere_ends_here_and_blocks_wait_for_all() -> None:
 def test_what_is_in_doubt_here_is_said_when_it_is_proven() -> None:
     serving = generation(owner=Replica(0))
     begun(serving, 1)
-    serving.carry_out((Verdict(1, Outcome.FAILED),), (), 8)
-    serving.settle(8)
+    serving.decisions.carry_out((Verdict(1, Outcome.FAILED),), (), 8)
+    serving.decisions.settle(8)
     serving.retry_pending(9)
     assert serving.owner.verdicts == (), "a peer may be writing"
     finished(serving, 1, Event.ENDED)
@@ -69,7 +69,7 @@ def test_a_cancel_that_came_with_the_verdict_beats_it() -> None:
         begun(serving, 1)
         landed(serving, 1)
         serving.cancel(1, 8)
-        serving.carry_out((agreed,), (), 8)
+        serving.decisions.carry_out((agreed,), (), 8)
         assert outcomes(serving) == [(1, Outcome.CANCELLED)]
         assert not serving.has_work()
         assert serving.owner.verdicts == (QUIESCENT,)
@@ -111,7 +111,7 @@ def test_the_queue_limit_of_one_rank_is_said_before_it_ends_anybody() -> None:
     serving.expire(1000)
     assert [verdict.request_id for verdict in serving.owner.verdicts] == [6, 7]
     assert (outcomes(serving), len(serving.waiting)) == ([], 2)
-    serving.carry_out(serving.owner.verdicts, (), 1000)
+    serving.decisions.carry_out(serving.owner.verdicts, (), 1000)
     assert outcomes(serving) == [(6, Outcome.TIMED_OUT), (7, Outcome.TIMED_OUT)]
 
 
@@ -120,11 +120,11 @@ def test_over_here_but_not_yet_agreed_takes_no_slot() -> None:
     serving = generation(owner=Replica(0))
     serving.assign(spec(1), 0)
     serving.transceiver.expire(5000)
-    serving.settle(5000)
+    serving.decisions.settle(5000)
     begun(serving)
     assert serving.requests[1].state is RequestState.RECEIVING
     assert serving.transceiver.book.in_flight == 0
-    serving.carry_out(serving.owner.verdicts, (), 5001)
+    serving.decisions.carry_out(serving.owner.verdicts, (), 5001)
     assert serving.owner.verdicts == (QUIESCENT,)
 
 
@@ -133,8 +133,8 @@ def test_ranks_that_part_keep_only_what_they_doubt_themselves() -> None:
     begun(serving, 1, 2)
     landed(serving, 1)
     for request_id in (1, 2):
-        serving.carry_out((Verdict(request_id, Outcome.FAILED),), (), 8)
-    serving.settle(8)
+        serving.decisions.carry_out((Verdict(request_id, Outcome.FAILED),), (), 8)
+    serving.decisions.settle(8)
     serving.part()
     assert list(serving.pending_resource_release) == [2]
     assert serving.pool.counts().quarantined == 4

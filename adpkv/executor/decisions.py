@@ -1,0 +1,109 @@
+"""What became of a request that waited, or was in transfer: noticed here, decided by its owner.
+
+A rank that has a request alone acts at once. Where several ranks hold replicas of it, each says
+what it noticed, and all carry out what they have agreed on (`core.ownership`, contract 5.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from adpkv.core.request import RequestEvent, RequestState, ServedRequest
+from adpkv.core.session import Event, Line, Session, State
+from adpkv.core.values import Cause, Outcome
+from adpkv.core.verdicts import Verdict
+from adpkv.errors import AdpkvError
+from adpkv.executor.reasons import cause_of, why
+
+if TYPE_CHECKING:
+    from adpkv.executor.serving import Serving
+
+__all__ = ["Decisions"]
+
+_EVENT_OF = {
+    Outcome.CANCELLED: RequestEvent.CANCEL,
+    Outcome.TIMED_OUT: RequestEvent.TIMEOUT,
+    Outcome.FAILED: RequestEvent.FAILURE,
+}
+
+
+class Decisions:
+    """Of one rank's serving."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def settle(self, now_ns: int) -> None:
+        """Take in what the transceiver settled: completions, answers, blocks given back."""
+        book = self._serving.transceiver.book
+        if not book.journal:
+            return  # without a transition there is nothing to settle
+        self._tell_journal()
+        while book.settled:
+            session, event, line = book.settled.popleft()
+            request = self._serving.requests.get(session.session_id[0])
+            if request is not None and request.session is session:
+                self._settle(request, session, event, line, now_ns)
+        self._tell_journal()
+
+    def _settle(
+        self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
+    ) -> None:
+        if line.state is State.COMPLETE:
+            wrong = self._serving.received(request, session, now_ns)
+            self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
+        elif line.outcome is not None:
+            self.decide(request, line.outcome, now_ns, why(event, line), cause_of(event))
+
+    def decide(
+        self,
+        request: ServedRequest,
+        outcome: Outcome,
+        now_ns: int,
+        detail: str,
+        cause: Cause = Cause.OTHER,
+    ) -> None:
+        """This rank noticed what became of a request that waited, or was in transfer."""
+        if request.state is RequestState.ENDED:
+            return  # decided already; what is left is its blocks' affair
+        if not self._serving.owner.keeps_back(request.spec.request_id, outcome, detail, cause):
+            self._conclude(request, outcome, now_ns, detail, cause)
+
+    def carry_out(self, settled: Sequence[Verdict], cancels: Collection[int], now_ns: int) -> None:
+        """Do what all ranks that hold these requests have agreed on. What `cancels` of the same
+        plan have ended, and let go where it had no blocks yet, is over.
+
+        Raises:
+            AdpkvError: one of them is not here, so the replicas are not equal any more.
+        """
+        for verdict in settled:
+            request = self._serving.requests.get(verdict.request_id)
+            if request is None and verdict.request_id in cancels:
+                self._serving.owner.acted(verdict.request_id)
+                continue
+            if request is None:
+                rank = self._serving.rank
+                raise AdpkvError(f"all ranks agreed on {verdict}, but rank {rank} has no such")
+            if verdict.outcome is None:
+                self._serving.owner.acted(verdict.request_id)
+                self._serving.release(request)
+            elif request.state is not RequestState.ENDED:  # a cancel came with the same plan
+                self._serving.owner.acted(verdict.request_id)
+                self._conclude(request, verdict.outcome, now_ns, verdict.detail, verdict.cause)
+
+    def _conclude(
+        self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str, cause: Cause
+    ) -> None:
+        if outcome is Outcome.COMPLETED:
+            self._serving.arrived(request, now_ns)
+        else:
+            self._serving.end(request, _EVENT_OF[outcome], now_ns, detail, cause)
+
+    def _tell_journal(self) -> None:
+        journal = self._serving.transceiver.book.journal
+        if not journal:
+            return
+        for session, event, line in journal:
+            self._serving.recorder.event(line.state, session.session_id[0], cause=event)
+        journal.clear()
