@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -131,7 +132,7 @@ def _with_trace(experiment: Experiment, folder: Path) -> tuple[Experiment | None
     tried = list(
         dict.fromkeys((Path(workload.path).absolute(), (folder / workload.path).absolute()))
     )
-    found = next((path for path in tried if path.is_file()), None)
+    found = next((path for path in tried if os.path.isfile(path)), None)
     if found is None:
         looked = " and ".join(str(path) for path in tried)
         return None, [Problem(("workload", "path"), f"there is no such file: looked for {looked}")]

@@ -7,6 +7,7 @@ package. A name is the path below it without `.yaml`: `quickstart`, `regressions
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,9 @@ def find(asked: Path) -> Found:
     named = shipped_file(str(asked))
     if named is None:
         return Found(asked)
-    if asked.is_dir():
+    if os.path.isdir(asked):
         return Found(named, f"{asked} is the experiment of that name, not the folder that is here")
-    if asked.exists():
+    if os.path.exists(asked):
         return Found(asked, f"{asked} is the file that is here, not the experiment of that name")
     return Found(named)
 
@@ -109,7 +110,7 @@ def find(asked: Path) -> Found:
 def near(asked: Path) -> list[str]:
     """Files and names like one that there is not: what may have been meant, best first."""
     files = [asked.with_suffix(suffix) for suffix in (SUFFIX, ".yml") if asked.name]
-    here = [str(file) for file in files if file.is_file()]
+    here = [str(file) for file in files if os.path.isfile(file)]
     names = [one.name for one in shipped()]
     wanted = asked.stem.lower()
     # `configs/quickstart.yaml` where there is no such folder, or a regression without its folder.

@@ -67,7 +67,7 @@ def _pids(jobs: list[Path]) -> list[int]:
 
 
 def _of_folder(path: Path) -> Path:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UsageError(f"{path}: no such folder")
     if ring_paths(path):
         return path

@@ -7,6 +7,7 @@ What is impossible counts as damaged: a rank that the job has not, a time before
 from __future__ import annotations
 
 import heapq
+import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -197,7 +198,7 @@ def read_topology(folder: RunFolder) -> Topology:
 
     from adpkv.config.serving import TopologyConfig
 
-    if not folder.path.is_dir():
+    if not os.path.isdir(folder.path):
         raise UsageError(f"{folder.path}: there is no such folder")
     try:
         data = yaml.safe_load(folder.config.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def find_folder(given: Path | None) -> Path:
     """
     if given is None:
         return folder() / REGRESSIONS
-    if not given.is_dir():
+    if not os.path.isdir(given):
         raise UsageError(f"no folder of regressions: looked for {given}")
     return given
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def load_run(path: Path | str) -> Result:
         UsageError: it is no folder of a run.
     """
     folder = RunFolder(Path(path))
-    if not folder.path.is_dir():
+    if not os.path.isdir(folder.path):
         raise UsageError(f"{folder.path}: there is no such folder")
     if not folder.config.is_file():
         raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's")
