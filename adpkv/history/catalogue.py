@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -10,7 +10,6 @@ from adpkv.config import Experiment
 from adpkv.core.ownership import Replica
 from adpkv.core.rules import Rules
 from adpkv.core.session_limits import TransceiverLimits
-from adpkv.core.topology import Topology
 from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.loop import RankProgram
@@ -53,18 +52,11 @@ def assembly(experiment: Experiment) -> Callable[..., RankProgram]:
     it names none."""
     chosen = experiment.policy.historical()
     policies = [policy for (key, value), policy in POLICIES.items() if chosen.get(key) == value]
-    return partial(_assemble, policies) if policies else build_rank
+    return _assembly(policies) if policies else build_rank
 
 
-def _assemble(
-    policies: list[Policy],
-    experiment: Experiment,
-    topology: Topology,
-    rank: int,
-    *,
-    phases: type[Phases] = Phases,
-    **ports: Any,
-) -> RankProgram:
+def _assembly(policies: Sequence[Policy]) -> Callable[..., RankProgram]:
+    """Everything that is the same for all ranks is put together once."""
     rules = Rules()
     for policy in policies:
         rules = policy.rules(rules)
@@ -76,11 +68,17 @@ def _assemble(
         generation=combined(GenerationServing, generation),
         replica=combined(Replica, [policy.replica for policy in policies]),
     )
-    phases = combined(phases, [policy.phases for policy in policies])
-    return build_rank(experiment, topology, rank, rules=rules, phases=phases, parts=parts, **ports)
+    others = [policy.phases for policy in policies]
+    contracts = combined(Phases, others)
+
+    def assemble(*job: Any, phases: type[Phases] = Phases, **ports: Any) -> RankProgram:
+        mixed = contracts if phases is Phases else combined(phases, others)
+        return build_rank(*job, rules=rules, parts=parts, phases=mixed, **ports)
+
+    return assemble
 
 
-def _limited(policies: list[Policy], limits: TransceiverLimits) -> TransceiverLimits:
+def _limited(policies: Sequence[Policy], limits: TransceiverLimits) -> TransceiverLimits:
     for policy in policies:
         limits = policy.limits(limits)
     return limits
