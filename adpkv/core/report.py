@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -19,7 +20,9 @@ __all__ = [
     "RankReport",
     "TransferCounts",
     "WorkCounts",
+    "by_instance",
     "diverging_traces",
+    "of_ranks",
 ]
 
 
@@ -114,12 +117,27 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     them."""
 
 
-def diverging_traces(reports: Sequence[RankReport]) -> list[Violation]:
+def by_instance(reports: Iterable[RankReport]) -> dict[int, list[RankReport]]:
+    """The reports of each instance, in order; none of one that has none."""
+    found: dict[int, list[RankReport]] = {}
+    for report in reports:
+        found.setdefault(report.instance, []).append(report)
+    return found
+
+
+def of_ranks(reports: Sequence[RankReport], ranks: range) -> Sequence[RankReport]:
+    """Those of these ranks, of reports in order of ranks: nobody looks through all the others."""
+    first, behind = (
+        bisect_left(reports, at, key=lambda report: report.rank) for at in (ranks.start, ranks.stop)
+    )
+    return reports[first:behind]
+
+
+def diverging_traces(reports: Iterable[RankReport]) -> list[Violation]:
     """Ranks of one instance must have met in the same places, the same number of times. A rank
     that died broke a meeting in the middle: what its survivors count then is not compared."""
     found: list[Violation] = []
-    for instance in dict.fromkeys(report.instance for report in reports):
-        members = [report for report in reports if report.instance == instance]
+    for members in by_instance(reports).values():
         traces = Counter((report.met, report.trace) for report in members)
         if len(traces) < 2 or any(report.exit_code == ExitCode.RANK_LOST for report in members):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,7 +71,7 @@ class Topology:
 
     def instance_of(self, rank: int) -> Instance:
         """The instance that a world rank belongs to."""
-        for instance in self.instances:
-            if rank in instance.members:
-                return instance
-        raise IndexError(f"rank {rank} of {self.ranks}")
+        at = bisect_right(self.instances, rank, key=lambda instance: instance.first) - 1
+        if at < 0 or rank not in self.instances[at].members:
+            raise IndexError(f"rank {rank} of {self.ranks}")
+        return self.instances[at]

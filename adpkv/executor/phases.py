@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
-from adpkv.core.report import RankReport, diverging_traces
+from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.errors import RankLostError
 from adpkv.executor.audit import ill_stop, look_at_proposal, rank_report
 from adpkv.executor.leader import sorted_mail, sum_up
@@ -362,8 +362,7 @@ class Phases:
             WORLD, "world_allgather", "leave", 0, None, self.report(), tuple
         )
         if self.rank.leader is not None:
-            own = [report for report in reports if report.instance == self._group]
-            for violation in diverging_traces(own):
+            for violation in diverging_traces(of_ranks(reports, self.rank.instance.members)):
                 self.rank.recorder.violation(violation)
         return reports
 

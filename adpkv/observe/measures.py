@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adpkv.core.columns import COLUMNS
-from adpkv.core.report import RankReport
+from adpkv.core.report import RankReport, by_instance
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.topology import Topology
 from adpkv.core.values import Outcome
@@ -89,8 +89,9 @@ def utilisation(
     """By instance: the share of the run's time in steps, and what a step computes. A rank whose
     clock ran ahead in a step was not in steps for longer than the run."""
     found: dict[str, dict[str, float | None]] = {}
+    told = by_instance(reports)
     for instance in topology.instances:
-        works = [report.work for report in reports if report.instance == instance.index]
+        works = [report.work for report in told.get(instance.index, ())]
         steps = max((work.steps for work in works), default=0)
         in_steps_s = sum(min(work.step_ns / NS_PER_S, run_s) for work in works)
         found[instance.name] = {

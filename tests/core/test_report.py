@@ -6,13 +6,25 @@ from adpkv.core.report import (
     BlockCounts,
     RankReport,
     TransferCounts,
+    by_instance,
     diverging_traces,
+    of_ranks,
 )
 
 
 def report(rank: int, instance: int, met: int, trace: int) -> RankReport:
     nothing = (0, "", 1, 1, 1, 0, TransferCounts(), BlockCounts())
     return RankReport(rank, instance, *nothing, left_ns=100 + rank, met=met, trace=trace)
+
+
+def test_reports_of_some_ranks_where_others_are_dead() -> None:
+    reports = [report(rank, rank // 3, 9, 1) for rank in (0, 1, 4, 5, 7, 8)]
+    for first in (0, 3, 6, 9):
+        found = of_ranks(reports, range(first, first + 3))
+        assert [one.rank for one in found] == [
+            one.rank for one in reports if one.instance == first // 3
+        ]
+    assert {index: len(told) for index, told in by_instance(reports).items()} == {0: 2, 1: 2, 2: 2}
 
 
 def test_equal_traces_are_what_must_be() -> None:

@@ -34,5 +34,6 @@ def test_instances_of_a_kind(topology: Topology) -> None:
 
 
 def test_a_rank_of_nobody_is_an_error(topology: Topology) -> None:
-    with pytest.raises(IndexError, match="rank 10 of 10"):
-        topology.instance_of(10)
+    for rank in (-1, 10):
+        with pytest.raises(IndexError, match=f"rank {rank} of 10"):
+            topology.instance_of(rank)

@@ -59,7 +59,6 @@ class VirtualGroup:
         "index",
         "instance",
         "iteration",
-        "joined",
         "last_step_ns",
         "members",
         "met_with_dead",
@@ -93,8 +92,6 @@ class VirtualGroup:
         """Members for which something has arrived since the last iteration."""
         self.iteration = 0
         self.plan: Plan | None = None
-        self.joined = False
-        """All members stand in a meeting of the whole world."""
         self.collectives = 0
         self.history: deque[tuple[int, int, Meeting]] = deque(maxlen=REMEMBERED)
         """The last meetings in which all members were, with the number of collectives by then
@@ -117,7 +114,6 @@ class VirtualGroup:
 
     def await_the_world(self, meetings: list[Any]) -> None:
         """All who are left stand in the meeting with which the job ends; or nobody is left."""
-        self.joined = True
         self.standing = meetings
 
     def note(self, meeting: Meeting, now_ns: int) -> None:

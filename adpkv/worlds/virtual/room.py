@@ -31,6 +31,9 @@ SERVED_RANK_BYTES: Final = 24_000
 """Of one that has served, with what faults on it take: measured, 21.9 kB (2,048 ranks, one request
 each), 24.2 kB with a fault on each wire."""
 
+INSTANCE_BYTES: Final = 3_000
+"""Of an instance beside its ranks: where each has one rank, a rank takes 23.3 kB in all."""
+
 OPEN_BYTES: Final = 850
 """Of a request that has come and has no answer: measured, 259 MB for 300,000 of them."""
 
@@ -99,13 +102,14 @@ def least_bytes(experiment: Experiment) -> dict[str, int]:
 
 def most_bytes(experiment: Experiment, workload: Workload) -> dict[str, int]:
     """What a run comes to at most, by what it is for; `workload` is the experiment's, built."""
-    ranks, asked = experiment.topology.ranks, _asked(experiment, workload)
+    topology, asked = experiment.topology, _asked(experiment, workload)
+    ranks, instances = topology.ranks, topology.context.instances + topology.generation.instances
     waits = asked.at_once * WAITING_BYTES
     if asked.have_content:
         waits += asked.blocks * asked.at_once // max(asked.requests, 1) * NAME_BYTES
     return {
         "the program": PROGRAM_BYTES,
-        f"{ranks:,} ranks": ranks * SERVED_RANK_BYTES,
+        f"{ranks:,} ranks": ranks * SERVED_RANK_BYTES + instances * INSTANCE_BYTES,
         f"{asked.at_once:,} requests at once": waits,
         "KV blocks": _block_bytes(experiment, asked),
         f"the samples of {asked.requests:,} requests": asked.requests * SAMPLES_BYTES,

@@ -62,10 +62,9 @@ class VirtualWorld:
         self._ticks_per_ns = ticks_per_ns
         self._jump = jump
         self._groups: list[VirtualGroup] = []
-        self._group_of = [0] * topology.ranks
-        for instance in topology.instances:
-            for rank in instance.members:
-                self._group_of[rank] = instance.index
+        self._group_of = [one.index for one in topology.instances for _ in one.members]
+        self._joined: set[int] = set()
+        """The groups all of whose members stand in the meeting of the whole world."""
         self._host: VirtualHost | None = None
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
@@ -174,7 +173,7 @@ class VirtualWorld:
                 break
             if first.group == WORLD:
                 group.await_the_world(meetings)
-                self._meet_world()
+                self._meet_world(group)
                 return
             leader, others = group.outcome(first, taking_part, meetings)
             met.append((first, others))
@@ -210,9 +209,11 @@ class VirtualWorld:
                 there.add(index)
         return sorted(there)
 
-    def _meet_world(self) -> None:
-        """The collective of the whole job, with which all programs end."""
-        if not all(group.joined for group in self._groups):
+    def _meet_world(self, last: VirtualGroup) -> None:
+        """The collective of the whole job, with which all programs end; so far the last group that
+        has come to it."""
+        self._joined.add(last.instance.index)
+        if len(self._joined) < len(self._groups):
             return
         meetings = [meeting for group in self._groups for meeting in group.standing]
         if not meetings:
@@ -348,7 +349,7 @@ class VirtualWorld:
         if self._host is not None:
             self.post.carry(HOST, COORDINATOR, last_words(rank, group.instance))
         group.await_the_world([])
-        self._meet_world()
+        self._meet_world(group)
 
     def interrupt(self) -> None:
         """News for everybody, from outside: a signal."""
