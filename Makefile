@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
 
-# On all cores; those that start real ranks first (tests/conftest.py).
+# On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup run test check bench soak soak-loaded alarms kills-start kills-hosts fuzz clean
