@@ -28,7 +28,7 @@ NOBODY_CAN = "an ordinary user cannot be made here, or cannot read this environm
 def shown() -> list[tuple[str, list[str]]]:
     """The commands of the README, each with what it prints."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^```(?:\w+)?\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line.removeprefix("$ "), []))

@@ -82,9 +82,6 @@ KILLED: Final = range(128, 128 + signal.NSIG)
 IMPATIENT: Final = 3
 """The wish that is no wish any more."""
 
-BROKEN: Final = (ExitCode.INTERNAL_ERROR, ExitCode.VIOLATION, ExitCode.DEADLOCK, ExitCode.USAGE)
-"""What a rank says of the job itself, whatever was asked of it."""
-
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
 YOUNG_S: Final = 30.0
@@ -162,7 +159,8 @@ def settled(
     its code is anything where ranks end with several; so it is believed when it says one of ours,
     and 0 only with the summary. Ranks that are told to stop before they can listen die of it, which
     is no loss: it was asked for."""
-    if said is None and started.asked is not None and code not in BROKEN:
+    nobodys = code not in OUTCOMES or code in (ExitCode.COMPLETED, ExitCode.RANK_LOST)
+    if said is None and started.asked is not None and nobodys:
         say("stopped before anything was served, as it was asked to")
         return started.asked
     if code in OUTCOMES and (code != ExitCode.COMPLETED or said == ExitCode.COMPLETED):
