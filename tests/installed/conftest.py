@@ -102,7 +102,7 @@ def made(folder: Path, wheel: Path) -> None:
     """The environment with the wheel; what is shared is seen only then, or pip would find adpkv."""
     venv = folder / "venv"
     run_or_fail([sys.executable, "-m", "venv", "--without-pip", venv], folder)
-    install = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", wheel]
+    install = ["install", "--quiet", "--no-deps", "--no-index", wheel]
     run_or_fail(
         [sys.executable, "-m", "pip", "--python", venv / "bin" / "python", *install], folder
     )

@@ -10,7 +10,7 @@ from bisect import bisect, bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,8 +18,11 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
 from adpkv.executor.meetings import Meeting, Wait
 from adpkv.workload.port import Arrival
-from tests.scenarios.story import MS, Told, arrival, setting
-from tests.worlds.virtual.running import Event
+from tests.scenarios.script import MS, arrival, setting
+
+if TYPE_CHECKING:  # a real rank needs no virtual world
+    from tests.scenarios.story import Told
+    from tests.worlds.virtual.running import Event
 
 __all__ = ["STORIES", "Met", "Seen", "Story", "met", "seen_of"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from adpkv.executor.loop import RankProgram
 from adpkv.history.ends import ActsAlone
 from adpkv.worlds.assemble import Parts, build_rank
-from tests.scenarios.story import arrival, setting
+from tests.scenarios.script import arrival, setting
 
 __all__ = ["GROUP", "R0", "R1", "SKEWED", "late", "replicas", "skewed", "unreduced"]
 

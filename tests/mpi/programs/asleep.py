@@ -16,7 +16,7 @@ from adpkv.config import parse
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival, setting
+from tests.scenarios.script import Script, arrival, setting
 
 FOLDER, ADDRESS = Path(sys.argv[1]), sys.argv[2]
 CONTEXT, GENERATION, SLEEPER = map(int, sys.argv[3:6])

@@ -18,7 +18,7 @@ from adpkv.config import parse
 from adpkv.executor.phases import Phases
 from adpkv.history import assembly
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival, setting
+from tests.scenarios.script import Script, arrival, setting
 
 FROM_NS = int(os.environ.get("DIES_FROM_MS", "200")) * 1_000_000
 """When each victim begins to look for its phase: ranks of a host have one clock."""

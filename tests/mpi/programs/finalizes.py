@@ -21,7 +21,7 @@ from adpkv.worlds.mpi import ending
 from adpkv.worlds.mpi import run as running
 from adpkv.worlds.mpi.ending import end_mpi
 from adpkv.worlds.mpi.job import Job
-from tests.scenarios.story import Script, arrival, setting
+from tests.scenarios.script import Script, arrival, setting
 
 ASKED_S = 0.5
 LEAVE_BOUND_S, FINALIZE_BOUND_S = 1.0, 1.5

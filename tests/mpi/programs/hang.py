@@ -17,7 +17,7 @@ from adpkv.core.ids import NEVER
 from adpkv.executor.meetings import Pause
 from adpkv.executor.phases import Phases
 from tests.mpi.programs.one_request import serve_one_request
-from tests.scenarios.story import setting
+from tests.scenarios.script import setting
 
 STUCK, FROM = 6, 5
 """This rank, from this iteration on."""

@@ -20,7 +20,7 @@ from adpkv.executor.meetings import WORLD, Join, Pause, Step
 from adpkv.executor.phases import Phases
 from adpkv.model.port import Batch
 from tests.mpi.programs.one_request import serve_one_request
-from tests.scenarios.story import setting
+from tests.scenarios.script import setting
 
 ODD, FROM = 2, 4
 """This rank, from this iteration on; ranks 1 to 3 are its group."""

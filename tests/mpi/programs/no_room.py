@@ -14,7 +14,7 @@ from mpi4py import MPI
 
 from adpkv.config import parse
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import setting
+from tests.scenarios.script import setting
 
 WITHOUT = 2
 

@@ -13,7 +13,7 @@ from adpkv.config import parse
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival
+from tests.scenarios.script import Script, arrival
 
 __all__ = ["serve_one_request"]
 

@@ -18,7 +18,7 @@ from adpkv.executor.meetings import Wait
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import MS, Script, arrival, setting
+from tests.scenarios.script import MS, Script, arrival, setting
 
 CONTEXT, GENERATION = (0, 1), (2, 3)
 CULPRIT = 3

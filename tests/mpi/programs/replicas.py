@@ -14,7 +14,7 @@ from adpkv.config import parse
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
 from tests.scenarios.replicas import R1, SKEWED, late, replicas, unreduced
-from tests.scenarios.story import Script
+from tests.scenarios.script import Script
 
 
 def main() -> int:

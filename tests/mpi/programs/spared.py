@@ -16,7 +16,7 @@ from mpi4py import MPI
 from adpkv.executor.phases import Phases
 from tests.mpi.programs.one_request import serve_one_request
 from tests.mpi.programs.quiet import stop
-from tests.scenarios.story import setting
+from tests.scenarios.script import setting
 
 ODD, AT = 3, 5
 """This rank, at this iteration."""

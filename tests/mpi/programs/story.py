@@ -16,7 +16,7 @@ from adpkv.config import parse
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
 from tests.scenarios.both_worlds import STORIES, met
-from tests.scenarios.story import Script, Traced
+from tests.scenarios.script import Script, Traced
 
 
 class Leaving(Traced):

@@ -15,7 +15,7 @@ from adpkv.config import parse
 from adpkv.executor.meetings import WORLD
 from adpkv.worlds.mpi.group import Group
 from adpkv.worlds.mpi.run import run
-from tests.scenarios.story import Script, arrival, setting
+from tests.scenarios.script import Script, arrival, setting
 
 FROM = 5
 
