@@ -1,9 +1,9 @@
 """How long a rank may be silent though all is well: what its longest step and its mail take.
 
 Whoever waits for a rank must be more patient than this, whatever limit an experiment sets: time
-inside a legal step, or on the way of a message, is nobody's silence. What is told here is a bound,
-from what the experiment says of its requests; where it says nothing (a trace) the KV pool bounds
-them.
+inside a legal step, on the way of a message, or in the line behind a poll limit is nobody's
+silence. What is told here is a bound, from what the experiment says of its requests; where it says
+nothing (a trace) the KV pool bounds them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Final, NamedTuple
 
+from adpkv.config.base import LARGEST
 from adpkv.config.model import CostModelConfig
 from adpkv.config.serving import ExecutorConfig, KvCacheConfig
 from adpkv.config.transceiver import TransceiverConfig
@@ -33,13 +34,20 @@ LOSS_NS: Final = 50_000_000
 
 
 class Patience(NamedTuple):
-    """Bounds of legal silence. Nanoseconds."""
+    """Bounds of legal silence, a loss in a group included. Nanoseconds."""
 
     look_ns: int
-    """From one look of a rank at its mail to the next, and a loss in its group."""
+    """From one look of a rank at its mail to the next."""
+    late_ns: int
+    """From when something is due for a transfer until its rank sees it: nothing wakes a rank for
+    that, which computes, or waits for `busy_wait`."""
     word_ns: int
     """From a question to another rank until its answer, or the last byte that it had sent, is
     there."""
+    proof_ns: int
+    """From a receiver's doubt until it has taken in the proof that nothing touches its blocks: its
+    cancel is seen, the wire gets quiet, and that end is taken in, at its sender and then here. A
+    poll limit makes that more looks than one."""
 
 
 def patience(
@@ -52,9 +60,17 @@ def patience(
     """How patient everybody must be."""
     step_ns = longest_step_ns(model, executor, cache, workload)
     real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
-    look_ns = real_ns + COLLECTIVES * model.collective_ns + LOSS_NS
+    small_ns = COLLECTIVES * model.collective_ns
+    look_ns = real_ns + small_ns
+    late_ns = max(real_ns, executor.busy_wait_ns) + small_ns
     ways_ns = 2 * transceiver.mail_latency_ns + transceiver.link.latency_ns
-    return Patience(look_ns, look_ns + ways_ns)
+    # What ends at one rank at once was in flight there: as many as there are slots, or requests.
+    ends = max(1, min(transceiver.max_inflight_transfers, _most_requests(workload)))
+    taken_ns = -(-ends // transceiver.poll_limit) * look_ns
+    # One look at the cancel and those at the end, at its sender; then those here, but for the
+    # first, which is in time however late it is.
+    proof_ns = look_ns + taken_ns + (taken_ns - look_ns) + ways_ns
+    return Patience(*(ns + LOSS_NS for ns in (look_ns, late_ns, look_ns + ways_ns, proof_ns)))
 
 
 def longest_step_ns(
@@ -70,6 +86,17 @@ def longest_step_ns(
     prefill_ns = costs.step_ns(prefill_tokens=computed, prefill_pairs=longest * computed)
     decode_ns = costs.step_ns(sequences=sequences, context_tokens=read)
     return ceil(max(prefill_ns, decode_ns))
+
+
+def _most_requests(workload: WorkloadConfig) -> int:
+    """How many requests there are; of a trace, as many as can be."""
+    match workload:
+        case TraceConfig():
+            return workload.limit or LARGEST
+        case ScriptConfig():
+            return sum(one.times for one in workload.requests)
+        case PoissonConfig() | ClosedLoopConfig():
+            return workload.requests
 
 
 def _sizes(workload: WorkloadConfig, most: int, pool: int) -> tuple[int, int, int]:

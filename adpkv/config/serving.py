@@ -87,7 +87,7 @@ class ExecutorConfig(Section):
         "10s",
         key="drain_timeout",
         about="how long the end of a run waits for transfers that are still in flight; at least for"
-        " what a step and a word may take",
+        " as long as the proof of an end may take",
         gt=0,
     )
 

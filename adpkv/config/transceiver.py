@@ -64,8 +64,8 @@ class TransceiverConfig(Section):
     progress_deadline_ns: Duration = duration(
         "60s",
         key="progress_deadline",
-        about="longest time without any movement while something is in flight; at least what a step"
-        " and a word may take",
+        about="longest time without any movement while something is in flight; at least as long as "
+        "the proof of an end may take",
         gt=0,
     )
     shutdown_grace_ns: Duration = Field(

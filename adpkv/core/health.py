@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import NEVER, SOON_NS
 
 __all__ = [
     "REASONS",
@@ -72,7 +72,7 @@ def next_change_ns(seen: HealthInputs, known: Collection[str] = ()) -> int:
         at = min(at, seen.oldest_ns)
     if seen.quarantined > seen.budget and "quarantine_over_budget" not in known:
         at = min(at, seen.quarantine_moved_ns)
-    return at if at == NEVER else at + seen.deadline_ns + 1
+    return at if at == NEVER else at + seen.deadline_ns + SOON_NS
 
 
 class HealthMonitor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NewType
 
-__all__ = ["COORDINATOR", "LAST_NS", "NEVER", "Rank", "RequestId", "SessionId"]
+__all__ = ["COORDINATOR", "LAST_NS", "NEVER", "SOON_NS", "Rank", "RequestId", "SessionId"]
 
 RequestId = NewType("RequestId", int)
 """What a client asked for, numbered by the coordinator in order of arrival."""
@@ -21,6 +21,10 @@ COORDINATOR = Rank(-1)
 
 NEVER = 1 << 62
 """A time that does not come (146 years of nanoseconds): deadlines compare as plain ints."""
+
+SOON_NS = 1
+"""The shortest time there is: what comes so long after an instant comes when that is over, in which
+the order of those who act could be seen."""
 
 LAST_NS = 10 * 365 * 24 * 3600 * 1_000_000_000
 """The largest time that is a time, ten years: no run goes on for longer, and no duration is longer.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adpkv.core.ids import NEVER
+from adpkv.core.ids import NEVER, SOON_NS
 from adpkv.core.quarantine import ASKS
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Session, State
@@ -49,7 +49,7 @@ class SessionLimits:
         self._book = book
         self._limits = limits
         self._rules = rules
-        self._ask_every_ns = max(1, limits.progress_deadline_ns // ASKS)
+        self._ask_every_ns = max(SOON_NS, limits.progress_deadline_ns // ASKS)
         self.hasty: list[tuple[int, int, int]] = []
         """(request, time, how long its wire had by then) of those that were given up before their
         deadline: the contract allows none. Bounded."""

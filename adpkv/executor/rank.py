@@ -37,7 +37,7 @@ class Timing:
     abandon_ns: int
     """For the coordinator's release, from when it stops: then it leaves without."""
     look_ns: int
-    """How far apart two looks of a rank at what came in may be."""
+    """How far apart two looks of a rank may be while something is in flight, news or not."""
 
 
 @dataclass(slots=True)

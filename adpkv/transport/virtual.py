@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from adpkv.core.ids import SessionId
+from adpkv.core.ids import SOON_NS, SessionId
 from adpkv.core.news import Unread
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
@@ -54,7 +54,7 @@ class Network:
     def __init__(
         self, ranks: int, latency_ns: int, bandwidth_bytes_per_s: int, timetable: Timetable
     ) -> None:
-        self._latency_ns = max(latency_ns, 1)
+        self._latency_ns = max(latency_ns, SOON_NS)
         self._bandwidth = bandwidth_bytes_per_s
         self._timetable = timetable
         self._links: dict[int, Link] = {}
@@ -82,7 +82,7 @@ class Network:
         sender, now_ns = transfer.sender, self._timetable.clock()
         if transfer.receiver in self.dead:
             # Not at once: a rank that is quiet learns of it when it is woken, and no earlier.
-            self._timetable.later(now_ns + 1, sender, self._refused, transfer)
+            self._timetable.later(now_ns + SOON_NS, sender, self._refused, transfer)
             return
         link = self._links.get(sender)
         if link is None:

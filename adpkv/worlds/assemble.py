@@ -188,15 +188,15 @@ def _timing(experiment: Experiment) -> Timing:
     return Timing(
         experiment.executor.busy_wait_ns,
         experiment.executor.idle_wait_ns,
-        max(experiment.executor.drain_timeout_ns, experiment.patience.word_ns),
+        max(experiment.executor.drain_timeout_ns, experiment.patience.proof_ns),
         ABANDON_AFTER * _stop_ns(experiment),
-        experiment.patience.look_ns,
+        experiment.patience.late_ns,
     )
 
 
 def _stop_ns(experiment: Experiment) -> int:
     """For how long an instance may say nothing while it stops."""
-    patience_ns = experiment.patience.word_ns + LOSS_SLACK_NS
+    patience_ns = experiment.patience.proof_ns + LOSS_SLACK_NS
     return max(experiment.executor.drain_timeout_ns, patience_ns)
 
 
@@ -239,10 +239,11 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
 
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:
-    config, word_ns = experiment.transceiver, experiment.patience.word_ns
+    config, patience = experiment.transceiver, experiment.patience
     wait_timeout_ns, slack_ns = config.wait_timeout_ns, 0
     if role is Role.SENDER:
-        slack_ns = SENDER_SLACK_NS + 2 * word_ns
+        # Its receiver sees late what is due there, and its word is on its way.
+        slack_ns = SENDER_SLACK_NS + 2 * (patience.word_ns - patience.look_ns + patience.late_ns)
         # Its receiver may first wait for a rank, then for blocks and a slot.
         wait_timeout_ns += experiment.executor.queue_timeout_ns + slack_ns
     return TransceiverLimits(
@@ -252,11 +253,11 @@ def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits
             config.max_inflight_blocks_per_peer,
         ),
         transfer_timeout_ns=config.transfer_timeout_ns + slack_ns,
-        answer_timeout_ns=max(config.transfer_timeout_ns, word_ns),
+        answer_timeout_ns=max(config.transfer_timeout_ns, patience.word_ns),
         wait_timeout_ns=wait_timeout_ns,
         slot_timeout_ns=config.wait_timeout_ns + slack_ns,
         quarantine_budget=config.quarantine_budget,
-        progress_deadline_ns=max(config.progress_deadline_ns, word_ns),
+        progress_deadline_ns=max(config.progress_deadline_ns, patience.proof_ns),
         shutdown_grace_ns=config.shutdown_grace_ns,
         poll_limit=config.poll_limit,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz.hunting import hunted, replay
-from tests.fuzz.metamorphic import doubled, twice
+from tests.fuzz.metamorphic import beside_its_double, doubled, twice
 from tests.worlds.virtual.seeds import SEEDS_PER_TEST, batch
 
 PAIRS = ("doubled", "permuted", "relieved")
@@ -23,6 +23,26 @@ def test_any_pair(hunter: str, first: int) -> None:
 def test_some_pairs(hunter: str) -> None:
     hunts = {replay(hunter, seed): hunted(hunter, seed).found for seed in range(1000, 1005)}
     assert {command: wrong for command, wrong in hunts.items() if wrong} == {}
+
+
+def test_what_comes_in_the_next_instant_is_doubled_too() -> None:
+    """A death told of a transfer that a slow link still held, and a post to the dead."""
+    data = {
+        "name": "told-soon",
+        "topology": {"context": {"ranks": 1}, "generation": {"ranks": 1}},
+        "kv_cache": {"block_tokens": 16},
+        "workload": {"kind": "trace", "limit": 12, "speed": 16.0},
+        "transceiver": {
+            "max_inflight_transfers": 1,
+            "max_inflight_transfers_per_peer": 1,
+            "link": {"bandwidth": "1MiB"},
+        },
+        "faults": [
+            {"kind": "slow_link", "bandwidth": "64KiB"},
+            {"kind": "sigkill", "ranks": [1], "after": "300ms", "phase": "step"},
+        ],
+    }
+    assert beside_its_double(data) == []
 
 
 def test_every_duration_is_doubled_and_every_rate_halved() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from adpkv.core.ids import SessionId
+from adpkv.core.ids import SOON_NS, SessionId
 from adpkv.transport.faults.held import HeldPosts, KeptEnds, Open, Told
 from adpkv.transport.faults.injector import CONTACT, Injector, Verdict
 from adpkv.transport.faults.instants import Restart, Upcoming
@@ -309,11 +309,11 @@ class FaultyTransport:
 
     def _end(self, known: Open, kind: EndKind, nbytes: int = 0, at_ns: int = 0) -> None:
         end = TransportEnd(known.transfer.session, kind, nbytes, detail="injected")
-        self._kept.keep(known, end, max(at_ns, self._clock() + 1))
+        self._kept.keep(known, end, max(at_ns, self._clock() + SOON_NS))
 
     def _say(self, known: Open, kind: EndKind, nbytes: int = 0) -> None:
         end = TransportEnd(known.transfer.session, kind, nbytes, detail="injected")
-        self._kept.mention(end, self._clock() + 1)
+        self._kept.mention(end, self._clock() + SOON_NS)
 
     def _lie(self, known: Open, kind: EndKind, nbytes: int = 0) -> None:
         """Told as an end, and the real one never is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from adpkv.core.ids import COORDINATOR
+from adpkv.core.ids import COORDINATOR, SOON_NS
 from adpkv.core.news import Unread
 from adpkv.executor.messages import Mail
 from adpkv.worlds.virtual.agenda import MAIL, Agenda
@@ -53,9 +53,7 @@ class Post:
     """Carries every message; tells the world when one arrives."""
 
     def __init__(self, agenda: Agenda, latency_ns: int, on_arrival: Callable[[int], None]) -> None:
-        # Without a latency a message could arrive before its sender's instant is over, and the
-        # order of simultaneous programs could be seen.
-        self._latency_ns = max(latency_ns, 1)
+        self._latency_ns = max(latency_ns, SOON_NS)
         self._agenda = agenda
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
