@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from adpkv.core.ids import RequestId, SessionId
 from adpkv.core.session import Session
 
 __all__ = ["NEVER_POSTED", "TOMBSTONES", "Tombstones"]
@@ -22,24 +23,23 @@ NEVER_POSTED: Final = -1
 
 
 class Tombstones:
-    """The last sessions of one sender that have ended, by request."""
+    """The last sessions of one sender that have ended. Each life of a request has its own: while
+    the next one ends, the receiver of the former may still be asking."""
 
     __slots__ = ("_pieces",)
 
     def __init__(self) -> None:
-        self._pieces: OrderedDict[int, tuple[int, int]] = OrderedDict()
-        """Generation, and pieces posted."""
+        self._pieces: OrderedDict[SessionId, int] = OrderedDict()
+        """Pieces posted."""
 
     def bury(self, session: Session) -> None:
         """It is over."""
-        request_id, generation = session.session_id
         pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
-        self._pieces[request_id] = (generation, pieces)
+        self._pieces[session.session_id] = pieces
         if len(self._pieces) > TOMBSTONES:
             self._pieces.popitem(last=False)
 
-    def pieces(self, request_id: int, generation: int) -> int | None:
-        """How many pieces were posted for this life of the request, maybe `NEVER_POSTED`; None if
-        there is no tombstone of it."""
-        former, pieces = self._pieces.get(request_id, (-1, NEVER_POSTED))
-        return pieces if former == generation else None
+    def pieces(self, request_id: int, generation: int) -> int:
+        """How many pieces were posted for this life of the request; `NEVER_POSTED` if none was, or
+        if it is forgotten."""
+        return self._pieces.get((RequestId(request_id), generation), NEVER_POSTED)

@@ -92,7 +92,7 @@ class Transceiver:
         none was nor will be. None: there is nothing to say here.
         """
         pieces = self._tombstones.pieces(request_id, generation)
-        if pieces is not None and pieces != NEVER_POSTED:
+        if pieces != NEVER_POSTED:
             self.book.note_late()
             return pieces
         session = self.book.sessions.get(request_id)
@@ -140,13 +140,13 @@ class Transceiver:
         ever was: the receiver has missed that word, or would not ask. None: nothing to say now.
         """
         session = self.book.find(request_id, generation)
-        if session is None:
-            return self._tombstones.pieces(request_id, generation) if receiver >= 0 else None
-        self._fire(session, Event.CANCEL, now_ns)
-        if session.peer < 0:
-            # Its advertise never came; it is to hear all the same that nothing was posted.
-            self.book.meet(session, receiver)
-        return None
+        over = session is None or session.state.is_over
+        if session is not None:
+            self._fire(session, Event.CANCEL, now_ns)
+            if session.peer < 0 and not over:
+                # Its advertise never came; it is to hear all the same that nothing was posted.
+                self.book.meet(session, receiver)
+        return self._tombstones.pieces(request_id, generation) if over and receiver >= 0 else None
 
     def finished(
         self, request_id: int, generation: int, event: Event, nbytes: int = 0, pieces: int = 0

@@ -72,6 +72,8 @@ class Coordinator:
             instance.index: instance.leader for instance in topology.instances
         }
         self._stopped: set[int] = set()
+        self._settled: set[int] = set()
+        """Stopped, and nobody of them will ask another instance's rank anything."""
         self._dead: dict[int, str] = {}
         """Each dead rank, in words."""
         self._code = -1
@@ -116,7 +118,7 @@ class Coordinator:
         self._end_unanswered()
 
     def _is_over(self) -> bool:
-        return self._code >= 0 and not self._open and len(self._stopped) == len(self._load)
+        return self._code >= 0 and not self._open and len(self._settled) == len(self._load)
 
     def _wake_ns(self) -> int:
         if self._code >= 0:
@@ -172,6 +174,8 @@ class Coordinator:
                         self._lose(request)
         elif isinstance(message, Stopped):
             self._stopped.add(message.instance)
+            if message.settled:
+                self._settled.add(message.instance)
             self._spread(message.code, message.detail)
 
     def _answered(self, response: Response) -> None:
@@ -298,6 +302,7 @@ class Coordinator:
     def _lose_instance(self, instance: Instance, detail: str) -> None:
         """Nobody of it is left: no word will come of what it had."""
         self._stopped.add(instance.index)
+        self._settled.add(instance.index)
         others = tuple(i for i in self._instances[instance.kind] if i is not instance)
         self._instances[instance.kind] = others
         if not others or not self._shrinks:
@@ -373,7 +378,7 @@ class Coordinator:
             self._end(request, Outcome.FAILED, self._mourned(request), None)
 
     def _release(self) -> None:
-        """Nobody will ask anybody any more: the ranks may leave, with the code that won."""
+        """All instances are settled: the ranks may leave, with the code that won."""
         self._end_unanswered()
         for instance in self._topology.instances:
             # To each rank: the coordinator is gone then, and a leader may die with it unread.

@@ -77,7 +77,7 @@ class Leader:
         self._inherited: dict[Attempt, int] = {}
         """On the heir of a leader: when what its group had then was given to it, as far as is
         known, until it is answered."""
-        self._stop_announced = False
+        self._announced: Stopped | None = None
         self._tokens = 0
         self._kept: deque[LeaderMail] = deque()
 
@@ -222,12 +222,16 @@ class Leader:
         if plan.loss is not None and plan.loss.missing is not None:
             self._mailbox.send(COORDINATOR, Missing(self._instance, plan.loss.missing))
 
-    def announce_stop(self, plan: Plan) -> None:
-        """Tell the coordinator, once, that every open request of the instance is answered. Sent
-        behind the flush that carried the last answers, so it is behind them in the mail."""
-        if plan.stop != NO_STOP and not self._stop_announced:
-            self._stop_announced = True
-            self._mailbox.send(COORDINATOR, Stopped(self._instance, plan.stop, plan.detail))
+    def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
+        """Tell the coordinator, once, that every open request of the instance is answered, and once
+        that all its ranks are settled. Sent behind the flush that carried the last answers, so it
+        is behind them in the mail."""
+        if plan.stop == NO_STOP:
+            return
+        said, settled = self._announced, all(status.settled for status in statuses)
+        if said is None or (settled and not said.settled):
+            self._announced = Stopped(self._instance, plan.stop, plan.detail, settled)
+            self._mailbox.send(COORDINATOR, self._announced)
 
 
 def _weight(message: LeaderMail) -> int:

@@ -179,11 +179,14 @@ class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=Fa
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=False):
-    """Leader to coordinator: my instance has agreed to stop; every open request is answered."""
+    """Leader to coordinator: my instance has agreed to stop; every open request is answered. Said
+    again once it is settled."""
 
     instance: int
     code: int
     detail: str = ""
+    settled: bool = False
+    """Nothing of it is in flight any more, or draining took too long: it asks nobody anything."""
 
 
 class Lost(msgspec.Struct, frozen=True, tag="lost", array_like=True, gc=False):

@@ -242,7 +242,7 @@ class Phases:
         if rank.leader is not None:
             rank.leader.answer(gathered, self.pulse)
             rank.leader.announce_missing(rank.plan)
-            rank.leader.announce_stop(rank.plan)
+            rank.leader.announce_stop(rank.plan, self.statuses)
 
     def pulse(self, tokens: int) -> Pulse:
         """How the instance is doing, as its leader knows from the last sync."""

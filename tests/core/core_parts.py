@@ -69,20 +69,29 @@ def session(role: Role = Role.RECEIVER, request_id: int = 1, peer: int = 5) -> S
     return Session(role, (request_id, 0), peer, 64, 0)  # type: ignore[arg-type]
 
 
-def at_state(ends: Transceiver, state: State, request_id: int = 1, now_ns: int = 0) -> Session:
-    """A session of this transceiver, brought to `state` through its own calls."""
+def at_state(
+    ends: Transceiver,
+    state: State,
+    request_id: int = 1,
+    now_ns: int = 0,
+    *,
+    generation: int = 0,
+    pieces: int = 0,
+) -> Session:
+    """A session of this transceiver, brought to `state` through its own calls. A sender's may be
+    another life of its request, and end after so many pieces."""
     if ends.book.role is Role.RECEIVER:
         return _receiving(ends, state, request_id, now_ns)
-    made = ends.open(request_id, 0, -1, 64, now_ns)
+    made = ends.open(request_id, generation, -1, 64, now_ns)
     ends.prepare(made, (1, 2))
     if state is State.PREPARED:
         return made
     if state is State.CANCELLED:
         ends.cancel_request(request_id, now_ns)
         return made
-    ends.advertised(request_id, 0, 5, 0, (3, 4), now_ns)
+    ends.advertised(request_id, generation, 5, 0, (3, 4), now_ns)
     ends.start(now_ns)
-    _finish(ends, made, state, now_ns)
+    _finish(ends, made, state, now_ns, pieces)
     return made
 
 
@@ -104,14 +113,14 @@ def _receiving(ends: Transceiver, state: State, request_id: int, now_ns: int) ->
     return made
 
 
-def _finish(ends: Transceiver, made: Session, state: State, now_ns: int) -> None:
+def _finish(ends: Transceiver, made: Session, state: State, now_ns: int, pieces: int = 0) -> None:
     """From exposed to one of the states behind it."""
-    request_id = made.session_id[0]
+    request_id, generation = made.session_id
     if state in (State.QUARANTINED, State.RELEASED):
         ends.cancel_request(request_id, now_ns)
     word = {State.COMPLETE: Event.DONE, State.RELEASED: Event.DONE, State.FAILED: Event.ENDED}
     if state in word:
-        ends.finished(request_id, 0, word[state])
+        ends.finished(request_id, generation, word[state], pieces=pieces)
         ends.check_transfer_status(now_ns)
     assert made.state is state, f"asked for {state}, got {made.state}"
 

@@ -355,6 +355,38 @@ def test_an_advertise_said_again_after_the_end_is_not_answered_never_started(sta
     assert ends.advertised(1, 1, 7, 0, (8, 9), 5) == NEVER_POSTED
 
 
+@pytest.mark.parametrize("state", [S.CANCELLED, S.COMPLETE])
+@pytest.mark.parametrize("later", [S.CANCELLED, S.COMPLETE])
+def test_each_life_of_a_request_has_its_tombstone(state: State, later: State) -> None:
+    """A receiver that missed the word about the first asks when the second is over as well."""
+    ends = sender()
+    for generation, end in enumerate((state, later)):
+        at_state(ends, end, generation=generation, pieces=3 + generation)
+        ends.forget(1)
+    first = NEVER_POSTED if state is S.CANCELLED else 3
+    assert ends.cancelled(1, 0, 7, 5) == first
+    assert ends.advertised(1, 0, 7, 0, (8, 9), 5) == first
+    assert ends.cancelled(1, 1, 7, 5) == (NEVER_POSTED if later is S.CANCELLED else 4)
+    assert ends.cancelled(1, 0, -1, 5) is None, "nobody waits for a word"
+
+
+def test_who_asks_before_its_session_is_released_is_answered() -> None:
+    ends = sender()
+    made = at_state(ends, S.COMPLETE, pieces=2)
+    before = ends.book.counts().late
+    assert ends.cancelled(1, 0, 7, 5) == 2
+    assert (made.state, ends.book.counts().late) == (S.COMPLETE, before + 1)
+
+
+def test_who_asks_about_what_is_forgotten_is_told_that_nothing_comes() -> None:
+    ends = sender()
+    for i in range(TOMBSTONES + 1):
+        at_state(ends, S.COMPLETE, i)
+        ends.forget(i)
+    assert ends.cancelled(0, 0, 7, 5) == NEVER_POSTED
+    assert ends.cancelled(1, 0, 7, 5) == 0
+
+
 def test_tombstones_are_bounded() -> None:
     ends = sender()
     for i in range(TOMBSTONES + 2):

@@ -88,7 +88,7 @@ class Rig:
         return self.post.taken()
 
     def stopped(self, now_ns: int, *instances: int, code: int = 0) -> list[tuple[int, Mail]]:
-        return self.at(now_ns, *(Stopped(i, code) for i in instances))
+        return self.at(now_ns, *(Stopped(i, code, settled=True) for i in instances))
 
     @property
     def ends(self) -> list[tuple[int, Outcome]]:
@@ -258,7 +258,8 @@ def test_an_instance_that_stops_ends_the_job() -> None:
     assert sent == [(leader, Stop(75, "ill")) for leader in LEADERS if leader != 2]
     assert rig.at(500) == []
     rig.at(510, ended(outcome=Outcome.FAILED, instance=0))
-    sent = rig.stopped(520, 0, 2, 3)
+    assert rig.stopped(520, 0, 2, 3) == [], "nor may anybody leave whom instance 1 may still ask"
+    sent = rig.at(530, Stopped(1, 75, "ill", settled=True))
     assert sent == [(rank, Release(75, "ill")) for rank in RANKS]
     assert rig.ends == [(0, Outcome.FAILED)]
     assert rig.over

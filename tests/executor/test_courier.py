@@ -239,8 +239,9 @@ def test_who_asks_about_a_session_that_is_over_is_told_again(
         sending.hear(CancelTransfer(1, 0, 9), 4)
     assert sending.post.taken() == [(9, answer)] * 2
     sending.hear(CancelTransfer(1, 0), 4)
+    assert sending.words() == [], "nobody waits"
     sending.hear(CancelTransfer(1, 5, 9), 4)
-    assert sending.words() == [], "nobody waits, and another life of the id"
+    assert sending.words() == [NeverStarted(1, 5, "nothing was posted")], "of that life"
 
 
 def test_a_word_moves_a_receiver(receiving: Rig) -> None:

@@ -217,12 +217,17 @@ def test_a_pulse_is_due_now_and_then() -> None:
     assert pulses == [Pulse(tokens=0), None, Pulse(tokens=7)]
 
 
-def test_the_stop_is_announced_once(rig: Rig) -> None:
-    rig.leader.announce_stop(Plan())
+@pytest.mark.parametrize("settled", [[True] * 2, [False] * 2 + [True] * 2])
+def test_the_stop_is_announced_once_and_once_that_all_is_settled(
+    rig: Rig, settled: list[bool]
+) -> None:
+    rig.leader.announce_stop(Plan(), [])
     assert rig.post.taken() == []
-    for _ in range(2):
-        rig.leader.announce_stop(Plan(stop=75, detail="ill"))
-    assert rig.post.taken() == [(COORDINATOR, Stopped(7, 75, "ill"))]
+    for now in settled:
+        statuses = [RankStatus(), RankStatus(settled=now)]
+        rig.leader.announce_stop(Plan(stop=75, detail="ill"), statuses)
+    words = [Stopped(7, 75, "ill", now) for now in dict.fromkeys(settled)]
+    assert rig.post.taken() == [(COORDINATOR, word) for word in words]
 
 
 def test_a_pulse_sums_its_ranks_up() -> None:
