@@ -113,7 +113,7 @@ def test_a_clean_run_that_is_called_ill(monkeypatch: pytest.MonkeyPatch) -> None
         "workload": {"kind": "script", "requests": [asked]},
     }
     assert judge(data).found == []
-    monkeypatch.setattr("adpkv.config.experiment.patience", lambda *_: Patience(0, 0))
+    monkeypatch.setattr("adpkv.config.experiment.patience", lambda *_: Patience(0, 0, 0, 0))
     assert any(wrong.startswith("clean, and ") for wrong in judge(data).found)
 
 
