@@ -47,7 +47,11 @@ watch() {
         fi
     done
 }
-[ -z "$session" ] || watch </dev/null >/dev/null 2>&1 9<&- &
+watcher=
+if [ -n "$session" ]; then
+    watch </dev/null >/dev/null 2>&1 9<&- &
+    watcher=$!
+fi
 
 pass_on() {
     asked=$((asked + 1))
@@ -69,6 +73,8 @@ while :; do
     wait "$child"
     status=$?
     kill -0 "$child" 2>/dev/null && continue
+    # Its shell keeps our output open, and whoever reads that waits for it: up to a second.
+    [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
     [ -s "$session/agreed" ] && status=$(cat "$session/agreed")
     exit "$status"
 done

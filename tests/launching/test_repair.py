@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -53,6 +55,29 @@ def test_the_wrapper_keeps_the_real_mpirun_and_its_exit_code(prefix: Path) -> No
     allowed = "1" if os.geteuid() == 0 else "no"
     assert found.stdout == f"real -n 2 a b root={allowed}\n"
     assert found.returncode == 7
+
+
+def test_what_the_wrapper_says_is_over_with_the_job(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads its output waits for nobody else, such as its watch, which here sleeps for long."""
+    repair.wrap_mpirun(prefix)
+    (prefix / "bin" / "mpirun.openmpi").write_text(
+        f"#!/bin/sh\nuntil [ -e '{prefix}/slept' ]; do :; done\n"
+    )
+    slow = prefix / "bin" / "sleep"
+    slow.write_text(
+        f"#!/bin/sh\necho $$ >'{prefix}/pid'\ntouch '{prefix}/slept'\nexec {SLEEP} 99\n"
+    )
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{prefix}/bin:{os.environ['PATH']}")
+    try:
+        subprocess.run([prefix / "bin" / "mpirun"], capture_output=True, timeout=60, check=True)
+    finally:
+        os.kill(int((prefix / "pid").read_text()), signal.SIGKILL)
+
+
+SLEEP = shutil.which("sleep")
 
 
 OUTLIVES = f"""#!{sys.executable}
