@@ -1,8 +1,25 @@
-"""`python -m adpkv`: the command line."""
+"""The command `adpkv`, also as `python -m adpkv`.
 
-from adpkv.cli.app import main
+The commands take a while to import. Ctrl-C ends that as it ends everything else: with 130, and
+without a traceback.
+"""
 
-__all__: list[str] = []
+import sys
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+"""`ExitCode.SIGINT`, of a module that is not imported yet."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        from adpkv.cli.app import main as command
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    command()
+
 
 if __name__ == "__main__":
     main()

@@ -351,7 +351,7 @@ class Phases:
         is the coordinator's affair (`core.loss`)."""
         if close_ranks(self.rank, lost, self.group_mail):
             self.group_mail = ()
-        self.statuses, self._steady = (), False
+        self.statuses, self._steady, self._moved = (), False, True
         if not self.rank.shrinks:
             self.propose(lost.exit_code, lost_detail(lost.rank, self.rank.instance))
 

@@ -108,3 +108,22 @@ def test_the_command_line_loads_only_itself() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert ended.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("module", ["adpkv.errors", "typer", "adpkv.streams"])
+def test_ctrl_c_while_it_is_being_imported_is_no_traceback(module: str) -> None:
+    """Interrupted at an import of its own: a real signal, at a place that is the same each time."""
+    code = (
+        "import builtins, os, signal\n"
+        "real = builtins.__import__\n"
+        "def interrupted(name, *rest, **more):\n"
+        f"    if name == {module!r}:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest, **more)\n"
+        "from adpkv.__main__ import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "builtins.__import__ = interrupted\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -50,10 +50,10 @@ def experiment(seed: int) -> dict[str, Any]:
     return _with_possible_faults(_drawn(seed))
 
 
-def mortal(data: dict[str, Any]) -> dict[str, Any]:
+def mortal(data: dict[str, Any], draws: str = "deaths") -> dict[str, Any]:
     """An experiment of a seed in which some ranks die besides; never rank 0, with which the job
-    ends."""
-    draw = Random(f"deaths {data['seed']}")
+    ends. Other `draws` are other victims at other moments."""
+    draw = Random(f"{draws} {data['seed']}")
     ranks = sum(kind["instances"] * kind["ranks"] for kind in _kinds(data))
     victims = draw.sample(range(1, ranks), min(draw.choice((1, 1, 1, 2, 3)), ranks - 1))
     after = draw.choice(DURATIONS)

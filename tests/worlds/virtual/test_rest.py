@@ -19,6 +19,8 @@ SMALL = [
     *(experiment(seed) for seed in (0, 60, 80, 160, 260)),
     *(surviving(experiment(seed)) for seed in (701,)),
     *(mortal(replicated(seed)) for seed in (403, 404, 407)),
+    # A replica that leads from now on answers from now on, and has nothing else to do.
+    mortal(replicated(407), "rank failures"),
 ]
 """The look at everything takes its time."""
 
