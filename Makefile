@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms kills-start kills-hosts fuzz clean
+.PHONY: help setup run test check bench soak soak-loaded alarms deaths kills-start kills-hosts fuzz clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ soak: $(STAMP) ## ten minutes of random faults on 8 real ranks
 soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there are cores
 	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
 
-alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take four
-	ADPKV_ALARMS_AT_EVERY_NUMBER_OF_RANKS=1 $(BIN)/python -m pytest tests/mpi/test_mpi_false_alarms.py -k no_meeting
+alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take three
+	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py -k no_meeting
+
+deaths: $(STAMP) ## ranks of eight die in each phase, alone and together, under each policy
+	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_deaths.py
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twenty
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment

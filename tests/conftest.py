@@ -30,8 +30,13 @@ REAL = "mpi"
 `mpirun`, also through another fixture, has it."""
 
 
+CAMPAIGN = "campaign"
+"""The marker of tests, or of some cases of one, that a campaign of docs/testing.md runs."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write golden texts anew")
+    parser.addoption("--campaigns", action="store_true", help="also what make test leaves to them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,8 +73,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForAllRea
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the real ones, before `-m` is looked at."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the real ones, before `-m` is looked at; leave campaigns out unless they are wanted."""
+    if not config.getoption("--campaigns"):
+        left = [item for item in items if item.get_closest_marker(CAMPAIGN)]
+        items[:] = [item for item in items if not item.get_closest_marker(CAMPAIGN)]
+        config.hook.pytest_deselected(items=left)
     for item in items:
         if "mpirun" in getattr(item, "fixturenames", ()):
             item.add_marker(REAL)

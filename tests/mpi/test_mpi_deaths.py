@@ -1,9 +1,12 @@
 """Scenario 15 with real processes: ranks are killed wherever they are; the others end the job
-together, with every request answered once, and say whose fault it was; or go on without them."""
+together, with every request answered once, and say whose fault it was; or go on without them.
+
+A case of each kind here; `make deaths` has all of them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,20 +89,28 @@ def ended(folder: Path, lost: list[int]) -> tuple[dict[str, Any], list[dict[str,
     return summary, events
 
 
-@pytest.mark.parametrize("policy", ["shutdown", "shrink"])
-@pytest.mark.parametrize(
-    ("phase", "victim", "again"),
-    [
-        ("intake", 4, True), ("observe", 7, True), ("sync", 2, False), ("apply", 1, True),
-        ("flush", 4, False), ("step", 6, True), ("wait", 5, False), ("drain", 3, False),
-        ("drain", 4, True),
-    ],
-)  # fmt: skip
+PHASES = [
+    ("intake", 4, "recompute"), ("observe", 7, "recompute"), ("sync", 2, "shrink"),
+    ("apply", 1, "recompute"), ("flush", 4, "shrink"), ("step", 6, "recompute"),
+    ("wait", 5, "shrink"), ("drain", 3, "shrink"), ("drain", 4, "recompute"),
+]  # fmt: skip
+"""Each phase, a rank that dies in it, and how the others go on. In half of them they compute again
+what was lost."""
+
+
+def phases() -> Iterator[Any]:
+    """Each twice: the others go on, or end the job. Every other of these is the campaign's."""
+    for number, (phase, victim, goes_on) in enumerate(PHASES):
+        for policy in (goes_on, "shutdown"):
+            here = (policy == goes_on) == (number % 2 == 0)
+            marks = () if here else pytest.mark.campaign
+            yield pytest.param(policy, phase, victim, marks=marks)
+
+
+@pytest.mark.parametrize(("policy", "phase", "victim"), list(phases()))
 def test_15_a_rank_dies_in_any_phase(
-    program, tmp_path: Path, policy: str, phase: str, victim: int, again: bool
+    program, tmp_path: Path, policy: str, phase: str, victim: int
 ) -> None:
-    """A group that goes on computes what was lost again, in every other of these jobs."""
-    policy = "recompute" if again and policy == "shrink" else policy
     found = program(*dies(tmp_path, policy, phase, str(victim)), timeout_s=BOUND_S, outlives=True)
     assert found.code == (5 if policy == "shutdown" else 0), found.err
     if policy == "shutdown":
@@ -113,14 +124,23 @@ def test_15_a_rank_dies_in_any_phase(
         assert len({event["kind_there"] for event in survived}) == 1, "all at the same place"
 
 
-TWO_OR_MORE = pytest.mark.parametrize(
-    ("phase", "victims"),
-    [("sync", ["4", "5"]), ("flush", ["2", "4"]), ("step", ["3:0", "6:20"])],
-    ids=["leader-and-heir", "two-instances", "20ms-apart"],
-)
+TWO_OR_MORE = {
+    "leader-and-heir": ("sync", ["4", "5"]),
+    "two-instances": ("flush", ["2", "4"]),
+    "20ms-apart": ("step", ["3:0", "6:20"]),
+}
 
 
-@TWO_OR_MORE
+def two_or_more(*here: str) -> pytest.MarkDecorator:
+    """These, and the others in the campaign."""
+    cases = [
+        pytest.param(*case, id=name, marks=() if name in here else pytest.mark.campaign)
+        for name, case in TWO_OR_MORE.items()
+    ]
+    return pytest.mark.parametrize(("phase", "victims"), cases)
+
+
+@two_or_more("two-instances")
 def test_15_more_than_one_dies(program, tmp_path: Path, phase: str, victims: list[str]) -> None:
     args = dies(tmp_path, "shutdown", phase, *victims)
     found = program(*args, timeout_s=BOUND_S, outlives=True)
@@ -128,7 +148,7 @@ def test_15_more_than_one_dies(program, tmp_path: Path, phase: str, victims: lis
     told(tmp_path, [int(victim.partition(":")[0]) for victim in victims])
 
 
-@TWO_OR_MORE
+@two_or_more("leader-and-heir", "20ms-apart")
 def test_15_a_job_goes_on_without_two(
     program, tmp_path: Path, phase: str, victims: list[str]
 ) -> None:
@@ -158,8 +178,8 @@ def test_15_the_rank_of_the_coordinator_dies(program, tmp_path: Path, policy: st
     ("rank", "site", "wire"),
     [
         (2, "sync", "slots"),
-        (4, "flush", "slots"),
-        (5, "forward", "slots"),
+        pytest.param(4, "flush", "slots", marks=pytest.mark.campaign),
+        pytest.param(5, "forward", "slots", marks=pytest.mark.campaign),
         (4, "", "wide"),
         (2, "last", "slots"),
     ],
@@ -180,7 +200,9 @@ def test_a_collective_that_failed_on_one_rank_alone_is_handed_to_it(
     assert all(event["lost"] == [] and event["epoch"] == 1 for event in events)
 
 
-@pytest.mark.parametrize(("block_tokens", "polls"), [(4, 3), (512, 3), (2048, 5)])
+@pytest.mark.parametrize(
+    ("block_tokens", "polls"), [(4, 3), pytest.param(512, 3, marks=pytest.mark.campaign), (2048, 5)]
+)
 def test_what_moves_between_two_others_is_not_touched_by_a_death(
     program, block_tokens: int, polls: int
 ) -> None:

@@ -28,7 +28,7 @@ from tests.mpi.test_mpi_launch import LONG, RUN, until_served
 SEED: Final = int(os.environ.get("ADPKV_KILLS_SEED", "1"))
 KILLS: Final = int(os.environ.get("ADPKV_KILLS", "20"))
 AT_ONCE: Final = 4
-START_S: Final = 4.0
+START_S: Final = 3.0
 """A start takes so long where four jobs share two cores."""
 LOOK_S: Final = 0.005
 BOUND_S: Final = 90.0
