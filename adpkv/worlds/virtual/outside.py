@@ -76,15 +76,18 @@ def attended(job: Simulation) -> Iterator[None]:
 @contextmanager
 def rare_collections() -> Iterator[None]:
     """Python's cycle collector walks a simulation's live objects again and again and finds nothing,
-    for a third of the time. What a run drops, it drops without cycles."""
-    before = gc.get_threshold()
-    gc.freeze()
+    for a third of the time. What a run drops, it drops without cycles. What the caller has frozen
+    before stays so."""
+    before, others = gc.get_threshold(), gc.get_freeze_count()
+    if not others:
+        gc.freeze()
     gc.set_threshold(200_000, 100, 100)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not others:
+            gc.unfreeze()
 
 
 @contextmanager
