@@ -77,7 +77,7 @@ def test_a_rank_dies_on_the_other_host(start: Start, hosts: Pair, policy: str) -
 def test_a_cut_within_groups_is_a_deadlock_on_both_sides(start: Start, hosts: Pair) -> None:
     """Each side's watchdogs end the ranks of their host: no word gets through. The parent does not
     wait for mpirun, which waits for the other side."""
-    job = start(LONG, spread=True)
+    job = start(LONG, "diagnosis.hang_timeout=1500ms", spread=True)
     job.served()
     hosts.cut()
     found = job.finish()

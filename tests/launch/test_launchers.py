@@ -26,6 +26,7 @@ LAUNCH = ROOT / "launch"
 SBATCH = LAUNCH / "slurm.sbatch"
 BOUND_S = 90
 SHORT = ("workload.requests=20", "workload.rate=100", "model.step_base=2ms")
+FEW_RANKS = ("topology.context.ranks=1", "topology.generation.ranks=2")
 
 ENVIRONMENT = ROOT / ".venv" / "bin"
 needs_environment = pytest.mark.skipif(
@@ -54,7 +55,7 @@ def launched(command: list[str], out: Path, *more: str) -> subprocess.CompletedP
 def test_local_runs_the_quickstart(file: list[str], tmp_path: Path) -> None:
     address = free_address()
     command = [str(LAUNCH / "local.sh"), *file]
-    ended = launched(command, tmp_path / "out", f"observe.http={address}")
+    ended = launched(command, tmp_path / "out", f"observe.http={address}", *FEW_RANKS)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.endswith("supervise: exit code 0 (completed): not restarted, final\n")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())

@@ -16,6 +16,11 @@ from tests.worlds.virtual.running import Ran, run
 
 REQUESTS = 300
 
+EACH_PLACE = pytest.mark.parametrize(
+    "victim", [1, 4, *(pytest.param(rank, marks=pytest.mark.slow) for rank in (3, 6))]
+)
+"""A follower and a leader; then the last of a group, and one in the middle."""
+
 
 def tell(victim: int, phase: str, *, wanted: bool = False, **sections: Any) -> Ran:
     data = setting(
@@ -51,7 +56,7 @@ def went_on(ran: Ran, victim: int) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("victim", [1, 3, 4, 6])
+@EACH_PLACE
 def test_15_what_a_dead_rank_had_fails_and_nothing_else(victim: int, phase: str) -> None:
     ran = tell(victim, phase)
     went_on(ran, victim)
@@ -67,7 +72,7 @@ def test_15_what_a_dead_rank_had_fails_and_nothing_else(victim: int, phase: str)
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("victim", [1, 3, 4, 6])
+@EACH_PLACE
 def test_15_what_a_dead_rank_had_is_computed_again(victim: int, phase: str) -> None:
     ran = tell(victim, phase, recompute=True)
     went_on(ran, victim)
@@ -128,7 +133,7 @@ def nothing_is_lost(ran: Ran, dead: list[int]) -> None:
 
 
 @pytest.mark.parametrize("dead", [[2, 3], [3, 2], [2, 3, 4], [4, 2, 3]])
-@pytest.mark.parametrize("apart_ms", [0, 1])
+@pytest.mark.parametrize("apart_ms", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("phase", ["intake", "sync", "flush", "step"])
 def test_15_a_leader_dies_together_with_who_would_lead_next(
     dead: list[int], phase: str, apart_ms: int

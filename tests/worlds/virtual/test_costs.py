@@ -14,6 +14,7 @@ from adpkv.errors import EndOfTimeError
 from adpkv.worlds.virtual.run import simulate
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import differences, examine, run
+from tests.worlds.virtual.seeds import batch, batches
 
 COSTS = ("0.1ns", "0.5ns", "1.25ns", "12.5ns", "0.000001ns", "333.003ns", "0s")
 
@@ -29,10 +30,10 @@ def fine(seed: int) -> dict[str, Any]:
     return data
 
 
-@pytest.mark.parametrize("first", range(0, 80, 20))
+@pytest.mark.parametrize("first", batches(0, 80))
 def test_fractions_of_a_nanosecond(first: int) -> None:
     wrong = {}
-    for seed in range(first, first + 20):
+    for seed in batch(first):
         found = examine(fine(seed))
         if found:
             wrong[replay(seed)] = found
