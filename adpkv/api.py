@@ -16,10 +16,13 @@ from adpkv.errors import RankLostError, StuckError, UsageError
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
+    from adpkv.plugins import Slot
     from adpkv.ports import (
+        Memory,
         MemorySetting,
         Model,
         Policy,
+        RealTransportSetting,
         Transport,
         TransportSetting,
         VirtualMemory,
@@ -69,11 +72,11 @@ def simulate(
     seed: int | None = None,
     out: Path | str | None = None,
     jump: bool = True,
-    workload: Workload | Callable[[Experiment], Workload] | None = None,
-    model: Model | Callable[[Experiment], Model] | None = None,
-    policy: Policy | Callable[[Experiment], Policy] | None = None,
-    memory: Callable[[MemorySetting], VirtualMemory] | None = None,
-    transport: Callable[[TransportSetting], Transport] | None = None,
+    workload: Workload | Callable[[Experiment], Workload] | str | None = None,
+    model: Model | Callable[[Experiment], Model] | str | None = None,
+    policy: Policy | Callable[[Experiment], Policy] | str | None = None,
+    memory: Callable[[MemorySetting], VirtualMemory] | str | None = None,
+    transport: Callable[[TransportSetting], Transport] | str | None = None,
 ) -> Result:
     """Run an experiment in virtual time, in this process.
 
@@ -86,6 +89,8 @@ def simulate(
             `adpkv.ports`, or what makes one of the experiment.
         memory, transport: what makes those of each rank, of a `MemorySetting`, `TransportSetting`.
 
+    Each of these five may also be a name, as the experiment takes it: `mypackage.module:Factory`.
+
     A run that got stuck is a result with a `report`, not an error; so is one that ended in any
     other way that the exit codes name. The experiment's `policy` is honoured.
 
@@ -95,19 +100,22 @@ def simulate(
     """
     from adpkv import ports as port
     from adpkv.history import assembly
+    from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
     from adpkv.results import load_run, of_simulation
+    from adpkv.worlds.brought import Ports, given, maker
     from adpkv.worlds.virtual import run as world
-    from adpkv.worlds.virtual.brought import Ports, kept, maker
     from adpkv.worlds.virtual.in_memory import simulate_in_memory
 
     checked = load(experiment, set=set if seed is None else {**(set or {}), "seed": seed})
+    names = {WORKLOAD: workload, MODEL: model, POLICY: policy, MEMORY: memory, TRANSPORT: transport}
+    checked = _naming(checked, {slot: one for slot, one in names.items() if isinstance(one, str)})
     assemble = assembly(checked)
     brought = Ports(
-        None if workload is None else kept("workload", workload, port.Workload, checked),
-        None if model is None else kept("model", model, port.Model, checked),
-        None if policy is None else kept("policy", policy, port.Policy, checked),
-        maker("memory", memory),
-        maker("transport", transport),
+        None if _by_name(workload) else given("workload", workload, port.Workload, checked),
+        None if _by_name(model) else given("model", model, port.Model, checked),
+        None if _by_name(policy) else given("policy", policy, port.Policy, checked),
+        None if _by_name(memory) else maker("memory", memory),
+        None if _by_name(transport) else maker("transport", transport),
     )
     if out is None:
         found = simulate_in_memory(checked, jump=jump, assemble=assemble, ports=brought)
@@ -133,6 +141,11 @@ def run(
     ranks: int | None = None,
     out: Path | str | None = None,
     timeout_s: float | None = None,
+    workload: Callable[..., Workload] | str | None = None,
+    model: Callable[..., Model] | str | None = None,
+    policy: Callable[..., Policy] | str | None = None,
+    memory: Callable[[MemorySetting], Memory] | str | None = None,
+    transport: Callable[[RealTransportSetting], Transport] | str | None = None,
 ) -> Result:
     """Run an experiment on real ranks of this machine, started with mpirun.
 
@@ -142,15 +155,27 @@ def run(
         out: the folder to leave behind; if None all is read into memory, and nothing stays.
         timeout_s: after so many seconds the ranks are asked to stop, which they agree on and
             answer what is open; None to leave that to the experiment's own limits.
+        workload, model, policy, memory, transport: in place of the experiment's: a name as the
+            experiment takes it, `mypackage.module:Factory`, or a class or function that every rank
+            can import under its own name, with `functools.partial` for parameters.
 
     Raises:
-        UsageError: the experiment cannot be run, or MPI is missing; nothing was started.
+        UsageError: the experiment cannot be run, MPI is missing, or what was brought cannot be
+            found by another process; nothing was started.
         AdpkvError: it ended without leaving anything that could be read.
     """
+    from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
     from adpkv.results import load_run
     from adpkv.worlds.mpi.calling import call_run
 
-    checked = load(experiment, set=set)
+    brought = {
+        WORKLOAD: workload,
+        MODEL: model,
+        POLICY: policy,
+        MEMORY: memory,
+        TRANSPORT: transport,
+    }
+    checked = _naming(load(experiment, set=set), brought)
     needed = checked.topology.ranks
     if ranks is not None and ranks != needed:
         raise UsageError(f"the experiment has {needed} ranks, not {ranks}: change its topology")
@@ -160,6 +185,30 @@ def run(
     with tempfile.TemporaryDirectory(prefix="adpkv-run-") as folder:
         call_run(checked, Path(folder) / "out", timeout_s)
         return load_run(Path(folder) / "out").without_folder()
+
+
+def _by_name(brought: object) -> bool:
+    return brought is None or isinstance(brought, str)
+
+
+def _naming(experiment: Experiment, brought: Mapping[Slot, object]) -> Experiment:
+    """The experiment with the names of what was brought, which are checked as those of a file."""
+    from adpkv.config.model import SHAPE
+    from adpkv.plugins import MODEL, named
+
+    changes: dict[str, Any] = {}
+    for slot, one in brought.items():
+        if one is None:
+            continue
+        name, parameters = named(slot, one)
+        if not slot.parameters:
+            changes[slot.key] = name
+            continue
+        # Another kind has other keys; but the shape of the KV cache is that of the experiment.
+        own = experiment.model_dump(by_alias=True)["model"] if slot is MODEL else {}
+        kept = {key: own[key] for key in SHAPE if key in own}
+        changes[slot.key.partition(".")[0]] = {"kind": name, **kept, **parameters}
+    return load(experiment, set=changes) if changes else experiment
 
 
 def load_run(path: Path | str) -> Result:

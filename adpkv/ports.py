@@ -11,7 +11,14 @@ from adpkv.memory.port import Memory
 from adpkv.model.port import Batch, Model
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
 from adpkv.workload.port import Arrival, Workload
-from adpkv.worlds.virtual.brought import MemorySetting, Policy, TransportSetting, VirtualMemory
+from adpkv.worlds.brought import (
+    MemorySetting,
+    Policy,
+    RealMemory,
+    RealTransportSetting,
+    TransportSetting,
+    VirtualMemory,
+)
 
 __all__ = [
     "NEVER",
@@ -24,6 +31,8 @@ __all__ = [
     "Model",
     "Policy",
     "Proof",
+    "RealMemory",
+    "RealTransportSetting",
     "RequestSpec",
     "Transfer",
     "Transport",

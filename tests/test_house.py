@@ -51,6 +51,7 @@ def is_in(module: str, package: str) -> bool:
 # -- arrows ------------------------------------------------------------------------------------
 
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.draws"
+PLUGINS = "adpkv.plugins"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 EXIT_CODES, CHILDREN = "adpkv.exit_codes", "adpkv.children"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
@@ -93,8 +94,10 @@ ARROWS = {
     "adpkv.transport": (CORE, ERRORS),
     "adpkv.memory": (CORE, ERRORS),
     "adpkv.model": (CORE, ERRORS),
-    "adpkv.workload": (CORE, ERRORS, DRAWS, "adpkv.config"),
-    "adpkv.config": (CORE, ERRORS),
+    "adpkv.workload": (CORE, ERRORS, DRAWS, PLUGINS, "adpkv.config"),
+    "adpkv.config": (CORE, ERRORS, PLUGINS),
+    # It knows names and ports by what they look like, and imports what is asked for.
+    PLUGINS: (ERRORS,),
     "adpkv.observe": (
         CORE,
         ERRORS,

@@ -26,6 +26,7 @@ from adpkv.core.report import RankReport
 from adpkv.executor.meetings import Join
 from adpkv.executor.messages import HOST, PAYLOADS
 from adpkv.observe import RunFolder
+from adpkv.worlds.choosing import chosen
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -164,7 +165,8 @@ class _Watched:
         folder = RunFolder(Path(asked.folder))
         flight = open_flight(world, experiment, folder.path)
         signals = StopSignals().install()
-        self.job = Job(experiment, world, folder, flight, signals, pulse=True)
+        ports = chosen(experiment, "mpi")
+        self.job = Job(experiment, world, folder, flight, signals, pulse=True, ports=ports)
         self.desk: Desk | None = None
         if self.job.rank == HOST:
             self.desk = self.job.desk(lambda _: None, lambda *_: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,16 @@ import typer
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["AsJson", "ExperimentFile", "ExperimentFiles", "Out", "Overrides", "Quiet", "remark"]
+__all__ = [
+    "AsJson",
+    "ExperimentFile",
+    "ExperimentFiles",
+    "Out",
+    "Overrides",
+    "Quiet",
+    "look_here",
+    "remark",
+]
 
 
 def remark(experiment: Experiment) -> None:
@@ -19,6 +29,16 @@ def remark(experiment: Experiment) -> None:
     from adpkv.config.stand_in import stand_in
 
     _say(stand_in(experiment))
+
+
+def look_here(experiment: Experiment) -> None:
+    """Have `MODULE:FACTORY` found in the current folder first, as `python -m` has it; where the
+    experiment names nothing, Python looks nowhere else than before."""
+    from adpkv.worlds.choosing import names_others
+
+    here = os.getcwd()
+    if names_others(experiment) and here not in sys.path:
+        sys.path.insert(0, here)
 
 
 def _say(text: str) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, remark
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, look_here, remark
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
+    from adpkv.worlds.brought import Ports
 
 __all__ = ["run"]
 
@@ -68,7 +69,7 @@ def run(
 
     at_stage(Stage.LOAD)
     one_thread(os.environ)
-    experiment = _checked_together(rank, file, overrides)
+    experiment, ports = _checked_together(rank, file, overrides)
     if not quiet and not job:
         remark(experiment)
     from adpkv.history import assembly
@@ -80,27 +81,43 @@ def run(
     from adpkv.worlds.mpi.run import run as run_rank
 
     assemble = assembly(experiment)
-    code = run_rank(experiment, out=out, quiet=quiet, screen=screen, assemble=assemble, name=job)
+    code = run_rank(
+        experiment,
+        out=out,
+        quiet=quiet,
+        screen=screen,
+        assemble=assemble,
+        name=job,
+        ports=ports,
+    )
     raise typer.Exit(code)
 
 
 def _checked(file: Path, overrides: Sequence[str]) -> Experiment:
     from adpkv.config import load
     from adpkv.workload import build
+    from adpkv.worlds.choosing import check
 
     experiment = load(file, overrides)
+    look_here(experiment)
+    check(experiment, "mpi")
     build(experiment)
     return experiment
 
 
-def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> Experiment:
+def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> tuple[Experiment, Ports]:
+    """Every rank has its ports made before MPI begins, so that what cannot be is told once."""
     from adpkv.config import load
     from adpkv.errors import UsageError
+    from adpkv.worlds.choosing import chosen
 
     if rank == 0:
-        return _checked(file, overrides)
+        experiment = _checked(file, overrides)
+        return experiment, chosen(experiment, "mpi")
     try:
-        return load(file, overrides)
+        experiment = load(file, overrides)
+        look_here(experiment)
+        return experiment, chosen(experiment, "mpi")
     except UsageError:
         time.sleep(OTHERS_WAIT_S)
         raise

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, remark
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, look_here, remark
 
 __all__ = ["simulate"]
 
@@ -30,6 +30,7 @@ def simulate(
     from adpkv.observe.screen import Screen
 
     experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
+    look_here(experiment)
     if not quiet:
         remark(experiment)
     from adpkv.history import assembly

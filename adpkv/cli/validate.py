@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adpkv.cli.options import ExperimentFiles, Overrides, remark
+from adpkv.cli.options import ExperimentFiles, Overrides, look_here, remark
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -22,12 +22,15 @@ def validate(
     from adpkv.errors import UsageError
     from adpkv.observe.advice import beforehand
     from adpkv.workload import build
+    from adpkv.worlds.choosing import chosen
     from adpkv.worlds.virtual.room import room_said
 
     problems = []
     for file in files:
         try:
             experiment = load(file, overrides)
+            look_here(experiment)
+            chosen(experiment, "")
             workload = build(experiment)
         except UsageError as error:
             problems.append(str(error))

@@ -14,7 +14,7 @@ from pydantic import Field
 from adpkv.config.base import Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
-from adpkv.config.model import CostModelConfig
+from adpkv.config.model import CostModelConfig, ModelConfig
 from adpkv.config.patience import Patience, patience
 from adpkv.config.policy import PolicyConfig
 from adpkv.config.regression import RegressionConfig
@@ -22,6 +22,7 @@ from adpkv.config.serving import (
     ExecutorConfig,
     KvCacheConfig,
     ObserveConfig,
+    RouterConfig,
     SloConfig,
     TopologyConfig,
 )
@@ -63,7 +64,10 @@ class Experiment(Section):
     transceiver: TransceiverConfig = Field(
         default_factory=TransceiverConfig, description="how KV moves between instances"
     )
-    model: CostModelConfig = Field(
+    router: RouterConfig = Field(
+        default_factory=RouterConfig, description="which rank gets which request"
+    )
+    model: ModelConfig = Field(
         default_factory=CostModelConfig, description="what a forward step costs"
     )
     workload: WorkloadConfig = Field(description="who asks for what, when")

@@ -10,10 +10,19 @@ from pydantic import BaseModel
 
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
-from adpkv.config.problem import lookup
-from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig, TraceConfig
+from adpkv.config.model import BroughtModelConfig, CostModelConfig
+from adpkv.config.named import BROUGHT
+from adpkv.config.problem import ABSENT, lookup
+from adpkv.config.workload import (
+    BroughtWorkloadConfig,
+    ClosedLoopConfig,
+    PoissonConfig,
+    ScriptConfig,
+    TraceConfig,
+)
+from adpkv.plugins import MODEL
 
-__all__ = ["WORKLOADS", "at", "whereabouts"]
+__all__ = ["UNIONS", "WORKLOADS", "at", "whereabouts"]
 
 WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
     "poisson": PoissonConfig,
@@ -21,7 +30,13 @@ WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
     "trace": TraceConfig,
     "script": ScriptConfig,
 }
-"""The kinds of workload by the name that the YAML gives them."""
+"""Our kinds of workload by the name that the YAML gives them."""
+
+UNIONS: Final[Mapping[str, Mapping[str, type[BaseModel]]]] = {
+    "workload": {**WORKLOADS, BROUGHT: BroughtWorkloadConfig},
+    "model": {"cost": CostModelConfig, BROUGHT: BroughtModelConfig},
+}
+"""The sections whose `kind` says which keys they have."""
 
 
 def at(path: Sequence[Key], data: object) -> list[str]:
@@ -30,8 +45,11 @@ def at(path: Sequence[Key], data: object) -> list[str]:
     for i, key in enumerate(path):
         if isinstance(key, int):
             continue
-        if key == "workload" and i == 0:
-            model = WORKLOADS.get(str(lookup(data, ("workload", "kind"))))
+        if i == 0 and key in UNIONS:
+            kind = lookup(data, (key, "kind"))
+            if key == "model" and kind is ABSENT:
+                kind = MODEL.ours[0]
+            model = UNIONS[key].get(str(kind))
         elif model is not None:
             model = _children(model).get(key)
     return [] if model is None else list(_names(model))
@@ -73,5 +91,6 @@ def _all_paths(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[tuple
         if name in children:
             yield from _all_paths(children[name], (*above, name))
     if model is Experiment:
-        for workload in WORKLOADS.values():
-            yield from _all_paths(workload, ("workload",))
+        for section, kinds in UNIONS.items():
+            for one in kinds.values():
+                yield from _all_paths(one, (section,))

@@ -13,6 +13,7 @@ from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text
 from adpkv.config.workload import (
+    BroughtWorkloadConfig,
     ClosedLoopConfig,
     DelayRange,
     PoissonConfig,
@@ -52,7 +53,7 @@ def output_range(experiment: Experiment) -> Iterator[Problem]:
 
 def cancel_delay(experiment: Experiment) -> Iterator[Problem]:
     """The range of cancel delays does not end before it begins."""
-    if isinstance(experiment.workload, ScriptConfig):
+    if isinstance(experiment.workload, ScriptConfig | BroughtWorkloadConfig):
         return
     delay: DelayRange = experiment.workload.cancel.delay
     if delay.min_ns > delay.max_ns:

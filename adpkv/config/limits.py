@@ -13,7 +13,7 @@ from adpkv.config.experiment import Experiment
 from adpkv.config.patience import longest_step_ns
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text, size_text
-from adpkv.config.workload import ScriptConfig
+from adpkv.config.workload import BroughtWorkloadConfig, ScriptConfig
 
 __all__ = [
     "MAX_RANKS",
@@ -59,7 +59,7 @@ def replicas(experiment: Experiment) -> Iterator[Problem]:
             if asked.wanted is not None:
                 path = ("workload", "requests", i, "wanted")
                 yield Problem(path, f"must be left out: {why}")
-    elif workload.pinned:
+    elif not isinstance(workload, BroughtWorkloadConfig) and workload.pinned:
         yield Problem(("workload", "pinned"), f"must be 0: {why}")
 
 

@@ -26,8 +26,9 @@ MAX_FILE_BYTES: Final = 1 << 20
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
-def load(path: Path, overrides: Overrides = ()) -> Experiment:
+def load(path: Path, overrides: Overrides = (), *, installed: bool = True) -> Experiment:
     """Read an experiment file; `overrides` are `a.b=value` with values as YAML, or values by path.
+    Not `installed`: it is not to be run, so the entry points that it names need not be here.
 
     A relative trace path is taken from the current folder if the file is there, else from the
     YAML's folder; the experiment has it as an absolute path.
@@ -38,7 +39,7 @@ def load(path: Path, overrides: Overrides = ()) -> Experiment:
     source = str(path)
     document = _read(path)
     lines = [f"{source}:{line}: {text}" for line, text in document.findings[:MOST_PROBLEMS]]
-    return _checked(document.data, source, overrides, lines, document, path.parent)
+    return _checked(document.data, source, overrides, lines, document, path.parent, installed)
 
 
 def load_data(data: Mapping[str, Any], source: str, overrides: Overrides = ()) -> Experiment:
@@ -57,6 +58,7 @@ def _checked(
     lines: list[str],
     document: Document | None,
     folder: Path,
+    installed: bool = True,
 ) -> Experiment:
     changed = overriding.apply(data, overrides)
     lines += changed.complaints
@@ -64,7 +66,7 @@ def _checked(
         raise ConfigError(
             source, [*lines, f"must be a mapping of sections ({_seen(changed.data)})"]
         )
-    experiment, problems = validate(_without_empty(changed.data))
+    experiment, problems = validate(_without_empty(changed.data), installed=installed)
     if experiment is not None:
         experiment, problems = _with_trace(experiment, folder)
     lines += _told(other_kind(problems, data, changed), changed, document)

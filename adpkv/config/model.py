@@ -1,10 +1,11 @@
-"""The cost model's section: the shape of the KV cache and what a forward step costs."""
+"""The model's section: the shape of the KV cache, and what a forward step costs. The cost model is
+ours; another is brought by its name."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
 from adpkv.config.base import (
     Count,
@@ -15,12 +16,32 @@ from adpkv.config.base import (
     duration,
     fine_duration,
 )
+from adpkv.config.named import BROUGHT, BroughtSection, kind_of, kind_schema, name_of
 from adpkv.core.step_cost import Costs
+from adpkv.plugins import MODEL
 
-__all__ = ["CostModelConfig"]
+__all__ = ["SHAPE", "BroughtModelConfig", "CostModelConfig", "ModelConfig"]
+
+SHAPE: Final = ("layers", "kv_heads", "head_dim", "dtype_bytes", "collective")
+"""Keys that every kind has."""
 
 
-class CostModelConfig(Section):
+class _Shape(Section):
+    """What every kind of model has: the shape of its KV cache."""
+
+    kind: str
+    layers: Count = Field(default=4, description="layers with a KV cache")
+    kv_heads: Count = Field(default=2, description="KV heads per layer")
+    head_dim: Count = Field(default=32, description="elements per head")
+    dtype_bytes: Count = Field(default=2, description="bytes per element")
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of one token's keys and values over all layers."""
+        return self.layers * 2 * self.kv_heads * self.head_dim * self.dtype_bytes
+
+
+class CostModelConfig(_Shape):
     """A linear model of one rank's step; the slowest rank of a group sets the pace of all.
 
     step = step_base + per_prefill_token * prompt tokens + per_prefill_pair * (token, earlier
@@ -28,10 +49,6 @@ class CostModelConfig(Section):
     """
 
     kind: Literal["cost"] = Field(default="cost", description="the kind of model")
-    layers: Count = Field(default=4, description="layers with a KV cache")
-    kv_heads: Count = Field(default=2, description="KV heads per layer")
-    head_dim: Count = Field(default=32, description="elements per head")
-    dtype_bytes: Count = Field(default=2, description="bytes per element")
     step_base_ns: Duration = duration(
         "5ms", key="step_base", about="what every step costs, a dummy's too"
     )
@@ -65,7 +82,31 @@ class CostModelConfig(Section):
             context_token_ns=self.per_context_token_ns,
         )
 
+
+class BroughtModelConfig(_Shape, BroughtSection):
+    """A model of somebody else's, by its name. All other keys are parameters of its factory."""
+
+    kind: Annotated[str, *name_of(MODEL), WithJsonSchema(kind_schema(MODEL))] = Field(
+        description="`MODULE:FACTORY`, or an entry point of `adpkv.models`"
+    )
+    collective_ns: Duration = duration(
+        "40us", key="collective", about="one small collective; virtual world only"
+    )
+    longest_step_ns: Duration = duration(
+        "1s",
+        key="longest_step",
+        about="no step takes longer: whoever waits for a rank is so patient",
+        gt=0,
+    )
+
     @property
-    def kv_bytes_per_token(self) -> int:
-        """Bytes of one token's keys and values over all layers."""
-        return self.layers * 2 * self.kv_heads * self.head_dim * self.dtype_bytes
+    def time_scale(self) -> float:
+        """Its own real steps take as long as they take."""
+        return 1.0
+
+
+ModelConfig = Annotated[
+    Annotated[CostModelConfig, Tag("cost")] | Annotated[BroughtModelConfig, Tag(BROUGHT)],
+    Discriminator(kind_of(MODEL, "cost")),
+]
+"""Any model; `kind` says which, and is `cost` where it says nothing."""

@@ -13,10 +13,11 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from adpkv.config.base import LARGEST
-from adpkv.config.model import CostModelConfig
+from adpkv.config.model import BroughtModelConfig, CostModelConfig
 from adpkv.config.serving import ExecutorConfig, KvCacheConfig
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import (
+    BroughtWorkloadConfig,
     ClosedLoopConfig,
     PoissonConfig,
     ScriptConfig,
@@ -51,7 +52,7 @@ class Patience(NamedTuple):
 
 
 def patience(
-    model: CostModelConfig,
+    model: CostModelConfig | BroughtModelConfig,
     executor: ExecutorConfig,
     cache: KvCacheConfig,
     transceiver: TransceiverConfig,
@@ -74,9 +75,15 @@ def patience(
 
 
 def longest_step_ns(
-    model: CostModelConfig, executor: ExecutorConfig, cache: KvCacheConfig, workload: WorkloadConfig
+    model: CostModelConfig | BroughtModelConfig,
+    executor: ExecutorConfig,
+    cache: KvCacheConfig,
+    workload: WorkloadConfig,
 ) -> int:
-    """What the most that a rank may be given costs: it prefills, or it decodes."""
+    """What the most that a rank may be given costs: it prefills, or it decodes. Of a model that is
+    not ours, what the experiment says."""
+    if isinstance(model, BroughtModelConfig):
+        return model.longest_step_ns
     pool = (cache.blocks - 1) * cache.block_tokens
     requests, longest, total = _sizes(workload, executor.max_requests_per_rank, pool)
     computed = min(executor.token_budget, total)
@@ -103,7 +110,7 @@ def _sizes(workload: WorkloadConfig, most: int, pool: int) -> tuple[int, int, in
     """(requests, tokens of the longest, tokens of all) that one rank may have at once. A request
     that is longer than the pool is refused."""
     match workload:
-        case TraceConfig():
+        case TraceConfig() | BroughtWorkloadConfig():
             requests, longest, total = most, pool, most * pool
         case ScriptConfig():
             sizes = [

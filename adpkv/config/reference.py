@@ -19,6 +19,7 @@ from adpkv.config.bounds import BOUNDS_PATTERN
 from adpkv.config.schema import json_schema
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
+from adpkv.plugins import NAME_PATTERN
 
 __all__ = ["BEGIN", "END", "rewritten", "tables"]
 
@@ -34,6 +35,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     units.SIZE_PATTERN: "size",
     ADDRESS_PATTERN: "HOST:PORT",
     BOUNDS_PATTERN: "count or range",
+    NAME_PATTERN: "a name",
 }
 _DEFAULT_TEXTS: Final[Mapping[str, str]] = {
     "transceiver.shutdown_grace": "2 × progress_deadline",
@@ -78,7 +80,8 @@ def _sections(key: str, field: Schema, schema: Schema) -> Iterator[tuple[str, st
     if "oneOf" in field:
         for choice in field["oneOf"]:
             section = _resolved(choice, schema)
-            yield f"`{key}`, kind `{section['properties']['kind']['const']}`", key, section
+            kind = section["properties"]["kind"].get("const", "MODULE:FACTORY")
+            yield f"`{key}`, kind `{kind}`", key, section
         return
     item = _resolved(_not_null(field.get("items", field)), schema)
     if "additionalProperties" in item:
@@ -117,6 +120,8 @@ def _row(shown: str, field: Schema, schema: Schema, path: str, required: bool) -
 def _kind(field: Schema, schema: Schema) -> str:
     """What a value looks like, in a few words."""
     inner = _not_null(field)
+    if any(choice.get("pattern") == NAME_PATTERN for choice in field.get("anyOf", ())):
+        return f"{_kind(inner, schema)} or a name"
     if inner is not field:
         return f"{_kind(inner, schema)}, or null"
     if "$ref" in field or "oneOf" in field:

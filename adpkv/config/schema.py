@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adpkv.config.experiment import Experiment
+from adpkv.config.keys import WORKLOADS
 
 __all__ = ["json_schema"]
 
@@ -17,4 +18,6 @@ def json_schema() -> dict[str, Any]:
     schema = Experiment.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "adpkv experiment"
+    kinds = {kind: f"#/$defs/{model.__name__}" for kind, model in WORKLOADS.items()}
+    schema["properties"]["workload"]["discriminator"] = {"propertyName": "kind", "mapping": kinds}
     return schema

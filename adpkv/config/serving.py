@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from adpkv.config.address import Address
 from adpkv.config.base import Count, Duration, Section, Switch, duration
+from adpkv.config.named import name_of
 from adpkv.core.topology import Topology
+from adpkv.plugins import MEMORY, POLICY
 
 __all__ = [
     "ExecutorConfig",
     "GroupConfig",
     "KvCacheConfig",
     "ObserveConfig",
+    "RouterConfig",
     "SloConfig",
     "TopologyConfig",
 ]
@@ -104,6 +107,19 @@ class KvCacheConfig(Section):
         description="blocks per rank; one of them is reserved for the dummy",
     )
     reuse: Switch = Field(default=True, description="keep the blocks of known prefixes (LRU)")
+    memory: Annotated[str, *name_of(MEMORY)] = Field(
+        default="host",
+        description="what holds the bytes in the real world (a ledger does in virtual time); one of"
+        " yours in both",
+    )
+
+
+class RouterConfig(Section):
+    """Which rank of an instance gets a request that does not insist on one."""
+
+    policy: Annotated[str, *name_of(POLICY)] = Field(
+        default="least_tokens", description="`least_tokens`: the rank with the fewest open tokens"
+    )
 
 
 class SloConfig(Section):

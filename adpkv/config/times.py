@@ -74,6 +74,8 @@ def steps(experiment: Experiment) -> Iterator[Problem]:
 def answers(experiment: Experiment) -> Iterator[Problem]:
     """The longest request is answered while there is time, served alone."""
     workload, model = experiment.workload, experiment.model
+    if not isinstance(model, CostModelConfig):
+        return
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         alone_ns = _alone_ns(model, workload.prompt_tokens.max, workload.output_tokens.max)
         if alone_ns > LAST_NS:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from adpkv.config.base import Count, Duration, Section, Size, duration, size
+from adpkv.config.named import name_of
+from adpkv.plugins import TRANSPORT
 
 __all__ = ["LinkConfig", "TransceiverConfig"]
 
@@ -33,8 +35,9 @@ class LinkConfig(Section):
 class TransceiverConfig(Section):
     """How KV moves from context ranks to generation ranks."""
 
-    transport: Literal["mpi"] = Field(
-        default="mpi", description="what moves the bytes in the real world"
+    transport: Annotated[str, *name_of(TRANSPORT)] = Field(
+        default="mpi",
+        description="what moves the bytes in the real world; one of yours in both",
     )
     max_inflight_transfers: Count = Field(default=64, description="transfers of one rank in flight")
     max_inflight_transfers_per_peer: Count = Field(

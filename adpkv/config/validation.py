@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from adpkv.config import keys
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
+from adpkv.config.named import NOT_INSTALLED
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
 from adpkv.config.relations import broken
+from adpkv.plugins import MODEL, WORKLOAD
 
 __all__ = ["MOST_PROBLEMS", "validate"]
 
@@ -86,15 +88,19 @@ _PHRASES: Final[Mapping[str, str]] = {
 }
 
 
-def validate(data: dict[str, Any]) -> tuple[Experiment | None, list[Problem]]:
-    """The experiment that `data` describes, or everything that is wrong with it."""
+def validate(
+    data: dict[str, Any], *, installed: bool = True
+) -> tuple[Experiment | None, list[Problem]]:
+    """The experiment that `data` describes, or everything that is wrong with it. Not `installed`:
+    the entry points that it names need not be here."""
+    context = None if installed else NOT_INSTALLED
     problems: list[Problem] = []
     unsound: set[tuple[Key, ...]] = set()
     draft: Experiment | None = None
     trial = data
     for round_number in range(_ROUNDS):
         try:
-            draft = Experiment.model_validate(trial)
+            draft = Experiment.model_validate(trial, context=context)
             break
         except ValidationError as error:
             count = error.error_count()
@@ -105,6 +111,8 @@ def validate(data: dict[str, Any]) -> tuple[Experiment | None, list[Problem]]:
             return None, [*problems, Problem((), f"and {count - len(problems)} more problems")]
         for entry in found:
             cut = _cut_at(_path(entry))
+            if any(cut[:length] in unsound for length in range(1, len(cut))):
+                continue  # it went with what is around it
             unsound.add(cut)
             trial = _without(trial, cut)
     if draft is not None:
@@ -127,10 +135,10 @@ def _with_defaults(problems: Sequence[Problem], data: object, draft: Experiment)
 
 
 def _path(entry: Mapping[str, Any]) -> tuple[Key, ...]:
-    """Pydantic's location without the workload's tag, which is no key of the file."""
+    """Pydantic's location without the tag of a section's kind, which is no key of the file."""
     path: tuple[Key, ...] = entry["loc"]
-    if path[:1] == ("workload",):
-        tagged = path[1:2] and path[1] in keys.WORKLOADS
+    if path and path[0] in keys.UNIONS:
+        tagged = path[1:2] and path[1] in keys.UNIONS[str(path[0])]
         if entry["type"].startswith("union_tag"):
             return (*path, "kind")
         return (path[0], *path[2:]) if tagged else path
@@ -143,7 +151,8 @@ def _problem(entry: Mapping[str, Any], data: object) -> Problem:
     if kind == "extra_forbidden":
         return Problem(path, _unknown(path, data))
     if kind.startswith("union_tag"):
-        choices = " or ".join(repr(name) for name in keys.WORKLOADS)
+        slot = WORKLOAD if path[0] == "workload" else MODEL
+        choices = f"{' or '.join(map(repr, slot.ours))}, or MODULE:FACTORY"
         missing = lookup(data, path) is ABSENT
         return Problem(path, f"{_MISSING}: {choices}" if missing else f"must be {choices}")
     phrase = _PHRASES.get(kind)
@@ -173,9 +182,9 @@ def _unknown(path: Sequence[Key], data: object) -> str:
 
 
 def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:
-    """The smallest part to take out: one key, one entry of a list, a workload of unknown kind, or
+    """The smallest part to take out: one key, one entry of a list, a section of unknown kind, or
     a regression, without which all else makes sense."""
-    if path == ("workload", "kind") or path[0] == "regression":
+    if (path[0] in keys.UNIONS and path[1:] == ("kind",)) or path[0] == "regression":
         return path[:1]
     entry = next((path[: len(above) + 1] for above in _ITEMS if path[: len(above)] == above), path)
     return entry if isinstance(entry[-1], int) else path

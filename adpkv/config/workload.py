@@ -1,10 +1,11 @@
-"""The workload's section: who asks for what, when, and how patiently. One model per kind."""
+"""The workload's section: who asks for what, when, and how patiently. One model per kind.
+A kind that is not ours is brought by its name."""
 
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
 from adpkv.config.base import (
     Count,
@@ -17,9 +18,12 @@ from adpkv.config.base import (
     Text,
     duration,
 )
+from adpkv.config.named import BROUGHT, BroughtSection, kind_of, kind_schema, name_of
+from adpkv.plugins import WORKLOAD
 
 __all__ = [
     "SAMPLE",
+    "BroughtWorkloadConfig",
     "CancelConfig",
     "ClosedLoopConfig",
     "DelayRange",
@@ -165,7 +169,20 @@ class ScriptConfig(Section):
     )
 
 
+class BroughtWorkloadConfig(BroughtSection):
+    """A workload of somebody else's, by its name. All other keys are parameters of its factory."""
+
+    kind: Annotated[str, *name_of(WORKLOAD), WithJsonSchema(kind_schema(WORKLOAD))] = Field(
+        description="`MODULE:FACTORY`, or an entry point of `adpkv.workloads`"
+    )
+
+
 WorkloadConfig = Annotated[
-    PoissonConfig | ClosedLoopConfig | TraceConfig | ScriptConfig, Field(discriminator="kind")
+    Annotated[PoissonConfig, Tag("poisson")]
+    | Annotated[ClosedLoopConfig, Tag("closed_loop")]
+    | Annotated[TraceConfig, Tag("trace")]
+    | Annotated[ScriptConfig, Tag("script")]
+    | Annotated[BroughtWorkloadConfig, Tag(BROUGHT)],
+    Discriminator(kind_of(WORKLOAD)),
 ]
 """Any workload; `kind` says which."""

@@ -39,7 +39,7 @@ def load_run(path: Path | str) -> Result:
         raise UsageError(f"{folder.path}: there is no such folder")
     if not folder.config.is_file():
         raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's")
-    experiment = load(folder.config)
+    experiment = load(folder.config, installed=False)
     files = RunFiles(folder, experiment.topology.build())
     requests = list(files.all_records())
     events = _events(files)

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adpkv import plugins
 from adpkv.workload.port import Arrival, Workload
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
-    from adpkv.config.workload import ScriptedConfig
+    from adpkv.config.workload import (
+        ClosedLoopConfig,
+        PoissonConfig,
+        ScriptedConfig,
+        TraceConfig,
+    )
     from adpkv.workload.cancels import Clients
     from adpkv.workload.shapes import Shapes
 
@@ -25,32 +31,46 @@ def build(experiment: Experiment) -> Workload:
 
     Raises:
         TraceError: the trace cannot be used, or one of its requests could never be served.
+        UsageError: the workload is somebody else's, and cannot be made.
     """
+    from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig, TraceConfig
     from adpkv.workload.arrivals import ClosedLoop, Poisson
 
-    workload, seed = experiment.workload, experiment.seed
-    if workload.kind == "script":
-        return _script(workload.requests)
-    clients = _clients(experiment)
-    if workload.kind == "trace":
-        return _trace(experiment, clients)
-    shapes = _shapes(experiment)
-    if workload.kind == "poisson":
-        return Poisson(shapes, clients, seed, rate_per_s=workload.rate, total=workload.requests)
-    return ClosedLoop(
-        shapes,
-        clients,
-        users=workload.users,
-        think_time_ns=workload.think_time_ns,
-        total=workload.requests,
+    workload = experiment.workload
+    match workload:
+        case ScriptConfig():
+            return _script(workload.requests)
+        case TraceConfig():
+            return _trace(experiment, workload)
+        case PoissonConfig():
+            return Poisson(
+                _shapes(experiment, workload),
+                _clients(experiment, workload),
+                experiment.seed,
+                rate_per_s=workload.rate,
+                total=workload.requests,
+            )
+        case ClosedLoopConfig():
+            return ClosedLoop(
+                _shapes(experiment, workload),
+                _clients(experiment, workload),
+                users=workload.users,
+                think_time_ns=workload.think_time_ns,
+                total=workload.requests,
+            )
+    parameters = workload.parameters
+    found: Workload = plugins.made(
+        plugins.WORKLOAD, workload.kind, parameters, experiment, Workload
     )
+    return found
 
 
-def _clients(experiment: Experiment) -> Clients:
+def _clients(
+    experiment: Experiment, workload: PoissonConfig | ClosedLoopConfig | TraceConfig
+) -> Clients:
     from adpkv.workload.cancels import Clients
 
-    workload, topology = experiment.workload, experiment.topology
-    assert workload.kind != "script"
+    topology = experiment.topology
     return Clients(
         seed=experiment.seed,
         cancel_probability=workload.cancel.probability,
@@ -61,11 +81,9 @@ def _clients(experiment: Experiment) -> Clients:
     )
 
 
-def _shapes(experiment: Experiment) -> Shapes:
+def _shapes(experiment: Experiment, workload: PoissonConfig | ClosedLoopConfig) -> Shapes:
     from adpkv.workload.shapes import Shapes
 
-    workload = experiment.workload
-    assert workload.kind in ("poisson", "closed_loop")
     prefix = workload.shared_prefix
     return Shapes(
         seed=experiment.seed,
@@ -99,11 +117,10 @@ def _script(requests: Sequence[ScriptedConfig]) -> Workload:
     )
 
 
-def _trace(experiment: Experiment, clients: Clients) -> Workload:
+def _trace(experiment: Experiment, workload: TraceConfig) -> Workload:
     from adpkv.workload.traces import Limits, Scaling, TraceWorkload, read
 
-    workload, cache = experiment.workload, experiment.kv_cache
-    assert workload.kind == "trace"
+    cache, clients = experiment.kv_cache, _clients(experiment, workload)
     limits = Limits(
         block_tokens=cache.block_tokens,
         most_blocks=cache.blocks - 1,

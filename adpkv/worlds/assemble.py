@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from adpkv import plugins
 from adpkv.config import Experiment
+from adpkv.config.model import CostModelConfig
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.membership import Membership
@@ -79,10 +81,17 @@ class Parts:
 CONTRACTS_PARTS: Final = Parts()
 
 
-def build_model(experiment: Experiment) -> CostModel:
-    """The model that the experiment asks for."""
+def build_model(experiment: Experiment) -> Model:
+    """The model that the experiment asks for.
+
+    Raises:
+        UsageError: it is somebody else's, and cannot be made.
+    """
     model = experiment.model
-    return CostModel(model.costs, model.time_scale)
+    if isinstance(model, CostModelConfig):
+        return CostModel(model.costs, model.time_scale)
+    found: Model = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
+    return found
 
 
 def build_news(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> News:

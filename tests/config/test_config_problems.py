@@ -131,8 +131,7 @@ def test_a_missing_key_of_a_section_has_the_sections_line(tmp_path: Path) -> Non
         ({}, "workload.kind: is required, and missing: 'poisson' or 'closed_loop' or 'trace'"),
         (
             {"kind": "posson"},
-            "workload.kind: must be 'poisson' or 'closed_loop' or 'trace' or 'script' "
-            "(found 'posson')",
+            "workload.kind: is not known here: did you mean poisson? (found 'posson')",
         ),
         (3, "workload: must be a mapping of keys to values (found 3)"),
         (

@@ -29,7 +29,8 @@ def test_the_schema_is_json_and_names_its_dialect() -> None:
 def test_the_schema_has_the_keys_of_the_file_and_refuses_others() -> None:
     schema = json_schema()
     models = [schema, *schema["$defs"].values()]
-    assert all(model["additionalProperties"] is False for model in models)
+    open_ended = [model["title"] for model in models if model["additionalProperties"]]
+    assert open_ended == ["BroughtModelConfig", "BroughtWorkloadConfig"]
     unit_keys = [key for key, _ in fields(schema) if re.search(r"_(ns|per_s)$", key)]
     assert not unit_keys
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from adpkv.config.schema import json_schema
+from adpkv.plugins import NAME_PATTERN
 
 __all__ = ["ROOT", "alternatives", "is_optional", "keys", "keys_of", "place", "variants"]
 
@@ -29,12 +30,13 @@ def resolved(node: Node) -> Node:
 
 
 def alternatives(node: Node) -> list[Node]:
-    """What a value may be, but for null."""
+    """What a value may be, but for null and for what somebody else has written."""
     node = resolved(node)
     for key in ("anyOf", "oneOf"):
         if key in node:
             return [found for one in node[key] for found in alternatives(one)]
-    return [] if node.get("type") == "null" else [node]
+    brought = node.get("pattern") == NAME_PATTERN or node.get("additionalProperties")
+    return [] if node.get("type") == "null" or brought else [node]
 
 
 def is_optional(section: Node, key: str) -> bool:

@@ -21,7 +21,8 @@ PUBLIC = {
     "__version__": "str",
     "load": "(source, *, set=None)",
     "load_run": "(path)",
-    "run": "(experiment, *, set=None, ranks=None, out=None, timeout_s=None)",
+    "run": "(experiment, *, set=None, ranks=None, out=None, timeout_s=None, workload=None,"
+    " model=None, policy=None, memory=None, transport=None)",
     "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True, workload=None,"
     " model=None, policy=None, memory=None, transport=None)",
 }
@@ -67,8 +68,8 @@ def test_the_ports_and_the_suites() -> None:
 
     assert sorted(ports.__all__) == [
         "Arrival", "Batch", "EndKind", "Load", "Memory", "MemorySetting", "Model", "NEVER",
-        "Policy", "Proof", "RequestSpec", "Transfer", "Transport", "TransportEnd",
-        "TransportSetting", "VirtualMemory", "Workload",
+        "Policy", "Proof", "RealMemory", "RealTransportSetting", "RequestSpec", "Transfer",
+        "Transport", "TransportEnd", "TransportSetting", "VirtualMemory", "Workload",
     ]  # fmt: skip
     assert sorted(testing.__all__) == [
         "MEMORY", "MODEL", "MemoryRig", "ModelRig", "Pair", "TRANSPORT", "WORKLOAD",

@@ -3,9 +3,11 @@ working folder stay its own."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ from typing import Final
 from adpkv.config import Experiment, dump
 from adpkv.errors import AdpkvError, UsageError
 from adpkv.exit_codes import ExitCode
+from adpkv.worlds.choosing import names_others
 from adpkv.worlds.mpi.launch import DRAIN_BOUND_S, find_mpirun
 
 __all__ = ["call_run"]
@@ -33,14 +36,26 @@ def call_run(experiment: Experiment, out: Path, timeout_s: float | None) -> None
         file = Path(folder) / "experiment.yaml"
         file.write_text(dump(experiment), encoding="utf-8")
         call = [sys.executable, "-m", "adpkv", "run", str(file), "--quiet", "--out", str(out)]
-        code, said = _called(call, timeout_s)
+        code, said = _called(call, timeout_s, _environment() if names_others(experiment) else None)
     if code == ExitCode.USAGE:
         raise UsageError(said.removeprefix("adpkv: ") or "the run was refused")
     if not (out / "config.yaml").is_file():
         raise AdpkvError(f"the run ended with {code} and left nothing: {said}")
 
 
-def _called(call: list[str], timeout_s: float | None) -> tuple[int, str]:
+def _environment() -> dict[str, str]:
+    """The caller's, with which the ranks find what the caller can import: a script's own folder,
+    and what it has put on its path."""
+    stands = {path for path in sysconfig.get_paths().values() if path}
+    added = [str(Path(path).absolute()) for path in sys.path if path not in stands]
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    found = [path for path in dict.fromkeys([*added, *before]) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
+
+
+def _called(
+    call: list[str], timeout_s: float | None, environment: dict[str, str] | None
+) -> tuple[int, str]:
     """The exit code, and what was said on stderr."""
     process = subprocess.Popen(
         call,
@@ -49,6 +64,7 @@ def _called(call: list[str], timeout_s: float | None) -> tuple[int, str]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
+        env=environment,
         start_new_session=True,  # Ctrl-C in a terminal is the caller's, who passes it on below
     )
     try:

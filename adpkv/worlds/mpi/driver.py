@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from mpi4py import MPI
 
 from adpkv.diagnosis.recorder import FlightRecorder
-from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError
+from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError, UsageError
 from adpkv.executor.meetings import Meeting, MeetingCounts, Pause
 from adpkv.exit_codes import ExitCode
 from adpkv.terminal import last_word
@@ -133,6 +133,9 @@ def guarded(
         return work()
     except CollectiveMismatchError as error:
         abort(stuck(error), error.exit_code)
+    except UsageError as error:
+        last(error)
+        abort(f"adpkv: {who}: {error}", error.exit_code)
     except AdpkvError as error:
         last(error)
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)

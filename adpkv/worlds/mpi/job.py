@@ -15,6 +15,7 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
+from adpkv.core.router import routed_by
 from adpkv.core.topology import Kind, Topology
 from adpkv.core.values import Violation
 from adpkv.diagnosis.recorded import RecordedTransport
@@ -26,16 +27,16 @@ from adpkv.executor.meetings import WORLD
 from adpkv.executor.messages import HOST, PAYLOADS, Pulse, last_words
 from adpkv.executor.ports import Clock
 from adpkv.exit_codes import ExitCode
-from adpkv.memory.host import HostMemory
 from adpkv.observe import BrokenOff, EventLog, EventSink, NullEventLog, RankRecorder, RunFolder
 from adpkv.observe.losses import Losses
 from adpkv.terminal import last_word
-from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transport
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_model, build_news, build_rank
+from adpkv.worlds.brought import Ports, RealTransportSetting
 from adpkv.worlds.faults.rank import RankFaults
+from adpkv.worlds.mpi.brought import Wire, build_memory, build_wire
 from adpkv.worlds.mpi.closing import SEND_BOUND_S, await_all, await_that
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import Driver, abort
@@ -75,8 +76,9 @@ class Job:
         *,
         pulse: bool,
         assemble: Callable[..., RankProgram] = build_rank,
+        ports: Ports,
     ) -> None:
-        self.flight = flight
+        self.flight, self._ports = flight, ports
         self.experiment = experiment
         self._signals, self._signal_seen = signals, 0
         self._broken_off = False
@@ -101,16 +103,8 @@ class Job:
         self.flight.recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self._desk_events: EventSink = NullEventLog()
         self.flush_requests: Callable[[], None] = lambda: None
-        self._memory = self._build_memory()
-        # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
-        self._faults = faults = RankFaults(
-            experiment,
-            self.topology,
-            self.rank,
-            clock=self.clock,
-            wake=lambda _: None,
-            recorder=self.recorder,
-        )
+        self._memory = build_memory(ports.memory, experiment, self.rank, self._report)
+        self._faults = faults = self._build_faults()
         self._wire = self._build_wire(faults.clock)
         self._transport = faults.transport(self._wire)
         self._mailbox = faults.mailbox(self._letters)
@@ -124,13 +118,14 @@ class Job:
             mailbox=self._mailbox,
             transport=recorded,
             memory=self._memory,
-            model=build_model(experiment),
+            model=build_model(experiment) if ports.model is None else ports.model,
             recorder=self.recorder,
             signals=signals,
             news=self.news,
             counts=self.driver.counts,
             pulse=pulse,
             fired=faults.fired,
+            route=None if ports.policy is None else routed_by(ports.policy.choose),
         )
         self.program = faults.program(program, RealStrikes(self._events.flush), self._excuse)
         self.witness = self._build_witness(tell_stories=pulse)
@@ -257,34 +252,33 @@ class Job:
             return NullEventLog()
         return EventLog(self._folder.events_part(rank), self.losses)
 
-    def _build_memory(self) -> HostMemory:
-        model, cache = self.experiment.model, self.experiment.kv_cache
-
-        def report(kind: str, detail: str, leases: tuple[int, ...]) -> None:
-            holders = self.program.phases.rank.serving.holders(leases)
-            self.recorder.violation(Violation(kind, self.rank, self.clock(), detail, holders))
-
-        return HostMemory(
-            cache.blocks,
-            cache.block_tokens,
-            model.layers,
-            model.kv_heads,
-            model.head_dim,
-            model.dtype_bytes,
-            report,
+    def _build_faults(self) -> RankFaults:
+        return RankFaults(
+            self.experiment,
+            self.topology,
+            self.rank,
+            clock=self.clock,
+            # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
+            wake=lambda _: None,
+            recorder=self.recorder,
         )
 
-    def _build_wire(self, clock: Clock) -> MpiTransport:
-        config = self.experiment.transceiver
-        return MpiTransport(
-            self.wires.data,
+    def _report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
+        """What the memory has seen."""
+        holders = self.program.phases.rank.serving.holders(leases)
+        self.recorder.violation(Violation(kind, self.rank, self.clock(), detail, holders))
+
+    def _build_wire(self, clock: Clock) -> Wire:
+        setting = RealTransportSetting(
+            self.experiment,
+            self.rank,
             self._memory,
-            piece_bytes=config.piece_bytes,
-            budget_bytes=config.post_budget_bytes,
-            clock=clock,
-            unread=self.news.ends,
-            broke=self._breaks,
+            self.wires.data,
+            clock,
+            lambda rank: rank in self.lost,
         )
+        make = self._ports.transport
+        return build_wire(make, setting, unread=self.news.ends, broke=self._breaks)
 
     def _build_driver(self) -> tuple[Driver, Recovery]:
         stats = CollectiveStats()

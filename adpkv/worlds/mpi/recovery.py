@@ -19,8 +19,8 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError
-from adpkv.transport.mpi import MpiTransport
 from adpkv.worlds.mpi.bridge import Bridge
+from adpkv.worlds.mpi.brought import Wire
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.group import Group
 from adpkv.worlds.mpi.letters import Endpoint
@@ -61,7 +61,7 @@ class Recovery:
         driver: Driver,
         mail: Endpoint,
         desk: Endpoint,
-        wire: MpiTransport,
+        wire: Wire,
         make_groups: Callable[[Wires, dict[int, int]], dict[int, Group]],
     ) -> None:
         self._rank, self._instance = rank, instance

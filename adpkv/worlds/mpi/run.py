@@ -28,6 +28,8 @@ from adpkv.observe.screen import Screen
 from adpkv.terminal import last_word
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.brought import Ports
+from adpkv.worlds.choosing import chosen
 from adpkv.worlds.mpi.desk import Desk
 from adpkv.worlds.mpi.driver import abort, guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
@@ -65,6 +67,7 @@ def run(
     workload: Workload | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
     name: str = "",
+    ports: Ports | None = None,
 ) -> int:
     """Run this process's rank to the agreed end; returns the exit code, on all ranks the same.
 
@@ -76,6 +79,8 @@ def run(
         workload: the experiment's if None; a script's otherwise. Only rank 0's is asked.
         assemble: makes this rank's program; a historical policy's otherwise.
         name: the job's, if its starter gave it one.
+        ports: those of this rank, made before MPI began; the experiment's if None. Of the workload
+            see `workload`.
     """
     signals = StopSignals().install()
     screen = screen or Screen(experiment, quiet=True)
@@ -85,7 +90,7 @@ def run(
     if not code:
         code = guarded(
             f"rank {rank}",
-            lambda: _run(experiment, signals, out, screen, quiet, workload, assemble, name),
+            lambda: _run(experiment, signals, out, screen, quiet, workload, assemble, name, ports),
         )
     at_stage(Stage.LEAVE)
     end_mpi(code)
@@ -116,6 +121,7 @@ def _run(
     workload: Workload | None,
     assemble: Callable[..., RankProgram],
     name: str,
+    ports: Ports | None,
 ) -> int:
     world = MPI.COMM_WORLD
     claimed, health = _opened(experiment, world, out)
@@ -134,7 +140,16 @@ def _run(
     if not _begun(experiment, world, claimed):
         flight.folder.leave(world.rank)
         return ExitCode.USAGE
-    job = Job(experiment, world, claimed, flight, signals, pulse=pulse, assemble=assemble)
+    job = Job(
+        experiment,
+        world,
+        claimed,
+        flight,
+        signals,
+        pulse=pulse,
+        assemble=assemble,
+        ports=ports or chosen(experiment, "mpi"),
+    )
     at_stage(Stage.RUN)
     job.witness.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"

@@ -13,7 +13,7 @@ from adpkv.errors import RankLostError, StuckError
 from adpkv.executor.loop import RankProgram
 from adpkv.observe import BrokenOff, EventSink, NullEventLog
 from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.virtual.brought import OURS, Ports
+from adpkv.worlds.brought import OURS, Ports
 from adpkv.worlds.virtual.outside import Progress, watch
 from adpkv.worlds.virtual.room import check_room
 from adpkv.worlds.virtual.run import Simulation

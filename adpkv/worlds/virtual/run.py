@@ -40,20 +40,22 @@ from adpkv.observe import (
     build_summary,
 )
 from adpkv.observe.losses import Losses, complete
+from adpkv.plugins import kept
 from adpkv.transport.faults.instants import Restarts
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds.assemble import build_coordinator, build_model, build_news, build_rank
+from adpkv.worlds import brought
+from adpkv.worlds.assemble import build_coordinator, build_news, build_rank
+from adpkv.worlds.brought import MemorySetting, TransportSetting
+from adpkv.worlds.choosing import chosen
 from adpkv.worlds.faults.program import Program
 from adpkv.worlds.faults.rank import RankFaults
-from adpkv.worlds.virtual import brought
-from adpkv.worlds.virtual.agenda import WIRE
-from adpkv.worlds.virtual.brought import MemorySetting, TransportSetting, kept
 from adpkv.worlds.virtual.outside import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.room import check_room
 from adpkv.worlds.virtual.strikes import VirtualStrikes
+from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
 
 __all__ = ["Simulation", "SimulationResult", "simulate"]
@@ -68,20 +70,6 @@ class SimulationResult:
     summary: dict[str, object]
     exit_code: int
     folder: Path
-
-
-class _Timetable:
-    """The world as the network sees it."""
-
-    def __init__(self, world: VirtualWorld) -> None:
-        self.clock = world.agenda.clock
-        self.arrival = world.arrival
-        self._add = world.agenda.add
-        self._numbers: dict[int, int] = {}
-
-    def later(self, at_ns: int, owner: int, action: Callable[[Any], None], what: Any) -> None:
-        number = self._numbers[owner] = self._numbers.get(owner, 0) + 1
-        self._add(at_ns, WIRE, owner, number, action, what)
 
 
 class Simulation:
@@ -107,9 +95,11 @@ class Simulation:
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
-        self._ports = ports
+        self._ports = ports = chosen(experiment, "virtual", ports)
+        workload = ports.workload if workload is None else workload
         self._route = None if ports.policy is None else routed_by(ports.policy.choose)
-        model = ports.model or build_model(experiment)
+        model = ports.model
+        assert model is not None
         self.world = VirtualWorld(
             self.topology,
             collective_ns=experiment.model.collective_ns,
@@ -120,7 +110,7 @@ class Simulation:
         )
         self._events = events or NullEventLog()
         self._on_record = on_record
-        self._timetable = _Timetable(self.world)
+        self._timetable = Timetable(self.world)
         link = experiment.transceiver.link
         self._network = Network(
             self.topology.ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable
@@ -129,7 +119,7 @@ class Simulation:
         self.coordinator = build_coordinator(
             experiment,
             self.topology,
-            workload or ports.workload or build_workload(experiment),
+            build_workload(experiment) if workload is None else workload,
             clock=self.world.agenda.clock,
             mailbox=self.world.post.box(COORDINATOR),
             recorder=self.recorder,
@@ -138,6 +128,8 @@ class Simulation:
         self.memories: list[LedgerMemory] = []
         self._recorders: list[RankRecorder] = []
         self._faults: list[RankFaults] = []
+        self._ends: dict[int, Transport] = {}
+        """The ends of the wire, where they are the caller's."""
         self._restarts = Restarts(experiment, self.topology)
         self.programs = [
             self._program(assemble, rank, model, membership)
@@ -153,6 +145,9 @@ class Simulation:
         self._network.bury(rank)
         for faults in self._faults:
             faults.bury(rank)
+        for other, end in self._ends.items():
+            if other not in self._network.dead and hasattr(end, "on_rank_failure"):
+                end.on_rank_failure([rank])
 
     def _look(self, rank: int, op: Meeting | None) -> Local:
         return local(self.programs[rank].phases.rank, op, PlanDigest())
@@ -219,9 +214,10 @@ class Simulation:
         if self._ports.transport is None:
             return self._network.end(rank, memory, news.ends, faults.reading)
         dead = self._network.dead.__contains__
-        setting = TransportSetting(self.experiment, rank, memory, self._timetable, dead)
+        ends = self._ends
+        setting = TransportSetting(self.experiment, rank, memory, self._timetable, dead, ends)
         found: Transport = kept("transport", self._ports.transport(setting), Transport)
-        return found
+        return ends.setdefault(rank, found)
 
     def _record(self, record: RequestRecord) -> None:
         if record.generation_instance >= 0:
@@ -329,8 +325,9 @@ def simulate(
         StuckError: the ranks could not go on together; what was written so far stays.
     """
     check_room(experiment)
-    # First: a bad trace leaves nothing behind.
-    workload = ports.workload or build_workload(experiment)
+    # First: a bad trace, or a name of nothing, leaves nothing behind.
+    ports = chosen(experiment, "virtual", ports)
+    workload = build_workload(experiment) if ports.workload is None else ports.workload
     folder = RunFolder.create(experiment, out)
 
     def make(events: EventSink, requests: RequestLog) -> Simulation:

@@ -1,15 +1,15 @@
-"""What a caller of the library brings to a simulation in place of ours, and whether it can be used.
+"""What is brought to a run in place of ours, by a caller of the library or by its name, and what it
+is made from in either world.
 
-A port is kept by having what it names: a class of the caller's need not know adpkv's. What is
+A port is kept by having what it names: a class of somebody else's need not know adpkv's. What is
 missing is said before anything runs.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
 from adpkv.config import Experiment
 from adpkv.core.router import Load
@@ -17,6 +17,7 @@ from adpkv.core.values import RequestSpec
 from adpkv.errors import UsageError
 from adpkv.memory.port import Memory, Report
 from adpkv.model.port import Model
+from adpkv.plugins import kept, lacks
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Timetable
 from adpkv.workload.port import Workload
@@ -26,9 +27,11 @@ __all__ = [
     "MemorySetting",
     "Policy",
     "Ports",
+    "RealMemory",
+    "RealTransportSetting",
     "TransportSetting",
     "VirtualMemory",
-    "kept",
+    "given",
     "maker",
 ]
 
@@ -63,9 +66,18 @@ class VirtualMemory(Memory, Protocol):
         ...
 
 
+class RealMemory(Memory, Protocol):
+    """A memory of a real rank whose bytes adpkv's own transport moves."""
+
+    def view(self, first: int, count: int) -> memoryview:
+        """The bytes of `count` neighbouring blocks, in place: C-contiguous and writable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MemorySetting:
-    """What a rank's memory is made from. `report(kind, detail, leases)` is told of violations."""
+    """What a rank's memory is made from. `report(kind, detail, leases)` is told of violations;
+    `world` is "virtual" or "mpi". The shape of a block is in `experiment.model`."""
 
     experiment: Experiment
     rank: int
@@ -73,19 +85,26 @@ class MemorySetting:
     block_tokens: int
     block_bytes: int
     report: Report
+    world: str = "virtual"
 
 
 @dataclass(frozen=True, slots=True)
 class TransportSetting:
-    """What a rank's end of the wire is made from, in virtual time. Ranks come in their order, so a
-    maker that is one object can hold what they share."""
+    """What a rank's end of the wire is made from, in virtual time."""
 
+    world: ClassVar[str] = "virtual"
     experiment: Experiment
     rank: int
     memory: Memory
     timetable: Timetable
     is_dead: Callable[[int], bool]
     """Whether the process of a rank is dead by now."""
+    ends: Mapping[int, Any]
+    """The ends that were made so far, by rank: all of them once the run has begun."""
+
+    def peer(self, rank: int) -> Any:
+        """The end that was made for another rank: in virtual time all are in one process."""
+        return self.ends[rank]
 
     def now_ns(self) -> int:
         """The world's time."""
@@ -101,38 +120,56 @@ class TransportSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class RealTransportSetting:
+    """What a rank's end of the wire is made from, among real ranks. Each has its own process."""
+
+    world: ClassVar[str] = "mpi"
+    experiment: Experiment
+    rank: int
+    memory: Memory
+    """What the rank's blocks are in; adpkv's own has `view(first, count)`, their bytes in place."""
+    communicator: Any
+    """An `mpi4py.MPI.Intracomm` of all ranks that carries nothing but the transport's messages. It
+    returns errors as exceptions, and nobody may wait in it."""
+    clock: Callable[[], int]
+    is_dead: Callable[[int], bool]
+    """Whether the ranks have agreed that the process of a rank is dead."""
+
+    def now_ns(self) -> int:
+        """This rank's clock."""
+        return self.clock()
+
+    def wake(self, rank: int) -> None:
+        """Nothing: a real rank that waits asks its transport `ready`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """None where ours is meant."""
 
     workload: Workload | None = None
     model: Model | None = None
     policy: Policy | None = None
-    memory: Callable[[MemorySetting], VirtualMemory] | None = None
-    transport: Callable[[TransportSetting], Transport] | None = None
+    memory: Callable[[MemorySetting], Any] | None = None
+    transport: Callable[[Any], Transport] | None = None
 
 
 OURS = Ports()
 
 
-def kept(name: str, brought: Any, port: type, experiment: Experiment | None = None) -> Any:
+def given(name: str, brought: Any, port: type, experiment: Experiment) -> Any:
     """The caller's object, or what the caller's maker makes of the experiment, if it has all that
     the port names.
 
     Raises:
         UsageError: it has not, and what is missing.
     """
-    if experiment is not None and callable(brought) and _missing(brought, port):
+    if callable(brought) and lacks(brought, port):
         try:
             brought = brought(experiment)
         except TypeError as error:
             raise UsageError(f"{name}: none can be made of an experiment: {error}") from error
-    missing = _missing(brought, port)
-    if missing:
-        raise UsageError(
-            f"{name}: {type(brought).__name__} keeps no {port.__name__} port: it has no"
-            f" {', '.join(missing)} (adpkv.ports.{port.__name__} says what each is)"
-        )
-    return brought
+    return kept(name, brought, port)
 
 
 def maker(name: str, brought: Any) -> Any:
@@ -144,21 +181,3 @@ def maker(name: str, brought: Any) -> Any:
     if brought is not None and not callable(brought):
         raise UsageError(f"{name}: {type(brought).__name__} makes none: it cannot be called")
     return brought
-
-
-def _missing(brought: object, port: type) -> list[str]:
-    """Names of the port that an object has not; a class is none."""
-    methods = {
-        name
-        for base in port.__mro__
-        for name, value in vars(base).items()
-        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
-    }
-    attributes = {name for base in port.__mro__ for name in _annotated(base)}
-    names = sorted(methods | attributes)
-    return names if isinstance(brought, type) else [n for n in names if not hasattr(brought, n)]
-
-
-def _annotated(base: type) -> list[str]:
-    found = cast("dict[str, Any]", vars(base).get("__annotations__", {}))
-    return [name for name in found if not name.startswith("_")]

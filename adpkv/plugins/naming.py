@@ -1,0 +1,54 @@
+"""The way back: the name of a factory that a caller has in its hands, for processes that are to
+find the same one."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+from adpkv.errors import UsageError
+from adpkv.plugins.names import Slot
+
+__all__ = ["named"]
+
+
+def named(slot: Slot, brought: Any) -> tuple[str, dict[str, Any]]:
+    """(name, parameters) of a name, an importable factory, or a `functools.partial` of one.
+
+    Raises:
+        UsageError: another process cannot find it; what to do.
+    """
+    argument = slot.port.lower()
+    if isinstance(brought, str):
+        return brought, {}
+    if isinstance(brought, functools.partial):
+        if brought.args:
+            raise UsageError(f"{argument}: give the arguments of the partial by name")
+        if slot.parameters:
+            return named(slot, brought.func)[0], dict(brought.keywords)
+        raise UsageError(f"{argument}: {slot.key} takes no parameters: give a function without any")
+    module, path = getattr(brought, "__module__", None), getattr(brought, "__qualname__", None)
+    if path is None:
+        raise UsageError(
+            f"{argument}: {type(brought).__name__} is an object of this process, and each rank is a"
+            f" process of its own: give what makes it, {_advice(argument)}"
+        )
+    if not module or "<" in path or module == "__main__":
+        raise UsageError(
+            f"{argument}: ranks cannot import {path} of {module}: put it into a module, at its top,"
+            f" and give {_advice(argument)}"
+        )
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if found != brought:
+        raise UsageError(
+            f"{argument}: {module}:{path} is not this {type(brought).__name__}: give the name under"
+            f" which ranks can import it, {_advice(argument)}"
+        )
+    return f"{module}:{path}", {}
+
+
+def _advice(argument: str) -> str:
+    return f"{argument}='mypackage.module:Factory', or the class or function itself"
