@@ -29,6 +29,8 @@ NAME_PATTERN: Final = r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$"
 
 _MODULE_FACTORY: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _MOST_LISTED: Final = 8
+_NEAR: Final = 0.75
+"""How alike a name must be to be meant: a package that is not installed is no typing error."""
 
 
 class Slot(NamedTuple):
@@ -82,7 +84,7 @@ def check_name(slot: Slot, name: str) -> None:
     there = installed(slot)
     if name in there:
         return
-    near = difflib.get_close_matches(name, [*slot.ours, *there], n=1)
+    near = difflib.get_close_matches(name, [*slot.ours, *there], n=1, cutoff=_NEAR)
     if near:
         raise ValueError(f"is not known here: did you mean {near[0]}?")
     listed = ", ".join(list(there)[:_MOST_LISTED])

@@ -86,7 +86,7 @@ def test_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_that_is_another_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    drift = count()
+    drift = count(step=1_000_003)
 
     def init(real: Any, network: Network, ranks: int, latency_ns: int, *rest: Any) -> None:
         real(network, ranks, latency_ns + next(drift), *rest)

@@ -1,5 +1,5 @@
-"""Somebody else's package: a workload, a model, a policy, a memory and a transport, as an experiment
-names them. It is no part of adpkv, and each class knows only what `adpkv.ports` says."""
+"""Somebody else's package: a workload, a model, a policy, a memory and a transport, as an
+experiment names them. It is no part of adpkv, and its classes know only what `adpkv.ports` says."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Plain(_End):
 
     def ready(self) -> bool:
         for session, (transfer, requests) in list(self._open.items()):
-            if all([request.Test() for request in requests]):
+            if all(request.Test() for request in requests):
                 del self._open[session]
                 self._ended(transfer)
         return bool(self._over)
