@@ -96,8 +96,10 @@ def longest_step_ns(
 
 
 def _most_requests(workload: WorkloadConfig) -> int:
-    """How many requests there are; of a trace, as many as can be."""
+    """How many requests there are; as many as can be where nothing says it."""
     match workload:
+        case BroughtWorkloadConfig():
+            return LARGEST
         case TraceConfig():
             return workload.limit or LARGEST
         case ScriptConfig():

@@ -31,11 +31,12 @@ CLEAN = Swarm(given=0.0, extreme=0.0, faults=0, rare=0.0)
 PLANTED = "planted by a test"
 
 
-def first_find(hunter: str) -> str:
-    """What the first find of some seeds says."""
+def first_find(hunter: str, kind: str = "") -> str:
+    """What the first find of some seeds says, or the first that begins like this."""
     for seed in range(SEEDS):
         for wrong in hunted(hunter, seed).found:
-            return wrong
+            if wrong.startswith(kind):
+                return wrong
     return "nothing"
 
 
@@ -86,13 +87,13 @@ def test_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_that_is_another_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    drift = count(step=1_000_003)
+    drift = count()
 
     def init(real: Any, network: Network, ranks: int, latency_ns: int, *rest: Any) -> None:
         real(network, ranks, latency_ns + next(drift), *rest)
 
     wrapped(monkeypatch, Network, "__init__", init)
-    assert first_find("whole").startswith("again: ")
+    assert "events differ" in first_find("whole", "again: ")
 
 
 def test_jumping_that_changes_something(monkeypatch: pytest.MonkeyPatch) -> None:
