@@ -29,7 +29,7 @@ SECONDS: Final = 3600.0
 TELL_S: Final = 60.0
 TURNS: Final = (
     *(*BAD_INPUTS, "told", "signals"),
-    *("whole", "doubled", "whole", "permuted", "whole", "relieved", "whole", "whole") * 3,
+    *("whole", "doubled", "whole", "permuted", "whole", "relieved", "limits", "whole") * 3,
 )
 """Who hunts, in turn, where nobody is named."""
 

@@ -22,6 +22,7 @@ from tests.fuzz.child import Said, command
 from tests.fuzz.experiments import experiment
 from tests.fuzz.oracles import DEEPER, MOST_EVENTS, Judged, judge
 from tests.fuzz.shrinking import shrunk
+from tests.fuzz.tight import tight
 
 __all__ = ["BAD_INPUTS", "HUNTERS", "Hunt", "smaller"]
 
@@ -53,17 +54,29 @@ def _yaml(data: Any) -> str:
 
 def whole(seed: int, folder: Path) -> Hunt:
     """An experiment over the whole schema, jumped and not."""
-    data = experiment(seed)
+    return _judged(experiment(seed), seed)
+
+
+def limits(seed: int, folder: Path) -> Hunt:
+    """A clean experiment with the shortest limits."""
+    return _judged(tight(seed), seed)
+
+
+def _judged(data: dict[str, Any], seed: int) -> Hunt:
     most = MOST_EVENTS if seed % DEEPER else DEEPER * MOST_EVENTS
     judged = judge(data, most, again=seed % AGAIN == 0)
     return Hunt(_yaml(data), judged.found, judged.left_out, judged.code)
 
 
+MADE_BY: Final = {"whole": experiment, "limits": tight}
+"""Whose inputs are experiments that are looked at alone."""
+
+
 def smaller(hunter: str, seed: int) -> str:
     """The least of an experiment in which the same is wrong; empty for other hunters' inputs."""
-    if hunter != "whole":
+    if hunter not in MADE_BY:
         return ""
-    data = experiment(seed)
+    data = MADE_BY[hunter](seed)
     kinds = _kinds(judge(data))
     return _yaml(shrunk(data, lambda one: _kinds(judge(one)) == kinds)) if kinds else ""
 
@@ -257,7 +270,7 @@ BAD_INPUTS: Final = ("text", "values", "trace", "override", "line", "run_folder"
 HUNTERS: Final[Mapping[str, Callable[[int, Path], Hunt]]] = {
     hunter.__name__: hunter
     for hunter in (
-        *(whole, doubled, permuted, relieved, told),
+        *(whole, limits, doubled, permuted, relieved, told),
         *(text, values, trace, override, line, run_folder, signals),
     )
 }

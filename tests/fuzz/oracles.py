@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adpkv.config import Experiment, parse
+from adpkv.core.session import Event
+from adpkv.core.topology import Kind
 from adpkv.errors import (
     AdpkvError,
     DeadlockError,
@@ -127,16 +129,28 @@ def _wrong_with(judged: Judged, ran: Ran) -> list[str]:
         return [] if code in (0, 4, 5, 75) else [f"exit code {code}"]
     found = problems(ran)
     if judged.clean:
-        ill = ran.summary["health"]["unhealthy_intervals"]
-        found += [f"clean, and ends with {code}"] if code else []
-        # Who cancels in flight has a wire in doubt for as long as it takes, which may be longer
-        # than the deadline: that is ill by the contract (4.2 b), and no fault.
-        if ill and not ran.summary["requests"]["cancelled"]:
-            found.append(f"clean, and ill {ill} times")
+        found += _wrong_where_all_is_well(ran)
     requests = ran.summary["requests"]
     ends = sum(requests[end] for end in ("completed", "cancelled", "timed_out", "failed"))
     if not ends == requests["submitted"] == ran.job.coordinator.submitted:
         found.append(f"{ends} ends of {ran.job.coordinator.submitted} requests")
+    return found
+
+
+def _wrong_where_all_is_well(ran: Ran) -> list[str]:
+    """Nobody is ill, in doubt at the end, or out of patience with what only takes its time."""
+    code, ill = ran.exit_code, ran.summary["health"]["unhealthy_intervals"]
+    found = [f"clean, and ends with {code}"] if code else []
+    found += [f"clean, and ill {ill} times"] if ill else []
+    doubtful = sum(report.transfers.quarantined_now for report in ran.reports)
+    found += [f"clean, and {doubtful} transfers in doubt at the end"] if doubtful else []
+    senders = {r for i in ran.job.topology.of_kind(Kind.CONTEXT) for r in i.members}
+    for at_ns, rank, _, request, detail in ran.events:
+        cause = detail.get("cause")
+        if rank in senders and cause in (Event.DEADLINE, Event.WAIT_LIMIT):
+            found.append(f"clean, and a sender gave up first: {request} at {at_ns}: {cause}")
+        elif cause is Event.SILENCE:
+            found.append(f"clean, and a sender was told twice: {request} at {at_ns}")
     return found
 
 

@@ -118,6 +118,16 @@ def test_a_clean_run_that_is_called_ill(monkeypatch: pytest.MonkeyPatch) -> None
     assert any(wrong.startswith("clean, and ") for wrong in judge(data).found)
 
 
+IMPATIENT = ("ends with", "ill", "transfers in doubt", "a sender gave up first", "told twice")
+
+
+def test_limits_that_do_not_fit_what_they_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adpkv.config.experiment.patience", lambda *_: Patience(0, 0, 0, 0))
+    found = [wrong for seed in range(SEEDS) for wrong in hunted("limits", seed).found]
+    told = [wrong for wrong in found if wrong.startswith("clean, and ")]
+    assert [what for what in IMPATIENT if not any(what in wrong for wrong in told)] == []
+
+
 def test_a_duration_that_no_key_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(real: Any, network: Network, ranks: int, latency_ns: int, *rest: Any) -> None:
         real(network, ranks, latency_ns + 1000, *rest)

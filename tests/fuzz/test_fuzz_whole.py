@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from tests.fuzz.hunting import Hunt, hunted, replay
-from tests.worlds.virtual.seeds import SEEDS_PER_TEST, batch
+from tests.worlds.virtual.seeds import SEEDS_PER_TEST, batch, batches
 
 SEEDS = 400
 
@@ -23,6 +23,11 @@ def test_any_experiment(first: int) -> None:
 
 def test_some_experiments() -> None:
     assert wrong("whole", {seed: whole(seed) for seed in range(1000, 1010)}) == {}
+
+
+@pytest.mark.parametrize("first", batches(0, 160))
+def test_limits_fit_each_other(first: int) -> None:
+    assert wrong("limits", {seed: hunted("limits", seed) for seed in batch(first)}) == {}
 
 
 @pytest.mark.slow
