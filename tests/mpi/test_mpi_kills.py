@@ -30,7 +30,7 @@ KILLS: Final = int(os.environ.get("ADPKV_KILLS", "20"))
 AT_ONCE: Final = 4
 START_S: Final = 3.0
 """A start takes so long where four jobs share two cores."""
-LOOK_S: Final = 0.005
+LOOK_S: Final = 0.01
 BOUND_S: Final = 90.0
 
 EXPERIMENT: Final = """

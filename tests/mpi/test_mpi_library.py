@@ -48,9 +48,12 @@ def test_after_its_time_the_ranks_agree_to_stop(tmp_path: Path) -> None:
     assert result.summary.requests.never_arrived
 
 
-INTERRUPTED = """
+BUSY = {"workload.requests": 100_000, "workload.users": 64, "model.step_base": "100us"}
+"""Events reach the disk in batches: so many of them that the first is there in a moment."""
+
+INTERRUPTED = f"""
 import adpkv, sys
-adpkv.run("four-ranks", set={"workload.requests": 100_000}, out=sys.argv[1])
+adpkv.run("four-ranks", set={BUSY}, out=sys.argv[1])
 """
 
 
@@ -75,7 +78,8 @@ def test_ctrl_c_in_the_program_ends_the_ranks_too(jobs, tmp_path: Path) -> None:
 def test_a_killed_run_is_a_result_too(jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     argv = [str(Path(sys.executable).with_name("adpkv")), "run", "four-ranks", "--quiet"]
-    argv += ["--set", "workload.requests=100000", "--out", str(out)]
+    argv += [word for key, value in BUSY.items() for word in ("--set", f"{key}={value}")]
+    argv += ["--out", str(out)]
     job = jobs.start(argv)
     until_s = time.monotonic() + 60
     while not any(part.stat().st_size for part in out.glob("events.*.part")):
