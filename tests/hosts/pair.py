@@ -10,6 +10,7 @@ a flight recorder, Open MPI's session) is looked for in that host's mounts, thro
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +48,14 @@ ip link set lo up
 echo held
 exec sleep infinity
 """
+
+KNOCK: Final = """
+import socket, sys
+with socket.socket() as knocking:
+    knocking.settimeout(1)
+    print(knocking.connect_ex((sys.argv[1], 9)))
+"""
+"""Nobody listens there: who is refused has had an answer, so packets go both ways."""
 
 AGENT: Final = """#!/bin/sh
 # What Open MPI takes for ssh: [FLAGS] ADDRESS COMMAND...
@@ -187,6 +197,7 @@ class Pair:
         for host in self.hosts:
             host.do("ip", "address", "add", f"{host.address}/24", "dev", DEVICE)
             host.do("ip", "link", "set", DEVICE, "up")
+        self._await_both()
 
     def _drawn(self, first: Host, second: Host, slow: Slow) -> subprocess.Popen[str]:
         how = [first.pid, second.pid, DEVICE, slow.delay_ms, slow.jitter_ms, slow.loss]
@@ -208,15 +219,20 @@ class Pair:
     def mend(self) -> None:
         """The link is as it was at first."""
         self.first.do("ip", "link", "set", DEVICE, "up")
+        self._await_both()
+
+    def _await_both(self) -> None:
+        """Until each reaches the other. That the devices are up is not enough: the system looks at
+        links once in a second, and takes a neighbour that was gone for gone for a while. Open MPI's
+        daemon on the other host has one try to report back, and the job would fail to start."""
         until_s = time.monotonic() + BOUND_S
-        # The system looks at links once in a second: until then it knows no way to the other.
-        while not all(self._is_up(host) for host in self.hosts):
+        while not all(self._reaches(*ends) for ends in permutations(self.hosts)):
             assert time.monotonic() < until_s, "the link does not come up"
             time.sleep(LOOK_S)
 
-    def _is_up(self, host: Host) -> bool:
-        said = host.do("ip", "link", "show", DEVICE)
-        return "LOWER_UP" in said and "state DOWN" not in said
+    def _reaches(self, host: Host, other: Host) -> bool:
+        said = host.do(sys.executable, "-S", "-c", KNOCK, other.address)
+        return int(said) == errno.ECONNREFUSED
 
     def settings(self, slots: int) -> dict[str, str]:
         """What Open MPI has to know to use both, with so many slots each, as its environment."""
