@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms deaths kills-start kills-hosts fuzz clean
+.PHONY: help setup run test check bench soak soak-loaded alarms failures kills-start kills-hosts fuzz clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,10 +37,10 @@ soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there a
 	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
 
 alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take three
-	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py -k no_meeting
+	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py -k no_collective
 
-deaths: $(STAMP) ## ranks of eight die in each phase, alone and together, under each policy
-	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_deaths.py
+failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy
+	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_rank_failures.py
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twenty
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
@@ -56,7 +56,7 @@ clean: ## take away what was made here, .venv too
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is made last, so a set-up that broke off is done again.
-$(STAMP): pyproject.toml launch/make_venv.sh adpkv/launching/repair.py adpkv/launching/mpirun.sh
+$(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py adpkv/worlds/mpi/launcher/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test]'
 	$(BIN)/adpkv doctor --repair

@@ -96,13 +96,13 @@ def simulate(
 
     Raises:
         UsageError: the experiment cannot be run, does not fit into memory, `out` cannot be written,
-            or what was brought does not keep its port.
+            or a custom one does not keep its port.
     """
     from adpkv import ports as port
-    from adpkv.history import assembly
+    from adpkv.field_policies import assembly
     from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
     from adpkv.results import load_run, of_simulation
-    from adpkv.worlds.brought import Ports, given, maker
+    from adpkv.worlds.custom_ports import Ports, given, maker
     from adpkv.worlds.virtual import run as world
     from adpkv.worlds.virtual.in_memory import simulate_in_memory
 
@@ -160,13 +160,13 @@ def run(
             can import under its own name, with `functools.partial` for parameters.
 
     Raises:
-        UsageError: the experiment cannot be run, MPI is missing, or what was brought cannot be
+        UsageError: the experiment cannot be run, MPI is missing, or a custom one cannot be
             found by another process; nothing was started.
         AdpkvError: it ended without leaving anything that could be read.
     """
     from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
     from adpkv.results import load_run
-    from adpkv.worlds.mpi.calling import call_run
+    from adpkv.worlds.mpi.launcher.calling import call_run
 
     brought = {
         WORKLOAD: workload,
@@ -192,7 +192,7 @@ def _by_name(brought: object) -> bool:
 
 
 def _naming(experiment: Experiment, brought: Mapping[Slot, object]) -> Experiment:
-    """The experiment with the names of what was brought, which are checked as those of a file."""
+    """The experiment with the names of a custom one, which are checked as those of a file."""
     from adpkv.config.model import SHAPE
     from adpkv.plugins import MODEL, named
 

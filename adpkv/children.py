@@ -47,5 +47,5 @@ def run_bounded(command: Sequence[str], bound_s: float, *, keep_output: bool = T
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    # The session is ours alone; mpirun, in one of its own, and the ranks die with their parent.
+    # The session is ours alone; mpirun, in one of its own, and the ranks fail with their parent.
     os.killpg(process.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankFailedError             70  one rank's program gave up where the others go on
-    ├── RankLostError                5  a rank's process is dead; raised where the others meet
+    ├── RankLostError                5  a rank's process is gone; raised where the others meet
     │   └── HostLostError            5  it was rank 0's, and the coordinator's with it
     └── StuckError                   3  the ranks of a job can no longer go on together
         ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
@@ -39,8 +39,8 @@ __all__ = [
     "LivelockError",
     "MissingPieceError",
     "Place",
-    "RankFailedError",
     "RankLostError",
+    "RankProgramError",
     "StuckError",
     "TraceError",
     "UsageError",
@@ -102,7 +102,7 @@ class Place(NamedTuple):
     iteration: int
 
 
-class RankFailedError(AdpkvError):
+class RankProgramError(AdpkvError):
     """One rank's program gave up, at `place`; nothing that the contract's programs do."""
 
     def __init__(self, why: str, place: Place) -> None:
@@ -112,7 +112,7 @@ class RankFailedError(AdpkvError):
 
 
 class RankLostError(AdpkvError):
-    """The process of `rank` is dead. Raised in each survivor of its group at `place`, where that
+    """The process of `rank` has failed. Raised in each survivor of its group at `place`, where that
     one waits for it."""
 
     exit_code = ExitCode.RANK_LOST
@@ -120,7 +120,7 @@ class RankLostError(AdpkvError):
     def __init__(self, rank: int, place: Place) -> None:
         self.rank, self.place = rank, place
         where = f"{place.kind} at {place.site}, iteration {place.iteration}"
-        super().__init__(f"rank {rank} is dead; it is missing from {where}")
+        super().__init__(f"rank {rank} has failed; it is missing from {where}")
 
 
 class HostLostError(RankLostError):
@@ -133,7 +133,7 @@ class HostLostError(RankLostError):
     @staticmethod
     def told(rank: int) -> str:
         """The message."""
-        return f"rank {rank} is dead, and with it the coordinator: the job ends"
+        return f"rank {rank} has failed, and with it the coordinator: the job ends"
 
 
 class StuckError(AdpkvError):

@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     VIOLATION = 4
     """An oracle spoke."""
     RANK_LOST = 5
-    """A rank's process is dead."""
+    """A rank's process is gone."""
     INTERNAL_ERROR = 70
     """A bug. This and the next are those of BSD's sysexits."""
     OUTPUT_LOST = 74

@@ -11,7 +11,7 @@ from adpkv.memory.port import Memory
 from adpkv.model.port import Batch, Model
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
 from adpkv.workload.port import Arrival, Workload
-from adpkv.worlds.brought import (
+from adpkv.worlds.custom_ports import (
     MemorySetting,
     Policy,
     RealMemory,

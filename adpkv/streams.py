@@ -74,7 +74,7 @@ class _Raw(io.FileIO):
 
 
 class Streams:
-    """This process's standard output and error, made safe. For the console script alone: `settle`
+    """This process's standard output and error, made safe. For the console script alone: `finish`
     when all is said."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Streams:
         self._out, sys.stdout = _safe(sys.stdout, 1)
         self._err, sys.stderr = _safe(sys.stderr, 2)
 
-    def settle(self, code: int) -> int:
+    def finish(self, code: int) -> int:
         """The exit code of a process that would end with `code`; says on stderr what of its output
         is lost. Who asked for it and got nothing is not told that all went well: also where a run
         has left all of it in its files, whose code stays what it is."""

@@ -8,7 +8,7 @@ gone, and whatever it says next comes behind.
 
 The cursor rests at the beginning of these lines. What is printed by others takes their place, and
 nothing above the cursor is ever touched. Who writes holds a lock on the terminal meanwhile; who has
-the last word of a job keeps it.
+the final line of a job keeps it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from adpkv.streams import PLAIN
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Terminal", "console_for", "last_word", "terminal_columns"]
+__all__ = ["Terminal", "console_for", "final_line", "terminal_columns"]
 
 LAUNCHERS: Final = frozenset({"mpirun", "mpiexec", "prterun", "prted", "hydra_pmi_proxy"})
 """Names of processes that start ranks and forward their output."""
@@ -40,7 +40,7 @@ WRITE_BOUND_S: Final = 1.0
 """Somebody may have halted the terminal with Ctrl-S: nobody's run waits for that."""
 
 LOCK_BOUND_S: Final = 0.05
-"""A redraw takes far less; who has the terminal for longer has the last word."""
+"""A redraw takes far less; who has the terminal for longer has the final line."""
 
 TAKE_BOUND_S: Final = 1.0
 LOOK_S: Final = 0.002
@@ -71,7 +71,7 @@ class Terminal:
 
     def show(self, lines: Sequence[str]) -> bool:
         """Put these in the place of what was shown last; the cursor goes back to their beginning.
-        False, and nothing is shown, once somebody else has the last word."""
+        False, and nothing is shown, once somebody else has the final line."""
         up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
         return self._alone(ERASE + "\r\n".join(lines) + up + "\r", shown=True)
 
@@ -122,7 +122,7 @@ class Terminal:
                 return
 
 
-def last_word(text: str) -> None:
+def final_line(text: str) -> None:
     """Say why this job ends, on stderr; no process on its terminal shows progress any more."""
     terminal = Terminal.behind(sys.stderr)
     if terminal is not None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from adpkv.worlds.mpi.crowding import one_thread
+from adpkv.worlds.mpi.oversubscription import one_thread
 
 settings.register_profile("adpkv", deadline=None)
 settings.load_profile("adpkv")

@@ -18,7 +18,7 @@ from adpkv.core.columns import COLUMNS
 from adpkv.core.session import TABLES, Event, Role, State
 from adpkv.errors import UsageError
 from adpkv.exit_codes import OUTCOMES
-from adpkv.observe import Tally, build_summary
+from adpkv.output import Tally, build_summary
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

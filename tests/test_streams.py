@@ -81,7 +81,7 @@ def test_what_went_wrong_stays_what_it_is(file: Path) -> None:
     assert ended.stderr.endswith(LOST)
 
 
-def test_letters_that_cannot_be_written_are_written_otherwise(file: Path, tmp_path: Path) -> None:
+def test_messages_that_cannot_be_written_are_written_otherwise(file: Path, tmp_path: Path) -> None:
     command = f"{ADPKV} simulate {file} --out {tmp_path / 'out'}"
     ended = _shell(command, PYTHONIOENCODING="ascii")
     assert ended.returncode == 0, ended.stderr

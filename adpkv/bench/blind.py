@@ -1,6 +1,6 @@
 """A simulation that nobody watches: the reference for what the oracles cost.
 
-The ledger believes everything, and nobody follows how long news lies unread. What the contract
+The ledger believes everything, and nobody follows how long input lies unread. What the contract
 itself keeps (the pool, the sessions, health) is the same, and so is what is written down.
 """
 
@@ -54,5 +54,5 @@ class BlindSimulation(Simulation):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         for rank, program in enumerate(self.programs):
-            self.world.post.box(rank).unread = None
-            program.phases.rank.transport.unread = None
+            self.world.post.box(rank).inbox_age = None
+            program.phases.rank.transport.inbox_age = None

@@ -1,7 +1,7 @@
 """The executor under mpirun: what an iteration costs a rank, and what its collectives cost.
 
 A real job (mailbox, transport, memory, coordinator) whose forward steps take no time. A rank's own
-time is its processor time between meetings, `agree` and the step's own part included. All other
+time is its processor time between collectives, `agree` and the step's own part included. All other
 time of an iteration counts as the collectives'. With more ranks than cores that is mostly waiting
 until the others had a core, and for the slowest rank; so the reference replays each rank's recorded
 own time, iteration by iteration, between bare `Allgather` calls, in the same processes, in turns
@@ -108,7 +108,7 @@ def _figures(name: str, about: str, regime: Regime) -> list[Figure]:
     if not regime.own_us:
         raise AdpkvError(f"bench executor: no group was {about} on all its ranks at once")
     most_ratio = Target("ratio", "<=", MOST_RATIO)
-    met_us, bare_us, meetings = map(median, (regime.met_us, regime.bare_us, regime.meetings))
+    met_us, bare_us, operations = map(median, (regime.met_us, regime.bare_us, regime.operations))
     return [
         figure(
             f"executor, {name}",
@@ -127,8 +127,8 @@ def _figures(name: str, about: str, regime: Regime) -> list[Figure]:
             reference=bare_us,
             against="bare Allgather, same work replayed",
             target=most_ratio,
-            note=f"{meetings:g} collectives and all other time that is not own; "
-            f"{(met_us - bare_us) / meetings:.1f} µs a collective more",
+            note=f"{operations:g} collectives and all other time that is not own; "
+            f"{(met_us - bare_us) / operations:.1f} µs a collective more",
         ),
         figure(
             f"one collective, {name}",

@@ -23,21 +23,21 @@ from adpkv.bench.stopwatch import FIRST_SITE, Iteration, Stopwatch
 from adpkv.config import Experiment, load
 from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
-from adpkv.executor.meetings import Join
+from adpkv.executor.collectives import Collective
 from adpkv.executor.messages import HOST, PAYLOADS
-from adpkv.observe import RunFolder
-from adpkv.worlds.choosing import chosen
-from adpkv.worlds.mpi.desk import Desk
+from adpkv.output import RunFolder
+from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight
-from adpkv.worlds.mpi.job import Job
+from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.mpi.slots import SLOT_BYTES
+from adpkv.worlds.select_ports import chosen
 
 __all__ = ["Asked", "Regime", "main"]
 
-DESK_BOUND_S = 10.0
+COORDINATOR_BOUND_S = 10.0
 EVERY = 50
 """Iterations between two replays, of just these; the first ones do not count."""
 
@@ -60,11 +60,11 @@ class Regime(msgspec.Struct, frozen=True):
 
     iterations: list[float]
     own_us: list[float]
-    """Processor time between the meetings, as the stopwatch says."""
+    """Processor time between the collectives, as the stopwatch says."""
     own_wall_us: list[float]
     met_us: list[float]
     """What is left of the iteration."""
-    meetings: list[float]
+    operations: list[float]
     bare_us: list[float]
     """What is left of the same iterations replayed with bare calls."""
     slotted_us: list[float]
@@ -88,11 +88,11 @@ class _Replay:
     def __init__(self, turns: Iterable[tuple[str, int]]) -> None:
         self._turns = iter(turns)
 
-    def send(self, _: object) -> Join:
+    def send(self, _: object) -> Collective:
         """Work, then meet at the site where the program met."""
         site, own_ns = next(self._turns)
         _spin(own_ns)
-        return Join(0, "", site, 0, None, None)
+        return Collective(0, "", site, 0, None, None)
 
 
 class _Beside:
@@ -102,11 +102,16 @@ class _Beside:
         slot = [bytearray(SLOT_BYTES), SLOT_BYTES, MPI.BYTE]
         landing = [bytearray(SLOT_BYTES * group.size), SLOT_BYTES, MPI.BYTE]
         self._bare: Callable[[], None] = lambda: group.Allgather(slot, landing)
-        meeting = Group(
-            group, 0, range(group.size), types=PAYLOADS, news=lambda: False, stats=CollectiveStats()
+        operation = Group(
+            group,
+            0,
+            range(group.size),
+            types=PAYLOADS,
+            has_input=lambda: False,
+            stats=CollectiveStats(),
         )
-        join = Join(0, "tp_allgather", "bench", 0, None, RankStatus())
-        self._slotted = lambda: meeting.perform(join)
+        collective = Collective(0, "tp_allgather", "bench", 0, None, RankStatus())
+        self._slotted = lambda: operation.perform(collective)
         self._look = look
         self.replayed: list[Iteration] = []
         self.rows: list[_Row] = []
@@ -135,7 +140,7 @@ class _Beside:
 
 
 def _whole(found: Sequence[Iteration]) -> list[Iteration]:
-    """The iterations with most meetings: with a step, if any has one."""
+    """The iterations with most collectives: with a step, if any has one."""
     most = max(len(i.own) for i in found)
     return [i for i in found if len(i.own) == most]
 
@@ -166,10 +171,10 @@ class _Watched:
         flight = open_flight(world, experiment, folder.path)
         signals = StopSignals().install()
         ports = chosen(experiment, "mpi")
-        self.job = Job(experiment, world, folder, flight, signals, pulse=True, ports=ports)
-        self.desk: Desk | None = None
+        self.job = RankProcess(experiment, world, folder, flight, signals, pulse=True, ports=ports)
+        self.coordinator_host: CoordinatorHost | None = None
         if self.job.rank == HOST:
-            self.desk = self.job.desk(lambda _: None, lambda *_: None)
+            self.coordinator_host = self.job.coordinator_host(lambda _: None, lambda *_: None)
         self.beside = _Beside(world.Split(self.job.instance.index, world.rank), self._look)
         self._watch: Stopwatch[tuple[RankReport, ...]] = Stopwatch(
             self.job.program.run(), self._look, self._between
@@ -177,8 +182,8 @@ class _Watched:
 
     def _between(self, found: list[Iteration]) -> None:
         self.beside.between(found)
-        if self.desk is not None and len(found) == self._idle_iterations:
-            self.desk.start()
+        if self.coordinator_host is not None and len(found) == self._idle_iterations:
+            self.coordinator_host.start()
 
     def _look(self) -> tuple[int, int]:
         serving = self.job.program.phases.rank.serving
@@ -189,8 +194,8 @@ class _Watched:
         gc.collect()
         gc.freeze()
         self.job.driver.run(self._watch)  # type: ignore[arg-type]
-        if self.desk is not None:
-            self.desk.close(DESK_BOUND_S)
+        if self.coordinator_host is not None:
+            self.coordinator_host.close(COORDINATOR_BOUND_S)
         self.job.close()
         return self._watch.iterations[:-1]
 

@@ -15,13 +15,13 @@ from adpkv.bench.measuring import without_collector
 from adpkv.config.fault_kinds import Seam
 from adpkv.config.faults import FaultConfig
 from adpkv.core.ids import RequestId, SessionId
-from adpkv.executor.messages import Began, Mail
+from adpkv.executor.messages import Began, Message
 from adpkv.executor.ports import Mailbox
-from adpkv.transport.faults.injector import Armed, Injector
-from adpkv.transport.faults.instants import Upcoming
-from adpkv.transport.faults.transport import FaultyTransport
+from adpkv.faults.injector import Armed, Injector
+from adpkv.faults.mailbox import FaultyMailbox
+from adpkv.faults.schedule import Upcoming
+from adpkv.faults.transport import FaultyTransport
 from adpkv.transport.port import EndKind, Transfer, Transport, TransportEnd
-from adpkv.worlds.faults.mailbox import FaultyMailbox
 
 __all__ = ["fault_seam"]
 
@@ -31,15 +31,15 @@ MOST_US = 1.0
 FAR_NS = 1 << 60
 
 
-class _Wire:
+class _Link:
     """A transport on which everything ends at once."""
 
-    name, proofs, can_withdraw = "wire", (), True
+    name, proofs, can_withdraw = "link", (), True
 
     def __init__(self) -> None:
         self._ended: list[TransportEnd] = []
 
-    def is_dead(self, rank: int) -> bool:
+    def has_failed(self, rank: int) -> bool:
         return False
 
     def expect(self, transfer: Transfer) -> bool:
@@ -77,10 +77,10 @@ class _Wire:
 class _Box:
     """A mailbox that forgets what it is given."""
 
-    def send(self, to: int, message: Mail) -> None:
+    def send(self, to: int, message: Message) -> None:
         """Gone."""
 
-    def receive(self) -> list[Mail]:
+    def receive(self) -> list[Message]:
         """Nobody writes."""
         return []
 
@@ -130,10 +130,10 @@ def _sends(mailbox: Mailbox, messages: list[Began]) -> int:
 def fault_seam(*, operations: int = 20_000, rounds: int = 7) -> list[Figure]:
     """The seam around a transport and a mailbox, in alternating rounds with the bare ones."""
     clock = perf_counter_ns
-    wire, box = _Wire(), _Box()
+    link, box = _Link(), _Box()
     faulty = FaultyTransport(
-        wire,
-        _injector("delay", Seam.WIRE),
+        link,
+        _injector("delay", Seam.TRANSPORT),
         rank=0,
         clock=clock,
         wake=_ignore,
@@ -141,27 +141,27 @@ def fault_seam(*, operations: int = 20_000, rounds: int = 7) -> list[Figure]:
         restarts=Upcoming(),
     )
     mailbox = FaultyMailbox(
-        box, _injector("lose", Seam.MAIL), clock=clock, wake=_ignore, note=_ignore
+        box, _injector("lose", Seam.MESSAGES), clock=clock, wake=_ignore, note=_ignore
     )
     transfers = [Transfer(RequestId(n), 0, 0, 1, n, (1,), (1,), 4096) for n in range(operations)]
     messages = [Began(n, 0) for n in range(operations)]
     return [
         _compared(
             "fault seam, post",
-            lambda: _posts(wire, transfers),
+            lambda: _posts(link, transfers),
             lambda: _posts(faulty, transfers),
             operations,
             rounds,
         ),
         _compared(
             "fault seam, poll",
-            lambda: _polls(wire, operations),
+            lambda: _polls(link, operations),
             lambda: _polls(faulty, operations),
             operations,
             rounds,
         ),
         _compared(
-            "fault seam, mail",
+            "fault seam, messages",
             lambda: _sends(box, messages),
             lambda: _sends(mailbox, messages),
             operations,

@@ -48,7 +48,7 @@ def figure(
     target: Target | None = None,
     note: str = "",
 ) -> Figure:
-    """A figure with its ratio and its verdict worked out."""
+    """A figure with its ratio and its result worked out."""
     ratio = value / reference if reference else None
     met = None
     if target is not None:

@@ -1,8 +1,8 @@
 """Polling costs O(finished): 10,000 sessions in flight against 10 (contract 1.3).
 
 One poll is what an iteration does about transfers: the ends that the transport reported are fed in
-as `executor.courier` feeds them, and `check_transfer_status` takes them in. As many
-finish per poll in both. Once they end in the order in which they began, as on a fair wire, and once
+as `executor.transfers` feeds them, and `check_transfer_status` takes them in. As many
+finish per poll in both. Once they end in the order in which they began, as on a fair link, and once
 at random: then each of many sessions has left the processor's caches by the time it ends, which is
 the worst case. What finished is replaced off the clock.
 """
@@ -87,7 +87,7 @@ class InFlight:
             transceiver.finished(request_id, 0, Event.DONE, 1 << 20, 1)
         transceiver.check_transfer_status(now_ns)
         took_ns = perf_counter_ns() - began_ns
-        transceiver.book.settled.clear()
+        transceiver.book.resolved.clear()
         for request_id in ends:
             transceiver.forget(request_id)
         self._now_ns += 1_000_000

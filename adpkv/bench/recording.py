@@ -1,6 +1,6 @@
 """What the flight recorder costs a rank, which is always on: against the same loop without it.
 
-The loop is the driver's around a meeting that does nothing, so both times are small and their
+The loop is the driver's around a collective that does nothing, so both times are small and their
 difference is the recorder's. In a real iteration its code and memory have left the processor's
 caches; `executor` shows what an iteration costs with all of it.
 """
@@ -17,11 +17,11 @@ from zlib import crc32
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.measuring import without_collector
 from adpkv.core.plan import RankStatus
-from adpkv.diagnosis.jobs import roots
-from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError
+from adpkv.executor.collectives import Collective
 from adpkv.executor.digest import PlanDigest
-from adpkv.executor.meetings import Join
+from adpkv.flight_recorder.job_directory import roots
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.slots import PLACE_BYTES, SLOT_BYTES, SlotWriter, says_again
 
 __all__ = ["recording"]
@@ -34,11 +34,11 @@ RECORDS = 4096
 Loop = Callable[[int], None]
 
 
-class _Meeting:
-    """A join of a group that has nothing new to say, without MPI."""
+class _Collective:
+    """A collective of a group that has nothing new to say, without MPI."""
 
     def __init__(self, folder: Path, members: int) -> None:
-        self.op = Join(0, "tp_allgather", "sync", 7, None, RankStatus())
+        self.op = Collective(0, "tp_allgather", "sync", 7, None, RankStatus())
         self._digest, self._trace = PlanDigest(), 0
         slots = bytearray(SLOT_BYTES * members)
         self._slot = SlotWriter(0, 0, self.op.kind, self.op.site, slots)
@@ -94,8 +94,8 @@ class _Meeting:
 def recording(*, rounds: int = 20_000, repetitions: int = 21, members: int = 4) -> list[Figure]:
     """Records, collectives with their fingerprint, and polls that find nothing."""
     with tempfile.TemporaryDirectory(prefix="adpkv-bench-", dir=roots()[0]) as folder:
-        meeting = _Meeting(Path(folder), members)
-        loops = (meeting.bare, meeting.recorded, meeting.told, meeting.polled)
+        operation = _Collective(Path(folder), members)
+        loops = (operation.bare, operation.recorded, operation.told, operation.polled)
         took: list[list[float]] = [[] for _ in loops]
         with without_collector():
             for _ in range(repetitions):

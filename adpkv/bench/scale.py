@@ -1,4 +1,5 @@
-"""Time per rank and iteration as groups grow: it must not, because `agree` runs once per join.
+"""Time per rank and iteration as groups grow: it must not, because `agree` runs once per
+collective.
 
 The real rank program under a steady load: one request per eight generation ranks, all decoding for
 the whole run, nothing jumped over. Each size makes about as many rank-iterations.

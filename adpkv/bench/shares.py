@@ -19,7 +19,7 @@ PERIOD_S: Final = 0.002
 
 PARTS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("step-time sums", ("adpkv.worlds.virtual.stretch", "adpkv.model")),
-    ("mail, wire, agenda", ("adpkv.worlds.virtual.agenda", "adpkv.worlds.virtual.mailbox",
+    ("messages, links", ("adpkv.worlds.virtual.event_queue", "adpkv.worlds.virtual.mailbox",
                             "adpkv.transport")),
     ("dispatch and matching", ("adpkv.worlds",)),
     ("agree and route", ("adpkv.core.plan", "adpkv.core.router")),
@@ -28,7 +28,7 @@ PARTS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("rank programs", ("adpkv.executor", "adpkv.core.request", "adpkv.core.scheduler",
                        "adpkv.core.responses")),
     ("sessions", ("adpkv.core",)),
-    ("output files", ("adpkv.observe",)),
+    ("output files", ("adpkv.output",)),
 )  # fmt: skip
 """Which modules are which part; the first that fits counts."""
 

@@ -1,11 +1,11 @@
 """A stopwatch around a rank program: how long an iteration takes, and how much of it is its own.
 
-It looks like the coroutine to whoever drives it. Its own time is processor time between meetings:
-with more ranks than cores a process gives its core away in the middle of a poll (Open MPI yields
-there), and what the others do meanwhile is not this rank's cost. What a world does on behalf of the
-program, a step's `run` and a join's `combine`, is done here instead, so that it counts as own time
-too and not as the collective's. Waits are skipped: nobody naps, so every iteration does full work,
-and idle ones can be measured without half a second between them.
+It looks like the coroutine to whoever drives it. Its own time is processor time between
+collectives: with more ranks than cores a process gives its core away in the middle of a poll (Open
+MPI yields there), and what the others do meanwhile is not this rank's cost. What a world does on
+behalf of the program, a step's `run` and a collective's `combine`, is done here instead, so that it
+counts as own time too and not as the collective's. Waits are skipped: nobody sleeps, so every
+iteration does full work, and idle ones can be measured without half a second between them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from adpkv.executor.meetings import Join, Passage, Step, Wait
+from adpkv.executor.collectives import Collective, Elapsed, Step, Wait
 
 __all__ = ["FIRST_SITE", "Iteration", "Stopwatch"]
 
@@ -28,7 +28,7 @@ FIRST_SITE = "intake"
 
 class Iteration(msgspec.Struct):
     """One iteration of one rank, in nanoseconds. `active` and `open` are its requests; `own` is
-    its processor time by the site of the meeting that followed."""
+    its processor time by the site of the collective that followed."""
 
     active: int
     open: int
@@ -56,31 +56,31 @@ class Stopwatch(Generic[T]):
         self.iterations: list[Iteration] = []
 
     def send(self, result: Any) -> Any:
-        """One turn of the program, up to its next meeting that is no wait."""
+        """One turn of the program, up to its next collective that is no wait."""
         came_ns, own_ns = perf_counter_ns(), thread_time_ns()
-        meeting = self._turn(result)
+        operation = self._turn(result)
         own_ns = thread_time_ns() - own_ns
         left_ns = perf_counter_ns()
-        if meeting.site == FIRST_SITE:
+        if operation.site == FIRST_SITE:
             self._begin(came_ns)
             self._began_ns = came_ns + perf_counter_ns() - left_ns
         found = self.iterations[-1]
-        found.own[meeting.site] = own_ns
+        found.own[operation.site] = own_ns
         found.own_wall_ns += left_ns - came_ns
-        return meeting
+        return operation
 
     def _turn(self, result: Any) -> Any:
         if self._combine is not None:
             result, self._combine = self._combine(result), None
-        meeting = self._program.send(result)
-        while isinstance(meeting, Wait):
-            meeting = self._program.send(Passage(0, meeting.iteration, meeting.plan))
-        if isinstance(meeting, Step):
-            meeting.run()
-            meeting.run = _done
-        elif isinstance(meeting, Join):
-            self._combine, meeting.combine = meeting.combine, None
-        return meeting
+        operation = self._program.send(result)
+        while isinstance(operation, Wait):
+            operation = self._program.send(Elapsed(0, operation.iteration, operation.plan))
+        if isinstance(operation, Step):
+            operation.run()
+            operation.run = _done
+        elif isinstance(operation, Collective):
+            self._combine, operation.combine = operation.combine, None
+        return operation
 
     def _begin(self, came_ns: int) -> None:
         """The iteration before is over."""

@@ -9,7 +9,7 @@ from typing import IO, Final
 import msgspec
 
 from adpkv.bench.figure import Figure
-from adpkv.observe.tables import Table, print_line, width_of, wrapped
+from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.terminal import console_for
 
 __all__ = ["as_json", "number", "show", "table"]

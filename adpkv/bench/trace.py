@@ -112,7 +112,7 @@ def oracles(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> lis
             median(one.cpu_s for one in seen),
             "s",
             reference=median(one.cpu_s for one in blind),
-            against="without ledger and news",
+            against="without ledger and input",
             target=Target("ratio", "<=", MOST_ORACLES) if whole else None,
             note=f"{runs.about}; processor time of simulate() alone; {same} requests.jsonl",
         )

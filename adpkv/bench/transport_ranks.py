@@ -1,6 +1,6 @@
 """What mpirun starts for `transport`: two ranks that move the same blocks in two ways, in turn.
 
-The clock is the sender's, from its first post to the receiver's word that all has landed; the
+The clock is the sender's, from its first post to the receiver's message that all has landed; the
 receives are posted before it starts. The blocks do not touch, so nothing is merged: the transport
 sends as many messages as the bare loop does.
 """
@@ -71,7 +71,7 @@ class _Pair:
         self._number = 0
 
     def _meet(self, tag: int) -> None:
-        """The receiver's word to the sender."""
+        """The receiver's message to the sender."""
         if self._world.rank == RECEIVER:
             self._world.Send([self._word, 1, MPI.BYTE], SENDER, tag)
         else:

@@ -30,7 +30,7 @@ from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
 from adpkv.exit_codes import ExitCode
 from adpkv.streams import Streams
-from adpkv.terminal import last_word, terminal_columns
+from adpkv.terminal import final_line, terminal_columns
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -96,7 +96,7 @@ def _root(
 def main() -> None:
     """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
     streams = Streams()
-    sys.exit(streams.settle(_ended()))
+    sys.exit(streams.finish(_ended()))
 
 
 def _ended() -> int:
@@ -106,15 +106,15 @@ def _ended() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
     except StuckError as error:
-        from adpkv.diagnosis.concluding import told
+        from adpkv.diagnosis.conclude import told
 
-        last_word(f"adpkv: {told(error, terminal_columns(sys.stderr))}")
+        final_line(f"adpkv: {told(error, terminal_columns(sys.stderr))}")
         return error.exit_code
     except AdpkvError as error:
-        last_word(f"adpkv: {error}")
+        final_line(f"adpkv: {error}")
         return error.exit_code
     except Exception:
         traceback.print_exc()
-        last_word("adpkv: this is a bug in adpkv, please report it with the above")
+        final_line("adpkv: this is a bug in adpkv, please report it with the above")
         return ExitCode.INTERNAL_ERROR
     return ExitCode.COMPLETED

@@ -29,7 +29,7 @@ def configs(
         told = [{"name": e.name, "file": str(e.path), "about": e.about()} for e in found]
         print(json.dumps(told, indent=2))
         return
-    from adpkv.observe.tables import Table, print_line, width_of, wrapped
+    from adpkv.output.tables import Table, print_line, width_of, wrapped
     from adpkv.terminal import console_for
 
     console = console_for(sys.stdout)

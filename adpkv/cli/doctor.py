@@ -30,7 +30,7 @@ def doctor(
     Ends with 0 if `adpkv simulate` works; `adpkv run` may not.
     """
     if repair:
-        from adpkv.launching.repair import repaired
+        from adpkv.worlds.mpi.launcher.repair import repaired
 
         print("\n".join(repaired()))
         return
@@ -44,12 +44,12 @@ def doctor(
         _print_json(findings, simulate_lacks, run_lacks)
     else:
         _print_table(findings)
-        print(_verdict("adpkv simulate", simulate_lacks))
-        print(_verdict("adpkv run", run_lacks))
+        print(_conclusion("adpkv simulate", simulate_lacks))
+        print(_conclusion("adpkv run", run_lacks))
     raise typer.Exit(ExitCode.USAGE if simulate_lacks else ExitCode.COMPLETED)
 
 
-def _verdict(command: str, lacks: Sequence[Finding]) -> str:
+def _conclusion(command: str, lacks: Sequence[Finding]) -> str:
     if not lacks:
         return f"{command}: works"
     return f"{command}: does not work here: {', '.join(f.name for f in lacks)}"
@@ -82,7 +82,7 @@ def _state(finding: Finding) -> str:
 def _print_table(findings: Sequence[Finding]) -> None:
     import sys
 
-    from adpkv.observe.tables import Table
+    from adpkv.output.tables import Table
     from adpkv.terminal import console_for
 
     rows, hints = [], {}

@@ -1,4 +1,4 @@
-"""`adpkv inspect`: where each rank of a running or dead job is, without stopping it."""
+"""`adpkv inspect`: where each rank of a running or killed job is, without stopping it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def inspect(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is seen as JSON.")] = False,
 ) -> None:
-    """Say where each rank of a running or dead job is, without stopping it."""
-    from adpkv.diagnosis.finding import find
+    """Say where each rank of a running or killed job is, without stopping it."""
     from adpkv.errors import UsageError
+    from adpkv.inspect.locate import find
 
     if follow and (stacks or as_json):
         raise UsageError("--follow goes alone: stacks and JSON are of one moment")
     folder = find(target)
     if follow:
-        from adpkv.diagnosis.following import follow as follow_job
+        from adpkv.inspect.follow import follow as follow_job
 
         follow_job(folder, sys.stdout)
         return
 
-    from adpkv.diagnosis.stacks import ask_stacks, told_stacks
-    from adpkv.diagnosis.survey import look
-    from adpkv.diagnosis.telling import as_values, told
+    from adpkv.inspect.render import as_values, told
+    from adpkv.inspect.snapshot import look
+    from adpkv.inspect.stacks import ask_stacks, told_stacks
 
     survey = look(folder)
     answers = ask_stacks(folder, survey.ranks) if stacks else None

@@ -34,7 +34,7 @@ def remark(experiment: Experiment) -> None:
 def look_here(experiment: Experiment) -> None:
     """Have `MODULE:FACTORY` found in the current folder first, as `python -m` has it; where the
     experiment names nothing, Python looks nowhere else than before."""
-    from adpkv.worlds.choosing import names_others
+    from adpkv.worlds.select_ports import names_others
 
     here = os.getcwd()
     if names_others(experiment) and here not in sys.path:

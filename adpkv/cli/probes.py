@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from adpkv.launching.repair import ALLOWANCES, BY_HAND
+from adpkv.worlds.mpi.launcher.repair import ALLOWANCES, BY_HAND
 
 __all__ = ["Finding", "Need", "all_findings"]
 
@@ -130,7 +130,7 @@ def _mpirun() -> Finding:
 
 def _starter() -> str | None:
     """What `adpkv run` starts ranks with; mpi4py, which it needs too, is another finding."""
-    from adpkv.worlds.mpi.launch import mpirun_path
+    from adpkv.worlds.mpi.launcher.launch import mpirun_path
 
     return mpirun_path()
 

@@ -54,28 +54,28 @@ def regress(
     """Run each failure of the field twice: as it was, and under the contract."""
     from adpkv.cli.launched import launched_rank
     from adpkv.errors import UsageError
-    from adpkv.history import assembly
+    from adpkv.field_policies import assembly
 
     if launched_rank(os.environ) is not None:
         raise UsageError("adpkv regress starts mpirun itself: call it without")
     if update is not None and ids:
         raise UsageError("--update writes the table of all regressions: leave the ids out")
-    from adpkv.regress import showing
-    from adpkv.regress.catalogue import choose, find_folder, read
-    from adpkv.regress.running import examine
+    from adpkv.regressions import showing
+    from adpkv.regressions.catalogue import choose, find_folder, read
+    from adpkv.regressions.running import examine
 
     scenarios = choose(read(find_folder(folder)), ids, world)
     document = None if update is None else showing.Document(update, world)
     progress = showing.Progress(sys.stderr, len(scenarios), quiet=quiet)
     try:
-        verdicts = list(examine(scenarios, world, assembly, out, progress))
+        results = list(examine(scenarios, world, assembly, out, progress))
     finally:
         progress.close()
     if as_json:
-        print(showing.as_json(verdicts))
+        print(showing.as_json(results))
     elif not quiet:
-        showing.show(sys.stdout, verdicts)
+        showing.show(sys.stdout, results)
     if document is not None:
-        document.update(verdicts)
-    if not all(verdict.held for verdict in verdicts):
+        document.update(results)
+    if not all(result.held for result in results):
         raise typer.Exit(DID_NOT_HOLD)

@@ -15,7 +15,7 @@ from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, loo
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
-    from adpkv.worlds.brought import Ports
+    from adpkv.worlds.custom_ports import Ports
 
 __all__ = ["run"]
 
@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Run an experiment on real ranks; starts mpirun unless mpirun started it."""
     from adpkv.cli.launched import launched_rank
-    from adpkv.observe.screen import Screen
+    from adpkv.output.screen import Screen
 
     rank = launched_rank(os.environ)
     if rank is None:
@@ -44,9 +44,9 @@ def run(
         experiment = _checked(file, overrides)
         if not quiet:
             remark(experiment)
-        from adpkv.observe import RunFolder
-        from adpkv.worlds.mpi.launch import find_mpirun, launch
-        from adpkv.worlds.mpi.room import check_host
+        from adpkv.output import RunFolder
+        from adpkv.worlds.mpi.launcher.launch import find_mpirun, launch
+        from adpkv.worlds.mpi.memory_check import check_host
 
         find_mpirun()  # or nothing is made
         check_host(experiment)
@@ -64,15 +64,15 @@ def run(
 
     # Nothing that is imported is garbage, and all ranks import at once. The job enables it.
     gc.disable()
-    from adpkv.worlds.mpi.crowding import one_thread, yield_where_crowded
-    from adpkv.worlds.mpi.starting import Stage, at_stage, start_mpi
+    from adpkv.worlds.mpi.launcher.startup import Stage, at_stage, start_mpi
+    from adpkv.worlds.mpi.oversubscription import one_thread, yield_where_crowded
 
     at_stage(Stage.LOAD)
     one_thread(os.environ)
     experiment, ports = _checked_together(rank, file, overrides)
     if not quiet and not job:
         remark(experiment)
-    from adpkv.history import assembly
+    from adpkv.field_policies import assembly
 
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
     screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
@@ -96,7 +96,7 @@ def run(
 def _checked(file: Path, overrides: Sequence[str]) -> Experiment:
     from adpkv.config import load
     from adpkv.workload import build
-    from adpkv.worlds.choosing import check
+    from adpkv.worlds.select_ports import check
 
     experiment = load(file, overrides)
     look_here(experiment)
@@ -109,7 +109,7 @@ def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> tuple[
     """Every rank has its ports made before MPI begins, so that what cannot be is told once."""
     from adpkv.config import load
     from adpkv.errors import UsageError
-    from adpkv.worlds.choosing import chosen
+    from adpkv.worlds.select_ports import chosen
 
     if rank == 0:
         experiment = _checked(file, overrides)

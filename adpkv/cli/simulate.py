@@ -27,13 +27,13 @@ def simulate(
     """Run an experiment in virtual time, in one process, without MPI."""
     from adpkv.config import load
     from adpkv.errors import StuckError
-    from adpkv.observe.screen import Screen
+    from adpkv.output.screen import Screen
 
     experiment = load(file, overrides if seed is None else [*overrides, f"seed={seed}"])
     look_here(experiment)
     if not quiet:
         remark(experiment)
-    from adpkv.history import assembly
+    from adpkv.field_policies import assembly
     from adpkv.worlds.virtual.run import simulate as simulate_experiment
 
     if experiment.observe.http is not None and not quiet:

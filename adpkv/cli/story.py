@@ -26,9 +26,9 @@ def story(
     import json
     import sys
 
-    from adpkv.observe.folder import RunFolder
-    from adpkv.observe.story import read_stories
-    from adpkv.observe.story_text import as_values, story_lines
+    from adpkv.output.folder import RunFolder
+    from adpkv.output.story import read_stories
+    from adpkv.output.story_text import as_values, story_lines
     from adpkv.terminal import terminal_columns
 
     (found,) = read_stories(RunFolder(out or RunFolder.newest().path), [request])

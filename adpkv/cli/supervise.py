@@ -36,11 +36,11 @@ def supervise(
         ),
     ] = 3600.0,
 ) -> None:
-    """Run a command; start it again when it ends with 75 (unhealthy) or 5 (a rank died).
+    """Run a command; start it again when it ends with 75 (unhealthy) or 5 (a rank failed).
 
     Options stand before COMMAND; what follows it is the command's own.
     """
-    from adpkv.launching.supervise import Patience, Supervisor
+    from adpkv.worlds.mpi.launcher.supervise import RestartPolicy, Supervisor
 
-    patience = Patience(restarts, first, most, steady)
-    raise typer.Exit(Supervisor(command, patience).run())
+    restart_policy = RestartPolicy(restarts, first, most, steady)
+    raise typer.Exit(Supervisor(command, restart_policy).run())

@@ -20,10 +20,10 @@ def validate(
     from adpkv.config import load
     from adpkv.config.shipped import named
     from adpkv.errors import UsageError
-    from adpkv.observe.advice import beforehand
+    from adpkv.output.advice import beforehand
     from adpkv.workload import build
-    from adpkv.worlds.choosing import chosen
-    from adpkv.worlds.virtual.room import room_said
+    from adpkv.worlds.select_ports import chosen
+    from adpkv.worlds.virtual.memory_check import room_said
 
     problems = []
     for file in files:

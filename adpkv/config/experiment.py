@@ -14,8 +14,8 @@ from pydantic import Field
 from adpkv.config.base import Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
+from adpkv.config.legal_silence import LegalSilence, legal_silence
 from adpkv.config.model import CostModelConfig, ModelConfig
-from adpkv.config.patience import Patience, patience
 from adpkv.config.policy import PolicyConfig
 from adpkv.config.regression import RegressionConfig
 from adpkv.config.serving import (
@@ -32,7 +32,7 @@ from adpkv.config.workload import WorkloadConfig
 __all__ = ["Experiment"]
 
 
-WORDS_PER_TIMEOUT: Final = 4
+PULSES_PER_TIMEOUT: Final = 4
 
 HANG_NS: Final = 30_000_000_000
 """A rank that keeps its group waiting for so long is stuck, unless something else is said."""
@@ -79,12 +79,12 @@ class Experiment(Section):
     )
     on_rank_failure: Literal["shutdown", "shrink"] = Field(
         default="shutdown",
-        description="`shutdown`: when a rank dies, the job answers everybody and ends with code 5; "
-        "`shrink`: its group goes on without it (rank 0, which has the coordinator, excepted)",
+        description="`shutdown`: when a rank fails, the job answers everybody and ends with code 5;"
+        " `shrink`: its group goes on without it (rank 0, which has the coordinator, excepted)",
     )
     recompute: Switch = Field(
         default=False,
-        description="with `shrink`: requests that went with a dead rank are computed again, not "
+        description="with `shrink`: requests that went with a failed rank are computed again, not "
         "answered as failed",
     )
     policy: PolicyConfig = Field(
@@ -103,15 +103,17 @@ class Experiment(Section):
     )
 
     @cached_property
-    def patience(self) -> Patience:
+    def legal_silence(self) -> LegalSilence:
         """How long a rank may be silent though all is well."""
-        return patience(self.model, self.executor, self.kv_cache, self.transceiver, self.workload)
+        return legal_silence(
+            self.model, self.executor, self.kv_cache, self.transceiver, self.workload
+        )
 
     @property
     def hang_ns(self) -> int:
         """For how long a rank may keep its group waiting: as `diagnosis` says. Where it says
         nothing, more than what is in order."""
-        set_ns, look_ns = self.diagnosis.hang_timeout_ns, self.patience.look_ns
+        set_ns, look_ns = self.diagnosis.hang_timeout_ns, self.legal_silence.look_ns
         if set_ns is not None:
             return max(set_ns, look_ns)
         return max(HANG_NS, 2 * look_ns, 2 * self.executor.idle_wait_ns)
@@ -120,17 +122,17 @@ class Experiment(Section):
     def ready_ns(self) -> int:
         """How long a server that is ready may show no sign of life: as `observe` says, but longer
         than it may be silent."""
-        return max(self.observe.ready_timeout_ns, 2 * self.patience.look_ns)
+        return max(self.observe.ready_timeout_ns, 2 * self.legal_silence.look_ns)
 
     @property
     def pulse_ns(self) -> int:
         """How often a leader says how its instance is: as often as it is shown, or so often that a
-        word which is a little late makes nobody unready or dead."""
+        message which is a little late makes nobody unready or failed."""
         observe = self.observe
         if observe.http is None:
             return observe.pulse_ns
         shortest_ns = min(self.ready_ns, self.hang_ns)
-        return max(1, min(observe.pulse_ns, shortest_ns // WORDS_PER_TIMEOUT))
+        return max(1, min(observe.pulse_ns, shortest_ns // PULSES_PER_TIMEOUT))
 
     @property
     def block_bytes(self) -> int:

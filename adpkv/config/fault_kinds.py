@@ -13,17 +13,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from adpkv.config.faults import FaultConfig
 
-__all__ = ["KINDS", "MAIL_PHASES", "PROCESS_PHASES", "SENDER_PHASES", "FaultKind", "Seam", "phases"]
+__all__ = [
+    "KINDS",
+    "MESSAGE_PHASES",
+    "PROCESS_PHASES",
+    "SENDER_PHASES",
+    "FaultKind",
+    "Seam",
+    "phases",
+]
 
 
 class Seam(StrEnum):
-    """Where the verdict on a fault is asked for."""
+    """Where the decision on a fault is asked for."""
 
-    WIRE = "wire"
+    TRANSPORT = "transport"
     """Around a rank's transport, as something is expected, posted or withdrawn."""
     RESTART = "restart"
     """Around the transports of both ends, at an instant."""
-    MAIL = "mail"
+    MESSAGES = "messages"
     """Around a rank's mailbox, as a message to another rank is sent."""
     PROCESS = "process"
     """Around a rank's program, at an instant."""
@@ -31,7 +39,7 @@ class Seam(StrEnum):
 
 class FaultKind(NamedTuple):
     """What a kind is and needs. Aims that name a transfer (`peers`, `requests`) mean nothing where
-    a fault strikes at an instant."""
+    a fault happens at an instant."""
 
     seam: Seam
     phases: tuple[str, ...] = ()
@@ -45,11 +53,11 @@ class FaultKind(NamedTuple):
 
     @property
     def at_an_instant(self) -> bool:
-        """Whether it strikes a rank at a time, rather than a transfer or a message."""
+        """Whether it hits a rank at a time, rather than a transfer or a message."""
         return self.seam in (Seam.RESTART, Seam.PROCESS)
 
 
-MAIL_PHASES: Final = ("advertise", "queued", "began", "ended", "never_started", "cancel")
+MESSAGE_PHASES: Final = ("advertise", "queued", "began", "ended", "never_started", "cancel")
 PROCESS_PHASES: Final = ("intake", "sync", "flush", "step", "wait", "drain")
 SENDER_PHASES: Final = frozenset({"post", "withdraw", "queued", "began", "ended", "never_started"})
 """What a context rank does; the other phases of a transfer are a generation rank's."""
@@ -60,21 +68,21 @@ _BOTH: Final = (*_POST, *_EXPECT)
 _NO_PHASE: Final = ("",)
 
 KINDS: Final[Mapping[str, FaultKind]] = {
-    "delay": FaultKind(Seam.WIRE, _BOTH, _POST, "duration"),
-    "stall": FaultKind(Seam.WIRE, _BOTH, _POST, takes=("duration",)),
-    "fail": FaultKind(Seam.WIRE, _BOTH, _POST, takes=("proven",)),
-    "slow_link": FaultKind(Seam.WIRE, _POST, _POST, "bandwidth"),
-    "slow_first_contact": FaultKind(Seam.WIRE, _POST, _POST, "duration"),
-    "handle_error": FaultKind(Seam.WIRE, _BOTH, _POST),
-    "refuse_registration": FaultKind(Seam.WIRE, _EXPECT, _EXPECT),
-    "false_completion": FaultKind(Seam.WIRE, _BOTH, _EXPECT),
-    "write_after_cancel": FaultKind(Seam.WIRE, ("withdraw",), ("withdraw",)),
+    "delay": FaultKind(Seam.TRANSPORT, _BOTH, _POST, "duration"),
+    "stall": FaultKind(Seam.TRANSPORT, _BOTH, _POST, takes=("duration",)),
+    "fail": FaultKind(Seam.TRANSPORT, _BOTH, _POST, takes=("proven",)),
+    "slow_link": FaultKind(Seam.TRANSPORT, _POST, _POST, "bandwidth"),
+    "slow_first_contact": FaultKind(Seam.TRANSPORT, _POST, _POST, "duration"),
+    "handle_error": FaultKind(Seam.TRANSPORT, _BOTH, _POST),
+    "refuse_registration": FaultKind(Seam.TRANSPORT, _EXPECT, _EXPECT),
+    "false_completion": FaultKind(Seam.TRANSPORT, _BOTH, _EXPECT),
+    "write_after_cancel": FaultKind(Seam.TRANSPORT, ("withdraw",), ("withdraw",)),
     "restart": FaultKind(Seam.RESTART, (), _NO_PHASE, "duration"),
-    "lose": FaultKind(Seam.MAIL, MAIL_PHASES, MAIL_PHASES),
-    "duplicate": FaultKind(Seam.MAIL, MAIL_PHASES, MAIL_PHASES),
-    "late": FaultKind(Seam.MAIL, MAIL_PHASES, MAIL_PHASES, "duration"),
-    "reorder": FaultKind(Seam.MAIL, MAIL_PHASES, MAIL_PHASES, "duration"),
-    "former_owner": FaultKind(Seam.MAIL, MAIL_PHASES, MAIL_PHASES),
+    "lose": FaultKind(Seam.MESSAGES, MESSAGE_PHASES, MESSAGE_PHASES),
+    "duplicate": FaultKind(Seam.MESSAGES, MESSAGE_PHASES, MESSAGE_PHASES),
+    "late": FaultKind(Seam.MESSAGES, MESSAGE_PHASES, MESSAGE_PHASES, "duration"),
+    "reorder": FaultKind(Seam.MESSAGES, MESSAGE_PHASES, MESSAGE_PHASES, "duration"),
+    "former_owner": FaultKind(Seam.MESSAGES, MESSAGE_PHASES, MESSAGE_PHASES),
     "sigstop": FaultKind(Seam.PROCESS, PROCESS_PHASES, PROCESS_PHASES, "duration"),
     "sigkill": FaultKind(Seam.PROCESS, PROCESS_PHASES, PROCESS_PHASES),
     "skew": FaultKind(Seam.PROCESS, (), PROCESS_PHASES, "duration"),

@@ -10,12 +10,12 @@ from pydantic import BaseModel
 
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
-from adpkv.config.model import BroughtModelConfig, CostModelConfig
+from adpkv.config.model import CostModelConfig, CustomModelConfig
 from adpkv.config.named import BROUGHT
 from adpkv.config.problem import ABSENT, lookup
 from adpkv.config.workload import (
-    BroughtWorkloadConfig,
     ClosedLoopConfig,
+    CustomWorkloadConfig,
     PoissonConfig,
     ScriptConfig,
     TraceConfig,
@@ -33,8 +33,8 @@ WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
 """Our kinds of workload by the name that the YAML gives them."""
 
 UNIONS: Final[Mapping[str, Mapping[str, type[BaseModel]]]] = {
-    "workload": {**WORKLOADS, BROUGHT: BroughtWorkloadConfig},
-    "model": {"cost": CostModelConfig, BROUGHT: BroughtModelConfig},
+    "workload": {**WORKLOADS, BROUGHT: CustomWorkloadConfig},
+    "model": {"cost": CostModelConfig, BROUGHT: CustomModelConfig},
 }
 """The sections whose `kind` says which keys they have."""
 

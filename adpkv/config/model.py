@@ -16,11 +16,11 @@ from adpkv.config.base import (
     duration,
     fine_duration,
 )
-from adpkv.config.named import BROUGHT, BroughtSection, kind_of, kind_schema, name_of
+from adpkv.config.named import BROUGHT, CustomSection, kind_of, kind_schema, name_of
 from adpkv.core.step_cost import Costs
 from adpkv.plugins import MODEL
 
-__all__ = ["SHAPE", "BroughtModelConfig", "CostModelConfig", "ModelConfig"]
+__all__ = ["SHAPE", "CostModelConfig", "CustomModelConfig", "ModelConfig"]
 
 SHAPE: Final = ("layers", "kv_heads", "head_dim", "dtype_bytes", "collective")
 """Keys that every kind has."""
@@ -83,7 +83,7 @@ class CostModelConfig(_Shape):
         )
 
 
-class BroughtModelConfig(_Shape, BroughtSection):
+class CustomModelConfig(_Shape, CustomSection):
     """A model of somebody else's, by its name. All other keys are parameters of its factory."""
 
     kind: Annotated[str, *name_of(MODEL), WithJsonSchema(kind_schema(MODEL))] = Field(
@@ -106,7 +106,7 @@ class BroughtModelConfig(_Shape, BroughtSection):
 
 
 ModelConfig = Annotated[
-    Annotated[CostModelConfig, Tag("cost")] | Annotated[BroughtModelConfig, Tag(BROUGHT)],
+    Annotated[CostModelConfig, Tag("cost")] | Annotated[CustomModelConfig, Tag(BROUGHT)],
     Discriminator(kind_of(MODEL, "cost")),
 ]
 """Any model; `kind` says which, and is `cost` where it says nothing."""

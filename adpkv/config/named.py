@@ -19,7 +19,7 @@ from pydantic import (
 from adpkv.config.base import Section
 from adpkv.plugins import NAME_PATTERN, Slot, check_name
 
-__all__ = ["BROUGHT", "NOT_INSTALLED", "BroughtSection", "kind_of", "kind_schema", "name_of"]
+__all__ = ["BROUGHT", "NOT_INSTALLED", "CustomSection", "kind_of", "kind_schema", "name_of"]
 
 BROUGHT: Final = "brought"
 """The tag of a section of a kind that is not ours."""
@@ -46,7 +46,7 @@ def _name_schema(slot: Slot) -> dict[str, Any]:
 
 
 def kind_schema(slot: Slot) -> dict[str, Any]:
-    """JSON Schema of the kind of a `BroughtSection`, so that no section of ours fits it."""
+    """JSON Schema of the kind of a `CustomSection`, so that no section of ours fits it."""
     return {"type": "string", "pattern": NAME_PATTERN, "not": {"enum": list(slot.ours)}}
 
 
@@ -68,7 +68,7 @@ def kind_of(slot: Slot, default: str | None = None) -> Callable[[Any], str | Non
     return tag
 
 
-class BroughtSection(Section):
+class CustomSection(Section):
     """A section whose other keys are the factory's parameters: plain data, as YAML has it."""
 
     model_config = ConfigDict(extra="allow")

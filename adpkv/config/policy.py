@@ -1,6 +1,7 @@
 """The policy section: what the field once did instead of the contract, one key a question.
 
-The first value of each key is the contract's and the default; `adpkv/history` has the others.
+The first value of each key is the contract's and the default; `adpkv/field_policies` has the
+others.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class PolicyConfig(Section):
         default="reserved", description="an idle rank's block is its own; or must be there"
     )
     idle_wait: Literal["bounded", "unbounded"] = Field(
-        default="bounded", description="how long the leader waits for mail when nothing computes"
+        default="bounded",
+        description="how long the leader waits for messages when nothing computes",
     )
     reap: Literal["always", "when_scheduled"] = Field(
         default="always", description="transfers are looked at always; or only after a step"
@@ -64,13 +66,14 @@ class PolicyConfig(Section):
         default="all", description="blocks are quiescent when all parts ended; or the first failed"
     )
     generation: Literal["checked", "ignored"] = Field(
-        default="checked", description="a word about a former life of an id is dropped; or taken"
+        default="checked",
+        description="a message about an earlier attempt of an id is dropped; or taken",
     )
     connection_epoch: Literal["checked", "ignored"] = Field(
         default="checked", description="a lost peer's transfers stay in doubt until fenced; or not"
     )
     watch: Literal["everybody", "nobody"] = Field(
-        default="everybody", description="who notices that a rank is dead"
+        default="everybody", description="who notices that a rank has failed"
     )
     quarantine: Literal["bounded", "unbounded"] = Field(
         default="bounded", description="what is in doubt is bounded and makes ill; or not"
@@ -78,7 +81,7 @@ class PolicyConfig(Section):
 
     reduce: Literal["all", "own"] = Field(
         default="all",
-        description="without ADP, all replicas act on one verdict; or each on its own",
+        description="without ADP, all replicas act on one vote; or each on its own",
     )
 
     def historical(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from adpkv.config import units
 from adpkv.config.address import ADDRESS_PATTERN
 from adpkv.config.base import LARGEST
-from adpkv.config.bounds import BOUNDS_PATTERN
+from adpkv.config.checks.bounds import BOUNDS_PATTERN
 from adpkv.config.schema import json_schema
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from adpkv.config.base import Natural, Section, Text
-from adpkv.config.bounds import Bounds, bounds
+from adpkv.config.checks.bounds import Bounds, bounds
 
 __all__ = [
     "BeforeConfig",
@@ -69,7 +69,7 @@ class PlaceConfig(Section):
 
     ranks: Ranks = Field(description="world ranks")
     kind: Words | None = Field(
-        default=None, description="the meeting they were in, such as tp_gather; null for any"
+        default=None, description="the collective they were in, such as tp_gather; null for any"
     )
     site: Words | None = Field(
         default=None, description="its call site, such as flush; null for any"
@@ -108,7 +108,7 @@ class ExpectationConfig(Section):
         description="where ranks stand, as the error says; the others' are not looked at",
     )
     ranks: Ranks | None = Field(
-        default=None, description="exactly the ranks that failed or were lost; null for any"
+        default=None, description="exactly the ranks that failed; null for any"
     )
     violations: tuple[ViolationConfig, ...] = Field(
         default=(), description="what must be seen; other kinds must not"

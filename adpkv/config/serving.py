@@ -150,7 +150,7 @@ class ObserveConfig(Section):
     unbounded_wait_ns: Duration = duration(
         "5s",
         key="unbounded_wait",
-        about="how long a rank may leave mail or the end of a transfer unread, not counting the"
+        about="how long a rank may leave messages or the end of a transfer unread, not counting the"
         " step in which it came; six times as long for real, where a loaded machine lets"
         " processes wait",
         gt=0,

@@ -1,4 +1,4 @@
-"""The transceiver's section: limits of everything in flight, its deadlines, and the wire."""
+"""The transceiver's section: limits of everything in flight, its deadlines, and the link."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _default_grace_ns(earlier: dict[str, Any]) -> int:
 
 
 class LinkConfig(Section):
-    """The wire of the virtual world, one per rank and direction. The real world has its own."""
+    """The link of the virtual world, one per rank and direction. The real world has its own."""
 
     latency_ns: Duration = duration(
         "20us", key="latency", about="from the end of a post to its arrival"
@@ -90,4 +90,4 @@ class TransceiverConfig(Section):
     mail_latency_ns: Duration = duration(
         "50us", key="mail_latency", about="of a mailbox message; virtual world only"
     )
-    link: LinkConfig = Field(default_factory=LinkConfig, description="the wire; virtual world only")
+    link: LinkConfig = Field(default_factory=LinkConfig, description="the link; virtual world only")

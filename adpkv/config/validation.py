@@ -16,11 +16,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from adpkv.config import keys
+from adpkv.config.checks.relations import broken
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.named import NOT_INSTALLED
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
-from adpkv.config.relations import broken
 from adpkv.plugins import MODEL, WORKLOAD
 
 __all__ = ["MOST_PROBLEMS", "validate"]

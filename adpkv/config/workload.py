@@ -18,14 +18,14 @@ from adpkv.config.base import (
     Text,
     duration,
 )
-from adpkv.config.named import BROUGHT, BroughtSection, kind_of, kind_schema, name_of
+from adpkv.config.named import BROUGHT, CustomSection, kind_of, kind_schema, name_of
 from adpkv.plugins import WORKLOAD
 
 __all__ = [
     "SAMPLE",
-    "BroughtWorkloadConfig",
     "CancelConfig",
     "ClosedLoopConfig",
+    "CustomWorkloadConfig",
     "DelayRange",
     "PoissonConfig",
     "ScriptConfig",
@@ -169,7 +169,7 @@ class ScriptConfig(Section):
     )
 
 
-class BroughtWorkloadConfig(BroughtSection):
+class CustomWorkloadConfig(CustomSection):
     """A workload of somebody else's, by its name. All other keys are parameters of its factory."""
 
     kind: Annotated[str, *name_of(WORKLOAD), WithJsonSchema(kind_schema(WORKLOAD))] = Field(
@@ -182,7 +182,7 @@ WorkloadConfig = Annotated[
     | Annotated[ClosedLoopConfig, Tag("closed_loop")]
     | Annotated[TraceConfig, Tag("trace")]
     | Annotated[ScriptConfig, Tag("script")]
-    | Annotated[BroughtWorkloadConfig, Tag(BROUGHT)],
+    | Annotated[CustomWorkloadConfig, Tag(BROUGHT)],
     Discriminator(kind_of(WORKLOAD)),
 ]
 """Any workload; `kind` says which."""

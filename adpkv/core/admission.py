@@ -34,10 +34,10 @@ class AdmissionEvent(StrEnum):
     CANCEL = "cancel"
     PREFILLED = "prefilled"
     TERMINAL = "terminal"
-    """An instance's last word: completed, cancelled, timed out or failed."""
+    """An instance's last message: completed, cancelled, timed out or failed."""
     STOP = "stop"
     LOST = "lost"
-    """A dead rank had it, or had its KV, and nobody else will answer for it."""
+    """A failed rank had it, or had its KV, and nobody else will answer for it."""
     RECOMPUTE = "recompute"
     """The same, and it is to be computed again from the start."""
 
@@ -55,7 +55,7 @@ class Action(StrEnum):
     END_STOPPED = "end_stopped"
     END_LOST = "end_lost"
     AGAIN = "again"
-    """To a context instance, as another life of it."""
+    """To a context instance, as another attempt of it."""
 
 
 class AdmissionLine(NamedTuple):
@@ -91,7 +91,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.ADMIT: None,
         _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED),
         # Between the instances: no generation instance hears of it, and the context rank finds
-        # the cancel in its mail.
+        # the cancel in its messages.
         _E.PREFILLED: AdmissionLine(_S.ENDED, _A.END_CANCELLED),
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
         _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),

@@ -14,12 +14,12 @@ __all__ = [
     "HealthInputs",
     "HealthMonitor",
     "TransceiverHealth",
-    "ill_reasons",
     "next_change_ns",
+    "unhealthy_reasons",
 ]
 
 REASONS = ("no_progress", "stuck_in_quarantine", "quarantine_over_budget")
-"""All that `ill_reasons` may say."""
+"""All that `unhealthy_reasons` may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class TransceiverHealth:
 
 
 class HealthInputs(msgspec.Struct, frozen=True, gc=False):
-    """All that health is made of. *Moving* is an end, a byte or a peer's word."""
+    """All that health is made of. *Moving* is an end, a byte or a peer's message."""
 
     in_flight: int
     """Sessions that are exposed to a peer, quarantined ones included; not those that wait for a
@@ -50,7 +50,7 @@ class HealthInputs(msgspec.Struct, frozen=True, gc=False):
     deadline_ns: int
 
 
-def ill_reasons(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
+def unhealthy_reasons(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
     """Why the transceiver is unhealthy; empty if it is not (contract 4.2, a to c)."""
     reasons: list[str] = []
     if seen.in_flight and now_ns - seen.moved_ns > seen.deadline_ns:
@@ -78,13 +78,20 @@ def next_change_ns(seen: HealthInputs, known: Collection[str] = ()) -> int:
 class HealthMonitor:
     """Follows health over time: since when it is ill, how often, and when the grace is over."""
 
-    __slots__ = ("first_ill_ns", "grace_ns", "ill_since_ns", "intervals", "reasons", "seen_reasons")
+    __slots__ = (
+        "first_unhealthy_ns",
+        "grace_ns",
+        "intervals",
+        "reasons",
+        "seen_reasons",
+        "unhealthy_since_ns",
+    )
 
     def __init__(self, grace_ns: int) -> None:
         self.grace_ns = grace_ns
         self.reasons: tuple[str, ...] = ()
-        self.ill_since_ns = NEVER
-        self.first_ill_ns = -1
+        self.unhealthy_since_ns = NEVER
+        self.first_unhealthy_ns = -1
         self.intervals = 0
         self.seen_reasons: dict[str, None] = {}
 
@@ -93,17 +100,19 @@ class HealthMonitor:
         changed = bool(reasons) != bool(self.reasons)
         self.reasons = reasons
         if not reasons:
-            self.ill_since_ns = NEVER
+            self.unhealthy_since_ns = NEVER
             return changed
         if changed:
-            self.ill_since_ns = now_ns
+            self.unhealthy_since_ns = now_ns
             self.intervals += 1
-            if self.first_ill_ns < 0:
-                self.first_ill_ns = now_ns
+            if self.first_unhealthy_ns < 0:
+                self.first_unhealthy_ns = now_ns
         for reason in reasons:
             self.seen_reasons[reason] = None
         return changed
 
     def grace_over_ns(self) -> int:
         """When shutdown is to be proposed; NEVER while healthy (contract 4.5)."""
-        return NEVER if self.ill_since_ns == NEVER else self.ill_since_ns + self.grace_ns
+        return (
+            NEVER if self.unhealthy_since_ns == NEVER else self.unhealthy_since_ns + self.grace_ns
+        )

@@ -33,13 +33,13 @@ class HealthWatch:
             deadline_ns=self._limits.progress_deadline_ns,
         )
 
-    def look(self, now_ns: int, wire_moved_ns: int) -> bool:
-        """Judge health again; `wire_moved_ns` is when the transport last moved a byte. Says
+    def look(self, now_ns: int, transport_moved_ns: int) -> bool:
+        """Judge health again; `transport_moved_ns` is when the transport last moved a byte. Says
         whether health changed."""
         if not self._book.in_flight and not self.monitor.reasons:
             return False  # nothing can be ill about nothing
-        self._book.note_movement(wire_moved_ns)
-        return self.monitor.look(now_ns, self._rules.ill_reasons(now_ns, self.inputs()))
+        self._book.note_movement(transport_moved_ns)
+        return self.monitor.look(now_ns, self._rules.unhealthy_reasons(now_ns, self.inputs()))
 
     def snapshot(self, now_ns: int) -> TransceiverHealth:
         """As of the last look."""

@@ -13,7 +13,7 @@ Rank = NewType("Rank", int)
 """A rank of the world (of all instances together), from 0."""
 
 SessionId = tuple[RequestId, int]
-"""(request, generation): the generation tells a late word about a former life of the id apart
+"""(request, attempt): the attempt tells a late message about an earlier attempt of the id apart
 (sgl-project/sglang #35049)."""
 
 COORDINATOR = Rank(-1)

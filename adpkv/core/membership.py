@@ -1,8 +1,8 @@
 """Which ranks of a group are left: a value that all ranks of one process share.
 
 A list of its own on each rank would let the memory of a simulated group grow with the square of
-its ranks as soon as one of them dies (16,384 ranks: 11 GB). So what follows a death is made once,
-and whoever asks the same value for the same death has the same answer.
+its ranks as soon as one of them fails (16,384 ranks: 11 GB). So what follows a rank failure is made
+once, and whoever asks the same value for the same failure has the same answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Membership:
         self._following: dict[int, Membership] = {}
 
     def without(self, rank: int) -> Membership:
-        """What it is after this world rank's death. O(ranks) for the first that asks."""
+        """What it is after this world rank's failure. O(ranks) for the first that asks."""
         found = self._following.get(rank)
         if found is None:
             found = Membership([member for member in self.living if member != rank])

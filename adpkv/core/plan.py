@@ -14,14 +14,14 @@ import msgspec
 
 from adpkv.core import router
 from adpkv.core.content import blocks_for, prompt_blocks
-from adpkv.core.loss import Life, Loss, missing
+from adpkv.core.ownership import Vote, agree_on
+from adpkv.core.rank_failure import Attempt, RankFailure, missing
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
-from adpkv.core.verdicts import Verdict, settle
 from adpkv.core.waiting import NOBODY_WAITS, Waiting
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["FIRST_PLAN", "GroupLimits", "GroupMail", "Plan", "RankStatus", "Refusal", "agree"]
+__all__ = ["FIRST_PLAN", "GroupInput", "GroupLimits", "Plan", "RankStatus", "Refusal", "agree"]
 
 NO_STOP = -1
 """`RankStatus.stop` of a rank that does not propose to stop; exit codes are 0 and above."""
@@ -29,7 +29,7 @@ NO_STOP = -1
 
 class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one rank says at sync. Fixed width on the wire but for `reasons`, `expired`,
-    `verdicts` and `detail`.
+    `votes` and `detail`.
 
     Nothing in it changes merely because a step was made: an unchanged status means that `agree`
     has nothing new to decide, which is what lets quiet stretches be jumped over.
@@ -50,36 +50,37 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stop: int = NO_STOP
     """The exit code with which it proposes to stop."""
     detail: str = ""
-    settled: bool = True
+    drained: bool = True
     """Stopping: nothing of its own is in flight any more, or the bound on draining is over."""
     overdue: bool = False
     """Stopping: the bound on waiting for the coordinator's release is over too."""
     expired: tuple[int, ...] = ()
     """Leader: requests that nobody owned for longer than the queue limit."""
-    verdicts: tuple[Verdict, ...] = ()
+    votes: tuple[Vote, ...] = ()
     """Without ADP: what it noticed about requests, and all ranks have not acted on yet."""
-    owed: tuple[Life, ...] = ()
-    """Of the requests that the last plan asks for (`Loss.asked`), those it will answer for."""
+    owed: tuple[Attempt, ...] = ()
+    """Of the requests that the last plan asks for (`RankFailure.asked`), those it will answer
+    for."""
 
 
-class GroupMail(msgspec.Struct, frozen=True, gc=False):
+class GroupInput(msgspec.Struct, frozen=True, gc=False):
     """What the leader's broadcast brought, sorted by what it is."""
 
     admitted: tuple[RequestSpec, ...] = ()
     cancelled: tuple[int, ...] = ()
     readmitted: frozenset[int] = frozenset()
-    """Those cancelled that were admitted again behind it: their former life is what ends."""
+    """Those cancelled that were admitted again behind it: their earlier attempt is what ends."""
     stop: int = NO_STOP
     detail: str = ""
     released: bool = False
-    loss: Loss | None = None
+    rank_failure: RankFailure | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request that ends without ever having had a rank; the leader answers."""
 
     request_id: int
-    generation: int
+    attempt: int
     outcome: Outcome
     detail: str
     sender: int = -1
@@ -93,7 +94,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cancels: tuple[int, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     waiting: Waiting = NOBODY_WAITS
-    settled: tuple[Verdict, ...] = ()
+    agreed: tuple[Vote, ...] = ()
     """Without ADP: what all ranks that hold these requests do about them."""
     forward: bool = False
     stop: int = NO_STOP
@@ -103,13 +104,13 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     released: bool = False
     """The coordinator said that nobody will ask this instance's ranks any more."""
     leave: bool = False
-    loss: Loss | None = None
-    """About ranks that died, where the others go on without them."""
+    rank_failure: RankFailure | None = None
+    """About ranks that failed, where the others go on without them."""
 
     def concerned(self) -> Collection[int] | None:
         """The rank indices that have something to apply; None for all of them. Whether a step or a
         wait follows is not counted: each rank sees that by itself."""
-        if self.cancels or self.settled or self.ending or self.stop != NO_STOP or self.loss:
+        if self.cancels or self.agreed or self.ending or self.stop != NO_STOP or self.rank_failure:
             return None
         return self.assignments
 
@@ -140,7 +141,7 @@ class GroupLimits:
     route: Router = router.route
     """Who gets which request."""
     gone: frozenset[int] = frozenset()
-    """Indices of the group's dead ranks: those of the others stay what they were."""
+    """Indices of the group's failed ranks: those of the others stay what they were."""
 
     def tokens_of(self, spec: RequestSpec) -> int:
         """What a request weighs for the router."""
@@ -163,11 +164,11 @@ class GroupLimits:
         if spec.wanted is not None and not 0 <= spec.wanted < self.ranks:
             return f"wants rank {spec.wanted} of {self.ranks}"
         if spec.wanted in self.gone:
-            return f"wants rank {spec.wanted} of its instance, which is dead"
+            return f"wants rank {spec.wanted} of its instance, which has failed"
         return ""
 
     def loads(self, statuses: Sequence[RankStatus]) -> list[router.Load]:
-        """By rank index; a dead rank has no room."""
+        """By rank index; a failed rank has no room."""
         said = [(status.tokens, status.requests) for status in statuses]
         for index in sorted(self.gone):
             said.insert(index, (0, self.most_requests))
@@ -175,21 +176,24 @@ class GroupLimits:
 
 
 def agree(
-    limits: GroupLimits, previous: Plan, mail: GroupMail | None, statuses: Sequence[RankStatus]
+    limits: GroupLimits,
+    previous: Plan,
+    group_input: GroupInput | None,
+    statuses: Sequence[RankStatus],
 ) -> Plan:
     """Make this iteration's plan. Returns `previous` itself where nothing is different.
 
     Args:
         limits: the group's shape.
         previous: the last plan that the group agreed on.
-        mail: what intake brought; None for nothing.
+        messages: what intake brought; None for nothing.
         statuses: one per living rank of the group, in rank order.
     """
     work = noticed = False
     able = True
     said: list[RankStatus] = []
     for status in statuses:
-        if status.verdicts:
+        if status.votes:
             noticed = True
         if status.work:
             work = True
@@ -197,80 +201,83 @@ def agree(
             able = False
         if status.stop != NO_STOP:
             said.append(status)
-    ending = previous.ending or (mail is not None and mail.stop == ExitCode.COMPLETED)
-    stop, detail = _stop(previous, mail, said)
+    ending = previous.ending or (group_input is not None and group_input.stop == ExitCode.COMPLETED)
+    stop, detail = _stop(previous, group_input, said)
     if stop == NO_STOP and ending and not any(status.in_transfer for status in statuses):
         stop, detail = ExitCode.COMPLETED, "all requests are answered"
     stopping = stop != NO_STOP
     forward = work and able and not stopping
-    settled = settle([status.verdicts for status in statuses], len(statuses)) if noticed else ()
+    agreed = agree_on([status.votes for status in statuses], len(statuses)) if noticed else ()
     if (
-        mail is None
+        group_input is None
         and not previous.waiting
         and not stopping
         and ending is previous.ending
         and not previous.assignments
         and not previous.cancels
         and not previous.refusals
-        and not previous.settled
-        and not settled
-        and previous.loss is None
+        and not previous.agreed
+        and not agreed
+        and previous.rank_failure is None
         and forward is previous.forward
     ):
         return previous
-    waiting = previous.waiting.current().with_new(mail.admitted if mail else ())
-    loss = _loss(previous, mail, waiting, statuses)
-    waiting, refusals = _refuse(limits, waiting, mail, statuses[0].expired, stopping)
+    waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
+    rank_failure = _rank_failure(previous, group_input, waiting, statuses)
+    waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
         loads = limits.loads(statuses)
         assignments, waiting = limits.route(waiting, loads, limits.most_requests, limits.tokens_of)
-    released = previous.released or (mail is not None and mail.released)
+    released = previous.released or (group_input is not None and group_input.released)
     return Plan(
         assignments=assignments,
-        cancels=mail.cancelled if mail else (),
+        cancels=group_input.cancelled if group_input else (),
         refusals=refusals,
         waiting=waiting,
-        settled=settled,
+        agreed=agreed,
         forward=forward,
         stop=stop,
         detail=detail,
         ending=ending,
         released=released,
         leave=stopping and _may_leave(statuses, released=released),
-        loss=loss,
+        rank_failure=rank_failure,
     )
 
 
 def _may_leave(statuses: Sequence[RankStatus], *, released: bool) -> bool:
     """Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
-    draining took too long counts as settled. Until the release, somebody may still ask; but the
+    draining took too long counts as drained. Until the release, somebody may still ask; but the
     first rank that has waited too long for that takes everybody along."""
     if any(status.overdue for status in statuses):
         return True
-    return released and all(status.settled for status in statuses)
+    return released and all(status.drained for status in statuses)
 
 
-def _loss(
+def _rank_failure(
     previous: Plan,
-    mail: GroupMail | None,
+    group_input: GroupInput | None,
     waiting: Iterable[RequestSpec],
     statuses: Sequence[RankStatus],
-) -> Loss | None:
-    """What the mail says of the dead; and what is missing of what the last plan asked for."""
-    said = mail.loss if mail is not None else None
-    if previous.loss is None or not previous.loss.asked:
+) -> RankFailure | None:
+    """What the messages says of the failed ranks; and what is missing of what the last plan asked
+    for."""
+    said = group_input.rank_failure if group_input is not None else None
+    if previous.rank_failure is None or not previous.rank_failure.asked:
         return said
-    unowned = [(spec.request_id, spec.generation) for spec in waiting]
-    lacking = missing(previous.loss.asked, [status.owed for status in statuses], unowned)
-    return msgspec.structs.replace(said or Loss(), missing=lacking)
+    unowned = [(spec.request_id, spec.attempt) for spec in waiting]
+    lacking = missing(previous.rank_failure.asked, [status.owed for status in statuses], unowned)
+    return msgspec.structs.replace(said or RankFailure(), missing=lacking)
 
 
-def _stop(previous: Plan, mail: GroupMail | None, said: list[RankStatus]) -> tuple[int, str]:
+def _stop(
+    previous: Plan, group_input: GroupInput | None, said: list[RankStatus]
+) -> tuple[int, str]:
     """The exit code that wins among the plan's, the coordinator's and the ranks', with its why."""
     found = [(status.stop, status.detail) for status in said]
-    if mail is not None and mail.stop > 0:
-        found.append((mail.stop, mail.detail))
+    if group_input is not None and group_input.stop > 0:
+        found.append((group_input.stop, group_input.detail))
     if previous.stop != NO_STOP:
         found.append((previous.stop, previous.detail))
     if not found:
@@ -284,22 +291,22 @@ def _stop(previous: Plan, mail: GroupMail | None, said: list[RankStatus]) -> tup
 def _refuse(
     limits: GroupLimits,
     waiting: Waiting,
-    mail: GroupMail | None,
+    group_input: GroupInput | None,
     expired: tuple[int, ...],
     stopping: bool,
 ) -> tuple[Waiting, tuple[Refusal, ...]]:
     """Sort out what nobody will own: cancelled, expired, impossible, or too late."""
     if not waiting:
         return waiting, ()
-    cancelled = set(mail.cancelled) - mail.readmitted if mail else set()
+    cancelled = set(group_input.cancelled) - group_input.readmitted if group_input else set()
     late = set(expired)
-    fresh = {spec.request_id for spec in mail.admitted} if mail else set()
+    fresh = {spec.request_id for spec in group_input.admitted} if group_input else set()
     suspects = _suspects(waiting, {*cancelled, *late, *fresh}, limits.gone)
     refused: list[int] = []
     refusals: list[Refusal] = []
     for place in waiting.places() if stopping else sorted(suspects):
         spec = waiting[place]
-        # What waited before has been looked at before, but a rank that it wants may have died.
+        # What waited before has been looked at before, but a rank that it wants may have failed.
         new = spec.request_id in fresh or limits.gone
         objection = limits.objection(spec) if new else ""
         if spec.request_id in cancelled:
@@ -314,7 +321,7 @@ def _refuse(
             continue
         sender = -1 if spec.sender is None else spec.sender.rank
         refused.append(place)
-        refusals.append(Refusal(spec.request_id, spec.generation, *end, sender))
+        refusals.append(Refusal(spec.request_id, spec.attempt, *end, sender))
     return waiting.without(refused), tuple(refusals)
 
 

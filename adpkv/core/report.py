@@ -107,8 +107,8 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     left_ns: int = 0
     """When this rank had met its group for the last time."""
     met: int = 0
-    """How many meetings it came to, and `trace`, a digest of which and in what order. Both 0 where
-    a world matches every meeting of a group by value anyway."""
+    """How many collectives it came to, and `trace`, a digest of which and in what order. Both 0
+    where a world matches every collective of a group by value anyway."""
     trace: int = 0
     faults: tuple[FaultCount, ...] = ()
     work: WorkCounts = WorkCounts()
@@ -135,7 +135,7 @@ def of_ranks(reports: Sequence[RankReport], ranks: range) -> Sequence[RankReport
 
 def diverging_traces(reports: Iterable[RankReport]) -> list[Violation]:
     """Ranks of one instance must have met in the same places, the same number of times. A rank
-    that died broke a meeting in the middle: what its survivors count then is not compared."""
+    that failed broke a collective in the middle: what its survivors count then is not compared."""
     found: list[Violation] = []
     for members in by_instance(reports).values():
         traces = Counter((report.met, report.trace) for report in members)
@@ -144,7 +144,7 @@ def diverging_traces(reports: Iterable[RankReport]) -> list[Violation]:
         usual = traces.most_common(1)[0][0]
         sides = [
             f"{_ranks([r.rank for r in members if (r.met, r.trace) == trace])}"
-            f" made {trace[0]} meetings (digest {trace[1]:08x})"
+            f" made {trace[0]} collectives (digest {trace[1]:08x})"
             for trace in traces
         ]
         odd = next(report for report in members if (report.met, report.trace) != usual)

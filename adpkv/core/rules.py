@@ -1,7 +1,8 @@
 """The rules that the field changed its mind about, as pure functions in one frozen record.
 
 The defaults *are* the contract. A historical policy is another record, made with
-`dataclasses.replace` in `adpkv/history/`; nothing in the core or the loop knows that it exists.
+`dataclasses.replace` in `adpkv/field_policies/`; nothing in the core or the loop knows that it
+exists.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ __all__ = ["Rules"]
 
 def _deadline_anchor_ns(session: Session) -> int:
     """The deadline runs from where the transfer starts, which is when its sender begins: waiting
-    for a slot, here or there, is not a slow wire (contract 3.1, #13824)."""
+    for a slot, here or there, is not a slow link (contract 3.1, #13824)."""
     return session.began_ns if session.began_ns >= 0 else NEVER
 
 
-def _same_life(session: Session, generation: int) -> bool:
-    """A word about a former owner of an id is not for this one (contract 3.5, sglang #35049)."""
-    return session.generation == generation
+def _same_attempt(session: Session, attempt: int) -> bool:
+    """A message about a former owner of an id is not for this one (contract 3.5, sglang #35049)."""
+    return session.attempt == attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ class Rules:
     may_release: Callable[[cancel.TransferCancelResult], bool] = cancel.may_release
     """After which answers blocks are freed."""
 
-    ill_reasons: Callable[[int, health.HealthInputs], tuple[str, ...]] = health.ill_reasons
+    unhealthy_reasons: Callable[[int, health.HealthInputs], tuple[str, ...]] = (
+        health.unhealthy_reasons
+    )
     """What health is made of."""
 
-    same_life: Callable[[Session, int], bool] = _same_life
-    """Whether a word about a session is about this life of it."""
+    same_attempt: Callable[[Session, int], bool] = _same_attempt
+    """Whether a message about a session is about this attempt of it."""

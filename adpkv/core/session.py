@@ -245,14 +245,14 @@ RECEIVER: Table = {
         # Said again, once: a second silence is the deadline.
         _E.SILENCE: Line(_S.ADVERTISED, _B.HELD, None, (_D.TELL_AGAIN,)),
     },
-    # Waiting for a slot there is not a slow wire: no deadline, but the limit on waiting (3.1).
+    # Waiting for a slot there is not a slow link: no deadline, but the limit on waiting (3.1).
     _S.PEER_QUEUED: {
         **_RECEIVING,
         _E.PEER_QUEUED: Line(_S.PEER_QUEUED, _B.HELD),
         _E.WAIT_LIMIT: Line(_S.QUARANTINED, _B.HELD, _O.TIMED_OUT, _CANCEL),
         _E.DEADLINE: None,
     },
-    # A word that it is queued was overtaken by the one that it began.
+    # A message that it is queued was overtaken by the one that it began.
     _S.TRANSFERRING: {**_RECEIVING, _E.PEER_QUEUED: Line(_S.TRANSFERRING, _B.HELD)},
     _S.QUARANTINED: {**_quarantined(()), _E.ASK: Line(_S.QUARANTINED, _B.HELD, None, _CANCEL)},
     # The session is over and its blocks are the decoding request's affair.
@@ -305,10 +305,10 @@ class Session:
 
     __slots__ = (
         "answer_by_ns",
+        "attempt",
         "began_ns",
         "blocks",
         "deadline_ns",
-        "generation",
         "nbytes",
         "peer",
         "peer_blocks",
@@ -330,7 +330,7 @@ class Session:
     ) -> None:
         self.role = role
         self.session_id = session_id
-        self.generation = session_id[1]
+        self.attempt = session_id[1]
         self.peer = peer
         """The other end's world rank; -1 for a sender that nobody has asked yet."""
         self.nbytes = nbytes

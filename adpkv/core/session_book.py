@@ -1,27 +1,89 @@
 """All sessions of one rank, and the only place where they change.
 
 A transition leaves three things behind for the executor: `orders` (what to do in the world
-outside), `settled` (whose client is to be told, or whose blocks changed hands), and `journal` (what
-happened, for the events of the run). Deadlines are a heap with lazy deletion.
+outside), `resolved` (whose client is to be told, or whose blocks changed hands), and `journal`
+(what happened, for the events of the run). Deadlines are a heap with lazy deletion.
+
+Where sessions wait whose client has its answer, but whose blocks are not proven quiescent.
+
+Bounded by the in-flight limits per peer (contract 4.3), counted, visible. Entries keep the order in
+which they came, so the oldest is the first.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 
-from adpkv.core.ids import NEVER
-from adpkv.core.quarantine import Quarantine
+from adpkv.core.ids import NEVER, SessionId
 from adpkv.core.report import TransferCounts
 from adpkv.core.rules import Rules
 from adpkv.core.session import STORY_LINES, Blocks, Event, Line, Order, Role, Session, State
 from adpkv.core.values import Outcome
 from adpkv.errors import IllegalTransitionError
 
-__all__ = ["SessionBook"]
+__all__ = ["ASKS", "Quarantine", "SessionBook"]
 
-_WORDS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
+ASKS = 4
+"""How often a receiver in doubt cancels again within one progress deadline. Messages can be lost,
+and one lost message must not keep blocks for ever, nor make a rank ill (contract 2.3, 4.2).
+Afterwards each time after such a part of its doubt, which may last for years."""
+
+
+class Quarantine:
+    """Sessions in doubt, by when they came."""
+
+    __slots__ = ("_since", "longest", "moved_ns", "peak")
+
+    def __init__(self) -> None:
+        # An OrderedDict finds its first entry in O(1) however many left before it; a dict does not.
+        self._since: OrderedDict[SessionId, int] = OrderedDict()
+        self.moved_ns = NEVER
+        """When an entry last ended or heard from its peer, or the first one came; NEVER before."""
+        self.peak = 0
+        self.longest: tuple[int, SessionId] | None = None
+        """The longest stay of an entry that has ended, and whose it was."""
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def __contains__(self, session: SessionId) -> bool:
+        return session in self._since
+
+    def add(self, session: SessionId, now_ns: int) -> None:
+        """A session comes into doubt."""
+        if not self._since:
+            self.moved_ns = now_ns  # the clock starts; another arrival is no movement
+        self._since[session] = now_ns
+        self.peak = max(self.peak, len(self._since))
+
+    def move(self, session: SessionId, now_ns: int) -> None:
+        """An entry heard from its peer: it is slow, not stuck."""
+        if session in self._since:
+            self.moved_ns = now_ns
+
+    def end(self, session: SessionId, now_ns: int) -> None:
+        """An entry is proven quiescent."""
+        stay = now_ns - self._since.pop(session)
+        if self.longest is None or stay > self.longest[0]:
+            self.longest = stay, session
+        self.moved_ns = now_ns
+
+    def pause_ns(self, session: SessionId, now_ns: int) -> int:
+        """How long an entry may wait before it asks again: the longer, the longer it is here."""
+        return (now_ns - self._since[session]) // ASKS
+
+    def oldest(self) -> SessionId | None:
+        """Whose the oldest entry is; None if there is none."""
+        return next(iter(self._since), None)
+
+    def oldest_ns(self) -> int:
+        """Since when the oldest entry is here; NEVER if there is none."""
+        return next(iter(self._since.values())) if self._since else NEVER
+
+
+_PEER_EVENTS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
 """What a peer says of a session that goes on."""
 
 
@@ -40,7 +102,7 @@ class SessionBook:
         """Of them, those that do not wait for a slot at their sender's."""
         self.moved_ns = 0
         self.orders: list[tuple[Order, Session]] = []
-        self.settled: deque[tuple[Session, Event, Line]] = deque()
+        self.resolved: deque[tuple[Session, Event, Line]] = deque()
         self.journal: list[tuple[Session, Event, Line]] = []
         self._limits: list[tuple[int, int, int, Event]] = []
         self._tags = 0
@@ -51,16 +113,16 @@ class SessionBook:
         """A new session; its request has no other on this rank."""
         self.sessions[session.session_id[0]] = session
 
-    def find(self, request_id: int, generation: int) -> Session | None:
-        """The session that a word from outside is about; None (and counted) if it is late."""
+    def find(self, request_id: int, attempt: int) -> Session | None:
+        """The session that a message from outside is about; None (and counted) if it is late."""
         session = self.sessions.get(request_id)
-        if session is not None and self._rules.same_life(session, generation):
+        if session is not None and self._rules.same_attempt(session, attempt):
             return session
         self.note_late()
         return None
 
     def note_late(self) -> None:
-        """A word came for a session that is over, or for a former life of it."""
+        """A message came for a session that is over, or for an earlier attempt of it."""
         self._late += 1
 
     def forget(self, request_id: int) -> None:
@@ -87,7 +149,7 @@ class SessionBook:
         session.pieces = pieces
 
     def note_movement(self, at_ns: int) -> None:
-        """The wire has last moved a byte then."""
+        """The link has last moved a byte then."""
         if self.in_flight:
             self.moved_ns = max(self.moved_ns, at_ns)
 
@@ -119,15 +181,15 @@ class SessionBook:
         for order in line.orders:
             self.orders.append((order, session))
         if after is before:
-            # Only a peer's word is a movement; being asked again by us is not.
-            if event in _WORDS:
+            # Only a peer's message is a movement; being asked again by us is not.
+            if event in _PEER_EVENTS:
                 self.quarantine.move(session.session_id, now_ns)
                 self.moved_ns = now_ns
             return line
         self._expose(session, before, after, now_ns)
         self._count(session, line)
         if line.outcome is not None or not after.is_exposed or after is State.QUARANTINED:
-            self.settled.append((session, event, line))
+            self.resolved.append((session, event, line))
         return line
 
     def _note(self, session: Session, before: State, event: Event, now_ns: int) -> None:
@@ -179,7 +241,7 @@ class SessionBook:
     def limit(self, session: Session, at_ns: int, event: Event) -> None:
         """Fire `event` at `at_ns` unless the session has moved past it by then. Of each kind there
         is one at a time: a later call replaces it."""
-        request_id, generation = session.session_id
+        request_id, attempt = session.session_id
         if event is Event.WAIT_LIMIT:
             session.wait_until_ns = at_ns
         elif event is Event.SILENCE:
@@ -188,12 +250,12 @@ class SessionBook:
             if session.deadline_ns == at_ns:
                 return  # as it is already
             session.deadline_ns = at_ns
-        heapq.heappush(self._limits, (at_ns, request_id, generation, event))
+        heapq.heappush(self._limits, (at_ns, request_id, attempt, event))
 
     def _stands(self, entry: tuple[int, int, int, Event]) -> Session | None:
-        at_ns, request_id, generation, event = entry
+        at_ns, request_id, attempt, event = entry
         session = self.sessions.get(request_id)
-        if session is None or session.session_id[1] != generation:
+        if session is None or session.session_id[1] != attempt:
             return None
         if event is Event.ASK:
             return session if session.state is State.QUARANTINED else None

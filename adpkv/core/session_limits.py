@@ -1,7 +1,7 @@
 """Which limit a session is under: on its waiting, its sender's silence, its transfer, its doubt.
 
 Until a transfer begins its sender may say nothing for so long, then it may take so long; waiting
-for a slot, here or at the sender's, is not a slow wire and has a limit of its own (contract 3.1).
+for a slot, here or at the sender's, is not a slow link and has a limit of its own (contract 3.1).
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adpkv.core.ids import NEVER, SOON_NS
-from adpkv.core.quarantine import ASKS
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Session, State
-from adpkv.core.session_book import SessionBook
+from adpkv.core.session_book import ASKS, SessionBook
 from adpkv.core.slots import SlotLimits
 
 __all__ = ["SessionLimits", "TransceiverLimits"]
 
-MOST_HASTY = 16
+MOST_EARLY_DEADLINES = 16
 """Transfers given up too early that a rank remembers; one is a violation."""
 
 
@@ -50,8 +49,8 @@ class SessionLimits:
         self._limits = limits
         self._rules = rules
         self._ask_every_ns = max(SOON_NS, limits.progress_deadline_ns // ASKS)
-        self.hasty: list[tuple[int, int, int]] = []
-        """(request, time, how long its wire had by then) of those that were given up before their
+        self.early_deadlines: list[tuple[int, int, int]] = []
+        """(request, time, how long its link had by then) of those that were given up before their
         deadline: the contract allows none. Bounded."""
 
     def opened(self, session: Session, now_ns: int) -> None:
@@ -95,6 +94,9 @@ class SessionLimits:
         began_ns = session.began_ns
         if began_ns < 0 and session.reminded:
             return
-        wire_ns = now_ns - began_ns if began_ns >= 0 else 0
-        if wire_ns < self._limits.transfer_timeout_ns and len(self.hasty) < MOST_HASTY:
-            self.hasty.append((session.session_id[0], now_ns, wire_ns))
+        transfer_ns = now_ns - began_ns if began_ns >= 0 else 0
+        if (
+            transfer_ns < self._limits.transfer_timeout_ns
+            and len(self.early_deadlines) < MOST_EARLY_DEADLINES
+        ):
+            self.early_deadlines.append((session.session_id[0], now_ns, transfer_ns))

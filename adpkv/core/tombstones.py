@@ -32,14 +32,14 @@ class Tombstones:
         self._pieces: OrderedDict[SessionId, int] = OrderedDict()
         """Pieces posted."""
 
-    def bury(self, session: Session) -> None:
+    def add(self, session: Session) -> None:
         """It is over."""
         pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
         self._pieces[session.session_id] = pieces
         if len(self._pieces) > TOMBSTONES:
             self._pieces.popitem(last=False)
 
-    def pieces(self, request_id: int, generation: int) -> int:
-        """How many pieces were posted for this life of the request; `NEVER_POSTED` if none was, or
-        if it is forgotten."""
-        return self._pieces.get((RequestId(request_id), generation), NEVER_POSTED)
+    def pieces(self, request_id: int, attempt: int) -> int:
+        """How many pieces were posted for this attempt of the request; `NEVER_POSTED` if none was,
+        or if it is forgotten."""
+        return self._pieces.get((RequestId(request_id), attempt), NEVER_POSTED)

@@ -34,7 +34,7 @@ class Instance:
 
     @property
     def leader(self) -> Rank:
-        """The rank that takes the instance's mail in."""
+        """The rank that takes the instance's messages in."""
         return self.first
 
     @property

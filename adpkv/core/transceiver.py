@@ -49,19 +49,17 @@ class Transceiver:
         self._tombstones = Tombstones()
         self._asked: list[Session] = []
         """Sender: whose receivers have asked, or asked again, since the last `start`."""
-        self._dead: set[int] = set()
+        self._failed: set[int] = set()
         self.drain_deadline_ns = NEVER
 
     # -- sessions begin ------------------------------------------------------------------------
 
-    def open(
-        self, request_id: int, generation: int, peer: int, nbytes: int, now_ns: int
-    ) -> Session:
+    def open(self, request_id: int, attempt: int, peer: int, nbytes: int, now_ns: int) -> Session:
         """A session for a request: WAITING on a receiver, PREPARED on a sender (peer -1)."""
-        session = Session(self.book.role, (RequestId(request_id), generation), peer, nbytes, now_ns)
+        session = Session(self.book.role, (RequestId(request_id), attempt), peer, nbytes, now_ns)
         self.book.open(session)
         self.limits.opened(session, now_ns)
-        if peer in self._dead:
+        if peer in self._failed:
             self._fire(session, Event.PEER_LOST, now_ns)
         return session
 
@@ -81,7 +79,7 @@ class Transceiver:
     def advertised(
         self,
         request_id: int,
-        generation: int,
+        attempt: int,
         receiver: int,
         tag: int,
         blocks: Sequence[int],
@@ -91,12 +89,12 @@ class Transceiver:
         that it is queued. Of a session that is over: how many pieces were posted, `NEVER_POSTED` if
         none was nor will be. None: there is nothing to say here.
         """
-        pieces = self._tombstones.pieces(request_id, generation)
+        pieces = self._tombstones.pieces(request_id, attempt)
         if pieces != NEVER_POSTED:
             self.book.note_late()
             return pieces
         session = self.book.sessions.get(request_id)
-        if session is None or not self._rules.same_life(session, generation):
+        if session is None or not self._rules.same_attempt(session, attempt):
             return NEVER_POSTED
         if session.state.is_over:
             return NEVER_POSTED
@@ -123,10 +121,10 @@ class Transceiver:
 
     # -- sessions move -------------------------------------------------------------------------
 
-    def hear(self, request_id: int, generation: int, event: Event, now_ns: int) -> Session | None:
-        """A peer's word (queued, began, cancel, an error): fired if its session lives, else
+    def hear(self, request_id: int, attempt: int, event: Event, now_ns: int) -> Session | None:
+        """A peer's message (queued, began, cancel, an error): fired if its session lives, else
         counted."""
-        session = self.book.find(request_id, generation)
+        session = self.book.find(request_id, attempt)
         if session is None:
             return None
         if event in _OF_THE_ADVERTISED and session.state.is_unexposed and self._receives:
@@ -134,25 +132,25 @@ class Transceiver:
         self._fire(session, event, now_ns)
         return session
 
-    def cancelled(self, request_id: int, generation: int, receiver: int, now_ns: int) -> int | None:
+    def cancelled(self, request_id: int, attempt: int, receiver: int, now_ns: int) -> int | None:
         """Sender: its receiver no longer wants it, and advertised its blocks unless `receiver` is
         -1. Returns how many pieces were posted of a session that is over, `NEVER_POSTED` if none
-        ever was: the receiver has missed that word, or would not ask. None: nothing to say now.
+        ever was: the receiver has missed that message, or would not ask. None: nothing to say now.
         """
-        session = self.book.find(request_id, generation)
+        session = self.book.find(request_id, attempt)
         over = session is None or session.state.is_over
         if session is not None:
             self._fire(session, Event.CANCEL, now_ns)
             if session.peer < 0 and not over:
                 # Its advertise never came; it is to hear all the same that nothing was posted.
                 self.book.meet(session, receiver)
-        return self._tombstones.pieces(request_id, generation) if over and receiver >= 0 else None
+        return self._tombstones.pieces(request_id, attempt) if over and receiver >= 0 else None
 
     def finished(
-        self, request_id: int, generation: int, event: Event, nbytes: int = 0, pieces: int = 0
+        self, request_id: int, attempt: int, event: Event, nbytes: int = 0, pieces: int = 0
     ) -> None:
         """The transport reports an end (DONE, ENDED, ERROR): queued until the next poll."""
-        self.pending_polls.append((request_id, generation, event, nbytes, pieces))
+        self.pending_polls.append((request_id, attempt, event, nbytes, pieces))
 
     def check_transfer_status(self, now_ns: int, at_least: int = 0) -> int:
         """Take in what is ready, never wait for what is not. The field has one call for each role:
@@ -164,8 +162,8 @@ class Transceiver:
         queue = self.pending_polls
         count = min(len(queue), max(self._poll_limit, at_least))
         for _ in range(count):
-            request_id, generation, event, _nbytes, pieces = queue.popleft()
-            session = self.book.find(request_id, generation)
+            request_id, attempt, event, _nbytes, pieces = queue.popleft()
+            session = self.book.find(request_id, attempt)
             if session is not None:
                 self.book.count_pieces(session, pieces)
                 self._fire(session, event, now_ns)
@@ -189,7 +187,7 @@ class Transceiver:
         if self._receives:
             self.limits.moved(session, before, event, now_ns)
         elif line.state.is_over:
-            self._tombstones.bury(session)
+            self._tombstones.add(session)
 
     def expire(self, now_ns: int) -> None:
         """Fire the limits and deadlines that have passed. A session whose end is in, and only
@@ -214,12 +212,13 @@ class Transceiver:
         """True for exactly the three answers after which the blocks may be freed (2.2)."""
         return self._rules.may_release(self.cancel_request_structured(request_id, now_ns))
 
-    def bury(self, dead: Iterable[int], now_ns: int) -> None:
-        """These ranks are dead: what nobody has begun with them ends now, and nothing more begins.
-        What is in flight ends when the transport has fenced it, and says so (contract 2.5)."""
-        self._dead.update(dead)
+    def handle_peer_failure(self, failed: Iterable[int], now_ns: int) -> None:
+        """These ranks have failed: what nobody has begun with them ends now, and nothing more
+        begins. What is in flight ends when the transport has fenced it, and says so (contract
+        2.5)."""
+        self._failed.update(failed)
         for session in list(self.book.sessions.values()):
-            if session.peer in self._dead and session.state.is_unexposed:
+            if session.peer in self._failed and session.state.is_unexposed:
                 self._fire(session, Event.PEER_LOST, now_ns)
 
     def forget(self, request_id: int) -> None:
@@ -231,14 +230,14 @@ class Transceiver:
         may end until `deadline_ns`, and is then given up as `quarantined_now`.
 
         The waiting is the loop's, together with the group: this is the one thing that it ever
-        waits for (contract 1.2), until `is_settled` or `is_overdue`.
+        waits for (contract 1.2), until `is_drained` or `is_overdue`.
         """
         self.drain_deadline_ns = deadline_ns
         for session in list(self.book.sessions.values()):
             if _is_open(session):
                 self._fire(session, Event.STOP, now_ns)
 
-    def is_settled(self) -> bool:
+    def is_drained(self) -> bool:
         """Nothing of this rank is exposed to a peer any more."""
         return self.book.in_flight == 0
 

@@ -36,7 +36,7 @@ class SenderRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a prefilled request's KV waits: a context rank, and the blocks that hold the prompt.
 
     `blocks` are the sender's block ids in prompt order. The receiver needs them because both sides
-    of a two-sided transfer must cut it into the same pieces (`core.ranges.pieces`).
+    of a two-sided transfer must cut it into the same pieces (`core.content.pieces`).
     """
 
     rank: int
@@ -52,7 +52,7 @@ class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     request_id: int
-    generation: int
+    attempt: int
     prompt_tokens: int
     output_tokens: int
     block_hashes: tuple[int, ...] = ()
@@ -68,7 +68,7 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     request_id: int
-    generation: int
+    attempt: int
     outcome: Outcome
     rank: int
     detail: str = ""

@@ -1,8 +1,8 @@
-"""The first meeting of a group that not all of its members came to, or came to alike.
+"""The first collective of a group that not all of its members came to, or came to alike.
 
 The latest wait is often innocent: ranks that parted may go on, and stand in some other collective
 when it is noticed (vllm-project/vllm #43547, an hour later). So what each rank remembers of its
-meetings is laid side by side by their number in the group, and the first difference counts.
+collectives is laid side by side by their number in the group, and the first difference counts.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from adpkv.diagnosis.evidence import Evidence, Position, Standing
+from adpkv.diagnosis.evidence import Evidence, Position, RankState
 
 __all__ = ["Side", "Split", "alike", "first_split", "known_places", "sides_of"]
 
 
 class Side(msgspec.Struct, frozen=True):
-    """Members that are in one place; `at` is None for those that are not in the meeting at all."""
+    """Members that are in one place; `at` is None for those that are not in the collective at
+    all."""
 
     at: Position | None
     ranks: tuple[int, ...]
@@ -34,7 +35,7 @@ class Split(msgspec.Struct, frozen=True):
     odd: tuple[Side, ...]
     """The others, those that are elsewhere before those that are not there."""
     before: tuple[Position, ...] = ()
-    """The meetings before it, oldest first, as one of the common side remembers them."""
+    """The collectives before it, oldest first, as one of the common side remembers them."""
 
 
 def alike(one: Position, other: Position) -> bool:
@@ -50,7 +51,8 @@ def alike(one: Position, other: Position) -> bool:
 
 
 def first_split(evidence: Evidence, group: int) -> Split | None:
-    """Where its members part first; None if all are in one meeting, or nobody waits for another."""
+    """Where its members part first; None if all are in one collective, or nobody waits for
+    another."""
     members = evidence.of_group(group)
     if len(members) < 2:
         return None
@@ -73,8 +75,8 @@ def first_split(evidence: Evidence, group: int) -> Split | None:
     return None
 
 
-def known_places(member: Standing, group: int) -> dict[int, Position]:
-    """The numbered meetings of the group that a member remembers, and the one it is in."""
+def known_places(member: RankState, group: int) -> dict[int, Position]:
+    """The numbered collectives of the group that a member remembers, and the one it is in."""
     places = {p.sequence: p for p in member.last if p.group == group and p.sequence}
     at = member.in_group(group)
     if at is not None:
@@ -99,7 +101,7 @@ def sides_of(found: dict[int, Position | None]) -> list[Side]:
 
 
 def _split(
-    group: int, sequence: int, sides: Sequence[Side], members: Sequence[Standing]
+    group: int, sequence: int, sides: Sequence[Side], members: Sequence[RankState]
 ) -> Split | None:
     if len(sides) < 2:
         return None
@@ -115,9 +117,9 @@ def _number(there: Iterable[Side]) -> int:
 
 
 def _before(
-    members: Sequence[Standing], ranks: Sequence[int], group: int, sequence: int
+    members: Sequence[RankState], ranks: Sequence[int], group: int, sequence: int
 ) -> tuple[Position, ...]:
-    """What one of those ranks remembers from before that meeting."""
+    """What one of those ranks remembers from before that collective."""
     last = next(member.last for member in members if member.rank == ranks[0])
     return tuple(
         p for p in last if p.group == group and (not sequence or p.sequence < sequence or not p)

@@ -11,33 +11,33 @@ from typing import Final
 
 import msgspec
 
-from adpkv.executor.meetings import WORLD, Meeting, Step
+from adpkv.executor.collectives import WORLD, Operation, Step
 from adpkv.model.port import Batch
 
-__all__ = ["COLLECTIVES", "Evidence", "Members", "Pins", "Position", "Standing", "State"]
+__all__ = ["COLLECTIVES", "Evidence", "Members", "Pins", "Position", "RankState", "State"]
 
 COLLECTIVES: Final = frozenset(
     {"tp_broadcast", "tp_allgather", "tp_gather", "world_allgather", "step"}
 )
-"""Kinds that end only when *all* members have come. Any other kind waits for *any* news."""
+"""Kinds that end only when *all* members have come. Any other kind waits for *any* input."""
 
 
 class State(StrEnum):
     """What a rank does, as far as others can tell."""
 
-    MEETING = "meeting"
-    """It stands in a meeting of a group."""
+    COLLECTIVE = "collective"
+    """It stands in a collective of a group."""
     ALONE = "alone"
     """It stands still by itself; nobody meets it there."""
     COMPUTING = "computing"
     """It has come to a step, and is at its own part of it."""
     MOVING = "moving"
-    """It is between two meetings: computing, or turning in a loop."""
+    """It is between two collectives: computing, or turning in a loop."""
     STOPPED = "stopped"
     """Its process is suspended."""
     SILENT = "silent"
     """Its process lives, and says nothing."""
-    DEAD = "dead"
+    FAILED = "failed"
     LEFT = "left"
     """Its program has ended."""
     UNBEGUN = "unbegun"
@@ -45,14 +45,14 @@ class State(StrEnum):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A meeting, by all that its members must agree on."""
+    """A collective, by all that its members must agree on."""
 
     group: int
     kind: str
     site: str
     iteration: int
     sequence: int = 0
-    """Which meeting of the group this is for the rank, counted from 1; 0 where nobody counts."""
+    """Which collective of the group this is for the rank, counted from 1; 0 where nobody counts."""
     argument: str = ""
     """What else must be equal there, such as the batch of a step."""
     plan: str = ""
@@ -62,7 +62,7 @@ class Position(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(
-        cls, op: Meeting, sequence: int = 0, plan: str = "", batch: Batch | None = None
+        cls, op: Operation, sequence: int = 0, plan: str = "", batch: Batch | None = None
     ) -> Position:
         """Where a rank that awaits `op` stands; `batch` is that of now if it is another."""
         if isinstance(op, Step) and batch is not None:
@@ -93,7 +93,7 @@ class Pins(msgspec.Struct, frozen=True):
     """KV blocks that are neither free nor cached, the dummy's not counted."""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class RankState(msgspec.Struct, frozen=True):
     """One rank."""
 
     rank: int
@@ -105,28 +105,28 @@ class Standing(msgspec.Struct, frozen=True):
     since_s: float | None = None
     """For how long."""
     last: tuple[Position, ...] = ()
-    """The meetings that it was in before, oldest first."""
+    """The collectives that it was in before, oldest first."""
     values: dict[str, int | str | bool] = {}
     """What it alone knows, by name, in order of weight (`local`)."""
     pins: Pins = Pins()
     peers: tuple[int, ...] = ()
-    """Ranks whose word about a transfer it waits for."""
-    mail: bool = False
-    """It waits for the coordinator's mail."""
+    """Ranks whose message about a transfer it waits for."""
+    messages: bool = False
+    """It waits for the coordinator's messages."""
     stack: tuple[str, ...] = ()
     """Its Python stack, outermost first."""
 
     @property
     def stands(self) -> bool:
-        """Is it in a meeting, or in something that takes as long as one?"""
-        return self.at is not None and self.state in (State.MEETING, State.ALONE)
+        """Is it in a collective, or in something that takes as long as one?"""
+        return self.at is not None and self.state in (State.COLLECTIVE, State.ALONE)
 
     def in_group(self, group: int) -> Position | None:
         """Where it is in this group, if it is there."""
         at = self.at
         if at is None or at.group != group or not self.stands:
             return None
-        return at if self.state is State.MEETING or at.collective else None
+        return at if self.state is State.COLLECTIVE or at.collective else None
 
 
 class Members(msgspec.Struct, frozen=True):
@@ -144,7 +144,7 @@ class Evidence(msgspec.Struct, frozen=True):
     error: str
     """`mismatch`, `deadlock` or `livelock`: how it was noticed."""
     message: str
-    standings: tuple[Standing, ...]
+    rank_states: tuple[RankState, ...]
     groups: tuple[Members, ...]
     group: int | None = None
     """The group that was noticed; None where the whole job stands."""
@@ -153,10 +153,10 @@ class Evidence(msgspec.Struct, frozen=True):
     coordinator: str = ""
     """What the coordinator does; nothing where it is not known."""
 
-    def of_group(self, group: int) -> list[Standing]:
+    def of_group(self, group: int) -> list[RankState]:
         """The members of a group, in order."""
         ranks = {rank for found in self.groups if found.index == group for rank in found.ranks}
-        return [standing for standing in self.standings if standing.rank in ranks]
+        return [rank_state for rank_state in self.rank_states if rank_state.rank in ranks]
 
     def name(self, group: int) -> str:
         """What a group is called."""

@@ -12,12 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from adpkv.diagnosis.classes import RankClass, folded
+from adpkv.diagnosis.classify import Diagnosis, judge
 from adpkv.diagnosis.evidence import Evidence, Pins, Position
-from adpkv.diagnosis.graph import WaitGraph, wait_graph
-from adpkv.diagnosis.history import Row, history
-from adpkv.diagnosis.judging import Verdict, judge
-from adpkv.diagnosis.why import Difference, differences
+from adpkv.diagnosis.graph import RankClass, WaitGraph, folded, wait_graph
+from adpkv.diagnosis.why import Difference, Row, differences, history
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, StuckError
 
 __all__ = ["NAMES", "Report", "as_values", "examined", "noticed", "write_deadlock"]
@@ -36,7 +34,7 @@ class Report(msgspec.Struct, frozen=True):
     """What can be said of one stuck job."""
 
     evidence: Evidence
-    verdict: Verdict
+    diagnosis: Diagnosis
     why: tuple[Difference, ...]
     classes: tuple[RankClass, ...]
     history: tuple[Row, ...]
@@ -55,27 +53,27 @@ def noticed(error: StuckError) -> str:
 
 def examined(evidence: Evidence, replay: str = "") -> Report:
     """Look at the evidence from all sides."""
-    verdict = judge(evidence)
-    classes = folded(evidence, verdict)
+    diagnosis = judge(evidence)
+    classes = folded(evidence, diagnosis)
     return Report(
         evidence=evidence,
-        verdict=verdict,
-        why=tuple(differences(evidence, verdict)),
+        diagnosis=diagnosis,
+        why=tuple(differences(evidence, diagnosis)),
         classes=tuple(classes),
-        history=tuple(history(evidence, verdict)),
+        history=tuple(history(evidence, diagnosis)),
         graph=wait_graph(evidence, classes),
-        requests=_requests(evidence, verdict),
+        requests=_requests(evidence, diagnosis),
         replay=replay,
     )
 
 
-def _requests(evidence: Evidence, verdict: Verdict) -> tuple[int, ...]:
+def _requests(evidence: Evidence, diagnosis: Diagnosis) -> tuple[int, ...]:
     """Those that the odd ranks hold; of the whole group where none is odd."""
-    ranks = set(verdict.outliers or verdict.others)
+    ranks = set(diagnosis.outliers or diagnosis.others)
     found: dict[int, None] = {}
-    for standing in evidence.standings:
-        if standing.rank in ranks:
-            pins = standing.pins
+    for rank_state in evidence.rank_states:
+        if rank_state.rank in ranks:
+            pins = rank_state.pins
             found.update(dict.fromkeys((*pins.staged, *pins.in_flight, *pins.quarantined)))
     return tuple(found)[:MOST_REQUESTS]
 
@@ -99,15 +97,15 @@ def as_values(error: StuckError) -> dict[str, Any]:
 
 
 def _of_report(report: Report) -> dict[str, Any]:
-    evidence, verdict = report.evidence, report.verdict
+    evidence, diagnosis = report.evidence, report.diagnosis
     return {
-        "kind": verdict.kind.value,
-        "verdict": verdict.sentence,
+        "kind": diagnosis.kind.value,
+        "diagnosis": diagnosis.sentence,
         "world": evidence.world,
         "at_s": evidence.at_s,
-        "group": evidence.name(verdict.group),
-        "outliers": list(verdict.outliers),
-        "others": list(verdict.others),
+        "group": evidence.name(diagnosis.group),
+        "outliers": list(diagnosis.outliers),
+        "others": list(diagnosis.others),
         "why": [_difference(difference) for difference in report.why],
         "classes": [_class(found) for found in report.classes],
         "history": [_row(row) for row in report.history],
@@ -166,8 +164,8 @@ def _graph(graph: WaitGraph) -> dict[str, Any]:
 def _pinned(evidence: Evidence) -> list[dict[str, Any]]:
     nothing = Pins()
     found: Sequence[tuple[int, Pins]] = [
-        (standing.rank, standing.pins)
-        for standing in evidence.standings
-        if standing.pins != nothing
+        (rank_state.rank, rank_state.pins)
+        for rank_state in evidence.rank_states
+        if rank_state.pins != nothing
     ]
     return [{"rank": rank, **msgspec.to_builtins(pins)} for rank, pins in found]

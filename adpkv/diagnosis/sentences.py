@@ -1,12 +1,12 @@
-"""The verdicts' sentences: who is where, whom that keeps waiting, and where the order was left."""
+"""the diagnoses' sentences: who is where, whom that keeps waiting, and where the order was left."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from adpkv.diagnosis.divergence import Side, Split
-from adpkv.diagnosis.evidence import Evidence, Position, Standing, State
-from adpkv.diagnosis.words import named, verb
+from adpkv.diagnosis.evidence import Evidence, Position, RankState, State
+from adpkv.diagnosis.names import named, verb
 
 __all__ = [
     "argument_mismatch",
@@ -24,13 +24,13 @@ __all__ = [
 _DOES = {
     State.STOPPED: ("its process is stopped", "their processes are stopped"),
     State.SILENT: ("its process says nothing", "their processes say nothing"),
-    State.DEAD: ("it is dead", "they are dead"),
+    State.FAILED: ("it has failed", "they have failed"),
     State.UNBEGUN: ("it has not begun", "they have not begun"),
     State.LEFT: ("it has left", "they have left"),
     State.COMPUTING: ("it is at its own part of it", "they are at their own part of it"),
     State.MOVING: ("it is on its way", "they are on their way"),
 }
-"""What a rank does that is in no meeting, and what several do."""
+"""What a rank does that is in no collective, and what several do."""
 
 
 def _are_in(side: Side) -> str:
@@ -82,22 +82,22 @@ def _argument(at: Position, common: Position, odd: Sequence[Side]) -> str:
     return f"the plan {at.plan or '-'}"
 
 
-def missing(split: Split, absent: Sequence[Standing]) -> str:
+def missing(split: Split, absent: Sequence[RankState]) -> str:
     """Members that have not come."""
     common = split.common.at
     assert common is not None
-    ranks = [standing.rank for standing in absent]
+    ranks = [rank_state.rank for rank_state in absent]
     return (
         f"{named(ranks)} never came to {common.told()}, iteration {common.iteration}:"
         f" {_whereabouts(absent)}; {verb(split.common.ranks, 'waits', 'wait')} there"
     )
 
 
-def _whereabouts(absent: Sequence[Standing]) -> str:
+def _whereabouts(absent: Sequence[RankState]) -> str:
     """What those are doing instead, each way once."""
     ways: dict[tuple[str, str], list[int]] = {}
-    for standing in absent:
-        ways.setdefault(_does(standing), []).append(standing.rank)
+    for rank_state in absent:
+        ways.setdefault(_does(rank_state), []).append(rank_state.rank)
     if len(ways) == 1:
         (one, many) = next(iter(ways))
         return one if len(absent) == 1 else many
@@ -106,26 +106,26 @@ def _whereabouts(absent: Sequence[Standing]) -> str:
     )
 
 
-def _does(standing: Standing) -> tuple[str, str]:
-    at = standing.at
-    if standing.state in _DOES or at is None:
-        one, many = _DOES.get(standing.state, _DOES[State.MOVING])
+def _does(rank_state: RankState) -> tuple[str, str]:
+    at = rank_state.at
+    if rank_state.state in _DOES or at is None:
+        one, many = _DOES.get(rank_state.state, _DOES[State.MOVING])
         seen = ""
-        if at is not None and standing.state is not State.COMPUTING:
+        if at is not None and rank_state.state is not State.COMPUTING:
             seen = f", last seen in {at.told()}, iteration {at.iteration}"
         return one + seen, many + seen
-    if standing.state is State.ALONE:
+    if rank_state.state is State.ALONE:
         where = at.told(numbered=False)
         return f"it stands alone in {where}", f"they stand alone in {where}"
     where = f"in {at.told()}, iteration {at.iteration}"
     return f"it is still {where}", f"they are still {where}"
 
 
-def early_exit(split: Split, gone: Sequence[Standing]) -> str:
+def early_exit(split: Split, gone: Sequence[RankState]) -> str:
     """Members that have left."""
     common = split.common.at
     assert common is not None
-    ranks = [standing.rank for standing in gone]
+    ranks = [rank_state.rank for rank_state in gone]
     return (
         f"{verb(ranks, 'has', 'have')} left the group;"
         f" {_are_in(split.common)}, iteration {common.iteration}, and"
@@ -134,23 +134,23 @@ def early_exit(split: Split, gone: Sequence[Standing]) -> str:
     )
 
 
-def _strangers(evidence: Evidence, strangers: Sequence[Standing]) -> tuple[str, str]:
-    ranks = [standing.rank for standing in strangers]
+def _strangers(evidence: Evidence, strangers: Sequence[RankState]) -> tuple[str, str]:
+    ranks = [rank_state.rank for rank_state in strangers]
     at = strangers[0].at
     assert at is not None
     return verb(ranks, "is", "are"), f"in {at.told()} of {evidence.name(at.group)}"
 
 
-def wrong_group(evidence: Evidence, split: Split, strangers: Sequence[Standing]) -> str:
-    """Members that are in a meeting of a group where nobody of theirs will come."""
+def wrong_group(evidence: Evidence, split: Split, strangers: Sequence[RankState]) -> str:
+    """Members that are in a collective of a group where nobody of theirs will come."""
     who, where = _strangers(evidence, strangers)
     return f"{who} {where}; {_are_in(split.common)} of {evidence.name(split.group)}"
 
 
-def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[Standing]) -> str:
+def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[RankState]) -> str:
     """Two groups in two orders."""
     who, where = _strangers(evidence, strangers)
-    ranks = [standing.rank for standing in strangers]
+    ranks = [rank_state.rank for rank_state in strangers]
     common = split.common
     return (
         f"{who} {where} and {'waits' if len(ranks) == 1 else 'wait'} there for"
@@ -160,22 +160,22 @@ def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[Standi
     )
 
 
-def livelock(evidence: Evidence, group: int, members: Sequence[Standing]) -> str:
+def livelock(evidence: Evidence, group: int, members: Sequence[RankState]) -> str:
     """Rounds without end."""
     at = next((member.at for member in members if member.at is not None), None)
     where = "" if at is None else f" {at.told(numbered=False)}, iteration {at.iteration}, and"
     return f"{evidence.name(group)} meets again and again in{where} time does not move"
 
 
-def lost_wake_up(evidence: Evidence, waiting: Sequence[Standing]) -> str:
-    """All wait for news."""
-    ranks = [standing.rank for standing in waiting]
+def lost_wake_up(evidence: Evidence, waiting: Sequence[RankState]) -> str:
+    """All wait for input."""
+    ranks = [rank_state.rank for rank_state in waiting]
     where = sorted({s.at.told(numbered=False) for s in waiting if s.at is not None})
     # Only where all is known can it be said that nothing will come.
     alone = evidence.world == "virtual"
     none = "nobody is left who would send any" if alone else "none has come"
     too = f"; the coordinator {evidence.coordinator}" if evidence.coordinator else ""
-    return f"{verb(ranks, 'waits', 'wait')} for news in {', '.join(where)}, and {none}{too}"
+    return f"{verb(ranks, 'waits', 'wait')} for input in {', '.join(where)}, and {none}{too}"
 
 
 def symmetric_wedge(

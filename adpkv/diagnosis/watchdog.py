@@ -1,11 +1,11 @@
-"""A thread per rank that sees when its rank has stood in one meeting for too long.
+"""A thread per rank that sees when its rank has stood in one collective for too long.
 
 Slots show ranks that stand in different collectives. A rank that never comes, because it waits
 alone for something or turns in a loop, shows nothing: the others wait for it in native code. So
-a thread looks at the board (`diagnosis.board`), and says who is where.
+a thread looks at the board (`flight_recorder.board`), and says who is where.
 
 It must never speak where all is well. What it allows: time in which it could not look itself
-(`diagnosis.attention`), the job's last meeting, and a rank that is still being made.
+(`diagnosis.suspension`), the job's last collective, and a rank that is still being made.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Final
 
-from adpkv.diagnosis.attention import Attention
-from adpkv.diagnosis.board import Board, Standing
+from adpkv.diagnosis.suspension import SuspensionClock
 from adpkv.errors import DeadlockError
-from adpkv.executor.meetings import WORLD
+from adpkv.executor.collectives import WORLD
+from adpkv.flight_recorder.board import Board, BoardEntry
 
-__all__ = ["Patience", "Watchdog", "judgement"]
+__all__ = ["StuckTimer", "Watchdog", "judgement"]
 
 LOOKS_PER_TIMEOUT: Final = 10
 LONGEST_LOOK_S: Final = 0.2
@@ -34,18 +34,18 @@ its own ring tells that from standing still, and it happens once."""
 NS_PER_S: Final = 1e9
 
 
-class Patience:
-    """For how long this rank has been *seen* to stand in one meeting. `turn_ns` is the longest time
-    between two looks of one that is let run."""
+class StuckTimer:
+    """For how long this rank has been *seen* to stand in one collective. `turn_ns` is the longest
+    time between two looks of one that is let run."""
 
     def __init__(self, turn_ns: int, now_ns: int) -> None:
-        self._turn_ns, self._attention = turn_ns, Attention(turn_ns, now_ns)
+        self._turn_ns, self._suspension = turn_ns, SuspensionClock(turn_ns, now_ns)
         self._came_ns = self._since_ns = 0
 
-    def stood_ns(self, own: Standing, now_ns: int) -> int:
+    def stood_ns(self, own: BoardEntry, now_ns: int) -> int:
         """A look at it: 0 where it may stand for as long as it likes."""
-        missed_ns = self._attention.missed(now_ns)
-        # In the job's last meeting a rank may wait for as long as another instance drains.
+        missed_ns = self._suspension.missed(now_ns)
+        # In the job's last collective a rank may wait for as long as another instance drains.
         if not own.since_ns or own.group == WORLD:
             return 0
         if own.since_ns != self._came_ns:
@@ -86,42 +86,42 @@ class Watchdog:
 
     def _run(self) -> None:
         look_s = min(self._hang_ns / LOOKS_PER_TIMEOUT / NS_PER_S, LONGEST_LOOK_S)
-        patience = Patience(int(LOOKS_PER_TURN * look_s * NS_PER_S), perf_counter_ns())
+        patience = StuckTimer(int(LOOKS_PER_TURN * look_s * NS_PER_S), perf_counter_ns())
         while not self._over.wait(look_s):
             self._look()
             own = self._board.own()
             stood_ns = patience.stood_ns(own, perf_counter_ns())
             if stood_ns <= self._hang_ns:
                 continue
-            seen = self._board.standings()
-            if stood_ns <= self._start_ns and any(not _begun(standing) for standing in seen):
+            seen = self._board.entries()
+            if stood_ns <= self._start_ns and any(not _begun(entry) for entry in seen):
                 continue
             self._speak(judgement(own, seen, perf_counter_ns()))
             return
 
 
-def _begun(standing: Standing) -> bool:
-    """Has this rank come to a meeting yet?"""
-    return bool(standing.place.kind)
+def _begun(entry: BoardEntry) -> bool:
+    """Has this rank come to a collective yet?"""
+    return bool(entry.place.kind)
 
 
-def judgement(own: Standing, seen: Sequence[Standing], now_ns: int) -> DeadlockError:
+def judgement(own: BoardEntry, seen: Sequence[BoardEntry], now_ns: int) -> DeadlockError:
     """Who waits where, and who is somewhere else; as far as this host's ranks go."""
     waits_s = (now_ns - own.since_ns) / NS_PER_S
     lines = [
         f"ranks have waited for {waits_s:.1f} s in {own.place.kind} at {own.place.site},"
         f" iteration {own.place.iteration}, for one that does not come"
     ]
-    lines += [f"  {_told(standing, now_ns)}" for standing in seen]
-    return DeadlockError("\n".join(lines), [standing.place for standing in seen], own.group)
+    lines += [f"  {_told(entry, now_ns)}" for entry in seen]
+    return DeadlockError("\n".join(lines), [entry.place for entry in seen], own.group)
 
 
-def _told(standing: Standing, now_ns: int) -> str:
-    place = standing.place
-    if not _begun(standing):
+def _told(entry: BoardEntry, now_ns: int) -> str:
+    place = entry.place
+    if not _begun(entry):
         return f"rank {place.rank} has not begun"
     where = f"{place.kind} at {place.site}, iteration {place.iteration}"
-    if not standing.since_ns:
+    if not entry.since_ns:
         return f"rank {place.rank} is on its way, last seen in {where}"
-    since_s = (now_ns - standing.since_ns) / NS_PER_S
+    since_s = (now_ns - entry.since_ns) / NS_PER_S
     return f"rank {place.rank} is in {where}, for {since_s:.1f} s"

@@ -1,15 +1,59 @@
-"""Why the odd ranks went elsewhere: what they alone knew, beside what the others knew."""
+"""Why the odd ranks went elsewhere: what they alone knew, beside what the others knew.
+
+The last collectives of a group before its ranks parted, side by side, and where each was then.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from adpkv.diagnosis.evidence import Evidence, Standing
-from adpkv.diagnosis.judging import Verdict
+from adpkv.diagnosis.classify import Diagnosis
+from adpkv.diagnosis.divergence import known_places, sides_of
+from adpkv.diagnosis.evidence import Evidence, Position, RankState
 
-__all__ = ["MOST_DIFFERENCES", "Difference", "differences"]
+__all__ = ["MOST_BEFORE", "MOST_DIFFERENCES", "Difference", "Row", "differences", "history"]
+
+MOST_BEFORE: Final = 8
+MOST_AFTER: Final = 4
+"""Of the collectives behind the split, in which ranks already were in different places."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Ranks that were in one collective; `at` is None for those that were in none."""
+
+    sequence: int
+    at: Position | None
+    ranks: tuple[int, ...]
+    everybody: bool = False
+    odd: bool = False
+
+
+def history(evidence: Evidence, diagnosis: Diagnosis) -> list[Row]:
+    """The last collectives, oldest first; then the one at which the ranks parted, a row for each
+    side; then what came after it. Where nobody parted, the last collectives alone."""
+    members = evidence.of_group(diagnosis.group)
+    ranks = tuple(member.rank for member in members)
+    split = diagnosis.split
+    if split is None:
+        last = next((member.last for member in members if member.last), ())
+        own = [p for p in last if p.group == diagnosis.group][-MOST_BEFORE:]
+        return [Row(p.sequence, p, ranks, everybody=True) for p in own]
+    rows = [Row(p.sequence, p, ranks, everybody=True) for p in split.before[-MOST_BEFORE:]]
+    rows += [Row(split.sequence, side.at, side.ranks, odd=True) for side in split.odd]
+    rows.append(Row(split.sequence, split.common.at, split.common.ranks))
+    places = {member.rank: known_places(member, diagnosis.group) for member in members}
+    numbers = {n for found in places.values() for n in found if split.sequence}
+    later = sorted(n for n in numbers if n > split.sequence)
+    odd = set(diagnosis.outliers)
+    for sequence in later[:MOST_AFTER]:
+        there = {rank: found[sequence] for rank, found in places.items() if sequence in found}
+        for side in sides_of(dict(there)):
+            rows.append(Row(sequence, side.at, side.ranks, odd=odd.issuperset(side.ranks)))
+    return rows
+
 
 MOST_DIFFERENCES = 6
 """The rest is told by `deadlock.json`."""
@@ -28,13 +72,13 @@ class Difference(msgspec.Struct, frozen=True):
     """Do the others agree among themselves?"""
 
 
-def differences(evidence: Evidence, verdict: Verdict) -> list[Difference]:
+def differences(evidence: Evidence, diagnosis: Diagnosis) -> list[Difference]:
     """The values in which the outliers differ from all others, those on which the others agree
     first; each kind in order of weight. Ranks of an ADP group differ in much that is nobody's
     fault, such as their load."""
-    by_rank = {standing.rank: standing for standing in evidence.standings}
-    odd = [by_rank[rank] for rank in verdict.outliers if by_rank[rank].values]
-    others = [by_rank[rank] for rank in verdict.others if by_rank[rank].values]
+    by_rank = {rank_state.rank: rank_state for rank_state in evidence.rank_states}
+    odd = [by_rank[rank] for rank in diagnosis.outliers if by_rank[rank].values]
+    others = [by_rank[rank] for rank in diagnosis.others if by_rank[rank].values]
     if not odd or not others:
         return []
     found = []
@@ -45,7 +89,7 @@ def differences(evidence: Evidence, verdict: Verdict) -> list[Difference]:
     return sorted(found, key=lambda difference: not difference.clear)
 
 
-def _values(standings: Sequence[Standing], name: str) -> tuple[Value, ...]:
+def _values(rank_states: Sequence[RankState], name: str) -> tuple[Value, ...]:
     """Each value once, in order."""
-    found = {standing.values[name] for standing in standings if name in standing.values}
+    found = {rank_state.values[name] for rank_state in rank_states if name in rank_state.values}
     return tuple(sorted(found, key=lambda value: (str(type(value)), value)))

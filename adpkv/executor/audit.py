@@ -1,8 +1,8 @@
 """What each rank is asked about itself: as it proposes to stop, and as it leaves.
 
 Nothing here is looked at in an iteration: the times that matter are kept by whoever they happen to
-(`core.health`, `core.quarantine`, `core.news`). What must hold is the *contract's* rule, also where
-a run follows another one: that is how a policy is found out.
+(`core.health`, `core.session_book`, `core.inbox_ages`). What must hold is the *contract's* rule,
+also where a run follows another one: that is how a policy is found out.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from adpkv.core.report import BlockCounts, RankReport
 from adpkv.core.session import State
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
-from adpkv.executor.meetings import MeetingCounts
+from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["block_counts", "ill_stop", "look_at_proposal", "rank_report", "report_now"]
+__all__ = ["block_counts", "look_at_proposal", "rank_report", "report_now", "unhealthy_stop"]
 
 LOOKS = 3
 """To see that something is in quarantine for too long; that the grace is over; and on the way
 out."""
 
 
-def ill_stop(rank: Rank) -> tuple[int, str]:
+def unhealthy_stop(rank: Rank) -> tuple[int, str]:
     """What ill health past its grace ends a job with: code and detail. 75 asks for a restart, which
     serves what was cut off. Where the end is decided already, only leaving takes long: the code
     stays that of the decision."""
@@ -40,7 +40,7 @@ def ill_stop(rank: Rank) -> tuple[int, str]:
     return (ExitCode.COMPLETED if plan.ending else ExitCode.UNHEALTHY), detail
 
 
-def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
+def rank_report(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport:
     """A rank's counters and findings as it leaves, after a last look at everything."""
     now_ns = rank.clock()
     blocks = block_counts(rank.serving)
@@ -50,12 +50,12 @@ def rank_report(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
     if rank.proposal == NO_STOP:
         _look_at_stays(rank, now_ns)
     _look_at_deadlines(rank)
-    rank.news.close(now_ns)
+    rank.inbox_ages.close(now_ns)
     rank.serving.memory.look_at_free()
     return report_now(rank, counts)
 
 
-def report_now(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
+def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport:
     """The same in the middle of a run, without a last look: nothing has come to its end."""
     met = counts()
     monitor = rank.transceiver.monitor
@@ -73,7 +73,7 @@ def report_now(rank: Rank, counts: Callable[[], MeetingCounts]) -> RankReport:
         transfers=rank.transceiver.book.counts(),
         blocks=block_counts(rank.serving),
         unhealthy_intervals=monitor.intervals,
-        first_unhealthy_ns=monitor.first_ill_ns,
+        first_unhealthy_ns=monitor.first_unhealthy_ns,
         reasons=tuple(monitor.seen_reasons),
         violations=violations,
         left_ns=rank.clock(),
@@ -111,7 +111,7 @@ def look_at_proposal(rank: Rank, code: int, detail: str) -> None:
     if code != ExitCode.UNHEALTHY:
         _look_at_stays(rank, now_ns)
         return
-    since_ns, reasons = _ill_since(rank, now_ns)
+    since_ns, reasons = _unhealthy_since(rank, now_ns)
     grace_ns = rank.transceiver.monitor.grace_ns
     if now_ns - since_ns >= grace_ns:
         return
@@ -133,7 +133,7 @@ def _in_doubt(rank: Rank) -> tuple[int, ...]:
     return tuple(doubtful or sessions)
 
 
-def _ill_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
+def _unhealthy_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
     """Since when the contract's own rule has called this rank ill, and why; NEVER if it is well.
 
     The rank's monitor knows it exactly where it follows that rule. Else the reasons of now tell
@@ -143,12 +143,12 @@ def _ill_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
     seen = msgspec.structs.replace(
         seen, moved_ns=max(seen.moved_ns, rank.transport.last_moved_ns())
     )
-    reasons = health.ill_reasons(now_ns, seen)
+    reasons = health.unhealthy_reasons(now_ns, seen)
     if not reasons:
         return NEVER, ()
     since_ns = min(health.next_change_ns(seen, _others(reason)) for reason in reasons)
-    if rank.rules.ill_reasons is health.ill_reasons:
-        since_ns = min(since_ns, transceiver.monitor.ill_since_ns)
+    if rank.rules.unhealthy_reasons is health.unhealthy_reasons:
+        since_ns = min(since_ns, transceiver.monitor.unhealthy_since_ns)
     return since_ns, reasons
 
 
@@ -168,7 +168,7 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
         stay_ns, session = now_ns - quarantine.oldest_ns(), quarantine.oldest()
     deadline_ns = transceiver.health.inputs().deadline_ns
     bound_ns = deadline_ns + transceiver.monitor.grace_ns
-    slack_ns = rank.news.bound_ns + rank.news.forced_ns + LOOKS * rank.timing.look_ns
+    slack_ns = rank.inbox_ages.bound_ns + rank.inbox_ages.forced_ns + LOOKS * rank.timing.look_ns
     if session is None or stay_ns <= bound_ns + slack_ns:
         return
     _violate(
@@ -182,8 +182,8 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
 
 def _look_at_deadlines(rank: Rank) -> None:
     """`early_deadline`: a transfer was given up that had less time than its deadline (3.1)."""
-    for request, at_ns, wire_ns in rank.transceiver.limits.hasty:
-        detail = f"request {request} timed out after {wire_ns / 1e9:.3f} s of wire"
+    for request, at_ns, transfer_ns in rank.transceiver.limits.early_deadlines:
+        detail = f"request {request} timed out after {transfer_ns / 1e9:.3f} s of transfer"
         rank.recorder.violation(Violation("early_deadline", rank.rank, at_ns, detail, (request,)))
 
 

@@ -113,7 +113,7 @@ class ContextServing(Serving):
         count = prompt_blocks(spec, self.limits.block_tokens)
         blocks = tuple(lease.blocks[:count])
         nbytes = count * self.memory.block_bytes
-        session = self.transceiver.open(spec.request_id, spec.generation, -1, nbytes, now_ns)
+        session = self.transceiver.open(spec.request_id, spec.attempt, -1, nbytes, now_ns)
         self.transceiver.prepare(session, blocks)
         request.fire(RequestEvent.PREFILLED)
         self.respond(request, Outcome.PREFILLED, now_ns, sender=SenderRef(self.rank, blocks))

@@ -15,18 +15,18 @@ from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.values import Cause, Outcome, Response, Violation
-from adpkv.executor.meetings import Receive
+from adpkv.executor.collectives import Receive
 from adpkv.executor.messages import (
     Admit,
     Answers,
-    Bury,
     Cancel,
-    LeaderMail,
-    Lost,
-    Mail,
+    LeaderMessage,
+    Message,
     Missing,
     Pulse,
+    RankFailed,
     Release,
+    Shrink,
     Stop,
     Stopped,
 )
@@ -72,10 +72,10 @@ class Coordinator:
             instance.index: instance.leader for instance in topology.instances
         }
         self._stopped: set[int] = set()
-        self._settled: set[int] = set()
+        self._drained: set[int] = set()
         """Stopped, and nobody of them will ask another instance's rank anything."""
-        self._dead: dict[int, str] = {}
-        """Each dead rank, in words."""
+        self._failed: dict[int, str] = {}
+        """Each failed rank, in words."""
         self._code = -1
         self._detail = ""
         self._give_up_ns = NEVER
@@ -91,22 +91,22 @@ class Coordinator:
         return self._detail or "every request is answered"
 
     @property
-    def dead(self) -> frozenset[int]:
-        """The ranks that have died so far, as far as it was told."""
-        return frozenset(self._dead)
+    def failed(self) -> frozenset[int]:
+        """The ranks that have failed so far, as far as it was told."""
+        return frozenset(self._failed)
 
     async def run(self) -> None:
         """Serve the workload, then see every instance out."""
         while not self._is_over():
-            mail = await Receive(self._wake_ns())
-            for message in mail:
+            messages = await Receive(self._wake_ns())
+            for message in messages:
                 self._take(message)
             now_ns = self._clock()
             self._admit_due(now_ns)
             self._cancel_due(now_ns)
             if self._code < 0 and self.done == self.total:
                 self._spread(ExitCode.COMPLETED, "")
-            if self._dead and not self._shrinks and len(self._stopped) == len(self._load):
+            if self._failed and not self._shrinks and len(self._stopped) == len(self._load):
                 self._end_all_lost()
             if now_ns >= self._give_up_ns:
                 break
@@ -114,11 +114,11 @@ class Coordinator:
 
     def close(self) -> None:
         """Every rank has left. What still has no answer gets none but this: nobody's request may
-        be lost without a word."""
+        be lost without a message."""
         self._end_unanswered()
 
     def _is_over(self) -> bool:
-        return self._code >= 0 and not self._open and len(self._settled) == len(self._load)
+        return self._code >= 0 and not self._open and len(self._drained) == len(self._load)
 
     def _wake_ns(self) -> int:
         if self._code >= 0:
@@ -157,32 +157,32 @@ class Coordinator:
 
     # -- instances -----------------------------------------------------------------------------
 
-    def _take(self, message: Mail) -> None:
+    def _take(self, message: Message) -> None:
         if isinstance(message, Answers):
             if message.pulse is not None and self._on_pulse is not None:
                 self._on_pulse(message.instance, message.pulse)
             for response in message.responses:
                 self._answered(response)
-        elif isinstance(message, Lost):
-            self._lose_rank(message)
+        elif isinstance(message, RankFailed):
+            self._handle_rank_failure(message)
         elif isinstance(message, Missing):
-            for request_id, life in message.requests:
+            for request_id, attempt in message.requests:
                 request = self._open.get(request_id)
                 if request is not None and request.holder is not None:
                     here = request.holder.index == message.instance
-                    if here and request.life == life:
+                    if here and request.attempt == attempt:
                         self._lose(request)
         elif isinstance(message, Stopped):
             self._stopped.add(message.instance)
-            if message.settled:
-                self._settled.add(message.instance)
+            if message.drained:
+                self._drained.add(message.instance)
             self._spread(message.code, message.detail)
 
     def _answered(self, response: Response) -> None:
         request = self._open.get(response.request_id)
         prefilled = response.outcome is Outcome.PREFILLED
         event = AdmissionEvent.PREFILLED if prefilled else AdmissionEvent.TERMINAL
-        if request is None or response.generation != request.life:
+        if request is None or response.attempt != request.attempt:
             # After the end only a context instance's answer may come, that a stop has crossed.
             if not prefilled or self._code < 0:
                 self._violate("two_terminal_responses", response)
@@ -191,7 +191,7 @@ class Coordinator:
         if prefilled:
             request.first = response
         if self._is_lost(request, response):
-            event = self._after_loss(event)
+            event = self._after_failure(event)
         self._fire(request, event, response)
 
     def _fire(
@@ -237,7 +237,7 @@ class Coordinator:
         self._recorder.event("routed", request.request_id, instance=instance.index)
         return instance
 
-    def _tell(self, instance: Instance, message: LeaderMail) -> None:
+    def _tell(self, instance: Instance, message: LeaderMessage) -> None:
         leader = self._leaders[instance.index]
         if leader >= 0:  # else nobody of it is left
             self._mailbox.send(leader, message)
@@ -264,45 +264,46 @@ class Coordinator:
         whom = (response.request_id,)
         self._recorder.violation(Violation(kind, response.rank, self._clock(), detail, whom))
 
-    # -- ranks that die ------------------------------------------------------------------------
+    # -- ranks that fail ------------------------------------------------------------------------
 
-    def _lose_rank(self, loss: Lost) -> None:
+    def _handle_rank_failure(self, rank_failure: RankFailed) -> None:
         """A group goes on without it, or begins to stop by itself; or nobody of it is left."""
-        instance = self._topology.instances[loss.instance]
-        heir = loss.leader != self._leaders[loss.instance]
-        self._leaders[loss.instance] = loss.leader
-        for rank in instance.members if loss.leader < 0 else (loss.rank,):
-            if rank not in self._dead:
-                self._dead[rank] = loss.detail
-                self._recorder.event("rank_lost", -1, lost=rank, leader=loss.leader)
-        if loss.leader < 0:
-            self._lose_instance(instance, loss.detail)
-        elif heir:
+        instance = self._topology.instances[rank_failure.instance]
+        successor = rank_failure.leader != self._leaders[rank_failure.instance]
+        self._leaders[rank_failure.instance] = rank_failure.leader
+        for rank in instance.members if rank_failure.leader < 0 else (rank_failure.rank,):
+            if rank not in self._failed:
+                self._failed[rank] = rank_failure.detail
+                self._recorder.event("rank_lost", -1, lost=rank, leader=rank_failure.leader)
+        if rank_failure.leader < 0:
+            self._handle_instance_failure(instance, rank_failure.detail)
+        elif successor:
             self._tell_again(instance)
         if self._shrinks:
-            self._bury(instance)
+            self._shrink(instance)
 
     def _tell_again(self, instance: Instance) -> None:
-        """What was sent to a leader that died may never have come to its group."""
+        """What was sent to a leader that failed may never have come to its group."""
         for request in self._open.values():
             if request.holder is instance and request.cancelled_ns >= 0:
                 self._tell(instance, Cancel(request.request_id))
         if self._code >= 0 and instance.index not in self._stopped:
             self._tell(instance, Stop(self._code, self._detail))
 
-    def _bury(self, instance: Instance) -> None:
-        """All groups are to go on without the dead, and this one is asked what went with them."""
-        dead, now_ns = tuple(self._dead), self._clock()
+    def _shrink(self, instance: Instance) -> None:
+        """All groups are to go on without the failed ranks, and this one is asked what went with
+        them."""
+        failed, now_ns = tuple(self._failed), self._clock()
         had = [r for r in self._open.values() if r.holder is instance]
         ages = tuple(now_ns - r.ledger.since_ns for r in had)
-        asking = Bury(dead, tuple(r.key for r in had), ages)
+        asking = Shrink(failed, tuple(r.key for r in had), ages)
         for other in self._topology.instances:
-            self._tell(other, asking if other is instance else Bury(dead))
+            self._tell(other, asking if other is instance else Shrink(failed))
 
-    def _lose_instance(self, instance: Instance, detail: str) -> None:
-        """Nobody of it is left: no word will come of what it had."""
+    def _handle_instance_failure(self, instance: Instance, detail: str) -> None:
+        """Nobody of it is left: no message will come of what it had."""
         self._stopped.add(instance.index)
-        self._settled.add(instance.index)
+        self._drained.add(instance.index)
         others = tuple(i for i in self._instances[instance.kind] if i is not instance)
         self._instances[instance.kind] = others
         if not others or not self._shrinks:
@@ -312,8 +313,8 @@ class Coordinator:
                 self._lose(request)
 
     def _lose(self, request: OpenRequest) -> None:
-        """A dead rank had it, or a dead leader its answer."""
-        self._fire(request, self._after_loss(AdmissionEvent.LOST))
+        """A failed rank had it, or a failed leader its answer."""
+        self._fire(request, self._after_failure(AdmissionEvent.LOST))
 
     def _is_lost(self, request: OpenRequest, response: Response) -> bool:
         """Did it fail because the rank that had its KV is gone? The rank that says so may be the
@@ -321,10 +322,10 @@ class Coordinator:
         if response.outcome is not Outcome.FAILED or not self._recompute:
             return False
         sender = request.first.sender if request.first is not None else None
-        gone = sender is not None and sender.rank in self._dead
+        gone = sender is not None and sender.rank in self._failed
         return gone or response.cause is Cause.PEER_LOST
 
-    def _after_loss(self, otherwise: AdmissionEvent) -> AdmissionEvent:
+    def _after_failure(self, otherwise: AdmissionEvent) -> AdmissionEvent:
         again = self._recompute and self._code < 0
         return AdmissionEvent.RECOMPUTE if again else otherwise
 
@@ -332,7 +333,7 @@ class Coordinator:
         self._let_go(request)
         self._unload(request)
         request.begin_anew(self._clock())
-        self._recorder.event("recomputed", request.request_id, life=request.life)
+        self._recorder.event("recomputed", request.request_id, attempt=request.attempt)
         request.context = self._send(Kind.CONTEXT, request)
 
     def _end_lost(self, request: OpenRequest, last: Response | None) -> None:
@@ -342,18 +343,18 @@ class Coordinator:
         elif request.cancelled_ns >= 0:
             self._end(request, Outcome.CANCELLED, "cancelled by its client", None)
         else:
-            self._end(request, Outcome.FAILED, self._mourned(request), None)
+            self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
 
     def _let_go(self, request: OpenRequest) -> None:
         """A context rank may keep KV for it that nobody will fetch."""
         if request.context is not None:
             self._tell(request.context, Cancel(request.request_id))
 
-    def _mourned(self, request: OpenRequest) -> str:
-        """Which dead rank it went with, as far as that is known: the last of its instance."""
+    def _failed_rank_of(self, request: OpenRequest) -> str:
+        """Which failed rank it went with, as far as that is known: the last of its instance."""
         holder = request.holder
-        own = [why for rank, why in self._dead.items() if holder and rank in holder.members]
-        return own[-1] if own else "a rank was lost"
+        own = [why for rank, why in self._failed.items() if holder and rank in holder.members]
+        return own[-1] if own else "a rank has failed"
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -372,18 +373,18 @@ class Coordinator:
             self._fire(request, AdmissionEvent.STOP)
 
     def _end_all_lost(self) -> None:
-        """Every survivor has answered for what it had: what is left was a dead rank's, or in its
-        mail (contract 6.5)."""
+        """Every survivor has answered for what it had: what is left was a failed rank's, or in its
+        messages (contract 6.5)."""
         for request in list(self._open.values()):
-            self._end(request, Outcome.FAILED, self._mourned(request), None)
+            self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
 
     def _release(self) -> None:
-        """All instances are settled: the ranks may leave, with the code that won."""
+        """All instances are drained: the ranks may leave, with the code that won."""
         self._end_unanswered()
         for instance in self._topology.instances:
-            # To each rank: the coordinator is gone then, and a leader may die with it unread.
+            # To each rank: the coordinator is gone then, and a leader may fail with it unread.
             for rank in instance.members:
-                if rank not in self._dead:
+                if rank not in self._failed:
                     self._mailbox.send(rank, Release(self._code, self._detail))
 
     def _end_unanswered(self) -> None:

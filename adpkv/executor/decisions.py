@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from adpkv.core.ownership import Vote
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Event, Line, Session, State
 from adpkv.core.values import Cause, Outcome
-from adpkv.core.verdicts import Verdict
 from adpkv.errors import AdpkvError
 from adpkv.executor.reasons import cause_of, why
 
@@ -34,20 +34,20 @@ class Decisions:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
 
-    def settle(self, now_ns: int) -> None:
-        """Take in what the transceiver settled: completions, answers, blocks given back."""
+    def resolve(self, now_ns: int) -> None:
+        """Take in what the transceiver resolved: completions, answers, blocks given back."""
         book = self._serving.transceiver.book
         if not book.journal:
-            return  # without a transition there is nothing to settle
+            return  # without a transition there is nothing to resolve
         self._tell_journal()
-        while book.settled:
-            session, event, line = book.settled.popleft()
+        while book.resolved:
+            session, event, line = book.resolved.popleft()
             request = self._serving.requests.get(session.session_id[0])
             if request is not None and request.session is session:
-                self._settle(request, session, event, line, now_ns)
+                self._resolve(request, session, event, line, now_ns)
         self._tell_journal()
 
-    def _settle(
+    def _resolve(
         self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
     ) -> None:
         if line.state is State.COMPLETE:
@@ -70,27 +70,27 @@ class Decisions:
         if not self._serving.owner.keeps_back(request.spec.request_id, outcome, detail, cause):
             self._conclude(request, outcome, now_ns, detail, cause)
 
-    def carry_out(self, settled: Sequence[Verdict], cancels: Collection[int], now_ns: int) -> None:
+    def carry_out(self, agreed: Sequence[Vote], cancels: Collection[int], now_ns: int) -> None:
         """Do what all ranks that hold these requests have agreed on. What `cancels` of the same
         plan have ended, and let go where it had no blocks yet, is over.
 
         Raises:
             AdpkvError: one of them is not here, so the replicas are not equal any more.
         """
-        for verdict in settled:
-            request = self._serving.requests.get(verdict.request_id)
-            if request is None and verdict.request_id in cancels:
-                self._serving.owner.acted(verdict.request_id)
+        for vote in agreed:
+            request = self._serving.requests.get(vote.request_id)
+            if request is None and vote.request_id in cancels:
+                self._serving.owner.acted(vote.request_id)
                 continue
             if request is None:
                 rank = self._serving.rank
-                raise AdpkvError(f"all ranks agreed on {verdict}, but rank {rank} has no such")
-            if verdict.outcome is None:
-                self._serving.owner.acted(verdict.request_id)
+                raise AdpkvError(f"all ranks agreed on {vote}, but rank {rank} has no such")
+            if vote.outcome is None:
+                self._serving.owner.acted(vote.request_id)
                 self._serving.release(request)
             elif request.state is not RequestState.ENDED:  # a cancel came with the same plan
-                self._serving.owner.acted(verdict.request_id)
-                self._conclude(request, verdict.outcome, now_ns, verdict.detail, verdict.cause)
+                self._serving.owner.acted(vote.request_id)
+                self._conclude(request, vote.outcome, now_ns, vote.detail, vote.cause)
 
     def _conclude(
         self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str, cause: Cause

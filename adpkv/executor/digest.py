@@ -21,7 +21,7 @@ MOST_NAMED: Final = 64
 class PlanDigest:
     """CRC-32 of the last agreed plan. Remembered by identity: an unchanged plan costs nothing.
 
-    Requests count by id and generation: with their block hashes, 1,000 waiting ones took 11 ms.
+    Requests count by id and attempt: with their block hashes, 1,000 waiting ones took 11 ms.
     """
 
     __slots__ = ("_digest", "_encode", "_plan")
@@ -50,4 +50,4 @@ def _outlined(plan: Plan) -> dict[str, Any]:
 
 
 def _names(specs: Iterable[RequestSpec]) -> list[tuple[int, int]]:
-    return [(spec.request_id, spec.generation) for spec in specs]
+    return [(spec.request_id, spec.attempt) for spec in specs]

@@ -39,7 +39,7 @@ class GenerationServing(Serving):
         nbytes = prompt_blocks(spec, self.limits.block_tokens) * self.memory.block_bytes
         sender = self.owner.sender(spec.sender.rank)
         request.session = self.transceiver.open(
-            spec.request_id, spec.generation, sender, nbytes, now_ns
+            spec.request_id, spec.attempt, sender, nbytes, now_ns
         )
         return request
 

@@ -1,6 +1,6 @@
-"""What the leader of a group does beside its own requests: the instance's mail, in and out.
+"""What the leader of a group does beside its own requests: the instance's messages, in and out.
 
-It takes the coordinator's mail in for the broadcast, answers for requests that nobody owns, and
+It takes the coordinator's messages in for the broadcast, answers for requests that nobody owns, and
 sends on what the flush gathered. It decides nothing alone.
 """
 
@@ -14,31 +14,31 @@ from typing import Final
 import msgspec
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.loss import Loss
-from adpkv.core.plan import NO_STOP, GroupMail, Plan, RankStatus
+from adpkv.core.plan import NO_STOP, GroupInput, Plan, RankStatus
+from adpkv.core.rank_failure import RankFailure
 from adpkv.core.values import RequestSpec, Response
-from adpkv.executor.meetings import MeetingCounts
+from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.messages import (
-    MOST_ILL,
+    MOST_UNHEALTHY,
     Admit,
     Answers,
-    Bury,
     Cancel,
     CancelTransfer,
-    Ill,
-    LeaderMail,
-    Lost,
+    LeaderMessage,
     Missing,
-    PeerMail,
+    PeerMessage,
     Pulse,
+    RankFailed,
     Release,
+    Shrink,
     Stop,
     Stopped,
+    UnhealthyRank,
 )
 from adpkv.executor.ports import Clock, Mailbox
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["BROADCAST_IDS", "Leader", "ill_ranks", "sorted_mail", "sum_up"]
+__all__ = ["BROADCAST_IDS", "Leader", "sorted_messages", "sum_up", "unhealthy_ranks"]
 
 BROADCAST_IDS: Final = 65_536
 """Block hashes and block ids in one broadcast, some 600 kB of the 16 MiB that can travel: a burst
@@ -73,39 +73,39 @@ class Leader:
         """Oldest first: a plain dict would look for its first entry through all former ones."""
         self._unowned_for: dict[Attempt, int] = {}
         """How long those that have a rank by now waited for one, until they are answered."""
-        self._heir = False
+        self._is_successor = False
         self._inherited: dict[Attempt, int] = {}
-        """On the heir of a leader: when what its group had then was given to it, as far as is
+        """On the successor of a leader: when what its group had then was given to it, as far as is
         known, until it is answered."""
         self._announced: Stopped | None = None
         self._tokens = 0
-        self._kept: deque[LeaderMail] = deque()
+        self._kept: deque[LeaderMessage] = deque()
 
-    def take_mail(self) -> tuple[tuple[LeaderMail, ...], list[PeerMail]]:
+    def take_messages(self) -> tuple[tuple[LeaderMessage, ...], list[PeerMessage]]:
         """(for the group, for this rank's sessions) of what has arrived. What the group gets is
         bounded by `BROADCAST_IDS`; the rest is kept, in order, for the next time."""
-        own: list[PeerMail] = []
+        own: list[PeerMessage] = []
         for message in self._mailbox.receive():
-            if isinstance(message, LeaderMail):
+            if isinstance(message, LeaderMessage):
                 self._kept.append(message)
-            elif isinstance(message, PeerMail):
+            elif isinstance(message, PeerMessage):
                 own.append(message)
         return self._next_broadcast() if self._kept else (), own
 
-    def put_back(self, mail: Sequence[LeaderMail]) -> None:
+    def put_back(self, messages: Sequence[LeaderMessage]) -> None:
         """The group never agreed on what to do about it: it comes again next time."""
-        self._kept.extendleft(reversed(mail))
+        self._kept.extendleft(reversed(messages))
 
-    def announce_loss(self, rank: int, leader: int, detail: str) -> None:
-        """Tell the coordinator that a rank of the instance is dead, and who leads it now."""
-        self._mailbox.send(COORDINATOR, Lost(self._instance, rank, leader, detail))
+    def announce_rank_failure(self, rank: int, leader: int, detail: str) -> None:
+        """Tell the coordinator that a rank of the instance has failed, and who leads it now."""
+        self._mailbox.send(COORDINATOR, RankFailed(self._instance, rank, leader, detail))
 
     def has_more(self) -> bool:
-        """Is there mail for the group that did not fit? Then the group must not wait."""
+        """Are there messages for the group that did not fit? Then the group must not wait."""
         return bool(self._kept)
 
-    def _next_broadcast(self) -> tuple[LeaderMail, ...]:
-        """The oldest mail, within the bound, but always one message."""
+    def _next_broadcast(self) -> tuple[LeaderMessage, ...]:
+        """The oldest messages, within the bound, but always one message."""
         kept, left = self._kept, BROADCAST_IDS
         group = [kept.popleft()]
         left -= _weight(group[0])
@@ -117,29 +117,29 @@ class Leader:
     def take_over(self, plan: Plan) -> None:
         """Lead from this plan on: who waits in it waits since now, until the coordinator says how
         long it really has (`_inherit`). No clock of the former leader is of use here."""
-        self._heir = True
+        self._is_successor = True
         self._note_new(plan.waiting, self._clock())
 
-    def note_unowned(self, plan: Plan, mail: Sequence[LeaderMail]) -> None:
-        """Remember since when each request waits for a rank with room; `mail` is what the plan was
-        made of."""
+    def note_unowned(self, plan: Plan, messages: Sequence[LeaderMessage]) -> None:
+        """Remember since when each request waits for a rank with room; `messages` is what the plan
+        was made of."""
         since = self._unowned_since
-        if not mail and not since:
+        if not messages and not since:
             return
         now_ns = self._clock()
-        self._note_new((said.spec for said in mail if isinstance(said, Admit)), now_ns)
-        for said in mail:
-            if self._heir and isinstance(said, Bury) and said.asked:
+        self._note_new((said.spec for said in messages if isinstance(said, Admit)), now_ns)
+        for said in messages:
+            if self._is_successor and isinstance(said, Shrink) and said.asked:
                 self._inherit(said, now_ns)
-        gone = [(refusal.request_id, refusal.generation) for refusal in plan.refusals]
+        gone = [(refusal.request_id, refusal.attempt) for refusal in plan.refusals]
         for specs in plan.assignments.values():
-            gone += [(spec.request_id, spec.generation) for spec in specs]
+            gone += [(spec.request_id, spec.attempt) for spec in specs]
         for attempt in gone:
             since_ns = since.pop(attempt, now_ns)
             if since_ns < now_ns:
                 self._unowned_for[attempt] = now_ns - since_ns
 
-    def _inherit(self, said: Bury, now_ns: int) -> None:
+    def _inherit(self, said: Shrink, now_ns: int) -> None:
         """The coordinator knows since when the group has each of its requests."""
         since = self._unowned_since
         for attempt, age_ns in zip(said.asked, said.ages, strict=True):
@@ -151,7 +151,7 @@ class Leader:
 
     def _note_new(self, specs: Iterable[RequestSpec], now_ns: int) -> None:
         for spec in specs:
-            self._unowned_since[spec.request_id, spec.generation] = now_ns
+            self._unowned_since[spec.request_id, spec.attempt] = now_ns
 
     def next_expiry_ns(self) -> int:
         """When the oldest unowned request has waited for too long; NEVER without one."""
@@ -175,12 +175,12 @@ class Leader:
         for refusal in plan.refusals:
             if refusal.sender >= 0:
                 self._mailbox.send(
-                    refusal.sender, CancelTransfer(refusal.request_id, refusal.generation)
+                    refusal.sender, CancelTransfer(refusal.request_id, refusal.attempt)
                 )
         return [
             Response(
                 request_id=refusal.request_id,
-                generation=refusal.generation,
+                attempt=refusal.attempt,
                 outcome=refusal.outcome,
                 rank=rank,
                 detail=refusal.detail,
@@ -204,7 +204,7 @@ class Leader:
 
     def _with_wait(self, response: Response) -> Response:
         """Its first column begins when the instance has it, not when a rank has."""
-        attempt = (response.request_id, response.generation)
+        attempt = (response.request_id, response.attempt)
         waited_ns = self._unowned_for.pop(attempt, 0)
         given_ns = self._inherited.pop(attempt, None)
         if given_ns is not None:
@@ -216,27 +216,27 @@ class Leader:
         return msgspec.structs.replace(response, spent=(first + waited_ns, *others))
 
     def announce_missing(self, plan: Plan) -> None:
-        """Tell the coordinator which of the requests that it asked for have gone with the dead.
-        Sent behind the flush that carried what was answered before, so it is behind that in the
-        mail."""
-        if plan.loss is not None and plan.loss.missing is not None:
-            self._mailbox.send(COORDINATOR, Missing(self._instance, plan.loss.missing))
+        """Tell the coordinator which of the requests that it asked for have gone with the failed
+        ranks. Sent behind the flush that carried what was answered before, so it is behind that in
+        the messages."""
+        if plan.rank_failure is not None and plan.rank_failure.missing is not None:
+            self._mailbox.send(COORDINATOR, Missing(self._instance, plan.rank_failure.missing))
 
     def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
         """Tell the coordinator, once, that every open request of the instance is answered, and once
-        that all its ranks are settled. Sent behind the flush that carried the last answers, so it
-        is behind them in the mail."""
+        that all its ranks are drained. Sent behind the flush that carried the last answers, so it
+        is behind them in the mailbox."""
         if plan.stop == NO_STOP:
             return
-        said, settled = self._announced, all(status.settled for status in statuses)
-        if said is None or (settled and not said.settled):
-            self._announced = Stopped(self._instance, plan.stop, plan.detail, settled)
+        said, drained = self._announced, all(status.drained for status in statuses)
+        if said is None or (drained and not said.drained):
+            self._announced = Stopped(self._instance, plan.stop, plan.detail, drained)
             self._mailbox.send(COORDINATOR, self._announced)
 
 
-def _weight(message: LeaderMail) -> int:
+def _weight(message: LeaderMessage) -> int:
     """Roughly how much of a broadcast it takes, in block ids."""
-    if isinstance(message, Bury):
+    if isinstance(message, Shrink):
         return MESSAGE_IDS + len(message.asked) + len(message.ages)
     if not isinstance(message, Admit):
         return MESSAGE_IDS
@@ -244,9 +244,9 @@ def _weight(message: LeaderMail) -> int:
     return MESSAGE_IDS + len(spec.block_hashes) + (len(spec.sender.blocks) if spec.sender else 0)
 
 
-def ill_ranks(reasons: Iterable[tuple[int, tuple[str, ...]]]) -> tuple[Ill, ...]:
+def unhealthy_ranks(reasons: Iterable[tuple[int, tuple[str, ...]]]) -> tuple[UnhealthyRank, ...]:
     """Of (rank, why it is ill) those that are, as far as a pulse tells them."""
-    return tuple(islice((Ill(rank, why) for rank, why in reasons if why), MOST_ILL))
+    return tuple(islice((UnhealthyRank(rank, why) for rank, why in reasons if why), MOST_UNHEALTHY))
 
 
 def sum_up(
@@ -254,7 +254,7 @@ def sum_up(
     unowned: int,
     tokens: int,
     iterations: int,
-    counts: MeetingCounts,
+    counts: CollectiveCounts,
 ) -> Pulse:
     """An instance's pulse from the statuses of its ranks and what its leader has counted."""
     statuses = by_rank.values()
@@ -263,7 +263,7 @@ def sum_up(
         waiting=unowned + sum(max(0, s.requests - s.running - s.in_transfer) for s in statuses),
         in_transfer=sum(status.in_transfer for status in statuses),
         quarantined=sum(status.quarantined for status in statuses),
-        ill=ill_ranks((rank, status.reasons) for rank, status in by_rank.items()),
+        unhealthy=unhealthy_ranks((rank, status.reasons) for rank, status in by_rank.items()),
         tokens=tokens,
         iterations=iterations,
         collectives=counts.collectives,
@@ -271,29 +271,29 @@ def sum_up(
     )
 
 
-def sorted_mail(mail: Sequence[LeaderMail]) -> GroupMail | None:
+def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
     """A broadcast by what it is; None for nothing."""
-    if not mail:
+    if not messages:
         return None
-    ends = [m for m in mail if isinstance(m, Stop | Release)]
+    ends = [m for m in messages if isinstance(m, Stop | Release)]
     codes = [m.code for m in ends if m.code > 0]
-    return GroupMail(
-        admitted=tuple(m.spec for m in mail if isinstance(m, Admit)),
-        cancelled=tuple(m.request_id for m in mail if isinstance(m, Cancel)),
+    return GroupInput(
+        admitted=tuple(m.spec for m in messages if isinstance(m, Admit)),
+        cancelled=tuple(m.request_id for m in messages if isinstance(m, Cancel)),
         # A release without a stop means that the stop was lost: nobody waits for it any more.
         stop=worst(codes) if codes else ExitCode.COMPLETED if ends else NO_STOP,
         detail=next((m.detail for m in ends if m.detail), ""),
-        released=any(isinstance(m, Release) for m in mail),
-        readmitted=_readmitted(mail) if len(mail) > 1 else frozenset(),
-        loss=_loss([m for m in mail if isinstance(m, Bury)]),
+        released=any(isinstance(m, Release) for m in messages),
+        readmitted=_readmitted(messages) if len(messages) > 1 else frozenset(),
+        rank_failure=_rank_failure([m for m in messages if isinstance(m, Shrink)]),
     )
 
 
-def _readmitted(mail: Sequence[LeaderMail]) -> frozenset[int]:
-    """Requests that are cancelled, and then admitted again as another life."""
+def _readmitted(messages: Sequence[LeaderMessage]) -> frozenset[int]:
+    """Requests that are cancelled, and then admitted again as another attempt."""
     cancelled: set[int] = set()
     found: set[int] = set()
-    for message in mail:
+    for message in messages:
         if isinstance(message, Cancel):
             cancelled.add(message.request_id)
             found.discard(message.request_id)
@@ -302,9 +302,9 @@ def _readmitted(mail: Sequence[LeaderMail]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _loss(burials: Sequence[Bury]) -> Loss | None:
-    """Each burial names all the dead so far, and asks for all that is open then."""
-    if not burials:
+def _rank_failure(shrinks: Sequence[Shrink]) -> RankFailure | None:
+    """Each `Shrink` names all the failed ranks so far, and asks for all that is open then."""
+    if not shrinks:
         return None
-    asked = next((burial.asked for burial in reversed(burials) if burial.asked), ())
-    return Loss(burials[-1].dead, asked)
+    asked = next((shrink.asked for shrink in reversed(shrinks) if shrink.asked), ())
+    return RankFailure(shrinks[-1].failed, asked)

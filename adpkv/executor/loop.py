@@ -1,6 +1,6 @@
 """The rank program: one loop, the same on every rank, in both worlds.
 
-intake   tp_broadcast   the leader's mail
+intake   tp_broadcast   the leader's messages
 observe  local          polls, deadlines, health: notice and stage
 sync     tp_allgather   every rank's status; the plan is a pure function of all of them
 apply    local          what was agreed: cancels, assignments, advertise, post
@@ -26,7 +26,7 @@ class RankProgram:
 
     async def run(self) -> tuple[RankReport, ...]:
         """Serve until the group agrees to leave; returns what all ranks of the job report. When a
-        rank of the group dies, wherever the others are, they begin a new iteration without it."""
+        rank of the group fails, wherever the others are, they begin a new iteration without it."""
         while True:
             try:
                 return await self._serve()

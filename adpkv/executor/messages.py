@@ -1,6 +1,6 @@
 """Every message that travels, typed: what a mailbox and a collective may carry, and nothing else.
 
-Tagged msgspec structs, encoded as MessagePack where a wire is real; nothing is ever unpickled.
+Tagged msgspec structs, encoded as MessagePack where a link is real; nothing is ever unpickled.
 Durations travel as time remaining, never as clock readings (contract 3.1): two ranks' clocks
 have nothing to say to each other.
 """
@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from adpkv.core.loss import Life
 from adpkv.core.plan import RankStatus
+from adpkv.core.rank_failure import Attempt
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Instance
 from adpkv.core.values import RequestSpec, Response
@@ -20,37 +20,37 @@ from adpkv.exit_codes import ExitCode
 
 __all__ = [
     "HOST",
-    "MOST_ILL",
+    "MOST_UNHEALTHY",
     "PAYLOADS",
     "Admit",
     "Advertise",
     "Answers",
     "Began",
-    "Bury",
     "Cancel",
     "CancelTransfer",
-    "CoordinatorMail",
+    "CoordinatorMessage",
     "Ended",
-    "Ill",
-    "LeaderMail",
-    "Lost",
-    "Mail",
+    "LeaderMessage",
+    "Message",
     "Missing",
     "NeverStarted",
-    "PeerMail",
+    "PeerMessage",
     "Pulse",
     "Queued",
+    "RankFailed",
     "Release",
+    "Shrink",
     "Stop",
     "Stopped",
-    "last_words",
-    "lost_detail",
+    "UnhealthyRank",
+    "failure_detail",
+    "instance_failed",
 ]
 
 HOST: Final = 0
 """The world rank whose process the coordinator lives in."""
 
-MOST_ILL: Final = 16
+MOST_UNHEALTHY: Final = 16
 """Of those that are ill together one sees enough by so many, and a message stays small."""
 
 
@@ -80,13 +80,14 @@ class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=Fa
     detail: str = ""
 
 
-class Bury(msgspec.Struct, frozen=True, tag="bury", array_like=True, gc=False):
-    """Coordinator to leader: these ranks of the job are dead, go on without them. `asked` are the
-    open requests that a group which has lost a member was given: say which are `Missing`. `ages`
-    are the nanoseconds since each of them was given: who leads the group now may not know."""
+class Shrink(msgspec.Struct, frozen=True, tag="shrink", array_like=True, gc=False):
+    """Coordinator to leader: these ranks of the job have failed, go on without them. `asked` are
+    the open requests that a group which has a failed member was given: say which are `Missing`.
+    `ages` are the nanoseconds since each of them was given: who leads the group now may not
+    know."""
 
-    dead: tuple[int, ...]
-    asked: tuple[Life, ...] = ()
+    failed: tuple[int, ...]
+    asked: tuple[Attempt, ...] = ()
     ages: tuple[int, ...] = ()
 
 
@@ -95,31 +96,31 @@ class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, g
     Said again, once, if nobody answers."""
 
     request_id: int
-    generation: int
+    attempt: int
     receiver: int
     tag: int
     blocks: tuple[int, ...]
 
 
 class Queued(msgspec.Struct, frozen=True, tag="queued", array_like=True, gc=False):
-    """Sender to receiver: I have no slot for it yet. Waiting for one is not a slow wire."""
+    """Sender to receiver: I have no slot for it yet. Waiting for one is not a slow link."""
 
     request_id: int
-    generation: int
+    attempt: int
 
 
 class Began(msgspec.Struct, frozen=True, tag="began", array_like=True, gc=False):
     """Sender to receiver: the first byte was posted. Your deadline runs from here."""
 
     request_id: int
-    generation: int
+    attempt: int
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True, gc=False):
-    """Sender to receiver: I post no more, `pieces` were posted. A word, not a proof."""
+    """Sender to receiver: I post no more, `pieces` were posted. A message, not a proof."""
 
     request_id: int
-    generation: int
+    attempt: int
     pieces: int
     detail: str = ""
 
@@ -128,20 +129,20 @@ class NeverStarted(msgspec.Struct, frozen=True, tag="never_started", array_like=
     """Sender to receiver: nothing was ever posted for this session, and nothing will be."""
 
     request_id: int
-    generation: int
+    attempt: int
     detail: str = ""
 
 
 class CancelTransfer(msgspec.Struct, frozen=True, tag="cancel_transfer", array_like=True, gc=False):
-    """Receiver to sender: I no longer want it; stop as soon as you can. `receiver` asks for a word
-    about the end; it is -1 if nobody was told of its blocks."""
+    """Receiver to sender: I no longer want it; stop as soon as you can. `receiver` asks for a
+    message about the end; it is -1 if nobody was told of its blocks."""
 
     request_id: int
-    generation: int
+    attempt: int
     receiver: int = -1
 
 
-class Ill(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class UnhealthyRank(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A rank whose transceiver is unhealthy, and why."""
 
     rank: int
@@ -156,8 +157,8 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     waiting: int = 0
     in_transfer: int = 0
     quarantined: int = 0
-    ill: tuple[Ill, ...] = ()
-    """Ranks that are unhealthy; the first `MOST_ILL` of them."""
+    unhealthy: tuple[UnhealthyRank, ...] = ()
+    """Ranks that are unhealthy; the first `MOST_UNHEALTHY` of them."""
     tokens: int = 0
     iterations: int = 0
     collectives: int = 0
@@ -167,7 +168,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def healthy(self) -> bool:
         """Whether every rank's transceiver is."""
-        return not self.ill
+        return not self.unhealthy
 
 
 class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=False):
@@ -180,18 +181,18 @@ class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=Fa
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=False):
     """Leader to coordinator: my instance has agreed to stop; every open request is answered. Said
-    again once it is settled."""
+    again once it is drained."""
 
     instance: int
     code: int
     detail: str = ""
-    settled: bool = False
+    drained: bool = False
     """Nothing of it is in flight any more, or draining took too long: it asks nobody anything."""
 
 
-class Lost(msgspec.Struct, frozen=True, tag="lost", array_like=True, gc=False):
-    """Leader to coordinator: a rank of my instance is dead, and this is who leads it now; -1, from
-    the world, if nobody is left."""
+class RankFailed(msgspec.Struct, frozen=True, tag="rank_failed", array_like=True, gc=False):
+    """Leader to coordinator: a rank of my instance has failed, and this is who leads it now; -1,
+    from the world, if nobody is left."""
 
     instance: int
     rank: int
@@ -204,33 +205,35 @@ class Missing(msgspec.Struct, frozen=True, tag="missing", array_like=True, gc=Fa
     Sent behind the answers that there were."""
 
     instance: int
-    requests: tuple[Life, ...]
+    requests: tuple[Attempt, ...]
 
 
-def last_words(rank: int, instance: Instance) -> Lost:
-    """What the coordinator is told, by its host, of an instance whose last rank is dead."""
-    return Lost(instance.index, rank, -1, f"{lost_detail(rank, instance)}, the last one there")
+def instance_failed(rank: int, instance: Instance) -> RankFailed:
+    """What the coordinator is told, by its host, of an instance whose last rank has failed."""
+    return RankFailed(
+        instance.index, rank, -1, f"{failure_detail(rank, instance)}, the last one there"
+    )
 
 
-def lost_detail(rank: int, instance: Instance) -> str:
-    """What clients are told of a death."""
-    return f"rank {rank} ({instance.name}) was lost"
+def failure_detail(rank: int, instance: Instance) -> str:
+    """What clients are told of a rank failure."""
+    return f"rank {rank} ({instance.name}) has failed"
 
 
-LeaderMail = Admit | Cancel | Stop | Release | Bury
+LeaderMessage = Admit | Cancel | Stop | Release | Shrink
 """What a leader broadcasts to its group at intake. A release comes to every rank, to be at hand
-where a leader dies."""
+where a leader fails."""
 
-PeerMail = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer
+PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer
 """What ranks say to each other about a session."""
 
-CoordinatorMail = Answers | Stopped | Lost | Missing
+CoordinatorMessage = Answers | Stopped | RankFailed | Missing
 """What leaders say to the coordinator."""
 
-Mail = LeaderMail | PeerMail | CoordinatorMail
+Message = LeaderMessage | PeerMessage | CoordinatorMessage
 
 PAYLOADS: dict[str, object] = {
-    "tp_broadcast": tuple[LeaderMail, ...],
+    "tp_broadcast": tuple[LeaderMessage, ...],
     "tp_allgather": RankStatus,
     "tp_gather": tuple[Response, ...],
     "world_allgather": RankReport,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adpkv.core.admission import AdmissionState
 from adpkv.core.columns import CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger
-from adpkv.core.loss import Life
+from adpkv.core.rank_failure import Attempt
 from adpkv.core.record import COLUMN_FIELDS, RequestRecord
 from adpkv.core.topology import Instance, Kind
 from adpkv.core.values import Outcome, RequestSpec, Response
@@ -18,12 +18,12 @@ class OpenRequest:
 
     __slots__ = (
         "arrival",
+        "attempt",
         "cancelled_ns",
         "context",
         "first",
         "generation",
         "ledger",
-        "life",
         "request_id",
         "state",
     )
@@ -38,8 +38,8 @@ class OpenRequest:
         """The context instance's answer."""
         self.ledger = Ledger(arrival.at_ns)
         self.cancelled_ns = -1
-        self.life = 0
-        """How often it was begun again: what an instance says of a former life is void."""
+        self.attempt = 0
+        """How often it was begun again: what an instance says of an earlier attempt is void."""
 
     @property
     def holder(self) -> Instance | None:
@@ -47,16 +47,16 @@ class OpenRequest:
         return self.generation or self.context
 
     @property
-    def key(self) -> Life:
-        """Which request, and which life of it."""
-        return (self.request_id, self.life)
+    def key(self) -> Attempt:
+        """Which request, and which attempt of it."""
+        return (self.request_id, self.attempt)
 
     def spec(self) -> RequestSpec:
         """What an instance is told of it."""
         arrival = self.arrival
         return RequestSpec(
             self.request_id,
-            self.life,
+            self.attempt,
             arrival.prompt_tokens,
             arrival.output_tokens,
             arrival.block_hashes,
@@ -76,8 +76,8 @@ class OpenRequest:
         self.ledger.answered(columns[0], response.spent, now_ns)
 
     def begin_anew(self, now_ns: int) -> None:
-        """Nothing of it is left: its client gets all tokens from the new life."""
-        self.life += 1
+        """Nothing of it is left: its client gets all tokens from the new attempt."""
+        self.attempt += 1
         self.ledger.lost(now_ns)
         self.context = self.generation = self.first = None
 
@@ -108,6 +108,6 @@ class OpenRequest:
             tokens=tokens,
             cancelled_ns=self.cancelled_ns,
             responses=1 if outcome is not Outcome.FAILED or last else 0,
-            recomputed=self.life,
+            recomputed=self.attempt,
             **columns,
         )

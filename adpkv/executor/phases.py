@@ -1,4 +1,4 @@
-"""The phases of one iteration, one method each: replaceable one by one (`adpkv/history`).
+"""The phases of one iteration, one method each: replaceable one by one (`adpkv/field_policies`).
 
 Only the async ones meet the group, and every rank meets it in the same order, whatever it has to
 say (contract 5.1). Nothing here is decided by one rank alone: what a rank notices it stages, and
@@ -13,12 +13,11 @@ from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.errors import RankLostError
-from adpkv.executor.audit import ill_stop, look_at_proposal, rank_report
-from adpkv.executor.leader import sorted_mail, sum_up
-from adpkv.executor.meetings import WORLD, Join, MeetingCounts, Passage, Step, Wait
-from adpkv.executor.messages import LeaderMail, PeerMail, Pulse, Release, lost_detail
-from adpkv.executor.rank import Rank
-from adpkv.executor.status import status_of
+from adpkv.executor.audit import look_at_proposal, rank_report, unhealthy_stop
+from adpkv.executor.collectives import WORLD, Collective, CollectiveCounts, Elapsed, Step, Wait
+from adpkv.executor.leader import sorted_messages, sum_up
+from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, failure_detail
+from adpkv.executor.rank import Rank, status_of
 from adpkv.executor.succession import close_ranks
 
 __all__ = ["Phases"]
@@ -27,7 +26,7 @@ __all__ = ["Phases"]
 class Phases:
     """What a rank does in each phase; the order is `executor.loop`'s."""
 
-    def __init__(self, rank: Rank, counts: Callable[[], MeetingCounts]) -> None:
+    def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
         self.rank = rank
         self._counts = counts
         # Asked on every iteration of every rank: looked up once.
@@ -36,14 +35,14 @@ class Phases:
         self._asked_to_stop = rank.signals.asked_to_stop
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
-        self.group_mail: tuple[LeaderMail, ...] = ()
-        self._own_mail: Sequence[PeerMail] = ()
+        self.group_input: tuple[LeaderMessage, ...] = ()
+        self._own_messages: Sequence[PeerMessage] = ()
         self._status = RankStatus()
         self.statuses: Sequence[RankStatus] = ()
         self._steady = False
         self._moved = True
         """Something may have happened here since `_status` was made. Whatever happens to a rank's
-        requests, sessions and blocks happens before `_settle`, or in a step that finished some of
+        requests, sessions and blocks happens before `_resolve`, or in a step that finished some of
         them: so these two say that it did, and no machine keeps a flag."""
         self._wake_ns = 0
         self._seen_ns = -1
@@ -52,34 +51,34 @@ class Phases:
     # -- intake and observe --------------------------------------------------------------------
 
     async def intake(self) -> None:
-        """The leader's mail from the coordinator, to every rank of the group."""
+        """The leader's messages from the coordinator, to every rank of the group."""
         rank = self.rank
         rank.iteration += 1
         if rank.leader is not None:
-            self.group_mail, own = rank.leader.take_mail()
-            self._own_mail = [*self._own_mail, *own] if self._own_mail else own
-        self.group_mail = await Join(
-            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self.group_mail
+            self.group_input, own = rank.leader.take_messages()
+            self._own_messages = [*self._own_messages, *own] if self._own_messages else own
+        self.group_input = await Collective(
+            self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self.group_input
         )
 
     def observe(self) -> None:
         """Look at what came in and what is due: never wait, never decide for others."""
         rank = self.rank
-        mail = rank.mailbox.receive() if rank.leader is None else self._own_mail
-        self._own_mail = ()
+        messages = rank.mailbox.receive() if rank.leader is None else self._own_messages
+        self._own_messages = ()
         now_ns = rank.clock()
-        for message in mail:
+        for message in messages:
             if isinstance(message, Release):
                 rank.release = message  # its leader has one too, and tells the group
             else:
-                rank.courier.hear(message, now_ns)  # type: ignore[arg-type]
-        # After the mail: what a peer said may let the transport prove an end.
+                rank.transfers.hear(message, now_ns)  # type: ignore[arg-type]
+        # After the messages: what a peer said may let the transport prove an end.
         heard = self.poll()
         code = self._asked_to_stop()
         if code:
             self.propose(code, "asked to stop by a signal")
         if (
-            mail
+            messages
             or heard
             or now_ns >= self._wake_ns
             or self._moved
@@ -92,7 +91,7 @@ class Phases:
 
     def poll(self) -> bool:
         """Take the transport's ends in, without waiting; says whether there were any."""
-        return self.rank.courier.poll()
+        return self.rank.transfers.poll()
 
     def attend(self, now_ns: int) -> None:
         """Something came in or is due."""
@@ -104,8 +103,8 @@ class Phases:
             transceiver.expire(now_ns)
         self._look(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
-            self.propose(*ill_stop(rank))
-        self._settle(now_ns)
+            self.propose(*unhealthy_stop(rank))
+        self._resolve(now_ns)
 
     def _look(self, now_ns: int) -> None:
         """Judge health."""
@@ -120,13 +119,13 @@ class Phases:
             look_at_proposal(self.rank, code, detail)
         self.rank.propose(code, detail)
 
-    def _settle(self, now_ns: int) -> None:
+    def _resolve(self, now_ns: int) -> None:
         """Bring sessions, requests and blocks to rest, then begin what can begin. Whoever has done
         anything to them ends with this."""
         rank = self.rank
         self._moved = True
         serving, transceiver = rank.serving, rank.transceiver
-        serving.decisions.settle(now_ns)
+        serving.decisions.resolve(now_ns)
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
         serving.admit(now_ns)
@@ -134,9 +133,9 @@ class Phases:
             serving.expire(now_ns)
             serving.admit(now_ns)  # who stood behind may fit where the head did not
         transceiver.start(now_ns)
-        serving.decisions.settle(now_ns)
+        serving.decisions.resolve(now_ns)
         if transceiver.book.orders:
-            rank.courier.deliver()
+            rank.transfers.deliver()
         if transceiver.monitor.reasons:
             self._look(now_ns)  # what began just now is a movement, and heals
         abandon_ns = self._abandon_ns if self._abandon_ns >= self._seen_ns else NEVER
@@ -150,7 +149,7 @@ class Phases:
         rank = self.rank
         if self._is_stale() or (rank.leader is not None and rank.leader.is_expiry_due()):
             self._status = self.status()
-        plan: Plan = await Join(
+        plan: Plan = await Collective(
             self._group,
             "tp_allgather",
             "sync",
@@ -161,16 +160,16 @@ class Phases:
         )
         rank.plan = plan
         if rank.leader is not None:
-            rank.leader.note_unowned(plan, self.group_mail)
-        self.group_mail = ()  # decided
+            rank.leader.note_unowned(plan, self.group_input)
+        self.group_input = ()  # decided
         return plan
 
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
         rank = self.rank
-        if self._steady and not self.group_mail and statuses == self.statuses:
+        if self._steady and not self.group_input and statuses == self.statuses:
             return rank.plan  # the same question as last time, when the answer was this plan
         self.statuses = statuses
-        plan = agree(rank.limits, rank.plan, sorted_mail(self.group_mail), statuses)
+        plan = agree(rank.limits, rank.plan, sorted_messages(self.group_input), statuses)
         self._steady = plan is rank.plan
         return plan
 
@@ -196,25 +195,25 @@ class Phases:
                 rank.recorder.event("refused", response.request_id, outcome=response.outcome)
         new = plan.assignments.get(self._index)
         stops = plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER
-        lost = plan.loss is not None
-        if not (new or plan.cancels or plan.settled or stops or lost):
+        lost = plan.rank_failure is not None
+        if not (new or plan.cancels or plan.agreed or stops or lost):
             return
         now_ns = rank.clock()
-        if plan.loss is not None:
-            rank.transceiver.bury(plan.loss.dead, now_ns)
+        if plan.rank_failure is not None:
+            rank.transceiver.handle_peer_failure(plan.rank_failure.failed, now_ns)
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
-        if plan.settled:
-            serving.decisions.carry_out(plan.settled, plan.cancels, now_ns)
+        if plan.agreed:
+            serving.decisions.carry_out(plan.agreed, plan.cancels, now_ns)
         for spec in new or ():
-            if spec.generation and spec.request_id in serving.requests:
+            if spec.attempt and spec.request_id in serving.requests:
                 serving.refuse(spec)
-                rank.courier.decline(spec)
+                rank.transfers.decline(spec)
             else:
                 serving.assign(spec, now_ns)
         if stops:
             self._stop(plan, now_ns)
-        self._settle(now_ns)
+        self._resolve(now_ns)
 
     def _stop(self, plan: Plan, now_ns: int) -> None:
         """The group agreed to end: answer everything open, once, and begin to drain."""
@@ -232,7 +231,7 @@ class Phases:
         rank = self.rank
         staged = rank.responses.take()
         try:
-            gathered = await Join(
+            gathered = await Collective(
                 self._group, "tp_gather", "flush", rank.iteration, rank.plan, staged
             )
         except RankLostError:
@@ -259,7 +258,7 @@ class Phases:
         began_ns = rank.clock()
         batch, most, tokens, waited = serving.batch(began_ns)
         base, slope = rank.model.line(batch)
-        passage: Passage = await Step(
+        elapsed: Elapsed = await Step(
             self._group,
             "step",
             "forward",
@@ -276,12 +275,12 @@ class Phases:
             tokens,
             waited,
         )
-        rank.iteration, rank.plan = passage.iteration, passage.plan
-        if serving.stepped(passage.steps, began_ns, rank.clock()):
+        rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
+        if serving.stepped(elapsed.steps, began_ns, rank.clock()):
             self._moved = True
 
     async def wait(self) -> None:
-        """No step runs: wait, bounded, for news of anybody (contract 5.6)."""
+        """No step runs: wait, bounded, for input for anybody (contract 5.6)."""
         rank = self.rank
         limit_ns = rank.timing.idle_wait_ns
         if (
@@ -290,20 +289,20 @@ class Phases:
             or len(rank.responses)
         ):
             limit_ns = rank.timing.busy_wait_ns
-        said = self._status.verdicts
+        said = self._status.votes
         quiet = self.is_quiet()
         if (
             rank.transceiver.pending_polls
             or (not quiet and rank.serving.has_work())
-            or rank.serving.owner.verdicts != said
-            or rank.plan.loss is not None
+            or rank.serving.owner.votes != said
+            or rank.plan.rank_failure is not None
             or (rank.leader is not None and rank.leader.has_more())
         ):
             # Ends that the poll limit left over; or blocks since apply: the step comes at once;
-            # or a word for the other replicas, or for the coordinator; or mail from it that did not
-            # fit into one broadcast.
+            # or a message for the other replicas, or for the coordinator; or messages from it that
+            # did not fit into one broadcast.
             limit_ns = 0
-        passage: Passage = await Wait(
+        elapsed: Elapsed = await Wait(
             self._group,
             "wait",
             "wait",
@@ -313,7 +312,7 @@ class Phases:
             self._until_ns(),
             self._status if quiet else None,
         )
-        rank.iteration, rank.plan = passage.iteration, passage.plan
+        rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
 
     def _until_ns(self) -> int:
         """When something is due here if nothing comes in until then."""
@@ -326,7 +325,7 @@ class Phases:
         """Would the next iteration, if nothing comes in until then, decide the same as this one?
         Then a world may jump over it; `_status` is what this rank would say in it."""
         plan, said = self.rank.plan, self._status
-        if plan.loss is not None:
+        if plan.rank_failure is not None:
             return False
         leader = self.rank.leader
         if self._transceiver.pending_polls or (leader is not None and leader.has_more()):
@@ -338,27 +337,27 @@ class Phases:
             return now == said  # whether the group may leave is read from all of it
         if plan.waiting:
             # A load that changed may let a waiting request in. So may one that did not: what was
-            # given to this rank may be over already, its peer being dead.
+            # given to this rank may be over already, its peer having failed.
             return now == said and self._index not in plan.assignments
-        return now.work is said.work and now.stop == said.stop and now.verdicts == said.verdicts
+        return now.work is said.work and now.stop == said.stop and now.votes == said.votes
 
-    # -- when a rank dies, and at the end ------------------------------------------------------
+    # -- when a rank fails, and at the end ------------------------------------------------------
 
     async def survive(self, lost: RankLostError) -> None:
-        """A rank of the group is dead. Nothing of the iteration that it broke is lost: what was
+        """A rank of the group has failed. Nothing of the iteration that it broke is lost: what was
         not agreed comes again, what was not flushed is still staged. The others close ranks, the
-        first of them leads, and all propose to stop (contract 6.5), or go on: what the dead one had
-        is the coordinator's affair (`core.loss`)."""
-        if close_ranks(self.rank, lost, self.group_mail):
-            self.group_mail = ()
+        first of them leads, and all propose to stop (contract 6.5), or go on: what the failed one
+        had is the coordinator's affair (`core.rank_failure`)."""
+        if close_ranks(self.rank, lost, self.group_input):
+            self.group_input = ()
         self.statuses, self._steady, self._moved = (), False, True
         if not self.rank.shrinks:
-            self.propose(lost.exit_code, lost_detail(lost.rank, self.rank.instance))
+            self.propose(lost.exit_code, failure_detail(lost.rank, self.rank.instance))
 
     async def leave(self) -> tuple[RankReport, ...]:
         """Everybody leaves after the same iteration; the exit code is agreed over the world."""
         self.rank.serving.part()
-        reports: tuple[RankReport, ...] = await Join(
+        reports: tuple[RankReport, ...] = await Collective(
             WORLD, "world_allgather", "leave", 0, None, self.report(), tuple
         )
         if self.rank.leader is not None:

@@ -1,4 +1,4 @@
-"""The small ports through which a rank program touches its world, beside its meetings.
+"""The small ports through which a rank program touches its world, beside its collectives.
 
 The transport, memory and model ports live with their adapters (`transport/port`, `memory/port`,
 `model/port`). Implementations: `worlds/mpi` and `worlds/virtual`.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from adpkv.core.values import Violation
-from adpkv.executor.messages import Mail
+from adpkv.executor.messages import Message
 
 __all__ = ["Clock", "Mailbox", "Recorder", "Signals"]
 
@@ -30,11 +30,11 @@ class Mailbox(Protocol):
     blocks and never fails for a living receiver; `receive` never waits.
     """
 
-    def send(self, to: int, message: Mail) -> None:
+    def send(self, to: int, message: Message) -> None:
         """Send to a world rank, or to `COORDINATOR`."""
         ...
 
-    def receive(self) -> list[Mail]:
+    def receive(self) -> list[Message]:
         """All that has arrived, oldest first; usually empty."""
         ...
 

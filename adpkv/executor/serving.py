@@ -3,7 +3,7 @@
 A request that ends is answered at once; its blocks are given back only when its session says that
 nobody touches them (`can_terminate_request_now`), else it is kept in `pending_resource_release`
 and asked again on each iteration (contract 3.3). Where other ranks hold replicas of it, both wait
-for their word too: that is the owner's affair (`core.ownership`, contract 5.7).
+for their votes too: that is the owner's affair (`core.ownership`, contract 5.7).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
-from adpkv.core.loss import Life
 from adpkv.core.plan import GroupLimits
+from adpkv.core.rank_failure import Attempt
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Session
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
@@ -55,7 +55,7 @@ class Serving(ABC):
 
     @property
     def limits(self) -> GroupLimits:
-        """The group's shape as of now: a death changes it."""
+        """The group's shape as of now: a rank failure changes it."""
         return self._bundle.limits
 
     # -- what differs between the kinds --------------------------------------------------------
@@ -137,9 +137,9 @@ class Serving(ABC):
         return request
 
     def refuse(self, spec: RequestSpec) -> None:
-        """Another life of a request whose blocks are still in doubt here."""
-        detail = f"its former life is still in doubt on rank {self.rank}"
-        answer = Response(spec.request_id, spec.generation, Outcome.FAILED, self.rank, detail)
+        """another attempt of a request whose blocks are still in doubt here."""
+        detail = f"its earlier attempt is still in doubt on rank {self.rank}"
+        answer = Response(spec.request_id, spec.attempt, Outcome.FAILED, self.rank, detail)
         self.responses.stage(answer)
         self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
 
@@ -237,7 +237,7 @@ class Serving(ABC):
         self.responses.stage(
             Response(
                 request_id=spec.request_id,
-                generation=spec.generation,
+                attempt=spec.attempt,
                 outcome=outcome,
                 rank=self.rank,
                 detail=detail,
@@ -275,18 +275,18 @@ class Serving(ABC):
             return 0, 0, 0
         return self.open_tokens, self.open_requests, self.running()
 
-    def owed(self, asked: Iterable[Life]) -> tuple[Life, ...]:
+    def owed(self, asked: Iterable[Attempt]) -> tuple[Attempt, ...]:
         """Those of these requests that this rank will still answer for."""
         here = {
-            (request.spec.request_id, request.spec.generation)
+            (request.spec.request_id, request.spec.attempt)
             for request in self.requests.values()
             if request.state not in _ANSWERED
         }
-        return tuple(life for life in asked if life in here)
+        return tuple(attempt for attempt in asked if attempt in here)
 
     def part(self) -> None:
         """On the way out: what only waited for another rank's proof need not wait any more."""
-        quiescent = {v.request_id for v in self.owner.verdicts if v.outcome is None}
+        quiescent = {v.request_id for v in self.owner.votes if v.outcome is None}
         for request_id, request in list(self.pending_resource_release.items()):
             if request_id in quiescent:
                 self.owner.acted(request_id)

@@ -39,7 +39,7 @@ def _mixed(key: int) -> np.uint64:
 
 
 def _places(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """One number for each word of a block, different for each place in it."""
+    """One number for each message of a block, different for each place in it."""
     count = int(np.prod(shape))
     numbers = np.arange(1, count + 1, dtype=np.uint64) * _ODD
     numbers ^= numbers >> np.uint64(29)
@@ -66,7 +66,7 @@ class HostMemory:
         self.blocks, self.block_tokens = blocks, block_tokens
         token_bytes = kv_heads * head_dim * dtype_bytes
         self.block_bytes = layers * 2 * block_tokens * token_bytes
-        # The widest word that divides a token's part of a layer.
+        # The widest message that divides a token's part of a layer.
         word = next(size for size in (8, 4, 2, 1) if token_bytes % size == 0)
         self._word = np.dtype(f"u{word}")
         self._shape = (layers, 2, block_tokens, token_bytes // word)

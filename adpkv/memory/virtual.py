@@ -93,12 +93,12 @@ class LedgerMemory:
                 writers[block] = NOBODY
 
     def awaited(self, blocks: Sequence[int]) -> int:
-        """The lease for which the blocks await a write; what the wire remembers of an advertise."""
+        """The lease for which the blocks await a write; what the link remembers of an advertise."""
         self._reach(blocks)
         return self._writer[blocks[0]]
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
-        """The wire wrote into the blocks on behalf of `owner`; `whole` if that was all of it."""
+        """The link wrote into the blocks on behalf of `owner`; `whole` if that was all of it."""
         writers = self._writer
         self._reach(blocks)
         for block in blocks:

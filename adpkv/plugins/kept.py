@@ -10,37 +10,37 @@ from adpkv.errors import UsageError
 __all__ = ["kept", "lacks"]
 
 
-def kept(where: str, brought: Any, port: type) -> Any:
+def kept(where: str, given: Any, port: type) -> Any:
     """The object, if it has all that the port names.
 
     Raises:
         UsageError: it has not, and what is missing.
     """
-    missing = lacks(brought, port)
+    missing = lacks(given, port)
     if missing:
         raise UsageError(
-            f"{where}: {type(brought).__name__} keeps no {port.__name__} port: it has no"
+            f"{where}: {type(given).__name__} keeps no {port.__name__} port: it has no"
             f" {', '.join(missing)} (adpkv.ports.{port.__name__} says what each is)"
         )
-    return brought
+    return given
 
 
-def lacks(brought: object, port: type) -> list[str]:
+def lacks(given: object, port: type) -> list[str]:
     """Names of the port that an object has not, in their order. A class is no object, and has
     none; what must be a method must be one."""
     methods, others = _named(port)
-    if isinstance(brought, type):
+    if isinstance(given, type):
         return sorted(methods | others)
-    missing = {name for name in methods if not callable(getattr(brought, name, None))}
-    return sorted(missing | {name for name in others if not hasattr(brought, name)})
+    missing = {name for name in methods if not callable(getattr(given, name, None))}
+    return sorted(missing | {name for name in others if not hasattr(given, name)})
 
 
-def class_lacks(brought: type, port: type) -> list[str]:
+def class_lacks(given: type, port: type) -> list[str]:
     """Methods of the port that no object of this class can have: what is missing is told before one
     is made. Other attributes may come with the object."""
-    if "__getattr__" in dir(brought):
+    if "__getattr__" in dir(given):
         return []
-    return sorted(name for name in _named(port)[0] if not callable(getattr(brought, name, None)))
+    return sorted(name for name in _named(port)[0] if not callable(getattr(given, name, None)))
 
 
 def _named(port: type) -> tuple[set[str], set[str]]:

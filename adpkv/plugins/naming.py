@@ -13,25 +13,25 @@ from adpkv.plugins.names import Slot
 __all__ = ["named"]
 
 
-def named(slot: Slot, brought: Any) -> tuple[str, dict[str, Any]]:
+def named(slot: Slot, given: Any) -> tuple[str, dict[str, Any]]:
     """(name, parameters) of a name, an importable factory, or a `functools.partial` of one.
 
     Raises:
         UsageError: another process cannot find it; what to do.
     """
     argument = slot.port.lower()
-    if isinstance(brought, str):
-        return brought, {}
-    if isinstance(brought, functools.partial):
-        if brought.args:
+    if isinstance(given, str):
+        return given, {}
+    if isinstance(given, functools.partial):
+        if given.args:
             raise UsageError(f"{argument}: give the arguments of the partial by name")
         if slot.parameters:
-            return named(slot, brought.func)[0], dict(brought.keywords)
+            return named(slot, given.func)[0], dict(given.keywords)
         raise UsageError(f"{argument}: {slot.key} takes no parameters: give a function without any")
-    module, path = getattr(brought, "__module__", None), getattr(brought, "__qualname__", None)
+    module, path = getattr(given, "__module__", None), getattr(given, "__qualname__", None)
     if path is None:
         raise UsageError(
-            f"{argument}: {type(brought).__name__} is an object of this process, and each rank is a"
+            f"{argument}: {type(given).__name__} is an object of this process, and each rank is a"
             f" process of its own: give what makes it, {_advice(argument)}"
         )
     if not module or "<" in path or module == "__main__":
@@ -42,9 +42,9 @@ def named(slot: Slot, brought: Any) -> tuple[str, dict[str, Any]]:
     found: Any = sys.modules.get(module)
     for part in path.split("."):
         found = getattr(found, part, None)
-    if found != brought:
+    if found != given:
         raise UsageError(
-            f"{argument}: {module}:{path} is not this {type(brought).__name__}: give the name under"
+            f"{argument}: {module}:{path} is not this {type(given).__name__}: give the name under"
             f" which ranks can import it, {_advice(argument)}"
         )
     return f"{module}:{path}", {}

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 
 from adpkv.config import Experiment, load
-from adpkv.diagnosis.jobs import RINGS
 from adpkv.errors import UsageError
-from adpkv.observe import BrokenOff, RunFolder, build_summary
-from adpkv.observe.folder import read_json
-from adpkv.observe.losses import with_losses
-from adpkv.observe.requests import Tally
-from adpkv.observe.story_files import RunFiles
-from adpkv.observe.story_words import Event
+from adpkv.flight_recorder.job_directory import RINGS
+from adpkv.output import BrokenOff, RunFolder, build_summary
+from adpkv.output.folder import read_json
+from adpkv.output.losses import with_losses
+from adpkv.output.requests import Tally
+from adpkv.output.story_files import RunFiles
+from adpkv.output.story_words import Event
 from adpkv.results.records import Events, Requests
 from adpkv.results.report import DeadlockReport, of_values
 from adpkv.results.result import Result

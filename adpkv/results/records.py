@@ -11,7 +11,7 @@ import msgspec
 
 from adpkv.core.record import COLUMN_FIELDS, RequestRecord
 from adpkv.errors import MissingPieceError
-from adpkv.observe.story_words import Event
+from adpkv.output.story_words import Event
 
 __all__ = ["Event", "Events", "RawEvent", "Records", "Requests"]
 

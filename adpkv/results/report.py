@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adpkv.diagnosis.concluding import whole
+from adpkv.diagnosis.conclude import whole
 from adpkv.errors import StuckError
 
 __all__ = ["DeadlockReport", "RankPlace", "of_error", "of_values"]
@@ -34,7 +34,7 @@ class DeadlockReport(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     places: list[RankPlace]
     kind: str = ""
-    verdict: str = ""
+    diagnosis: str = ""
     at_s: float | None = None
     group: str = ""
     outliers: list[int] = []

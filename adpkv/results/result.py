@@ -15,8 +15,8 @@ from adpkv.diagnosis.evidence import Evidence
 from adpkv.diagnosis.report import examined
 from adpkv.errors import RankLostError, StuckError
 from adpkv.exit_codes import ExitCode
-from adpkv.observe.closing import closing_sentence, show_closing
-from adpkv.observe.losses import with_losses
+from adpkv.output.closing import closing_sentence, show_closing
+from adpkv.output.losses import with_losses
 from adpkv.results.records import Events, RawEvent, Requests
 from adpkv.results.report import DeadlockReport, of_error
 from adpkv.results.summary import Summary, typed
@@ -95,7 +95,7 @@ class Result:
     def __str__(self) -> str:
         from rich.console import Console
 
-        from adpkv.observe.advice import afterwards
+        from adpkv.output.advice import afterwards
 
         text, values = StringIO(), self.to_dict()
         console = Console(file=text, width=WIDTH, force_terminal=False)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from adpkv.observe.closing import closing_sentence, closing_tables
-from adpkv.observe.tables import Table
+from adpkv.output.closing import closing_sentence, closing_tables
+from adpkv.output.tables import Table
 
 __all__ = ["html", "markdown"]
 

@@ -162,7 +162,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in one value, with the same fields in both worlds.
 
     `simulated_s` is None where time was real. `blocks` and `utilisation` are by the instance's
-    name, `faults` by kind. `lost` are ranks that died.
+    name, `faults` by kind. `lost` are ranks that failed.
     """
 
     world: str

@@ -48,7 +48,7 @@ __all__ = [
 
 
 def check_transport(make: Callable[[], Pair]) -> None:
-    """Put two ends of a wire through every body (`adpkv.testing.transport`).
+    """Put two ends of a link through every body (`adpkv.testing.transport`).
 
     Raises:
         AssertionError: one is not kept; which, and what it asks.

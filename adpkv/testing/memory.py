@@ -1,6 +1,6 @@
 """What every memory must do, and what it must notice, as bodies for any implementation.
 
-A body gets a `Rig`: a memory of `BLOCKS` blocks, what it reported so far, and the wire's part: KV
+A body gets a `Rig`: a memory of `BLOCKS` blocks, what it reported so far, and the link's part: KV
 that arrives as it should, and bytes that come where nobody wants them any more. One memory sees a
 write as it lands, another only when it looks, at the next hand-out; so a body that plants something
 ends with the hand-out at which it must have been seen at the latest.
@@ -155,7 +155,7 @@ def check_a_writer_whose_end_is_proven_is_none(rig: Rig) -> None:
 
 
 def check_only_the_lease_itself_ends_its_write(rig: Rig) -> None:
-    """A word about a former owner is no proof for this one."""
+    """A message about a former owner is no proof for this one."""
     _expecting(rig, 2, [0])
     rig.memory.end_write(1, [0])
     rig.memory.release([0])

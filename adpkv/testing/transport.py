@@ -36,7 +36,7 @@ class Side(Protocol):
 
 
 class Pair(Protocol):
-    """Two ends of one wire."""
+    """Two ends of one link."""
 
     sender: Side
     receiver: Side
@@ -56,15 +56,15 @@ class Pair(Protocol):
 
 
 def transfer(
-    number: int, source: tuple[int, ...], target: tuple[int, ...], generation: int = 0
+    number: int, source: tuple[int, ...], target: tuple[int, ...], attempt: int = 0
 ) -> Transfer:
     """A transfer between ranks 0 and 1, its tag following from its number."""
     return Transfer(
         request_id=number,
-        generation=generation,
+        attempt=attempt,
         sender=0,
         receiver=1,
-        tag=2 * number + generation,
+        tag=2 * number + attempt,
         source=source,
         target=target,
         nbytes=0,
@@ -100,106 +100,106 @@ def check_bytes_land_in_the_blocks(pair: Pair) -> None:
         ((9, 11, 13), (30, 29, 28)),
         ((15,), (40,)),
     ]
-    wires = [transfer(i, source, target) for i, (source, target) in enumerate(shapes)]
-    for i, wire in enumerate(wires):
-        pair.sender.fill(wire.source, i)
-        registered = pair.receiver.expect(wire)
+    links = [transfer(i, source, target) for i, (source, target) in enumerate(shapes)]
+    for i, link in enumerate(links):
+        pair.sender.fill(link.source, i)
+        registered = pair.receiver.expect(link)
         assert registered or not pair.receiver.here, "nothing keeps it from registering them"
     pair.meet()
-    for wire in wires:
-        pair.sender.post(wire)
-    for found in finish(pair, len(wires)):
+    for link in links:
+        pair.sender.post(link)
+    for found in finish(pair, len(links)):
         assert {end.kind for end in found.values()} == {EndKind.DONE}
-    for i, wire in enumerate(wires):
-        assert not pair.receiver.here or pair.receiver.holds(wire.target, i)
+    for i, link in enumerate(links):
+        assert not pair.receiver.here or pair.receiver.holds(link.target, i)
 
 
 def check_nothing_ends_before_it_was_posted(pair: Pair) -> None:
     """An expected transfer whose sender is silent stays open, and polling returns at once."""
-    wire = transfer(1, (0,), (5,))
-    pair.receiver.expect(wire)
+    link = transfer(1, (0,), (5,))
+    pair.receiver.expect(link)
     for _ in range(5):
         pair.meet()
         assert pair.receiver.poll() == []
         assert not pair.receiver.ready()
     pair.meet()
-    pair.sender.post(wire)
+    pair.sender.post(link)
     finish(pair, 1)
 
 
 def check_never_started_is_a_proof(pair: Pair) -> None:
     """The sender never began: the receiver's blocks are proven quiescent, and untouched."""
-    wire = transfer(2, tuple(range(4)), tuple(range(4)))
-    pair.receiver.fill(wire.target, 99)
-    pair.receiver.expect(wire)
+    link = transfer(2, tuple(range(4)), tuple(range(4)))
+    pair.receiver.fill(link.target, 99)
+    pair.receiver.expect(link)
     pair.meet()
-    pair.receiver.peer_ended(wire.session, 0)
+    pair.receiver.peer_ended(link.session, 0)
     found = ends(pair, pair.receiver, 1)
     if pair.receiver.here:
-        assert found[wire.session].kind is EndKind.FAILED
-        assert pair.receiver.holds(wire.target, 99)
+        assert found[link.session].kind is EndKind.FAILED
+        assert pair.receiver.holds(link.target, 99)
     pair.meet()
 
 
 def check_a_withdrawn_transfer_ends_proven(pair: Pair) -> None:
     """Withdrawn in the middle: the sender says how far it came, the receiver frees on proof."""
     count = BLOCKS // 2
-    wire = transfer(3, tuple(range(count)), tuple(range(count)))
-    pair.sender.fill(wire.source, 3)
-    pair.receiver.expect(wire)
+    link = transfer(3, tuple(range(count)), tuple(range(count)))
+    pair.sender.fill(link.source, 3)
+    pair.receiver.expect(link)
     pair.meet()
-    pair.sender.post(wire)
-    pair.sender.withdraw(wire.session)
-    sent = ends(pair, pair.sender, 1).get(wire.session)
+    pair.sender.post(link)
+    pair.sender.withdraw(link.session)
+    sent = ends(pair, pair.sender, 1).get(link.session)
     posted = pair.agree(sent.pieces if sent else -1)
     whole = -(-count // pair.blocks_per_piece)
     if sent:
         assert sent.kind is (EndKind.DONE if posted == whole else EndKind.FAILED)
-    pair.receiver.peer_ended(wire.session, posted)
-    got = ends(pair, pair.receiver, 1).get(wire.session)
+    pair.receiver.peer_ended(link.session, posted)
+    got = ends(pair, pair.receiver, 1).get(link.session)
     if got:
         assert got.kind is (EndKind.DONE if posted == whole else EndKind.FAILED)
     pair.meet()
-    # The wire still works, and what comes next is not mistaken for the rest of this.
+    # The link still works, and what comes next is not mistaken for the rest of this.
     check_bytes_land_in_the_blocks(pair)
 
 
 def check_a_late_withdrawal_changes_nothing(pair: Pair) -> None:
     """Withdrawn after the end, or never known: ignored, on either side."""
-    wire = transfer(4, (1,), (2,))
-    pair.receiver.expect(wire)
+    link = transfer(4, (1,), (2,))
+    pair.receiver.expect(link)
     pair.meet()
-    pair.sender.post(wire)
+    pair.sender.post(link)
     for found in finish(pair, 1):
-        assert found[wire.session].kind is EndKind.DONE
+        assert found[link.session].kind is EndKind.DONE
     for side in (pair.sender, pair.receiver):
-        side.withdraw(wire.session)
+        side.withdraw(link.session)
         side.withdraw((77, 0))
         side.peer_ended((77, 0), 0)
-        side.peer_ended(wire.session, 0)
+        side.peer_ended(link.session, 0)
         assert side.poll() == []
     pair.meet()
 
 
 def check_an_id_can_live_again(pair: Pair) -> None:
     """The same request in its next generation is another session."""
-    for generation in (0, 1):
-        wire = transfer(5, (3, 4), (6, 7), generation)
-        pair.sender.fill(wire.source, generation)
-        pair.receiver.expect(wire)
+    for attempt in (0, 1):
+        link = transfer(5, (3, 4), (6, 7), attempt)
+        pair.sender.fill(link.source, attempt)
+        pair.receiver.expect(link)
         pair.meet()
-        pair.sender.post(wire)
+        pair.sender.post(link)
         for found in finish(pair, 1):
-            assert list(found) == [(5, generation)]
-        assert not pair.receiver.here or pair.receiver.holds(wire.target, generation)
+            assert list(found) == [(5, attempt)]
+        assert not pair.receiver.here or pair.receiver.holds(link.target, attempt)
 
 
 def check_ready_announces_what_poll_reports(pair: Pair) -> None:
     """`ready` makes progress, and is true exactly while `poll` has something to say."""
-    wire = transfer(6, (0, 1, 2), (0, 1, 2))
-    pair.receiver.expect(wire)
+    link = transfer(6, (0, 1, 2), (0, 1, 2))
+    pair.receiver.expect(link)
     pair.meet()
-    pair.sender.post(wire)
+    pair.sender.post(link)
     for side in (pair.sender, pair.receiver):
         for _ in range(PATIENCE_STEPS):
             if side.ready() or not side.here:

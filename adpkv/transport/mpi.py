@@ -8,9 +8,10 @@ Proof of quiescence is the process's own request: a receive that completed or wa
 cancelled, a send that completed. A receiver that cancelled on its own would leave a posted send
 without an end, so it cancels only what the sender said it will never use (`peer_ended`).
 
-When a rank dies, the communicator stays: nobody ever blocks on it, so nobody need be freed from it
-by a revoke, and what moves between two others goes on. What is open with the dead rank is set aside
-as soon as MPI knows of the death, and ends when all have agreed on it (`bury`).
+When a rank fails, the communicator stays: nobody ever blocks on it, so nobody need be freed from it
+by a revoke, and what moves between two others goes on. What is open with the failed rank is set
+aside as soon as MPI knows of the failure, and ends when all have agreed on it
+(`handle_peer_failure`).
 
 Posting is bounded: a budget per call, and a window per peer, so that a peer that does not take its
 bytes holds up nobody else's.
@@ -25,9 +26,9 @@ from typing import Final, Protocol
 
 from mpi4py import MPI
 
+from adpkv.core.content import pieces
 from adpkv.core.ids import SessionId
-from adpkv.core.news import Unread
-from adpkv.core.ranges import pieces
+from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
 from adpkv.transport.mpi_opened import Heads, Opened, is_over
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
@@ -53,14 +54,14 @@ class BlockBytes(Protocol):
 class MpiTransport:
     """`transport.port.Transport` over one communicator of all ranks.
 
-    `piece_bytes` bounds one piece, `budget_bytes` what is posted between two polls. `unread`
+    `piece_bytes` bounds one piece, `budget_bytes` what is posted between two polls. `inbox_age`
     follows how long an end is not polled once somebody has seen that there is one. `broke` is told
-    when MPI knows of a death, or reports another error; all else goes on. Without it nobody's death
-    is looked for, and an error is raised.
+    when MPI knows of a rank failure, or reports another error; all else goes on. Without it
+    nobody's failure is looked for, and an error is raised.
     """
 
     name = "mpi"
-    proofs = (Proof.RECEIVE_ENDED, Proof.BACKEND_DONE, Proof.PEER_DEAD)
+    proofs = (Proof.RECEIVE_ENDED, Proof.BACKEND_DONE, Proof.PEER_FAILED)
     can_withdraw = True
 
     def __init__(
@@ -71,18 +72,18 @@ class MpiTransport:
         piece_bytes: int,
         budget_bytes: int,
         clock: Callable[[], int],
-        unread: Unread | None = None,
+        inbox_age: InboxAge | None = None,
         broke: Callable[[], None] | None = None,
     ) -> None:
         self._comm, self._memory, self._clock = communicator, memory, clock
         self._broke = broke
         self._gone: set[int] = set()
-        """The dead ranks: those that MPI knows, and those that were buried."""
+        """The failed ranks: those that MPI knows, and those that were accounted for."""
         self._failures = 0
         """How many of them MPI knew the last time."""
         self._kept: list[MPI.Request] = []
-        """Sends to the dead: never looked at again (`_sort_out`)."""
-        self._unread = unread
+        """Sends to the failed ranks: never looked at again (`_sort_out`)."""
+        self._inbox_age = inbox_age
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
         self._budget_bytes = self._left_bytes = budget_bytes
         self._tags = int(communicator.Get_attr(MPI.TAG_UB) or 32_767) + 1
@@ -99,7 +100,7 @@ class MpiTransport:
         self._moved_ns = 0
 
     def expect(self, transfer: Transfer) -> bool:
-        """Post a receive for each piece, unless the sender is dead."""
+        """Post a receive for each piece, unless the sender has failed."""
         if transfer.sender in self._gone:
             return False
         found = self._open(transfer, self._receiving, False)
@@ -116,7 +117,7 @@ class MpiTransport:
         self._end_if_over(found)
         return True
 
-    def is_dead(self, rank: int) -> bool:
+    def has_failed(self, rank: int) -> bool:
         """Does MPI say so, or the others?"""
         return rank in self._gone
 
@@ -156,30 +157,30 @@ class MpiTransport:
         """What ended since the last call."""
         self._progress()
         ended, self._ended = self._ended, []
-        if ended and self._unread is not None:
-            self._unread.taken(self._clock())
+        if ended and self._inbox_age is not None:
+            self._inbox_age.taken(self._clock())
         return ended
 
     def ready(self) -> bool:
         """Make progress without waiting: would `poll` report something now?"""
         if not self._ended:
             self._progress()
-        if self._ended and self._unread is not None:
-            self._unread.came(self._clock(), self._ended[0].session[0])
+        if self._ended and self._inbox_age is not None:
+            self._inbox_age.came(self._clock(), self._ended[0].session[0])
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:
         """When a piece last ended, on this rank's clock."""
         return self._moved_ns
 
-    def bury(self, ranks: Iterable[int]) -> None:
-        """These are dead, and all that are alive know it. What is open with them is lost, unless
+    def handle_peer_failure(self, ranks: Iterable[int]) -> None:
+        """These have failed, and all that are alive know it. What is open with them is lost, unless
         every byte had landed; it ends when nobody can touch its blocks any more, which `_sort_out`
         sees to."""
-        dead = set(ranks)
-        self._set_aside(dead - self._gone)
+        failed = set(ranks)
+        self._set_aside(failed - self._gone)
         for found in [*self._receiving.values(), *self._sending.values()]:
-            if found.peer() in dead and not self._landed(found):
+            if found.peer() in failed and not self._landed(found):
                 self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST))
                 self._sort_out(found)
 
@@ -198,7 +199,7 @@ class MpiTransport:
         self._receiving.clear()
         self._sending.clear()
 
-    def settled(self) -> bool:
+    def is_drained(self) -> bool:
         """After `close`, without waiting: is nothing of this rank's on its way any more?"""
         self._left = [request for request in self._left if not is_over(request)]
         return not self._left
@@ -232,7 +233,7 @@ class MpiTransport:
         """Take in what finished, then post what the budget allows."""
         # Before anything is tested: see `_sort_out`. 0.13 µs.
         if self._broke is not None and self._comm.Get_failed().Get_size() != self._failures:
-            self._hear_of_deaths()
+            self._look_for_failures()
         if self._heads:
             try:
                 finished = self._heads.finished()
@@ -249,9 +250,9 @@ class MpiTransport:
         if self._queues:
             self._post_more()
 
-    # -- when a rank dies ----------------------------------------------------------------------
+    # -- when a rank fails ----------------------------------------------------------------------
 
-    def _hear_of_deaths(self) -> None:
+    def _look_for_failures(self) -> None:
         """MPI knows of one more."""
         failed = self._comm.Get_failed()
         self._failures = failed.Get_size()
@@ -262,11 +263,11 @@ class MpiTransport:
             self._broke()
 
     def _hear_of(self, error: MPI.Exception, concerned: Sequence[Opened]) -> None:
-        """Of an error that came before the news of a death, or of something else: no transfer that
-        it may concern becomes whole."""
+        """Of an error that came before the notice of a rank failure, or of something else: no
+        transfer that it may concern becomes whole."""
         if self._broke is None:
             raise error
-        self._hear_of_deaths()
+        self._look_for_failures()
         for found in concerned:
             if found.peer() not in self._gone:
                 self._sort_out(found)
@@ -281,7 +282,7 @@ class MpiTransport:
                 self._unqueue(found)
 
     def _landed(self, found: Opened) -> bool:
-        """Whether a dead rank had sent it all."""
+        """Whether a failed rank had sent it all."""
         if found.sends:
             return False
         with suppress(MPI.Exception):
@@ -290,17 +291,18 @@ class MpiTransport:
         return self._end_if_over(found)
 
     def _sort_out(self, found: Opened) -> None:
-        """It will not become whole. A receive ends as its requests do: with a dead sender, MPI ends
-        them by an error when they are tested, and has taken them off its lists by then; what the
-        dead had sent was taken in before, since the death was known. So the blocks are quiet.
+        """It will not become whole. A receive ends as its requests do: with a failed sender, MPI
+        ends them by an error when they are tested, and has taken them off its lists by then; what
+        the failed had sent was taken in before, since the failure was known. So the blocks are
+        quiet.
 
-        A send to a dead rank is over as it stands: nobody is left to read. Its requests are kept
+        A send to a failed rank is over as it stands: nobody is left to read. Its requests are kept
         and not tested: Open MPI 5.0.11 frees what it ends by an error, and aborts this process if
-        the last word of the dead about it comes in only then.
+        the last message of the failed ranks about it comes in only then.
 
-        Seen of 8 ranks with all at work on 2 cores: 186 deaths with sends tested ended one or two
-        that lived; 170 with sends left alone none. All of 464,000 ends among the living were right,
-        and all of 5,100 receives from the dead ended, at the second test.
+        Seen of 8 ranks with all at work on 2 cores: 186 rank failures with sends tested ended one
+        or two that lived; 170 with sends left alone none. All of 464,000 ends among the living were
+        right, and all of 5,100 receives from the failed ranks ended, at the second test.
         """
         self._heads.forget(found)
         if found.sends:

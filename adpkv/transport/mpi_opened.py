@@ -14,7 +14,7 @@ __all__ = ["Heads", "Opened", "is_over"]
 
 
 def is_over(request: MPI.Request) -> bool:
-    """Has it ended, be it with an error, as with a dead peer? Either way nobody touches its bytes
+    """Has it ended, be it with an error, as with a failed peer? Either way nobody touches its bytes
     any more."""
     try:
         return bool(request.Test())

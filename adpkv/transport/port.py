@@ -21,9 +21,9 @@ class Proof(StrEnum):
     """What can prove that nobody will touch the blocks again (contract 2.5)."""
 
     BACKEND_DONE = "the back end's own DONE"
-    NOTHING_POSTED = "the sender's word that nothing was ever posted"
+    NOTHING_POSTED = "the sender's message that nothing was ever posted"
     CONNECTION_FENCED = "the connection torn down and fenced"
-    PEER_DEAD = "the peer dead and its connection reported closed"
+    PEER_FAILED = "the peer failed and its connection reported closed"
     RECEIVE_ENDED = "the receiver's own receive completed, or successfully cancelled"
 
 
@@ -45,7 +45,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     order, of equal length; `tag` is unique among the receiver's transfers, former ones included."""
 
     request_id: int
-    generation: int
+    attempt: int
     sender: int
     receiver: int
     tag: int
@@ -56,7 +56,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     @property
     def session(self) -> SessionId:
         """The session that this transfer belongs to."""
-        return (self.request_id, self.generation)  # type: ignore[return-value]
+        return (self.request_id, self.attempt)  # type: ignore[return-value]
 
 
 class TransportEnd(msgspec.Struct, frozen=True, gc=False):
@@ -70,7 +70,7 @@ class TransportEnd(msgspec.Struct, frozen=True, gc=False):
 
 
 class Transport(Protocol):
-    """One rank's end of the wire. Each call returns at once."""
+    """One rank's end of the transport. Each call returns at once."""
 
     @property
     def name(self) -> str:
@@ -89,12 +89,12 @@ class Transport(Protocol):
 
     def expect(self, transfer: Transfer) -> bool:
         """Receiver, before it advertises: from now on somebody may write into `target`. False if
-        the transport refuses to register the blocks, or the sender is dead: then nobody may be told
-        of them, and nothing more is heard of the transfer."""
+        the transport refuses to register the blocks, or the sender has failed: then nobody may be
+        told of them, and nothing more is heard of the transfer."""
         ...
 
-    def is_dead(self, rank: int) -> bool:
-        """Is this peer known to be dead? Then nothing is expected of it."""
+    def has_failed(self, rank: int) -> bool:
+        """Is this peer known to have failed? Then nothing is expected of it."""
         ...
 
     def post(self, transfer: Transfer) -> None:
@@ -120,7 +120,7 @@ class Transport(Protocol):
         ...
 
     def last_moved_ns(self) -> int:
-        """When, on this rank's clock, this rank's wire last moved a byte; 0 before the first."""
+        """When, on this rank's clock, this rank's link last moved a byte; 0 before the first."""
         ...
 
     def close(self) -> None:

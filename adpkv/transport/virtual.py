@@ -1,8 +1,8 @@
-"""The wire in virtual time: a latency, and a bandwidth that a rank's transfers share fairly.
+"""The link in virtual time: a latency, and a bandwidth that a rank's transfers share fairly.
 
-Each sender has one link (`virtual_link`), of which only the next end is ever in the agenda. When a
-rank is dead, each living end of a transfer with it loses its peer at once, and has proof after one
-latency: what was on the wire has landed by then, and nothing follows it.
+Each sender has one link (`virtual_link`), of which only the next end is ever in the event queue.
+When a rank has failed, each living end of a transfer with it loses its peer at once, and has proof
+after one latency: what was on the wire has landed by then, and nothing follows it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from adpkv.core.ids import SOON_NS, SessionId
-from adpkv.core.news import Unread
+from adpkv.core.inbox_age import InboxAge
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.virtual_link import Link
@@ -38,10 +38,10 @@ class Timetable(Protocol):
 
 
 class _Broken(NamedTuple):
-    """What a death has broken, until it is fenced."""
+    """What a rank failure has broken, until it is fenced."""
 
     begun: list[Transfer]
-    """Flows of the dead rank's."""
+    """Flows of the failed rank's."""
     awaited: list[Transfer]
     """What living ranks expect of it, the former included."""
     sent: list[Transfer]
@@ -58,7 +58,7 @@ class Network:
         self._bandwidth = bandwidth_bytes_per_s
         self._timetable = timetable
         self._links: dict[int, Link] = {}
-        self.dead: set[int] = set()
+        self.failed: set[int] = set()
         self._flows_of = [0] * ranks
         """Flows that a rank sends or receives now."""
         self._moved_ns = [0] * ranks
@@ -68,19 +68,19 @@ class Network:
         self,
         rank: int,
         memory: LedgerMemory,
-        unread: Unread | None = None,
+        inbox_age: InboxAge | None = None,
         reading: Callable[[int], int] = int,
     ) -> VirtualTransport:
-        """A rank's end of the wire; `unread` follows how long what ended is not polled, `reading`
-        is what the rank's clock reads at a time of the world."""
-        transport = VirtualTransport(self, rank, memory, unread, reading)
+        """A rank's end of the transport; `inbox_age` follows how long what ended is not polled,
+        `reading` is what the rank's clock reads at a time of the world."""
+        transport = VirtualTransport(self, rank, memory, inbox_age, reading)
         self._ends[rank] = transport
         return transport
 
     def begin(self, transfer: Transfer) -> None:
         """A flow joins its sender's link."""
         sender, now_ns = transfer.sender, self._timetable.clock()
-        if transfer.receiver in self.dead:
+        if transfer.receiver in self.failed:
             # Not at once: a rank that is quiet learns of it when it is woken, and no earlier.
             self._timetable.later(now_ns + SOON_NS, sender, self._refused, transfer)
             return
@@ -90,7 +90,7 @@ class Network:
         link.join(transfer, now_ns)
         self._count(transfer, 1)
         self._plan(sender, link)
-        # That bytes move is news for whoever is ill for want of movement (contract 4.2).
+        # That bytes move is input for whoever is ill for want of movement (contract 4.2).
         self._timetable.arrival(transfer.receiver)
 
     def stop(self, rank: int, session: SessionId) -> None:
@@ -99,10 +99,10 @@ class Network:
             at_ns = self._timetable.clock() + self._latency_ns
             self._timetable.later(at_ns, rank, self._stopped, transfer)
 
-    def bury(self, rank: int) -> None:
-        """The rank is dead, and its peers hear of it. Its blocks are nobody's any more: nothing is
-        written there."""
-        self.dead.add(rank)
+    def handle_peer_failure(self, rank: int) -> None:
+        """The rank has failed, and its peers hear of it. Its blocks are nobody's any more: nothing
+        is written there."""
+        self.failed.add(rank)
         self._ends[rank] = None
         begun = self._cut(rank, lambda _: True)
         awaited = [t for end in self._ends if end is not None for t in end.expected_from(rank)]
@@ -111,7 +111,7 @@ class Network:
             for sender in sorted(self._links)
             for transfer in self._cut(sender, lambda flow: flow.receiver == rank)
         ]
-        detail = f"rank {rank} is dead"
+        detail = f"rank {rank} has failed"
         for peer, transfer in _living(awaited, sent):
             self._tell(peer, TransportEnd(transfer.session, EndKind.LOST, detail=detail))
         at_ns = self._timetable.clock() + self._latency_ns
@@ -172,18 +172,18 @@ class Network:
         self._tell(transfer.sender, ended)
 
     def _refused(self, transfer: Transfer) -> None:
-        detail = f"rank {transfer.receiver} is dead"
+        detail = f"rank {transfer.receiver} has failed"
         self._tell(transfer.sender, TransportEnd(transfer.session, EndKind.FAILED, detail=detail))
 
     def _fenced(self, broken: _Broken) -> None:
-        """Nothing is under way any more between the dead rank and the others."""
+        """Nothing is under way any more between the failed rank and the others."""
         for transfer in broken.begun:
             self._land_part(transfer)
-        # What was through the dead rank's link has landed meanwhile, and is done.
+        # What was through the failed rank's link has landed meanwhile, and is done.
         awaited = [t for t in broken.awaited if self._is_awaited(t)]
         for peer, transfer in _living(awaited, broken.sent):
             pieces = int(peer == transfer.sender)
-            end = TransportEnd(transfer.session, EndKind.FAILED, 0, pieces, "its peer died")
+            end = TransportEnd(transfer.session, EndKind.FAILED, 0, pieces, "its peer failed")
             self._tell(peer, end)
 
     def _is_awaited(self, transfer: Transfer) -> bool:
@@ -209,12 +209,12 @@ def _living(awaited: list[Transfer], sent: list[Transfer]) -> list[tuple[int, Tr
 
 
 class VirtualTransport:
-    """One rank's end. Proof of quiescence is the wire's own end, or the sender's word that it
-    posted nothing: the wire keeps no bytes back. Of a dead peer, that a latency has passed."""
+    """One rank's end. Proof of quiescence is the link's own end, or the sender's message that it
+    posted nothing: the link keeps no bytes back. Of a failed peer, that a latency has passed."""
 
     name = "virtual"
     proofs = frozenset(
-        {Proof.BACKEND_DONE, Proof.NOTHING_POSTED, Proof.RECEIVE_ENDED, Proof.PEER_DEAD}
+        {Proof.BACKEND_DONE, Proof.NOTHING_POSTED, Proof.RECEIVE_ENDED, Proof.PEER_FAILED}
     )
     can_withdraw = True
 
@@ -223,28 +223,28 @@ class VirtualTransport:
         network: Network,
         rank: int,
         memory: LedgerMemory,
-        unread: Unread | None = None,
+        inbox_age: InboxAge | None = None,
         reading: Callable[[int], int] = int,
     ) -> None:
         self._reading = reading
         self._network = network
         self._rank = rank
         self._memory = memory
-        self.unread = unread
+        self.inbox_age = inbox_age
         self._ended: list[TransportEnd] = []
         self._expected: dict[SessionId, tuple[int, Transfer]] = {}
         """What is promised to whom: the lease for which its blocks are."""
 
     def expect(self, transfer: Transfer) -> bool:
-        """Remember for which lease the blocks are promised; a dead sender's would stay so."""
-        if transfer.sender in self._network.dead:
+        """Remember for which lease the blocks are promised; a failed sender's would stay so."""
+        if transfer.sender in self._network.failed:
             return False
         self._expected[transfer.session] = (self._memory.awaited(transfer.target), transfer)
         return True
 
-    def is_dead(self, rank: int) -> bool:
+    def has_failed(self, rank: int) -> bool:
         """Has everybody heard that it is?"""
-        return rank in self._network.dead
+        return rank in self._network.failed
 
     def post(self, transfer: Transfer) -> None:
         """Join the link."""
@@ -255,7 +255,7 @@ class VirtualTransport:
         self._network.stop(self._rank, session)
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
-        """The sender posts no more, and what it posted has landed before its word came."""
+        """The sender posts no more, and what it posted has landed before its message came."""
         if self.gives_up(session):
             self.note(TransportEnd(session, EndKind.FAILED, 0, pieces, "peer ended"))
 
@@ -264,8 +264,8 @@ class VirtualTransport:
         if not self._ended:
             return _NOTHING
         ended, self._ended = self._ended, []
-        if self.unread is not None:
-            self.unread.taken(self._network.now_ns())
+        if self.inbox_age is not None:
+            self.inbox_age.taken(self._network.now_ns())
         return ended
 
     def ready(self) -> bool:
@@ -280,7 +280,7 @@ class VirtualTransport:
         """There is nothing to give back."""
 
     def write(self, transfer: Transfer, *, whole: bool) -> None:
-        """The wire writes into this rank's blocks, whoever holds them by now."""
+        """The link writes into this rank's blocks, whoever holds them by now."""
         promised = self._expected.get(transfer.session)
         owner = -1 if promised is None else promised[0]
         self._memory.land(owner, transfer.target, whole=whole)
@@ -290,11 +290,11 @@ class VirtualTransport:
         return [transfer for _, transfer in self._expected.values() if transfer.sender == sender]
 
     def gives_up(self, session: SessionId) -> bool:
-        """It is expected no more; was it, so that its end is news?"""
+        """It is expected no more; was it, so that its end is input?"""
         return self._expected.pop(session, None) is not None
 
     def note(self, end: TransportEnd) -> None:
         """To be reported when this rank polls next."""
-        if self.unread is not None and not self._ended:
-            self.unread.came(self._network.now_ns(), end.session[0])
+        if self.inbox_age is not None and not self._ended:
+            self.inbox_age.came(self._network.now_ns(), end.session[0])
         self._ended.append(end)

@@ -1,4 +1,4 @@
-"""One sender's outgoing wire in virtual time: a bandwidth that its flows share fairly.
+"""One sender's outgoing link in virtual time: a bandwidth that its flows share fairly.
 
 Flows are served at equal rates (generalised processor sharing, Parekh and Gallager 1993): `served`
 is what each flow would have got since the link came up, so a flow ends when `served` reaches its

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final
 
 from adpkv.core.ids import LAST_NS, NEVER
-from adpkv.draws import exponential
+from adpkv.random_draws import exponential
 from adpkv.workload.cancels import Clients
 from adpkv.workload.port import Arrival
 from adpkv.workload.shapes import Shapes

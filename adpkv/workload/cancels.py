@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.draws import integer, uniform
+from adpkv.random_draws import integer, uniform
 
 __all__ = ["NO_CANCEL_NS", "Clients"]
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from adpkv.draws import exponential, integer, uniform
+from adpkv.random_draws import exponential, integer, uniform
 from adpkv.workload.traces import TRACE_BLOCK_TOKENS
 
 __all__ = ["lines", "main"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.draws import integer
+from adpkv.random_draws import integer
 from adpkv.workload.cancels import Clients
 from adpkv.workload.port import Arrival
 

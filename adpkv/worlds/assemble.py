@@ -12,8 +12,8 @@ from adpkv.config import Experiment
 from adpkv.config.model import CostModelConfig
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
-from adpkv.core.news import News
 from adpkv.core.ownership import Replica, SoleOwner
 from adpkv.core.plan import GroupLimits, Router
 from adpkv.core.record import RequestRecord
@@ -26,25 +26,25 @@ from adpkv.core.slots import SlotLimits
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Violation
+from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.context import ContextServing
 from adpkv.executor.coordinator import Coordinator
-from adpkv.executor.courier import Courier
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.leader import Leader
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.meetings import MeetingCounts
 from adpkv.executor.messages import Pulse
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.rank import Rank, Timing
 from adpkv.executor.serving import Serving
+from adpkv.executor.transfers import Transfers
 from adpkv.memory.port import Memory
 from adpkv.model.cost import CostModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
 
-__all__ = ["Parts", "build_coordinator", "build_model", "build_news", "build_rank"]
+__all__ = ["Parts", "build_coordinator", "build_inbox_ages", "build_model", "build_rank"]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain."""
@@ -54,11 +54,11 @@ ABANDON_AFTER = 4
 gives up after fewer, and so has told whose answer is missing."""
 
 SENDER_SLACK_NS = 1_000_000_000
-"""How much longer than its receiver a sender waits, beside what words may take: then the client is
-told by its receiver, whose limits are about what it waits for."""
+"""How much longer than its receiver a sender waits, beside what messages may take: then the client
+is told by its receiver, whose limits are about what it waits for."""
 
-LOSS_SLACK_NS = 1_000_000_000
-"""For a group that has lost a rank to begin anew on a loaded machine."""
+RANK_FAILURE_SLACK_NS = 1_000_000_000
+"""For a group that has a failed rank to begin anew on a loaded machine."""
 
 
 CONTRACT: Final = Rules()
@@ -94,14 +94,14 @@ def build_model(experiment: Experiment) -> Model:
     return found
 
 
-def build_news(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> News:
-    """What follows how long a rank leaves its news unread."""
+def build_inbox_ages(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> InboxAges:
+    """What follows how long a rank leaves its input unread."""
 
     def report(what: str, waited_ns: int, requests: tuple[int, ...]) -> None:
         detail = f"{what} lay there for {waited_ns / 1e9:.3f} s, the bound is {bound_ns / 1e9:g} s"
         recorder.violation(Violation("unbounded_wait", rank, clock(), detail, requests))
 
-    return News(bound_ns, report)
+    return InboxAges(bound_ns, report)
 
 
 def build_rank(
@@ -116,27 +116,27 @@ def build_rank(
     model: Model,
     recorder: Recorder,
     signals: Signals,
-    news: News,
-    counts: Callable[[], MeetingCounts],
+    inbox_ages: InboxAges,
+    counts: Callable[[], CollectiveCounts],
     pulse: bool,
     membership: Membership | None = None,
     fired: Callable[[], tuple[FaultCount, ...]] = tuple,
     rules: Rules = CONTRACT,
     parts: Parts = CONTRACTS_PARTS,
-    phases: Callable[[Rank, Callable[[], MeetingCounts]], Phases] = Phases,
+    phases: Callable[[Rank, Callable[[], CollectiveCounts]], Phases] = Phases,
     route: Router | None = None,
 ) -> RankProgram:
     """One rank's program over the ports that its world gives it.
 
     Args:
         experiment, topology, rank: the experiment, its topology, built; which world rank this is.
-        clock, mailbox: this rank's clock and its typed mail.
-        transport, memory: its end of the wire, and its KV blocks.
+        clock, mailbox: this rank's clock and its typed messages.
+        transport, memory: its end of the transport, and its KV blocks.
         model: its part of the forward step.
         recorder: where it writes down what happened.
         signals: what the operating system asked for.
-        news: how long its mail and its ends lie there before it looks.
-        counts: what its world counted of its meetings so far.
+        input: how long its messages and its ends lie there before it looks.
+        counts: what its world counted of its collectives so far.
         pulse: whether a leader tells the coordinator now and then how its instance is doing.
         membership: who of its group is left: one for all ranks of it that share a process.
         fired: how often each fault hit this rank so far.
@@ -146,7 +146,7 @@ def build_rank(
     limits = _group_limits(experiment, instance, route)
     transceiver = _transceiver(experiment, instance, rules, parts, transport)
     staged = ResponseBuffer()
-    heir = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
+    successor = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
         instance=instance,
@@ -163,16 +163,16 @@ def build_rank(
         transceiver=transceiver,
         owner=_owner(experiment, rank - instance.first, parts),
         responses=staged,
-        leader=heir() if rank == instance.leader else None,
-        heir=heir,
+        leader=successor() if rank == instance.leader else None,
+        successor=successor,
         membership=membership or Membership(instance.members),
-        news=news,
+        inbox_ages=inbox_ages,
         shrinks=experiment.on_rank_failure == "shrink",
         rules=rules,
         fired=fired,
     )
     serving = assembled.serving = _serving(experiment, assembled, parts)
-    assembled.courier = Courier(rank, transceiver, transport, mailbox, serving)
+    assembled.transfers = Transfers(rank, transceiver, transport, mailbox, serving)
     return RankProgram(phases(assembled, counts))
 
 
@@ -197,15 +197,15 @@ def _timing(experiment: Experiment) -> Timing:
     return Timing(
         experiment.executor.busy_wait_ns,
         experiment.executor.idle_wait_ns,
-        max(experiment.executor.drain_timeout_ns, experiment.patience.proof_ns),
+        max(experiment.executor.drain_timeout_ns, experiment.legal_silence.proof_ns),
         ABANDON_AFTER * _stop_ns(experiment),
-        experiment.patience.late_ns,
+        experiment.legal_silence.late_ns,
     )
 
 
 def _stop_ns(experiment: Experiment) -> int:
     """For how long an instance may say nothing while it stops."""
-    patience_ns = experiment.patience.proof_ns + LOSS_SLACK_NS
+    patience_ns = experiment.legal_silence.proof_ns + RANK_FAILURE_SLACK_NS
     return max(experiment.executor.drain_timeout_ns, patience_ns)
 
 
@@ -248,11 +248,13 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
 
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:
-    config, patience = experiment.transceiver, experiment.patience
+    config, legal_silence = experiment.transceiver, experiment.legal_silence
     wait_timeout_ns, slack_ns = config.wait_timeout_ns, 0
     if role is Role.SENDER:
-        # Its receiver sees late what is due there, and its word is on its way.
-        slack_ns = SENDER_SLACK_NS + 2 * (patience.word_ns - patience.look_ns + patience.late_ns)
+        # Its receiver sees late what is due there, and its message is on its way.
+        slack_ns = SENDER_SLACK_NS + 2 * (
+            legal_silence.message_ns - legal_silence.look_ns + legal_silence.late_ns
+        )
         # Its receiver may first wait for a rank, then for blocks and a slot.
         wait_timeout_ns += experiment.executor.queue_timeout_ns + slack_ns
     return TransceiverLimits(
@@ -262,11 +264,11 @@ def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits
             config.max_inflight_blocks_per_peer,
         ),
         transfer_timeout_ns=config.transfer_timeout_ns + slack_ns,
-        answer_timeout_ns=max(config.transfer_timeout_ns, patience.word_ns),
+        answer_timeout_ns=max(config.transfer_timeout_ns, legal_silence.message_ns),
         wait_timeout_ns=wait_timeout_ns,
         slot_timeout_ns=config.wait_timeout_ns + slack_ns,
         quarantine_budget=config.quarantine_budget,
-        progress_deadline_ns=max(config.progress_deadline_ns, patience.proof_ns),
+        progress_deadline_ns=max(config.progress_deadline_ns, legal_silence.proof_ns),
         shutdown_grace_ns=config.shutdown_grace_ns,
         poll_limit=config.poll_limit,
     )

@@ -1,4 +1,4 @@
-"""Ratio and verdict of a figure, and how it is shown."""
+"""Ratio and diagnosis of a figure, and how it is shown."""
 
 from __future__ import annotations
 

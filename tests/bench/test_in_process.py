@@ -59,7 +59,7 @@ def test_the_fault_seam_is_shown_beside_the_bare_operation() -> None:
     assert [one.name for one in found] == [
         "fault seam, post",
         "fault seam, poll",
-        "fault seam, mail",
+        "fault seam, messages",
     ]
     assert all(one.reference_name == "the bare operation" for one in found)
 
@@ -85,7 +85,7 @@ def test_scale_has_one_figure_per_size_and_the_smallest_is_the_reference() -> No
 def test_the_bare_world_is_shown_beside_plain_events() -> None:
     (found,) = bare_world(ranks=16, rounds=8, repetitions=1)
     _sound([found])
-    assert found.unit == "joins/s"
+    assert found.unit == "collectives/s"
     assert found.reference_name == "heapq events/s"
 
 

@@ -12,7 +12,7 @@ from adpkv.bench.shares import PARTS, part_of
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import parse
 from adpkv.errors import AdpkvError, UsageError
-from adpkv.history import assembly
+from adpkv.field_policies import assembly
 from adpkv.worlds.virtual.run import Simulation
 from tests.scenarios.story import Script, arrival, setting
 

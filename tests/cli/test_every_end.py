@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))
 REGRESSIONS = "configs/regressions"
 HOST_DIES = """
-name: host-dies
+name: host-fails
 topology: {context: {ranks: 1}, generation: {ranks: 1}}
 workload: {kind: script, requests: [{at: 0s, prompt_tokens: 64, output_tokens: 400, times: 3}]}
 faults: [{kind: sigkill, ranks: [0], after: 100ms}]

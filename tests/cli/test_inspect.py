@@ -27,7 +27,7 @@ def test_what_is_no_run_is_one_message(tmp_path: Path) -> None:
     nothing = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         for target, message in [
-            (str(tmp_path), "no run of adpkv that is under way, nor what a dead one left"),
+            (str(tmp_path), "no run of adpkv that is under way, nor what a killed one left"),
             (str(tmp_path / "none"), "no such folder"),
             (str(tmp_path / "ended"), "this run has ended by itself; summary.json says how"),
             (str(tmp_path / "foreign"), "no ring of a flight recorder"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.regress.showing import END
-from tests.regress.regress_files import write
+from adpkv.regressions.showing import END
+from tests.regressions.regress_files import write
 
 MAIN = "from adpkv.cli.app import main; main()"
 BROKEN = {"before": {"virtual": {"error": "deadlock"}}}

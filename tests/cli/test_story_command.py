@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.observe.figures import COLUMN_TITLES
+from adpkv.output.figures import COLUMN_TITLES
 
 MAIN = "from adpkv.cli.app import main; main()"
 EXPERIMENT = """
@@ -94,8 +94,8 @@ def test_a_violation_prints_the_stories_of_its_requests(here: Path) -> None:
     assert len(told) == 3
     assert "also concerned: request" in ended.stdout
     lines = ended.stdout.splitlines()
-    (verdict,) = [at for at, line in enumerate(lines) if line.startswith("violation: ")]
-    assert verdict > lines.index(told[-1]), "behind the stories; which requests failed follows"
+    (outcome,) = [at for at, line in enumerate(lines) if line.startswith("violation: ")]
+    assert outcome > lines.index(told[-1]), "behind the stories; which requests failed follows"
     unseen = adpkv(
         here, "simulate", "told.yaml", "--out", "b2", *options, "--set", "observe.events=false"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.config.shipped import shipped
-from tests.observe.window import Window, watch
+from tests.output.window import Window, watch
 
 ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))
@@ -44,7 +44,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Shown(code, lines, request.param, out)
 
 
-def test_a_simulation_shows_every_figure_and_its_verdict_last(served: Shown) -> None:
+def test_a_simulation_shows_every_figure_and_its_result_last(served: Shown) -> None:
     assert served.code == 0
     said = " ".join(" ".join(served.lines).split())
     assert "no violation, nothing leaked. files: " in said
@@ -87,7 +87,7 @@ def test_progress_in_virtual_time_says_what_time_it_is_and_how_long_it_takes(
     argv = [ADPKV, "simulate", str(file), "--out", str(out)]
     with Window(60) as window:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.observe.seated", *argv],
+            [sys.executable, "-m", "tests.output.seated", *argv],
             cwd=ROOT,
             stdin=window.stream,
             stdout=window.stream,

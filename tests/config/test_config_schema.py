@@ -30,7 +30,7 @@ def test_the_schema_has_the_keys_of_the_file_and_refuses_others() -> None:
     schema = json_schema()
     models = [schema, *schema["$defs"].values()]
     open_ended = [model["title"] for model in models if model["additionalProperties"]]
-    assert open_ended == ["BroughtModelConfig", "BroughtWorkloadConfig"]
+    assert open_ended == ["CustomModelConfig", "CustomWorkloadConfig"]
     unit_keys = [key for key, _ in fields(schema) if re.search(r"_(ns|per_s)$", key)]
     assert not unit_keys
 

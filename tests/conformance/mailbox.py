@@ -19,7 +19,7 @@ from adpkv.executor.messages import (
     Cancel,
     CancelTransfer,
     Ended,
-    Mail,
+    Message,
     NeverStarted,
     Pulse,
     Release,
@@ -28,17 +28,17 @@ from adpkv.executor.messages import (
 )
 from adpkv.executor.ports import Mailbox
 
-__all__ = ["BODIES", "EVERY_LETTER", "Mesh"]
+__all__ = ["BODIES", "EVERY_MESSAGE", "Mesh"]
 
-LETTERS = 100
+MESSAGES = 100
 MANY = 5_000
 """More than any implementation hands over at once."""
 
 LONG = tuple(range(100_000, 105_000))
-"""Blocks of an advertise that is no small message on any wire."""
+"""Blocks of an advertise that is no small message on any link."""
 
 SPEC = RequestSpec(3, 1, 40, 8, (5, -6, 1 << 60), 2, SenderRef(1, (4, 5)))
-EVERY_LETTER: tuple[Mail, ...] = (
+EVERY_MESSAGE: tuple[Message, ...] = (
     Admit(SPEC),
     Admit(RequestSpec(4, 0, 1, 1)),
     Cancel(3),
@@ -75,9 +75,9 @@ class Mesh(Protocol):
         ...
 
 
-def _collect(mesh: Mesh, address: int, count: int) -> list[Mail]:
-    """So many letters, however they come in."""
-    box, found = mesh.box(address), list[Mail]()
+def _collect(mesh: Mesh, address: int, count: int) -> list[Message]:
+    """So many messages, however they come in."""
+    box, found = mesh.box(address), list[Message]()
     while len(found) < count:
         found += box.receive()
         if len(found) < count:
@@ -93,51 +93,51 @@ def _ends_empty(mesh: Mesh) -> None:
 
 
 def check_order_is_kept_for_each_pair(mesh: Mesh) -> None:
-    """Everybody writes to everybody, oneself and the coordinator included, nobody's mail goes to
-    another, and each receiver gets each sender's in order."""
-    for number in range(LETTERS):
+    """Everybody writes to everybody, oneself and the coordinator included, nobody's messages goes
+    to another, and each receiver gets each sender's in order."""
+    for number in range(MESSAGES):
         for sender in mesh.here:
             for to in mesh.addresses:
                 mesh.box(sender).send(to, Ended(number, sender, to))
     for address in mesh.here:
-        found = _collect(mesh, address, LETTERS * len(mesh.addresses))
-        letters = [m for m in found if isinstance(m, Ended) and m.pieces == address]
-        assert len(letters) == len(found), "somebody else's mail"
+        found = _collect(mesh, address, MESSAGES * len(mesh.addresses))
+        messages = [m for m in found if isinstance(m, Ended) and m.pieces == address]
+        assert len(messages) == len(found), "somebody else's messages"
         for sender in mesh.addresses:
-            numbers = [m.request_id for m in letters if m.generation == sender]
-            assert numbers == list(range(LETTERS)), f"from {sender} to {address}"
+            numbers = [m.request_id for m in messages if m.attempt == sender]
+            assert numbers == list(range(MESSAGES)), f"from {sender} to {address}"
     _ends_empty(mesh)
 
 
-def check_every_letter_arrives_as_it_was_sent(mesh: Mesh) -> None:
+def check_every_message_arrives_as_it_was_sent(mesh: Mesh) -> None:
     """All kinds, with what they hold, from the first rank to everybody and to oneself."""
     if mesh.addresses[0] in mesh.here:
         for to in mesh.addresses:
-            for letter in EVERY_LETTER:
-                mesh.box(mesh.addresses[0]).send(to, letter)
+            for message in EVERY_MESSAGE:
+                mesh.box(mesh.addresses[0]).send(to, message)
     for address in mesh.here:
-        assert tuple(_collect(mesh, address, len(EVERY_LETTER))) == EVERY_LETTER
+        assert tuple(_collect(mesh, address, len(EVERY_MESSAGE))) == EVERY_MESSAGE
     _ends_empty(mesh)
 
 
 def check_to_the_coordinator_and_back(mesh: Mesh) -> None:
     """Each asks, and each gets its own answer."""
-    *ranks, desk = mesh.addresses
+    *ranks, coordinator = mesh.addresses
     for rank in mesh.here:
-        if rank != desk:
-            mesh.box(rank).send(desk, Stopped(rank, 0))
-    if desk in mesh.here:
-        for letter in _collect(mesh, desk, len(ranks)):
-            assert isinstance(letter, Stopped)
-            mesh.box(desk).send(letter.instance, Cancel(letter.instance))
+        if rank != coordinator:
+            mesh.box(rank).send(coordinator, Stopped(rank, 0))
+    if coordinator in mesh.here:
+        for message in _collect(mesh, coordinator, len(ranks)):
+            assert isinstance(message, Stopped)
+            mesh.box(coordinator).send(message.instance, Cancel(message.instance))
     for rank in mesh.here:
-        if rank != desk:
+        if rank != coordinator:
             assert _collect(mesh, rank, 1) == [Cancel(rank)]
     _ends_empty(mesh)
 
 
-def check_long_letters_keep_their_place(mesh: Mesh) -> None:
-    """Thousands of block ids travel among small letters, and overtake or are overtaken by none."""
+def check_long_messages_keep_their_place(mesh: Mesh) -> None:
+    """Thousands of block ids travel among small messages, and overtake or are overtaken by none."""
     ring = dict(zip(mesh.addresses, (*mesh.addresses[1:], mesh.addresses[0]), strict=True))
     for address in mesh.here:
         for number in range(10):
@@ -161,7 +161,7 @@ def check_receive_never_waits(mesh: Mesh) -> None:
 
 
 def check_ready_announces_what_receive_gives(mesh: Mesh) -> None:
-    """True from the arrival until the letter is taken, however often it is asked."""
+    """True from the arrival until the message is taken, however often it is asked."""
     sender, receiver = mesh.addresses[0], mesh.addresses[-2]
     mesh.meet()
     if sender in mesh.here:

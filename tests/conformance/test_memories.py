@@ -29,7 +29,7 @@ class Heard:
 
 
 class Ledger(Heard):
-    """The wire of the virtual world tells the ledger what it wrote, and for whom."""
+    """The link of the virtual world tells the ledger what it wrote, and for whom."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Ledger(Heard):
 
 
 class Host(Heard):
-    """Bytes come from a peer's memory, as a real wire would bring them."""
+    """Bytes come from a peer's memory, as a real link would bring them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The virtual world's mail, by the bodies that every mailbox must pass."""
+"""The virtual world's messages, by the bodies that every mailbox must pass."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from adpkv.config import parse
 from adpkv.config.fault_kinds import Seam
 from adpkv.core.ids import COORDINATOR
-from adpkv.executor.messages import Mail
-from adpkv.transport.faults.injector import Injector, armed
-from adpkv.worlds.faults.mailbox import FaultyMailbox
-from adpkv.worlds.virtual.agenda import Agenda
+from adpkv.executor.messages import Message
+from adpkv.faults.injector import Injector, armed
+from adpkv.faults.mailbox import FaultyMailbox
+from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.mailbox import Post, VirtualMailbox
 from tests.conformance.mailbox import BODIES
 from tests.scenarios.story import setting
@@ -23,8 +23,8 @@ class Mesh:
 
     def __init__(self, ranks: int, latency_ns: int) -> None:
         self.addresses = self.here = (*range(ranks), COORDINATOR)
-        self._agenda = Agenda()
-        self._post = Post(self._agenda, latency_ns, lambda _: None)
+        self._queue = EventQueue()
+        self._post = Post(self._queue, latency_ns, lambda _: None)
         for address in self.addresses:
             self._post.box(address)
 
@@ -32,19 +32,19 @@ class Mesh:
         return self._post.box(address)
 
     def step(self) -> None:
-        assert len(self._agenda), "nothing is on its way any more"
-        self._agenda.step()
+        assert len(self._queue), "nothing is on its way any more"
+        self._queue.step()
 
     def meet(self) -> None:
         """Nobody is elsewhere; what is on its way arrives meanwhile."""
-        while len(self._agenda):
-            self._agenda.step()
+        while len(self._queue):
+            self._queue.step()
 
 
 @pytest.mark.parametrize("ranks", [1, 4])
 @pytest.mark.parametrize("latency_ns", [0, LATENCY_NS])
 @pytest.mark.parametrize("body", BODIES)
-def test_virtual_mail_conforms(body: str, latency_ns: int, ranks: int) -> None:
+def test_virtual_messages_conforms(body: str, latency_ns: int, ranks: int) -> None:
     BODIES[body](Mesh(ranks, latency_ns))
 
 
@@ -59,7 +59,7 @@ class FaultyMesh(Mesh):
         experiment = parse(setting("far", 1, 1, faults=faults), "far")
         return FaultyMailbox(
             super().box(address),
-            Injector(armed(experiment, 0), experiment.seed, Seam.MAIL),
+            Injector(armed(experiment, 0), experiment.seed, Seam.MESSAGES),
             clock=lambda: 0,
             wake=lambda _: None,
             note=lambda *_: None,
@@ -78,7 +78,7 @@ class Broken:
         self._box, self._wrong = box, wrong
         self.send = box.send
 
-    def receive(self) -> list[Mail]:
+    def receive(self) -> list[Message]:
         found = list(self._box.receive())
         wrong = {"reversed": found[::-1], "loses": found[1:], "doubles": found + found[:1]}
         return wrong.get(self._wrong, found)

@@ -12,11 +12,11 @@ import pytest
 from adpkv.config import parse
 from adpkv.config.fault_kinds import Seam
 from adpkv.core.ids import NEVER
+from adpkv.faults.injector import Injector, armed
+from adpkv.faults.schedule import Upcoming
+from adpkv.faults.transport import FaultyTransport
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.testing.transport import BLOCKS, BODIES
-from adpkv.transport.faults.injector import Injector, armed
-from adpkv.transport.faults.instants import Upcoming
-from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.virtual import Network
 from tests.scenarios.story import setting
@@ -76,10 +76,10 @@ class End:
 
     here = True
 
-    def __init__(self, wire: Transport, memory: Ledger) -> None:
+    def __init__(self, link: Transport, memory: Ledger) -> None:
         self.memory = memory
         self.peer: End
-        self._wire = wire
+        self._link = link
         self._leases = 0
         self._open: dict[tuple[int, int], Transfer] = {}
 
@@ -87,20 +87,20 @@ class End:
         self._leases += 1
         self.memory.expect_write(self._leases, transfer.target)
         self._open[transfer.session] = transfer
-        return self._wire.expect(transfer)
+        return self._link.expect(transfer)
 
     def post(self, transfer: Transfer) -> None:
         nbytes = BLOCK_BYTES * len(transfer.source)
-        self._wire.post(msgspec.structs.replace(transfer, nbytes=nbytes))
+        self._link.post(msgspec.structs.replace(transfer, nbytes=nbytes))
 
     def withdraw(self, session: Any) -> None:
-        self._wire.withdraw(session)
+        self._link.withdraw(session)
 
     def peer_ended(self, session: Any, pieces: int) -> None:
-        self._wire.peer_ended(session, pieces)
+        self._link.peer_ended(session, pieces)
 
     def poll(self) -> list[TransportEnd]:
-        ends = self._wire.poll()
+        ends = self._link.poll()
         for end in ends:
             transfer = self._open.pop(end.session, None)
             if transfer is not None:
@@ -115,10 +115,10 @@ class End:
             self.memory.content[target] = self.peer.memory.content.get(source, (-1, -1))
 
     def ready(self) -> bool:
-        return self._wire.ready()
+        return self._link.ready()
 
     def last_moved_ns(self) -> int:
-        return self._wire.last_moved_ns()
+        return self._link.last_moved_ns()
 
     def fill(self, blocks: tuple[int, ...], seed: int) -> None:
         for place, block in enumerate(blocks):
@@ -130,11 +130,11 @@ class End:
         ]
 
 
-class Wire:
+class Link:
     """The pair of ends, and the time between them."""
 
     blocks_per_piece = 1
-    """The virtual wire can stop anywhere, as one with the smallest pieces could."""
+    """The virtual link can stop anywhere, as one with the smallest pieces could."""
 
     def __init__(self, around: Callable[[Transport, int, Time], Transport]) -> None:
         self._time = Time()
@@ -158,21 +158,21 @@ class Wire:
         return pieces
 
 
-def bare(wire: Transport, _rank: int, _time: Time) -> Transport:
-    return wire
+def bare(link: Transport, _rank: int, _time: Time) -> Transport:
+    return link
 
 
 FAR = {"kind": "stall", "phase": "post", "after": "1h"}
 """A fault that never fits."""
 
 
-def faulty(wire: Transport, rank: int, time: Time) -> Transport:
+def faulty(link: Transport, rank: int, time: Time) -> Transport:
     """The same with the fault seam around it: without a fault that fits it changes nothing."""
     experiment = parse(setting("faults", 1, 1, faults=[FAR, FAR | {"phase": "expect"}]), "far")
-    injector = Injector(armed(experiment, rank), experiment.seed, Seam.WIRE)
+    injector = Injector(armed(experiment, rank), experiment.seed, Seam.TRANSPORT)
     assert injector
     return FaultyTransport(
-        wire,
+        link,
         injector,
         rank=rank,
         clock=time.clock,
@@ -187,6 +187,6 @@ def faulty(wire: Transport, rank: int, time: Time) -> Transport:
 def test_transport_virtual_conforms(
     name: str, around: Callable[[Transport, int, Time], Transport]
 ) -> None:
-    wire = Wire(around)
-    BODIES[name](wire)
-    assert wire.sender.memory.complaints + wire.receiver.memory.complaints == []
+    link = Link(around)
+    BODIES[name](link)
+    assert link.sender.memory.complaints + link.receiver.memory.complaints == []

@@ -75,21 +75,21 @@ def at_state(
     request_id: int = 1,
     now_ns: int = 0,
     *,
-    generation: int = 0,
+    attempt: int = 0,
     pieces: int = 0,
 ) -> Session:
     """A session of this transceiver, brought to `state` through its own calls. A sender's may be
-    another life of its request, and end after so many pieces."""
+    another attempt of its request, and end after so many pieces."""
     if ends.book.role is Role.RECEIVER:
         return _receiving(ends, state, request_id, now_ns)
-    made = ends.open(request_id, generation, -1, 64, now_ns)
+    made = ends.open(request_id, attempt, -1, 64, now_ns)
     ends.prepare(made, (1, 2))
     if state is State.PREPARED:
         return made
     if state is State.CANCELLED:
         ends.cancel_request(request_id, now_ns)
         return made
-    ends.advertised(request_id, generation, 5, 0, (3, 4), now_ns)
+    ends.advertised(request_id, attempt, 5, 0, (3, 4), now_ns)
     ends.start(now_ns)
     _finish(ends, made, state, now_ns, pieces)
     return made
@@ -115,12 +115,12 @@ def _receiving(ends: Transceiver, state: State, request_id: int, now_ns: int) ->
 
 def _finish(ends: Transceiver, made: Session, state: State, now_ns: int, pieces: int = 0) -> None:
     """From exposed to one of the states behind it."""
-    request_id, generation = made.session_id
+    request_id, attempt = made.session_id
     if state in (State.QUARANTINED, State.RELEASED):
         ends.cancel_request(request_id, now_ns)
     word = {State.COMPLETE: Event.DONE, State.RELEASED: Event.DONE, State.FAILED: Event.ENDED}
     if state in word:
-        ends.finished(request_id, generation, word[state], pieces=pieces)
+        ends.finished(request_id, attempt, word[state], pieces=pieces)
         ends.check_transfer_status(now_ns)
     assert made.state is state, f"asked for {state}, got {made.state}"
 
@@ -131,9 +131,9 @@ def orders(ends: Transceiver) -> list[tuple[Order, int]]:
 
 
 def told(ends: Transceiver) -> list[tuple[int, State]]:
-    """(request, state) of what was settled so far, taken out."""
-    found = [(s.session_id[0], line.state) for s, _, line in ends.book.settled]
-    ends.book.settled.clear()
+    """(request, state) of what was resolved so far, taken out."""
+    found = [(s.session_id[0], line.state) for s, _, line in ends.book.resolved]
+    ends.book.resolved.clear()
     return found
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from adpkv.core.health import HealthInputs, HealthMonitor, ill_reasons, next_change_ns
+from adpkv.core.health import HealthInputs, HealthMonitor, next_change_ns, unhealthy_reasons
 from adpkv.core.ids import NEVER
 
 DEADLINE, BUDGET = 60, 3
@@ -23,31 +23,31 @@ QUIET = HealthInputs(
 
 
 def test_nothing_in_flight_is_healthy_for_ever() -> None:
-    assert ill_reasons(10**18, QUIET) == ()
+    assert unhealthy_reasons(10**18, QUIET) == ()
     assert next_change_ns(QUIET) == NEVER
 
 
 def test_a_no_progress_for_longer_than_the_deadline() -> None:
     seen = replace(QUIET, in_flight=1, moved_ns=100)
-    assert ill_reasons(100 + DEADLINE, seen) == ()
-    assert ill_reasons(100 + DEADLINE + 1, seen) == ("no_progress",)
+    assert unhealthy_reasons(100 + DEADLINE, seen) == ()
+    assert unhealthy_reasons(100 + DEADLINE + 1, seen) == ("no_progress",)
 
 
 def test_b_one_entry_in_quarantine_for_longer_than_the_deadline() -> None:
     """Six stuck transfers hidden by other completions (#13831)."""
     seen = replace(QUIET, in_flight=9, quarantined=1, oldest_ns=100)
     at = 100 + DEADLINE
-    assert ill_reasons(at, replace(seen, moved_ns=at)) == ()
-    assert ill_reasons(at + 1, replace(seen, moved_ns=at + 1)) == ("stuck_in_quarantine",)
+    assert unhealthy_reasons(at, replace(seen, moved_ns=at)) == ()
+    assert unhealthy_reasons(at + 1, replace(seen, moved_ns=at + 1)) == ("stuck_in_quarantine",)
 
 
 def test_c_more_than_the_budget_and_none_has_moved() -> None:
     seen = replace(QUIET, in_flight=9, quarantined=BUDGET + 1, quarantine_moved_ns=100)
     at = 100 + DEADLINE
     fresh = {"oldest_ns": at, "moved_ns": at}
-    assert ill_reasons(at, replace(seen, **fresh)) == ()
-    assert ill_reasons(at + 1, replace(seen, **fresh)) == ("quarantine_over_budget",)
-    assert ill_reasons(at + 1, replace(seen, quarantined=BUDGET, **fresh)) == ()
+    assert unhealthy_reasons(at, replace(seen, **fresh)) == ()
+    assert unhealthy_reasons(at + 1, replace(seen, **fresh)) == ("quarantine_over_budget",)
+    assert unhealthy_reasons(at + 1, replace(seen, quarantined=BUDGET, **fresh)) == ()
 
 
 def test_slow_is_not_stuck() -> None:
@@ -61,14 +61,14 @@ def test_slow_is_not_stuck() -> None:
             oldest_ns=max(0, now - DEADLINE),
             quarantine_moved_ns=now,
         )
-        assert ill_reasons(now, seen) == ()
+        assert unhealthy_reasons(now, seen) == ()
 
 
 def test_all_reasons_are_named() -> None:
     seen = replace(
         QUIET, in_flight=4, quarantined=4, oldest_ns=0, quarantine_moved_ns=0, moved_ns=0
     )
-    assert ill_reasons(DEADLINE + 1, seen) == (
+    assert unhealthy_reasons(DEADLINE + 1, seen) == (
         "no_progress",
         "stuck_in_quarantine",
         "quarantine_over_budget",
@@ -89,7 +89,7 @@ def test_the_next_change_is_when_a_reason_first_appears(
         oldest_ns=oldest,
         quarantine_moved_ns=quarantine_moved,
     )
-    at = next((t for t in range(200) if ill_reasons(t, seen)), NEVER)
+    at = next((t for t in range(200) if unhealthy_reasons(t, seen)), NEVER)
     assert next_change_ns(seen) == at
 
 
@@ -125,17 +125,17 @@ def test_intervals_are_counted_and_the_first_is_remembered() -> None:
     monitor = HealthMonitor(grace_ns=100)
     for now, reasons in ((10, ILL), (11, ILL), (20, ()), (30, ILL), (40, ())):
         monitor.look(now, reasons)
-    assert (monitor.intervals, monitor.first_ill_ns) == (2, 10)
+    assert (monitor.intervals, monitor.first_unhealthy_ns) == (2, 10)
 
 
 def test_healthy_looks_change_nothing() -> None:
     monitor = HealthMonitor(grace_ns=100)
     assert not monitor.look(10, ())
-    assert (monitor.intervals, monitor.first_ill_ns) == (0, -1)
+    assert (monitor.intervals, monitor.first_unhealthy_ns) == (0, -1)
 
 
 @pytest.mark.parametrize("now", [0, 5])
 def test_health_that_begins_at_zero_is_remembered(now: int) -> None:
     monitor = HealthMonitor(grace_ns=1)
     monitor.look(now, ILL)
-    assert monitor.first_ill_ns == now
+    assert monitor.first_unhealthy_ns == now

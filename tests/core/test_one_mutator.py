@@ -88,7 +88,7 @@ def sets_of_states(tree: ast.AST) -> Iterator[str]:
 
 def test_groups_of_states_are_predicates_of_the_state() -> None:
     """But for those that a policy has other lines for."""
-    mine = (TABLES, ROOT / "adpkv" / "history" / "records.py")
+    mine = (TABLES, ROOT / "adpkv" / "field_policies" / "records.py")
     texts = [
         f"{path.name}: {text}"
         for path in FILES

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from adpkv.core.ownership import Replica, SoleOwner
+from adpkv.core.ownership import Replica, SoleOwner, Vote
 from adpkv.core.values import Outcome
-from adpkv.core.verdicts import Verdict
 
 BATCH = object()
 
@@ -15,7 +14,7 @@ def test_a_sole_owner_acts_at_once_and_has_nothing_to_say() -> None:
     assert owner.lets_go(1, quiescent=True)
     assert not owner.lets_go(1, quiescent=False)
     owner.acted(1)
-    assert owner.verdicts == ()
+    assert owner.votes == ()
     assert (owner.answers, owner.sender(3), owner.compared(BATCH)) == (True, 3, None)
 
 
@@ -23,22 +22,22 @@ def test_a_replica_says_until_it_has_acted() -> None:
     owner = Replica(1)
     assert owner.keeps_back(7, Outcome.COMPLETED, "")
     assert owner.keeps_back(4, Outcome.FAILED, "why")
-    said = owner.verdicts
-    assert said == (Verdict(7, Outcome.COMPLETED), Verdict(4, Outcome.FAILED, "why"))
+    said = owner.votes
+    assert said == (Vote(7, Outcome.COMPLETED), Vote(4, Outcome.FAILED, "why"))
     owner.keeps_back(4, Outcome.FAILED, "why")
-    assert owner.verdicts is said, "the same again is nothing new"
+    assert owner.votes is said, "the same again is nothing new"
     owner.acted(7)
     owner.acted(7)
-    assert owner.verdicts == (Verdict(4, Outcome.FAILED, "why"),)
+    assert owner.votes == (Vote(4, Outcome.FAILED, "why"),)
 
 
 def test_a_replica_never_lets_go_alone() -> None:
     owner = Replica(0)
     owner.keeps_back(7, Outcome.COMPLETED, "")
     assert not owner.lets_go(7, quiescent=False)
-    assert owner.verdicts == (), "it has ended: that it was complete here no longer counts"
+    assert owner.votes == (), "it has ended: that it was complete here no longer counts"
     assert not owner.lets_go(7, quiescent=True)
-    assert owner.verdicts == (Verdict(7),)
+    assert owner.votes == (Vote(7),)
 
 
 def test_each_replica_has_its_place() -> None:

@@ -12,11 +12,12 @@ from core_parts import spec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adpkv.core.ownership import Vote
 from adpkv.core.plan import (
     FIRST_PLAN,
     NO_STOP,
+    GroupInput,
     GroupLimits,
-    GroupMail,
     Plan,
     RankStatus,
     Refusal,
@@ -25,7 +26,6 @@ from adpkv.core.plan import (
 from adpkv.core.router import replicate
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
-from adpkv.core.verdicts import Verdict
 from adpkv.core.waiting import Waiting
 
 IDLE = RankStatus()
@@ -49,11 +49,11 @@ def group(
 def step(
     *statuses: RankStatus,
     previous: Plan = FIRST_PLAN,
-    mail: GroupMail | None = None,
+    group_input: GroupInput | None = None,
     limits: GroupLimits | None = None,
 ) -> Plan:
     said = statuses or (IDLE,) * 4
-    return agree(limits or group(len(said)), previous, mail, said)
+    return agree(limits or group(len(said)), previous, group_input, said)
 
 
 def ids(specs: Iterable[RequestSpec]) -> list[int]:
@@ -88,7 +88,7 @@ def test_nothing_new_is_the_same_plan() -> None:
 
 
 def test_what_was_agreed_once_is_not_agreed_again() -> None:
-    first = step(mail=GroupMail(admitted=(spec(1),), cancelled=(5,)))
+    first = step(group_input=GroupInput(admitted=(spec(1),), cancelled=(5,)))
     assert owners(first) == {0: [1]}
     assert first.cancels == (5,)
     second = step(previous=first)
@@ -101,21 +101,23 @@ def test_what_was_agreed_once_is_not_agreed_again() -> None:
 
 def test_what_all_replicas_have_to_do_is_agreed_once() -> None:
     """Scenario 4: complete on one rank, too late on the other, in one tick."""
-    done = RankStatus(verdicts=(Verdict(7, Outcome.COMPLETED),))
-    late = RankStatus(verdicts=(Verdict(7, Outcome.TIMED_OUT, "too long"),))
+    done = RankStatus(votes=(Vote(7, Outcome.COMPLETED),))
+    late = RankStatus(votes=(Vote(7, Outcome.TIMED_OUT, "too long"),))
     assert step(done, IDLE) is FIRST_PLAN, "one of two is not enough"
     plan = step(done, late)
-    assert plan.settled == late.verdicts
+    assert plan.agreed == late.votes
     assert plan.concerned() is None, "all ranks have something to do"
     after = step(IDLE, IDLE, previous=plan)
-    assert after.settled == ()
+    assert after.agreed == ()
     assert step(previous=after) is after
 
 
 def test_a_replicated_request_goes_to_all_ranks_of_its_group() -> None:
     limits = dataclasses.replace(group(3, most=2), route=replicate)
     leads = RankStatus(requests=1)
-    plan = step(leads, IDLE, IDLE, mail=GroupMail(admitted=(spec(1), spec(2))), limits=limits)
+    plan = step(
+        leads, IDLE, IDLE, group_input=GroupInput(admitted=(spec(1), spec(2))), limits=limits
+    )
     assert owners(plan) == {0: [1], 1: [1], 2: [1]}
     assert ids(plan.waiting) == [2]
 
@@ -124,8 +126,8 @@ def test_a_replicated_request_goes_to_all_ranks_of_its_group() -> None:
 
 
 def test_new_requests_go_where_the_fewest_tokens_are() -> None:
-    mail = GroupMail(admitted=(spec(1), spec(2), spec(3)))
-    plan = step(BUSY, IDLE, IDLE, mail=mail)
+    group_input = GroupInput(admitted=(spec(1), spec(2), spec(3)))
+    plan = step(BUSY, IDLE, IDLE, group_input=group_input)
     assert owners(plan) == {1: [1, 3], 2: [2]}
     assert not plan.waiting
 
@@ -133,10 +135,12 @@ def test_new_requests_go_where_the_fewest_tokens_are() -> None:
 def test_who_finds_no_room_waits_and_is_tried_again_in_order() -> None:
     full = RankStatus(requests=1)
     limits = group(2, most=1)
-    mail = GroupMail(admitted=(spec(1), spec(2)))
-    plan = step(full, full, mail=mail, limits=limits)
+    group_input = GroupInput(admitted=(spec(1), spec(2)))
+    plan = step(full, full, group_input=group_input, limits=limits)
     assert (owners(plan), ids(plan.waiting)) == ({}, [1, 2])
-    plan = step(full, IDLE, previous=plan, mail=GroupMail(admitted=(spec(3),)), limits=limits)
+    plan = step(
+        full, IDLE, previous=plan, group_input=GroupInput(admitted=(spec(3),)), limits=limits
+    )
     assert (owners(plan), ids(plan.waiting)) == ({1: [1]}, [2, 3])
 
 
@@ -152,18 +156,18 @@ FULL = RankStatus(requests=99)
 
 
 def test_a_cancel_of_a_waiting_request_is_answered_by_the_group() -> None:
-    plan = step(FULL, FULL, previous=waiting_plan(1, 2), mail=GroupMail(cancelled=(1,)))
+    plan = step(FULL, FULL, previous=waiting_plan(1, 2), group_input=GroupInput(cancelled=(1,)))
     assert refused(plan) == {1: Outcome.CANCELLED}
     assert ids(plan.waiting) == [2]
 
 
-def test_a_request_and_its_cancel_may_come_in_one_mail() -> None:
-    plan = step(mail=GroupMail(admitted=(spec(1), spec(2)), cancelled=(1,)))
+def test_a_request_and_its_cancel_may_come_in_one_messages() -> None:
+    plan = step(group_input=GroupInput(admitted=(spec(1), spec(2)), cancelled=(1,)))
     assert (refused(plan), owners(plan)) == ({1: Outcome.CANCELLED}, {0: [2]})
 
 
 def test_cancels_of_owned_requests_go_to_all_ranks() -> None:
-    assert step(mail=GroupMail(cancelled=(7, 8))).cancels == (7, 8)
+    assert step(group_input=GroupInput(cancelled=(7, 8))).cancels == (7, 8)
 
 
 def test_who_waited_too_long_is_told_so() -> None:
@@ -187,7 +191,7 @@ def test_only_the_leader_counts_the_wait() -> None:
     ],
 )
 def test_what_can_never_be_served_is_refused_at_once(one: RequestSpec, words: str) -> None:
-    plan = step(mail=GroupMail(admitted=(one, spec(2))), limits=group(peer_blocks=4))
+    plan = step(group_input=GroupInput(admitted=(one, spec(2))), limits=group(peer_blocks=4))
     assert plan.refusals == (Refusal(1, 0, Outcome.FAILED, words),)
     assert owners(plan) == {0: [2]}
 
@@ -200,7 +204,7 @@ def test_a_generation_rank_needs_room_for_the_whole_life(kind: Kind, fits: bool)
 
 def test_a_refusal_names_the_rank_that_keeps_kv_for_it() -> None:
     one = spec(1, from_rank=3)
-    plan = step(FULL, previous=Plan(waiting=Waiting([one])), mail=GroupMail(cancelled=(1,)))
+    plan = step(FULL, previous=Plan(waiting=Waiting([one])), group_input=GroupInput(cancelled=(1,)))
     assert [r.sender for r in plan.refusals] == [3]
 
 
@@ -209,7 +213,7 @@ def test_a_refusal_names_the_rank_that_keeps_kv_for_it() -> None:
 
 def test_a_plan_concerns_those_who_got_something() -> None:
     assert list(step().concerned() or ()) == []
-    plan = step(BUSY, IDLE, IDLE, mail=GroupMail(admitted=(spec(1), spec(2))))
+    plan = step(BUSY, IDLE, IDLE, group_input=GroupInput(admitted=(spec(1), spec(2))))
     assert list(plan.concerned() or ()) == [1, 2]
 
 
@@ -234,8 +238,8 @@ def test_the_code_that_wins_over_all_pairs(mine: int, theirs: int) -> None:
 
 
 def test_the_coordinators_code_counts_too() -> None:
-    mail = GroupMail(stop=75, detail="another instance is ill")
-    plan = step(RankStatus(stop=130, detail="a signal"), mail=mail)
+    group_input = GroupInput(stop=75, detail="another instance is ill")
+    plan = step(RankStatus(stop=130, detail="a signal"), group_input=group_input)
     assert (plan.stop, plan.detail) == (75, "another instance is ill")
 
 
@@ -260,11 +264,11 @@ def test_whoever_waits_or_comes_now_is_told_that_the_instance_stops() -> None:
     plan = step(
         RankStatus(stop=75),
         previous=waiting_plan(1, 2),
-        mail=GroupMail(admitted=(spec(3),), cancelled=(2,)),
+        group_input=GroupInput(admitted=(spec(3),), cancelled=(2,)),
     )
     assert refused(plan) == {1: Outcome.FAILED, 2: Outcome.CANCELLED, 3: Outcome.FAILED}
     assert (len(plan.waiting), plan.assignments) == (0, {})
-    later = step(previous=plan, mail=GroupMail(admitted=(spec(4),)))
+    later = step(previous=plan, group_input=GroupInput(admitted=(spec(4),)))
     assert refused(later) == {4: Outcome.FAILED}
 
 
@@ -273,7 +277,7 @@ def test_whoever_waits_or_comes_now_is_told_that_the_instance_stops() -> None:
 
 def test_the_end_waits_for_transfers_under_way() -> None:
     flying = RankStatus(in_transfer=1)
-    plan = step(IDLE, flying, mail=GroupMail(stop=0))
+    plan = step(IDLE, flying, group_input=GroupInput(stop=0))
     assert (plan.ending, plan.stop) == (True, NO_STOP)
     plan = step(IDLE, flying, previous=plan)
     assert plan.stop == NO_STOP
@@ -283,23 +287,23 @@ def test_the_end_waits_for_transfers_under_way() -> None:
 
 def test_the_end_does_not_wait_for_what_is_in_quarantine() -> None:
     """Contract 6.4."""
-    assert step(RankStatus(quarantined=3), mail=GroupMail(stop=0)).stop == 0
+    assert step(RankStatus(quarantined=3), group_input=GroupInput(stop=0)).stop == 0
 
 
 @pytest.mark.parametrize("released", [False, True])
-@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("drained", [False, True])
 @pytest.mark.parametrize("stopping", [False, True])
-def test_all_leave_when_stopped_released_and_settled(
-    stopping: bool, released: bool, settled: bool
+def test_all_leave_when_stopped_released_and_drained(
+    stopping: bool, released: bool, drained: bool
 ) -> None:
-    said = (IDLE, RankStatus(settled=settled, stop=75 if stopping else NO_STOP))
-    plan = step(*said, mail=GroupMail(released=released))
-    assert plan.leave is (stopping and released and settled)
+    said = (IDLE, RankStatus(drained=drained, stop=75 if stopping else NO_STOP))
+    plan = step(*said, group_input=GroupInput(released=released))
+    assert plan.leave is (stopping and released and drained)
 
 
 def test_the_first_whose_bound_is_over_takes_everybody_along() -> None:
-    pinned = RankStatus(settled=False)
-    plan = step(pinned, RankStatus(settled=False, stop=75, overdue=True))
+    pinned = RankStatus(drained=False)
+    plan = step(pinned, RankStatus(drained=False, stop=75, overdue=True))
     assert plan.leave
 
 
@@ -308,7 +312,7 @@ def test_a_bound_without_a_stop_means_nothing() -> None:
 
 
 def test_a_release_is_remembered() -> None:
-    first = step(RankStatus(settled=False, stop=0), mail=GroupMail(released=True))
+    first = step(RankStatus(drained=False, stop=0), group_input=GroupInput(released=True))
     assert (first.released, first.leave) == (True, False)
     assert step(RankStatus(stop=0), previous=first).leave
 
@@ -323,7 +327,7 @@ STATUSES = st.builds(
     requests=st.integers(0, 4),
     in_transfer=st.integers(0, 2),
     stop=st.sampled_from([NO_STOP, NO_STOP, NO_STOP, 0, 75, 130]),
-    settled=st.booleans(),
+    drained=st.booleans(),
     overdue=st.booleans(),
     expired=st.lists(st.integers(0, 6), max_size=2).map(tuple),
 )
@@ -333,8 +337,8 @@ SPECS = st.builds(
     prompt=st.integers(1, 200),
     wanted=st.one_of(st.none(), st.integers(0, 3)),
 )
-MAILS = st.none() | st.builds(
-    GroupMail,
+GROUP_INPUTS = st.none() | st.builds(
+    GroupInput,
     admitted=st.lists(SPECS, max_size=4, unique_by=lambda s: s.request_id).map(tuple),
     cancelled=st.lists(st.integers(0, 6), max_size=2).map(tuple),
     stop=st.sampled_from([NO_STOP, NO_STOP, 0, 75]),
@@ -342,21 +346,21 @@ MAILS = st.none() | st.builds(
 )
 
 
-@given(st.lists(st.tuples(MAILS, st.lists(STATUSES, min_size=4, max_size=4)), max_size=6))
+@given(st.lists(st.tuples(GROUP_INPUTS, st.lists(STATUSES, min_size=4, max_size=4)), max_size=6))
 def test_every_rank_has_the_same_answer_and_nobody_is_lost(
-    rounds: list[tuple[GroupMail | None, list[RankStatus]]],
+    rounds: list[tuple[GroupInput | None, list[RankStatus]]],
 ) -> None:
     """Equal input, equal plan, input untouched; each request is assigned, refused or waits."""
     limits = group(4, most=3)
     mine, theirs = FIRST_PLAN, FIRST_PLAN
-    for mail, statuses in rounds:
-        known = [*ids(mine.waiting), *(ids(mail.admitted) if mail else [])]
-        kept = copy.deepcopy((mail, statuses))
+    for group_input, statuses in rounds:
+        known = [*ids(mine.waiting), *(ids(group_input.admitted) if group_input else [])]
+        kept = copy.deepcopy((group_input, statuses))
         before = mine
-        mine = agree(limits, mine, mail, statuses)
-        theirs = agree(limits, copy.deepcopy(theirs), *copy.deepcopy((mail, statuses)))
+        mine = agree(limits, mine, group_input, statuses)
+        theirs = agree(limits, copy.deepcopy(theirs), *copy.deepcopy((group_input, statuses)))
         assert mine == theirs
-        assert (mail, statuses) == kept
+        assert (group_input, statuses) == kept
         if mine is before:
             continue
         assigned = [i for specs in mine.assignments.values() for i in ids(specs)]

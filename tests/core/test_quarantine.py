@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adpkv.core.ids import NEVER, RequestId, SessionId
-from adpkv.core.quarantine import Quarantine
+from adpkv.core.session_book import Quarantine
 
 
 def sid(number: int) -> SessionId:
@@ -38,14 +38,14 @@ def test_the_peak_stays() -> None:
     assert (len(quarantine), quarantine.peak) == (1, 5)
 
 
-def test_coming_ending_and_a_peers_word_are_movements() -> None:
+def test_coming_ending_and_a_peers_message_are_movements() -> None:
     quarantine = Quarantine()
     quarantine.add(sid(1), 10)
     assert quarantine.moved_ns == 10
     quarantine.move(sid(1), 15)
     assert quarantine.moved_ns == 15
     quarantine.move(sid(2), 20)
-    assert quarantine.moved_ns == 15, "a word about somebody else"
+    assert quarantine.moved_ns == 15, "a message about somebody else"
     quarantine.end(sid(1), 30)
     assert quarantine.moved_ns == 30
 

@@ -17,7 +17,7 @@ def report(rank: int, instance: int, met: int, trace: int) -> RankReport:
     return RankReport(rank, instance, *nothing, left_ns=100 + rank, met=met, trace=trace)
 
 
-def test_reports_of_some_ranks_where_others_are_dead() -> None:
+def test_reports_of_some_ranks_where_others_have_failed() -> None:
     reports = [report(rank, rank // 3, 9, 1) for rank in (0, 1, 4, 5, 7, 8)]
     for first in (0, 3, 6, 9):
         found = of_ranks(reports, range(first, first + 3))
@@ -39,10 +39,11 @@ def test_a_trace_that_differs_is_told_with_both_sides() -> None:
     (found,) = diverging_traces(reports)
     assert (found.kind, found.rank, found.at_ns) == ("diverging_traces", 1, 102)
     assert found.detail == (
-        "ranks 0, 2 made 9 meetings (digest 00000001); rank 1 made 9 meetings (digest 00000002)"
+        "ranks 0, 2 made 9 collectives (digest 00000001); rank 1 made 9 collectives (digest"
+        " 00000002)"
     )
 
 
-def test_a_meeting_too_few_is_told_too() -> None:
+def test_a_collective_too_few_is_told_too() -> None:
     (found,) = diverging_traces([report(0, 0, 9, 1), report(1, 0, 9, 1), report(2, 0, 8, 1)])
     assert found.rank == 2

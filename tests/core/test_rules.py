@@ -18,7 +18,7 @@ def test_the_defaults_are_the_contract() -> None:
     assert rules.tables is TABLES
     assert rules.cancel_answer is cancel.cancel_answer
     assert rules.may_release is cancel.may_release
-    assert rules.ill_reasons is health.ill_reasons
+    assert rules.unhealthy_reasons is health.unhealthy_reasons
 
 
 def test_the_deadline_counts_from_the_start_of_the_transfer() -> None:
@@ -29,9 +29,9 @@ def test_the_deadline_counts_from_the_start_of_the_transfer() -> None:
     assert Rules().deadline_anchor_ns(made) == 77
 
 
-def test_a_word_is_for_one_life_of_an_id() -> None:
-    assert Rules().same_life(session(), 0)
-    assert not Rules().same_life(session(), 1)
+def test_a_word_is_for_one_attempt_of_an_id() -> None:
+    assert Rules().same_attempt(session(), 0)
+    assert not Rules().same_attempt(session(), 1)
 
 
 def test_another_anchor_is_another_deadline() -> None:

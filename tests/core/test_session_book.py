@@ -36,10 +36,10 @@ UP = (Event.RESERVED, Event.ADVERTISE)
 def test_an_illegal_event_changes_nothing(book: SessionBook) -> None:
     made = opened(book)
     fire(book, made, *UP)
-    before = (book.counts(), list(book.orders), list(book.journal), len(book.settled))
+    before = (book.counts(), list(book.orders), list(book.journal), len(book.resolved))
     with pytest.raises(IllegalTransitionError, match="advertise -> advertised"):
         book.fire(made, Event.RESERVED, 3)
-    after = (book.counts(), list(book.orders), list(book.journal), len(book.settled))
+    after = (book.counts(), list(book.orders), list(book.journal), len(book.resolved))
     assert (before, made.state) == (after, S.ADVERTISED)
 
 
@@ -52,17 +52,17 @@ def test_what_is_exposed_is_in_flight_until_proof(book: SessionBook) -> None:
     assert seen == [0, 1, 1, 1, 0]
 
 
-def test_who_is_to_be_told_is_settled(book: SessionBook) -> None:
+def test_who_is_to_be_told_is_drained(book: SessionBook) -> None:
     made = opened(book)
     fire(book, made, *UP)
-    book.settled.clear()
+    book.resolved.clear()
     fire(book, made, Event.BEGAN)
-    assert not book.settled
+    assert not book.resolved
     fire(book, made, Event.DEADLINE, Event.ENDED)
-    assert [line.state for _, _, line in book.settled] == [S.QUARANTINED, S.RELEASED]
+    assert [line.state for _, _, line in book.resolved] == [S.QUARANTINED, S.RELEASED]
 
 
-def test_the_journal_has_every_transition_and_no_late_word(book: SessionBook) -> None:
+def test_the_journal_has_every_transition_and_no_late_message(book: SessionBook) -> None:
     made = opened(book)
     fire(book, made, *UP, Event.DONE, Event.DONE)
     assert [event for _, event, _ in book.journal] == [*UP, Event.DONE]
@@ -88,7 +88,7 @@ def test_each_ending_is_counted_once_and_a_late_end_as_late(
     assert (counts.quarantined_peak, counts.quarantined_now) == (1, 0)
 
 
-def test_only_a_peers_word_moves_what_is_in_quarantine(book: SessionBook) -> None:
+def test_only_a_peers_message_moves_what_is_in_quarantine(book: SessionBook) -> None:
     made = opened(book)
     fire(book, made, *UP, now_ns=1)
     fire(book, made, Event.CANCEL, now_ns=2)
@@ -107,7 +107,7 @@ def test_the_clock_of_progress_starts_with_the_first_flight(book: SessionBook) -
     fire(book, made, Event.BEGAN, now_ns=310)
     assert book.moved_ns == 310
     fire(book, made, Event.BEGAN, now_ns=320)
-    assert book.moved_ns == 320, "a peer's word, also when said again"
+    assert book.moved_ns == 320, "a peer's message, also when said again"
     fire(book, made, Event.DONE, now_ns=330)
     assert book.moved_ns == 330
 

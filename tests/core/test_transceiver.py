@@ -83,7 +83,7 @@ def test_polling_looks_at_ends_not_at_sessions() -> None:
 
 
 def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
-    """128 transfers behind one slot: waiting for a slot is not a slow wire (#13824)."""
+    """128 transfers behind one slot: waiting for a slot is not a slow link (#13824)."""
     ends = receiver(limits(total=1))
     first, second = (at_state(ends, S.QUEUED, i) for i in (1, 2))
     ends.start(10)
@@ -100,7 +100,7 @@ def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
     assert second.state is S.TRANSFERRING
     ends.expire(late + 5 + TRANSFER_NS)
     assert second.state is S.QUARANTINED
-    assert ends.limits.hasty == []
+    assert ends.limits.early_deadlines == []
 
 
 def test_a_sender_that_has_no_slot_is_waited_for_under_the_limit_on_waiting() -> None:
@@ -126,7 +126,7 @@ def test_who_waits_too_long_for_a_slot_there_is_answered_and_kept_until_proof() 
     ends.finished(1, 0, Event.ENDED)
     ends.check_transfer_status(20 + SLOT_NS + 5)
     assert made.state is S.RELEASED
-    assert (ends.book.counts().timed_out, ends.limits.hasty) == (1, [])
+    assert (ends.book.counts().timed_out, ends.limits.early_deadlines) == (1, [])
 
 
 def test_the_wait_for_a_slot_there_counts_from_when_its_sender_says_so() -> None:
@@ -154,7 +154,7 @@ def test_an_advertise_that_nobody_answers_is_said_again_once_and_then_given_up()
     assert made.state is S.ADVERTISED
     ends.expire(10 + 2 * ANSWER_NS)
     assert (made.state, orders(ends)) == (S.QUARANTINED, [(Order.TELL_CANCEL, 1)])
-    assert ends.limits.hasty == [], "its sender was silent, and asked twice"
+    assert ends.limits.early_deadlines == [], "its sender was silent, and asked twice"
 
 
 @pytest.mark.parametrize("word", [Event.BEGAN, Event.PEER_QUEUED])
@@ -182,7 +182,7 @@ def test_a_transfer_that_is_given_up_early_is_noticed(anchor: str) -> None:
     at_state(ends, S.ADVERTISED, now_ns=10)
     ends.hear(1, 0, Event.BEGAN, 10 + TRANSFER_NS - 3)
     ends.expire(10 + TRANSFER_NS)
-    assert ends.limits.hasty == [(1, 10 + TRANSFER_NS, 3)]
+    assert ends.limits.early_deadlines == [(1, 10 + TRANSFER_NS, 3)]
 
 
 def test_waiting_has_a_limit_of_its_own() -> None:
@@ -248,7 +248,7 @@ def test_tags_are_never_used_twice() -> None:
     assert tags == [0, 1, 2, 3, 4]
 
 
-# -- words from peers --------------------------------------------------------------------------
+# -- messages from peers --------------------------------------------------------------------------
 
 
 def test_a_sender_posts_for_the_receiver_that_asked() -> None:
@@ -281,7 +281,7 @@ def test_an_advertise_that_is_said_twice_is_one_and_answered_twice() -> None:
     assert orders(ends) == [(Order.POST, 1)]
     assert ends.advertised(1, 0, 7, 0, (8, 9), 6) is None
     ends.start(6)
-    assert orders(ends) == [(Order.TELL_BEGAN, 1)], "the word that it began may be lost"
+    assert orders(ends) == [(Order.TELL_BEGAN, 1)], "the message that it began may be lost"
     assert made.state is S.POSTED
 
 
@@ -331,7 +331,7 @@ def test_a_late_advertise_finds_a_tombstone() -> None:
 
 
 @pytest.mark.parametrize("state", [S.PREPARED, S.POSTED, S.QUARANTINED])
-def test_an_advertise_for_another_life_of_the_id_never_started(state: State) -> None:
+def test_an_advertise_for_another_attempt_of_the_id_never_started(state: State) -> None:
     """Contract 3.5: the word is about a former owner, whatever the present one is doing."""
     ends = sender()
     made = at_state(ends, state)
@@ -358,10 +358,10 @@ def test_an_advertise_said_again_after_the_end_is_not_answered_never_started(sta
 @pytest.mark.parametrize("state", [S.CANCELLED, S.COMPLETE])
 @pytest.mark.parametrize("later", [S.CANCELLED, S.COMPLETE])
 def test_each_life_of_a_request_has_its_tombstone(state: State, later: State) -> None:
-    """A receiver that missed the word about the first asks when the second is over as well."""
+    """A receiver that missed the message about the first asks when the second is over as well."""
     ends = sender()
-    for generation, end in enumerate((state, later)):
-        at_state(ends, end, generation=generation, pieces=3 + generation)
+    for attempt, end in enumerate((state, later)):
+        at_state(ends, end, attempt=attempt, pieces=3 + attempt)
         ends.forget(1)
     first = NEVER_POSTED if state is S.CANCELLED else 3
     assert ends.cancelled(1, 0, 7, 5) == first
@@ -421,21 +421,23 @@ def test_began_moves_a_receiver_on() -> None:
 
 @pytest.mark.parametrize("word", [Event.BEGAN, Event.PEER_QUEUED])
 @pytest.mark.parametrize("state", [S.WAITING, S.QUEUED])
-def test_began_for_what_was_not_advertised_is_a_former_lifes(state: State, word: Event) -> None:
+def test_began_for_what_was_not_advertised_is_an_earlier_attempts(
+    state: State, word: Event
+) -> None:
     ends = receiver()
     made = at_state(ends, state)
     assert ends.hear(1, 0, word, 3) is None
     assert made.state is state
 
 
-@pytest.mark.parametrize(("request_id", "generation"), [(1, 1), (2, 0)])
-def test_a_word_about_somebody_else_is_dropped_and_counted(
-    request_id: int, generation: int
+@pytest.mark.parametrize(("request_id", "attempt"), [(1, 1), (2, 0)])
+def test_a_message_about_somebody_else_is_dropped_and_counted(
+    request_id: int, attempt: int
 ) -> None:
     ends = receiver()
     made = at_state(ends, S.ADVERTISED)
-    assert ends.hear(request_id, generation, Event.ERROR, 1) is None
-    ends.finished(request_id, generation, Event.DONE)
+    assert ends.hear(request_id, attempt, Event.ERROR, 1) is None
+    ends.finished(request_id, attempt, Event.DONE)
     ends.check_transfer_status(2)
     assert made.state is S.ADVERTISED
     assert ends.book.counts().late == 2
@@ -465,12 +467,12 @@ def test_draining_answers_everything_and_waits_for_what_is_exposed() -> None:
     ends.drain(100, 10)
     states = [s.state for s in (waiting, queued, flying, done)]
     assert states == [S.FAILED, S.FAILED, S.QUARANTINED, S.COMPLETE]
-    assert not ends.is_settled()
+    assert not ends.is_drained()
     assert not ends.is_overdue(99)
     assert ends.is_overdue(100)
     ends.finished(3, 0, Event.DONE)
     ends.check_transfer_status(50)
-    assert ends.is_settled()
+    assert ends.is_drained()
 
 
 def test_a_sender_drains_too() -> None:

@@ -9,8 +9,8 @@ from core_parts import PROGRESS_NS, at_state, limits, orders, receiver, sender, 
 
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.ids import NEVER
-from adpkv.core.quarantine import ASKS
 from adpkv.core.session import Event, Order, State
+from adpkv.core.session_book import ASKS
 from adpkv.core.transceiver import Transceiver
 
 A, S = TransferCancelResult, State
@@ -133,7 +133,7 @@ def test_a_storm_over_one_slot_gives_every_slot_back() -> None:
         ends.finished(number, 0, Event.ENDED)
         ends.check_transfer_status(0)
         ends.forget(number)
-    assert ends.is_settled()
+    assert ends.is_drained()
     assert at_state(ends, S.ADVERTISED, 1000).started_ns == 0
 
 
@@ -149,7 +149,7 @@ def test_the_sender_hears_of_a_cancel_in_flight() -> None:
 # -- looking at health -------------------------------------------------------------------------
 
 
-def test_a_byte_on_the_wire_is_progress() -> None:
+def test_a_byte_on_the_link_is_progress() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED)
     assert not ends.health.look(PROGRESS_NS, 0)
@@ -164,7 +164,7 @@ def test_what_waits_for_its_senders_slot_may_stand_still() -> None:
     ends = receiver()
     at_state(ends, S.PEER_QUEUED, now_ns=10)
     assert not ends.health.look(10 * PROGRESS_NS, 0)
-    assert not ends.is_settled(), "but its blocks are exposed"
+    assert not ends.is_drained(), "but its blocks are exposed"
     ends.hear(1, 0, Event.BEGAN, 10 * PROGRESS_NS)
     assert not ends.health.look(11 * PROGRESS_NS, 0)
     assert ends.health.look(11 * PROGRESS_NS + 1, 0)
@@ -214,7 +214,7 @@ def test_a_second_flight_does_not_hide_that_the_first_is_stuck() -> None:
 
 
 def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
-    """A lost word must not keep blocks for ever; its sender answers each time (contract 2.3)."""
+    """A lost message must not keep blocks for ever; its sender answers each time (contract 2.3)."""
     ends = receiver()
     made = at_state(ends, S.QUARANTINED, now_ns=10)
     orders(ends)

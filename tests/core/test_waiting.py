@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adpkv.core.waiting as waiting_module
-from adpkv.core.plan import GroupLimits, GroupMail, Plan, RankStatus, agree
+from adpkv.core.plan import GroupInput, GroupLimits, Plan, RankStatus, agree
 from adpkv.core.topology import Kind
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import NOBODY_WAITS, Waiting
@@ -59,7 +59,7 @@ def test_a_request_may_wait_in_two_of_its_lives() -> None:
 
 
 def test_an_older_queue_reads_what_it_held_and_is_copied_to_be_changed() -> None:
-    """An iteration that a death broke is made anew, from the plan before it."""
+    """An iteration that a rank failure broke is made anew, from the plan before it."""
     old = Waiting([spec(1), spec(2), spec(3)])
     new = old.with_new([spec(4)]).without([1])
     assert (ids(old), ids(new)) == ([1, 2, 3], [1, 3, 4])
@@ -124,7 +124,7 @@ def test_a_long_queue_costs_a_plan_what_changes_and_not_what_waits(
     monkeypatch.setattr(waiting_module, "SPARED", waits)
     plan.waiting._log.left_with = Counted(plan.waiting._log.left_with)
     for i in range(waits):
-        mail = GroupMail(cancelled=(waits - 1 - i // 2,)) if i % 2 else None
-        plan = agree(limits, plan, mail, (full if i % 4 == 3 else free, full))
+        messages = GroupInput(cancelled=(waits - 1 - i // 2,)) if i % 2 else None
+        plan = agree(limits, plan, messages, (full if i % 4 == 3 else free, full))
     assert not plan.waiting
     assert waits < looks < 8 * waits

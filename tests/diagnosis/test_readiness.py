@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from adpkv.core.health import HealthInputs, ill_reasons
+from adpkv.core.health import HealthInputs, unhealthy_reasons
 from adpkv.core.topology import Topology
-from adpkv.diagnosis.board import Standing
-from adpkv.diagnosis.readiness import Finding, Reason, Seen, Word, silences_ns, unalive, unready
+from adpkv.diagnosis.readiness import (
+    Finding,
+    LastHeard,
+    Reason,
+    Seen,
+    silences_ns,
+    unalive,
+    unready,
+)
 from adpkv.errors import Place
-from adpkv.executor.meetings import WORLD
-from adpkv.executor.messages import Ill, Pulse
+from adpkv.executor.collectives import WORLD
+from adpkv.executor.messages import Pulse, UnhealthyRank
+from adpkv.flight_recorder.board import BoardEntry
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -22,18 +30,18 @@ TIMEOUT = 5 * SECOND
 TOPOLOGY = Topology.of(context=(1, 2), generation=(1, 3))
 
 
-def at(rank: int, since_ns: int, *, group: int | None = None, kind: str = "wait") -> Standing:
-    """A rank in the meetings of its instance."""
+def at(rank: int, since_ns: int, *, group: int | None = None, kind: str = "wait") -> BoardEntry:
+    """A rank in the collectives of its instance."""
     own = TOPOLOGY.instance_of(rank).index if group is None else group
-    return Standing(since_ns, own, Place(rank, kind, "here", 7))
+    return BoardEntry(since_ns, own, Place(rank, kind, "here", 7))
 
 
 WELL = Seen(
     began_ns=0,
     now_ns=NOW,
     instances=TOPOLOGY.instances,
-    words={i: Word(NOW - SECOND, Pulse(iterations=6)) for i in (0, 1)},
-    standings=[at(rank, NOW - MS) for rank in range(5)],
+    last_heard={i: LastHeard(NOW - SECOND, Pulse(iterations=6)) for i in (0, 1)},
+    entries=[at(rank, NOW - MS) for rank in range(5)],
 )
 
 
@@ -50,14 +58,14 @@ def test_a_job_that_moves_is_ready() -> None:
 
 
 def test_who_was_never_heard_of_has_not_begun() -> None:
-    found = unready(seen(words={0: WELL.words[0]}), TIMEOUT)
+    found = unready(seen(last_heard={0: WELL.last_heard[0]}), TIMEOUT)
     assert whom(found) == [("not_begun", "generation-1", None)]
 
 
 @pytest.mark.parametrize("over_ns", [0, 1])
 def test_a_silent_instance_is_one_whose_loop_stands(over_ns: int) -> None:
-    late = Word(NOW - TIMEOUT - over_ns, Pulse(iterations=41))
-    found = unready(seen(words={0: WELL.words[0], 1: late}), TIMEOUT)
+    late = LastHeard(NOW - TIMEOUT - over_ns, Pulse(iterations=41))
+    found = unready(seen(last_heard={0: WELL.last_heard[0], 1: late}), TIMEOUT)
     assert (
         found
         == [
@@ -72,9 +80,15 @@ def test_a_job_that_ends_says_why() -> None:
 
 
 def test_ill_transceivers_are_told_rank_by_rank() -> None:
-    ill = (Ill(2, ("no_progress",)), Ill(4, ("stuck_in_quarantine", "quarantine_over_budget")))
-    words = {0: WELL.words[0], 1: Word(NOW, Pulse(ill=ill, iterations=9))}
-    found = unready(seen(words=words), TIMEOUT)
+    unhealthy = (
+        UnhealthyRank(2, ("no_progress",)),
+        UnhealthyRank(4, ("stuck_in_quarantine", "quarantine_over_budget")),
+    )
+    last_heard = {
+        0: WELL.last_heard[0],
+        1: LastHeard(NOW, Pulse(unhealthy=unhealthy, iterations=9)),
+    }
+    found = unready(seen(last_heard=last_heard), TIMEOUT)
     assert whom(found) == [
         ("no_progress", "generation-1", 2),
         ("stuck_in_quarantine", "generation-1", 4),
@@ -93,13 +107,13 @@ def test_the_reasons_of_transceivers_are_known() -> None:
         budget=1,
         deadline_ns=1,
     )
-    assert len(ill_reasons(NOW, worst)) == 3
-    assert set(ill_reasons(NOW, worst)) <= {str(reason) for reason in Reason}
+    assert len(unhealthy_reasons(NOW, worst)) == 3
+    assert set(unhealthy_reasons(NOW, worst)) <= {str(reason) for reason in Reason}
 
 
 def test_who_stands_and_who_is_not_there_are_told_apart() -> None:
     stuck = [at(2, NOW - 9 * SECOND, kind="tp_allgather"), at(3, 0), at(4, NOW - 9 * SECOND)]
-    found = unready(seen(standings=[*WELL.standings[:2], *stuck]), TIMEOUT)
+    found = unready(seen(entries=[*WELL.entries[:2], *stuck]), TIMEOUT)
     assert whom(found) == [
         ("stands", "generation-1", 2),
         ("stands", "generation-1", 4),
@@ -110,26 +124,26 @@ def test_who_stands_and_who_is_not_there_are_told_apart() -> None:
 
 
 def test_a_rank_that_never_came_is_absent_too() -> None:
-    nowhere = Standing(0, 0, Place(3, "", "", 0))
-    standings = [*WELL.standings[:2], at(2, NOW - 9 * SECOND), nowhere, at(4, NOW - 9 * SECOND)]
-    found = unready(seen(standings=standings), TIMEOUT)
+    nowhere = BoardEntry(0, 0, Place(3, "", "", 0))
+    entries = [*WELL.entries[:2], at(2, NOW - 9 * SECOND), nowhere, at(4, NOW - 9 * SECOND)]
+    found = unready(seen(entries=entries), TIMEOUT)
     assert found[-1] == Finding("absent", "generation-1", 3, "others wait; it has not begun")
 
 
-def test_between_two_meetings_nobody_is_missed() -> None:
-    assert unready(seen(standings=[at(rank, 0) for rank in range(5)]), TIMEOUT) == []
+def test_between_two_collectives_nobody_is_missed() -> None:
+    assert unready(seen(entries=[at(rank, 0) for rank in range(5)]), TIMEOUT) == []
 
 
-def test_waiting_for_the_others_at_the_very_end_is_no_standing() -> None:
+def test_waiting_for_the_others_at_the_very_end_is_no_stall() -> None:
     last = [at(rank, NOW - 60 * SECOND, group=WORLD) for rank in range(5)]
-    assert unready(seen(standings=last), TIMEOUT) == []
+    assert unready(seen(entries=last), TIMEOUT) == []
 
 
-def test_ranks_of_other_hosts_are_judged_by_their_leaders_word() -> None:
+def test_ranks_of_other_hosts_are_judged_by_their_leaders_message() -> None:
     here = [at(0, NOW - MS), at(1, NOW - MS)]
-    assert unready(seen(standings=here), TIMEOUT) == []
-    words = {0: WELL.words[0], 1: Word(NOW - 9 * SECOND, Pulse())}
-    found = unready(seen(standings=here, words=words), TIMEOUT)
+    assert unready(seen(entries=here), TIMEOUT) == []
+    last_heard = {0: WELL.last_heard[0], 1: LastHeard(NOW - 9 * SECOND, Pulse())}
+    found = unready(seen(entries=here, last_heard=last_heard), TIMEOUT)
     assert whom(found) == [("silent", "generation-1", None)]
 
 
@@ -139,25 +153,25 @@ HANG = 30 * SECOND
 
 
 def test_a_loop_that_turns_is_alive_whatever_the_others_do() -> None:
-    words = {0: WELL.words[0], 1: Word(0, Pulse())}
-    assert unalive(seen(words=words, ending="stopping"), HANG) == []
+    last_heard = {0: WELL.last_heard[0], 1: LastHeard(0, Pulse())}
+    assert unalive(seen(last_heard=last_heard, ending="stopping"), HANG) == []
 
 
-def test_a_loop_that_does_not_turn_is_dead() -> None:
-    words = {0: Word(NOW - HANG - 1, Pulse(iterations=3)), 1: WELL.words[1]}
-    (found,) = unalive(seen(words=words), HANG)
+def test_a_loop_that_does_not_turn_has_failed() -> None:
+    last_heard = {0: LastHeard(NOW - HANG - 1, Pulse(iterations=3)), 1: WELL.last_heard[1]}
+    (found,) = unalive(seen(last_heard=last_heard), HANG)
     assert found == Finding(
         "silent", "context-0", 0, "nothing heard for 30.0 s, last in iteration 3"
     )
-    assert unalive(seen(words=words, over=True), HANG) == [], "it has ended as it should"
+    assert unalive(seen(last_heard=last_heard, over=True), HANG) == [], "it has ended as it should"
 
 
-def test_a_loop_that_never_begins_is_dead_in_the_end() -> None:
-    assert unalive(seen(words={}, began_ns=NOW - HANG), HANG) == []
-    (found,) = unalive(seen(words={}, began_ns=NOW - HANG - 1), HANG)
+def test_a_loop_that_never_begins_has_failed_in_the_end() -> None:
+    assert unalive(seen(last_heard={}, began_ns=NOW - HANG), HANG) == []
+    (found,) = unalive(seen(last_heard={}, began_ns=NOW - HANG - 1), HANG)
     assert found == Finding("not_begun", "context-0", 0, "not begun for 30.0 s")
 
 
-def test_silence_counts_from_the_last_word_or_the_beginning() -> None:
-    told = seen(words={0: WELL.words[0]}, began_ns=NOW - 7 * SECOND)
+def test_silence_counts_from_the_last_message_or_the_beginning() -> None:
+    told = seen(last_heard={0: WELL.last_heard[0]}, began_ns=NOW - 7 * SECOND)
     assert silences_ns(told) == {0: SECOND, 1: 7 * SECOND}

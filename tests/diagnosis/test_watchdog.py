@@ -1,4 +1,4 @@
-"""A rank that stands in one meeting for too long is told, once; one that moves is not."""
+"""A rank that stands in one collective for too long is told, once; one that moves is not."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from time import perf_counter_ns
 
 import pytest
 
-from adpkv.diagnosis.board import Board, Standing
-from adpkv.diagnosis.recorder import FlightRecorder
-from adpkv.diagnosis.watchdog import Patience, Watchdog, judgement
-from adpkv.diagnosis.witness import claim, is_asked
+from adpkv.diagnosis.collect import claim, is_asked
+from adpkv.diagnosis.watchdog import StuckTimer, Watchdog, judgement
 from adpkv.errors import DeadlockError, Place
-from adpkv.executor.meetings import WORLD, Join
-from tests.diagnosis.rings import host
+from adpkv.executor.collectives import WORLD, Collective
+from adpkv.flight_recorder.board import Board, BoardEntry
+from adpkv.flight_recorder.writer import FlightRecorder
+from tests.flight_recorder.rings import host
 
 MS = 1_000_000
 BOUND_S = 30
@@ -42,14 +42,14 @@ def both(tmp_path: Path) -> Both:
     return host(tmp_path, 0, 1)
 
 
-SYNC = Join(0, "tp_allgather", "sync", 3, None, ())
+SYNC = Collective(0, "tp_allgather", "sync", 3, None, ())
 
 
 def test_who_stands_too_long_is_told(both: Both) -> None:
     (writers, boards), heard = both, Heard()
     watchdog = Watchdog(boards[0], 50 * MS, heard)
     writers[0].enter(SYNC, 1, perf_counter_ns())
-    writers[1].enter(Join(0, "poll", "at_least=1", 3, None, ()), 1, perf_counter_ns())
+    writers[1].enter(Collective(0, "poll", "at_least=1", 3, None, ()), 1, perf_counter_ns())
     watchdog.start()
     assert heard.spoke.wait(BOUND_S), "nobody spoke"
     watchdog.stop()
@@ -79,7 +79,7 @@ def test_who_moves_or_waits_for_the_jobs_end_is_not(both: Both, group: int) -> N
     """Looked at many times within the time in which another watchdog speaks."""
     (writers, boards), quiet, heard = both, Heard(), Heard()
     if group == WORLD:
-        writers[0].enter(Join(WORLD, "world_allgather", "leave", 0, None, ()), 1, 1)
+        writers[0].enter(Collective(WORLD, "world_allgather", "leave", 0, None, ()), 1, 1)
     else:
         writers[0].enter(SYNC, 1, 1)
         writers[0].leave(2)
@@ -93,35 +93,35 @@ def test_who_moves_or_waits_for_the_jobs_end_is_not(both: Both, group: int) -> N
     assert quiet.said == []
 
 
-def _standing(since_ns: int, group: int = 1) -> Standing:
-    return Standing(since_ns, group, Place(0, "tp_allgather", "sync", 3))
+def _entry(since_ns: int, group: int = 1) -> BoardEntry:
+    return BoardEntry(since_ns, group, Place(0, "tp_allgather", "sync", 3))
 
 
-def _stood_ms(*looks: tuple[int, Standing]) -> list[int]:
+def _stood_ms(*looks: tuple[int, BoardEntry]) -> list[int]:
     """What a patient one with turns of 20 ms, which began at 100 ms, says at each look."""
-    patience = Patience(20 * MS, 100 * MS)
-    return [patience.stood_ns(own, at_ms * MS) // MS for at_ms, own in looks]
+    legal_silence = StuckTimer(20 * MS, 100 * MS)
+    return [legal_silence.stood_ns(own, at_ms * MS) // MS for at_ms, own in looks]
 
 
 def test_who_is_looked_at_all_the_time_has_stood_since_it_came() -> None:
-    own = _standing(105 * MS)
+    own = _entry(105 * MS)
     assert _stood_ms((110, own), (130, own), (145, own)) == [5, 25, 40]
 
 
 def test_a_look_that_is_late_by_more_than_a_turn_was_missed() -> None:
     """The whole job was stopped: the watchdog too, and it cannot say that anybody was late."""
-    own = _standing(105 * MS)
+    own = _entry(105 * MS)
     assert _stood_ms((110, own), (5_110, own), (5_130, own)) == [5, 25, 45]
     assert _stood_ms((5_100, own), (5_110, own)) == [20, 30], "already before the first look"
 
 
-def test_another_meeting_is_another_wait() -> None:
-    first, second = _standing(105 * MS), _standing(126 * MS)
+def test_another_collective_is_another_wait() -> None:
+    first, second = _entry(105 * MS), _entry(126 * MS)
     assert _stood_ms((110, first), (125, first), (130, second)) == [5, 20, 4]
 
 
-def test_who_is_between_meetings_or_in_the_jobs_last_one_does_not_stand() -> None:
-    assert _stood_ms((110, _standing(0)), (120, _standing(101 * MS, WORLD))) == [0, 0]
+def test_who_is_between_collectives_or_in_the_jobs_last_one_does_not_stand() -> None:
+    assert _stood_ms((110, _entry(0)), (120, _entry(101 * MS, WORLD))) == [0, 0]
 
 
 def test_a_rank_that_is_still_being_made_is_waited_for(both: Both, tmp_path: Path) -> None:
@@ -148,12 +148,12 @@ def test_a_rank_that_is_still_being_made_is_waited_for(both: Both, tmp_path: Pat
 
 def test_the_judgement_says_where_everybody_is() -> None:
     now_ns = 40_000 * MS
-    own = Standing(5_000 * MS, 1, Place(4, "tp_allgather", "sync", 620))
+    own = BoardEntry(5_000 * MS, 1, Place(4, "tp_allgather", "sync", 620))
     seen = [
         own,
-        Standing(39_000 * MS, 1, Place(5, "poll", "at_least=1", 620)),
-        Standing(0, 1, Place(6, "step", "forward", 619)),
-        Standing(0, 0, Place(7, "", "", 0)),
+        BoardEntry(39_000 * MS, 1, Place(5, "poll", "at_least=1", 620)),
+        BoardEntry(0, 1, Place(6, "step", "forward", 619)),
+        BoardEntry(0, 0, Place(7, "", "", 0)),
     ]
     assert str(judgement(own, seen, now_ns)) == (
         "ranks have waited for 35.0 s in tp_allgather at sync, iteration 620,"

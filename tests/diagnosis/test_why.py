@@ -11,11 +11,11 @@ from adpkv.diagnosis.evidence import Evidence
 from adpkv.diagnosis.report import examined
 from adpkv.diagnosis.why import differences
 from adpkv.errors import StuckError
-from adpkv.executor.meetings import Join
+from adpkv.executor.collectives import Collective
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
-from tests.diagnosis.test_report_text import report_of
+from tests.diagnosis.test_render import report_of
 from tests.scenarios.story import Script, arrival, setting
 
 EXPECTED = {
@@ -32,7 +32,7 @@ EXPECTED = {
 def test_the_value_that_a_policy_acted_on_comes_first(name: str) -> None:
     outliers, value, odd, others = EXPECTED[name]
     report = report_of(name)
-    assert report.verdict.outliers == outliers
+    assert report.diagnosis.outliers == outliers
     first = report.why[0]
     assert (first.name, first.odd, first.others) == (value, odd, others)
     assert first.clear
@@ -51,7 +51,7 @@ class Asserted(Phases):
         if rank.rank == 3 and rank.iteration == 4:
             rank.serving.leases.free_dummy()
         if not rank.serving.leases.has_dummy:
-            await Join(self._group, "tp_allgather", "dummy", rank.iteration, rank.plan, None)
+            await Collective(self._group, "tp_allgather", "dummy", rank.iteration, rank.plan, None)
         return await super().sync()
 
 
@@ -71,7 +71,7 @@ def stuck_with(phases: type[Phases]) -> Evidence:
 
 def test_a_dummy_that_is_not_there_is_named() -> None:
     report = examined(stuck_with(Asserted))
-    assert report.verdict.outliers == (3,)
+    assert report.diagnosis.outliers == (3,)
     assert [(d.odd, d.others) for d in report.why if d.name == "has its dummy"] == [
         ((False,), (True,))
     ]
@@ -88,12 +88,12 @@ def test_what_the_others_differ_in_too_comes_last_or_not_at_all() -> None:
 
 def test_where_nothing_is_known_nothing_is_told() -> None:
     report = report_of("missing participant")
-    assert differences(report.evidence, report.verdict) == []
+    assert differences(report.evidence, report.diagnosis) == []
 
 
 def test_requests_and_pins_of_the_odd_rank_are_told() -> None:
     report = report_of("05")
     assert report.requests == (3,)
-    pins = {standing.rank: standing.pins for standing in report.evidence.standings}
+    pins = {rank_state.rank: rank_state.pins for rank_state in report.evidence.rank_states}
     assert pins[4].in_flight == pins[0].in_flight == (3,)
     assert report.graph.cycle == ((4,), (0,)), "its poll waits for a sender that waits for it"

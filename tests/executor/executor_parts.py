@@ -19,7 +19,7 @@ from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, SenderRef, Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
-from adpkv.executor.messages import Mail
+from adpkv.executor.messages import Message
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.memory.virtual import LedgerMemory
@@ -56,20 +56,20 @@ class Post:
     """A mailbox of which both ends are the test's."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[int, Mail]] = []
-        self.inbox: list[Mail] = []
+        self.sent: list[tuple[int, Message]] = []
+        self.inbox: list[Message] = []
 
-    def send(self, to: int, message: Mail) -> None:
+    def send(self, to: int, message: Message) -> None:
         self.sent.append((to, message))
 
-    def receive(self) -> list[Mail]:
-        mail, self.inbox = self.inbox, []
-        return mail
+    def receive(self) -> list[Message]:
+        messages, self.inbox = self.inbox, []
+        return messages
 
     def ready(self) -> bool:
         return bool(self.inbox)
 
-    def taken(self) -> list[tuple[int, Mail]]:
+    def taken(self) -> list[tuple[int, Message]]:
         sent, self.sent = self.sent, []
         return sent
 
@@ -125,9 +125,9 @@ def _rank(
         transceiver=Transceiver(role, limits, rules, can_withdraw=True),
         responses=ResponseBuffer(),
         leader=None,
-        heir=outside,
+        successor=outside,
         membership=outside,
-        news=outside,
+        inbox_ages=outside,
         owner=owner or SoleOwner(),
         rules=rules,
     )
@@ -160,14 +160,14 @@ def begun(serving: Serving, *request_ids: int) -> None:
     for order, session in serving.transceiver.take_orders():
         if order in ("expect", "post"):
             serving.exposed(session)
-    serving.decisions.settle(0)
+    serving.decisions.resolve(0)
 
 
 def finished(serving: Serving, request_id: int, event: Event, now_ns: int = 5) -> None:
     """Its transport reports an end."""
     serving.transceiver.finished(request_id, 0, event)
     serving.transceiver.check_transfer_status(now_ns)
-    serving.decisions.settle(now_ns)
+    serving.decisions.resolve(now_ns)
 
 
 def landed(serving: GenerationServing, request_id: int) -> None:

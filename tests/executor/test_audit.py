@@ -91,7 +91,7 @@ def never_ill(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("fault", [STALL, LATE], ids=["to the end", "ended since"])
 def test_who_stays_in_spite_of_its_cause_is_seen(fault: dict[str, Any]) -> None:
-    ran = both(sick(fault), rules=Rules(ill_reasons=never_ill))
+    ran = both(sick(fault), rules=Rules(unhealthy_reasons=never_ill))
     assert sorted(told(ran)) == [("no_shutdown_with_cause", rank) for rank in (0, 2)]
     assert ran.exit_code == 4
     assert concerned(ran) == [(0,), (0,)]
@@ -105,8 +105,8 @@ def budget_as_health(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
 class FailClosed(Phases):
     """The first timeout shuts the worker down (#13706)."""
 
-    def _settle(self, now_ns: int) -> None:
-        super()._settle(now_ns)
+    def _resolve(self, now_ns: int) -> None:
+        super()._resolve(now_ns)
         if len(self.rank.transceiver.book.quarantine):
             self.propose(75, "a transfer timed out")
 
@@ -114,7 +114,7 @@ class FailClosed(Phases):
 @pytest.mark.parametrize(
     ("policy", "said", "seen"),
     [
-        ({"rules": Rules(ill_reasons=budget_as_health)}, "quarantine", "nothing wrong"),
+        ({"rules": Rules(unhealthy_reasons=budget_as_health)}, "quarantine", "nothing wrong"),
         ({"phases": FailClosed}, "a transfer timed out", "nothing wrong"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_grace_cut_short_is_no_cause() -> None:
     assert "contract sees stuck_in_quarantine for 0." in ran.summary["violations"][0]["detail"]
 
 
-# -- news --------------------------------------------------------------------------------------
+# -- input --------------------------------------------------------------------------------------
 
 
 class Deaf(Phases):
@@ -162,11 +162,11 @@ class Unpolled(Phases):
             self.poll = lambda: False
 
 
-def test_mail_that_is_not_read_is_seen_when_it_is() -> None:
+def test_messages_that_is_not_read_is_seen_when_it_is() -> None:
     ran = stepped(sick(), Deaf)
     (violation,) = ran.summary["violations"]
     assert (violation["kind"], violation["rank"]) == ("unbounded_wait", 1)
-    assert violation["detail"].startswith("mail lay there for 0.")
+    assert violation["detail"].startswith("messages lay there for 0.")
     assert violation["at_s"] >= 1.1
 
 

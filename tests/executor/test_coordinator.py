@@ -1,4 +1,5 @@
-"""The coordinator, driven mail by mail: who gets what, one answer each, and how a job ends."""
+"""The coordinator, driven messages by messages: who gets what, one answer each, and how a job
+ends."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Topology
 from adpkv.core.values import Outcome, Response, SenderRef
+from adpkv.executor.collectives import Receive
 from adpkv.executor.coordinator import Coordinator
-from adpkv.executor.meetings import Receive
 from adpkv.executor.messages import (
     Admit,
     Answers,
     Cancel,
-    Mail,
+    Message,
     Pulse,
     Release,
     Stop,
@@ -74,21 +75,21 @@ class Rig:
         self.over = False
         self.wake_ns = self._next(None)
 
-    def _next(self, mail: list[Mail] | None) -> int:
+    def _next(self, messages: list[Message] | None) -> int:
         try:
-            return self._program.send(mail).until_ns
+            return self._program.send(messages).until_ns
         except StopIteration:
             self.over = True
             return NEVER
 
-    def at(self, now_ns: int, *mail: Mail) -> list[tuple[int, Mail]]:
-        """Time is `now_ns` and this mail is here; what it sends."""
+    def at(self, now_ns: int, *messages: Message) -> list[tuple[int, Message]]:
+        """Time is `now_ns` and this messages are here; what it sends."""
         self.clock.now_ns = now_ns
-        self.wake_ns = self._next(list(mail))
+        self.wake_ns = self._next(list(messages))
         return self.post.taken()
 
-    def stopped(self, now_ns: int, *instances: int, code: int = 0) -> list[tuple[int, Mail]]:
-        return self.at(now_ns, *(Stopped(i, code, settled=True) for i in instances))
+    def stopped(self, now_ns: int, *instances: int, code: int = 0) -> list[tuple[int, Message]]:
+        return self.at(now_ns, *(Stopped(i, code, drained=True) for i in instances))
 
     @property
     def ends(self) -> list[tuple[int, Outcome]]:
@@ -111,7 +112,7 @@ def ended(request_id: int = 0, outcome: Outcome = Outcome.COMPLETED, instance: i
     return Answers(instance, (response,))
 
 
-def kinds(sent: list[tuple[int, Mail]]) -> list[tuple[int, str]]:
+def kinds(sent: list[tuple[int, Message]]) -> list[tuple[int, str]]:
     return [(to, type(message).__name__) for to, message in sent]
 
 
@@ -259,7 +260,7 @@ def test_an_instance_that_stops_ends_the_job() -> None:
     assert rig.at(500) == []
     rig.at(510, ended(outcome=Outcome.FAILED, instance=0))
     assert rig.stopped(520, 0, 2, 3) == [], "nor may anybody leave whom instance 1 may still ask"
-    sent = rig.at(530, Stopped(1, 75, "ill", settled=True))
+    sent = rig.at(530, Stopped(1, 75, "ill", drained=True))
     assert sent == [(rank, Release(75, "ill")) for rank in RANKS]
     assert rig.ends == [(0, Outcome.FAILED)]
     assert rig.over

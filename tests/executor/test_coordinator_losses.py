@@ -1,4 +1,4 @@
-"""The coordinator when ranks die: it asks what is missing, and answers for it, or has it computed
+"""The coordinator when ranks fail: it asks what is missing, and answers for it, or has it computed
 again."""
 
 from __future__ import annotations
@@ -7,19 +7,21 @@ import pytest
 from test_coordinator import STOP_NS, Rig, arrival, ended, kinds, prefilled
 
 from adpkv.core.values import Cause, Outcome, Response, SenderRef
-from adpkv.executor.messages import Admit, Answers, Bury, Cancel, Lost, Missing, Stop
+from adpkv.executor.messages import Admit, Answers, Cancel, Missing, RankFailed, Shrink, Stop
 
 LEADERS = (0, 2, 4, 6)
-GONE = "rank 5 (generation-2) was lost"
+GONE = "rank 5 (generation-2) has failed"
 
 
-def lost(rank: int, leader: int) -> Lost:
+def lost(rank: int, leader: int) -> RankFailed:
     kind = "context" if rank < 4 else "generation"
-    return Lost(rank // 2, rank, leader, f"rank {rank} ({kind}-{rank // 2}) was lost")
+    return RankFailed(rank // 2, rank, leader, f"rank {rank} ({kind}-{rank // 2}) has failed")
 
 
-def answered(outcome: Outcome, detail: str, life: int = 0, cause: Cause = Cause.OTHER) -> Answers:
-    return Answers(2, (Response(0, life, outcome, 4, detail, cause=cause),))
+def answered(
+    outcome: Outcome, detail: str, attempt: int = 0, cause: Cause = Cause.OTHER
+) -> Answers:
+    return Answers(2, (Response(0, attempt, outcome, 4, detail, cause=cause),))
 
 
 def decoding(*, recompute: bool = False, cancel_ns: int = -1) -> Rig:
@@ -30,13 +32,17 @@ def decoding(*, recompute: bool = False, cancel_ns: int = -1) -> Rig:
     return rig
 
 
-def test_everybody_hears_of_a_death_and_its_instance_is_asked() -> None:
+def test_everybody_hears_of_a_failure_and_its_instance_is_asked() -> None:
     rig = decoding()
     sent = rig.at(2, lost(5, 4))
-    assert sent == [(to, Bury((5,), ((0, 0),), (1,)) if to == 4 else Bury((5,))) for to in LEADERS]
+    assert sent == [
+        (to, Shrink((5,), ((0, 0),), (1,)) if to == 4 else Shrink((5,))) for to in LEADERS
+    ]
     sent = rig.at(3, lost(2, 3))
-    assert sent == [(to, Bury((5, 2))) for to in (0, 3, 4, 6)], "all the dead, to the new leader"
-    assert rig.coordinator.dead == {5, 2}
+    assert sent == [(to, Shrink((5, 2))) for to in (0, 3, 4, 6)], (
+        "all the failed ranks, to the new leader"
+    )
+    assert rig.coordinator.failed == {5, 2}
 
 
 def test_what_is_missing_fails_and_its_kv_is_let_go() -> None:
@@ -48,30 +54,30 @@ def test_what_is_missing_fails_and_its_kv_is_let_go() -> None:
     assert rig.records[0].lost_attempts_ns == 2, "nobody answers for it since it went there"
 
 
-def test_what_is_missing_is_computed_again_as_another_life() -> None:
+def test_what_is_missing_is_computed_again_as_another_attempt() -> None:
     rig = decoding(recompute=True)
     rig.at(2, lost(5, 4))
     sent = rig.at(3, Missing(2, ((0, 0),)))
     assert kinds(sent) == [(0, "Cancel"), (0, "Admit")]
     admit = sent[1][1]
     assert isinstance(admit, Admit)
-    assert (admit.spec.request_id, admit.spec.generation, admit.spec.sender) == (0, 1, None)
-    assert rig.at(4, Missing(2, ((0, 0),))) == [], "its former life"
+    assert (admit.spec.request_id, admit.spec.attempt, admit.spec.sender) == (0, 1, None)
+    assert rig.at(4, Missing(2, ((0, 0),))) == [], "its earlier attempt"
     again = Response(0, 1, Outcome.PREFILLED, 1, sender=SenderRef(1, (1,)))
     assert kinds(rig.at(5, Answers(0, (again,)))) == [(4, "Admit")]
-    rig.at(6, answered(Outcome.COMPLETED, "", life=1))
+    rig.at(6, answered(Outcome.COMPLETED, "", attempt=1))
     [record] = rig.records
     assert (record.outcome, record.recomputed, record.context_rank) == (Outcome.COMPLETED, 1, 1)
     assert sum(record.columns()) == 6
-    assert record.lost_attempts_ns == 3, "what the former life took is lost with it"
+    assert record.lost_attempts_ns == 3, "what the earlier attempt took is lost with it"
 
 
 @pytest.mark.parametrize("first", ["answer", "loss"])
 def test_what_was_answered_before_is_not_missed(first: str) -> None:
     rig = decoding(recompute=True)
     rig.at(2, lost(5, 4))
-    mail = [ended(), Missing(2, ((0, 0),))]
-    assert "Admit" not in [kind for _, kind in kinds(rig.at(3, *mail))]
+    messages = [ended(), Missing(2, ((0, 0),))]
+    assert "Admit" not in [kind for _, kind in kinds(rig.at(3, *messages))]
     assert rig.ends == [(0, Outcome.COMPLETED)]
     assert rig.notes.violations == []
 
@@ -79,13 +85,13 @@ def test_what_was_answered_before_is_not_missed(first: str) -> None:
 def test_what_went_on_to_another_instance_is_not_missed_where_it_was() -> None:
     rig = Rig(arrival(), shrinks=True, recompute=True)
     rig.at(0)
-    assert rig.at(1, lost(1, 0))[0] == (0, Bury((1,), ((0, 0),), (1,)))
+    assert rig.at(1, lost(1, 0))[0] == (0, Shrink((1,), ((0, 0),), (1,)))
     sent = rig.at(2, prefilled(), Missing(0, ((0, 0),)))
     assert kinds(sent) == [(4, "Admit")]
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_whose_kv_died_is_computed_again_whoever_says_so_first(known: bool) -> None:
+def test_whose_kv_failed_is_computed_again_whoever_says_so_first(known: bool) -> None:
     rig = decoding(recompute=True)
     if known:
         rig.at(2, lost(0, 1))
@@ -105,7 +111,7 @@ def test_nothing_is_computed_again_for_who_has_cancelled() -> None:
     rig = decoding(recompute=True, cancel_ns=2)
     assert rig.at(2) == [(4, Cancel(0))]
     sent = rig.at(3, lost(4, 5))
-    assert sent[0] == (5, Cancel(0)), "the dead leader may not have passed it on"
+    assert sent[0] == (5, Cancel(0)), "the failed leader may not have passed it on"
     rig.at(4, Missing(2, ((0, 0),)))
     assert rig.ends == [(0, Outcome.CANCELLED)]
 
@@ -136,8 +142,8 @@ def test_the_last_instance_of_its_kind_ends_the_job(shrinks: bool) -> None:
     rig = Rig(arrival(), shrinks=shrinks)
     rig.at(0)
     rig.at(1, prefilled())
-    dead = [lost(5, 4), lost(4, -1)] + ([lost(7, 6), lost(6, -1)] if shrinks else [])
-    sent = rig.at(2, *dead)
+    failed = [lost(5, 4), lost(4, -1)] + ([lost(7, 6), lost(6, -1)] if shrinks else [])
+    sent = rig.at(2, *failed)
     assert [to for to, message in sent if isinstance(message, Stop) and message.code == 5][:2] == [
         0,
         2,

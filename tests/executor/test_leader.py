@@ -1,4 +1,4 @@
-"""The leader: the instance's mail in and out, and how long nobody's requests wait."""
+"""The leader: the instance's messages in and out, and how long nobody's requests wait."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import pytest
 from executor_parts import Clock, Post, spec
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.plan import GroupMail, Plan, RankStatus, Refusal
+from adpkv.core.plan import GroupInput, Plan, RankStatus, Refusal
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.core.waiting import Waiting
-from adpkv.executor.leader import BROADCAST_IDS, Leader, ill_ranks, sorted_mail, sum_up
-from adpkv.executor.meetings import MeetingCounts
+from adpkv.executor.collectives import CollectiveCounts
+from adpkv.executor.leader import BROADCAST_IDS, Leader, sorted_messages, sum_up, unhealthy_ranks
 from adpkv.executor.messages import (
-    MOST_ILL,
+    MOST_UNHEALTHY,
     PAYLOADS,
     Admit,
     Answers,
     Began,
-    Bury,
     Cancel,
     CancelTransfer,
-    Ill,
-    LeaderMail,
+    LeaderMessage,
     Pulse,
     Release,
+    Shrink,
     Stop,
     Stopped,
+    UnhealthyRank,
 )
 from adpkv.worlds.mpi.slots import PayloadCodec
 
@@ -58,56 +58,56 @@ def no_pulse(tokens: int) -> Pulse:
     raise AssertionError("nobody asked for a pulse")
 
 
-def test_mail_is_parted_for_the_group_and_for_its_own_sessions(rig: Rig) -> None:
+def test_messages_is_parted_for_the_group_and_for_its_own_sessions(rig: Rig) -> None:
     group, own = [Admit(spec(1)), Cancel(2), Stop(0), Release()], Began(4, 0)
     rig.post.inbox = [group[0], own, *group[1:]]
-    assert rig.leader.take_mail() == (tuple(group), [own])
-    assert rig.leader.take_mail() == ((), [])
+    assert rig.leader.take_messages() == (tuple(group), [own])
+    assert rig.leader.take_messages() == ((), [])
 
 
 def test_a_burst_of_long_prompts_goes_on_in_parts_and_in_order(rig: Rig) -> None:
     hashes = tuple(range(7_500))
-    mail: list[LeaderMail] = [Admit(spec(r, hashes=hashes)) for r in range(260)]
-    mail += [Cancel(0), Stop(0)]
-    rig.post.inbox = [*mail, Began(4, 0)]
-    got: list[LeaderMail] = []
+    messages: list[LeaderMessage] = [Admit(spec(r, hashes=hashes)) for r in range(260)]
+    messages += [Cancel(0), Stop(0)]
+    rig.post.inbox = [*messages, Began(4, 0)]
+    got: list[LeaderMessage] = []
     parts = 0
     codec = PayloadCodec(PAYLOADS)
     while parts == 0 or rig.leader.has_more():
-        part, own = rig.leader.take_mail()
+        part, own = rig.leader.take_messages()
         assert own == ([Began(4, 0)] if parts == 0 else [])
         assert sum(len(m.spec.block_hashes) for m in part if isinstance(m, Admit)) <= BROADCAST_IDS
         codec.encode("tp_broadcast", part)
         got += part
         parts += 1
-    assert got == mail
+    assert got == messages
     assert parts == 33
-    assert rig.leader.take_mail() == ((), [])
+    assert rig.leader.take_messages() == ((), [])
 
 
 def test_what_is_kept_goes_before_what_came_later(rig: Rig) -> None:
     first, second = (Admit(spec(r, hashes=range(BROADCAST_IDS))) for r in (1, 2))
     rig.post.inbox = [first, second]
-    assert rig.leader.take_mail() == ((first,), [])  # larger than the bound, and alone
+    assert rig.leader.take_messages() == ((first,), [])  # larger than the bound, and alone
     rig.post.inbox = [Cancel(2)]
-    assert rig.leader.take_mail() == ((second,), [])
-    assert rig.leader.take_mail() == ((Cancel(2),), [])
+    assert rig.leader.take_messages() == ((second,), [])
+    assert rig.leader.take_messages() == ((Cancel(2),), [])
 
 
-# -- sorted_mail -------------------------------------------------------------------------------
+# -- sorted_messages -------------------------------------------------------------------------------
 
 
-def test_no_mail_is_nothing() -> None:
-    assert sorted_mail(()) is None
+def test_no_messages_is_nothing() -> None:
+    assert sorted_messages(()) is None
 
 
-def test_mail_by_what_it_is() -> None:
-    mail: list[LeaderMail] = [Admit(spec(2)), Cancel(9), Admit(spec(1)), Cancel(8)]
-    assert sorted_mail(mail) == GroupMail(admitted=(spec(2), spec(1)), cancelled=(9, 8))
+def test_messages_by_what_it_is() -> None:
+    messages: list[LeaderMessage] = [Admit(spec(2)), Cancel(9), Admit(spec(1)), Cancel(8)]
+    assert sorted_messages(messages) == GroupInput(admitted=(spec(2), spec(1)), cancelled=(9, 8))
 
 
 @pytest.mark.parametrize(
-    ("mail", "stop", "detail", "released"),
+    ("messages", "stop", "detail", "released"),
     [
         ([Stop(0)], 0, "", False),
         ([Stop(0), Stop(75, "ill")], 75, "ill", False),
@@ -117,8 +117,10 @@ def test_mail_by_what_it_is() -> None:
         ([Stop(0), Release(0)], 0, "", True),
     ],
 )
-def test_the_stop_that_wins(mail: list[LeaderMail], stop: int, detail: str, released: bool) -> None:
-    assert sorted_mail(mail) == GroupMail(stop=stop, detail=detail, released=released)
+def test_the_stop_that_wins(
+    messages: list[LeaderMessage], stop: int, detail: str, released: bool
+) -> None:
+    assert sorted_messages(messages) == GroupInput(stop=stop, detail=detail, released=released)
 
 
 # -- requests that nobody owns -----------------------------------------------------------------
@@ -151,14 +153,14 @@ def test_who_found_a_rank_or_an_end_does_not_expire(rig: Rig, plan: Plan) -> Non
     assert rig.leader.expired(10**9) == ()
 
 
-def test_an_heir_learns_how_long_what_it_leads_has_waited(rig: Rig) -> None:
+def test_a_successor_learns_how_long_what_it_leads_has_waited(rig: Rig) -> None:
     """Of the coordinator, in durations: its own clock and its predecessor's have nothing in
     common. That is for those who still wait, and for those who have a rank by now."""
     rig.clock.now_ns = 1000
     rig.leader.take_over(queued(spec(1), spec(2), spec(4)))
     assert rig.leader.next_expiry_ns() == 1000 + QUEUE_NS
     rig.clock.now_ns = 1010
-    asking = Bury((5,), ((2, 0), (3, 0), (1, 0)), (30, 90, 70))
+    asking = Shrink((5,), ((2, 0), (3, 0), (1, 0)), (30, 90, 70))
     rig.leader.note_unowned(queued(spec(1), spec(2), spec(4)), [asking])
     assert rig.leader.next_expiry_ns() == 1010 - 70 + QUEUE_NS
     assert rig.leader.expired(1010 - 30 + QUEUE_NS) == (1, 2)
@@ -171,7 +173,7 @@ def test_an_heir_learns_how_long_what_it_leads_has_waited(rig: Rig) -> None:
 
 
 def test_who_leads_from_the_start_knows_better(rig: Rig) -> None:
-    rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1)), Bury((5,), ((1, 0),), (70,))])
+    rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1)), Shrink((5,), ((1, 0),), (70,))])
     assert rig.leader.next_expiry_ns() == QUEUE_NS
 
 
@@ -181,7 +183,7 @@ def test_a_refused_request_is_answered_and_its_sender_let_go(rig: Rig) -> None:
         Refusal(2, 4, Outcome.TIMED_OUT, "no room", 5),
     )
     found = rig.leader.refusals(Plan(refusals=refusals), rank=3)
-    assert [(r.request_id, r.generation, r.outcome, r.rank, r.detail) for r in found] == [
+    assert [(r.request_id, r.attempt, r.outcome, r.rank, r.detail) for r in found] == [
         (1, 0, Outcome.FAILED, 3, "too long"),
         (2, 4, Outcome.TIMED_OUT, 3, "no room"),
     ]
@@ -217,16 +219,16 @@ def test_a_pulse_is_due_now_and_then() -> None:
     assert pulses == [Pulse(tokens=0), None, Pulse(tokens=7)]
 
 
-@pytest.mark.parametrize("settled", [[True] * 2, [False] * 2 + [True] * 2])
-def test_the_stop_is_announced_once_and_once_that_all_is_settled(
-    rig: Rig, settled: list[bool]
+@pytest.mark.parametrize("drained", [[True] * 2, [False] * 2 + [True] * 2])
+def test_the_stop_is_announced_once_and_once_that_all_is_drained(
+    rig: Rig, drained: list[bool]
 ) -> None:
     rig.leader.announce_stop(Plan(), [])
     assert rig.post.taken() == []
-    for now in settled:
-        statuses = [RankStatus(), RankStatus(settled=now)]
+    for now in drained:
+        statuses = [RankStatus(), RankStatus(drained=now)]
         rig.leader.announce_stop(Plan(stop=75, detail="ill"), statuses)
-    words = [Stopped(7, 75, "ill", now) for now in dict.fromkeys(settled)]
+    words = [Stopped(7, 75, "ill", now) for now in dict.fromkeys(drained)]
     assert rig.post.taken() == [(COORDINATOR, word) for word in words]
 
 
@@ -235,13 +237,13 @@ def test_a_pulse_sums_its_ranks_up() -> None:
         8: RankStatus(running=2, requests=5, in_transfer=1, quarantined=1),
         9: RankStatus(running=1, requests=1, in_transfer=1, reasons=("no_progress",)),
     }
-    pulse = sum_up(statuses, 4, 99, 5, MeetingCounts(17, 3_000, 0))
+    pulse = sum_up(statuses, 4, 99, 5, CollectiveCounts(17, 3_000, 0))
     assert pulse == Pulse(
         running=3,
         waiting=4 + 2,
         in_transfer=2,
         quarantined=1,
-        ill=(Ill(9, ("no_progress",)),),
+        unhealthy=(UnhealthyRank(9, ("no_progress",)),),
         tokens=99,
         iterations=5,
         collectives=17,
@@ -251,5 +253,7 @@ def test_a_pulse_sums_its_ranks_up() -> None:
 
 
 def test_a_pulse_names_no_more_ill_ranks_than_one_can_read() -> None:
-    sick = ill_ranks((rank, ("no_progress",) if rank % 2 else ()) for rank in range(4 * MOST_ILL))
-    assert [ill.rank for ill in sick] == list(range(1, 2 * MOST_ILL, 2))
+    sick = unhealthy_ranks(
+        (rank, ("no_progress",) if rank % 2 else ()) for rank in range(4 * MOST_UNHEALTHY)
+    )
+    assert [unhealthy.rank for unhealthy in sick] == list(range(1, 2 * MOST_UNHEALTHY, 2))

@@ -14,25 +14,24 @@ from executor_parts import (
     spec,
 )
 
-from adpkv.core.ownership import Replica
+from adpkv.core.ownership import Replica, Vote
 from adpkv.core.request import RequestEvent, RequestState
 from adpkv.core.session import Event
 from adpkv.core.values import Outcome
-from adpkv.core.verdicts import Verdict
 
-DONE = Verdict(1, Outcome.COMPLETED)
-QUIESCENT = Verdict(1)
+DONE = Vote(1, Outcome.COMPLETED)
+QUIESCENT = Vote(1)
 
 
 def test_complete_here_waits_for_the_others() -> None:
     serving = generation(owner=Replica(0))
     begun(serving, 1)
     landed(serving, 1)
-    assert serving.owner.verdicts == (DONE,)
+    assert serving.owner.votes == (DONE,)
     assert not serving.has_work()
     serving.decisions.carry_out((DONE,), (), 8)
     assert serving.has_work()
-    assert serving.owner.verdicts == ()
+    assert serving.owner.votes == ()
 
 
 def test_what_failed_elsewhere_ends_here_and_blocks_wait_for_all() -> None:
@@ -40,31 +39,31 @@ def test_what_failed_elsewhere_ends_here_and_blocks_wait_for_all() -> None:
     blocks = free(serving)
     begun(serving, 1)
     landed(serving, 1)
-    serving.decisions.carry_out((Verdict(1, Outcome.TIMED_OUT, "too long"),), (), 8)
+    serving.decisions.carry_out((Vote(1, Outcome.TIMED_OUT, "too long"),), (), 8)
     assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]
-    assert serving.owner.verdicts == (QUIESCENT,), "its own shard is here, nobody writes"
+    assert serving.owner.votes == (QUIESCENT,), "its own shard is here, nobody writes"
     assert serving.pool.counts().quarantined == 4
     serving.retry_pending(9)
     assert list(serving.pending_resource_release) == [1]
     serving.decisions.carry_out((QUIESCENT,), (), 10)
     assert (free(serving), serving.pending_resource_release) == (blocks, {})
-    assert serving.owner.verdicts == ()
+    assert serving.owner.votes == ()
 
 
 def test_what_is_in_doubt_here_is_said_when_it_is_proven() -> None:
     serving = generation(owner=Replica(0))
     begun(serving, 1)
-    serving.decisions.carry_out((Verdict(1, Outcome.FAILED),), (), 8)
-    serving.decisions.settle(8)
+    serving.decisions.carry_out((Vote(1, Outcome.FAILED),), (), 8)
+    serving.decisions.resolve(8)
     serving.retry_pending(9)
-    assert serving.owner.verdicts == (), "a peer may be writing"
+    assert serving.owner.votes == (), "a peer may be writing"
     finished(serving, 1, Event.ENDED)
     serving.retry_pending(10)
-    assert serving.owner.verdicts == (QUIESCENT,)
+    assert serving.owner.votes == (QUIESCENT,)
 
 
-def test_a_cancel_that_came_with_the_verdict_beats_it() -> None:
-    for agreed in (DONE, Verdict(1, Outcome.FAILED)):
+def test_a_cancel_that_came_with_the_result_beats_it() -> None:
+    for agreed in (DONE, Vote(1, Outcome.FAILED)):
         serving = generation(owner=Replica(0))
         begun(serving, 1)
         landed(serving, 1)
@@ -72,7 +71,7 @@ def test_a_cancel_that_came_with_the_verdict_beats_it() -> None:
         serving.decisions.carry_out((agreed,), (), 8)
         assert outcomes(serving) == [(1, Outcome.CANCELLED)]
         assert not serving.has_work()
-        assert serving.owner.verdicts == (QUIESCENT,)
+        assert serving.owner.votes == (QUIESCENT,)
 
 
 def test_wrong_kv_on_one_rank_is_everybodys_failure() -> None:
@@ -81,7 +80,7 @@ def test_wrong_kv_on_one_rank_is_everybodys_failure() -> None:
     begun(serving, 1)
     finished(serving, 1, Event.DONE)
     assert [violation.kind for violation in notes.violations] == ["wrong_kv"]
-    assert serving.owner.verdicts == (Verdict(1, Outcome.FAILED, "wrong KV arrived"),)
+    assert serving.owner.votes == (Vote(1, Outcome.FAILED, "wrong KV arrived"),)
     assert outcomes(serving) == []
 
 
@@ -109,9 +108,9 @@ def test_the_queue_limit_of_one_rank_is_said_before_it_ends_anybody() -> None:
         serving.assign(spec(request_id), 0)
     serving.admit(0)
     serving.expire(1000)
-    assert [verdict.request_id for verdict in serving.owner.verdicts] == [6, 7]
+    assert [vote.request_id for vote in serving.owner.votes] == [6, 7]
     assert (outcomes(serving), len(serving.waiting)) == ([], 2)
-    serving.decisions.carry_out(serving.owner.verdicts, (), 1000)
+    serving.decisions.carry_out(serving.owner.votes, (), 1000)
     assert outcomes(serving) == [(6, Outcome.TIMED_OUT), (7, Outcome.TIMED_OUT)]
 
 
@@ -120,12 +119,12 @@ def test_over_here_but_not_yet_agreed_takes_no_slot() -> None:
     serving = generation(owner=Replica(0))
     serving.assign(spec(1), 0)
     serving.transceiver.expire(5000)
-    serving.decisions.settle(5000)
+    serving.decisions.resolve(5000)
     begun(serving)
     assert serving.requests[1].state is RequestState.RECEIVING
     assert serving.transceiver.book.in_flight == 0
-    serving.decisions.carry_out(serving.owner.verdicts, (), 5001)
-    assert serving.owner.verdicts == (QUIESCENT,)
+    serving.decisions.carry_out(serving.owner.votes, (), 5001)
+    assert serving.owner.votes == (QUIESCENT,)
 
 
 def test_ranks_that_part_keep_only_what_they_doubt_themselves() -> None:
@@ -133,8 +132,8 @@ def test_ranks_that_part_keep_only_what_they_doubt_themselves() -> None:
     begun(serving, 1, 2)
     landed(serving, 1)
     for request_id in (1, 2):
-        serving.decisions.carry_out((Verdict(request_id, Outcome.FAILED),), (), 8)
-    serving.decisions.settle(8)
+        serving.decisions.carry_out((Vote(request_id, Outcome.FAILED),), (), 8)
+    serving.decisions.resolve(8)
     serving.part()
     assert list(serving.pending_resource_release) == [2]
     assert serving.pool.counts().quarantined == 4

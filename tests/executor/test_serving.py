@@ -45,7 +45,7 @@ def test_a_cancel_in_flight_answers_now_and_frees_later() -> None:
     blocks = free(serving)
     begun(serving, 1)
     serving.cancel(1, 3)
-    serving.decisions.settle(3)
+    serving.decisions.resolve(3)
     assert outcomes(serving) == [(1, Outcome.CANCELLED)]
     assert serving.pool.counts().quarantined == 4, "kept, and counted"
     serving.retry_pending(4)
@@ -62,7 +62,7 @@ def test_a_late_completion_revives_nothing() -> None:
     begun(serving, 1)
     serving.transceiver.hear(1, 0, Event.BEGAN, 0)
     serving.transceiver.expire(1000)
-    serving.decisions.settle(1000)
+    serving.decisions.resolve(1000)
     assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]
     landed(serving, 1)
     serving.retry_pending(1001)
@@ -139,7 +139,7 @@ def test_no_more_sequences_than_the_batch_has_room_for() -> None:
     states = [serving.requests[i].state for i in (1, 2)]
     assert states == [RequestState.RECEIVING, RequestState.WAITING]
     serving.cancel(2, 1)
-    serving.decisions.settle(1)
+    serving.decisions.resolve(1)
     assert outcomes(serving) == [(2, Outcome.CANCELLED)]
     assert len(serving.waiting) == 0
 
@@ -160,11 +160,11 @@ def test_stopping_answers_everybody_once() -> None:
     begun(serving, 1, 2, 3)
     landed(serving, 1)
     serving.cancel(2, 7)
-    serving.decisions.settle(7)
+    serving.decisions.resolve(7)
     outcomes(serving)
     for _ in range(2):
         serving.stop(8, "the end")
-        serving.decisions.settle(8)
+        serving.decisions.resolve(8)
     assert outcomes(serving) == [(1, Outcome.FAILED), (3, Outcome.FAILED)]
 
 
@@ -233,7 +233,7 @@ def test_a_cancel_after_the_hand_over_says_nothing_more() -> None:
     serving.stepped(1, 0, 1)
     serving.responses.take()
     serving.cancel(1, 2)
-    serving.decisions.settle(2)
+    serving.decisions.resolve(2)
     assert (outcomes(serving), free(serving)) == ([], blocks)
     assert serving.transceiver.advertised(1, 0, 7, 0, (8, 9), 3) == NEVER_POSTED
 

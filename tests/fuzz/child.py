@@ -20,11 +20,11 @@ from typing import Final
 
 # What the commands import when they are called is imported here once, not in every child.
 import adpkv.config.schema
-import adpkv.diagnosis.survey
-import adpkv.diagnosis.telling
-import adpkv.history
-import adpkv.observe.screen
-import adpkv.observe.story_text
+import adpkv.field_policies
+import adpkv.inspect.render
+import adpkv.inspect.snapshot
+import adpkv.output.screen
+import adpkv.output.story_text
 import adpkv.worlds.virtual.run  # noqa: F401
 from adpkv.cli.app import main
 

@@ -1,7 +1,7 @@
 """Run folders as a full disk, a killed run or a careless hand leaves them, for who reads them.
 
 Three good ones are made once: of a run that ended, of one that got stuck (with its report, its
-traces and a ring), and of one whose host died. A damaged one is a copy.
+traces and a ring), and of one whose host failed. A damaged one is a copy.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, Final
 import msgspec
 
 from adpkv.config import load, parse
-from adpkv.diagnosis.jobs import JobNote
 from adpkv.errors import AdpkvError
-from adpkv.history import assembly
+from adpkv.field_policies import assembly
+from adpkv.flight_recorder.job_directory import JobInfo
 from adpkv.worlds.virtual.run import simulate
-from tests.diagnosis.rings import host, join
+from tests.flight_recorder.rings import collective, host
 from tests.fuzz.inputs import SHIPPED, VALUES, damaged_lines, damaged_text, junk
 
 __all__ = ["damage", "make"]
@@ -71,8 +71,8 @@ def _leave_rings(run: Path) -> None:
     folder = run / "rings"
     folder.mkdir()
     for recorder in host(folder, 0, 1, 2)[0]:
-        recorder.enter(join(), 5, perf_counter_ns())
-    note = JobNote("made-up", 99_999_999, str(run), "here", 3, {}, "host", ["adpkv", "run"])
+        recorder.enter(collective(), 5, perf_counter_ns())
+    note = JobInfo("made-up", 99_999_999, str(run), "here", 3, {}, "host", ["adpkv", "run"])
     (folder / "run.json").write_bytes(msgspec.json.encode(note))
 
 

@@ -30,7 +30,14 @@ from tests.worlds.virtual.running import Ran, run
 __all__ = ["Pair", "beside_its_double", "doubled", "permuted", "relieved", "twice"]
 
 CONSTANTS: Final = (
-    *("NOTICE_NS", "SENDER_SLACK_NS", "LOSS_SLACK_NS", "LOSS_NS", "HANG_NS", "SOON_NS"),
+    *(
+        "NOTICE_NS",
+        "SENDER_SLACK_NS",
+        "RANK_FAILURE_SLACK_NS",
+        "RANK_FAILURE_NS",
+        "HANG_NS",
+        "SOON_NS",
+    ),
 )
 """Durations that no key sets, by their names."""
 
@@ -121,7 +128,7 @@ def _unequal(one: Ran | str | None, other: Ran | str | None) -> list[str] | None
 
 
 def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
-    """The same without what is rounded: shares of a wire, and what is drawn from a range."""
+    """The same without what is rounded: shares of a link, and what is drawn from a range."""
     transceiver = data.setdefault("transceiver", {})
     transceiver |= {"max_inflight_transfers": 1, "max_inflight_transfers_per_peer": 1}
     transceiver.setdefault("link", {})["bandwidth"] = draw.choice(EXACT)
@@ -267,9 +274,9 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
 def _places(topology: Topology, draw: Random, *, stops: bool) -> list[int]:
     """Where each of the first ranks of a group goes; a request is pinned alike in all groups.
 
-    A leader looks at its mail before its group's first meeting, the others after it. That is one
-    instant, unless a rank `stops` there: then what comes meanwhile is seen by the others first, so
-    the leaders stay where they are.
+    A leader looks at its messages before its group's first collective, the others after it. That is
+    one instant, unless a rank `stops` there: then what comes meanwhile is seen by the others first,
+    so the leaders stay where they are.
     """
     least = min(len(instance.members) for instance in topology.instances)
     if stops:

@@ -11,17 +11,17 @@ from adpkv.errors import (
     AdpkvError,
     DeadlockError,
     EndOfTimeError,
-    RankFailedError,
+    RankProgramError,
     StuckError,
     TraceError,
 )
-from adpkv.history import assembly
+from adpkv.field_policies import assembly
 from tests.worlds.virtual.running import Ran, differences, problems, run
 
 __all__ = ["BROKEN_BY_DESIGN", "DEEPER", "MOST_EVENTS", "Judged", "judge"]
 
 MOST_EVENTS: Final = 3_000
-"""Of an experiment's agenda; what has more is no small experiment, and is left out."""
+"""Of an experiment's event queue; what has more is no small experiment, and is left out."""
 
 DEEPER: Final = 10
 """One experiment in so many may have so many times more."""
@@ -79,7 +79,7 @@ class Judged:
     def may_break_off(self, error: AdpkvError) -> bool:
         """Is this an end that such an experiment may have?"""
         if self.historical:
-            return isinstance(error, StuckError | RankFailedError) or error.exit_code in (2, 5)
+            return isinstance(error, StuckError | RankProgramError) or error.exit_code in (2, 5)
         if isinstance(error, EndOfTimeError | TraceError):
             return True
         if isinstance(error, DeadlockError) and self._stops_for_long():

@@ -20,9 +20,9 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from adpkv.diagnosis.processes import living_state
 from adpkv.exit_codes import ExitCode, by_signal, of_process
-from adpkv.worlds.mpi.processes import LIVING, Job
+from adpkv.flight_recorder.processes import living_state
+from adpkv.worlds.mpi.launcher.process_tree import LIVING, ProcessTree
 
 __all__ = ["EXPERIMENT", "Plan", "judged", "plan", "signalled"]
 
@@ -88,7 +88,7 @@ def signalled(planned: Plan, folder: Path, bound_s: float = BOUND_S) -> Ended:
     began_s, seen, sent = time.monotonic(), dict[int, int](), False
     try:
         while job.poll() is None and time.monotonic() < began_s + bound_s:
-            below = Job(job.pid).begun()
+            below = ProcessTree(job.pid).begun()
             seen.update(below)
             if not sent and time.monotonic() > began_s + planned.delay_s:
                 sent = _send(planned, job.pid, list(below))
@@ -112,7 +112,7 @@ def _free() -> None:
 
 
 def _send(planned: Plan, parent: int, below: list[int]) -> bool:
-    ranks = Job(parent).ranks()
+    ranks = ProcessTree(parent).ranks()
     found: dict[str, Callable[[], list[int]]] = {
         "parent": lambda: [parent],
         "mpirun": lambda: [pid for pid in below if pid not in ranks],
@@ -163,7 +163,7 @@ def judged(planned: Plan, ended: Ended) -> list[str]:
 
 def _codes(planned: Plan) -> set[int]:
     """What the job may end with. Where it was over before, with 0; where a rank had no handler yet,
-    it is a rank that died."""
+    it is a rank that failed."""
     own = by_signal(planned.number)
     if planned.to == "parent":
         return {ExitCode.COMPLETED, own}

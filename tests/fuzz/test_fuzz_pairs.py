@@ -26,7 +26,8 @@ def test_some_pairs(hunter: str) -> None:
 
 
 def test_what_comes_in_the_next_instant_is_doubled_too() -> None:
-    """A death told of a transfer that a slow link still held, and a post to the dead."""
+    """a rank failure told of a transfer that a slow link still held, and a post to the failed
+    ranks."""
     data = {
         "name": "told-soon",
         "topology": {"context": {"ranks": 1}, "generation": {"ranks": 1}},
@@ -71,6 +72,6 @@ def test_every_duration_is_doubled_and_every_rate_halved() -> None:
 
 
 def test_pairs_are_worth_it() -> None:
-    """Faults do strike in them, and not all of them are alike."""
+    """Faults do fault in them, and not all of them are alike."""
     faults = [len(doubled(seed)[0]["faults"]) for seed in range(20)]
     assert max(faults) > 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from adpkv.config.patience import Patience
+from adpkv.config.legal_silence import LegalSilence
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.record import RequestRecord
 from adpkv.errors import DeadlockError
@@ -67,7 +67,7 @@ def test_two_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_counts_that_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adpkv.observe.Tally.add", lambda *_: None)
+    monkeypatch.setattr("adpkv.output.Tally.add", lambda *_: None)
     assert any("0 ends of " in wrong for wrong in judge(experiment(1, CLEAN)).found)
 
 
@@ -114,7 +114,9 @@ def test_a_clean_run_that_is_called_ill(monkeypatch: pytest.MonkeyPatch) -> None
         "workload": {"kind": "script", "requests": [asked]},
     }
     assert judge(data).found == []
-    monkeypatch.setattr("adpkv.config.experiment.patience", lambda *_: Patience(0, 0, 0, 0))
+    monkeypatch.setattr(
+        "adpkv.config.experiment.legal_silence", lambda *_: LegalSilence(0, 0, 0, 0)
+    )
     assert any(wrong.startswith("clean, and ") for wrong in judge(data).found)
 
 
@@ -122,7 +124,9 @@ IMPATIENT = ("ends with", "ill", "transfers in doubt", "a sender gave up first",
 
 
 def test_limits_that_do_not_fit_what_they_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adpkv.config.experiment.patience", lambda *_: Patience(0, 0, 0, 0))
+    monkeypatch.setattr(
+        "adpkv.config.experiment.legal_silence", lambda *_: LegalSilence(0, 0, 0, 0)
+    )
     found = [wrong for seed in range(SEEDS) for wrong in hunted("limits", seed).found]
     told = [wrong for wrong in found if wrong.startswith("clean, and ")]
     assert [what for what in IMPATIENT if not any(what in wrong for wrong in told)] == []
@@ -163,8 +167,8 @@ def test_a_fault_that_was_a_help(monkeypatch: pytest.MonkeyPatch) -> None:
         ("values", "adpkv.config.loading.validate"),
         ("override", "adpkv.config.overrides.apply"),
         ("trace", "adpkv.workload.traces.msgspec.json.Decoder"),
-        ("run_folder", "adpkv.observe.story.read_stories"),
-        ("line", "adpkv.observe.story_text.story_lines"),
+        ("run_folder", "adpkv.output.story.read_stories"),
+        ("line", "adpkv.output.story_text.story_lines"),
     ],
 )
 def test_a_traceback_for_a_users_mistake(
@@ -183,9 +187,9 @@ def test_a_traceback_for_a_users_mistake(
 
 
 def test_a_folder_that_a_refused_start_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adpkv.observe.folder.RunFolder.withdraw", lambda _: None)
+    monkeypatch.setattr("adpkv.output.folder.RunFolder.withdraw", lambda _: None)
     monkeypatch.setattr("adpkv.worlds.virtual.run.build_workload", _refuse)
-    monkeypatch.setattr("adpkv.worlds.virtual.run.check_room", lambda _: None)
+    monkeypatch.setattr("adpkv.worlds.virtual.run.check_memory", lambda _: None)
     # The folder is made before the workload is read.
     monkeypatch.setattr("adpkv.worlds.virtual.run.RunFolder.begin", _refuse)
     monkeypatch.setattr("adpkv.worlds.virtual.run.build_workload", lambda _: None)
@@ -262,6 +266,6 @@ def test_what_takes_too_much_memory(told_of: Any) -> None:
     assert "MemoryError" in found
 
 
-def test_a_worker_that_dies_is_told_and_replaced(told_of: Any) -> None:
+def test_a_worker_that_fails_is_told_and_replaced(told_of: Any) -> None:
     """Seed 2 kills it; the next are hunted by another."""
-    assert told_of(die, range(5)) == [[], [], ["its process died: 2"], [], []]
+    assert told_of(die, range(5)) == [[], [], ["its process failed: 2"], [], []]

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Final
 
 from adpkv.config.address import ADDRESS_PATTERN
-from adpkv.config.bounds import BOUNDS_PATTERN
+from adpkv.config.checks.bounds import BOUNDS_PATTERN
 from adpkv.config.units import DURATION_PATTERN, SIZE_PATTERN
 
 __all__ = ["MOST_DURATION", "OWN", "value"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from adpkv.diagnosis.survey import look
 from adpkv.errors import UsageError
+from adpkv.inspect.snapshot import look
 from tests.hosts.pair import Host, Pair, lacking, pair
 from tests.mpi.conftest import Finished, Jobs, outlives_or_skip
 

@@ -23,7 +23,7 @@ MOST_LATER_S: Final = 1.0
 
 
 def killed(hosts: Pair, folder: Path, victim: int, policy: str, later_s: float) -> str:
-    """One job, in which one rank dies; what was wrong with its end."""
+    """One job, in which one rank fails; what was wrong with its end."""
     goes_on = policy == "shrink" and victim != 0
     requests = "workload.requests=60" if goes_on else LONG
     with starting(hosts, folder) as start:

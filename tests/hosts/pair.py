@@ -24,7 +24,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Final
 
-from tests.hosts.wire import TUN
+from tests.hosts.link import TUN
 
 __all__ = ["Host", "Pair", "Slow", "lacking", "pair", "processes_of"]
 
@@ -164,7 +164,7 @@ class Slow:
 
     delay_ms: float
     jitter_ms: float
-    loss: float
+    rank_failure: float
 
 
 class Pair:
@@ -172,7 +172,7 @@ class Pair:
 
     def __init__(self, folder: Path, slow: Slow | None = None) -> None:
         self.hosts: list[Host] = []
-        self._wire: subprocess.Popen[str] | None = None
+        self._link: subprocess.Popen[str] | None = None
         self._slow = slow
         try:
             self.hosts.append(Host("first", "10.77.0.1"))
@@ -193,24 +193,24 @@ class Pair:
             peer = ("peer", "name", DEVICE, "netns", str(second.pid))
             first.do("ip", "link", "add", DEVICE, "type", "veth", *peer)
         else:
-            self._wire = self._drawn(first, second, self._slow)
+            self._link = self._drawn(first, second, self._slow)
         for host in self.hosts:
             host.do("ip", "address", "add", f"{host.address}/24", "dev", DEVICE)
             host.do("ip", "link", "set", DEVICE, "up")
         self._await_both()
 
     def _drawn(self, first: Host, second: Host, slow: Slow) -> subprocess.Popen[str]:
-        how = [first.pid, second.pid, DEVICE, slow.delay_ms, slow.jitter_ms, slow.loss]
-        wire = subprocess.Popen(
-            [sys.executable, "-m", "tests.hosts.wire", *map(str, how)],
+        how = [first.pid, second.pid, DEVICE, slow.delay_ms, slow.jitter_ms, slow.rank_failure]
+        link = subprocess.Popen(
+            [sys.executable, "-m", "tests.hosts.link", *map(str, how)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert wire.stdout is not None
-        assert wire.stdout.readline() == "joined\n", "no link was made"
-        return wire
+        assert link.stdout is not None
+        assert link.stdout.readline() == "joined\n", "no link was made"
+        return link
 
     def cut(self) -> None:
         """Nothing gets through any more."""
@@ -255,9 +255,9 @@ class Pair:
 
     def end(self) -> None:
         """Both are gone."""
-        if self._wire is not None:
-            self._wire.kill()
-            self._wire.communicate(timeout=BOUND_S)
+        if self._link is not None:
+            self._link.kill()
+            self._link.communicate(timeout=BOUND_S)
         for host in self.hosts:
             host.end()
 

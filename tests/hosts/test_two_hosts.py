@@ -49,7 +49,7 @@ def test_a_job_over_two_hosts_can_be_looked_at_from_each(start: Start, hosts: Pa
 
 
 def test_a_slow_link_that_loses_packets(can_be_made: None, tmp_path: Path) -> None:
-    """Every meeting and half of the KV go over it."""
+    """Every collective and half of the KV go over it."""
     with pair(tmp_path, Slow(DELAY_MS, 1, 0.01)) as hosts, starting(hosts, tmp_path) as start:
         job = start("workload.requests=15", spread=True)
         found = job.finish()
@@ -62,8 +62,8 @@ def test_a_slow_link_that_loses_packets(can_be_made: None, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("policy", ["shutdown", "shrink"])
-def test_a_rank_dies_on_the_other_host(start: Start, hosts: Pair, policy: str) -> None:
-    """Each group is on both hosts, so it is met from the other one when it dies."""
+def test_a_rank_fails_on_the_other_host(start: Start, hosts: Pair, policy: str) -> None:
+    """Each group is on both hosts, so it is met from the other one when it fails."""
     requests = LONG if policy == "shutdown" else "workload.requests=60"
     job = start(requests, f"on_rank_failure={policy}", spread=True)
     job.served()

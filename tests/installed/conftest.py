@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.launching.repair import ALLOWANCES
+from adpkv.worlds.mpi.launcher.repair import ALLOWANCES
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 120

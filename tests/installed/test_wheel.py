@@ -47,9 +47,11 @@ def test_it_has_the_experiments_and_the_wrapper_and_no_tests(installed: Installe
         n.removeprefix("adpkv/configs/").removesuffix(".yaml") for n in names if "configs/" in n
     }
     assert inside == own
-    assert {"adpkv/launching/mpirun.sh", "adpkv/workload/sample.jsonl", "adpkv/py.typed"} <= set(
-        names
-    )
+    assert {
+        "adpkv/worlds/mpi/launcher/mpirun.sh",
+        "adpkv/workload/sample.jsonl",
+        "adpkv/py.typed",
+    } <= set(names)
     assert not [name for name in names if "test" in name.split("/")[0]]
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from adpkv.config import load
 from adpkv.config.address import host_and_port
-from adpkv.observe.http import HttpServer, json_answer
+from adpkv.output.http import HttpServer, json_answer
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
@@ -79,7 +79,7 @@ def test_the_slurm_script_without_a_file_says_how_to_call_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["local.sh", "make_venv.sh", "slurm.sbatch", "../adpkv/launching/mpirun.sh"]
+    "name", ["local.sh", "make_venv.sh", "slurm.sbatch", "../adpkv/worlds/mpi/launcher/mpirun.sh"]
 )
 def test_shells_understand_their_scripts(name: str) -> None:
     script = LAUNCH / name

@@ -22,7 +22,7 @@ last_rank = burst_and_co:LastRank
 [adpkv.memories]
 elsewhere = burst_and_co:memory
 [adpkv.transports]
-either = burst_and_co:wire
+either = burst_and_co:link
 """
 
 

@@ -86,7 +86,7 @@ def test_a_policy_is_honoured_and_a_stuck_run_is_a_result(tmp_path: Path) -> Non
         stuck.raise_if_stuck()
     written = adpkv.simulate(GATED, out=tmp_path / "out")
     assert written.report is not None
-    assert written.report.verdict == stuck.report.verdict
+    assert written.report.diagnosis == stuck.report.diagnosis
     assert written.report.places == stuck.report.places
     assert "the requests concerned" not in written.report.text
     assert str(written.report).startswith(str(stuck.report)[:1000])
@@ -101,7 +101,7 @@ def test_violations_say_whom_they_concern(tmp_path: Path) -> None:
     assert any(one.requests for one in found.violations)
 
 
-def test_rank_0s_death_is_a_result() -> None:
+def test_rank_0s_failure_is_a_result() -> None:
     kill = [{"kind": "sigkill", "ranks": [0], "after": "100ms"}]
     found = small(faults=kill)
     assert (found.outcome, found.exit_code) == ("rank_lost", ExitCode.RANK_LOST)

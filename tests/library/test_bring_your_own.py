@@ -64,7 +64,7 @@ class LastRank:
 
 
 class Instant:
-    """A wire on which a transfer takes exactly a millisecond, whatever its length."""
+    """A link on which a transfer takes exactly a millisecond, whatever its length."""
 
     def __init__(self) -> None:
         self.ends: dict[int, End] = {}
@@ -78,8 +78,8 @@ class End:
     proofs = (Proof.BACKEND_DONE,)
     can_withdraw = False
 
-    def __init__(self, wire: Instant, setting: TransportSetting) -> None:
-        self._wire, self._setting = wire, setting
+    def __init__(self, link: Instant, setting: TransportSetting) -> None:
+        self._link, self._setting = link, setting
         self._over: list[TransportEnd] = []
         self._owners: dict[Any, int] = {}
         self._moved_ns = 0
@@ -88,11 +88,11 @@ class End:
         self._owners[transfer.session] = self._setting.memory.awaited(transfer.target)  # type: ignore[attr-defined]
         return True
 
-    def is_dead(self, rank: int) -> bool:
-        return self._setting.is_dead(rank)
+    def has_failed(self, rank: int) -> bool:
+        return self._setting.has_failed(rank)
 
     def post(self, transfer: Transfer) -> None:
-        receiver = self._wire.ends[transfer.receiver]
+        receiver = self._link.ends[transfer.receiver]
 
         def land() -> None:
             owner = receiver._owners.pop(transfer.session)

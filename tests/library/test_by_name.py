@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import adpkv
-from adpkv.worlds.choosing import chosen
+from adpkv.worlds.select_ports import chosen
 from tests.library.by_name import ENTRY_POINTS, MODULE, install, site
 
 __all__ = ["site"]
@@ -22,7 +22,7 @@ BY_MODULE = {
     "model": {"kind": f"{MODULE}:Constant", **PARAMETERS["model"]},
     "router.policy": f"{MODULE}:LastRank",
     "kv_cache.memory": f"{MODULE}:memory",
-    "transceiver.transport": f"{MODULE}:wire",
+    "transceiver.transport": f"{MODULE}:link",
 }
 BY_ENTRY_POINT = {
     "workload": {"kind": "burst", **PARAMETERS["workload"]},
@@ -51,7 +51,7 @@ def test_a_name_is_the_object_that_it_stands_for(brought: Any) -> None:
         model=brought.Constant(1),
         policy=brought.LastRank(),
         memory=brought.memory,
-        transport=brought.wire,
+        transport=brought.link,
     )
     assert {one.generation_rank for one in as_objects.requests} == {7}
     assert as_objects.summary.transfers.completed == 12
@@ -143,9 +143,9 @@ BROKEN = {
         ({"model.kind": "a b"}, "model.kind: must be 'cost', or MODULE:FACTORY"),
         ({"router.policy": 5}, "router.policy: must be text"),
         ({"router.policy": "least_token"}, "router.policy: .* did you mean least_tokens"),
-        ({"transceiver.transport": "nowhere:Wire"}, "there is no module nowhere, here"),
+        ({"transceiver.transport": "nowhere:Link"}, "there is no module nowhere, here"),
         ({"transceiver.transport": "burst_and_co.deeper:W"}, "no module burst_and_co.deeper"),
-        ({"transceiver.transport": f"{MODULE}:Wire"}, "burst_and_co.py has no Wire: .* wire"),
+        ({"transceiver.transport": f"{MODULE}:Link"}, "burst_and_co.py has no Link: .* link"),
         ({"transceiver.transport": f"{MODULE}:Plain"}, "is for mpi only, not for virtual"),
         ({"transceiver.transport": "wrong:one_world"}, "is for mpi only, not for virtual"),
         ({"transceiver.transport": "wrong:Deaf"}, "keeps no Transport port: it has no close, exp"),
@@ -196,14 +196,14 @@ def test_a_name_that_two_packages_offer_is_neithers(site: Path) -> None:
 def test_a_model_of_ones_own_says_how_patient_its_peers_must_be(site: Path) -> None:
     slow = {"kind": "constant", "step_ms": 40_000, "longest_step": "50s"}
     experiment = adpkv.load("quickstart", set={"model": slow, "workload.requests": 2})
-    assert experiment.patience.look_ns > 50_000_000_000
+    assert experiment.legal_silence.look_ns > 50_000_000_000
     assert adpkv.simulate(experiment).outcome == "completed"
 
 
 def test_factories_are_given_to_real_ranks_by_their_names(
     brought: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from adpkv.worlds.mpi import calling
+    from adpkv.worlds.mpi.launcher import calling
 
     asked: list[adpkv.Experiment] = []
 
@@ -221,7 +221,7 @@ def test_factories_are_given_to_real_ranks_by_their_names(
         model=functools.partial(brought.Constant, step_ms=1.5),
         policy=brought.LastRank,
         memory=brought.memory,
-        transport=f"{MODULE}:wire",
+        transport=f"{MODULE}:link",
     )
     experiment = asked[-1]
     assert experiment.workload.model_dump() == {"kind": f"{MODULE}:Burst", "total": 3}
@@ -249,7 +249,7 @@ class Nested:
 def test_what_another_process_cannot_find_is_refused(
     brought: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adpkv.worlds.mpi import calling
+    from adpkv.worlds.mpi.launcher import calling
 
     monkeypatch.setattr(calling, "call_run", lambda *_: pytest.fail("it was started"))
     with pytest.raises(adpkv.UsageError, match=told):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.diagnosis.processes import descendants
-from adpkv.worlds.mpi.launch import fault_tolerance
+from adpkv.flight_recorder.processes import descendants
+from adpkv.worlds.mpi.launcher.launch import fault_tolerance
 
 ROOT = Path(__file__).parents[2]
 MPIRUN = Path(sys.executable).with_name("mpirun")
@@ -76,9 +76,9 @@ class Jobs:
 
 
 def outlives_or_skip() -> None:
-    """For tests of ranks that die while the others go on."""
+    """For tests of ranks that fail while the others go on."""
     if not MPIRUN.exists() or not fault_tolerance(str(MPIRUN)):
-        pytest.skip("this MPI does not go on when a rank dies: it takes Open MPI 5")
+        pytest.skip("this MPI does not go on when a rank fails: it takes Open MPI 5")
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ Program = Callable[..., Finished]
 
 @pytest.fixture
 def program(jobs: Jobs) -> Program:
-    """Runs `tests/mpi/programs/NAME.py` on some ranks to its end; `outlives` deaths of ranks. `by`
-    says who starts it: `mpirun`, or a parent of it, as in `adpkv run`."""
+    """Runs `tests/mpi/programs/NAME.py` on some ranks to its end; `outlives` rank failures of
+    ranks. `by` says who starts it: `mpirun`, or a parent of it, as in `adpkv run`."""
 
     def run(
         name: str,

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adpkv.diagnosis.finding import find
-from adpkv.diagnosis.jobs import all_jobs, read_note
-from adpkv.diagnosis.survey import Doing, Survey, look
 from adpkv.errors import UsageError
+from adpkv.flight_recorder.job_directory import all_jobs, read_note
+from adpkv.inspect.locate import find
+from adpkv.inspect.snapshot import Doing, Survey, look
 
 __all__ = [
     "BIN",
@@ -62,7 +62,7 @@ def until(
 
 
 def kill_all(survey: Survey) -> None:
-    """All ranks at one instant: those that see others die would leave by themselves."""
+    """All ranks at one instant: those that see others fail would leave by themselves."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for one in survey.ranks:
             os.kill(one.pid, number)
@@ -86,7 +86,7 @@ def hangs(survey: Survey) -> bool:
         len(survey.ranks) == 4
         and survey.ranks[3].doing is Doing.ALONE
         and survey.ranks[2].site == "sync"
-        and survey.ranks[2].doing is Doing.MEETING
+        and survey.ranks[2].doing is Doing.COLLECTIVE
     )
 
 

@@ -4,7 +4,7 @@ python -m tests.mpi.loaded OUT EXPERIMENT [options of adpkv run]
 
 Twice as many processes as there are cores do nothing but compute, from before the job begins until
 after it has ended. Meanwhile the job's rings are looked at as its watchdogs do: how long has each
-rank stood in the meeting that it is in? The exit code is the job's.
+rank stood in the collective that it is in? The exit code is the job's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from adpkv.diagnosis.board import Standing, standing_of
-from adpkv.diagnosis.jobs import all_jobs, read_note, ring_path
-from adpkv.diagnosis.ring import Ring
 from adpkv.errors import UsageError
-from adpkv.executor.meetings import WORLD
-from adpkv.worlds.mpi.processes import die_with_parent
+from adpkv.executor.collectives import WORLD
+from adpkv.flight_recorder.board import BoardEntry, entry_of
+from adpkv.flight_recorder.job_directory import all_jobs, read_note, ring_path
+from adpkv.flight_recorder.reader import Ring
+from adpkv.worlds.mpi.launcher.process_tree import die_with_parent
 
 BURNERS_PER_CORE: Final = 2
 LOOK_S: Final = 0.2
@@ -54,7 +54,7 @@ class Watch:
         self._out = str(out.resolve())
         self._rings: list[Ring] = []
         self.loads: list[float] = []
-        self.longest_ns, self.longest = 0, Standing(0, WORLD, standing_of(-1, None).place)
+        self.longest_ns, self.longest = 0, BoardEntry(0, WORLD, entry_of(-1, None).place)
         self.looks = 0
 
     def look(self) -> None:
@@ -65,10 +65,10 @@ class Watch:
                 self._rings = self._opened()
         self.looks += bool(self._rings)
         for ring in self._rings:
-            standing = standing_of(ring.rank, ring.current())
-            stood_ns = time.perf_counter_ns() - standing.since_ns
-            if standing.since_ns and standing.group != WORLD and stood_ns > self.longest_ns:
-                self.longest_ns, self.longest = stood_ns, standing
+            entry = entry_of(ring.rank, ring.current())
+            stood_ns = time.perf_counter_ns() - entry.since_ns
+            if entry.since_ns and entry.group != WORLD and stood_ns > self.longest_ns:
+                self.longest_ns, self.longest = stood_ns, entry
 
     def _opened(self) -> list[Ring]:
         for folder in all_jobs():

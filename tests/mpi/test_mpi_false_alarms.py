@@ -19,7 +19,7 @@ SHORT = ["--quiet", "--set", "workload.requests=50"]
     "ranks",
     [*HERE, *(pytest.param(n, marks=pytest.mark.campaign) for n in range(1, 17) if n not in HERE)],
 )
-def test_no_meeting_no_size_and_no_late_rank_raises_one(
+def test_no_collective_no_size_and_no_late_rank_raises_one(
     program, tmp_path: Path, ranks: int
 ) -> None:
     found = program("quiet", ranks, str(tmp_path))

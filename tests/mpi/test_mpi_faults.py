@@ -1,4 +1,4 @@
-"""Faults of mail, transport and process under real ranks: survived, counted, or bounded."""
+"""Faults of messages, transport and process under real ranks: survived, counted, or bounded."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_stopped_process_costs_nothing_but_time(jobs, tmp_path: Path) -> None:
     assert meanwhile == [], "it did nothing while it was stopped"
 
 
-def test_mail_that_is_said_twice_or_late_or_in_another_order(jobs, tmp_path: Path) -> None:
+def test_messages_that_is_said_twice_or_late_or_in_another_order(jobs, tmp_path: Path) -> None:
     found, summary = ran(
         jobs,
         tmp_path,
@@ -82,7 +82,7 @@ def test_mail_that_is_said_twice_or_late_or_in_another_order(jobs, tmp_path: Pat
     assert summary["transfers"]["late"] > 0
 
 
-def test_lost_mail_ends_with_a_proof_all_the_same(jobs, tmp_path: Path) -> None:
+def test_lost_messages_ends_with_a_proof_all_the_same(jobs, tmp_path: Path) -> None:
     """The receiver gives up, its cancel finds a sender that was never asked."""
     found, summary = ran(
         jobs,

@@ -1,4 +1,4 @@
-"""What an orchestrator hears over HTTP of real ranks: well, ill, asleep, dead, ending."""
+"""What an orchestrator hears over HTTP of real ranks: well, ill, asleep, failed, ending."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from adpkv.worlds.mpi.processes import Job
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -87,7 +87,7 @@ def asleep(jobs, address: str, folder: Path, ranks: tuple[int, int], sleeper: in
 
 def stop(job: subprocess.Popen[str]) -> None:
     """Ask the ranks to stop, as the launchers do."""
-    Job(job.pid).signal_ranks(signal.SIGINT)
+    ProcessTree(job.pid).signal_ranks(signal.SIGINT)
 
 
 def test_a_run_that_is_well_is_ready_and_shows_its_figures(jobs, address, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_rank_that_sleeps_is_named_and_its_waking_heals(jobs, address, tmp_pat
     assert jobs.finish(job, BOUND_S).code == 130
 
 
-def test_a_dead_loop_beside_a_living_server_is_503(jobs, address, tmp_path: Path) -> None:
+def test_a_failed_loop_beside_a_living_server_is_503(jobs, address, tmp_path: Path) -> None:
     """Rank 0 is alone in its group, so nobody waits for it in a collective: only this tells."""
     job = asleep(jobs, address, tmp_path, (1, 2), 0, "5s")
     health = Health(address, job)

@@ -1,4 +1,4 @@
-"""Flight recorders of real ranks, looked at from outside: of running, killed and dead ones."""
+"""Flight recorders of real ranks, looked at from outside: of running, killed and failed ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.diagnosis.finding import find
-from adpkv.diagnosis.jobs import RINGS, JobFolder
-from adpkv.executor.meetings import WORLD
+from adpkv.executor.collectives import WORLD
+from adpkv.flight_recorder.job_directory import RINGS, JobDirectory
+from adpkv.inspect.locate import find
 from tests.mpi.inspecting import (
     BIN,
     BOUND_S,
@@ -23,8 +23,8 @@ from tests.mpi.inspecting import (
 )
 
 RUN = [str(BIN / "adpkv"), "run"]
-ENDED = {"dead", "gone"}
-"""Whoever is the heir of killed processes may take its time to ask how they ended."""
+ENDED = {"ended", "gone"}
+"""Whoever is the successor of killed processes may take its time to ask how they ended."""
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_following_ends_with_the_job(hanging_alone) -> None:
 
 
 def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(jobs, tmp_path: Path) -> None:
-    """By the next run after its keeper's end: jobs of other tests begin at any moment, and take
+    """By the next run after its owner's end: jobs of other tests begin at any moment, and take
     away what has no keeper."""
-    keeper = jobs.start(["sleep", "600"])
-    job, folder, survey, _ = hung(jobs, tmp_path / "out", f"kept-{keeper.pid}")
+    owner_pid = jobs.start(["sleep", "600"])
+    job, folder, survey, _ = hung(jobs, tmp_path / "out", f"kept-{owner_pid.pid}")
     kill_all(survey)
     jobs.finish(job, BOUND_S)
     for name in (str(survey.ranks[2].pid), str(tmp_path / "out")):
@@ -58,8 +58,8 @@ def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(jobs, tmp_pat
         assert {one["process"] for one in said["ranks"]} <= ENDED
         assert said["ranks"][3]["doing"] == "alone in"
         assert said["ranks"][2]["site"] == "sync"
-    keeper.kill()
-    keeper.wait()
+    owner_pid.kill()
+    owner_pid.wait()
     out = tmp_path / "next"
     next_run = jobs.start([*MPIRUN, *RUN, "configs/four-ranks.yaml", "--quiet", "--out", str(out)])
     assert jobs.finish(next_run, BOUND_S).code == 0
@@ -118,10 +118,10 @@ def test_what_was_killed_under_adpkv_run_is_found_in_the_runs_folder(jobs, tmp_p
     kill_all(survey)
     found = jobs.finish(job, BOUND_S)
     assert found.code == 5, found.err
-    told = "adpkv: every rank died, and none could say why; last seen: rank 0 (process "
+    told = "adpkv: every rank failed, and none could say why; last seen: rank 0 (process "
     assert told in found.err, "before it mpirun may complain of whom it lost"
     assert not folder.exists()
-    assert JobFolder.of(folder.name) == []
+    assert JobDirectory.of(folder.name) == []
     assert left_of(out) == []
     said = inspected(str(out))
     assert {one["process"] for one in said["ranks"]} <= ENDED

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from adpkv.diagnosis.finding import find
-from adpkv.diagnosis.survey import look
+from adpkv.inspect.locate import find
+from adpkv.inspect.snapshot import look
 from tests.mpi.inspecting import BIN, BOUND_S, Hanging, hangs, hung, inspected
 
 
@@ -32,7 +32,7 @@ def test_a_running_job_is_seen_by_each_of_its_names(hanging) -> None:
         assert (alone["doing"], alone["kind"], alone["site"]) == ("alone in", "poll", "at_least=1")
         assert (waits["doing"], waits["kind"], waits["site"]) == ("in", "tp_allgather", "sync")
         assert alone["iteration"] == waits["iteration"] == 5
-        assert alone["sequence"] == waits["sequence"], "both are before the same meeting"
+        assert alone["sequence"] == waits["sequence"], "both are before the same collective"
         assert waits["since_s"] > 0
         assert waits["records"][-1]["site"] == "intake"
         assert [1] not in [found["ranks"] for found in said["classes"][:1]]

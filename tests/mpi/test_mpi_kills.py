@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import pytest
 
-from adpkv.observe import RunFolder
-from adpkv.worlds.mpi.processes import Job
-from adpkv.worlds.mpi.starting import RANKS, Stage, stage_of
+from adpkv.output import RunFolder
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
+from adpkv.worlds.mpi.launcher.startup import RANKS, Stage, stage_of
 from tests.mpi.conftest import outlives_or_skip
 from tests.mpi.test_mpi_launch import LONG, RUN, until_served
 
@@ -61,8 +61,8 @@ class Killed:
         """Kill it when it is time; true when that is done, or can be done no more."""
         if self.job.poll() is not None:
             return True
-        ranks = Job(self.job.pid).ranks()
-        found = {Job(self.job.pid).told(pid, RANKS): pid for pid in ranks}
+        ranks = ProcessTree(self.job.pid).ranks()
+        found = {ProcessTree(self.job.pid).told(pid, RANKS): pid for pid in ranks}
         pid = found.get(self.rank)
         if pid is None:
             return False
@@ -108,7 +108,7 @@ def _ended_well(one: Killed, found: Any) -> None:
     if one.stage in ("", Stage.LOAD, Stage.INIT):
         assert found.code == 5, said
         # At its very end MPI itself may see it, and cannot say whom.
-        assert f"rank {one.rank} (" in found.err or "a rank may be dead" in found.err, said
+        assert f"rank {one.rank} (" in found.err or "a rank may have failed" in found.err, said
     if whole is None:
         RunFolder.claim("next", one.out).withdraw()
     assert not list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{one.job.pid}*")), said
@@ -120,7 +120,7 @@ def test_all_ranks_killed_one_after_the_other(jobs: Any, tmp_path: Path) -> None
     out = tmp_path / "out"
     job = jobs.start([*RUN, *LONG, "--quiet", "--out", str(out)])
     until_served(out, job)
-    while ranks := Job(job.pid).ranks():
+    while ranks := ProcessTree(job.pid).ranks():
         with suppress(ProcessLookupError):
             os.kill(ranks[-1], signal.SIGKILL)
         time.sleep(LOOK_S)
@@ -134,36 +134,36 @@ def test_all_ranks_killed_one_after_the_other(jobs: Any, tmp_path: Path) -> None
 
 
 def test_whose_launcher_starts_no_rank_is_told_so() -> None:
-    from adpkv.worlds.mpi.launch import Launch, settled
+    from adpkv.worlds.mpi.launcher.launch import Launch, job_exit_code
 
     said: list[str] = []
-    assert settled(1, None, Launch(["true"]), said.append) == 5
-    assert settled(213, None, Launch(["true"])) == 5
+    assert job_exit_code(1, None, Launch(["true"]), said.append) == 5
+    assert job_exit_code(213, None, Launch(["true"])) == 5
     assert said == ["mpirun ended with 1 before any rank had begun: it could not start them"]
-    assert settled(137, None, Launch(["true"]), said.append) == 5
-    assert said[1:] == ["every rank died, and none could say why"]
+    assert job_exit_code(137, None, Launch(["true"]), said.append) == 5
+    assert said[1:] == ["every rank failed, and none could say why"]
 
 
 @pytest.mark.parametrize("said", [None, 0, 75])
 def test_what_the_launcher_says_is_held_against_the_summary(said: int | None) -> None:
-    from adpkv.worlds.mpi.launch import Launch, settled
+    from adpkv.worlds.mpi.launcher.launch import Launch, job_exit_code
 
     started = Launch(["true"])
-    assert settled(0, said, started) == (5 if said is None else said)
-    assert settled(14, said, started) == (5 if said is None else said)
-    assert settled(143, said, started) == 143
+    assert job_exit_code(0, said, started) == (5 if said is None else said)
+    assert job_exit_code(14, said, started) == (5 if said is None else said)
+    assert job_exit_code(143, said, started) == 143
 
 
 @pytest.mark.parametrize(
     ("code", "said", "ends"), [(0, None, 143), (5, None, 143), (14, None, 143)]
 )
-def test_ranks_that_die_of_what_was_asked_are_no_loss(code: int, said: None, ends: int) -> None:
+def test_ranks_that_fail_of_what_was_asked_are_no_loss(code: int, said: None, ends: int) -> None:
     """A job that is told to stop while it starts must not be started again as one that lost a
     rank."""
-    from adpkv.worlds.mpi.launch import Launch, settled
+    from adpkv.worlds.mpi.launcher.launch import Launch, job_exit_code
 
     started = Launch(["true"])
     started._wish(signal.SIGTERM, None)
-    assert settled(code, said, started) == ends
-    assert settled(70, None, started) == 70
-    assert settled(5, 5, started) == 5, "its ranks listened, and lost one"
+    assert job_exit_code(code, said, started) == ends
+    assert job_exit_code(70, None, started) == 70
+    assert job_exit_code(5, 5, started) == 5, "its ranks listened, and lost one"

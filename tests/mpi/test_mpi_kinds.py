@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 CASES = {
-    # case: (kind, the odd ranks, a part of the verdict)
+    # case: (kind, the odd ranks, a part of the diagnosis)
     "pauses": ("missing participant", [2], "it stands alone in poll at status"),
     "loops": ("missing participant", [2], "it is on its way, last seen in tp_broadcast"),
     "holds": ("missing participant", [2], "it is on its way, last seen in tp_broadcast"),
@@ -27,7 +27,7 @@ CASES = {
     "waits": (
         "lost wake-up",
         [1, 2, 3],
-        "wait for news in poll at status, and none has come",
+        "wait for input in poll at status, and none has come",
     ),
     "wedges": ("symmetric wedge", [], "all of generation-1 (ranks 1-3) are in step"),
 }
@@ -43,7 +43,7 @@ def test_it_is_named_right(program: Any, tmp_path: Path, case: str) -> None:
     said = json.loads((tmp_path / "out" / "deadlock.json").read_text())
     assert said["kind"] == kind
     assert said["outliers"] == odd
-    assert part in said["verdict"]
+    assert part in said["diagnosis"]
     assert said["world"] == "mpi"
     stacks = {rank: c["stack"] for c in said["classes"] for rank in c["ranks"]}
     assert all(stacks[rank] for rank in (1, 2, 3) if (case, rank) != ("stops", 2)), stacks

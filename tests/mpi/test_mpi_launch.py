@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.diagnosis.processes import living_state
-from adpkv.launching.repair import ALLOWANCES
-from adpkv.worlds.mpi.processes import SESSION, SESSION_OF_RANK, Job
+from adpkv.flight_recorder.processes import living_state
+from adpkv.worlds.mpi.launcher.process_tree import SESSION, SESSION_OF_RANK, ProcessTree
+from adpkv.worlds.mpi.launcher.repair import ALLOWANCES
 from tests.mpi.conftest import outlives_or_skip
 
 BIN = Path(sys.executable).parent
@@ -118,8 +118,8 @@ def test_a_killed_parent_takes_the_job_along(jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job = jobs.start([*RUN, *LONG, "--quiet", "--out", str(out)])
     until_served(out, job)
-    below = Job(job.pid).everything()
-    assert len(Job(job.pid).ranks()) == 4
+    below = ProcessTree(job.pid).everything()
+    assert len(ProcessTree(job.pid).ranks()) == 4
     job.kill()
     until_s = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in below):
@@ -140,9 +140,9 @@ def test_killed_ranks_leave_nothing_behind(jobs, tmp_path: Path, kills: int, cod
         [*RUN, *LONG, "--set", "executor.drain_timeout=2s", "--quiet", "--out", str(out)]
     )
     until_served(out, job)
-    below, ranks = Job(job.pid).begun(), Job(job.pid).ranks()
+    below, ranks = ProcessTree(job.pid).begun(), ProcessTree(job.pid).ranks()
     sessions = [place for pid in ranks for place in places_of(pid)]
-    segments = [Path(path) for path in Job(job.pid).segments()]
+    segments = [Path(path) for path in ProcessTree(job.pid).segments()]
     rings = list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{job.pid}"))
     assert (len(ranks), len(rings)) == (4, 1)
     assert len(set(sessions)) == 2

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import adpkv
-from adpkv.diagnosis.processes import descendants, living_state, start_ticks
 from adpkv.exit_codes import ExitCode
+from adpkv.flight_recorder.processes import descendants, living_state, start_ticks
 from tests.library.test_documents import blocks
 
 SMALL = {"workload.requests": 8}

@@ -12,7 +12,7 @@ CASES = {
     "WaitsElsewhere": ("diverging_traces", "rank 2 made", 4),
     "Overwrites": ("wrong_kv", "overwritten after arrival", 4),
     "WritesAfterFree": ("write_after_free", "found at the end", 4),
-    "Deaf": ("unbounded_wait", "mail lay there for", 4),
+    "Deaf": ("unbounded_wait", "messages lay there for", 4),
     "Leaks": ("leak", "2 of 64 blocks belong to nobody", 4),
     "LeavesForNothing": ("shutdown_without_cause", "the contract sees nothing wrong", 4),
 }

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.history import assembly
-from adpkv.regress.catalogue import Scenario, read
-from adpkv.regress.real import run_real
-from adpkv.regress.running import Half, Verdict, examine
-from adpkv.regress.seen import Seen
-from adpkv.regress.showing import Document
-from tests.regress.regress_files import FILES, write
+from adpkv.field_policies import assembly
+from adpkv.regressions.catalogue import Scenario, read
+from adpkv.regressions.real import run_real
+from adpkv.regressions.running import Half, ScenarioResult, examine
+from adpkv.regressions.seen import Seen
+from adpkv.regressions.showing import Document
+from tests.regressions.regress_files import FILES, write
 
 DOCUMENT = FILES.parents[1] / "docs" / "regressions.md"
 HERE = [scenario for scenario in read(FILES) if scenario.before("mpi") is not None]
@@ -32,9 +32,9 @@ def _needs_mpi(jobs: object) -> None:
     ids=lambda scenario: scenario.path.stem,
 )
 def test_it_fails_as_described_and_holds_under_the_contract(scenario: Scenario) -> None:
-    (verdict,) = examine([scenario], "mpi", assembly)
-    assert verdict.before.deviations == ()
-    assert verdict.after.deviations == ()
+    (result,) = examine([scenario], "mpi", assembly)
+    assert result.before.deviations == ()
+    assert result.after.deviations == ()
 
 
 def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
@@ -45,12 +45,12 @@ def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
 
 def test_the_table_in_the_document_is_what_the_command_makes_where_all_held() -> None:
     """The text of a cell follows from the file where a regression held, as the others show."""
-    verdicts = []
+    results = []
     for scenario in HERE:
         before = scenario.before("mpi")
         assert before is not None
         held = (Half(each, Seen(), (), 0.0) for each in (before, scenario.regression.after))
-        verdicts.append(Verdict(scenario, "mpi", *held))
+        results.append(ScenarioResult(scenario, "mpi", *held))
     document = Document(DOCUMENT, "mpi")
     due = "run: adpkv regress --world mpi --update docs/regressions.md"
-    assert document.rewritten(verdicts) == document.text, due
+    assert document.rewritten(results) == document.text, due

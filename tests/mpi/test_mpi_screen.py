@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.mpi.conftest import MPIRUN
-from tests.observe.window import Window, watch
+from tests.output.window import Window, watch
 
 pytestmark = pytest.mark.mpi
 
@@ -56,7 +56,7 @@ def stuck(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     return _shown(tmp_path_factory.mktemp("stuck"), 80, [ADPKV, "run", *STUCK])
 
 
-def test_the_last_words_of_a_real_run_are_its_verdict(served: Shown) -> None:
+def test_the_last_lines_of_a_real_run_are_its_result(served: Shown) -> None:
     assert served.code == 0
     said = " ".join(served.lines)
     assert served.lines.index(next(x for x in served.lines if x.startswith("KV blocks"))) < 2
@@ -125,7 +125,7 @@ def test_a_closed_window_ends_the_run_in_order(tmp_path: Path) -> None:
     until_s = time.monotonic() + BOUND_S
     with Window(80) as window:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.observe.seated", *argv],
+            [sys.executable, "-m", "tests.output.seated", *argv],
             cwd=ROOT,
             stdin=window.stream,
             stdout=window.stream,

@@ -1,4 +1,4 @@
-"""The soak in small: everything that real ranks can have and survive, one death among it, and
+"""The soak in small: everything that real ranks can have and survive, one failure among it, and
 nothing remains."""
 
 from __future__ import annotations

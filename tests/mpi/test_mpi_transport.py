@@ -30,6 +30,6 @@ def test_a_peer_that_takes_nothing_holds_up_nobody_else(program) -> None:
 
 def test_a_send_in_doubt_is_taken_in_at_the_end(program) -> None:
     """MPI must not be finalized while anything is on its way."""
-    found = program("closing", 2)
+    found = program("quiesce", 2)
     assert found.code == 0, found.err
     assert found.out.strip() == "fine"

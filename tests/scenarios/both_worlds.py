@@ -16,7 +16,7 @@ import msgspec
 
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
-from adpkv.executor.meetings import Meeting, Wait
+from adpkv.executor.collectives import Operation, Wait
 from adpkv.workload.port import Arrival
 from tests.scenarios.script import MS, arrival, setting
 
@@ -34,7 +34,7 @@ BUSY_WAIT_NS = 10 * MS
 
 
 class Met(msgspec.Struct, frozen=True, array_like=True):
-    """One meeting as a rank came to it. `staged` are the requests that it brought to a flush,
+    """One collective as a rank came to it. `staged` are the requests that it brought to a flush,
     `limit_ns` is how long it would wait at most."""
 
     at_ns: int
@@ -45,13 +45,13 @@ class Met(msgspec.Struct, frozen=True, array_like=True):
     limit_ns: int = -1
 
 
-def met(at_ns: int, meeting: Meeting) -> Met:
-    """What a trace keeps of a meeting."""
+def met(at_ns: int, operation: Operation) -> Met:
+    """What a trace keeps of a collective."""
     staged: tuple[int, ...] = ()
-    if meeting.site == "flush":
-        staged = tuple(r.request_id for r in meeting.payload)  # type: ignore[attr-defined]
-    limit_ns = meeting.limit_ns if isinstance(meeting, Wait) else -1
-    return Met(at_ns, meeting.kind, meeting.site, meeting.iteration, staged, limit_ns)
+    if operation.site == "flush":
+        staged = tuple(r.request_id for r in operation.payload)  # type: ignore[attr-defined]
+    limit_ns = operation.limit_ns if isinstance(operation, Wait) else -1
+    return Met(at_ns, operation.kind, operation.site, operation.iteration, staged, limit_ns)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Seen:
         return self.event(kind, request, rank)[0]
 
     def between(self, rank: int, request: int, kinds: tuple[str, str], whose: int) -> list[Met]:
-        """A rank's meetings between two events of a request on `whose` rank of its group.
+        """A rank's collectives between two events of a request on `whose` rank of its group.
 
         Which ones that are, only that rank's own clock can say; a group's traces are the same, so
         its places in them count for the others.
@@ -145,7 +145,7 @@ def _have_the_same_trace(seen: Seen, group: Sequence[int]) -> None:
 def seen_of(told: Told) -> Seen:
     """The virtual world's run."""
     ranks = range(told.job.topology.ranks)
-    traces = {rank: [met(*meeting) for meeting in told.meetings(rank)] for rank in ranks}
+    traces = {rank: [met(*operation) for operation in told.operations(rank)] for rank in ranks}
     ran = told.ran
     return Seen(told.summary, ran.records, ran.events, ran.reports, traces)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from adpkv.executor.loop import RankProgram
-from adpkv.history.ends import ActsAlone
+from adpkv.field_policies.ends import ActsAlone
 from adpkv.worlds.assemble import Parts, build_rank
 from tests.scenarios.script import arrival, setting
 
@@ -46,5 +46,5 @@ SKEWED = [arrival(0, 32, 60), arrival(10, 32, 8)]
 
 
 def unreduced(*job: Any, **ports: Any) -> RankProgram:
-    """`build_rank`, but each rank acts on its own verdicts at once, as the field did."""
+    """`build_rank`, but each rank acts on its own results at once, as the field did."""
     return build_rank(*job, parts=Parts(replica=ActsAlone), **ports)

@@ -1,5 +1,5 @@
 """What a story is made of: an experiment in few words, requests that were written down, and a
-program whose meetings are noted.
+program whose collectives are noted.
 
 Apart from `story`, which tells it in the virtual world: a real rank starts in a fifth less time
 without that.
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adpkv.core.ids import NEVER
+from adpkv.executor.collectives import Operation
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.meetings import Meeting
 from adpkv.workload.port import Arrival
 
 __all__ = ["MS", "Script", "Traced", "arrival", "setting"]
@@ -20,11 +20,11 @@ __all__ = ["MS", "Script", "Traced", "arrival", "setting"]
 MS = 1_000_000
 
 
-def setting(name: str, context: int, generation: int, **sections: Any) -> dict[str, Any]:
+def setting(name: str, context: int, attempt: int, **sections: Any) -> dict[str, Any]:
     """An experiment with one instance of each kind, whose steps take whole milliseconds."""
     data: dict[str, Any] = {
         "name": name,
-        "topology": {"context": {"ranks": context}, "generation": {"ranks": generation}},
+        "topology": {"context": {"ranks": context}, "generation": {"ranks": attempt}},
         "kv_cache": {"block_tokens": 16, "blocks": 64, "reuse": False},
         "model": {
             "step_base": "5ms",
@@ -70,11 +70,11 @@ class Script:
 
 
 class Traced:
-    """A rank program of which each meeting is noted as it is awaited."""
+    """A rank program of which each collective is noted as it is awaited."""
 
     def __init__(self, program: RankProgram, clock: Callable[[], int]) -> None:
         self.phases = program.phases
-        self.meetings: list[tuple[int, Meeting]] = []
+        self.operations: list[tuple[int, Operation]] = []
         self._program = program
         self._clock = clock
 
@@ -82,8 +82,8 @@ class Traced:
         program, result = self._program.run(), None
         while True:
             try:
-                meeting = program.send(result)
+                operation = program.send(result)
             except StopIteration as end:
                 return end.value
-            self.meetings.append((self._clock(), meeting))
-            result = await meeting
+            self.operations.append((self._clock(), operation))
+            result = await operation

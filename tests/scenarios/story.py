@@ -10,7 +10,7 @@ from typing import Any
 
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
-from adpkv.executor.meetings import Meeting
+from adpkv.executor.collectives import Operation
 from adpkv.workload.port import Arrival
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
@@ -61,17 +61,17 @@ class Told:
         """When something first happened about a request on a rank."""
         return next(e[0] for e in self.events(request, rank) if e[2] == kind)
 
-    def meetings(self, rank: int) -> list[tuple[int, Meeting]]:
-        return self.job.programs[rank].meetings  # type: ignore[attr-defined, no-any-return]
+    def operations(self, rank: int) -> list[tuple[int, Operation]]:
+        return self.job.programs[rank].operations  # type: ignore[attr-defined, no-any-return]
 
     def flushes(self, ranks: Sequence[int]) -> list[list[list[int]]]:
         """What the ranks of a group brought to each flush where anybody brought anything: the
         requests, rank by rank."""
         brought = [
             [
-                [response.request_id for response in meeting.payload]  # type: ignore[attr-defined]
-                for _, meeting in self.meetings(rank)
-                if meeting.site == "flush"
+                [response.request_id for response in operation.payload]  # type: ignore[attr-defined]
+                for _, operation in self.operations(rank)
+                if operation.site == "flush"
             ]
             for rank in ranks
         ]
@@ -120,7 +120,8 @@ def tell(
 
 def _have_the_same_trace(told: Told, ranks: Sequence[int]) -> None:
     traces = [
-        [(at_ns, m.kind, m.site, m.iteration) for at_ns, m in told.meetings(rank)] for rank in ranks
+        [(at_ns, m.kind, m.site, m.iteration) for at_ns, m in told.operations(rank)]
+        for rank in ranks
     ]
     assert all(trace == traces[0] for trace in traces)
     times = [at_ns for at_ns, *_ in traces[0]]

@@ -14,7 +14,7 @@ import yaml
 
 import adpkv
 from adpkv.core.record import COLUMN_FIELDS
-from adpkv.observe.story_words import Setting, words
+from adpkv.output.story_words import Setting, words
 
 GOLDEN = Path(__file__).parent / "golden"
 RULE = "----\n"

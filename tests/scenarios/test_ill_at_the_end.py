@@ -54,10 +54,10 @@ def test_ill_while_a_signal_is_drained_leaves_its_code(tmp_path: Path) -> None:
         """Gets SIGTERM when the transfer has just been given up."""
 
         def run(self, watch: Any = None) -> Any:
-            agenda = self.world.agenda
+            queue = self.world.queue
 
             def look() -> None:
-                if agenda.now >= 1_300_000_000 and not self.stop.code:
+                if queue.now >= 1_300_000_000 and not self.stop.code:
                     self.stop.code = 128 + signal.SIGTERM
                     self.world.interrupt()
 

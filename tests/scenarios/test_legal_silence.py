@@ -1,5 +1,6 @@
-"""Limits that are shorter than a legal step, or than mail takes: time in which somebody computes,
-or a word is on its way, is nobody's silence. Each of these once ended with a false alarm."""
+"""Limits that are shorter than a legal step, or than messages take: time in which somebody
+computes, or a message is on its way, is nobody's silence. Each of these once ended with a false
+alarm."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ workload:
   kind: script
   requests: [{at: 0s, prompt_tokens: 9, output_tokens: 4, times: 3, every: 100ms}]
 """
-"""A step takes longer than mail may lie unread."""
+"""A step takes longer than messages may lie unread."""
 
 HUGE_PROMPT = """
 name: huge-prompt
@@ -41,7 +42,7 @@ workload:
   kind: script
   requests: [{at: 0s, prompt_tokens: 9, output_tokens: 4, times: 6, every: 3s}]
 """
-"""And so does an iteration's worth of meetings."""
+"""And so does an iteration's worth of collectives."""
 
 LONG_STEPS = """
 name: long-steps
@@ -54,8 +55,8 @@ workload:
 """
 """A sender computes for longer than nothing may move."""
 
-SLOW_MAIL = """
-name: slow-mail
+SLOW_MESSAGES = """
+name: slow-messages
 topology: {context: {ranks: 2}, generation: {ranks: 2}}
 executor: {drain_timeout: 1ms}
 transceiver: {mail_latency: 3s, transfer_timeout: 1s, progress_deadline: 1s, shutdown_grace: 1s}
@@ -65,8 +66,8 @@ workload:
 """
 """Every word takes longer than all that waits for one."""
 
-FAR_WIRE = """
-name: far-wire
+FAR_LINK = """
+name: far-link
 topology: {context: {ranks: 1}, generation: {ranks: 1}}
 transceiver: {link: {latency: 5s}, progress_deadline: 1s, shutdown_grace: 1s}
 workload:
@@ -83,7 +84,7 @@ model: {step_base: 1s}
 workload: {kind: script, requests: [{at: 0s, prompt_tokens: 9, output_tokens: 2}]}
 faults: [{kind: sigkill, ranks: [2], after: 100ms}]
 """
-"""A rank dies while another computes for longer than a stop may take."""
+"""A rank fails while another computes for longer than a stop may take."""
 
 LEFT_BEHIND = """
 name: left-behind
@@ -95,7 +96,7 @@ faults: [{kind: sigkill, ranks: [1, 2]}]
 """
 """The last rank once left before the coordinator heard of anything: the request was nowhere."""
 
-CLEAN = (UNREAD, HUGE_PROMPT, SLOW_COLLECTIVES, LONG_STEPS, SLOW_MAIL, FAR_WIRE)
+CLEAN = (UNREAD, HUGE_PROMPT, SLOW_COLLECTIVES, LONG_STEPS, SLOW_MESSAGES, FAR_LINK)
 
 
 def both_ways(text: str, **sections: Any) -> Ran:
@@ -115,7 +116,7 @@ def test_what_takes_long_and_is_legal_is_no_fault(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [LATE_ANSWER, LEFT_BEHIND], ids=lambda text: text.split()[1])
-def test_a_death_is_told_as_one_and_every_request_is_recorded(text: str) -> None:
+def test_a_failure_is_told_as_one_and_every_request_is_recorded(text: str) -> None:
     ran = both_ways(text)
     assert (ran.exit_code, ran.summary["violations"]) == (5, [])
     (record,) = ran.records

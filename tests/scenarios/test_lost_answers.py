@@ -1,5 +1,5 @@
-"""A receiver in doubt is answered whenever it asks: after its request has had another life at the
-same sender, and after everything else is over."""
+"""A receiver in doubt is answered whenever it asks: after its request has had another attempt at
+the same sender, and after everything else is over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def asked(told: Told) -> list[int]:
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
-def test_an_answer_about_a_former_life_outlives_the_next_one(elsewhere: bool) -> None:
+def test_an_answer_about_an_earlier_attempt_outlives_the_next_one(elsewhere: bool) -> None:
     """The address is lost, then the connection: the request is computed again by the same sender.
     Its next life completes elsewhere, or is refused where the former is in doubt; before the
     receiver asks about that for the first time."""

@@ -20,7 +20,7 @@ def mean_ms(summary: dict[str, Any], key: str) -> float:
     return float(summary["latency"][key]["mean"]) * 1e3
 
 
-def test_a_wait_for_a_seat_has_a_column() -> None:
+def test_a_wait_for_a_place_has_a_column() -> None:
     """Twenty requests for one seat: five seconds each, and not one of them in no column."""
     data = setting(
         "time-in-no-column",
@@ -44,10 +44,10 @@ def test_a_wait_for_a_seat_has_a_column() -> None:
     )
 
 
-def test_a_slow_wire_is_felt_in_the_time_to_the_first_token() -> None:
-    def latency(wire: str) -> dict[str, Any]:
-        link = {"latency": wire, "bandwidth": "1GiB"}
-        data = setting("wire", 1, 1, transceiver={"link": link})
+def test_a_slow_link_is_felt_in_the_time_to_the_first_token() -> None:
+    def latency(link: str) -> dict[str, Any]:
+        link = {"latency": link, "bandwidth": "1GiB"}
+        data = setting("link", 1, 1, transceiver={"link": link})
         return tell(data, [arrival(100 * i, 32, 8) for i in range(10)]).summary
 
     fast, slow = latency("1ms"), latency("501ms")
@@ -57,7 +57,7 @@ def test_a_slow_wire_is_felt_in_the_time_to_the_first_token() -> None:
     assert mean_ms(slow, "context_ttft_s") == mean_ms(fast, "context_ttft_s")
 
 
-def test_a_queue_at_the_sender_is_not_the_wire() -> None:
+def test_a_queue_at_the_sender_is_not_the_link() -> None:
     """640 KiB take a second each, one at a time."""
     one = {"max_inflight_transfers": 1, "max_inflight_transfers_per_peer": 1}
     data = setting(

@@ -77,7 +77,7 @@ def test_12_one_ranks_ill_health() -> None:
     assert told.report(R3).transfers.quarantined_now == 1
     assert told.report(R3).blocks.quarantined == 3, "32 + 4 tokens in blocks of 16"
     # Ill half a second after its last movement, a second of grace, then the bound on draining.
-    assert 1_500 * MS < told.job.world.agenda.now < 2_000 * MS
+    assert 1_500 * MS < told.job.world.queue.now < 2_000 * MS
 
 
 def test_12_why_it_is_ill_is_told_to_the_group_as_it_changes() -> None:
@@ -98,9 +98,9 @@ def test_12_why_it_is_ill_is_told_to_the_group_as_it_changes() -> None:
     told = tell(data, arrivals, in_doubt=[R3])
     assert told.summary["outcome"] == "unhealthy"
     said: dict[tuple[str, ...], int] = {}
-    for at_ns, meeting in told.meetings(R3):
-        if meeting.site == "sync":
-            said.setdefault(meeting.payload.reasons, at_ns)  # type: ignore[attr-defined]
+    for at_ns, operation in told.operations(R3):
+        if operation.site == "sync":
+            said.setdefault(operation.payload.reasons, at_ns)  # type: ignore[attr-defined]
     nothing_moves, stuck = ("no_progress",), ("no_progress", "stuck_in_quarantine")
     assert list(said) == [(), nothing_moves, stuck]
     # In quarantine for half a second after 200 ms of transfer, long before the grace is over.

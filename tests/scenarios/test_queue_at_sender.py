@@ -1,4 +1,4 @@
-"""A deadline measures the wire, not the queue at the other side: whoever waits for its sender's
+"""A deadline measures the link, not the queue at the other side: whoever waits for its sender's
 slot is told so, and waits under another limit (contract 3.1)."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def said(ran: Ran, kind: str) -> list[int]:
 
 
 def test_six_receivers_behind_one_slot_all_complete() -> None:
-    """A second of wire each and three for a transfer: the last waits five for its turn."""
+    """A second of link each and three for a transfer: the last waits five for its turn."""
     ran = both_ways(experiment("06b-queue-at-the-sender"))
     assert [record.outcome for record in ran.records] == ["completed"] * 6
     assert sorted(said(ran, "peer_queued")) == [1, 2, 3, 4, 5], "the first found a slot"
@@ -69,7 +69,7 @@ def test_a_queue_that_is_too_long_is_told_as_one() -> None:
             next(e[0] for e in ran.events if e[3] == request and e[2] == kind)
             for kind in ("quarantined", "released")
         )
-        assert proof - doubt < 1_000_000, "two ways of mail"
+        assert proof - doubt < 1_000_000, "two ways of messages"
 
 
 def test_a_queue_makes_nobody_ill() -> None:
@@ -81,8 +81,8 @@ def test_a_queue_makes_nobody_ill() -> None:
     assert ran.summary["health"]["unhealthy_intervals"] == 0
 
 
-def test_a_wire_that_is_too_slow_is_still_a_timeout() -> None:
-    """Four seconds of wire against three, whoever had to wait for it."""
+def test_a_link_that_is_too_slow_is_still_a_timeout() -> None:
+    """Four seconds of link against three, whoever had to wait for it."""
     ran = both_ways(experiment("06b-queue-at-the-sender", link={"bandwidth": "160KiB"}))
     assert {record.outcome for record in ran.records} == {"timed_out"}
     assert {record.detail for record in ran.records} == {"its transfer took too long"}

@@ -26,7 +26,7 @@ def test_10_circular_starvation() -> None:
     released_ns = told.at_ns("released", 0, RECEIVER)
     assert told.at_ns("queued", 1, RECEIVER) - released_ns <= 10 * MS
     began_ns = told.at_ns("advertised", 0, RECEIVER)
-    meanwhile = [m.kind for at_ns, m in told.meetings(RECEIVER) if began_ns < at_ns < released_ns]
+    meanwhile = [m.kind for at_ns, m in told.operations(RECEIVER) if began_ns < at_ns < released_ns]
     assert "step" not in meanwhile, "nothing can be scheduled"
     assert meanwhile.count("wait") > 100, "and still it looks, every 10 ms"
 
@@ -47,7 +47,7 @@ def test_10_a_sender_full_of_prompts_that_nobody_will_fetch() -> None:
 
 
 def _waits_ns(told: Told, rank: int, since_ns: int, until_ns: int) -> list[int]:
-    times = [at_ns for at_ns, _ in told.meetings(rank)]
+    times = [at_ns for at_ns, _ in told.operations(rank)]
     inside = [at_ns for at_ns in times if since_ns <= at_ns <= until_ns]
     return [later - earlier for earlier, later in pairwise(inside)]
 
@@ -87,7 +87,7 @@ def test_11_idle_sleep_still_times_out_and_judges_health() -> None:
     assert told.summary["outcome"] == "unhealthy"
     first_ns = round(told.summary["health"]["first_unhealthy_s"] * 1e9)
     assert first_ns - advertised_ns - 2_000 * MS in range(11 * MS)
-    assert told.job.world.agenda.now < 4_000 * MS
+    assert told.job.world.queue.now < 4_000 * MS
 
 
 def test_11_with_nothing_open_the_wait_is_longer_and_bounded() -> None:

@@ -1,4 +1,4 @@
-"""Scenario 15 with `on_rank_failure: shrink`: a rank dies, wherever it is, and its group goes on
+"""Scenario 15 with `on_rank_failure: shrink`: a rank fails, wherever it is, and its group goes on
 without it. What went with it is answered as failed, or computed again; nothing else is touched."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from adpkv.core.session import Event
 from adpkv.executor.reasons import WHY
 from tests.scenarios.story import Script, arrival, setting
-from tests.scenarios.test_dead_rank import PHASES, detail_of, dies
+from tests.scenarios.test_failed_rank import PHASES, detail_of, dies
 from tests.worlds.virtual.running import Ran, run
 
 REQUESTS = 300
@@ -43,7 +43,7 @@ def tell(victim: int, phase: str, *, wanted: bool = False, **sections: Any) -> R
 
 
 def went_on(ran: Ran, victim: int) -> None:
-    """All that must hold whenever one rank dies and its group goes on."""
+    """All that must hold whenever one rank fails and its group goes on."""
     assert ran.exit_code == 0
     assert (ran.summary["outcome"], ran.summary["lost"]) == ("completed", [victim])
     assert ran.summary["violations"] == []
@@ -57,15 +57,15 @@ def went_on(ran: Ran, victim: int) -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 @EACH_PLACE
-def test_15_what_a_dead_rank_had_fails_and_nothing_else(victim: int, phase: str) -> None:
+def test_15_what_a_failed_rank_had_fails_and_nothing_else(victim: int, phase: str) -> None:
     ran = tell(victim, phase)
     went_on(ran, victim)
     failed = [record for record in ran.records if record.outcome != "completed"]
     assert {record.detail for record in failed} <= {detail_of(victim), WHY[Event.PEER_LOST]}
     assert failed or phase == "wait"
     assert len(failed) < 60
-    died_ns = min(e[0] for e in ran.events if e[2] == "survived")
-    later = [record for record in ran.records if record.arrival_ns > died_ns]
+    failed_ns = min(e[0] for e in ran.events if e[2] == "survived")
+    later = [record for record in ran.records if record.arrival_ns > failed_ns]
     assert len(later) > 100
     assert {record.outcome for record in later} == {"completed"}
     assert victim not in {r.context_rank for r in later} | {r.generation_rank for r in later}
@@ -73,7 +73,7 @@ def test_15_what_a_dead_rank_had_fails_and_nothing_else(victim: int, phase: str)
 
 @pytest.mark.parametrize("phase", PHASES)
 @EACH_PLACE
-def test_15_what_a_dead_rank_had_is_computed_again(victim: int, phase: str) -> None:
+def test_15_what_a_failed_rank_had_is_computed_again(victim: int, phase: str) -> None:
     ran = tell(victim, phase, recompute=True)
     went_on(ran, victim)
     assert {record.outcome for record in ran.records} == {"completed"}
@@ -84,17 +84,17 @@ def test_15_what_a_dead_rank_had_is_computed_again(victim: int, phase: str) -> N
 
 
 @pytest.mark.parametrize("victim", [1, 6])
-def test_15_who_wants_the_dead_rank_is_told(victim: int) -> None:
+def test_15_who_wants_the_failed_rank_is_told(victim: int) -> None:
     """The other ranks keep their places: a wish for the third rank is still one for the third."""
     ran = tell(victim, "sync", wanted=True)
     went_on(ran, victim)
-    died_ns = min(e[0] for e in ran.events if e[2] == "survived")
+    failed_ns = min(e[0] for e in ran.events if e[2] == "survived")
     for record in ran.records:
-        if record.arrival_ns < died_ns:
+        if record.arrival_ns < failed_ns:
             continue
         wanted = record.request_id % 4
         if wanted == victim % 4:
-            assert record.detail == f"wants rank {wanted} of its instance, which is dead"
+            assert record.detail == f"wants rank {wanted} of its instance, which has failed"
         else:
             assert record.outcome == "completed"
             assert record.context_rank == wanted
@@ -102,7 +102,7 @@ def test_15_who_wants_the_dead_rank_is_told(victim: int) -> None:
 
 
 def lose(
-    dead: list[int], phase: str, apart_ms: int, *, slow_wire: bool = False, **kinds: Any
+    failed: list[int], phase: str, apart_ms: int, *, slow_link: bool = False, **kinds: Any
 ) -> Ran:
     """A job of which these ranks are killed, in this order or together."""
     data = setting(
@@ -110,11 +110,11 @@ def lose(
         executor={"drain_timeout": "60s"},
         faults=[
             {"kind": "sigkill", "ranks": [rank], "after": f"{after}ms", "phase": phase}
-            for after, rank in zip(count(500, apart_ms), dead)
+            for after, rank in zip(count(500, apart_ms), failed)
         ],
     )  # fmt: skip
-    if slow_wire:
-        # What was computed waits for a slot: much is only to be fetched when its rank dies.
+    if slow_link:
+        # What was computed waits for a slot: much is only to be fetched when its rank fails.
         data["transceiver"] = {
             "max_inflight_transfers": 2, "max_inflight_transfers_per_peer": 1,
             "transfer_timeout": "60s", "wait_timeout": "300s", "link": {"bandwidth": "2MiB"},
@@ -123,33 +123,33 @@ def lose(
     return run(data, workload=Script(arrivals), most_events=999_999)
 
 
-def nothing_is_lost(ran: Ran, dead: list[int]) -> None:
-    """The coordinator heard of all the dead, and everything was computed in the end."""
+def nothing_is_lost(ran: Ran, failed: list[int]) -> None:
+    """The coordinator heard of all the failed ranks, and everything was computed in the end."""
     assert ran.exit_code == 0
     assert ran.summary["violations"] == []
-    assert ran.summary["lost"] == sorted(dead) == sorted(ran.job.coordinator.dead)
+    assert ran.summary["lost"] == sorted(failed) == sorted(ran.job.coordinator.failed)
     assert {(record.outcome, record.detail) for record in ran.records} == {("completed", "")}
     assert ran.summary["recomputed"] > 0
 
 
-@pytest.mark.parametrize("dead", [[2, 3], [3, 2], [2, 3, 4], [4, 2, 3]])
+@pytest.mark.parametrize("failed", [[2, 3], [3, 2], [2, 3, 4], [4, 2, 3]])
 @pytest.mark.parametrize("apart_ms", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("phase", ["intake", "sync", "flush", "step"])
-def test_15_a_leader_dies_together_with_who_would_lead_next(
-    dead: list[int], phase: str, apart_ms: int
+def test_15_a_leader_fails_together_with_who_would_lead_next(
+    failed: list[int], phase: str, apart_ms: int
 ) -> None:
-    ran = lose(dead, phase, apart_ms, context={"ranks": 2}, generation={"ranks": 6})
-    nothing_is_lost(ran, dead)
+    ran = lose(failed, phase, apart_ms, context={"ranks": 2}, generation={"ranks": 6})
+    nothing_is_lost(ran, failed)
 
 
 @pytest.mark.parametrize("apart_ms", [0, 1])
-@pytest.mark.parametrize(("ranks", "dead"), [(4, [4, 5]), (4, [5, 4]), (2, [2, 3]), (2, [3, 2])])
-def test_15_what_waits_to_be_fetched_from_the_dead_is_computed_again(
-    ranks: int, dead: list[int], apart_ms: int
+@pytest.mark.parametrize(("ranks", "failed"), [(4, [4, 5]), (4, [5, 4]), (2, [2, 3]), (2, [3, 2])])
+def test_15_what_waits_to_be_fetched_from_the_failed_is_computed_again(
+    ranks: int, failed: list[int], apart_ms: int
 ) -> None:
     """Of a group, or of an instance of which nobody is left."""
     kinds = {"context": {"instances": 2, "ranks": ranks}, "generation": {"ranks": 2}}
-    nothing_is_lost(lose(dead, "sync", apart_ms, slow_wire=True, **kinds), dead)
+    nothing_is_lost(lose(failed, "sync", apart_ms, slow_link=True, **kinds), failed)
 
 
 def test_15_the_survivors_share_one_value_of_who_is_left() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from adpkv.executor.messages import Cancel, CancelTransfer, Mail
+from adpkv.executor.messages import Cancel, CancelTransfer, Message
 from adpkv.worlds.virtual.run import Simulation
 from tests.scenarios.story import MS, Told, arrival, setting, tell
 
@@ -14,7 +14,7 @@ def say_cancels_twice(job: Simulation) -> None:
     """Each cancel arrives twice."""
     carry = job.world.post.carry
 
-    def twice(sender: int, to: int, message: Mail) -> None:
+    def twice(sender: int, to: int, message: Message) -> None:
         carry(sender, to, message)
         if isinstance(message, Cancel | CancelTransfer):
             carry(sender, to, message)
@@ -99,7 +99,7 @@ def test_14_refused_dummy_and_lingering_error() -> None:
     assert told.outcomes == ["timed_out", "failed"] + ["completed"] * 510
     assert told.report(R1).blocks.quarantined == 15, "all but the dummy's"
     assert told.report(R2).blocks.quarantined == 12
-    kinds = [m.kind for _, m in told.meetings(R1) if m.kind in ("step", "wait")]
+    kinds = [m.kind for _, m in told.operations(R1) if m.kind in ("step", "wait")]
     changes = len(list(groupby(kinds))) - 1
     assert changes >= 1_000, "idle and active in turn, on the rank that has nothing"
     for rank in range(8):
@@ -128,4 +128,4 @@ def test_16_no_restart_loop() -> None:
     assert told.outcomes[50:] == ["completed"] * 50
     assert told.summary["exit_code"] == 0
     assert told.summary["health"]["unhealthy_intervals"] == 0
-    assert told.job.world.agenda.now > 2_000 * MS
+    assert told.job.world.queue.now > 2_000 * MS

@@ -1,4 +1,4 @@
-"""Ends of the MPI transport that a real wire shows rarely: with requests that the test ends."""
+"""Ends of the MPI transport that a real link shows rarely: with requests that the test ends."""
 
 # ruff: noqa: N802 - the names are those of MPI
 
@@ -48,7 +48,7 @@ class Ranks(list[int]):
         return len(self)
 
 
-class Wire:
+class Link:
     """A communicator; `room` is for how many requests MPI takes more."""
 
     def __init__(self) -> None:
@@ -106,12 +106,12 @@ class Stub:
 
 
 class Rig:
-    """A receiver of four pieces from rank 0. `mortal`: it looks for deaths."""
+    """A receiver of four pieces from rank 0. `mortal`: it looks for rank failures."""
 
     def __init__(self, mortal: bool = False) -> None:
-        self.wire, self.suspicions = Wire(), 0
+        self.link, self.suspicions = Link(), 0
         self.transport = MpiTransport(
-            self.wire,  # type: ignore[arg-type]
+            self.link,  # type: ignore[arg-type]
             Memory(),
             piece_bytes=BLOCK_BYTES,
             budget_bytes=64,
@@ -123,8 +123,8 @@ class Rig:
 
     def suspect(self) -> None:
         self.suspicions += 1
-        self.wire.failed += self.wire.fails_late
-        self.wire.fails_late = []
+        self.link.failed += self.link.fails_late
+        self.link.fails_late = []
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_lingering_cancel_and_the_last_piece_end_a_transfer_once(
     for pieces in said:
         rig.transport.peer_ended(rig.transfer.session, pieces)
     assert rig.transport.poll() == []
-    for request in rig.wire.requests:
+    for request in rig.link.requests:
         request.done, request.gone = not request.asked, True
     [end] = rig.transport.poll()
     assert (end.kind, end.pieces) == (EndKind.FAILED, 2)
@@ -160,53 +160,53 @@ def test_a_lingering_cancel_and_the_last_piece_end_a_transfer_once(
 
 def test_the_end_of_one_is_not_the_end_of_the_next_with_its_id(rig: Rig) -> None:
     rig.transport.peer_ended(rig.transfer.session, 2)
-    for request in rig.wire.requests:
+    for request in rig.link.requests:
         request.done, request.gone = not request.asked, True
     assert len(rig.transport.poll()) == 1
     rig.transport.expect(rig.transfer)
     assert rig.transport.poll() == []
 
 
-def test_a_dead_sender_is_lost_and_the_blocks_are_quiet_when_the_requests_have_ended(
+def test_a_failed_sender_is_lost_and_the_blocks_are_quiet_when_the_requests_have_ended(
     mortal: Rig,
 ) -> None:
     rig = mortal
-    rig.wire.failed = [0]
+    rig.link.failed = [0]
     assert rig.transport.poll() == []
     assert rig.suspicions == 1
-    for request in rig.wire.requests:
+    for request in rig.link.requests:
         request.error = True
     assert rig.transport.poll() == [], "nothing of it is tested until all know"
-    assert not any(request.tested for request in rig.wire.requests)
-    rig.wire.requests[0].error = False
-    rig.transport.bury([0])
+    assert not any(request.tested for request in rig.link.requests)
+    rig.link.requests[0].error = False
+    rig.transport.handle_peer_failure([0])
     assert [end.kind for end in rig.transport.poll()] == [EndKind.LOST]
-    rig.wire.requests[0].done = True
+    rig.link.requests[0].done = True
     assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
     other = Transfer(2, 0, 0, 1, 1, (0,), (0,), 8)
     assert not rig.transport.expect(other), "nobody would write"
     assert rig.suspicions == 1
 
 
-def test_what_a_dead_sender_had_sent_whole_is_done(mortal: Rig) -> None:
+def test_what_a_failed_sender_had_sent_whole_is_done(mortal: Rig) -> None:
     rig = mortal
-    rig.wire.failed = [0]
+    rig.link.failed = [0]
     rig.transport.poll()
-    for request in rig.wire.requests:
+    for request in rig.link.requests:
         request.done = True
-    rig.transport.bury([0])
+    rig.transport.handle_peer_failure([0])
     [end] = rig.transport.poll()
     assert (end.kind, end.pieces, end.nbytes) == (EndKind.DONE, 4, 32)
 
 
-def test_a_send_to_a_dead_rank_is_over_and_its_request_is_left_alone(mortal: Rig) -> None:
+def test_a_send_to_a_failed_rank_is_over_and_its_request_is_left_alone(mortal: Rig) -> None:
     rig = mortal
     rig.transport.post(Transfer(7, 0, 1, 3, 4, (0, 1), (0, 1), 16))
     rig.transport.post(Transfer(8, 0, 1, 2, 4, (0, 1), (0, 1), 16))
-    sends = rig.wire.requests[4:]
+    sends = rig.link.requests[4:]
     assert len(sends) == 4
-    rig.transport.bury([3])
-    rig.wire.failed = [3]
+    rig.transport.handle_peer_failure([3])
+    rig.link.failed = [3]
     ends = rig.transport.poll()
     assert [(end.session, end.kind) for end in ends] == [
         ((7, 0), EndKind.LOST), ((7, 0), EndKind.FAILED),
@@ -222,25 +222,25 @@ def test_a_send_to_a_dead_rank_is_over_and_its_request_is_left_alone(mortal: Rig
     assert (end.session, end.kind) == ((8, 0), EndKind.DONE)
 
 
-def test_an_error_before_the_news_of_a_death_makes_nothing_whole(mortal: Rig) -> None:
+def test_an_error_before_the_notice_of_a_failure_makes_nothing_whole(mortal: Rig) -> None:
     """MPI says that one of many has failed, and has taken away all that have ended."""
     rig = mortal
     other = Transfer(2, 0, 2, 1, 1, (0,), (0,), 8)
     rig.transport.expect(other)
-    rig.wire.requests[0].error = rig.wire.requests[4].done = True
-    rig.wire.fails_late = [0]
+    rig.link.requests[0].error = rig.link.requests[4].done = True
+    rig.link.fails_late = [0]
     ends = rig.transport.poll()
     assert [(end.session, end.kind) for end in ends] == [((2, 0), EndKind.FAILED)]
     assert rig.suspicions >= 1
-    rig.transport.bury([0])
+    rig.transport.handle_peer_failure([0])
     assert [end.kind for end in rig.transport.poll()] == [EndKind.LOST]
-    for request in rig.wire.requests:
+    for request in rig.link.requests:
         request.done = True
     assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
 
 
 def test_without_a_hearer_an_error_is_raised(rig: Rig) -> None:
-    rig.wire.requests[0].error = True
+    rig.link.requests[0].error = True
     with pytest.raises(Stub.Exception):
         rig.transport.poll()
 
@@ -249,11 +249,11 @@ def test_without_a_hearer_an_error_is_raised(rig: Rig) -> None:
 def test_a_receive_that_mpi_refuses_to_post_is_taken_back(mortal: Rig, lingers: bool) -> None:
     rig = mortal
     other = Transfer(2, 0, 0, 1, 1, (0, 1), (0, 1), 16)
-    rig.wire.room = 1
-    rig.wire.cancels = not lingers
+    rig.link.room = 1
+    rig.link.cancels = not lingers
     assert rig.transport.expect(other) == lingers
     assert rig.suspicions == 1
-    rig.wire.requests[-1].gone = True
+    rig.link.requests[-1].gone = True
     assert [(end.session, end.kind) for end in rig.transport.poll()] == (
         [((2, 0), EndKind.FAILED)] if lingers else []
     )
@@ -261,10 +261,10 @@ def test_a_receive_that_mpi_refuses_to_post_is_taken_back(mortal: Rig, lingers: 
 
 def test_a_send_that_mpi_refuses_to_post_ends(mortal: Rig) -> None:
     rig = mortal
-    rig.wire.room = 1
+    rig.link.room = 1
     rig.transport.post(Transfer(7, 0, 1, 3, 4, (0, 1), (0, 1), 16))
     assert rig.suspicions == 1
     assert rig.transport.poll() == []
-    rig.wire.requests[-1].done = True
+    rig.link.requests[-1].done = True
     [end] = rig.transport.poll()
     assert (end.session, end.kind, end.pieces) == ((7, 0), EndKind.FAILED, 0)

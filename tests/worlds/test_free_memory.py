@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.errors import UsageError
-from adpkv.worlds.room import available_bytes, refuse_what_cannot_fit, size_said
+from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_said
 
 MEMINFO = "MemTotal: 9000 kB\nMemAvailable:    7000 kB\n"
 UNLIMITED = "9223372036854771712\n"

@@ -11,8 +11,8 @@ import pytest
 from adpkv.config import load
 from adpkv.config.shipped import find
 from adpkv.exit_codes import OUTCOMES
-from adpkv.observe import RunFolder
-from adpkv.worlds.mpi.last_summary import sum_up_for_the_dead
+from adpkv.output import RunFolder
+from adpkv.worlds.mpi.last_summary import sum_up_for_failed_ranks
 from adpkv.worlds.virtual.run import simulate
 
 
@@ -21,11 +21,13 @@ def test_what_is_known_is_told_once(code: int, said: int, lost: int, tmp_path: P
     experiment = load(find(Path("four-ranks")).path)
     whole = simulate(experiment, out=tmp_path / "out").summary
     folder = RunFolder(tmp_path / "out")
-    assert sum_up_for_the_dead(experiment, folder, code, "why", 1.5) is None, "a rank has done it"
+    assert sum_up_for_failed_ranks(experiment, folder, code, "why", 1.5) is None, (
+        "a rank has done it"
+    )
     folder.summary.unlink()
     with folder.requests.open("ab") as file:
         file.write(b'{"request_id": 99, "outc')  # it was killed as it wrote
-    told: Any = sum_up_for_the_dead(experiment, folder, code, "why", 1.5)
+    told: Any = sum_up_for_failed_ranks(experiment, folder, code, "why", 1.5)
     assert json.loads(folder.summary.read_text()) == json.loads(json.dumps(told))
     assert (told["exit_code"], told["outcome"]) == (said, OUTCOMES[said])
     assert told["broken_off"] == {"why": "why", "unanswered": None}
@@ -33,4 +35,4 @@ def test_what_is_known_is_told_once(code: int, said: int, lost: int, tmp_path: P
     expected: Any = whole["requests"]
     assert told["requests"] == {**expected, "never_arrived": None}
     assert set(told) == set(whole), "the same keys as those of any other"
-    assert sum_up_for_the_dead(experiment, folder, code, "why", 1.5) is None
+    assert sum_up_for_failed_ranks(experiment, folder, code, "why", 1.5) is None

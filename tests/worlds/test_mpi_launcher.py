@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.diagnosis.processes import living_state, start_ticks
 from adpkv.errors import MissingPieceError
-from adpkv.worlds.mpi import launch as launching
-from adpkv.worlds.mpi import processes
-from adpkv.worlds.mpi.launch import Launch
+from adpkv.flight_recorder.processes import living_state, start_ticks
+from adpkv.worlds.mpi.launcher import launch as launching
+from adpkv.worlds.mpi.launcher import process_tree
+from adpkv.worlds.mpi.launcher.launch import Launch
 
 HUNG = """
 import os, subprocess, sys, tempfile, time
@@ -37,7 +37,7 @@ def test_a_killed_mpirun_has_the_code_that_a_shell_would_give() -> None:
 
 
 def test_a_signal_after_the_end_changes_nothing_any_more() -> None:
-    """The job has its code, and `adpkv run` is about to say it: it died of the signal instead."""
+    """The job has its code, and `adpkv run` is about to say it: it failed of the signal instead."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert Launch(["true"], last=True).run() == 0
@@ -52,9 +52,9 @@ def test_a_signal_after_the_end_changes_nothing_any_more() -> None:
 
 AGREED = """
 import os
-from adpkv.worlds.mpi.processes import Job
-Job(os.getppid()).leave_code(5)
-Job(os.getppid()).leave_code(70)  # an afterthought
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
+ProcessTree(os.getppid()).leave_code(5)
+ProcessTree(os.getppid()).leave_code(70)  # an afterthought
 """
 
 
@@ -82,7 +82,7 @@ def test_a_rank_that_outlives_mpirun_is_ended(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(launching, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(processes, "LEAVE_BOUND_S", 0.1)
+    monkeypatch.setattr(process_tree, "LEAVE_BOUND_S", 0.1)
     assert Launch([sys.executable, "-c", LEAVES_ONE]).run() == 0
     pid = int(capfd.readouterr().out)
     assert living_state(pid, start_ticks(pid)) not in ("alive", "stopped")
@@ -111,7 +111,7 @@ def test_open_mpi_is_asked_to_outlive_a_rank(tmp_path: Path, says: str, found: l
 def test_shared_memory_and_session_of_a_killed_job_are_removed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(processes, "SEGMENT", str(tmp_path / "sm_segment."))
+    monkeypatch.setattr(process_tree, "SEGMENT", str(tmp_path / "sm_segment."))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     names = ("host.0.a10001.0", "host.0.a10001.1", "host.0.b20001.0")
     segment, unseen, others = (tmp_path / f"sm_segment.{name}" for name in names)
@@ -120,9 +120,9 @@ def test_shared_memory_and_session_of_a_killed_job_are_removed(
     session = tmp_path / f"ompi.{os.getpid()}"
     session.mkdir()
     with segment.open("r+b") as file, mmap.mmap(file.fileno(), 0):
-        used = processes.segments_of(os.getpid())
+        used = process_tree.segments_of(os.getpid())
     assert used == {str(segment)}
-    processes.Job(os.getpid()).clean_up(used)
+    process_tree.ProcessTree(os.getpid()).clean_up(used)
     assert [path.name for path in tmp_path.iterdir()] == [others.name]
 
 

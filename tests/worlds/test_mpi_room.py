@@ -9,7 +9,7 @@ import pytest
 from adpkv.config import load
 from adpkv.config.shipped import find
 from adpkv.errors import UsageError
-from adpkv.worlds.mpi.room import check_host
+from adpkv.worlds.mpi.memory_check import check_host
 
 
 def test_pools_that_the_host_does_not_have() -> None:

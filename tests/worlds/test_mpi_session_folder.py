@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adpkv.worlds.mpi.session_folder import (
+from adpkv.worlds.mpi.launcher.session_folder import (
     PLACE,
     PREFIX,
     YOUNG_S,

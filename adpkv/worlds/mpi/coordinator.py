@@ -1,23 +1,97 @@
 """The coordinator's thread beside world rank 0.
 
 A hand-over between instances must not wait for rank 0's forward step, hence a thread; and it needs
-mail alone, hence a loop that only knows `Receive`. It polls politely: a blocking receive would spin
-a core under Open MPI.
+messages alone, hence a loop that only knows `Receive`. It polls politely: a blocking receive would
+spin a core under Open MPI.
+
+The coordinator with all that it needs, beside rank 0 of a real job.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from time import perf_counter_ns
 from typing import Any
 
+from adpkv.config import Experiment
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.record import RequestRecord
+from adpkv.core.topology import Topology
+from adpkv.diagnosis.readiness import LastHeard
 from adpkv.errors import AdpkvError
-from adpkv.executor.meetings import Receive
+from adpkv.executor.collectives import Receive
+from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.messages import Pulse
 from adpkv.executor.ports import Clock, Mailbox
+from adpkv.output import EventSink, RankRecorder
+from adpkv.workload import Workload
+from adpkv.worlds.assemble import build_coordinator
+from adpkv.worlds.mpi.backoff import Backoff
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.naps import Nap
+from adpkv.worlds.mpi.mailbox import CoordinatorMailbox
 
-__all__ = ["CoordinatorThread"]
+__all__ = ["CoordinatorHost", "CoordinatorThread"]
+
+
+class CoordinatorHost:
+    """The coordinator, its thread and what it writes down; on its host only."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        topology: Topology,
+        clock: Clock,
+        events: EventSink,
+        mailbox: CoordinatorMailbox,
+        workload: Workload,
+        on_record: Callable[[RequestRecord], None],
+        on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,
+    ) -> None:
+        self._events = events
+        self.recorder = RankRecorder(events, COORDINATOR, clock)
+        self.last_heard: dict[int, LastHeard] = {}
+        """What each instance's leader said last, and when, by `perf_counter_ns`."""
+        self._pulses: dict[int, Pulse] = {}
+        self._on_pulse = on_pulse
+        self.coordinator = build_coordinator(
+            experiment,
+            topology,
+            workload,
+            clock=clock,
+            mailbox=mailbox,
+            recorder=self.recorder,
+            on_record=on_record,
+            on_pulse=self._note_pulse,
+        )
+        self._thread = CoordinatorThread(self.coordinator.run(), mailbox, clock)
+
+    def start(self) -> None:
+        """Begin to admit the workload."""
+        self._thread.start()
+
+    def close(self, bound_s: float) -> None:
+        """Wait for its end, bounded; its files are complete."""
+        self._thread.join(bound_s)
+        self._events.close()
+
+    def told(self) -> str:
+        """What it does, for people."""
+        return f"has {self.coordinator.done} of {self.coordinator.total} requests answered"
+
+    def unanswered(self) -> int:
+        """Requests without an answer."""
+        return self.coordinator.total - self.coordinator.done
+
+    def never_arrived(self) -> int:
+        """Requests that were still to come."""
+        return self.coordinator.total - self.coordinator.submitted
+
+    def _note_pulse(self, instance: int, pulse: Pulse) -> None:
+        self._pulses[instance] = pulse
+        self.last_heard[instance] = LastHeard(perf_counter_ns(), pulse)
+        if self._on_pulse is not None:
+            self._on_pulse(self.coordinator, self._pulses)
 
 
 class CoordinatorThread:
@@ -25,7 +99,7 @@ class CoordinatorThread:
 
     def __init__(self, program: Coroutine[Any, Any, None], mailbox: Mailbox, clock: Clock) -> None:
         self._program, self._mailbox, self._clock = program, mailbox, clock
-        # A daemon: should the main thread die, the process must not stay for this one.
+        # A daemon: should the main thread fail, the process must not stay for this one.
         self._thread = threading.Thread(target=self._guarded, name="coordinator", daemon=True)
 
     def start(self) -> None:
@@ -47,21 +121,21 @@ class CoordinatorThread:
 
     def _run(self) -> None:
         send: Callable[[Any], Any] = self._program.send
-        mail: Any = None
+        messages: Any = None
         while True:
             try:
-                op = send(mail)
+                op = send(messages)
             except StopIteration:
                 return
             if not isinstance(op, Receive):
                 raise AdpkvError(f"the coordinator awaited {type(op).__name__}, not Receive")
-            mail = self._receive(op.until_ns)
+            messages = self._receive(op.until_ns)
 
     def _receive(self, until_ns: int) -> list[Any]:
-        nap = Nap()
+        backoff = Backoff()
         while not self._mailbox.ready():
             left_ns = until_ns - self._clock()
             if left_ns <= 0:
                 break
-            nap.take(left_ns)
+            backoff.sleep(left_ns)
         return list(self._mailbox.receive())

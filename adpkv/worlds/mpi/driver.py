@@ -14,14 +14,14 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from mpi4py import MPI
 
-from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError, UsageError
-from adpkv.executor.meetings import Meeting, MeetingCounts, Pause
+from adpkv.executor.collectives import CollectiveCounts, Operation, Pause
 from adpkv.exit_codes import ExitCode
-from adpkv.terminal import last_word
-from adpkv.worlds.mpi.bridge import Bridge
-from adpkv.worlds.mpi.ending import end_job, outlives_deaths
+from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.terminal import final_line
+from adpkv.worlds.mpi.ending import end_job, survives_rank_failures
 from adpkv.worlds.mpi.group import CollectiveStats, Group
+from adpkv.worlds.mpi.recovery.catch_up import CatchUp
 
 __all__ = ["Driver", "abort", "guarded"]
 
@@ -40,14 +40,14 @@ class Driver:
         stats: CollectiveStats,
         recorder: FlightRecorder | None = None,
     ) -> None:
-        self._groups: dict[int, Group | Bridge] = dict(groups)
+        self._groups: dict[int, Group | CatchUp] = dict(groups)
         self.stats = stats
         self.recover: Callable[[MPI.Exception, Group | None], None] | None = None
-        """Makes the groups anew after a death; None where a job does not outlive one."""
-        self._met: Group | Bridge | None = None
+        """Makes the groups anew after a rank failure; None where a job does not outlive one."""
+        self._met: Group | CatchUp | None = None
         self._recorder = recorder
-        self.op: Meeting | None = None
-        """The meeting that the program came to last."""
+        self.op: Operation | None = None
+        """The collective that the program came to last."""
         self.program: Coroutine[Any, Any, Any] | None = None
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
@@ -72,15 +72,15 @@ class Driver:
                 if isinstance(result, RankLostError):
                     resume = program.throw
             if recorder is not None:
-                recorder.leave(perf_counter_ns(), met.brought_bytes)
+                recorder.leave(perf_counter_ns(), met.custom_bytes)
 
-    def _try_again(self, op: Meeting, error: MPI.Exception | RankLostError) -> Any:
-        """A meeting was broken off. What it comes to after all, or that the group has lost a rank:
-        then the program is told."""
+    def _try_again(self, op: Operation, error: MPI.Exception | RankLostError) -> Any:
+        """A collective was broken off. What it comes to after all, or that the group has a failed
+        rank: then the program is told."""
         while isinstance(error, MPI.Exception):
             if self.recover is None:
                 raise error
-            met = self._met.new if isinstance(self._met, Bridge) else self._met
+            met = self._met.new if isinstance(self._met, CatchUp) else self._met
             self.recover(error, None if isinstance(op, Pause) else met)
             self._met = self._groups[op.group]
             try:
@@ -93,13 +93,13 @@ class Driver:
     def groups(self) -> dict[int, Group]:
         """The groups of now, by number."""
         return {
-            number: group.new if isinstance(group, Bridge) else group
+            number: group.new if isinstance(group, CatchUp) else group
             for number, group in self._groups.items()
         }
 
-    def replace(self, number: int, bridge: Bridge) -> None:
+    def replace(self, number: int, catch_up: CatchUp) -> None:
         """From now on this rank meets a group there."""
-        self._groups[number] = bridge
+        self._groups[number] = catch_up
 
     def close(self) -> None:
         """Give the groups back, in the same order on all ranks; every rank must come."""
@@ -111,10 +111,10 @@ class Driver:
         """Whether this rank is the first of the group that met last."""
         return self._met is not None and self._met.leads
 
-    def counts(self) -> MeetingCounts:
-        """What was counted of this rank's meetings so far."""
+    def counts(self) -> CollectiveCounts:
+        """What was counted of this rank's collectives so far."""
         stats = self.stats
-        return MeetingCounts(
+        return CollectiveCounts(
             stats.count, stats.total_ns, stats.mismatches, stats.met, stats.trace, stats.gaps
         )
 
@@ -140,9 +140,9 @@ def guarded(
         last(error)
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except MPI.Exception as error:
-        # Where a death breaks what nobody mends: as the job starts, or as it has ended.
-        code = ExitCode.RANK_LOST if outlives_deaths() else ExitCode.INTERNAL_ERROR
-        abort(f"adpkv: {who}: MPI says {error}; a rank may be dead\n{_where(error)}", code)
+        # Where a rank failure breaks what nobody mends: as the job starts, or as it has ended.
+        code = ExitCode.RANK_LOST if survives_rank_failures() else ExitCode.INTERNAL_ERROR
+        abort(f"adpkv: {who}: MPI says {error}; a rank may have failed\n{_where(error)}", code)
     except BaseException as error:
         last(error)
         said = f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}"
@@ -152,7 +152,7 @@ def guarded(
 def abort(message: str, code: int) -> NoReturn:
     """End the whole job now; never returns. Without a message, another rank ends it, if it can."""
     if message:
-        last_word(message.rstrip())
+        final_line(message.rstrip())
     else:
         time.sleep(SPEAKER_GRACE_S)
     end_job(code)

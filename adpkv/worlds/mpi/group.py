@@ -1,9 +1,9 @@
-"""One group of ranks under MPI: its one collective, and what the kinds of meetings make of it.
+"""One group of ranks under MPI: its one collective, and what the kinds of collectives make of it.
 
 Every small collective is the same `Allgather` of slots (`slots.py`) on a communicator that carries
 nothing else; a second one carries what does not fit. `Step` runs the model's part and then joins
-through the same primitive. `Wait` is no collective: each rank naps until something concerns it, and
-wakes the others; whoever went elsewhere is seen at the next slot.
+through the same primitive. `Wait` is no collective: each rank sleeps until something concerns it,
+and wakes the others; whoever went elsewhere is seen at the next slot.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from mpi4py import MPI
 
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
+from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.executor.meetings import Join, Meeting, Passage, Pause, Step, Wait
+from adpkv.worlds.mpi.communicators import must_be_whole
+from adpkv.worlds.mpi.recovery.positions import Custom, Echo
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
@@ -31,9 +33,7 @@ from adpkv.worlds.mpi.slots import (
     read_bodies,
     says_again,
 )
-from adpkv.worlds.mpi.standing import Brought, Echo
 from adpkv.worlds.mpi.waiting import Waiter
-from adpkv.worlds.mpi.wires import must_be_whole
 
 __all__ = ["CollectiveStats", "Group"]
 
@@ -45,8 +45,8 @@ PLACE_TEXT_BYTES: Final = 96
 
 class CollectiveStats:
     """How many collectives this rank joined, and how long that took it, waiting included; and a
-    digest of all its meetings, in their order. Slots see ranks in different collectives; what they
-    cannot see, because it is none, the digests show when they are compared at the end."""
+    digest of all its collectives, in their order. Slots see ranks in different collectives; what
+    they cannot see, because it is none, the digests show when they are compared at the end."""
 
     __slots__ = (
         "before",
@@ -66,12 +66,12 @@ class CollectiveStats:
         self.met = 0
         self.trace = 0
         self.before = 0
-        """The trace without the last meeting."""
+        """The trace without the last collective."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
 
     def note(self, place: bytes | memoryview) -> None:
-        """This rank comes to a meeting there."""
+        """This rank comes to a collective there."""
         self.met += 1
         self.before = self.trace
         self.trace = crc32(place, self.before)
@@ -84,12 +84,12 @@ class CollectiveStats:
         self.last_step_ns = now_ns
 
     def take_back(self) -> None:
-        """The last meeting was broken off: this rank comes to it again."""
+        """The last collective was broken off: this rank comes to it again."""
         self.met -= 1
         self.trace = self.before
 
     def begin_anew(self) -> None:
-        """A death broke a meeting in the middle: compare what comes after it."""
+        """a rank failure broke a collective in the middle: compare what comes after it."""
         self.met = self.trace = 0
 
 
@@ -128,10 +128,10 @@ class Group:
     """This rank's membership in one group.
 
     `communicator` is split into communicators of its own, so a group costs its members three;
-    `sequence` is the number of the group's last meeting;
-    `ranks` are the world ranks of the members in order; `news` says whether something concerns this
-    rank that a wait should end for; `clock` is the one that a pause's end is told by; `computed` is
-    told when this rank's own part of a step is over.
+    `sequence` is the number of the group's last collective;
+    `ranks` are the world ranks of the members in order; `has_input` says whether something concerns
+    this rank that a wait should end for; `clock` is the one that a pause's end is told by;
+    `computed` is told when this rank's own part of a step is over.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Group:
         ranks: Sequence[int],
         *,
         types: Mapping[str, object],
-        news: Callable[[], bool],
+        has_input: Callable[[], bool],
         stats: CollectiveStats,
         clock: Callable[[], int] = perf_counter_ns,
         computed: Callable[[int], None] = lambda now_ns: None,
@@ -159,13 +159,13 @@ class Group:
         self._sites: dict[str, _Site] = {}
         self._computed = computed
         self.sequence = sequence
-        """Of the last meeting that was no pause."""
-        self.brought_bytes = 0
-        """The payload's, in the last meeting."""
+        """Of the last collective that was no pause."""
+        self.custom_bytes = 0
+        """The payload's, in the last collective."""
         self._stats = stats
         self._clock = clock
         waking = communicator.Dup()
-        self._waiter = Waiter(waking, news)
+        self._waiter = Waiter(waking, has_input)
         self.communicators = (self._slots, self._wide, waking)
         """All that a revoke must reach."""
 
@@ -174,33 +174,33 @@ class Group:
         """Whether this rank is the group's first."""
         return self._leads
 
-    def perform(self, op: Meeting) -> Any:
+    def perform(self, op: Operation) -> Any:
         """Meet the others as `op` says, and return what it says this rank gets.
 
         Raises:
             CollectiveMismatchError: the members stand in different collectives.
         """
         if isinstance(op, Pause):
-            self.brought_bytes = 0
+            self.custom_bytes = 0
             return self._waiter.pause(op, self._clock)
-        if isinstance(op, Join):
+        if isinstance(op, Collective):
             return self._join(op)
         if isinstance(op, Wait):
             self.sequence += 1
             self._note_wait(op)
-            self.brought_bytes = 0
+            self.custom_bytes = 0
             self._waiter.wait(self.sequence, op.limit_ns)
-            return Passage(0, op.iteration, op.plan)
+            return Elapsed(0, op.iteration, op.plan)
         if isinstance(op, Step):
             began_ns = perf_counter_ns()
             op.run()
             self._computed(perf_counter_ns())
             self._meet(op, None, op.place[len(op.site) :])
             self._stats.stepped(op, began_ns)
-            return Passage(1, op.iteration, op.plan)
-        raise AdpkvError(f"a rank program awaited {type(op).__name__}, no meeting of ranks")
+            return Elapsed(1, op.iteration, op.plan)
+        raise AdpkvError(f"a rank program awaited {type(op).__name__}, no collective of ranks")
 
-    # -- when a rank has died (`recovery`) -----------------------------------------------------
+    # -- when a rank has failed (`recovery`) -----------------------------------------------------
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -208,32 +208,32 @@ class Group:
         return self._ranks
 
     def step_back(self) -> None:
-        """The meeting that this rank came to last was broken off."""
+        """The collective that this rank came to last was broken off."""
         self.sequence -= 1
         self._stats.take_back()
 
-    def pass_by(self, op: Wait) -> Passage:
+    def pass_by(self, op: Wait) -> Elapsed:
         """A wait that is over for this rank before it began."""
         self.sequence += 1
         self._note_wait(op)
-        return Passage(0, op.iteration, op.plan)
+        return Elapsed(0, op.iteration, op.plan)
 
-    def remembered(self, sequence: int) -> Brought | None:
-        """What all members brought to a meeting, if this rank still has it: each site keeps its
+    def remembered(self, sequence: int) -> Custom | None:
+        """What all members brought to a collective, if this rank still has it: each site keeps its
         last. None also for a wait, to which nobody brings anything."""
         for site in self._sites.values():
             if Header.read(site.gathered, self._index).sequence == sequence:
-                return Brought(bytes(site.gathered), bytes(site.landed))
+                return Custom(bytes(site.gathered), bytes(site.landed))
         return None
 
-    def repeat(self, op: Meeting, brought: Brought) -> Any:
-        """Perform a meeting that other members have completed, with what they saw there."""
-        wires = self._slots, self._wide
+    def repeat(self, op: Operation, brought: Custom) -> Any:
+        """Perform a collective that other members have completed, with what they saw there."""
+        communicators = self._slots, self._wide
         self._slots = self._wide = Echo(brought)  # type: ignore[assignment]
         try:
             return self.perform(op)
         finally:
-            self._slots, self._wide = wires
+            self._slots, self._wide = communicators
 
     def _note_wait(self, op: Wait) -> None:
         self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
@@ -244,7 +244,7 @@ class Group:
         self._slots.Free()
         self._wide.Free()
 
-    def _join(self, op: Join) -> Any:
+    def _join(self, op: Collective) -> Any:
         leads = self._leads
         if op.kind == "tp_broadcast":
             if leads:
@@ -256,7 +256,7 @@ class Group:
             return tuple(values) if leads else None
         return tuple(values) if op.combine is None else op.combine(tuple(values))
 
-    def _meet(self, op: Meeting, payload: Any, rest: str = "") -> list[Any]:
+    def _meet(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
         """The primitive: bring a payload, get those of the members that this rank listens to.
         `rest` is what must be equal beyond the site's name."""
         began = perf_counter_ns()
@@ -270,7 +270,7 @@ class Group:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
             slot.carry(site.encoded)
-        self.brought_bytes = len(site.encoded)
+        self.custom_bytes = len(site.encoded)
         slot.stand(self.sequence, op.iteration, self._digest(op.plan), rest)
         stats.note(slot.place)
         self._slots.Allgather(_IN_PLACE, site.receive)
@@ -280,7 +280,7 @@ class Group:
         stats.total_ns += perf_counter_ns() - began
         return site.values
 
-    def _new_site(self, op: Meeting) -> _Site:
+    def _new_site(self, op: Operation) -> _Site:
         """What a rank listens to: to the leader in a broadcast, to all in a gather if it leads."""
         if op.kind == "tp_broadcast":
             heard = range(1)
@@ -293,7 +293,7 @@ class Group:
         site = self._sites[op.site] = _Site(op.kind, slot, self._size, heard)
         return site
 
-    def _take_in(self, op: Meeting, site: _Site) -> None:
+    def _take_in(self, op: Operation, site: _Site) -> None:
         """Somebody says something new, or stands elsewhere. Payloads are frozen: a member that says
         what it said last time gives the same object."""
         bodies = read_bodies(site.gathered, site.slot.at)
@@ -315,7 +315,7 @@ class Group:
         said = [b"" if member in long else body for member, body in enumerate(bodies)]
         site.said = [b"", *said]
 
-    def _places(self, op: Meeting) -> list[str]:
+    def _places(self, op: Operation) -> list[str]:
         """What each member calls the collective it is in: those who disagree are all here, so they
         can still meet to say so."""
         own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)

@@ -13,13 +13,13 @@ from time import perf_counter_ns
 from typing import Final
 
 from adpkv.config import Experiment
-from adpkv.diagnosis.board import Board
 from adpkv.diagnosis.readiness import Finding, Reason, Seen, silences_ns, unalive, unready
 from adpkv.executor.messages import Pulse
-from adpkv.observe.http import Answer, HttpServer, json_answer
-from adpkv.observe.metrics import Figures, Metrics, ServerFigures
-from adpkv.observe.requests import Tally
-from adpkv.worlds.mpi.desk import Desk
+from adpkv.flight_recorder.board import Board
+from adpkv.output.http import Answer, HttpServer, json_answer
+from adpkv.output.metrics import Figures, Metrics, ServerFigures
+from adpkv.output.requests import Tally
+from adpkv.worlds.mpi.coordinator import CoordinatorHost
 
 __all__ = ["Health"]
 
@@ -45,9 +45,9 @@ class Health:
         self._began_ns = 0
         self._over = False
 
-    def watch(self, board: Board, desk: Desk, tally: Tally) -> None:
+    def watch(self, board: Board, coordinator_host: CoordinatorHost, tally: Tally) -> None:
         """Begin to answer for this job."""
-        self._board, self._desk, self._tally = board, desk, tally
+        self._board, self._coordinator_host, self._tally = board, coordinator_host, tally
         self._began_ns = perf_counter_ns()
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._page}
         self._server.start(routes)
@@ -61,17 +61,23 @@ class Health:
         self._server.close()
 
     def _seen(self) -> Seen:
-        # Of the dead nothing is expected. The clock last: nothing that is seen is later than now.
-        dead, words = self._desk.coordinator.dead, dict(self._desk.words)
-        standings = [s for s in self._board.standings() if s.place.rank not in dead]
-        ending = self._desk.coordinator.ending or ("its ranks have left" if self._over else "")
+        # Of the failed ranks nothing is expected. The clock last: nothing that is seen is later
+        # than now.
+        failed, last_heard = (
+            self._coordinator_host.coordinator.failed,
+            dict(self._coordinator_host.last_heard),
+        )
+        entries = [s for s in self._board.entries() if s.place.rank not in failed]
+        ending = self._coordinator_host.coordinator.ending or (
+            "its ranks have left" if self._over else ""
+        )
         return Seen(
             began_ns=self._began_ns,
-            words=words,
-            standings=standings,
+            last_heard=last_heard,
+            entries=entries,
             ending=ending,
             over=self._over,
-            instances=[i for i in self._instances if not dead.issuperset(i.members)],
+            instances=[i for i in self._instances if not failed.issuperset(i.members)],
             now_ns=perf_counter_ns(),
         )
 
@@ -84,10 +90,10 @@ class Health:
     def _page(self, accepts: str) -> Answer:
         seen, nothing = self._seen(), Pulse()
         silent_ns = silences_ns(seen)
-        pulses = {index: word.pulse for index, word in seen.words.items()}
+        pulses = {index: heard.pulse for index, heard in seen.last_heard.items()}
         figures = Figures(
             outcomes=self._tally.outcomes,
-            submitted=self._desk.coordinator.submitted,
+            submitted=self._coordinator_host.coordinator.submitted,
             servers=[
                 ServerFigures(
                     instance.name,
@@ -97,7 +103,7 @@ class Health:
                 for instance in seen.instances
             ],
             unready=_counted(unready(seen, self._ready_ns)),
-            lost=len(self._desk.coordinator.dead),
+            lost=len(self._coordinator_host.coordinator.failed),
         )
         body, content_type = self._metrics.page(figures, accepts)
         return Answer(HTTPStatus.OK, content_type, body)

@@ -18,26 +18,26 @@ from typing import IO, Final, TypeVar
 from mpi4py import MPI
 
 from adpkv.config import Experiment
-from adpkv.diagnosis.board import Board
-from adpkv.diagnosis.jobs import (
+from adpkv.errors import UsageError
+from adpkv.executor.ports import Clock
+from adpkv.flight_recorder.board import Board
+from adpkv.flight_recorder.job_directory import (
     SHARED,
-    JobFolder,
-    JobNote,
+    JobDirectory,
+    JobInfo,
     new_job,
     no_place,
     ring_path,
     stacks_path,
     sweep,
 )
-from adpkv.diagnosis.recorder import FlightRecorder
-from adpkv.errors import UsageError
-from adpkv.executor.ports import Clock
+from adpkv.flight_recorder.writer import FlightRecorder
 
 __all__ = ["Flight", "open_flight", "start_clock"]
 
 T = TypeVar("T")
 
-LETTER_BYTES: Final = 4096
+TEXT_BYTES: Final = 4096
 
 
 def start_clock(world: MPI.Intracomm) -> Clock:
@@ -60,7 +60,7 @@ def start_clock(world: MPI.Intracomm) -> Clock:
 class Flight:
     """What records and watches one rank: its own recorder, and the board of its host's ranks."""
 
-    folder: JobFolder
+    folder: JobDirectory
     recorder: FlightRecorder
     board: Board
     stacks: IO[str]
@@ -76,13 +76,13 @@ def open_flight(
         UsageError: there is no place for it on some host. All ranks raise the same.
     """
     node = world.Split_type(MPI.COMM_TYPE_SHARED)
-    job = _letter(world, job or new_job())
+    job = _broadcast_text(world, job or new_job())
     place, problem = None, ""
     if node.rank == 0:
         sweep()
-        place, problem = _tried(SHARED, lambda: JobFolder.create(job))
-    path = _letter(node, str(place.path) if place else "")
-    place = JobFolder(Path(path))
+        place, problem = _tried(SHARED, lambda: JobDirectory.create(job))
+    path = _broadcast_text(node, str(place.path) if place else "")
+    place = JobDirectory(Path(path))
     made = None
     if path:
         made, problem = _tried(SHARED, lambda: _made(place, world, experiment))
@@ -103,7 +103,7 @@ def open_flight(
 
 
 def _made(
-    place: JobFolder, world: MPI.Intracomm, experiment: Experiment
+    place: JobDirectory, world: MPI.Intracomm, experiment: Experiment
 ) -> tuple[FlightRecorder, IO[str]]:
     """This rank's files."""
     recorder = FlightRecorder(
@@ -122,12 +122,12 @@ def _made(
 
 def _note(
     job: str, experiment: Experiment, folder: Path, size: int, ranks: dict[int, int]
-) -> JobNote:
+) -> JobInfo:
     argv = [Path(sys.argv[0]).name, *sys.argv[1:]]
     host = socket.gethostname()
-    keeper = int(job.rpartition("-")[2])
+    owner_pid = int(job.rpartition("-")[2])
     instances = {i.name: (int(i.first), i.ranks) for i in experiment.topology.build().instances}
-    return JobNote(job, keeper, str(folder), host, size, ranks, experiment.name, argv, instances)
+    return JobInfo(job, owner_pid, str(folder), host, size, ranks, experiment.name, argv, instances)
 
 
 def _tried(where: Path, make: Callable[[], T]) -> tuple[T | None, str]:
@@ -140,11 +140,11 @@ def _tried(where: Path, make: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(no_place(Path(error.filename or where), error))
 
 
-def _letter(ranks: MPI.Comm, text: str) -> str:
+def _broadcast_text(ranks: MPI.Comm, text: str) -> str:
     """The first rank's text, on every rank."""
-    letter = bytearray(text.encode()[:LETTER_BYTES].ljust(LETTER_BYTES, b"\0"))
-    ranks.Bcast([letter, LETTER_BYTES, MPI.BYTE], 0)
-    return letter.rstrip(b"\0").decode()
+    data = bytearray(text.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
+    ranks.Bcast([data, TEXT_BYTES, MPI.BYTE], 0)
+    return data.rstrip(b"\0").decode()
 
 
 def _first(world: MPI.Intracomm, problem: str) -> str:
@@ -154,6 +154,6 @@ def _first(world: MPI.Intracomm, problem: str) -> str:
     world.Allreduce([teller, MPI.INT], [first, MPI.INT], MPI.MIN)
     if first[0] == world.size:
         return ""
-    letter = bytearray(problem.encode()[:LETTER_BYTES].ljust(LETTER_BYTES, b"\0"))
-    world.Bcast([letter, LETTER_BYTES, MPI.BYTE], first[0])
-    return letter.rstrip(b"\0").decode(errors="replace")
+    data = bytearray(problem.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
+    world.Bcast([data, TEXT_BYTES, MPI.BYTE], first[0])
+    return data.rstrip(b"\0").decode(errors="replace")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from adpkv.worlds.mpi.processes import Job, segments_of
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, segments_of
 
 __all__ = ["end_host", "vanish"]
 
@@ -27,15 +27,15 @@ def end_host(code: int, said: str = "") -> NoReturn:
         time.sleep(KILLED_WITHIN_S)
     else:
         if said:
-            from adpkv.terminal import last_word
+            from adpkv.terminal import final_line
 
-            last_word(said)
-        job = Job(os.getppid())
+            final_line(said)
+        job = ProcessTree(os.getppid())
         job.leave_code(code)
         segments = job.segments()
         job.kill_others()
         job.unlink(segments)
-    # At once, or another thread of this rank sees the others dead, and ends it otherwise.
+    # At once, or another thread of this rank sees the others failed, and ends it otherwise.
     vanish(code)
 
 

@@ -11,18 +11,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from adpkv.exit_codes import OUTCOMES, ExitCode
-from adpkv.observe.losses import with_losses
-from adpkv.observe.requests import read_tally
-from adpkv.observe.summary import BrokenOff, build_summary
+from adpkv.output.losses import with_losses
+from adpkv.output.requests import read_tally
+from adpkv.output.summary import BrokenOff, build_summary
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
-    from adpkv.observe import RunFolder
+    from adpkv.output import RunFolder
 
-__all__ = ["sum_up_for_the_dead"]
+__all__ = ["sum_up_for_failed_ranks"]
 
 
-def sum_up_for_the_dead(
+def sum_up_for_failed_ranks(
     experiment: Experiment, folder: RunFolder, code: int, why: str, wall_s: float
 ) -> Mapping[str, object] | None:
     """Write the summary of a job that ended with `code`; None where one of its ranks has, or where

@@ -1,9 +1,9 @@
-"""Typed mail between ranks, and with the coordinator, over MPI.
+"""Typed messages between ranks, and with the coordinator, over MPI.
 
 Ranks write to each other on one communicator, and to the coordinator on another, whose receiver is
-a thread beside rank 0: with a communicator of its own it never takes another's mail. What the
+a thread beside rank 0: with a communicator of its own it never takes another's messages. What the
 coordinator sends arrives on the ranks' communicator. Between the coordinator and its own host,
-rank 0, the same bytes go through a queue of the process: two threads of one rank need no wire.
+rank 0, the same bytes go through a queue of the process: two threads of one rank need no link.
 
 MPI keeps the order between one sender and one receiver of a communicator, which is the promise.
 """
@@ -16,102 +16,108 @@ from typing import Final
 import msgspec
 
 from adpkv.core.ids import COORDINATOR
-from adpkv.core.news import Unread
-from adpkv.executor.messages import HOST, Mail
+from adpkv.core.inbox_age import InboxAge
+from adpkv.executor.messages import HOST, Message
 from adpkv.executor.ports import Clock
-from adpkv.worlds.mpi.letters import Endpoint
+from adpkv.worlds.mpi.endpoint import Endpoint
 
 __all__ = ["MAX_TAKEN", "CoordinatorMailbox", "RankMailbox"]
 
 MAX_TAKEN: Final = 4096
-"""Messages in one `receive`; the rest waits for the next, so that no iteration drowns in mail."""
+"""Messages in one `receive`; the rest waits for the next, so that no iteration drowns in
+messages."""
 
 
 class _Box:
-    """Decodes what arrives: first from this process's own queue, then from the wire."""
+    """Decodes what arrives: first from this process's own queue, then from the link."""
 
-    def __init__(self, wire: Endpoint | None, inbox: deque[bytes]) -> None:
-        self._wire, self._inbox = wire, inbox
+    def __init__(self, endpoint: Endpoint | None, inbox: deque[bytes]) -> None:
+        self._endpoint, self._inbox = endpoint, inbox
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder[Mail](Mail).decode
+        self._decode = msgspec.msgpack.Decoder[Message](Message).decode
 
     def ready(self) -> bool:
         """Would `receive` return something now? Never waits."""
-        return bool(self._inbox) or (self._wire is not None and self._wire.ready())
+        return bool(self._inbox) or (self._endpoint is not None and self._endpoint.ready())
 
-    def receive(self) -> list[Mail]:
+    def receive(self) -> list[Message]:
         """All that has arrived, up to `MAX_TAKEN`, oldest first per sender."""
-        found: list[Mail] = []
+        found: list[Message] = []
         while self._inbox and len(found) < MAX_TAKEN:
             found.append(self._decode(self._inbox.popleft()))
-        while self._wire is not None and len(found) < MAX_TAKEN:
-            letter = self._wire.take()
-            if letter is None:
+        while self._endpoint is not None and len(found) < MAX_TAKEN:
+            data = self._endpoint.take()
+            if data is None:
                 break
-            found.append(self._decode(letter))
+            found.append(self._decode(data))
         return found
 
 
 class RankMailbox(_Box):
-    """A rank's mailbox. `to_desk` and `inbox` are shared with the coordinator on its host."""
+    """A rank's mailbox. `to_coordinator` and `inbox` are shared with the coordinator on its
+    host."""
 
     def __init__(
-        self, peers: Endpoint, desk: Endpoint, to_desk: deque[bytes] | None, inbox: deque[bytes]
+        self,
+        peers: Endpoint,
+        coordinator: Endpoint,
+        to_coordinator: deque[bytes] | None,
+        inbox: deque[bytes],
     ) -> None:
         super().__init__(peers, inbox)
-        self._peers, self._desk, self._to_desk = peers, desk, to_desk
-        self._unread: Unread | None = None
+        self._peers, self._coordinator, self._to_coordinator = peers, coordinator, to_coordinator
+        self._inbox_age: InboxAge | None = None
 
-    def watch(self, unread: Unread, clock: Clock) -> None:
-        """Follow how long mail lies there once somebody has seen that there is some."""
-        self._unread, self._clock = unread, clock
+    def watch(self, inbox_age: InboxAge, clock: Clock) -> None:
+        """Follow how long messages lie there once somebody has seen that there is some."""
+        self._inbox_age, self._clock = inbox_age, clock
 
     def ready(self) -> bool:
         """Would `receive` return something now? Never waits."""
         found = super().ready()
-        if found and self._unread is not None:
-            self._unread.came(self._clock())
+        if found and self._inbox_age is not None:
+            self._inbox_age.came(self._clock())
         return found
 
-    def receive(self) -> list[Mail]:
+    def receive(self) -> list[Message]:
         """All that has arrived, up to `MAX_TAKEN`, oldest first per sender."""
         found = super().receive()
-        if found and self._unread is not None:
-            self._unread.taken(self._clock())
+        if found and self._inbox_age is not None:
+            self._inbox_age.taken(self._clock())
         return found
 
     def close(self) -> None:
         """Bring both communicators to rest; every rank must come, the coordinator being at its
         end."""
         self._peers.close()
-        self._desk.close()
+        self._coordinator.close()
 
-    def send(self, to: int, message: Mail) -> None:
+    def send(self, to: int, message: Message) -> None:
         """Send to a world rank, or to `COORDINATOR`."""
-        letter = self._encode(message)
+        data = self._encode(message)
         if to != COORDINATOR:
-            self._peers.send(to, letter)
-        elif self._to_desk is not None:
-            self._to_desk.append(letter)
+            self._peers.send(to, data)
+        elif self._to_coordinator is not None:
+            self._to_coordinator.append(data)
         else:
-            self._desk.send(HOST, letter)
+            self._coordinator.send(HOST, data)
 
 
 class CoordinatorMailbox(_Box):
     """The coordinator's mailbox, used by its thread alone. The endpoints are its host's."""
 
     def __init__(
-        self, desk: Endpoint, peers: Endpoint, inbox: deque[bytes], to_host: deque[bytes]
+        self, coordinator: Endpoint, peers: Endpoint, inbox: deque[bytes], to_host: deque[bytes]
     ) -> None:
-        super().__init__(desk, inbox)
+        super().__init__(coordinator, inbox)
         self._peers, self._to_host = peers, to_host
 
-    def send(self, to: int, message: Mail) -> None:
+    def send(self, to: int, message: Message) -> None:
         """Send to a world rank; `COORDINATOR` is itself."""
-        letter = self._encode(message)
+        data = self._encode(message)
         if to == HOST:
-            self._to_host.append(letter)
+            self._to_host.append(data)
         elif to == COORDINATOR:
-            self._inbox.append(letter)
+            self._inbox.append(data)
         else:
-            self._peers.send(to, letter)
+            self._peers.send(to, data)

@@ -22,33 +22,33 @@ from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import HOST, Pulse
 from adpkv.exit_codes import ExitCode
-from adpkv.observe import RequestLog, RunFolder, build_summary, merge_parts
-from adpkv.observe.losses import Losses, complete
-from adpkv.observe.screen import Screen
-from adpkv.terminal import last_word
+from adpkv.output import RequestLog, RunFolder, build_summary, merge_parts
+from adpkv.output.losses import Losses, complete
+from adpkv.output.screen import Screen
+from adpkv.terminal import final_line
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.brought import Ports
-from adpkv.worlds.choosing import chosen
-from adpkv.worlds.mpi.desk import Desk
+from adpkv.worlds.custom_ports import Ports
+from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import abort, guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
 from adpkv.worlds.mpi.hosts import open_flight
-from adpkv.worlds.mpi.job import Job
+from adpkv.worlds.mpi.launcher.startup import Stage, at_stage
+from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.signals import StopSignals
-from adpkv.worlds.mpi.starting import Stage, at_stage
+from adpkv.worlds.select_ports import chosen
 
 if TYPE_CHECKING:
     from adpkv.worlds.mpi.health import Health
 
 __all__ = ["run"]
 
-DESK_BOUND_S: Final = 10.0
+COORDINATOR_BOUND_S: Final = 10.0
 """The coordinator has nothing left to do when its ranks have left."""
 
 LEAVE_BOUND_S: Final = 600.0
-"""From a rank's last meeting to the agreed code: files are closed, and rank 0 merges the events of
-all, which takes a while where there are many."""
+"""From a rank's last collective to the agreed code: files are closed, and rank 0 merges the events
+of all, which takes a while where there are many."""
 
 LOST_BYTES: Final = 512
 """For what one rank could not write: it has one file."""
@@ -105,7 +105,7 @@ def _checked_size(experiment: Experiment, world: MPI.Intracomm) -> int:
     if world.size == needed:
         return ExitCode.COMPLETED
     if world.rank == HOST:
-        last_word(
+        final_line(
             f"adpkv: the experiment has {needed} ranks, mpirun started {world.size}:"
             f" use mpirun -n {needed}, or leave mpirun to adpkv run"
         )
@@ -135,12 +135,12 @@ def _run(
         # All ranks have the same one, and are here.
         if world.rank == HOST:
             claimed.withdraw()
-            last_word(f"adpkv: {error}")
+            final_line(f"adpkv: {error}")
         return ExitCode.USAGE
     if not _begun(experiment, world, claimed):
         flight.folder.leave(world.rank)
         return ExitCode.USAGE
-    job = Job(
+    job = RankProcess(
         experiment,
         world,
         claimed,
@@ -151,7 +151,7 @@ def _run(
         ports=ports or chosen(experiment, "mpi"),
     )
     at_stage(Stage.RUN)
-    job.witness.on_broken_off = screen.broken_off
+    job.snapshots.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
         guarded(who, job.run, job.stuck, job.broken_off)
@@ -176,7 +176,7 @@ def _opened(
             claimed.path = claimed.path.resolve()
             where = os.fsencode(claimed.path)
         except UsageError as error:
-            last_word(f"adpkv: {error}")
+            final_line(f"adpkv: {error}")
     landed = bytearray(where.ljust(_told(world, len(where)), b"\0"))
     world.Bcast([landed, len(landed), MPI.BYTE], HOST)
     if landed and claimed is None:
@@ -205,20 +205,20 @@ def _begun(experiment: Experiment, world: MPI.Intracomm, folder: RunFolder) -> b
         try:
             folder.begin(experiment)
         except UsageError as error:
-            last_word(f"adpkv: {error}")
+            final_line(f"adpkv: {error}")
             begun = 0
     return bool(_told(world, begun))
 
 
 def _told(world: MPI.Intracomm, number: int) -> int:
     """Rank 0's number, on every rank."""
-    letter = bytearray(number.to_bytes(8, "little"))
-    world.Bcast([letter, len(letter), MPI.BYTE], HOST)
-    return int.from_bytes(letter, "little")
+    data = bytearray(number.to_bytes(8, "little"))
+    world.Bcast([data, len(data), MPI.BYTE], HOST)
+    return int.from_bytes(data, "little")
 
 
 def _host(
-    job: Job,
+    job: RankProcess,
     folder: RunFolder,
     screen: Screen,
     quiet: bool,
@@ -234,14 +234,14 @@ def _host(
     requests = RequestLog(folder.requests, job.experiment.slo, job.losses)
     job.flush_requests = requests.flush
     try:
-        desk = job.desk(requests.write, None if quiet else show, workload)
+        coordinator_host = job.coordinator_host(requests.write, None if quiet else show, workload)
         if health is not None:
-            health.watch(job.flight.board, desk, requests.tally)
-        desk.start()
+            health.watch(job.flight.board, coordinator_host, requests.tally)
+        coordinator_host.start()
         reports = job.run()
         if health is not None:
             health.over()
-        desk.close(DESK_BOUND_S)
+        coordinator_host.close(COORDINATOR_BOUND_S)
     except BaseException:
         progress.close()
         raise
@@ -253,7 +253,7 @@ def _host(
     def written(lost: Sequence[str]) -> int:
         if folder.events_parts():  # not where this is done again
             merge_parts(folder, job.losses)
-        summary = _summed_up(job, desk, reports, requests, wall_s)
+        summary = _summed_up(job, coordinator_host, reports, requests, wall_s)
         summary = complete(folder, summary, job.losses, lost)
         here = Path.cwd()
         inside = folder.path.is_relative_to(here)
@@ -267,14 +267,14 @@ def _host(
     return _left(job, written)
 
 
-def _left(job: Job, written: Callable[[Sequence[str]], int]) -> int:
+def _left(job: RankProcess, written: Callable[[Sequence[str]], int]) -> int:
     """Close this rank; the exit code, on every rank that of rank 0, whose files are `written` then,
-    with what the others could not write. After a death the process ends here, because MPI cannot be
-    asked to finalize."""
+    with what the others could not write. After a rank failure the process ends here, because MPI
+    cannot be asked to finalize."""
 
     def work() -> int:
         job.close()
-        world = job.wires.world
+        world = job.communicators.world
         return _told(world, written(_lost_elsewhere(world, job.losses)))
 
     def late() -> None:
@@ -284,7 +284,7 @@ def _left(job: Job, written: Callable[[Sequence[str]], int]) -> int:
     with no_longer_than(LEAVE_BOUND_S, late):
         code = job.finish(work)
     if job.lost:
-        leave_now(code, job.wires.world.rank)
+        leave_now(code, job.communicators.world.rank)
     return code
 
 
@@ -300,7 +300,11 @@ def _lost_elsewhere(world: MPI.Intracomm, losses: Losses) -> list[str]:
 
 
 def _summed_up(
-    job: Job, desk: Desk, reports: Sequence[RankReport], requests: RequestLog, wall_s: float
+    job: RankProcess,
+    coordinator_host: CoordinatorHost,
+    reports: Sequence[RankReport],
+    requests: RequestLog,
+    wall_s: float,
 ) -> dict[str, object]:
     return build_summary(
         "mpi",
@@ -309,7 +313,7 @@ def _summed_up(
         requests.tally,
         wall_s=wall_s,
         simulated_s=None,
-        violations=desk.recorder.violations,
+        violations=coordinator_host.recorder.violations,
         lost=job.lost,
-        never_arrived=desk.never_arrived(),
+        never_arrived=coordinator_host.never_arrived(),
     )

@@ -6,7 +6,7 @@ different ones *see* each other, instead of hanging or unpacking somebody else's
 5.8; TensorRT-LLM #14560, #16253).
 
 The payload is MessagePack of a known type per kind. What does not fit is announced by its length,
-which makes the second round agreed without another word: every rank reads the same lengths.
+which makes the second round agreed without another message: every rank reads the same lengths.
 """
 
 from __future__ import annotations

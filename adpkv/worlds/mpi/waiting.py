@@ -1,8 +1,8 @@
-"""A group's bounded wait: nap politely, and end at once on news of any member.
+"""A group's bounded wait: poll with backoff, and end at once on input for any member.
 
-The member that has news, or whose limit is over first, sends the others eight bytes: the number of
-this wait. So the smallest limit counts for all. A word about a former wait is stale and ignored. A
-lost word would cost no more than the rest of the limit, so sending one is never waited for.
+The member that has input, or whose limit is over first, sends the others eight bytes: the number of
+this wait. So the smallest limit counts for all. A message about a former wait is stale and ignored.
+A lost message would cost no more than the rest of the limit, so sending one is never waited for.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final
 
 from mpi4py import MPI
 
-from adpkv.executor.meetings import Pause
-from adpkv.worlds.mpi.closing import await_that, owed
-from adpkv.worlds.mpi.naps import Nap
+from adpkv.executor.collectives import Pause
+from adpkv.worlds.mpi.backoff import Backoff
+from adpkv.worlds.mpi.quiesce import owed, poll_until
 
 __all__ = ["Waiter"]
 
 MAX_UNSENT_WAKES: Final = 4096
-"""Beyond this a member does not take its words in, and gets no more of them."""
+"""Beyond this a member does not take its messages in, and gets no more of them."""
 
 _NUMBER = struct.Struct("<Q")
 
 
 class Waiter:
-    """One rank's waits in one group, on a communicator for wake words alone."""
+    """One rank's waits in one group, on a communicator for wake messages alone."""
 
-    def __init__(self, communicator: MPI.Comm, news: Callable[[], bool]) -> None:
-        self._comm, self._news = communicator, news
+    def __init__(self, communicator: MPI.Comm, has_input: Callable[[], bool]) -> None:
+        self._comm, self._has_input = communicator, has_input
         self._others = [r for r in range(communicator.size) if r != communicator.rank]
         self._landed = bytearray(_NUMBER.size)
         self._receive = self._listen()
@@ -40,32 +40,32 @@ class Waiter:
     def wait(self, number: int, limit_ns: int) -> None:
         """Wait number `number` of this group, the same on each member; at most `limit_ns`."""
         until_ns = perf_counter_ns() + limit_ns
-        nap = Nap()
+        backoff = Backoff()
         while not self._woken(number):
-            if self._news():
+            if self._has_input():
                 return self._wake(number)
             left_ns = until_ns - perf_counter_ns()
             if left_ns <= 0:
                 return self._wake(number)
-            nap.take(left_ns)
+            backoff.sleep(left_ns)
         return None
 
     def pause(self, op: Pause, clock: Callable[[], int]) -> None:
         """Stand still alone. Nobody is woken: whoever meets this rank waits for it."""
-        nap = Nap()
+        backoff = Backoff()
         while not op.over():
             left_ns = op.until_ns - clock()
             if left_ns <= 0:
                 return
-            nap.take(left_ns)
+            backoff.sleep(left_ns)
 
     def close(self) -> None:
         """Take in what was said, then stop listening; every member must come."""
-        due = owed(self._comm, self._sent, "wake words")
-        await_that(lambda: self._has_taken(due), "wake words")
-        await_that(self._all_sent, "the end of wake words")
+        due = owed(self._comm, self._sent, "wake messages")
+        poll_until(lambda: self._has_taken(due), "wake messages")
+        poll_until(self._all_sent, "the end of wake messages")
         self._receive.Cancel()
-        await_that(self._receive.Test, "the end of the last receive")
+        poll_until(self._receive.Test, "the end of the last receive")
         self._comm.Free()
 
     def _has_taken(self, due: int) -> bool:
@@ -95,9 +95,9 @@ class Waiter:
         self._unsent = [request for request in self._unsent if not request.Test()]
         if len(self._unsent) > MAX_UNSENT_WAKES:
             return
-        word = _NUMBER.pack(number)
+        payload = _NUMBER.pack(number)
         for other in self._others:
             self._sent[other] += 1
-            request = self._comm.Isend([word, _NUMBER.size, MPI.BYTE], other)
+            request = self._comm.Isend([payload, _NUMBER.size, MPI.BYTE], other)
             if not request.Test():
                 self._unsent.append(request)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adpkv.executor.meetings import Join
+from adpkv.executor.collectives import Collective
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 
-__all__ = ["Course", "Halt", "Met"]
+__all__ = ["Course", "Met", "PausedAt"]
 
-Met = list[tuple[Join, Any]]
+Met = list[tuple[Collective, Any]]
 """The small collectives of an iteration so far, each with what came of it."""
 
 
 @dataclass(slots=True)
-class Halt:
+class PausedAt:
     """A member stands still alone: where all of them stand, and what they met in this iteration."""
 
-    meetings: list[Any]
+    operations: list[Any]
     met: Met
     since_ns: int
 
@@ -26,14 +26,14 @@ class Halt:
 class Course:
     """One group's; nobody else writes into it."""
 
-    __slots__ = ("debt", "halt", "idle", "open", "stalled", "stretch", "version", "wake_ns")
+    __slots__ = ("debt", "idle", "open", "paused", "stalled", "stretch", "version", "wake_ns")
 
     def __init__(self) -> None:
         self.debt = 0
         """Small collectives since the last step or wait, which pays for them in time."""
         self.stretch: StepStretch | WaitStretch | None = None
         """The steps or waits that are under way, or were last."""
-        self.halt: Halt | None = None
+        self.paused: PausedAt | None = None
         """Why the group cannot go on in the middle of an iteration."""
         self.stalled = 0
         """Steps and waits in a row that took no time and computed nothing."""
@@ -43,7 +43,7 @@ class Course:
         """It waits without a limit of its own: only an arrival can end that."""
         self.wake_ns = 0
         self.version = 0
-        """Counts wake-ups that were planned: an older one in the agenda is void."""
+        """Counts wake-ups that were planned: an older one in the event queue is void."""
 
     def owe(self) -> None:
         """A small collective: its time is paid for later."""
@@ -73,12 +73,12 @@ class Course:
         debt, self.debt = self.debt, 0
         return debt
 
-    def stop(self, halt: Halt) -> None:
+    def stop(self, paused: PausedAt) -> None:
         """The group halts; what was planned for it is void."""
-        self.halt = halt
+        self.paused = paused
         self.open = False
         self.version += 1
 
     def go_on(self) -> None:
         """It halts no longer."""
-        self.halt = None
+        self.paused = None

@@ -19,15 +19,15 @@ from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
-from adpkv.executor.meetings import Gone, Join, Meeting, Passage, Pause, Step, Wait
-from adpkv.worlds.virtual.agenda import Agenda
+from adpkv.executor.collectives import Collective, Elapsed, Gone, Operation, Pause, Step, Wait
+from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Course
-from adpkv.worlds.virtual.host import VirtualHost
+from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.stretch import StepStretch
 
 __all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget", "told"]
 
-Program = Coroutine[Meeting, Any, Any]
+Program = Coroutine[Operation, Any, Any]
 
 ALONE: Final = frozenset({Pause, Gone})
 """What a rank awaits without anybody else."""
@@ -36,12 +36,12 @@ LEFT: Final = "left"
 UNBEGUN: Final = "not_begun"
 
 REMEMBERED: Final = 12
-"""Meetings of a group: the last eight, and enough to see what usually comes next."""
+"""Collectives of a group: the last eight, and enough to see what usually comes next."""
 
 
-def describe(at: Meeting | Place) -> str:
+def describe(at: Operation | Place) -> str:
     """Where a rank is, for people."""
-    site = at.place if isinstance(at, Meeting) else at.site
+    site = at.place if isinstance(at, Operation) else at.site
     return f"is in {at.kind} at {site}, iteration {at.iteration}"
 
 
@@ -53,7 +53,8 @@ class VirtualGroup:
         "broken",
         "collectives",
         "course",
-        "dead",
+        "current",
+        "failed",
         "gaps",
         "history",
         "index",
@@ -61,11 +62,10 @@ class VirtualGroup:
         "iteration",
         "last_step_ns",
         "members",
-        "met_with_dead",
+        "met_with_failed",
         "plan",
         "programs",
         "resume",
-        "standing",
         "steps",
         "tokens",
         "waited",
@@ -76,15 +76,15 @@ class VirtualGroup:
         self.members = list(instance.members)
         """World ranks of those that live, in the order of all lists here."""
         self.index = {rank: index for index, rank in enumerate(self.members)}
-        self.dead: list[int] = []
+        self.failed: list[int] = []
         self.broken = False
-        """A death broke the iteration, which is made anew: it meets more often than those that
-        follow, so it stands for none of them."""
-        self.met_with_dead = 0
-        """How many meetings there were until the last of them died."""
+        """a rank failure broke the iteration, which is made anew: it meets more often than those
+        that follow, so it stands for none of them."""
+        self.met_with_failed = 0
+        """How many collectives there were until the last of them failed."""
         self.programs = list(programs)
-        self.resume: list[Callable[[Any], Meeting]] = [program.send for program in programs]
-        self.standing: list[Any] = [None] * len(programs)
+        self.resume: list[Callable[[Any], Operation]] = [program.send for program in programs]
+        self.current: list[Any] = [None] * len(programs)
         """The step or wait in which each member stands."""
         self.steps = [0] * len(programs)
         """Steps since it came to stand there: a quiet member is left out of iterations."""
@@ -93,8 +93,8 @@ class VirtualGroup:
         self.iteration = 0
         self.plan: Plan | None = None
         self.collectives = 0
-        self.history: deque[tuple[int, int, Meeting]] = deque(maxlen=REMEMBERED)
-        """The last meetings in which all members were, with the number of collectives by then
+        self.history: deque[tuple[int, int, Operation]] = deque(maxlen=REMEMBERED)
+        """The last collectives in which all members were, with the number of collectives by then
         and the time."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
@@ -104,26 +104,26 @@ class VirtualGroup:
         self.waited: tuple[int, ...] = ()
         self.course = Course()
 
-    def stand(self, there: Sequence[int], meetings: Sequence[Any]) -> None:
+    def stand(self, there: Sequence[int], operations: Sequence[Any]) -> None:
         """Those who took part in an iteration stand in these steps or waits at its end."""
-        first = meetings[0]
+        first = operations[0]
         self.iteration, self.plan = first.iteration, first.plan
-        for index, meeting in zip(there, meetings, strict=True):
-            self.standing[index] = meeting
+        for index, operation in zip(there, operations, strict=True):
+            self.current[index] = operation
             self.steps[index] = 0
 
-    def await_the_world(self, meetings: list[Any]) -> None:
-        """All who are left stand in the meeting with which the job ends; or nobody is left."""
-        self.standing = meetings
+    def await_the_world(self, operations: list[Any]) -> None:
+        """All who are left stand in the collective with which the job ends; or nobody is left."""
+        self.current = operations
 
-    def note(self, meeting: Meeting, now_ns: int) -> None:
-        """All were in this meeting."""
-        if type(meeting) is Wait:
-            self.history.append((0, now_ns, meeting))
+    def note(self, operation: Operation, now_ns: int) -> None:
+        """All were in this collective."""
+        if type(operation) is Wait:
+            self.history.append((0, now_ns, operation))
             return
         self.collectives += 1
         self.course.owe()
-        self.history.append((self.collectives, now_ns, meeting))
+        self.history.append((self.collectives, now_ns, operation))
 
     def rouse(self, index: int) -> None:
         """Something has arrived for a member."""
@@ -134,18 +134,18 @@ class VirtualGroup:
         self.awake.clear()
 
     def mend(self) -> bool:
-        """The iteration is over; says whether a death had broken it."""
+        """The iteration is over; says whether a rank failure had broken it."""
         broken, self.broken = self.broken, False
         return broken
 
     def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
-        """Who takes part in the next iteration: the leader, and whoever has news, something due, or
-        a step that finishes something. The others would say what they said (`Step.says`)."""
-        if not lazy or self.standing[0] is None:
+        """Who takes part in the next iteration: the leader, and whoever has input, something due,
+        or a step that finishes something. The others would say what they said (`Step.says`)."""
+        if not lazy or self.current[0] is None:
             return list(range(len(self.resume)))
         awake, steps = self.awake, self.steps
         found = [0]
-        for index, at in enumerate(self.standing):
+        for index, at in enumerate(self.current):
             if index and (
                 at.says is None
                 or at.until_ns <= now_ns
@@ -155,11 +155,11 @@ class VirtualGroup:
                 found.append(index)
         return found
 
-    def passage(self, index: int) -> Passage | None:
+    def elapsed(self, index: int) -> Elapsed | None:
         """What passed for a member since it came to stand where it does; None at the start."""
-        if self.standing[index] is None:
+        if self.current[index] is None:
             return None
-        return Passage(self.steps[index], self.iteration, self.plan)
+        return Elapsed(self.steps[index], self.iteration, self.plan)
 
     def resumed(self, taking_part: Sequence[int], results: Sequence[Any]) -> list[Any]:
         """Where the members stand next, each resumed with its result."""
@@ -172,61 +172,65 @@ class VirtualGroup:
             raise self.left_alone() from None
 
     def outcome(
-        self, first: Join, taking_part: Sequence[int], meetings: Sequence[Any]
+        self, first: Collective, taking_part: Sequence[int], operations: Sequence[Any]
     ) -> tuple[Any, Any]:
         """What a small collective gives to the leader, and to the others."""
         kind = first.kind
         if kind == "tp_broadcast":
             return first.payload, first.payload
         payloads: tuple[Any, ...]
-        if len(meetings) == len(self.resume):
-            payloads = tuple([meeting.payload for meeting in meetings])
+        if len(operations) == len(self.resume):
+            payloads = tuple([operation.payload for operation in operations])
         else:
             nothing = kind == "tp_gather"
-            said = [() if nothing else at.says for at in self.standing]
-            for index, meeting in zip(taking_part, meetings, strict=True):
-                said[index] = meeting.payload
+            said = [() if nothing else at.says for at in self.current]
+            for index, operation in zip(taking_part, operations, strict=True):
+                said[index] = operation.payload
             payloads = tuple(said)
         if kind == "tp_gather":
             return payloads, None
         result = payloads if first.combine is None else first.combine(payloads)
         return result, result
 
-    def catch_up(self, index: int, met: Sequence[tuple[Join, Any]]) -> None:
+    def catch_up(self, index: int, met: Sequence[tuple[Collective, Any]]) -> None:
         """A quiet member turns out to be concerned: take it through what the others have met in
         this iteration, up to the collective whose result they all wait for.
 
         Raises:
             AdpkvError: it does not bring what it said it would.
         """
-        value: Any = self.passage(index)
+        value: Any = self.elapsed(index)
         for first, result in met:
-            meeting: Any = self.resume[index](value)
-            said = self.standing[index].says if first.kind == "tp_allgather" else ()
-            if (meeting.kind, meeting.site, meeting.payload) != (first.kind, first.site, said):
+            operation: Any = self.resume[index](value)
+            said = self.current[index].says if first.kind == "tp_allgather" else ()
+            if (operation.kind, operation.site, operation.payload) != (
+                first.kind,
+                first.site,
+                said,
+            ):
                 raise AdpkvError(
-                    f"rank {self.members[index]} {describe(meeting)} with"
-                    f" {meeting.payload}, but had said {said} for {first.kind} at {first.site}"
+                    f"rank {self.members[index]} {describe(operation)} with"
+                    f" {operation.payload}, but had said {said} for {first.kind} at {first.site}"
                 )
             value = result
 
     def bring_all(
-        self, there: Sequence[int], meetings: Sequence[Any], met: Sequence[tuple[Join, Any]]
+        self, there: Sequence[int], operations: Sequence[Any], met: Sequence[tuple[Collective, Any]]
     ) -> list[Any]:
-        """Take the quiet members to where those `there` stand; returns the meetings of all."""
-        found = dict(zip(there, meetings, strict=True))
+        """Take the quiet members to where those `there` stand; returns the collectives of all."""
+        found = dict(zip(there, operations, strict=True))
         for index, resume in enumerate(self.resume):
             if index not in found:
                 self.catch_up(index, met)
-                found[index] = resume(met[-1][1] if met else self.passage(index))
+                found[index] = resume(met[-1][1] if met else self.elapsed(index))
         return [found[index] for index in range(len(self.resume))]
 
-    def agreed(self, meetings: Sequence[Any]) -> Any:
-        """The meeting in which all stand; None if they differ, or one stands still alone."""
-        first = meetings[0]
+    def agreed(self, operations: Sequence[Any]) -> Any:
+        """The collective in which all stand; None if they differ, or one stands still alone."""
+        first = operations[0]
         site, iteration, plan = first.site, first.iteration, first.plan
         kind, group = first.kind, first.group
-        for other in meetings:
+        for other in operations:
             if other.plan is not plan or other.iteration != iteration or other.site != site:
                 return None
             if other.kind != kind or other.group != group:
@@ -240,16 +244,16 @@ class VirtualGroup:
             for rank, program in zip(self.members, self.programs, strict=True)
         ]
 
-    def bury(self, rank: int) -> Place:
-        """A member is dead: the others close ranks. Returns where it was."""
+    def shrink(self, rank: int) -> Place:
+        """A member has failed: the others close ranks. Returns where it was."""
         at = self.index[rank]
         last = self.places()[at]
         self.programs[at].close()
-        for column in (self.members, self.programs, self.resume, self.standing, self.steps):
+        for column in (self.members, self.programs, self.resume, self.current, self.steps):
             del column[at]
-        self.dead.append(rank)
+        self.failed.append(rank)
         self.broken = True
-        self.met_with_dead = self.collectives
+        self.met_with_failed = self.collectives
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.awake.clear()
         return last
@@ -258,7 +262,7 @@ class VirtualGroup:
         """What each member's next steps cost, as (base, slope); notes what clients get of them."""
         lines = []
         tokens, waited = 0, ()
-        for at, done in zip(self.standing, self.steps, strict=True):
+        for at, done in zip(self.current, self.steps, strict=True):
             lines.append((at.base + done * at.slope, at.slope))
             tokens += at.tokens
             if at.waited and not done:
@@ -295,7 +299,7 @@ class VirtualGroup:
             msgspec.structs.replace(
                 at, batch=at.batch_after(done), iteration=self.iteration, plan=self.plan
             )
-            for at, done in zip(self.standing, self.steps, strict=True)
+            for at, done in zip(self.current, self.steps, strict=True)
         ]
         for index, at in enumerate(now):
             if at.batch != now[0].batch:
@@ -304,18 +308,18 @@ class VirtualGroup:
     def let_go(self) -> None:
         """The run is over, wherever the members stand."""
         self.history.clear()
-        self.standing = [None] * len(self.standing)
+        self.current = [None] * len(self.current)
         self.course.go_on()
         for program in self.programs:
-            # One that is in the middle of a meeting holds it. What it does at its end is of no
+            # One that is in the middle of a collective holds it. What it does at its end is of no
             # interest any more, and it may not wait for anything.
             with suppress(Exception):
                 program.close()
 
     def where(self) -> list[str]:
         """Where each member is, one line each."""
-        dead = [f"  rank {rank} is dead" for rank in self.dead]
-        return [*(f"  {told(place)}" for place in self.places()), *dead]
+        failed = [f"  rank {rank} has failed" for rank in self.failed]
+        return [*(f"  {told(place)}" for place in self.places()), *failed]
 
     def left_alone(self) -> CollectiveMismatchError:
         """A program has ended while the others go on: which one, and where the others are."""
@@ -323,17 +327,17 @@ class VirtualGroup:
         lines = [f"{self.instance.name}: {', '.join(gone)} left alone", *self.where()]
         return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
 
-    def mismatch(self, meetings: Sequence[Any]) -> CollectiveMismatchError:
-        """Members stand in different meetings; `meetings` are those of all of them."""
-        together = [i for i, meeting in enumerate(meetings) if type(meeting) not in ALONE]
+    def mismatch(self, operations: Sequence[Any]) -> CollectiveMismatchError:
+        """Members stand in different collectives; `operations` are those of all of them."""
+        together = [i for i, operation in enumerate(operations) if type(operation) not in ALONE]
         first, *rest = together
-        second = next(i for i in rest if self.agreed([meetings[first], meetings[i]]) is None)
-        return self._mismatch(first, meetings[first], second, meetings[second])
+        second = next(i for i in rest if self.agreed([operations[first], operations[i]]) is None)
+        return self._mismatch(first, operations[first], second, operations[second])
 
     def _mismatch(
-        self, index: int, meeting: Meeting, other_index: int, other: Meeting
+        self, index: int, operation: Operation, other_index: int, other: Operation
     ) -> CollectiveMismatchError:
-        alike = (meeting.kind, meeting.place, meeting.iteration, meeting.group) == (
+        alike = (operation.kind, operation.place, operation.iteration, operation.group) == (
             other.kind,
             other.place,
             other.iteration,
@@ -341,22 +345,22 @@ class VirtualGroup:
         )
         why = "; they agreed on different plans" if alike else ""
         lines = [
-            f"{self.instance.name}: rank {self.members[index]} {describe(meeting)}, "
+            f"{self.instance.name}: rank {self.members[index]} {describe(operation)}, "
             f"rank {self.members[other_index]} {describe(other)}{why}",
             *self.where(),
         ]
         return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
 
 
-def awaited(program: Program) -> Meeting | None:
+def awaited(program: Program) -> Operation | None:
     """What a suspended program awaits, whichever way it came there: its innermost awaitable is
-    the meeting's own generator. None if it has not begun or is over."""
+    the collective's own generator. None if it has not begun or is over."""
     inner: Any = program
     while getattr(inner, "cr_await", None) is not None:
         inner = inner.cr_await
     frame = getattr(inner, "gi_frame", None)
     at = frame.f_locals.get("self") if frame is not None else None
-    return at if isinstance(at, Meeting) else None
+    return at if isinstance(at, Operation) else None
 
 
 def whereabouts(rank: int, program: Program) -> Place:
@@ -377,12 +381,12 @@ def told(place: Place) -> str:
     return f"rank {place.rank} {describe(place)}"
 
 
-def forget(groups: Iterable[VirtualGroup], agenda: Agenda, host: VirtualHost | None) -> None:
-    """The run is over: let go of the meetings, and of what was planned with them. They know their
-    ranks, and are not looked at when cycles are collected (`gc=False`): whoever simulates many
-    times in one process would keep every world."""
+def forget(groups: Iterable[VirtualGroup], queue: EventQueue, host: VirtualHost | None) -> None:
+    """The run is over: let go of the collectives, and of what was planned with them. They know
+    their ranks, and are not looked at when cycles are collected (`gc=False`): whoever simulates
+    many times in one process would keep every world."""
     for group in groups:
         group.let_go()
     if host is not None:
         host.die()
-    agenda.clear()
+    queue.clear()

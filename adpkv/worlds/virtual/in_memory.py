@@ -11,12 +11,12 @@ from adpkv.config import Experiment
 from adpkv.core.record import RequestRecord
 from adpkv.errors import RankLostError, StuckError
 from adpkv.executor.loop import RankProgram
-from adpkv.observe import BrokenOff, EventSink, NullEventLog
+from adpkv.output import BrokenOff, EventSink, NullEventLog
 from adpkv.worlds.assemble import build_rank
-from adpkv.worlds.brought import OURS, Ports
-from adpkv.worlds.virtual.outside import Progress, watch
-from adpkv.worlds.virtual.room import check_room
+from adpkv.worlds.custom_ports import OURS, Ports
+from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.run import Simulation
+from adpkv.worlds.virtual.signals import Progress, watch
 
 __all__ = ["InMemory", "simulate_in_memory"]
 
@@ -44,7 +44,7 @@ def simulate_in_memory(
     Raises:
         UsageError: it does not fit into memory, or the workload cannot be read.
     """
-    check_room(experiment)
+    check_memory(experiment)
     kept, began_s = Kept(), time.perf_counter()
     events: EventSink = kept if experiment.observe.events else NullEventLog()
     job = Simulation(experiment, jump=jump, events=events, assemble=assemble, ports=ports)

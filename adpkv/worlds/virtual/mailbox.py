@@ -1,60 +1,63 @@
-"""Mail in virtual time: a latency, and order between one sender and one receiver."""
+"""Messages in virtual time: a latency, and order between one sender and one receiver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from adpkv.core.ids import COORDINATOR, SOON_NS
-from adpkv.core.news import Unread
-from adpkv.executor.messages import Mail
-from adpkv.worlds.virtual.agenda import MAIL, Agenda
+from adpkv.core.inbox_age import InboxAge
+from adpkv.executor.messages import Message
+from adpkv.worlds.virtual.event_queue import MESSAGES, EventQueue
 
 __all__ = ["Post", "VirtualMailbox"]
 
-_EMPTY: list[Mail] = []
+_EMPTY: list[Message] = []
 
 
 class VirtualMailbox:
-    """One address. `unread` follows how long its mail lies there, where somebody watches that."""
+    """One address. `inbox_age` follows how long its messages lie there, where somebody watches
+    that."""
 
-    __slots__ = ("_arrived", "_owner", "_post", "unread")
+    __slots__ = ("_arrived", "_owner", "_post", "inbox_age")
 
     def __init__(self, owner: int, post: Post) -> None:
         self._owner = owner
         self._post = post
-        self.unread: Unread | None = None
-        self._arrived: list[Mail] = []
+        self.inbox_age: InboxAge | None = None
+        self._arrived: list[Message] = []
 
-    def send(self, to: int, message: Mail) -> None:
+    def send(self, to: int, message: Message) -> None:
         """Send to a rank or to `COORDINATOR`."""
         self._post.carry(self._owner, to, message)
 
-    def receive(self) -> list[Mail]:
+    def receive(self) -> list[Message]:
         """All that has arrived, oldest first; the list is not to be changed."""
         if not self._arrived:
             return _EMPTY
         arrived, self._arrived = self._arrived, []
-        if self.unread is not None:
-            self.unread.taken(self._post.now)
+        if self.inbox_age is not None:
+            self.inbox_age.taken(self._post.now)
         return arrived
 
     def ready(self) -> bool:
         """Would `receive` return something now?"""
         return bool(self._arrived)
 
-    def put(self, message: Mail) -> None:
+    def put(self, message: Message) -> None:
         """The post delivers."""
-        if self.unread is not None and not self._arrived:
-            self.unread.came(self._post.now, getattr(message, "request_id", -1))
+        if self.inbox_age is not None and not self._arrived:
+            self.inbox_age.came(self._post.now, getattr(message, "request_id", -1))
         self._arrived.append(message)
 
 
 class Post:
     """Carries every message; tells the world when one arrives."""
 
-    def __init__(self, agenda: Agenda, latency_ns: int, on_arrival: Callable[[int], None]) -> None:
+    def __init__(
+        self, queue: EventQueue, latency_ns: int, on_arrival: Callable[[int], None]
+    ) -> None:
         self._latency_ns = max(latency_ns, SOON_NS)
-        self._agenda = agenda
+        self._queue = queue
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
         self._sent: dict[int, int] = {}
@@ -62,22 +65,22 @@ class Post:
     @property
     def now(self) -> int:
         """The world's clock."""
-        return self._agenda.now
+        return self._queue.now
 
     def box(self, owner: int) -> VirtualMailbox:
         """The mailbox of a rank, or of the coordinator."""
         return self._boxes.setdefault(owner, VirtualMailbox(owner, self))
 
-    def carry(self, sender: int, to: int, message: Mail) -> None:
+    def carry(self, sender: int, to: int, message: Message) -> None:
         """On its way."""
-        at_ns = self._agenda.now + self._latency_ns
+        at_ns = self._queue.now + self._latency_ns
         # The owner of the entry is the sender: its own count keeps its messages in order.
         owner = sender - COORDINATOR
         number = self._sent.get(owner, 0)
         self._sent[owner] = number + 1
-        self._agenda.add(at_ns, MAIL, owner, number, self._deliver, (to, message))
+        self._queue.add(at_ns, MESSAGES, owner, number, self._deliver, (to, message))
 
-    def _deliver(self, what: tuple[int, Mail]) -> None:
+    def _deliver(self, what: tuple[int, Message]) -> None:
         to, message = what
         self._boxes[to].put(message)
         self._on_arrival(to)

@@ -12,23 +12,27 @@ from typing import Any, Final
 
 from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
-from adpkv.core.news import News
 from adpkv.core.record import RequestRecord
 from adpkv.core.router import routed_by
 from adpkv.core.values import Violation
-from adpkv.diagnosis.concluding import conclude
-from adpkv.diagnosis.local import Local, local
+from adpkv.diagnosis.conclude import conclude
+from adpkv.diagnosis.rank_knowledge import Local, local
 from adpkv.errors import EndOfTimeError, StuckError, UsageError
 from adpkv.executor.audit import report_now
+from adpkv.executor.collectives import Operation
 from adpkv.executor.digest import PlanDigest
-from adpkv.executor.leader import ill_ranks
+from adpkv.executor.leader import unhealthy_ranks
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.meetings import Meeting
 from adpkv.executor.messages import Pulse
+from adpkv.faults.process import Program
+from adpkv.faults.process_virtual import VirtualProcessFaults
+from adpkv.faults.rank import RankFaults
+from adpkv.faults.schedule import Restarts
 from adpkv.memory.port import Report
 from adpkv.memory.virtual import LedgerMemory
-from adpkv.observe import (
+from adpkv.output import (
     BrokenOff,
     EventLog,
     EventSink,
@@ -39,22 +43,18 @@ from adpkv.observe import (
     Tally,
     build_summary,
 )
-from adpkv.observe.losses import Losses, complete
+from adpkv.output.losses import Losses, complete
 from adpkv.plugins import kept
-from adpkv.transport.faults.instants import Restarts
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
-from adpkv.worlds import brought
-from adpkv.worlds.assemble import build_coordinator, build_news, build_rank
-from adpkv.worlds.brought import MemorySetting, TransportSetting
-from adpkv.worlds.choosing import chosen
-from adpkv.worlds.faults.program import Program
-from adpkv.worlds.faults.rank import RankFaults
-from adpkv.worlds.virtual.outside import Progress, StopFlag, attended, watch
-from adpkv.worlds.virtual.room import check_room
-from adpkv.worlds.virtual.strikes import VirtualStrikes
+from adpkv.worlds import custom_ports
+from adpkv.worlds.assemble import build_coordinator, build_inbox_ages, build_rank
+from adpkv.worlds.custom_ports import MemorySetting, TransportSetting
+from adpkv.worlds.select_ports import chosen
+from adpkv.worlds.virtual.memory_check import check_memory
+from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -84,7 +84,7 @@ class Simulation:
         *,
         jump: bool = True,
         workload: Workload | None = None,
-        ports: brought.Ports = brought.OURS,
+        ports: custom_ports.Ports = custom_ports.OURS,
         events: EventSink | None = None,
         on_record: Callable[[RequestRecord], None] | None = None,
         assemble: Callable[..., RankProgram] = build_rank,
@@ -120,7 +120,7 @@ class Simulation:
             experiment,
             self.topology,
             build_workload(experiment) if workload is None else workload,
-            clock=self.world.agenda.clock,
+            clock=self.world.queue.clock,
             mailbox=self.world.post.box(COORDINATOR),
             recorder=self.recorder,
             on_record=self._record,
@@ -129,7 +129,7 @@ class Simulation:
         self._recorders: list[RankRecorder] = []
         self._faults: list[RankFaults] = []
         self._ends: dict[int, Transport] = {}
-        """The ends of the wire, where they are the caller's."""
+        """The ends of the link, where they are the caller's."""
         self._restarts = Restarts(experiment, self.topology)
         self.programs = [
             self._program(assemble, rank, model, membership)
@@ -138,22 +138,22 @@ class Simulation:
             for rank in instance.members
         ]
         self.world.look = self._look
-        self.world.bury = self._bury
+        self.world.handle_peer_failure = self._handle_peer_failure
 
-    def _bury(self, rank: int) -> None:
-        """Its peers hear of it by the wire, whatever a fault holds back there."""
-        self._network.bury(rank)
+    def _handle_peer_failure(self, rank: int) -> None:
+        """Its peers hear of it by the link, whatever a fault holds back there."""
+        self._network.handle_peer_failure(rank)
         for faults in self._faults:
-            faults.bury(rank)
+            faults.handle_peer_failure(rank)
         for other, end in self._ends.items():
-            if other not in self._network.dead and hasattr(end, "on_rank_failure"):
+            if other not in self._network.failed and hasattr(end, "on_rank_failure"):
                 end.on_rank_failure([rank])
 
-    def _look(self, rank: int, op: Meeting | None) -> Local:
+    def _look(self, rank: int, op: Operation | None) -> Local:
         return local(self.programs[rank].phases.rank, op, PlanDigest())
 
     def _recorder(self, rank: int) -> RankRecorder:
-        return RankRecorder(self._events, rank, self.world.agenda.clock)
+        return RankRecorder(self._events, rank, self.world.queue.clock)
 
     def _program(
         self, assemble: Callable[..., RankProgram], rank: int, model: Any, membership: Membership
@@ -164,18 +164,19 @@ class Simulation:
 
         def report(kind: str, detail: str, leases: tuple[int, ...]) -> None:
             holders = self.programs[rank].phases.rank.serving.holders(leases)
-            recorder.violation(Violation(kind, rank, world.agenda.now, detail, holders))
+            recorder.violation(Violation(kind, rank, world.queue.now, detail, holders))
 
         memory = self._memory(rank, report)
         self.memories.append(memory)
-        news = build_news(recorder, rank, world.agenda.clock, experiment.observe.unbounded_wait_ns)
-        world.watch_news(rank, news)
+        bound_ns = experiment.observe.unbounded_wait_ns
+        inbox_ages = build_inbox_ages(recorder, rank, world.queue.clock, bound_ns)
+        world.watch_inbox(rank, inbox_ages)
         timetable = self._timetable
         faults = RankFaults(
             experiment,
             self.topology,
             rank,
-            clock=world.agenda.clock,
+            clock=world.queue.clock,
             wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
             recorder=recorder,
             restarts=self._restarts,
@@ -187,20 +188,20 @@ class Simulation:
             rank,
             clock=faults.clock,
             mailbox=faults.mailbox(world.post.box(rank)),
-            transport=faults.transport(self._transport(rank, memory, news, faults)),
+            transport=faults.transport(self._transport(rank, memory, inbox_ages, faults)),
             memory=memory,
             model=model,
             recorder=recorder,
             signals=self.stop,
-            news=news,
+            inbox_ages=inbox_ages,
             counts=lambda: world.counts(rank),
             pulse=False,
             membership=membership,
             fired=faults.fired,
             route=self._route,
         )
-        strikes = VirtualStrikes(world.agenda.clock)
-        return faults.program(program, strikes, partial(world.excuse, rank))
+        process_faults = VirtualProcessFaults(world.queue.clock)
+        return faults.program(program, process_faults, partial(world.excuse, rank))
 
     def _memory(self, rank: int, report: Report) -> Any:
         cache, experiment = self.experiment.kv_cache, self.experiment
@@ -208,14 +209,16 @@ class Simulation:
         if self._ports.memory is None:
             return self.ledger(*sizes)
         setting = MemorySetting(experiment, rank, *sizes)
-        return kept("memory", self._ports.memory(setting), brought.VirtualMemory)
+        return kept("memory", self._ports.memory(setting), custom_ports.VirtualMemory)
 
-    def _transport(self, rank: int, memory: Any, news: News, faults: RankFaults) -> Transport:
+    def _transport(
+        self, rank: int, memory: Any, inbox_ages: InboxAges, faults: RankFaults
+    ) -> Transport:
         if self._ports.transport is None:
-            return self._network.end(rank, memory, news.ends, faults.reading)
-        dead = self._network.dead.__contains__
+            return self._network.end(rank, memory, inbox_ages.ends, faults.reading)
+        failed = self._network.failed.__contains__
         ends = self._ends
-        setting = TransportSetting(self.experiment, rank, memory, self._timetable, dead, ends)
+        setting = TransportSetting(self.experiment, rank, memory, self._timetable, failed, ends)
         found: Transport = kept("transport", self._ports.transport(setting), Transport)
         return ends.setdefault(rank, found)
 
@@ -232,7 +235,7 @@ class Simulation:
         """How each instance is doing now."""
         found: dict[int, Pulse] = {}
         for instance in self.topology.instances:
-            living = [rank for rank in instance.members if rank not in self._network.dead]
+            living = [rank for rank in instance.members if rank not in self._network.failed]
             ranks = [self.programs[rank].phases.rank for rank in living]
             exposed = sum(r.transceiver.book.in_flight for r in ranks)
             quarantined = sum(len(r.transceiver.book.quarantine) for r in ranks)
@@ -242,15 +245,15 @@ class Simulation:
                 waiting=sum(len(serving.waiting) for serving in counting),
                 in_transfer=exposed - quarantined,
                 quarantined=quarantined,
-                ill=ill_ranks((r.rank, r.transceiver.monitor.reasons) for r in ranks),
+                unhealthy=unhealthy_ranks((r.rank, r.transceiver.monitor.reasons) for r in ranks),
                 tokens=self._tokens[instance.index],
             )
         return found
 
     def progress(self) -> tuple[int, int, dict[int, Pulse], float]:
         """What a `Progress` is told."""
-        desk = self.coordinator
-        return desk.done, desk.total, self.pulses(), self.world.agenda.now / NS_PER_S
+        coordinator = self.coordinator
+        return coordinator.done, coordinator.total, self.pulses(), self.world.queue.now / NS_PER_S
 
     def run(self, watched: Callable[[], None] | None = None) -> list[Any]:
         """Run to the end; the reports of all ranks.
@@ -266,7 +269,7 @@ class Simulation:
 
     def reports_now(self) -> list[Any]:
         """Of those that live, in the middle of the run."""
-        living = [rank for rank in range(self.topology.ranks) if rank not in self._network.dead]
+        living = [rank for rank in range(self.topology.ranks) if rank not in self._network.failed]
         found = []
         for rank in living:
             with suppress(Exception):  # a rank that gave up may be half changed
@@ -279,7 +282,7 @@ class Simulation:
         self, reports: list[Any], tally: Tally, wall_s: float, broken_off: BrokenOff | None = None
     ) -> dict[str, object]:
         """What `summary.json` says. A rank's report is of the moment at which it left: what the
-        wire did to its memory afterwards is added here."""
+        link did to its memory afterwards is added here."""
         told = {report.rank: len(report.violations) for report in reports}
         late = [
             violation
@@ -292,10 +295,10 @@ class Simulation:
             reports,
             tally,
             wall_s=wall_s,
-            simulated_s=self.world.agenda.now / 1e9,
+            simulated_s=self.world.queue.now / 1e9,
             violations=[*self.recorder.violations, *late],
             last_counts={rank: faults.fired() for rank, faults in enumerate(self._faults)},
-            lost=sorted(self._network.dead) if broken_off else (),
+            lost=sorted(self._network.failed) if broken_off else (),
             broken_off=broken_off,
             never_arrived=self.coordinator.total - self.coordinator.submitted,
         )
@@ -311,7 +314,7 @@ def simulate(
     kind: type[Simulation] = Simulation,
     on_broken_off: Callable[[Mapping[str, Any]], None] | None = None,
     around: Callable[[Simulation], AbstractContextManager[None]] = attended,
-    ports: brought.Ports = brought.OURS,
+    ports: custom_ports.Ports = custom_ports.OURS,
 ) -> SimulationResult:
     """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
     programs; a historical policy's otherwise. A job that is measured may be of another `kind`.
@@ -324,7 +327,7 @@ def simulate(
         EndOfTimeError: it goes on for longer than a run may; what was written so far stays.
         StuckError: the ranks could not go on together; what was written so far stays.
     """
-    check_room(experiment)
+    check_memory(experiment)
     # First: a bad trace, or a name of nothing, leaves nothing behind.
     ports = chosen(experiment, "virtual", ports)
     workload = build_workload(experiment) if ports.workload is None else ports.workload

@@ -174,7 +174,7 @@ class WaitStretch:
         waits = -(-(until_ns - self._began_ns) // self._cycle_ns) if self._cycle_ns else 1
         return self._began_ns + max(waits, 1) * self._cycle_ns
 
-    def news(self, at_ns: int) -> int:
+    def arrival(self, at_ns: int) -> int:
         """When the wait ends that is under way as something arrives at `at_ns`."""
         if not self._cycle_ns:
             return at_ns

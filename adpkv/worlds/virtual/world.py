@@ -1,6 +1,6 @@
 """Virtual time: runs all programs in one thread, and jumps to the next event.
 
-A group whose ranks all stand in the same meeting goes on; the small collectives take no time of
+A group whose ranks all stand in the same collective goes on; the small collectives take no time of
 their own, but are charged to the step or wait that ends their iteration, so that an iteration
 happens at one instant. That makes quiet stretches exact: what arrives, arrives between two
 iterations.
@@ -12,10 +12,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.news import News
+from adpkv.core.inbox_age import InboxAges
 from adpkv.core.plan import Plan
 from adpkv.core.topology import Topology
-from adpkv.diagnosis.local import Local
+from adpkv.diagnosis.rank_knowledge import Local
 from adpkv.errors import (
     CollectiveMismatchError,
     DeadlockError,
@@ -24,20 +24,29 @@ from adpkv.errors import (
     Place,
     StuckError,
 )
-from adpkv.executor.meetings import WORLD, Join, Meeting, MeetingCounts, Receive, Step, Wait
-from adpkv.executor.messages import HOST, last_words
-from adpkv.worlds.virtual.agenda import GROUP_WAKE, Agenda
+from adpkv.executor.collectives import (
+    WORLD,
+    Collective,
+    CollectiveCounts,
+    Operation,
+    Receive,
+    Step,
+    Wait,
+)
+from adpkv.executor.messages import HOST, instance_failed
+from adpkv.worlds.virtual.coordinator import VirtualHost
+from adpkv.worlds.virtual.event_queue import GROUP_WAKE, EventQueue
 from adpkv.worlds.virtual.group import Program, VirtualGroup, forget
-from adpkv.worlds.virtual.halts import NOTICE_NS, Halts
-from adpkv.worlds.virtual.host import VirtualHost
 from adpkv.worlds.virtual.mailbox import Post
+from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
+from adpkv.worlds.virtual.snapshot import collect
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
-from adpkv.worlds.virtual.witness import testimony
+from adpkv.worlds.virtual.stuck import deadlock, livelock
 
 __all__ = ["VirtualWorld"]
 
 MOST_ROUNDS_AT_ONE_INSTANT: Final = 10_000
-"""Meetings of one group without time passing, and without anything computed: the longest legal
+"""Collectives of one group without time passing, and without anything computed: the longest legal
 iteration has four. Where steps cost nothing, all of a long answer may be decoded at one instant,
 which is progress."""
 
@@ -56,46 +65,46 @@ class VirtualWorld:
         ticks_per_ns: int = 1,
     ) -> None:
         self.topology = topology
-        self.agenda = Agenda()
-        self.post = Post(self.agenda, mail_latency_ns, self.arrival)
+        self.queue = EventQueue()
+        self.post = Post(self.queue, mail_latency_ns, self.arrival)
         self._collective_ns = collective_ns
         self._ticks_per_ns = ticks_per_ns
         self._jump = jump
         self._groups: list[VirtualGroup] = []
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
-        """The groups all of whose members stand in the meeting of the whole world."""
+        """The groups all of whose members stand in the collective of the whole world."""
         self._host: VirtualHost | None = None
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
-        self._halts = Halts(
-            self.agenda, hang_ns, self._meet, self._deadlock, self._died, self._buried
+        self._paused_groups = PausedGroups(
+            self.queue, hang_ns, self._meet, self._deadlock, self._failed_at, self._failure_noticed
         )
-        self._news: dict[int, News] = {}
-        self.look: Callable[[int, Meeting | None], Local] | None = None
-        """What a rank knows that awaits this meeting; asked when the ranks are stuck."""
-        self.bury: Callable[[int], None] | None = None
-        """Told of each death as the survivors notice it, before they go on."""
+        self._inbox_ages: dict[int, InboxAges] = {}
+        self.look: Callable[[int, Operation | None], Local] | None = None
+        """What a rank knows that awaits this collective; asked when the ranks are stuck."""
+        self.handle_peer_failure: Callable[[int], None] | None = None
+        """Told of each failure as the survivors notice it, before they go on."""
 
-    def watch_news(self, rank: int, news: News) -> None:
-        """Follow how long a rank leaves its mail unread."""
-        self._news[rank] = news
-        self.post.box(rank).unread = news.mail
+    def watch_inbox(self, rank: int, inbox_ages: InboxAges) -> None:
+        """Follow how long a rank leaves its messages unread."""
+        self._inbox_ages[rank] = inbox_ages
+        self.post.box(rank).inbox_age = inbox_ages.messages
 
     def excuse(self, rank: int, until_ns: int) -> None:
         """A fault keeps a rank, and with it all of its group, from looking at anything until then:
         what lies there meanwhile is not held against them."""
         for member in self.topology.instance_of(rank).members:
-            if member in self._news:
-                self._news[member].excuse(self.agenda.now, until_ns)
+            if member in self._inbox_ages:
+                self._inbox_ages[member].excuse(self.queue.now, until_ns)
 
-    def counts(self, rank: int) -> MeetingCounts:
-        """What was counted of a rank's meetings so far. Its trace is not: a quiet rank is left out
-        of some, and each is matched by value."""
+    def counts(self, rank: int) -> CollectiveCounts:
+        """What was counted of a rank's collectives so far. Its trace is not: a quiet rank is left
+        out of some, and each is matched by value."""
         group = self._groups[self._group_of[rank]]
         count = group.collectives
         gaps = group.gaps if group.members and group.members[0] == rank else None
-        return MeetingCounts(count, count * self._collective_ns, 0, gaps=gaps)
+        return CollectiveCounts(count, count * self._collective_ns, 0, gaps=gaps)
 
     def run(
         self,
@@ -114,16 +123,16 @@ class VirtualWorld:
             CollectiveMismatchError: ranks of a group stand in different collectives.
             DeadlockError: nobody can go on, and nothing will arrive.
             LivelockError: many rounds, and time does not move.
-            HostLostError: rank 0 is dead, beside which the coordinator was.
+            HostLostError: rank 0 has failed, beside which the coordinator was.
         """
         try:
             self._run(programs, coordinator, watch)
         except StuckError as error:
-            at_ns, waits = self.agenda.now, self._host is not None and self._host.waits
-            error.evidence = testimony(self._groups, error, at_ns, self.look, coordinated=waits)
+            at_ns, waits = self.queue.now, self._host is not None and self._host.waits
+            error.evidence = collect(self._groups, error, at_ns, self.look, coordinated=waits)
             raise
         finally:
-            forget(self._groups, self.agenda, self._host)
+            forget(self._groups, self.queue, self._host)
         return self._results
 
     def _run(
@@ -137,57 +146,57 @@ class VirtualWorld:
             for instance in self.topology.instances
         ]
         if coordinator is not None:
-            self._host = VirtualHost(self.agenda, self.post, coordinator)
+            self._host = VirtualHost(self.queue, self.post, coordinator)
             self._host.start()
         for group in self._groups:
             self._go_on(group)
-        agenda, ranks = self.agenda, self.topology.ranks
+        queue, ranks = self.queue, self.topology.ranks
         while self._left < ranks:
-            if not agenda.outside and self._is_stuck():
+            if not queue.outside and self._is_stuck():
                 raise self._deadlock("no rank can go on")
-            agenda.step()
+            queue.step()
             if watch is not None:
                 watch()
 
-    # -- meetings ------------------------------------------------------------------------------
+    # -- collectives ------------------------------------------------------------------------------
 
     def _go_on(self, group: VirtualGroup) -> None:
         """One iteration: resume those whom it concerns until they stand in something that takes
         time. Who is quiet stays where it is, and its part is known without it."""
-        taking_part = group.concerned(self.agenda.now, lazy=self._jump)
+        taking_part = group.concerned(self.queue.now, lazy=self._jump)
         group.look()
-        results = [group.passage(index) for index in taking_part]
+        results = [group.elapsed(index) for index in taking_part]
         self._meet(group, taking_part, group.resumed(taking_part, results), [])
 
     def _meet(
         self,
         group: VirtualGroup,
         taking_part: list[int],
-        meetings: list[Any],
-        met: list[tuple[Join, Any]],
+        operations: list[Any],
+        met: list[tuple[Collective, Any]],
     ) -> None:
-        """Those who take part stand in `meetings`, having met in `met` in this iteration."""
+        """Those who take part stand in `operations`, having met in `met` in this iteration."""
         while True:
-            first = group.agreed(meetings)
-            if type(first) is not Join:
+            first = group.agreed(operations)
+            if type(first) is not Collective:
                 break
             if first.group == WORLD:
-                group.await_the_world(meetings)
+                group.await_the_world(operations)
                 self._meet_world(group)
                 return
-            leader, others = group.outcome(first, taking_part, meetings)
+            leader, others = group.outcome(first, taking_part, operations)
             met.append((first, others))
-            group.note(first, self.agenda.now)
+            group.note(first, self.queue.now)
             if len(taking_part) < len(group.resume) and type(others) is Plan:
                 taking_part = self._join_in(group, others, taking_part, met)
             results = [leader, *[others] * (len(taking_part) - 1)]
             if len(met) > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise self._livelock(group, len(met))
-            meetings = group.resumed(taking_part, results)
+            operations = group.resumed(taking_part, results)
         if first is None:
-            self._halts.begin(group, group.bring_all(taking_part, meetings, met), met)
+            self._paused_groups.begin(group, group.bring_all(taking_part, operations, met), met)
             return
-        group.stand(taking_part, meetings)
+        group.stand(taking_part, operations)
         self._begin_stretch(group, first)
 
     def _join_in(
@@ -195,11 +204,11 @@ class VirtualWorld:
         group: VirtualGroup,
         plan: Plan,
         taking_part: list[int],
-        met: list[tuple[Join, Any]],
+        met: list[tuple[Collective, Any]],
     ) -> list[int]:
         """Quiet ranks that the plan concerns come along after all; returns who takes part now."""
         whom = plan.concerned()
-        if plan.forward is not (type(group.standing[0]) is Step):
+        if plan.forward is not (type(group.current[0]) is Step):
             whom = None  # from steps to waits or back: everybody moves
         there = set(taking_part)
         for index in range(len(group.resume)):
@@ -215,11 +224,11 @@ class VirtualWorld:
         self._joined.add(last.instance.index)
         if len(self._joined) < len(self._groups):
             return
-        meetings = [meeting for group in self._groups for meeting in group.standing]
-        if not meetings:
-            return  # all are dead
-        first: Any = meetings[0]
-        payloads = tuple([meeting.payload for meeting in meetings])
+        operations = [operation for group in self._groups for operation in group.current]
+        if not operations:
+            return  # all have failed
+        first: Any = operations[0]
+        payloads = tuple([operation.payload for operation in operations])
         result = payloads if first.combine is None else first.combine(payloads)
         for group in self._groups:
             for index, resume in enumerate(group.resume):
@@ -230,18 +239,18 @@ class VirtualWorld:
                     self._left += 1
                 else:
                     raise CollectiveMismatchError(
-                        f"rank {group.members[index]} goes on after the job's last meeting",
+                        f"rank {group.members[index]} goes on after the job's last collective",
                         group.places(),
                         group.instance.index,
                     )
 
     # -- time ----------------------------------------------------------------------------------
 
-    def _begin_stretch(self, group: VirtualGroup, first: Meeting) -> None:
-        now_ns, standing = self.agenda.now, group.standing
-        until_ns = min([at.until_ns for at in standing])
+    def _begin_stretch(self, group: VirtualGroup, first: Operation) -> None:
+        now_ns, current = self.queue.now, group.current
+        until_ns = min([at.until_ns for at in current])
         broken = group.mend()
-        quiet = not broken and all(at.says is not None for at in standing)
+        quiet = not broken and all(at.says is not None for at in current)
         group.note(first, now_ns)
         stretch: StepStretch | WaitStretch
         if type(first) is Step:
@@ -250,26 +259,26 @@ class VirtualWorld:
                 group.check_batches()
             most, lines = 1, group.step_lines()
             if quiet and self._jump:
-                most = min([at.most - done for at, done in zip(standing, steps, strict=True)])
+                most = min([at.most - done for at, done in zip(current, steps, strict=True)])
             overhead_ns = group.course.debt * self._collective_ns
             ticks = self._ticks_per_ns
             stretch = StepStretch(now_ns, overhead_ns, lines, most, ticks)
             wake_ns = stretch.end(until_ns)[1]
         elif type(first) is Wait:
-            limit_ns = min([at.limit_ns for at in standing])
+            limit_ns = min([at.limit_ns for at in current])
             overhead_ns = group.course.debt * self._collective_ns
             stretch = WaitStretch(now_ns, overhead_ns, limit_ns)
             wake_ns = self._end_of_waits(stretch, until_ns if quiet else 0)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
-        computes = type(first) is Step and any(at.computes for at in standing)
-        for_news = quiet and type(first) is Wait and until_ns == NEVER
+        computes = type(first) is Step and any(at.computes for at in current)
+        for_input = quiet and type(first) is Wait and until_ns == NEVER
         course = group.course
         course.begin(
             stretch,
             took_time=wake_ns > now_ns,
             computes=computes,
-            idle=for_news or wake_ns >= NEVER,
+            idle=for_input or wake_ns >= NEVER,
         )
         if course.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
             raise self._livelock(group, course.stalled)
@@ -278,9 +287,9 @@ class VirtualWorld:
             # It arrived while the group was halted, for a member that had looked already.
             self.arrival(group.members[min(group.awake)])
             for index in sorted(group.awake):
-                news = self._news.get(group.members[index])
-                if news is not None:
-                    news.delay(now_ns, course.wake_ns - now_ns)
+                inbox_ages = self._inbox_ages.get(group.members[index])
+                if inbox_ages is not None:
+                    inbox_ages.delay(now_ns, course.wake_ns - now_ns)
 
     def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
         if not self._jump:
@@ -292,7 +301,7 @@ class VirtualWorld:
         if wake_ns < NEVER:
             what = (group, version)
             index = group.instance.index
-            self.agenda.add(wake_ns, GROUP_WAKE, index, version, self._wake, what)
+            self.queue.add(wake_ns, GROUP_WAKE, index, version, self._wake, what)
 
     def _wake(self, what: tuple[VirtualGroup, int]) -> None:
         group, version = what
@@ -301,11 +310,12 @@ class VirtualWorld:
             return
         stretch, debt = course.stretch, course.end()
         if type(stretch) is StepStretch:
-            group.stepped(stretch, stretch.end(self.agenda.now)[0], debt, self.agenda.now)
+            group.stepped(stretch, stretch.end(self.queue.now)[0], debt, self.queue.now)
         self._go_on(group)
 
     def arrival(self, rank: int) -> None:
-        """Something arrived for a rank (mail, a transfer's end): it ends its group's stretch."""
+        """Something arrived for a rank (messages, a transfer's end): it ends its group's
+        stretch."""
         if rank == COORDINATOR:
             if self._host is not None:
                 self._host.wake()
@@ -313,46 +323,48 @@ class VirtualWorld:
         group = self._groups[self._group_of[rank]]
         index = group.index.get(rank)
         if index is None:
-            return  # it is dead
+            return  # it has failed
         course = group.course
         if not course.open:
-            if course.halt is not None:
-                self._halts.arrival(group, rank)
+            if course.paused is not None:
+                self._paused_groups.arrival(group, rank)
             return
         group.rouse(index)
         course.arrived()
-        now_ns, stretch = self.agenda.now, course.stretch
+        now_ns, stretch = self.queue.now, course.stretch
         assert stretch is not None
-        at_ns = stretch.end(now_ns)[1] if isinstance(stretch, StepStretch) else stretch.news(now_ns)
+        at_ns = (
+            stretch.end(now_ns)[1] if isinstance(stretch, StepStretch) else stretch.arrival(now_ns)
+        )
         if at_ns < course.wake_ns:
             self._plan_wake(group, at_ns)
-        news = self._news.get(rank)
-        if news is not None:
-            news.postpone(now_ns, course.wake_ns)
+        inbox_ages = self._inbox_ages.get(rank)
+        if inbox_ages is not None:
+            inbox_ages.postpone(now_ns, course.wake_ns)
 
-    def _died(self, rank: int) -> None:
-        self.excuse(rank, self.agenda.now + NOTICE_NS)
+    def _failed_at(self, rank: int) -> None:
+        self.excuse(rank, self.queue.now + NOTICE_NS)
         if rank == HOST and self._host is not None:
             self._host.die()
 
-    def _buried(self, rank: int, last: Place) -> None:
-        """The death is noticed; where nobody of its instance is left, the coordinator hears it from
-        its host."""
+    def _failure_noticed(self, rank: int, last: Place) -> None:
+        """The failure is noticed; where nobody of its instance is left, the coordinator hears it
+        from its host."""
         self._left += 1
-        if self.bury is not None:
-            self.bury(rank)
+        if self.handle_peer_failure is not None:
+            self.handle_peer_failure(rank)
         if self._host is not None and rank == HOST:
             raise HostLostError(rank, last)
         group = self._groups[self._group_of[rank]]
         if group.members:
             return
         if self._host is not None:
-            self.post.carry(HOST, COORDINATOR, last_words(rank, group.instance))
+            self.post.carry(HOST, COORDINATOR, instance_failed(rank, group.instance))
         group.await_the_world([])
         self._meet_world(group)
 
     def interrupt(self) -> None:
-        """News for everybody, from outside: a signal."""
+        """Input for everybody, from outside: a signal."""
         for rank in range(self.topology.ranks):
             self.arrival(rank)
 
@@ -363,25 +375,7 @@ class VirtualWorld:
         return all(group.course.idle or not group.course.open for group in self._groups)
 
     def _deadlock(self, why: str, group: int | None = None) -> DeadlockError:
-        return DeadlockError(
-            f"{why} at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}",
-            self._places(),
-            group,
-        )
+        return deadlock(why, group, self._groups, self._host, self.queue.now)
 
     def _livelock(self, group: VirtualGroup, rounds: int) -> LivelockError:
-        return LivelockError(
-            f"{group.instance.name}: {rounds} rounds, and time stands still "
-            f"at {self.agenda.now / 1e9:.6f} s of virtual time\n{self._where()}",
-            self._places(),
-            group.instance.index,
-        )
-
-    def _places(self) -> list[Place]:
-        return [place for group in self._groups for place in group.places()]
-
-    def _where(self) -> str:
-        lines = [line for group in self._groups for line in group.where()]
-        if self._host is not None and self._host.waits:
-            lines.append("  the coordinator waits for mail")
-        return "\n".join(lines)
+        return livelock(group, rounds, self._groups, self._host, self.queue.now)

@@ -94,8 +94,8 @@ class _End:
         self._setting, self._moved_ns = setting, 0
         self._over: list[TransportEnd] = []
 
-    def is_dead(self, rank: int) -> bool:
-        return bool(self._setting.is_dead(rank))
+    def has_failed(self, rank: int) -> bool:
+        return bool(self._setting.has_failed(rank))
 
     def withdraw(self, session: Any) -> None: ...
 
@@ -191,6 +191,6 @@ def _bytes(view: memoryview) -> Any:
     return [view, len(view), MPI.BYTE]
 
 
-def wire(setting: Any) -> Any:
+def link(setting: Any) -> Any:
     """Either, as its world needs it."""
     return Instant(setting) if setting.world == "virtual" else Plain(setting)

@@ -22,18 +22,18 @@ FOLDER, ADDRESS = Path(sys.argv[1]), sys.argv[2]
 CONTEXT, GENERATION, SLEEPER = map(int, sys.argv[3:6])
 HANG = sys.argv[6]
 LONGEST_S = 60
-NAP_S = 0.01
+SLEEP_S = 0.01
 LATER_MS = 3_600_000
 
 
 class Sleeping(Phases):
-    """Sleeps in the middle of an iteration, where it stands in no meeting."""
+    """Sleeps in the middle of an iteration, where it stands in no collective."""
 
     def observe(self) -> None:
         until_s = time.monotonic() + LONGEST_S
         while self.rank.rank == SLEEPER and (FOLDER / "asleep").exists():
             assert time.monotonic() < until_s, "nobody woke me"
-            time.sleep(NAP_S)
+            time.sleep(SLEEP_S)
         super().observe()
 
 

@@ -1,6 +1,6 @@
 """Ranks of a real job are killed in some phase of an iteration; the others end it well, or go on.
 
-python -m tests.mpi.programs.dies FOLDER POLICY PHASE VICTIM[:DELAY_MS]...
+python -m tests.mpi.programs.fails FOLDER POLICY PHASE VICTIM[:DELAY_MS]...
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mpi4py import MPI
 
 from adpkv.config import parse
 from adpkv.executor.phases import Phases
-from adpkv.history import assembly
+from adpkv.field_policies import assembly
 from adpkv.worlds.mpi.run import run
 from tests.scenarios.script import Script, arrival, setting
 
@@ -73,7 +73,7 @@ def main() -> int:
     # Nothing is in flight where all is drained: whoever waited for a timeout then would be late.
     bound = {"drain_timeout": "30s" if phase == "drain" else "2s"}
     data = setting("dies", 4, 4, executor=bound, **POLICIES[policy])
-    # Where a group goes on, a wish for the dead rank could not be granted.
+    # Where a group goes on, a wish for the failed rank could not be granted.
     wanted = {i: i % 4 if policy == "shutdown" else None for i in range(REQUESTS)}
     arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(REQUESTS)]
 

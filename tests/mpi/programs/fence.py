@@ -1,5 +1,5 @@
 """Ranks are killed one after the other in the middle of transfers among all; what moves between two
-others must arrive whole, and what was open with the dead must end.
+others must arrive whole, and what was open with the failed ranks must end.
 
 python -m tests.mpi.programs.fence BLOCK_TOKENS POLLS VICTIM...
 """
@@ -26,7 +26,7 @@ PATIENCE_S = 30
 
 
 def content(transfer: Transfer, index: int, size: int) -> bytes:
-    seed = [transfer.request_id, transfer.generation, transfer.sender, transfer.receiver, index]
+    seed = [transfer.request_id, transfer.attempt, transfer.sender, transfer.receiver, index]
     return np.random.default_rng(seed).bytes(size)
 
 
@@ -39,7 +39,7 @@ class Survivor:
         self.memory = HostMemory(blocks, block_tokens, 2, 2, 64, 2, lambda *_: None)
         size = self.memory.block_bytes
         self.suspicions = 0
-        self.wire = MpiTransport(
+        self.link = MpiTransport(
             world.Dup(),
             self.memory,
             piece_bytes=2 * size,
@@ -52,7 +52,7 @@ class Survivor:
     def suspect(self) -> None:
         self.suspicions += 1
 
-    def transfers(self, generation: int) -> list[Transfer]:
+    def transfers(self, attempt: int) -> list[Transfer]:
         """All that concern this rank."""
         found, next_block = [], 0
         for sender in self.living:
@@ -63,43 +63,42 @@ class Survivor:
                     blocks = tuple(range(next_block, next_block + BLOCKS))
                     next_block += BLOCKS
                     name = (sender * 64 + receiver) * EACH + number
-                    tag = generation * 4096 + name
-                    found.append(
-                        Transfer(name, generation, sender, receiver, tag, blocks, blocks, 0)
-                    )
+                    tag = attempt * 4096 + name
+                    found.append(Transfer(name, attempt, sender, receiver, tag, blocks, blocks, 0))
         return found
 
-    def round(self, generation: int, victim: int) -> None:
-        mine, size = self.transfers(generation), self.memory.block_bytes
+    def round(self, attempt: int, victim: int) -> None:
+        mine, size = self.transfers(attempt), self.memory.block_bytes
         for transfer in mine:
             if transfer.sender == self.rank:
                 for index, block in enumerate(transfer.source):
                     self.memory.view(block, 1)[:] = content(transfer, index, size)
             else:
-                assert self.wire.expect(transfer)
+                assert self.link.expect(transfer)
         self.world.Barrier()
         for transfer in mine:
             if transfer.sender == self.rank:
-                self.wire.post(transfer)
+                self.link.post(transfer)
         ended: dict[tuple[int, int], list[EndKind]] = {t.session: [] for t in mine}
-        over, buried, polls = 0, False, 0
+        over, fenced_off, polls = 0, False, 0
         until_s, before = time.monotonic() + PATIENCE_S, self.suspicions
-        while over < len(mine) or not buried:
+        while over < len(mine) or not fenced_off:
             assert time.monotonic() < until_s, f"rank {self.rank}: {over} of {len(mine)} have ended"
             polls += 1
             if self.rank == victim and polls > self._polls:
                 os.kill(os.getpid(), signal.SIGKILL)
-            for end in self.wire.poll():
+            for end in self.link.poll():
                 ended[end.session].append(end.kind)
                 over += end.kind is not EndKind.LOST
-            # As a job that looks at its mail: MPI hears of nothing while nobody calls it, and whose
-            # transfers have all ended, those with the victim too, calls it no more for their sake.
+            # As a job that looks at its messages: MPI hears of nothing while nobody calls it, and
+            # whose transfers have all ended, those with the victim too, calls it no more for their
+            # sake.
             MPI.COMM_SELF.Iprobe()
-            if self.suspicions > before and not buried:
+            if self.suspicions > before and not fenced_off:
                 self.recover(victim)
-                buried = True
+                fenced_off = True
             time.sleep(0)
-        assert self.suspicions == before + 1, "one death is one suspicion"
+        assert self.suspicions == before + 1, "one failure is one suspicion"
         for transfer in mine:
             kinds = ended[transfer.session]
             living = victim not in (transfer.sender, transfer.receiver)
@@ -109,42 +108,42 @@ class Survivor:
                     found = bytes(self.memory.view(block, 1))
                     assert found == content(transfer, index, size), (self.rank, transfer)
         assert self.world.allreduce(sum(kinds == LOST for kinds in ended.values())) > 0
-        self.afterwards(generation, victim)
+        self.afterwards(attempt, victim)
 
     def recover(self, victim: int) -> None:
-        """What `worlds.mpi.recovery` does of this."""
+        """What `worlds.mpi.recovery.protocol` does of this."""
         agreed = False
         while not agreed:
             self.world = MPI.COMM_WORLD.Shrink()
             agreed = bool(self.world.Agree(1))
         self.living.remove(victim)
-        self.wire.bury([victim])
+        self.link.handle_peer_failure([victim])
 
-    def afterwards(self, generation: int, victim: int) -> None:
-        """Nothing begins with a dead rank any more."""
-        number = 4000 + generation
-        from_it = Transfer(number, generation, victim, self.rank, 0, (0,), (0,), 0)
-        assert not self.wire.expect(from_it)
-        self.wire.post(Transfer(number, generation, self.rank, victim, 0, (0, 1), (0, 1), 0))
-        [end] = self.wire.poll()
+    def afterwards(self, attempt: int, victim: int) -> None:
+        """Nothing begins with a failed rank any more."""
+        number = 4000 + attempt
+        from_it = Transfer(number, attempt, victim, self.rank, 0, (0,), (0,), 0)
+        assert not self.link.expect(from_it)
+        self.link.post(Transfer(number, attempt, self.rank, victim, 0, (0, 1), (0, 1), 0))
+        [end] = self.link.poll()
         assert (end.kind, end.pieces) == (EndKind.FAILED, 0)
 
     def close(self) -> None:
         """As at the end of a job."""
-        self.wire.close()
+        self.link.close()
         until_s = time.monotonic() + PATIENCE_S
         request = self.world.Ibarrier()
-        while not request.Test() or not self.wire.settled():
+        while not request.Test() or not self.link.is_drained():
             assert time.monotonic() < until_s, f"rank {self.rank} does not come to rest"
-            self.wire.discard()
+            self.link.discard()
 
 
 def main() -> int:
     block_tokens, polls, *victims = map(int, sys.argv[1:])
     survivor = Survivor(MPI.COMM_WORLD, block_tokens, polls)
     try:
-        for generation, victim in enumerate(victims):
-            survivor.round(generation, victim)
+        for attempt, victim in enumerate(victims):
+            survivor.round(attempt, victim)
         survivor.close()
         if survivor.world.rank == 0:
             print("fine", flush=True)

@@ -1,4 +1,4 @@
-"""Ranks die, or stand still, where all is written and only MPI is left to be finalized.
+"""Ranks fail, or stand still, where all is written and only MPI is left to be finalized.
 
 python -m tests.mpi.programs.finalizes FOLDER HOW VICTIM...
 
@@ -20,7 +20,7 @@ from adpkv.config import parse
 from adpkv.worlds.mpi import ending
 from adpkv.worlds.mpi import run as running
 from adpkv.worlds.mpi.ending import end_mpi
-from adpkv.worlds.mpi.job import Job
+from adpkv.worlds.mpi.rank_process import RankProcess
 from tests.scenarios.script import Script, arrival, setting
 
 ASKED_S = 0.5
@@ -44,11 +44,11 @@ def stricken(how: str) -> None:
             subprocess.Popen([sys.executable, "-S", "-c", LATER, str(os.getpid())])
         end_mpi(code)
 
-    def close(job: Job) -> None:
+    def close(job: RankProcess) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
     if how == "stopped-leaving":
-        Job.close = close
+        RankProcess.close = close
     else:
         running.end_mpi = end
 

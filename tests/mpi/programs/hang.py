@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from adpkv.core.ids import NEVER
-from adpkv.executor.meetings import Pause
+from adpkv.executor.collectives import Pause
 from adpkv.executor.phases import Phases
 from tests.mpi.programs.one_request import serve_one_request
 from tests.scenarios.script import setting
@@ -25,7 +25,7 @@ STUCK, FROM = 6, 5
 VICTIM = int(sys.argv[2]) if len(sys.argv) > 2 else -1
 
 
-class Standing(Phases):
+class RankState(Phases):
     """Waits alone where it should join."""
 
     async def sync(self) -> Any:
@@ -43,7 +43,7 @@ class Standing(Phases):
 def main() -> int:
     data = setting("hang", 4, 4, diagnosis={"hang_timeout": "1s"})
 
-    return serve_one_request(data, Path(sys.argv[1]) / "out", Standing)
+    return serve_one_request(data, Path(sys.argv[1]) / "out", RankState)
 
 
 if __name__ == "__main__":

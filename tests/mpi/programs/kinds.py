@@ -16,7 +16,7 @@ from typing import Any
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan
-from adpkv.executor.meetings import WORLD, Join, Pause, Step
+from adpkv.executor.collectives import WORLD, Collective, Pause, Step
 from adpkv.executor.phases import Phases
 from adpkv.model.port import Batch
 from tests.mpi.programs.one_request import serve_one_request
@@ -28,9 +28,9 @@ ODD, FROM = 2, 4
 Case = Callable[[Phases], Awaitable[Any]]
 
 
-def _join(phases: Phases, kind: str, site: str, plan: Any = None, group: int = 1) -> Join:
+def _join(phases: Phases, kind: str, site: str, plan: Any = None, group: int = 1) -> Collective:
     rank = phases.rank
-    return Join(group, kind, site, rank.iteration, plan or rank.plan, None)
+    return Collective(group, kind, site, rank.iteration, plan or rank.plan, None)
 
 
 async def pauses(phases: Phases, kind: str = "poll") -> None:

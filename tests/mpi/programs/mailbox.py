@@ -1,6 +1,6 @@
 """All ranks put their mailboxes through the conformance bodies; rank 0 prints one line each.
 
-Rank 0 holds the coordinator's as well, without its thread: `programs/mail` has that.
+Rank 0 holds the coordinator's as well, without its thread: `programs/messages` has that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mpi4py import MPI
 from adpkv.core.ids import COORDINATOR
 from adpkv.executor.ports import Mailbox
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.letters import Endpoint
+from adpkv.worlds.mpi.endpoint import Endpoint
 from adpkv.worlds.mpi.mailbox import CoordinatorMailbox, RankMailbox
 from tests.conformance.mailbox import BODIES
 
@@ -26,16 +26,18 @@ class Mesh:
 
     def __init__(self, world: MPI.Intracomm) -> None:
         self.addresses = (*range(world.size), COORDINATOR)
-        self._meeting = world.Dup()
-        peers, desk = world.Dup(), world.Dup()
-        to_desk: deque[bytes] = deque()
+        self._collective = world.Dup()
+        peers, coordinator = world.Dup(), world.Dup()
+        to_coordinator: deque[bytes] = deque()
         inbox: deque[bytes] = deque()
         leads = world.rank == 0
-        own = RankMailbox(Endpoint(peers), Endpoint(desk), to_desk if leads else None, inbox)
+        own = RankMailbox(
+            Endpoint(peers), Endpoint(coordinator), to_coordinator if leads else None, inbox
+        )
         self._boxes: dict[int, Mailbox] = {world.rank: own}
         if leads:
             self._boxes[COORDINATOR] = CoordinatorMailbox(
-                Endpoint(desk), Endpoint(peers), to_desk, inbox
+                Endpoint(coordinator), Endpoint(peers), to_coordinator, inbox
             )
         self.here = tuple(self._boxes)
         self._until_s = time.monotonic() + PATIENCE_S
@@ -49,7 +51,7 @@ class Mesh:
 
     def meet(self) -> None:
         """What was sent before has arrived when all are here, or comes with their next look."""
-        self._meeting.Barrier()
+        self._collective.Barrier()
 
 
 def main() -> int:

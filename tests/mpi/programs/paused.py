@@ -2,7 +2,7 @@
 
 python -m tests.mpi.programs.paused OUT [fails | JOB]
 
-JOB is a name for the job; its keeper's process id ends it.
+JOB is a name for the job; its owner's process id ends it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adpkv.core.ids import NEVER
-from adpkv.executor.meetings import Pause
+from adpkv.executor.collectives import Pause
 from adpkv.executor.phases import Phases
 from tests.mpi.programs.one_request import serve_one_request
 from tests.scenarios.script import setting
@@ -21,7 +21,7 @@ STUCK, FROM = 3, 5
 """This rank, from this iteration on."""
 
 
-class Standing(Phases):
+class RankState(Phases):
     """Waits alone where it should join."""
 
     async def sync(self) -> Any:
@@ -39,7 +39,7 @@ def main() -> int:
     data = setting("paused", 2, 2, diagnosis={"hang_timeout": "600s"})
 
     name = "" if sys.argv[2:] == ["fails"] else "".join(sys.argv[2:])
-    return serve_one_request(data, Path(sys.argv[1]), Standing, name)
+    return serve_one_request(data, Path(sys.argv[1]), RankState, name)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from mpi4py import MPI
 
 from adpkv.config import parse
 from adpkv.core.report import RankReport
-from adpkv.executor.meetings import Wait
+from adpkv.executor.collectives import Wait
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.mpi.run import run
@@ -48,11 +48,11 @@ class WaitsElsewhere(Planted):
         if not self.is_culprit:
             return await super().wait()
         rank = self.rank
-        meeting = Wait(
+        operation = Wait(
             self._group, "wait", "queue", rank.iteration, rank.plan, MS, self._until_ns(), None
         )
-        passage = await meeting
-        rank.iteration, rank.plan = passage.iteration, passage.plan
+        elapsed = await operation
+        rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
         return None
 
 
@@ -78,7 +78,7 @@ class WritesAfterFree(Planted):
 
 
 class Deaf(Planted):
-    """Sees in its waits that there is mail, and reads none for a while."""
+    """Sees in its waits that there are messages, and reads none for a while."""
 
     def observe(self) -> None:
         if not self.is_culprit or not 100 * MS <= self.rank.clock() < 1500 * MS:

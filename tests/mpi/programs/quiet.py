@@ -1,11 +1,12 @@
-"""Every kind of meeting with every size of payload and ranks that are late, and no alarm; then one.
+"""Every kind of collective with every size of payload and ranks that are late, and no alarm; then
+one.
 
 python -m tests.mpi.programs.quiet FOLDER [frozen]
 
 The groups, the driver, the flight recorders and the watchdogs are those of a job. Each rank's
-watchdog leaves a file when it speaks: there is none until the last meeting, and then everybody's,
-so that a watchdog that sleeps is no silent success. With `frozen`, the whole job is stopped for
-longer than a rank may be away, and goes on.
+watchdog leaves a file when it speaks: there is none until the last collective, and then
+everybody's, so that a watchdog that sleeps is no silent success. With `frozen`, the whole job is
+stopped for longer than a rank may be away, and goes on.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from typing import Any, Final
 
 from mpi4py import MPI
 
-from adpkv.diagnosis.board import Board
-from adpkv.diagnosis.jobs import ring_path
-from adpkv.diagnosis.recorder import FlightRecorder
 from adpkv.diagnosis.watchdog import Watchdog
-from adpkv.executor.meetings import WORLD, Join, Meeting, Pause, Step, Wait
+from adpkv.executor.collectives import WORLD, Collective, Operation, Pause, Step, Wait
+from adpkv.flight_recorder.board import Board
+from adpkv.flight_recorder.job_directory import ring_path
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.driver import Driver, guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.slots import INLINE_BYTES
@@ -41,10 +42,11 @@ BOUND_S: Final = 30
 """For what takes a moment unless it never comes."""
 
 OWN = 0
-"""The number of the group of all; `WORLD` is the same ranks again, as in a job's last meeting."""
+"""The number of the group of all; `WORLD` is the same ranks again, as in a job's last
+collective."""
 
-JOINS = ("tp_broadcast", "tp_allgather", "tp_gather", "world_allgather")
-KINDS = (*JOINS, "step", "wait")
+COLLECTIVES = ("tp_broadcast", "tp_allgather", "tp_gather", "world_allgather")
+KINDS = (*COLLECTIVES, "step", "wait")
 FRAME = 2
 """Bytes that MessagePack puts before a short string of bytes."""
 
@@ -100,8 +102,8 @@ class Rig:
 
         def group(number: int) -> Group:
             return Group(
-                world, number, range(self.size), types=dict.fromkeys(JOINS, bytes),
-                news=lambda: False, stats=stats, computed=recorder.computed,
+                world, number, range(self.size), types=dict.fromkeys(COLLECTIVES, bytes),
+                has_input=lambda: False, stats=stats, computed=recorder.computed,
             )  # fmt: skip
 
         self.driver = Driver({OWN: group(OWN), WORLD: group(WORLD)}, stats, recorder)
@@ -114,14 +116,14 @@ class Rig:
     def alarms(self) -> list[str]:
         return sorted(path.read_text() for path in self.folder.glob("alarm-*"))
 
-    def meeting(self, kind: str, at: int, payload: Any, run: Callable[[], None]) -> Meeting:
+    def operation(self, kind: str, at: int, payload: Any, run: Callable[[], None]) -> Operation:
         if kind == "step":
             return Step(OWN, "step", "forward", at, None, 1, 0, 1, 0, run)
         if kind == "wait":
             limit_ms = at % 7 + (self.rank == at % self.size)
             return Wait(OWN, "wait", "wait", at, None, limit_ms * 1_000_000, 0)
         number = WORLD if kind.startswith("world") else OWN
-        return Join(number, kind, f"{kind} site", at, None, payload)
+        return Collective(number, kind, f"{kind} site", at, None, payload)
 
     def expected(self, kind: str, at: int, sizes: list[int | None]) -> Any:
         everybody = tuple(said(rank, at, size) for rank, size in enumerate(sizes))
@@ -137,15 +139,15 @@ async def meet(rig: Rig, kind: str, sizes: list[int | None], late: Callable[[], 
     if kind != "step":
         late()
     for again in range(2):  # the second time all say what they said, as another object
-        site = rig.meeting(kind, at, payload, late if not again else nothing)
+        site = rig.operation(kind, at, payload, late if not again else nothing)
         got = await site
-        if kind in JOINS:
+        if kind in COLLECTIVES:
             assert got == rig.expected(kind, at, sizes), f"{kind}, round {at}, {sizes}"
         else:
             assert got.steps == (kind == "step")
         payload = payload and bytes(bytearray(payload))
     if kind == "wait":  # which waits for nobody: whoever is late is waited for here
-        await rig.meeting("tp_gather", at, None, nothing)
+        await rig.operation("tp_gather", at, None, nothing)
     told = rig.alarms()
     assert told == [], f"{kind}, round {at}: {told[0]}"
 
@@ -153,7 +155,7 @@ async def meet(rig: Rig, kind: str, sizes: list[int | None], late: Callable[[], 
 async def sizes(rig: Rig) -> None:
     """Each kind: all with each size, then each rank with another one, in each round another."""
     for kind in KINDS:
-        for size in SIZES if kind in JOINS else ():
+        for size in SIZES if kind in COLLECTIVES else ():
             if size == LARGE and rig.size > MOST_LARGE:
                 continue
             await meet(rig, kind, [size] * rig.size, nothing)
@@ -204,7 +206,7 @@ async def absent(rig: Rig) -> None:
             time.sleep(0.01)
 
     odd = rig.rank == rig.size - 1
-    await rig.meeting("step", next(rig.at), None, stays if odd else nothing)
+    await rig.operation("step", next(rig.at), None, stays if odd else nothing)
 
 
 async def story(rig: Rig, *, freezes: bool) -> None:

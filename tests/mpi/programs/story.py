@@ -1,4 +1,4 @@
-"""Tells one story of both worlds on real ranks; each leaves the trace of its meetings behind.
+"""Tells one story of both worlds on real ranks; each leaves the trace of its collectives behind.
 
 python -m tests.mpi.programs.story NAME FOLDER
 """
@@ -28,7 +28,7 @@ class Leaving(Traced):
 
     async def run(self) -> Any:
         reports = await super().run()
-        trace = [met(*meeting) for meeting in self.meetings]
+        trace = [met(*operation) for operation in self.operations]
         self._path.write_bytes(msgspec.json.encode((reports, trace)))
         return reports
 

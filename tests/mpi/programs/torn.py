@@ -1,6 +1,6 @@
-"""A collective completes for all but one rank, which gets an error: nobody is dead, all go on.
+"""A collective completes for all but one rank, which gets an error: nobody has failed, all go on.
 
-python -m tests.mpi.programs.torn FOLDER RANK SITE|last WIRE
+python -m tests.mpi.programs.torn FOLDER RANK SITE|last LINK
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from mpi4py import MPI
 
 from adpkv.config import parse
-from adpkv.executor.meetings import WORLD
+from adpkv.executor.collectives import WORLD
 from adpkv.worlds.mpi.group import Group
 from adpkv.worlds.mpi.run import run
 from tests.scenarios.script import Script, arrival, setting
@@ -35,7 +35,7 @@ class Torn:
         raise MPI.Exception(MPI.ERR_OTHER)
 
 
-def tear(rank: int, site: str, wire: str) -> None:
+def tear(rank: int, site: str, link: str) -> None:
     """Let one collective of this rank fail, once."""
     meet, second_round, torn = Group._meet, Group._second_round, []
 
@@ -48,7 +48,7 @@ def tear(rank: int, site: str, wire: str) -> None:
         return op.site == site and op.iteration >= FROM
 
     def met(group: Group, op: Any, payload: Any, rest: str = "") -> Any:
-        hit = here(group) and wire == "slots" and is_it(op)
+        hit = here(group) and link == "slots" and is_it(op)
         if not hit:
             return meet(group, op, payload, rest)
         torn.append(op.iteration)
@@ -59,7 +59,7 @@ def tear(rank: int, site: str, wire: str) -> None:
             group._slots = whole
 
     def second(group: Group, at: Any, lengths: Any) -> Any:
-        if not (here(group) and wire == "wide"):
+        if not (here(group) and link == "wide"):
             return second_round(group, at, lengths)
         torn.append(at.kind)
         whole, group._wide = group._wide, Torn(group._wide)  # type: ignore[assignment]
@@ -72,8 +72,8 @@ def tear(rank: int, site: str, wire: str) -> None:
 
 
 def main() -> int:
-    folder, rank, site, wire = sys.argv[1:5]
-    tear(int(rank), site, wire)
+    folder, rank, site, link = sys.argv[1:5]
+    tear(int(rank), site, link)
     # In bursts, so that a broadcast is too long for a slot.
     arrivals = [arrival(100 * (i // 20), 32, 4 + i % 9, wanted=i % 4) for i in range(60)]
     return run(

@@ -12,11 +12,11 @@ from mpi4py import MPI
 
 from adpkv.config.fault_kinds import Seam
 from adpkv.config.faults import FaultConfig
+from adpkv.faults.injector import Armed, Injector
+from adpkv.faults.schedule import Upcoming
+from adpkv.faults.transport import FaultyTransport
 from adpkv.memory.host import HostMemory
 from adpkv.testing.transport import BLOCKS, BODIES
-from adpkv.transport.faults.injector import Armed, Injector
-from adpkv.transport.faults.instants import Upcoming
-from adpkv.transport.faults.transport import FaultyTransport
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transfer, TransportEnd
 
@@ -96,7 +96,7 @@ class Faulty(FaultyTransport):
         ]
         super().__init__(
             inner,
-            Injector(faults, 0, Seam.WIRE),
+            Injector(faults, 0, Seam.TRANSPORT),
             rank=comm.rank,
             clock=time.perf_counter_ns,
             wake=lambda _: None,

@@ -19,7 +19,7 @@ def main() -> int:
     world = MPI.COMM_WORLD
     memory = HostMemory(BLOCKS, 64, 2, 2, 64, 2, lambda *_: None)
     size = memory.block_bytes
-    wire = MpiTransport(
+    link = MpiTransport(
         world.Dup(), memory, piece_bytes=size, budget_bytes=4 * size, clock=time.perf_counter_ns
     )
     half = BLOCKS // 2
@@ -29,19 +29,19 @@ def main() -> int:
         2: Transfer(2, 0, 0, 2, 2, for_two, for_two, 0),
     }
     if world.rank:
-        wire.expect(transfers[world.rank])
+        link.expect(transfers[world.rank])
     world.Barrier()
     if world.rank == 1:
         world.recv(source=2, tag=TOLD)
     if world.rank == 0:
-        wire.post(transfers[1])
-        wire.post(transfers[2])
+        link.post(transfers[1])
+        link.post(transfers[2])
     wanted = 2 if world.rank == 0 else 1
     ended: list[EndKind] = []
     until_s = time.monotonic() + PATIENCE_S
     while len(ended) < wanted:
         assert time.monotonic() < until_s, f"rank {world.rank}: {len(ended)} of {wanted} ends"
-        ended += [end.kind for end in wire.poll()]
+        ended += [end.kind for end in link.poll()]
     assert set(ended) == {EndKind.DONE}
     if world.rank == 2:
         world.send(None, 1, TOLD)

@@ -1,4 +1,4 @@
-"""Small random experiments, one per seed: every limit may be tight, every wire may be sick.
+"""Small random experiments, one per seed: every limit may be tight, every link may be sick.
 
 In the manner of swarm testing, each seed leaves some kinds of trouble out, so that one kind does
 not hide what another would have shown. Durations are drawn from few round values: simultaneous
@@ -6,8 +6,8 @@ events are where two ways through the same time differ first.
 
     python -m tests.worlds.virtual.experiments SEED
 
-runs one seed both ways, with ADP and without, and with ranks that die and without, and says what is
-wrong with it.
+runs one seed both ways, with ADP and without, and with ranks that fail and without, and says what
+is wrong with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from random import Random
 from typing import Any
 
-from adpkv.config.fault_kinds import MAIL_PHASES, PROCESS_PHASES, SENDER_PHASES
+from adpkv.config.fault_kinds import MESSAGE_PHASES, PROCESS_PHASES, SENDER_PHASES
 
 __all__ = ["experiment", "mortal", "replay", "replicated", "surviving"]
 
@@ -24,7 +24,7 @@ FIRST_OF_ALL_KINDS = 400
 """Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
 
 DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
-PHASES = (None, *MAIL_PHASES)
+PHASES = (None, *MESSAGE_PHASES)
 MOMENTS = (None, *PROCESS_PHASES)
 
 
@@ -51,7 +51,7 @@ def experiment(seed: int) -> dict[str, Any]:
 
 
 def mortal(data: dict[str, Any], draws: str = "deaths") -> dict[str, Any]:
-    """An experiment of a seed in which some ranks die besides; never rank 0, with which the job
+    """An experiment of a seed in which some ranks fail besides; never rank 0, with which the job
     ends. Other `draws` are other victims at other moments."""
     draw = Random(f"{draws} {data['seed']}")
     ranks = sum(kind["instances"] * kind["ranks"] for kind in _kinds(data))
@@ -71,7 +71,7 @@ def mortal(data: dict[str, Any], draws: str = "deaths") -> dict[str, Any]:
 
 
 def surviving(data: dict[str, Any]) -> dict[str, Any]:
-    """A mortal experiment whose groups go on without their dead; every other one computes again
+    """A mortal experiment whose groups go on without their failed; every other one computes again
     what went with them."""
     return mortal(data) | {"on_rank_failure": "shrink", "recompute": bool(data["seed"] % 2)}
 

@@ -18,12 +18,19 @@ import msgspec
 
 from adpkv.core.plan import Plan
 from adpkv.executor.phases import Phases
-from adpkv.executor.status import status_of
+from adpkv.executor.rank import status_of
 from adpkv.worlds.assemble import build_rank
 
 __all__ = ["RESTING", "RestingPhases", "resting"]
 
-FIXED = ("adpkv.memory", "adpkv.transport", "adpkv.model", "adpkv.observe", "adpkv.core.rules")
+FIXED = (
+    "adpkv.memory",
+    "adpkv.faults",
+    "adpkv.transport",
+    "adpkv.model",
+    "adpkv.output",
+    "adpkv.core.rules",
+)
 """Not a rank's, but the world's around it, or a record."""
 
 PLAIN = (int, str, float, Enum, frozenset, msgspec.Struct)
@@ -88,8 +95,8 @@ class RestingPhases(Phases):
         if not self.attended and self.rest is not None:
             assert self.owned() == self.rest, "something happened, and nobody attends to it"
 
-    def _settle(self, now_ns: int) -> None:
-        super()._settle(now_ns)
+    def _resolve(self, now_ns: int) -> None:
+        super()._resolve(now_ns)
         self.rest = self.owned()
 
     async def sync(self) -> Plan:

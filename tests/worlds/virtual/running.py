@@ -24,7 +24,7 @@ from adpkv.worlds.virtual.run import Simulation
 __all__ = ["Event", "Ran", "Timeline", "differences", "examine", "problems", "run"]
 
 MOST_EVENTS = 2_000_000
-"""Of a small experiment's agenda: one that has more will never end."""
+"""Of a small experiment's event queue: one that has more will never end."""
 
 UNEQUAL_BY_DESIGN = ("wall_s", "iterations", "collectives")
 """What jumping changes in a summary."""
@@ -108,7 +108,7 @@ def run(
     def watch() -> None:
         nonlocal left
         left -= 1
-        assert left, f"{data['name']} does not end: at {job.world.agenda.now / 1e9} s"
+        assert left, f"{data['name']} does not end: at {job.world.queue.now / 1e9} s"
 
     reports = job.run(watch)
     summary: dict[str, Any] = job.summary(reports, job.tally, 0.0)
@@ -167,8 +167,8 @@ def problems(ran: Ran) -> list[str]:
 
 
 def _ends_with(ran: Ran, lost: list[int]) -> bool:
-    """Is this the end of the job? Of one that goes on without its dead, when the coordinator heard
-    that it has no instance of a kind any more."""
+    """Is this the end of the job? Of one that goes on without its failed, when the coordinator
+    heard that it has no instance of a kind any more."""
     if ran.job.experiment.on_rank_failure == "shutdown":
         return bool(lost)
     topology = ran.job.topology

@@ -16,7 +16,7 @@ from tests.worlds.virtual.running import Ran, differences, problems, run
 CONTEXT, GENERATION = (0, 1), (2, 3)
 REQUESTS = 30
 DOUBT = {"transfer_timeout": "100ms", "wait_timeout": "2s", "progress_deadline": "1s"}
-"""A wire on which transfers last long enough to be cancelled, lost and timed out."""
+"""A link on which transfers last long enough to be cancelled, lost and timed out."""
 
 SURVIVED: dict[str, list[dict[str, Any]]] = {
     "delay": [{"duration": "30ms", "probability": 0.5}, {"phase": "expect", "duration": "30ms"}],
@@ -126,13 +126,13 @@ def test_a_killed_rank_ends_the_job(phase: str | None) -> None:
 
 
 def test_what_a_stopped_process_leaves_unread_is_not_its_doing() -> None:
-    """Longer than the oracle of unread news is patient, and shorter than a hang."""
+    """Longer than the oracle of unread input is patient, and shorter than a hang."""
     stop = {"kind": "sigstop", "ranks": [2], "after": "50ms", "duration": "20s"}
     ran = both_ways(data(stop))
     assert problems(ran) == []
 
 
-def test_a_stopped_rank_hears_of_a_dead_one_afterwards() -> None:
+def test_a_stopped_rank_hears_of_a_failed_one_afterwards() -> None:
     stopped = {"kind": "sigstop", "ranks": [2], "after": "50ms", "duration": "300ms"}
     ran = both_ways(data(stopped, {"kind": "sigkill", "ranks": [3], "after": "60ms"}))
     assert ran.exit_code == 5
@@ -165,7 +165,7 @@ def test_a_restart_loses_what_is_open_and_nothing_later() -> None:
     assert later
 
 
-LOST_WORDS: dict[str, list[dict[str, Any]]] = {
+LOST_MESSAGES: dict[str, list[dict[str, Any]]] = {
     "the advertise, twice": [{"kind": "lose", "phase": "advertise", "requests": [4]}],
     "the cancel": [
         {"kind": "delay", "duration": "150ms", "requests": [4]},
@@ -178,8 +178,8 @@ LOST_WORDS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("faults", LOST_WORDS.values(), ids=LOST_WORDS)
-def test_one_lost_word_keeps_no_block_in_doubt(faults: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("faults", LOST_MESSAGES.values(), ids=LOST_MESSAGES)
+def test_one_lost_message_keeps_no_block_in_doubt(faults: list[dict[str, Any]]) -> None:
     """The receiver's cancel asks again, and is answered whatever has become of the session."""
     ran = both_ways(data(*faults, bandwidth="10GiB"))
     assert problems(ran) == []
@@ -195,7 +195,7 @@ def test_what_happens_once_to_a_word_of_a_queued_transfer_costs_nobody_anything(
     phase: str, kind: str
 ) -> None:
     """One slot at each sender, so that most are queued: all complete, whichever word of one of them
-    is lost, said twice, late, overtaken or followed by one about a former life."""
+    is lost, said twice, late, overtaken or followed by one about an earlier attempt."""
     fault = {"kind": kind, "phase": phase, "count": 1}
     if kind in ("late", "reorder"):
         fault["duration"] = "70ms"

@@ -11,7 +11,7 @@ import pytest
 from adpkv.config import load, parse
 from adpkv.config.shipped import REGRESSIONS, folder
 from adpkv.errors import AdpkvError
-from adpkv.history import assembly
+from adpkv.field_policies import assembly
 from adpkv.worlds.virtual.run import Simulation
 from tests.worlds.virtual.running import run
 
@@ -44,7 +44,7 @@ def test_a_run_that_is_over_is_freed(faults: list[dict[str, Any]], jump: bool) -
     "name", ["03-gate-that-differs-by-one-block", "11-idle-ranks-spin-and-wait", "14-refused-dummy"]
 )
 def test_a_run_that_got_stuck_or_broke_is_freed(name: str) -> None:
-    """Its programs stand in the middle of a meeting, which knows them."""
+    """Its programs stand in the middle of a collective, which knows them."""
     file = next(folder().glob(f"{REGRESSIONS}/{name[:3]}*.yaml"))
     experiment = load(file)
     known: list[weakref.ref[Simulation]] = []

@@ -49,7 +49,7 @@ def test_no_step_takes_longer_than_everybody_is_patient_for() -> None:
         except Exception:  # one that is too long has had its steps too
             continue
         finally:
-            bound_ns = parse(data, data["name"]).patience.look_ns
+            bound_ns = parse(data, data["name"]).legal_silence.look_ns
             assert longest <= bound_ns, seed
             shares.append(longest / bound_ns)
     assert max(shares) > 0.9, "or the bound says nothing"
@@ -65,10 +65,10 @@ GIVEN_UP = {
         "requests": [{"at": "0s", "prompt_tokens": 64, "output_tokens": 4, "times": 8}],
     },
 }
-"""Eight transfers, given up all at once on a slow wire; looks are as far apart as collectives take.
+"""Eight transfers, given up all at once on a slow link; looks are as far apart as collectives take.
 No limit is set as long as what it waits for."""
 
-WIRE = {
+LINK = {
     "progress_deadline": "1ms",
     "transfer_timeout": "1s",
     "link": {"latency": "1s", "bandwidth": "1KiB"},
@@ -78,18 +78,18 @@ WIRE = {
 @pytest.mark.parametrize("ranks", [1, 4])
 @pytest.mark.parametrize("poll_limit", [1, 3, 8])
 @pytest.mark.parametrize("mail_latency", ["1ms", "2s"])
-def test_a_wire_that_is_given_up_is_proven_quiet_in_time(
+def test_a_link_that_is_given_up_is_proven_quiet_in_time(
     ranks: int, poll_limit: int, mail_latency: str
 ) -> None:
     """The proof of an end stands in line behind the poll limit of its sender, and then here."""
-    wire = WIRE | {"poll_limit": poll_limit, "mail_latency": mail_latency}
+    link = LINK | {"poll_limit": poll_limit, "mail_latency": mail_latency}
     topology = {"context": {"ranks": 1}, "generation": {"ranks": ranks}}
-    ran = run(GIVEN_UP | {"topology": topology, "transceiver": wire})
+    ran = run(GIVEN_UP | {"topology": topology, "transceiver": link})
     assert problems(ran) == []
     assert ran.summary["requests"]["timed_out"] == 8
     assert ran.summary["health"]["unhealthy_intervals"] == 0
     assert [report.transfers.quarantined_now for report in ran.reports] == [0] * (1 + ranks)
-    bound_ns = ran.job.experiment.patience.proof_ns
+    bound_ns = ran.job.experiment.legal_silence.proof_ns
     stays = [longest_stay_ns(program.phases.rank) for program in ran.job.programs]
     assert bound_ns / 3 < max(stays) <= bound_ns
 
@@ -100,7 +100,8 @@ def test_what_is_due_is_seen_late_by_whoever_waits_long() -> None:
     ran = run(
         GIVEN_UP
         | {
-            # The coordinator releases who is not settled after three of these, and its mail wakes.
+            # The coordinator releases who is not drained after three of these, and its messages
+            # wakes.
             "executor": {"busy_wait": "300s", "idle_wait": "300s", "drain_timeout": "100s"},
             "model": {},
             "faults": [{"kind": "stall"}],
@@ -111,7 +112,7 @@ def test_what_is_due_is_seen_late_by_whoever_waits_long() -> None:
     transceiver = experiment.transceiver
     least_ns = transceiver.progress_deadline_ns + transceiver.shutdown_grace_ns
     stays = [longest_stay_ns(program.phases.rank) for program in ran.job.programs]
-    assert max(stays) > least_ns + 3 * experiment.patience.look_ns, "or it shows nothing"
+    assert max(stays) > least_ns + 3 * experiment.legal_silence.look_ns, "or it shows nothing"
 
 
 def longest_stay_ns(rank: Any) -> int:

@@ -1,6 +1,6 @@
 """A rank that is left alone is at rest: nothing that happens to it can be forgotten.
 
-Whether a stretch is quiet follows from where things happen (before `_settle`, or in a step that
+Whether a stretch is quiet follows from where things happen (before `_resolve`, or in a step that
 finished something), not from a flag that each of them must set. Each of the two is left out here in
 turn, and things are done elsewhere: the look at everything finds it.
 """
@@ -30,10 +30,10 @@ def test_who_says_nothing_has_nothing_to_say(data: dict[str, Any]) -> None:
     run(data, jump=False, assemble=RESTING)
 
 
-class ForgetsToSettle(RestingPhases):
-    def _settle(self, now_ns: int) -> None:
+class ForgetsToResolve(RestingPhases):
+    def _resolve(self, now_ns: int) -> None:
         moved = self._moved
-        super()._settle(now_ns)
+        super()._resolve(now_ns)
         self._moved = moved
 
 
@@ -68,7 +68,7 @@ class AdmitsByTheWay(RestingPhases):
 @pytest.mark.parametrize(
     "phases",
     [
-        ForgetsToSettle,
+        ForgetsToResolve,
         ForgetsSteps,
         CancelsByTheWay,
         ReservesByTheWay,

@@ -17,7 +17,7 @@ from adpkv.core.ids import NEVER
 from adpkv.core.plan import FIRST_PLAN, Plan
 from adpkv.core.topology import Topology
 from adpkv.errors import AdpkvError
-from adpkv.executor.meetings import WORLD, Join, Meeting, Step, Wait
+from adpkv.executor.collectives import WORLD, Collective, Operation, Step, Wait
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -31,28 +31,28 @@ FOR_ALL = Plan(cancels=(7,))
 """Concerns every rank, also one that was left out so far."""
 
 
-def asleep(stretch: str, until_ns: int) -> Meeting:
+def asleep(stretch: str, until_ns: int) -> Operation:
     if stretch == "wait":
         return Wait(0, "wait", "wait", 1, FIRST_PLAN, 1, until_ns, says=CALM)
     return Step(0, "step", "forward", 1, FIRST_PLAN, 1, 0, 99, until_ns, lambda: None, says=CALM)
 
 
-def brings(payload: Any, kind: str = "tp_allgather", site: str = "sync") -> Join:
+def brings(payload: Any, kind: str = "tp_allgather", site: str = "sync") -> Collective:
     plan = msgspec.structs.replace(FOR_ALL)
-    return Join(0, kind, site, 2, FIRST_PLAN, payload, lambda _: plan)
+    return Collective(0, kind, site, 2, FIRST_PLAN, payload, lambda _: plan)
 
 
-async def meet(*meetings: Meeting) -> None:
-    for meeting in meetings:
-        await meeting
-    await Join(WORLD, "world_allgather", "leave", 0, None, ())
+async def meet(*operations: Operation) -> None:
+    for operation in operations:
+        await operation
+    await Collective(WORLD, "world_allgather", "leave", 0, None, ())
 
 
-def perform(stretch: str, *woken: Join) -> list[Any]:
+def perform(stretch: str, *woken: Collective) -> list[Any]:
     """The leader wakes up alone; the plan that comes of it wakes rank 1, which brings `woken`."""
     world = VirtualWorld(THREE, collective_ns=0, mail_latency_ns=1, jump=True)
     leader = meet(asleep(stretch, 5), brings((), "tp_broadcast", "intake"), brings(CALM))
-    programs: list[Coroutine[Meeting, Any, Any]] = [
+    programs: list[Coroutine[Operation, Any, Any]] = [
         leader,
         meet(asleep(stretch, NEVER), *woken),
         meet(),
@@ -69,7 +69,10 @@ LIES = {
     "another word": ((INTAKE, brings("work")), f"with work, but had said {CALM}"),
     "another site": ((INTAKE, brings(CALM, site="poll")), "is in tp_allgather at poll"),
     "another kind": ((INTAKE, brings(CALM, "tp_gather")), "is in tp_gather at sync"),
-    "mail": ((brings("mail", "tp_broadcast", "intake"),), r"with mail, but had said \(\)"),
+    "messages": (
+        (brings("messages", "tp_broadcast", "intake"),),
+        r"with messages, but had said \(\)",
+    ),
 }
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from adpkv.config import parse
-from adpkv.executor.messages import Answers, Mail, Pulse
-from adpkv.worlds.virtual.agenda import WIRE
+from adpkv.executor.messages import Answers, Message, Pulse
+from adpkv.worlds.virtual.event_queue import LINK
 from adpkv.worlds.virtual.run import Simulation, simulate
 from tests.worlds.virtual.experiments import experiment, replay
 from tests.worlds.virtual.running import differences, problems, run
@@ -72,16 +72,16 @@ def test_an_answer_that_was_lost_is_told_when_the_run_is_stopped() -> None:
     """The ranks stay until the coordinator has given up: it says whose answer is missing."""
 
     def prepare(job: Simulation) -> None:
-        carry, agenda, lost = job.world.post.carry, job.world.agenda, []
+        carry, queue, lost = job.world.post.carry, job.world.queue, []
 
         def stop(_: object) -> None:
             job.stop.code = 130
             job.world.interrupt()
 
-        def lossy(sender: int, to: int, message: Mail) -> None:
+        def lossy(sender: int, to: int, message: Message) -> None:
             if isinstance(message, Answers) and not lost:
                 lost.append(message)
-                agenda.add(agenda.now + 1_000_000, WIRE, len(job.programs), 0, stop, None)
+                queue.add(queue.now + 1_000_000, LINK, len(job.programs), 0, stop, None)
             else:
                 carry(sender, to, message)
 

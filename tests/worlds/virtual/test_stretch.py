@@ -100,20 +100,20 @@ def test_a_stretch_of_waits_ends_where_single_waits_would(
 
 
 @given(st.integers(0, 99), st.integers(0, 5), st.integers(1, 9), st.integers(0, 200))
-def test_news_end_the_wait_that_is_under_way(
+def test_notice_end_the_wait_that_is_under_way(
     began: int, overhead: int, limit: int, span: int
 ) -> None:
     """During the collectives it waits for their end; in the wait it ends it at once."""
-    news = began + span
+    arrival = began + span
     at = began
-    while at + overhead + limit < news:
+    while at + overhead + limit < arrival:
         at += overhead + limit
-    expected = max(at + overhead, news)
-    assert WaitStretch(began, overhead, limit).news(news) == expected
+    expected = max(at + overhead, arrival)
+    assert WaitStretch(began, overhead, limit).arrival(arrival) == expected
 
 
 @pytest.mark.parametrize("until", [0, 10, 99])
 def test_waits_that_take_no_time(until: int) -> None:
     waits = WaitStretch(10, 0, 0)
     assert waits.end(until) == 10
-    assert waits.news(until) == until
+    assert waits.arrival(until) == until

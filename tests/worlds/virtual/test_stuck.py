@@ -10,8 +10,8 @@ import pytest
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.topology import Topology
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
-from adpkv.executor.meetings import WORLD, Join, Meeting, Receive, Step, Wait
-from adpkv.executor.messages import Admit, Advertise, Answers, Mail, Release, Stop
+from adpkv.executor.collectives import WORLD, Collective, Operation, Receive, Step, Wait
+from adpkv.executor.messages import Admit, Advertise, Answers, Message, Release, Stop
 from adpkv.model.port import Batch
 from adpkv.worlds.virtual.world import VirtualWorld
 from tests.worlds.virtual.running import run
@@ -22,29 +22,31 @@ FOUR = Topology.of(context=(1, 3), generation=(1, 1))
 PLAN = object()
 
 
-def join(kind: str, site: str, iteration: int = 1, plan: object = PLAN, group: int = 0) -> Join:
-    return Join(group, kind, site, iteration, plan, ())
+def collective(
+    kind: str, site: str, iteration: int = 1, plan: object = PLAN, group: int = 0
+) -> Collective:
+    return Collective(group, kind, site, iteration, plan, ())
 
 
 def wait(limit_ns: int = 0, until_ns: int = 0, group: int = 0) -> Wait:
     return Wait(group, "wait", "wait", 1, PLAN, limit_ns, until_ns, says=())
 
 
-def leave() -> Join:
-    return join("world_allgather", "leave", 0, None, WORLD)
+def leave() -> Collective:
+    return collective("world_allgather", "leave", 0, None, WORLD)
 
 
-async def meet(*meetings: Meeting) -> None:
-    for meeting in meetings:
-        await meeting
+async def meet(*operations: Operation) -> None:
+    for operation in operations:
+        await operation
 
 
-async def for_ever(meeting: Meeting) -> None:
+async def for_ever(operation: Operation) -> None:
     while True:
-        await meeting
+        await operation
 
 
-def perform(*programs: Coroutine[Meeting, Any, Any], jump: bool = True) -> list[Any]:
+def perform(*programs: Coroutine[Operation, Any, Any], jump: bool = True) -> list[Any]:
     world = VirtualWorld(FOUR, collective_ns=0, mail_latency_ns=1, jump=jump)
     try:
         return world.run(programs)
@@ -53,12 +55,15 @@ def perform(*programs: Coroutine[Meeting, Any, Any], jump: bool = True) -> list[
             program.close()
 
 
-SYNC = join("tp_allgather", "sync")
+SYNC = collective("tp_allgather", "sync")
 OTHERS = {
-    "another collective": (join("tp_gather", "flush"), "rank 1 is in tp_gather at flush"),
-    "another call site": (join("tp_allgather", "poll"), "rank 1 is in tp_allgather at poll"),
-    "another iteration": (join("tp_allgather", "sync", 2), "at sync, iteration 2"),
-    "another plan": (join("tp_allgather", "sync", plan=object()), "agreed on different plans"),
+    "another collective": (collective("tp_gather", "flush"), "rank 1 is in tp_gather at flush"),
+    "another call site": (collective("tp_allgather", "poll"), "rank 1 is in tp_allgather at poll"),
+    "another iteration": (collective("tp_allgather", "sync", 2), "at sync, iteration 2"),
+    "another plan": (
+        collective("tp_allgather", "sync", plan=object()),
+        "agreed on different plans",
+    ),
     "a step": (
         Step(0, "step", "forward", 1, PLAN, 1, 0, 1, 0, lambda: None),
         "rank 1 is in step at forward",
@@ -67,7 +72,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_ranks_in_different_meetings_are_seen_at_once(case: str) -> None:
+def test_ranks_in_different_collectives_are_seen_at_once(case: str) -> None:
     other, told = OTHERS[case]
     with pytest.raises(CollectiveMismatchError) as caught:
         perform(meet(SYNC), meet(other), meet(SYNC), for_ever(wait(1, group=1)))
@@ -118,8 +123,8 @@ def test_a_rank_that_leaves_alone_is_named(alone: int) -> None:
         assert f"rank {rank} {where}" in text
 
 
-def test_a_rank_that_goes_on_after_the_last_meeting_is_named() -> None:
-    def programs() -> list[Coroutine[Meeting, Any, Any]]:
+def test_a_rank_that_goes_on_after_the_last_collective_is_named() -> None:
+    def programs() -> list[Coroutine[Operation, Any, Any]]:
         return [meet(leave()), meet(leave()), meet(leave(), SYNC), meet(leave())]
 
     with pytest.raises(CollectiveMismatchError, match="rank 2 goes on after the job's last"):
@@ -143,11 +148,11 @@ def test_a_coordinator_that_waits_for_ever_is_told() -> None:
 
     world = VirtualWorld(FOUR, collective_ns=0, mail_latency_ns=1, jump=True)
     idle = [for_ever(wait(10, NEVER, group=rank // 3)) for rank in range(4)]
-    with pytest.raises(DeadlockError, match="the coordinator waits for mail"):
+    with pytest.raises(DeadlockError, match="the coordinator waits for messages"):
         world.run(idle, coordinator())
 
 
-def test_meetings_without_end_at_one_instant_are_a_livelock() -> None:
+def test_collectives_without_end_at_one_instant_are_a_livelock() -> None:
     with pytest.raises(LivelockError, match=r"context-0: \d+ rounds, and time stands still") as e:
         perform(*(for_ever(SYNC) for _ in range(3)), for_ever(wait(1, group=1)))
     assert "rank 2 is in tp_allgather at sync, iteration 1" in str(e.value)
@@ -156,22 +161,23 @@ def test_meetings_without_end_at_one_instant_are_a_livelock() -> None:
 STEP = Step(0, "step", "forward", 1, PLAN, 0, 0, 1, 0, lambda: None)
 
 
-@pytest.mark.parametrize("meeting", [wait(), STEP], ids=["wait", "step"])
-def test_waits_and_steps_that_take_no_time_are_a_livelock(meeting: Meeting) -> None:
+@pytest.mark.parametrize("operation", [wait(), STEP], ids=["wait", "step"])
+def test_waits_and_steps_that_take_no_time_are_a_livelock(operation: Operation) -> None:
     with pytest.raises(LivelockError, match="context-0"):
-        perform(*(for_ever(meeting) for _ in range(3)), for_ever(wait(1, group=1)))
+        perform(*(for_ever(operation) for _ in range(3)), for_ever(wait(1, group=1)))
 
 
-def test_long_meetings_that_take_time_are_none() -> None:
+def test_long_collectives_that_take_time_are_none() -> None:
     many = [wait(1)] * 30_000
     ends = perform(*(meet(*many, leave()) for _ in range(3)), meet(leave()))
     assert ends == [None] * 4
 
 
-# -- lost mail ----------------------------------------------------------------------------------
+# -- lost messages
+# ----------------------------------------------------------------------------------
 
 SMALL: dict[str, Any] = {
-    "name": "lost-mail",
+    "name": "lost-message",
     "topology": {"context": {"ranks": 2}, "generation": {"ranks": 2}},
     "executor": {"drain_timeout": "100ms"},
     "transceiver": {
@@ -195,7 +201,7 @@ def without(kind: type, at: int, times: int = 1) -> Any:
     def prepare(job: Any) -> None:
         carry, lost = job.world.post.carry, []
 
-        def lossy(sender: int, to: int, message: Mail) -> None:
+        def lossy(sender: int, to: int, message: Message) -> None:
             about = getattr(message, "request_id", -1)
             fits = isinstance(message, kind) and to == at and len(lost) < times
             if fits and about == (lost[0] if lost else about):
@@ -210,8 +216,8 @@ def without(kind: type, at: int, times: int = 1) -> Any:
 
 @pytest.mark.parametrize("jump", [True, False])
 @pytest.mark.parametrize(("kind", "at"), [(Admit, 0), (Admit, 2), (Answers, COORDINATOR)])
-def test_a_request_lost_in_the_mail_is_a_deadlock(kind: type, at: int, jump: bool) -> None:
-    with pytest.raises(DeadlockError, match="the coordinator waits for mail"):
+def test_a_request_lost_in_the_messages_is_a_deadlock(kind: type, at: int, jump: bool) -> None:
+    with pytest.raises(DeadlockError, match="the coordinator waits for messages"):
         run(SMALL, jump=jump, prepare=without(kind, at), most_events=200_000)
 
 

@@ -1,0 +1,1 @@
+"""What the sections of an experiment must be to each other: one file per subject."""

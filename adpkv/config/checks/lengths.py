@@ -1,0 +1,118 @@
+"""Relations between the workload's lengths and the memory that must hold them.
+
+Each function yields what is wrong; `relations` says what it reads. The requests of a script are
+checked one by one in `scripted`, those of a trace line by line where the trace is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from adpkv.config.experiment import Experiment
+from adpkv.config.problem import Problem
+from adpkv.config.units import duration_text
+from adpkv.config.workload import (
+    ClosedLoopConfig,
+    CustomWorkloadConfig,
+    DelayRange,
+    PoissonConfig,
+    ScriptConfig,
+    TokenRange,
+)
+from adpkv.core.content import blocks_for
+
+__all__ = [
+    "TRACE_BLOCK_TOKENS",
+    "cancel_delay",
+    "output_range",
+    "peer_blocks",
+    "pool",
+    "prompt_range",
+    "shared_prefix",
+    "trace_blocks",
+]
+
+TRACE_BLOCK_TOKENS: Final = 512
+"""Tokens that one hash id of a Mooncake trace stands for."""
+
+
+def prompt_range(experiment: Experiment) -> Iterator[Problem]:
+    """The range of prompt lengths does not end before it begins."""
+    workload = experiment.workload
+    if isinstance(workload, PoissonConfig | ClosedLoopConfig):
+        yield from _range("prompt_tokens", workload.prompt_tokens)
+
+
+def output_range(experiment: Experiment) -> Iterator[Problem]:
+    """The range of output lengths does not end before it begins."""
+    workload = experiment.workload
+    if isinstance(workload, PoissonConfig | ClosedLoopConfig):
+        yield from _range("output_tokens", workload.output_tokens)
+
+
+def cancel_delay(experiment: Experiment) -> Iterator[Problem]:
+    """The range of cancel delays does not end before it begins."""
+    if isinstance(experiment.workload, ScriptConfig | CustomWorkloadConfig):
+        return
+    delay: DelayRange = experiment.workload.cancel.delay
+    if delay.min_ns > delay.max_ns:
+        most = f"delay.max, which is {duration_text(delay.max_ns)}"
+        yield Problem(("workload", "cancel", "delay", "min"), f"must be at most {most}")
+
+
+def shared_prefix(experiment: Experiment) -> Iterator[Problem]:
+    """The shared beginning fits into a prompt, which it is a part of."""
+    workload = experiment.workload
+    if isinstance(workload, PoissonConfig | ClosedLoopConfig) and workload.shared_prefix:
+        longest = workload.prompt_tokens.max
+        if workload.shared_prefix.tokens > longest:
+            path = ("workload", "shared_prefix", "tokens")
+            yield Problem(path, f"must be at most prompt_tokens.max, which is {longest}")
+
+
+def pool(experiment: Experiment) -> Iterator[Problem]:
+    """A rank can hold the longest request beside the dummy."""
+    workload, cache = experiment.workload, experiment.kv_cache
+    if isinstance(workload, PoissonConfig | ClosedLoopConfig):
+        tokens = workload.prompt_tokens.max + workload.output_tokens.max
+        needed = blocks_for(tokens, cache.block_tokens)
+        if needed > cache.blocks - 1:
+            yield Problem(
+                ("kv_cache", "blocks"),
+                f"leaves {cache.blocks - 1} blocks beside the dummy's, but the longest request of "
+                f"the workload needs {needed} ({tokens} tokens in blocks of {cache.block_tokens})",
+            )
+
+
+def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
+    """The longest prompt can be in flight with one peer."""
+    workload, cache = experiment.workload, experiment.kv_cache
+    if isinstance(workload, PoissonConfig | ClosedLoopConfig):
+        prompt = workload.prompt_tokens.max
+        needed = blocks_for(prompt, cache.block_tokens)
+        if needed > experiment.transceiver.max_inflight_blocks_per_peer:
+            yield Problem(
+                ("transceiver", "max_inflight_blocks_per_peer"),
+                f"must hold the longest prompt of the workload, which is {needed} blocks "
+                f"({prompt} tokens in blocks of {cache.block_tokens})",
+            )
+
+
+def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
+    """A hash id of a trace covers whole blocks, or a block whole hash ids."""
+    tokens = experiment.kv_cache.block_tokens
+    if experiment.workload.kind == "trace" and (
+        TRACE_BLOCK_TOKENS % tokens and tokens % TRACE_BLOCK_TOKENS
+    ):
+        yield Problem(
+            ("kv_cache", "block_tokens"),
+            f"must divide {TRACE_BLOCK_TOKENS} or be a multiple of it: that is how many tokens "
+            "one hash id of a trace stands for",
+        )
+
+
+def _range(key: str, tokens: TokenRange) -> Iterator[Problem]:
+    if tokens.min > tokens.max:
+        path = ("workload", key, "min")
+        yield Problem(path, f"must be at most {key}.max, which is {tokens.max}")

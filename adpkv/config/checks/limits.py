@@ -1,0 +1,183 @@
+"""Relations between the limits of topology, executor and transceiver.
+
+Each function yields what is wrong; `relations` says what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final
+
+from adpkv.config.experiment import Experiment
+from adpkv.config.legal_silence import longest_step_ns
+from adpkv.config.problem import Problem
+from adpkv.config.units import duration_text, size_text
+from adpkv.config.workload import CustomWorkloadConfig, ScriptConfig
+
+__all__ = [
+    "MAX_RANKS",
+    "batch",
+    "budget",
+    "cancel",
+    "hang",
+    "piece",
+    "post_block",
+    "post_budget",
+    "readiness",
+    "reduction",
+    "replicas",
+    "slots",
+    "survivors",
+    "topology",
+    "waits",
+]
+
+MAX_RANKS: Final = 65_536
+"""Ranks of one job. Beyond that a typing error is likelier than a cluster."""
+
+
+def topology(experiment: Experiment) -> Iterator[Problem]:
+    """The job has no more ranks than can be meant."""
+    ranks = experiment.topology.ranks
+    if ranks > MAX_RANKS:
+        yield Problem(("topology",), f"makes {ranks} ranks in all; the most is {MAX_RANKS}")
+
+
+def replicas(experiment: Experiment) -> Iterator[Problem]:
+    """Shards go from rank to rank in the same place, and no request has one rank."""
+    topology, workload = experiment.topology, experiment.workload
+    if not topology.replicated:
+        return
+    ranks = topology.context.ranks
+    if topology.generation.ranks != ranks:
+        other = f"topology.context.ranks, which is {ranks}: topology.attention is replicated"
+        yield Problem(("topology", "generation", "ranks"), f"must be equal to {other}")
+    why = "topology.attention is replicated, so every rank has each request"
+    if isinstance(workload, ScriptConfig):
+        for i, asked in enumerate(workload.requests):
+            if asked.wanted is not None:
+                path = ("workload", "requests", i, "wanted")
+                yield Problem(path, f"must be left out: {why}")
+    elif not isinstance(workload, CustomWorkloadConfig) and workload.pinned:
+        yield Problem(("workload", "pinned"), f"must be 0: {why}")
+
+
+def survivors(experiment: Experiment) -> Iterator[Problem]:
+    """A group can only go on without a rank whose shard nobody needs."""
+    shrinks = experiment.on_rank_failure == "shrink"
+    if shrinks and experiment.topology.replicated:
+        why = (
+            "topology.attention is replicated, so a failed rank's shard of each request is missing"
+        )
+        yield Problem(("on_rank_failure",), f"must be shutdown: {why}")
+    if experiment.recompute and not shrinks:
+        yield Problem(("recompute",), "means nothing here: it needs on_rank_failure: shrink")
+
+
+def reduction(experiment: Experiment) -> Iterator[Problem]:
+    """Only replicas have something to reduce."""
+    if experiment.policy.reduce == "own" and not experiment.topology.replicated:
+        why = "each request has one rank; it needs topology.attention: replicated"
+        yield Problem(("policy", "reduce"), f"means nothing here: {why}")
+
+
+def cancel(experiment: Experiment) -> Iterator[Problem]:
+    """Replicas free a request's blocks when all say that it is quiescent: none may forget it."""
+    if experiment.policy.cancel == "boolean" and experiment.topology.replicated:
+        why = "replicas agree on when blocks are free, and one that has forgotten a request cannot"
+        problem = f"must be structured: topology.attention is replicated; {why}"
+        yield Problem(("policy", "cancel"), problem)
+
+
+def batch(experiment: Experiment) -> Iterator[Problem]:
+    """A rank may be given as many requests as it can decode at once."""
+    least = experiment.executor.max_batch_size
+    if experiment.executor.max_requests_per_rank < least:
+        path = ("executor", "max_requests_per_rank")
+        yield Problem(path, f"must be at least executor.max_batch_size, which is {least}")
+
+
+def waits(experiment: Experiment) -> Iterator[Problem]:
+    """An idle rank waits no less than a busy one."""
+    busy_ns = experiment.executor.busy_wait_ns
+    if experiment.executor.idle_wait_ns < busy_ns:
+        least = f"executor.busy_wait, which is {duration_text(busy_ns)}"
+        yield Problem(("executor", "idle_wait"), f"must be at least {least}")
+
+
+def readiness(experiment: Experiment) -> Iterator[Problem]:
+    """A server without work is still heard of in time."""
+    idle_ns, observe = experiment.executor.idle_wait_ns, experiment.observe
+    if observe.http is not None and observe.ready_timeout_ns <= 2 * idle_ns:
+        least = f"twice executor.idle_wait, which is {duration_text(idle_ns)}"
+        yield Problem(("observe", "ready_timeout"), f"must be more than {least}")
+
+
+def hang(experiment: Experiment) -> Iterator[Problem]:
+    """Who waits as long as it may, or computes as long as a step takes, is not stuck. Where nothing
+    is set, `Experiment.hang_ns` sees to that."""
+    hang_ns, idle_ns = experiment.diagnosis.hang_timeout_ns, experiment.executor.idle_wait_ns
+    if hang_ns is None:
+        return
+    step_ns = longest_step_ns(
+        experiment.model, experiment.executor, experiment.kv_cache, experiment.workload
+    )
+    step_ns = int(step_ns * Fraction(experiment.model.time_scale))
+    path = ("diagnosis", "hang_timeout")
+    if hang_ns <= idle_ns:
+        yield Problem(
+            path, f"must be more than executor.idle_wait, which is {duration_text(idle_ns)}"
+        )
+    if hang_ns <= step_ns:
+        yield Problem(
+            path,
+            f"must be more than the longest step, which is {duration_text(step_ns)}"
+            " (model.step_base and what the workload adds)",
+        )
+
+
+def budget(experiment: Experiment) -> Iterator[Problem]:
+    """One wedged peer cannot put more than the budget in doubt (contract 4.3)."""
+    transceiver = experiment.transceiver
+    path = ("transceiver", "max_inflight_transfers_per_peer")
+    if transceiver.max_inflight_transfers_per_peer > transceiver.quarantine_budget:
+        most = f"transceiver.quarantine_budget, which is {transceiver.quarantine_budget}"
+        yield Problem(path, f"must be at most {most}: one wedged peer may not exceed the budget")
+
+
+def slots(experiment: Experiment) -> Iterator[Problem]:
+    """One peer gets no more slots than there are."""
+    transceiver = experiment.transceiver
+    path = ("transceiver", "max_inflight_transfers_per_peer")
+    if transceiver.max_inflight_transfers_per_peer > transceiver.max_inflight_transfers:
+        most = f"transceiver.max_inflight_transfers, which is {transceiver.max_inflight_transfers}"
+        yield Problem(path, f"must be at most {most}")
+
+
+def piece(experiment: Experiment) -> Iterator[Problem]:
+    """A piece holds a block: transfers are cut between blocks."""
+    block_bytes = experiment.block_bytes
+    if experiment.transceiver.piece_bytes < block_bytes:
+        least = (
+            f"one KV block, which is {size_text(block_bytes)} "
+            f"({experiment.kv_cache.block_tokens} tokens of "
+            f"{size_text(experiment.model.kv_bytes_per_token)})"
+        )
+        yield Problem(("transceiver", "piece"), f"must be at least {least}")
+
+
+def post_budget(experiment: Experiment) -> Iterator[Problem]:
+    """Every iteration can post at least one piece."""
+    piece_bytes = experiment.transceiver.piece_bytes
+    if experiment.transceiver.post_budget_bytes < piece_bytes:
+        least = f"transceiver.piece, which is {size_text(piece_bytes)}"
+        yield Problem(("transceiver", "post_budget"), f"must be at least {least}")
+
+
+def post_block(experiment: Experiment) -> Iterator[Problem]:
+    """Where a piece must grow, what is to hold one must grow with it: told at once."""
+    block_bytes, transceiver = experiment.block_bytes, experiment.transceiver
+    if transceiver.piece_bytes <= transceiver.post_budget_bytes < block_bytes:
+        least = f"one KV block, which is {size_text(block_bytes)}: it holds transceiver.piece"
+        yield Problem(("transceiver", "post_budget"), f"must be at least {least}")

@@ -1,0 +1,118 @@
+"""What the sections of an experiment must be to each other, as a table of small checks.
+
+Each relation names the paths that it reads, so that it can be left out where one of them is
+wrong by itself: a guess about a default would be a second, misleading message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+from typing import Final
+
+from adpkv.config.checks import expectations, fault_aims, lengths, limits, scripts, times
+from adpkv.config.document import Key
+from adpkv.config.experiment import Experiment
+from adpkv.config.problem import Problem
+
+__all__ = ["broken"]
+
+Path = tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    reads: tuple[Path, ...]
+    check: Callable[[Experiment], Iterator[Problem]]
+
+
+def broken(experiment: Experiment, unsound: Set[Path] = frozenset()) -> list[Problem]:
+    """All relations that do not hold, but for those that read something `unsound`."""
+    found: list[Problem] = []
+    for relation in _RELATIONS:
+        if not any(_touched(path, unsound) for path in relation.reads):
+            found += relation.check(experiment)
+    return [problem for problem in found if not _touched(problem.path, unsound)]
+
+
+def _touched(path: Path, unsound: Set[Path]) -> bool:
+    """Is `path` inside something unsound, or something unsound inside it?"""
+    for bad in unsound:
+        shared = min(len(path), len(bad))
+        if path[:shared] == bad[:shared]:
+            return True
+    return False
+
+
+_BLOCK_TOKENS: Final[Path] = ("kv_cache", "block_tokens")
+_PROMPT: Final[Path] = ("workload", "prompt_tokens")
+_OUTPUT: Final[Path] = ("workload", "output_tokens")
+_PREFIX: Final[Path] = ("workload", "shared_prefix")
+_DELAY: Final[Path] = ("workload", "cancel", "delay")
+
+
+def _executor(key: str) -> Path:
+    return ("executor", key)
+
+
+def _transceiver(key: str) -> Path:
+    return ("transceiver", key)
+
+
+_RANKS: Final[tuple[Path, ...]] = (("topology", "context"), ("topology", "generation"))
+_BLOCK_BYTES: Final[tuple[Path, ...]] = (
+    _BLOCK_TOKENS,
+    *(("model", key) for key in ("layers", "kv_heads", "head_dim", "dtype_bytes")),
+)
+_BATCH: Final = _executor("max_batch_size")
+_PER_RANK: Final = _executor("max_requests_per_rank")
+_PER_PEER: Final = _transceiver("max_inflight_transfers_per_peer")
+_PIECE: Final = _transceiver("piece")
+
+# What is checked at a path of its own is left out there: `broken` drops problems of what is
+# unsound, so one bad fault does not hide what is wrong with the next.
+_RELATIONS: Final = (
+    _Relation(_RANKS, limits.topology),
+    _Relation((("topology",), ("workload", "pinned")), limits.replicas),
+    _Relation((("topology",), ("policy", "reduce")), limits.reduction),
+    _Relation((("topology",), ("policy", "cancel")), limits.cancel),
+    _Relation((("topology",), ("on_rank_failure",), ("recompute",)), limits.survivors),
+    _Relation((_BATCH, _PER_RANK), limits.batch),
+    _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
+    _Relation((_executor("idle_wait"), ("observe",)), limits.readiness),
+    _Relation((("diagnosis",), ("executor",), ("model",), _PROMPT, _OUTPUT), limits.hang),
+    _Relation((_PER_PEER, _transceiver("quarantine_budget")), limits.budget),
+    _Relation((_PER_PEER, _transceiver("max_inflight_transfers")), limits.slots),
+    _Relation((_PIECE, *_BLOCK_BYTES), limits.piece),
+    _Relation((_PIECE, _transceiver("post_budget")), limits.post_budget),
+    _Relation((_PIECE, _transceiver("post_budget"), *_BLOCK_BYTES), limits.post_block),
+    _Relation((_PROMPT,), lengths.prompt_range),
+    _Relation((_OUTPUT,), lengths.output_range),
+    _Relation((_DELAY,), lengths.cancel_delay),
+    _Relation((_PREFIX, _PROMPT), lengths.shared_prefix),
+    _Relation((_PROMPT, _OUTPUT, _BLOCK_TOKENS, ("kv_cache", "blocks")), lengths.pool),
+    _Relation(
+        (_PROMPT, _BLOCK_TOKENS, _transceiver("max_inflight_blocks_per_peer")),
+        lengths.peer_blocks,
+    ),
+    _Relation((("workload", "kind"), _BLOCK_TOKENS), lengths.trace_blocks),
+    _Relation(_RANKS, scripts.script_wanted),
+    _Relation((_BLOCK_TOKENS, ("kv_cache", "blocks")), scripts.script_pool),
+    _Relation(
+        (_BLOCK_TOKENS, _transceiver("max_inflight_blocks_per_peer")),
+        scripts.script_peer_blocks,
+    ),
+    _Relation((), scripts.script_given),
+    _Relation((), scripts.script_times),
+    _Relation(_RANKS, fault_aims.fault_ranks),
+    _Relation(_RANKS, fault_aims.fault_sides),
+    _Relation((), fault_aims.fault_kinds),
+    _Relation((("workload", "rate"), ("workload", "requests")), times.arrivals),
+    _Relation((("workload", "kind"),), times.script_times),
+    _Relation((("model",), ("executor",), ("kv_cache",), ("workload",)), times.steps),
+    _Relation((("model",), _PROMPT, _OUTPUT), times.answers),
+    _Relation((), times.skews),
+    _Relation((), expectations.expectation_given),
+    _Relation((), expectations.expectation_parts),
+    _Relation(_RANKS, expectations.expectation_ranks),
+)

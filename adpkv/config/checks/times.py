@@ -1,0 +1,113 @@
+"""Relations between times that add up: no run goes on for longer than the largest time there is.
+
+Each function yields what is wrong; `relations` says what it reads. Only what a run reaches for
+certain is refused here. Where it takes longer still than that (full batches, clients who wait for
+one another), virtual time ends with `errors.EndOfTimeError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import isqrt
+from typing import Final
+
+from adpkv.config.experiment import Experiment
+from adpkv.config.legal_silence import longest_step_ns
+from adpkv.config.model import CostModelConfig
+from adpkv.config.problem import Problem
+from adpkv.config.units import SECOND, duration_text
+from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
+from adpkv.core.ids import LAST_NS
+
+__all__ = ["answers", "arrivals", "script_times", "skews", "steps"]
+
+_LIMIT: Final = f"the longest run is {duration_text(LAST_NS)}, ten years"
+
+_SPREAD: Final = 40
+"""Standard deviations by which a sum of exponential gaps stays below: further than 53 bits of
+chance reach with one gap, and further than anybody's luck with many."""
+
+
+def arrivals(experiment: Experiment) -> Iterator[Problem]:
+    """The last request comes while there is time."""
+    workload = experiment.workload
+    if isinstance(workload, PoissonConfig):
+        gaps = workload.requests + _SPREAD * (isqrt(workload.requests - 1) + 1)
+        last_ns = Fraction(gaps * SECOND) / Fraction(workload.rate)
+        if last_ns > LAST_NS:
+            yield Problem(
+                ("workload", "rate"),
+                f"may have the last request come after {duration_text(last_ns)}; {_LIMIT}",
+            )
+    elif isinstance(workload, ClosedLoopConfig):
+        thoughts = -(-workload.requests // workload.users) - 1
+        if thoughts * workload.think_time_ns > LAST_NS:
+            yield Problem(
+                ("workload", "think_time"),
+                f"adds up to {duration_text(thoughts * workload.think_time_ns)}; {_LIMIT}",
+            )
+
+
+def script_times(experiment: Experiment) -> Iterator[Problem]:
+    """The last of requests that come again and again comes while there is time."""
+    workload = experiment.workload
+    if not isinstance(workload, ScriptConfig):
+        return
+    for i, asked in enumerate(workload.requests):
+        last_ns = asked.at_ns + (asked.times - 1) * asked.every_ns
+        if last_ns > LAST_NS:
+            text = f"has the last of them come after {duration_text(last_ns)}; {_LIMIT}"
+            yield Problem(("workload", "requests", i, "times"), text)
+
+
+def steps(experiment: Experiment) -> Iterator[Problem]:
+    """A step is over while there is time, for real too."""
+    model = experiment.model
+    step_ns = longest_step_ns(model, experiment.executor, experiment.kv_cache, experiment.workload)
+    real_ns = step_ns * max(Fraction(model.time_scale), Fraction(1))
+    if real_ns > LAST_NS:
+        text = f"makes steps take up to {duration_text(real_ns)}; {_LIMIT}"
+        yield Problem(("model",), text)
+
+
+def answers(experiment: Experiment) -> Iterator[Problem]:
+    """The longest request is answered while there is time, served alone."""
+    workload, model = experiment.workload, experiment.model
+    if not isinstance(model, CostModelConfig):
+        return
+    if isinstance(workload, PoissonConfig | ClosedLoopConfig):
+        alone_ns = _alone_ns(model, workload.prompt_tokens.max, workload.output_tokens.max)
+        if alone_ns > LAST_NS:
+            yield Problem(("workload",), f"has {_takes(alone_ns)}")
+    elif isinstance(workload, ScriptConfig):
+        for i, asked in enumerate(workload.requests):
+            alone_ns = _alone_ns(model, asked.prompt_tokens, asked.output_tokens)
+            if alone_ns > LAST_NS and not asked.invalid:
+                yield Problem(("workload", "requests", i), f"is {_takes(alone_ns)}")
+
+
+def skews(experiment: Experiment) -> Iterator[Problem]:
+    """A clock reads a time, however often it steps ahead."""
+    ahead_ns = 0
+    for i, fault in enumerate(experiment.faults):
+        if fault.kind == "skew":
+            ahead_ns += (fault.count or 1) * (fault.duration_ns or 0)
+            if ahead_ns > LAST_NS:
+                text = f"puts a clock {duration_text(ahead_ns)} ahead by now; {_LIMIT}"
+                yield Problem(("faults", i, "duration"), text)
+                return
+
+
+def _alone_ns(model: CostModelConfig, prompt: int, output: int) -> Fraction:
+    """What a request costs that shares its steps with nobody, in one chunk."""
+    made = output - 1
+    read = made * (prompt + 1) + made * (made - 1) // 2
+    costs = model.costs
+    # All of its steps as if they were one, but for the base of each.
+    together_ns = costs.step_ns(prompt, prompt * (prompt + 1) // 2, made, read)
+    return Fraction(together_ns + costs.base_ns * made)
+
+
+def _takes(alone_ns: Fraction) -> str:
+    return f"a request that takes {duration_text(alone_ns)}, served alone; {_LIMIT}"

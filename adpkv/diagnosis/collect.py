@@ -1,0 +1,235 @@
+"""What the processes of a host know of each other when their job got stuck, as evidence.
+
+Rings say where every rank is and was, whatever its process is doing. What a rank alone knows, only
+its own process can tell: a thread of it does when it sees that it is asked, and writes that beside
+its ring. Who does not answer in time is stopped, failed, or holds the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Final
+
+import msgspec
+
+from adpkv.core.report import RankReport
+from adpkv.core.topology import Topology
+from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState, State
+from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, Local
+from adpkv.errors import Place, StuckError, UsageError
+from adpkv.executor.collectives import WORLD
+from adpkv.flight_recorder.format import What
+from adpkv.flight_recorder.processes import living_state
+from adpkv.flight_recorder.reader import Record, Ring, Snapshot
+
+__all__ = ["ASKED", "RankSnapshot", "claim", "gathered", "is_asked", "snapshots", "write_snapshot"]
+
+ASKED: Final = "asked"
+"""A file in the job's folder: each rank is to say what it knows."""
+
+ANSWER_BOUND_S: Final = 0.6
+"""How long whoever speaks for all waits for the others: each looks a few times a second."""
+
+LOOK_S: Final = 0.02
+REMEMBERED: Final = 96
+"""Records of a ring, transfers and polls among them, to find the last collectives in."""
+
+LAST_COLLECTIVES: Final = (What.COLLECTIVE, What.STEP, What.WAIT, What.PAUSE)
+MOST_LAST: Final = 12
+
+
+class RankSnapshot(msgspec.Struct, frozen=True):
+    """What one rank says of itself; `argument` and `plan` are of the collective that it is in."""
+
+    rank: int
+    argument: str = ""
+    plan: str = ""
+    local: Local = NOTHING_KNOWN
+    stack: tuple[str, ...] = ()
+    coordinator: str = ""
+    """On the coordinator's host: what that does."""
+    unanswered: int | None = None
+    """There, too: requests without an answer."""
+    report: RankReport | None = None
+    """Its part of `summary.json`, as far as it has come."""
+
+
+def _path(folder: Path, rank: int) -> Path:
+    return folder / f"rank-{rank}.snapshot"
+
+
+def is_asked(folder: Path) -> bool:
+    """Does somebody want to know?"""
+    return (folder / ASKED).exists()
+
+
+def claim(folder: Path) -> bool:
+    """Ask all, and speak for all: true for the one rank of this host that came first."""
+    try:
+        (folder / ASKED).touch(exist_ok=False)
+    except OSError:
+        return False
+    return True
+
+
+def write_snapshot(folder: Path, snapshot: RankSnapshot) -> None:
+    """Say it, whole or not at all; nothing if the folder is gone."""
+    path = _path(folder, snapshot.rank)
+    temporary = path.with_suffix(".tmp")
+    with suppress(OSError):
+        temporary.write_bytes(msgspec.json.encode(snapshot))
+        temporary.replace(path)
+
+
+def snapshots(folder: Path, ranks: Iterable[int]) -> list[RankSnapshot]:
+    """What has been said so far."""
+    found = []
+    for rank in ranks:
+        with suppress(OSError, ValueError, RecursionError):
+            found.append(msgspec.json.decode(_path(folder, rank).read_bytes(), type=RankSnapshot))
+    return found
+
+
+def gathered(
+    folder: Path,
+    rings: Sequence[Ring],
+    topology: Topology,
+    error: StuckError,
+    at_s: float,
+    lost: Sequence[int] = (),
+) -> Evidence:
+    """Put together what all ranks of this host, who have been asked, and their rings say; within
+    `ANSWER_BOUND_S`. The groups do without those that they have `lost` before."""
+    from adpkv.diagnosis.report import noticed  # takes what no other rank needs
+
+    owners = {ring.rank: ring.owner for ring in rings}
+    states = {rank: living_state(o.pid, o.start_ticks) for rank, o in owners.items()}
+    alive = [rank for rank, state in states.items() if state == "alive"]
+    snapshots = _answers(folder, alive)
+    places = {place.rank: place for place in error.places}
+    now_ns = perf_counter_ns()
+    seen = {ring.rank: ring.snapshot(REMEMBERED) for ring in rings}
+    # Last: a signal ends what many a rank hangs in.
+    snapshots |= _stacks_of(folder, [rank for rank in alive if rank not in snapshots])
+    rank_states = []
+    for instance in topology.instances:
+        for rank in instance.members:
+            if rank in seen:
+                said = snapshots.get(rank)
+                one = _rank_state(seen[rank], states[rank], said, instance.index, now_ns)
+            else:
+                one = _elsewhere(rank, instance.index, places.get(rank))
+            rank_states.append(one)
+    living = [rank for rank in range(topology.ranks) if rank not in lost]
+    members = [
+        Members(i.index, i.name, tuple(rank for rank in i.members if rank in living))
+        for i in topology.instances
+    ]
+    everybody = Members(WORLD, "the whole job", tuple(living))
+    return Evidence(
+        world="mpi",
+        error=noticed(error),
+        message=str(error),
+        rank_states=tuple(rank_states),
+        groups=(*members, everybody),
+        group=error.group,
+        at_s=at_s,
+        coordinator=next((t.coordinator for t in snapshots.values() if t.coordinator), ""),
+    )
+
+
+def _answers(folder: Path, ranks: Sequence[int]) -> dict[int, RankSnapshot]:
+    until_s = time.monotonic() + ANSWER_BOUND_S
+    found: dict[int, RankSnapshot] = {}
+    while True:
+        for rank in ranks:
+            if rank not in found:
+                with suppress(OSError, ValueError, RecursionError):
+                    said = _path(folder, rank).read_bytes()
+                    found[rank] = msgspec.json.decode(said, type=RankSnapshot)
+        if len(found) == len(ranks) or time.monotonic() > until_s:
+            return found
+        time.sleep(LOOK_S)
+
+
+def _stacks_of(folder: Path, silent: Sequence[int]) -> dict[int, RankSnapshot]:
+    """At least where they are: C code that holds the interpreter's lock lets no thread speak, but
+    the signal's handler does not need it."""
+    if not silent:
+        return {}
+    from adpkv.diagnosis.frames import dumped_stack
+    from adpkv.inspect.snapshot import look
+    from adpkv.inspect.stacks import ask_stacks
+
+    with suppress(UsageError):
+        ranks = [one for one in look(folder).ranks if one.rank in silent]
+        told = ask_stacks(folder, ranks)
+        return {rank: RankSnapshot(rank, stack=dumped_stack(text)) for rank, text in told.items()}
+    return {}
+
+
+def _rank_state(
+    seen: Snapshot, process: str, said: RankSnapshot | None, group: int, now_ns: int
+) -> RankState:
+    current = seen.current
+    state, since_ns = _state(current, process)
+    met = [record for record in seen.records if record.what in LAST_COLLECTIVES]
+    clock_ns = seen.owner.clock_ns
+    last = tuple(_position(record, clock_ns) for record in met if record.what is not What.PAUSE)
+    at = None if current is None else _position(current, clock_ns)
+    if at is not None and said is not None and not (current and current.end_ns):
+        at = msgspec.structs.replace(at, argument=said.argument, plan=said.plan)
+    told = said or RankSnapshot(seen.owner.rank)
+    return RankState(
+        seen.owner.rank,
+        group,
+        state,
+        at,
+        (now_ns - since_ns) / 1e9 if since_ns else None,
+        last[-MOST_LAST:],
+        told.local.values,
+        told.local.pins,
+        told.local.peers,
+        told.local.messages,
+        told.stack,
+    )
+
+
+def _state(current: Record | None, process: str) -> tuple[State, int]:
+    """What a rank does, and since when."""
+    since_ns = 0 if current is None else current.end_ns or current.begin_ns
+    if process != "alive":
+        return (State.STOPPED if process == "stopped" else State.FAILED), since_ns
+    if current is None:
+        return State.UNBEGUN, 0
+    if current.end_ns:
+        return State.MOVING, since_ns
+    if current.what is What.PAUSE:
+        return State.ALONE, since_ns
+    if not current.ready_ns:
+        return State.COMPUTING, since_ns
+    return State.COLLECTIVE, since_ns
+
+
+def _position(record: Record, clock_ns: int) -> Position:
+    return Position(
+        record.group,
+        record.kind,
+        record.site,
+        record.iteration,
+        0 if record.what is What.PAUSE else record.sequence,
+        began_ns=record.begin_ns - clock_ns,
+    )
+
+
+def _elsewhere(rank: int, group: int, place: Place | None) -> RankState:
+    """A rank of another host: only the slots told where it is, if they did."""
+    if place is None or not place.kind:
+        return RankState(rank, group, State.SILENT)
+    site, _, argument = place.site.partition("[")
+    at = Position(group, place.kind, site, place.iteration, argument=argument.rstrip("]"))
+    return RankState(rank, group, State.COLLECTIVE, at)

@@ -1,0 +1,77 @@
+"""The end of a stuck job: its evidence becomes a report, and that files in the run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.diagnosis.evidence import Evidence
+from adpkv.diagnosis.pytorch_dump import write_fr_trace
+from adpkv.diagnosis.render import report_text
+from adpkv.diagnosis.report import Report, as_values, examined, write_deadlock
+from adpkv.errors import StuckError, UsageError
+from adpkv.output.folder import RunFolder
+from adpkv.output.losses import Losses
+from adpkv.output.story import last_open, read_stories
+from adpkv.output.story_text import as_values as story_values
+
+__all__ = ["conclude", "told", "whole"]
+
+MOST_STORIES: Final = 3
+MOST_EVENTS: Final = 40
+"""Of one story in `deadlock.json`: its end."""
+
+
+def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) -> None:
+    """Make the report of an error that has evidence, and write `deadlock.json`. The events must
+    have been written. What cannot be written is said with the error."""
+    error.folder = str(folder.path)
+    if isinstance(error.evidence, Evidence):
+        replay = f"adpkv simulate {_shown(folder.config)} --seed {seed}"
+        report = examined(error.evidence, replay)
+        error.report = _with_stories(report, folder)
+        with losses.of(folder.fr_trace.name):
+            write_fr_trace(folder.fr_trace, error.evidence)
+    with losses.of(folder.deadlock.name):
+        write_deadlock(folder.deadlock, whole(error))
+    error.unwritten = losses.told()
+
+
+def whole(error: StuckError) -> dict[str, Any]:
+    """What `deadlock.json` holds: the report for programs, and as text for people."""
+    return {**as_values(error), "text": told(error)}
+
+
+def told(error: StuckError, width: int | None = None) -> str:
+    """The error for people: its report, or its message where there is none; and the stories."""
+    lost = [f"could not be written: {line}" for line in error.unwritten]
+    if not isinstance(error.report, Report):
+        return "\n".join([str(error), *error.stories, *lost])
+    return "\n".join([report_text(error.report, width, error.stories), *lost])
+
+
+def _with_stories(report: Report, folder: RunFolder) -> Report:
+    """Told of the requests that the odd ranks hold; of those that were open last where they hold
+    none."""
+    diagnosis = report.diagnosis
+    try:
+        requests = report.requests or last_open(folder, {*diagnosis.outliers, *diagnosis.others})
+        stories = read_stories(folder, requests[:MOST_STORIES])
+    except (OSError, UsageError):
+        return report  # the run was made without events
+    return msgspec.structs.replace(
+        report,
+        requests=tuple(requests[: 2 * MOST_STORIES]),
+        stories=tuple(_bounded(story_values(story)) for story in stories),
+    )
+
+
+def _bounded(story: dict[str, Any]) -> dict[str, Any]:
+    return story | {"events": story["events"][-MOST_EVENTS:]}
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,167 @@
+"""Carries out what the core decided: orders become transport calls and messages to peers.
+
+And the way back: what the transport and the peers say becomes events of the transceiver.
+"""
+
+from __future__ import annotations
+
+from adpkv.core.session import Event, Order, Session, State
+from adpkv.core.tombstones import NEVER_POSTED
+from adpkv.core.transceiver import Transceiver
+from adpkv.core.values import RequestSpec
+from adpkv.executor.messages import (
+    Advertise,
+    Began,
+    CancelTransfer,
+    Ended,
+    NeverStarted,
+    PeerMessage,
+    Queued,
+)
+from adpkv.executor.ports import Mailbox
+from adpkv.executor.serving import Serving
+from adpkv.transport.port import EndKind, Transfer, Transport
+
+__all__ = ["Transfers"]
+
+_EVENT_OF = {
+    EndKind.DONE: Event.DONE,
+    EndKind.FAILED: Event.ENDED,
+    EndKind.ERROR: Event.ERROR,
+    EndKind.LOST: Event.PEER_LOST,
+}
+
+UNKNOWN_PIECES = -1
+"""In `Ended`: the sender cannot say how much it posted."""
+
+
+class Transfers:
+    """One rank's dealings with its peers."""
+
+    def __init__(
+        self,
+        rank: int,
+        transceiver: Transceiver,
+        transport: Transport,
+        mailbox: Mailbox,
+        serving: Serving,
+    ) -> None:
+        self._rank = rank
+        self._transceiver = transceiver
+        self._transport = transport
+        self._mailbox = mailbox
+        self._serving = serving
+
+    def hear(self, message: PeerMessage, now_ns: int) -> None:
+        """A peer's message about a session."""
+        transceiver = self._transceiver
+        session = (message.request_id, message.attempt)
+        if isinstance(message, Advertise):
+            pieces = transceiver.advertised(
+                *session, message.receiver, message.tag, message.blocks, now_ns
+            )
+            self._tell_of_the_end(message, pieces, "the sender has no such session")
+        elif isinstance(message, Queued):
+            transceiver.hear(*session, Event.PEER_QUEUED, now_ns)
+        elif isinstance(message, Began):
+            transceiver.hear(*session, Event.BEGAN, now_ns)
+        elif isinstance(message, CancelTransfer):
+            self._cancelled(message, now_ns)
+        elif isinstance(message, NeverStarted):
+            self._peer_ended(*session, 0)
+        elif message.pieces == UNKNOWN_PIECES:
+            transceiver.hear(*session, Event.ERROR, now_ns)
+        else:
+            self._peer_ended(*session, message.pieces)
+
+    def _cancelled(self, message: CancelTransfer, now_ns: int) -> None:
+        """Who advertised keeps its blocks until it hears of the end, so it hears it again."""
+        pieces = self._transceiver.cancelled(
+            message.request_id, message.attempt, message.receiver, now_ns
+        )
+        self._tell_of_the_end(message, pieces, "nothing was posted")
+
+    def _tell_of_the_end(
+        self, message: Advertise | CancelTransfer, pieces: int | None, why: str
+    ) -> None:
+        """A receiver has missed what was posted of a session that is over; None: it is not."""
+        session = (message.request_id, message.attempt)
+        if pieces == NEVER_POSTED:
+            self._mailbox.send(message.receiver, NeverStarted(*session, why))
+        elif pieces is not None:
+            self._mailbox.send(message.receiver, Ended(*session, pieces, "it is over"))
+
+    def _peer_ended(self, request_id: int, attempt: int, pieces: int) -> None:
+        """A message about an earlier attempt of the session is dropped before the transport could
+        take it for a proof about this one (contract 3.5)."""
+        session = self._transceiver.book.find(request_id, attempt)
+        if session is not None:
+            self._transport.peer_ended(session.session_id, pieces)
+
+    def decline(self, spec: RequestSpec) -> None:
+        """A request that this rank does not take: its sender need not keep its blocks."""
+        if spec.sender is not None:
+            self._mailbox.send(spec.sender.rank, CancelTransfer(spec.request_id, spec.attempt))
+
+    def poll(self) -> bool:
+        """Take the transport's ends in, without waiting; says whether there were any."""
+        ends = self._transport.poll()
+        for end in ends:
+            self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
+        return bool(ends)
+
+    def deliver(self) -> None:
+        """Carry out the transceiver's orders, oldest first."""
+        for order, session in self._transceiver.take_orders():
+            if order is Order.EXPECT:
+                self._expect(session)
+            elif order is Order.POST:
+                self._post(session)
+            elif order is Order.WITHDRAW:
+                self._transport.withdraw(session.session_id)
+            elif session.peer >= 0:
+                self._tell(order, session)
+
+    def _expect(self, session: Session) -> None:
+        request_id, attempt = session.session_id
+        self._serving.exposed(session)
+        if not self._transport.expect(self._transfer(session, session.peer, self._rank)):
+            # Nobody was told of the blocks, so that is proof; the sender need not keep its own.
+            if self._transport.has_failed(session.peer):
+                self._transceiver.finished(request_id, attempt, Event.PEER_LOST)
+            self._transceiver.finished(request_id, attempt, Event.ENDED)
+            self._mailbox.send(session.peer, CancelTransfer(request_id, attempt))
+            return
+        self._tell(Order.TELL_AGAIN, session)
+
+    def _post(self, session: Session) -> None:
+        self._serving.exposed(session)
+        self._transport.post(self._transfer(session, self._rank, session.peer))
+        self._mailbox.send(session.peer, Began(*session.session_id))
+
+    def _transfer(self, session: Session, sender: int, receiver: int) -> Transfer:
+        own, other = session.blocks, session.peer_blocks
+        source, target = (own, other) if sender == self._rank else (other, own)
+        return Transfer(
+            *session.session_id, sender, receiver, session.tag, source, target, session.nbytes
+        )
+
+    def _tell(self, order: Order, session: Session) -> None:
+        request_id, attempt = session.session_id
+        message: PeerMessage
+        if order is Order.TELL_AGAIN:
+            message = Advertise(request_id, attempt, self._rank, session.tag, session.blocks)
+        elif order is Order.TELL_QUEUED:
+            message = Queued(request_id, attempt)
+        elif order is Order.TELL_BEGAN:
+            message = Began(request_id, attempt)
+        elif order is Order.TELL_CANCEL:
+            advertised = session.started_ns >= 0
+            message = CancelTransfer(request_id, attempt, self._rank if advertised else -1)
+        elif order is Order.TELL_NEVER_STARTED:
+            message = NeverStarted(request_id, attempt, session.state)
+        else:
+            proven = session.state is not State.QUARANTINED
+            pieces = session.pieces if proven else UNKNOWN_PIECES
+            message = Ended(request_id, attempt, pieces, session.state)
+        self._mailbox.send(session.peer, message)

@@ -1,0 +1,1 @@
+"""Faults around any transport: an operation in, a decision out."""

@@ -1,0 +1,1 @@
+"""What each rank does, written down as it happens: the file, its writer, its readers."""

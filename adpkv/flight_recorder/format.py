@@ -1,0 +1,107 @@
+"""The file of a flight recorder: where everything lies in it, for whoever writes or reads it.
+
+::
+
+    header     magic, sizes, whose it is                        written once
+    words      position, counts, start of the run's clock       8 bytes each, each written whole
+    current    the record of the collective this rank came to last, open as long as its end is 0
+    names      texts of kinds and sites, 64 bytes each; records hold their numbers
+    records    the ring, 64 bytes each
+
+Everything is in the machine's own byte order: a ring is read where it was written, or on a like
+machine. A record begins and ends with its number, and its place in the ring is claimed before it is
+written, so a reader sees when it was torn (`ring`).
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Final
+
+__all__ = [
+    "CHECK_MASK",
+    "CLOCK",
+    "CURRENT_AT",
+    "CURRENT_BYTES",
+    "CURRENT_END",
+    "CURRENT_READY",
+    "EMPTY_POLLS",
+    "HEADER",
+    "MAGIC",
+    "MOST_NAMES",
+    "NAMES",
+    "NAMES_AT",
+    "NAME_BYTES",
+    "NUMBER_MASK",
+    "RECORD",
+    "RECORDS_AT",
+    "RECORD_BYTES",
+    "TEXT_BYTES",
+    "VERSION",
+    "WALL",
+    "WORD_BYTES",
+    "WRITTEN",
+    "What",
+    "file_bytes",
+]
+
+MAGIC: Final = b"ADPKVRNG"
+VERSION: Final = 1
+TEXT_BYTES: Final = 64
+
+HEADER: Final = struct.Struct(f"@8s8Iq{TEXT_BYTES}s{TEXT_BYTES}s")
+"""magic, version, pid, rank, size, records, bytes of a record, names, bytes of a name, when the
+process began (in the kernel's ticks: a process id alone may come again), host, experiment."""
+
+RECORD: Final = struct.Struct("@IiqqqqqqHHHH")
+"""number, group, begin_ns, ready_ns, end_ns, sequence, iteration, bytes, kind, site, what, check.
+
+| what | group | sequence | bytes |
+|---|---|---|---|
+| a collective | its group | of the group's collectives | that this rank brought |
+| post, expect | the peer's rank | the request | of the transfer |
+| poll | -1 | how many transfers ended | that they moved |
+
+`ready_ns` is when this rank had done its own part and only waited for others; 0 until then. Times
+are the machine's monotonic clock, the same for all processes of a host.
+"""
+
+RECORD_BYTES: Final = RECORD.size
+NUMBER_MASK: Final = 0xFFFFFFFF
+CHECK_MASK: Final = 0xFFFF
+
+WORD_BYTES: Final = 8
+WRITTEN, EMPTY_POLLS, NAMES, CLOCK, WALL = 32, 33, 34, 35, 36
+"""Words, by number: records claimed so far; polls that found nothing; names so far; readings of the
+monotonic clock and of the calendar's at the start of the run's clock."""
+
+CURRENT_AT: Final = 320
+CURRENT_READY: Final = (CURRENT_AT + 16) // WORD_BYTES
+CURRENT_END: Final = (CURRENT_AT + 24) // WORD_BYTES
+CURRENT_BYTES: Final = (CURRENT_AT + 48) // WORD_BYTES
+
+NAMES_AT: Final = 512
+NAME_BYTES: Final = 64
+MOST_NAMES: Final = 504
+"""Number 0 is no name, or one more than there is place for."""
+
+RECORDS_AT: Final = NAMES_AT + MOST_NAMES * NAME_BYTES
+
+
+class What(IntEnum):
+    """What a record is of."""
+
+    NOTHING = 0
+    COLLECTIVE = 1
+    STEP = 2
+    WAIT = 3
+    PAUSE = 4
+    POST = 5
+    EXPECT = 6
+    POLL = 7
+
+
+def file_bytes(records: int) -> int:
+    """How large the file of so many records is."""
+    return RECORDS_AT + records * RECORD_BYTES

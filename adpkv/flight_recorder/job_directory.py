@@ -1,0 +1,253 @@
+"""The folder of a job in a host's shared memory: its rings, and what is known about the job.
+
+::
+
+    /dev/shm/adpkv-UID/JOB/     the temporary folder instead, where there is no shared memory
+        rank-N.ring             the flight recorder of each rank of this host
+        rank-N.stacks           where a rank writes its Python stacks when it is asked
+        run.json                the processes, the run's folder, the experiment
+
+Each rank takes its own files away when it leaves, the last one the folder. After a kill they stay,
+until `adpkv run`, the job's owner, takes them into the run's folder, or until the next run on this
+host finds that all processes are gone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from adpkv.errors import UsageError
+from adpkv.flight_recorder.processes import is_there, living_state
+from adpkv.flight_recorder.reader import Ring
+
+__all__ = [
+    "RINGS",
+    "JobDirectory",
+    "JobInfo",
+    "all_jobs",
+    "new_job",
+    "no_place",
+    "read_note",
+    "ring_path",
+    "ring_paths",
+    "roots",
+    "stacks_path",
+    "sweep",
+]
+
+SHARED: Final = Path("/dev/shm")
+"""Where writing to a mapped file costs microseconds at worst; on a disk it can take 65."""
+
+RINGS: Final = "rings"
+"""In the folder of a run that did not end well: what its job's folder held."""
+
+NOTE: Final = "run.json"
+PREFIX: Final = "adpkv-"
+ENDED: Final = ".ended"
+PRIVATE: Final = 0o700
+MOST_ATTEMPTS: Final = 10
+YOUNG_S: Final = 60.0
+"""A folder that nobody has described yet may be one in the making for so long."""
+
+
+class JobInfo(msgspec.Struct, frozen=True):
+    """`run.json`: a job as far as one host goes. `owner_pid` is the process that made the job's
+    name; `ranks` are this host's, with their process ids."""
+
+    job: str
+    owner_pid: int
+    folder: str
+    host: str
+    size: int
+    ranks: dict[int, int]
+    experiment: str
+    argv: list[str]
+    instances: dict[str, tuple[int, int]] = {}
+    """By name, each instance's first rank and how many it has."""
+
+    def instance_of(self, rank: int) -> str:
+        """The name of a rank's instance; empty where the note does not say."""
+        spans = self.instances.items()
+        return next((name for name, (first, count) in spans if 0 <= rank - first < count), "")
+
+
+def roots() -> list[Path]:
+    """Where jobs' folders can be, the best first.
+
+    Raises:
+        UsageError: nowhere.
+    """
+    found = [SHARED] if SHARED.is_dir() and os.access(SHARED, os.W_OK | os.X_OK) else []
+    try:
+        found.append(Path(tempfile.gettempdir()))
+    except FileNotFoundError as error:
+        if not found:
+            raise UsageError(f"no place for the flight recorder: no {SHARED}, {error}") from error
+    return found
+
+
+def no_place(where: Path, error: OSError) -> UsageError:
+    """The error for a person: a flight recorder cannot be written there."""
+    return UsageError(f"{where}: no place for the flight recorder: {error.strerror or error}")
+
+
+def new_job() -> str:
+    """A name for a job of this process, which is its owner."""
+    return (
+        f"{time.strftime('%Y%m%d-%H%M%S')}-{time.perf_counter_ns() % 1_000_000:06d}-{os.getpid()}"
+    )
+
+
+def _owner_pid(job: str) -> int:
+    last = job.rpartition("-")[2]
+    return int(last) if last.isdecimal() else 0
+
+
+def ring_path(folder: Path, rank: int) -> Path:
+    """The flight recorder of a rank."""
+    return folder / f"rank-{rank}.ring"
+
+
+def stacks_path(folder: Path, rank: int) -> Path:
+    """Where a rank writes its stacks."""
+    return folder / f"rank-{rank}.stacks"
+
+
+def ring_paths(folder: Path) -> list[Path]:
+    """All flight recorders that are there, in the order of their ranks; none if the folder is
+    gone, which may happen at any moment."""
+    found: list[int] = []
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            rank = name.removeprefix("rank-").removesuffix(".ring")
+            if rank.isdecimal() and name == ring_path(folder, int(rank)).name:
+                found.append(int(rank))
+    return [ring_path(folder, rank) for rank in sorted(found)]
+
+
+def read_note(folder: Path) -> JobInfo | None:
+    """What is known about a job; None if nobody has said it."""
+    try:
+        return msgspec.json.decode((folder / NOTE).read_bytes(), type=JobInfo)
+    except (OSError, ValueError, RecursionError):  # bad bytes, and depth, are no `DecodeError`
+        return None
+
+
+class JobDirectory:
+    """One job's folder on this host."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, job: str) -> JobDirectory:
+        """Make it; nobody else can look in.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        root = roots()[0] / f"{PREFIX}{os.geteuid()}"
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            try:
+                root.mkdir(PRIVATE, exist_ok=True)
+                if root.is_symlink() or root.stat().st_uid != os.geteuid():
+                    raise UsageError(f"{root}: no place for the flight recorder, another user's")
+                (root / job).mkdir(PRIVATE)
+            except OSError as error:
+                # Between the two, another job's last rank may have taken the empty root away.
+                if not isinstance(error, FileNotFoundError) or attempt == MOST_ATTEMPTS:
+                    raise no_place(root, error) from error
+            else:
+                break
+        return cls(root / job)
+
+    @classmethod
+    def of(cls, job: str) -> list[JobDirectory]:
+        """What a job of this user has on this host: its folder, or what one of its ranks was about
+        to take away when it failed."""
+        places = [root / f"{PREFIX}{os.geteuid()}" for root in roots()]
+        return [cls(path) for place in places for path in place.glob(f"{job}*") if path.is_dir()]
+
+    def tell(self, note: JobInfo) -> None:
+        """Write down what is known, whole or not at all."""
+        temporary = self.path / f"{NOTE}.tmp"
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
+        temporary.replace(self.path / NOTE)
+
+    def leave(self, rank: int) -> None:
+        """Take one rank's files away; behind the last, the folder."""
+        for path in (ring_path(self.path, rank), stacks_path(self.path, rank)):
+            with suppress(OSError):
+                path.unlink()  # or the next run does
+        if not ring_paths(self.path):
+            self.remove()
+
+    def remove(self) -> None:
+        """Take all away."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.path.parent.rmdir()  # the user's, if this was the last job
+
+    def rescue(self) -> None:
+        """Move all to `rings` in the run's folder, as far as that can be written; then it is gone
+        from here. What several do at once, one of them does."""
+        claimed = self.path.with_name(self.path.name + ENDED)
+        try:
+            self.path.rename(claimed)
+        except OSError:
+            return
+        note = read_note(claimed)
+        if note is not None:
+            with suppress(OSError):
+                into = Path(note.folder) / RINGS
+                into.mkdir(exist_ok=True)
+                for path in claimed.iterdir():
+                    if path.stat().st_size:
+                        shutil.copyfile(path, into / path.name)
+        JobDirectory(claimed).remove()
+
+
+def all_jobs() -> Iterator[Path]:
+    """The folders of all jobs on this host that can be looked into, other users' too."""
+    for root in roots():
+        for place in sorted(root.glob(f"{PREFIX}[0-9]*")):
+            with suppress(OSError):
+                yield from sorted(path for path in place.iterdir() if path.is_dir())
+
+
+def sweep() -> list[Path]:
+    """Remove what killed job of this user have left; says which."""
+    removed = []
+    for path in all_jobs():
+        if path.parent.name == f"{PREFIX}{os.geteuid()}" and _is_stale(path):
+            JobDirectory(path).remove()
+            removed.append(path)
+    return removed
+
+
+def _is_stale(path: Path) -> bool:
+    if is_there(_owner_pid(path.name.partition(ENDED)[0])):
+        return False
+    rings = ring_paths(path)
+    if not rings:
+        with suppress(OSError):
+            return time.time() - path.stat().st_mtime > YOUNG_S
+        return False
+    return all(_has_ended(ring) for ring in rings)
+
+
+def _has_ended(path: Path) -> bool:
+    try:
+        owner = Ring.open(path).owner
+    except (OSError, UsageError):
+        return True
+    return living_state(owner.pid, owner.start_ticks) in ("ended", "gone")

@@ -1,0 +1,61 @@
+"""A rank's transport with its flight recorder around it: posts, and polls that found something."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from time import perf_counter_ns
+
+from adpkv.flight_recorder.format import What
+from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.transport.port import Proof, Transfer, Transport, TransportEnd
+
+__all__ = ["RecordedTransport"]
+
+
+class RecordedTransport:
+    """Passes everything on. It is outermost, so what it records is what the executor asked for and
+    was told, faults included."""
+
+    def __init__(self, inner: Transport, recorder: FlightRecorder) -> None:
+        self.name = inner.name
+        self.proofs: Collection[Proof] = inner.proofs
+        self.can_withdraw = inner.can_withdraw
+        self._inner, self._recorder = inner, recorder
+        self._poll = inner.poll
+        self.withdraw, self.peer_ended = inner.withdraw, inner.peer_ended
+        self.ready, self.last_moved_ns, self.close = inner.ready, inner.last_moved_ns, inner.close
+
+    def expect(self, transfer: Transfer) -> bool:
+        """Passed on, and recorded."""
+        began_ns = perf_counter_ns()
+        accepted = self._inner.expect(transfer)
+        self._recorder.transferred(
+            What.EXPECT, self.name, transfer.sender, transfer.request_id, transfer.nbytes,
+            began_ns, perf_counter_ns(),
+        )  # fmt: skip
+        return accepted
+
+    def has_failed(self, rank: int) -> bool:
+        """Passed on."""
+        return self._inner.has_failed(rank)
+
+    def post(self, transfer: Transfer) -> None:
+        """Passed on, and recorded."""
+        began_ns = perf_counter_ns()
+        self._inner.post(transfer)
+        self._recorder.transferred(
+            What.POST, self.name, transfer.receiver, transfer.request_id, transfer.nbytes,
+            began_ns, perf_counter_ns(),
+        )  # fmt: skip
+
+    def poll(self) -> list[TransportEnd]:
+        """Passed on. One that finds nothing is counted only, and costs no reading of the clock: so
+        the record of one that does begins when it is over."""
+        ends = self._poll()
+        if ends:
+            now_ns = perf_counter_ns()
+            moved = sum(end.nbytes for end in ends)
+            self._recorder.polled(self.name, len(ends), moved, now_ns, now_ns)
+        else:
+            self._recorder.polled_nothing()
+        return ends

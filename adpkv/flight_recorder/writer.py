@@ -1,0 +1,186 @@
+"""The flight recorder of one rank: what it does, as records in a ring in a mapped file.
+
+Always on, so it must be cheap: a record is packed by one prepared struct into memory that is there
+already, and its end is two small writes. The memory is a file's, so what was written is there for
+other processes while this one hangs, and after it was killed.
+
+The collective that a rank is in lies in the header, whole, and goes into the ring as it ends. A
+record of a poll that found nothing would drive all others out of the ring; those are only counted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Final
+
+from adpkv.executor.collectives import Collective, Operation, Pause, Step, Wait
+from adpkv.flight_recorder.format import (
+    CHECK_MASK,
+    CLOCK,
+    CURRENT_AT,
+    CURRENT_BYTES,
+    CURRENT_END,
+    CURRENT_READY,
+    EMPTY_POLLS,
+    HEADER,
+    MAGIC,
+    MOST_NAMES,
+    NAME_BYTES,
+    NAMES,
+    NAMES_AT,
+    NUMBER_MASK,
+    RECORD,
+    RECORD_BYTES,
+    RECORDS_AT,
+    TEXT_BYTES,
+    VERSION,
+    WALL,
+    WRITTEN,
+    What,
+    file_bytes,
+)
+from adpkv.flight_recorder.processes import start_ticks
+
+__all__ = ["FlightRecorder"]
+
+_WHAT: Final[dict[type, int]] = {
+    Collective: int(What.COLLECTIVE),
+    Step: int(What.STEP),
+    Wait: int(What.WAIT),
+    Pause: int(What.PAUSE),
+}
+_STEP: Final = int(What.STEP)
+_POLL: Final = int(What.POLL)
+_pack_into = RECORD.pack_into
+
+
+class FlightRecorder:
+    """Writes this process's ring; only its rank's thread may call it."""
+
+    def __init__(
+        self, path: Path, *, rank: int, size: int, host: str, experiment: str, records: int
+    ) -> None:
+        """Make the file.
+
+        Raises:
+            OSError: it cannot be made, or there is no room for it.
+        """
+        self.path = path
+        length = file_bytes(records)
+        with path.open("x+b") as file:
+            # Or a full memory would be a SIGBUS in the middle of a run.
+            os.posix_fallocate(file.fileno(), 0, length)
+            self._map = mmap.mmap(file.fileno(), length)
+        self._view = memoryview(self._map)
+        self._current = self._view[CURRENT_AT : CURRENT_AT + RECORD_BYTES]
+        self._words = self._view.cast("q")
+        for at in range(0, length, mmap.PAGESIZE):
+            self._map[at] = 0  # touched: nobody waits for a page later
+        HEADER.pack_into(
+            self._map, 0, MAGIC, VERSION, os.getpid(), rank, size, records, RECORD_BYTES,
+            MOST_NAMES, NAME_BYTES, start_ticks(os.getpid()),
+            _cut(host, TEXT_BYTES), _cut(experiment, TEXT_BYTES),
+        )  # fmt: skip
+        self._records = records
+        self._ids: dict[str, int] = {}
+        self._written = self._number = self._empty_polls = self._iteration = 0
+
+    def start(self, clock_ns: int, wall_ns: int) -> None:
+        """The run's clock began at these readings of the monotonic clock and of the calendar's."""
+        self._words[CLOCK], self._words[WALL] = clock_ns, wall_ns
+
+    def enter(self, op: Operation, sequence: int, now_ns: int) -> None:
+        """This rank comes to a collective, number `sequence` of its group."""
+        ids = self._ids
+        kind, site = ids.get(op.kind), ids.get(op.site)
+        if kind is None or site is None:
+            kind, site = self._named(op.kind), self._named(op.site)
+        what = _WHAT.get(type(op), 0)
+        self._iteration = op.iteration
+        self._number = number = self._written + 1
+        _pack_into(
+            self._map, CURRENT_AT, number & NUMBER_MASK, op.group,
+            now_ns, 0 if what == _STEP else now_ns, 0,
+            sequence, op.iteration, 0, kind, site, what, number & CHECK_MASK,
+        )  # fmt: skip
+
+    def computed(self, now_ns: int) -> None:
+        """Its own part of a step is over: from now on it waits for the others."""
+        self._words[CURRENT_READY] = now_ns
+
+    def leave(self, now_ns: int, nbytes: int = 0) -> None:
+        """It goes on."""
+        words = self._words
+        words[CURRENT_BYTES], words[CURRENT_END] = nbytes, now_ns
+        number = self._written + 1
+        if number != self._number:
+            self._renumber(number)
+        self._written = words[WRITTEN] = number
+        at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES
+        self._view[at : at + RECORD_BYTES] = self._current
+
+    def transferred(
+        self,
+        what: What,
+        site: str,
+        peer: int,
+        request: int,
+        nbytes: int,
+        begin_ns: int,
+        end_ns: int,
+    ) -> None:
+        """A transfer was posted or is expected."""
+        self._note(int(what), site, peer, request, nbytes, begin_ns, end_ns)
+
+    def polled(self, site: str, ended: int, nbytes: int, begin_ns: int, end_ns: int) -> None:
+        """A poll found so many ends."""
+        self._note(_POLL, site, -1, ended, nbytes, begin_ns, end_ns)
+
+    def polled_nothing(self) -> None:
+        """A poll found none."""
+        self._empty_polls = self._words[EMPTY_POLLS] = self._empty_polls + 1
+
+    def remove(self) -> None:
+        """Take the file's name away. What is mapped stays, and may still be written to."""
+        self.path.unlink(missing_ok=True)
+
+    def _note(
+        self, what: int, site: str, group: int, sequence: int, nbytes: int, begin: int, end: int
+    ) -> None:
+        """A record that is over already."""
+        ids, kind = self._ids, _KINDS[what]
+        number = self._written + 1
+        self._written = self._words[WRITTEN] = number
+        _pack_into(
+            self._map, RECORDS_AT + (number - 1) % self._records * RECORD_BYTES,
+            number & NUMBER_MASK, group, begin, begin, end, sequence, self._iteration, nbytes,
+            ids.get(kind) or self._named(kind), ids.get(site) or self._named(site),
+            what, number & CHECK_MASK,
+        )  # fmt: skip
+
+    def _renumber(self, number: int) -> None:
+        """Something was noted during the collective, and has its number."""
+        fields = list(RECORD.unpack_from(self._map, CURRENT_AT))
+        fields[0], fields[-1] = number & NUMBER_MASK, number & CHECK_MASK
+        _pack_into(self._map, CURRENT_AT, *fields)
+
+    def _named(self, text: str) -> int:
+        """The number of a text, which is written down before any record says it."""
+        found = self._ids.get(text)
+        if found is None:
+            found = len(self._ids) + 1
+            if found > MOST_NAMES:
+                return 0
+            at = NAMES_AT + (found - 1) * NAME_BYTES
+            self._map[at : at + NAME_BYTES] = _cut(text, NAME_BYTES).ljust(NAME_BYTES, b"\0")
+            self._words[NAMES] = self._ids[text] = found
+        return found
+
+
+_KINDS: Final = {int(what): what.name.lower() for what in (What.POST, What.EXPECT, What.POLL)}
+
+
+def _cut(text: str, most: int) -> bytes:
+    return text.encode()[:most]

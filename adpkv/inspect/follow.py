@@ -1,0 +1,61 @@
+"""A job as it goes on, on a screen: redrawn in place on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from adpkv.errors import UsageError
+from adpkv.inspect.render import told
+from adpkv.inspect.snapshot import Survey, look
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["follow"]
+
+LIVE_INTERVAL_S: Final = 0.5
+PLAIN_INTERVAL_S: Final = 2.0
+"""A look reads some pages of memory of each rank, and nothing waits for it."""
+
+
+def follow(folder: Path, stream: IO[str]) -> None:
+    """Show the job until it is over or the caller is interrupted."""
+    from adpkv.terminal import console_for
+
+    console = console_for(stream)
+    try:
+        if console.is_terminal and not console.is_dumb_terminal:
+            _live(folder, console)
+        else:
+            _plain(folder, console)
+    except KeyboardInterrupt:
+        return
+    console.print("the job is over", markup=False, highlight=False)
+
+
+def _now(folder: Path) -> Survey | None:
+    """The job, None once it is over: its ranks have taken their rings away, or all have failed."""
+    try:
+        survey = look(folder)
+    except UsageError:
+        return None
+    return survey if survey.running else None
+
+
+def _live(folder: Path, console: Console) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    # No refresh thread: nothing changes between two looks.
+    with Live(console=console, auto_refresh=False) as live:
+        while (survey := _now(folder)) is not None:
+            live.update(Text("\n".join(told(survey, console.width))), refresh=True)
+            time.sleep(LIVE_INTERVAL_S)
+
+
+def _plain(folder: Path, console: Console) -> None:
+    while (survey := _now(folder)) is not None:
+        console.print("\n".join(told(survey)), markup=False, highlight=False, soft_wrap=True)
+        time.sleep(PLAIN_INTERVAL_S)

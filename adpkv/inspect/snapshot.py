@@ -1,0 +1,188 @@
+"""All ranks of a job at one moment, from their rings and `/proc`, without touching them.
+
+Ranks that do the same are folded into one class, so that a thousand fit a screen. Those that differ
+from most of their group come first.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from time import perf_counter_ns
+
+from adpkv.errors import UsageError
+from adpkv.flight_recorder.format import What
+from adpkv.flight_recorder.job_directory import JobInfo, read_note, ring_path, ring_paths
+from adpkv.flight_recorder.processes import LivingState, living_state
+from adpkv.flight_recorder.reader import LAST, Record, Ring, Snapshot
+
+__all__ = ["Doing", "RankSeen", "Survey", "folded", "look"]
+
+
+class Doing(StrEnum):
+    """What a rank was at, as far as its ring says."""
+
+    NOTHING = "has not begun"
+    COMPUTING = "computing"
+    """Its own part of a step."""
+    COLLECTIVE = "in"
+    """It waits for the others of its group, or with them."""
+    ALONE = "alone in"
+    ON_ITS_WAY = "on its way, last in"
+
+
+@dataclass(frozen=True, slots=True)
+class RankSeen:
+    """One rank. `since_ns` is for how long it has been at what it is doing."""
+
+    rank: int
+    pid: int
+    start_ticks: int
+    host: str
+    process: LivingState
+    doing: Doing
+    group: int
+    kind: str
+    site: str
+    iteration: int
+    sequence: int
+    since_ns: int
+    written: int
+    empty_polls: int
+    records: tuple[Record, ...]
+    instance: str = ""
+    """Its name; empty where nobody has written it down."""
+
+    @property
+    def where(self) -> str:
+        """What it is doing, for people."""
+        if self.doing is Doing.NOTHING:
+            return self.doing.value
+        return f"{self.doing.value} {self.kind} at {self.site}"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A job, as far as this host's ranks go. `running`: some process of it is there; where none is,
+    times are told as of the last thing that any rank wrote down. `age_ns` is the run's clock."""
+
+    folder: Path
+    experiment: str
+    size: int
+    running: bool
+    age_ns: int
+    ranks: tuple[RankSeen, ...]
+    damage: tuple[str, ...] = ()
+    """Which rings could not be read: their ranks are missing here."""
+
+
+def look(folder: Path, last: int = LAST) -> Survey:
+    """Look at a job now.
+
+    Raises:
+        UsageError: there are no rings, or none of them can be read.
+    """
+    seen: list[Snapshot] = []
+    damage: list[str] = []
+    for path in ring_paths(folder):
+        # Its rank may leave at this moment.
+        with suppress(FileNotFoundError):
+            try:
+                seen.append(_opened(path).snapshot(last))
+            except UsageError as error:
+                damage.append(str(error))
+    if not seen:
+        raise UsageError("\n".join(damage) or f"{folder}: the job is over")
+    host = socket.gethostname()
+    states = [_state(one, host) for one in seen]
+    running = any(state in ("alive", "stopped") for state in states)
+    now_ns = perf_counter_ns() if running else max(map(_last_sign_ns, seen))
+    began_ns = min(one.owner.clock_ns for one in seen)
+    note = read_note(folder)
+    ranks = [_rank(one, state, now_ns, note) for one, state in zip(seen, states, strict=True)]
+    return Survey(
+        folder,
+        seen[0].owner.experiment,
+        seen[0].owner.size,
+        running,
+        max(0, now_ns - began_ns) if began_ns else 0,
+        tuple(sorted(ranks, key=lambda one: one.rank)),
+        tuple(damage),
+    )
+
+
+def _opened(path: Path) -> Ring:
+    """The ring of the rank that the file's name says."""
+    try:
+        ring = Ring.open(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    if path.name != ring_path(path.parent, ring.rank).name:
+        raise UsageError(f"{path}: the ring of another rank, {ring.rank}")
+    return ring
+
+
+def _state(one: Snapshot, host: str) -> LivingState:
+    owner = one.owner
+    # Process ids mean nothing on another host.
+    return living_state(owner.pid, owner.start_ticks) if owner.host == host else "gone"
+
+
+def _last_sign_ns(one: Snapshot) -> int:
+    found = [record for record in (one.current, *one.records) if record is not None]
+    return max((max(r.begin_ns, r.ready_ns, r.end_ns) for r in found), default=one.owner.clock_ns)
+
+
+def _rank(one: Snapshot, process: LivingState, now_ns: int, note: JobInfo | None) -> RankSeen:
+    current, owner = one.current, one.owner
+    doing, from_ns = _doing(current)
+    return RankSeen(
+        rank=owner.rank,
+        pid=owner.pid,
+        start_ticks=owner.start_ticks,
+        host=owner.host,
+        process=process,
+        doing=doing,
+        group=current.group if current else 0,
+        kind=current.kind if current else "",
+        site=current.site if current else "",
+        iteration=current.iteration if current else 0,
+        sequence=current.sequence if current else 0,
+        since_ns=max(0, now_ns - (from_ns or owner.clock_ns)),
+        written=one.written,
+        empty_polls=one.empty_polls,
+        records=one.records,
+        instance=note.instance_of(owner.rank) if note else "",
+    )
+
+
+def _doing(current: Record | None) -> tuple[Doing, int]:
+    if current is None:
+        return Doing.NOTHING, 0
+    if current.end_ns:
+        return Doing.ON_ITS_WAY, current.end_ns
+    if current.what is What.PAUSE:
+        return Doing.ALONE, current.begin_ns
+    if not current.ready_ns:
+        return Doing.COMPUTING, current.begin_ns
+    return Doing.COLLECTIVE, current.ready_ns
+
+
+def folded(ranks: Sequence[RankSeen]) -> list[list[RankSeen]]:
+    """Ranks that do the same, together. First those that are the smallest part of their group."""
+    members: dict[int, int] = {}
+    classes: dict[tuple[object, ...], list[RankSeen]] = {}
+    for one in ranks:
+        members[one.group] = members.get(one.group, 0) + 1
+        key = (one.process, one.doing, one.group, one.kind, one.site, one.iteration)
+        classes.setdefault(key, []).append(one)
+    return sorted(
+        classes.values(),
+        key=lambda found: (len(found) / members[found[0].group], len(found), found[0].rank),
+    )

@@ -1,0 +1,100 @@
+"""The Python stacks of running ranks, asked for by SIGUSR1.
+
+Each rank has told `faulthandler` to answer into a file of the job's folder. That is written in C by
+the signal's handler, so it works while C code holds the interpreter's lock, and does no more to the
+rank than an interrupted system call.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from adpkv.flight_recorder.job_directory import stacks_path
+from adpkv.flight_recorder.processes import living_state
+from adpkv.inspect.render import told_ranks
+from adpkv.inspect.snapshot import RankSeen
+
+__all__ = ["ask_stacks", "told_stacks"]
+
+ANSWER_BOUND_S: Final = 2.0
+"""An answer takes 6 ms where the rank gets a core."""
+
+LOOK_S: Final = 0.02
+STABLE_LOOKS: Final = 3
+"""A file that has not grown for so many looks is complete."""
+
+_THREAD_ID: Final = re.compile(r"0x[0-9a-f]+")
+
+
+def ask_stacks(folder: Path, ranks: Sequence[RankSeen]) -> dict[int, str]:
+    """The stacks of all ranks that can answer; for the others, why they cannot."""
+    answers, asked = {}, []
+    for one in ranks:
+        problem = _ask(folder, one)
+        if problem:
+            answers[one.rank] = problem
+        else:
+            asked.append(one.rank)
+    answers.update(_collected(folder, asked))
+    return dict(sorted(answers.items()))
+
+
+def _ask(folder: Path, one: RankSeen) -> str:
+    """Ask; what is in the way, if anything is."""
+    path = stacks_path(folder, one.rank)
+    if one.process != "alive":
+        return f"({one.process}: it cannot answer)"
+    try:
+        # Only who has made the file listens to the signal; it would end anybody else.
+        os.truncate(path, 0)
+        if living_state(one.pid, one.start_ticks) != "alive":
+            return "(gone: it cannot answer)"
+        os.kill(one.pid, signal.SIGUSR1)
+    except OSError as error:
+        return f"(cannot be asked: {error.strerror})"
+    return ""
+
+
+def _collected(folder: Path, asked: Sequence[int]) -> dict[int, str]:
+    until_s = time.monotonic() + ANSWER_BOUND_S
+    sizes: dict[int, int] = {}
+    same = 0
+    while same < STABLE_LOOKS and time.monotonic() < until_s:
+        time.sleep(LOOK_S)
+        now = {rank: _size(stacks_path(folder, rank)) for rank in asked}
+        same = same + 1 if now == sizes and all(now.values()) else 0
+        sizes = now
+    answers = {}
+    for rank in asked:
+        answers[rank] = "(it did not answer)"
+        with suppress(OSError):
+            text = stacks_path(folder, rank).read_text(errors="replace").strip()
+            answers[rank] = text or answers[rank]
+    return answers
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def told_stacks(stacks: Mapping[int, str]) -> list[str]:
+    """Lines for a screen: equal stacks once, those of few ranks first."""
+    same: dict[str, list[int]] = {}
+    for rank, text in stacks.items():
+        same.setdefault(_THREAD_ID.sub("", text), []).append(rank)
+    lines = []
+    for ranks in sorted(same.values(), key=lambda found: (len(found), found[0])):
+        which = "rank" if len(ranks) == 1 else "ranks"
+        lines += ["", f"{which} {told_ranks(ranks)}:"]
+        lines += [f"  {line}".rstrip() for line in stacks[ranks[0]].splitlines()]
+    return lines

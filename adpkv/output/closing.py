@@ -1,0 +1,153 @@
+"""What a run says when it is over: a table per instance, latencies, the outcome in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adpkv.exit_codes import ExitCode
+from adpkv.output.faults import COULD_NEVER
+from adpkv.output.figures import figure_tables
+from adpkv.output.losses import lost_sentence
+from adpkv.output.tables import Table, print_line, width_of, wrapped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["closing_sentence", "closing_tables", "show_closing"]
+
+Summary = Mapping[str, Any]
+"""`summary.json` as `build_summary` makes it."""
+
+
+def show_closing(
+    console: Console, summary: Summary, folder: Path | None = None, advice: Sequence[str] = ()
+) -> None:
+    """Print tables and sentence, what to try (`output.advice`), and where the files are."""
+    for table in closing_tables(summary):
+        table.show(console)
+    if summary["violations"] and folder is not None:
+        _stories(console, folder)
+    width = width_of(console)
+    good = summary["exit_code"] == ExitCode.COMPLETED
+    for line in wrapped(closing_sentence(summary), width):
+        print_line(console, line, "bold green" if good else "bold red")
+    for sentence in summary["unfired"]:
+        if COULD_NEVER in sentence:
+            for line in wrapped(f"warning: {sentence}", width, hang="  "):
+                print_line(console, line, "yellow")
+    for sentence in advice:
+        for line in wrapped(f"advice: {sentence}", width, hang="  "):
+            print_line(console, line, "yellow")
+    for line in _failures(summary, folder):
+        print_line(console, line)
+    if folder is not None:
+        print_line(console, f"files: {folder}")
+
+
+def closing_tables(summary: Summary) -> list[Table]:
+    """In the order in which they are shown."""
+    return [_instances(summary), *figure_tables(summary)]
+
+
+def _stories(console: Console, folder: Path) -> None:
+    """What happened to the requests that the violations concern."""
+    from adpkv.errors import UsageError
+    from adpkv.output.folder import RunFolder
+    from adpkv.output.story import concerned
+    from adpkv.output.story_text import stories
+
+    run = RunFolder(folder)
+    try:
+        requests = concerned(run)
+    except (OSError, UsageError):
+        return  # the run was made without events
+    for line in stories(run, requests, width_of(console)):
+        print_line(console, line)
+
+
+def closing_sentence(summary: Summary) -> str:
+    """The outcome in one sentence: what was served, in what time, and what is wrong."""
+    requests = summary["requests"]
+    said = [f"{requests['completed']} of {requests['submitted']} requests completed"]
+    for key in ("cancelled", "timed_out", "failed"):
+        if requests[key]:
+            said.append(f"{requests[key]} {key.replace('_', ' ')}")
+    if requests["never_arrived"]:
+        said.append(f"{requests['never_arrived']:,} never arrived")
+    told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}"
+    return f"{told}; {'; '.join(_oddities(summary)) or 'no violation, nothing leaked'}."
+
+
+def _failures(summary: Summary, folder: Path | None) -> list[str]:
+    """The first requests that failed, each with the command that tells its story."""
+    at = "" if folder is None or _is_newest(folder) else f" --out {folder}"
+    told = [
+        f"  adpkv story {failure['request']}{at}  # {failure['outcome'].replace('_', ' ')}"
+        f": {failure['detail']}"
+        for failure in summary["failures"]
+    ]
+    failed = summary["requests"]["failed"] + summary["requests"]["timed_out"]
+    head = f"what happened to {'the first ' if failed > len(told) else ''}failed requests:"
+    return [head, *told] if told else []
+
+
+def _is_newest(folder: Path) -> bool:
+    """Whether it is the run that a command means which is not told of any."""
+    from adpkv.errors import UsageError
+    from adpkv.output.folder import RunFolder
+
+    try:
+        return RunFolder.newest().path == folder
+    except UsageError:
+        return False
+
+
+def _time_taken(summary: Summary) -> str:
+    wall = f"{summary['wall_s']:.1f} s"
+    if summary["simulated_s"] is None:
+        return wall
+    return f"{summary['simulated_s']:.1f} s of virtual time ({wall})"
+
+
+def _oddities(summary: Summary) -> list[str]:
+    """Everything that a clean run does not have."""
+    violations, health = summary["violations"], summary["health"]
+    found = [lost] if (lost := lost_sentence(summary)) else []
+    if summary["lost"]:
+        ranks = ", ".join(map(str, summary["lost"]))
+        found.append(
+            f"rank {ranks} failed" if len(summary["lost"]) == 1 else f"ranks {ranks} failed"
+        )
+    if summary["recomputed"]:
+        found.append(f"{_count(summary['recomputed'], 'request')} computed again")
+    if violations:
+        first = violations[0]
+        found.append(
+            f"{_count(len(violations), 'violation')}, the first of kind {first['kind']} on rank"
+            f" {first['rank']} at {first['at_s']:.3f} s: {first['detail']}"
+        )
+    leaked = sum(blocks["leaked"] for blocks in summary["blocks"].values())
+    if leaked:
+        found.append(f"{_count(leaked, 'block')} leaked")
+    if summary["responses"]["duplicates"]:
+        found.append(_count(summary["responses"]["duplicates"], "duplicate response"))
+    if summary["transfers"]["quarantined_now"]:
+        found.append(_count(summary["transfers"]["quarantined_now"], "transfer") + " in quarantine")
+    if health["reasons"]:
+        found.append(f"unhealthy: {', '.join(health['reasons'])}")
+    return found
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _instances(summary: Summary) -> Table:
+    blocks: Mapping[str, Mapping[str, int]] = summary["blocks"]
+    keys = list(next(iter(blocks.values()), {}))
+    return Table(
+        ["KV blocks", *(key.replace("_", " ") for key in keys)],
+        [[name, *(f"{counts[key]:,}" for key in keys)] for name, counts in blocks.items()],
+    )

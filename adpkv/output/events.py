@@ -1,0 +1,177 @@
+"""`events.jsonl`: what happened, one JSON object a line, cheap enough to be always on.
+
+An event costs an append where it happens; lines are made in batches. The detail's keys stand beside
+the fixed ones, so that a line can be read by eye and filtered by `jq` without descending.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import msgspec
+
+from adpkv.core.values import Violation
+from adpkv.output.folder import RunFolder
+from adpkv.output.json_lines import JsonLines
+from adpkv.output.losses import Losses
+
+__all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
+
+_Event = tuple[int, int, str, int, dict[str, object]]
+"""(at_ns, rank, kind, request, detail)"""
+
+BATCH_EVENTS: Final = 4096
+"""Events kept in memory before they are written: a few hundred kilobytes."""
+
+MOST_VIOLATIONS: Final = 100
+"""Violations that one rank reports whole: after so many the rest say nothing new."""
+
+
+class EventSink(Protocol):
+    """Where events go. One writer per process."""
+
+    def write(
+        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
+    ) -> None:
+        """Note one event; `request_id` is -1 where no request is concerned."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is pending now."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending, the last time."""
+        ...
+
+
+class NullEventLog:
+    """Events are not wanted (`observe.events: false`)."""
+
+    def write(
+        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
+    ) -> None:
+        """Forget it."""
+
+    def flush(self) -> None:
+        """Nothing is pending."""
+
+    def close(self) -> None:
+        """Nothing is pending."""
+
+
+class EventLog(JsonLines[_Event]):
+    """Writes events to a file in the order in which they were told."""
+
+    def __init__(self, path: Path, losses: Losses | None = None) -> None:
+        super().__init__(path, BATCH_EVENTS, losses)
+
+    def write(
+        self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
+    ) -> None:
+        """Note one event. `detail` is kept, so it must not be changed afterwards."""
+        self.add((at_ns, rank, kind, request_id, detail))
+
+    def lines(self, items: Sequence[_Event]) -> list[dict[str, object]]:
+        """One object each.
+
+        Raises:
+            ValueError: a detail is named like one of the fixed keys.
+        """
+        lines = []
+        for at_ns, rank, kind, request_id, detail in items:
+            line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id, **detail}
+            if len(line) != 4 + len(detail):
+                raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
+            lines.append(line)
+        return lines
+
+
+class RankRecorder:
+    """One rank's `executor.ports.Recorder`: stamps events with its clock, keeps violations."""
+
+    __slots__ = ("_clock", "_more", "_rank", "_violations", "_write")
+
+    def __init__(self, log: EventSink, rank: int, clock: Callable[[], int]) -> None:
+        self._write = log.write
+        self._rank = rank
+        self._clock = clock
+        self._violations: list[Violation] = []
+        self._more = 0
+
+    def event(self, kind: str, request_id: int, /, **detail: object) -> None:
+        """Something happened now."""
+        self._write(self._clock(), self._rank, kind, request_id, detail)
+
+    def violation(self, violation: Violation) -> None:
+        """An oracle spoke: an event, and a line of the rank's report."""
+        self._write(
+            violation.at_ns,
+            violation.rank,
+            "violation",
+            -1,
+            {
+                "violation": violation.kind,
+                "detail": violation.detail,
+                "requests": violation.requests,
+            },
+        )
+        if len(self._violations) < MOST_VIOLATIONS:
+            self._violations.append(violation)
+        else:
+            self._more += 1
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The first `MOST_VIOLATIONS`, then one that counts the rest."""
+        if not self._more:
+            return tuple(self._violations)
+        last = self._violations[-1]
+        said = f"{self._more} more violations of this rank are not listed"
+        return (*self._violations, Violation("more", self._rank, last.at_ns, said))
+
+
+class _Stamp(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that decides its place."""
+
+    at_ns: int
+    rank: int
+
+
+def merge_parts(folder: RunFolder, losses: Losses) -> None:
+    """Make `events.jsonl` of every rank's part, by time, then rank, then place in the part.
+
+    Streams: memory does not grow with the parts. The parts are removed when the whole is there. A
+    line that its writer did not finish, because it was killed, is left out. If the whole cannot be
+    written, the parts stay.
+    """
+    parts = folder.events_parts()
+    temporary = folder.events.with_name("events.jsonl.tmp")
+    try:
+        with temporary.open("wb") as out:
+            files = [part.open("rb") for part in parts]
+            try:
+                for _, line in heapq.merge(*map(_stamped, files), key=lambda pair: pair[0]):
+                    out.write(line)
+            finally:
+                for file in files:
+                    file.close()
+        temporary.replace(folder.events)
+        for part in parts:
+            part.unlink()
+    except OSError as error:
+        losses.note(folder.events.name, error)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _stamped(file: BinaryIO) -> Iterator[tuple[tuple[int, int], bytes]]:
+    decode = msgspec.json.Decoder(_Stamp).decode
+    for line in file:
+        if line.endswith(b"\n"):
+            stamp = decode(line)
+            yield (stamp.at_ns, stamp.rank), line

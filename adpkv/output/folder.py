@@ -1,0 +1,340 @@
+"""The folder of one run: where it is, what is in it, and that nothing else is overwritten.
+
+Who writes into it holds a lock on its `config.yaml`, which the system releases with the process. A
+start that is refused after all takes away what it has made.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from adpkv.errors import UsageError
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["RunFolder", "read_json"]
+
+OURS: Final = re.compile(
+    r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
+    r"|rings|fr_trace|events\.-?\d+\.part|(summary\.json(\.\d+)?|events\.jsonl|deadlock\.json)\.tmp"
+)
+"""Every name that a run gives to a file of its folder."""
+
+FOLDERS: Final = {
+    "rings": re.compile(r"rank-\d+\.(ring|stacks|snapshot)|run\.json"),
+    "fr_trace": re.compile(r"rank_\d+"),
+}
+"""The folders that a run has in its own if it did not end well, and every name in them."""
+
+EVIDENCE_FILES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
+"""A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
+
+MOST_SAME_SECOND: Final = 1000
+"""How many runs of one name may begin in one second."""
+
+
+NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system says that cannot lock: there two runs in one folder are not told apart."""
+
+
+class RunFolder:
+    """An existing folder; `create` makes one, under MPI on rank 0 only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = -1
+        self._made: list[Path] = []
+        """What `withdraw` takes away, in this order."""
+
+    @classmethod
+    def create(
+        cls, experiment: Experiment, out: Path | None = None, now: datetime | None = None
+    ) -> RunFolder:
+        """`claim` a folder and `begin` in it.
+
+        Raises:
+            UsageError: it cannot be had or written. Nothing is left behind.
+        """
+        folder = cls.claim(experiment.name, out, now)
+        folder.begin(experiment)
+        return folder
+
+    @classmethod
+    def claim(cls, name: str, out: Path | None = None, now: datetime | None = None) -> RunFolder:
+        """Take a folder for this process alone, until `release` or the end of the process.
+
+        Without `out` it is `runs/NAME-TIME`, always a new one. With `out`, an empty folder is taken
+        as it is, and one that holds a former run *and nothing else* is used again, which `begin`
+        removes. Anything else in it means that it is not ours to write into.
+
+        Raises:
+            UsageError: it cannot be made, or it is another run's, or holds something that no run
+                left there. Nothing is left behind.
+        """
+        folder = None
+        try:
+            if out is None:
+                folder = cls._fresh(name, now or datetime.now())
+            else:
+                folder = cls(out)
+                folder._make(out)
+            folder._take()
+        except OSError as error:
+            if folder is not None:
+                folder.withdraw()
+            raise _unwritable(error, out) from error
+        except UsageError:
+            if folder is not None:
+                folder.withdraw()
+            raise
+        return folder
+
+    @classmethod
+    def reserve(cls, name: str, out: Path | None = None) -> RunFolder:
+        """Choose a folder for another process, which is to `claim` it by its path: without `out` a
+        new one is made. If the other one never came to use it, `withdraw` removes it.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        try:
+            return cls(out) if out is not None else cls._fresh(name, datetime.now())
+        except OSError as error:
+            raise _unwritable(error, out) from error
+
+    def begin(self, experiment: Experiment) -> None:
+        """The run begins: a former run's files go, and `config.yaml` says the experiment as
+        resolved. From now on the folder is known to be a run's, however this one ends.
+
+        Raises:
+            UsageError: it cannot be written. Nothing is left behind.
+        """
+        from adpkv.config import dump
+
+        try:
+            self._empty()
+            self._made[:0] = [self.events, self.requests, self.config]
+            # First, so that who is killed here leaves what the next one knows for a run's.
+            self.requests.touch()
+            self.config.write_text(dump(experiment), encoding="utf-8")
+        except OSError as error:
+            self.withdraw()
+            raise _unwritable(error, self.path) from error
+
+    def withdraw(self) -> None:
+        """The start is refused: take away what it has made, and nothing else."""
+        for path in self._made:
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        self._made.clear()
+        self.release()
+
+    def release(self) -> None:
+        """Others may write into it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    @classmethod
+    def newest(cls) -> RunFolder:
+        """The folder of `runs/` that was made last.
+
+        Raises:
+            UsageError: there is none.
+        """
+        runs = list(Path("runs").glob("*/config.yaml"))
+        if not runs:
+            raise UsageError("runs: there is no run here; say where it is with --out")
+        return cls(max(runs, key=lambda path: path.stat().st_mtime_ns).parent)
+
+    @property
+    def config(self) -> Path:
+        """The experiment as resolved."""
+        return self.path / "config.yaml"
+
+    @property
+    def summary(self) -> Path:
+        """The run in one JSON object."""
+        return self.path / "summary.json"
+
+    @property
+    def requests(self) -> Path:
+        """One line per request."""
+        return self.path / "requests.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """One line per event."""
+        return self.path / "events.jsonl"
+
+    @property
+    def deadlock(self) -> Path:
+        """Why the ranks could not go on together; only where they could not."""
+        return self.path / "deadlock.json"
+
+    @property
+    def fr_trace(self) -> Path:
+        """The last collectives of each rank, as PyTorch's tools read them; where they got stuck."""
+        return self.path / "fr_trace"
+
+    def events_part(self, rank: int) -> Path:
+        """One process's events until they are merged; the coordinator's rank is -1."""
+        return self.path / f"events.{rank}.part"
+
+    def events_parts(self) -> list[Path]:
+        """The parts that exist."""
+        return sorted(self.path.glob("events.*.part"))
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Write `summary.json` whole or not at all."""
+        temporary = self.summary.with_name("summary.json.tmp")
+        text = json.dumps(summary, indent=2) + "\n"
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.summary)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def begun(self) -> int | None:
+        """A stamp of the run that began here last; None where none has."""
+        with suppress(OSError):
+            said = self.config.stat()
+            return said.st_mtime_ns if said.st_size else None
+        return None
+
+    def read_code(self) -> tuple[int, int] | None:
+        """The exit code that a complete `summary.json` says, and a stamp that no other summary at
+        this place has; None where there is none."""
+        try:
+            stamp = self.summary.stat().st_mtime_ns
+            code = read_json(self.summary)["exit_code"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return (code, stamp) if isinstance(code, int) else None
+
+    def write_first_summary(self, summary: Mapping[str, object]) -> bool:
+        """The same where several may do it for a run that broke off: False, and nothing is written,
+        for all but the first."""
+        temporary = self.summary.with_name(f"summary.json.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            os.link(temporary, self.summary)
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        return True
+
+    def _make(self, path: Path) -> None:
+        """Make it and what is missing above it."""
+        missing = [at for at in (path, *path.parents) if not at.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        finally:
+            self._made += [at for at in missing if at.exists()]
+
+    @classmethod
+    def _fresh(cls, name: str, now: datetime) -> RunFolder:
+        stem = f"{name}-{now:%Y%m%d-%H%M%S}"
+        runs = Path("runs")
+        for attempt in range(1, MOST_SAME_SECOND + 1):
+            folder = cls(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))
+            folder._make(runs)
+            try:
+                folder.path.mkdir()
+            except FileExistsError:
+                continue
+            folder._made.insert(0, folder.path)
+            return folder
+        raise UsageError(f"{runs / stem}: {MOST_SAME_SECOND} runs of this second exist already")
+
+    def _take(self) -> None:
+        """Look what is in it, and lock it."""
+        names = sorted(os.listdir(self.path))
+        strange = [name for name in names if not OURS.fullmatch(name)]
+        if strange:
+            raise self._not_ours(f"{strange[0]!r}, which no run wrote")
+        for name in FOLDERS.keys() & names:
+            for inner in sorted(os.listdir(self.path / name)):
+                if not FOLDERS[name].fullmatch(inner):
+                    raise UsageError(_strange(self.path / name, f"{inner!r}, which no run wrote"))
+        new = not self.config.exists()
+        self._lock = os.open(self.config, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _locked(self._lock) or not _is_at(self._lock, self.config):
+            raise UsageError(
+                f"{self.path}: another run is writing into this folder; wait for its end, or"
+                " choose another folder with --out"
+            )
+        if new:
+            self._made.insert(0, self.config)
+        # An empty `config.yaml` alone is of a start that was killed between `claim` and `begin`.
+        claimed = names == [self.config.name] and not self.config.stat().st_size
+        if names and not claimed and not any(name in names for name in EVIDENCE_FILES):
+            raise self._not_ours(f"{names[0]!r} but no former run")
+
+    def _empty(self) -> None:
+        """Remove all but the file that carries the lock."""
+        for path in list(self.path.iterdir()):
+            if path.name in FOLDERS:
+                shutil.rmtree(path)
+            elif path != self.config:
+                path.unlink()
+
+    def _not_ours(self, what: str) -> UsageError:
+        return UsageError(_strange(self.path, what))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of a run holds, whoever has had it in his hands since.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or nested deeper than anything of ours.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _strange(path: Path, what: str) -> str:
+    return f"{path}: the folder holds {what}; choose a new or empty folder with --out"
+
+
+def _unwritable(error: OSError, path: Path | None) -> UsageError:
+    reason = error.strerror or str(error)
+    return UsageError(f"{error.filename or path}: cannot write here: {reason}")
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock it, unless somebody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether this open file still has its name: a refused start may just have taken it away."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,80 @@
+"""Where a run speaks to people: progress on stderr, the closing words or JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from adpkv.errors import StuckError, UsageError
+from adpkv.output.progress import Progress, QuietProgress, progress_for
+from adpkv.terminal import console_for, terminal_columns
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["Screen"]
+
+NS_PER_S: Final = 1e9
+STORY_INDENT: Final = 2
+"""Columns before each line of a story in the report of a stuck job."""
+
+
+class Screen:
+    """What one run shows; `quiet` shows nothing, `as_json` only `summary.json` on stdout. The one
+    writer of its process: progress is gone before anything else is said."""
+
+    def __init__(
+        self, experiment: Experiment, *, quiet: bool = False, as_json: bool = False
+    ) -> None:
+        self._experiment, self._quiet, self._as_json = experiment, quiet, as_json
+        self.progress: Progress = QuietProgress()
+        """How far the run is, on stderr; plain lines come at most once a pulse."""
+        if not quiet:
+            instances = experiment.topology.build().instances
+            names = {instance.index: instance.name for instance in instances}
+            pulse_s = experiment.observe.pulse_ns / NS_PER_S
+            self.progress = progress_for(sys.stderr, names, pulse_s)
+
+    def close(self, summary: Mapping[str, Any], folder: Path | None) -> None:
+        """The run is over: tables and a sentence, or JSON, or nothing."""
+        self.progress.close()
+        if self._as_json:
+            print(json.dumps(summary, indent=2))
+        elif not self._quiet:
+            from adpkv.output.advice import afterwards
+            from adpkv.output.closing import show_closing
+
+            advice = afterwards(self._experiment, summary)
+            show_closing(console_for(sys.stdout), summary, folder, advice)
+        sys.stdout.flush()
+
+    def broken_off(self, summary: Mapping[str, Any]) -> None:
+        """The run ended with an error, which its caller says on stderr: the summary as JSON if that
+        was wished for."""
+        self.progress.close()
+        if self._as_json:
+            print(json.dumps(summary, indent=2))
+            sys.stdout.flush()
+
+    def stuck(self, error: StuckError) -> None:
+        """The ranks could not go on together: the error is to tell the stories of the requests that
+        were open on them, when its caller says it on stderr."""
+        self.progress.close()
+        if self._quiet or not error.folder:
+            return
+        from adpkv.output.folder import RunFolder
+        from adpkv.output.story import last_open
+        from adpkv.output.story_text import stories
+
+        folder = RunFolder(Path(error.folder))
+        try:
+            open_then = getattr(error.report, "requests", ()) or last_open(
+                folder, {place.rank for place in error.places}
+            )
+        except (OSError, UsageError):
+            return  # the run was made without events
+        columns = terminal_columns(sys.stderr)
+        error.stories = tuple(stories(folder, open_then, columns and columns - STORY_INDENT))

@@ -1,0 +1,222 @@
+"""What each event of a request's story says, in words for people.
+
+An event without words of its own is told as it was written, so that nothing is ever left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.core.topology import Kind, Topology
+
+__all__ = ["TROUBLE", "Event", "Setting", "is_trouble", "words"]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line of `events.jsonl`; `detail` is all that is not fixed."""
+
+    at_ns: int
+    rank: int
+    kind: str
+    request: int
+    detail: dict[str, Any]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """Who is who in a story: the job's ranks, and which ones served this request."""
+
+    topology: Topology
+    servers: dict[Kind, tuple[int, ...]]
+    """The ranks of each kind that were given the request: one, or all replicas."""
+
+    def side(self, rank: int) -> Kind | None:
+        """What kind of rank it is; None for the coordinator."""
+        return None if rank < 0 else self.topology.instance_of(rank).kind
+
+    def who(self, rank: int) -> str:
+        """Its name, the same as everywhere: its number, and its instance."""
+        if rank < 0:
+            return "coordinator"
+        return f"rank {rank} ({self.topology.instance_of(rank).name})"
+
+    def peer(self, rank: int) -> str:
+        """The name of the rank at the other end of the request's transfer."""
+        here = self.side(rank)
+        other = Kind.GENERATION if here is Kind.CONTEXT else Kind.CONTEXT
+        found = self.servers.get(other, ())
+        return self.who(found[0]) if len(found) == 1 else f"its {other} rank"
+
+
+TROUBLE: Final = frozenset(
+    {
+        "client_cancel",
+        "fault",
+        "refused",
+        "cancelled",
+        "failed",
+        "quarantined",
+        "timed_out",
+        "violation",
+    }
+)
+"""Kinds of events that do not belong into the story of a request that went well."""
+
+_BAD_OUTCOMES: Final = frozenset({"cancelled", "failed", "timed_out"})
+
+_CAUSES: Final[Mapping[str, str]] = {
+    "cancel": "it is not wanted any more",
+    "wait_limit": "it waited too long for blocks or a slot",
+    "deadline": "it took too long",
+    "done": "all bytes are there",
+    "ended": "it ended without all bytes",
+    "error": "the transport reports an error, and proves nothing",
+    "peer_lost": "the other end is gone",
+    "stop": "the instance stops",
+    "ask": "nothing was heard of it; its sender is asked again",
+}
+"""Why a session moved."""
+
+Words = Callable[[Event, Setting], str]
+
+
+def is_trouble(event: Event) -> bool:
+    """Is this where something went wrong?"""
+    if event.kind == "health":
+        return not event.detail.get("healthy", True)
+    if event.kind in ("responded", "ended"):
+        return event.detail.get("outcome") in _BAD_OUTCOMES
+    return event.kind in TROUBLE
+
+
+def words(event: Event, setting: Setting) -> str:
+    """What happened, without when and where."""
+    side = setting.side(event.rank)
+    known = _WORDS.get((event.kind, side)) or _WORDS.get((event.kind, None))
+    if known is not None:
+        return known(event, setting)
+    told = " ".join(f"{key}={_plain(value)}" for key, value in event.detail.items())
+    return f"{event.kind.replace('_', ' ')} {told}".rstrip()
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _why(event: Event) -> str:
+    cause = str(event.detail.get("cause", ""))
+    return _CAUSES.get(cause, cause)
+
+
+def _arrived(event: Event, _: Setting) -> str:
+    prompt, output = event.detail.get("prompt_tokens"), event.detail.get("output_tokens")
+    return f"arrives: {prompt} prompt tokens, {output} to generate"
+
+
+def _routed(event: Event, setting: Setting) -> str:
+    index = int(event.detail.get("instance", -1))
+    known = 0 <= index < len(setting.topology.instances)
+    return f"goes to {setting.topology.instances[index].name if known else index}"
+
+
+def _ended(event: Event, _: Setting) -> str:
+    detail = event.detail.get("detail")
+    return f"is over: {event.detail.get('outcome')}" + (f", {detail}" if detail else "")
+
+
+def _responded(event: Event, setting: Setting) -> str:
+    outcome = event.detail.get("outcome")
+    if outcome == "prefilled":
+        return "prompt is computed; its KV waits to be fetched"
+    if outcome == "completed":
+        return "all tokens are generated: answers completed"
+    return f"answers {outcome}"
+
+
+def _advertised(event: Event, setting: Setting) -> str:
+    peer = setting.peer(event.rank)
+    if event.detail.get("cause") == "silence":
+        return f"hears nothing, tells {peer} again where its blocks are"
+    return f"tells {peer} where its blocks are"
+
+
+def _posted(event: Event, setting: Setting) -> str:
+    peer = setting.peer(event.rank)
+    if event.detail.get("cause") == "advertise_again":
+        return f"is asked again, tells {peer} that it has begun"
+    return f"sends the KV to {peer}"
+
+
+def _quarantined(event: Event, _: Setting) -> str:
+    waited = event.detail.get("cause") == "wait_limit"
+    why = "its sender had no slot for too long" if waited else _why(event)
+    return f"transfer in doubt, its blocks are kept: {why}"
+
+
+def _fault(event: Event, _: Setting) -> str:
+    rest = [f"{k} {_plain(v)}" for k, v in event.detail.items() if k not in ("fault", "phase")]
+    phase = event.detail.get("phase")
+    where = f" ({phase})" if phase else ""
+    return " ".join([f"FAULT {event.detail.get('fault')}{where}", *rest])
+
+
+def _violation(event: Event, _: Setting) -> str:
+    return f"VIOLATION {event.detail.get('violation')}: {event.detail.get('detail')}"
+
+
+def _health(event: Event, _: Setting) -> str:
+    if event.detail.get("healthy"):
+        return "is healthy again"
+    return f"is ill: {_plain(event.detail.get('reasons', ''))}"
+
+
+def _stopping(event: Event, _: Setting) -> str:
+    return f"stops with code {event.detail.get('code')}: {event.detail.get('detail')}"
+
+
+def _recovered(event: Event, _: Setting) -> str:
+    lost = event.detail.get("lost")
+    return f"goes on with all ranks but {_plain(lost)}" if lost else "goes on with all ranks"
+
+
+_WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
+    ("arrived", None): _arrived,
+    ("routed", None): _routed,
+    ("client_cancel", None): lambda e, s: "its client cancels",
+    ("ended", None): _ended,
+    ("assigned", None): lambda e, s: "is given it, waits for KV blocks",
+    ("refused", None): lambda e, s: f"refuses it, no rank ever had it: {e.detail.get('outcome')}",
+    ("prefill_began", None): lambda e, s: (
+        f"has blocks, begins to compute ({e.detail.get('cached')} tokens cached)"
+    ),
+    ("responded", None): _responded,
+    ("queued", None): lambda e, s: "has blocks, waits for a slot",
+    ("advertised", None): _advertised,
+    ("peer_queued", None): lambda e, s: f"hears that {s.peer(e.rank)} has no slot yet",
+    ("prepared", None): lambda e, s: f"has no slot yet, tells {s.peer(e.rank)} so",
+    ("posted", None): _posted,
+    ("transferring", None): lambda e, s: f"hears that {s.peer(e.rank)} has begun",
+    ("complete", Kind.CONTEXT): lambda e, s: "the KV is sent; its blocks become cache",
+    ("complete", Kind.GENERATION): lambda e, s: "the KV is here, begins to decode",
+    ("failed", None): lambda e, s: f"transfer failed, its blocks are free: {_why(e)}",
+    ("cancelled", None): lambda e, s: f"transfer cancelled, its blocks are free: {_why(e)}",
+    ("timed_out", None): lambda e, s: f"transfer timed out, its blocks are free: {_why(e)}",
+    ("quarantined", None): _quarantined,
+    ("released", None): lambda e, s: f"nobody touches its blocks any more: {_why(e)}",
+    ("cancel_answer", None): lambda e, s: f"may its blocks be freed? {e.detail.get('answer')}",
+    ("fault", None): _fault,
+    ("violation", None): _violation,
+    ("health", None): _health,
+    ("stopping", None): _stopping,
+    ("rank_lost", None): lambda e, s: f"hears that rank {e.detail.get('lost')} has failed",
+    ("recovered", None): _recovered,
+    ("recomputed", None): lambda e, s: "was lost with a failed rank: is computed again",
+    ("survived", None): lambda e, s: (
+        f"goes on without rank {e.detail.get('lost')}, which has failed"
+    ),
+}
+"""By kind, and by side where the two sides mean different things."""

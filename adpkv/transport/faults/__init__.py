@@ -1,1 +1,0 @@
-"""Faults around any transport: an operation in, a verdict out."""

@@ -1,1 +1,0 @@
-"""A rank's faults, put around its ports: transport, mailbox, clock and program."""

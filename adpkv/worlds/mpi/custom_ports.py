@@ -1,0 +1,99 @@
+"""The memory and the link of a real rank: ours, or a custom one in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, cast
+
+from adpkv.config import Experiment
+from adpkv.core.inbox_age import InboxAge
+from adpkv.memory.host import HostMemory
+from adpkv.memory.port import Report
+from adpkv.transport.mpi import MpiTransport
+from adpkv.transport.port import Transport
+from adpkv.worlds.custom_ports import MemorySetting, RealMemory, RealTransportSetting
+
+__all__ = ["CustomTransport", "RankTransport", "build_memory", "build_transport"]
+
+
+class RankTransport(Transport, Protocol):
+    """A transport as a job ends it, and as a rank failure finds it."""
+
+    def handle_peer_failure(self, ranks: Iterable[int]) -> None:
+        """These have failed, and all that are alive know it."""
+        ...
+
+    def is_drained(self) -> bool:
+        """After `close`, without waiting: is nothing of this rank's on its way any more?"""
+        ...
+
+    def discard(self) -> None:
+        """After `close`, without waiting: take in what nobody expects any more."""
+        ...
+
+
+class CustomTransport:
+    """Somebody else's transport as a `RankTransport`. When ranks fail it hears so from
+    `on_rank_failure`, if it has that; what it never ends then stays in doubt. After its `close` it
+    is at rest."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.name, self.proofs = transport.name, transport.proofs
+        self.can_withdraw = transport.can_withdraw
+        self.expect, self.has_failed, self.post = (
+            transport.expect,
+            transport.has_failed,
+            transport.post,
+        )
+        self.withdraw, self.peer_ended = transport.withdraw, transport.peer_ended
+        self.poll, self.ready, self.close = transport.poll, transport.ready, transport.close
+        self.last_moved_ns = transport.last_moved_ns
+        self._failed: Callable[[list[int]], None] | None
+        self._failed = getattr(transport, "on_rank_failure", None)
+
+    def handle_peer_failure(self, ranks: Iterable[int]) -> None:
+        """Tell it, if it wants to hear."""
+        if self._failed is not None:
+            self._failed(sorted(ranks))
+
+    def is_drained(self) -> bool:
+        """It has given everything back."""
+        return True
+
+    def discard(self) -> None:
+        """There is nothing to take in."""
+
+
+def build_transport(
+    make: Callable[[RealTransportSetting], Transport] | None,
+    setting: RealTransportSetting,
+    *,
+    inbox_age: InboxAge,
+    broke: Callable[[], None] | None,
+) -> RankTransport:
+    """A rank's end of the transport: of the maker, or ours, which `inbox_age` and `broke` are
+    for."""
+    if make is not None:
+        return CustomTransport(make(setting))
+    config, memory = setting.experiment.transceiver, cast("RealMemory", setting.memory)
+    return MpiTransport(
+        setting.communicator,
+        memory,
+        piece_bytes=config.piece_bytes,
+        budget_bytes=config.post_budget_bytes,
+        clock=setting.clock,
+        inbox_age=inbox_age,
+        broke=broke,
+    )
+
+
+def build_memory(
+    make: Callable[[MemorySetting], Any] | None, experiment: Experiment, rank: int, report: Report
+) -> Any:
+    """A rank's memory: of the maker, or ours."""
+    model, cache = experiment.model, experiment.kv_cache
+    sizes = cache.blocks, cache.block_tokens
+    if make is not None:
+        return make(MemorySetting(experiment, rank, *sizes, experiment.block_bytes, report, "mpi"))
+    shape = model.layers, model.kv_heads, model.head_dim, model.dtype_bytes
+    return HostMemory(*sizes, *shape, report)

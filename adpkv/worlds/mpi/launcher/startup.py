@@ -1,0 +1,223 @@
+"""How a job starts, watched from outside: nobody waits for ever for a rank that failed on the way.
+
+Before its ranks have met, MPI tells nobody that one has failed: those in MPI_Init stand there for
+good. So each rank says in the name of its process how far it is (`ps` and `top` show it too), and
+whoever can see the processes of a host looks at them: a thread of each rank that starts, and
+`adpkv run`, their launcher's parent. MPI_Init is called without the interpreter's lock for that,
+which mpi4py's own call keeps.
+
+Ranks of other hosts cannot be seen. Where one of them is lost, what waits for it has a bound.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from adpkv.exit_codes import ExitCode
+from adpkv.flight_recorder.processes import living_state, start_ticks
+from adpkv.worlds.mpi.killing import end_host
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
+
+__all__ = [
+    "RANKS",
+    "START_BOUND_S",
+    "Stage",
+    "StartWatch",
+    "at_stage",
+    "stage_of",
+    "start_mpi",
+    "told",
+]
+
+START_BOUND_S: Final = 300.0
+"""From the first look at a rank of this host until all of them run. Thousands of ranks take a
+minute or two."""
+
+GONE_S: Final = 1.0
+"""A rank that failed while others start: they may know by themselves, and end the job better."""
+
+ABSENT_S: Final = 2.0
+"""A launcher starts the ranks of a host within milliseconds of each other. Who is not there when
+another one has been in MPI_Init for so long has been there, and failed."""
+
+LOOK_S: Final = 0.1
+PR_SET_NAME: Final = 15
+THREAD_MULTIPLE: Final = 3
+LOCAL_SIZES: Final = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+RANKS: Final = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+
+
+class Stage(StrEnum):
+    """The name of a rank's process; at most 15 characters."""
+
+    LOAD = "adpkv:load"
+    INIT = "adpkv:init"
+    MEET = "adpkv:meet"
+    RUN = "adpkv:run"
+    LEAVE = "adpkv:leave"
+
+
+WORDS: Final[Mapping[str, str]] = {
+    Stage.LOAD: "reading the experiment",
+    Stage.INIT: "in MPI_Init",
+    Stage.MEET: "waiting for the others",
+    Stage.RUN: "running",
+    Stage.LEAVE: "leaving",
+}
+BEGUN: Final = "as its process began"
+STARTED: Final = (Stage.RUN, Stage.LEAVE)
+
+
+class Seen(NamedTuple):
+    """A rank's process when it was last looked at."""
+
+    rank: int
+    ticks: int
+    stage: str
+
+
+def at_stage(stage: Stage) -> None:
+    """This rank has come so far; in its main thread."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_NAME, stage.value.encode(), 0, 0, 0)
+
+
+def start_mpi() -> None:
+    """MPI_Init, watched until this rank runs. Before mpi4py's MPI is imported anywhere else."""
+    import mpi4py
+
+    at_stage(Stage.INIT)
+    threading.Thread(target=_watch, name="start", daemon=True).start()
+    mpi4py.rc.initialize = False
+    from mpi4py import MPI
+
+    provided = ctypes.c_int()
+    init = ctypes.CDLL(MPI.__file__).MPI_Init_thread
+    code = init(None, None, THREAD_MULTIPLE, ctypes.byref(provided))
+    if code:
+        end_host(ExitCode.INTERNAL_ERROR, f"adpkv: MPI_Init ends with {code}")
+    # What mpi4py does where it begins MPI itself.
+    for communicator in (MPI.COMM_WORLD, MPI.COMM_SELF):
+        communicator.Set_errhandler(MPI.ERRORS_RETURN)
+    at_stage(Stage.MEET)
+
+
+def _watch() -> None:
+    """In a thread of its own, as long as this rank starts."""
+    watch = StartWatch(ProcessTree(os.getppid(), of_job=True))
+    while stage_of(os.getpid()) not in STARTED:
+        why = watch.look()
+        if why:
+            end_host(ExitCode.RANK_LOST, f"adpkv: {why}")
+        time.sleep(LOOK_S)
+
+
+class StartWatch:
+    """Looks at the ranks of one host while they start. Others who watch too get `patience_s`."""
+
+    def __init__(self, job: ProcessTree, patience_s: float = 0.0) -> None:
+        self._job, self._patience_s = job, patience_s
+        self.seen: dict[int, Seen] = {}
+        self._local = 0
+        self._first_s = self._waiting_s = 0.0
+        self._gone_s: float | None = None
+        self.over = False
+        """Every rank of this host runs, or has run: from here on they look after each other."""
+
+    def look(self) -> str:
+        """Why the job cannot start; nothing while it may."""
+        now_s = time.monotonic()
+        living = self._look_at_all(now_s)
+        stages = {pid: self.seen[pid].stage for pid in living}
+        starting = [pid for pid in living if stages[pid] not in STARTED]
+        if self.seen and not starting:
+            self.over = self._local <= len(self.seen)
+        if not starting:
+            self._gone_s = None
+            return ""
+        found = self._lost(living) or self._absent(now_s, list(stages.values()))
+        if not found:
+            self._gone_s = None
+        elif self._gone_s is None:
+            self._gone_s = now_s
+        elif now_s - self._gone_s >= GONE_S + self._patience_s:
+            return found
+        if now_s - self._first_s >= START_BOUND_S + self._patience_s:
+            return f"not started within {START_BOUND_S:g} s: {self._listed(starting)}"
+        return ""
+
+    def _look_at_all(self, now_s: float) -> list[int]:
+        """Note what there is; the living."""
+        living = []
+        for pid in self._job.ranks():
+            ticks, old = start_ticks(pid), self.seen.get(pid)
+            if old is None or old.ticks != ticks:
+                told = self._job.told(pid, RANKS), self._job.told(pid, LOCAL_SIZES)
+                if told[0] is None:
+                    continue
+                self._local = max(self._local, told[1] or 0)
+                self._first_s = self._first_s or now_s
+                old = Seen(told[0], ticks, "")
+            self.seen[pid] = old._replace(stage=stage_of(pid) or old.stage)
+            living.append(pid)
+        return living
+
+    def _lost(self, living: list[int]) -> str:
+        ended = [
+            pid
+            for pid, seen in self.seen.items()
+            if pid not in living
+            and seen.stage != Stage.LEAVE
+            and living_state(pid, seen.ticks) in ("ended", "gone")
+        ]
+        if not ended:
+            return ""
+        return f"while the job started, there failed: {self._listed(ended)}"
+
+    def _absent(self, now_s: float, stages: list[str]) -> str:
+        """Ranks that nobody has ever seen, though the others have waited for them."""
+        absent = self._local - len(self.seen)
+        if absent <= 0 or Stage.INIT not in stages:
+            self._waiting_s = 0.0
+            return ""
+        self._waiting_s = self._waiting_s or now_s
+        if now_s - self._waiting_s < ABSENT_S - GONE_S:
+            return ""
+        known = {seen.rank for seen in self.seen.values()}
+        size = next((n for pid in self.seen if (n := self._job.told(pid, SIZES))), 0)
+        missing = [rank for rank in range(size) if rank not in known]
+        who = f"rank {missing[0]}" if len(missing) == absent == 1 else f"{absent} of its ranks here"
+        if len(missing) == absent > 1:
+            who = f"ranks {', '.join(map(str, missing))}"
+        return f"while the job started, there failed: {who} ({BEGUN})"
+
+    def _listed(self, pids: list[int]) -> str:
+        return told({pid: self.seen[pid] for pid in pids})
+
+
+SIZES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+
+
+def told(seen: Mapping[int, Seen]) -> str:
+    """Ranks with their stages, in words."""
+    ranks = sorted((one.rank, pid, one.stage) for pid, one in seen.items())
+    return ", ".join(
+        f"rank {rank} (process {pid}, {WORDS.get(stage, BEGUN)})" for rank, pid, stage in ranks
+    )
+
+
+def stage_of(pid: int) -> str:
+    """How far a rank's process is; nothing before it says so, or when it is gone."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+    return name if name in WORDS else ""

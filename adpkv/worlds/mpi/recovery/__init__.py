@@ -1,0 +1,1 @@
+"""What the living ranks of a run do together when one has failed."""

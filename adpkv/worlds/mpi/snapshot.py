@@ -1,0 +1,189 @@
+"""What a process says when its job got stuck: of its own rank, and, if it speaks for all, of all.
+
+Nobody here waits for a main thread: those may be in native code for ever. What is said is read by
+the watchdog's thread, or by the main one where it found out itself. What only a report takes
+is imported with it: it would be a tenth of what each rank imports as it starts.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from inspect import CORO_RUNNING, getcoroutinestate
+from time import perf_counter_ns
+
+import msgspec
+
+from adpkv.config import Experiment
+from adpkv.core.report import RankReport
+from adpkv.core.topology import Topology
+from adpkv.diagnosis.collect import (
+    RankSnapshot,
+    claim,
+    gathered,
+    is_asked,
+    snapshots,
+    write_snapshot,
+)
+from adpkv.diagnosis.frames import program_stack, thread_stack
+from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, Local, local
+from adpkv.errors import StuckError
+from adpkv.executor.audit import report_now
+from adpkv.executor.collectives import Step
+from adpkv.executor.digest import PlanDigest
+from adpkv.executor.rank import Rank
+from adpkv.output import BrokenOff, RunFolder, build_summary
+from adpkv.output.losses import Losses, with_losses
+from adpkv.output.requests import read_tally
+from adpkv.terminal import terminal_columns
+from adpkv.worlds.mpi.driver import Driver
+from adpkv.worlds.mpi.hosts import Flight
+
+__all__ = ["SnapshotWriter"]
+
+
+class SnapshotWriter:
+    """One rank's. `flush` writes down what happened until now, `losses` is what could not be;
+    `coordinator` says what that does, where it runs beside this rank; `lost` are the ranks that the
+    job goes on without. Of a job that ends with an error `on_broken_off` is told the summary."""
+
+    def __init__(
+        self,
+        flight: Flight,
+        topology: Topology,
+        rank: int,
+        driver: Driver,
+        look: Callable[[], Rank],
+        flush: Callable[[], None],
+        losses: Losses,
+        lost: Callable[[], Sequence[int]],
+        *,
+        tell_stories: bool,
+    ) -> None:
+        self._flight, self._topology, self._rank = flight, topology, rank
+        self._driver, self._look, self._flush = driver, look, flush
+        self._losses = losses
+        self._lost, self._tell_stories = lost, tell_stories
+        self._main = threading.main_thread().ident or 0
+        self._answered = False
+        self.coordinator: Callable[[], str] = str
+        self.unanswered: Callable[[], int | None] = lambda: None
+        self.never_arrived: Callable[[], int | None] = lambda: None
+        self.on_broken_off: Callable[[Mapping[str, object]], None] = lambda summary: None
+
+    def answer(self) -> None:
+        """Somebody may have asked: then say what this rank knows, once."""
+        if not self._answered and is_asked(self._flight.folder.path):
+            self._say()
+
+    def speak(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
+        """The job is stuck. One of its ranks speaks for all, and leaves the report behind: what
+        that is on the screen. Nothing on the others."""
+        speaks = claim(self._flight.folder.path)
+        self._say()
+        if not speaks:
+            return ""
+        try:
+            return self._report(error, folder, experiment)
+        except Exception as problem:
+            # Whatever is wrong with the report, the job ends, and with what is known.
+            return f"{error}\n  (no report: {type(problem).__name__}: {problem})"
+
+    def sum_up(self, end: BrokenOff, folder: RunFolder, experiment: Experiment) -> None:
+        """Write `summary.json` of a job that was broken off: from what its ranks of this host
+        have said of themselves, this one at least, and the requests on disk."""
+        self._flush()
+        said = snapshots(self._flight.folder.path, range(self._topology.ranks))
+        reports = {one.rank: one.report for one in said if one.report is not None}
+        own = self._own_report()
+        if own is not None:
+            reports[self._rank] = own
+        open_ = [self.unanswered(), *(one.unanswered for one in said)]
+        unanswered = next((number for number in open_ if number is not None), None)
+        summary = build_summary(
+            "mpi",
+            experiment,
+            list(reports.values()),
+            read_tally(folder.requests, experiment.slo),
+            wall_s=(perf_counter_ns() - self._flight.board.rings[0].owner.clock_ns) / 1e9,
+            simulated_s=None,
+            lost=self._lost(),
+            broken_off=msgspec.structs.replace(end, unanswered=unanswered),
+            never_arrived=self.never_arrived(),
+        )
+        first, lost = True, self._losses
+        with lost.of(folder.summary.name):
+            first = folder.write_first_summary(with_losses(summary, lost.told()))
+        if first:
+            self.on_broken_off(with_losses(summary, lost.told()))
+
+    def _own_report(self) -> RankReport | None:
+        """As of now; its own thread is at work, or it is half made."""
+        try:
+            return report_now(self._look(), self._driver.counts)
+        except Exception:
+            return None
+
+    def _report(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
+        from adpkv.diagnosis.conclude import conclude, told
+        from adpkv.diagnosis.render import STORY_INDENT
+        from adpkv.diagnosis.report import Report
+        from adpkv.output.story_text import stories
+
+        now_ns = perf_counter_ns()
+        owner = self._flight.board.rings[0].owner
+        at_s = (now_ns - owner.clock_ns) / 1e9
+        error.evidence = gathered(
+            self._flight.folder.path,
+            self._flight.board.rings,
+            self._topology,
+            error,
+            at_s,
+            self._lost(),
+        )
+        conclude(folder, error, experiment.seed, self._losses)
+        self.sum_up(BrokenOff.by(error), folder, experiment)
+        error.unwritten = self._losses.told()
+        self._flight.folder.rescue()
+        requests = error.report.requests if isinstance(error.report, Report) else ()
+        columns = terminal_columns(sys.stderr)
+        if self._tell_stories:
+            error.stories = tuple(stories(folder, requests, columns and columns - STORY_INDENT))
+        return told(error, columns)
+
+    def _say(self) -> None:
+        self._answered = True
+        self._flush()
+        op = self._driver.op
+        argument = op.place[len(op.site) :].strip("[]") if isinstance(op, Step) else ""
+        plan = "" if op is None or op.plan is None else f"{PlanDigest()(op.plan):08x}"
+        snapshot = RankSnapshot(
+            self._rank,
+            argument,
+            plan,
+            self._local(),
+            self._stack(),
+            self.coordinator(),
+            self.unanswered(),
+            self._own_report(),
+        )
+        write_snapshot(self._flight.folder.path, snapshot)
+
+    def _local(self) -> Local:
+        try:
+            return local(self._look(), self._driver.op, PlanDigest())
+        except Exception:
+            # Its own thread is at work, and changed what was being read; or it is half made. What
+            # is known without it is told, and the watchdog goes on.
+            return NOTHING_KNOWN
+
+    def _stack(self) -> tuple[str, ...]:
+        """Where the program waits, then what performs that; all in one where the program runs."""
+        program = self._driver.program
+        thread = thread_stack(self._main)
+        if program is None or getcoroutinestate(program) == CORO_RUNNING:
+            return thread
+        if threading.get_ident() == self._main:
+            return program_stack(program)  # what performed it has given up, and is here
+        return (*program_stack(program), *thread[-2:])

@@ -1,0 +1,150 @@
+"""Which ports a run has: those that its caller brought, those that the experiment names, or ours.
+
+All that can be said without a rank is said here, before a folder is made or a process started.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Final
+
+from adpkv.config import Experiment
+from adpkv.config.named import CustomSection
+from adpkv.errors import ConfigError, UsageError
+from adpkv.memory.port import Memory
+from adpkv.model.port import Model
+from adpkv.plugins import (
+    MEMORY,
+    MODEL,
+    POLICY,
+    SLOTS,
+    TRANSPORT,
+    WORKLOAD,
+    Factory,
+    Slot,
+    called,
+    factory,
+    fits,
+    kept,
+)
+from adpkv.transport.port import Transport
+from adpkv.workload.port import Workload
+from adpkv.worlds.assemble import build_model
+from adpkv.worlds.custom_ports import OURS, Policy, Ports, RealMemory, VirtualMemory
+
+__all__ = ["check", "chosen", "names_others"]
+
+_PORTS: Final[Mapping[Slot, type]] = {
+    WORKLOAD: Workload,
+    MODEL: Model,
+    POLICY: Policy,
+    MEMORY: Memory,
+    TRANSPORT: Transport,
+}
+
+
+def names_others(experiment: Experiment) -> bool:
+    """Does it name anything that is not ours?"""
+    return any(_name(experiment, slot) not in slot.ours for slot in SLOTS)
+
+
+def check(experiment: Experiment, world: str = "", ports: Ports = OURS) -> None:
+    """Is there all that the experiment names, as far as can be said without making any of it?
+
+    Args:
+        experiment: what names it.
+        world: where it is to be used, "virtual" or "mpi"; empty for any.
+        ports: what the caller brings, which is not looked for.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    problems = []
+    for slot in SLOTS:
+        if getattr(ports, slot.port.lower()) is None:
+            try:
+                _found(experiment, slot, world)
+            except UsageError as error:
+                problems.append(str(error))
+    if problems:
+        raise ConfigError(experiment.name, problems)
+
+
+def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
+    """The ports of a run in this world, but for the workload; None where ours is meant, and made
+    by the world. The model is the experiment's if nobody brings one.
+
+    Raises:
+        ConfigError: something that the experiment names is not there, or is not what it must be.
+        UsageError: it cannot be made.
+    """
+    check(experiment, world, ports)
+    return dataclasses.replace(
+        ports,
+        model=build_model(experiment) if ports.model is None else ports.model,
+        policy=_policy(experiment) if ports.policy is None else ports.policy,
+        memory=ports.memory or _each(experiment, MEMORY, world),
+        transport=ports.transport or _each(experiment, TRANSPORT, world),
+    )
+
+
+def _policy(experiment: Experiment) -> Policy | None:
+    name, port = _name(experiment, POLICY), _PORTS[POLICY]
+    make = factory(POLICY, name, port)
+    if make is None:
+        return None
+    arguments = fits(POLICY, name, make, {}, experiment)
+    found: Policy = kept(POLICY.key, called(POLICY, name, make, **arguments), port)
+    return found
+
+
+def _each(experiment: Experiment, slot: Slot, world: str) -> Callable[[Any], Any] | None:
+    """What makes one for each rank, of its setting."""
+    make = _found(experiment, slot, world)
+    if make is None:
+        return None
+    name, port = _name(experiment, slot), _port(experiment, slot, world)
+    return lambda setting: kept(slot.key, called(slot, name, make, setting), port)
+
+
+def _found(experiment: Experiment, slot: Slot, world: str) -> Factory | None:
+    name = _name(experiment, slot)
+    make = factory(slot, name, _port(experiment, slot, world), world)
+    if make is None:
+        return None
+    if slot in (MEMORY, TRANSPORT):
+        _must_take_a_setting(slot, name, make)
+        return make
+    section = getattr(experiment, slot.key.partition(".")[0])
+    parameters = section.parameters if isinstance(section, CustomSection) else {}
+    fits(slot, name, make, parameters, experiment)
+    return make
+
+
+def _must_take_a_setting(slot: Slot, name: str, make: Factory) -> None:
+    try:
+        inspect.signature(make).bind(None)
+    except TypeError as error:
+        raise UsageError(
+            f"{slot.key}: {name} is called with one {slot.port}Setting for each rank: {error}"
+        ) from None
+    except ValueError:  # of C, without a signature
+        return
+
+
+def _name(experiment: Experiment, slot: Slot) -> str:
+    found: str = attrgetter(slot.key)(experiment)
+    return found
+
+
+def _port(experiment: Experiment, slot: Slot, world: str) -> type:
+    """What must be kept; of a memory, what this world's link asks besides."""
+    if slot is not MEMORY or not world:
+        return _PORTS[slot]
+    if world == "virtual":
+        return VirtualMemory
+    ours = experiment.transceiver.transport in TRANSPORT.ours
+    return RealMemory if ours else Memory

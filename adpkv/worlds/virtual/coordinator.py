@@ -1,0 +1,74 @@
+"""The coordinator in virtual time: a program beside rank 0, in whose process it lives.
+
+It takes no time. It wakes for messages and for what is due by itself, and says nothing more once
+rank 0 has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from adpkv.core.ids import COORDINATOR, NEVER
+from adpkv.executor.collectives import Receive
+from adpkv.worlds.virtual.event_queue import COORDINATOR_WAKE, EventQueue
+from adpkv.worlds.virtual.mailbox import Post
+
+__all__ = ["VirtualHost"]
+
+
+class VirtualHost:
+    """Runs the coordinator's program, from `start` to its end or its host's."""
+
+    def __init__(
+        self, queue: EventQueue, post: Post, program: Coroutine[Receive, Any, None]
+    ) -> None:
+        self._queue = queue
+        self._box = post.box(COORDINATOR)
+        self._program: Coroutine[Receive, Any, None] | None = program
+        self._until_ns = NEVER
+        self._version = 0
+        """Counts wake-ups that were planned: an older one in the event queue is void."""
+
+    @property
+    def waits(self) -> bool:
+        """It has not come to its end."""
+        return self._program is not None
+
+    def start(self) -> None:
+        """Up to its first wait."""
+        self._resume(None)
+
+    def wake(self) -> None:
+        """there are messages."""
+        if self._program is not None:
+            self._plan(self._queue.now)
+
+    def die(self) -> None:
+        """With its process, wherever it is."""
+        if self._program is not None:
+            self._program.close()
+        self._program = None
+        self._version += 1
+
+    def _plan(self, at_ns: int) -> None:
+        if at_ns >= self._until_ns:
+            return
+        self._until_ns = at_ns
+        self._version += 1
+        self._queue.add(at_ns, COORDINATOR_WAKE, 0, self._version, self._due, self._version)
+
+    def _due(self, version: int) -> None:
+        if version == self._version:
+            self._resume(self._box.receive())
+
+    def _resume(self, messages: Any) -> None:
+        assert self._program is not None
+        self._until_ns = NEVER
+        try:
+            receive = self._program.send(messages)
+        except StopIteration:
+            self._program = None
+            return
+        if receive.until_ns < NEVER:
+            self._plan(max(receive.until_ns, self._queue.now))

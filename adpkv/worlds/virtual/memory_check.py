@@ -1,0 +1,168 @@
+"""How much memory a simulation takes: what it keeps for certain, and what it may come to.
+
+`least_bytes` is what no run of the experiment does without: its ranks, the requests that come all
+at once, the samples of those that end, and the instants of faults. What cannot fit is refused.
+`most_bytes` counts as if everybody waited at the same time, and every block that can be named were.
+What lies between depends on how fast the servers are, which is what one simulates to learn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from adpkv.config.fault_kinds import KINDS
+from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
+from adpkv.workload.traces import TraceWorkload
+from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_said
+
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+    from adpkv.workload import Workload
+
+__all__ = ["check_memory", "least_bytes", "most_bytes", "room_said"]
+
+PROGRAM_BYTES: Final = 52_000_000
+"""Of the interpreter with everything imported: measured, 39 MB, and some 8 more once it has run."""
+
+RANK_BYTES: Final = 13_000
+"""Of a rank that has served nothing: measured, 54.2 MB for 4,096 of them."""
+
+SERVED_RANK_BYTES: Final = 24_000
+"""Of one that has served, with what faults on it take: measured, 21.9 kB (2,048 ranks, one request
+each), 24.2 kB with a fault on each link."""
+
+INSTANCE_BYTES: Final = 3_000
+"""Of an instance beside its ranks: where each has one rank, a rank takes 23.3 kB in all."""
+
+OPEN_BYTES: Final = 850
+"""Of a request that has come and has no answer: measured, 259 MB for 300,000 of them."""
+
+WAITING_BYTES: Final = 1_800
+"""The same where no rank has room: measured, 12.9 MB for 8,000 of them."""
+
+NAME_BYTES: Final = 44
+"""Of a block of such a request whose prompt has content: measured, 42 bytes."""
+
+BLOCK_BYTES: Final = 32
+"""Of a block of a pool that is in use: its owner and writer, and its place in a lease."""
+
+CACHED_BLOCK_BYTES: Final = 190
+"""Of a block of a pool that keeps known prefixes: measured, 166 bytes."""
+
+SAMPLES_BYTES: Final = 120
+"""Of a request that has ended: eight bytes in each of fifteen columns (`observe.requests`)."""
+
+INSTANT_BYTES: Final = 350
+"""Of a fault's hit at an instant, drawn before the run begins: measured, 15 MB for 42,000."""
+
+
+def check_memory(experiment: Experiment, available: int | None = None) -> None:
+    """Refuse what cannot fit into so many bytes; None: into those of this machine.
+
+    Raises:
+        UsageError: it cannot; with what it takes, and of what.
+    """
+    refuse_what_cannot_fit(
+        f"{experiment.name}: the simulation",
+        least_bytes(experiment),
+        "fewer ranks or requests fit",
+        available,
+    )
+
+
+def room_said(experiment: Experiment, workload: Workload, available: int | None = None) -> str:
+    """What a simulation takes, in a sentence; with what is free where it may not be enough."""
+    most = sum(most_bytes(experiment, workload).values())
+    least = min(sum(least_bytes(experiment).values()) + PROGRAM_BYTES, most)
+    room = available_bytes() if available is None else available
+    free = f"; {size_said(room)} are free" if room is not None and most > room else ""
+    return f"a simulation takes {size_said(least)} to {size_said(most)} of memory{free}"
+
+
+def least_bytes(experiment: Experiment) -> dict[str, int]:
+    """What a run keeps for certain, by what it is for."""
+    workload = experiment.workload
+    requests = at_once = 0
+    match workload:
+        case ScriptConfig():
+            requests = sum(one.times for one in workload.requests)
+            at_once = max((one.times for one in workload.requests if not one.every_ns), default=0)
+        case ClosedLoopConfig():
+            requests, at_once = workload.requests, min(workload.users, workload.requests)
+        case PoissonConfig():
+            requests = workload.requests
+    ranks = experiment.topology.ranks
+    return {
+        f"{ranks:,} ranks": ranks * RANK_BYTES,
+        f"{at_once:,} requests at once": at_once * OPEN_BYTES,
+        f"the samples of {requests:,} requests": requests * SAMPLES_BYTES,
+        "the instants of faults": _instants(experiment) * INSTANT_BYTES,
+    }
+
+
+def most_bytes(experiment: Experiment, workload: Workload) -> dict[str, int]:
+    """What a run comes to at most, by what it is for; `workload` is the experiment's, built."""
+    topology, asked = experiment.topology, _asked(experiment, workload)
+    ranks, instances = topology.ranks, topology.context.instances + topology.generation.instances
+    waits = asked.at_once * WAITING_BYTES
+    if asked.have_content:
+        waits += asked.blocks * asked.at_once // max(asked.requests, 1) * NAME_BYTES
+    return {
+        "the program": PROGRAM_BYTES,
+        f"{ranks:,} ranks": ranks * SERVED_RANK_BYTES + instances * INSTANCE_BYTES,
+        f"{asked.at_once:,} requests at once": waits,
+        "KV blocks": _block_bytes(experiment, asked),
+        f"the samples of {asked.requests:,} requests": asked.requests * SAMPLES_BYTES,
+        "the trace": asked.trace_bytes,
+        "the instants of faults": _instants(experiment) * INSTANT_BYTES,
+    }
+
+
+class _Asked(NamedTuple):
+    requests: int
+    at_once: int
+    """The most that can be open at the same time."""
+    blocks: int = 0
+    """Of all of them together, with all tokens to come."""
+    have_content: bool = True
+    """Their prompts have content by which blocks are known again: a script's have none."""
+    trace_bytes: int = 0
+
+
+def _asked(experiment: Experiment, workload: Workload) -> _Asked:
+    config, total = experiment.workload, workload.total
+    size = experiment.kv_cache.block_tokens
+    if isinstance(workload, TraceWorkload):
+        # Each request's last block is full only in part.
+        return _Asked(total, total, workload.tokens // size + total, trace_bytes=workload.nbytes)
+    if isinstance(config, ScriptConfig):
+        blocks = sum(
+            one.times * -(-(one.prompt_tokens + one.output_tokens) // size)
+            for one in config.requests
+        )
+        return _Asked(total, total, blocks, have_content=False)
+    if isinstance(config, ClosedLoopConfig | PoissonConfig):
+        at_once = min(config.users, total) if isinstance(config, ClosedLoopConfig) else total
+        longest = config.prompt_tokens.max + config.output_tokens.max
+        return _Asked(total, at_once, total * -(-longest // size))
+    return _Asked(total, total)
+
+
+def _block_bytes(experiment: Experiment, asked: _Asked) -> int:
+    """Of what the pools may come to know; a context rank's keep the prefixes that it has seen."""
+    topology, cache = experiment.topology, experiment.kv_cache
+    found = 0
+    for kind in (topology.context, topology.generation):
+        blocks = min(kind.instances * kind.ranks * cache.blocks, asked.blocks)
+        caches = cache.reuse and asked.have_content and kind is topology.context
+        found += blocks * (CACHED_BLOCK_BYTES if caches else BLOCK_BYTES)
+    return found
+
+
+def _instants(experiment: Experiment) -> int:
+    ranks = experiment.topology.ranks
+    return sum(
+        int((fault.count or 1) * fault.probability) * len(fault.ranks or range(ranks))
+        for fault in experiment.faults
+        if KINDS[fault.kind].at_an_instant
+    )

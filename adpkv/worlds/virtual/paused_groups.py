@@ -1,0 +1,154 @@
+"""Groups that cannot go on because a member stands still alone, in the middle of an iteration.
+
+A halted group is neither a mismatch nor yet a deadlock: the member may go on. Its others wait where
+they are; what arrives for them meanwhile is input for their next look. Who waits for longer than
+`hang_ns` waits for ever, as far as anybody can tell.
+
+A failed member is noticed after `NOTICE_NS`: then it is out of the group, and the others learn of
+it by an exception where they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from adpkv.core.ids import NEVER
+from adpkv.errors import DeadlockError, Place, RankLostError
+from adpkv.executor.collectives import Gone, Pause, Step
+from adpkv.worlds.virtual.course import Met, PausedAt
+from adpkv.worlds.virtual.event_queue import GROUP_WAKE, RANK_WAKE, EventQueue
+from adpkv.worlds.virtual.group import ALONE, VirtualGroup
+
+__all__ = ["NOTICE_NS", "PausedGroups"]
+
+NOTICE_NS: Final = 50_000_000
+"""From a rank failure to the survivors' knowledge; Open MPI's ULFM took 5 to 49 ms."""
+
+
+class PausedGroups:
+    """All halted groups of a world. `go_on(group, members, operations, met)` takes one on from
+    where it stopped; `deadlock(why, group)` makes the error; `died(rank)` is told of a rank failure
+    as it happens, `noticed(rank, place)` as it is noticed, where the rank was."""
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        hang_ns: int,
+        go_on: Callable[[VirtualGroup, list[int], list[Any], Met], None],
+        deadlock: Callable[[str, int], DeadlockError],
+        died: Callable[[int], None],
+        noticed: Callable[[int, Place], None],
+    ) -> None:
+        self._queue = queue
+        self._wakings = 0
+        """Numbers what is planned, so that nothing in the event queue is equal to anything else."""
+        self._hang_ns = hang_ns
+        self._go_on = go_on
+        self._deadlock = deadlock
+        self._failed_at = died
+        self._failure_noticed = noticed
+
+    def begin(self, group: VirtualGroup, operations: Sequence[Any], met: Met) -> None:
+        """Not all members stand in one collective.
+
+        Raises:
+            CollectiveMismatchError: two stand in different ones.
+        """
+        together = [operation for operation in operations if type(operation) not in ALONE]
+        if together and group.agreed(together) is None:
+            raise group.mismatch(operations)
+        paused = PausedAt(list(operations), met, self._queue.now)
+        group.course.stop(paused)
+        for index in range(len(operations)):
+            self._plan(group, index)
+        if self._hang_ns < NEVER:
+            at_ns, what = self._queue.now + self._hang_ns, (group, paused)
+            self._queue.add(
+                at_ns, GROUP_WAKE, group.instance.index, group.course.version, self._hangs, what
+            )
+
+    def arrival(self, group: VirtualGroup, rank: int) -> None:
+        """Something arrived for a member: it may be what that one stands still for."""
+        index = group.index[rank]
+        group.rouse(index)
+        operation = _halt_of(group).operations[index]
+        if type(operation) is Pause and operation.over():
+            self._moves(group, index)
+
+    def _plan(self, group: VirtualGroup, index: int) -> None:
+        """A pause that is over by itself, or already."""
+        paused = _halt_of(group)
+        operation = paused.operations[index]
+        if type(operation) is Gone:
+            rank = group.members[index]
+            self._failed_at(rank)
+            at_ns = self._queue.now + NOTICE_NS
+            self._wake(at_ns, rank, self._noticed, (group, rank))
+        if type(operation) is not Pause:
+            return
+        at_ns = self._queue.now if operation.over() else max(operation.until_ns, self._queue.now)
+        if at_ns < NEVER:
+            what = (group, paused, index, operation)
+            self._wake(at_ns, group.members[index], self._due, what)
+
+    def _wake(self, at_ns: int, rank: int, action: Callable[[Any], None], what: Any) -> None:
+        self._wakings += 1
+        self._queue.add(at_ns, RANK_WAKE, rank, self._wakings, action, what)
+
+    def _due(self, what: tuple[VirtualGroup, PausedAt, int, Any]) -> None:
+        group, paused, index, operation = what
+        if group.course.paused is paused and paused.operations[index] is operation:
+            self._moves(group, index)
+
+    def _moves(self, group: VirtualGroup, index: int) -> None:
+        """A member goes on; and with it the group, if nobody else stands still."""
+        paused = _halt_of(group)
+        try:
+            paused.operations[index] = group.resume[index](None)
+        except StopIteration:
+            raise group.left_alone() from None
+        if type(paused.operations[index]) in ALONE:
+            self._plan(group, index)
+        elif all(type(operation) not in ALONE for operation in paused.operations):
+            group.course.go_on()
+            _held(paused.operations, self._queue.now - paused.since_ns)
+            self._go_on(group, list(range(len(group.resume))), paused.operations, paused.met)
+
+    def _noticed(self, what: tuple[VirtualGroup, int]) -> None:
+        """The group learns that a member has failed, wherever the others stand still by now."""
+        group, rank = what
+        if rank not in group.index:
+            return
+        stood = _halt_of(group).operations
+        del stood[group.index[rank]]
+        group.course.go_on()
+        self._failure_noticed(rank, group.shrink(rank))
+        places = group.places()
+        if not places:
+            return
+        operations = [
+            # Another that failed meanwhile is told nothing any more.
+            at if type(at) is Gone else program.throw(RankLostError(rank, place))
+            for at, program, place in zip(stood, group.programs, places, strict=True)
+        ]
+        self._go_on(group, list(range(len(operations))), operations, [])
+
+    def _hangs(self, what: tuple[VirtualGroup, PausedAt]) -> None:
+        group, paused = what
+        if group.course.paused is paused:
+            said = f"{group.instance.name} has not gone on for {self._hang_ns / 1e9:g} s"
+            raise self._deadlock(said, group.instance.index)
+
+
+def _held(operations: Sequence[Any], held_ns: int) -> None:
+    """All came to this step when the halt began: so much longer do their requests wait for it."""
+    for at in operations:
+        if type(at) is Step and at.waited:
+            at.waited = tuple([wait_ns + held_ns for wait_ns in at.waited])
+
+
+def _halt_of(group: VirtualGroup) -> PausedAt:
+    paused = group.course.paused
+    assert paused is not None
+    return paused

@@ -1,0 +1,146 @@
+"""What the virtual world knows of its ranks when they are stuck: all of it, so nothing is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import CORO_CLOSED, getcoroutinestate
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.core.plan import Plan
+from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState, State
+from adpkv.diagnosis.frames import program_stack
+from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, Local
+from adpkv.diagnosis.report import noticed
+from adpkv.errors import StuckError
+from adpkv.executor.collectives import WORLD, Gone, Operation, Pause, Step, Wait
+from adpkv.executor.digest import PlanDigest
+from adpkv.worlds.virtual.group import VirtualGroup, awaited
+
+__all__ = ["collect"]
+
+STOPPED: Final = "a stopped process"
+"""The kind of a pause that is a suspended process (`faults.process_virtual`)."""
+
+GONE: Final = (State.STOPPED, State.FAILED)
+
+
+def collect(
+    groups: Sequence[VirtualGroup],
+    error: StuckError,
+    now_ns: int,
+    look: Callable[[int, Operation | None], Local] | None,
+    *,
+    coordinated: bool,
+) -> Evidence:
+    """The evidence for an error of these groups; `look` tells what a rank itself knows."""
+    plans = _Plans()
+    rank_states = [
+        rank_state for group in groups for rank_state in _of_group(group, now_ns, look, plans)
+    ]
+    members = [
+        Members(group.instance.index, group.instance.name, _counted_on(group)) for group in groups
+    ]
+    everybody = Members(WORLD, "the whole job", tuple(r for m in members for r in m.ranks))
+    return Evidence(
+        world="virtual",
+        error=noticed(error),
+        message=str(error),
+        rank_states=tuple(sorted(rank_states, key=lambda rank_state: rank_state.rank)),
+        groups=(*members, everybody),
+        group=error.group,
+        at_s=now_ns / 1e9,
+        coordinator="waits for messages" if coordinated else "",
+    )
+
+
+def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
+    """Whom its members may be waiting for: not the failed ranks, once they have met without
+    them."""
+    ops = [awaited(program) for program in group.programs]
+    went_on = group.collectives > group.met_with_failed or any(
+        not isinstance(op, Pause | Gone) for op in ops
+    )
+    return tuple(group.members if group.failed and went_on else group.instance.members)
+
+
+def _of_group(
+    group: VirtualGroup,
+    now_ns: int,
+    look: Callable[[int, Operation | None], Local] | None,
+    plans: _Plans,
+) -> list[RankState]:
+    index, paused = group.instance.index, group.course.paused
+    last = tuple(
+        msgspec.structs.replace(Position.of(op, number, plans(op.plan)), began_ns=at_ns)
+        for number, at_ns, op in group.history
+    )
+    since_s = None if paused is None else (now_ns - paused.since_ns) / 1e9
+    found = [RankState(rank, index, State.FAILED, last=last) for rank in group.failed]
+    for place, (rank, program) in enumerate(zip(group.members, group.programs, strict=True)):
+        op = awaited(program)
+        known = NOTHING_KNOWN if look is None else look(rank, op)
+        state = _state(program, op)
+        # A process that is suspended or failed is in no collective; its kind and site say no more.
+        at = None if op is None or state in GONE else _position(group, place, op, plans)
+        rank_state = RankState(
+            rank,
+            index,
+            state,
+            at,
+            since_s,
+            # What all are in right now is no longer behind them.
+            last[:-1] if op is group.current[place] and last else last,
+            known.values,
+            known.pins,
+            known.peers,
+            known.messages,
+            program_stack(program),
+        )
+        found.append(rank_state)
+    return found
+
+
+def _position(group: VirtualGroup, place: int, op: Operation, plans: _Plans) -> Position:
+    """Where a member is; one that was left out of iterations is where its group is by now."""
+    number = 0 if isinstance(op, Pause | Gone) or op.group == WORLD else group.collectives + 1
+    batch = None
+    if op is group.current[place] and isinstance(op, Step | Wait):
+        number = group.collectives if isinstance(op, Step) else 0
+        if isinstance(op, Step):
+            batch = op.batch_after(group.steps[place])
+        at = Position.of(op, number, plans(group.plan), batch)
+        return Position(at.group, at.kind, at.site, group.iteration, number, at.argument, at.plan)
+    return Position.of(op, number, plans(op.plan), batch)
+
+
+def _state(program: Any, op: Operation | None) -> State:
+    if op is None:
+        left = getcoroutinestate(program) == CORO_CLOSED
+        return State.LEFT if left else State.UNBEGUN
+    if isinstance(op, Gone):
+        return State.FAILED
+    if isinstance(op, Pause):
+        return State.STOPPED if op.kind == STOPPED else State.ALONE
+    return State.COLLECTIVE
+
+
+class _Plans:
+    """Plans by name. Here they are compared by identity, so equal ones that are two get two."""
+
+    def __init__(self) -> None:
+        self._digest = PlanDigest()
+        self._names: dict[int, str] = {}
+        self._kept: list[Any] = []
+
+    def __call__(self, plan: Any) -> str:
+        if plan is None:
+            return ""
+        name = self._names.get(id(plan))
+        if name is None:
+            self._kept.append(plan)  # or its id could be another's
+            text = f"{self._digest(plan):08x}" if isinstance(plan, Plan) else "plan"
+            same = sum(other.partition("'")[0] == text for other in self._names.values())
+            name = self._names[id(plan)] = text + "'" * same
+        return name

@@ -1,0 +1,50 @@
+"""Draws: keyed, exact, and distributed as they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from adpkv.random_draws import exponential, integer, uniform
+
+
+def test_a_draw_is_the_same_on_every_platform() -> None:
+    assert uniform(1, "cancel", 7) == 0.3945668822032782
+    assert integer(0, 10**12, 1, "cancel", 7) == 394566882203
+    assert exponential(1, "gap", 7) == 1.241038533001827
+
+
+def test_keys_and_seeds_are_told_apart() -> None:
+    drawn = {
+        uniform(1, "a", 1),
+        uniform(2, "a", 1),
+        uniform(1, "a", 2),
+        uniform(1, "b", 1),
+        uniform(1, "a", "1"),
+        uniform(1, "a1"),
+        uniform(1, "a", 1, 1),
+    }
+    assert len(drawn) == 7
+
+
+def test_uniform_numbers_fill_the_unit_interval() -> None:
+    drawn = [uniform(3, "u", i) for i in range(4000)]
+    assert 0 <= min(drawn) < 0.01
+    assert 0.99 < max(drawn) < 1
+    assert sum(drawn) / len(drawn) == pytest.approx(0.5, abs=0.02)
+
+
+def test_integers_include_both_ends() -> None:
+    assert {integer(-1, 1, 3, i) for i in range(100)} == {-1, 0, 1}
+    assert integer(5, 5, 3, 0) == 5
+
+
+def test_an_empty_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no integer in \[2, 1\]"):
+        integer(2, 1, 0)
+
+
+def test_exponential_numbers_have_mean_one() -> None:
+    drawn = [exponential(3, "e", i) for i in range(4000)]
+    assert min(drawn) >= 0
+    assert sum(drawn) / len(drawn) == pytest.approx(1.0, abs=0.05)
+    assert sum(x > 1 for x in drawn) / len(drawn) == pytest.approx(0.368, abs=0.03)
