@@ -1,6 +1,6 @@
 """What a process of adpkv ends with: the one place where an exit code is a number.
 
-An orchestrator decides by it (`docs/architecture.md` says what for each). Several may hold at
+An orchestrator decides by it (`docs/outputs.md` says what for each). Several may hold at
 once, on one rank or over a job: then `worst` says which one wins.
 """
 

@@ -24,6 +24,11 @@ ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+MAP = ROOT / "docs" / "map.md"
+OUTPUTS = ROOT / "docs" / "outputs.md"
+
+COLUMNS_OF_TEXT = 100
+"""Prose wraps here; tables, code and what a command prints do not."""
 
 texts = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
 
@@ -53,6 +58,75 @@ def test_links_lead_somewhere(text: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text.read_text(encoding="utf-8"))
     own = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert {target for target in own if not (text.parent / target).exists()} == set()
+
+
+@texts
+def test_anchors_are_headings(text: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text.read_text(encoding="utf-8"))
+    own = [link for link in links if not re.match(r"[a-z]+:", link[0])]
+    wrong = [
+        f"{file}#{anchor}"
+        for file, anchor in own
+        if anchor not in _anchors(text.parent / file if file else text)
+    ]
+    assert wrong == []
+
+
+def _anchors(text: Path) -> set[str]:
+    """What the headings of a text are called in links to them, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", text.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    folders = [ROOT / name for name in ("adpkv", "configs", "launch", "tests")]
+    files = sorted(chain(*(folder.rglob("*.*") for folder in folders)))
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files
+        if path.suffix in {".py", ".yaml", ".sh", ".sbatch"}
+        for name in re.findall(r"\bdocs/[\w-]+\.md\b", path.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists()
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in TEXTS if text.name != "CHANGELOG.md"], ids=lambda path: path.name
+)
+def test_prose_wraps(text: Path) -> None:
+    assert _long_lines(text.read_text(encoding="utf-8")) == []
+
+
+def test_a_long_line_is_found_in_prose_alone() -> None:
+    long = "word " * 21
+    code = f"```\n{long}\n```\n\n    {long}\n"
+    assert _long_lines(f"{long}\n\n- item\n  {long}\n") == [1, 4]
+    assert _long_lines(f"| {long} |\n\n{code}\n[a](https://{'x' * 120})\n") == []
+
+
+def _long_lines(text: str) -> list[int]:
+    """The numbers of lines of prose that do not wrap. What has no blank cannot."""
+    found, in_code, before = [], False, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        indented = line.startswith("    ") and (not before or before.startswith("    "))
+        prose = not (in_code or indented or line.startswith("|"))
+        if prose and len(line) > COLUMNS_OF_TEXT and " " in line.strip():
+            found.append(number)
+        before = line
+    return found
+
+
+def test_the_reading_path_has_eight_files() -> None:
+    """Each of them a module, in the overview; it stays an overview."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    path = text[text.index("## Read these eight files") :]
+    named = re.findall(r"^\d\. `(adpkv/[\w/]+\.py)`", path, re.MULTILINE)
+    assert len(named) == 8
+    assert all((ROOT / name).is_file() for name in named)
+    assert len(text.splitlines()) <= 130
 
 
 @texts
@@ -141,23 +215,23 @@ def test_the_map_names_modules_that_exist() -> None:
     assert not [path for path in named if not path.with_suffix(".py").exists()]
 
 
-@pytest.mark.parametrize("folder", ["core", "executor", "worlds", "transport", "memory"])
-def test_the_map_is_complete(folder: str) -> None:
-    found = {p.with_suffix("") for p in (ROOT / "adpkv" / folder).rglob("*.py")}
-    assert {p for p in found if p.name != "__init__"} <= set(_modules_on_the_map())
+def test_the_map_is_complete() -> None:
+    found = {p.with_suffix("") for p in (ROOT / "adpkv").rglob("*.py")}
+    on_the_map = set(_modules_on_the_map())
+    assert {str(p) for p in found if p.name != "__init__" and p not in on_the_map} == set()
 
 
 def _modules_on_the_map() -> list[Path]:
     folder = ""
     found = []
-    for cells in rows(ARCHITECTURE.read_text(encoding="utf-8"), "| folder | module |"):
+    for cells in rows(MAP.read_text(encoding="utf-8"), "| folder | module |"):
         folder = quoted(cells[0])[0] if cells[0] else folder
         found += [ROOT / folder / name for name in quoted(cells[1])]
     return found
 
 
 def test_the_keys_of_the_summary_are_those_of_the_text() -> None:
-    table = rows(ARCHITECTURE.read_text(encoding="utf-8"), "| key | value |")
+    table = rows(OUTPUTS.read_text(encoding="utf-8"), "| key | value |")
     experiment = load(ROOT / "configs" / "four-ranks.yaml")
     summary = build_summary("virtual", experiment, [], Tally(), wall_s=0.0, simulated_s=0.0)
     assert [key for row in table for key in quoted(row[0])] == list(summary)
@@ -184,7 +258,7 @@ def test_every_figure_is_defined() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_text() -> None:
-    table = rows(ARCHITECTURE.read_text(encoding="utf-8"), "| code | outcome |")
+    table = rows(OUTPUTS.read_text(encoding="utf-8"), "| code | outcome |")
     told = {int(code): quoted(word)[0] for codes, word, *_ in table for code in codes.split(", ")}
     assert told == OUTCOMES
 

@@ -52,7 +52,7 @@ class Experiment(Section):
         strict=True,
         ge=0,
         lt=1 << 63,
-        description="of everything that is drawn at random",
+        description="of all random draws",
     )
     topology: TopologyConfig = Field(description="which ranks form which instances")
     executor: ExecutorConfig = Field(
@@ -72,7 +72,7 @@ class Experiment(Section):
     )
     workload: WorkloadConfig = Field(description="who asks for what, when")
     slo: SloConfig | None = Field(
-        default=None, description="what counts as goodput; null: goodput is not told"
+        default=None, description="what counts as goodput; null: none is reported"
     )
     faults: tuple[FaultConfig, ...] = Field(
         default=(), max_length=MOST_FAULTS, description="what goes wrong"
@@ -99,7 +99,7 @@ class Experiment(Section):
     )
     regression: RegressionConfig | None = Field(
         default=None,
-        description="what must be seen of it, for `adpkv regress`; null for an experiment like any",
+        description="what `adpkv regress` must see of it; null for an ordinary experiment",
     )
 
     @cached_property

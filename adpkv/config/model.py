@@ -84,7 +84,8 @@ class CostModelConfig(_Shape):
 
 
 class CustomModelConfig(_Shape, CustomSection):
-    """A model of somebody else's, by its name. All other keys are parameters of its factory."""
+    """A model that does not come with adpkv, by its name. All other keys are parameters of its
+    factory."""
 
     kind: Annotated[str, *name_of(MODEL), WithJsonSchema(kind_schema(MODEL))] = Field(
         description="`MODULE:FACTORY`, or an entry point of `adpkv.models`"
@@ -95,7 +96,7 @@ class CustomModelConfig(_Shape, CustomSection):
     longest_step_ns: Duration = duration(
         "1s",
         key="longest_step",
-        about="no step takes longer: whoever waits for a rank is so patient",
+        about="no step takes longer: limits on waiting for a rank allow for it",
         gt=0,
     )
 

@@ -24,13 +24,13 @@ class PolicyConfig(Section):
     )
     poll: Literal["every_iteration", "blocking", "gated"] = Field(
         default="every_iteration",
-        description="look and return; wait for one transfer to end; or meet, where nothing fits",
+        description="look and return; wait for one transfer; or poll together if nothing fits",
     )
     responses: Literal["flush", "owner"] = Field(
         default="flush", description="all ranks join the gather of responses; or its owner alone"
     )
     errors: Literal["staged", "local"] = Field(
-        default="staged", description="a failed transfer is told at the flush; or by its rank alone"
+        default="staged", description="a failure is reported at the flush; or by its rank alone"
     )
     invalid_requests: Literal["agreed", "local"] = Field(
         default="agreed", description="refused by the plan; or by the rank that finds it, alone"
@@ -44,7 +44,7 @@ class PolicyConfig(Section):
         default="agreed", description="an unhealthy rank proposes to stop; or leaves"
     )
     health: Literal["progress", "budget"] = Field(
-        default="progress", description="ill is what does not move; or what is over its budget"
+        default="progress", description="unhealthy is a standstill; or whatever is over its budget"
     )
     late_success: Literal["released", "revives"] = Field(
         default="released", description="a late end frees the blocks; or revives the request"
@@ -76,7 +76,7 @@ class PolicyConfig(Section):
         default="everybody", description="who notices that a rank has failed"
     )
     quarantine: Literal["bounded", "unbounded"] = Field(
-        default="bounded", description="what is in doubt is bounded and makes ill; or not"
+        default="bounded", description="what is in doubt is bounded and makes unhealthy; or not"
     )
 
     reduce: Literal["all", "own"] = Field(

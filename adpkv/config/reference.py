@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,9 @@ END: Final = "<!-- end of reference -->"
 
 LONG_SECTION: Final = 5
 """Keys of a section that is worth telling once only, though it may stand in several places."""
+
+WIDTH: Final = 100
+"""Columns of the prose between the tables."""
 
 _HEAD: Final = ("| key | value | default | meaning |", "|---|---|---|---|")
 _PATTERNS: Final[Mapping[str, str]] = {
@@ -57,7 +61,7 @@ def tables() -> str:
     for title, prefix, section in sections:
         about = " ".join(section["description"].split("\n\n")[0].split())
         rows = list(_rows(prefix, section, schema, []))
-        lines += ["", f"### {title}", "", about, ""]
+        lines += ["", f"### {title}", "", *textwrap.wrap(about, WIDTH), ""]
         lines += [*_HEAD, *rows]
     return "\n".join(lines)
 

@@ -105,7 +105,7 @@ class ExpectationConfig(Section):
     )
     places: tuple[PlaceConfig, ...] = Field(
         default=(),
-        description="where ranks stand, as the error says; the others' are not looked at",
+        description="where ranks are, as the error says; others are not checked",
     )
     ranks: Ranks | None = Field(
         default=None, description="exactly the ranks that failed; null for any"
@@ -120,7 +120,7 @@ class ExpectationConfig(Section):
         default=None, description="how the run ends; null for what follows from the above"
     )
     requests: RequestCountsConfig | None = Field(
-        default=None, description="null for all completed; not looked at if the run breaks off"
+        default=None, description="null for all completed; not checked if the run breaks off"
     )
     quarantined: Bounds = bounds(about="transfers still in doubt at the end, over all ranks")
 
@@ -136,7 +136,7 @@ class RegressionConfig(Section):
     """A failure of the field as a story; read by `adpkv regress`, ignored by all else."""
 
     id: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="how the command line calls it"
+        description="its name on the command line"
     )
     title: Words = Field(description="the failure in a few words")
     references: tuple[Words, ...] = Field(

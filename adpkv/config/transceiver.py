@@ -37,7 +37,7 @@ class TransceiverConfig(Section):
 
     transport: Annotated[str, *name_of(TRANSPORT)] = Field(
         default="mpi",
-        description="what moves the bytes in the real world; one of yours in both",
+        description="what moves the bytes in the real world; your own one in both",
     )
     max_inflight_transfers: Count = Field(default=64, description="transfers of one rank in flight")
     max_inflight_transfers_per_peer: Count = Field(
@@ -62,7 +62,7 @@ class TransceiverConfig(Section):
         gt=0,
     )
     quarantine_budget: Count = Field(
-        default=16, description="quarantined transfers beyond which standing still is ill health"
+        default=16, description="quarantined transfers beyond which a standstill is unhealthy"
     )
     progress_deadline_ns: Duration = duration(
         "60s",
@@ -75,7 +75,7 @@ class TransceiverConfig(Section):
         default_factory=_default_grace_ns,
         gt=0,
         alias="shutdown_grace",
-        description="ill health for this long proposes shutdown; left out: 2 x progress_deadline",
+        description="unhealthy for this long proposes shutdown; default: 2 x progress_deadline",
     )
     poll_limit: Count = Field(default=64, description="finished sessions taken per poll")
     post_budget_bytes: Size = size(

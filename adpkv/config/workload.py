@@ -170,7 +170,8 @@ class ScriptConfig(Section):
 
 
 class CustomWorkloadConfig(CustomSection):
-    """A workload of somebody else's, by its name. All other keys are parameters of its factory."""
+    """A workload that does not come with adpkv, by its name. All other keys are parameters of its
+    factory."""
 
     kind: Annotated[str, *name_of(WORKLOAD), WithJsonSchema(kind_schema(WORKLOAD))] = Field(
         description="`MODULE:FACTORY`, or an entry point of `adpkv.workloads`"

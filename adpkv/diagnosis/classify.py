@@ -1,6 +1,6 @@
 """The diagnosis about a stuck job: which of ten kinds, where it began, and in one sentence.
 
-A diagnosis names the first place where ranks part (`divergence`). docs/architecture.md has the
+A diagnosis names the first place where ranks part (`divergence`). docs/diagnosis.md has the
 kinds and how each is told from the others.
 """
 

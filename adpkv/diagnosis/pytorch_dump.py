@@ -2,7 +2,7 @@
 
 One file per rank, `rank_N`, so that PyTorch's own analyzer reads a run of ours:
 `torchfrtrace -p rank_ RUN/fr_trace`. It is a pickle of plain values, as that tool reads nothing
-else; docs/architecture.md says what it was checked against. Waits and pauses are no collectives and
+else; docs/diagnosis.md says what it was checked against. Waits and pauses are no collectives and
 are left out; a step is a barrier; every slot has the same width.
 """
 

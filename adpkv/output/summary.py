@@ -1,4 +1,4 @@
-"""`summary.json`: a run in one object, with the same keys in both worlds (docs/architecture.md)."""
+"""`summary.json`: a run in one object, with the same keys in both worlds (docs/outputs.md)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class DeadlockReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `error` says how it was noticed (`mismatch`, `deadlock`, `livelock`), `kind` what it is, where
     that is known. `outliers` are the ranks that differ from the `others` of their `group`. What is
-    nested is as in `deadlock.json` (docs/architecture.md).
+    nested is as in `deadlock.json` (docs/diagnosis.md).
     """
 
     error: str
