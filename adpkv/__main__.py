@@ -6,10 +6,9 @@ without a traceback.
 
 import sys
 
-__all__ = ["main"]
+from adpkv.exit_codes import ExitCode
 
-INTERRUPTED = 130
-"""`ExitCode.SIGINT`, of a module that is not imported yet."""
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     try:
         from adpkv.cli.app import main as command
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(ExitCode.SIGINT)
     command()
 
 

@@ -39,4 +39,4 @@ def test_an_absent_rank_is_named_though_another_has_failed(
     assert "rank 6 never came to tp_allgather" in told["diagnosis"]
     assert f"rank {victim}" not in told["diagnosis"]
     states = {rank: one["state"] for one in told["classes"] for rank in one["ranks"]}
-    assert [rank for rank in states if states[rank] == "ended"] == [victim]
+    assert [rank for rank in states if states[rank] == "failed"] == [victim]
