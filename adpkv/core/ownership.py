@@ -1,13 +1,11 @@
 """Who decides about a request: the one rank that has it, or all ranks that hold a part of it.
 
-Chosen when a rank is put together. The rank's serving asks its owner before it acts on what it
-noticed alone; everything else about a request is the same either way.
+The owner is chosen when a rank is put together. The rank's serving asks its owner before it acts on
+what it noticed alone; everything else about a request is the same either way.
 
-What ranks that hold replicas of one request agree on about it (contract 5.7). Pure.
-
-Without attention data parallelism every rank of an instance holds every request. What one of them
-notices about its own part is a vote that it repeats until all have acted on it; `agree_on` makes
-of all votes what all ranks do in the same iteration.
+Without attention data parallelism every rank of an instance holds every request (contract 5.7).
+What one of them notices about its own part is a vote. It repeats the vote until all have acted on
+it. `agree_on` makes of all votes what all ranks do in the same iteration. Pure.
 """
 
 from __future__ import annotations
@@ -50,9 +48,8 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def agree_on(said: Iterable[tuple[Vote, ...]], ranks: int) -> tuple[Vote, ...]:
     """What is decided by now, by request; the lowest rank's detail where several say the same.
 
-    Completion needs the message of all ranks, and so does letting blocks go; a failure, a timeout
-    or a cancel needs one. What has only some of the votes it needs is left out: they are said
-    again.
+    Completion needs the votes of all ranks, and so does letting blocks go; a failure, a timeout or
+    a cancel needs one. What has only some of the votes it needs is left out: they are repeated.
 
     Args:
         said: each rank's votes, in rank order; at most one per request.

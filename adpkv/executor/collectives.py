@@ -108,7 +108,7 @@ class Step(Operation, gc=False):
 
     `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until
     then; it has no messages for the broadcast and nothing to gather then. None: it must be asked
-    after each step. Result: a `Elapsed`.
+    after each step. Result: an `Elapsed`.
 
     `batch` is what this rank is about to compute where all members must compute the same (tensor
     parallelism): part of the collective's place, so that members that differ are seen here instead
@@ -160,7 +160,7 @@ class Wait(Operation, gc=False):
     """The group waits, at most the smallest `limit_ns` of its members; input for any member
     (messages, a transfer's end, a signal) ends it at once. In virtual time, equal waits in a row
     may be made as one, up to the first boundary at or after `until_ns` of any member. `says` as for
-    a step. Result: a `Elapsed`."""
+    a step. Result: an `Elapsed`."""
 
     limit_ns: int
     until_ns: int

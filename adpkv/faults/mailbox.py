@@ -1,8 +1,8 @@
 """Faults on the messages between ranks: a message is lost, said twice, late, overtaken, or followed
 by the last message about a former owner of its id.
 
-It lies with the worlds because it knows the executor's messages, which the faults of the link must
-not. What it holds leaves when the rank next looks into its mailbox, which `wake` sees to.
+It knows the executor's messages, so the faults of the link (`transport`) are apart from it. What it
+holds leaves when the rank next looks into its mailbox, which `wake` causes.
 """
 
 from __future__ import annotations
