@@ -1,6 +1,7 @@
 """The texts tell the truth, as far as a machine can see: what they name is there, what is made
 from the code is up to date."""
 
+import ast
 import importlib.util
 import re
 import tomllib
@@ -31,6 +32,10 @@ COLUMNS_OF_TEXT = 100
 """Prose wraps here; tables, code and what a command prints do not."""
 
 texts = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+documents = pytest.mark.parametrize(
+    "text", [text for text in TEXTS if text.name != "CHANGELOG.md"], ids=lambda path: path.name
+)
+"""What is true now. A changelog names what was."""
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +96,7 @@ def test_documents_that_the_code_names_exist() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "text", [text for text in TEXTS if text.name != "CHANGELOG.md"], ids=lambda path: path.name
-)
+@documents
 def test_prose_wraps(text: Path) -> None:
     assert _long_lines(text.read_text(encoding="utf-8")) == []
 
@@ -135,6 +138,34 @@ def test_paths_that_are_named_exist(text: Path) -> None:
         r"`((?:adpkv|configs|docs|launch|tests)/[\w./-]*)`", text.read_text(encoding="utf-8")
     )
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.fixture(scope="module")
+def classes() -> dict[str, set[str]]:
+    """Every class of adpkv, and the names in its body."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "adpkv").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).update(*map(_names, node.body))
+    return found
+
+
+def _names(line: ast.stmt) -> list[str]:
+    if isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [line.name]
+    targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+@documents
+def test_classes_and_members_that_are_named_exist(text: Path, classes: dict[str, set[str]]) -> None:
+    shown = text.read_text(encoding="utf-8")
+    named = re.findall(
+        r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+|[A-Z]\w*[a-z](?=\.[a-z_]))(?:\.(\w+))?[`(]", shown
+    )
+    assert [name for name, _ in named if name not in classes] == []
+    assert [f"{n}.{m}" for n, m in named if m and m not in classes[n]] == []
 
 
 @texts
