@@ -8,7 +8,8 @@
     result = adpkv.simulate(experiment)
     print(result)
 
-What is asked for is imported then: `import adpkv` alone takes nothing and changes nothing.
+`import adpkv` imports none of its submodules and has no side effect. A public name is imported when
+it is first used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The command `adpkv`, also as `python -m adpkv`.
 
-The commands take a while to import. Ctrl-C ends that as it ends everything else: with 130, and
-without a traceback.
+Importing the commands takes a while. Ctrl-C during that import ends the process as it does later:
+with the code of SIGINT and without a traceback.
 """
 
 import sys
@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line: the entry point of the console script `adpkv`."""
     try:
         from adpkv.cli.app import main as command
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
-"""adpkv as a library: load an experiment, simulate it or run it, and look at what it came to.
+"""adpkv as a library: load an experiment, simulate it or run it, and read its result.
 
-Nothing here touches what the caller has not asked for: no signal handler, no folder, no setting of
-the interpreter; calls may come from any thread, several at once.
+The functions here have no side effects beyond what the caller asks for: they install no signal
+handler, create no folder and change no interpreter setting. They may be called from any thread, and
+from several threads at once.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ def load(
     *,
     set: Mapping[str, Any] | None = None,  # noqa: A002  the same word as --set
 ) -> Experiment:
-    """An experiment, checked.
+    """Load an experiment and check it.
 
     Args:
         source: a YAML file, the name of an experiment that comes with adpkv (`adpkv configs` lists
-            them), the sections as a mapping, or an `Experiment`, which is checked again.
+            them), a mapping of sections, or an `Experiment`, which is checked again.
         set: values to replace, by their path: `{"workload.rate": 40, "faults.0.count": 2}`.
 
     Raises:
-        ConfigError: with all problems at once, each with its path.
+        ConfigError: the experiment is not valid; the error lists all problems, each with its path.
+        UsageError: an argument has the wrong type.
     """
     from adpkv.config import Experiment, load, load_data
     from adpkv.config.shipped import find
@@ -81,22 +83,25 @@ def simulate(
     """Run an experiment in virtual time, in this process.
 
     Args:
-        experiment, set: what `load` takes.
-        seed: instead of the experiment's.
-        out: the folder to leave behind, which must be new, empty or a former run's; none if None.
-        jump: jump over quiet stretches of virtual time; the result is the same without.
-        workload, model, policy: in place of the experiment's: an object that keeps the port of
-            `adpkv.ports`, or what makes one of the experiment.
-        memory, transport: what makes those of each rank, of a `MemorySetting`, `TransportSetting`.
+        experiment, set: as for `load`.
+        seed: replaces the experiment's seed.
+        out: the folder to write the run into: a new or empty folder, or that of an earlier run.
+            None writes no folder.
+        jump: skip over stretches of virtual time in which nothing is decided. The result is the
+            same with False; only the wall time differs.
+        workload, model, policy: replace the experiment's own: an object that implements the port of
+            that name in `adpkv.ports`, or a function that takes the experiment and returns one.
+        memory, transport: a function that makes the memory or transport of one rank from a
+            `MemorySetting` or `TransportSetting`.
 
-    Each of these five may also be a name, as the experiment takes it: `mypackage.module:Factory`.
+    Each of the last five may also be a name, as in an experiment file: `mypackage.module:Factory`.
 
-    A run that got stuck is a result with a `report`, not an error; so is one that ended in any
-    other way that the exit codes name. The experiment's `policy` is honoured.
+    A stuck run is no error but a result with a `report`; so is any ending that has an exit code.
 
     Raises:
-        UsageError: the experiment cannot be run, does not fit into memory, `out` cannot be written,
-            or a custom one does not keep its port.
+        ConfigError: the experiment is not valid.
+        UsageError: the experiment cannot be run or does not fit into memory, `out` cannot be
+            written, or a custom object does not implement its port.
     """
     from adpkv import ports as port
     from adpkv.field_policies import assembly
@@ -110,7 +115,7 @@ def simulate(
     names = {WORKLOAD: workload, MODEL: model, POLICY: policy, MEMORY: memory, TRANSPORT: transport}
     checked = _naming(checked, {slot: one for slot, one in names.items() if isinstance(one, str)})
     assemble = assembly(checked)
-    brought = Ports(
+    custom = Ports(
         None if _by_name(workload) else given("workload", workload, port.Workload, checked),
         None if _by_name(model) else given("model", model, port.Model, checked),
         None if _by_name(policy) else given("policy", policy, port.Policy, checked),
@@ -118,7 +123,7 @@ def simulate(
         None if _by_name(transport) else maker("transport", transport),
     )
     if out is None:
-        found = simulate_in_memory(checked, jump=jump, assemble=assemble, ports=brought)
+        found = simulate_in_memory(checked, jump=jump, assemble=assemble, ports=custom)
         return of_simulation(checked, found.summary, found.requests, found.events, found.error)
     try:
         ended = world.simulate(
@@ -127,7 +132,7 @@ def simulate(
             jump=jump,
             assemble=assemble,
             around=lambda job: nullcontext(),
-            ports=brought,
+            ports=custom,
         )
     except (StuckError, RankLostError):
         return load_run(out)
@@ -151,31 +156,34 @@ def run(
 
     Args:
         experiment, set: what `load` takes.
-        ranks: how many there are to be; the experiment says how many it takes, and must agree.
-        out: the folder to leave behind; if None all is read into memory, and nothing stays.
-        timeout_s: after so many seconds the ranks are asked to stop, which they agree on and
-            answer what is open; None to leave that to the experiment's own limits.
-        workload, model, policy, memory, transport: in place of the experiment's: a name as the
-            experiment takes it, `mypackage.module:Factory`, or a class or function that every rank
-            can import under its own name, with `functools.partial` for parameters.
+        ranks: how many ranks the caller expects. The number follows from the experiment's topology;
+            another one here is an error.
+        out: the folder to write the run into. If None, the result is read into memory and no folder
+            is left behind.
+        timeout_s: after this many seconds the ranks are asked to stop. They agree on it, answer
+            all open requests and end. None: only the experiment's own limits apply.
+        workload, model, policy, memory, transport: replace the experiment's own: a name as in an
+            experiment file, `mypackage.module:Factory`; or a class or function that every rank can
+            import by its module and name. `functools.partial` passes parameters.
 
     Raises:
-        UsageError: the experiment cannot be run, MPI is missing, or a custom one cannot be
-            found by another process; nothing was started.
-        AdpkvError: it ended without leaving anything that could be read.
+        ConfigError: the experiment is not valid.
+        UsageError: the experiment cannot be run, MPI is missing, or another process cannot import
+            a custom class or function. Nothing was started.
+        AdpkvError: the run ended and left no readable result.
     """
     from adpkv.plugins import MEMORY, MODEL, POLICY, TRANSPORT, WORKLOAD
     from adpkv.results import load_run
     from adpkv.worlds.mpi.launcher.calling import call_run
 
-    brought = {
+    custom = {
         WORKLOAD: workload,
         MODEL: model,
         POLICY: policy,
         MEMORY: memory,
         TRANSPORT: transport,
     }
-    checked = _naming(load(experiment, set=set), brought)
+    checked = _naming(load(experiment, set=set), custom)
     needed = checked.topology.ranks
     if ranks is not None and ranks != needed:
         raise UsageError(f"the experiment has {needed} ranks, not {ranks}: change its topology")
@@ -187,24 +195,24 @@ def run(
         return load_run(Path(folder) / "out").without_folder()
 
 
-def _by_name(brought: object) -> bool:
-    return brought is None or isinstance(brought, str)
+def _by_name(custom: object) -> bool:
+    return custom is None or isinstance(custom, str)
 
 
-def _naming(experiment: Experiment, brought: Mapping[Slot, object]) -> Experiment:
-    """The experiment with the names of a custom one, which are checked as those of a file."""
+def _naming(experiment: Experiment, custom: Mapping[Slot, object]) -> Experiment:
+    """The experiment with these factories named in it; the names are checked as those in a file."""
     from adpkv.config.model import SHAPE
     from adpkv.plugins import MODEL, named
 
     changes: dict[str, Any] = {}
-    for slot, one in brought.items():
+    for slot, one in custom.items():
         if one is None:
             continue
         name, parameters = named(slot, one)
         if not slot.parameters:
             changes[slot.key] = name
             continue
-        # Another kind has other keys; but the shape of the KV cache is that of the experiment.
+        # Another kind of model has other keys, but the shape of the KV cache stays as it was.
         own = experiment.model_dump(by_alias=True)["model"] if slot is MODEL else {}
         kept = {key: own[key] for key in SHAPE if key in own}
         changes[slot.key.partition(".")[0]] = {"kind": name, **kept, **parameters}
@@ -212,10 +220,10 @@ def _naming(experiment: Experiment, brought: Mapping[Slot, object]) -> Experimen
 
 
 def load_run(path: Path | str) -> Result:
-    """The result of a run from its folder; also of one that was killed, or is still at work.
+    """Read the result of a run from its folder, also if the run was killed or is still going on.
 
     Raises:
-        UsageError: it is no folder of a run.
+        UsageError: the folder is not that of a run.
     """
     from adpkv.results import load_run
 

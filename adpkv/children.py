@@ -1,4 +1,4 @@
-"""A child process with a bound: in a session of its own, never waited out, never left behind."""
+"""Run a child process with a time limit, in a session of its own, and never leave it behind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ class Ended(NamedTuple):
     """How a child ended."""
 
     code: int | None
-    """Its return code; None for one that was killed because the bound was over."""
+    """Its return code; None if it was killed at the time limit."""
     out: str
     err: str
 
 
 def run_bounded(command: Sequence[str], bound_s: float, *, keep_output: bool = True) -> Ended:
-    """Run it, without input, for at most `bound_s` seconds; then, and where this process is
-    interrupted meanwhile, its whole session is killed. Its output is read, or thrown away."""
+    """Run `command` without input for at most `bound_s` seconds.
+
+    At the time limit, or if this process is interrupted, the child's whole session is killed.
+    Stderr is always returned; stdout only with `keep_output`.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -47,5 +50,5 @@ def run_bounded(command: Sequence[str], bound_s: float, *, keep_output: bool = T
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    # The session is ours alone; mpirun, in one of its own, and the ranks fail with their parent.
+    # Nobody else is in this session. An mpirun started in another one ends with its parent.
     os.killpg(process.pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""The control groups (cgroups) that a process is in: where the limits of its container stand.
+"""The control groups (cgroups) that this process is in: where the limits of its container are set.
 
-A limit may stand anywhere on the way up, and the smallest counts. Version 1 has a tree for each
-controller; in a container its own group may be mounted as the root, whatever its path says.
+Any group from the process's own up to the root may set a limit; the smallest one counts. Version 1
+has one tree per controller. In a container the process's own group may be mounted as the root,
+whatever its path says.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ CGROUP_OF_SELF: Final = Path("/proc/self/cgroup")
 def groups_above(
     controller: str, cgroups: Path = CGROUPS, of_self: Path = CGROUP_OF_SELF
 ) -> list[Path]:
-    """The folders of the groups that this process is in, from its own up to the root; first those
-    of version 1 or 2 as the system lists them. Some may not exist."""
+    """The folders of the groups that this process is in, each from its own up to the root.
+
+    They come in the order in which the system lists them, of version 1 or 2. Some may not exist.
+    """
     try:
         lines = of_self.read_text().splitlines()
     except OSError:

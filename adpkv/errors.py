@@ -9,16 +9,17 @@
     │   ├── EndOfTimeError           2  virtual time would pass the largest time there is
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
-    ├── RankFailedError             70  one rank's program gave up where the others go on
-    ├── RankLostError                5  a rank's process is gone; raised where the others meet
-    │   └── HostLostError            5  it was rank 0's, and the coordinator's with it
+    ├── RankProgramError            70  one rank's program ended while the others go on
+    ├── RankLostError                5  a rank's process has failed; raised in its group
+    │   └── HostLostError            5  it was rank 0's process, which also has the coordinator
     └── StuckError                   3  the ranks of a job can no longer go on together
-        ├── CollectiveMismatchError  3  two ranks stand in different collectives of one group
+        ├── CollectiveMismatchError  3  two ranks are in different collectives of one group
         ├── DeadlockError            3  nobody can go on, and nothing will arrive
-        └── LivelockError            3  many rounds, and time does not move
+        └── LivelockError            3  many iterations, and virtual time does not advance
 
 Faults that a run must survive (a failed transfer, a cancel, a timeout) are events, not errors.
-So is a violation that an oracle saw: the run goes on to its end, and its exit code is 4.
+So is a violation reported by an oracle (a run-time check of the contract): the run continues to its
+end, and its exit code is 4.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class AdpkvError(Exception):
 
 
 class UsageError(AdpkvError):
-    """The caller can mend it: the message says what was found and what is expected."""
+    """The caller can correct it: the message says what was found and what is expected."""
 
     exit_code = ExitCode.USAGE
 
@@ -70,7 +71,7 @@ class ConfigError(UsageError):
 
 
 class EndOfTimeError(UsageError):
-    """An experiment goes on for longer than a run may, in virtual time."""
+    """The virtual time of an experiment would exceed the largest time there is (ten years)."""
 
 
 class TraceError(UsageError):
@@ -86,15 +87,15 @@ class IllegalTransitionError(AdpkvError):
 
     def __init__(self, subject: str, state: str, event: str, story: Sequence[str] = ()) -> None:
         self.subject, self.state, self.event, self.story = subject, state, event, tuple(story)
-        told = "\n".join(f"  {line}" for line in story)
+        lines = "\n".join(f"  {line}" for line in story)
         super().__init__(
             f"{subject}: event {event} cannot happen in state {state}"
-            + (f"; its story:\n{told}" if told else "")
+            + (f"; its story:\n{lines}" if lines else "")
         )
 
 
 class Place(NamedTuple):
-    """Where a rank was when its job got stuck: in which collective, or what it did alone."""
+    """Where a rank was when its job got stuck: in which collective, or in which activity alone."""
 
     rank: int
     kind: str
@@ -103,7 +104,10 @@ class Place(NamedTuple):
 
 
 class RankProgramError(AdpkvError):
-    """One rank's program gave up, at `place`; nothing that the contract's programs do."""
+    """One rank's program ended at `place` while the other ranks go on.
+
+    Only a historical policy (`adpkv/field_policies`) raises it; the contract's program never does.
+    """
 
     def __init__(self, why: str, place: Place) -> None:
         self.place = place
@@ -112,8 +116,10 @@ class RankProgramError(AdpkvError):
 
 
 class RankLostError(AdpkvError):
-    """The process of `rank` has failed. Raised in each survivor of its group at `place`, where that
-    one waits for it."""
+    """The process of `rank` has failed.
+
+    Raised in each surviving rank of its group; `place` is where that one waits for it.
+    """
 
     exit_code = ExitCode.RANK_LOST
 
@@ -124,21 +130,25 @@ class RankLostError(AdpkvError):
 
 
 class HostLostError(RankLostError):
-    """Nobody is left to admit, to answer clients, or to sum up: the job ends at once."""
+    """Rank 0 has failed, and with it the coordinator, which admits requests, answers clients and
+    writes the summary: the job ends at once."""
 
     def __init__(self, rank: int, place: Place) -> None:
         super().__init__(rank, place)
-        self.args = (self.told(rank),)
+        self.args = (self.text(rank),)
 
     @staticmethod
-    def told(rank: int) -> str:
-        """The message."""
+    def text(rank: int) -> str:
+        """The message of this error for `rank`."""
         return f"rank {rank} has failed, and with it the coordinator: the job ends"
 
 
 class StuckError(AdpkvError):
-    """The ranks can no longer go on together; the message says for each rank where it is, and so
-    does `places`, in rank order, for the ranks of which it is known."""
+    """The ranks can no longer go on together.
+
+    The message says where each rank is. So does `places`, in rank order, for the ranks of which it
+    is known.
+    """
 
     exit_code = ExitCode.DEADLOCK
 
@@ -148,26 +158,26 @@ class StuckError(AdpkvError):
         super().__init__(message)
         self.places = tuple(places)
         self.group = group
-        """The group of ranks that it is about; None for the whole job."""
+        """The group of ranks that is stuck; None for the whole job."""
         self.evidence: object = None
-        """All that its world knows of the ranks: a `diagnosis.evidence.Evidence`."""
+        """What is known of the ranks: a `diagnosis.evidence.Evidence`."""
         self.report: object = None
-        """What was made of that: a `diagnosis.report.Report`."""
+        """The diagnosis made from the evidence: a `diagnosis.report.Report`."""
         self.folder = ""
-        """Where the run has written down what happened until then, if anywhere."""
+        """The folder that the run has written until then; empty if there is none."""
         self.unwritten: tuple[str, ...] = ()
-        """What of the run's files could not be written, and why."""
+        """Which files of the run could not be written, and why."""
         self.stories: tuple[str, ...] = ()
-        """Of the requests concerned, as lines, where they are to be told with the report."""
+        """The histories of the requests concerned, as lines to print with the report."""
 
 
 class CollectiveMismatchError(StuckError):
-    """Two ranks of a group stand in different collectives."""
+    """Two ranks of a group are in different collectives."""
 
 
 class DeadlockError(StuckError):
-    """Some wait, and nothing that could end the wait will ever happen."""
+    """Some ranks wait, and nothing that could end their wait will ever happen."""
 
 
 class LivelockError(StuckError):
-    """Many rounds at one instant of virtual time."""
+    """The ranks made many iterations at one instant of virtual time."""

@@ -1,7 +1,7 @@
-"""What a process of adpkv ends with: the one place where an exit code is a number.
+"""Exit codes of adpkv's processes; no other module writes one as a number.
 
-An orchestrator decides by it (`docs/outputs.md` says what for each). Several may hold at
-once, on one rank or over a job: then `worst` says which one wins.
+An orchestrator acts on the exit code (`docs/architecture.md` says how for each). Where several
+apply at once, on one rank or over a job, `worst` says which one wins.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = [
 ]
 
 SIGNALLED: Final = 128
-"""A shell's convention: a process that a signal has ended says this and the signal's number."""
+"""The shell's convention: a process ended by a signal has this plus the signal's number as code."""
 
 
 class ExitCode(IntEnum):
-    """How a run, or another command, has ended."""
+    """How a run, or another command, ended."""
 
     COMPLETED = 0
     USAGE = 2
@@ -33,15 +33,15 @@ class ExitCode(IntEnum):
     DEADLOCK = 3
     """A collective mismatch, or a wait without end."""
     VIOLATION = 4
-    """An oracle spoke."""
+    """An oracle (a run-time check of the contract) reported a violation."""
     RANK_LOST = 5
     """A rank's process is gone."""
     INTERNAL_ERROR = 70
-    """A bug. This and the next are those of BSD's sysexits."""
+    """A bug. This and the next two have the numbers of BSD's sysexits."""
     OUTPUT_LOST = 74
-    """What was to be written could not be written."""
+    """Output could not be written."""
     UNHEALTHY = 75
-    """The transceiver was ill for longer than its grace: a restart helps."""
+    """A transceiver was unhealthy for longer than its grace period: a restart helps."""
     SIGHUP = 129
     SIGINT = 130
     SIGTERM = 143
@@ -85,10 +85,10 @@ def worst(codes: Iterable[int]) -> ExitCode:
 
 
 def by_signal(number: int) -> int:
-    """The exit code of what this signal has ended, or asked to end."""
+    """The exit code of a process that signal `number` has ended, or asked to end."""
     return SIGNALLED + number
 
 
 def of_process(returncode: int) -> int:
-    """The exit code of a child by its `returncode`, which is the negative of a signal."""
+    """The exit code for a child's `returncode`; a negative one is the signal that ended it."""
     return returncode if returncode >= 0 else by_signal(-returncode)

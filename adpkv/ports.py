@@ -1,7 +1,7 @@
-"""The ports: what touches the outside of adpkv, and what a caller can bring in place of ours.
+"""The ports: the interfaces that a caller can implement in place of adpkv's own implementations.
 
-Each is a `Protocol` whose docstrings are its contract. `adpkv.testing` has the suites that every
-implementation must pass, ours too.
+Each is a `Protocol` whose docstrings are its contract. `adpkv.testing` has the conformance suites
+that every implementation must pass, adpkv's own included.
 """
 
 from adpkv.core.ids import NEVER

@@ -1,9 +1,9 @@
 """Random draws keyed by what they are for, not by the order in which they are made.
 
 A draw is a hash of (seed, key). So the 7th request's cancel is the same whether the 6th was drawn
-before, after or never, and a run that asks in another order is still the same run. Everything
-here is exact: BLAKE2b, integers, correctly rounded decimals; the platform's `libm`, whose `log`
-differs in the last bit from one to the next, is not asked.
+before, after or never, and a run that draws in another order gets the same numbers. The results are
+the same on every platform: they are made with BLAKE2b, integers and correctly rounded decimals. The
+platform's `libm` is not used, as the last bit of its `log` differs between platforms.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["exponential", "integer", "uniform"]
 DIGEST_BYTES: Final = 8
 BITS: Final = 8 * DIGEST_BYTES
 MANTISSA_BITS: Final = 53
-"""What a double holds: 53 bits of the digest make a float without rounding."""
+"""The mantissa of a double: 53 bits of the digest become a float without rounding."""
 
 DECIMAL_DIGITS: Final = 20
-"""More than a double's 17, so that the one rounding that counts is the last."""
+"""More than a double's 17, so that only the final conversion to a double rounds visibly."""
 
 
 def uniform(seed: int, *key: int | str) -> float:
@@ -46,6 +46,6 @@ def exponential(seed: int, *key: int | str) -> float:
 
 
 def _bits(seed: int, key: tuple[int | str, ...]) -> int:
-    # repr tells 1 from "1" and keeps neighbours apart; it is the same on every platform.
+    # repr distinguishes 1 from "1" and separates the parts; it is the same on every platform.
     digest = blake2b(repr((seed, key)).encode(), digest_size=DIGEST_BYTES).digest()
     return int.from_bytes(digest, "little")

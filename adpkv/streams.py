@@ -1,10 +1,10 @@
-"""Standard output and error that never fail whoever writes to them.
+"""Standard output and error to which writing never raises.
 
-They may be closed, a full device, a terminal that is gone, or unable to write `µ`. None of that is
-a reason to end a run otherwise than it ends. So what cannot be written is dropped and noted, and
-turns a success into lost output when all is over; what cannot be encoded is written in plain
-letters; and a closed descriptor becomes the null device: otherwise the next file that is opened
-takes its number, and what is printed goes into that.
+They may be closed, on a full device, on a terminal that is gone, or unable to encode `µ`. None of
+that may change how a run ends. So what cannot be written is dropped and noted, and at the end a
+success becomes `OUTPUT_LOST`. What cannot be encoded is written in ASCII. A closed descriptor is
+opened on the null device: otherwise the next file to be opened would get its number, and printed
+text would go into that file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from adpkv.exit_codes import ExitCode
 __all__ = ["PLAIN", "Streams"]
 
 PLAIN: Final = "adpkv-plain"
-"""The name of the error handler: for `open`, `encode` and their like."""
+"""The name of the codec error handler that writes ASCII instead: for `open`, `encode` and so on."""
 
 LETTERS: Final = {
     "µ": "u",
@@ -38,7 +38,7 @@ LETTERS: Final = {
     "╺": "-",
     "\N{NO-BREAK SPACE}": " ",
 }
-"""What stands for what we print where it cannot be encoded."""
+"""What is written instead of a character that we print and that cannot be encoded."""
 
 STANDARD: Final = (0, 1, 2)
 
@@ -54,28 +54,28 @@ codecs.register_error(PLAIN, _plain)
 
 
 class _Raw(io.FileIO):
-    """A descriptor; what it does not take is gone."""
+    """A raw stream on a descriptor; what cannot be written is dropped, and `error` says why."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """As much as the descriptor takes, or all where it is dropped, now and from now on."""
+        """Write and return how many bytes were taken. After an error all are taken and dropped."""
         try:
             while self.error is None:
                 written = super().write(data)
                 if written is not None:
                     return written
-                select.select([], [self.fileno()], [])  # somebody made it one that does not wait
+                select.select([], [self.fileno()], [])  # somebody made it non-blocking
         except OSError as error:
             self.error = error
         return len(memoryview(data))
 
 
 class Streams:
-    """This process's standard output and error, made safe. For the console script alone: `finish`
-    when all is said."""
+    """Replaces this process's stdout and stderr by safe ones. Only the console script does this; it
+    calls `finish` at its end."""
 
     def __init__(self) -> None:
         for descriptor in STANDARD:
@@ -87,13 +87,15 @@ class Streams:
         self._err, sys.stderr = _safe(sys.stderr, 2)
 
     def finish(self, code: int) -> int:
-        """The exit code of a process that would end with `code`; says on stderr what of its output
-        is lost. Who asked for it and got nothing is not told that all went well: also where a run
-        has left all of it in its files, whose code stays what it is."""
+        """Flush, and return the exit code of a process that would end with `code`.
+
+        If standard output could not be written, a success becomes `OUTPUT_LOST`, and stderr says
+        so, even where a run has left everything in its files. The code in those files stays.
+        """
         with suppress(ValueError):
             sys.stdout.flush()
         error = self._out.error
-        # Who closes a pipe has read enough.
+        # A reader that closed the pipe, or a terminal that was hung up, is no loss.
         if error is None or error.errno in (errno.EPIPE, errno.EIO):
             lost = False
         else:
@@ -114,7 +116,7 @@ def _is_at(stream: TextIO, descriptor: int) -> bool:
 
 def _safe(stream: TextIO | None, descriptor: int) -> tuple[_Raw, TextIO]:
     if stream is not None and not _is_at(stream, descriptor):
-        return _Raw(descriptor), stream  # somebody in this process listens to it: theirs
+        return _Raw(descriptor), stream  # somebody in this process has replaced it: leave it
     raw = _Raw(descriptor)
     safe = io.TextIOWrapper(
         io.BufferedWriter(raw),

@@ -1,14 +1,14 @@
-"""The terminal at which a person looks on, and the few lines of it that change.
+"""Progress lines on the user's terminal, redrawn in place.
 
-Under mpirun a rank cannot see the terminal: its stdout is a pseudo-terminal of no size wherever
-mpirun's own output goes, its stderr is a pipe, and mpirun forwards the two as it comes to them. So
-the launcher, its parent, is asked where the terminal is, and the lines that change are written
-straight to it. They pass by no buffer of anybody's: once a process has taken them away they are
-gone, and whatever it says next comes behind.
+Under mpirun a rank cannot see the terminal: its stdout is a pseudo-terminal without a size, its
+stderr is a pipe, and mpirun forwards the two when it gets to them. So this module finds the
+terminal through the rank's parent process, the launcher, and writes the progress lines straight to
+it. They go through no buffer: once a process has cleared them they are gone, and what it prints
+next comes after.
 
-The cursor rests at the beginning of these lines. What is printed by others takes their place, and
-nothing above the cursor is ever touched. Who writes holds a lock on the terminal meanwhile; who has
-the final line of a job keeps it.
+The cursor rests at the beginning of the progress lines. What others print takes their place, and
+nothing above the cursor is touched. A writer holds a lock on the terminal while it writes. The
+process that prints the final line of a job keeps the lock until it ends.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ LAUNCHERS: Final = frozenset({"mpirun", "mpiexec", "prterun", "prted", "hydra_pm
 """Names of processes that start ranks and forward their output."""
 
 ERASE: Final = "\r\x1b[J"
-"""From the cursor's line downwards."""
+"""Erase from the cursor's line to the end of the screen."""
 
 WRITE_BOUND_S: Final = 1.0
-"""Somebody may have halted the terminal with Ctrl-S: nobody's run waits for that."""
+"""A user may have halted the terminal with Ctrl-S: no run waits longer than this for it."""
 
 LOCK_BOUND_S: Final = 0.05
-"""A redraw takes far less; who has the terminal for longer has the final line."""
+"""A redraw takes far less; a process that holds the lock longer is printing the final line."""
 
 TAKE_BOUND_S: Final = 1.0
 LOOK_S: Final = 0.002
 
 
 class Terminal:
-    """A terminal's device, opened once more: so the flags of other people's descriptors stay."""
+    """A terminal device. It is opened again, so the flags of other descriptors are not changed."""
 
     def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
         self._descriptor, self.encoding = descriptor, encoding
@@ -55,7 +55,7 @@ class Terminal:
 
     @classmethod
     def behind(cls, stream: IO[str] | None) -> Terminal | None:
-        """The one that `stream` ends at; None if it ends elsewhere or nobody may open it."""
+        """The terminal to which `stream` leads; None if it leads elsewhere or cannot be opened."""
         path = _device(stream)
         if path is None or stream is None:
             return None
@@ -66,22 +66,25 @@ class Terminal:
 
     @property
     def columns(self) -> int:
-        """Its width as it is now."""
+        """Its present width in columns."""
         return _columns(self._descriptor)
 
     def show(self, lines: Sequence[str]) -> bool:
-        """Put these in the place of what was shown last; the cursor goes back to their beginning.
-        False, and nothing is shown, once somebody else has the final line."""
+        """Replace the lines shown last by these; the cursor goes back to their beginning.
+
+        Returns False, and shows nothing, once another process has printed the final line.
+        """
         up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
         return self._alone(ERASE + "\r\n".join(lines) + up + "\r", shown=True)
 
     def clear(self) -> None:
-        """Take away what was shown."""
+        """Erase what was shown."""
         if self._shown:
             self._alone(ERASE, shown=False)
 
     def take(self) -> None:
-        """Take away what any process has shown, and let none show anything until this one ends."""
+        """Erase what any process has shown, and keep the lock: no other process shows anything
+        until this one ends."""
         self._locked(TAKE_BOUND_S)
         self._write(ERASE)
 
@@ -108,7 +111,7 @@ class Terminal:
                 return True
 
     def _write(self, text: str) -> None:
-        """All of it, unless the terminal is halted or gone."""
+        """Write all of it, unless the terminal is halted or gone."""
         left = text.encode(self.encoding, PLAIN)
         until_s = time.monotonic() + WRITE_BOUND_S
         while left:
@@ -123,7 +126,7 @@ class Terminal:
 
 
 def final_line(text: str) -> None:
-    """Say why this job ends, on stderr; no process on its terminal shows progress any more."""
+    """Print on stderr why this job ends; no process shows progress on its terminal afterwards."""
     terminal = Terminal.behind(sys.stderr)
     if terminal is not None:
         terminal.take()
@@ -131,7 +134,7 @@ def final_line(text: str) -> None:
 
 
 def console_for(stream: IO[str]) -> Console:
-    """A console on `stream` that knows whether a terminal is at the far end."""
+    """A rich console on `stream`, with the width of the terminal to which it leads, if any."""
     from rich.console import Console
 
     columns = terminal_columns(stream)
@@ -139,7 +142,7 @@ def console_for(stream: IO[str]) -> Console:
 
 
 def terminal_columns(stream: IO[str] | None) -> int | None:
-    """The width of the terminal that `stream` ends at; None if it ends elsewhere."""
+    """The width in columns of the terminal to which `stream` leads; None if it leads elsewhere."""
     path = _device(stream)
     if path is None:
         return None
@@ -154,7 +157,7 @@ def terminal_columns(stream: IO[str] | None) -> int | None:
 
 
 def _device(stream: IO[str] | None) -> Path | None:
-    """What `stream` ends at, if that is a terminal that has a size."""
+    """The device to which `stream` leads, if it is a terminal that has a size."""
     try:
         descriptor = -1 if stream is None else stream.fileno()
     except (OSError, ValueError):
@@ -169,7 +172,7 @@ def _device(stream: IO[str] | None) -> Path | None:
         if parent.joinpath("comm").read_text().strip() not in LAUNCHERS:
             return None
         theirs = parent / "fd" / str(descriptor)
-        # Looked at before it is opened: it may be a log or a pipe, which are not ours to open.
+        # Checked before it is opened: it may be a log or a pipe, which must not be opened here.
         if not stat.S_ISCHR(theirs.stat().st_mode):
             return None
         return theirs if _columns_at(theirs) else None

@@ -64,7 +64,7 @@ class InFlight:
             transceiver.reserve(session, blocks, blocks, now_ns)
         transceiver.start(now_ns)
         for request_id in fresh:
-            transceiver.hear(request_id, 0, Event.BEGAN, now_ns)
+            transceiver.on_peer_message(request_id, 0, Event.BEGAN, now_ns)
         self._live += fresh
         transceiver.take_orders()
         transceiver.book.journal.clear()

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.model import CostModelConfig, CustomModelConfig
-from adpkv.config.named import BROUGHT
+from adpkv.config.named import CUSTOM
 from adpkv.config.problem import ABSENT, lookup
 from adpkv.config.workload import (
     ClosedLoopConfig,
@@ -33,8 +33,8 @@ WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
 """Our kinds of workload by the name that the YAML gives them."""
 
 UNIONS: Final[Mapping[str, Mapping[str, type[BaseModel]]]] = {
-    "workload": {**WORKLOADS, BROUGHT: CustomWorkloadConfig},
-    "model": {"cost": CostModelConfig, BROUGHT: CustomModelConfig},
+    "workload": {**WORKLOADS, CUSTOM: CustomWorkloadConfig},
+    "model": {"cost": CostModelConfig, CUSTOM: CustomModelConfig},
 }
 """The sections whose `kind` says which keys they have."""
 

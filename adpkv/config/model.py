@@ -16,7 +16,7 @@ from adpkv.config.base import (
     duration,
     fine_duration,
 )
-from adpkv.config.named import BROUGHT, CustomSection, kind_of, kind_schema, name_of
+from adpkv.config.named import CUSTOM, CustomSection, kind_of, kind_schema, name_of
 from adpkv.core.step_cost import Costs
 from adpkv.plugins import MODEL
 
@@ -107,7 +107,7 @@ class CustomModelConfig(_Shape, CustomSection):
 
 
 ModelConfig = Annotated[
-    Annotated[CostModelConfig, Tag("cost")] | Annotated[CustomModelConfig, Tag(BROUGHT)],
+    Annotated[CostModelConfig, Tag("cost")] | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of(MODEL, "cost")),
 ]
 """Any model; `kind` says which, and is `cost` where it says nothing."""

@@ -19,9 +19,9 @@ from pydantic import (
 from adpkv.config.base import Section
 from adpkv.plugins import NAME_PATTERN, Slot, check_name
 
-__all__ = ["BROUGHT", "NOT_INSTALLED", "CustomSection", "kind_of", "kind_schema", "name_of"]
+__all__ = ["CUSTOM", "NOT_INSTALLED", "CustomSection", "kind_of", "kind_schema", "name_of"]
 
-BROUGHT: Final = "brought"
+CUSTOM: Final = "custom"
 """The tag of a section of a kind that is not ours."""
 
 NOT_INSTALLED: Final = {"not installed": True}
@@ -63,7 +63,7 @@ def kind_of(slot: Slot, default: str | None = None) -> Callable[[Any], str | Non
         )
         if not isinstance(kind, str):
             return None
-        return kind if kind in slot.ours else BROUGHT
+        return kind if kind in slot.ours else CUSTOM
 
     return tag
 

@@ -18,7 +18,7 @@ from adpkv.config.base import (
     Text,
     duration,
 )
-from adpkv.config.named import BROUGHT, CustomSection, kind_of, kind_schema, name_of
+from adpkv.config.named import CUSTOM, CustomSection, kind_of, kind_schema, name_of
 from adpkv.plugins import WORKLOAD
 
 __all__ = [
@@ -183,7 +183,7 @@ WorkloadConfig = Annotated[
     | Annotated[ClosedLoopConfig, Tag("closed_loop")]
     | Annotated[TraceConfig, Tag("trace")]
     | Annotated[ScriptConfig, Tag("script")]
-    | Annotated[CustomWorkloadConfig, Tag(BROUGHT)],
+    | Annotated[CustomWorkloadConfig, Tag(CUSTOM)],
     Discriminator(kind_of(WORKLOAD)),
 ]
 """Any workload; `kind` says which."""

@@ -1,1 +1,1 @@
-"""Pure machines: (now, event) in, decisions out. No clock, I/O, MPI, numpy or randomness."""
+"""Pure state machines: (now, event) in, decisions out. No clock, I/O, MPI, numpy or randomness."""

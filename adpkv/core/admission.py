@@ -1,10 +1,11 @@
-"""A request as the coordinator sees it: which instance has it, and what was asked of whom.
+"""A request as the coordinator sees it: which instance has it, and what to do at each event.
 
-The table covers a cancel before admission, in prefill, between the instances, and in decode. What
-it calls impossible is a broken contract (two terminal responses), which the coordinator reports.
+The table covers a cancel before admission, in prefill, between the instances, and in decode. An
+event that it calls impossible breaks the contract (such as a second terminal response); the
+coordinator reports it as a violation.
 
-Today a request is admitted as it arrives: nothing can come between the two, and a cancel or a stop
-never finds it in `ARRIVED`. These lines are for a coordinator that holds requests back.
+Today a request is admitted as soon as it arrives, so a cancel or a stop never finds it in
+`ARRIVED`. The lines of that state are for a coordinator that holds requests back.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ __all__ = ["ADMISSION", "Action", "AdmissionEvent", "AdmissionLine", "AdmissionS
 
 
 class AdmissionState(StrEnum):
-    """Where a request is between the instances."""
+    """Where a request is: before, in or between the instances, or ended."""
 
     ARRIVED = "arrived"
     PREFILL = "prefill"
     PREFILL_CANCELLED = "prefill_cancelled"
-    """The cancel is on its way to the context instance; its result may cross it."""
+    """The cancel is on its way to the context instance, whose result may be on its way here."""
     DECODE = "decode"
     DECODE_CANCELLED = "decode_cancelled"
     ENDED = "ended"
 
 
 class AdmissionEvent(StrEnum):
-    """What can happen to it."""
+    """What can happen to a request."""
 
     ADMIT = "admit"
     CANCEL = "cancel"
@@ -37,13 +38,13 @@ class AdmissionEvent(StrEnum):
     """An instance's last message: completed, cancelled, timed out or failed."""
     STOP = "stop"
     LOST = "lost"
-    """A failed rank had it, or had its KV, and nobody else will answer for it."""
+    """The rank that had it, or its KV, has failed, and no other rank will answer for it."""
     RECOMPUTE = "recompute"
-    """The same, and it is to be computed again from the start."""
+    """As `LOST`, but the experiment says to compute such a request again from the start."""
 
 
 class Action(StrEnum):
-    """What the coordinator does about it."""
+    """What the coordinator does about an event."""
 
     NOTHING = "nothing"
     TO_CONTEXT = "to_context"
@@ -55,11 +56,11 @@ class Action(StrEnum):
     END_STOPPED = "end_stopped"
     END_LOST = "end_lost"
     AGAIN = "again"
-    """To a context instance, as another attempt of it."""
+    """Send it to a context instance again, as its next attempt."""
 
 
 class AdmissionLine(NamedTuple):
-    """One line of the table."""
+    """One line of the table: the next state, and what to do."""
 
     state: AdmissionState
     action: Action = Action.NOTHING
@@ -82,7 +83,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED, _A.CANCEL_CONTEXT),
         _E.PREFILLED: AdmissionLine(_S.DECODE, _A.TO_GENERATION),
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
-        # The instance that has it answers for it.
+        # The instance that has it stops too, and sends its terminal answer.
         _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),
         _E.LOST: AdmissionLine(_S.ENDED, _A.END_LOST),
         _E.RECOMPUTE: AdmissionLine(_S.PREFILL, _A.AGAIN),
@@ -90,8 +91,8 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     _S.PREFILL_CANCELLED: {
         _E.ADMIT: None,
         _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED),
-        # Between the instances: no generation instance hears of it, and the context rank finds
-        # the cancel in its messages.
+        # Between the instances: it is not sent to a generation instance, and the cancel that was
+        # sent makes the context rank free the KV.
         _E.PREFILLED: AdmissionLine(_S.ENDED, _A.END_CANCELLED),
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
         _E.STOP: AdmissionLine(_S.PREFILL_CANCELLED),
@@ -126,4 +127,4 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
         _E.RECOMPUTE: None,
     },
 }
-"""Every state times every event; None breaks the contract."""
+"""The line for every state and event; None is an event that breaks the contract in that state."""

@@ -1,12 +1,13 @@
 """The KV block pool of one rank: free list, prefix reuse by block hash, the block equation.
 
-A block is held by leases. A *private* block has one lease for life; a *tracked* one is in the
-prefix index under its hash and may be shared by readers. What nobody holds is free (private) or
-cached (tracked, evicted in LRU order). At every moment, contract 3.7:
+A request holds blocks through a lease. A *private* block belongs to one lease; a *tracked* block is
+in the prefix index under its hash and may be shared by several leases. A block without a lease is
+free (private) or cached (tracked; evicted in LRU order). At every moment, contract 3.7:
 
     free + cached + active + in transfer + quarantined == total
 
-where a block with several holders counts once, as the first of quarantined, in transfer, active.
+A block with several leases counts once, by the first of quarantined, in transfer and active that
+applies to one of them.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ __all__ = ["BlockPool", "Lease", "Use"]
 
 
 class Use(IntEnum):
-    """What a lease's blocks are doing; a larger one outranks a smaller one in the equation."""
+    """What a lease's blocks are used for. Of a shared block the largest value counts."""
 
     ACTIVE = 0
     IN_TRANSFER = 1
     QUARANTINED = 2
 
 
-# A tracked block's holders, counted per use and packed into one integer: its use is then a
-# comparison, and a change of use one addition.
+# The number of leases on a tracked block, per use, packed into one integer: finding its use is a
+# comparison, and a change of use is one addition.
 _UNIT = (1, 1 << 20, 1 << 40)
 
 
@@ -39,9 +40,12 @@ def _use_of(holders: int) -> int:
 
 
 class Lease:
-    """Blocks of one request, in prompt order; the first `reused` came from the prefix cache and
-    the first `tracked` are in the index. `number` is unique in the pool's life: the generation by
-    which a former owner of a block is told from its present one."""
+    """Blocks of one request, in prompt order.
+
+    The first `reused` came from the prefix cache, and the first `tracked` are in the prefix index.
+    `number` is never given out again by this pool; it distinguishes the present owner of a block
+    from earlier ones.
+    """
 
     __slots__ = ("blocks", "evicted", "number", "open", "reused", "tracked", "use")
 
@@ -57,29 +61,37 @@ class Lease:
 
 
 class BlockPool:
-    """One rank's blocks. O(blocks of the lease) per call, O(1) for private ones."""
+    """One rank's blocks. A call costs O(blocks of the lease)."""
 
     def __init__(self, total: int, *, reuse: bool = True) -> None:
         if total < 1:
             raise ValueError(f"a pool needs a block, not {total}")
         self.total = total
         self._reuse = reuse
-        # A stack: the block freed last is given out first, and its bytes are still in the cache.
-        # Below it are those that were never given out, lowest first: only their number is kept, or
-        # the pools of many ranks would be lists of what nobody uses.
+        # A stack: the block freed last is given out first, as its bytes may still be in the CPU's
+        # cache. Blocks that were never given out come after it, lowest first. They are a range, not
+        # a list: otherwise the pools of thousands of simulated ranks would take much memory.
         self._free: list[int] = []
         self._unused = range(total)
         self._index: dict[int, int] = {}
         self._hash_of: dict[int, int] = {}
         self._holders: dict[int, int] = {}
-        # Finds its first entry in O(1) however many left before it, which a dict does not.
+        # The cached blocks, in LRU order. An OrderedDict finds its first entry in O(1) after many
+        # removals; a dict does not.
         self._idle: OrderedDict[int, None] = OrderedDict()
         self._used = [0, 0, 0]
         self._numbers = 0
 
     def acquire(self, count: int, hashes: Sequence[int] = ()) -> Lease | None:
-        """Lease `count` blocks, the longest cached prefix of `hashes` among them; None if they
-        are not there. `hashes` has at most `count` values, one per full block of the prompt."""
+        """Lease `count` blocks; they begin with the longest prefix of `hashes` that is cached.
+
+        Args:
+            count: blocks for the request's whole life.
+            hashes: prefix hashes of the prompt's full blocks, in order; at most `count`.
+
+        Returns:
+            The lease, or None if the pool has too few free and cached blocks.
+        """
         found: list[int] = []
         if self._reuse:
             for value in hashes:
@@ -113,7 +125,8 @@ class BlockPool:
         return Lease(self._numbers, found, reused, evicted)
 
     def _take(self, need: int, into: list[int]) -> int:
-        """Move `need` blocks out of the free list, then out of the cache; count the latter."""
+        """Move `need` blocks to `into`, from the free list first, then from the cache. Returns how
+        many were evicted from the cache."""
         free = self._free
         if need == 0:
             return 0
@@ -134,10 +147,12 @@ class BlockPool:
         return need
 
     def commit(self, lease: Lease, hashes: Sequence[int]) -> None:
-        """The lease's first blocks now hold the KV of these prompt blocks: let others find them.
+        """Put the lease's first blocks into the prefix index: they hold the KV of these hashes now.
 
-        A hash that somebody else committed meanwhile keeps its first block; ours stays private,
-        as do the ones behind it, so that tracked blocks stay a prefix of the lease."""
+        If another lease has committed one of the hashes meanwhile, the index keeps that block. This
+        lease's block stays private, and so do those after it, so that the tracked blocks of a lease
+        are always its first ones.
+        """
         if not self._reuse:
             return
         index = self._index
@@ -151,8 +166,12 @@ class BlockPool:
             self._holders[block] = unit
             lease.tracked = i + 1
 
-    def turn(self, lease: Lease, use: Use) -> None:
-        """The lease's blocks do something else from now on."""
+    def set_use(self, lease: Lease, use: Use) -> None:
+        """Change what the lease's blocks are used for.
+
+        Raises:
+            AdpkvError: the lease was released already.
+        """
         self._check_open(lease)
         old = lease.use
         if old is use:
@@ -172,8 +191,11 @@ class BlockPool:
         lease.use = use
 
     def release(self, lease: Lease) -> list[int]:
-        """Nobody needs the lease any more: tracked blocks without holders become cached, private
-        ones free. Returns the freed ones. Only for blocks that are proven quiescent.
+        """End a lease. Its private blocks become free; its tracked blocks become cached unless
+        another lease has them. Call this only when it is proven that no peer touches the blocks.
+
+        Returns:
+            The blocks that became free.
 
         Raises:
             AdpkvError: the lease was released before (a double free).
@@ -206,7 +228,7 @@ class BlockPool:
             )
 
     def counts(self) -> BlockCounts:
-        """A frozen snapshot of the block equation; `leaked` is the auditor's (`executor.audit`)."""
+        """A frozen snapshot of the block equation. `leaked` is filled in by `executor.audit`."""
         return BlockCounts(
             self.total,
             len(self._free) + len(self._unused),
@@ -217,7 +239,7 @@ class BlockPool:
         )
 
     def check_integrity(self) -> None:
-        """Raise AssertionError unless the equation and every index hold. O(blocks); for tests."""
+        """Raise AssertionError unless the equation holds and all indexes agree. For tests."""
         free, idle = set(self._free), set(self._idle)
         assert len(free) == len(self._free), "a block is twice in the free list"
         assert not free & idle, "a block is free and cached"

@@ -1,4 +1,4 @@
-"""Cancel is a question with six answers (contract 2)."""
+"""The answers to a cancel of a transfer: which state leads to which of the six (contract 2)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["QUIESCENT", "TransferCancelResult", "cancel_answer", "may_release"]
 
 
 class TransferCancelResult(StrEnum):
-    """What `cancel_request_structured` answers; only the first three let the blocks be freed."""
+    """What `cancel_request_structured` answers. After the first three the blocks may be freed."""
 
     NOT_FOUND = "not_found"
-    """No session for it: never had one, or it is over."""
+    """The request has no session here: it never had one, or it is over and forgotten."""
     ALREADY_COMPLETE = "already_complete"
     CANCELLED_BEFORE_ADVERTISE = "cancelled_before_advertise"
-    """No peer ever learned the address; or, on the sender, nothing was posted."""
+    """No peer was told the address of the blocks; or, on the sender, nothing was posted."""
     CANCEL_REQUESTED_IN_FLIGHT = "cancel_requested_in_flight"
     BACKEND_UNHEALTHY = "backend_unhealthy"
     NOT_CANCELLABLE = "not_cancellable"
-    """In flight, and this back end cannot be asked."""
+    """In flight, and this transport cannot end a transfer early."""
 
 
 QUIESCENT = frozenset(
@@ -35,10 +35,10 @@ QUIESCENT = frozenset(
 def cancel_answer(
     state: State | None, is_healthy: bool, can_withdraw: bool
 ) -> TransferCancelResult:
-    """The answer for a session in `state` (None: there is none).
+    """The answer for a session in `state`; None if there is no session.
 
-    The not-yet-exposed case is decided before health is looked at: giving never-exposed blocks
-    back is always safe, and relieves a sick back end (contract 2.1).
+    A session whose blocks were never exposed is handled before health is considered: to free such
+    blocks is always safe, and helps an unhealthy transceiver (contract 2.1).
     """
     if state is None:
         return TransferCancelResult.NOT_FOUND

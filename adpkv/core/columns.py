@@ -1,8 +1,9 @@
-"""Where a request's time went: every nanosecond between arrival and last answer in one column.
+"""Where a request's time went: each nanosecond from arrival to last answer is in one column.
 
-Each server measures its own columns on its own clock and sends durations with its answer; clock
-readings of different ranks are never compared (contract 3.1). What no server has measured is what
-lay between them: `hand_over`. So the columns add up to the whole, exactly, whatever clocks do.
+Each server measures its own columns on its own clock and sends the durations with its answer.
+Clock readings of different ranks are never compared (contract 3.1). Time that no server has
+measured lies between the servers and is in `hand_over`. So the columns add up to the total exactly,
+even if clocks differ.
 """
 
 from __future__ import annotations
@@ -55,16 +56,16 @@ WAITING_COLUMNS: Final = (
     "peer_slot_wait",
     "decode_queue",
 )
-"""Those in which nothing is done for the request: `queue_wait`."""
+"""The columns in which the request only waits; their sum is reported as `queue_wait`."""
 
 
 def spans(marks: Sequence[int], now_ns: int) -> tuple[int, ...]:
-    """The durations between `marks`, the last one up to `now_ns`; one per mark.
+    """The durations in nanoseconds between `marks`, the last one up to `now_ns`; one per mark.
 
     Args:
-        marks: when each column began, by one rank's clock, in order; -1 where it never did. Time
-            in a column that was passed over belongs to the one before it.
-        now_ns: when the last of them ended.
+        marks: when each column began, by one rank's clock, in order; -1 for one that never began,
+            which gets 0. The first mark must be there.
+        now_ns: when the last column ended, by the same clock.
     """
     found = [0] * len(marks)
     at, since_ns = 0, marks[0]
@@ -77,7 +78,10 @@ def spans(marks: Sequence[int], now_ns: int) -> tuple[int, ...]:
 
 
 def fitted(spent: Sequence[int], total_ns: int) -> list[int]:
-    """`spent`, cut from behind where a rank's clock ran ahead, so that it is at most `total_ns`."""
+    """`spent` with its last durations shortened so that their sum is at most `total_ns`.
+
+    A sum above `total_ns` comes from a rank whose clock runs fast. Nanoseconds.
+    """
     left_ns, found = total_ns, []
     for span_ns in spent:
         found.append(min(max(span_ns, 0), left_ns))
@@ -86,41 +90,49 @@ def fitted(spent: Sequence[int], total_ns: int) -> list[int]:
 
 
 class Ledger:
-    """One request's columns as its coordinator keeps them, leg by leg, on its own clock."""
+    """One request's columns, kept by the coordinator on its own clock.
+
+    A *leg* is the time from one of the methods' calls to the next; each call books its leg.
+    """
 
     __slots__ = ("since_ns", "spent")
 
     def __init__(self, arrival_ns: int) -> None:
         self.since_ns = arrival_ns
-        """When its present leg began: it was sent on."""
+        """When the present leg began."""
         self.spent = [0] * len(COLUMNS)
         """Nanoseconds, in the order of `COLUMNS`."""
 
     def waited(self, now_ns: int) -> None:
-        """It leaves the coordinator's queue."""
+        """The request leaves the coordinator's queue."""
         self._close(_QUEUE, now_ns)
 
     def answered(self, first_column: str, spent: Sequence[int], now_ns: int) -> None:
-        """A server answers for the leg since the last entry, with what it measured from its first
-        column on: the rest was spent on the way, there and back."""
+        """A server answered the request.
+
+        Args:
+            first_column: the first column that this kind of server measures.
+            spent: what it measured from that column on. The rest of the leg is `hand_over`.
+            now_ns: when the answer came.
+        """
         measured = fitted(spent, now_ns - self.since_ns)
         for place, span_ns in enumerate(measured, COLUMNS.index(first_column)):
             self.spent[place] += span_ns
             self.since_ns += span_ns
         self._close(_ON_THE_WAY, now_ns)
 
-    def told(self, now_ns: int) -> None:
+    def forwarded(self, now_ns: int) -> None:
         """The answer goes on to the client, a moment after it came."""
         self._close(_ON_THE_WAY, now_ns)
 
     def lost(self, now_ns: int) -> None:
-        """It is begun again: what the attempt took so far is lost with it."""
+        """The request is computed again: the time of this attempt moves to `lost_attempts`."""
         self.spent[_LOST] += sum(self.spent[_QUEUE + 1 : _LOST])
         self.spent[_QUEUE + 1 : _LOST] = [0] * (_LOST - _QUEUE - 1)
         self.unanswered(now_ns)
 
     def unanswered(self, now_ns: int) -> None:
-        """Nobody answers for the leg since the last entry: who had the request is gone."""
+        """No server will answer for the present leg: the rank that had the request has failed."""
         self._close(_LOST, now_ns)
 
     def _close(self, place: int, now_ns: int) -> None:

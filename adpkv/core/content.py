@@ -1,12 +1,12 @@
-"""What the content of a prompt's KV blocks follows from: one key per block.
+"""A prompt's KV blocks: how many there are, what each contains, and how a transfer is cut.
 
-A full block with a prefix hash has that hash as its key, so equal prefixes have equal KV and can be
-shared. Any other block is private to its request.
+Content keys: one integer per block stands for its content. A full block with a prefix hash has that
+hash as its key, so equal prefixes have equal keys and can be shared. Any other block has a key that
+only its request has.
 
-Cutting a transfer into contiguous pieces: adjacent blocks become one descriptor.
-
-In the field, posting 90,000 small descriptors took more than half of a 4.9 GB transfer (vllm
-#55434). Blocks are block-major, so neighbours in the pool are neighbours in memory.
+Pieces: adjacent blocks of a transfer become one contiguous piece, so one descriptor. In the field,
+posting 90,000 small descriptors took more than half of a 4.9 GB transfer (vllm #55434). The KV is
+stored block by block, so neighbours in the pool are neighbours in memory.
 """
 
 from __future__ import annotations
@@ -19,10 +19,17 @@ __all__ = ["blocks_for", "content_keys", "pieces", "prompt_blocks"]
 
 
 def pieces(source: Sequence[int], target: Sequence[int], most: int) -> list[tuple[int, int, int]]:
-    """Cut a transfer where either side is not contiguous, or after `most` blocks.
+    """Cut a transfer into pieces that are contiguous on both sides and have at most `most` blocks.
 
     Both sides compute this from the same two lists, so a two-sided transport needs no message about
-    it. Returns (first source block, first target block, number of blocks), in prompt order.
+    it.
+
+    Args:
+        source, target: block ids of the sender and the receiver, in prompt order, of equal length.
+        most: the largest number of blocks in a piece.
+
+    Returns:
+        (first source block, first target block, number of blocks) of each piece, in prompt order.
 
     Raises:
         ValueError: the lists differ in length, or `most` is not positive.
@@ -48,17 +55,17 @@ _BLOCKS_PER_REQUEST = 1 << 20
 
 
 def blocks_for(tokens: int, block_tokens: int) -> int:
-    """How many blocks hold so many tokens, the last one perhaps in part."""
+    """How many blocks `tokens` tokens take; the last block may be partly filled."""
     return -(-tokens // block_tokens)
 
 
 def prompt_blocks(spec: RequestSpec, block_tokens: int) -> int:
-    """How many blocks the prompt's KV fills, the last one perhaps in part."""
+    """How many blocks the prompt's KV takes; the last block may be partly filled."""
     return blocks_for(spec.prompt_tokens, block_tokens)
 
 
 def content_keys(spec: RequestSpec, block_tokens: int) -> tuple[int, ...]:
-    """One key per prompt block: prefix hashes are >= 0, private keys below."""
+    """The content key of each prompt block, in order: a prefix hash >= 0, or a private key < 0."""
     count = prompt_blocks(spec, block_tokens)
     hashes = spec.block_hashes
     first_private = -1 - spec.request_id * _BLOCKS_PER_REQUEST

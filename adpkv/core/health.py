@@ -1,4 +1,5 @@
-"""The transceiver's health: judged from progress, never from a loop that turns (contract 4)."""
+"""The transceiver's health. It follows from the progress of transfers, not from whether the loop
+iterates (contract 4)."""
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ __all__ = [
 ]
 
 REASONS = ("no_progress", "stuck_in_quarantine", "quarantine_over_budget")
-"""All that `unhealthy_reasons` may say."""
+"""All values that `unhealthy_reasons` can return."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransceiverHealth:
-    """A snapshot. Ages in nanoseconds; 0 where there is nothing to be old."""
+    """A snapshot of one rank's transceiver. Ages in nanoseconds; 0 if nothing is in flight or in
+    quarantine."""
 
     is_healthy: bool
     quarantined_transfer_count: int
@@ -36,13 +38,14 @@ class TransceiverHealth:
 
 
 class HealthInputs(msgspec.Struct, frozen=True, gc=False):
-    """All that health is made of. *Moving* is an end, a byte or a peer's message."""
+    """The values from which health follows. A *movement* is a session's end, a byte that moved, or
+    a peer's message about a session. Times are nanoseconds on this rank's clock."""
 
     in_flight: int
-    """Sessions that are exposed to a peer, quarantined ones included; not those that wait for a
-    slot at their sender's."""
+    """Sessions whose blocks are exposed to a peer, quarantined ones included, but without those
+    that wait for a slot of their sender."""
     moved_ns: int
-    """When anything last moved, or the first of the present flights began."""
+    """The last movement; or when the first of the sessions in flight began, if that was later."""
     quarantined: int
     oldest_ns: int
     quarantine_moved_ns: int
@@ -50,33 +53,35 @@ class HealthInputs(msgspec.Struct, frozen=True, gc=False):
     deadline_ns: int
 
 
-def unhealthy_reasons(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
-    """Why the transceiver is unhealthy; empty if it is not (contract 4.2, a to c)."""
+def unhealthy_reasons(now_ns: int, inputs: HealthInputs) -> tuple[str, ...]:
+    """Why the transceiver is unhealthy; empty if it is healthy (contract 4.2, a to c)."""
     reasons: list[str] = []
-    if seen.in_flight and now_ns - seen.moved_ns > seen.deadline_ns:
+    if inputs.in_flight and now_ns - inputs.moved_ns > inputs.deadline_ns:
         reasons.append("no_progress")
-    if seen.quarantined and now_ns - seen.oldest_ns > seen.deadline_ns:
+    if inputs.quarantined and now_ns - inputs.oldest_ns > inputs.deadline_ns:
         reasons.append("stuck_in_quarantine")
-    if seen.quarantined > seen.budget and now_ns - seen.quarantine_moved_ns > seen.deadline_ns:
+    over_budget = inputs.quarantined > inputs.budget
+    if over_budget and now_ns - inputs.quarantine_moved_ns > inputs.deadline_ns:
         reasons.append("quarantine_over_budget")
     return tuple(reasons)
 
 
-def next_change_ns(seen: HealthInputs, known: Collection[str] = ()) -> int:
-    """The earliest time at which a reason that is not `known` could appear if nothing happens
-    until then."""
+def next_change_ns(inputs: HealthInputs, known: Collection[str] = ()) -> int:
+    """The earliest time at which a reason that is not in `known` would appear if nothing happens
+    until then; `NEVER` if there is none."""
     at = NEVER
-    if seen.in_flight and "no_progress" not in known:
-        at = seen.moved_ns
-    if seen.quarantined and "stuck_in_quarantine" not in known:
-        at = min(at, seen.oldest_ns)
-    if seen.quarantined > seen.budget and "quarantine_over_budget" not in known:
-        at = min(at, seen.quarantine_moved_ns)
-    return at if at == NEVER else at + seen.deadline_ns + SOON_NS
+    if inputs.in_flight and "no_progress" not in known:
+        at = inputs.moved_ns
+    if inputs.quarantined and "stuck_in_quarantine" not in known:
+        at = min(at, inputs.oldest_ns)
+    if inputs.quarantined > inputs.budget and "quarantine_over_budget" not in known:
+        at = min(at, inputs.quarantine_moved_ns)
+    return at if at == NEVER else at + inputs.deadline_ns + SOON_NS
 
 
 class HealthMonitor:
-    """Follows health over time: since when it is ill, how often, and when the grace is over."""
+    """Follows health over time: since when the transceiver is unhealthy, how often it was, and when
+    its grace period is over."""
 
     __slots__ = (
         "first_unhealthy_ns",
@@ -95,8 +100,9 @@ class HealthMonitor:
         self.intervals = 0
         self.seen_reasons: dict[str, None] = {}
 
-    def look(self, now_ns: int, reasons: tuple[str, ...]) -> bool:
-        """Take a new judgement in; says whether health changed. Recovery resets the grace."""
+    def update(self, now_ns: int, reasons: tuple[str, ...]) -> bool:
+        """Take in the reasons of a new check; returns whether health changed. Recovery resets the
+        grace period."""
         changed = bool(reasons) != bool(self.reasons)
         self.reasons = reasons
         if not reasons:
@@ -112,7 +118,7 @@ class HealthMonitor:
         return changed
 
     def grace_over_ns(self) -> int:
-        """When shutdown is to be proposed; NEVER while healthy (contract 4.5)."""
+        """When the rank must propose shutdown; `NEVER` while healthy (contract 4.5)."""
         return (
             NEVER if self.unhealthy_since_ns == NEVER else self.unhealthy_since_ns + self.grace_ns
         )

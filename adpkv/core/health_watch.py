@@ -1,4 +1,4 @@
-"""Watches the health of one rank's transfers: what it is judged from, and when to look again."""
+"""Checks the health of one rank's transfers, and says when the next check is due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["HealthWatch"]
 
 
 class HealthWatch:
-    """Looks at a book of sessions; `monitor` has what the last look found."""
+    """Checks the health of one rank's sessions; `monitor` has what the last check found."""
 
     def __init__(self, book: SessionBook, limits: TransceiverLimits, rules: Rules) -> None:
         self.monitor = HealthMonitor(limits.shutdown_grace_ns)
@@ -21,7 +21,7 @@ class HealthWatch:
         self._rules = rules
 
     def inputs(self) -> HealthInputs:
-        """What health is judged from, as of now."""
+        """The present values from which health follows."""
         book = self._book
         return HealthInputs(
             in_flight=book.under_way,
@@ -33,35 +33,36 @@ class HealthWatch:
             deadline_ns=self._limits.progress_deadline_ns,
         )
 
-    def look(self, now_ns: int, transport_moved_ns: int) -> bool:
-        """Judge health again; `transport_moved_ns` is when the transport last moved a byte. Says
-        whether health changed."""
+    def check(self, now_ns: int, transport_moved_ns: int) -> bool:
+        """Check health at `now_ns`; returns whether it changed. `transport_moved_ns` is when the
+        transport last moved a byte."""
         if not self._book.in_flight and not self.monitor.reasons:
-            return False  # nothing can be ill about nothing
+            return False  # with nothing in flight there is nothing to check
         self._book.note_movement(transport_moved_ns)
-        return self.monitor.look(now_ns, self._rules.unhealthy_reasons(now_ns, self.inputs()))
+        return self.monitor.update(now_ns, self._rules.unhealthy_reasons(now_ns, self.inputs()))
 
     def snapshot(self, now_ns: int) -> TransceiverHealth:
-        """As of the last look."""
-        seen = self.inputs()
+        """Health as the last check found it, with ages as of `now_ns`."""
+        inputs = self.inputs()
         return TransceiverHealth(
             is_healthy=not self.monitor.reasons,
-            quarantined_transfer_count=seen.quarantined,
-            quarantine_budget=seen.budget,
-            oldest_quarantine_age_ns=now_ns - seen.oldest_ns if seen.quarantined else 0,
-            since_last_progress_ns=now_ns - seen.moved_ns if seen.in_flight else 0,
-            global_progress_deadline_ns=seen.deadline_ns,
+            quarantined_transfer_count=inputs.quarantined,
+            quarantine_budget=inputs.budget,
+            oldest_quarantine_age_ns=now_ns - inputs.oldest_ns if inputs.quarantined else 0,
+            since_last_progress_ns=now_ns - inputs.moved_ns if inputs.in_flight else 0,
+            global_progress_deadline_ns=inputs.deadline_ns,
             reasons=self.monitor.reasons,
         )
 
     def due_ns(self, seen_ns: int) -> int:
-        """When to look again if nothing happens until then; the grace that was over at `seen_ns`
-        was seen."""
+        """When to check again if nothing happens until then; `NEVER` if no check is due.
+
+        A grace period that was over by the last check, at `seen_ns`, is not due again.
+        """
         reasons = self.monitor.reasons
         if not self._book.in_flight:
             return NEVER if not reasons else 0
-        # Ill: a movement heals, and is looked for; meanwhile the grace goes on, and what else is
-        # wrong shows.
+        # While unhealthy, the end of the grace period is due too, and so are further reasons.
         grace_ns = self.monitor.grace_over_ns()
         at_ns = next_change_ns(self.inputs(), reasons)
         return min(at_ns, grace_ns if grace_ns >= seen_ns else NEVER)

@@ -1,8 +1,10 @@
-"""Input of a rank that it has not taken in: since when it lies there, and whether that is too long.
+"""How long a rank has left input unread, and whether that is too long (an `unbounded_wait`).
 
-A rank may be slow, but it must look: an end that its transport holds ready, or a message, that lies
-there for longer than a bound although the rank iterates or waits is a wait without end that nobody
-planned. Worlds tell when something comes and when it is taken; each stretch is reported once.
+Input is a message in its mailbox, or the end of a transfer that its transport has ready. A rank may
+be slow, but it must read its input: if it iterates or waits and still leaves input unread for
+longer than a bound, that is reported, once per stretch. Time inside a step or a collective, and
+time that a fault has taken from the rank, does not count. The worlds call this module when input
+comes and when it is read.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ __all__ = ["InboxAge", "InboxAges", "Report"]
 
 
 Report = Callable[[str, int, tuple[int, ...]], None]
-"""Hears what lay there too long, for how many nanoseconds, and which request it is about."""
+"""Called with what was unread too long, for how many nanoseconds, and the request that it is about
+(an empty tuple if none is)."""
 
 
 class InboxAge:
@@ -30,43 +33,43 @@ class InboxAge:
         self._excused_until_ns = 0
 
     def came(self, now_ns: int, request: int = -1) -> None:
-        """Something is there now, about a request; only the first counts until all is taken."""
+        """Input came, about a request (-1: none). Only the first counts until all is read."""
         if self._since_ns == NEVER:
             self._since_ns, self._request = now_ns, request
 
     def postpone(self, came_ns: int, until_ns: int) -> None:
-        """What came at `came_ns` came in the middle of a step or collective that ends at
-        `until_ns`: it lies there from then on."""
+        """Input that came at `came_ns` came during a step or collective that ends at `until_ns`:
+        count its age from there."""
         if self._since_ns == came_ns:
             self._since_ns = until_ns
 
     def delay(self, now_ns: int, by_ns: int) -> None:
-        """What is there cannot be looked at for so long from now on: its time goes on afterwards.
-        Until now it has lain there for as long as the rank could look."""
+        """The rank cannot read for the next `by_ns` nanoseconds: leave them out of the age. The age
+        that the input has by now is kept."""
         if self._since_ns != NEVER:
             excused_ns = min(self._excused_until_ns, now_ns)
             self._since_ns = max(self._since_ns, excused_ns) + by_ns
 
     def taken(self, now_ns: int) -> None:
-        """The rank took in all that was there."""
+        """The rank has read all input."""
         since_ns = self._since_ns
         if since_ns != NEVER:
             self._since_ns = NEVER
             if now_ns - since_ns > self._bound_ns:
-                self._judge(now_ns - max(since_ns, self._excused_until_ns))
+                self._check(now_ns - max(since_ns, self._excused_until_ns))
 
-    def _judge(self, waited_ns: int) -> None:
+    def _check(self, waited_ns: int) -> None:
         if waited_ns > self._bound_ns:
             whom = (self._request,) if self._request >= 0 else ()
             self._report(self._what, waited_ns, whom)
 
     def excuse(self, until_ns: int) -> None:
-        """Until then the rank cannot look."""
+        """A fault keeps the rank from reading until then."""
         self._excused_until_ns = max(self._excused_until_ns, until_ns)
 
 
 class InboxAges:
-    """All input of one rank: its messages, and the ends of its transfers."""
+    """All input of one rank: its messages, and the ends of its transfers. Times are nanoseconds."""
 
     __slots__ = ("bound_ns", "ends", "forced_ns", "messages")
 
@@ -75,25 +78,26 @@ class InboxAges:
         self.messages = InboxAge("messages", bound_ns, report)
         self.ends = InboxAge("the end of a transfer", bound_ns, report)
         self.forced_ns = 0
-        """For how long in all a fault kept the rank from looking."""
+        """For how long in all faults have kept the rank from reading."""
 
     def excuse(self, from_ns: int, until_ns: int) -> None:
-        """A fault keeps the rank from looking for that time: it is not the rank's doing."""
+        """A fault keeps the rank from reading for that time, which is not the rank's neglect."""
         self.forced_ns += max(0, until_ns - from_ns)
         self.messages.excuse(until_ns)
         self.ends.excuse(until_ns)
 
     def postpone(self, came_ns: int, until_ns: int) -> None:
-        """The rank computes until then, which is no neglect of what came meanwhile."""
+        """The rank computes until `until_ns`: input that came meanwhile counts from there."""
         self.messages.postpone(came_ns, until_ns)
         self.ends.postpone(came_ns, until_ns)
 
     def delay(self, now_ns: int, by_ns: int) -> None:
-        """The rank had looked already in this iteration, whose step takes so long."""
+        """The rank has read its input in this iteration already, and now makes a step that takes
+        `by_ns`."""
         self.messages.delay(now_ns, by_ns)
         self.ends.delay(now_ns, by_ns)
 
     def close(self, now_ns: int) -> None:
-        """The rank leaves: what it has never taken in counts up to now."""
+        """The rank leaves: input that it has never read counts up to now."""
         self.messages.taken(now_ns)
         self.ends.taken(now_ns)

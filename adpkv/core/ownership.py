@@ -1,11 +1,12 @@
-"""Who decides about a request: the one rank that has it, or all ranks that hold a part of it.
+"""Who decides about a request: the one rank that has it, or all ranks that hold a shard of it.
 
-The owner is chosen when a rank is put together. The rank's serving asks its owner before it acts on
-what it noticed alone; everything else about a request is the same either way.
+With attention data parallelism (ADP) a request is on one rank, which decides alone: `SoleOwner`.
+Without ADP each rank of an instance holds a shard of each request: `Replica`. What such a rank
+notices about its own shard is a vote, which it repeats at each sync until all ranks have acted on
+it. `agree_on` computes from all votes what all ranks do in this iteration (contract 5.7).
 
-Without attention data parallelism every rank of an instance holds every request (contract 5.7).
-What one of them notices about its own part is a vote. It repeats the vote until all have acted on
-it. `agree_on` makes of all votes what all ranks do in the same iteration. Pure.
+The world chooses the class when it assembles a rank. `executor.serving` asks it before it acts on
+something that only this rank has noticed; all else is the same for both.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ _PRECEDENCE: Final = {
     Outcome.FAILED: 3,
     Outcome.CANCELLED: 4,
 }
-"""Cancelled beats failed beats completed. A deadline that passed is a failure of which less is
-known than of one that the back end reports: it beats completed, and failed beats it."""
+"""Which outcome wins if votes differ: cancelled, then failed, timed out, completed. Failed wins
+over timed out because an error reported by the transport says more than a deadline that passed.
+None is a vote about blocks."""
 
 _ONE_IS_ENOUGH: Final = _PRECEDENCE[Outcome.TIMED_OUT]
 
 
 class Vote(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a rank has to say about a request, or what all ranks came to.
+    """What a rank noticed about a request, or what all ranks agreed on.
 
-    Without an outcome it is about the blocks of a request that has ended: nobody touches this
-    rank's any more.
+    Without an outcome it is about a request that has ended: no peer touches this rank's blocks of
+    it any more.
     """
 
     request_id: int
@@ -46,13 +48,14 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def agree_on(said: Iterable[tuple[Vote, ...]], ranks: int) -> tuple[Vote, ...]:
-    """What is decided by now, by request; the lowest rank's detail where several say the same.
+    """What the ranks agree on now, in order of requests.
 
-    Completion needs the votes of all ranks, and so does letting blocks go; a failure, a timeout or
-    a cancel needs one. What has only some of the votes it needs is left out: they are repeated.
+    Completion needs the same vote from all ranks, and so does freeing blocks. A failure, a timeout
+    or a cancel needs one vote. A request without enough votes is left out; its ranks vote again at
+    the next sync. Where several ranks vote the same, the lowest rank's detail is kept.
 
     Args:
-        said: each rank's votes, in rank order; at most one per request.
+        said: each rank's votes, in rank order; at most one per request and rank.
         ranks: how many ranks there are.
     """
     by_request: dict[int, list[Vote]] = {}
@@ -78,45 +81,47 @@ _Batch = TypeVar("_Batch")
 
 
 class SoleOwner:
-    """Attention data parallelism: a rank's requests are its own, and so is what it decides."""
+    """Attention data parallelism: each request is on one rank, which decides about it alone."""
 
     answers = True
-    """It tells clients, and counts as load what it holds."""
+    """Whether this rank answers clients and reports its requests as load."""
     votes: tuple[Vote, ...] = ()
-    """What it says at sync, again and again until all ranks have acted on it."""
+    """What this rank sends at each sync until all ranks have acted on it."""
 
     def sender(self, named: int) -> int:
-        """The rank that sends a request's KV to this one; `named` is the one that answered."""
+        """The world rank that sends a request's KV to this rank. `named` is the context rank that
+        answered for the request."""
         return named
 
-    def keeps_back(
+    def defer(
         self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
     ) -> bool:
-        """Its transfer came to this. False: act on it now; True: when all have agreed."""
+        """The request's transfer or wait ended with `outcome`. Returns False if the rank is to act
+        on it now, True if it must wait until all ranks have agreed."""
         return False
 
-    def lets_go(self, request_id: int, quiescent: bool) -> bool:
-        """A request has ended whose transfer had begun, and `quiescent` says what is proven about
-        its blocks here: may they be given back now?"""
+    def may_free(self, request_id: int, quiescent: bool) -> bool:
+        """May the blocks of an ended request be freed now? `quiescent`: it is proven that no peer
+        touches them on this rank."""
         return quiescent
 
     def acted(self, request_id: int) -> None:
-        """What was agreed about the request is done."""
+        """This rank has carried out what was agreed about the request."""
 
     def lead(self) -> None:
-        """The ranks before this one have failed."""
+        """All ranks before this one have failed, so this rank leads the group now."""
 
     def compared(self, batch: _Batch) -> _Batch | None:
-        """What all ranks must have in common about the next step; None if that is nothing."""
+        """The part of the next step that must be equal on all ranks; None if there is none."""
         return None
 
 
 class Replica(SoleOwner):
     """Tensor parallelism without ADP: rank `index` of the instance holds its shard of each request.
 
-    Requests, pools and batches must be in lockstep on all ranks, as the forward step reduces over
-    them. So nothing that only one rank has noticed may change them: it is said first (contract
-    5.2), and all act on what was agreed.
+    Requests, pools and batches must be the same on all ranks, because the forward step reduces over
+    them. So a rank must not act on what it alone has noticed: it votes first (contract 5.2), and
+    all ranks act on what was agreed.
     """
 
     def __init__(self, index: int) -> None:
@@ -125,38 +130,41 @@ class Replica(SoleOwner):
         self._said: dict[int, Vote] = {}
 
     def sender(self, named: int) -> int:
-        """Each rank fetches its shard from the rank in its own place; the first one answered."""
+        """Each rank fetches its shard from the context rank with its own index. The rank that
+        answered is the one with index 0."""
         return named + self._index
 
-    def keeps_back(
+    def defer(
         self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
     ) -> bool:
-        """Said at the next sync."""
-        self._say(Vote(request_id, outcome, detail, cause))
+        """Vote for it at the next sync; always True."""
+        self._vote(Vote(request_id, outcome, detail, cause))
         return True
 
-    def lets_go(self, request_id: int, quiescent: bool) -> bool:
-        """Block ids must stay the same on all ranks, so the last one's proof frees them all."""
+    def may_free(self, request_id: int, quiescent: bool) -> bool:
+        """Vote for it if proven; always False. Block ids must stay the same on all ranks, so all
+        ranks free the blocks together, once each of them has its proof."""
         if quiescent:
-            self._say(Vote(request_id))
+            self._vote(Vote(request_id))
         else:
             self.acted(request_id)
         return False
 
     def acted(self, request_id: int) -> None:
-        """It need not be said any more."""
+        """This rank has acted on what was agreed, so its vote is withdrawn."""
         if self._said.pop(request_id, None) is not None:
             self.votes = tuple(self._said.values())
 
     def lead(self) -> None:
-        """It is the one that answers now."""
+        """This rank answers clients from now on."""
         self.answers = True
 
     def compared(self, batch: _Batch) -> _Batch | None:
-        """Ranks that compute different batches would hang in the step, or spoil each other's."""
+        """The whole batch. Ranks with different batches would hang in the step's collectives, or
+        compute wrong values."""
         return batch
 
-    def _say(self, vote: Vote) -> None:
+    def _vote(self, vote: Vote) -> None:
         if self._said.get(vote.request_id) != vote:
             self._said[vote.request_id] = vote
             self.votes = tuple(self._said.values())

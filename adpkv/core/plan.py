@@ -1,8 +1,8 @@
-"""`agree`: what a group does in this iteration, as a pure function of what its ranks gathered.
+"""`agree`: what a group does in this iteration, as a pure function of its ranks' gathered statuses.
 
-Every rank evaluates it over the same values and so has the same answer (contract 5.4): who gets
-which request, whether a forward step runs, whether and with which code the group stops. The plan
-also carries the queue of requests that nobody owns, so that no rank keeps a copy of its own.
+Every rank evaluates it over the same values and so gets the same plan (contract 5.4): which rank
+gets which request, whether a forward step runs, and whether and with which code the group stops.
+The plan also carries the queue of requests that no rank owns yet, so no rank keeps its own copy.
 """
 
 from __future__ import annotations
@@ -28,133 +28,145 @@ NO_STOP = -1
 
 
 class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rank says at sync. Fixed width on the wire but for `reasons`, `expired`,
-    `votes` and `detail`.
+    """What one rank contributes to the all-gather at sync. On the wire it has a fixed width except
+    for its tuples and `detail`.
 
-    Nothing in it changes merely because a step was made: an unchanged status means that `agree`
-    has nothing new to decide, which is what lets quiet stretches be jumped over.
+    No field changes merely because a step was made. So an unchanged status means that `agree` has
+    nothing new to decide, and the virtual world can jump over iterations with unchanged statuses.
     """
 
     work: bool = False
-    """It has tokens to compute."""
+    """The rank has tokens to compute."""
     able: bool = True
-    """It could join a step, with its dummy if need be. Under the contract that is always so, as the
-    dummy's block is reserved; a model that is not ready, or a historical policy, may say no."""
+    """The rank can join a step, if need be with a dummy batch. Under the contract it always can, as
+    a block for the dummy is reserved. A model that is not ready, or a historical policy, may set
+    False."""
     tokens: int = 0
     requests: int = 0
     running: int = 0
     in_transfer: int = 0
     quarantined: int = 0
     reasons: tuple[str, ...] = ()
-    """Why its transceiver is ill; empty if it is not."""
+    """Why its transceiver is unhealthy; empty if it is healthy."""
     stop: int = NO_STOP
     """The exit code with which it proposes to stop."""
     detail: str = ""
+    """Why it proposes to stop, for people."""
     drained: bool = True
-    """Stopping: nothing of its own is in flight any more, or the bound on draining is over."""
+    """Stopping: no transfer of this rank is in flight any more, or the drain timeout is over."""
     overdue: bool = False
-    """Stopping: the bound on waiting for the coordinator's release is over too."""
+    """Stopping: the time limit for the coordinator's release is over too."""
     expired: tuple[int, ...] = ()
-    """Leader: requests that nobody owned for longer than the queue limit."""
+    """Leader: requests that no rank has owned for longer than the queue timeout."""
     votes: tuple[Vote, ...] = ()
-    """Without ADP: what it noticed about requests, and all ranks have not acted on yet."""
+    """Without ADP: what it noticed about requests, until all ranks have acted on it."""
     owed: tuple[Attempt, ...] = ()
-    """Of the requests that the last plan asks for (`RankFailure.asked`), those it will answer
-    for."""
+    """Of the requests that the last plan asks for (`RankFailure.asked`), those for which this rank
+    will still send an answer."""
 
 
 class GroupInput(msgspec.Struct, frozen=True, gc=False):
-    """What the leader's broadcast brought, sorted by what it is."""
+    """The leader's broadcast of this iteration, sorted by kind of message."""
 
     admitted: tuple[RequestSpec, ...] = ()
     cancelled: tuple[int, ...] = ()
     readmitted: frozenset[int] = frozenset()
-    """Those cancelled that were admitted again behind it: their earlier attempt is what ends."""
+    """Those of `cancelled` that are admitted again by a later message: the cancel is for their
+    earlier attempt."""
     stop: int = NO_STOP
+    """The exit code with which the coordinator ends the job."""
     detail: str = ""
     released: bool = False
+    """The coordinator allows the ranks to leave."""
     rank_failure: RankFailure | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A request that ends without ever having had a rank; the leader answers."""
+    """A request that ends before any rank owned it; the leader answers."""
 
     request_id: int
     attempt: int
     outcome: Outcome
     detail: str
     sender: int = -1
-    """The context rank whose KV nobody will fetch now; -1 if there is none."""
+    """The context rank that keeps KV for it, which nobody will fetch now; -1 if there is none."""
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the group agreed on. The digest of this travels in the next slots (contract 5.8)."""
+    """What the group agreed on. The next collectives carry its digest, so that ranks with different
+    plans are detected (contract 5.8)."""
 
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
+    """Rank index in the group -> its new requests."""
     cancels: tuple[int, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     waiting: Waiting = NOBODY_WAITS
+    """Requests that no rank owns yet."""
     agreed: tuple[Vote, ...] = ()
-    """Without ADP: what all ranks that hold these requests do about them."""
+    """Without ADP: what all ranks do about these requests."""
     forward: bool = False
+    """A forward step follows; else a bounded wait."""
     stop: int = NO_STOP
+    """The exit code with which the group stops."""
     detail: str = ""
     ending: bool = False
-    """All is answered; the group stops as soon as no transfer is on its way any more."""
+    """All requests are answered; the group stops once no transfer is in flight."""
     released: bool = False
-    """The coordinator said that nobody will ask this instance's ranks any more."""
+    """The coordinator said that no other instance needs this instance's ranks any more."""
     leave: bool = False
+    """The ranks leave after this iteration's flush."""
     rank_failure: RankFailure | None = None
-    """About ranks that failed, where the others go on without them."""
+    """What the group does about failed ranks, if it goes on without them."""
 
     def concerned(self) -> Collection[int] | None:
-        """The rank indices that have something to apply; None for all of them. Whether a step or a
-        wait follows is not counted: each rank sees that by itself."""
+        """The indices of the ranks that have something to apply, not counting the step or wait that
+        follows; None for all ranks."""
         if self.cancels or self.agreed or self.ending or self.stop != NO_STOP or self.rank_failure:
             return None
         return self.assignments
 
 
 FIRST_PLAN = Plan()
-"""What every group starts from."""
+"""The plan before a group's first iteration."""
 
 
 Router = Callable[
     [Waiting, Sequence[router.Load], int, Callable[[RequestSpec], int]],
     tuple[dict[int, tuple[RequestSpec, ...]], Waiting],
 ]
-"""`core.router.route` or another like it."""
+"""The type of `core.router.route`."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """What `agree` must know about the group; the same on each rank."""
+    """The group's fixed properties, as `agree` needs them; the same on each rank."""
 
     kind: Kind
     ranks: int
     block_tokens: int
     usable_blocks: int
-    """Blocks per rank without the dummy's."""
+    """KV blocks per rank, without the one reserved for the dummy."""
     peer_blocks: int
     """The most blocks that may be in flight to one peer: a longer prompt could never be sent."""
     most_requests: int
+    """The most open requests that a rank may own."""
     route: Router = router.route
-    """Who gets which request."""
+    """Decides which rank gets which request."""
     gone: frozenset[int] = frozenset()
-    """Indices of the group's failed ranks: those of the others stay what they were."""
+    """Indices of the group's failed ranks; the indices of the others do not change."""
 
     def tokens_of(self, spec: RequestSpec) -> int:
-        """What a request weighs for the router."""
+        """A request's weight for the router: the tokens that it costs on this kind of instance."""
         if self.kind is Kind.CONTEXT:
             return spec.prompt_tokens
         return spec.prompt_tokens + spec.output_tokens
 
     def blocks_of(self, spec: RequestSpec) -> int:
-        """How many KV blocks it needs on a rank of this kind, for its whole life."""
+        """How many KV blocks a request needs on a rank of this kind, for its whole life."""
         return blocks_for(self.tokens_of(spec), self.block_tokens)
 
     def objection(self, spec: RequestSpec) -> str:
-        """Why it can never be served here; empty if it can."""
+        """Why a request can never be served here, as a text for its client; empty if it can."""
         needed = self.blocks_of(spec)
         if needed > self.usable_blocks:
             return f"needs {needed} KV blocks, a rank has {self.usable_blocks}"
@@ -168,7 +180,7 @@ class GroupLimits:
         return ""
 
     def loads(self, statuses: Sequence[RankStatus]) -> list[router.Load]:
-        """By rank index; a failed rank has no room."""
+        """The router's load of each rank, by rank index. A failed rank has no room."""
         said = [(status.tokens, status.requests) for status in statuses]
         for index in sorted(self.gone):
             said.insert(index, (0, self.most_requests))
@@ -181,12 +193,12 @@ def agree(
     group_input: GroupInput | None,
     statuses: Sequence[RankStatus],
 ) -> Plan:
-    """Make this iteration's plan. Returns `previous` itself where nothing is different.
+    """Make this iteration's plan; returns `previous` itself, the same object, if nothing differs.
 
     Args:
-        limits: the group's shape.
+        limits: the group's fixed properties.
         previous: the last plan that the group agreed on.
-        messages: what intake brought; None for nothing.
+        group_input: the leader's broadcast; None if it was empty.
         statuses: one per living rank of the group, in rank order.
     """
     work = noticed = False
@@ -247,9 +259,12 @@ def agree(
 
 
 def _may_leave(statuses: Sequence[RankStatus], *, released: bool) -> bool:
-    """Pinned or quarantined requests do not keep a group from stopping (contract 6.4): a rank whose
-    draining took too long counts as drained. Until the release, somebody may still ask; but the
-    first rank that has waited too long for that takes everybody along."""
+    """Whether a group that stops may leave now.
+
+    Transfers in doubt do not keep a group from stopping (contract 6.4): a rank whose drain timeout
+    is over counts as drained. Until the coordinator's release another instance may still need this
+    one; but if the release takes too long for one rank, all ranks leave.
+    """
     if any(status.overdue for status in statuses):
         return True
     return released and all(status.drained for status in statuses)
@@ -261,8 +276,8 @@ def _rank_failure(
     waiting: Iterable[RequestSpec],
     statuses: Sequence[RankStatus],
 ) -> RankFailure | None:
-    """What the messages says of the failed ranks; and what is missing of what the last plan asked
-    for."""
+    """What the messages say about failed ranks, and which of the requests that the last plan asked
+    for are missing."""
     said = group_input.rank_failure if group_input is not None else None
     if previous.rank_failure is None or not previous.rank_failure.asked:
         return said
@@ -274,7 +289,8 @@ def _rank_failure(
 def _stop(
     previous: Plan, group_input: GroupInput | None, said: list[RankStatus]
 ) -> tuple[int, str]:
-    """The exit code that wins among the plan's, the coordinator's and the ranks', with its why."""
+    """The exit code that wins among the last plan's, the coordinator's and the ranks', and its
+    detail."""
     found = [(status.stop, status.detail) for status in said]
     if group_input is not None and group_input.stop > 0:
         found.append((group_input.stop, group_input.detail))
@@ -283,7 +299,7 @@ def _stop(
     if not found:
         return NO_STOP, ""
     code = worst(code for code, _ in found)
-    # An unknown code wins as the internal error that it counts as.
+    # An unknown code counts as an internal error, so compare by what it counts as.
     details = [why for proposed, why in reversed(found) if worst((proposed,)) == code and why]
     return code, details[0] if details else ""
 
@@ -295,7 +311,8 @@ def _refuse(
     expired: tuple[int, ...],
     stopping: bool,
 ) -> tuple[Waiting, tuple[Refusal, ...]]:
-    """Sort out what nobody will own: cancelled, expired, impossible, or too late."""
+    """Take the requests out of the queue that no rank will own: cancelled, expired or impossible
+    ones, and all of them if the group is stopping."""
     if not waiting:
         return waiting, ()
     cancelled = set(group_input.cancelled) - group_input.readmitted if group_input else set()
@@ -306,7 +323,7 @@ def _refuse(
     refusals: list[Refusal] = []
     for place in waiting.places() if stopping else sorted(suspects):
         spec = waiting[place]
-        # What waited before has been looked at before, but a rank that it wants may have failed.
+        # A request that waited before was checked before, but the rank it wants may have failed.
         new = spec.request_id in fresh or limits.gone
         objection = limits.objection(spec) if new else ""
         if spec.request_id in cancelled:
@@ -326,9 +343,9 @@ def _refuse(
 
 
 def _suspects(waiting: Waiting, ids: Iterable[int], gone: frozenset[int]) -> set[int]:
-    """The places of those whose end may have come: of these requests, and of those that insist on
-    a rank which is gone. The others are not looked at."""
-    found = {place for request_id in ids for place in waiting.lives(request_id)}
+    """The places of the waiting requests that may have to be refused: all attempts of `ids`, and
+    those that insist on a failed rank. The others need no check."""
+    found = {place for request_id in ids for place in waiting.attempts(request_id)}
     for rank in gone.intersection(waiting.wishes()):
         found.update(waiting.lane(rank))
     return found

@@ -1,9 +1,9 @@
-"""What a group that goes on does about ranks that failed: end what they had, and count what is
-left.
+"""How a group that goes on after a rank failure finds the requests that were lost with that rank.
 
-Only the coordinator knows all requests that an instance should have, and only the living ranks know
-what they have. So the coordinator asks, behind all messages that it has sent before; one iteration
-later each rank has said which of these requests it will answer for; what nobody will is missing.
+Only the coordinator knows which requests an instance was given, and only the living ranks know
+which they have. So the coordinator asks the group about all of them; messages arrive in order, so
+the group has read everything sent before. One iteration later each rank has said which of the
+requests it will answer for. Those that no rank will answer for are missing.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import msgspec
 __all__ = ["Attempt", "RankFailure", "missing"]
 
 Attempt = tuple[int, int]
-"""A request, and which of its attempts (`RequestSpec.generation`): it may be computed again."""
+"""(request, attempt), as in `RequestSpec`: a request that is computed again is a new attempt."""
 
 
 class RankFailure(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A group's plan as far as failed ranks are concerned."""
+    """The part of a group's plan that is about failed ranks."""
 
     failed: tuple[int, ...] = ()
-    """World ranks of the whole job: nothing is begun with them any more."""
+    """Failed world ranks of the whole job: no transfer with them is begun any more."""
     asked: tuple[Attempt, ...] = ()
-    """Requests that the coordinator has given to this group, which has a failed member."""
+    """The open requests that the coordinator has given to this group, if a member of it failed."""
     missing: tuple[Attempt, ...] | None = None
-    """Those of the ones asked for that nobody will answer for; None where nobody had asked."""
+    """Those of the last plan's `asked` that no rank will answer for; None if it asked for none."""
 
 
 def missing(
     asked: Sequence[Attempt], owed: Iterable[tuple[Attempt, ...]], waiting: Iterable[Attempt]
 ) -> tuple[Attempt, ...]:
-    """What of `asked` has gone with the failed ranks.
+    """The requests among `asked` that were lost with the failed ranks.
 
     Args:
-        asked: what the coordinator has given to the group.
-        owed: by rank, those of them that it will answer for.
-        waiting: what has no rank yet.
+        asked: the open requests that the coordinator has given to the group.
+        owed: for each rank, those of them for which it will still send an answer.
+        waiting: requests that no rank owns yet.
     """
     found = set(waiting).union(*owed)
     return tuple(attempt for attempt in asked if attempt not in found)

@@ -1,4 +1,4 @@
-"""What the coordinator knows about each request at its end: one line of `requests.jsonl`."""
+"""What the coordinator records about each request at its end: one line of `requests.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from adpkv.core.values import Outcome
 __all__ = ["COLUMN_FIELDS", "RequestRecord"]
 
 COLUMN_FIELDS: Final = tuple(f"{column}_ns" for column in COLUMNS)
-"""The fields of a record that add up to its time, in order."""
+"""The fields of a record whose sum is the request's whole time, in order."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, whole. Times are nanoseconds since the run began, durations nanoseconds; -1
-    where it never came so far. Ranks are world ranks, instances indexes of the topology.
+    """One request from arrival to end.
+
+    Times are nanoseconds since the run began, durations are nanoseconds. -1 means that the request
+    never came that far. Ranks are world ranks; instances are indexes into the topology.
 
     The columns, from `coordinator_queue_ns` to `lost_attempts_ns`, add up to `ended_ns` -
-    `arrival_ns` exactly, whatever became of the request (`docs/metrics.md` says what each is).
+    `arrival_ns` exactly, however the request ended (`docs/metrics.md` says what each is).
     """
 
     request_id: int
@@ -34,7 +36,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     generation_instance: int = -1
     generation_rank: int = -1
     first_token_ns: int = -1
-    """When its client had its first token."""
+    """When its client had the first token."""
     ended_ns: int = -1
     coordinator_queue_ns: int = 0
     context_queue_ns: int = 0
@@ -48,16 +50,16 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     decode_ns: int = 0
     lost_attempts_ns: int = 0
     tokens: int = 0
-    """Tokens that its client has."""
+    """How many tokens its client has."""
     cancelled_ns: int = -1
     responses: int = 0
     recomputed: int = 0
 
     def columns(self) -> tuple[int, ...]:
-        """Its time by column, in the order of `core.columns.COLUMNS`, in nanoseconds."""
+        """Its time per column in nanoseconds, in the order of `core.columns.COLUMNS`."""
         return tuple([getattr(self, field) for field in COLUMN_FIELDS])
 
     @property
     def context_ttft_ns(self) -> int:
-        """When the context server had its first token, from the request's arrival."""
+        """Nanoseconds from the request's arrival until the context server had the first token."""
         return self.coordinator_queue_ns + self.context_queue_ns + self.prefill_ns

@@ -1,4 +1,4 @@
-"""What a rank says on the way out: its counters, its findings and the exit code it proposes."""
+"""What a rank reports when it leaves: counters, violations and the exit code that it proposes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class TransferCounts(msgspec.Struct, frozen=True, array_like=True):
-    """Sessions of one rank by how they ended, and what is still in doubt."""
+    """Counts of one rank's sessions by how they ended, and of those still in quarantine."""
 
     completed: int = 0
     failed: int = 0
@@ -40,7 +40,8 @@ class TransferCounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BlockCounts(msgspec.Struct, frozen=True, array_like=True):
-    """The block equation of contract 3.7 at the end, and what nobody can account for."""
+    """The block equation of contract 3.7 (see `core.block_pool`). `leaked` are blocks in use that
+    no request has."""
 
     total: int = 0
     free: int = 0
@@ -52,23 +53,29 @@ class BlockCounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Nearest(IntEnum):
-    """How near a fault came to happening: which of its aims, in this order, were ever met."""
+    """How far an injected fault came to firing: the conditions that ever held, in this order.
+
+    It explains to a user why a fault of the experiment never fired.
+    """
 
     NOTHING = 0
+    """Its phase never came on one of its ranks."""
     PHASE = 1
     """Its phase came on its ranks, but never with one of its peers."""
     PEER = 2
+    """Rank, phase and peer fitted, but never one of its requests."""
     REQUEST = 3
-    """All but its window of time."""
+    """Everything fitted except its window of time."""
     TAKEN = 4
-    """It fitted what a fault before it hit."""
+    """Everything fitted, but an earlier fault of the list was applied instead."""
     CHANCE = 5
-    """It fitted, and was not drawn."""
+    """Everything fitted, but its probability decided against it."""
     FIRED = 6
+    """It fired."""
 
 
 class FaultCount(msgspec.Struct, frozen=True, array_like=True):
-    """How often fault `number` of the experiment fired on a rank, and how near it came."""
+    """How often fault `number` of the experiment fired on a rank, or how far it came."""
 
     number: int
     fired: int
@@ -76,9 +83,13 @@ class FaultCount(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkCounts(msgspec.Struct, frozen=True, array_like=True):
-    """What one rank computed: `tokens` of prompts on a context rank, made ones on a generation
-    rank, in `steps` of its group that took `step_ns` of this rank's time in all. Of the
-    `prompt_tokens` of requests whose prefill began, `cached_tokens` were there already."""
+    """What one rank computed.
+
+    `tokens` are prompt tokens on a context rank and generated tokens on a generation rank. They
+    were computed in `steps` steps of the group, which took `step_ns` nanoseconds on this rank's
+    clock in all. Of the `prompt_tokens` of all requests whose prefill began, `cached_tokens` were
+    in the prefix cache.
+    """
 
     steps: int = 0
     step_ns: int = 0
@@ -105,20 +116,21 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     reasons: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
     left_ns: int = 0
-    """When this rank had met its group for the last time."""
-    met: int = 0
-    """How many collectives it came to, and `trace`, a digest of which and in what order. Both 0
-    where a world matches every collective of a group by value anyway."""
+    """When this rank had finished its last collective with its group."""
+    trace_length: int = 0
+    """How many collectives this rank joined, waits included; 0 in a world that compares every
+    collective of a group directly."""
     trace: int = 0
+    """A digest of these collectives in their order; 0 in such a world."""
     faults: tuple[FaultCount, ...] = ()
     work: WorkCounts = WorkCounts()
     gaps: GapCounts = GapCounts()
-    """Between tokens. Where a world counts those of a whole group, only one of its ranks has
-    them."""
+    """The gaps between tokens. A world that counts them for a whole group gives them to one of its
+    ranks only."""
 
 
 def by_instance(reports: Iterable[RankReport]) -> dict[int, list[RankReport]]:
-    """The reports of each instance, in order; none of one that has none."""
+    """The reports by instance, in their order. An instance without reports is left out."""
     found: dict[int, list[RankReport]] = {}
     for report in reports:
         found.setdefault(report.instance, []).append(report)
@@ -126,7 +138,7 @@ def by_instance(reports: Iterable[RankReport]) -> dict[int, list[RankReport]]:
 
 
 def of_ranks(reports: Sequence[RankReport], ranks: range) -> Sequence[RankReport]:
-    """Those of these ranks, of reports in order of ranks: nobody looks through all the others."""
+    """The reports of `ranks`, found by bisection; `reports` are in order of ranks."""
     first, behind = (
         bisect_left(reports, at, key=lambda report: report.rank) for at in (ranks.start, ranks.stop)
     )
@@ -134,20 +146,23 @@ def of_ranks(reports: Sequence[RankReport], ranks: range) -> Sequence[RankReport
 
 
 def diverging_traces(reports: Iterable[RankReport]) -> list[Violation]:
-    """Ranks of one instance must have met in the same places, the same number of times. A rank
-    that failed broke a collective in the middle: what its survivors count then is not compared."""
+    """Violations by instances whose ranks did not join the same collectives in the same order.
+
+    An instance with a failed rank is not compared: the failure broke a collective, which some of
+    the survivors have counted and others not.
+    """
     found: list[Violation] = []
     for members in by_instance(reports).values():
-        traces = Counter((report.met, report.trace) for report in members)
+        traces = Counter((report.trace_length, report.trace) for report in members)
         if len(traces) < 2 or any(report.exit_code == ExitCode.RANK_LOST for report in members):
             continue
         usual = traces.most_common(1)[0][0]
         sides = [
-            f"{_ranks([r.rank for r in members if (r.met, r.trace) == trace])}"
+            f"{_ranks([r.rank for r in members if (r.trace_length, r.trace) == trace])}"
             f" made {trace[0]} collectives (digest {trace[1]:08x})"
             for trace in traces
         ]
-        odd = next(report for report in members if (report.met, report.trace) != usual)
+        odd = next(report for report in members if (report.trace_length, report.trace) != usual)
         at_ns = max(report.left_ns for report in members)
         found.append(Violation("diverging_traces", odd.rank, at_ns, "; ".join(sides)))
     return found

@@ -1,7 +1,7 @@
-"""One request on the rank that owns it: where it is, and what its client has been told.
+"""One request on the rank that owns it: its state, and when its client gets an answer.
 
-The client's answer (OPEN, then one outcome, decided once) and the fate of the KV blocks are
-separate questions (contract 3): this table answers the first, `core.session` the second.
+What the client is answered (one outcome, decided once) and what becomes of the KV blocks are
+separate questions (contract 3). The table here answers the first, `core.session` the second.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class RequestState(StrEnum):
     """Where a request is on its rank."""
 
     WAITING = "waiting"
-    """Assigned; no KV blocks yet."""
+    """Assigned to this rank; it has no KV blocks yet."""
     PREFILLING = "prefilling"
     RECEIVING = "receiving"
-    """Generation: its KV is to come from a context rank."""
+    """Generation: it has blocks, and its KV is to come from a context rank."""
     DECODING = "decoding"
     HANDED_OVER = "handed_over"
     """Context: the coordinator has the first token; the KV waits or is being sent."""
@@ -47,7 +47,7 @@ class RequestEvent(StrEnum):
 
 
 class RequestLine(NamedTuple):
-    """One line of the table: the next state, and what the client is told (None: nothing now)."""
+    """One line of the table: the next state, and the outcome to answer (None: no answer now)."""
 
     state: RequestState
     outcome: Outcome | None = None
@@ -78,7 +78,7 @@ TABLE: dict[RequestState, dict[RequestEvent, RequestLine | None]] = {
         _E.RECEIVE_BEGAN: None,
         _E.PREFILLED: RequestLine(_S.HANDED_OVER, _O.PREFILLED),
         _E.RECEIVED: None,
-        # A prompt that wants one token only is complete with its prefill.
+        # A request for one output token is complete with its prefill.
         _E.FINISHED: RequestLine(_S.ENDED, _O.COMPLETED),
         _E.SESSION_OVER: None,
         **_ENDINGS,
@@ -101,7 +101,7 @@ TABLE: dict[RequestState, dict[RequestEvent, RequestLine | None]] = {
         _E.SESSION_OVER: None,
         **_ENDINGS,
     },
-    # The context side has answered already; its client is the generation side's from now on.
+    # The context side has answered already; the generation side answers from now on.
     _S.HANDED_OVER: {
         _E.PREFILL_BEGAN: None,
         _E.RECEIVE_BEGAN: None,
@@ -116,11 +116,11 @@ TABLE: dict[RequestState, dict[RequestEvent, RequestLine | None]] = {
     },
     _S.ENDED: dict.fromkeys(_E, _OVER),
 }
-"""Every state times every event; None is impossible: an `IllegalTransitionError`."""
+"""The line for every state and event; None is an event that is impossible in that state."""
 
 
 class ServedRequest:
-    """A request on its rank. Holds its lease and its session, and thereby keeps them alive."""
+    """A request on the rank that owns it, with its block lease and its session."""
 
     __slots__ = (
         "arrived_ns",
@@ -142,25 +142,25 @@ class ServedRequest:
         self.lease: Lease | None = None
         self.session: Session | None = None
         self.assigned_ns = now_ns
-        """Since when its rank has it. It and the next three begin columns of its time."""
+        """When this rank got it. This time and the next three begin columns (`core.columns`)."""
         self.reserved_ns = -1
-        """Since when it has its blocks."""
+        """When it got its blocks."""
         self.arrived_ns = -1
-        """Since when its KV is here (generation)."""
+        """Generation: when its KV was here."""
         self.computing_ns = -1
-        """Since when steps compute it."""
+        """When the first step computed it."""
         self.computed = 0
-        """Prompt tokens whose KV is there (context)."""
+        """Context: prompt tokens whose KV is in its blocks."""
         self.finish_step = 0
-        """The rank's decode step with which it is finished (generation)."""
+        """Generation: the number of the rank's decode step that makes its last token."""
         self.keys: tuple[int, ...] = ()
-        """What each prompt block's content follows from (`memory.port`)."""
+        """The content key of each prompt block (`core.content`)."""
 
     def fire(self, event: RequestEvent) -> Outcome | None:
-        """Move on; returns what the client is to be told now, if anything.
+        """Make the transition of `event`; returns the outcome to answer now, if any.
 
         Raises:
-            IllegalTransitionError: the table calls it impossible; the state is unchanged.
+            IllegalTransitionError: the event is impossible in this state, which is unchanged.
         """
         line = TABLE[self.state][event]
         if line is None:

@@ -1,7 +1,7 @@
-"""Responses that finished or failed requests left behind, until the next flush takes them along.
+"""The responses of a rank that wait for the next flush.
 
-A rank never answers alone: what it has to say is staged here, and leaves through the one
-`tp_gather` per iteration that every rank joins, with an empty list if need be (contract 5.3).
+A rank never sends a response by itself: it stages it here, and the one `tp_gather` per iteration
+takes it to the leader. Every rank joins that gather, if need be with an empty list (contract 5.3).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ResponseBuffer:
 
     @property
     def staged(self) -> tuple[Response, ...]:
-        """All that is staged; it stays."""
+        """All staged responses; they stay staged."""
         return tuple(self._staged)
 
     def stage(self, response: Response) -> None:
@@ -34,7 +34,7 @@ class ResponseBuffer:
         self._staged.append(response)
 
     def take(self) -> tuple[Response, ...]:
-        """All that is staged; the buffer is empty afterwards."""
+        """Remove and return all staged responses."""
         if not self._staged:
             return _NOTHING
         staged, self._staged = tuple(self._staged), []

@@ -1,8 +1,8 @@
-"""The router: which rank of an instance gets which request. Pure, hence the same on each rank.
+"""The router: which rank of an instance gets which request. Pure, so all ranks agree.
 
-By tokens: the eligible rank with the fewest open tokens takes the next request, the lower rank in
-a tie. A client's wish for a rank is honoured strictly: such a request waits for its rank, and
-lets others pass meanwhile. Without ADP all ranks get each request (`replicate`).
+The next request goes to the rank with room that has the fewest open tokens; in a tie, to the lower
+rank. A request whose client insists on a rank waits for that rank, and later requests may pass it.
+Without ADP all ranks get each request (`replicate`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Load = tuple[int, int]
 """(open tokens, open requests) of one rank."""
 
 Choose = Callable[[RequestSpec, Sequence[Load], Sequence[int]], int | None]
-"""Which rank with room gets a request that insists on none; None to let it wait."""
+"""A routing policy: from a request that insists on no rank, each rank's load and each rank's room
+(in requests), choose the index of the rank that gets it, or None to let it wait."""
 
 Routed = tuple[dict[int, tuple[RequestSpec, ...]], Waiting]
 
@@ -32,23 +33,25 @@ def route(
     most_requests: int,
     tokens_of: Callable[[RequestSpec], int],
 ) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting]:
-    """Assign what fits, in order of arrival: O(ranks + assigned log ranks), however many wait.
+    """Assign the requests for which there is room, in order of arrival.
+
+    Costs O(ranks + assigned requests * log ranks), however many wait.
 
     Args:
         waiting: requests that no rank owns, oldest first.
-        loads: one per rank of the group, as gathered.
+        loads: the load of each rank of the group, by index.
         most_requests: how many open requests a rank may own.
-        tokens_of: what a request weighs on this kind of instance.
+        tokens_of: the tokens that a request costs on this kind of instance.
 
     Returns:
-        rank index -> its new requests, and those that go on waiting, in order.
+        (rank index -> its new requests, the requests that still wait, in order).
     """
     tokens = [load[0] for load in loads]
     room = [most_requests - load[1] for load in loads]
     least = [(tokens[i], i) for i in range(len(loads)) if room[i] > 0]
     heapq.heapify(least)
     lanes = {wanted: waiting.lane(wanted) for wanted in waiting.wishes()}
-    # The next of each lane that may move: who stands behind one that may not is not looked at.
+    # A lane is the queue of the requests that want the same rank. Only its first one can be next.
     heads = [(next(lane), wanted) for wanted, lane in lanes.items()]
     heapq.heapify(heads)
     taken: list[int] = []
@@ -76,8 +79,11 @@ def route(
 def _least_loaded(
     least: list[tuple[int, int]], tokens: Sequence[int], room: Sequence[int]
 ) -> int | None:
-    """The top of the heap, once what is stale there is put right: an entry is stale once its rank
-    was given more, or is full. None: nobody has room."""
+    """The rank with the fewest tokens that has room; None if no rank has room.
+
+    An entry of the heap is stale once its rank was given a request or is full; stale entries at the
+    top are corrected or dropped.
+    """
     while least:
         noted, rank = least[0]
         if room[rank] <= 0:
@@ -95,9 +101,9 @@ def replicate(
     most_requests: int,
     tokens_of: Callable[[RequestSpec], int],
 ) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting]:
-    """Give each request to all ranks, in order of arrival; the first rank counts the load.
+    """Give each request to all ranks, in order of arrival, as the first rank has room.
 
-    As `route`, but that a wish for a rank has no meaning, and tokens do not matter.
+    Arguments and result are those of `route`. `RequestSpec.wanted` and tokens are ignored.
     """
     room = max(most_requests - loads[0][1], 0)
     taken = [*islice(waiting.places(), room)]
@@ -108,9 +114,14 @@ def replicate(
 def routed_by(
     choose: Choose,
 ) -> Callable[[Waiting, Sequence[Load], int, Callable[[RequestSpec], int]], Routed]:
-    """A router like `route`, in which `choose` decides where a request goes that does not mind. It
-    is asked for one after the other, in order of arrival, as long as a rank has room; costs
-    O(waiting), and O(1) where nobody has room."""
+    """A router like `route`, with `choose` as its policy.
+
+    `choose` is called for each request that insists on no rank, in order of arrival, as long as a
+    rank has room. Costs O(waiting requests), and O(1) if no rank has room.
+
+    Raises:
+        UsageError: (the router) `choose` returned something else than a rank index or None.
+    """
 
     def routed(
         waiting: Waiting,

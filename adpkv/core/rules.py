@@ -1,8 +1,8 @@
-"""The rules that the field changed its mind about, as pure functions in one frozen record.
+"""The rules on which serving systems have differed over time, as pure functions in one record.
 
-The defaults *are* the contract. A historical policy is another record, made with
-`dataclasses.replace` in `adpkv/field_policies/`; nothing in the core or the loop knows that it
-exists.
+The defaults are the rules of the contract. A historical policy, the former behaviour of a real
+system, is another record made with `dataclasses.replace` in `adpkv/field_policies/`. Neither the
+core nor the loop knows about these policies.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["Rules"]
 
 
 def _deadline_anchor_ns(session: Session) -> int:
-    """The deadline runs from where the transfer starts, which is when its sender begins: waiting
-    for a slot, here or there, is not a slow link (contract 3.1, #13824)."""
+    """The deadline counts from when the sender begins the transfer. Waiting for a slot, on either
+    side, is not part of the transfer (contract 3.1, #13824)."""
     return session.began_ns if session.began_ns >= 0 else NEVER
 
 
 def _same_attempt(session: Session, attempt: int) -> bool:
-    """A message about a former owner of an id is not for this one (contract 3.5, sglang #35049)."""
+    """A message counts only for the session's own attempt (contract 3.5, sglang #35049)."""
     return session.attempt == attempt
 
 
@@ -33,22 +33,22 @@ class Rules:
     """Each field is one question that a policy may answer differently."""
 
     tables: Mapping[Role, Table] = field(default_factory=lambda: TABLES)
-    """What an event does to a session: what a deadline frees, what a late end revives."""
+    """The transition tables: what an event does to a session, its client and its blocks."""
 
     deadline_anchor_ns: Callable[[Session], int] = _deadline_anchor_ns
-    """From when the transfer deadline counts; NEVER while it does not. Asked when the address goes
-    out, and when the transfer begins."""
+    """The time from which the transfer deadline counts; `NEVER` while it does not count. Called
+    when the receiver advertises, and when the transfer begins."""
 
     cancel_answer: Callable[..., cancel.TransferCancelResult] = cancel.cancel_answer
-    """What a cancel answers."""
+    """The answer to a cancel."""
 
     may_release: Callable[[cancel.TransferCancelResult], bool] = cancel.may_release
-    """After which answers blocks are freed."""
+    """Whether blocks may be freed after an answer."""
 
     unhealthy_reasons: Callable[[int, health.HealthInputs], tuple[str, ...]] = (
         health.unhealthy_reasons
     )
-    """What health is made of."""
+    """Why a transceiver is unhealthy."""
 
     same_attempt: Callable[[Session, int], bool] = _same_attempt
     """Whether a message about a session is about this attempt of it."""

@@ -1,8 +1,9 @@
 """What a rank computes in the next step: chunked prefill under a token budget, or decode.
 
-Both kinds admit requests to KV blocks first come, first served: a large request at the head waits
-for its blocks and nobody overtakes it, so it cannot starve. All blocks of a request's life are
-reserved at admission (TensorRT-LLM's GUARANTEED_NO_EVICT): what runs is never evicted.
+Both kinds of rank give KV blocks first come, first served: a large request at the head waits for
+its blocks and no other overtakes it, so it cannot starve. All blocks that a request will ever need
+are reserved at admission (TensorRT-LLM's GUARANTEED_NO_EVICT), so a running request is never
+evicted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["DecodeSchedule", "PrefillSchedule"]
 
 
 class PrefillSchedule:
-    """Prompts that have their blocks, oldest first, computed in chunks of a token budget."""
+    """Prompts that have their blocks, oldest first, computed in chunks within a token budget."""
 
     def __init__(self, token_budget: int) -> None:
         self._budget = token_budget
@@ -27,12 +28,15 @@ class PrefillSchedule:
         return len(self._running)
 
     def add(self, request: ServedRequest) -> None:
-        """A prompt has its blocks; `request.computed` tokens of it came from the prefix cache."""
+        """Add a prompt that has its blocks; `request.computed` of its tokens were cached."""
         self._running.append(request)
 
     def plan(self, now_ns: int) -> tuple[int, int]:
-        """Cut the next step's chunks. Returns (tokens, pairs): a token at position p attends to
-        p + 1 tokens, so a chunk of n from p costs n * p + n * (n + 1) / 2 pairs."""
+        """Choose the chunks of the next step. Returns (tokens, pairs).
+
+        Pairs are the (token, attended token) pairs of causal attention: a token at position p
+        attends to p + 1 tokens, so a chunk of n tokens from p has n * p + n * (n + 1) / 2 pairs.
+        """
         left = self._budget
         pairs = 0
         self._chunks = []
@@ -49,7 +53,8 @@ class PrefillSchedule:
         return self._budget - left, pairs
 
     def stepped(self) -> list[tuple[ServedRequest, int]]:
-        """The planned chunks were computed: (request, tokens) of those that still run."""
+        """The planned chunks were computed. Returns (request, tokens computed) of the requests that
+        have not ended meanwhile."""
         chunks, self._chunks = self._chunks, []
         still = [(r, count) for r, count in chunks if r.state is RequestState.PREFILLING]
         for request, count in still:
@@ -57,7 +62,7 @@ class PrefillSchedule:
         return still
 
     def done(self, request: ServedRequest) -> None:
-        """The request leaves, finished or ended. O(running) unless it is the head."""
+        """Remove a request, finished or ended. O(running) unless it is the oldest."""
         if self._running and self._running[0] is request:
             self._running.popleft()
         else:
@@ -67,21 +72,22 @@ class PrefillSchedule:
 class DecodeSchedule:
     """Requests that decode one token each per step.
 
-    No request is touched when a step is made: the rank counts its steps, and each request knows the
-    step that finishes it. So a step costs O(finished), and n steps at once cost no more than one.
+    A step does not touch its requests: the rank counts its steps, and each request knows the number
+    of the step that finishes it. So a step costs O(finished), and counting n steps at once costs no
+    more than one.
     """
 
     def __init__(self) -> None:
         self.steps = 0
         self._new: list[ServedRequest] = []
-        """They have not been in a step yet."""
+        """Requests that have not been in a step yet."""
         self.sequences = 0
         self.context_tokens = 0
-        """Tokens of KV that the next step reads, over all sequences."""
+        """KV tokens that the next step reads, over all sequences."""
         self._finish: list[tuple[int, int, ServedRequest]] = []
 
     def add(self, request: ServedRequest) -> None:
-        """It has its KV and its first token (the context instance made it)."""
+        """Add a request that has its KV and its first token, made by the context instance."""
         request.finish_step = self.steps + request.spec.output_tokens - 1
         self.sequences += 1
         self.context_tokens += request.spec.prompt_tokens + 1
@@ -89,7 +95,8 @@ class DecodeSchedule:
         self._new.append(request)
 
     def begin(self, now_ns: int) -> tuple[int, ...]:
-        """A step begins: how long each that is new to it has waited since its KV was there."""
+        """A step begins. Returns, for each request that is new to the batch, how many nanoseconds
+        ago its KV had arrived."""
         if not self._new:
             return ()
         new = self._new = [r for r in self._new if r.state is RequestState.DECODING]
@@ -98,23 +105,23 @@ class DecodeSchedule:
         return tuple([now_ns - request.arrived_ns for request in new])
 
     def generated(self, request: ServedRequest) -> int:
-        """How many tokens it has, the first one included."""
+        """How many tokens the request has, the first one included."""
         return request.spec.output_tokens - (request.finish_step - self.steps)
 
     def remove(self, request: ServedRequest) -> None:
-        """It decodes no longer, finished or not; its heap entry is dropped when it comes up."""
+        """Remove a request, finished or ended. Its heap entry is dropped once it is at the top."""
         self.sequences -= 1
         self.context_tokens -= request.spec.prompt_tokens + self.generated(request)
 
     def most_steps(self) -> int:
-        """After how many steps the next request finishes; call only while something decodes."""
+        """After how many steps the next request finishes. Call it only while a request decodes."""
         finish = self._finish
         while finish[0][2].state is not RequestState.DECODING:
             heapq.heappop(finish)
         return finish[0][0] - self.steps
 
     def stepped(self, count: int) -> list[ServedRequest]:
-        """`count` steps were made. Returns those that finished, still counted: `remove` them."""
+        """Count `count` steps. Returns the finished requests; the caller must `remove` them."""
         if count and self._new:
             self._new.clear()
         self.steps += count

@@ -1,8 +1,9 @@
 """A session: the transfer of one request's KV, seen from one of its two ends.
 
-Two tables, one per end, complete: every state times every event has a line, and what cannot happen
-is an error that carries the session's story. A line answers both questions of contract 3
-separately: what the client is told (`outcome`), and what becomes of the blocks (`blocks`).
+There is one transition table per end. Each has a line for every state and every event; an event
+that cannot happen in a state is an error that carries the session's history (its *story*). A line
+answers the two questions of contract 3 separately: what the client is answered (`outcome`), and
+what becomes of the blocks (`blocks`).
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ class Role(StrEnum):
 
 
 class State(StrEnum):
-    """Where a session is. PREPARED and POSTED are a sender's, the first five a receiver's.
+    """The state of a session. PREPARED and POSTED are a sender's; the first five are a receiver's;
+    the others are both's.
 
-    Each state is unexposed, exposed or over, and nothing else.
+    Each state is exactly one of unexposed, exposed and over.
     """
 
     is_unexposed: bool
@@ -48,29 +50,34 @@ class State(StrEnum):
     """A peer may touch its blocks."""
     is_over: bool
     is_moving: bool
-    """Exposed, and something of it is to move. What waits for its sender's slot may stand still, as
-    what waits for one here."""
+    """Exposed, and expected to make progress. A session that waits for a slot, here or at its
+    sender, is not expected to."""
     may_wait: bool
     """It waits for blocks, an advertise or a slot: the wait limit counts."""
 
     WAITING = "waiting"
+    """It waits for blocks."""
     QUEUED = "queued"
+    """It has blocks and waits for a slot."""
     ADVERTISED = "advertised"
     PEER_QUEUED = "peer_queued"
     """Advertised, and the sender has no slot for it yet."""
     TRANSFERRING = "transferring"
     PREPARED = "prepared"
+    """The KV is ready; it waits for the receiver's advertise, or for a slot."""
     POSTED = "posted"
     QUARANTINED = "quarantined"
+    """Its client has an answer, but it is not proven that no peer touches its blocks."""
     COMPLETE = "complete"
     FAILED = "failed"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     RELEASED = "released"
+    """It was quarantined, and the proof came."""
 
 
 def _note_groups() -> None:
-    """Attributes instead of properties: a transition asks for several of them."""
+    """Set the groups as attributes: a transition reads several, and a property would be slower."""
     unexposed = (State.WAITING, State.QUEUED, State.PREPARED)
     over = (State.COMPLETE, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.RELEASED)
     for state in State:
@@ -89,51 +96,59 @@ class Event(StrEnum):
 
     RESERVED = "reserved"
     ADVERTISE = "advertise"
-    """Receiver: a slot is free, the address goes out. Sender: it came in, and a slot is free."""
+    """Receiver: a slot is free, so the address goes out. Sender: the advertise came, and a slot is
+    free."""
     ADVERTISE_AGAIN = "advertise_again"
-    """Sender: it came again, for what was posted."""
+    """Sender: the advertise came again, for a transfer that is posted already."""
     NO_SLOT = "no_slot"
-    """Sender: the receiver's advertise came in, or came again, and no slot is free."""
+    """Sender: an advertise came, perhaps not the first, and no slot is free."""
     PEER_QUEUED = "peer_queued"
-    """Receiver: the sender says so."""
+    """Receiver: the sender's message that it has no slot yet."""
     SILENCE = "silence"
-    """Receiver: nobody has answered the advertise. It, or the answer, may be lost."""
+    """Receiver: the advertise was not answered in time. It, or the answer, may be lost."""
     BEGAN = "began"
+    """Receiver: the sender's message that the first byte was posted."""
     DONE = "done"
+    """All bytes were transferred."""
     ENDED = "ended"
-    """Proven ended without success."""
+    """Proven to have ended without success."""
     ERROR = "error"
-    """An error without proof."""
+    """An error without a proof that the transfer has ended."""
     CANCEL = "cancel"
     WAIT_LIMIT = "wait_limit"
+    """It has waited too long for blocks, an advertise or a slot."""
     DEADLINE = "deadline"
+    """The transfer took too long, or its sender did not answer the repeated advertise either."""
     ASK = "ask"
-    """Receiver: in doubt, and nothing heard for a while. Its cancel, or the answer, may be lost."""
+    """Receiver: quarantined, and no message for a while. Its cancel, or the answer, may be lost."""
     PEER_LOST = "peer_lost"
+    """The rank at the other end has failed."""
     STOP = "stop"
+    """The instance is stopping."""
 
 
 class Blocks(StrEnum):
     """What becomes of the blocks."""
 
     KEPT = "kept"
-    """They stay with the request."""
+    """They stay with the request, and no peer touches them."""
     HELD = "held"
-    """Somebody may touch them: nobody else gets them until proof."""
+    """A peer may touch them: no other request gets them until it is proven that none does."""
     FREED = "freed"
 
 
 class Order(StrEnum):
-    """What the executor has to do about a transition, in the world outside."""
+    """What the executor must do after a transition: a call of the transport, or a message to the
+    peer (`executor.transfers`)."""
 
     EXPECT = "expect"
     """Tell the transport and the memory that a peer will write, then advertise."""
     TELL_AGAIN = "tell_again"
-    """Advertise again what is expected already."""
+    """Send the advertise again; the transport expects the transfer already."""
     POST = "post"
-    """Hand the transfer to the transport, and tell the receiver that it began."""
+    """Hand the transfer to the transport, and send `Began` to the receiver."""
     WITHDRAW = "withdraw"
-    """Ask the transport to end it."""
+    """Ask the transport to end the transfer early."""
     TELL_CANCEL = "tell_cancel"
     TELL_QUEUED = "tell_queued"
     TELL_BEGAN = "tell_began"
@@ -142,7 +157,8 @@ class Order(StrEnum):
 
 
 class Line(NamedTuple):
-    """One line of a table; `late` marks what came after the end and is only counted."""
+    """One line of a table: the next state, the blocks, the client's outcome (None: no answer now)
+    and the orders. `late`: the event came after the session's end and is only counted."""
 
     state: State
     blocks: Blocks
@@ -152,18 +168,18 @@ class Line(NamedTuple):
 
 
 Table = dict[State, dict[Event, Line | None]]
-"""Every state of a role times every event; None is impossible."""
+"""The line for every state of a role and every event; None is an impossible event."""
 
 _S, _E, _B, _O, _D = State, Event, Blocks, Outcome, Order
 
 
 def _over(state: State, blocks: Blocks) -> dict[Event, Line | None]:
-    """Any end, anything: unchanged, counted as late."""
+    """After the end: any event changes nothing and is counted as late."""
     return dict.fromkeys(_E, Line(state, blocks, late=True))
 
 
 def _unstarted(told: tuple[Order, ...]) -> dict[Event, Line | None]:
-    """Nobody was given the address: the blocks go back at once (contract 2.1)."""
+    """Before the address is given to a peer: the blocks are freed at once (contract 2.1)."""
     return {
         _E.CANCEL: Line(_S.CANCELLED, _B.FREED, _O.CANCELLED, told),
         _E.WAIT_LIMIT: Line(_S.TIMED_OUT, _B.FREED, _O.TIMED_OUT, told),
@@ -173,7 +189,7 @@ def _unstarted(told: tuple[Order, ...]) -> dict[Event, Line | None]:
 
 
 def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
-    """The client is answered now, the blocks stay in doubt."""
+    """While a peer may touch the blocks: the client is answered now, the blocks are quarantined."""
     return {
         _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, told),
         _E.CANCEL: Line(_S.QUARANTINED, _B.HELD, _O.CANCELLED, told),
@@ -192,7 +208,8 @@ def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
 
 
 def _quarantined(told: tuple[Order, ...]) -> dict[Event, Line | None]:
-    """Only proof ends it, however late; the answer given stands, nothing is revived (#14633)."""
+    """Quarantine ends only by proof, however late it comes. The answer that the client has got does
+    not change, and the request is not revived (#14633)."""
     lines: dict[Event, Line | None] = dict.fromkeys(_E, Line(_S.QUARANTINED, _B.HELD))
     lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, told)
     for event in (_E.RESERVED, _E.ADVERTISE, _E.ADVERTISE_AGAIN, _E.NO_SLOT, _E.SILENCE, _E.ASK):
@@ -217,7 +234,7 @@ _UNEXPOSED: dict[Event, Line | None] = dict.fromkeys(
         _E.ASK,
     )
 )
-"""What only a peer that knows the address can bring about, or the time since it does."""
+"""Events that only follow once a peer knows the address: impossible before."""
 
 _RECEIVING: dict[Event, Line | None] = {
     _E.BEGAN: Line(_S.TRANSFERRING, _B.HELD),
@@ -242,20 +259,20 @@ RECEIVER: Table = {
     _S.ADVERTISED: {
         **_RECEIVING,
         _E.PEER_QUEUED: Line(_S.PEER_QUEUED, _B.HELD),
-        # Said again, once: a second silence is the deadline.
+        # The advertise is repeated once; a second silence is a DEADLINE event.
         _E.SILENCE: Line(_S.ADVERTISED, _B.HELD, None, (_D.TELL_AGAIN,)),
     },
-    # Waiting for a slot there is not a slow link: no deadline, but the limit on waiting (3.1).
+    # Waiting for the sender's slot is not a slow link: no deadline, but the wait limit (3.1).
     _S.PEER_QUEUED: {
         **_RECEIVING,
         _E.PEER_QUEUED: Line(_S.PEER_QUEUED, _B.HELD),
         _E.WAIT_LIMIT: Line(_S.QUARANTINED, _B.HELD, _O.TIMED_OUT, _CANCEL),
         _E.DEADLINE: None,
     },
-    # A message that it is queued was overtaken by the one that it began.
+    # The sender's "queued" may arrive after its "began".
     _S.TRANSFERRING: {**_RECEIVING, _E.PEER_QUEUED: Line(_S.TRANSFERRING, _B.HELD)},
     _S.QUARANTINED: {**_quarantined(()), _E.ASK: Line(_S.QUARANTINED, _B.HELD, None, _CANCEL)},
-    # The session is over and its blocks are the decoding request's affair.
+    # The session is over; its blocks stay with the decoding request.
     _S.COMPLETE: _over(_S.COMPLETE, _B.KEPT),
     _S.FAILED: _over(_S.FAILED, _B.FREED),
     _S.CANCELLED: _over(_S.CANCELLED, _B.FREED),
@@ -279,7 +296,7 @@ SENDER: Table = {
         _E.ENDED: Line(_S.FAILED, _B.FREED, _O.FAILED, (_D.TELL_ENDED,)),
         **_in_flight((_D.WITHDRAW,)),
         _E.ADVERTISE_AGAIN: Line(_S.POSTED, _B.HELD, None, (_D.TELL_BEGAN,)),
-        # Without proof: the receiver is told that nothing more comes, not how much came.
+        # Without proof the receiver is told that nothing more comes, but not how much came.
         _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, (_D.TELL_ENDED,)),
     },
     _S.QUARANTINED: {
@@ -297,11 +314,12 @@ SENDER: Table = {
 TABLES: dict[Role, Table] = {Role.RECEIVER: RECEIVER, Role.SENDER: SENDER}
 
 STORY_LINES = 32
-"""A session's story keeps its last transitions; a longer one has stopped being a story."""
+"""How many of its last transitions a session's story keeps."""
 
 
 class Session:
-    """One end of one transfer. `SessionBook` is its only mutator."""
+    """One end of one transfer. Only `SessionBook` changes it. Times are nanoseconds on this rank's
+    clock."""
 
     __slots__ = (
         "answer_by_ns",
@@ -332,7 +350,7 @@ class Session:
         self.session_id = session_id
         self.attempt = session_id[1]
         self.peer = peer
-        """The other end's world rank; -1 for a sender that nobody has asked yet."""
+        """The other end's world rank; -1 for a sender that has got no advertise yet."""
         self.nbytes = nbytes
         self.state = State.WAITING if role is Role.RECEIVER else State.PREPARED
         self.blocks: tuple[int, ...] = ()
@@ -343,19 +361,19 @@ class Session:
         """Since when it waits for blocks, an advertise or a slot."""
         self.wait_until_ns = NEVER
         self.started_ns = -1
-        """When the address went out, or the first byte was posted."""
+        """When the advertise was sent (receiver), or the first byte was posted (sender)."""
         self.peer_queued_ns = -1
-        """Receiver: when it heard that its sender has no slot for it yet."""
+        """Receiver: when the sender's message came that it has no slot yet."""
         self.began_ns = -1
-        """When the transfer began: on a receiver, when it heard so."""
+        """When the transfer began; on a receiver, when the sender's message about it came."""
         self.reminded = False
-        """Receiver: the address was sent again, as nobody had answered."""
+        """Receiver: the advertise was sent again, as the sender had not answered."""
         self.answer_by_ns = NEVER
-        """Until when a sender may leave the advertise unanswered."""
+        """Until when the sender may leave the advertise unanswered."""
         self.deadline_ns = NEVER
-        # A list: a deque's first block alone is half a kilobyte, for each of 10,000 sessions.
+        # A list, because a deque takes half a kilobyte at once, for each of 10,000 sessions.
         self.story: list[tuple[int, Event, State]] = []
 
     def story_lines(self) -> list[str]:
-        """The story for people, oldest first."""
+        """The story as lines for people, oldest first."""
         return [f"{at_ns / 1e9:.6f} s {event} -> {state}" for at_ns, event, state in self.story]

@@ -1,13 +1,11 @@
-"""All sessions of one rank, and the only place where they change.
+"""All sessions of one rank, and the only place where they change; with the quarantine.
 
-A transition leaves three things behind for the executor: `orders` (what to do in the world
-outside), `resolved` (whose client is to be told, or whose blocks changed hands), and `journal`
-(what happened, for the events of the run). Deadlines are a heap with lazy deletion.
+A transition leaves three things for the executor: `orders` (calls of the transport and messages to
+peers), `resolved` (sessions whose client gets an answer, or whose blocks became free), and
+`journal` (what happened, for the events of the run). Deadlines are a heap with lazy deletion.
 
-Where sessions wait whose client has its answer, but whose blocks are not proven quiescent.
-
-Bounded by the in-flight limits per peer (contract 4.3), counted, visible. Entries keep the order in
-which they came, so the oldest is the first.
+The quarantine has the sessions whose client has its answer, but whose blocks a peer may still
+touch. The in-flight limits per peer bound it (contract 4.3).
 """
 
 from __future__ import annotations
@@ -26,24 +24,26 @@ from adpkv.errors import IllegalTransitionError
 __all__ = ["ASKS", "Quarantine", "SessionBook"]
 
 ASKS = 4
-"""How often a receiver in doubt cancels again within one progress deadline. Messages can be lost,
-and one lost message must not keep blocks for ever, nor make a rank ill (contract 2.3, 4.2).
-Afterwards each time after such a part of its doubt, which may last for years."""
+"""How often a receiver repeats the cancel of a quarantined session within one progress deadline.
+Messages can be lost, and one lost message must not hold blocks for ever, nor make a rank unhealthy
+(contract 2.3, 4.2). Later the pause grows: it is this fraction of the time in quarantine."""
 
 
 class Quarantine:
-    """Sessions in doubt, by when they came."""
+    """The quarantined sessions, oldest first. Times are nanoseconds."""
 
     __slots__ = ("_since", "longest", "moved_ns", "peak")
 
     def __init__(self) -> None:
-        # An OrderedDict finds its first entry in O(1) however many left before it; a dict does not.
+        # An OrderedDict finds its first entry in O(1) after many removals; a dict does not.
         self._since: OrderedDict[SessionId, int] = OrderedDict()
         self.moved_ns = NEVER
-        """When an entry last ended or heard from its peer, or the first one came; NEVER before."""
+        """When an entry last ended or got a message from its peer, or when the first of the present
+        entries came; `NEVER` before the first."""
         self.peak = 0
+        """The most entries that there ever were at once."""
         self.longest: tuple[int, SessionId] | None = None
-        """The longest stay of an entry that has ended, and whose it was."""
+        """The longest stay of an entry that has ended, and its session."""
 
     def __len__(self) -> int:
         return len(self._since)
@@ -52,43 +52,43 @@ class Quarantine:
         return session in self._since
 
     def add(self, session: SessionId, now_ns: int) -> None:
-        """A session comes into doubt."""
+        """Add a session."""
         if not self._since:
-            self.moved_ns = now_ns  # the clock starts; another arrival is no movement
+            self.moved_ns = now_ns  # the first entry starts the clock; a further one is no movement
         self._since[session] = now_ns
         self.peak = max(self.peak, len(self._since))
 
     def move(self, session: SessionId, now_ns: int) -> None:
-        """An entry heard from its peer: it is slow, not stuck."""
+        """A message came from the entry's peer: the transfer is slow, not stuck."""
         if session in self._since:
             self.moved_ns = now_ns
 
     def end(self, session: SessionId, now_ns: int) -> None:
-        """An entry is proven quiescent."""
+        """Remove a session: it is proven that no peer touches its blocks."""
         stay = now_ns - self._since.pop(session)
         if self.longest is None or stay > self.longest[0]:
             self.longest = stay, session
         self.moved_ns = now_ns
 
     def pause_ns(self, session: SessionId, now_ns: int) -> int:
-        """How long an entry may wait before it asks again: the longer, the longer it is here."""
+        """How long to wait before an entry's cancel is repeated; it grows with its stay."""
         return (now_ns - self._since[session]) // ASKS
 
     def oldest(self) -> SessionId | None:
-        """Whose the oldest entry is; None if there is none."""
+        """The session of the oldest entry; None if there is none."""
         return next(iter(self._since), None)
 
     def oldest_ns(self) -> int:
-        """Since when the oldest entry is here; NEVER if there is none."""
+        """When the oldest entry was added; `NEVER` if there is none."""
         return next(iter(self._since.values())) if self._since else NEVER
 
 
 _PEER_EVENTS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
-"""What a peer says of a session that goes on."""
+"""A peer's messages about a session that goes on."""
 
 
 class SessionBook:
-    """One rank's sessions, all of one role. O(1) per transition, O(log sessions) per deadline."""
+    """One rank's sessions, all of one role. A transition costs O(1), a limit O(log sessions)."""
 
     def __init__(self, role: Role, rules: Rules) -> None:
         self.role = role
@@ -97,10 +97,11 @@ class SessionBook:
         self.sessions: dict[int, Session] = {}
         self.quarantine = Quarantine()
         self.in_flight = 0
-        """Sessions that a peer may touch, quarantined ones included."""
+        """Sessions whose blocks a peer may touch, quarantined ones included."""
         self.under_way = 0
-        """Of them, those that do not wait for a slot at their sender's."""
+        """Those of them that do not wait for a slot of their sender (`State.is_moving`)."""
         self.moved_ns = 0
+        """The last movement (`core.health.HealthInputs.moved_ns`)."""
         self.orders: list[tuple[Order, Session]] = []
         self.resolved: deque[tuple[Session, Event, Line]] = deque()
         self.journal: list[tuple[Session, Event, Line]] = []
@@ -110,11 +111,12 @@ class SessionBook:
         self._told = {Outcome.FAILED: 0, Outcome.CANCELLED: 0, Outcome.TIMED_OUT: 0}
 
     def open(self, session: Session) -> None:
-        """A new session; its request has no other on this rank."""
+        """Add a new session; its request must have no other one on this rank."""
         self.sessions[session.session_id[0]] = session
 
     def find(self, request_id: int, attempt: int) -> Session | None:
-        """The session that a message from outside is about; None (and counted) if it is late."""
+        """The session that a message is about; None, and counted as late, if it is over or another
+        attempt."""
         session = self.sessions.get(request_id)
         if session is not None and self._rules.same_attempt(session, attempt):
             return session
@@ -122,42 +124,42 @@ class SessionBook:
         return None
 
     def note_late(self) -> None:
-        """A message came for a session that is over, or for an earlier attempt of it."""
+        """Count a message for a session that is over, or for an earlier attempt."""
         self._late += 1
 
     def forget(self, request_id: int) -> None:
-        """The request is gone and its blocks are somebody else's: so is the session."""
+        """Remove a request's session; its blocks belong to others from now on."""
         self.sessions.pop(request_id, None)
 
-    def hold(
+    def set_blocks(
         self, session: Session, blocks: Sequence[int], peer_blocks: Sequence[int] = ()
     ) -> None:
-        """These are its blocks from now on, and its sender's as far as it knows them."""
+        """Set the session's own blocks and, if they are known, its peer's."""
         session.blocks = tuple(blocks)
         session.peer_blocks = tuple(peer_blocks)
 
-    def meet(
+    def set_peer(
         self, session: Session, peer: int, tag: int = -1, peer_blocks: Sequence[int] = ()
     ) -> None:
-        """Sender: this is its receiver, with what its advertise says, if that has come."""
+        """Sender: set the receiver, and the tag and blocks of its advertise if that has come."""
         session.peer = peer
         session.tag = tag
         session.peer_blocks = tuple(peer_blocks)
 
     def count_pieces(self, session: Session, pieces: int) -> None:
-        """The transport has posted so many for it."""
+        """Set how many pieces the transport has posted for the session."""
         session.pieces = pieces
 
     def note_movement(self, at_ns: int) -> None:
-        """The link has last moved a byte then."""
+        """The transport last moved a byte at `at_ns`."""
         if self.in_flight:
             self.moved_ns = max(self.moved_ns, at_ns)
 
     def fire(self, session: Session, event: Event, now_ns: int) -> Line:
-        """Make one transition and note what follows from it.
+        """Make the transition of `event`, and note what follows from it.
 
         Raises:
-            IllegalTransitionError: the table calls it impossible; nothing has changed.
+            IllegalTransitionError: the event is impossible in this state; nothing has changed.
         """
         before = session.state
         line = self._table[before][event]
@@ -181,7 +183,7 @@ class SessionBook:
         for order in line.orders:
             self.orders.append((order, session))
         if after is before:
-            # Only a peer's message is a movement; being asked again by us is not.
+            # A peer's message is a movement; a message that this rank sends again is not.
             if event in _PEER_EVENTS:
                 self.quarantine.move(session.session_id, now_ns)
                 self.moved_ns = now_ns
@@ -193,7 +195,7 @@ class SessionBook:
         return line
 
     def _note(self, session: Session, before: State, event: Event, now_ns: int) -> None:
-        """What the session itself remembers of an event."""
+        """Set the session's times and flags that follow from an event."""
         after = session.state
         if event is Event.ADVERTISE:
             self._start(session, now_ns)
@@ -206,7 +208,7 @@ class SessionBook:
                 session.peer_queued_ns = now_ns
 
     def _start(self, session: Session, now_ns: int) -> None:
-        """The address goes out under a tag of its own; or the first byte, under the receiver's."""
+        """A receiver advertises, under a new tag; a sender posts, under the receiver's tag."""
         session.started_ns = now_ns
         if self.role is Role.RECEIVER:
             session.tag = self._tags
@@ -219,8 +221,8 @@ class SessionBook:
         first = not self.under_way
         self.in_flight += is_now - was
         self.under_way += after.is_moving - before.is_moving
-        # The clock of 4.2 (a) starts with the first flight; another one that joins is no movement,
-        # nor is coming into doubt.
+        # The clock of contract 4.2 (a) starts with the first session in flight. A further one, and
+        # a session that becomes quarantined, are no movements.
         joins = is_now and not was
         if (was or is_now) and (first or not (joins or after is State.QUARANTINED)):
             self.moved_ns = now_ns
@@ -239,8 +241,8 @@ class SessionBook:
             self._late += 1
 
     def limit(self, session: Session, at_ns: int, event: Event) -> None:
-        """Fire `event` at `at_ns` unless the session has moved past it by then. Of each kind there
-        is one at a time: a later call replaces it."""
+        """Set a limit: fire `event` at `at_ns` unless it does not apply any more by then. A session
+        has one limit of each kind; a later call replaces it."""
         request_id, attempt = session.session_id
         if event is Event.WAIT_LIMIT:
             session.wait_until_ns = at_ns
@@ -252,7 +254,7 @@ class SessionBook:
             session.deadline_ns = at_ns
         heapq.heappush(self._limits, (at_ns, request_id, attempt, event))
 
-    def _stands(self, entry: tuple[int, int, int, Event]) -> Session | None:
+    def _applies(self, entry: tuple[int, int, int, Event]) -> Session | None:
         at_ns, request_id, attempt, event = entry
         session = self.sessions.get(request_id)
         if session is None or session.session_id[1] != attempt:
@@ -260,35 +262,36 @@ class SessionBook:
         if event is Event.ASK:
             return session if session.state is State.QUARANTINED else None
         if event is Event.WAIT_LIMIT:
-            stands = session.state.may_wait and session.wait_until_ns == at_ns
-            return session if stands else None
+            applies = session.state.may_wait and session.wait_until_ns == at_ns
+            return session if applies else None
         if event is Event.SILENCE:
-            stands = session.state is State.ADVERTISED and session.answer_by_ns == at_ns
-            return session if stands else None
+            applies = session.state is State.ADVERTISED and session.answer_by_ns == at_ns
+            return session if applies else None
         open_still = session.state.is_moving and session.state is not State.QUARANTINED
         return session if open_still and session.deadline_ns == at_ns else None
 
     def next_limit_ns(self) -> int:
-        """When the next limit passes; NEVER without one. Drops those that no longer stand."""
+        """When the next limit passes; `NEVER` without one. Drops those that no longer apply."""
         limits = self._limits
         while limits:
-            if self._stands(limits[0]) is not None:
+            if self._applies(limits[0]) is not None:
                 return limits[0][0]
             heapq.heappop(limits)
         return NEVER
 
     def expired(self, now_ns: int) -> list[tuple[Session, Event]]:
-        """Take out the sessions whose limit has passed, in order of time and request."""
+        """Remove the limits that have passed; returns (session, event), in order of time and
+        request."""
         found: list[tuple[Session, Event]] = []
         while self._limits and self._limits[0][0] <= now_ns:
             entry = heapq.heappop(self._limits)
-            session = self._stands(entry)
+            session = self._applies(entry)
             if session is not None:
                 found.append((session, entry[3]))
         return found
 
     def counts(self) -> TransferCounts:
-        """A frozen snapshot of how sessions ended; the sender's and the receiver's both count."""
+        """A frozen snapshot of how this rank's sessions ended. A transfer counts at both ends."""
         return TransferCounts(
             completed=self._completed,
             failed=self._told[Outcome.FAILED],

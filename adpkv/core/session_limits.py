@@ -1,7 +1,9 @@
-"""Which limit a session is under: on its waiting, its sender's silence, its transfer, its doubt.
+"""Sets the time limits of sessions, by their state.
 
-Until a transfer begins its sender may say nothing for so long, then it may take so long; waiting
-for a slot, here or at the sender's, is not a slow link and has a limit of its own (contract 3.1).
+A session may wait so long for blocks or a slot; its sender may leave the advertise unanswered so
+long; the transfer itself may take so long. Waiting for a slot, here or at the sender, is not a slow
+link, so it has a limit of its own (contract 3.1). While a session is in quarantine, its cancel is
+repeated from time to time.
 """
 
 from __future__ import annotations
@@ -17,32 +19,32 @@ from adpkv.core.slots import SlotLimits
 __all__ = ["SessionLimits", "TransceiverLimits"]
 
 MOST_EARLY_DEADLINES = 16
-"""Transfers given up too early that a rank remembers; one is a violation."""
+"""How many transfers that timed out too early a rank remembers; one of them is a violation."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransceiverLimits:
-    """The bounds on everything that is in flight or waits. Durations in nanoseconds."""
+    """One rank's limits for transfers in flight or waiting. Durations in nanoseconds."""
 
     slots: SlotLimits
     transfer_timeout_ns: int
-    """From where the transfer begins."""
+    """How long a transfer may take, from where it begins."""
     answer_timeout_ns: int
-    """Receiver: how long its sender may say nothing to an advertise before it is repeated, and
-    how long afterwards."""
+    """Receiver: how long the sender may leave an advertise unanswered until it is repeated, and how
+    long it may leave the repeated one unanswered."""
     wait_timeout_ns: int
-    """For blocks and a slot here; on a sender, for a receiver to ask."""
+    """Receiver: how long a session may wait for blocks and a slot. Sender: for an advertise."""
     slot_timeout_ns: int
-    """For a slot at the sender's, from when it says that it has none."""
+    """Receiver: how long it may wait for a slot of its sender, from the message about it."""
     quarantine_budget: int
     progress_deadline_ns: int
     shutdown_grace_ns: int
     poll_limit: int
-    """Finished sessions taken in per poll; `at_least` may let more through (contract 1.1)."""
+    """How many finished sessions one poll takes in (contract 1.1)."""
 
 
 class SessionLimits:
-    """Sets the limits of one rank's sessions, in the book, as they move."""
+    """Sets the limits of one rank's sessions in its `SessionBook`, as their states change."""
 
     def __init__(self, book: SessionBook, limits: TransceiverLimits, rules: Rules) -> None:
         self._book = book
@@ -50,15 +52,15 @@ class SessionLimits:
         self._rules = rules
         self._ask_every_ns = max(SOON_NS, limits.progress_deadline_ns // ASKS)
         self.early_deadlines: list[tuple[int, int, int]] = []
-        """(request, time, how long its link had by then) of those that were given up before their
-        deadline: the contract allows none. Bounded."""
+        """(request, time in ns, transfer time in ns until then) of transfers that timed out before
+        their deadline. The contract allows none. At most `MOST_EARLY_DEADLINES`."""
 
     def opened(self, session: Session, now_ns: int) -> None:
-        """It waits: on a receiver for blocks and a slot, on a sender for a receiver to ask."""
+        """A new session waits: a receiver's for blocks and a slot, a sender's for an advertise."""
         self._book.limit(session, now_ns + self._limits.wait_timeout_ns, Event.WAIT_LIMIT)
 
     def started(self, session: Session, now_ns: int) -> None:
-        """It has a slot, and its address is out or its first byte posted."""
+        """The session has a slot, and is advertised or posted."""
         anchor_ns = self._rules.deadline_anchor_ns(session)
         if anchor_ns == NEVER:
             at_ns = now_ns + self._limits.answer_timeout_ns
@@ -68,11 +70,11 @@ class SessionLimits:
         self._book.limit(session, at_ns, event)
 
     def queued(self, session: Session, now_ns: int) -> None:
-        """It waits for a slot at the sender's."""
+        """The session waits for a slot of its sender."""
         self._book.limit(session, now_ns + self._limits.slot_timeout_ns, Event.WAIT_LIMIT)
 
     def moved(self, session: Session, before: State, event: Event, now_ns: int) -> None:
-        """A receiver's session has moved on from `before`."""
+        """A receiver's session made a transition from `before`."""
         after = session.state
         if after is State.QUARANTINED:
             if event is Event.ASK or before is not after:
@@ -89,8 +91,11 @@ class SessionLimits:
             self.queued(session, now_ns)
 
     def passes(self, session: Session, now_ns: int) -> None:
-        """Its deadline passes. By contract 3.1 it had that long from where it began, or its sender
-        was silent, and asked twice."""
+        """The session's deadline passes: note it if that is too early.
+
+        By contract 3.1 either the transfer had its whole timeout from where it began, or its sender
+        left both advertises unanswered.
+        """
         began_ns = session.began_ns
         if began_ns < 0 and session.reminded:
             return

@@ -1,7 +1,7 @@
 """How many transfers and blocks may be exposed at once, in all and per peer (contract 4.3).
 
-A session holds its slot until its blocks are proven quiescent, quarantine included: so one wedged
-peer can never put more than its share in doubt.
+A session holds its slot until it is proven that no peer touches its blocks, so also while it is in
+quarantine. So one stuck peer can never put more than its share of transfers into quarantine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["SlotLimits", "SlotQueue"]
 
 @dataclass(frozen=True, slots=True)
 class SlotLimits:
-    """In-flight limits of one rank."""
+    """In-flight limits of one rank: transfers in all, transfers and blocks per peer."""
 
     total: int
     per_peer: int
@@ -24,10 +24,10 @@ class SlotLimits:
 
 
 class SlotQueue:
-    """Sessions that wait for a slot, first come first served within a peer.
+    """Sessions that wait for a slot, first come, first served for each peer.
 
-    A peer that has its share in flight does not hold up the others (#13824: 128 transfers behind
-    one slot). O(1) per session while nobody is full; O(waiting peers) when a slot comes back.
+    A peer that has its share in flight does not delay the others (#13824: 128 transfers behind one
+    slot). Costs O(1) per session while no limit is reached; O(waiting peers) when a slot is freed.
     """
 
     def __init__(self, limits: SlotLimits) -> None:
@@ -37,11 +37,11 @@ class SlotQueue:
         self._waiting: dict[int, deque[Session]] = {}
 
     def wait(self, session: Session) -> None:
-        """The session wants a slot towards `session.peer`."""
+        """Add a session that wants a slot for a transfer with `session.peer`."""
         self._waiting.setdefault(session.peer, deque()).append(session)
 
     def leave(self, session: Session) -> bool:
-        """The session no longer wants one; says whether it was waiting. O(waiting at its peer)."""
+        """Remove a session; returns whether it was waiting. O(waiting sessions of its peer)."""
         queue = self._waiting.get(session.peer)
         if queue is None or session not in queue:
             return False
@@ -51,7 +51,8 @@ class SlotQueue:
         return True
 
     def admit(self) -> list[Session]:
-        """Take slots for as many waiting sessions as the limits allow, fairly over the peers."""
+        """Give slots to as many waiting sessions as the limits allow, the peers taking turns.
+        Returns these sessions."""
         if not self._waiting:
             return []
         admitted: list[Session] = []
@@ -65,8 +66,9 @@ class SlotQueue:
             if not queue:
                 del self._waiting[peer]
             elif len(admitted) > before:
-                # To the end, so that the next free slot is another peer's turn. Only who got one:
-                # a call in vain must change nothing, or how often one asks would decide.
+                # To the end, so that another peer gets the next free slot. Only a peer that got one
+                # moves: a call that gives none must change nothing, or the number of calls would
+                # affect the result.
                 del self._waiting[peer]
                 self._waiting[peer] = queue
             if self._in_use >= self._limits.total:
@@ -85,7 +87,7 @@ class SlotQueue:
         self._in_use += 1
 
     def give_back(self, session: Session) -> None:
-        """The session's blocks are quiescent: its slot is free."""
+        """Free the slot of a session whose blocks no peer touches any more."""
         held = self._held[session.peer]
         held[0] -= 1
         held[1] -= len(session.blocks)

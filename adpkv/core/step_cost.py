@@ -1,4 +1,4 @@
-"""What a forward step costs: a linear model of its batch, the one place where its formula stands.
+"""What a forward step costs: a linear function of its batch. The formula is only here:
 
 step = base + prefill token * prompt tokens + prefill pair * (token, earlier token) pairs
        + sequence * decoding requests + context token * their KV tokens
@@ -17,7 +17,7 @@ Cost = Fraction | int
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The coefficients, in nanoseconds or exact fractions of them; or all of them in ticks."""
+    """The coefficients of the formula, in nanoseconds (exact fractions) or all of them in ticks."""
 
     base_ns: Cost
     prefill_token_ns: Cost
@@ -32,7 +32,7 @@ class Costs:
         sequences: int = 0,
         context_tokens: int = 0,
     ) -> Cost:
-        """One step over such a batch; over nothing, what a dummy costs."""
+        """The cost of a step over this batch, in the coefficients' unit. All zero: a dummy."""
         return (
             self.base_ns
             + self.prefill_token_ns * prefill_tokens
@@ -43,5 +43,5 @@ class Costs:
 
     @property
     def ticks_per_ns(self) -> int:
-        """The fewest ticks of a nanosecond of which all coefficients are multiples."""
+        """The smallest number of ticks per nanosecond with which all coefficients are integers."""
         return lcm(*(Fraction(cost).denominator for cost in astuple(self)))

@@ -1,9 +1,9 @@
-"""The gaps between tokens (inter-token latency): all of them, counted in buckets.
+"""The gaps between tokens (inter-token latency), counted in a histogram.
 
-Millions of gaps are kept as a few hundred counts. A bucket is as wide as 0.1 % of what it holds
-(HdrHistogram's idea: the leading bits of the value), so a percentile is right to 0.1 %; sum and
-maximum are exact. A row of decode steps is added at once, and fills the same buckets as its steps
-would one by one.
+Millions of gaps are kept as a few hundred counts. A bucket is 0.1 % as wide as its values (as in
+HdrHistogram: a bucket is the leading bits of the value), so percentiles are accurate to 0.1 %. Sum
+and maximum are exact. A row of decode steps is added at once, and fills the same buckets as its
+steps would one by one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 __all__ = ["GapCounts", "TokenGaps", "bucket_of"]
 
 LEADING_BITS: Final = 11
-"""Of a gap in nanoseconds; the rest of it is dropped. 2 ** -10 is 0.1 %."""
+"""How many leading bits of a gap in nanoseconds its bucket keeps: 2 ** -10 is 0.1 %."""
 
 
 class GapCounts(msgspec.Struct, frozen=True, array_like=True):
-    """A frozen snapshot: (least gap of the bucket in nanoseconds, gaps in it), by gap."""
+    """A frozen snapshot. `buckets`: (smallest gap of the bucket in ns, gaps in it), in order."""
 
     buckets: tuple[tuple[int, int], ...] = ()
     total_ns: int = 0
@@ -28,12 +28,12 @@ class GapCounts(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def count(self) -> int:
-        """How many gaps there were."""
+        """How many gaps there are."""
         return sum(count for _, count in self.buckets)
 
     @staticmethod
     def together(parts: Iterable[GapCounts]) -> GapCounts:
-        """Those of several ranks."""
+        """The sum of the counts of several ranks."""
         gaps = TokenGaps()
         for part in parts:
             for bucket, count in part.buckets:
@@ -44,13 +44,13 @@ class GapCounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 def bucket_of(gap_ns: int) -> int:
-    """The least gap of its bucket."""
+    """The smallest gap of the bucket to which `gap_ns` belongs."""
     drop = gap_ns.bit_length() - LEADING_BITS
     return gap_ns if drop <= 0 else gap_ns >> drop << drop
 
 
 class TokenGaps:
-    """Counts gaps; O(1) each, and O(buckets) for a row of steps."""
+    """Counts gaps; O(1) each, O(buckets) for a row of steps."""
 
     __slots__ = ("counts", "longest_ns", "total_ns")
 
@@ -60,7 +60,7 @@ class TokenGaps:
         self.longest_ns = 0
 
     def add(self, gap_ns: int, count: int) -> None:
-        """So many tokens came so long after the token before them."""
+        """Count `count` tokens that came `gap_ns` after the token before them."""
         bucket = bucket_of(gap_ns)
         self.counts[bucket] = self.counts.get(bucket, 0) + count
         self.total_ns += gap_ns * count
@@ -70,9 +70,15 @@ class TokenGaps:
     def add_step(
         self, began_ns: int, ended_ns: int, last_ns: int, tokens: int, waited: Sequence[int]
     ) -> None:
-        """A step made `tokens` tokens. Those of `waited` are the second ones of their requests,
-        which had their first so long before the step began; the others follow the step before it,
-        which ended at `last_ns`."""
+        """Count the gaps of one decode step.
+
+        Args:
+            began_ns, ended_ns: the step's beginning and end.
+            last_ns: the end of the step before it.
+            tokens: how many tokens the step made, one per request.
+            waited: for each request that got its second token: how long it had had the first one
+                when the step began, in nanoseconds. The other requests were in the step before.
+        """
         for wait_ns in waited:
             self.add(wait_ns + ended_ns - began_ns, 1)
         if tokens > len(waited):
@@ -81,8 +87,15 @@ class TokenGaps:
     def add_rows(
         self, rows: Iterable[tuple[int, int, int]], ticks_per_ns: int, took_ns: int, tokens: int
     ) -> None:
-        """So many tokens came with each step of some rows of (steps, base, slope). The k-th step of
-        a row took (base + k * slope) // ticks_per_ns nanoseconds, and all together `took_ns`."""
+        """Count the gaps of several rows of decode steps, each of which made `tokens` tokens.
+
+        Args:
+            rows: (steps, base, slope) of each row. Its k-th step, from 0, took
+                (base + k * slope) // ticks_per_ns nanoseconds.
+            ticks_per_ns: the unit of base and slope.
+            took_ns: how long all steps of all rows took together.
+            tokens: how many tokens each step made.
+        """
         for steps, base, slope in rows:
             if steps:
                 self._add_row(steps, base, slope, ticks_per_ns, tokens)

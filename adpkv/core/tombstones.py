@@ -1,8 +1,9 @@
-"""What a sender remembers of sessions that are over: whether anything was ever posted for them.
+"""What a sender remembers of sessions that are over: how many pieces were posted for each.
 
-A late or repeated advertise for one that never was is answered `never started`, which is a proof;
-for one that was, that would be a false one, so the number of its pieces is kept. What is forgotten
-counts as never posted: nothing of it is posted any more.
+A late or repeated advertise for a session for which nothing was ever posted is answered
+`NeverStarted`, which proves to the receiver that nothing was written. For a session with posted
+pieces that proof would be false, so their number is remembered and sent. A session that is too old
+to be remembered counts as never posted; nothing is posted for it any more.
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ TOMBSTONES: Final = 4096
 """How many ended sessions a sender remembers."""
 
 NEVER_POSTED: Final = -1
-"""Instead of a number of pieces."""
+"""In place of a number of pieces: nothing was posted."""
 
 
 class Tombstones:
-    """The last sessions of one sender that have ended. Each life of a request has its own: while
-    the next one ends, the receiver of the former may still be asking."""
+    """The last `TOMBSTONES` sessions of one sender that have ended.
+
+    Each attempt of a request has its own entry: when the next attempt ends, the receiver of the
+    former one may still send messages.
+    """
 
     __slots__ = ("_pieces",)
 
     def __init__(self) -> None:
         self._pieces: OrderedDict[SessionId, int] = OrderedDict()
-        """Pieces posted."""
+        """How many pieces were posted."""
 
     def add(self, session: Session) -> None:
-        """It is over."""
+        """Remember a session that is over."""
         pieces = session.pieces if session.started_ns >= 0 else NEVER_POSTED
         self._pieces[session.session_id] = pieces
         if len(self._pieces) > TOMBSTONES:
@@ -41,5 +45,5 @@ class Tombstones:
 
     def pieces(self, request_id: int, attempt: int) -> int:
         """How many pieces were posted for this attempt of the request; `NEVER_POSTED` if none was,
-        or if it is forgotten."""
+        or if it is not remembered."""
         return self._pieces.get((RequestId(request_id), attempt), NEVER_POSTED)

@@ -12,7 +12,7 @@ __all__ = ["Instance", "Kind", "Topology"]
 
 
 class Kind(StrEnum):
-    """What a server does."""
+    """What an instance does: prefill (context) or decode (generation)."""
 
     CONTEXT = "context"
     GENERATION = "generation"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One server: `ranks` consecutive world ranks from `first`; the first one leads."""
+    """One server: `ranks` consecutive world ranks from `first`. Its first rank leads the group."""
 
     index: int
     kind: Kind
@@ -29,12 +29,12 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """A name for people, such as `context-0`; unique because indexes are."""
+        """A unique name for people, such as `context-0`."""
         return f"{self.kind.value}-{self.index}"
 
     @property
     def leader(self) -> Rank:
-        """The rank that takes the instance's messages in."""
+        """The rank to which the coordinator sends the instance's messages."""
         return self.first
 
     @property
@@ -51,7 +51,11 @@ class Topology:
 
     @classmethod
     def of(cls, *, context: tuple[int, int], generation: tuple[int, int]) -> Topology:
-        """Lay out (instances, ranks each) of both kinds over consecutive world ranks."""
+        """Lay out the instances over consecutive world ranks, context instances first.
+
+        Args:
+            context, generation: (number of instances, ranks of each).
+        """
         found: list[Instance] = []
         first = 0
         for kind, (count, ranks) in ((Kind.CONTEXT, context), (Kind.GENERATION, generation)):
@@ -70,7 +74,11 @@ class Topology:
         return tuple(i for i in self.instances if i.kind is kind)
 
     def instance_of(self, rank: int) -> Instance:
-        """The instance that a world rank belongs to."""
+        """The instance that a world rank belongs to.
+
+        Raises:
+            IndexError: there is no such rank.
+        """
         at = bisect_right(self.instances, rank, key=lambda instance: instance.first) - 1
         if at < 0 or rank not in self.instances[at].members:
             raise IndexError(f"rank {rank} of {self.ranks}")

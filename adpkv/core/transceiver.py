@@ -1,8 +1,8 @@
 """The KV transceiver of one rank: slots, deadlines, structured cancel, polling that never waits.
 
-Pure: time comes in as `now_ns`; what is to be done outside goes out as `book.orders`. The
-transport's ends come in through `finished`, a queue, so that polling costs O(finished) however
-many sessions are in flight (contract 1.3).
+Pure: time comes in as `now_ns`; calls of the transport and messages to peers go out as
+`book.orders`. Ends that the transport reports come in through `finished`, a queue, so that polling
+costs O(finished sessions), however many are in flight (contract 1.3).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adpkv.core.tombstones import NEVER_POSTED, Tombstones
 __all__ = ["Transceiver"]
 
 _OF_THE_ADVERTISED: Final = frozenset({Event.BEGAN, Event.PEER_QUEUED})
-"""What a sender can say only of a session whose address it knows."""
+"""Messages that a sender can send only about a session that was advertised to it."""
 
 _Finish = tuple[int, int, Event, int, int]
 
@@ -45,17 +45,24 @@ class Transceiver:
         self._can_withdraw = can_withdraw
         self._slots = SlotQueue(limits.slots)
         self.pending_polls: deque[_Finish] = deque()
-        """Ends that came in and were not taken in yet; more than the poll limit stay for later."""
+        """Ends reported by the transport that are not processed yet: (request, attempt, event,
+        bytes, pieces). One poll processes at most the poll limit."""
         self._tombstones = Tombstones()
         self._asked: list[Session] = []
-        """Sender: whose receivers have asked, or asked again, since the last `start`."""
+        """Sender: sessions for which an advertise came, perhaps not the first, since the last
+        `start`."""
         self._failed: set[int] = set()
         self.drain_deadline_ns = NEVER
 
     # -- sessions begin ------------------------------------------------------------------------
 
     def open(self, request_id: int, attempt: int, peer: int, nbytes: int, now_ns: int) -> Session:
-        """A session for a request: WAITING on a receiver, PREPARED on a sender (peer -1)."""
+        """Open a session for a request: WAITING on a receiver, PREPARED on a sender.
+
+        Args:
+            peer: the other end's world rank; -1 on a sender, which learns it from the advertise.
+            nbytes: the bytes to transfer.
+        """
         session = Session(self.book.role, (RequestId(request_id), attempt), peer, nbytes, now_ns)
         self.book.open(session)
         self.limits.opened(session, now_ns)
@@ -66,15 +73,16 @@ class Transceiver:
     def reserve(
         self, session: Session, blocks: Sequence[int], peer_blocks: Sequence[int], now_ns: int
     ) -> None:
-        """Receiver: the blocks are there. Advertised as soon as a slot is free: see `start`."""
-        self.book.hold(session, blocks, peer_blocks)
+        """Receiver: the session has its blocks. `start` advertises it once a slot is free.
+        `peer_blocks` are the sender's block ids, in the same order."""
+        self.book.set_blocks(session, blocks, peer_blocks)
         if not self.book.fire(session, Event.RESERVED, now_ns).late:
-            # Late: it is over here, and other ranks have not agreed to that yet.
+            # Late: without ADP it may be over here before all ranks have agreed on that.
             self._slots.wait(session)
 
     def prepare(self, session: Session, blocks: Sequence[int]) -> None:
-        """Sender: these blocks hold the prompt's KV; they wait for a receiver to ask."""
-        self.book.hold(session, blocks)
+        """Sender: `blocks` hold the prompt's KV; they wait for a receiver's advertise."""
+        self.book.set_blocks(session, blocks)
 
     def advertised(
         self,
@@ -85,9 +93,12 @@ class Transceiver:
         blocks: Sequence[int],
         now_ns: int,
     ) -> int | None:
-        """Sender: a receiver asked, maybe not for the first time. `start` gives it a slot, or says
-        that it is queued. Of a session that is over: how many pieces were posted, `NEVER_POSTED` if
-        none was nor will be. None: there is nothing to say here.
+        """Sender: an advertise came, perhaps not the first one.
+
+        Returns:
+            None if the session is open: `start` then gives it a slot, or tells the receiver that it
+            is queued. For a session that is over or unknown: how many pieces were posted, to be
+            sent to the receiver; `NEVER_POSTED` if none was nor will be.
         """
         pieces = self._tombstones.pieces(request_id, attempt)
         if pieces != NEVER_POSTED:
@@ -102,14 +113,14 @@ class Transceiver:
             self._fire(session, Event.ADVERTISE_AGAIN, now_ns)
             return None
         if session.peer < 0:
-            self.book.meet(session, receiver, tag, blocks)
+            self.book.set_peer(session, receiver, tag, blocks)
             self._slots.wait(session)
         self._asked.append(session)
         return None
 
     def start(self, now_ns: int) -> None:
-        """Begin as many waiting transfers as there are slots for; who asked for one and does not
-        get it is told so."""
+        """Begin as many waiting transfers as there are slots. A receiver whose advertise came and
+        that gets no slot is told that it is queued."""
         for session in self._slots.admit():
             self.book.fire(session, Event.ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
@@ -121,9 +132,14 @@ class Transceiver:
 
     # -- sessions move -------------------------------------------------------------------------
 
-    def hear(self, request_id: int, attempt: int, event: Event, now_ns: int) -> Session | None:
-        """A peer's message (queued, began, cancel, an error): fired if its session lives, else
-        counted."""
+    def on_peer_message(
+        self, request_id: int, attempt: int, event: Event, now_ns: int
+    ) -> Session | None:
+        """A peer's message came (queued, began, an error).
+
+        Returns:
+            Its session; None if the message is late, which is counted, or does not apply.
+        """
         session = self.book.find(request_id, attempt)
         if session is None:
             return None
@@ -133,31 +149,44 @@ class Transceiver:
         return session
 
     def cancelled(self, request_id: int, attempt: int, receiver: int, now_ns: int) -> int | None:
-        """Sender: its receiver no longer wants it, and advertised its blocks unless `receiver` is
-        -1. Returns how many pieces were posted of a session that is over, `NEVER_POSTED` if none
-        ever was: the receiver has missed that message, or would not ask. None: nothing to say now.
+        """Sender: the receiver cancels the transfer.
+
+        Args:
+            receiver: the receiver's world rank if it has advertised its blocks and so needs an
+                answer about the end; else -1.
+
+        Returns:
+            For a session that is over: how many pieces were posted, `NEVER_POSTED` if none was. The
+            receiver has missed that message, so it is to be sent again. None: nothing to send now.
         """
         session = self.book.find(request_id, attempt)
         over = session is None or session.state.is_over
         if session is not None:
             self._fire(session, Event.CANCEL, now_ns)
             if session.peer < 0 and not over:
-                # Its advertise never came; it is to hear all the same that nothing was posted.
-                self.book.meet(session, receiver)
+                # Its advertise never came; it must still be told that nothing was posted.
+                self.book.set_peer(session, receiver)
         return self._tombstones.pieces(request_id, attempt) if over and receiver >= 0 else None
 
     def finished(
         self, request_id: int, attempt: int, event: Event, nbytes: int = 0, pieces: int = 0
     ) -> None:
-        """The transport reports an end (DONE, ENDED, ERROR): queued until the next poll."""
+        """The transport reports an end (DONE, ENDED, ERROR, PEER_LOST). It is queued until the next
+        `check_transfer_status`. `pieces`: how many were posted (sender)."""
         self.pending_polls.append((request_id, attempt, event, nbytes, pieces))
 
     def check_transfer_status(self, now_ns: int, at_least: int = 0) -> int:
-        """Take in what is ready, never wait for what is not. The field has one call for each role:
-        `check_context_transfer_status` and `check_generation_transfer_status`.
+        """Process the ends that are ready, up to the poll limit; never wait for others.
 
-        `at_least` may only let more *ready* sessions through in this call (contract 1.1; upstream
-        it selected unready ones and froze the loop, #13671). Returns how many were taken in.
+        TensorRT-LLM has one call per role: `check_context_transfer_status` and
+        `check_gen_transfer_status`.
+
+        Args:
+            at_least: raises the poll limit of this call. It never makes the call wait (contract
+                1.1); in TensorRT-LLM it did, and froze the loop (#13671).
+
+        Returns:
+            How many ends were processed.
         """
         queue = self.pending_polls
         count = min(len(queue), max(self._poll_limit, at_least))
@@ -190,8 +219,8 @@ class Transceiver:
             self._tombstones.add(session)
 
     def expire(self, now_ns: int) -> None:
-        """Fire the limits and deadlines that have passed. A session whose end is in, and only
-        waits for the next poll, has not missed its deadline."""
+        """Fire the limits and deadlines that have passed. A session whose end is queued for the
+        next poll has not missed its deadline."""
         ended = {finish[0] for finish in self.pending_polls}
         for session, event in self.book.expired(now_ns):
             if session.session_id[0] not in ended:
@@ -200,7 +229,7 @@ class Transceiver:
     # -- sessions end --------------------------------------------------------------------------
 
     def cancel_request_structured(self, request_id: int, now_ns: int) -> TransferCancelResult:
-        """Cancel a request's transfer: one of six answers. Idempotent (contract 2)."""
+        """Cancel a request's transfer; returns one of six answers. Idempotent (contract 2)."""
         session = self.book.sessions.get(request_id)
         state = None if session is None else session.state
         answer = self._rules.cancel_answer(state, not self.monitor.reasons, self._can_withdraw)
@@ -209,28 +238,29 @@ class Transceiver:
         return answer
 
     def cancel_request(self, request_id: int, now_ns: int) -> bool:
-        """True for exactly the three answers after which the blocks may be freed (2.2)."""
+        """As `cancel_request_structured`, but returns whether the blocks may be freed: true for
+        exactly three of the answers (contract 2.2)."""
         return self._rules.may_release(self.cancel_request_structured(request_id, now_ns))
 
     def handle_peer_failure(self, failed: Iterable[int], now_ns: int) -> None:
-        """These ranks have failed: what nobody has begun with them ends now, and nothing more
-        begins. What is in flight ends when the transport has fenced it, and says so (contract
-        2.5)."""
+        """These world ranks have failed: end the sessions with them whose blocks are not exposed,
+        and begin no more. A session in flight ends when the transport reports that its connection
+        is fenced (contract 2.5)."""
         self._failed.update(failed)
         for session in list(self.book.sessions.values()):
             if session.peer in self._failed and session.state.is_unexposed:
                 self._fire(session, Event.PEER_LOST, now_ns)
 
     def forget(self, request_id: int) -> None:
-        """The request is released: its session is over and no longer found."""
+        """Remove the session of a request whose blocks are released."""
         self.book.forget(request_id)
 
     def drain(self, deadline_ns: int, now_ns: int) -> None:
-        """Begin the end. What has not reached its own is answered now; what is in flight
-        may end until `deadline_ns`, and is then given up as `quarantined_now`.
+        """Begin to drain: every open session gets its answer now. Transfers in flight may end until
+        `deadline_ns`; those that do not are reported as `quarantined_now`.
 
-        The waiting is the loop's, together with the group: this is the one thing that it ever
-        waits for (contract 1.2), until `is_drained` or `is_overdue`.
+        This call does not wait. The loop waits, together with the group, until `is_drained` or
+        `is_overdue` (contract 1.2).
         """
         self.drain_deadline_ns = deadline_ns
         for session in list(self.book.sessions.values()):
@@ -238,23 +268,23 @@ class Transceiver:
                 self._fire(session, Event.STOP, now_ns)
 
     def is_drained(self) -> bool:
-        """Nothing of this rank is exposed to a peer any more."""
+        """No blocks of this rank are exposed to a peer any more."""
         return self.book.in_flight == 0
 
     def is_overdue(self, now_ns: int) -> bool:
-        """The bound on draining is over."""
+        """The drain deadline has passed."""
         return now_ns >= self.drain_deadline_ns
 
     # -- looking -------------------------------------------------------------------------------
 
     def take_orders(self) -> list[tuple[Order, Session]]:
-        """What is to be done outside, oldest first; the list is the caller's."""
+        """Remove and return the orders for the executor, oldest first."""
         orders, self.book.orders = self.book.orders, []
         return orders
 
     def wake_ns(self, seen_ns: int = -1) -> int:
-        """When this transceiver has to be looked at next if nothing happens until then. What was
-        over at its last look, at `seen_ns`, was seen, and is not due again."""
+        """When this transceiver needs attention next if nothing happens until then; `NEVER` if it
+        needs none. What was due by the last check, at `seen_ns`, is not due again."""
         drain_ns = self.drain_deadline_ns
         return min(
             self.health.due_ns(seen_ns),
@@ -264,5 +294,5 @@ class Transceiver:
 
 
 def _is_open(session: Session) -> bool:
-    """Its client has no answer yet."""
+    """Whether the session's client has no answer yet."""
     return not session.state.is_over and session.state is not State.QUARANTINED

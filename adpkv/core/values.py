@@ -1,4 +1,4 @@
-"""What travels between coordinator, leaders and ranks about one request, as plain values."""
+"""The values about requests that coordinator, leaders and ranks send each other."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import msgspec
 
 __all__ = ["Cause", "Outcome", "RequestSpec", "Response", "SenderRef", "Violation"]
 
-"""The detail of a response by which the coordinator knows that the request failed for no fault of
-its own: a job may be told to compute such a one again."""
-
 
 class Outcome(StrEnum):
-    """What a response says. All but PREFILLED are terminal for the client."""
+    """The outcome that a response reports. All but PREFILLED are terminal for the client."""
 
     PREFILLED = "prefilled"
-    """A context instance's answer to the coordinator: first token made, KV ready to be sent."""
+    """A context instance's answer to the coordinator: the first token is made, and the KV is ready
+    to be sent."""
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
@@ -24,19 +22,18 @@ class Outcome(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a request ended as it did, as far as anybody decides by it. The `detail` beside it is for
-    people."""
+    """Why a request ended, as far as the coordinator decides by it. `detail` is for people."""
 
     OTHER = "other"
     PEER_LOST = "peer_lost"
-    """The other end of its transfer is gone, and its KV with it."""
+    """The rank at the other end of its transfer has failed, and its KV is lost."""
 
 
 class SenderRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a prefilled request's KV waits: a context rank, and the blocks that hold the prompt.
 
-    `blocks` are the sender's block ids in prompt order. The receiver needs them because both sides
-    of a two-sided transfer must cut it into the same pieces (`core.content.pieces`).
+    `rank` is a world rank; `blocks` are its block ids in prompt order. The receiver needs them
+    because both sides must cut the transfer into the same pieces (`core.content.pieces`).
     """
 
     rank: int
@@ -44,11 +41,11 @@ class SenderRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One request as an instance sees it.
+    """One request as an instance gets it.
 
-    `block_hashes` has one value per *full* block of the prompt, equal prefixes hash equal;
-    `wanted` is a rank index inside the instance that the client insists on;
-    `sender` is set where a generation instance must fetch the KV.
+    `block_hashes` has one value >= 0 per *full* block of the prompt; equal prefixes have equal
+    values. `wanted` is the index of the rank in the instance that the client insists on. `sender`
+    is set for a generation instance, which must fetch the KV there. `attempt` counts from 0.
     """
 
     request_id: int
@@ -61,10 +58,11 @@ class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rank has to say about one request: exactly one terminal response per request.
+    """One rank's answer about one request. Each request gets exactly one terminal response.
 
-    `tokens` its client has, the first one included. `spent` is what its server measured: a duration
-    in nanoseconds for each of its columns (`core.columns`), empty where it never had it.
+    `tokens` is how many tokens its client has, the first one included. `spent` has the nanoseconds
+    that the server measured for each of its columns (`core.columns`); it is empty if no rank of the
+    server ever had the request.
     """
 
     request_id: int
@@ -79,11 +77,14 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """The contract was broken and an oracle saw it: what `summary.json` lists."""
+    """A breach of the contract that an oracle (a run-time check) found, as `summary.json` lists it.
+
+    `at_ns` is in nanoseconds since the run began; `rank` is -1 for the coordinator.
+    """
 
     kind: str
     rank: int
     at_ns: int
     detail: str
     requests: tuple[int, ...] = ()
-    """Whom it concerns, where that can be known; their stories are told with it."""
+    """The requests concerned, if they are known; their histories are printed with it."""

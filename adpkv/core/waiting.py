@@ -1,10 +1,11 @@
-"""The queue of requests that nobody owns: a value that a plan carries and all ranks share.
+"""The queue of requests that no rank owns yet: an immutable value that a plan carries.
 
-The queues of one group follow one another, each the former with a few requests more or fewer. They
-share one log, which only grows: a place for each request, and with which version it left. So a new
-queue costs what has changed and not what waits (20,000 requests, copied on each iteration, took
-half a minute), and an older one still reads what it held. Only the newest queue of a log can be
-changed; an older one, where an iteration was broken and is made anew, is copied first (`current`).
+Each iteration's queue is the last one with a few requests more or fewer. The successive queues
+share one log, which only grows: it has a place for each request, and the version with which the
+request left. So a new queue costs as much as has changed, not as much as waits (copying 20,000
+requests in each iteration took half a minute), and an older queue can still be read. Only the
+newest queue of a log can be followed by another. An older one is copied first (`current`); that
+happens when a rank failure broke an iteration.
 """
 
 from __future__ import annotations
@@ -18,27 +19,28 @@ from adpkv.core.values import RequestSpec
 __all__ = ["NOBODY_WAITS", "Waiting"]
 
 NOT_YET: Final = 1 << 62
-"""With which version one has left that still waits."""
+"""The version with which a request leaves that still waits."""
 
-SPARED: Final = 64
-"""A log is made anew when more have left it than wait, and more than so many."""
+MOST_LEFT: Final = 64
+"""A log is replaced by a new one when more requests have left it than wait in it, and more than
+this number."""
 
 
 class _Log:
-    """What the queues that follow one another share."""
+    """The data that successive queues share."""
 
-    __slots__ = ("lanes", "left_with", "lives", "specs", "version")
+    __slots__ = ("attempts", "lanes", "left_with", "specs", "version")
 
     def __init__(self, specs: Iterable[RequestSpec]) -> None:
         self.version = 0
-        """Of the newest queue, the only one that `lanes` and `lives` are about."""
+        """The version of the newest queue. `lanes` and `attempts` are those of this queue."""
         self.specs: list[RequestSpec] = []
         self.left_with: list[int] = []
         self.lanes: dict[int | None, deque[int]] = {}
-        """The places of those that want this rank, or do not mind (None), in order. The first of
-        each still waits."""
-        self.lives: dict[int, list[int]] = {}
-        """By request: the places of those of its lives that wait."""
+        """Rank index -> the places of the requests that insist on it, in order; None -> those of
+        the requests that insist on none. The first place of each still waits."""
+        self.attempts: dict[int, list[int]] = {}
+        """Request -> the places of its attempts that wait."""
         for spec in specs:
             self.add(spec)
 
@@ -47,16 +49,16 @@ class _Log:
         self.specs.append(spec)
         self.left_with.append(NOT_YET)
         self.lanes.setdefault(spec.wanted, deque()).append(place)
-        self.lives.setdefault(spec.request_id, []).append(place)
+        self.attempts.setdefault(spec.request_id, []).append(place)
 
     def take(self, place: int) -> None:
-        """Whoever waits there leaves with the version that has just begun."""
+        """The request at `place` leaves with the present version."""
         self.left_with[place] = self.version
         spec = self.specs[place]
-        lives = self.lives[spec.request_id]
-        lives.remove(place)
-        if not lives:
-            del self.lives[spec.request_id]
+        attempts = self.attempts[spec.request_id]
+        attempts.remove(place)
+        if not attempts:
+            del self.attempts[spec.request_id]
         lane = self.lanes[spec.wanted]
         while lane and self.left_with[lane[0]] != NOT_YET:
             lane.popleft()
@@ -65,8 +67,8 @@ class _Log:
 
 
 class Waiting:
-    """Immutable, in order of arrival. A place is this queue's name for one of its requests; places
-    rise in order of arrival."""
+    """Waiting requests in order of arrival. Immutable. A *place* is an integer that identifies one
+    of them; places rise in order of arrival."""
 
     __slots__ = ("_count", "_first", "_log", "_version")
 
@@ -87,47 +89,48 @@ class Waiting:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Waiting) and [*self] == [*other]
 
-    __hash__ = None  # type: ignore[assignment]  # by content, as a plan's: nobody asks
+    __hash__ = None  # type: ignore[assignment]  # equality is by content, and no one needs a hash
 
     def __repr__(self) -> str:
         return f"Waiting({[*self]})"
 
     def places(self) -> Iterator[int]:
-        """Of all that wait."""
+        """The places of all requests that wait, in order."""
         left_with, version, missing = self._log.left_with, self._version, self._count
         place = self._first
-        while missing:  # what stands behind the last of them came later
+        while missing:  # places after the last of them belong to later queues
             if left_with[place] > version:
                 missing -= 1
                 yield place
             place += 1
 
-    # -- the newest queue of its log can be asked, and followed by another -------------------------
+    # -- only for the newest queue of its log --------------------------------------------------
 
     def current(self) -> Waiting:
-        """This queue, or one that equals it and is the newest of its log."""
+        """This queue if it is the newest of its log; else an equal one that is."""
         return self if self._version == self._log.version else Waiting(self)
 
     def wishes(self) -> Collection[int | None]:
-        """The ranks that somebody insists on; None where somebody does not mind."""
+        """The rank indices on which waiting requests insist; with None if some insist on none."""
         return self._newest().lanes.keys()
 
     def lane(self, wanted: int | None) -> Iterator[int]:
-        """The places of those that want this rank, or do not mind (None)."""
+        """The places of the requests that insist on this rank; None: of those that insist on
+        none."""
         log = self._newest()
         left_with = log.left_with
         return (place for place in log.lanes.get(wanted, ()) if left_with[place] == NOT_YET)
 
-    def lives(self, request_id: int) -> Collection[int]:
-        """The places of a request: it may wait in more than one of its lives."""
-        return self._newest().lives.get(request_id, ())
+    def attempts(self, request_id: int) -> Collection[int]:
+        """The places of a request, one for each of its attempts that waits."""
+        return self._newest().attempts.get(request_id, ())
 
     def with_new(self, specs: Collection[RequestSpec]) -> Waiting:
-        """This queue with these at its end."""
+        """This queue with these requests added at its end."""
         if not specs:
             return self
         if not self._count:
-            return Waiting(specs)  # nobody's log is kept for the sake of an empty queue
+            return Waiting(specs)  # an empty queue need not keep its log
         log = self._newest()
         log.version += 1
         for spec in specs:
@@ -135,7 +138,7 @@ class Waiting:
         return self._following(log, self._count + len(specs))
 
     def without(self, places: Collection[int]) -> Waiting:
-        """This queue without those."""
+        """This queue without the requests at these places."""
         if not places:
             return self
         if len(places) == self._count:
@@ -157,7 +160,7 @@ class Waiting:
         found = Waiting.__new__(Waiting)
         found._log, found._version, found._first, found._count = log, log.version, first, count
         gone = len(left_with) - count
-        return Waiting(found) if gone > max(count, SPARED) else found
+        return Waiting(found) if gone > max(count, MOST_LEFT) else found
 
 
 NOBODY_WAITS: Final = Waiting()

@@ -1,8 +1,8 @@
-"""What each rank is asked about itself: as it proposes to stop, and as it leaves.
+"""Checks of one rank against the contract when it proposes to stop and when it leaves; its report.
 
-Nothing here is looked at in an iteration: the times that matter are kept by whoever they happen to
-(`core.health`, `core.session_book`, `core.inbox_ages`). What must hold is the *contract's* rule,
-also where a run follows another one: that is how a policy is found out.
+Nothing here runs in an iteration: `core.health`, `core.session_book` and `core.inbox_age` keep the
+times that are needed. The checks always use the contract's rules, also in a run under a historical
+policy; so they report what the policy does wrong.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["block_counts", "look_at_proposal", "rank_report", "report_now", "unhealthy_stop"]
+__all__ = ["block_counts", "check_proposal", "rank_report", "report_now", "unhealthy_stop"]
 
-LOOKS = 3
-"""To see that something is in quarantine for too long; that the grace is over; and on the way
-out."""
+MOST_CHECKS = 3
+"""How many checks a rank may need, one after the other: to see that a session is in quarantine for
+too long, to see that the grace period is over, and to leave."""
 
 
 def unhealthy_stop(rank: Rank) -> tuple[int, str]:
-    """What ill health past its grace ends a job with: code and detail. 75 asks for a restart, which
-    serves what was cut off. Where the end is decided already, only leaving takes long: the code
-    stays that of the decision."""
+    """(exit code, detail) with which a rank proposes to stop once its grace period is over.
+
+    `UNHEALTHY` asks for a restart, which can serve the requests that were cut off. If the group is
+    ending already, only leaving takes long: the code that was decided stays.
+    """
     plan, detail = rank.plan, f"unhealthy: {', '.join(rank.transceiver.monitor.reasons)}"
     if plan.stop != NO_STOP:
         return plan.stop, detail
@@ -41,23 +43,23 @@ def unhealthy_stop(rank: Rank) -> tuple[int, str]:
 
 
 def rank_report(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport:
-    """A rank's counters and findings as it leaves, after a last look at everything."""
+    """A rank's report when it leaves, after its last checks. New violations are recorded."""
     now_ns = rank.clock()
     blocks = block_counts(rank.serving)
     if blocks.leaked:
         detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
         _violate(rank, "leak", detail)
     if rank.proposal == NO_STOP:
-        _look_at_stays(rank, now_ns)
-    _look_at_deadlines(rank)
+        _check_stays(rank, now_ns)
+    _check_deadlines(rank)
     rank.inbox_ages.close(now_ns)
     rank.serving.memory.look_at_free()
     return report_now(rank, counts)
 
 
 def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport:
-    """The same in the middle of a run, without a last look: nothing has come to its end."""
-    met = counts()
+    """A rank's report in the middle of a run, without the checks that only hold at the end."""
+    made = counts()
     monitor = rank.transceiver.monitor
     violations = tuple(rank.recorder.violations)
     stopped = [] if rank.plan.stop == NO_STOP else [rank.plan.stop]
@@ -67,9 +69,9 @@ def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport
         exit_code=worst([*stopped, *([ExitCode.VIOLATION] if violations else [])]),
         detail=rank.plan.detail,
         iterations=rank.iteration,
-        collectives=met.collectives,
-        collectives_ns=met.collectives_ns,
-        mismatches=met.mismatches,
+        collectives=made.collectives,
+        collectives_ns=made.collectives_ns,
+        mismatches=made.mismatches,
         transfers=rank.transceiver.book.counts(),
         blocks=block_counts(rank.serving),
         unhealthy_intervals=monitor.intervals,
@@ -77,19 +79,19 @@ def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport
         reasons=tuple(monitor.seen_reasons),
         violations=violations,
         left_ns=rank.clock(),
-        met=met.met,
-        trace=met.trace,
+        trace_length=made.trace_length,
+        trace=made.trace,
         faults=rank.fired(),
         work=rank.serving.meter.counts(),
-        gaps=met.gaps.snapshot() if met.gaps is not None else GapCounts(),
+        gaps=made.gaps.snapshot() if made.gaps is not None else GapCounts(),
     )
 
 
 def block_counts(serving: Serving) -> BlockCounts:
-    """The block equation as the pool sees it, with what belongs to nobody as `leaked`.
+    """The pool's block counts, with blocks in use that no request has as `leaked`.
 
-    A block in quarantine belongs to its pending request: kept, reported, never called leaked
-    (contract 6.3).
+    A quarantined block still belongs to its request, so it is never counted as leaked (contract
+    6.3).
     """
     counts = serving.pool.counts()
     owned: set[int] = set()
@@ -100,16 +102,17 @@ def block_counts(serving: Serving) -> BlockCounts:
     return msgspec.structs.replace(counts, leaked=held - len(owned))
 
 
-def look_at_proposal(rank: Rank, code: int, detail: str) -> None:
-    """A rank proposes to stop for the first time: was it time, and had it cause?
+def check_proposal(rank: Rank, code: int, detail: str) -> None:
+    """Check a rank's first proposal to stop: was it due, and was it due earlier?
 
-    `shutdown_without_cause`: it says that it is ill, and by the contract it is not, or was not for
-    the whole grace (4.2, 4.5). Before the first proposal a long stay in quarantine is held against
-    the rank; afterwards it has done what it could.
+    `shutdown_without_cause`: the rank proposes to stop because it is unhealthy, but by the contract
+    it is not, or not for the whole grace period (4.2, 4.5).
+    `no_shutdown_with_cause`: it stops for another reason, though it was unhealthy for too long
+    before. After its first proposal a rank is not checked for this any more.
     """
     now_ns = rank.clock()
     if code != ExitCode.UNHEALTHY:
-        _look_at_stays(rank, now_ns)
+        _check_stays(rank, now_ns)
         return
     since_ns, reasons = _unhealthy_since(rank, now_ns)
     grace_ns = rank.transceiver.monitor.grace_ns
@@ -127,17 +130,18 @@ def look_at_proposal(rank: Rank, code: int, detail: str) -> None:
 
 
 def _in_doubt(rank: Rank) -> tuple[int, ...]:
-    """The requests whose transfers are in quarantine, or else all that have one."""
+    """The requests whose sessions are in quarantine; if there are none, all with a session."""
     sessions = rank.transceiver.book.sessions
     doubtful = [i for i, session in sessions.items() if session.state is State.QUARANTINED]
     return tuple(doubtful or sessions)
 
 
 def _unhealthy_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
-    """Since when the contract's own rule has called this rank ill, and why; NEVER if it is well.
+    """(since when, why) this rank is unhealthy by the contract's rule; `NEVER` if it is healthy.
 
-    The rank's monitor knows it exactly where it follows that rule. Else the reasons of now tell
-    since when they have held, which is late only where one took over from another."""
+    If the run follows that rule, the rank's monitor knows the time exactly. Otherwise it follows
+    from the present reasons; it is too late only if one reason has replaced another.
+    """
     transceiver = rank.transceiver
     seen = transceiver.health.inputs()
     seen = msgspec.structs.replace(
@@ -153,14 +157,17 @@ def _unhealthy_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
 
 
 def _others(reason: str) -> tuple[str, ...]:
-    """All reasons but one: so `next_change_ns` says when that one sets in."""
+    """All reasons but one, so that `next_change_ns` says when that one began to hold."""
     return tuple(other for other in health.REASONS if other != reason)
 
 
-def _look_at_stays(rank: Rank, now_ns: int) -> None:
-    """`no_shutdown_with_cause`: an entry that stays in quarantine for longer than the progress
-    deadline makes the rank ill for as long as it stays (4.2 b), so after the grace the rank had to
-    propose shutdown. The slack is a look each for seeing it, proposing, and leaving."""
+def _check_stays(rank: Rank, now_ns: int) -> None:
+    """`no_shutdown_with_cause`: a session was in quarantine for too long without a proposal.
+
+    A session that is in quarantine for longer than the progress deadline makes the rank unhealthy
+    for as long as it stays (contract 4.2 b). So after the grace period the rank had to propose
+    shutdown. The slack allows for the time between checks (`MOST_CHECKS`) and for faults.
+    """
     transceiver = rank.transceiver
     quarantine = transceiver.book.quarantine
     stay_ns, session = quarantine.longest or (0, None)
@@ -168,7 +175,8 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
         stay_ns, session = now_ns - quarantine.oldest_ns(), quarantine.oldest()
     deadline_ns = transceiver.health.inputs().deadline_ns
     bound_ns = deadline_ns + transceiver.monitor.grace_ns
-    slack_ns = rank.inbox_ages.bound_ns + rank.inbox_ages.forced_ns + LOOKS * rank.timing.look_ns
+    ages = rank.inbox_ages
+    slack_ns = ages.bound_ns + ages.forced_ns + MOST_CHECKS * rank.timing.look_ns
     if session is None or stay_ns <= bound_ns + slack_ns:
         return
     _violate(
@@ -180,8 +188,8 @@ def _look_at_stays(rank: Rank, now_ns: int) -> None:
     )
 
 
-def _look_at_deadlines(rank: Rank) -> None:
-    """`early_deadline`: a transfer was given up that had less time than its deadline (3.1)."""
+def _check_deadlines(rank: Rank) -> None:
+    """`early_deadline`: a transfer timed out before its deadline (contract 3.1)."""
     for request, at_ns, transfer_ns in rank.transceiver.limits.early_deadlines:
         detail = f"request {request} timed out after {transfer_ns / 1e9:.3f} s of transfer"
         rank.recorder.violation(Violation("early_deadline", rank.rank, at_ns, detail, (request,)))

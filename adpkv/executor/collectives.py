@@ -1,8 +1,8 @@
-"""What a rank program awaits: the ranks of a group meet, or time passes. Nothing else.
+"""What a rank program may await: a collective of its group, or that time passes.
 
-A program yields one of these and is resumed with the result by its world, which is the interpreter
-(`worlds/mpi`, `worlds/virtual`). There is no asyncio underneath. Whoever reads the loop sees every
-synchronisation point, in order.
+A program yields one of these operations, and its world (`worlds/mpi` or `worlds/virtual`) performs
+it and resumes the program with the result. There is no asyncio underneath. So every `await` in the
+loop is a synchronisation point, and there are no others.
 """
 
 from __future__ import annotations
@@ -33,25 +33,30 @@ WORLD: Final = -1
 
 
 class CollectiveCounts(NamedTuple):
-    """What a world counts of one rank's collectives. `met` is all of them, waits included, and
-    `trace` the digest of which they were; both 0 in a world that matches all of them by value."""
+    """What a world counts of one rank's collectives.
+
+    `collectives` and `collectives_ns` are the small ones and the time spent in them. `trace_length`
+    counts all, steps and waits included, and `trace` is a digest of them in their order; both are 0
+    in a world that compares every collective directly.
+    """
 
     collectives: int
     collectives_ns: int
     mismatches: int
-    met: int = 0
+    trace_length: int = 0
     trace: int = 0
     gaps: TokenGaps | None = None
-    """Between the tokens that its clients get, or those of its whole group: then of one rank only.
-    It goes on counting."""
+    """The gaps between the tokens that clients get from this rank, or from its whole group; then
+    only one rank of the group has them. The object goes on counting."""
 
 
 class Operation(msgspec.Struct, gc=False):
-    """All members of `group` must come to the same kind, site and iteration with the same plan.
+    """Base of all operations: all members of `group` must join one of the same `kind`, `site` and
+    `iteration`, with the same `plan`.
 
-    `plan` is the last plan that this rank agreed to: by identity in the virtual world, by digest
-    on the wire, so that ranks which decided differently are seen at the next collective (contract
-    5.8).
+    `site` names the place in the code. `plan` is the last plan that this rank agreed to. The
+    virtual world compares plans by identity; under MPI their digests are compared. So ranks that
+    decided differently are detected at the next collective (contract 5.8).
     """
 
     group: int
@@ -65,12 +70,12 @@ class Operation(msgspec.Struct, gc=False):
 
     @property
     def place(self) -> str:
-        """The site, for people."""
+        """The site, as it is compared and shown."""
         return self.site
 
 
 class Collective(Operation, gc=False):
-    """A small collective: each member brings `payload`, the result depends on `kind`.
+    """A small collective: each member contributes `payload`; the result depends on `kind`.
 
     | kind | result |
     |---|---|
@@ -86,10 +91,12 @@ class Collective(Operation, gc=False):
 
 
 class Elapsed(NamedTuple):
-    """What passed while a rank stood in a step or a wait: the result of both.
+    """The result of a step or a wait: the forward steps made, and the iteration and plan that the
+    group has reached.
 
-    In the real world one step or none, and no iteration. In virtual time a quiet rank may have been
-    left out of iterations that concerned others only; so it learns here where the group is.
+    Under MPI that is one step or none, in the same iteration. In virtual time the group may have
+    made several iterations without a rank whose status did not change; the rank learns here where
+    the group is.
     """
 
     steps: int
@@ -98,27 +105,27 @@ class Elapsed(NamedTuple):
 
 
 class Step(Operation, gc=False):
-    """One forward step of the whole group; in quiet stretches of virtual time, many.
+    """One forward step of the whole group; in virtual time, perhaps many steps in a row (a
+    *stretch*). Result: an `Elapsed`.
 
-    The k-th step of a stretch takes this rank `base + k * slope` of its model's ticks, and the
-    group as long as its slowest member. A stretch ends at the first step boundary at or after
-    `until_ns` of any member or the arrival of anything for any member, and after `most` steps of
-    any member.
-    `run` does this rank's real part of one step, where the world is real.
+    The k-th step of a stretch, from 0, takes this rank `base + k * slope` ticks of its model, and
+    the group as long as its slowest member. A stretch ends at the first step boundary at or after
+    any member's `until_ns` or the arrival of input for any member, and after the smallest `most` of
+    the members. Under MPI one step is made, by calling `run`.
 
-    `says` is what this rank will bring to the next `tp_allgather` if nothing concerns it until
-    then; it has no messages for the broadcast and nothing to gather then. None: it must be asked
-    after each step. Result: an `Elapsed`.
+    `says` is the status that this rank will contribute to the next `tp_allgather` if nothing
+    concerns it until then; it then has nothing to broadcast or gather either. None: this rank must
+    take part in an iteration after each step.
 
-    `batch` is what this rank is about to compute where all members must compute the same (tensor
-    parallelism): part of the collective's place, so that members that differ are seen here instead
-    of hanging inside the step. None where each has its own.
+    `batch` is set if all members must compute the same batch (tensor parallelism). It is part of
+    `place`, so that members with different batches are detected before the step instead of hanging
+    inside it. None if each member has its own batch.
 
-    With each step clients get `tokens` tokens from this rank; `waited` is for each request that
-    gets its second one with the first of them, how long it has had its first.
+    `tokens`: how many tokens clients get from this rank with each step. `waited`: for each request
+    that is new to the batch, how many nanoseconds it has had its first token.
 
-    `computes`: this rank has something to compute in it. So the step is progress, also where it
-    costs no time: a workload has only so many tokens.
+    `computes`: this rank has something to compute. Such a step counts as progress even if it takes
+    no time, as a workload has a finite number of tokens.
     """
 
     base: int
@@ -134,11 +141,11 @@ class Step(Operation, gc=False):
 
     @property
     def place(self) -> str:
-        """The site, with what must be equal there."""
-        return self.site if self.batch is None else f"{self.site}[{_told(self.batch)}]"
+        """The site, with the batch if it must be equal on all members."""
+        return self.site if self.batch is None else f"{self.site}[{_text(self.batch)}]"
 
     def batch_after(self, steps: int) -> Batch | None:
-        """What it computes after so many steps in a row."""
+        """The batch after `steps` steps in a row."""
         batch = self.batch
         if batch is None or not steps:
             return batch
@@ -146,21 +153,23 @@ class Step(Operation, gc=False):
         return msgspec.structs.replace(batch, context_tokens=tokens)
 
 
-def _told(batch: Batch) -> str:
-    """All of it, as this text is what a link compares."""
-    told = []
+def _text(batch: Batch) -> str:
+    """The whole batch as text: two batches are compared by it."""
+    parts = []
     if batch.prefill_tokens:
-        told.append(f"{batch.prefill_tokens} prompt tokens with {batch.prefill_pairs} pairs")
+        parts.append(f"{batch.prefill_tokens} prompt tokens with {batch.prefill_pairs} pairs")
     if batch.sequences:
-        told.append(f"{batch.sequences} sequences over {batch.context_tokens} tokens")
-    return ", ".join(told) or "nothing"
+        parts.append(f"{batch.sequences} sequences over {batch.context_tokens} tokens")
+    return ", ".join(parts) or "nothing"
 
 
 class Wait(Operation, gc=False):
-    """The group waits, at most the smallest `limit_ns` of its members; input for any member
-    (messages, a transfer's end, a signal) ends it at once. In virtual time, equal waits in a row
-    may be made as one, up to the first boundary at or after `until_ns` of any member. `says` as for
-    a step. Result: an `Elapsed`."""
+    """The group waits, at most for the smallest `limit_ns` of its members. Result: an `Elapsed`.
+
+    Input for any member (a message, a transfer's end, a signal) ends the wait at once. In virtual
+    time, equal waits in a row may be made as one, which ends at the first boundary at or after any
+    member's `until_ns`. `says` is as in `Step`.
+    """
 
     limit_ns: int
     until_ns: int
@@ -168,12 +177,12 @@ class Wait(Operation, gc=False):
 
 
 class Pause(Operation, gc=False):
-    """This rank alone stands still, until `over()` or `until_ns`; whoever meets it waits. `kind`
-    and `site` say what it is doing, for a person who asks.
+    """This rank alone does nothing until `over()` is true or `until_ns` has come. Result: None.
 
-    The contract's loop never pauses: whatever it waits for, it waits for together with its group
-    (5.6). A process that is stopped does, and so do historical policies. `over` is asked when
-    something has arrived for this rank. Result: None.
+    The others wait for it at their next collective. `kind` and `site` describe for people what the
+    rank is doing. `over` is called when input has arrived for this rank. The contract's loop never
+    pauses: a rank waits only together with its group (5.6). Pauses come from faults that suspend a
+    process, and from historical policies.
     """
 
     until_ns: int
@@ -181,12 +190,14 @@ class Pause(Operation, gc=False):
 
 
 class Gone(Operation, gc=False):
-    """This rank's process is gone: it never comes back from here, and never said so."""
+    """This rank's process has ended without a message. The program is never resumed."""
 
 
 class Receive(msgspec.Struct, gc=False):
-    """The coordinator's only await: wait for messages, at most until `until_ns` of its own clock.
-    Result: the list of messages, in order of arrival, empty at the time limit."""
+    """The coordinator's only await: wait for messages, at most until `until_ns` on its own clock.
+
+    Result: the list of messages, in order of arrival; empty at the time limit.
+    """
 
     until_ns: int
 

@@ -1,4 +1,4 @@
-"""A context rank: computes prompts in chunks, hands over to the coordinator, sends the KV."""
+"""A context rank: it prefills prompts in chunks, answers the coordinator, and sends the KV."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DUMMY = StepWork()
 
 
 class ContextServing(Serving):
-    """Prefill, then the sender's end of a session per request."""
+    """Serving on a context rank: prefill, then the sender's end of one session per request."""
 
     def __init__(self, bundle: Rank, token_budget: int, queue_timeout_ns: int) -> None:
         super().__init__(bundle)
@@ -30,13 +30,13 @@ class ContextServing(Serving):
         self._queue_timeout_ns = queue_timeout_ns
 
     def admit(self, now_ns: int) -> None:
-        """Blocks for the prompt; a cached prefix of it need not be computed again."""
+        """Give blocks to waiting prompts in order. A cached prefix is not computed again."""
         waiting, limits = self.waiting, self.limits
         while waiting:
             request = waiting[0]
             spec = request.spec
-            # The last prompt token is always computed, for the first output token's sake; and
-            # never into a shared block, which somebody may be reading.
+            # The last prompt token is always computed, because the first output token follows from
+            # it; and never into a shared block, which a transfer may be reading.
             hashes = spec.block_hashes[: (spec.prompt_tokens - 1) // limits.block_tokens]
             if not self.leases.give(request, limits.blocks_of(spec), hashes):
                 return
@@ -51,44 +51,44 @@ class ContextServing(Serving):
             self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
 
     def expire(self, now_ns: int) -> None:
-        """First come, first served: the head has waited longest."""
+        """End requests that have waited for blocks too long. The head has waited longest."""
         for request in list(self.waiting):
             if request.assigned_ns + self._queue_timeout_ns > now_ns:
                 return
             self.decisions.decide(request, Outcome.TIMED_OUT, now_ns, "no KV blocks for its prompt")
 
     def next_expiry_ns(self) -> int:
-        """When the head of the waiting list has waited for too long."""
+        """When the head of the waiting list has waited too long; `NEVER` if none waits."""
         if not self.waiting:
             return NEVER
         return self.waiting[0].assigned_ns + self._queue_timeout_ns
 
     def has_work(self) -> bool:
-        """Whether a prompt is being computed."""
+        """Whether there is a prompt to compute."""
         return len(self.schedule) > 0
 
     def running(self) -> int:
-        """Prompts that have their blocks and are not done."""
+        """How many prompts have their blocks and are not done."""
         return len(self.schedule)
 
     def batch(self, now_ns: int) -> StepWork:
-        """Chunks change from step to step, so one step at a time."""
+        """The next chunks. They change from step to step, so at most one step in a row."""
         if not len(self.schedule):
             return _DUMMY
         tokens, pairs = self.schedule.plan(now_ns)
         return StepWork(Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1)
 
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
-        """Until a step computes it, and until all of it is computed."""
+        """`context_queue`: until a step computes it. `prefill`: from then on."""
         return spans((request.assigned_ns, request.computing_ns), now_ns)
 
     def tokens_of(self, request: ServedRequest) -> int:
-        """One, where that is all; else its client gets it from the generation instance."""
+        """One if the request is for one token; any other gets all from the generation instance."""
         spec = request.spec
         return int(spec.output_tokens <= 1 and request.computed == spec.prompt_tokens)
 
     def computed(self, count: int) -> Sequence[ServedRequest]:
-        """Chunks are computed."""
+        """The chunks of the last batch are computed; returns the prompts that are complete."""
         prefilled: list[ServedRequest] = []
         for request, tokens in self.schedule.stepped():
             lease, spec = request.lease, request.spec
@@ -101,7 +101,8 @@ class ContextServing(Serving):
         return prefilled
 
     def finish(self, request: ServedRequest, now_ns: int) -> None:
-        """A whole prompt is handed over, unless its first token is all that was asked for."""
+        """Answer the coordinator for a complete prompt and prepare its KV for sending. A request
+        for one token is complete."""
         lease, spec = request.lease, request.spec
         assert lease is not None
         self.pool.commit(lease, spec.block_hashes)
@@ -120,18 +121,18 @@ class ContextServing(Serving):
         request.session = session
 
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
-        """What was sent is the receiver's to judge."""
+        """Nothing to check: the receiver checks the KV."""
         return ""
 
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
-        """The KV is with the receiver; ours becomes cache."""
+        """The receiver has the KV: this rank's copy goes to the prefix cache."""
         self.end(request, RequestEvent.SESSION_OVER, now_ns)
 
     def concealed(self, request: ServedRequest, session: Session) -> None:
-        """Ours were only read: there is no writer to see off."""
+        """Nothing to do: a sender's blocks are only read."""
 
     def left(self, request: ServedRequest, before: RequestState) -> None:
-        """Off the waiting list or the schedule."""
+        """Remove the request from the waiting list or the schedule."""
         if before is RequestState.WAITING:
             self.waiting.remove(request)
             self.closed(request)

@@ -1,8 +1,8 @@
-"""The coordinator: admits the workload, pairs context with generation instances, records outcomes.
+"""The coordinator: admits requests, sends them to instances, and records their outcomes.
 
-A program of its own beside rank 0 (a coroutine in the virtual world, a thread under MPI), because a
-hand-over between instances must not wait for rank 0's forward step. It also spreads the end: an
-instance that stops ends the job (contract 6.2).
+It is a program of its own beside rank 0 (a coroutine in the virtual world, a thread under MPI),
+because a hand-over from a context to a generation instance must not wait for rank 0's forward step.
+It also ends the job: when one instance stops, it tells all others to stop (contract 6.2).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ __all__ = ["Coordinator"]
 
 
 class Coordinator:
-    """Run `run()` to the end; `done` of `total` requests have their answer meanwhile."""
+    """The coordinator's program is `run`. Meanwhile `submitted` of `total` requests have arrived,
+    and `done` have their answer."""
 
     def __init__(
         self,
@@ -73,9 +74,9 @@ class Coordinator:
         }
         self._stopped: set[int] = set()
         self._drained: set[int] = set()
-        """Stopped, and nobody of them will ask another instance's rank anything."""
+        """Instances that have stopped and have no transfer with another instance any more."""
         self._failed: dict[int, str] = {}
-        """Each failed rank, in words."""
+        """Failed world rank -> a text about its failure."""
         self._code = -1
         self._detail = ""
         self._give_up_ns = NEVER
@@ -85,18 +86,18 @@ class Coordinator:
 
     @property
     def ending(self) -> str:
-        """Why nothing is admitted any more, in words; empty while it is."""
+        """Why no more requests are admitted, as a text; empty while they are."""
         if self._code < 0:
             return ""
         return self._detail or "every request is answered"
 
     @property
     def failed(self) -> frozenset[int]:
-        """The ranks that have failed so far, as far as it was told."""
+        """The world ranks whose failure the coordinator has been told."""
         return frozenset(self._failed)
 
     async def run(self) -> None:
-        """Serve the workload, then see every instance out."""
+        """Serve the workload, then wait until every instance has stopped."""
         while not self._is_over():
             messages = await Receive(self._wake_ns())
             for message in messages:
@@ -113,8 +114,7 @@ class Coordinator:
         self._release()
 
     def close(self) -> None:
-        """Every rank has left. What still has no answer gets none but this: nobody's request may
-        be lost without a message."""
+        """Every rank has left: end the requests that still have no answer, each as a violation."""
         self._end_unanswered()
 
     def _is_over(self) -> bool:
@@ -183,7 +183,7 @@ class Coordinator:
         prefilled = response.outcome is Outcome.PREFILLED
         event = AdmissionEvent.PREFILLED if prefilled else AdmissionEvent.TERMINAL
         if request is None or response.attempt != request.attempt:
-            # After the end only a context instance's answer may come, that a stop has crossed.
+            # After the request's end only PREFILLED may still come, if a stop was on its way.
             if not prefilled or self._code < 0:
                 self._violate("two_terminal_responses", response)
             return
@@ -228,7 +228,7 @@ class Coordinator:
             self._begin_again(request)
 
     def _send(self, kind: Kind, request: OpenRequest) -> Instance:
-        """Give the request to the instance of this kind with the least open tokens."""
+        """Send the request to the instance of this kind with the fewest open tokens."""
         instance = min(self._instances[kind], key=lambda i: (self._load[i.index], i.index))
         if kind is Kind.GENERATION and request.context is not None:
             self._load[request.context.index] -= request.weight(Kind.CONTEXT)
@@ -239,13 +239,13 @@ class Coordinator:
 
     def _tell(self, instance: Instance, message: LeaderMessage) -> None:
         leader = self._leaders[instance.index]
-        if leader >= 0:  # else nobody of it is left
+        if leader >= 0:  # else all its ranks have failed
             self._mailbox.send(leader, message)
 
     def _end(
         self, request: OpenRequest, outcome: Outcome, detail: str, last: Response | None
     ) -> None:
-        """The request has its one terminal answer."""
+        """The request gets its one terminal answer: record it."""
         now_ns = self._clock()
         del self._open[request.request_id]
         self.done += 1
@@ -255,7 +255,7 @@ class Coordinator:
         self._workload.ended(now_ns)
 
     def _unload(self, request: OpenRequest) -> None:
-        """The instance that has it need not work on it any more."""
+        """Subtract the request from the load of the instance that has it."""
         if request.holder is not None:
             self._load[request.holder.index] -= request.weight(request.holder.kind)
 
@@ -267,7 +267,7 @@ class Coordinator:
     # -- ranks that fail ------------------------------------------------------------------------
 
     def _handle_rank_failure(self, rank_failure: RankFailed) -> None:
-        """A group goes on without it, or begins to stop by itself; or nobody of it is left."""
+        """A rank has failed. The others of its instance go on or stop; leader -1: none is left."""
         instance = self._topology.instances[rank_failure.instance]
         successor = rank_failure.leader != self._leaders[rank_failure.instance]
         self._leaders[rank_failure.instance] = rank_failure.leader
@@ -283,7 +283,7 @@ class Coordinator:
             self._shrink(instance)
 
     def _tell_again(self, instance: Instance) -> None:
-        """What was sent to a leader that failed may never have come to its group."""
+        """Repeat cancels and stop to a new leader: the failed one may not have passed them on."""
         for request in self._open.values():
             if request.holder is instance and request.cancelled_ns >= 0:
                 self._tell(instance, Cancel(request.request_id))
@@ -291,8 +291,7 @@ class Coordinator:
             self._tell(instance, Stop(self._code, self._detail))
 
     def _shrink(self, instance: Instance) -> None:
-        """All groups are to go on without the failed ranks, and this one is asked what went with
-        them."""
+        """Tell all instances to go on without the failed ranks; ask this one what was lost."""
         failed, now_ns = tuple(self._failed), self._clock()
         had = [r for r in self._open.values() if r.holder is instance]
         ages = tuple(now_ns - r.ledger.since_ns for r in had)
@@ -301,7 +300,7 @@ class Coordinator:
             self._tell(other, asking if other is instance else Shrink(failed))
 
     def _handle_instance_failure(self, instance: Instance, detail: str) -> None:
-        """Nobody of it is left: no message will come of what it had."""
+        """All ranks of an instance have failed: no answer will come for the requests it had."""
         self._stopped.add(instance.index)
         self._drained.add(instance.index)
         others = tuple(i for i in self._instances[instance.kind] if i is not instance)
@@ -313,12 +312,12 @@ class Coordinator:
                 self._lose(request)
 
     def _lose(self, request: OpenRequest) -> None:
-        """A failed rank had it, or a failed leader its answer."""
+        """The request was lost with a failed rank, or its answer with a failed leader."""
         self._fire(request, self._after_failure(AdmissionEvent.LOST))
 
     def _is_lost(self, request: OpenRequest, response: Response) -> bool:
-        """Did it fail because the rank that had its KV is gone? The rank that says so may be the
-        first to know."""
+        """Whether a request to be recomputed failed because the rank with its KV has failed. The
+        response may come before the message about that rank."""
         if response.outcome is not Outcome.FAILED or not self._recompute:
             return False
         sender = request.first.sender if request.first is not None else None
@@ -346,12 +345,12 @@ class Coordinator:
             self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
 
     def _let_go(self, request: OpenRequest) -> None:
-        """A context rank may keep KV for it that nobody will fetch."""
+        """Cancel it at its context instance, which may keep KV that nobody will fetch."""
         if request.context is not None:
             self._tell(request.context, Cancel(request.request_id))
 
     def _failed_rank_of(self, request: OpenRequest) -> str:
-        """Which failed rank it went with, as far as that is known: the last of its instance."""
+        """The text about the failed rank that had the request: the last one of its instance."""
         holder = request.holder
         own = [why for rank, why in self._failed.items() if holder and rank in holder.members]
         return own[-1] if own else "a rank has failed"
@@ -359,7 +358,7 @@ class Coordinator:
     # -- the end -------------------------------------------------------------------------------
 
     def _spread(self, code: int, detail: str) -> None:
-        """An instance stops, or all is answered: everybody ends."""
+        """An instance stops, or all requests are answered: tell all instances to stop."""
         if code > 0 and self._code >= 0:
             self._code = worst((code, self._code))
         if self._code >= 0:
@@ -373,22 +372,23 @@ class Coordinator:
             self._fire(request, AdmissionEvent.STOP)
 
     def _end_all_lost(self) -> None:
-        """Every survivor has answered for what it had: what is left was a failed rank's, or in its
-        messages (contract 6.5)."""
+        """All instances have stopped, so all living ranks have answered for their requests: the
+        open ones were lost with failed ranks (contract 6.5)."""
         for request in list(self._open.values()):
             self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
 
     def _release(self) -> None:
-        """All instances are drained: the ranks may leave, with the code that won."""
+        """All instances are drained: tell the ranks to leave, with the code that won."""
         self._end_unanswered()
         for instance in self._topology.instances:
-            # To each rank: the coordinator is gone then, and a leader may fail with it unread.
+            # To each rank, not only to leaders: a leader may fail before it passes the release on,
+            # and the coordinator has ended by then.
             for rank in instance.members:
                 if rank not in self._failed:
                     self._mailbox.send(rank, Release(self._code, self._detail))
 
     def _end_unanswered(self) -> None:
-        """By contract 6.3 there is no such request; each is a violation."""
+        """End the requests without an answer. Each is a violation (contract 6.3)."""
         for request in list(self._open.values()):
             detail = f"request {request.request_id}: no terminal response, last {request.state}"
             whom = (request.request_id,)

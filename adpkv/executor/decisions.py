@@ -1,7 +1,7 @@
-"""What became of a request that waited, or was in transfer: noticed here, decided by its owner.
+"""From the end of a session to the end of its request: by this rank alone, or by agreement.
 
-A rank that has a request alone acts at once. Where several ranks hold replicas of it, each says
-what it noticed, and all carry out what they have agreed on (`core.ownership`, contract 5.7).
+A rank that has a request alone acts at once. If several ranks hold shards of it, each votes for
+what it noticed, and all carry out what was agreed (`core.ownership`, contract 5.7).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _EVENT_OF = {
 
 
 class Decisions:
-    """Of one rank's serving."""
+    """Acts on what happened to one rank's requests while they waited or were in transfer."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
 
     def resolve(self, now_ns: int) -> None:
-        """Take in what the transceiver resolved: completions, answers, blocks given back."""
+        """Act on the sessions that the transceiver has resolved since the last call."""
         book = self._serving.transceiver.book
         if not book.journal:
             return  # without a transition there is nothing to resolve
-        self._tell_journal()
+        self._record_journal()
         while book.resolved:
             session, event, line = book.resolved.popleft()
             request = self._serving.requests.get(session.session_id[0])
             if request is not None and request.session is session:
                 self._resolve(request, session, event, line, now_ns)
-        self._tell_journal()
+        self._record_journal()
 
     def _resolve(
         self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
@@ -64,18 +64,23 @@ class Decisions:
         detail: str,
         cause: Cause = Cause.OTHER,
     ) -> None:
-        """This rank noticed what became of a request that waited, or was in transfer."""
+        """This rank noticed the outcome of a request that waited or was in transfer: act on it, or
+        vote for it. `COMPLETED` means that its KV has arrived."""
         if request.state is RequestState.ENDED:
-            return  # decided already; what is left is its blocks' affair
-        if not self._serving.owner.keeps_back(request.spec.request_id, outcome, detail, cause):
+            return  # decided already; only its blocks are still held
+        if not self._serving.owner.defer(request.spec.request_id, outcome, detail, cause):
             self._conclude(request, outcome, now_ns, detail, cause)
 
     def carry_out(self, agreed: Sequence[Vote], cancels: Collection[int], now_ns: int) -> None:
-        """Do what all ranks that hold these requests have agreed on. What `cancels` of the same
-        plan have ended, and let go where it had no blocks yet, is over.
+        """Do what all ranks that hold these requests have agreed on.
+
+        Args:
+            agreed: the plan's agreed votes.
+            cancels: requests that the same plan cancels. They have ended already, and one that had
+                no blocks yet is not here any more.
 
         Raises:
-            AdpkvError: one of them is not here, so the replicas are not equal any more.
+            AdpkvError: another request is not here: the ranks' requests differ.
         """
         for vote in agreed:
             request = self._serving.requests.get(vote.request_id)
@@ -100,7 +105,8 @@ class Decisions:
         else:
             self._serving.end(request, _EVENT_OF[outcome], now_ns, detail, cause)
 
-    def _tell_journal(self) -> None:
+    def _record_journal(self) -> None:
+        """Write the sessions' transitions to the run's events."""
         journal = self._serving.transceiver.book.journal
         if not journal:
             return

@@ -1,4 +1,4 @@
-"""A generation rank: fetches a prompt's KV, checks it, decodes."""
+"""A generation rank: it fetches a prompt's KV, checks it, and decodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DUMMY = StepWork()
 
 
 class GenerationServing(Serving):
-    """The receiver's end of a session per request, then decode."""
+    """Serving on a generation rank: the receiver's end of one session per request, then decode."""
 
     def __init__(self, bundle: Rank, most_sequences: int, *, verify_at_end: bool = False) -> None:
         super().__init__(bundle)
@@ -33,7 +33,8 @@ class GenerationServing(Serving):
         self._admitted = 0
 
     def assign(self, spec: RequestSpec, now_ns: int) -> ServedRequest:
-        """The session begins to wait at once: its wait limit covers blocks and slot."""
+        """Take a request and open its session. The session's wait limit covers the waits for blocks
+        and for a slot."""
         request = super().assign(spec, now_ns)
         assert spec.sender is not None
         nbytes = prompt_blocks(spec, self.limits.block_tokens) * self.memory.block_bytes
@@ -44,7 +45,8 @@ class GenerationServing(Serving):
         return request
 
     def admit(self, now_ns: int) -> None:
-        """Blocks for the prompt and all tokens to come: what decodes is never evicted."""
+        """Give blocks to waiting requests in order, for the prompt and all tokens to come: a
+        request that decodes is never evicted."""
         waiting = self.waiting
         while waiting and self._admitted < self._most:
             request = waiting[0]
@@ -64,22 +66,22 @@ class GenerationServing(Serving):
             )
 
     def exposed(self, session: Session) -> None:
-        """Somebody else may write into the blocks from now on."""
+        """The sender may write into the session's blocks from now on."""
         super().exposed(session)
         lease = self.requests[session.session_id[0]].lease
         assert lease is not None
         self.memory.expect_write(lease.number, session.blocks)
 
     def concealed(self, request: ServedRequest, session: Session) -> None:
-        """Proven: nobody writes any more."""
+        """It is proven that the sender does not write any more."""
         assert request.lease is not None
         self.memory.end_write(request.lease.number, session.blocks)
 
     def expire(self, now_ns: int) -> None:
-        """A waiting request's session has a wait limit of its own."""
+        """Nothing to do: the session of a waiting request has a wait limit."""
 
     def next_expiry_ns(self) -> int:
-        """Left to the session."""
+        """Always `NEVER`: the session has the limit."""
         return NEVER
 
     def has_work(self) -> bool:
@@ -87,11 +89,11 @@ class GenerationServing(Serving):
         return self.schedule.sequences > 0
 
     def running(self) -> int:
-        """Requests that decode."""
+        """How many requests decode."""
         return self.schedule.sequences
 
     def batch(self, now_ns: int) -> StepWork:
-        """All that decode take part in each step, until the first of them finishes."""
+        """All requests that decode. The batch may be stepped until the first of them finishes."""
         schedule = self.schedule
         if not schedule.sequences:
             return _DUMMY
@@ -102,8 +104,8 @@ class GenerationServing(Serving):
         return StepWork(batch, schedule.most_steps(), schedule.sequences, waited)
 
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
-        """Until it has blocks, a slot, its KV, a place in the batch, its last token. Of the time
-        for the KV, that in its sender's queue is a column of its own."""
+        """The times until it has blocks, a slot, its KV, a place in the batch, and its last token.
+        The time in its sender's queue is taken from that for the KV, as a column of its own."""
         session = request.session
         assert session is not None
         marks = (
@@ -121,47 +123,47 @@ class GenerationServing(Serving):
         return blocks, slot, there, transfer - there, queue, decode
 
     def tokens_of(self, request: ServedRequest) -> int:
-        """The context instance's, and what it decoded; none before the KV is here."""
+        """The context instance's first token and the decoded ones; none before the KV is here."""
         return self.schedule.generated(request) if request.arrived_ns >= 0 else 0
 
     def computed(self, count: int) -> Sequence[ServedRequest]:
-        """Every decoding request has `count` tokens more."""
+        """Each decoding request got `count` tokens; returns the finished requests."""
         if self.owner.answers:
             self.meter.tokens += count * self.schedule.sequences
         return self.schedule.stepped(count)
 
     def finish(self, request: ServedRequest, now_ns: int) -> None:
-        """It has its last token."""
+        """The request has its last token."""
         if self._verify_at_end:
-            self._look_again(request)
+            self._verify_again(request)
         self.complete(request, now_ns)
 
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
-        """The KV is here: check it."""
+        """The request's KV has arrived: check it."""
         lease, spec = request.lease, request.spec
         assert lease is not None
         self.concealed(request, session)
-        self.pool.turn(lease, Use.ACTIVE)
+        self.pool.set_use(lease, Use.ACTIVE)
         right = self.memory.verify(
             spec.request_id, session.blocks, request.keys, spec.prompt_tokens
         )
         return "" if right else "wrong KV arrived"
 
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
-        """Decode from the next step on."""
+        """Decode the request from the next step on."""
         request.fire(RequestEvent.RECEIVED)
         request.arrived_ns = now_ns
         self.schedule.add(request)
 
-    def _look_again(self, request: ServedRequest) -> None:
-        """Was the prompt's KV overwritten while the request decoded? An oracle's look: what the
-        client is told stays the same, whether somebody looks or not."""
+    def _verify_again(self, request: ServedRequest) -> None:
+        """Check whether the prompt's KV was overwritten while the request decoded. A difference is
+        a violation; the client's answer does not change."""
         spec, session = request.spec, request.session
         assert session is not None
         self.memory.verify_again(spec.request_id, session.blocks, request.keys, spec.prompt_tokens)
 
     def left(self, request: ServedRequest, before: RequestState) -> None:
-        """Off the waiting list, or out of the batch."""
+        """Remove the request from the waiting list or from the batch."""
         self.closed(request)
         if before is RequestState.WAITING:
             self.waiting.remove(request)

@@ -1,7 +1,8 @@
-"""What the leader of a group does beside its own requests: the instance's messages, in and out.
+"""The leader of a group: it exchanges the instance's messages with the coordinator.
 
-It takes the coordinator's messages in for the broadcast, answers for requests that nobody owns, and
-sends on what the flush gathered. It decides nothing alone.
+It takes the coordinator's messages for the broadcast, answers for requests that no rank owns, and
+forwards the responses that the flush gathered. It makes no decisions alone. The leader is also an
+ordinary rank with requests of its own.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ from adpkv.exit_codes import ExitCode, worst
 __all__ = ["BROADCAST_IDS", "Leader", "sorted_messages", "sum_up", "unhealthy_ranks"]
 
 BROADCAST_IDS: Final = 65_536
-"""Block hashes and block ids in one broadcast, some 600 kB of the 16 MiB that can travel: a burst
-of long prompts takes a few iterations, none of which stands still for long."""
+"""The most block hashes and block ids in one broadcast, about 600 kB of the 16 MiB that a
+collective can carry. So a burst of long prompts is spread over a few short iterations."""
 
 MESSAGE_IDS: Final = 8
-"""What a message weighs beside its blocks."""
+"""What a message without blocks counts towards `BROADCAST_IDS`."""
 
 Attempt = tuple[int, int]
-"""A request, and which attempt of it."""
+"""(request, attempt)."""
 
 
 class Leader:
-    """The instance's face to the coordinator, on the first rank of its group."""
+    """The part of the first living rank of a group that talks to the coordinator."""
 
     def __init__(
         self,
@@ -70,20 +71,24 @@ class Leader:
         self._pulse_ns = pulse_ns
         self._next_pulse_ns = 0 if pulse_ns else NEVER
         self._unowned_since: OrderedDict[Attempt, int] = OrderedDict()
-        """Oldest first: a plain dict would look for its first entry through all former ones."""
+        """Request -> since when it waits for a rank, oldest first. A plain dict would take long to
+        find its first entry after many removals."""
         self._unowned_for: dict[Attempt, int] = {}
-        """How long those that have a rank by now waited for one, until they are answered."""
+        """Request -> how long it waited for a rank, from its assignment until it is answered."""
         self._is_successor = False
+        """Whether it leads because a former leader has failed."""
         self._inherited: dict[Attempt, int] = {}
-        """On the successor of a leader: when what its group had then was given to it, as far as is
-        known, until it is answered."""
+        """On a successor: when the coordinator sent the requests that the group had then, until
+        they are answered."""
         self._announced: Stopped | None = None
         self._tokens = 0
         self._kept: deque[LeaderMessage] = deque()
 
     def take_messages(self) -> tuple[tuple[LeaderMessage, ...], list[PeerMessage]]:
-        """(for the group, for this rank's sessions) of what has arrived. What the group gets is
-        bounded by `BROADCAST_IDS`; the rest is kept, in order, for the next time."""
+        """Read the mailbox. Returns (messages for the group, messages about this rank's sessions).
+
+        The group's are limited by `BROADCAST_IDS`; the rest is kept, in order, for the next call.
+        """
         own: list[PeerMessage] = []
         for message in self._mailbox.receive():
             if isinstance(message, LeaderMessage):
@@ -93,7 +98,8 @@ class Leader:
         return self._next_broadcast() if self._kept else (), own
 
     def put_back(self, messages: Sequence[LeaderMessage]) -> None:
-        """The group never agreed on what to do about it: it comes again next time."""
+        """Return messages that were broadcast, but on which a failure kept the group from agreeing:
+        they come first in the next broadcast."""
         self._kept.extendleft(reversed(messages))
 
     def announce_rank_failure(self, rank: int, leader: int, detail: str) -> None:
@@ -101,11 +107,12 @@ class Leader:
         self._mailbox.send(COORDINATOR, RankFailed(self._instance, rank, leader, detail))
 
     def has_more(self) -> bool:
-        """Are there messages for the group that did not fit? Then the group must not wait."""
+        """Whether messages for the group are left for the next broadcast; then the group must not
+        wait."""
         return bool(self._kept)
 
     def _next_broadcast(self) -> tuple[LeaderMessage, ...]:
-        """The oldest messages, within the bound, but always one message."""
+        """Remove and return the oldest messages within the limit, at least one."""
         kept, left = self._kept, BROADCAST_IDS
         group = [kept.popleft()]
         left -= _weight(group[0])
@@ -115,14 +122,15 @@ class Leader:
         return tuple(group)
 
     def take_over(self, plan: Plan) -> None:
-        """Lead from this plan on: who waits in it waits since now, until the coordinator says how
-        long it really has (`_inherit`). No clock of the former leader is of use here."""
+        """Lead from this plan on. Its waiting requests count as waiting since now, until the
+        coordinator says since when it really is (`_inherit`): the former leader's times are lost.
+        """
         self._is_successor = True
         self._note_new(plan.waiting, self._clock())
 
     def note_unowned(self, plan: Plan, messages: Sequence[LeaderMessage]) -> None:
-        """Remember since when each request waits for a rank with room; `messages` is what the plan
-        was made of."""
+        """Remember since when each request waits for a rank. `messages` is the broadcast from which
+        the plan was made."""
         since = self._unowned_since
         if not messages and not since:
             return
@@ -140,7 +148,7 @@ class Leader:
                 self._unowned_for[attempt] = now_ns - since_ns
 
     def _inherit(self, said: Shrink, now_ns: int) -> None:
-        """The coordinator knows since when the group has each of its requests."""
+        """Take over from the coordinator since when the group has each of its requests."""
         since = self._unowned_since
         for attempt, age_ns in zip(said.asked, said.ages, strict=True):
             given_ns = now_ns - age_ns
@@ -154,24 +162,24 @@ class Leader:
             self._unowned_since[spec.request_id, spec.attempt] = now_ns
 
     def next_expiry_ns(self) -> int:
-        """When the oldest unowned request has waited for too long; NEVER without one."""
+        """When the oldest unowned request will have waited too long; `NEVER` without one."""
         if not self._unowned_since:
             return NEVER
         return next(iter(self._unowned_since.values())) + self._queue_timeout_ns
 
     def is_expiry_due(self) -> bool:
-        """Has it?"""
+        """Whether that time has come."""
         return self._clock() >= self.next_expiry_ns()
 
     def expired(self, now_ns: int) -> tuple[int, ...]:
-        """Unowned requests that have waited for too long."""
+        """The unowned requests that have waited too long, oldest first."""
         past_ns = now_ns - self._queue_timeout_ns
         oldest = takewhile(lambda noted: noted[1] <= past_ns, self._unowned_since.items())
         return tuple(request_id for (request_id, _), _ in oldest)
 
     def refusals(self, plan: Plan, rank: int) -> list[Response]:
-        """The answers for requests that end without ever having had a rank. Context ranks that
-        keep KV for them are told to let it go."""
+        """The responses for requests that end before any rank owned them. Context ranks that keep
+        KV for them are told to free it."""
         for refusal in plan.refusals:
             if refusal.sender >= 0:
                 self._mailbox.send(
@@ -189,7 +197,8 @@ class Leader:
         ]
 
     def answer(self, gathered: Sequence[Sequence[Response]], pulse: Callable[[int], Pulse]) -> None:
-        """Send on what a flush gathered; now and then, how the instance is doing."""
+        """Forward the responses that a flush gathered; at the pulse interval also the instance's
+        state, which `pulse(tokens so far)` makes."""
         responses = tuple(chain.from_iterable(gathered))
         due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
         if not responses and not due:
@@ -203,12 +212,12 @@ class Leader:
         self._mailbox.send(COORDINATOR, message)
 
     def _with_wait(self, response: Response) -> Response:
-        """Its first column begins when the instance has it, not when a rank has."""
+        """The response with the time until a rank owned its request added to its first column."""
         attempt = (response.request_id, response.attempt)
         waited_ns = self._unowned_for.pop(attempt, 0)
         given_ns = self._inherited.pop(attempt, None)
         if given_ns is not None:
-            # What no rank of the group has measured since: it had none.
+            # The time since then that no rank of the group has measured, as no rank owned it.
             waited_ns = max(self._clock() - given_ns - sum(response.spent), waited_ns)
         if not waited_ns:
             return response
@@ -216,16 +225,15 @@ class Leader:
         return msgspec.structs.replace(response, spent=(first + waited_ns, *others))
 
     def announce_missing(self, plan: Plan) -> None:
-        """Tell the coordinator which of the requests that it asked for have gone with the failed
-        ranks. Sent behind the flush that carried what was answered before, so it is behind that in
-        the messages."""
+        """Tell the coordinator which of the requests that it asked about were lost with the failed
+        ranks. Call it after the flush: then this message follows the answers given before."""
         if plan.rank_failure is not None and plan.rank_failure.missing is not None:
             self._mailbox.send(COORDINATOR, Missing(self._instance, plan.rank_failure.missing))
 
     def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
-        """Tell the coordinator, once, that every open request of the instance is answered, and once
-        that all its ranks are drained. Sent behind the flush that carried the last answers, so it
-        is behind them in the mailbox."""
+        """Tell the coordinator once that the instance has stopped and every open request is
+        answered, and once that all its ranks are drained. Call it after the flush: then this
+        message follows the last answers."""
         if plan.stop == NO_STOP:
             return
         said, drained = self._announced, all(status.drained for status in statuses)
@@ -235,7 +243,7 @@ class Leader:
 
 
 def _weight(message: LeaderMessage) -> int:
-    """Roughly how much of a broadcast it takes, in block ids."""
+    """Roughly what a message counts towards `BROADCAST_IDS`."""
     if isinstance(message, Shrink):
         return MESSAGE_IDS + len(message.asked) + len(message.ages)
     if not isinstance(message, Admit):
@@ -245,7 +253,7 @@ def _weight(message: LeaderMessage) -> int:
 
 
 def unhealthy_ranks(reasons: Iterable[tuple[int, tuple[str, ...]]]) -> tuple[UnhealthyRank, ...]:
-    """Of (rank, why it is ill) those that are, as far as a pulse tells them."""
+    """The first `MOST_UNHEALTHY` unhealthy ranks of (rank, reasons)."""
     return tuple(islice((UnhealthyRank(rank, why) for rank, why in reasons if why), MOST_UNHEALTHY))
 
 
@@ -272,7 +280,7 @@ def sum_up(
 
 
 def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
-    """A broadcast by what it is; None for nothing."""
+    """The messages of a broadcast, sorted by kind; None if there are none."""
     if not messages:
         return None
     ends = [m for m in messages if isinstance(m, Stop | Release)]
@@ -280,7 +288,7 @@ def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
     return GroupInput(
         admitted=tuple(m.spec for m in messages if isinstance(m, Admit)),
         cancelled=tuple(m.request_id for m in messages if isinstance(m, Cancel)),
-        # A release without a stop means that the stop was lost: nobody waits for it any more.
+        # A release without a stop means that the stop was lost: it counts as both.
         stop=worst(codes) if codes else ExitCode.COMPLETED if ends else NO_STOP,
         detail=next((m.detail for m in ends if m.detail), ""),
         released=any(isinstance(m, Release) for m in messages),
@@ -290,7 +298,7 @@ def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
 
 
 def _readmitted(messages: Sequence[LeaderMessage]) -> frozenset[int]:
-    """Requests that are cancelled, and then admitted again as another attempt."""
+    """Requests that are cancelled, and then admitted again as a new attempt."""
     cancelled: set[int] = set()
     found: set[int] = set()
     for message in messages:
@@ -303,7 +311,8 @@ def _readmitted(messages: Sequence[LeaderMessage]) -> frozenset[int]:
 
 
 def _rank_failure(shrinks: Sequence[Shrink]) -> RankFailure | None:
-    """Each `Shrink` names all the failed ranks so far, and asks for all that is open then."""
+    """What the `Shrink` messages say together. Each names all ranks that have failed so far, and
+    may ask about all requests that are open then."""
     if not shrinks:
         return None
     asked = next((shrink.asked for shrink in reversed(shrinks) if shrink.asked), ())

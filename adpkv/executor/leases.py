@@ -1,6 +1,7 @@
-"""A rank's KV blocks: leased to requests for life, taken back, and one that is the dummy's.
+"""Gives KV blocks to a rank's requests and takes them back; reserves one for the dummy.
 
-The pool knows which blocks are free, the memory what is in them. Both are told here, in this order.
+The pool knows which blocks are free; the memory holds their bytes and checks who writes them. Both
+are called here, in this order.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from adpkv.memory.port import Memory
 __all__ = ["Leases"]
 
 MOST_RELEASED = 1024
-"""How many released leases a rank remembers, for whoever writes into one too late."""
+"""How many released leases a rank remembers, to name the request if one is written too late."""
 
 
 class Leases:
-    """What the requests of one rank have of its pool and memory."""
+    """The block leases of one rank's requests."""
 
     def __init__(self, pool: BlockPool, memory: Memory) -> None:
         self._pool = pool
         self._memory = memory
         self._released: deque[tuple[int, int]] = deque(maxlen=MOST_RELEASED)
-        # A rank without work joins a step with a dummy. Its block is its own from the start, so
-        # that a full pool never keeps the others from decoding (contract 5.5, #17978).
+        # A rank without work joins a step with a dummy batch. Its block is reserved from the start,
+        # so that a full pool never keeps the others from decoding (contract 5.5, #17978).
         self._dummy = pool.acquire(1)
 
     def give(self, request: ServedRequest, count: int, hashes: tuple[int, ...]) -> bool:
-        """Give a request its blocks for life; False if the pool does not have them now."""
+        """Lease `count` blocks to a request for its whole life; False if the pool has too few now.
+        `hashes` are the prefix hashes to look for in the cache."""
         lease = self._pool.acquire(count, hashes)
         if lease is None:
             return False
@@ -39,7 +41,7 @@ class Leases:
         return True
 
     def take_back(self, request: ServedRequest) -> None:
-        """Its blocks are quiescent: they are free, or cache."""
+        """End a request's lease. No peer may touch its blocks any more."""
         lease = request.lease
         if lease is None:
             return
@@ -49,16 +51,16 @@ class Leases:
             self._memory.release(freed)
 
     def recent(self) -> tuple[tuple[int, int], ...]:
-        """The leases that were taken back last, each with the request that had it."""
+        """(lease number, request) of the leases that were taken back last, oldest first."""
         return tuple(self._released)
 
     @property
     def has_dummy(self) -> bool:
-        """Whether there is the block with which the rank joins a step without work."""
+        """Whether the rank still has its reserved block for the dummy."""
         return self._dummy is not None
 
     def free_dummy(self) -> None:
-        """On the way out: the dummy's block goes back like any other."""
+        """When the rank leaves: release the dummy's block."""
         if self._dummy is not None:
             self._pool.release(self._dummy)
             self._dummy = None

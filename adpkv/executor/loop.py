@@ -1,12 +1,12 @@
 """The rank program: one loop, the same on every rank, in both worlds.
 
 intake   tp_broadcast   the leader's messages
-observe  local          polls, deadlines, health: notice and stage
+observe  local          polls, deadlines, health: note what happened, decide nothing
 sync     tp_allgather   every rank's status; the plan is a pure function of all of them
-apply    local          what was agreed: cancels, assignments, advertise, post
+apply    local          do what was agreed: cancels, assignments, advertise, post
 flush    tp_gather      staged responses, also when there are none
-leave?                  if the plan says so, all together
-step     forward        if the plan says so, with dummies; else a bounded wait
+leave?                  if the plan says so, all ranks together
+step     forward        if the plan says so, with dummy batches; else a bounded wait
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ __all__ = ["RankProgram"]
 
 
 class RankProgram:
-    """Runs the phases in their order until the group leaves."""
+    """Runs the phases in this order until the group leaves."""
 
     def __init__(self, phases: Phases) -> None:
         self.phases = phases
 
     async def run(self) -> tuple[RankReport, ...]:
-        """Serve until the group agrees to leave; returns what all ranks of the job report. When a
-        rank of the group fails, wherever the others are, they begin a new iteration without it."""
+        """Serve until the group agrees to leave; returns the reports of all ranks of the job.
+
+        When a rank of the group fails, the others begin a new iteration without it, whatever phase
+        they are in.
+        """
         while True:
             try:
                 return await self._serve()

@@ -1,8 +1,8 @@
-"""Every message that travels, typed: what a mailbox and a collective may carry, and nothing else.
+"""Every message, typed: what mailboxes and collectives may carry, and nothing else.
 
-Tagged msgspec structs, encoded as MessagePack where a link is real; nothing is ever unpickled.
-Durations travel as time remaining, never as clock readings (contract 3.1): two ranks' clocks
-have nothing to say to each other.
+The messages are tagged msgspec structs, encoded as MessagePack under MPI; nothing is ever
+unpickled. They carry durations, never clock readings (contract 3.1), because the clocks of two
+ranks are not comparable. Ranks are world ranks.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ __all__ = [
 ]
 
 HOST: Final = 0
-"""The world rank whose process the coordinator lives in."""
+"""The world rank whose process runs the coordinator."""
 
 MOST_UNHEALTHY: Final = 16
-"""Of those that are ill together one sees enough by so many, and a message stays small."""
+"""How many unhealthy ranks a pulse names, so that the message stays small."""
 
 
 class Admit(msgspec.Struct, frozen=True, tag="admit", array_like=True, gc=False):
@@ -61,30 +61,32 @@ class Admit(msgspec.Struct, frozen=True, tag="admit", array_like=True, gc=False)
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", array_like=True, gc=False):
-    """Coordinator to leader: the client no longer wants it. Travels with the request broadcast."""
+    """Coordinator to leader: the client has cancelled this request."""
 
     request_id: int
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True, gc=False):
-    """Coordinator to leader: end. `code` is the exit code that the job ends with so far."""
+    """Coordinator to leader: stop. `code` is the exit code that the job ends with so far."""
 
     code: int
     detail: str = ""
 
 
 class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=False):
-    """Coordinator to leader: every instance has stopped, nobody will ask your ranks any more."""
+    """Coordinator to every rank: all instances have stopped and are drained, so you may leave."""
 
     code: int = ExitCode.COMPLETED
     detail: str = ""
 
 
 class Shrink(msgspec.Struct, frozen=True, tag="shrink", array_like=True, gc=False):
-    """Coordinator to leader: these ranks of the job have failed, go on without them. `asked` are
-    the open requests that a group which has a failed member was given: say which are `Missing`.
-    `ages` are the nanoseconds since each of them was given: who leads the group now may not
-    know."""
+    """Coordinator to leader: these ranks of the job have failed, go on without them.
+
+    To the instance that has a failed member: `asked` are the open requests that it was given, and
+    its leader must say which are `Missing`. `ages` are the nanoseconds since each was given; a new
+    leader may not know them.
+    """
 
     failed: tuple[int, ...]
     asked: tuple[Attempt, ...] = ()
@@ -92,8 +94,8 @@ class Shrink(msgspec.Struct, frozen=True, tag="shrink", array_like=True, gc=Fals
 
 
 class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):
-    """Receiver to sender: my blocks are here, write. `tag` names this one transfer on the wire.
-    Said again, once, if nobody answers."""
+    """Receiver to sender: write the KV into these blocks of mine. `tag` identifies the transfer in
+    the transport. Sent once more if the sender does not answer."""
 
     request_id: int
     attempt: int
@@ -103,7 +105,7 @@ class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, g
 
 
 class Queued(msgspec.Struct, frozen=True, tag="queued", array_like=True, gc=False):
-    """Sender to receiver: I have no slot for it yet. Waiting for one is not a slow link."""
+    """Sender to receiver: I have no slot for the transfer yet. Your deadline does not count."""
 
     request_id: int
     attempt: int
@@ -117,7 +119,8 @@ class Began(msgspec.Struct, frozen=True, tag="began", array_like=True, gc=False)
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended", array_like=True, gc=False):
-    """Sender to receiver: I post no more, `pieces` were posted. A message, not a proof."""
+    """Sender to receiver: I have posted `pieces` pieces and post no more (-1: I cannot say how
+    many). This is no proof by itself; the receiver's transport decides (`Transport.peer_ended`)."""
 
     request_id: int
     attempt: int
@@ -134,8 +137,8 @@ class NeverStarted(msgspec.Struct, frozen=True, tag="never_started", array_like=
 
 
 class CancelTransfer(msgspec.Struct, frozen=True, tag="cancel_transfer", array_like=True, gc=False):
-    """Receiver to sender: I no longer want it; stop as soon as you can. `receiver` asks for a
-    message about the end; it is -1 if nobody was told of its blocks."""
+    """Receiver to sender: cancel the transfer as soon as you can. `receiver` is the rank that needs
+    a message about its end; -1 if the receiver has not advertised its blocks."""
 
     request_id: int
     attempt: int
@@ -150,29 +153,33 @@ class UnhealthyRank(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How an instance is doing, for a person or an orchestrator that looks on. That it comes at
-    all says that the instance's loop turns."""
+    """An instance's state, for people and orchestrators: counts of requests, transfers and work.
+
+    That it comes at all shows that the instance's loop is running.
+    """
 
     running: int = 0
     waiting: int = 0
     in_transfer: int = 0
     quarantined: int = 0
     unhealthy: tuple[UnhealthyRank, ...] = ()
-    """Ranks that are unhealthy; the first `MOST_UNHEALTHY` of them."""
+    """The unhealthy ranks; at most the first `MOST_UNHEALTHY`."""
     tokens: int = 0
+    """Tokens in the responses so far."""
     iterations: int = 0
     collectives: int = 0
-    """Joined by the leader, and nanoseconds spent in them."""
+    """Small collectives that the leader has joined."""
     collectives_ns: int = 0
+    """Nanoseconds that it has spent in them."""
 
     @property
     def healthy(self) -> bool:
-        """Whether every rank's transceiver is."""
+        """Whether every rank's transceiver is healthy."""
         return not self.unhealthy
 
 
 class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=False):
-    """Leader to coordinator: what one flush collected."""
+    """Leader to coordinator: the responses that one flush gathered."""
 
     instance: int
     responses: tuple[Response, ...]
@@ -180,19 +187,21 @@ class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=Fa
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=False):
-    """Leader to coordinator: my instance has agreed to stop; every open request is answered. Said
-    again once it is drained."""
+    """Leader to coordinator: my instance has agreed to stop, and every open request is answered.
+    Sent once more when it is drained."""
 
     instance: int
     code: int
     detail: str = ""
     drained: bool = False
-    """Nothing of it is in flight any more, or draining took too long: it asks nobody anything."""
+    """No transfer of the instance is in flight any more, or its drain timeout is over."""
 
 
 class RankFailed(msgspec.Struct, frozen=True, tag="rank_failed", array_like=True, gc=False):
-    """Leader to coordinator: a rank of my instance has failed, and this is who leads it now; -1,
-    from the world, if nobody is left."""
+    """Leader to coordinator: `rank` of my instance has failed, and `leader` leads it now.
+
+    If all ranks of an instance have failed, the world sends this with leader -1.
+    """
 
     instance: int
     rank: int
@@ -201,34 +210,34 @@ class RankFailed(msgspec.Struct, frozen=True, tag="rank_failed", array_like=True
 
 
 class Missing(msgspec.Struct, frozen=True, tag="missing", array_like=True, gc=False):
-    """Leader to coordinator: of the requests asked for, those that nobody here will answer for.
-    Sent behind the answers that there were."""
+    """Leader to coordinator: those of the requests of `Shrink.asked` for which no rank here will
+    answer. Sent after the answers that there were."""
 
     instance: int
     requests: tuple[Attempt, ...]
 
 
 def instance_failed(rank: int, instance: Instance) -> RankFailed:
-    """What the coordinator is told, by its host, of an instance whose last rank has failed."""
+    """The message about an instance whose last rank, `rank`, has failed."""
     return RankFailed(
         instance.index, rank, -1, f"{failure_detail(rank, instance)}, the last one there"
     )
 
 
 def failure_detail(rank: int, instance: Instance) -> str:
-    """What clients are told of a rank failure."""
+    """The detail of a response or record about a rank failure."""
     return f"rank {rank} ({instance.name}) has failed"
 
 
 LeaderMessage = Admit | Cancel | Stop | Release | Shrink
-"""What a leader broadcasts to its group at intake. A release comes to every rank, to be at hand
-where a leader fails."""
+"""Messages from the coordinator, which a leader broadcasts to its group at intake. A release comes
+to every rank, in case the leader fails."""
 
 PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer
-"""What ranks say to each other about a session."""
+"""Messages between two ranks about a session."""
 
 CoordinatorMessage = Answers | Stopped | RankFailed | Missing
-"""What leaders say to the coordinator."""
+"""Messages from leaders to the coordinator."""
 
 Message = LeaderMessage | PeerMessage | CoordinatorMessage
 
@@ -238,4 +247,4 @@ PAYLOADS: dict[str, object] = {
     "tp_gather": tuple[Response, ...],
     "world_allgather": RankReport,
 }
-"""What each kind of small collective carries, per rank; `step` and `wait` carry nothing."""
+"""The payload per rank of each kind of small collective; `step` and `wait` have none."""

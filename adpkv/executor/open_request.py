@@ -1,4 +1,4 @@
-"""A request as the coordinator keeps it: from its arrival to its one terminal answer."""
+"""A request as the coordinator keeps it, from its arrival to its one terminal answer."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class OpenRequest:
         self.context: Instance | None = None
         self.generation: Instance | None = None
         self.first: Response | None = None
-        """The context instance's answer."""
+        """The context instance's PREFILLED answer."""
         self.ledger = Ledger(arrival.at_ns)
         self.cancelled_ns = -1
         self.attempt = 0
-        """How often it was begun again: what an instance says of an earlier attempt is void."""
+        """How often it was computed again. Answers about an earlier attempt are ignored."""
 
     @property
     def holder(self) -> Instance | None:
-        """The instance that has to answer for it now."""
+        """The instance that must answer for it now; None before it was sent to one."""
         return self.generation or self.context
 
     @property
     def key(self) -> Attempt:
-        """Which request, and which attempt of it."""
+        """(request, attempt)."""
         return (self.request_id, self.attempt)
 
     def spec(self) -> RequestSpec:
-        """What an instance is told of it."""
+        """The request as it is sent to an instance."""
         arrival = self.arrival
         return RequestSpec(
             self.request_id,
@@ -65,18 +65,18 @@ class OpenRequest:
         )
 
     def weight(self, kind: Kind) -> int:
-        """What it weighs for the choice of an instance: the tokens it will cost there."""
+        """Its weight when an instance is chosen: the tokens that it will cost there."""
         if kind is Kind.CONTEXT:
             return self.arrival.prompt_tokens
         return self.arrival.prompt_tokens + self.arrival.output_tokens
 
     def answered(self, response: Response, now_ns: int) -> None:
-        """Its holder tells where the time went since it was sent there."""
+        """Book the time since it was sent to its holder, as the response reports it."""
         columns = CONTEXT_COLUMNS if self.generation is None else GENERATION_COLUMNS
         self.ledger.answered(columns[0], response.spent, now_ns)
 
     def begin_anew(self, now_ns: int) -> None:
-        """Nothing of it is left: its client gets all tokens from the new attempt."""
+        """Begin a new attempt, from which its client gets all tokens."""
         self.attempt += 1
         self.ledger.lost(now_ns)
         self.context = self.generation = self.first = None
@@ -84,9 +84,9 @@ class OpenRequest:
     def record(
         self, outcome: Outcome, detail: str, last: Response | None, now_ns: int
     ) -> RequestRecord:
-        """It is over: the line that tells it all. `last` is the answer that ended it, if any."""
+        """The request ends: its record. `last` is the response that ended it, if any."""
         arrival, first = self.arrival, self.first
-        (self.ledger.unanswered if last is None else self.ledger.told)(now_ns)
+        (self.ledger.unanswered if last is None else self.ledger.forwarded)(now_ns)
         tokens = last.tokens if last else 0
         columns = dict(zip(COLUMN_FIELDS, self.ledger.spent, strict=True))
         decoded = last if self.generation is not None else None

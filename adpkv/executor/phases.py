@@ -1,8 +1,8 @@
-"""The phases of one iteration, one method each: replaceable one by one (`adpkv/field_policies`).
+"""The phases of one iteration, one method each. `adpkv/field_policies` overrides single methods.
 
-Only the async ones meet the group, and every rank meets it in the same order, whatever it has to
-say (contract 5.1). Nothing here is decided by one rank alone: what a rank notices it stages, and
-the group decides at sync.
+Only the async phases have collectives, and every rank joins all of them in the same order, also if
+it has nothing to contribute (contract 5.1). A rank does not decide alone about what it notices: it
+reports it at sync, and the group decides.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from adpkv.core.ids import NEVER
 from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.errors import RankLostError
-from adpkv.executor.audit import look_at_proposal, rank_report, unhealthy_stop
+from adpkv.executor.audit import check_proposal, rank_report, unhealthy_stop
 from adpkv.executor.collectives import WORLD, Collective, CollectiveCounts, Elapsed, Step, Wait
 from adpkv.executor.leader import sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, failure_detail
 from adpkv.executor.rank import Rank, status_of
-from adpkv.executor.succession import close_ranks
+from adpkv.executor.succession import shrink_group
 
 __all__ = ["Phases"]
 
 
 class Phases:
-    """What a rank does in each phase; the order is `executor.loop`'s."""
+    """What a rank does in each phase. `executor.loop` calls them in their order."""
 
     def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
         self.rank = rank
         self._counts = counts
-        # Asked on every iteration of every rank: looked up once.
+        # Used in every iteration of every rank, so looked up once.
         self._serving = rank.serving
         self._transceiver = rank.transceiver
         self._asked_to_stop = rank.signals.asked_to_stop
@@ -41,9 +41,9 @@ class Phases:
         self.statuses: Sequence[RankStatus] = ()
         self._steady = False
         self._moved = True
-        """Something may have happened here since `_status` was made. Whatever happens to a rank's
-        requests, sessions and blocks happens before `_resolve`, or in a step that finished some of
-        them: so these two say that it did, and no machine keeps a flag."""
+        """Whether something may have changed on this rank since `_status` was made. Requests,
+        sessions and blocks only change before a call of `_resolve`, or in a step that finished
+        requests: only these two places set it, so no state machine needs a flag."""
         self._wake_ns = 0
         self._seen_ns = -1
         self._abandon_ns = NEVER
@@ -51,7 +51,7 @@ class Phases:
     # -- intake and observe --------------------------------------------------------------------
 
     async def intake(self) -> None:
-        """The leader's messages from the coordinator, to every rank of the group."""
+        """The leader broadcasts the coordinator's messages to its group."""
         rank = self.rank
         rank.iteration += 1
         if rank.leader is not None:
@@ -62,24 +62,24 @@ class Phases:
         )
 
     def observe(self) -> None:
-        """Look at what came in and what is due: never wait, never decide for others."""
+        """Read peers' messages, poll the transport and check what is due. Never waits."""
         rank = self.rank
         messages = rank.mailbox.receive() if rank.leader is None else self._own_messages
         self._own_messages = ()
         now_ns = rank.clock()
         for message in messages:
             if isinstance(message, Release):
-                rank.release = message  # its leader has one too, and tells the group
+                rank.release = message  # kept: its leader has one too, and broadcasts it
             else:
-                rank.transfers.hear(message, now_ns)  # type: ignore[arg-type]
-        # After the messages: what a peer said may let the transport prove an end.
-        heard = self.poll()
+                rank.transfers.on_peer_message(message, now_ns)  # type: ignore[arg-type]
+        # After the messages: with a peer's message the transport may be able to prove an end.
+        ended = self.poll()
         code = self._asked_to_stop()
         if code:
             self.propose(code, "asked to stop by a signal")
         if (
             messages
-            or heard
+            or ended
             or now_ns >= self._wake_ns
             or self._moved
             or code
@@ -90,38 +90,38 @@ class Phases:
             self.attend(now_ns)
 
     def poll(self) -> bool:
-        """Take the transport's ends in, without waiting; says whether there were any."""
+        """Poll the transport without waiting; returns whether transfers have ended."""
         return self.rank.transfers.poll()
 
     def attend(self, now_ns: int) -> None:
-        """Something came in or is due."""
+        """Process what came in and what is due."""
         rank = self.rank
         transceiver, self._seen_ns = rank.transceiver, now_ns
-        # Ends first: what is proven over before its deadline is looked at did not miss it.
+        # Ends first: a transfer that is proven over has not missed its deadline.
         transceiver.check_transfer_status(now_ns)
         if now_ns >= self._wake_ns:
             transceiver.expire(now_ns)
-        self._look(now_ns)
+        self._check_health(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
             self.propose(*unhealthy_stop(rank))
         self._resolve(now_ns)
 
-    def _look(self, now_ns: int) -> None:
-        """Judge health."""
+    def _check_health(self, now_ns: int) -> None:
+        """Check this rank's health, and record a change."""
         rank = self.rank
-        if rank.transceiver.health.look(now_ns, rank.transport.last_moved_ns()):
+        if rank.transceiver.health.check(now_ns, rank.transport.last_moved_ns()):
             reasons = rank.transceiver.monitor.reasons
             rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
 
     def propose(self, code: int, detail: str) -> None:
-        """Say at the next sync that this rank wants to stop with this code."""
+        """Propose at the next sync that the group stops with this code."""
         if self.rank.proposal == NO_STOP:
-            look_at_proposal(self.rank, code, detail)
+            check_proposal(self.rank, code, detail)
         self.rank.propose(code, detail)
 
     def _resolve(self, now_ns: int) -> None:
-        """Bring sessions, requests and blocks to rest, then begin what can begin. Whoever has done
-        anything to them ends with this."""
+        """Act on all changes of sessions, requests and blocks, then begin what can begin. Every
+        method that changes any of them must end with this call."""
         rank = self.rank
         self._moved = True
         serving, transceiver = rank.serving, rank.transceiver
@@ -131,13 +131,13 @@ class Phases:
         serving.admit(now_ns)
         if serving.next_expiry_ns() <= now_ns:
             serving.expire(now_ns)
-            serving.admit(now_ns)  # who stood behind may fit where the head did not
+            serving.admit(now_ns)  # the next in line may fit where the expired head did not
         transceiver.start(now_ns)
         serving.decisions.resolve(now_ns)
         if transceiver.book.orders:
             rank.transfers.deliver()
         if transceiver.monitor.reasons:
-            self._look(now_ns)  # what began just now is a movement, and heals
+            self._check_health(now_ns)  # a transfer that began just now is a movement
         abandon_ns = self._abandon_ns if self._abandon_ns >= self._seen_ns else NEVER
         due_ns = transceiver.wake_ns(self._seen_ns)
         self._wake_ns = min(due_ns, serving.next_expiry_ns(), abandon_ns)
@@ -145,7 +145,7 @@ class Phases:
     # -- sync ----------------------------------------------------------------------------------
 
     async def sync(self) -> Plan:
-        """Every rank says how it is, and all make the same plan of it."""
+        """All ranks gather their statuses and make the same plan from them."""
         rank = self.rank
         if self._is_stale() or (rank.leader is not None and rank.leader.is_expiry_due()):
             self._status = self.status()
@@ -161,33 +161,33 @@ class Phases:
         rank.plan = plan
         if rank.leader is not None:
             rank.leader.note_unowned(plan, self.group_input)
-        self.group_input = ()  # decided
+        self.group_input = ()  # the plan covers it
         return plan
 
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
         rank = self.rank
         if self._steady and not self.group_input and statuses == self.statuses:
-            return rank.plan  # the same question as last time, when the answer was this plan
+            return rank.plan  # the same input as last time, which gave this plan
         self.statuses = statuses
         plan = agree(rank.limits, rank.plan, sorted_messages(self.group_input), statuses)
         self._steady = plan is rank.plan
         return plan
 
     def status(self) -> RankStatus:
-        """What this rank has to say, as of now."""
+        """This rank's status as of now."""
         self._moved = False
         return status_of(self.rank, self._abandon_ns)
 
     def _is_stale(self) -> bool:
-        """May this rank have something else to say than it said last?"""
-        said = self._status
-        return self._moved or bool(said.expired) or said.stop != self.rank.proposal
+        """Whether this rank's status may differ from the last one it sent."""
+        last = self._status
+        return self._moved or bool(last.expired) or last.stop != self.rank.proposal
 
     # -- apply and flush -----------------------------------------------------------------------
 
     def apply(self, plan: Plan) -> None:
-        """Do what was agreed: cancels first, which beat all else that may have become of a
-        request; then what did become of them; then what is new, and begin what can begin."""
+        """Do what was agreed: cancels first, as they win over every other outcome; then the agreed
+        outcomes; then new requests. Begin what can begin."""
         rank, serving = self.rank, self._serving
         if rank.leader is not None:
             for response in rank.leader.refusals(plan, rank.rank):
@@ -216,18 +216,18 @@ class Phases:
         self._resolve(now_ns)
 
     def _stop(self, plan: Plan, now_ns: int) -> None:
-        """The group agreed to end: answer everything open, once, and begin to drain."""
+        """The group agreed to stop: answer every open request, and begin to drain."""
         rank = self.rank
         deadline_ns = now_ns + rank.timing.drain_timeout_ns
         self._abandon_ns = now_ns + rank.timing.abandon_ns
-        # The sessions first: their story says what ended them, and their requests end with them.
+        # Sessions first: their story then shows what ended them; their requests end with them.
         rank.transceiver.drain(deadline_ns, now_ns)
         rank.serving.stop(now_ns, plan.detail)
         rank.recorder.event("stopping", -1, code=plan.stop, detail=plan.detail)
 
     async def flush(self) -> None:
-        """Staged responses leave, also when there are none: a rank with nothing to say says
-        nothing *in* the collective (contract 5.1, 5.3)."""
+        """Gather the staged responses on the leader. A rank without responses joins the gather with
+        an empty list (contract 5.1, 5.3)."""
         rank = self.rank
         staged = rank.responses.take()
         try:
@@ -244,7 +244,7 @@ class Phases:
             rank.leader.announce_stop(rank.plan, self.statuses)
 
     def pulse(self, tokens: int) -> Pulse:
-        """How the instance is doing, as its leader knows from the last sync."""
+        """The instance's state, from the last sync's statuses; `tokens` so far. Leader only."""
         rank = self.rank
         by_rank = dict(zip(rank.members, self.statuses, strict=False))
         unowned = len(rank.plan.waiting)
@@ -253,7 +253,7 @@ class Phases:
     # -- step or wait --------------------------------------------------------------------------
 
     async def step(self) -> None:
-        """One forward step of the group, with a dummy where this rank has no work."""
+        """One forward step of the group, with a dummy batch if this rank has no work."""
         rank, serving = self.rank, self._serving
         began_ns = rank.clock()
         batch, most, tokens, waited = serving.batch(began_ns)
@@ -280,7 +280,7 @@ class Phases:
             self._moved = True
 
     async def wait(self) -> None:
-        """No step runs: wait, bounded, for input for anybody (contract 5.6)."""
+        """No step runs: the group waits, for a limited time, for input for any member (5.6)."""
         rank = self.rank
         limit_ns = rank.timing.idle_wait_ns
         if (
@@ -289,18 +289,18 @@ class Phases:
             or len(rank.responses)
         ):
             limit_ns = rank.timing.busy_wait_ns
-        said = self._status.votes
+        voted = self._status.votes
         quiet = self.is_quiet()
         if (
             rank.transceiver.pending_polls
             or (not quiet and rank.serving.has_work())
-            or rank.serving.owner.votes != said
+            or rank.serving.owner.votes != voted
             or rank.plan.rank_failure is not None
             or (rank.leader is not None and rank.leader.has_more())
         ):
-            # Ends that the poll limit left over; or blocks since apply: the step comes at once;
-            # or a message for the other replicas, or for the coordinator; or messages from it that
-            # did not fit into one broadcast.
+            # Do not wait: ends are left over by the poll limit; or a request got its blocks in
+            # apply, so a step can run; or there is a new vote, or a message for the coordinator;
+            # or messages from it that did not fit into one broadcast.
             limit_ns = 0
         elapsed: Elapsed = await Wait(
             self._group,
@@ -315,16 +315,16 @@ class Phases:
         rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
 
     def _until_ns(self) -> int:
-        """When something is due here if nothing comes in until then."""
+        """When something is due on this rank if no input comes until then."""
         leader = self.rank.leader
         if leader is None:
             return self._wake_ns
         return min(self._wake_ns, leader.next_expiry_ns())
 
     def is_quiet(self) -> bool:
-        """Would the next iteration, if nothing comes in until then, decide the same as this one?
-        Then a world may jump over it; `_status` is what this rank would say in it."""
-        plan, said = self.rank.plan, self._status
+        """Whether the next iteration would decide the same as this one if no input comes until
+        then. Then a world may jump over it, with `_status` as this rank's status in it."""
+        plan, last = self.rank.plan, self._status
         if plan.rank_failure is not None:
             return False
         leader = self.rank.leader
@@ -334,29 +334,33 @@ class Phases:
             return True
         now = self._status = self.status()
         if plan.ending or plan.stop != NO_STOP:
-            return now == said  # whether the group may leave is read from all of it
+            return now == last  # whether the group may leave depends on the whole status
         if plan.waiting:
-            # A load that changed may let a waiting request in. So may one that did not: what was
-            # given to this rank may be over already, its peer having failed.
-            return now == said and self._index not in plan.assignments
-        return now.work is said.work and now.stop == said.stop and now.votes == said.votes
+            # A changed load may let a waiting request in. So may an unchanged one: a request just
+            # assigned to this rank may be over already, if its peer has failed.
+            return now == last and self._index not in plan.assignments
+        return now.work is last.work and now.stop == last.stop and now.votes == last.votes
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 
     async def survive(self, lost: RankLostError) -> None:
-        """A rank of the group has failed. Nothing of the iteration that it broke is lost: what was
-        not agreed comes again, what was not flushed is still staged. The others close ranks, the
-        first of them leads, and all propose to stop (contract 6.5), or go on: what the failed one
-        had is the coordinator's affair (`core.rank_failure`)."""
-        if close_ranks(self.rank, lost, self.group_input):
+        """A rank of the group has failed, and broke an iteration.
+
+        Nothing of that iteration is lost: messages without an agreed plan are broadcast again, and
+        responses that were not gathered stay staged. The first of the others leads the group. They
+        propose to stop (contract 6.5), or go on if the experiment says so; then the coordinator
+        deals with the failed rank's requests (`core.rank_failure`).
+        """
+        if shrink_group(self.rank, lost, self.group_input):
             self.group_input = ()
         self.statuses, self._steady, self._moved = (), False, True
         if not self.rank.shrinks:
             self.propose(lost.exit_code, failure_detail(lost.rank, self.rank.instance))
 
     async def leave(self) -> tuple[RankReport, ...]:
-        """Everybody leaves after the same iteration; the exit code is agreed over the world."""
-        self.rank.serving.part()
+        """All ranks leave after the same iteration. Returns the reports of all ranks of the job,
+        from which each computes the same exit code."""
+        self.rank.serving.leave()
         reports: tuple[RankReport, ...] = await Collective(
             WORLD, "world_allgather", "leave", 0, None, self.report(), tuple
         )
@@ -366,5 +370,5 @@ class Phases:
         return reports
 
     def report(self) -> RankReport:
-        """This rank's counters and findings, as of now."""
+        """This rank's final report."""
         return rank_report(self.rank, self._counts)

@@ -1,7 +1,7 @@
-"""The small ports through which a rank program touches its world, beside its collectives.
+"""The small ports of a rank program to its world, besides its collectives.
 
-The transport, memory and model ports live with their adapters (`transport/port`, `memory/port`,
-`model/port`). Implementations: `worlds/mpi` and `worlds/virtual`.
+`worlds/mpi` and `worlds/virtual` implement them. The transport, memory and model ports are beside
+their implementations (`transport/port`, `memory/port`, `model/port`).
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ __all__ = ["Clock", "Mailbox", "Recorder", "Signals"]
 
 
 class Clock(Protocol):
-    """Nanoseconds since the run began, on this rank. Monotonic; comparable only with itself."""
+    """This rank's clock: nanoseconds since the run began. Monotonic. Readings of different ranks
+    must not be compared."""
 
     def __call__(self) -> int:
-        """Read the clock."""
+        """The present time in nanoseconds."""
         ...
 
 
 class Mailbox(Protocol):
     """Typed messages between ranks and the coordinator.
 
-    Order is kept between one sender and one receiver, and promised nowhere else. `send` never
-    blocks and never fails for a living receiver; `receive` never waits.
+    Messages from one sender to one receiver arrive in order; there is no other guarantee of order.
+    `send` never blocks, and never fails while the receiver is alive. `receive` never waits.
     """
 
     def send(self, to: int, message: Message) -> None:
@@ -35,35 +36,35 @@ class Mailbox(Protocol):
         ...
 
     def receive(self) -> list[Message]:
-        """All that has arrived, oldest first; usually empty."""
+        """All messages that have arrived, oldest first; usually none."""
         ...
 
     def ready(self) -> bool:
-        """Would `receive` return something now? Never waits."""
+        """Whether `receive` would return a message now. Never waits."""
         ...
 
 
 class Recorder(Protocol):
-    """Where a rank writes down what happened: events for `events.jsonl`, and violations."""
+    """Records what happens on a rank: events for `events.jsonl`, and violations."""
 
     @property
     def violations(self) -> Sequence[Violation]:
-        """What the oracles of this rank said so far; bounded."""
+        """This rank's violations so far; their number is limited."""
         ...
 
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
-        """Something happened now; `request_id` is -1 where no request is concerned."""
+        """Record an event that happens now; `request_id` is -1 if it is about no request."""
         ...
 
     def violation(self, violation: Violation) -> None:
-        """An oracle spoke."""
+        """Record a violation."""
         ...
 
 
 class Signals(Protocol):
-    """What the operating system asked of this process."""
+    """The signals that this process has received."""
 
     def asked_to_stop(self) -> int:
-        """0, or the exit code that the signal stands for: 129 (SIGHUP), 130 (SIGINT),
-        143 (SIGTERM)."""
+        """0 if there was none; else the signal's exit code: 129 (SIGHUP), 130 (SIGINT) or 143
+        (SIGTERM)."""
         ...

@@ -1,7 +1,4 @@
-"""One rank: who it is, what it owns, and its doors to the world. What the phases work on.
-
-What a rank says at sync, as of now: the one place where its parts become a `RankStatus`.
-"""
+"""All parts of one rank in one record, on which the phases work; and the rank's status."""
 
 from __future__ import annotations
 
@@ -31,7 +28,12 @@ __all__ = ["Rank", "Timing", "status_of"]
 
 
 def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
-    """From `abandon_ns` on, a rank that stops has waited too long for the coordinator's release."""
+    """What a rank contributes to the next sync.
+
+    Args:
+        abandon_ns: from then on, a rank that is stopping does not wait for the coordinator's
+            release any more.
+    """
     serving, transceiver, rank_failure = rank.serving, rank.transceiver, rank.plan.rank_failure
     quarantined = len(transceiver.book.quarantine)
     now_ns = rank.clock()
@@ -59,17 +61,19 @@ class Timing:
     """How long a rank waits for what. Nanoseconds."""
 
     busy_wait_ns: int
+    """The longest wait of the group while transfers are in flight or blocks are to be released."""
     idle_wait_ns: int
+    """The longest wait of the group otherwise."""
     drain_timeout_ns: int
     abandon_ns: int
-    """For the coordinator's release, from when it stops: then it leaves without."""
+    """How long a rank that stops waits for the coordinator's release; then it leaves without."""
     look_ns: int
-    """How far apart two looks of a rank may be while something is in flight, input or not."""
+    """The longest time between two checks of a rank while a transfer is in flight."""
 
 
 @dataclass(slots=True)
 class Rank:
-    """Everything of one rank, once, assembled by a world. Changed by the phases alone."""
+    """All parts of one rank. A world assembles it; afterwards only the phases change it."""
 
     rank: int
     instance: Instance
@@ -86,36 +90,36 @@ class Rank:
     transceiver: Transceiver
     responses: ResponseBuffer
     leader: Leader | None
-    """On the rank that takes its instance's messages in; None elsewhere."""
+    """On the rank that leads its group; None on the others."""
     successor: Callable[[], Leader]
-    """Makes the leader that this rank becomes when all before it have failed."""
+    """Makes the `Leader` for this rank if all ranks before it have failed."""
     membership: Membership
-    """Who of its group is left."""
+    """Which ranks of its group have not failed."""
     inbox_ages: InboxAges
-    """How long what came in lies there before it is looked at."""
+    """How long input stays unread."""
     owner: SoleOwner = field(default_factory=SoleOwner)
     serving: Serving = field(init=False)
     transfers: Transfers = field(init=False)
-    """Put in as the rank is assembled: they are made of the fields above."""
+    """Set while the rank is assembled, as they are made from the fields above."""
     shrinks: bool = False
-    """When a rank fails, the others of its group go on; else they stop."""
+    """If a rank fails, the others of its group go on; else they stop."""
     rules: Rules = field(default_factory=Rules)
     fired: Callable[[], tuple[FaultCount, ...]] = tuple
-    """How often each fault hit this rank so far."""
+    """Returns how often each injected fault has hit this rank so far."""
     plan: Plan = FIRST_PLAN
     iteration: int = 0
     release: Release | None = None
-    """On a rank that does not lead: what it will tell its group if it comes to lead it."""
+    """On a rank that does not lead: the release it has got, to broadcast if it becomes leader."""
     proposal: int = NO_STOP
-    """The exit code with which this rank proposes to stop."""
+    """The exit code with which this rank proposes to stop; `detail` says why."""
     detail: str = ""
 
     @property
     def members(self) -> Sequence[int]:
-        """The world ranks of its group that are left, in order; the first leads."""
+        """The world ranks of its group that have not failed, in order; the first leads."""
         return self.membership.living
 
     def propose(self, code: int, detail: str) -> None:
-        """Propose to stop at the next sync; the first proposal of a rank stands."""
+        """Propose to stop at the next sync. The first proposal of a rank is kept."""
         if self.proposal == NO_STOP:
             self.proposal, self.detail = code, detail

@@ -1,4 +1,4 @@
-"""What a client is told of the session event that ended its request."""
+"""The detail of a response, as a text for clients, by the session event that ended the request."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _NO_SLOT_THERE: Final = "its sender had no slot for it for too long"
 
 
 def why(event: Event, line: Line) -> str:
-    """The detail of its response. A wait that ends in doubt was for the sender's slot: its own rank
-    had given the address away."""
+    """The detail of the response. A wait that ends in quarantine was one for the sender's slot: the
+    receiver had advertised before."""
     if event is Event.WAIT_LIMIT and line.state is State.QUARANTINED:
         return _NO_SLOT_THERE
     return WHY[event]
 
 
 def cause_of(event: Event) -> Cause:
-    """The same for who decides by it."""
+    """The cause of the response, for the coordinator."""
     return Cause.PEER_LOST if event is Event.PEER_LOST else Cause.OTHER

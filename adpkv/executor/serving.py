@@ -1,9 +1,9 @@
-"""What context and generation ranks have in common: owning requests, answering, letting go.
+"""What context and generation ranks have in common: own requests, answer them, free their blocks.
 
-A request that ends is answered at once; its blocks are given back only when its session says that
-nobody touches them (`can_terminate_request_now`), else it is kept in `pending_resource_release`
-and asked again on each iteration (contract 3.3). Where other ranks hold replicas of it, both wait
-for their votes too: that is the owner's affair (`core.ownership`, contract 5.7).
+A request that ends is answered at once. Its blocks are freed only when its session says that no
+peer touches them (`can_terminate_request_now`); until then the request is in
+`pending_resource_release` and is asked about again in each iteration (contract 3.3). If other ranks
+hold shards of it, both steps also wait for their votes (`core.ownership`, contract 5.7).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ __all__ = ["Serving"]
 
 
 class Serving(ABC):
-    """One rank's requests, from assignment until their blocks are back."""
+    """One rank's requests, from their assignment until their blocks are freed. The subclasses are
+    `ContextServing` and `GenerationServing`."""
 
     def __init__(self, bundle: Rank) -> None:
         self._bundle = bundle
@@ -55,22 +56,22 @@ class Serving(ABC):
 
     @property
     def limits(self) -> GroupLimits:
-        """The group's shape as of now: a rank failure changes it."""
+        """The group's properties; a rank failure changes them."""
         return self._bundle.limits
 
     # -- what differs between the kinds --------------------------------------------------------
 
     @abstractmethod
     def admit(self, now_ns: int) -> None:
-        """Give KV blocks to waiting requests, first come first served, while there are any."""
+        """Give KV blocks to waiting requests, first come, first served, while there are any."""
 
     @abstractmethod
     def expire(self, now_ns: int) -> None:
-        """End what has waited for blocks for too long."""
+        """End the requests that have waited for blocks too long."""
 
     @abstractmethod
     def next_expiry_ns(self) -> int:
-        """When something will have; NEVER if nothing waits."""
+        """When the next request will have waited too long; `NEVER` if there is none."""
 
     @abstractmethod
     def has_work(self) -> bool:
@@ -78,15 +79,15 @@ class Serving(ABC):
 
     @abstractmethod
     def running(self) -> int:
-        """How many requests compute."""
+        """How many requests are being computed."""
 
     @abstractmethod
     def batch(self, now_ns: int) -> StepWork:
-        """What this rank brings to the step that begins now."""
+        """This rank's part of the step that begins now."""
 
     def stepped(self, count: int, began_ns: int, now_ns: int) -> bool:
-        """`count` steps over the last batch were made since `began_ns`. Says whether anything came
-        of it but tokens."""
+        """`count` steps over the last batch were made since `began_ns`. Returns whether requests
+        have finished."""
         self.meter.stepped(count, now_ns - began_ns)
         done = self.computed(count)
         for request in done:
@@ -95,16 +96,16 @@ class Serving(ABC):
 
     @abstractmethod
     def computed(self, count: int) -> Sequence[ServedRequest]:
-        """Count the tokens of `count` steps over the last batch; which requests have all of theirs
-        now, for `finish`."""
+        """Count the tokens of `count` steps over the last batch. Returns the requests that have all
+        of their tokens now; `finish` is called for each."""
 
     @abstractmethod
     def finish(self, request: ServedRequest, now_ns: int) -> None:
-        """All that it was to compute here is computed."""
+        """Everything that this rank had to compute for the request is computed."""
 
     @abstractmethod
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
-        """How long it was in each column of this kind of server so far (`core.columns`)."""
+        """Nanoseconds in each column of this kind of server so far (`core.columns`)."""
 
     @abstractmethod
     def tokens_of(self, request: ServedRequest) -> int:
@@ -112,21 +113,21 @@ class Serving(ABC):
 
     @abstractmethod
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
-        """The request's session is complete here. Says what is wrong with what came, if anything
-        is."""
+        """The request's session is complete on this rank. Returns what is wrong with the KV that
+        came; empty if nothing is."""
 
     @abstractmethod
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
-        """The request's KV is where it was to go, on all ranks that hold it."""
+        """The request's KV has arrived, on all ranks that hold a shard of it."""
 
     @abstractmethod
     def left(self, request: ServedRequest, before: RequestState) -> None:
-        """The request ended in state `before`: take it off whatever list it was on."""
+        """The request ended in state `before`: remove it from the list it was on."""
 
     # -- requests come and go ------------------------------------------------------------------
 
     def assign(self, spec: RequestSpec, now_ns: int) -> ServedRequest:
-        """The plan gave this rank a request."""
+        """The plan assigned a request to this rank."""
         request = ServedRequest(spec, now_ns)
         request.keys = content_keys(spec, self.limits.block_tokens)
         self.requests[spec.request_id] = request
@@ -137,14 +138,16 @@ class Serving(ABC):
         return request
 
     def refuse(self, spec: RequestSpec) -> None:
-        """another attempt of a request whose blocks are still in doubt here."""
+        """Answer a new attempt of a request as failed, because the blocks of its earlier attempt
+        are still in quarantine on this rank."""
         detail = f"its earlier attempt is still in doubt on rank {self.rank}"
         answer = Response(spec.request_id, spec.attempt, Outcome.FAILED, self.rank, detail)
         self.responses.stage(answer)
         self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
 
     def cancel(self, request_id: int, now_ns: int) -> None:
-        """Its client no longer wants it. Unknown here: another rank's, or over."""
+        """The client has cancelled the request. Ignored if this rank does not have it, or not any
+        more."""
         request = self.requests.get(request_id)
         if request is not None and request.state is not RequestState.ENDED:
             self.end(request, RequestEvent.CANCEL, now_ns, "cancelled by its client")
@@ -157,7 +160,7 @@ class Serving(ABC):
         detail: str = "",
         cause: Cause = Cause.OTHER,
     ) -> None:
-        """A request ends: tell its client, give its blocks back or keep them in doubt."""
+        """A request ends: stage its answer, and free its blocks or quarantine them."""
         before = request.state
         outcome = request.fire(event)
         if outcome is not None:
@@ -166,15 +169,15 @@ class Serving(ABC):
             return
         self.left(request, before)
         quiescent = self.can_terminate_request_now(request, now_ns)
-        if request.session is None or self.owner.lets_go(request.spec.request_id, quiescent):
+        if request.session is None or self.owner.may_free(request.spec.request_id, quiescent):
             self.release(request)
             return
         if request.lease is not None:
-            self.pool.turn(request.lease, Use.QUARANTINED)
+            self.pool.set_use(request.lease, Use.QUARANTINED)
         self.pending_resource_release[request.spec.request_id] = request
 
     def complete(self, request: ServedRequest, now_ns: int) -> None:
-        """Its client has all it asked for."""
+        """The request has all of its tokens: answer it and free its blocks."""
         before = request.state
         request.fire(RequestEvent.FINISHED)
         self.respond(request, Outcome.COMPLETED, now_ns)
@@ -182,7 +185,7 @@ class Serving(ABC):
         self.release(request)
 
     def can_terminate_request_now(self, request: ServedRequest, now_ns: int) -> bool:
-        """Ask the transceiver, which notes the wish; only the first three answers free."""
+        """Whether the request's blocks may be freed now. If not, its transfer is cancelled."""
         if request.session is None:
             return True
         answer = self.transceiver.cancel_request_structured(request.spec.request_id, now_ns)
@@ -191,14 +194,14 @@ class Serving(ABC):
         return self._rules.may_release(answer)
 
     def retry_pending(self, now_ns: int) -> None:
-        """Ask again for what could not be freed so far."""
+        """Ask again about the requests whose blocks could not be freed so far."""
         for request_id, request in list(self.pending_resource_release.items()):
             answer = self.transceiver.cancel_request_structured(request_id, now_ns)
-            if self._rules.may_release(answer) and self.owner.lets_go(request_id, quiescent=True):
+            if self._rules.may_release(answer) and self.owner.may_free(request_id, quiescent=True):
                 self.release(request)
 
     def release(self, request: ServedRequest) -> None:
-        """The request's blocks are quiescent, and nobody will ask for it again."""
+        """Free an ended request's blocks and forget it. No peer may touch them any more."""
         request_id = request.spec.request_id
         lease, session = request.lease, request.session
         if lease is not None and session is not None and lease.use is not Use.ACTIVE:
@@ -209,7 +212,7 @@ class Serving(ABC):
         del self.requests[request_id]
 
     def holders(self, leases: Sequence[int]) -> tuple[int, ...]:
-        """Which requests have or recently had these leases: for a report, not for a decision."""
+        """The requests that have or recently had these leases; for violations' reports only."""
         wanted = set(leases)
         now = [(r.lease.number, i) for i, r in self.requests.items() if r.lease is not None]
         found = [request for number, request in (*self.leases.recent(), *now) if number in wanted]
@@ -230,7 +233,7 @@ class Serving(ABC):
         cause: Cause = Cause.OTHER,
         sender: SenderRef | None = None,
     ) -> None:
-        """Stage what the client is told; it leaves in the next flush. One rank tells."""
+        """Stage the answer for the next flush, if this rank is the one that answers."""
         if not self.owner.answers:
             return
         spec = request.spec
@@ -255,28 +258,29 @@ class Serving(ABC):
         """A peer may touch the session's blocks from now on."""
         request = self.requests[session.session_id[0]]
         assert request.lease is not None
-        self.pool.turn(request.lease, Use.IN_TRANSFER)
+        self.pool.set_use(request.lease, Use.IN_TRANSFER)
 
     @abstractmethod
     def concealed(self, request: ServedRequest, session: Session) -> None:
-        """It is proven that no peer touches them any more."""
+        """It is proven that no peer touches the session's blocks any more."""
 
     # -- what the group asks ------------------------------------------------------------------
 
     def stop(self, now_ns: int, detail: str) -> None:
-        """The instance ends: every open request gets its one terminal response."""
+        """The instance stops: every open request gets its one terminal response."""
         for request in list(self.requests.values()):
             if request.state is not RequestState.ENDED:
                 self.end(request, RequestEvent.STOP, now_ns, detail)
 
     def load(self) -> tuple[int, int, int]:
-        """Open tokens, open requests and how many of these compute, as the group counts them."""
+        """(open tokens, open requests, requests being computed); zeros on a rank that does not
+        answer, so that a group counts each request once."""
         if not self.owner.answers:
             return 0, 0, 0
         return self.open_tokens, self.open_requests, self.running()
 
     def owed(self, asked: Iterable[Attempt]) -> tuple[Attempt, ...]:
-        """Those of these requests that this rank will still answer for."""
+        """Those of `asked` for which this rank will still send an answer."""
         here = {
             (request.spec.request_id, request.spec.attempt)
             for request in self.requests.values()
@@ -284,8 +288,9 @@ class Serving(ABC):
         }
         return tuple(attempt for attempt in asked if attempt in here)
 
-    def part(self) -> None:
-        """On the way out: what only waited for another rank's proof need not wait any more."""
+    def leave(self) -> None:
+        """The rank leaves: release the requests that only wait for other ranks' proofs, and the
+        dummy's block."""
         quiescent = {v.request_id for v in self.owner.votes if v.outcome is None}
         for request_id, request in list(self.pending_resource_release.items()):
             if request_id in quiescent:

@@ -1,4 +1,4 @@
-"""What a rank brings to a step, and what all of its steps came to."""
+"""A rank's part of a step, and counters of all its steps."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ __all__ = ["StepWork", "WorkMeter"]
 
 
 class StepWork(NamedTuple):
-    """What one rank brings to a step. A dummy is all defaults."""
+    """One rank's part of a step. The defaults are those of a dummy."""
 
     batch: Batch = Batch()
     most: int = 1 << 30
-    """How many such steps can be made in a row."""
+    """How many steps in a row the batch allows."""
     tokens: int = 0
-    """Tokens that clients get with each of them."""
+    """How many tokens clients get from this rank with each step."""
     waited: tuple[int, ...] = ()
-    """For each request that is new to the step, how long it has waited for it."""
+    """For each request that is new to the batch: how many nanoseconds ago its KV arrived."""
 
 
 class WorkMeter:
-    """Counts what a rank has computed, for its utilisation."""
+    """Counts what a rank has computed, from which its utilisation follows."""
 
     __slots__ = ("cached_tokens", "prompt_tokens", "step_ns", "steps", "tokens")
 
     def __init__(self) -> None:
         self.steps = self.step_ns = 0
         self.tokens = 0
-        """Of prompts on a context rank, made ones on a generation rank; of replicas, one counts."""
+        """Prompt tokens on a context rank, generated ones on a generation rank. Without ADP only
+        one rank of an instance counts them."""
         self.prompt_tokens = self.cached_tokens = 0
-        """Of requests whose prefill began: all of them, and those that were there already."""
+        """Prompt tokens of the requests whose prefill began: all, and those found in the cache."""
 
     def stepped(self, count: int, took_ns: int) -> None:
-        """So many steps of its group took so long; a skewed clock may say less than nothing."""
+        """`count` steps of the group took `took_ns`, which a clock set back may make negative."""
         self.steps += count
         self.step_ns += max(took_ns, 0)
 
     def counts(self) -> WorkCounts:
-        """What there is so far."""
+        """The counts so far."""
         return WorkCounts(
             self.steps, self.step_ns, self.tokens, self.prompt_tokens, self.cached_tokens
         )

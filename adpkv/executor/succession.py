@@ -1,4 +1,5 @@
-"""What a rank does as another of its group fails: close ranks, and lead where it is its turn."""
+"""What a rank does when another rank of its group fails: go on without it, and lead if it is the
+first one left."""
 
 from __future__ import annotations
 
@@ -9,12 +10,15 @@ from adpkv.errors import RankLostError
 from adpkv.executor.messages import LeaderMessage, failure_detail
 from adpkv.executor.rank import Rank
 
-__all__ = ["close_ranks"]
+__all__ = ["shrink_group"]
 
 
-def close_ranks(rank: Rank, lost: RankLostError, undecided: Sequence[LeaderMessage]) -> bool:
-    """Go on without the failed one. The first of those who are left leads: says whether this rank
-    does, and so has taken back the `undecided` messages of the iteration that the failure broke."""
+def shrink_group(rank: Rank, lost: RankLostError, undecided: Sequence[LeaderMessage]) -> bool:
+    """Remove the failed rank from the group; the first one left leads the group.
+
+    Returns whether this rank leads. If so, it has taken back `undecided`, the messages of the
+    iteration that the failure broke, for the next broadcast.
+    """
     rank.membership = rank.membership.without(lost.rank)
     rank.limits = dataclasses.replace(rank.limits, gone=rank.membership.failed)
     leads = rank.members[0] == rank.rank
@@ -25,8 +29,8 @@ def close_ranks(rank: Rank, lost: RankLostError, undecided: Sequence[LeaderMessa
 
 
 def _lead(rank: Rank, lost: int, undecided: Sequence[LeaderMessage]) -> None:
-    """The first of those who are alive tells the coordinator who is not. Whoever led before it may
-    have failed before it could tell: so a new leader tells of all."""
+    """Tell the coordinator about the failed rank. A new leader names all failed ranks of the group,
+    because the former leader may have failed before it could."""
     failed = [lost]
     if rank.leader is None:
         rank.leader = rank.successor()

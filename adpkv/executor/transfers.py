@@ -1,6 +1,7 @@
-"""Carries out what the core decided: orders become transport calls and messages to peers.
+"""Between the transceiver and the outside: transport and peers.
 
-And the way back: what the transport and the peers say becomes events of the transceiver.
+The transceiver's orders become transport calls and messages to peers. Ends from the transport and
+messages from peers become events of the transceiver.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _EVENT_OF = {
 }
 
 UNKNOWN_PIECES = -1
-"""In `Ended`: the sender cannot say how much it posted."""
+"""`Ended.pieces` of a sender that cannot say how many pieces it has posted."""
 
 
 class Transfers:
-    """One rank's dealings with its peers."""
+    """One rank's transport calls and messages to and from its peers."""
 
     def __init__(
         self,
@@ -52,8 +53,8 @@ class Transfers:
         self._mailbox = mailbox
         self._serving = serving
 
-    def hear(self, message: PeerMessage, now_ns: int) -> None:
-        """A peer's message about a session."""
+    def on_peer_message(self, message: PeerMessage, now_ns: int) -> None:
+        """Process a peer's message about a session."""
         transceiver = self._transceiver
         session = (message.request_id, message.attempt)
         if isinstance(message, Advertise):
@@ -62,20 +63,21 @@ class Transfers:
             )
             self._tell_of_the_end(message, pieces, "the sender has no such session")
         elif isinstance(message, Queued):
-            transceiver.hear(*session, Event.PEER_QUEUED, now_ns)
+            transceiver.on_peer_message(*session, Event.PEER_QUEUED, now_ns)
         elif isinstance(message, Began):
-            transceiver.hear(*session, Event.BEGAN, now_ns)
+            transceiver.on_peer_message(*session, Event.BEGAN, now_ns)
         elif isinstance(message, CancelTransfer):
             self._cancelled(message, now_ns)
         elif isinstance(message, NeverStarted):
             self._peer_ended(*session, 0)
         elif message.pieces == UNKNOWN_PIECES:
-            transceiver.hear(*session, Event.ERROR, now_ns)
+            transceiver.on_peer_message(*session, Event.ERROR, now_ns)
         else:
             self._peer_ended(*session, message.pieces)
 
     def _cancelled(self, message: CancelTransfer, now_ns: int) -> None:
-        """Who advertised keeps its blocks until it hears of the end, so it hears it again."""
+        """A receiver cancels. If the session is over, tell it again how it ended: a receiver that
+        has advertised keeps its blocks until it knows."""
         pieces = self._transceiver.cancelled(
             message.request_id, message.attempt, message.receiver, now_ns
         )
@@ -84,7 +86,8 @@ class Transfers:
     def _tell_of_the_end(
         self, message: Advertise | CancelTransfer, pieces: int | None, why: str
     ) -> None:
-        """A receiver has missed what was posted of a session that is over; None: it is not."""
+        """Tell a receiver how many pieces were posted for a session that is over, as it has missed
+        that message. `pieces` is None if the session is not over."""
         session = (message.request_id, message.attempt)
         if pieces == NEVER_POSTED:
             self._mailbox.send(message.receiver, NeverStarted(*session, why))
@@ -92,19 +95,19 @@ class Transfers:
             self._mailbox.send(message.receiver, Ended(*session, pieces, "it is over"))
 
     def _peer_ended(self, request_id: int, attempt: int, pieces: int) -> None:
-        """A message about an earlier attempt of the session is dropped before the transport could
-        take it for a proof about this one (contract 3.5)."""
+        """The sender posts no more: pass it to the transport. A message about an earlier attempt is
+        dropped here, before the transport could take it for a proof about this one (3.5)."""
         session = self._transceiver.book.find(request_id, attempt)
         if session is not None:
             self._transport.peer_ended(session.session_id, pieces)
 
     def decline(self, spec: RequestSpec) -> None:
-        """A request that this rank does not take: its sender need not keep its blocks."""
+        """This rank does not take the request: tell its sender to free the KV."""
         if spec.sender is not None:
             self._mailbox.send(spec.sender.rank, CancelTransfer(spec.request_id, spec.attempt))
 
     def poll(self) -> bool:
-        """Take the transport's ends in, without waiting; says whether there were any."""
+        """Poll the transport without waiting; returns whether transfers have ended."""
         ends = self._transport.poll()
         for end in ends:
             self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
@@ -126,7 +129,7 @@ class Transfers:
         request_id, attempt = session.session_id
         self._serving.exposed(session)
         if not self._transport.expect(self._transfer(session, session.peer, self._rank)):
-            # Nobody was told of the blocks, so that is proof; the sender need not keep its own.
+            # The blocks were not advertised, so this is proof; the sender may free its own.
             if self._transport.has_failed(session.peer):
                 self._transceiver.finished(request_id, attempt, Event.PEER_LOST)
             self._transceiver.finished(request_id, attempt, Event.ENDED)

@@ -156,13 +156,13 @@ DUMMY_ASSERTED: Final = Policy(
 class ActsAlone(Replica):
     """Decides as if it were the only owner."""
 
-    def keeps_back(
+    def defer(
         self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
     ) -> bool:
         """Nothing."""
         return False
 
-    def lets_go(self, request_id: int, quiescent: bool) -> bool:
+    def may_free(self, request_id: int, quiescent: bool) -> bool:
         """By its own proof."""
         return quiescent
 

@@ -1,7 +1,7 @@
-"""One transfer as the MPI transport keeps it, and the list of pieces that polling looks at.
+"""One open transfer of the MPI transport, and the list of pieces that polling tests.
 
-Polling tests the first open piece of each transfer and no other: MPI matches the pieces of one tag
-in order, and a piece that ended early is found as soon as those before it have.
+Polling tests only the first open piece of each transfer: MPI matches the pieces of one tag in
+order, and a piece that ended early is found as soon as those before it have ended.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ __all__ = ["Heads", "Opened", "is_over"]
 
 
 def is_over(request: MPI.Request) -> bool:
-    """Has it ended, be it with an error, as with a failed peer? Either way nobody touches its bytes
-    any more."""
+    """Whether a request has ended, also with an error, as with a failed peer: in both cases no rank
+    touches its bytes any more."""
     try:
         return bool(request.Test())
     except MPI.Exception:
@@ -23,7 +23,8 @@ def is_over(request: MPI.Request) -> bool:
 
 
 class Opened:
-    """What is posted of a transfer, what is finished, and what will never be posted."""
+    """An open transfer: which pieces are posted, finished, or will never be posted. `cut` has all
+    its pieces, as `core.content.pieces` gives them."""
 
     __slots__ = (
         "cut", "finished", "lingering", "moved_bytes", "requests", "sends", "transfer", "wanted",
@@ -33,18 +34,19 @@ class Opened:
     def __init__(self, transfer: Transfer, cut: list[tuple[int, int, int]], sends: bool) -> None:
         self.transfer, self.cut, self.sends = transfer, cut, sends
         self.requests: list[MPI.Request] = []
-        """In order; of a sender, those posted so far."""
+        """The requests of the posted pieces, in order."""
         self.wanted = len(cut)
-        """Pieces that there will be in all: fewer after a withdrawal."""
+        """How many pieces will be transferred in all; fewer after a withdrawal."""
         self.finished = 0
+        """How many pieces have ended."""
         self.moved_bytes = 0
         self.watched = False
         """Whether its first open piece is in `Heads`."""
         self.lingering: list[MPI.Request] = []
-        """Cancelled, and MPI has not said yet that the cancel took."""
+        """Requests that were cancelled or given up and have not ended yet."""
 
     def cancel_from(self, first: int) -> None:
-        """Cancel the pieces from `first` on; they end as cancelled, or as landed."""
+        """Cancel the pieces from `first` on. They end as cancelled, or as received."""
         for request in self.requests[first:]:
             request.Cancel()
             if not is_over(request):
@@ -61,24 +63,24 @@ class Opened:
         return sum(count for _, _, count in self.cut[self.finished : len(self.requests)])
 
     def break_off(self) -> None:
-        """It will not become whole: what has not ended will end by itself, worthless."""
+        """The transfer cannot complete: wait only until its open requests have ended."""
         self.lingering += [r for r in self.give_up() if not is_over(r)]
 
     def give_up(self) -> list[MPI.Request]:
-        """It is over, though these of its requests have not ended."""
+        """End the transfer at once; returns its requests that have not ended."""
         left = self.requests[self.finished :]
         del self.requests[self.finished :]
         self.wanted = self.finished
         return left
 
     def over(self) -> bool:
-        """Has every request of this transfer ended?"""
+        """Whether every request of this transfer has ended."""
         if self.lingering:
             self.lingering = [request for request in self.lingering if not is_over(request)]
         return self.finished == self.wanted and not self.lingering
 
     def end(self) -> TransportEnd:
-        """What to report once it is over."""
+        """What `poll` reports once it is over."""
         whole = self.wanted == len(self.cut)
         return TransportEnd(
             self.transfer.session,
@@ -93,7 +95,7 @@ class Heads:
     """The first open piece of each transfer that has one posted."""
 
     def __init__(self) -> None:
-        # In step with each other: Testsome wants a plain list of requests.
+        # Two lists with the same indices, because Testsome takes a plain list of requests.
         self._requests: list[MPI.Request] = []
         self._owners: list[Opened] = []
 
@@ -101,35 +103,35 @@ class Heads:
         return bool(self._owners)
 
     def watch(self, found: Opened) -> None:
-        """Look at its first open piece from now on, if one is posted."""
+        """Test the transfer's first open piece from now on, if one is posted."""
         if not found.watched and found.finished < len(found.requests):
             found.watched = True
             self._requests.append(found.requests[found.finished])
             self._owners.append(found)
 
     def forget(self, found: Opened) -> None:
-        """Look no more: its first open piece was cancelled."""
+        """Do not test the transfer's first open piece any more."""
         if found.watched:
             self._drop(next(i for i, owner in enumerate(self._owners) if owner is found))
 
     def finished(self) -> list[Opened]:
-        """The transfers whose first open piece has ended; they are watched no more.
+        """Remove and return the transfers whose first open piece has ended.
 
         Raises:
-            MPI.Exception: one of them failed. Others may have ended too: `ended` has them all.
+            MPI.Exception: one of them failed. Others may have ended too: `ended` returns all.
         """
-        # Testsome writes null requests into its list: in ours, dropped at once.
+        # Testsome replaces ended requests in the list by null; they are dropped at once.
         done = MPI.Request.Testsome(self._requests)
         return self._take(done) if done else []
 
     def ended(self) -> list[Opened]:
-        """After an error: the transfers whose first open piece has ended somehow; watched no more.
-        How it ended cannot be told: MPI has made null what had failed by then and what it had not
-        yet counted, and says how many, but not which."""
+        """After an error of `finished`: remove and return the transfers whose first open piece has
+        ended, successfully or not. Which it was is not known: MPI has replaced all of them by null,
+        and reports only how many failed."""
         return self._take([at for at, request in enumerate(self._requests) if not request])
 
     def clear(self) -> None:
-        """Look at nothing any more."""
+        """Test nothing any more."""
         self._requests.clear()
         self._owners.clear()
 

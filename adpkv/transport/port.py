@@ -1,7 +1,8 @@
-"""The transport port: what moves KV bytes, and what it can prove about their end.
+"""The transport port: moves KV bytes between ranks, and reports how transfers end.
 
-The receiver advertises, the sender writes, each side polls. A transport reports ends; the core
-decides what they mean. Nothing here waits.
+The receiver advertises its blocks, the sender writes into them, and each side polls. A transport
+reports the end of a transfer and whether it is proven that nothing touches the blocks any more; the
+core decides what follows. No call waits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["EndKind", "Proof", "Transfer", "Transport", "TransportEnd"]
 
 
 class Proof(StrEnum):
-    """What can prove that nobody will touch the blocks again (contract 2.5)."""
+    """The facts that can prove that no rank will touch the blocks again (contract 2.5)."""
 
     BACKEND_DONE = "the back end's own DONE"
     NOTHING_POSTED = "the sender's message that nothing was ever posted"
@@ -28,21 +29,30 @@ class Proof(StrEnum):
 
 
 class EndKind(StrEnum):
-    """How this side's part of a transfer ended, or that it stands in doubt."""
+    """How this side's part of a transfer ended, or that its end is not proven yet.
+
+    *Quiescent* blocks are proven not to be touched by a peer any more.
+    """
 
     DONE = "done"
-    """Every byte landed (receiver) or was read (sender); the blocks are quiescent."""
+    """Every byte was written (receiver) or read (sender). The blocks are quiescent."""
     FAILED = "failed"
-    """Proven ended without success: the blocks are quiescent, their content is worthless."""
+    """The transfer has ended without success. The blocks are quiescent; their content is not valid.
+    """
     ERROR = "error"
-    """An error without proof: somebody may still touch the blocks. DONE or FAILED may follow."""
+    """An error without proof: a peer may still touch the blocks. DONE or FAILED may follow."""
     LOST = "lost"
-    """The connection to the peer is gone: in doubt until it is fenced. DONE or FAILED follows."""
+    """The connection to the peer is lost. The blocks are not quiescent until it is fenced; then
+    DONE or FAILED follows."""
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
-    """One session's bytes. `source` and `target` are block ids of sender and receiver in prompt
-    order, of equal length; `tag` is unique among the receiver's transfers, former ones included."""
+    """The bytes of one session.
+
+    `sender` and `receiver` are world ranks. `source` and `target` are their block ids in prompt
+    order, of equal length. `tag` is unique among all transfers that the receiver has ever opened.
+    `nbytes` is the size of all blocks together.
+    """
 
     request_id: int
     attempt: int
@@ -60,7 +70,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 
 
 class TransportEnd(msgspec.Struct, frozen=True, gc=False):
-    """What `poll` reports. `pieces` is how many pieces were posted (sender)."""
+    """What `poll` reports. `nbytes`: how many bytes were transferred. `pieces`: how many pieces
+    were posted (sender). `detail` is for people."""
 
     session: SessionId
     kind: EndKind
@@ -70,59 +81,65 @@ class TransportEnd(msgspec.Struct, frozen=True, gc=False):
 
 
 class Transport(Protocol):
-    """One rank's end of the transport. Each call returns at once."""
+    """One rank's end of the transport. Each call returns without waiting."""
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """A short name for people, such as `mpi`."""
         ...
 
     @property
     def proofs(self) -> Collection[Proof]:
-        """What it can prove an end by; nothing else counts."""
+        """By which facts it proves an end. A DONE or FAILED based on anything else is wrong."""
         ...
 
     @property
     def can_withdraw(self) -> bool:
-        """Whether a transfer in flight can be asked to end: else cancel answers NOT_CANCELLABLE."""
+        """Whether `withdraw` can end a transfer in flight. If not, a cancel is answered with
+        NOT_CANCELLABLE."""
         ...
 
     def expect(self, transfer: Transfer) -> bool:
-        """Receiver, before it advertises: from now on somebody may write into `target`. False if
-        the transport refuses to register the blocks, or the sender has failed: then nobody may be
-        told of them, and nothing more is heard of the transfer."""
+        """Receiver, before it advertises: the sender may write into `target` from now on.
+
+        Returns:
+            False if the blocks cannot be registered or the sender has failed. Then the receiver
+            does not advertise them, and `poll` reports nothing about this transfer.
+        """
         ...
 
     def has_failed(self, rank: int) -> bool:
-        """Is this peer known to have failed? Then nothing is expected of it."""
+        """Whether this world rank is known to have failed."""
         ...
 
     def post(self, transfer: Transfer) -> None:
-        """Sender: begin to write. Bounded work; the rest happens in `poll`."""
+        """Sender: begin to write. The call does a limited amount of work; `poll` does the rest."""
         ...
 
     def withdraw(self, session: SessionId) -> None:
-        """Either side: end it early if that can be proven. The end arrives through `poll`, as DONE
-        if it was too late; an unknown session is ignored."""
+        """Either side: end a transfer early if its end can be proven. `poll` reports the end; DONE
+        if all bytes were transferred already. An unknown session is ignored."""
         ...
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
-        """Receiver: the sender said that it posts no more than `pieces` pieces (0: it never
-        began). Whether that is a proof is the transport's affair; an end arrives through `poll`."""
+        """Receiver: the sender's message came that it posts no more than `pieces` pieces (0: it
+        never began). The transport decides whether that proves the end; if so, `poll` reports it.
+        """
         ...
 
     def poll(self) -> list[TransportEnd]:
-        """What ended since the last call. Costs O(finished + open posts), never waits."""
+        """The ends since the last call. Costs O(ends + posts in progress); never waits."""
         ...
 
     def ready(self) -> bool:
-        """Make progress without waiting: would `poll` report something now?"""
+        """Make progress without waiting; returns whether `poll` would report an end now."""
         ...
 
     def last_moved_ns(self) -> int:
-        """When, on this rank's clock, this rank's link last moved a byte; 0 before the first."""
+        """When a byte to or from this rank was last moved: nanoseconds on this rank's clock; 0
+        before the first."""
         ...
 
     def close(self) -> None:
-        """Give everything back. Nothing may be in flight, unless its bound is over."""
+        """Release all resources. No transfer is in flight, or the drain timeout is over."""
         ...

@@ -1,8 +1,9 @@
-"""The link in virtual time: a latency, and a bandwidth that a rank's transfers share fairly.
+"""The transport in virtual time: a latency, and a bandwidth that a sender's transfers share fairly.
 
-Each sender has one link (`virtual_link`), of which only the next end is ever in the event queue.
-When a rank has failed, each living end of a transfer with it loses its peer at once, and has proof
-after one latency: what was on the wire has landed by then, and nothing follows it.
+Each sender has one link (`virtual_link`); only its next end is in the event queue. A transfer in
+progress is a *flow*. When a rank fails, the living rank at the other end of each transfer with it
+gets LOST at once, and its proof after one latency: bytes on the wire have arrived by then, and no
+more follow.
 """
 
 from __future__ import annotations
@@ -22,34 +23,34 @@ _NOTHING: list[TransportEnd] = []
 
 
 class Timetable(Protocol):
-    """What the network needs of a world: a clock, later calls, and somebody to tell."""
+    """What the network needs from a world: a clock, later calls, and a notice of arrivals."""
 
     def clock(self) -> int:
         """Nanoseconds of virtual time."""
         ...
 
     def later(self, at_ns: int, owner: int, action: Callable[[Any], None], what: Any) -> None:
-        """Do `action(what)` at `at_ns`; `owner` orders simultaneous ones."""
+        """Call `action(what)` at `at_ns`. Calls at the same time are made in order of `owner`."""
         ...
 
     def arrival(self, rank: int) -> None:
-        """Something ended for a rank."""
+        """Input has arrived for a rank."""
         ...
 
 
 class _Broken(NamedTuple):
-    """What a rank failure has broken, until it is fenced."""
+    """The transfers that a rank failure has broken and that are not fenced yet."""
 
     begun: list[Transfer]
-    """Flows of the failed rank's."""
+    """Flows from the failed rank."""
     awaited: list[Transfer]
-    """What living ranks expect of it, the former included."""
+    """All transfers that living ranks expect from it, those of `begun` included."""
     sent: list[Transfer]
-    """Flows of living ranks to it."""
+    """Flows from living ranks to it."""
 
 
 class Network:
-    """All links, and who expects what."""
+    """All links and all ranks' ends of the transport."""
 
     def __init__(
         self, ranks: int, latency_ns: int, bandwidth_bytes_per_s: int, timetable: Timetable
@@ -60,7 +61,7 @@ class Network:
         self._links: dict[int, Link] = {}
         self.failed: set[int] = set()
         self._flows_of = [0] * ranks
-        """Flows that a rank sends or receives now."""
+        """By rank: how many flows it sends or receives now."""
         self._moved_ns = [0] * ranks
         self._ends: list[VirtualTransport | None] = [None] * ranks
 
@@ -71,8 +72,13 @@ class Network:
         inbox_age: InboxAge | None = None,
         reading: Callable[[int], int] = int,
     ) -> VirtualTransport:
-        """A rank's end of the transport; `inbox_age` follows how long what ended is not polled,
-        `reading` is what the rank's clock reads at a time of the world."""
+        """Make a rank's end of the transport.
+
+        Args:
+            inbox_age: follows how long an end is not polled.
+            reading: from a time of the world to the reading of this rank's clock, which a fault may
+                set ahead.
+        """
         transport = VirtualTransport(self, rank, memory, inbox_age, reading)
         self._ends[rank] = transport
         return transport
@@ -81,7 +87,7 @@ class Network:
         """A flow joins its sender's link."""
         sender, now_ns = transfer.sender, self._timetable.clock()
         if transfer.receiver in self.failed:
-            # Not at once: a rank that is quiet learns of it when it is woken, and no earlier.
+            # Not at once: the end is input, for which the rank is woken.
             self._timetable.later(now_ns + SOON_NS, sender, self._refused, transfer)
             return
         link = self._links.get(sender)
@@ -90,18 +96,17 @@ class Network:
         link.join(transfer, now_ns)
         self._count(transfer, 1)
         self._plan(sender, link)
-        # That bytes move is input for whoever is ill for want of movement (contract 4.2).
+        # Moving bytes are input for a receiver that is unhealthy without movement (contract 4.2).
         self._timetable.arrival(transfer.receiver)
 
     def stop(self, rank: int, session: SessionId) -> None:
-        """The sender posts no more: what is on the wire still lands, then the flow is over."""
+        """The sender posts no more: bytes on the wire still arrive, then the flow is over."""
         for transfer in self._cut(rank, lambda flow: flow.session == session):
             at_ns = self._timetable.clock() + self._latency_ns
             self._timetable.later(at_ns, rank, self._stopped, transfer)
 
     def handle_peer_failure(self, rank: int) -> None:
-        """The rank has failed, and its peers hear of it. Its blocks are nobody's any more: nothing
-        is written there."""
+        """The rank has failed: its peers get LOST. Nothing is written into its blocks any more."""
         self.failed.add(rank)
         self._ends[rank] = None
         begun = self._cut(rank, lambda _: True)
@@ -113,7 +118,7 @@ class Network:
         ]
         detail = f"rank {rank} has failed"
         for peer, transfer in _living(awaited, sent):
-            self._tell(peer, TransportEnd(transfer.session, EndKind.LOST, detail=detail))
+            self._report(peer, TransportEnd(transfer.session, EndKind.LOST, detail=detail))
         at_ns = self._timetable.clock() + self._latency_ns
         self._timetable.later(at_ns, rank, self._fenced, _Broken(begun, awaited, sent))
 
@@ -122,7 +127,7 @@ class Network:
         return self._timetable.clock() if self._flows_of[rank] else self._moved_ns[rank]
 
     def now_ns(self) -> int:
-        """The world's clock."""
+        """The world's time in nanoseconds."""
         return self._timetable.clock()
 
     def _count(self, transfer: Transfer, change: int) -> None:
@@ -131,7 +136,7 @@ class Network:
             self._moved_ns[rank] = self._timetable.clock()
 
     def _cut(self, sender: int, which: Callable[[Transfer], bool]) -> list[Transfer]:
-        """Some of a sender's flows leave its link."""
+        """Remove and return the flows of a sender's link for which `which` is true."""
         link = self._links.get(sender)
         cut = link.leave(which, self._timetable.clock()) if link is not None else []
         if link is not None and cut:
@@ -162,41 +167,41 @@ class Network:
         receiver = self._ends[transfer.receiver]
         if receiver is not None:
             receiver.write(transfer, whole=True)
-            if receiver.gives_up(transfer.session):
-                self._tell(transfer.receiver, done)
-        self._tell(transfer.sender, done)
+            if receiver.end_expected(transfer.session):
+                self._report(transfer.receiver, done)
+        self._report(transfer.sender, done)
 
     def _stopped(self, transfer: Transfer) -> None:
         self._land_part(transfer)
         ended = TransportEnd(transfer.session, EndKind.FAILED, 0, 1, "withdrawn")
-        self._tell(transfer.sender, ended)
+        self._report(transfer.sender, ended)
 
     def _refused(self, transfer: Transfer) -> None:
         detail = f"rank {transfer.receiver} has failed"
-        self._tell(transfer.sender, TransportEnd(transfer.session, EndKind.FAILED, detail=detail))
+        self._report(transfer.sender, TransportEnd(transfer.session, EndKind.FAILED, detail=detail))
 
     def _fenced(self, broken: _Broken) -> None:
-        """Nothing is under way any more between the failed rank and the others."""
+        """One latency after a failure: no byte to or from the failed rank is on the wire."""
         for transfer in broken.begun:
             self._land_part(transfer)
-        # What was through the failed rank's link has landed meanwhile, and is done.
+        # Flows that had left the failed rank's link completely have arrived meanwhile: DONE.
         awaited = [t for t in broken.awaited if self._is_awaited(t)]
         for peer, transfer in _living(awaited, broken.sent):
             pieces = int(peer == transfer.sender)
             end = TransportEnd(transfer.session, EndKind.FAILED, 0, pieces, "its peer failed")
-            self._tell(peer, end)
+            self._report(peer, end)
 
     def _is_awaited(self, transfer: Transfer) -> bool:
-        """Was it, up to now?"""
+        """Whether the transfer was still expected; it is not from now on."""
         receiver = self._ends[transfer.receiver]
-        return receiver is not None and receiver.gives_up(transfer.session)
+        return receiver is not None and receiver.end_expected(transfer.session)
 
     def _land_part(self, transfer: Transfer) -> None:
         receiver = self._ends[transfer.receiver]
         if receiver is not None:
             receiver.write(transfer, whole=False)
 
-    def _tell(self, rank: int, end: TransportEnd) -> None:
+    def _report(self, rank: int, end: TransportEnd) -> None:
         transport = self._ends[rank]
         if transport is not None:
             transport.note(end)
@@ -204,13 +209,16 @@ class Network:
 
 
 def _living(awaited: list[Transfer], sent: list[Transfer]) -> list[tuple[int, Transfer]]:
-    """Who is to be told of what becomes of each."""
+    """(living rank, transfer) of the broken transfers: that rank gets the transfer's end."""
     return [*[(t.receiver, t) for t in awaited], *[(t.sender, t) for t in sent]]
 
 
 class VirtualTransport:
-    """One rank's end. Proof of quiescence is the link's own end, or the sender's message that it
-    posted nothing: the link keeps no bytes back. Of a failed peer, that a latency has passed."""
+    """One rank's end of the transport; implements `transport.port.Transport`.
+
+    A transfer is proven over by its end on the link, or by the sender's message that it posts no
+    more: bytes posted before arrive before the message. With a failed peer, one latency must pass.
+    """
 
     name = "virtual"
     proofs = frozenset(
@@ -233,34 +241,34 @@ class VirtualTransport:
         self.inbox_age = inbox_age
         self._ended: list[TransportEnd] = []
         self._expected: dict[SessionId, tuple[int, Transfer]] = {}
-        """What is promised to whom: the lease for which its blocks are."""
+        """Session -> (the lease that has the blocks, transfer) of the expected transfers."""
 
     def expect(self, transfer: Transfer) -> bool:
-        """Remember for which lease the blocks are promised; a failed sender's would stay so."""
+        """Remember the lease for which the bytes are. False if the sender has failed."""
         if transfer.sender in self._network.failed:
             return False
         self._expected[transfer.session] = (self._memory.awaited(transfer.target), transfer)
         return True
 
     def has_failed(self, rank: int) -> bool:
-        """Has everybody heard that it is?"""
+        """Whether the rank has failed."""
         return rank in self._network.failed
 
     def post(self, transfer: Transfer) -> None:
-        """Join the link."""
+        """Begin a flow on this rank's link."""
         self._network.begin(transfer)
 
     def withdraw(self, session: SessionId) -> None:
-        """Sender: leave the link. A receiver cannot stop what others write."""
+        """Sender: end the flow. Receiver: no effect."""
         self._network.stop(self._rank, session)
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
-        """The sender posts no more, and what it posted has landed before its message came."""
-        if self.gives_up(session):
+        """The sender posts no more; bytes that it posted have arrived before this message."""
+        if self.end_expected(session):
             self.note(TransportEnd(session, EndKind.FAILED, 0, pieces, "peer ended"))
 
     def poll(self) -> list[TransportEnd]:
-        """What ended since the last call."""
+        """The transfers that ended since the last call."""
         if not self._ended:
             return _NOTHING
         ended, self._ended = self._ended, []
@@ -269,32 +277,33 @@ class VirtualTransport:
         return ended
 
     def ready(self) -> bool:
-        """Would `poll` report something?"""
+        """Whether `poll` would report an end."""
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:
-        """When a byte last moved to or from this rank."""
+        """When a byte last moved to or from this rank, on this rank's clock."""
         return self._reading(self._network.moved_ns(self._rank))
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Nothing to release."""
 
     def write(self, transfer: Transfer, *, whole: bool) -> None:
-        """The link writes into this rank's blocks, whoever holds them by now."""
+        """The link writes into this rank's blocks, whichever lease has them by now. The memory
+        reports a violation if it is another one."""
         promised = self._expected.get(transfer.session)
         owner = -1 if promised is None else promised[0]
         self._memory.land(owner, transfer.target, whole=whole)
 
     def expected_from(self, sender: int) -> list[Transfer]:
-        """What this rank awaits of another, whether that one has begun or not."""
+        """The transfers that this rank expects from `sender`, begun or not."""
         return [transfer for _, transfer in self._expected.values() if transfer.sender == sender]
 
-    def gives_up(self, session: SessionId) -> bool:
-        """It is expected no more; was it, so that its end is input?"""
+    def end_expected(self, session: SessionId) -> bool:
+        """Stop expecting a transfer; returns whether it was expected."""
         return self._expected.pop(session, None) is not None
 
     def note(self, end: TransportEnd) -> None:
-        """To be reported when this rank polls next."""
+        """Keep an end for this rank's next poll."""
         if self.inbox_age is not None and not self._ended:
             self.inbox_age.came(self._network.now_ns(), end.session[0])
         self._ended.append(end)

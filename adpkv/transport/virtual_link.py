@@ -1,8 +1,8 @@
 """One sender's outgoing link in virtual time: a bandwidth that its flows share fairly.
 
-Flows are served at equal rates (generalised processor sharing, Parekh and Gallager 1993): `served`
-is what each flow would have got since the link came up, so a flow ends when `served` reaches its
-mark. O(log flows) per transfer.
+Flows are served at equal rates (generalised processor sharing, Parekh and Gallager 1993). `served`
+is how much a flow would have got if it had been there from the beginning; so a flow ends when
+`served` reaches the mark that was set when it joined. O(log flows) per transfer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from adpkv.transport.port import Transfer
 __all__ = ["Link"]
 
 _UNIT = 10**9
-"""`served` counts billionths of a byte: a byte per second is one unit per nanosecond."""
+"""`served` is in billionths of a byte: one byte per second is one unit per nanosecond."""
 
 
 class Link:
-    """Knows its flows and when the next one is through; who plans that is the network."""
+    """Knows its flows and when the next one ends. `Network` schedules that end."""
 
     __slots__ = ("_bandwidth", "_flows", "_numbers", "_served", "_since_ns", "version")
 
@@ -30,7 +30,7 @@ class Link:
         self._since_ns = 0
         self._numbers = 0
         self.version = 0
-        """Counts the plans that were made for it: an older one is void."""
+        """Counts the ends that were scheduled; one with an older version is ignored."""
 
     def join(self, transfer: Transfer, now_ns: int) -> None:
         """A flow begins; the others get slower."""
@@ -40,7 +40,8 @@ class Link:
         heapq.heappush(self._flows, (mark, self._numbers, transfer))
 
     def leave(self, which: Callable[[Transfer], bool], now_ns: int) -> list[Transfer]:
-        """Flows end before they are through; the others get faster. Returns them, oldest first."""
+        """Remove the flows for which `which` is true before they have ended; the others get faster.
+        Returns them, oldest first."""
         found = [flow for flow in self._flows if which(flow[2])]
         if found:
             self._advance(now_ns)
@@ -49,7 +50,7 @@ class Link:
         return [transfer for _, _, transfer in sorted(found, key=lambda flow: flow[1])]
 
     def next_ns(self) -> int | None:
-        """When the next flow is through, if none joins or leaves before; None without flows."""
+        """When the next flow ends if none joins or leaves before; None without flows."""
         flows = self._flows
         if not flows:
             return None
@@ -57,9 +58,9 @@ class Link:
         return self._since_ns - (-left * len(flows) // self._bandwidth)
 
     def through(self, now_ns: int) -> list[Transfer]:
-        """It is `next_ns`: take out all whose last byte has left."""
+        """At `next_ns`: remove and return the flows whose last byte has left."""
         flows = self._flows
-        # The first flow is at its mark by plan; rounding down must not leave it short.
+        # The first flow ends now by definition; `_advance` rounds down and may fall short of it.
         served = flows[0][0]
         self._advance(now_ns)
         self._served = max(self._served, served)

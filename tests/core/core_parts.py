@@ -108,7 +108,7 @@ def _receiving(ends: Transceiver, state: State, request_id: int, now_ns: int) ->
     ends.start(now_ns)
     words = {State.TRANSFERRING: Event.BEGAN, State.PEER_QUEUED: Event.PEER_QUEUED}
     if state in words:
-        ends.hear(request_id, 0, words[state], now_ns)
+        ends.on_peer_message(request_id, 0, words[state], now_ns)
     _finish(ends, made, state, now_ns)
     return made
 

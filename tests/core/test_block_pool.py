@@ -32,7 +32,7 @@ def test_the_equation_at_each_use() -> None:
     lease = held(pool, 4)
     seen = [uses(pool)]
     for use in (Use.IN_TRANSFER, Use.QUARANTINED):
-        pool.turn(lease, use)
+        pool.set_use(lease, use)
         seen.append(uses(pool))
     pool.release(lease)
     seen.append(uses(pool))
@@ -105,9 +105,9 @@ def test_a_shared_block_counts_once_as_what_outranks() -> None:
     cached(pool, 1, 2)
     leases = [held(pool, 2, (1, 2)) for _ in range(3)]
     assert uses(pool) == (4, 0, 2, 0, 0)
-    pool.turn(leases[0], Use.IN_TRANSFER)
+    pool.set_use(leases[0], Use.IN_TRANSFER)
     assert uses(pool) == (4, 0, 0, 2, 0)
-    pool.turn(leases[1], Use.QUARANTINED)
+    pool.set_use(leases[1], Use.QUARANTINED)
     assert uses(pool) == (4, 0, 0, 0, 2)
     pool.release(leases[1])
     assert uses(pool) == (4, 0, 0, 2, 0)
@@ -142,7 +142,7 @@ def test_a_double_free_is_an_error_and_changes_nothing(again: str) -> None:
     pool.release(lease)
     before = uses(pool)
     with pytest.raises(AdpkvError, match="released twice"):
-        pool.release(lease) if again == "release" else pool.turn(lease, Use.QUARANTINED)
+        pool.release(lease) if again == "release" else pool.set_use(lease, Use.QUARANTINED)
     assert uses(pool) == before
     pool.check_integrity()
 

@@ -81,9 +81,9 @@ class PoolMachine(RuleBasedStateMachine):
             self.content[block] = value
 
     @rule(lease=leases, use=st.sampled_from(list(Use)))
-    def turn(self, lease: Lease | None, use: Use) -> None:
+    def set_use(self, lease: Lease | None, use: Use) -> None:
         if lease is not None and lease.number in self.open:
-            self.pool.turn(lease, use)
+            self.pool.set_use(lease, use)
 
     @rule(lease=consumes(leases))
     def release(self, lease: Lease | None) -> None:

@@ -99,43 +99,43 @@ ILL = ("no_progress",)
 def test_the_grace_runs_from_the_first_ill_look() -> None:
     monitor = HealthMonitor(grace_ns=100)
     assert monitor.grace_over_ns() == NEVER
-    assert monitor.look(10, ILL)
-    assert not monitor.look(50, ILL)
+    assert monitor.update(10, ILL)
+    assert not monitor.update(50, ILL)
     assert monitor.grace_over_ns() == 110
 
 
 def test_another_reason_is_the_same_ill_health() -> None:
     monitor = HealthMonitor(grace_ns=100)
-    monitor.look(10, ILL)
-    assert not monitor.look(50, ("stuck_in_quarantine",))
+    monitor.update(10, ILL)
+    assert not monitor.update(50, ("stuck_in_quarantine",))
     assert monitor.grace_over_ns() == 110
     assert list(monitor.seen_reasons) == ["no_progress", "stuck_in_quarantine"]
 
 
 def test_recovery_resets_the_grace() -> None:
     monitor = HealthMonitor(grace_ns=100)
-    monitor.look(10, ILL)
-    assert monitor.look(20, ())
+    monitor.update(10, ILL)
+    assert monitor.update(20, ())
     assert monitor.grace_over_ns() == NEVER
-    assert monitor.look(90, ILL)
+    assert monitor.update(90, ILL)
     assert monitor.grace_over_ns() == 190
 
 
 def test_intervals_are_counted_and_the_first_is_remembered() -> None:
     monitor = HealthMonitor(grace_ns=100)
     for now, reasons in ((10, ILL), (11, ILL), (20, ()), (30, ILL), (40, ())):
-        monitor.look(now, reasons)
+        monitor.update(now, reasons)
     assert (monitor.intervals, monitor.first_unhealthy_ns) == (2, 10)
 
 
 def test_healthy_looks_change_nothing() -> None:
     monitor = HealthMonitor(grace_ns=100)
-    assert not monitor.look(10, ())
+    assert not monitor.update(10, ())
     assert (monitor.intervals, monitor.first_unhealthy_ns) == (0, -1)
 
 
 @pytest.mark.parametrize("now", [0, 5])
 def test_health_that_begins_at_zero_is_remembered(now: int) -> None:
     monitor = HealthMonitor(grace_ns=1)
-    monitor.look(now, ILL)
+    monitor.update(now, ILL)
     assert monitor.first_unhealthy_ns == now

@@ -10,9 +10,9 @@ BATCH = object()
 
 def test_a_sole_owner_acts_at_once_and_has_nothing_to_say() -> None:
     owner = SoleOwner()
-    assert not owner.keeps_back(1, Outcome.COMPLETED, "")
-    assert owner.lets_go(1, quiescent=True)
-    assert not owner.lets_go(1, quiescent=False)
+    assert not owner.defer(1, Outcome.COMPLETED, "")
+    assert owner.may_free(1, quiescent=True)
+    assert not owner.may_free(1, quiescent=False)
     owner.acted(1)
     assert owner.votes == ()
     assert (owner.answers, owner.sender(3), owner.compared(BATCH)) == (True, 3, None)
@@ -20,11 +20,11 @@ def test_a_sole_owner_acts_at_once_and_has_nothing_to_say() -> None:
 
 def test_a_replica_says_until_it_has_acted() -> None:
     owner = Replica(1)
-    assert owner.keeps_back(7, Outcome.COMPLETED, "")
-    assert owner.keeps_back(4, Outcome.FAILED, "why")
+    assert owner.defer(7, Outcome.COMPLETED, "")
+    assert owner.defer(4, Outcome.FAILED, "why")
     said = owner.votes
     assert said == (Vote(7, Outcome.COMPLETED), Vote(4, Outcome.FAILED, "why"))
-    owner.keeps_back(4, Outcome.FAILED, "why")
+    owner.defer(4, Outcome.FAILED, "why")
     assert owner.votes is said, "the same again is nothing new"
     owner.acted(7)
     owner.acted(7)
@@ -33,10 +33,10 @@ def test_a_replica_says_until_it_has_acted() -> None:
 
 def test_a_replica_never_lets_go_alone() -> None:
     owner = Replica(0)
-    owner.keeps_back(7, Outcome.COMPLETED, "")
-    assert not owner.lets_go(7, quiescent=False)
+    owner.defer(7, Outcome.COMPLETED, "")
+    assert not owner.may_free(7, quiescent=False)
     assert owner.votes == (), "it has ended: that it was complete here no longer counts"
-    assert not owner.lets_go(7, quiescent=True)
+    assert not owner.may_free(7, quiescent=True)
     assert owner.votes == (Vote(7),)
 
 

@@ -12,9 +12,11 @@ from adpkv.core.report import (
 )
 
 
-def report(rank: int, instance: int, met: int, trace: int) -> RankReport:
+def report(rank: int, instance: int, trace_length: int, trace: int) -> RankReport:
     nothing = (0, "", 1, 1, 1, 0, TransferCounts(), BlockCounts())
-    return RankReport(rank, instance, *nothing, left_ns=100 + rank, met=met, trace=trace)
+    return RankReport(
+        rank, instance, *nothing, left_ns=100 + rank, trace_length=trace_length, trace=trace
+    )
 
 
 def test_reports_of_some_ranks_where_others_have_failed() -> None:

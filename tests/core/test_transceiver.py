@@ -89,13 +89,13 @@ def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
     ends.start(10)
     assert (first.state, second.state) == (S.ADVERTISED, S.QUEUED)
     began = 10 + ANSWER_NS - 1
-    ends.hear(1, 0, Event.BEGAN, began)
+    ends.on_peer_message(1, 0, Event.BEGAN, began)
     late = began + TRANSFER_NS - 1
     ends.expire(late)
     ends.finished(1, 0, Event.DONE)
     ends.check_transfer_status(late)
     ends.start(late)
-    ends.hear(2, 0, Event.BEGAN, late + 5)
+    ends.on_peer_message(2, 0, Event.BEGAN, late + 5)
     ends.expire(late + 5 + TRANSFER_NS - 1)
     assert second.state is S.TRANSFERRING
     ends.expire(late + 5 + TRANSFER_NS)
@@ -106,11 +106,11 @@ def test_the_deadline_starts_with_the_transfer_not_with_the_wait() -> None:
 def test_a_sender_that_has_no_slot_is_waited_for_under_the_limit_on_waiting() -> None:
     ends = receiver()
     made = at_state(ends, S.ADVERTISED, now_ns=10)
-    ends.hear(1, 0, Event.PEER_QUEUED, 20)
+    ends.on_peer_message(1, 0, Event.PEER_QUEUED, 20)
     orders(ends)
     ends.expire(20 + SLOT_NS - 1)
     assert (made.state, orders(ends)) == (S.PEER_QUEUED, [])
-    ends.hear(1, 0, Event.BEGAN, 20 + SLOT_NS - 1)
+    ends.on_peer_message(1, 0, Event.BEGAN, 20 + SLOT_NS - 1)
     ends.expire(20 + SLOT_NS)
     assert made.state is S.TRANSFERRING, "the limit was on waiting"
     assert ends.book.next_limit_ns() == 20 + SLOT_NS - 1 + TRANSFER_NS
@@ -134,8 +134,8 @@ def test_the_wait_for_a_slot_there_counts_from_when_its_sender_says_so() -> None
     ends = receiver()
     made = at_state(ends, S.QUEUED, now_ns=0)
     ends.start(WAIT_NS - 1)
-    ends.hear(1, 0, Event.PEER_QUEUED, WAIT_NS - 1)
-    ends.hear(1, 0, Event.PEER_QUEUED, WAIT_NS + 1)
+    ends.on_peer_message(1, 0, Event.PEER_QUEUED, WAIT_NS - 1)
+    ends.on_peer_message(1, 0, Event.PEER_QUEUED, WAIT_NS + 1)
     ends.expire(WAIT_NS + SLOT_NS - 2)
     assert made.state is S.PEER_QUEUED
     ends.expire(WAIT_NS + SLOT_NS - 1)
@@ -162,7 +162,7 @@ def test_any_answer_to_the_second_advertise_is_one(word: Event) -> None:
     ends = receiver()
     made = at_state(ends, S.ADVERTISED, now_ns=10)
     ends.expire(10 + ANSWER_NS)
-    ends.hear(1, 0, word, 10 + ANSWER_NS + 1)
+    ends.on_peer_message(1, 0, word, 10 + ANSWER_NS + 1)
     ends.expire(10 + ANSWER_NS + TRANSFER_NS)
     assert made.state is (S.TRANSFERRING if word is Event.BEGAN else S.PEER_QUEUED)
 
@@ -170,7 +170,7 @@ def test_any_answer_to_the_second_advertise_is_one(word: Event) -> None:
 def test_a_word_that_it_is_queued_which_comes_late_changes_nothing() -> None:
     ends = receiver()
     made = at_state(ends, S.TRANSFERRING, now_ns=10)
-    ends.hear(1, 0, Event.PEER_QUEUED, 20)
+    ends.on_peer_message(1, 0, Event.PEER_QUEUED, 20)
     assert (made.state, made.deadline_ns) == (S.TRANSFERRING, 10 + TRANSFER_NS)
 
 
@@ -180,7 +180,7 @@ def test_a_transfer_that_is_given_up_early_is_noticed(anchor: str) -> None:
     rules = dataclasses.replace(Rules(), deadline_anchor_ns=lambda made: getattr(made, anchor))
     ends = receiver(rules=rules)
     at_state(ends, S.ADVERTISED, now_ns=10)
-    ends.hear(1, 0, Event.BEGAN, 10 + TRANSFER_NS - 3)
+    ends.on_peer_message(1, 0, Event.BEGAN, 10 + TRANSFER_NS - 3)
     ends.expire(10 + TRANSFER_NS)
     assert ends.limits.early_deadlines == [(1, 10 + TRANSFER_NS, 3)]
 
@@ -402,7 +402,7 @@ def test_a_cancel_before_the_slot_tells_the_receiver_that_nothing_started() -> N
     at_state(ends, S.PREPARED, 2)
     ends.advertised(2, 0, 7, 0, (8, 9), 0)
     orders(ends)
-    ends.hear(2, 0, Event.CANCEL, 1)
+    ends.on_peer_message(2, 0, Event.CANCEL, 1)
     assert orders(ends) == [(Order.TELL_NEVER_STARTED, 2)]
     ends.finished(1, 0, Event.DONE)
     ends.check_transfer_status(2)
@@ -413,9 +413,9 @@ def test_a_cancel_before_the_slot_tells_the_receiver_that_nothing_started() -> N
 def test_began_moves_a_receiver_on() -> None:
     ends = receiver()
     made = at_state(ends, S.ADVERTISED)
-    assert ends.hear(1, 0, Event.BEGAN, 3) is made
+    assert ends.on_peer_message(1, 0, Event.BEGAN, 3) is made
     assert made.state is S.TRANSFERRING
-    ends.hear(1, 0, Event.BEGAN, 4)
+    ends.on_peer_message(1, 0, Event.BEGAN, 4)
     assert made.state is S.TRANSFERRING
 
 
@@ -426,7 +426,7 @@ def test_began_for_what_was_not_advertised_is_an_earlier_attempts(
 ) -> None:
     ends = receiver()
     made = at_state(ends, state)
-    assert ends.hear(1, 0, word, 3) is None
+    assert ends.on_peer_message(1, 0, word, 3) is None
     assert made.state is state
 
 
@@ -436,7 +436,7 @@ def test_a_message_about_somebody_else_is_dropped_and_counted(
 ) -> None:
     ends = receiver()
     made = at_state(ends, S.ADVERTISED)
-    assert ends.hear(request_id, attempt, Event.ERROR, 1) is None
+    assert ends.on_peer_message(request_id, attempt, Event.ERROR, 1) is None
     ends.finished(request_id, attempt, Event.DONE)
     ends.check_transfer_status(2)
     assert made.state is S.ADVERTISED

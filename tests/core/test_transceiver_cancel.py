@@ -28,7 +28,7 @@ IN_FLIGHT = [
 def make_ill(ends: Transceiver) -> None:
     """Another request of this rank is exposed, and nothing has moved for too long."""
     at_state(ends, S.ADVERTISED if ends.book.role == "receiver" else S.POSTED, 99)
-    ends.health.look(PROGRESS_NS + 1, 0)
+    ends.health.check(PROGRESS_NS + 1, 0)
     assert ends.monitor.reasons
 
 
@@ -115,7 +115,7 @@ def test_asked_again_it_answers_by_the_health_of_the_day() -> None:
     ends = receiver()
     at_state(ends, S.QUARANTINED)
     assert ends.cancel_request_structured(1, 5) is A.CANCEL_REQUESTED_IN_FLIGHT
-    ends.health.look(2 * PROGRESS_NS, 0)
+    ends.health.check(2 * PROGRESS_NS, 0)
     assert ends.cancel_request_structured(1, 6) is A.BACKEND_UNHEALTHY
     ends.finished(1, 0, Event.ENDED)
     ends.check_transfer_status(7)
@@ -141,7 +141,7 @@ def test_the_sender_hears_of_a_cancel_in_flight() -> None:
     ends = sender()
     made = at_state(ends, S.POSTED)
     orders(ends)
-    ends.hear(1, 0, Event.CANCEL, 3)
+    ends.on_peer_message(1, 0, Event.CANCEL, 3)
     assert made.state is S.QUARANTINED
     assert orders(ends) == [(Order.WITHDRAW, 1)]
 
@@ -152,10 +152,10 @@ def test_the_sender_hears_of_a_cancel_in_flight() -> None:
 def test_a_byte_on_the_link_is_progress() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED)
-    assert not ends.health.look(PROGRESS_NS, 0)
-    assert ends.health.look(PROGRESS_NS + 1, 0)
+    assert not ends.health.check(PROGRESS_NS, 0)
+    assert ends.health.check(PROGRESS_NS + 1, 0)
     assert ends.monitor.reasons == ("no_progress",)
-    assert ends.health.look(PROGRESS_NS + 2, PROGRESS_NS), "a byte moved: it recovers"
+    assert ends.health.check(PROGRESS_NS + 2, PROGRESS_NS), "a byte moved: it recovers"
     assert ends.monitor.reasons == ()
 
 
@@ -163,29 +163,29 @@ def test_what_waits_for_its_senders_slot_may_stand_still() -> None:
     """It is under the limit on waiting; the clock of progress starts when something is to move."""
     ends = receiver()
     at_state(ends, S.PEER_QUEUED, now_ns=10)
-    assert not ends.health.look(10 * PROGRESS_NS, 0)
+    assert not ends.health.check(10 * PROGRESS_NS, 0)
     assert not ends.is_drained(), "but its blocks are exposed"
-    ends.hear(1, 0, Event.BEGAN, 10 * PROGRESS_NS)
-    assert not ends.health.look(11 * PROGRESS_NS, 0)
-    assert ends.health.look(11 * PROGRESS_NS + 1, 0)
+    ends.on_peer_message(1, 0, Event.BEGAN, 10 * PROGRESS_NS)
+    assert not ends.health.check(11 * PROGRESS_NS, 0)
+    assert ends.health.check(11 * PROGRESS_NS + 1, 0)
 
 
 def test_an_old_byte_is_not_progress_of_a_new_flight() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED, now_ns=50)
-    ends.health.look(50 + PROGRESS_NS, 10)
+    ends.health.check(50 + PROGRESS_NS, 10)
     assert ends.health.snapshot(50 + PROGRESS_NS).since_last_progress_ns == PROGRESS_NS
-    assert ends.health.look(50 + PROGRESS_NS + 1, 10)
+    assert ends.health.check(50 + PROGRESS_NS + 1, 10)
 
 
 def test_recovery_is_seen_when_nothing_is_in_flight_any_more() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED)
-    ends.health.look(PROGRESS_NS + 1, 0)
+    ends.health.check(PROGRESS_NS + 1, 0)
     ends.finished(1, 0, Event.ENDED)
     ends.check_transfer_status(PROGRESS_NS + 2)
     assert ends.wake_ns() == 0, "to be looked at at once"
-    assert ends.health.look(PROGRESS_NS + 2, 0)
+    assert ends.health.check(PROGRESS_NS + 2, 0)
     assert ends.monitor.reasons == ()
     assert ends.wake_ns() == NEVER
 
@@ -210,7 +210,7 @@ def test_a_second_flight_does_not_hide_that_the_first_is_stuck() -> None:
     ends = receiver()
     at_state(ends, S.ADVERTISED, 1)
     at_state(ends, S.ADVERTISED, 2, now_ns=PROGRESS_NS)
-    assert ends.health.look(PROGRESS_NS + 1, 0)
+    assert ends.health.check(PROGRESS_NS + 1, 0)
 
 
 def test_who_is_in_doubt_asks_again_until_it_is_not() -> None:
@@ -255,10 +255,10 @@ def test_it_wakes_for_the_next_limit_or_the_next_change_of_health() -> None:
     assert ends.wake_ns() == made.deadline_ns
     ends.expire(made.deadline_ns)
     assert wake_but_to_ask_ns(ends) == 10 + PROGRESS_NS + 1
-    ends.health.look(10 + PROGRESS_NS + 1, 0)
+    ends.health.check(10 + PROGRESS_NS + 1, 0)
     stuck_ns = made.deadline_ns + PROGRESS_NS + 1
     assert wake_but_to_ask_ns(ends) == stuck_ns, "what else is wrong then shows"
-    ends.health.look(stuck_ns, 0)
+    ends.health.check(stuck_ns, 0)
     assert wake_but_to_ask_ns(ends) == 10 + 3 * PROGRESS_NS + 1, "the end of the grace"
     ends.drain(77, 0)
     assert ends.wake_ns() == 77

@@ -52,10 +52,10 @@ def test_lanes_are_those_who_want_the_same() -> None:
 def test_a_request_may_wait_in_two_of_its_lives() -> None:
     again = RequestSpec(1, 1, 10, 5)
     queue = Waiting([spec(1), spec(2), again])
-    assert [queue[place] for place in queue.lives(1)] == [spec(1), again]
-    one = queue.without([*queue.lives(1)][:1])
-    assert [one[place] for place in one.lives(1)] == [again]
-    assert [*one.lives(7)] == []
+    assert [queue[place] for place in queue.attempts(1)] == [spec(1), again]
+    one = queue.without([*queue.attempts(1)][:1])
+    assert [one[place] for place in one.attempts(1)] == [again]
+    assert [*one.attempts(7)] == []
 
 
 def test_an_older_queue_reads_what_it_held_and_is_copied_to_be_changed() -> None:
@@ -98,7 +98,7 @@ def test_each_queue_of_a_row_equals_a_list(changes: list[list[RequestSpec] | set
     for wish in (None, 0, 1, 2):
         assert [queue[p] for p in queue.lane(wish)] == [one for one in model if one.wanted == wish]
     for request in range(6):
-        assert [queue[p] for p in queue.lives(request)] == [
+        assert [queue[p] for p in queue.attempts(request)] == [
             one for one in model if one.request_id == request
         ]
     assert queue != Waiting([*model, spec(9)])
@@ -121,7 +121,7 @@ def test_a_long_queue_costs_a_plan_what_changes_and_not_what_waits(
     limits = GroupLimits(Kind.CONTEXT, 2, 16, 10, 100, most_requests=1)
     free, full = RankStatus(), RankStatus(tokens=1, requests=1)
     plan = Plan(waiting=Waiting(spec(i, wanted=wanted) for i in range(waits)))
-    monkeypatch.setattr(waiting_module, "SPARED", waits)
+    monkeypatch.setattr(waiting_module, "MOST_LEFT", waits)
     plan.waiting._log.left_with = Counted(plan.waiting._log.left_with)
     for i in range(waits):
         messages = GroupInput(cancelled=(waits - 1 - i // 2,)) if i % 2 else None

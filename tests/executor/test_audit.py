@@ -132,8 +132,8 @@ def test_a_grace_cut_short_is_no_cause() -> None:
     """Ill by the contract, but not for as long as it says."""
 
     class Hasty(Phases):
-        def _look(self, now_ns: int) -> None:
-            super()._look(now_ns)
+        def _check_health(self, now_ns: int) -> None:
+            super()._check_health(now_ns)
             if now_ns >= self.rank.transceiver.monitor.grace_over_ns() - 300 * MS:
                 self.propose(75, "that is long enough")
 

@@ -134,6 +134,6 @@ def test_ranks_that_part_keep_only_what_they_doubt_themselves() -> None:
     for request_id in (1, 2):
         serving.decisions.carry_out((Vote(request_id, Outcome.FAILED),), (), 8)
     serving.decisions.resolve(8)
-    serving.part()
+    serving.leave()
     assert list(serving.pending_resource_release) == [2]
     assert serving.pool.counts().quarantined == 4

@@ -60,7 +60,7 @@ def test_a_late_completion_revives_nothing() -> None:
     """Scenario 8: the client was told; what lands later only frees the blocks."""
     serving = generation()
     begun(serving, 1)
-    serving.transceiver.hear(1, 0, Event.BEGAN, 0)
+    serving.transceiver.on_peer_message(1, 0, Event.BEGAN, 0)
     serving.transceiver.expire(1000)
     serving.decisions.resolve(1000)
     assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]

@@ -81,8 +81,8 @@ class Rig:
         self.serving.decisions.resolve(now_ns)
         self.transfers.deliver()
 
-    def hear(self, message: PeerMessage, now_ns: int = 1) -> None:
-        self.transfers.hear(message, now_ns)
+    def on_peer_message(self, message: PeerMessage, now_ns: int = 1) -> None:
+        self.transfers.on_peer_message(message, now_ns)
         self.go(now_ns)
 
     def end(self, kind: EndKind, pieces: int = 0, now_ns: int = 2) -> None:
@@ -130,7 +130,7 @@ def test_a_receiver_expects_before_it_advertises(receiving: Rig) -> None:
 
 
 def test_a_sender_posts_and_says_that_it_began(sending: Rig) -> None:
-    sending.hear(ASK)
+    sending.on_peer_message(ASK)
     [(call, transfer)] = sending.link.calls
     assert call == "post"
     assert isinstance(transfer, Transfer)
@@ -142,18 +142,18 @@ def test_a_sender_posts_and_says_that_it_began(sending: Rig) -> None:
 def test_a_sender_without_a_slot_says_so_and_again_when_it_is_asked_again(sending: Rig) -> None:
     sending.ends._slots._limits = SlotLimits(0, 0, 0)
     for _ in range(2):
-        sending.hear(ASK)
+        sending.on_peer_message(ASK)
     assert sending.post.taken() == [(9, Queued(1, 0))] * 2
     assert sending.link.calls == []
 
 
 def test_an_advertise_said_again_is_answered_as_the_first_one_was(sending: Rig) -> None:
     for _ in range(2):
-        sending.hear(ASK)
+        sending.on_peer_message(ASK)
     assert sending.words() == [Began(1, 0)] * 2
     assert len(sending.link.calls) == 1, "posted once"
     sending.end(EndKind.DONE, pieces=4)
-    sending.hear(ASK)
+    sending.on_peer_message(ASK)
     assert sending.words() == [Ended(1, 0, 4, "it is over")]
 
 
@@ -168,7 +168,7 @@ def test_a_receiver_says_again_what_nobody_answers(receiving: Rig) -> None:
 
 def test_a_queue_there_is_heard_of(receiving: Rig) -> None:
     receiving.go()
-    receiving.hear(Queued(1, 0))
+    receiving.on_peer_message(Queued(1, 0))
     assert receiving.state is State.PEER_QUEUED
     receiving.ends.expire(5001)
     receiving.go(5001)
@@ -177,7 +177,7 @@ def test_a_queue_there_is_heard_of(receiving: Rig) -> None:
 
 
 def test_an_advertise_for_nobody_never_started(sending: Rig) -> None:
-    sending.hear(Advertise(55, 0, 9, 1, (0,)))
+    sending.on_peer_message(Advertise(55, 0, 9, 1, (0,)))
     assert sending.post.taken() == [
         (9, NeverStarted(55, 0, "the sender has no such session")),
     ]
@@ -194,16 +194,16 @@ def test_a_cancel_is_told_to_the_sender(receiving: Rig) -> None:
 def test_a_cancel_in_flight_withdraws_and_its_end_is_told_with_what_was_posted(
     sending: Rig,
 ) -> None:
-    sending.hear(ASK)
+    sending.on_peer_message(ASK)
     sending.words()
-    sending.hear(CancelTransfer(1, 0))
+    sending.on_peer_message(CancelTransfer(1, 0))
     assert sending.link.calls[-1] == ("withdraw", (1, 0))
     sending.end(EndKind.FAILED, pieces=2)
     assert sending.words() == [Ended(1, 0, 2, State.RELEASED)]
 
 
 def test_an_error_without_proof_says_that_it_cannot_say(sending: Rig) -> None:
-    sending.hear(ASK)
+    sending.on_peer_message(ASK)
     sending.words()
     sending.end(EndKind.ERROR)
     assert sending.words() == [Ended(1, 0, UNKNOWN_PIECES, State.QUARANTINED)]
@@ -212,13 +212,13 @@ def test_an_error_without_proof_says_that_it_cannot_say(sending: Rig) -> None:
 
 
 def test_a_cancel_before_anybody_asked_tells_nobody(sending: Rig) -> None:
-    sending.hear(CancelTransfer(1, 0))
+    sending.on_peer_message(CancelTransfer(1, 0))
     assert sending.words() == []
 
 
 def test_a_cancel_behind_a_lost_advertise_is_answered(sending: Rig) -> None:
     """The receiver exposed its blocks, and waits for a message about them."""
-    sending.hear(CancelTransfer(1, 0, 9))
+    sending.on_peer_message(CancelTransfer(1, 0, 9))
     assert sending.post.taken() == [(9, NeverStarted(1, 0, State.CANCELLED))]
 
 
@@ -230,23 +230,23 @@ def test_who_asks_about_a_session_that_is_over_is_told_again(
     sending: Rig, posted: bool, answer: PeerMessage
 ) -> None:
     if posted:
-        sending.hear(ASK)
+        sending.on_peer_message(ASK)
         sending.end(EndKind.FAILED, pieces=2)
     else:
-        sending.hear(CancelTransfer(1, 0))
+        sending.on_peer_message(CancelTransfer(1, 0))
     sending.words()
     for _ in range(2):
-        sending.hear(CancelTransfer(1, 0, 9), 4)
+        sending.on_peer_message(CancelTransfer(1, 0, 9), 4)
     assert sending.post.taken() == [(9, answer)] * 2
-    sending.hear(CancelTransfer(1, 0), 4)
+    sending.on_peer_message(CancelTransfer(1, 0), 4)
     assert sending.words() == [], "nobody waits"
-    sending.hear(CancelTransfer(1, 5, 9), 4)
+    sending.on_peer_message(CancelTransfer(1, 5, 9), 4)
     assert sending.words() == [NeverStarted(1, 5, "nothing was posted")], "of that life"
 
 
 def test_a_word_moves_a_receiver(receiving: Rig) -> None:
     receiving.go()
-    receiving.hear(Began(1, 0))
+    receiving.on_peer_message(Began(1, 0))
     assert receiving.state is State.TRANSFERRING
 
 
@@ -256,14 +256,14 @@ def test_a_senders_end_is_for_the_transport_to_judge(
 ) -> None:
     """A message can overtake bytes: it is not proof by itself (contract 2.5)."""
     receiving.go()
-    receiving.hear(word)
+    receiving.on_peer_message(word)
     assert receiving.link.calls[-1] == ("peer_ended", ((1, 0), pieces))
     assert receiving.state is State.ADVERTISED
 
 
 def test_a_sender_that_cannot_say_is_an_error_without_proof(receiving: Rig) -> None:
     receiving.go()
-    receiving.hear(Ended(1, 0, UNKNOWN_PIECES))
+    receiving.on_peer_message(Ended(1, 0, UNKNOWN_PIECES))
     assert receiving.state is State.QUARANTINED
 
 
@@ -281,7 +281,7 @@ def test_a_sender_that_cannot_say_is_an_error_without_proof(receiving: Rig) -> N
 )
 def test_a_message_about_an_earlier_attempt_is_dropped(receiving: Rig, word: PeerMessage) -> None:
     receiving.go()
-    receiving.hear(word)
+    receiving.on_peer_message(word)
     assert receiving.state is State.ADVERTISED
     assert receiving.ends.book.counts().late == 1
     assert [call for call, _ in receiving.link.calls] == ["expect"], "it reached no transport"
@@ -292,7 +292,7 @@ def test_a_policy_may_take_any_generation_for_this_one() -> None:
     one."""
     receiving = Rig(generation(rules=replace(Rules(), same_attempt=lambda *_: True)))
     receiving.go()
-    receiving.hear(NeverStarted(1, 5))
+    receiving.on_peer_message(NeverStarted(1, 5))
     assert receiving.link.calls[-1] == ("peer_ended", ((1, 0), 0))
 
 

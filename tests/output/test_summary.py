@@ -209,7 +209,7 @@ def test_percentiles_are_nearest_rank() -> None:
 def test_what_broke_off_says_why_and_counts_what_is_known(experiment: Experiment) -> None:
     """Ranks that could not be asked are not failed, and those that could stood anywhere."""
     end = BrokenOff.by(DeadlockError("nobody can go on\nrank 1 is somewhere"), 7)
-    parted = [msgspec.structs.replace(r, met=r.rank, trace=r.rank) for r in _reports()[:2]]
+    parted = [msgspec.structs.replace(r, trace_length=r.rank, trace=r.rank) for r in _reports()[:2]]
     summary = _summary(experiment, parted, broken_off=end)
     assert (summary["outcome"], summary["exit_code"]) == ("deadlock", 3)
     assert summary["broken_off"] == {"why": "nobody can go on", "unanswered": 7}

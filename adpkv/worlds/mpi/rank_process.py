@@ -365,7 +365,7 @@ class RankProcess:
         self._events.close()
         place = self.communicators.world.rank
         if place == 0:
-            why = HostLostError.told(HOST)
+            why = HostLostError.text(HOST)
             self._sum_up(BrokenOff(ExitCode.RANK_LOST, why))
             final_line(f"adpkv: {why}")
         self.flight.folder.rescue()

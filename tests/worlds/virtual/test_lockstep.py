@@ -72,7 +72,7 @@ def hasty(*job: Any, **ports: Any) -> RankProgram:
     """Blocks are given back as soon as they are quiescent here."""
     program = build_rank(*job, **ports)
     owner: Any = program.phases.rank.serving.owner
-    owner.lets_go = SoleOwner().lets_go
+    owner.may_free = SoleOwner().may_free
     return program
 
 
