@@ -1,1 +1,1 @@
-"""Holding KV bytes, and watching who touches them."""
+"""Memories: they hold KV blocks, and check who writes into them."""

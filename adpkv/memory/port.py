@@ -1,8 +1,8 @@
-"""The memory port: one rank's KV blocks, whoever holds them, and the oracle that guards them.
+"""The memory port: one rank's KV blocks, and the checks of who may write into them.
 
-Blocks are block-major, `[block][layer][k|v][token][head][dim]`, so that one block is one
-contiguous range. Every call may report violations through the `report` that the memory was
-built with; it never raises for them.
+The layout is block-major, `[block][layer][k|v][token][head][dim]`, so one block is one contiguous
+range of bytes. Every call may report violations by calling the `report` function that the memory
+was made with. It raises nothing for them.
 """
 
 from __future__ import annotations
@@ -13,27 +13,35 @@ from typing import Protocol
 __all__ = ["Memory", "Report"]
 
 Report = Callable[[str, str, tuple[int, ...]], None]
-"""Told of each violation: its kind, what happened, and the leases that it concerns."""
+"""Called with each violation: its kind, what happened, and the leases that it concerns."""
 
 
 class Memory(Protocol):
-    """`owner` is a lease number, unique in the life of the pool (`core.block_pool.Lease.number`).
+    """One rank's KV blocks, numbered from 0.
 
-    `keys` has one integer per block: what the block's content follows from (its prefix hash, or
-    the request for a private tail). Equal keys mean equal content on every rank of the job.
+    `owner` is a lease number, which the pool never uses twice (`core.block_pool.Lease.number`).
+    `keys` has one content key per block (`core.content.content_keys`). Equal keys mean equal
+    content on every rank of the job.
     """
 
     block_tokens: int
+    """Tokens per block."""
     block_bytes: int
+    """Bytes per block."""
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
-        """Blocks get a new owner: `fresh` come from the free list and must still be as `release`
-        left them (write after free shows here), `evicted` hold old cached KV. One of these that
-        still awaits a write is freed in doubt, as if it had been released."""
+        """Blocks get a new owner.
+
+        Args:
+            fresh: blocks from the free list. They must still be as `release` left them; if not,
+                that is a `write_after_free`.
+            evicted: blocks from the prefix cache, with old KV. One into which a peer may still
+                write is `freed_in_doubt`, as in `release`.
+        """
         ...
 
     def release(self, blocks: Sequence[int]) -> None:
-        """Blocks went back to the free list: from now on nobody may write into them."""
+        """Blocks went back to the free list: nothing may write into them from now on."""
         ...
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
@@ -41,31 +49,33 @@ class Memory(Protocol):
         ...
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
-        """The peer's writing is proven over."""
+        """It is proven that the peer writes no more."""
         ...
 
     def compute(
         self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
     ) -> None:
-        """Prefill made the KV of prompt tokens [first_token, end_token): write their pattern."""
+        """Prefill has computed the KV of the prompt tokens [first_token, end_token): write it."""
         ...
 
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Did a peer write the KV of these `tokens` prompt tokens? Reports `wrong_kv` if not."""
+        """Whether a peer has written the KV of the first `tokens` prompt tokens. If not, it reports
+        `wrong_kv`."""
         ...
 
     def verify_again(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Is what `verify` saw still there? Reports `wrong_kv` if it was overwritten meanwhile."""
+        """Whether the KV that `verify` checked is still there. If not, it reports `wrong_kv`."""
         ...
 
     def look_at_free(self) -> None:
-        """At the end: are the free blocks as `release` left them? Reports `write_after_free`."""
+        """At the end of a run: check that the free blocks are as `release` left them. If not, it
+        reports `write_after_free`."""
         ...
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         ...

@@ -1,7 +1,7 @@
-"""Memory without bytes: a ledger of who owns each block, and who may write into it.
+"""Memory of the virtual world, without bytes: a ledger of each block's owner and writer.
 
-Every hand-out, release and landed write is checked. This is the oracle of the virtual world: write
-after free, freed in doubt, double free, two owners, two writers, KV that never came.
+It checks each hand-out, release and write when it happens, and reports write after free, freed in
+doubt (a peer may still write), double free, two owners, two writers, and KV that never came.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from adpkv.memory.port import Report
 __all__ = ["LedgerMemory"]
 
 NOBODY = 0
-"""Lease numbers begin at 1."""
+"""In place of a lease number; these begin at 1."""
 
 
 class LedgerMemory:
-    """One rank's ledger. O(blocks) per call."""
+    """One rank's ledger; implements `memory.port.Memory`. A call costs O(its blocks)."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class LedgerMemory:
         self.block_bytes = block_bytes
         self._report = report
         self._blocks = blocks
-        # As long as the highest block that was ever named: a pool gives low ones out first, and
-        # most ranks of a large job never use theirs up.
+        # The lists grow with the highest block used so far: a pool gives low blocks out first, and
+        # most ranks of a large job never use all of theirs.
         self._owner: list[int] = []
         self._writer: list[int] = []
         self._landed: set[int] = set()
         self._overwritten: set[int] = set()
-        """Leases into whose blocks somebody wrote who had no business there."""
+        """Leases into whose blocks a peer wrote that was not allowed to."""
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
-        """Blocks get a new owner; a fresh one must have none, an evicted one await no write."""
+        """Blocks get a new owner. A fresh one must have none, an evicted one no writer."""
         owners, writers = self._owner, self._writer
         self._reach(fresh)
         for block in fresh:
@@ -72,7 +72,7 @@ class LedgerMemory:
                 self._doubt(block, "freed")
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
-        """A peer may write into the blocks from now on; nobody else may."""
+        """One peer may write into the blocks from now on."""
         writers = self._writer
         self._reach(blocks)
         for block in blocks:
@@ -85,7 +85,7 @@ class LedgerMemory:
             writers[block] = owner
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
-        """Proven: the peer writes no more."""
+        """It is proven that the peer writes no more."""
         writers = self._writer
         self._reach(blocks)
         for block in blocks:
@@ -93,12 +93,13 @@ class LedgerMemory:
                 writers[block] = NOBODY
 
     def awaited(self, blocks: Sequence[int]) -> int:
-        """The lease for which the blocks await a write; what the link remembers of an advertise."""
+        """The lease for which a peer may write into the blocks. The link remembers it with an
+        advertise."""
         self._reach(blocks)
         return self._writer[blocks[0]]
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
-        """The link wrote into the blocks on behalf of `owner`; `whole` if that was all of it."""
+        """The link wrote into the blocks for lease `owner`; `whole`: all bytes of the transfer."""
         writers = self._writer
         self._reach(blocks)
         for block in blocks:
@@ -119,12 +120,12 @@ class LedgerMemory:
     def compute(
         self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
     ) -> None:
-        """Prefill writes into its own blocks; there are no bytes to write."""
+        """Nothing to do: there are no bytes."""
 
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Did all bytes of the blocks' lease land?"""
+        """Whether all bytes for the blocks' lease have been written."""
         self._reach(blocks)
         owner = self._owner[blocks[0]]
         if owner in self._landed:
@@ -137,7 +138,7 @@ class LedgerMemory:
     def verify_again(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Did anybody else write into the blocks' lease meanwhile?"""
+        """Whether no other peer has written into the blocks of their lease meanwhile."""
         self._reach(blocks)
         owner = self._owner[blocks[0]]
         if owner not in self._overwritten:
@@ -148,13 +149,13 @@ class LedgerMemory:
         return False
 
     def look_at_free(self) -> None:
-        """Each write was seen as it landed."""
+        """Nothing to do: each write was checked when it happened."""
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Nothing to release."""
 
     def _reach(self, blocks: Sequence[int]) -> None:
-        """Room for these blocks, and for as many again, up to the pool's."""
+        """Grow the lists so that they have these blocks: to twice the highest, at most the pool."""
         highest = max(blocks, default=-1)
         if len(self._owner) <= highest < self._blocks:
             more = [NOBODY] * (min(2 * highest + 16, self._blocks) - len(self._owner))
@@ -162,7 +163,7 @@ class LedgerMemory:
             self._writer += more
 
     def _doubt(self, block: int, how: str) -> None:
-        """The block goes from its owner while a peer may write: told once, then forgotten."""
+        """Report that a block leaves its owner while a peer may write into it; only once."""
         writer = self._writer[block]
         self._report(
             "freed_in_doubt",

@@ -1,1 +1,1 @@
-"""Running forward steps: how long they take, and, where the world is real, taking that long."""
+"""Models: what a forward step costs, and running one for real."""

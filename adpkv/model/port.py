@@ -10,11 +10,11 @@ __all__ = ["Batch", "Model", "rounded_ns"]
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What one rank brings to a step.
+    """One rank's part of a step.
 
-    `prefill_tokens` prompt tokens are computed, attending to `prefill_pairs` (token, earlier token)
-    pairs in all; `sequences` decode one token each, over `context_tokens` tokens of KV together.
-    All zero is a dummy.
+    `prefill_tokens` prompt tokens are computed, with `prefill_pairs` (token, attended token) pairs
+    in all. `sequences` requests decode one token each, and read `context_tokens` KV tokens in all.
+    If all are zero, it is a dummy batch.
     """
 
     prefill_tokens: int = 0
@@ -24,7 +24,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
 
 def rounded_ns(ticks: int, ticks_per_ns: int) -> int:
-    """What a step of so many ticks takes: the nearest whole nanosecond, the later of two."""
+    """The time of a step of `ticks` ticks: the nearest whole nanosecond; a half is rounded up."""
     return (ticks + ticks_per_ns // 2) // ticks_per_ns
 
 
@@ -32,14 +32,17 @@ class Model(Protocol):
     """A rank's part of the forward step."""
 
     ticks_per_ns: int
-    """The grain of its costs: a whole number of ticks is a nanosecond."""
+    """How many ticks are one nanosecond; the unit of `line`."""
 
     def line(self, batch: Batch) -> tuple[int, int]:
-        """(base, slope) in ticks: the k-th of a row of decode steps over this batch, which grows by
-        one token per sequence and step, takes base + k * slope, rounded once to nanoseconds
-        (`rounded_ns`). Integers, so that the sum of n steps is exact."""
+        """The cost of steps over this batch: (base, slope), integers in ticks.
+
+        The k-th step in a row, from 0, takes base + k * slope ticks, rounded once to nanoseconds
+        (`rounded_ns`). In a row of decode steps each sequence grows by one token per step. The
+        values are integers so that the sum of n steps is exact.
+        """
         ...
 
     def run(self, batch: Batch) -> None:
-        """Do this rank's part of one step in real time."""
+        """Do this rank's part of one step for real, and return when it is done. Under MPI only."""
         ...

@@ -1,4 +1,4 @@
-"""What clients ask for: arrivals over time, from a process or from a trace."""
+"""Workloads: which requests arrive when, drawn at random, from a trace or from a script."""
 
 from adpkv.workload.building import build
 from adpkv.workload.port import Arrival, Workload

@@ -1,8 +1,8 @@
-"""Arrivals from a process: Poisson (open: clients come whatever happens) and closed loop.
+"""Random arrivals: open loop (Poisson) and closed loop.
 
-A closed loop with N users has at most N requests open, so it never overloads the servers; an open
-one does when the rate is too high. Serving benchmarks need both (vLLM: request rate against
-maximum concurrency).
+In an open loop requests arrive independently of the answers, so too high a rate overloads the
+servers. A closed loop with N users has at most N open requests, so it never does. Serving
+benchmarks need both (in vLLM's: request rate and maximum concurrency).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ NS_PER_S: Final = 1_000_000_000
 
 
 class Poisson:
-    """`total` requests at `rate_per_s` on average, with exponential gaps; implements `Workload`."""
+    """Open loop: `total` requests at `rate_per_s` on average, with exponential gaps. Implements
+    `Workload`."""
 
     def __init__(
         self, shapes: Shapes, clients: Clients, seed: int, *, rate_per_s: float, total: int
@@ -34,11 +35,15 @@ class Poisson:
         self._due_ns = self._next(0)
 
     def due_ns(self) -> int:
-        """When the next request arrives."""
+        """When the next request arrives; `NEVER` after the last."""
         return self._due_ns
 
     def take(self) -> Arrival:
-        """The next request."""
+        """Remove and return the next request.
+
+        Raises:
+            IndexError: all requests were taken.
+        """
         if self._due_ns == NEVER:
             raise IndexError(f"all {self.total} requests were taken")
         arrival = self._shapes.arrival(self._number, self._due_ns, self._clients)
@@ -47,7 +52,7 @@ class Poisson:
         return arrival
 
     def ended(self, now_ns: int) -> None:
-        """Nobody here waits for an answer before the next request."""
+        """Nothing to do: arrivals do not depend on answers."""
 
     def _next(self, last_ns: int) -> int:
         if self._number >= self.total:
@@ -57,8 +62,8 @@ class Poisson:
 
 
 class ClosedLoop:
-    """`users` ask at once; each asks again `think_time_ns` after an answer, until `total` requests
-    were asked in all; implements `Workload`."""
+    """Closed loop: each of `users` users sends a request at time 0, and the next `think_time_ns`
+    after each answer, until there were `total` requests. Implements `Workload`."""
 
     def __init__(
         self, shapes: Shapes, clients: Clients, *, users: int, think_time_ns: int, total: int
@@ -67,20 +72,24 @@ class ClosedLoop:
         self._shapes, self._clients = shapes, clients
         self._think_time_ns = think_time_ns
         self._number = 0
-        # In order of time, because answers are and everybody thinks equally long. Requests are
-        # numbered as they are asked: which user it was makes no difference.
+        # In order of time, because answers come in order and the think time is constant. Requests
+        # are numbered as they are sent; which user it was makes no difference.
         self._due: deque[int] = deque()
         self._first = min(users, total)
-        """Users who have not asked yet: counted, there may be thousands of millions."""
+        """Users who have not sent a request yet; only counted, as there may be billions."""
 
     def due_ns(self) -> int:
-        """When the next user who is not waiting for an answer asks; `NEVER` while all wait."""
+        """When the next user sends a request; `NEVER` while all wait for answers."""
         if self._first:
             return 0
         return self._due[0] if self._due else NEVER
 
     def take(self) -> Arrival:
-        """The next request."""
+        """Remove and return the next request.
+
+        Raises:
+            IndexError: every user waits for an answer, or all requests were taken.
+        """
         if not self._first and not self._due:
             raise IndexError("every user waits for an answer, or all requests were taken")
         at_ns = 0 if self._first else self._due.popleft()
@@ -90,6 +99,6 @@ class ClosedLoop:
         return arrival
 
     def ended(self, now_ns: int) -> None:
-        """One user has an answer, thinks, and asks again if requests are left."""
+        """A user got an answer, and sends a request after the think time if any are left."""
         if self._number + self._first + len(self._due) < self.total:
             self._due.append(now_ns + self._think_time_ns)

@@ -1,4 +1,4 @@
-"""From an experiment's `workload` section to the workload itself."""
+"""Makes the workload from an experiment's `workload` section."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "build"]
 
 SAMPLE = Path(__file__).with_name("sample.jsonl")
-"""The packaged trace, which a configuration calls `sample`."""
+"""The trace in the package, called `sample` in an experiment."""
 
 
 def build(experiment: Experiment) -> Workload:
-    """The workload that `experiment` describes.
+    """Make the workload that `experiment` describes.
 
     Raises:
         TraceError: the trace cannot be used, or one of its requests could never be served.
-        UsageError: the workload is somebody else's, and cannot be made.
+        UsageError: it is a custom workload, and its factory cannot be imported or called.
     """
     from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig, TraceConfig
     from adpkv.workload.arrivals import ClosedLoop, Poisson

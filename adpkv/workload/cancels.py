@@ -1,7 +1,7 @@
-"""What a client does beside asking: lose patience, or insist on a rank.
+"""What else a client does: cancel its request, or insist on a rank.
 
-Both are drawn by request number, so that they belong to the request and not to the order of the
-run: the same request is cancelled after the same time in both worlds.
+Both are drawn by request number, so they do not depend on the order in which things happen: the
+same request is cancelled after the same time in both worlds.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from adpkv.random_draws import integer, uniform
 __all__ = ["NO_CANCEL_NS", "Clients"]
 
 NO_CANCEL_NS: Final = -1
+"""`Arrival.cancel_ns` of a request that its client never cancels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
     """How the clients of one workload behave.
 
-    `ranks` is how many ranks a client may insist on: those that every instance has, because it is
-    not known beforehand which instances will serve it.
+    `cancel_probability` and `pinned` are the shares of requests that are cancelled and that insist
+    on a rank. A client insists on an index below `ranks`, which must exist in every instance,
+    because it is not known beforehand which instances will serve the request.
     """
 
     seed: int
@@ -32,7 +34,7 @@ class Clients:
     ranks: int = 1
 
     def cancel_ns(self, number: int) -> int:
-        """How long after its arrival request `number` is cancelled; -1: never."""
+        """After how many nanoseconds from its arrival request `number` is cancelled; -1: never."""
         probability = self.cancel_probability
         if not probability or uniform(self.seed, "cancel", number) >= probability:
             return NO_CANCEL_NS
@@ -40,7 +42,7 @@ class Clients:
         return integer(low, high, self.seed, "cancel after", number)
 
     def wanted(self, number: int) -> int | None:
-        """The rank inside its instances that request `number` insists on, if it does."""
+        """The rank index in its instances that request `number` insists on; None for any."""
         if not self.pinned or uniform(self.seed, "pinned", number) >= self.pinned:
             return None
         return integer(0, self.ranks - 1, self.seed, "wanted", number)

@@ -1,8 +1,8 @@
 """Makes the packaged sample trace: `python -m adpkv.workload.make_sample > sample.jsonl`.
 
-Conversations of a few turns that all begin with the same system prompt; each turn's prompt is all
-that was said before and something new. So prefixes are shared as in a published trace, while every
-number in it is drawn here and nothing is copied from anybody's data.
+The sample has conversations of a few turns, which all begin with the same system prompt. The prompt
+of a turn is the conversation so far and new text. So prefixes are shared as in a published trace,
+but all numbers are drawn here, and no data of others is copied.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANOTHER_TURN: Final = 0.7
 
 
 def lines() -> list[str]:
-    """The sample, one JSON object a line, in order of time."""
+    """The lines of the sample, a JSON object each, in order of time."""
     turns = [turn for start in _starts() for turn in _conversation(*start)]
     turns.sort(key=lambda turn: (turn[0], turn[1]))
     ids: dict[tuple[int, int, int], int] = {}
@@ -80,8 +80,8 @@ def _line(
     found = []
     for first in range(0, prompt, TRACE_BLOCK_TOKENS):
         end = min(first + TRACE_BLOCK_TOKENS, prompt)
-        # Within the system prompt all conversations are one; a block that is not full yet has
-        # another content, and id, once it is.
+        # Blocks within the system prompt are the same for all conversations. A partly filled block
+        # has another content, and so another id, once it is full.
         whose = -1 if end <= SYSTEM_TOKENS else conversation
         found.append(ids.setdefault((whose, first, end), len(ids)))
     return json.dumps(

@@ -1,4 +1,4 @@
-"""The workload port: which request comes when, and when its client loses patience."""
+"""The workload port: which requests arrive when, and when their clients cancel them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ __all__ = ["Arrival", "Workload"]
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """One request as its client sends it. `block_hashes` has one value per full block of
-    `kv_cache.block_tokens` prompt tokens, equal prefixes hash equal; `cancel_ns` is how long after
-    its arrival the client cancels, -1 for never; `wanted` is a rank index it insists on."""
+    """One request as its client sends it.
+
+    `at_ns` is the arrival in nanoseconds from the start of the run. `block_hashes` has one value
+    >= 0 per full block of `kv_cache.block_tokens` prompt tokens; equal prefixes have equal values.
+    `cancel_ns` is how many nanoseconds after its arrival the client cancels; -1: never. `wanted` is
+    the rank index in an instance that the client insists on; None for any.
+    """
 
     at_ns: int
     prompt_tokens: int
@@ -23,19 +27,21 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 class Workload(Protocol):
-    """Arrivals in order of time. Deterministic: the same seed and the same ends, the same calls."""
+    """Arrivals in order of time. Deterministic: with the same seed and the same times of answers it
+    gives the same requests."""
 
     total: int
     """How many requests there will be in all."""
 
     def due_ns(self) -> int:
-        """When the next known request arrives; `NEVER` if none is known (yet)."""
+        """When the next request arrives, in nanoseconds from the start of the run; `NEVER` if there
+        is none, or none before another answer (closed loop)."""
         ...
 
     def take(self) -> Arrival:
-        """The next known request; only after `due_ns` said when."""
+        """Remove and return the next request. Called only if `due_ns` is not `NEVER`."""
         ...
 
     def ended(self, now_ns: int) -> None:
-        """A request has its answer: a closed loop's user thinks, then asks again."""
+        """A request has got its answer at `now_ns`: a closed loop's user may send the next one."""
         ...

@@ -1,4 +1,4 @@
-"""A workload that was written down: each request in its place, for stories in which each counts."""
+"""A workload whose requests are listed one by one in the experiment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ __all__ = ["Script", "Scripted"]
 
 @dataclass(frozen=True, slots=True)
 class Scripted:
-    """One request, or `times` alike that come `every_ns` apart; the first at `first.at_ns`."""
+    """One entry: `times` equal requests that arrive `every_ns` nanoseconds apart, the first one at
+    `first.at_ns`."""
 
     first: Arrival
     times: int = 1
     every_ns: int = 0
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Each of them, in order of time."""
+        """The requests of this entry, in order of time."""
         one = self.first
         for number in range(self.times):
             yield Arrival(
@@ -34,9 +35,10 @@ class Scripted:
 
 
 class Script:
-    """The requests in order of time, at one time in the order of the script; implements `Workload`.
+    """All requests in order of time, and at the same time in the order of the script. Implements
+    `Workload`.
 
-    They are merged as they are taken: a script of a million alike takes no memory.
+    The entries are merged while requests are taken, so a million equal requests take no memory.
     """
 
     def __init__(self, entries: Iterable[Scripted]) -> None:
@@ -46,11 +48,15 @@ class Script:
         self._next = next(self._left, None)
 
     def due_ns(self) -> int:
-        """When the next request arrives."""
+        """When the next request arrives; `NEVER` after the last."""
         return NEVER if self._next is None else self._next.at_ns
 
     def take(self) -> Arrival:
-        """The next request."""
+        """Remove and return the next request.
+
+        Raises:
+            IndexError: all requests were taken.
+        """
         taken = self._next
         if taken is None:
             raise IndexError(f"all {self.total} requests were taken")
@@ -58,4 +64,4 @@ class Script:
         return taken
 
     def ended(self, now_ns: int) -> None:
-        """Nobody here waits for an answer before the next request."""
+        """Nothing to do: arrivals do not depend on answers."""

@@ -1,7 +1,8 @@
-"""How long a drawn request's prompt and answer are, and which blocks of its prompt are shared.
+"""Draws a request: the lengths of its prompt and output, and which prompt blocks it shares.
 
-Block hashes of drawn requests are plain numbers, so that equal ones can be recognised by eye: a
-group's prefix has its group and place in it, the rest of a prompt its request and place.
+The block hashes of drawn requests are structured numbers, so that people can read them: a block of
+a shared prefix has the number of the prefix's group and its place; any other block has the number
+of its request and its place.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from adpkv.workload.port import Arrival
 __all__ = ["Shapes"]
 
 PLACE_BITS: Final = 24
-"""A prompt has fewer than 2**24 blocks: a hash is (whose << 24) + place."""
+"""A prompt has fewer than 2**24 blocks: a hash is (group or request << 24) + place."""
 
 PRIVATE: Final = 1 << 62
 """Set in the hash of a block that no other request shares."""
@@ -24,10 +25,10 @@ PRIVATE: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Draws request number n whole; the same n is always the same request.
+    """Draws requests by number; the same number always gives the same request.
 
-    The first `shared_tokens` tokens of a prompt are its group's, for `groups` groups; 0 groups
-    share nothing. Lengths include both ends.
+    Each prompt belongs to one of `groups` groups, whose prompts share their first `shared_tokens`
+    tokens; with 0 groups nothing is shared. The ranges of lengths include both ends.
     """
 
     seed: int
@@ -57,7 +58,7 @@ class Shapes:
 
     def _hashes(self, number: int, prompt_tokens: int) -> tuple[int, ...]:
         blocks = prompt_tokens // self.block_tokens
-        # A block that is only partly of the shared prefix is the request's own.
+        # A block that is only partly in the shared prefix is not shared.
         shared = min(self.shared_tokens // self.block_tokens, blocks) if self.groups else 0
         own = PRIVATE + (number << PLACE_BITS)
         if not shared:

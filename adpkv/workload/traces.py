@@ -1,7 +1,8 @@
-"""Arrivals from a trace in Mooncake's JSONL format, read whole and strictly, kept as columns.
+"""Arrivals from a trace in Mooncake's JSONL format.
 
-Source of the format: kvcache-ai/Mooncake, `FAST25-release/traces` (docs/workloads.md). A million
-Python integers would cost 32 MB, so block ids stay in an array until their request is taken.
+Source of the format: kvcache-ai/Mooncake, `FAST25-release/traces` (docs/workloads.md). The whole
+file is read and checked at once, and kept as columns: a million Python integers would take 32 MB,
+so block ids stay in an array until their request is taken.
 """
 
 from __future__ import annotations
@@ -27,19 +28,23 @@ TRACE_BLOCK_TOKENS: Final = 512
 
 NS_PER_MS: Final = 1_000_000
 SHOWN_CHARS: Final = 100
-"""How much of a bad line a message shows."""
+"""How many characters of a bad line a message shows."""
 
 MOST_TOKENS: Final = 1 << 40
-"""Bound of a length, whatever it is multiplied by."""
+"""The largest length, also after scaling."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0)]
 BlockHash = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-"""Bounded so that it can be multiplied by 512 and still is a 64-bit number."""
+"""Limited so that it is still a 64-bit number after multiplication by 512."""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One line of a trace. Keys that other publishers add are ignored."""
+    """One line of a trace. Other keys are ignored, as some publishers add their own.
+
+    `timestamp` is the arrival in milliseconds, lengths are tokens, and `hash_ids` has one id per
+    `TRACE_BLOCK_TOKENS` prompt tokens, the last part included.
+    """
 
     timestamp: Milliseconds
     input_length: Positive
@@ -49,7 +54,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the servers can hold: a request beyond it could never be served."""
+    """What the servers can hold, in blocks per request and per prompt; a larger request could never
+    be served."""
 
     block_tokens: int
     most_blocks: int
@@ -58,8 +64,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """How a trace is bent to the servers: the first `limit` requests, `speed` times as fast, with
-    lengths multiplied (and rounded, at least 1 token)."""
+    """How a trace is adapted to the servers: its first `limit` requests, `speed` times as fast,
+    with prompt and output lengths multiplied (rounded, at least 1 token)."""
 
     limit: int | None = None
     speed: float = 1.0
@@ -77,7 +83,8 @@ class Trace:
         self.prompt_tokens = array("q")
         self.output_tokens = array("q")
         self.known_tokens = array("q")
-        """Prompt tokens whose content the ids name: not all if the prompt was lengthened."""
+        """Prompt tokens whose content the ids identify: not all if scaling made the prompt
+        longer."""
         self.ids = array("q")
         self.first_id = array("q", [0])
 
@@ -85,14 +92,16 @@ class Trace:
         return len(self.at_ns)
 
     def columns(self) -> list[array[int]]:
-        """All of them."""
+        """All columns."""
         return [getattr(self, name) for name in self.__slots__]
 
     def hashes(self, number: int, block_tokens: int) -> tuple[int, ...]:
-        """One value per full block of `block_tokens` tokens of request `number`'s known prompt.
+        """The prefix hashes of request `number`: one value per full block of `block_tokens` of the
+        part of its prompt that the ids identify.
 
-        An id names the whole prompt up to the end of its 512 tokens. So a block of several
-        times 512 tokens is named by its last id, and a smaller one by its id and its place in it.
+        An id identifies the whole prompt up to the end of its 512 tokens. So the hash of a block of
+        several times 512 tokens is its last id; the hash of a smaller block is made from the id of
+        its 512 tokens and its place among them.
         """
         ids = self.ids[self.first_id[number] : self.first_id[number + 1]]
         blocks = self.known_tokens[number] // block_tokens
@@ -104,7 +113,7 @@ class Trace:
 
 
 class TraceWorkload:
-    """A trace as a `Workload`: requests come when the trace says, whatever happens."""
+    """A trace as a `Workload`: arrivals are those of the trace and do not depend on answers."""
 
     def __init__(self, trace: Trace, clients: Clients, block_tokens: int) -> None:
         self.total = len(trace)
@@ -114,20 +123,24 @@ class TraceWorkload:
 
     @property
     def tokens(self) -> int:
-        """Of all requests together, those to be generated included."""
+        """Prompt and output tokens of all requests together."""
         return sum(self._trace.prompt_tokens) + sum(self._trace.output_tokens)
 
     @property
     def nbytes(self) -> int:
-        """What the trace takes in memory."""
+        """How many bytes of memory the trace takes."""
         return sum(column.itemsize * len(column) for column in self._trace.columns())
 
     def due_ns(self) -> int:
-        """When the next request arrives."""
+        """When the next request arrives; `NEVER` after the last."""
         return self._due_ns
 
     def take(self) -> Arrival:
-        """The next request."""
+        """Remove and return the next request.
+
+        Raises:
+            IndexError: all requests were taken.
+        """
         number, trace = self._number, self._trace
         if number >= self.total:
             raise IndexError(f"all {self.total} requests were taken")
@@ -143,17 +156,18 @@ class TraceWorkload:
         )
 
     def ended(self, now_ns: int) -> None:
-        """A trace does not wait for answers."""
+        """Nothing to do: arrivals do not depend on answers."""
 
 
 def read(path: Path, limits: Limits, scaling: Scaling) -> Trace:
     """Read a trace file.
 
-    A line out of order of time is refused and not sorted in: it is nearly always a wrong unit or
-    two files in one, and "the first `limit` requests" would have two meanings.
+    Lines that are not in order of time are refused, not sorted: such a file nearly always has a
+    wrong unit or is two files in one, and "the first `limit` requests" would have two meanings.
 
     Raises:
-        TraceError: the file cannot be read, or a line cannot be used; begins with FILE:LINE.
+        TraceError: the file cannot be read, or a line cannot be used; the message begins with
+            FILE:LINE.
     """
     trace = Trace()
     for number, line in _lines(path):

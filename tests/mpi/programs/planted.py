@@ -72,7 +72,7 @@ class WritesAfterFree(Planted):
 
     def report(self) -> RankReport:
         if self.is_culprit:
-            used = next(b for b, virgin in enumerate(self.memory._virgin) if not virgin)
+            used = next(b for b, new in enumerate(self.memory._never_used) if not new)
             self.memory.view(used, 1)[0] = 7
         return super().report()
 
