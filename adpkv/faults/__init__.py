@@ -1,1 +1,2 @@
-"""Faults around any transport: an operation in, a decision out."""
+"""Faults that are injected on purpose: wrappers around each port of a rank, and what decides when
+they fire."""

@@ -1,7 +1,7 @@
-"""A clock that steps ahead: what a rank reads, and when by the world's clock it will read what.
+"""A rank's clock that jumps ahead of the world's clock at given instants (the fault kind `skew`).
 
-A step, not a drift: from one instant on the clock is ahead by so much. Durations that a rank
-measures across it are wrong by that, which is what is to be survived.
+It jumps and does not drift: from each instant on it is ahead by a fixed time. A duration that the
+rank measures across a jump is wrong by that time, and the rank has to survive this.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ __all__ = ["SkewedClock"]
 
 
 class SkewedClock:
-    """A rank's clock over the world's. `steps` are (at_ns, ahead_ns), in the world's time."""
+    """A rank's clock, made from the world's clock. `steps` are (at_ns, ahead_ns): from the world's
+    time `at_ns` on the clock is `ahead_ns` further ahead."""
 
     def __init__(self, clock: Clock, steps: Sequence[tuple[int, int]]) -> None:
         self._clock = clock
         self._steps = sorted(steps)
 
     def __call__(self) -> int:
-        """What the rank reads now."""
+        """What the rank's clock reads now, in nanoseconds."""
         return self.reading(self._clock())
 
     def reading(self, at_ns: int) -> int:
-        """What it reads at a time of the world."""
+        """What the rank's clock reads at the world's time `at_ns`."""
         return at_ns + sum(ahead_ns for step_ns, ahead_ns in self._steps if step_ns <= at_ns)
 
     def world_ns(self, reading_ns: int) -> int:
-        """The first time of the world at which it reads as much or more."""
+        """The first time of the world at which the rank's clock reads `reading_ns` or more."""
         if reading_ns >= NEVER:
             return NEVER
         ahead_ns = 0

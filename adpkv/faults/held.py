@@ -1,4 +1,5 @@
-"""What a faulty transport remembers: open transfers, held posts, ends that are kept back."""
+"""The state of a faulty transport: open transfers, posts that it holds back, ends that it
+delays."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ Wake = Callable[[int], None]
 
 
 class Told(Enum):
-    """How the inner transport's end of a transfer is told."""
+    """How the end that the inner transport reports is passed on to the rank."""
 
     AS_IT_IS = "as it is"
     FAILED = "as a proven failure"
@@ -23,26 +24,26 @@ class Told(Enum):
 
 
 class Open:
-    """One transfer whose end has not been told, or was told before it came."""
+    """A transfer whose end the inner transport has not reported yet, or not yet to the rank."""
 
     __slots__ = ("end", "held", "inside", "told", "transfer", "until_ns", "withdrawn")
 
     def __init__(self, transfer: Transfer, *, inside: bool) -> None:
         self.transfer = transfer
         self.inside = inside
-        """Whether the inner transport knows of it."""
+        """Whether the inner transport was given the transfer."""
         self.held = False
         self.withdrawn = False
-        """Asked to end while it was held."""
+        """The rank withdrew it while it was held back."""
         self.told = Told.AS_IT_IS
         self.until_ns = 0
-        """Its end is not told earlier."""
+        """Its end is not reported before this time."""
         self.end: TransportEnd | None = None
-        """What it ends as, where that is certain and only kept back."""
+        """Its end, if that is certain already and only delayed."""
 
 
 class HeldPosts:
-    """Posts that have not reached the inner transport, in order of time."""
+    """Posts that have not been passed on to the inner transport, in order of time."""
 
     def __init__(self, wake: Wake) -> None:
         self._wake = wake
@@ -50,7 +51,7 @@ class HeldPosts:
         self._count = 0
 
     def hold(self, known: Open, until_ns: int) -> None:
-        """Keep it until then; NEVER for ever."""
+        """Hold a post back until `until_ns`; NEVER: for ever."""
         known.held = True
         self._count += 1
         transfer = known.transfer
@@ -60,7 +61,8 @@ class HeldPosts:
             self._wake(until_ns)
 
     def due(self, now_ns: int) -> list[Open]:
-        """Take out what is held no longer; what a restart has lost meanwhile is left out."""
+        """Remove and return the posts whose time has come. Posts whose transfer has ended meanwhile
+        are left out."""
         found: list[Open] = []
         while self._heap and self._heap[0][0] <= now_ns:
             known = heapq.heappop(self._heap)[4]
@@ -70,12 +72,12 @@ class HeldPosts:
         return found
 
     def clear(self) -> None:
-        """Forget them."""
+        """Forget all held posts."""
         self._heap.clear()
 
 
 class KeptEnds:
-    """Ends that are told later than they came, in order of time."""
+    """Ends of transfers that are reported later than they occurred, in order of time."""
 
     def __init__(self, wake: Wake) -> None:
         self._wake = wake
@@ -86,12 +88,14 @@ class KeptEnds:
         return bool(self._heap)
 
     def keep(self, known: Open, end: TransportEnd, until_ns: int) -> None:
-        """The transfer ends as this, told at that time; void if another takes its place."""
+        """Report `end` as the end of this transfer at `until_ns`. A later call for the same
+        transfer replaces it."""
         known.end = end
         self._push(until_ns, end, known)
 
     def mention(self, end: TransportEnd, at_ns: int) -> None:
-        """Tell this, which is not the end of what is known of the transfer."""
+        """Report `end` at `at_ns` without closing the transfer: its own end is still to come, or is
+        suppressed."""
         self._push(at_ns, end, None)
 
     def _push(self, at_ns: int, end: TransportEnd, known: Open | None) -> None:
@@ -101,7 +105,8 @@ class KeptEnds:
             self._wake(at_ns)
 
     def due(self, now_ns: int, book: dict[SessionId, Open]) -> list[TransportEnd]:
-        """Take out what is to be told by now; what ends leaves the book."""
+        """Remove and return the ends that are due at `now_ns`. Transfers that end with this are
+        removed from `book`."""
         found: list[TransportEnd] = []
         while self.is_due(now_ns):
             _, session, _, end, known = heapq.heappop(self._heap)
@@ -111,7 +116,7 @@ class KeptEnds:
         return found
 
     def is_due(self, now_ns: int) -> bool:
-        """Is there anything to tell?"""
+        """Is any end due at `now_ns`?"""
         heap = self._heap
         while heap and heap[0][0] <= now_ns:
             known = heap[0][4]

@@ -1,8 +1,8 @@
-"""An operation in, a decision out: which fault, if any, hits what a rank is about to do.
+"""Decides which fault, if any, hits an operation of a rank.
 
-Which faults fit is a matter of rank, peer, request, phase, time window and count. Chance is drawn
-from the run's seed, keyed by (fault, request, attempt, phase, repetition) and never by order, so
-that both worlds and both ways through a quiet stretch draw the same.
+A fault is matched by rank, peer, request, phase, time window and count. Random draws come from the
+run's seed and are keyed by (fault, request, attempt, phase, repetition), never by order. So both
+worlds draw the same, and so does virtual time whether or not it jumps over quiet stretches.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["CONTACT", "MOST_REMEMBERED", "Armed", "Decision", "Injector", "armed"]
 
 MOST_REMEMBERED = 4096
-"""Of how many messages a rank remembers how often they were drawn for, the last ones."""
+"""For how many of the latest messages a rank remembers how often it has sent them."""
 
 CONTACT = "contact"
-"""The phase of a rank's first post to a peer, as far as that is slow."""
+"""The pseudo-phase of a rank's first post to a peer; only `slow_first_contact` uses it."""
 
 
 class Decision(NamedTuple):
-    """What becomes of an operation; what a kind has no use for is at its default."""
+    """What happens to an operation. Fields that the fault's kind does not use keep their
+    defaults."""
 
     kind: str
     until_ns: int = 0
@@ -39,7 +40,7 @@ class Decision(NamedTuple):
 
 
 class Armed:
-    """One fault on one rank: how often it fired, and how near it came to it."""
+    """One fault on one rank: how often it fired, and how close it came to firing."""
 
     __slots__ = ("fault", "fired", "nearest", "number")
 
@@ -50,21 +51,21 @@ class Armed:
         self.nearest = Nearest.NOTHING
 
     def came(self, near: Nearest) -> None:
-        """It came as near as this; only the nearest counts."""
+        """Record how far an operation matched the fault; only the closest match is kept."""
         self.nearest = max(self.nearest, near)
 
     def hit(self) -> None:
-        """It fired."""
+        """Record that the fault fired."""
         self.fired += 1
         self.nearest = Nearest.FIRED
 
     def count(self) -> FaultCount:
-        """For the rank's report."""
+        """The counts for the rank's report."""
         return FaultCount(self.number, self.fired, self.nearest)
 
 
 def armed(experiment: Experiment, rank: int) -> list[Armed]:
-    """The faults that can happen on a rank's side, numbered as in the experiment."""
+    """The faults of the experiment that can hit this rank, numbered as in the experiment."""
     return [
         Armed(number, fault)
         for number, fault in enumerate(experiment.faults)
@@ -73,31 +74,32 @@ def armed(experiment: Experiment, rank: int) -> list[Armed]:
 
 
 class Injector:
-    """One rank's faults at one seam."""
+    """The faults of one rank at one seam (`config.fault_kinds.Seam`), such as its transport."""
 
     def __init__(self, faults: Iterable[Armed], seed: int, seam: Seam) -> None:
         self._seed = seed
         self._repeats = seam is Seam.MESSAGES
-        self._attempts: OrderedDict[tuple[int, int, str], int] = OrderedDict()
+        self._repetitions: OrderedDict[tuple[int, int, str], int] = OrderedDict()
         self._by_phase: dict[str, list[Armed]] = {}
         for one in faults:
             if KINDS[one.fault.kind].seam is seam:
                 for phase in _operations(one.fault):
                     self._by_phase.setdefault(phase, []).append(one)
         self.slow_contacts = self.asks(CONTACT)
-        """Whether a first post must be told from the others."""
+        """Whether the first post to a peer must be told apart from later ones."""
 
     def __bool__(self) -> bool:
         return bool(self._by_phase)
 
     def asks(self, *phases: str) -> bool:
-        """Whether any fault has one of these phases."""
+        """Whether any fault concerns one of these phases."""
         return any(phase in self._by_phase for phase in phases)
 
     def decide(
         self, phase: str, peer: int, request_id: int, attempt: int, now_ns: int
     ) -> Decision | None:
-        """The first fault that fits and is drawn decides."""
+        """The decision of the first fault that matches and whose random draw succeeds; None if no
+        fault fires."""
         faults = self._by_phase.get(phase)
         if faults is None:
             return None
@@ -124,17 +126,17 @@ class Injector:
         return None
 
     def _what(self, request_id: int, attempt: int, phase: str) -> tuple[int | str, ...]:
-        """What a draw is for. A message that is sent again is another one, or chance would hit it
-        for ever."""
+        """The key of a random draw. A message that is sent again gets a new key, or else a fault
+        that hit it once would hit every retry."""
         key = (request_id, attempt, phase)
         if not self._repeats:
             return key
-        attempts = self._attempts
-        attempt = attempts.pop(key, 0)
-        attempts[key] = attempt + 1
-        if len(attempts) > MOST_REMEMBERED:
-            attempts.popitem(last=False)
-        return (*key, attempt) if attempt else key
+        repetitions = self._repetitions
+        repetition = repetitions.pop(key, 0)
+        repetitions[key] = repetition + 1
+        if len(repetitions) > MOST_REMEMBERED:
+            repetitions.popitem(last=False)
+        return (*key, repetition) if repetition else key
 
 
 def _operations(fault: FaultConfig) -> tuple[str, ...]:
@@ -142,7 +144,8 @@ def _operations(fault: FaultConfig) -> tuple[str, ...]:
 
 
 def _missed(fault: FaultConfig, peer: int, request_id: int, now_ns: int) -> Nearest | None:
-    """The first aim that does not fit."""
+    """How far the operation matches the fault's conditions, up to the first that fails; None if all
+    match."""
     if fault.peers is not None and peer not in fault.peers:
         return Nearest.PHASE
     if fault.requests is not None and request_id not in fault.requests:

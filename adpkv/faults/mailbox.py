@@ -1,8 +1,8 @@
-"""Faults on the messages between ranks: a message is lost, said twice, late, overtaken, or followed
-by the last message about a former owner of its id.
+"""Faults on messages between ranks: a message is lost, duplicated, delayed, overtaken by the next,
+or followed by a stale one about the earlier attempt of the same request id.
 
-It knows the executor's messages, so the faults of the link (`transport`) are apart from it. What it
-holds leaves when the rank next looks into its mailbox, which `wake` causes.
+This wrapper knows the executor's message types; the transport's wrapper does not. A held message
+leaves when the rank next calls `receive` or `ready`; `wake` makes sure that it does so in time.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ PHASES: Final[dict[type, str]] = {
     NeverStarted: "never_started",
     CancelTransfer: "cancel",
 }
-"""What a fault calls each message about a session."""
+"""The name in a fault's `phases` for each type of message about a session."""
 
 
 class _Held:
-    """A message on its way out."""
+    """A message that is held back before it is sent."""
 
     __slots__ = ("message", "overtakable", "until_ns")
 
@@ -47,11 +47,12 @@ class _Held:
         self.message = message
         self.until_ns = until_ns
         self.overtakable = overtakable
-        """The next message to the same rank goes before it."""
+        """The next message to the same rank is sent before this one."""
 
 
 class FaultyMailbox:
-    """`executor.ports.Mailbox` around another one; faults concern what is sent."""
+    """`executor.ports.Mailbox` around another mailbox. Faults hit the messages that this rank
+    sends."""
 
     def __init__(
         self,
@@ -68,10 +69,11 @@ class FaultyMailbox:
         self._wake = wake
         self._note = note
         self._queues: dict[int, deque[_Held]] = {}
-        """What is held for each rank, in the order in which it will leave; no empty ones."""
+        """Held messages by receiving rank, in the order in which they will leave. A rank without
+        any has no entry."""
 
     def send(self, to: int, message: Message) -> None:
-        """Send it, or what a fault makes of it."""
+        """Send the message, or do what the fault that hits it says."""
         phase = PHASES.get(type(message))
         if phase is None:
             self._inner.send(to, message)
@@ -105,12 +107,13 @@ class FaultyMailbox:
                 self._put(to, _of_former_owner(message), now_ns)
 
     def receive(self) -> list[Message]:
-        """What arrived; and what is held here no longer leaves."""
+        """The messages that have arrived. Held messages whose time has come are sent first."""
         self._let_go()
         return self._inner.receive()
 
     def ready(self) -> bool:
-        """Would `receive` return something now? What is held here no longer leaves."""
+        """Would `receive` return something now? Held messages whose time has come are sent
+        first."""
         self._let_go()
         return self._inner.ready()
 
@@ -134,7 +137,7 @@ class FaultyMailbox:
                 self._let_go_to(to, now_ns)
 
     def _let_go_to(self, to: int, now_ns: int) -> bool:
-        """Send what is due; says whether nothing is left."""
+        """Send the held messages that are due; returns whether none is left for this rank."""
         queue = self._queues[to]
         while queue and queue[0].until_ns <= now_ns:
             self._inner.send(to, queue.popleft().message)
@@ -144,8 +147,9 @@ class FaultyMailbox:
 
 
 def _of_former_owner(message: PeerMessage) -> PeerMessage:
-    """The last message about the id's earlier attempt. Not the same message again: about a session
-    that it is true of as well, whoever took it for that one's would do no harm."""
+    """A stale message about the id's earlier attempt. It is not a copy of `message`: a copy would
+    be harmless even for a receiver that confuses the two attempts, since it is true of the new one
+    too."""
     request_id, former = message.request_id, message.attempt - 1
     if isinstance(message, Advertise | CancelTransfer):
         return CancelTransfer(request_id, former)
@@ -153,8 +157,8 @@ def _of_former_owner(message: PeerMessage) -> PeerMessage:
 
 
 def _line_up(queue: deque[_Held], new: _Held) -> None:
-    """The order to one rank is kept, but for who may be overtaken; and that is not held for longer
-    than it would have been anyway."""
+    """Append a message to a rank's queue. Order is kept, but a message that may be overtaken is
+    placed behind the new one, without delaying the new one further than its own time."""
     last = queue[-1] if queue else None
     if last is not None and last.overtakable and new.until_ns <= last.until_ns:
         queue.pop()

@@ -1,9 +1,10 @@
-"""Faults of a rank's process: it is stopped for a time, or killed, or its clock steps ahead.
+"""Faults of a rank's process: it is suspended for a time, killed, or its clock jumps ahead.
 
-A wrapper around the rank's program that sees each collective as it is awaited, installed only where
-such a fault can hit the rank. Before the first collective of the fitting phase at or after a
-fault's instant it lets the world do what it can: `inject` sends this process a real signal, or says
-what a virtual rank is to await instead.
+A wrapper around the rank's program that sees each collective as it is awaited. It is installed only
+on ranks that such a fault can hit. It waits for the fault's instant, then for the next collective
+of a phase that the fault names, and calls the world's `inject` just before that collective. Under
+MPI `inject` sends this process a real signal; in virtual time it returns what the rank awaits
+first.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ PHASES: Final = {
     "step": "step",
     "wait": "wait",
 }
-"""What a fault calls the kinds of collectives that an iteration has."""
+"""The name in a fault's `phases` for each kind of collective of an iteration."""
 
 ProcessFaultInjector = Callable[[str, int, Operation], Operation | None]
-"""`inject(kind, duration_ns, before)`: do it to this process, before that collective; or return
-what this rank awaits first."""
+"""`inject(kind, duration_ns, before)`: hit this process with a fault, just before the collective
+`before`. Returns an operation that this rank must await first, or None."""
 
 
 class Program(Protocol):
-    """What a world runs on a rank."""
+    """A rank's program, as a world runs it."""
 
     phases: Any
 
     def run(self) -> Any:
-        """The coroutine."""
+        """The program's coroutine."""
         ...
 
 
 class ScheduledFault(NamedTuple):
-    """A fault that hits a rank's process at or after an instant."""
+    """A fault that hits a rank's process at the first fitting collective at or after `at_ns`."""
 
     at_ns: int
     number: int
@@ -57,8 +58,8 @@ class ScheduledFault(NamedTuple):
 
 
 class FaultyProgram:
-    """A rank's program, and what happens to the process that runs it. `excuse(until_ns)` is told
-    of the time that a fault takes from the rank, by its clock or for real."""
+    """A rank's program together with the faults that hit its process. `excuse(until_ns)` is called
+    with the time until which a fault keeps the rank from running, or makes its clock say so."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class FaultyProgram:
         self._excuse = excuse
 
     async def run(self) -> Any:
-        """The program's own run, with what happens between its collectives."""
+        """Run the program to its end, and inject the scheduled faults between its collectives."""
         program = self._program.run()
         go_on = partial(program.send, None)
         while True:
@@ -90,7 +91,7 @@ class FaultyProgram:
             except StopIteration as end:
                 return end.value
             if self._skewed is not None and isinstance(operation, Pause | Step | Wait):
-                # What is due by this rank's clock, as the world's clock has it.
+                # The rank computed its deadline on its own clock: convert it to the world's time.
                 operation.until_ns = self._skewed.world_ns(operation.until_ns)
             if self._due and self._due[0].at_ns <= self._clock():
                 lost = [one for first in self._injected(operation) for one in await _stopped(first)]
@@ -103,7 +104,8 @@ class FaultyProgram:
                 go_on = partial(program.throw, error)
 
     def _injected(self, operation: Operation) -> list[Operation]:
-        """Inject what is due in this phase; what the rank then awaits before the collective."""
+        """Inject the faults that are due in this phase; returns what the rank must await before the
+        collective."""
         now_ns = self._clock()
         found: list[Operation] = []
         for one in [one for one in self._due if one.at_ns <= now_ns]:
@@ -123,7 +125,8 @@ class FaultyProgram:
 
 
 async def _stopped(first: Operation) -> list[RankLostError]:
-    """Stand still to the end, whoever fails meanwhile: a stopped process hears it afterwards."""
+    """Wait until the suspension is over, even if other ranks fail meanwhile; returns those
+    failures. A suspended process learns of them afterwards."""
     lost: list[RankLostError] = []
     while True:
         try:
@@ -135,7 +138,8 @@ async def _stopped(first: Operation) -> list[RankLostError]:
 
 
 def _told(program: Any, lost: list[RankLostError]) -> Operation:
-    """The program learns of each, and stands in what it comes to at last."""
+    """Raise each failure in the program; returns the operation that it awaits after the last
+    one."""
     return [program.throw(error) for error in lost][-1]  # type: ignore[no-any-return]
 
 

@@ -1,7 +1,8 @@
-"""What a fault of the process is on a real rank: a real signal to this process.
+"""Faults of the process under MPI: a real signal to this process.
 
-A stopped process cannot wake itself. So a small program of its own sends STOP, sleeps and sends
-CONT; it is executed afresh, because a process that called MPI_Init must not fork and go on.
+A suspended process cannot resume itself. So a helper process sends SIGSTOP, sleeps and sends
+SIGCONT. The helper is a shell that is started with exec, because a process that called MPI_Init
+must not fork and continue in the child.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ _STOP: Final = 'kill -STOP "$1"; sleep "$2"; kill -CONT "$1"'
 
 
 class RealProcessFaults:
-    """`faults.process.ProcessFaultInjector` of this process; `flush` writes down what is known
-    before it fails."""
+    """The `faults.process.ProcessFaultInjector` of this process. `flush` writes out what is
+    buffered before the process is killed."""
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
 
     def __call__(self, kind: str, duration_ns: int, before: Operation) -> Operation | None:
-        """Do it to this process, now; there is nothing to await."""
+        """Hit this process now; there is nothing to await afterwards."""
         if kind == "sigkill":
             self._flush()
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "sigstop":
             seconds = f"{duration_ns / NS_PER_S:f}"
             helper = ["/bin/sh", "-c", _STOP, "stop", str(os.getpid()), seconds]
-            # Waiting for it is standing still until it has sent CONT.
+            # This wait ends after the helper has sent SIGCONT.
             subprocess.run(helper, stdin=subprocess.DEVNULL, check=False)
         return None

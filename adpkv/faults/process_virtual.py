@@ -1,4 +1,4 @@
-"""What a fault of the process is in virtual time: the rank stands still alone, or for ever."""
+"""Faults of the process in virtual time: the rank alone does not go on, for a time or for ever."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ __all__ = ["VirtualProcessFaults"]
 
 
 class VirtualProcessFaults:
-    """`faults.process.ProcessFaultInjector` of virtual ranks."""
+    """The `faults.process.ProcessFaultInjector` of virtual ranks."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     def __call__(self, kind: str, duration_ns: int, before: Operation) -> Operation | None:
-        """The rank awaits this before that collective; nothing for what is no stop."""
+        """What the rank awaits before that collective; None for a fault that suspends nothing, such
+        as `skew`."""
         group, site, iteration, plan = before.group, before.site, before.iteration, before.plan
         if kind == "sigkill":
             return Gone(group, "a killed process", site, iteration, plan)

@@ -1,6 +1,6 @@
-"""One rank's faults, put around what its world gives it: the same in both worlds.
+"""All faults of one rank, as wrappers around its ports and its program; the same in both worlds.
 
-A rank that no fault can hit gets back what it gave: it pays nothing.
+A rank that no fault can hit gets its ports back unwrapped, and so pays nothing.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["RankFaults"]
 
 
 class RankFaults:
-    """What goes wrong with one rank.
+    """The faults of one rank.
 
     Args:
         experiment: the whole experiment.
         topology: its topology, built.
-        rank: which world rank this is.
-        clock: the world's clock; faults and events go by it.
-        wake: `wake(at_ns)` is asked for when something happens to the rank at that time.
-        recorder: where the rank writes down what happened.
-        restarts: the world's, where ranks share them; drawn here otherwise.
+        rank: the world rank.
+        clock: the world's clock in nanoseconds; the times of faults are read from it.
+        wake: `wake(at_ns)` asks the world to run the rank at that time, because a fault needs it.
+        recorder: where the rank records that a fault fired.
+        restarts: the transport restarts of the whole world, shared by its ranks; None: draw them.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RankFaults:
         self._transport_faults: FaultyTransport | None = None
 
     def _drawn(self) -> list[ScheduledFault]:
-        """What hits this rank's process, and when."""
+        """The faults that hit this rank's process, with their times."""
         found = []
         for one in self._armed:
             if not KINDS[one.fault.kind].at_an_instant:
@@ -77,15 +77,15 @@ class RankFaults:
 
     @property
     def clock(self) -> Clock:
-        """The rank's own clock: the world's, or ahead of it."""
+        """The rank's own clock: the world's, or one that is ahead of it."""
         return self._skewed or self._world_clock
 
     def reading(self, at_ns: int) -> int:
-        """What the rank's own clock reads at a time of the world."""
+        """What the rank's own clock reads at the world's time `at_ns`."""
         return at_ns if self._skewed is None else self._skewed.reading(at_ns)
 
     def transport(self, inner: Transport) -> Transport:
-        """The rank's end of the transport."""
+        """The rank's transport, wrapped if a fault or a restart can hit it."""
         injector = Injector(self._armed, self._seed, Seam.TRANSPORT)
         if not injector and not self._restarts:
             return inner
@@ -102,13 +102,13 @@ class RankFaults:
         return self._transport_faults
 
     def handle_peer_failure(self, rank: int) -> None:
-        """Another rank has failed, and the inner transport knows: no fault holds back what the two
-        had open."""
+        """Another rank has failed, and the inner transport knows. From here on no fault delays the
+        ends of the transfers between the two."""
         if self._transport_faults is not None:
             self._transport_faults.handle_peer_failure(rank)
 
     def mailbox(self, inner: Mailbox) -> Mailbox:
-        """The rank's mailbox."""
+        """The rank's mailbox, wrapped if a fault can hit its messages."""
         injector = Injector(self._armed, self._seed, Seam.MESSAGES)
         if not injector:
             return inner
@@ -119,8 +119,9 @@ class RankFaults:
     def program(
         self, inner: Program, inject: ProcessFaultInjector, excuse: Callable[[int], None]
     ) -> Program:
-        """The rank's program; `inject` is how its world stops or kills a rank, `excuse` is told
-        until when it cannot look at anything."""
+        """The rank's program, wrapped if a fault can hit its process. `inject` suspends or kills
+        the rank in its world; `excuse(until_ns)` is told how long the rank cannot look at its
+        inputs."""
         if not self._scheduled:
             return inner
         for one in self._scheduled:
@@ -136,7 +137,7 @@ class RankFaults:
         )
 
     def fired(self) -> tuple[FaultCount, ...]:
-        """How often each fault hit this rank so far."""
+        """How often each fault has hit this rank so far."""
         return tuple([one.count() for one in self._armed])
 
     def _of(self, number: int) -> Armed:

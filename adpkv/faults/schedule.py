@@ -1,7 +1,7 @@
-"""When a fault happens that happens at an instant: the same for whoever asks, on whatever rank.
+"""The instants of scheduled faults. Any rank that asks gets the same ones.
 
-So both ends of a connection know of a restart without a message, and virtual time knows when to
-look.
+So both ends of a connection know of a transport restart without a message, and virtual time knows
+when to run the ranks concerned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["Restart", "Restarts", "Upcoming", "instants"]
 
 
 class Restart(NamedTuple):
-    """A rank's transport restarts; its old connections are fenced at `fenced_ns`."""
+    """The transport of `rank` restarts at `at_ns`; its old connections are fenced at `fenced_ns`,
+    after which no byte of theirs can land. `number` is the fault's."""
 
     at_ns: int
     rank: int
@@ -30,7 +31,8 @@ class Restart(NamedTuple):
 
 
 def instants(seed: int, number: int, fault: FaultConfig, rank: int) -> list[int]:
-    """When fault `number` happens the rank, in order; each of its hits has a draw of its own."""
+    """When fault `number` hits the rank, in nanoseconds, sorted. Each possible hit has its own
+    random draw."""
     found = []
     for hit in range(fault.count or 1):
         if uniform(seed, "fault", number, "rank", rank, hit) >= fault.probability:
@@ -44,8 +46,9 @@ def instants(seed: int, number: int, fault: FaultConfig, rank: int) -> list[int]
 
 
 class Restarts:
-    """All restarts of a world, drawn once for all who have to know of them: with every rank of the
-    other side as a peer, a list for each rank would grow with the square of the ranks."""
+    """All transport restarts of a world, drawn once and shared. Each rank must know of the restarts
+    of all its possible peers; a list of its own for every rank would grow with the square of their
+    number."""
 
     def __init__(self, experiment: Experiment, topology: Topology) -> None:
         self._seed, self._topology = experiment.seed, topology
@@ -57,7 +60,7 @@ class Restarts:
         self._sides: dict[Kind, list[Restart]] = {}
 
     def concerning(self, rank: int) -> Upcoming:
-        """Its own, and those of everybody that it may have a transfer with."""
+        """The restarts of this rank, and of every rank with which it may have a transfer."""
         if not self._faults:
             return Upcoming()
         sends = self._topology.instance_of(rank).kind is Kind.CONTEXT
@@ -69,7 +72,7 @@ class Restarts:
         return Upcoming(self._drawn([rank]), self._sides[other])
 
     def _drawn(self, ranks: Sequence[int]) -> list[Restart]:
-        """The restarts of some ranks' transports, in order of time."""
+        """The restarts of these ranks' transports, in order of time."""
         return sorted(
             Restart(at_ns, rank, at_ns + (fault.duration_ns or 0), number)
             for number, fault in self._faults
@@ -80,7 +83,8 @@ class Restarts:
 
 
 class Upcoming:
-    """Restarts in order of time, taken one after the other; who else shares a list is no matter."""
+    """Restarts in order of time, consumed one by one. The lists are only read, so several ranks may
+    share one."""
 
     __slots__ = ("_at", "_lists")
 
@@ -92,7 +96,7 @@ class Upcoming:
         return bool(self._lists)
 
     def take(self) -> Restart | None:
-        """The next one; None when there is none any more."""
+        """The next restart; None if none is left."""
         ahead = [
             (found[at], number)
             for number, (found, at) in enumerate(zip(self._lists, self._at, strict=True))

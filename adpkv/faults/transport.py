@@ -1,8 +1,8 @@
-"""Wraps a rank's transport. What a fault holds, it holds as a sick back end would: the bytes come
-late or never, and asking it to end changes nothing.
+"""Wraps a rank's transport. A held transfer behaves as on a faulty back end: its bytes come late or
+never, and withdrawing it changes nothing.
 
-What a transfer's end is told as, and when, is kept in one small record per open transfer. So each
-kind of fault is a line or two about that record, and they can happen to one transfer together.
+One small record per open transfer says how its end is reported, and when. So each kind of fault is
+a line or two that change this record, and several faults can hit one transfer.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportE
 __all__ = ["FaultyTransport", "Note"]
 
 Note = Callable[[int, str, str], None]
-"""`note(request, fault, phase)`: a fault fired."""
+"""`note(request, fault, phase)`: called when a fault fired."""
 
 NS_PER_S: Final = 1_000_000_000
 _NOT_FINAL: Final = frozenset({EndKind.ERROR, EndKind.LOST})
 
 
 class FaultyTransport:
-    """`transport.port.Transport` around another one.
+    """`transport.port.Transport` around another transport.
 
     Args:
         inner: the transport that moves the bytes.
-        injector: this rank's faults on the wire.
+        injector: this rank's faults at the transport.
         rank: this rank.
-        restarts: those that concern this rank, its own and its peers'.
-        clock: the time that faults go by.
-        wake: `wake(at_ns)` is asked for whenever something is held until then.
-        note: is told of each fault that fired.
-        restarted: is told of each restart of this rank's own, by the fault's number.
+        restarts: the transport restarts of this rank and of its possible peers.
+        clock: the clock that the times of faults are read from, in nanoseconds.
+        wake: `wake(at_ns)` asks the world to poll this transport at that time.
+        note: called for each fault that fired.
+        restarted: called with the fault's number when this rank's own transport restarts.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class FaultyTransport:
         self._clock = clock
         self._note = note
         self._watches = injector.asks(CONTACT, "withdraw")
-        """Whether what becomes of a post may be decided later."""
+        """Whether a fault may still hit a post after it was passed on."""
         self._open: dict[SessionId, Open] = {}
-        """What a fault has hit, or still may."""
+        """The transfers that a fault has hit, or still may hit."""
         self._held = HeldPosts(wake)
         self._kept = KeptEnds(wake)
         self._links: dict[int, int] = {}
-        """Until when a slow link to each peer is taken."""
+        """By peer: the time until which a slow link to it is busy."""
         self._contacts: dict[int, int] = {}
-        """Since when each peer can be written to."""
+        """By peer: the time from which on it can be written to."""
         self._restarts, self._wake = restarts, wake
         self._restart = restarts.take()
-        """The next one that has not come yet."""
+        """The next restart that has not happened yet."""
         self._restarted = restarted
         self._failed: set[int] = set()
         if self._restart is not None:
@@ -82,8 +82,8 @@ class FaultyTransport:
     # -- operations ----------------------------------------------------------------------------
 
     def expect(self, transfer: Transfer) -> bool:
-        """Receiver: a fault here concerns when and how this side sees the end, or whether the
-        blocks can be promised at all."""
+        """On the receiver. A fault here changes when and how this side sees the end, or refuses to
+        register the blocks."""
         decision = self._decide("expect", transfer.sender, transfer)
         if decision is not None and decision.kind == "refuse_registration":
             return False
@@ -106,12 +106,12 @@ class FaultyTransport:
         return True
 
     def has_failed(self, rank: int) -> bool:
-        """What the inner transport says."""
+        """What the inner transport answers."""
         return self._inner.has_failed(rank)
 
     def post(self, transfer: Transfer) -> None:
-        """Sender: a fault here concerns the writing itself. Nothing is written to the failed
-        ranks."""
+        """On the sender. A fault here hits the write itself. Posts to failed ranks are passed on
+        without faults."""
         if transfer.receiver in self._failed:
             self._inner.post(transfer)
             return
@@ -143,7 +143,7 @@ class FaultyTransport:
             self._say(known, EndKind.ERROR)
 
     def withdraw(self, session: SessionId) -> None:
-        """Passed on; for what is held, once it is held no more."""
+        """Passed on. A transfer that is held back is withdrawn when it is released."""
         known = self._open.get(session)
         if known is None:
             self._inner.withdraw(session)
@@ -157,12 +157,12 @@ class FaultyTransport:
         self._inner.peer_ended(session, pieces)
 
     def poll(self) -> list[TransportEnd]:
-        """The inner transport's ends, without those that a fault keeps back."""
+        """The ends that the inner transport reports, changed and delayed as the faults say."""
         if not (self._open or self._kept or self._restart):
             return self._inner.poll()
         now_ns = self._clock()
         self._let_go(now_ns)
-        # First what is overdue: an error that was announced before its transfer ended comes before.
+        # Delayed ends first: an error that precedes the end of its transfer must be reported first.
         ends = self._kept.due(now_ns, self._open)
         for end in self._inner.poll():
             self._take(end, now_ns, ends)
@@ -183,12 +183,13 @@ class FaultyTransport:
         return self._kept.is_due(now_ns) or self._inner.ready()
 
     def last_moved_ns(self) -> int:
-        """What the inner transport says."""
+        """What the inner transport answers."""
         return self._inner.last_moved_ns()
 
     def handle_peer_failure(self, rank: int) -> None:
-        """A rank has failed. What the inner transport has open with it, that one ends, and nothing
-        of it is kept back; what it knows nothing of, or has ended already, ends here."""
+        """A rank has failed. Transfers with it that the inner transport has open are ended by that
+        transport, and their ends are no longer delayed. All other transfers with it are ended
+        here."""
         self._failed.add(rank)
         for known in list(self._open.values()):
             transfer = known.transfer
@@ -201,11 +202,11 @@ class FaultyTransport:
                 self._end(known, EndKind.FAILED)
 
     def close(self) -> None:
-        """Held transfers are forgotten; the inner transport gives everything back."""
+        """Forget held transfers, and close the inner transport."""
         self._held.clear()
         self._inner.close()
 
-    # -- what comes of them --------------------------------------------------------------------
+    # -- how ends are reported -----------------------------------------------------------------
 
     def _decide(self, phase: str, peer: int, transfer: Transfer) -> Decision | None:
         decision = self._injector.decide(
@@ -216,7 +217,8 @@ class FaultyTransport:
         return decision
 
     def _contact_ns(self, transfer: Transfer, now_ns: int) -> int:
-        """Since when this peer can be written to; the first post to it may find it slow."""
+        """The time from which on this peer can be written to. A fault may delay the first post to
+        it."""
         peer = transfer.receiver
         if peer not in self._contacts:
             decision = self._injector.decide(
@@ -255,7 +257,8 @@ class FaultyTransport:
                 self._withdraw(known)
 
     def _take(self, end: TransportEnd, now_ns: int, ends: list[TransportEnd]) -> None:
-        """An end that the inner transport reports: as it is, as another, later or never."""
+        """Report an end of the inner transport: unchanged, as another kind of end, later, or
+        never."""
         known = self._open.get(end.session)
         if known is None:
             ends.append(end)
@@ -274,15 +277,16 @@ class FaultyTransport:
                 ends.append(end)
 
     def _next_restart(self, now_ns: int) -> Restart | None:
-        """Only the next is waited for: there may be thousands."""
+        """Advance to the next restart and ask to be woken for it. Only one is waited for at a time:
+        there may be thousands."""
         self._restart = self._restarts.take()
         if self._restart is not None and self._restart.at_ns > now_ns:
             self._wake(self._restart.at_ns)
         return self._restart
 
     def _lose(self, restart: Restart, ends: list[TransportEnd]) -> None:
-        """Every transfer that is open with the restarted rank loses its peer: in doubt until the
-        old connection is fenced, and until the bytes that were on their way have ended."""
+        """Each open transfer with the restarted rank loses its peer. It is in doubt until the old
+        connection is fenced and the bytes that are in flight have landed."""
         own = restart.rank == self._rank
         if own:
             self._restarted(restart.number)
@@ -304,7 +308,7 @@ class FaultyTransport:
             elif transfer.sender == self._rank:
                 self._inner.withdraw(transfer.session)  # what was not written yet never will be
 
-    # Nothing is told at once: a rank that is quiet learns of it when it is woken, and no earlier.
+    # Nothing is reported at once: a quiet rank may only learn of it when it is woken for it.
 
     def _end(self, known: Open, kind: EndKind, nbytes: int = 0, at_ns: int = 0) -> None:
         end = TransportEnd(known.transfer.session, kind, nbytes, detail="injected")
@@ -315,6 +319,6 @@ class FaultyTransport:
         self._kept.mention(end, self._clock() + SOON_NS)
 
     def _lie(self, known: Open, kind: EndKind, nbytes: int = 0) -> None:
-        """Told as an end, and the real one never is."""
+        """Report a false end now, and suppress the real one."""
         known.told = Told.NEVER
         self._say(known, kind, nbytes)
