@@ -1,1 +1,1 @@
-"""What each rank does, written down as it happens: the file, its writer, its readers."""
+"""The flight recorder of a rank: what it does, written into a memory-mapped file as it happens."""

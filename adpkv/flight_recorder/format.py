@@ -1,16 +1,16 @@
-"""The file of a flight recorder: where everything lies in it, for whoever writes or reads it.
+"""The file format of a flight recorder, for its writer and its readers.
 
 ::
 
-    header     magic, sizes, whose it is                        written once
+    header     magic, sizes, which process wrote it             written once
     words      position, counts, start of the run's clock       8 bytes each, each written whole
     current    the record of the collective this rank came to last, open as long as its end is 0
     names      texts of kinds and sites, 64 bytes each; records hold their numbers
     records    the ring, 64 bytes each
 
-Everything is in the machine's own byte order: a ring is read where it was written, or on a like
-machine. A record begins and ends with its number, and its place in the ring is claimed before it is
-written, so a reader sees when it was torn (`ring`).
+Everything is in the machine's native byte order: a ring is read on the machine that wrote it, or on
+one like it. A record begins and ends with its number, and its place in the ring is claimed before
+it is written, so a reader can tell that a record was half overwritten (`reader`).
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ VERSION: Final = 1
 TEXT_BYTES: Final = 64
 
 HEADER: Final = struct.Struct(f"@8s8Iq{TEXT_BYTES}s{TEXT_BYTES}s")
-"""magic, version, pid, rank, size, records, bytes of a record, names, bytes of a name, when the
-process began (in the kernel's ticks: a process id alone may come again), host, experiment."""
+"""magic, version, pid, rank, size, records, bytes of a record, names, bytes of a name, start time
+of the process (in the kernel's ticks: a process id alone may be reused), host, experiment."""
 
 RECORD: Final = struct.Struct("@IiqqqqqqHHHH")
 """number, group, begin_ns, ready_ns, end_ns, sequence, iteration, bytes, kind, site, what, check.
 
 | what | group | sequence | bytes |
 |---|---|---|---|
-| a collective | its group | of the group's collectives | that this rank brought |
+| a collective | its group | its number among the group's collectives | this rank's payload |
 | post, expect | the peer's rank | the request | of the transfer |
 | poll | -1 | how many transfers ended | that they moved |
 
-`ready_ns` is when this rank had done its own part and only waited for others; 0 until then. Times
-are the machine's monotonic clock, the same for all processes of a host.
+`ready_ns` is when this rank had done its own part and only waited for the others; 0 until then.
+Times are the machine's monotonic clock, which all processes of a host share.
 """
 
 RECORD_BYTES: Final = RECORD.size
@@ -73,8 +73,8 @@ CHECK_MASK: Final = 0xFFFF
 
 WORD_BYTES: Final = 8
 WRITTEN, EMPTY_POLLS, NAMES, CLOCK, WALL = 32, 33, 34, 35, 36
-"""Words, by number: records claimed so far; polls that found nothing; names so far; readings of the
-monotonic clock and of the calendar's at the start of the run's clock."""
+"""Word numbers: records claimed so far; polls that found nothing; names so far; the monotonic clock
+and the calendar clock (both in nanoseconds) when the run's clock began."""
 
 CURRENT_AT: Final = 320
 CURRENT_READY: Final = (CURRENT_AT + 16) // WORD_BYTES
@@ -84,13 +84,13 @@ CURRENT_BYTES: Final = (CURRENT_AT + 48) // WORD_BYTES
 NAMES_AT: Final = 512
 NAME_BYTES: Final = 64
 MOST_NAMES: Final = 504
-"""Number 0 is no name, or one more than there is place for."""
+"""Name number 0 stands for no name, or for one that found no place here."""
 
 RECORDS_AT: Final = NAMES_AT + MOST_NAMES * NAME_BYTES
 
 
 class What(IntEnum):
-    """What a record is of."""
+    """The kind of a record."""
 
     NOTHING = 0
     COLLECTIVE = 1
@@ -103,5 +103,5 @@ class What(IntEnum):
 
 
 def file_bytes(records: int) -> int:
-    """How large the file of so many records is."""
+    """The size of a file with this many records, in bytes."""
     return RECORDS_AT + records * RECORD_BYTES

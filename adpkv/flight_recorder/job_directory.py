@@ -1,15 +1,15 @@
-"""The folder of a job in a host's shared memory: its rings, and what is known about the job.
+"""The directory of a job in a host's shared memory: its ring files, and a description of the job.
 
 ::
 
-    /dev/shm/adpkv-UID/JOB/     the temporary folder instead, where there is no shared memory
+    /dev/shm/adpkv-UID/JOB/     under the temporary folder where there is no shared memory
         rank-N.ring             the flight recorder of each rank of this host
-        rank-N.stacks           where a rank writes its Python stacks when it is asked
+        rank-N.stacks           where a rank writes its Python stacks when it is asked (SIGUSR1)
         run.json                the processes, the run's folder, the experiment
 
-Each rank takes its own files away when it leaves, the last one the folder. After a kill they stay,
-until `adpkv run`, the job's owner, takes them into the run's folder, or until the next run on this
-host finds that all processes are gone.
+Each rank removes its own files when it leaves, and the last one the directory. After a kill they
+stay until `adpkv run`, the job's owner, moves them into the run's folder, or until the next run on
+this host finds that all processes are gone.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ __all__ = [
 ]
 
 SHARED: Final = Path("/dev/shm")
-"""Where writing to a mapped file costs microseconds at worst; on a disk it can take 65."""
+"""In shared memory a write to a mapped file costs microseconds at worst; on a disk it can take
+65."""
 
 RINGS: Final = "rings"
-"""In the folder of a run that did not end well: what its job's folder held."""
+"""The subfolder of a run that did not end well: what its job directory held is kept there."""
 
 NOTE: Final = "run.json"
 PREFIX: Final = "adpkv-"
@@ -56,12 +57,15 @@ ENDED: Final = ".ended"
 PRIVATE: Final = 0o700
 MOST_ATTEMPTS: Final = 10
 YOUNG_S: Final = 60.0
-"""A folder that nobody has described yet may be one in the making for so long."""
+"""A directory without rings may still be in the making for this long."""
 
 
 class JobInfo(msgspec.Struct, frozen=True):
-    """`run.json`: a job as far as one host goes. `owner_pid` is the process that made the job's
-    name; `ranks` are this host's, with their process ids."""
+    """`run.json`: what is known of a job on one host.
+
+    `owner_pid` is the process that chose the job's name. `ranks` are this host's ranks with their
+    process ids.
+    """
 
     job: str
     owner_pid: int
@@ -72,19 +76,19 @@ class JobInfo(msgspec.Struct, frozen=True):
     experiment: str
     argv: list[str]
     instances: dict[str, tuple[int, int]] = {}
-    """By name, each instance's first rank and how many it has."""
+    """By name: each instance's first rank, and how many ranks it has."""
 
     def instance_of(self, rank: int) -> str:
-        """The name of a rank's instance; empty where the note does not say."""
+        """The name of a rank's instance; empty if the file does not say."""
         spans = self.instances.items()
         return next((name for name, (first, count) in spans if 0 <= rank - first < count), "")
 
 
 def roots() -> list[Path]:
-    """Where jobs' folders can be, the best first.
+    """The folders in which job directories can be, the best first.
 
     Raises:
-        UsageError: nowhere.
+        UsageError: there is no such folder.
     """
     found = [SHARED] if SHARED.is_dir() and os.access(SHARED, os.W_OK | os.X_OK) else []
     try:
@@ -96,12 +100,12 @@ def roots() -> list[Path]:
 
 
 def no_place(where: Path, error: OSError) -> UsageError:
-    """The error for a person: a flight recorder cannot be written there."""
+    """The error for the user: a flight recorder cannot be written there."""
     return UsageError(f"{where}: no place for the flight recorder: {error.strerror or error}")
 
 
 def new_job() -> str:
-    """A name for a job of this process, which is its owner."""
+    """A new name for a job that this process owns."""
     return (
         f"{time.strftime('%Y%m%d-%H%M%S')}-{time.perf_counter_ns() % 1_000_000:06d}-{os.getpid()}"
     )
@@ -113,18 +117,18 @@ def _owner_pid(job: str) -> int:
 
 
 def ring_path(folder: Path, rank: int) -> Path:
-    """The flight recorder of a rank."""
+    """The flight recorder file of a rank."""
     return folder / f"rank-{rank}.ring"
 
 
 def stacks_path(folder: Path, rank: int) -> Path:
-    """Where a rank writes its stacks."""
+    """The file into which a rank writes its Python stacks."""
     return folder / f"rank-{rank}.stacks"
 
 
 def ring_paths(folder: Path) -> list[Path]:
-    """All flight recorders that are there, in the order of their ranks; none if the folder is
-    gone, which may happen at any moment."""
+    """All flight recorder files in a job directory, in rank order. An empty list if the directory
+    is gone, which may happen at any moment."""
     found: list[int] = []
     with suppress(OSError):
         for name in os.listdir(folder):
@@ -135,7 +139,7 @@ def ring_paths(folder: Path) -> list[Path]:
 
 
 def read_note(folder: Path) -> JobInfo | None:
-    """What is known about a job; None if nobody has said it."""
+    """The contents of `run.json`; None if there is none, or it cannot be read."""
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=JobInfo)
     except (OSError, ValueError, RecursionError):  # bad bytes, and depth, are no `DecodeError`
@@ -143,17 +147,17 @@ def read_note(folder: Path) -> JobInfo | None:
 
 
 class JobDirectory:
-    """One job's folder on this host."""
+    """One job's directory on this host."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def create(cls, job: str) -> JobDirectory:
-        """Make it; nobody else can look in.
+        """Create it, readable only for this user.
 
         Raises:
-            UsageError: it cannot be made.
+            UsageError: it cannot be created.
         """
         root = roots()[0] / f"{PREFIX}{os.geteuid()}"
         for attempt in range(1, MOST_ATTEMPTS + 1):
@@ -163,7 +167,7 @@ class JobDirectory:
                     raise UsageError(f"{root}: no place for the flight recorder, another user's")
                 (root / job).mkdir(PRIVATE)
             except OSError as error:
-                # Between the two, another job's last rank may have taken the empty root away.
+                # Between the two calls, another job's last rank may have removed the empty root.
                 if not isinstance(error, FileNotFoundError) or attempt == MOST_ATTEMPTS:
                     raise no_place(root, error) from error
             else:
@@ -172,19 +176,19 @@ class JobDirectory:
 
     @classmethod
     def of(cls, job: str) -> list[JobDirectory]:
-        """What a job of this user has on this host: its folder, or what one of its ranks was about
-        to take away when it failed."""
+        """The directories of one of this user's jobs on this host: its own, or the renamed one that
+        a rank was about to remove when it failed."""
         places = [root / f"{PREFIX}{os.geteuid()}" for root in roots()]
         return [cls(path) for place in places for path in place.glob(f"{job}*") if path.is_dir()]
 
     def tell(self, note: JobInfo) -> None:
-        """Write down what is known, whole or not at all."""
+        """Write `run.json`, atomically."""
         temporary = self.path / f"{NOTE}.tmp"
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
         temporary.replace(self.path / NOTE)
 
     def leave(self, rank: int) -> None:
-        """Take one rank's files away; behind the last, the folder."""
+        """Remove one rank's files; after the last rank's, the directory."""
         for path in (ring_path(self.path, rank), stacks_path(self.path, rank)):
             with suppress(OSError):
                 path.unlink()  # or the next run does
@@ -192,14 +196,14 @@ class JobDirectory:
             self.remove()
 
     def remove(self) -> None:
-        """Take all away."""
+        """Remove everything."""
         shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             self.path.parent.rmdir()  # the user's, if this was the last job
 
     def rescue(self) -> None:
-        """Move all to `rings` in the run's folder, as far as that can be written; then it is gone
-        from here. What several do at once, one of them does."""
+        """Move everything to `rings` in the run's folder, as far as that can be written, and remove
+        it here. If several processes call this at once, one of them does the work."""
         claimed = self.path.with_name(self.path.name + ENDED)
         try:
             self.path.rename(claimed)
@@ -217,7 +221,7 @@ class JobDirectory:
 
 
 def all_jobs() -> Iterator[Path]:
-    """The folders of all jobs on this host that can be looked into, other users' too."""
+    """The directories of all jobs on this host that this user may read, other users' jobs too."""
     for root in roots():
         for place in sorted(root.glob(f"{PREFIX}[0-9]*")):
             with suppress(OSError):
@@ -225,7 +229,7 @@ def all_jobs() -> Iterator[Path]:
 
 
 def sweep() -> list[Path]:
-    """Remove what killed job of this user have left; says which."""
+    """Remove what killed jobs of this user have left behind; returns the removed directories."""
     removed = []
     for path in all_jobs():
         if path.parent.name == f"{PREFIX}{os.geteuid()}" and _is_stale(path):

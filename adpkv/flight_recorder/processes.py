@@ -1,4 +1,4 @@
-"""What `/proc` says about the processes of this host."""
+"""The state of processes of this host, read from `/proc`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Final
 __all__ = ["LivingState", "descendants", "is_there", "living_state", "start_ticks"]
 
 LivingState = str
-"""`alive`, `stopped`, `failed` (ended, and nobody has asked how), or `gone`."""
+"""`alive`, `stopped` (suspended by a signal), `ended` (a zombie: its parent has not waited for it),
+or `gone`."""
 
 _PROC: Final = Path("/proc")
 _STOPPED, _ENDED = "Tt", "ZXx"
 
 
 def _stat(pid: int) -> list[str]:
-    """Fields of `stat` from the state on; none if there is no such process."""
+    """The fields of `/proc/PID/stat` from the state on; empty if there is no such process."""
     try:
         # "PID (NAME) STATE PPID ...", and the name may hold anything.
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -26,14 +27,14 @@ def _stat(pid: int) -> list[str]:
 
 
 def start_ticks(pid: int) -> int:
-    """When a process began, in ticks since the machine did; 0 if it is not there. With its id, it
-    names a process for good."""
+    """When a process began, in clock ticks since boot; 0 if there is no such process. Process ids
+    are reused; an id with its start time is unique."""
     fields = _stat(pid)
     return int(fields[19]) if len(fields) > 19 else 0
 
 
 def living_state(pid: int, ticks: int) -> LivingState:
-    """What has become of the process that had this id and began then."""
+    """The state of the process that has this id and began at `ticks`."""
     fields = _stat(pid)
     if len(fields) < 20 or int(fields[19]) != ticks:
         return "gone"
@@ -43,7 +44,7 @@ def living_state(pid: int, ticks: int) -> LivingState:
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process that descends from this one now, itself and ended ones not counted."""
+    """The ids of all living descendants of a process, itself and zombies not included."""
     children: dict[int, list[int]] = {}
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
@@ -61,7 +62,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_there(pid: int) -> bool:
-    """Whether some process has this id now."""
+    """Whether a process with this id exists now."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,8 +1,8 @@
-"""Reading a flight recorder's ring, from any process, while its writer runs, hangs or has failed.
+"""Reads a flight recorder's ring, from any process, while its writer runs, hangs or has ended.
 
-The writer never waits for a reader, so what was read may be torn. A reader takes a record only if
-it was the same twice, begins and ends with its own number, and its place had not been claimed again
-meanwhile.
+The writer never waits for a reader, so a reader may see a record that is half overwritten. It
+accepts a record only if two reads were equal, the record begins and ends with its own number, and
+its place in the ring had not been claimed again meanwhile.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ from adpkv.flight_recorder.format import (
 __all__ = ["LAST", "Owner", "Record", "Ring", "Snapshot"]
 
 LAST: Final = 8
-"""How many of the newest records are shown where nobody asks for more."""
+"""How many of the newest records are read unless the caller asks for more."""
 
 MOST_TRIES: Final = 100
-"""To read the current record whole. A writer is in it for 0.1 µs; who was killed there stays."""
+"""Attempts to read the current record whole. A writer takes 0.1 µs to write it; one that was killed
+while it wrote leaves it half written for good."""
 
 
 _WHATS: Final = frozenset(map(int, What))
 
 
 class Owner(NamedTuple):
-    """Whose ring it is, and when the run's clock began: on the host's monotonic clock and on the
-    calendar's, both 0 before it did."""
+    """The process that wrote a ring, and when the run's clock began: `clock_ns` on the host's
+    monotonic clock, `wall_ns` on the calendar's. Both are 0 until it begins."""
 
     pid: int
     start_ticks: int
@@ -62,8 +63,8 @@ class Owner(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One thing a rank did; `layout.RECORD` says what the fields are for each kind of record.
-    `end_ns` is 0 in a collective that the rank is still in."""
+    """One thing that a rank did. `format.RECORD` says what the fields mean for each kind of record.
+    `end_ns` is 0 for a collective in which the rank still is."""
 
     number: int
     what: What
@@ -80,7 +81,7 @@ class Record(NamedTuple):
 
 class Snapshot(NamedTuple):
     """A ring at one moment. `current` is the collective that the rank came to last; `records` are
-    the last ones that are over, oldest first, without any that could not be read whole."""
+    the latest finished ones, oldest first, without any that could not be read whole."""
 
     owner: Owner
     written: int
@@ -90,7 +91,7 @@ class Snapshot(NamedTuple):
 
 
 class Ring:
-    """An opened ring. Its file may lose its name meanwhile; what is mapped stays."""
+    """An open ring file. The file may be unlinked meanwhile; the mapping stays readable."""
 
     def __init__(self, path: Path, mapped: mmap.mmap) -> None:
         self.path = path
@@ -103,11 +104,11 @@ class Ring:
 
     @classmethod
     def open(cls, path: Path) -> Ring:
-        """Open a ring to read.
+        """Open a ring for reading.
 
         Raises:
-            UsageError: it is no ring, one of another version, or not whole.
-            FileNotFoundError: there is none.
+            UsageError: it is not a ring file, has another version, or is incomplete.
+            FileNotFoundError: there is no such file.
         """
         with path.open("rb") as file:
             head = file.read(RECORDS_AT)
@@ -116,20 +117,20 @@ class Ring:
 
     @property
     def rank(self) -> int:
-        """Which world rank wrote it."""
+        """The world rank that wrote it."""
         return self._rank
 
     @property
     def owner(self) -> Owner:
-        """Whose it is."""
+        """The process that wrote it."""
         return Owner(
             self._pid, self._start_ticks, self._rank, self._size, self._host, self._experiment,
             self._records, self._word(CLOCK), self._word(WALL),
         )  # fmt: skip
 
     def current(self) -> Record | None:
-        """The collective that the rank came to last; None if it came to none, or was killed while
-        it wrote this down."""
+        """The collective that the rank came to last. None if it has come to none, or was killed
+        while it wrote this record."""
         for _ in range(MOST_TRIES):
             seen = self._map[CURRENT_AT : CURRENT_AT + RECORD_BYTES]
             if seen == self._map[CURRENT_AT : CURRENT_AT + RECORD_BYTES]:
@@ -147,7 +148,7 @@ class Ring:
         wanted = range(max(1, newest - min(last, self._records) + 1), newest + 1)
         read = [(number, self._slot(number)) for number in wanted]
         again = [self._slot(number) for number in wanted]
-        # Claimed before it is written: what has a number of before this may be another by now.
+        # A place is claimed before it is written: an older record may be overwritten by now.
         gone = self._word(WRITTEN) - self._records
         whole = tuple(
             self._record(seen, number)
@@ -175,7 +176,8 @@ class Ring:
         return int(memoryview(self._map)[at : at + WORD_BYTES].cast("q")[0])
 
     def _name(self, number: int) -> str:
-        """A name is there before any record says its number, and never changes."""
+        """The text with this number. It was written before any record refers to it, and never
+        changes."""
         names = self._names
         while len(names) <= number:
             at = NAMES_AT + (len(names) - 1) * NAME_BYTES
@@ -185,11 +187,11 @@ class Ring:
 
 def _check(path: Path, head: bytes, length: int) -> None:
     if len(head) < HEADER.size or not head.startswith(MAGIC):
-        raise UsageError(f"{path}: no ring of a flight recorder")
+        raise UsageError(f"{path}: not the ring of a flight recorder")
     fields = HEADER.unpack_from(head)
     version, records, shapes = fields[1], fields[5], fields[6:9]
     if version != VERSION or shapes != (RECORD_BYTES, MOST_NAMES, NAME_BYTES):
-        raise UsageError(f"{path}: a ring of version {version}, this is for version {VERSION}")
+        raise UsageError(f"{path}: a ring of version {version}; this adpkv reads version {VERSION}")
     rank, size = fields[3:5]
     if not (0 <= rank < size and records > 0):
         raise UsageError(f"{path}: a ring of rank {rank} of {size} with {records} records")

@@ -1,4 +1,4 @@
-"""A rank's transport with its flight recorder around it: posts, and polls that found something."""
+"""Wraps a rank's transport and records its posts, and the polls that found something."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["RecordedTransport"]
 
 
 class RecordedTransport:
-    """Passes everything on. It is outermost, so what it records is what the executor asked for and
-    was told, faults included."""
+    """Passes every call on. It is the outermost wrapper: it records what the executor asked for and
+    what it was told, injected faults included."""
 
     def __init__(self, inner: Transport, recorder: FlightRecorder) -> None:
         self.name = inner.name
@@ -49,8 +49,8 @@ class RecordedTransport:
         )  # fmt: skip
 
     def poll(self) -> list[TransportEnd]:
-        """Passed on. One that finds nothing is counted only, and costs no reading of the clock: so
-        the record of one that does begins when it is over."""
+        """Passed on. An empty poll is only counted and reads no clock. So a poll's record has no
+        duration: it begins and ends when the poll is over."""
         ends = self._poll()
         if ends:
             now_ns = perf_counter_ns()

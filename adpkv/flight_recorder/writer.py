@@ -1,11 +1,11 @@
-"""The flight recorder of one rank: what it does, as records in a ring in a mapped file.
+"""The flight recorder of one rank: what it does, as records in a ring in a memory-mapped file.
 
-Always on, so it must be cheap: a record is packed by one prepared struct into memory that is there
-already, and its end is two small writes. The memory is a file's, so what was written is there for
-other processes while this one hangs, and after it was killed.
+It is always on, so it must be cheap: one prepared struct packs a record into mapped memory, and the
+end of a collective costs two small writes. Since the memory is a file's, other processes can read
+it while this one hangs, and after it was killed.
 
-The collective that a rank is in lies in the header, whole, and goes into the ring as it ends. A
-record of a poll that found nothing would drive all others out of the ring; those are only counted.
+The collective in which a rank is now is kept in the header, and is copied into the ring when it
+ends. Records of empty polls would push all others out of the ring, so these are only counted.
 """
 
 from __future__ import annotations
@@ -57,27 +57,27 @@ _pack_into = RECORD.pack_into
 
 
 class FlightRecorder:
-    """Writes this process's ring; only its rank's thread may call it."""
+    """Writes this process's ring. Only the rank's own thread may call it."""
 
     def __init__(
         self, path: Path, *, rank: int, size: int, host: str, experiment: str, records: int
     ) -> None:
-        """Make the file.
+        """Create the file at `path`, with room for `records` records.
 
         Raises:
-            OSError: it cannot be made, or there is no room for it.
+            OSError: it cannot be created, or there is no room for it.
         """
         self.path = path
         length = file_bytes(records)
         with path.open("x+b") as file:
-            # Or a full memory would be a SIGBUS in the middle of a run.
+            # Reserve it now: without room, a later write would raise SIGBUS in the middle of a run.
             os.posix_fallocate(file.fileno(), 0, length)
             self._map = mmap.mmap(file.fileno(), length)
         self._view = memoryview(self._map)
         self._current = self._view[CURRENT_AT : CURRENT_AT + RECORD_BYTES]
         self._words = self._view.cast("q")
         for at in range(0, length, mmap.PAGESIZE):
-            self._map[at] = 0  # touched: nobody waits for a page later
+            self._map[at] = 0  # touch each page now: no page fault during the run
         HEADER.pack_into(
             self._map, 0, MAGIC, VERSION, os.getpid(), rank, size, records, RECORD_BYTES,
             MOST_NAMES, NAME_BYTES, start_ticks(os.getpid()),
@@ -88,11 +88,12 @@ class FlightRecorder:
         self._written = self._number = self._empty_polls = self._iteration = 0
 
     def start(self, clock_ns: int, wall_ns: int) -> None:
-        """The run's clock began at these readings of the monotonic clock and of the calendar's."""
+        """The run's clock began at these readings of the monotonic clock and of the calendar clock,
+        both in nanoseconds."""
         self._words[CLOCK], self._words[WALL] = clock_ns, wall_ns
 
     def enter(self, op: Operation, sequence: int, now_ns: int) -> None:
-        """This rank comes to a collective, number `sequence` of its group."""
+        """This rank comes to a collective, which is number `sequence` of its group."""
         ids = self._ids
         kind, site = ids.get(op.kind), ids.get(op.site)
         if kind is None or site is None:
@@ -107,11 +108,11 @@ class FlightRecorder:
         )  # fmt: skip
 
     def computed(self, now_ns: int) -> None:
-        """Its own part of a step is over: from now on it waits for the others."""
+        """This rank's own part of a step is over: from now on it waits for the others."""
         self._words[CURRENT_READY] = now_ns
 
     def leave(self, now_ns: int, nbytes: int = 0) -> None:
-        """It goes on."""
+        """The collective is over for this rank; `nbytes` is the size of its own payload."""
         words = self._words
         words[CURRENT_BYTES], words[CURRENT_END] = nbytes, now_ns
         number = self._written + 1
@@ -135,21 +136,21 @@ class FlightRecorder:
         self._note(int(what), site, peer, request, nbytes, begin_ns, end_ns)
 
     def polled(self, site: str, ended: int, nbytes: int, begin_ns: int, end_ns: int) -> None:
-        """A poll found so many ends."""
+        """A poll found `ended` transfers that have ended; `nbytes` is what they moved."""
         self._note(_POLL, site, -1, ended, nbytes, begin_ns, end_ns)
 
     def polled_nothing(self) -> None:
-        """A poll found none."""
+        """A poll found nothing."""
         self._empty_polls = self._words[EMPTY_POLLS] = self._empty_polls + 1
 
     def remove(self) -> None:
-        """Take the file's name away. What is mapped stays, and may still be written to."""
+        """Unlink the file. The mapping stays, and may still be written to."""
         self.path.unlink(missing_ok=True)
 
     def _note(
         self, what: int, site: str, group: int, sequence: int, nbytes: int, begin: int, end: int
     ) -> None:
-        """A record that is over already."""
+        """Write a record of something that is over already."""
         ids, kind = self._ids, _KINDS[what]
         number = self._written + 1
         self._written = self._words[WRITTEN] = number
@@ -161,13 +162,14 @@ class FlightRecorder:
         )  # fmt: skip
 
     def _renumber(self, number: int) -> None:
-        """Something was noted during the collective, and has its number."""
+        """Another record was written during the collective and took its number: give the collective
+        a new one."""
         fields = list(RECORD.unpack_from(self._map, CURRENT_AT))
         fields[0], fields[-1] = number & NUMBER_MASK, number & CHECK_MASK
         _pack_into(self._map, CURRENT_AT, *fields)
 
     def _named(self, text: str) -> int:
-        """The number of a text, which is written down before any record says it."""
+        """The number of a text. The text is written before any record refers to it."""
         found = self._ids.get(text)
         if found is None:
             found = len(self._ids) + 1
