@@ -1,4 +1,5 @@
-"""A job as it goes on, on a screen: redrawn in place on a terminal, plain lines elsewhere."""
+"""Shows a running job on the screen again and again: redrawn in place on a terminal, as plain lines
+elsewhere."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ __all__ = ["follow"]
 
 LIVE_INTERVAL_S: Final = 0.5
 PLAIN_INTERVAL_S: Final = 2.0
-"""A look reads some pages of memory of each rank, and nothing waits for it."""
+"""Reading the rings touches a few pages of memory per rank, and delays no rank."""
 
 
 def follow(folder: Path, stream: IO[str]) -> None:
-    """Show the job until it is over or the caller is interrupted."""
+    """Show the job until it is over or the caller is interrupted (Ctrl-C)."""
     from adpkv.terminal import console_for
 
     console = console_for(stream)
@@ -36,7 +37,8 @@ def follow(folder: Path, stream: IO[str]) -> None:
 
 
 def _now(folder: Path) -> Survey | None:
-    """The job, None once it is over: its ranks have taken their rings away, or all have failed."""
+    """The job as it is now; None once it is over: its ranks have removed their rings, or all have
+    ended."""
     try:
         survey = look(folder)
     except UsageError:
@@ -48,7 +50,7 @@ def _live(folder: Path, console: Console) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    # No refresh thread: nothing changes between two looks.
+    # No refresh thread: nothing changes between two readings.
     with Live(console=console, auto_refresh=False) as live:
         while (survey := _now(folder)) is not None:
             live.update(Text("\n".join(told(survey, console.width))), refresh=True)

@@ -1,4 +1,5 @@
-"""Which job is meant: by the id of one of its processes, by the run's folder, or by its rings."""
+"""Finds the job that a user means: by the id of one of its processes, by the run's folder, or by
+the folder with its rings."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ __all__ = ["find"]
 
 
 PID_DIGITS: Final = 20
-"""More than any process id has; Python reads no number of thousands of digits."""
+"""More digits than any process id has; Python refuses to parse numbers of thousands of digits."""
 
 
 def find(target: str) -> Path:
-    """The folder with the rings of the job that `target` names: a process id (a rank's, mpirun's or
-    `adpkv run`'s), the folder of a run, or the folder itself.
+    """The folder with the rings of the job that `target` names: a process id (of a rank, of mpirun
+    or of `adpkv run`), the folder of a run, or the folder with the rings itself.
 
     Raises:
         UsageError: there is no such job on this host, or there are several.
@@ -57,7 +58,7 @@ def _is_of(job: Path, pid: int, below: set[int]) -> bool:
 
 def _owners(job: Path) -> Iterator[int]:
     for path in ring_paths(job):
-        # It may go, as its rank does; and one that is being made is no ring yet.
+        # A ring may vanish as its rank leaves, and one that is being created cannot be read yet.
         with suppress(OSError, UsageError):
             yield Ring.open(path).owner.pid
 

@@ -1,4 +1,4 @@
-"""A survey as text for a screen, and as values for programs."""
+"""A survey of a job as text for a screen, and as plain values for programs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ __all__ = ["as_values", "span_text", "told", "told_ranks"]
 
 MOST_CLASSES: Final = 18
 MOST_SPANS: Final = 6
-"""Of rank numbers in one cell."""
+"""Spans of rank numbers in one cell."""
 
 MOST_BEFORE: Final = 5
-"""Records of a class's first rank that are told."""
+"""How many records of a class's first rank are shown."""
 
 HEAD: Final = ("ranks", "instance", "process", "where", "iteration", "number", "for")
 
 
 def told(survey: Survey, columns: int | None = None) -> list[str]:
-    """The table's lines, in a window so wide: what is unlike the rest comes first."""
+    """The table's lines, for a window of `columns` columns. The ranks that differ from the rest of
+    their group come first."""
     classes = folded(survey.ranks)
     shown = classes[:MOST_CLASSES]
     notes = {place: _before(found[0]) for place, found in enumerate(shown) if found[0].records}
@@ -68,13 +69,14 @@ def _row(found: Sequence[RankSeen]) -> tuple[str, ...]:
 
 
 def _instances(found: Sequence[RankSeen]) -> str:
-    """Of which instances they are: one, but where all ranks of the job meet."""
+    """The instances of these ranks. It is one, except where all ranks of the job are in the same
+    collective."""
     names = list(dict.fromkeys(one.instance for one in found))
     return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1:,} more"
 
 
 def told_ranks(ranks: Iterable[int]) -> str:
-    """Rank numbers as spans: `0-3, 7`; cut where there are too many."""
+    """Rank numbers as spans: `0-3, 7`; cut off where there are too many."""
     spans: list[list[int]] = []
     for rank in sorted(ranks):
         if spans and rank == spans[-1][1] + 1:
@@ -87,7 +89,7 @@ def told_ranks(ranks: Iterable[int]) -> str:
 
 
 def span_text(span_ns: int) -> str:
-    """A length of time in the unit that suits it."""
+    """A duration in a suitable unit."""
     for least_ns, unit in ((1_000_000_000, "s"), (1_000_000, "ms")):
         if span_ns >= least_ns:
             return f"{span_ns / least_ns:.1f} {unit}"
@@ -105,7 +107,7 @@ def _record_text(record: Record) -> str:
 
 
 def as_values(survey: Survey, stacks: Mapping[int, str] | None = None) -> dict[str, Any]:
-    """The survey as plain values; `stacks` by rank, where they were asked for."""
+    """The survey as plain values. `stacks`: Python stacks by rank, if they were asked for."""
     classes = [
         {
             "ranks": [one.rank for one in found],

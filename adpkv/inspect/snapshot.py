@@ -1,7 +1,7 @@
-"""All ranks of a job at one moment, from their rings and `/proc`, without touching them.
+"""All ranks of a job at one moment, read from their rings and `/proc` without disturbing them.
 
-Ranks that do the same are folded into one class, so that a thousand fit a screen. Those that differ
-from most of their group come first.
+Ranks that do the same are folded into one class, so that a thousand ranks fit a screen. Those that
+differ from most of their group come first.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["Doing", "RankSeen", "Survey", "folded", "look"]
 
 
 class Doing(StrEnum):
-    """What a rank was at, as far as its ring says."""
+    """What a rank is doing, as its ring says."""
 
     NOTHING = "has not begun"
     COMPUTING = "computing"
-    """Its own part of a step."""
+    """It is at its own part of a step."""
     COLLECTIVE = "in"
-    """It waits for the others of its group, or with them."""
+    """It is in a collective and waits for the other ranks of its group."""
     ALONE = "alone in"
     ON_ITS_WAY = "on its way, last in"
 
 
 @dataclass(frozen=True, slots=True)
 class RankSeen:
-    """One rank. `since_ns` is for how long it has been at what it is doing."""
+    """One rank. `since_ns` is for how long it has been doing what it does, in nanoseconds."""
 
     rank: int
     pid: int
@@ -55,11 +55,11 @@ class RankSeen:
     empty_polls: int
     records: tuple[Record, ...]
     instance: str = ""
-    """Its name; empty where nobody has written it down."""
+    """Its instance's name; empty if the job's `run.json` does not say."""
 
     @property
     def where(self) -> str:
-        """What it is doing, for people."""
+        """What it is doing and where, for people."""
         if self.doing is Doing.NOTHING:
             return self.doing.value
         return f"{self.doing.value} {self.kind} at {self.site}"
@@ -67,8 +67,11 @@ class RankSeen:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A job, as far as this host's ranks go. `running`: some process of it is there; where none is,
-    times are told as of the last thing that any rank wrote down. `age_ns` is the run's clock."""
+    """A job, as far as this host's ranks go.
+
+    `running`: some process of it still exists. If none does, durations are as of the last time that
+    any rank wrote down. `age_ns` is the reading of the run's clock.
+    """
 
     folder: Path
     experiment: str
@@ -77,11 +80,11 @@ class Survey:
     age_ns: int
     ranks: tuple[RankSeen, ...]
     damage: tuple[str, ...] = ()
-    """Which rings could not be read: their ranks are missing here."""
+    """Rings that could not be read, with the reason; their ranks are missing in `ranks`."""
 
 
 def look(folder: Path, last: int = LAST) -> Survey:
-    """Look at a job now.
+    """Survey a job now, with the `last` newest records of each rank.
 
     Raises:
         UsageError: there are no rings, or none of them can be read.
@@ -89,7 +92,7 @@ def look(folder: Path, last: int = LAST) -> Survey:
     seen: list[Snapshot] = []
     damage: list[str] = []
     for path in ring_paths(folder):
-        # Its rank may leave at this moment.
+        # The rank may leave at this moment, and take its ring away.
         with suppress(FileNotFoundError):
             try:
                 seen.append(_opened(path).snapshot(last))
@@ -116,7 +119,7 @@ def look(folder: Path, last: int = LAST) -> Survey:
 
 
 def _opened(path: Path) -> Ring:
-    """The ring of the rank that the file's name says."""
+    """The ring at this path; it must belong to the rank in the file's name."""
     try:
         ring = Ring.open(path)
     except FileNotFoundError:
@@ -175,7 +178,8 @@ def _doing(current: Record | None) -> tuple[Doing, int]:
 
 
 def folded(ranks: Sequence[RankSeen]) -> list[list[RankSeen]]:
-    """Ranks that do the same, together. First those that are the smallest part of their group."""
+    """Ranks that do the same, grouped into classes. The classes that are the smallest part of their
+    group come first."""
     members: dict[int, int] = {}
     classes: dict[tuple[object, ...], list[RankSeen]] = {}
     for one in ranks:

@@ -1,8 +1,8 @@
-"""The Python stacks of running ranks, asked for by SIGUSR1.
+"""The Python stacks of running ranks, requested with SIGUSR1.
 
-Each rank has told `faulthandler` to answer into a file of the job's folder. That is written in C by
-the signal's handler, so it works while C code holds the interpreter's lock, and does no more to the
-rank than an interrupted system call.
+Each rank has told `faulthandler` to write into a file of the job's directory on this signal. The
+handler is written in C. So it works while C code holds the interpreter's lock, and costs the rank
+no more than an interrupted system call.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from adpkv.inspect.snapshot import RankSeen
 __all__ = ["ask_stacks", "told_stacks"]
 
 ANSWER_BOUND_S: Final = 2.0
-"""An answer takes 6 ms where the rank gets a core."""
+"""A rank answers within 6 ms where it gets a core."""
 
 LOOK_S: Final = 0.02
 STABLE_LOOKS: Final = 3
-"""A file that has not grown for so many looks is complete."""
+"""A file whose size was the same this many times in a row is complete."""
 
 _THREAD_ID: Final = re.compile(r"0x[0-9a-f]+")
 
 
 def ask_stacks(folder: Path, ranks: Sequence[RankSeen]) -> dict[int, str]:
-    """The stacks of all ranks that can answer; for the others, why they cannot."""
+    """By rank: its stacks, or in parentheses why it cannot answer."""
     answers, asked = {}, []
     for one in ranks:
         problem = _ask(folder, one)
@@ -47,12 +47,12 @@ def ask_stacks(folder: Path, ranks: Sequence[RankSeen]) -> dict[int, str]:
 
 
 def _ask(folder: Path, one: RankSeen) -> str:
-    """Ask; what is in the way, if anything is."""
+    """Send the request; returns why that is not possible, or an empty text."""
     path = stacks_path(folder, one.rank)
     if one.process != "alive":
         return f"({one.process}: it cannot answer)"
     try:
-        # Only who has made the file listens to the signal; it would end anybody else.
+        # A rank creates this file when it installs the handler; without one, SIGUSR1 would end it.
         os.truncate(path, 0)
         if living_state(one.pid, one.start_ticks) != "alive":
             return "(gone: it cannot answer)"
@@ -88,7 +88,7 @@ def _size(path: Path) -> int:
 
 
 def told_stacks(stacks: Mapping[int, str]) -> list[str]:
-    """Lines for a screen: equal stacks once, those of few ranks first."""
+    """Lines for a screen: equal stacks once, those of the fewest ranks first."""
     same: dict[str, list[int]] = {}
     for rank, text in stacks.items():
         same.setdefault(_THREAD_ID.sub("", text), []).append(rank)
