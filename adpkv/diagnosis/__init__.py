@@ -1,1 +1,2 @@
-"""Who waits for whom: where each rank is, who has stood there for too long, and the report."""
+"""Finds out why a job is stuck: where each rank is, which one keeps the others waiting, and the
+report."""

@@ -1,7 +1,7 @@
-"""The diagnosis about a stuck job: which of ten kinds, where it began, and in one sentence.
+"""Classifies a stuck job: which of ten kinds of failure it is, where it began, and in one sentence.
 
-A diagnosis names the first place where ranks part (`divergence`). docs/diagnosis.md has the
-kinds and how each is told from the others.
+A diagnosis names the first collective at which the ranks of a group diverge (`divergence`).
+docs/architecture.md has the kinds and how each is told from the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Diagnosis", "Kind", "judge"]
 
 
 class Kind(StrEnum):
-    """What went wrong."""
+    """The kind of failure."""
 
     MISSING_PARTICIPANT = "missing participant"
     WRONG_OPERATION = "wrong operation"
@@ -35,20 +35,20 @@ class Kind(StrEnum):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """What is wrong, and who."""
+    """What is wrong, and with which ranks."""
 
     kind: Kind
     sentence: str
     group: int
     outliers: tuple[int, ...]
-    """The ranks that are the odd ones; none where all are in the same place."""
+    """The ranks that differ from the rest; none where all are in the same place."""
     others: tuple[int, ...]
-    """Those to compare them with."""
+    """The ranks to compare the outliers with."""
     split: Split | None = None
 
 
 LAST: tuple[str, str] = ("world_allgather", "leave")
-"""The job's last collective: who stands there has left its group."""
+"""The job's last collective, as (kind, site). A rank that is in it has left its group's loop."""
 
 
 def judge(evidence: Evidence) -> Diagnosis:
@@ -63,8 +63,9 @@ def judge(evidence: Evidence) -> Diagnosis:
 
 
 def _suspects(evidence: Evidence) -> list[int]:
-    """The groups in the order in which to look at them: the one that was noticed, then those that
-    have stood for longest; the whole job, in which ranks wait for each other anyhow, last."""
+    """The groups in the order in which to examine them: the one in which the problem was noticed,
+    then those that have waited longest. The group of the whole job is not among them: in its one
+    collective ranks wait for each other anyway."""
     own = [group.index for group in evidence.groups if group.index != WORLD]
 
     def waited(group: int) -> float:
@@ -74,7 +75,7 @@ def _suspects(evidence: Evidence) -> list[int]:
     return own
 
 
-# -- ranks that part ---------------------------------------------------------------------------
+# -- ranks that diverge ------------------------------------------------------------------------
 
 
 def _of_split(evidence: Evidence, split: Split) -> Diagnosis:
@@ -109,7 +110,7 @@ def _elsewhere(split: Split, odd: Sequence[Side]) -> Diagnosis:
 def _in_another_group(
     evidence: Evidence, split: Split, strangers: Sequence[RankState]
 ) -> Diagnosis:
-    """Members wait in a collective of another group."""
+    """Some members wait in a collective of another group."""
     common = _at(split.common)
     first = strangers[0]
     assert first.at is not None
@@ -142,11 +143,11 @@ def _at(side: Side) -> Position:
     return side.at
 
 
-# -- ranks that do not -------------------------------------------------------------------------
+# -- ranks that do not diverge -----------------------------------------------------------------
 
 
 def _of_standstill(evidence: Evidence) -> Diagnosis:
-    """Nobody parts from anybody: all are in one collective, or all wait for input."""
+    """No rank diverges: all are in one collective, or all wait for input."""
     suspects = [*_suspects(evidence), WORLD]
     for group in suspects:
         members = evidence.of_group(group)
@@ -164,7 +165,8 @@ def _of_standstill(evidence: Evidence) -> Diagnosis:
 
 
 def _wedged(member: RankState, group: int) -> Position | None:
-    """Where a member is in its group; its own part of a step counts where all are at theirs."""
+    """Where a member is in its group; None if it is not there. Its own part of a step counts as
+    being there: all members may hang in their own parts."""
     at = member.at
     if member.state is State.COMPUTING and at is not None and at.group == group:
         return at

@@ -1,8 +1,9 @@
-"""What the processes of a host know of each other when their job got stuck, as evidence.
+"""Collects the evidence about a stuck job from the processes of a host.
 
-Rings say where every rank is and was, whatever its process is doing. What a rank alone knows, only
-its own process can tell: a thread of it does when it sees that it is asked, and writes that beside
-its ring. Who does not answer in time is stopped, failed, or holds the interpreter's lock.
+The rings say where every rank is and was, whatever state its process is in. What only the rank
+knows, a thread of its process must write: it polls for the request, and writes a snapshot file
+beside its ring. A rank that does not answer in time is suspended, has failed, or holds the
+interpreter's lock.
 """
 
 from __future__ import annotations
@@ -29,21 +30,23 @@ from adpkv.flight_recorder.reader import Record, Ring, Snapshot
 __all__ = ["ASKED", "RankSnapshot", "claim", "gathered", "is_asked", "snapshots", "write_snapshot"]
 
 ASKED: Final = "asked"
-"""A file in the job's folder: each rank is to say what it knows."""
+"""A file in the job's directory: while it exists, each rank shall write its snapshot."""
 
 ANSWER_BOUND_S: Final = 0.6
-"""How long whoever speaks for all waits for the others: each looks a few times a second."""
+"""How long the rank that makes the report waits for the others' snapshots: each polls a few times a
+second."""
 
 LOOK_S: Final = 0.02
 REMEMBERED: Final = 96
-"""Records of a ring, transfers and polls among them, to find the last collectives in."""
+"""Records of a ring, transfers and polls among them, in which to look for the last collectives."""
 
 LAST_COLLECTIVES: Final = (What.COLLECTIVE, What.STEP, What.WAIT, What.PAUSE)
 MOST_LAST: Final = 12
 
 
 class RankSnapshot(msgspec.Struct, frozen=True):
-    """What one rank says of itself; `argument` and `plan` are of the collective that it is in."""
+    """What one rank reports of itself. `argument` and `plan` are of the collective that it is
+    in."""
 
     rank: int
     argument: str = ""
@@ -51,11 +54,11 @@ class RankSnapshot(msgspec.Struct, frozen=True):
     local: Local = NOTHING_KNOWN
     stack: tuple[str, ...] = ()
     coordinator: str = ""
-    """On the coordinator's host: what that does."""
+    """On the coordinator's host: what the coordinator is doing."""
     unanswered: int | None = None
-    """There, too: requests without an answer."""
+    """On the coordinator's host: how many requests have no answer."""
     report: RankReport | None = None
-    """Its part of `summary.json`, as far as it has come."""
+    """Its part of `summary.json`, as of now."""
 
 
 def _path(folder: Path, rank: int) -> Path:
@@ -63,12 +66,13 @@ def _path(folder: Path, rank: int) -> Path:
 
 
 def is_asked(folder: Path) -> bool:
-    """Does somebody want to know?"""
+    """Has some rank of this host asked for snapshots?"""
     return (folder / ASKED).exists()
 
 
 def claim(folder: Path) -> bool:
-    """Ask all, and speak for all: true for the one rank of this host that came first."""
+    """Ask all ranks for snapshots, and become the rank that makes the report: true for the first
+    rank of this host that calls this."""
     try:
         (folder / ASKED).touch(exist_ok=False)
     except OSError:
@@ -77,7 +81,7 @@ def claim(folder: Path) -> bool:
 
 
 def write_snapshot(folder: Path, snapshot: RankSnapshot) -> None:
-    """Say it, whole or not at all; nothing if the folder is gone."""
+    """Write it atomically; do nothing if the folder is gone."""
     path = _path(folder, snapshot.rank)
     temporary = path.with_suffix(".tmp")
     with suppress(OSError):
@@ -86,7 +90,7 @@ def write_snapshot(folder: Path, snapshot: RankSnapshot) -> None:
 
 
 def snapshots(folder: Path, ranks: Iterable[int]) -> list[RankSnapshot]:
-    """What has been said so far."""
+    """The snapshots that have been written so far."""
     found = []
     for rank in ranks:
         with suppress(OSError, ValueError, RecursionError):
@@ -102,8 +106,9 @@ def gathered(
     at_s: float,
     lost: Sequence[int] = (),
 ) -> Evidence:
-    """Put together what all ranks of this host, who have been asked, and their rings say; within
-    `ANSWER_BOUND_S`. The groups do without those that they have `lost` before."""
+    """The evidence from the rings and snapshots of all ranks of this host, which have been asked
+    before. Waits up to `ANSWER_BOUND_S` for their snapshots. Ranks in `lost` failed earlier, and
+    are members of no group."""
     from adpkv.diagnosis.report import noticed  # takes what no other rank needs
 
     owners = {ring.rank: ring.owner for ring in rings}
@@ -113,7 +118,7 @@ def gathered(
     places = {place.rank: place for place in error.places}
     now_ns = perf_counter_ns()
     seen = {ring.rank: ring.snapshot(REMEMBERED) for ring in rings}
-    # Last: a signal ends what many a rank hangs in.
+    # After the rings were read: the signal interrupts what many a rank hangs in.
     snapshots |= _stacks_of(folder, [rank for rank in alive if rank not in snapshots])
     rank_states = []
     for instance in topology.instances:
@@ -157,8 +162,8 @@ def _answers(folder: Path, ranks: Sequence[int]) -> dict[int, RankSnapshot]:
 
 
 def _stacks_of(folder: Path, silent: Sequence[int]) -> dict[int, RankSnapshot]:
-    """At least where they are: C code that holds the interpreter's lock lets no thread speak, but
-    the signal's handler does not need it."""
+    """For ranks that did not answer, at least their stacks. C code that holds the interpreter's
+    lock stops every Python thread, but the signal handler does not need the lock."""
     if not silent:
         return {}
     from adpkv.diagnosis.frames import dumped_stack
@@ -200,7 +205,7 @@ def _rank_state(
 
 
 def _state(current: Record | None, process: str) -> tuple[State, int]:
-    """What a rank does, and since when."""
+    """The state of a rank, and since when (monotonic clock in nanoseconds; 0 if not known)."""
     since_ns = 0 if current is None else current.end_ns or current.begin_ns
     if process != "alive":
         return (State.STOPPED if process == "stopped" else State.FAILED), since_ns
@@ -227,7 +232,7 @@ def _position(record: Record, clock_ns: int) -> Position:
 
 
 def _elsewhere(rank: int, group: int, place: Place | None) -> RankState:
-    """A rank of another host: only the slots told where it is, if they did."""
+    """A rank of another host: its place is known only if the slots of a mismatch showed it."""
     if place is None or not place.kind:
         return RankState(rank, group, State.SILENT)
     site, _, argument = place.site.partition("[")

@@ -1,4 +1,4 @@
-"""The end of a stuck job: its evidence becomes a report, and that files in the run's folder."""
+"""Makes the report of a stuck job from its evidence, and writes it into the run's folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ __all__ = ["conclude", "told", "whole"]
 
 MOST_STORIES: Final = 3
 MOST_EVENTS: Final = 40
-"""Of one story in `deadlock.json`: its end."""
+"""Events of one story in `deadlock.json`: its last ones."""
 
 
 def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) -> None:
-    """Make the report of an error that has evidence, and write `deadlock.json`. The events must
-    have been written. What cannot be written is said with the error."""
+    """Make the report of an error that has evidence, and write `deadlock.json`.
+
+    The events of the run must be on disk. What cannot be written is listed in `error.unwritten`.
+    """
     error.folder = str(folder.path)
     if isinstance(error.evidence, Evidence):
         replay = f"adpkv simulate {_shown(folder.config)} --seed {seed}"
@@ -45,7 +47,8 @@ def whole(error: StuckError) -> dict[str, Any]:
 
 
 def told(error: StuckError, width: int | None = None) -> str:
-    """The error for people: its report, or its message where there is none; and the stories."""
+    """The error for people: its report, or its message if it has none; then the stories of the
+    requests. `width` is the window's, in columns."""
     lost = [f"could not be written: {line}" for line in error.unwritten]
     if not isinstance(error.report, Report):
         return "\n".join([str(error), *error.stories, *lost])
@@ -53,14 +56,14 @@ def told(error: StuckError, width: int | None = None) -> str:
 
 
 def _with_stories(report: Report, folder: RunFolder) -> Report:
-    """Told of the requests that the odd ranks hold; of those that were open last where they hold
-    none."""
+    """The report with the stories of the requests that the outliers hold. If they hold none, those
+    of the requests that were open last."""
     diagnosis = report.diagnosis
     try:
         requests = report.requests or last_open(folder, {*diagnosis.outliers, *diagnosis.others})
         stories = read_stories(folder, requests[:MOST_STORIES])
     except (OSError, UsageError):
-        return report  # the run was made without events
+        return report  # the run wrote no events
     return msgspec.structs.replace(
         report,
         requests=tuple(requests[: 2 * MOST_STORIES]),

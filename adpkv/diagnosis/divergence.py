@@ -1,8 +1,8 @@
-"""The first collective of a group that not all of its members came to, or came to alike.
+"""Finds the first collective of a group to which not all of its members came, or came alike.
 
-The latest wait is often innocent: ranks that parted may go on, and stand in some other collective
-when it is noticed (vllm-project/vllm #43547, an hour later). So what each rank remembers of its
-collectives is laid side by side by their number in the group, and the first difference counts.
+The wait that is noticed is often innocent: ranks that diverged may go on, and hang in some later
+collective (vllm-project/vllm #43547, an hour later). So the collectives that each rank remembers
+are laid side by side by their sequence number in the group; the first difference counts.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class Split(msgspec.Struct, frozen=True):
-    """Where a group's members part."""
+    """The collective at which a group's members diverge."""
 
     group: int
     sequence: int
     common: Side
-    """Those on the common order: where this group went next the last time it came by here; the
-    larger part where that does not tell."""
+    """The side that kept to the group's usual order of collectives: it is where the group went the
+    last time it had been at the same site. If history does not tell, the largest side."""
     odd: tuple[Side, ...]
-    """The others, those that are elsewhere before those that are not there."""
+    """The other sides; those that are in another collective come before those that are in none."""
     before: tuple[Position, ...] = ()
-    """The collectives before it, oldest first, as one of the common side remembers them."""
+    """The collectives before it, oldest first, as a member of the common side remembers them."""
 
 
 def alike(one: Position, other: Position) -> bool:
-    """Do these two meet each other?"""
+    """Do two ranks at these positions match, so that the collective can complete?"""
     same = (one.group, one.kind, one.site, one.iteration, one.argument) == (
         other.group,
         other.kind,
@@ -51,8 +51,8 @@ def alike(one: Position, other: Position) -> bool:
 
 
 def first_split(evidence: Evidence, group: int) -> Split | None:
-    """Where its members part first; None if all are in one collective, or nobody waits for
-    another."""
+    """The first collective at which the members diverge; None if all are in one collective, or if
+    no member waits in one."""
     members = evidence.of_group(group)
     if len(members) < 2:
         return None
@@ -66,7 +66,7 @@ def first_split(evidence: Evidence, group: int) -> Split | None:
         found = {
             rank: places.get(sequence)
             for rank, places in known.items()
-            # A rank whose memory begins later was there; nobody knows where.
+            # A rank that no longer remembers this collective was in it; where is not known.
             if not places or min(places) <= sequence
         }
         sides = sides_of(found)
@@ -76,7 +76,7 @@ def first_split(evidence: Evidence, group: int) -> Split | None:
 
 
 def known_places(member: RankState, group: int) -> dict[int, Position]:
-    """The numbered collectives of the group that a member remembers, and the one it is in."""
+    """By sequence number: the group's collectives that a member remembers, and the one it is in."""
     places = {p.sequence: p for p in member.last if p.group == group and p.sequence}
     at = member.in_group(group)
     if at is not None:
@@ -85,7 +85,7 @@ def known_places(member: RankState, group: int) -> dict[int, Position]:
 
 
 def sides_of(found: dict[int, Position | None]) -> list[Side]:
-    """Ranks by where they are, in order of their first rank; the absent ones last."""
+    """Ranks grouped by where they are, in order of their first rank; the absent ones last."""
     ranks: dict[tuple[object, ...], list[int]] = {}
     places: dict[tuple[object, ...], Position] = {}
     absent: list[int] = []
@@ -119,7 +119,7 @@ def _number(there: Iterable[Side]) -> int:
 def _before(
     members: Sequence[RankState], ranks: Sequence[int], group: int, sequence: int
 ) -> tuple[Position, ...]:
-    """What one of those ranks remembers from before that collective."""
+    """The collectives before this one, as one of these ranks remembers them."""
     last = next(member.last for member in members if member.rank == ranks[0])
     return tuple(
         p for p in last if p.group == group and (not sequence or p.sequence < sequence or not p)
@@ -127,7 +127,7 @@ def _before(
 
 
 def _on_the_order(there: Sequence[Side], before: Sequence[Position]) -> Side | None:
-    """The one side that stands where the group went the last time it had been where it came from;
+    """The one side that is where the group went the last time it had been at the same site before;
     None if the history does not tell."""
     if len(there) < 2 or len(before) < 2:
         return None

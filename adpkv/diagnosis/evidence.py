@@ -1,7 +1,8 @@
-"""What is known of every rank of a job that got stuck: plain, frozen, and the same for both worlds.
+"""What is known of every rank of a job that got stuck: plain, frozen values, the same for both
+worlds.
 
-Each world fills it in, from what it sees; all that is said about a stuck job is a pure function of
-it (`judging`, `why`, `graph`, `report`).
+Each world fills it in. Everything that a report says is a pure function of it (`classify`, `why`,
+`graph`, `report`).
 """
 
 from __future__ import annotations
@@ -19,52 +20,54 @@ __all__ = ["COLLECTIVES", "Evidence", "Members", "Pins", "Position", "RankState"
 COLLECTIVES: Final = frozenset(
     {"tp_broadcast", "tp_allgather", "tp_gather", "world_allgather", "step"}
 )
-"""Kinds that end only when *all* members have come. Any other kind waits for *any* input."""
+"""The kinds that end only when *all* members have come. Any other kind waits for *any* input."""
 
 
 class State(StrEnum):
-    """What a rank does, as far as others can tell."""
+    """What a rank is doing, as far as others can tell."""
 
     COLLECTIVE = "collective"
-    """It stands in a collective of a group."""
+    """It is in a collective of a group."""
     ALONE = "alone"
-    """It stands still by itself; nobody meets it there."""
+    """It waits by itself; no other rank takes part."""
     COMPUTING = "computing"
     """It has come to a step, and is at its own part of it."""
     MOVING = "moving"
-    """It is between two collectives: computing, or turning in a loop."""
+    """It is between two collectives: it computes, or loops without end."""
     STOPPED = "stopped"
     """Its process is suspended."""
     SILENT = "silent"
-    """Its process lives, and says nothing."""
+    """Its process lives, and does not answer."""
     FAILED = "failed"
     LEFT = "left"
     """Its program has ended."""
     UNBEGUN = "unbegun"
-    """It has met nobody yet."""
+    """It has not come to any collective yet."""
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A collective, by all that its members must agree on."""
+    """A collective, by everything on which its members must agree."""
 
     group: int
     kind: str
     site: str
     iteration: int
     sequence: int = 0
-    """Which collective of the group this is for the rank, counted from 1; 0 where nobody counts."""
+    """The number of this collective for the rank among its group's, counted from 1; 0 if not
+    counted."""
     argument: str = ""
-    """What else must be equal there, such as the batch of a step."""
+    """What else must be equal on all members, such as the batch of a step."""
     plan: str = ""
-    """A digest of the last plan that the rank agreed to."""
+    """A digest of the last plan that the group agreed on, as this rank has it."""
     began_ns: int = 0
-    """When the rank came there, since the job began; 0 where that is not known."""
+    """When the rank came there, in nanoseconds of the run's clock; 0 if that is not known."""
 
     @classmethod
     def of(
         cls, op: Operation, sequence: int = 0, plan: str = "", batch: Batch | None = None
     ) -> Position:
-        """Where a rank that awaits `op` stands; `batch` is that of now if it is another."""
+        """The position of a rank that awaits `op`. `batch` replaces the batch of a step, for a rank
+        that has made steps since it came there."""
         if isinstance(op, Step) and batch is not None:
             op = msgspec.structs.replace(op, batch=batch)
         argument = op.place[len(op.site) :].strip("[]")
@@ -72,7 +75,7 @@ class Position(msgspec.Struct, frozen=True):
 
     @property
     def collective(self) -> bool:
-        """Does it end only when all have come?"""
+        """Does it end only when all members have come?"""
         return self.kind in COLLECTIVES
 
     def told(self, *, numbered: bool = True) -> str:
@@ -82,15 +85,16 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Pins(msgspec.Struct, frozen=True):
-    """What a rank that stands still keeps others from."""
+    """What a stuck rank holds, and so keeps from others."""
 
     in_flight: tuple[int, ...] = ()
-    """Requests whose transfer a peer may touch, those in quarantine not counted."""
+    """Requests with a transfer that a peer may still write or read; quarantined ones are not among
+    them."""
     quarantined: tuple[int, ...] = ()
     staged: tuple[int, ...] = ()
-    """Requests whose response has not left."""
+    """Requests with a response that has not been sent."""
     blocks: int = 0
-    """KV blocks that are neither free nor cached, the dummy's not counted."""
+    """KV blocks that are neither free nor cached, without the dummy's block."""
 
 
 class RankState(msgspec.Struct, frozen=True):
@@ -98,31 +102,31 @@ class RankState(msgspec.Struct, frozen=True):
 
     rank: int
     group: int
-    """Its own instance."""
+    """Its own instance's group."""
     state: State
     at: Position | None = None
-    """Where it stands, or was seen last."""
+    """Where it is, or was seen last."""
     since_s: float | None = None
-    """For how long."""
+    """For how long, in seconds."""
     last: tuple[Position, ...] = ()
     """The collectives that it was in before, oldest first."""
     values: dict[str, int | str | bool] = {}
-    """What it alone knows, by name, in order of weight (`local`)."""
+    """What only this rank knows, by name, the most telling first (`rank_knowledge`)."""
     pins: Pins = Pins()
     peers: tuple[int, ...] = ()
-    """Ranks whose message about a transfer it waits for."""
+    """Ranks from which it waits for a message about a transfer."""
     messages: bool = False
-    """It waits for the coordinator's messages."""
+    """Whether it waits for messages of the coordinator."""
     stack: tuple[str, ...] = ()
     """Its Python stack, outermost first."""
 
     @property
     def stands(self) -> bool:
-        """Is it in a collective, or in something that takes as long as one?"""
+        """Does it wait in a collective, or alone?"""
         return self.at is not None and self.state in (State.COLLECTIVE, State.ALONE)
 
     def in_group(self, group: int) -> Position | None:
-        """Where it is in this group, if it is there."""
+        """Where it is in this group; None if it is not there."""
         at = self.at
         if at is None or at.group != group or not self.stands:
             return None
@@ -130,7 +134,7 @@ class RankState(msgspec.Struct, frozen=True):
 
 
 class Members(msgspec.Struct, frozen=True):
-    """A group, by the ranks that are in it."""
+    """A group and its ranks."""
 
     index: int
     name: str
@@ -142,24 +146,24 @@ class Evidence(msgspec.Struct, frozen=True):
 
     world: str
     error: str
-    """`mismatch`, `deadlock` or `livelock`: how it was noticed."""
+    """How the problem was noticed: `mismatch`, `deadlock` or `livelock`."""
     message: str
     rank_states: tuple[RankState, ...]
     groups: tuple[Members, ...]
     group: int | None = None
-    """The group that was noticed; None where the whole job stands."""
+    """The group in which it was noticed; None where the whole job is stuck."""
     at_s: float | None = None
-    """When, since the job began."""
+    """When, in seconds of the run's clock."""
     coordinator: str = ""
-    """What the coordinator does; nothing where it is not known."""
+    """What the coordinator is doing; empty if that is not known."""
 
     def of_group(self, group: int) -> list[RankState]:
-        """The members of a group, in order."""
+        """The members of a group, in rank order."""
         ranks = {rank for found in self.groups if found.index == group for rank in found.ranks}
         return [rank_state for rank_state in self.rank_states if rank_state.rank in ranks]
 
     def name(self, group: int) -> str:
-        """What a group is called."""
+        """The name of a group."""
         if group == WORLD:
             return "the whole job"
         return next((g.name for g in self.groups if g.index == group), f"group {group}")

@@ -1,4 +1,4 @@
-"""Python stacks, of threads and of suspended programs, as a few short lines."""
+"""Python stacks of threads and of suspended coroutines, as a few short lines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PACKAGE: Final = Path(__file__).parents[1]
 _DUMPED: Final = re.compile(r'\s+File "(.*)", line (\d+) in (.*)')
 
 MOST_FRAMES: Final = 16
-"""The innermost ones tell where a rank stands."""
+"""The innermost frames, which show where a rank is."""
 
 
 def program_stack(program: Any) -> tuple[str, ...]:
-    """Where a suspended coroutine stands, outermost first."""
+    """The stack of a suspended coroutine, outermost frame first."""
     found: list[str] = []
     while program is not None:
         frame = getattr(program, "cr_frame", None) or getattr(program, "gi_frame", None)
@@ -29,7 +29,8 @@ def program_stack(program: Any) -> tuple[str, ...]:
 
 
 def thread_stack(ident: int) -> tuple[str, ...]:
-    """Where a thread of this process is right now, outermost first; nothing if it is gone."""
+    """The stack of a thread of this process right now, outermost frame first; empty if the thread
+    is gone."""
     found: list[str] = []
     frame: FrameType | None = sys._current_frames().get(ident)
     while frame is not None:
@@ -39,7 +40,8 @@ def thread_stack(ident: int) -> tuple[str, ...]:
 
 
 def dumped_stack(text: str) -> tuple[str, ...]:
-    """What `faulthandler` wrote of the thread that the signal met, outermost first."""
+    """The stack of the thread that got the signal, from `faulthandler`'s text, outermost frame
+    first."""
     _, _, own = text.rpartition("Current thread")
     found = []
     for line in own.splitlines()[1:]:
@@ -55,7 +57,7 @@ def _line(code: CodeType, number: int) -> str:
 
 
 def _told(file: str, number: int, function: str) -> str:
-    """`executor/loop.py:47 _serve`: the file without what is the same for all."""
+    """`executor/loop.py:47 _serve`: the file is relative to the package."""
     path = Path(file)
     if path.is_relative_to(_PACKAGE):
         name = path.relative_to(_PACKAGE).as_posix()

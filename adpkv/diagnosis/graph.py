@@ -1,9 +1,10 @@
-"""Who waits for whom, between classes of ranks, and the circle in it if there is one.
+"""Which ranks wait for which, between classes of ranks, and a cycle of waits if there is one.
 
-A collective waits for *all* its members, a transfer or the messages for *any* input. So a class is
-stuck if it waits for all of some of which one is stuck, or for any of some of which all are.
+A collective waits for *all* its members; a wait for transfers or messages ends with *any* input. So
+a class is stuck if it needs all of some classes and one of them is stuck, or needs any of some
+classes and all of them are.
 
-Ranks that are in the same place are one line of a report, so that a thousand fit a screen.
+Ranks in the same place are one class and one line of a report, so that a thousand fit a screen.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ __all__ = ["Edge", "RankClass", "WaitGraph", "folded", "wait_graph"]
 
 
 class RankClass(msgspec.Struct, frozen=True):
-    """Ranks of equal state, operation, position and site."""
+    """Ranks with equal state, operation, position and site."""
 
     ranks: tuple[int, ...]
     state: State
     odd: bool
     concerned: bool
-    """Members of the group in which the job got stuck."""
+    """They are members of the group in which the job got stuck."""
     at: Position | None
     since_s: float | None = None
-    """The longest."""
+    """The longest time that any of them has been there, in seconds."""
     stack: tuple[str, ...] = ()
-    """Of the first rank whose stack is known."""
+    """The stack of the first rank whose stack is known."""
 
 
 def folded(evidence: Evidence, diagnosis: Diagnosis) -> list[RankClass]:
-    """All ranks: the outliers first, then the rest of their group, then the others. Those are told
-    apart by what they do only: each group of a large job is at another iteration."""
+    """All ranks in classes: the outliers first, then the rest of their group, then all other ranks.
+    Those are grouped by what they do alone: each group of a large job is at another iteration."""
     odd = set(diagnosis.outliers)
     concerned = {rank_state.rank for rank_state in evidence.of_group(diagnosis.group)}
     classes: dict[tuple[object, ...], list[RankState]] = {}
@@ -79,29 +80,30 @@ def _class(
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """Ranks that wait: for all of some, or for any input of some."""
+    """Ranks that wait: for all of some classes, or for any input from some classes."""
 
     waiting: tuple[int, ...]
     needs: str
     """`all` or `any`."""
     of: tuple[tuple[int, ...], ...]
-    """Classes of ranks."""
+    """The classes that they wait for, as their ranks."""
     coordinator: bool = False
-    """Its messages are input too."""
+    """Messages of the coordinator would be input too."""
 
 
 class WaitGraph(msgspec.Struct, frozen=True):
-    """All edges, and what is circular."""
+    """All edges, and one cycle if there is one."""
 
     edges: tuple[Edge, ...]
     cycle: tuple[tuple[int, ...], ...] = ()
-    """Classes of ranks, each waiting for the next and the last for the first."""
+    """Classes of ranks: each waits for the next, and the last for the first."""
     ends: tuple[tuple[int, ...], ...] = ()
-    """Those for which others wait, and which wait for nobody: running, stopped, failed, gone."""
+    """Classes for which others wait and which wait for no rank: running, suspended, failed or
+    gone."""
 
 
 def wait_graph(evidence: Evidence, classes: Sequence[RankClass]) -> WaitGraph:
-    """The graph of a stuck job."""
+    """The wait graph of a stuck job."""
     class_of = {rank: i for i, found in enumerate(classes) for rank in found.ranks}
     peers = {s.rank: s for s in evidence.rank_states}
     edges: dict[int, tuple[Edge, list[int]]] = {}
@@ -128,7 +130,7 @@ def wait_graph(evidence: Evidence, classes: Sequence[RankClass]) -> WaitGraph:
 
 
 def _missing(evidence: Evidence, found: RankClass, class_of: dict[int, int]) -> list[int]:
-    """The classes of members of a collective's group that are not in it."""
+    """The classes of the group's members that are not in this collective."""
     at = found.at
     assert at is not None
     absent = set()
@@ -140,8 +142,8 @@ def _missing(evidence: Evidence, found: RankClass, class_of: dict[int, int]) -> 
 
 
 def _stuck(edges: dict[int, tuple[Edge, list[int]]], classes: Sequence[RankClass]) -> set[int]:
-    """What is left when all that can go on has gone on. Who waits for nobody goes on, unless its
-    process does not live or its program is over."""
+    """The classes that are left when everything that can go on has gone on. A class that waits for
+    no rank can go on, unless its process is not running or its program has ended."""
     still = {State.STOPPED, State.SILENT, State.FAILED, State.LEFT, State.UNBEGUN}
     stuck = set(edges) | {i for i, found in enumerate(classes) if found.state in still}
     moved = True
@@ -157,7 +159,7 @@ def _stuck(edges: dict[int, tuple[Edge, list[int]]], classes: Sequence[RankClass
 
 
 def _circle(edges: dict[int, tuple[Edge, list[int]]], stuck: set[int]) -> list[int]:
-    """A circle of waits among the stuck, by walking until somebody comes up again."""
+    """A cycle of waits among the stuck classes: follow the edges until a class comes up again."""
     for start in sorted(stuck & set(edges)):
         path: list[int] = []
         at: int | None = start

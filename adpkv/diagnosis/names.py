@@ -1,4 +1,4 @@
-"""How ranks and places are called in a report, the same everywhere in it."""
+"""How a report names ranks, the same everywhere in it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["MOST_SPANS", "listed", "named", "verb"]
 
 
 MOST_SPANS: Final = 8
-"""Of a list of ranks; more tell a reader nothing. `deadlock.json` has them all."""
+"""Spans in a list of ranks; more would tell a reader nothing. `deadlock.json` lists all ranks."""
 
 
 def named(ranks: Iterable[int]) -> str:
-    """`rank 3`, `ranks 0, 1, 3`, `ranks 0-511, 513`; three in a row make a span."""
+    """`rank 3`, `ranks 0, 1, 3`, `ranks 0-511, 513`; three in a row or more make a span."""
     found = sorted(ranks)
     if not found:
         return "no rank"
@@ -38,6 +38,6 @@ def listed(ranks: Iterable[int]) -> str:
 
 
 def verb(ranks: Iterable[int], one: str, many: str) -> str:
-    """`rank 3 is`, `ranks 3, 4 are`."""
+    """The ranks with the verb in the right number: `rank 3 is`, `ranks 3, 4 are`."""
     found = list(ranks)
     return f"{named(found)} {one if len(found) == 1 else many}"

@@ -1,9 +1,9 @@
-"""The last collectives of each rank in the dump format of PyTorch's Flight Recorder.
+"""Writes the last collectives of each rank in the dump format of PyTorch's Flight Recorder.
 
-One file per rank, `rank_N`, so that PyTorch's own analyzer reads a run of ours:
-`torchfrtrace -p rank_ RUN/fr_trace`. It is a pickle of plain values, as that tool reads nothing
-else; docs/diagnosis.md says what it was checked against. Waits and pauses are no collectives and
-are left out; a step is a barrier; every slot has the same width.
+There is one file per rank, `rank_N`, so that PyTorch's own analyzer can read it: `torchfrtrace -p
+rank_ RUN/fr_trace`. It is a pickle of plain values, because that tool reads nothing else;
+docs/architecture.md says which version it was checked against. Waits and pauses are not collectives
+and are left out; a step is written as a barrier; every slot has the same width.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from adpkv.executor.collectives import WORLD
 __all__ = ["VERSION", "dumps", "write_fr_trace"]
 
 VERSION: Final = "2.10"
-"""Of the format."""
+"""The version of the dump format."""
 
 SLOT_BYTES: Final = 256
-"""What each rank brings to each collective."""
+"""What each rank contributes to each collective."""
 
 NAMES: Final = {
     "tp_broadcast": "broadcast",
@@ -34,7 +34,7 @@ NAMES: Final = {
 
 
 def write_fr_trace(folder: Path, evidence: Evidence) -> None:
-    """A file for each rank.
+    """Write a file for each rank into `folder`.
 
     Raises:
         OSError: one cannot be written.
@@ -51,7 +51,7 @@ def dumps(evidence: Evidence) -> dict[int, dict[str, Any]]:
     found = {}
     for rank_state in evidence.rank_states:
         entries = _entries(rank_state, groups, first)
-        # Of a thousand ranks, each file would have all thousand names of a group it never met in.
+        # Only the rank's groups: that of the whole job would list a thousand ranks in each file.
         met = {rank_state.group, *(WORLD for e in entries if e["process_group"][0] == str(WORLD))}
         own = [groups[index] for index in sorted(met) if index in groups]
         found[rank_state.rank] = {
@@ -87,7 +87,8 @@ def _number(places: Sequence[Position]) -> int:
 
 
 def _first(evidence: Evidence, group: int) -> int:
-    """The first collective that all its members remember: the analyzer wants one beginning."""
+    """The first collective that all members remember: the analyzer wants all ranks to begin with
+    the same."""
     starts = []
     for member in evidence.of_group(group):
         known = [p.sequence for p in member.last if p.group == group and p.kind in NAMES]
@@ -140,8 +141,8 @@ def _entry(
 
 
 def _frame(line: str) -> dict[str, str]:
-    """`file:line name` as the analyzer wants it; the innermost comes first, and before it the call
-    site and iteration of the collective."""
+    """`file:line name` in the analyzer's form. The innermost frame comes first; before it, as a
+    frame of its own, the call site and iteration of the collective."""
     where, _, name = line.partition(" ")
     file, _, number = where.rpartition(":")
     return {"name": name, "filename": file, "line": number}

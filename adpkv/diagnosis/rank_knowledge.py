@@ -1,7 +1,7 @@
-"""What one rank knows alone, read from its objects when its job got stuck.
+"""What only the rank itself knows, read from its objects when its job got stuck.
 
-Only reads, and only plain Python values: under MPI the watchdog's thread does it while the rank's
-own thread may be in the middle of anything.
+It only reads, and only plain Python values: under MPI the watchdog's thread calls it while the
+rank's own thread may be in the middle of anything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from adpkv.executor.rank import Rank
 __all__ = ["NOTHING_KNOWN", "Local", "local"]
 
 ONLY_TRANSFERS, ONLY_MESSAGES = "poll", "queue"
-"""Kinds of standing still alone in which a rank looks for one sort of input
+"""Kinds of `Pause` in which a rank waits alone, for only one sort of input
 (`adpkv.field_policies`)."""
 
 WEIGHTY: Final = (
@@ -34,7 +34,7 @@ WEIGHTY: Final = (
 
 
 class Local(msgspec.Struct, frozen=True):
-    """One rank's part of the evidence."""
+    """One rank's part of the evidence; the fields are those of `evidence.RankState`."""
 
     values: dict[str, int | str | bool] = {}
     pins: Pins = Pins()
@@ -59,7 +59,7 @@ def local(rank: Rank, op: Operation | None, digest: Callable[[Any], int]) -> Loc
     )
     waits = isinstance(op, Wait | Pause)
     kind = "" if op is None else op.kind
-    # Of these the peer may still say something.
+    # About these sessions the peer may still send a message.
     open_ = [s for s in sessions if not s.state.is_over and s.state is not State.WAITING]
     peers = {s.peer for s in open_ if s.peer >= 0}
     return Local(
@@ -73,7 +73,7 @@ def local(rank: Rank, op: Operation | None, digest: Callable[[Any], int]) -> Loc
 def _values(
     rank: Rank, staged: list[Response], pins: Pins, digest: Callable[[Any], int]
 ) -> dict[str, int | str | bool]:
-    """By weight: what makes a rank act first, then what it merely has."""
+    """The most telling first: what makes a rank act, then what it merely has."""
     serving, transceiver = rank.serving, rank.transceiver
     counts, ended = serving.pool.counts(), transceiver.book.counts()
     values: dict[str, int | str | bool] = {
@@ -106,7 +106,7 @@ def _values(
 
 
 def _lacking(rank: Rank, free: int) -> int | None:
-    """How many blocks too few there are for the next request; None if none waits."""
+    """How many blocks are missing for the next request; None if no request waits."""
     waiting = rank.serving.waiting
     if not waiting:
         return None
@@ -114,7 +114,8 @@ def _lacking(rank: Rank, free: int) -> int | None:
 
 
 def _staged(rank: Rank, op: Operation | None) -> list[Response]:
-    """What waits for the flush, and what the rank has brought to the gather that it stands in."""
+    """The responses that wait for the flush, and those that the rank has put into the gather in
+    which it is."""
     brought = getattr(op, "payload", None)
     taken = [r for r in brought if isinstance(r, Response)] if isinstance(brought, tuple) else []
     return [*taken, *rank.responses.staged]

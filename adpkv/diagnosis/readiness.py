@@ -1,9 +1,9 @@
-"""Is the job ready, is it alive? Pure functions of what rank 0 has heard and sees; no clock.
+"""Is the job ready, is it alive? Pure functions of what rank 0 has received and observed; no clock.
 
-An HTTP server that answers says nothing about the loop beside it. So the judgement is made of
-progress: an instance's loop turns only if all its ranks join it, on whatever hosts they are, and
-its leader's message is the sign that it did. Which rank keeps the others waiting, the board says,
-as far as this host's ranks go. Transceivers judge themselves (contract 4.2), and leaders pass it
+An HTTP server that answers proves nothing about the loop beside it. So both answers are derived
+from progress. An instance's loop advances only if all its ranks take part, on whatever hosts they
+are; the leader's pulse message shows that it did. The board shows which of this host's ranks keep
+the others waiting. Each transceiver reports its own health (contract 4.2), and the leaders pass it
 on.
 """
 
@@ -25,23 +25,24 @@ NS_PER_S: Final = 1e9
 
 
 class Reason(StrEnum):
-    """What keeps a job from being ready; the last three are `TransceiverHealth.reasons`."""
+    """Why a job is not ready; the last three are `TransceiverHealth.reasons`."""
 
     NOT_BEGUN = "not_begun"
     STOPPING = "stopping"
     SILENT = "silent"
-    """Nothing was heard of an instance for too long: its loop does not turn."""
+    """No pulse came from an instance for too long: its loop does not advance."""
     STANDS = "stands"
-    """A rank has stood in one collective for too long."""
+    """A rank has been in one collective for too long."""
     ABSENT = "absent"
-    """The others of its group stand, and this rank is not there."""
+    """The other ranks of its group wait in a collective, and this rank is not in it."""
     NO_PROGRESS = "no_progress"
     STUCK_IN_QUARANTINE = "stuck_in_quarantine"
     QUARANTINE_OVER_BUDGET = "quarantine_over_budget"
 
 
 class Finding(NamedTuple):
-    """One reason; `rank` is None where a whole instance is meant, `instance` empty for the job."""
+    """One reason. `rank` is None where a whole instance is meant; `instance` is empty for the whole
+    job."""
 
     reason: str
     instance: str
@@ -50,7 +51,7 @@ class Finding(NamedTuple):
 
 
 class LastHeard(NamedTuple):
-    """The last that was heard of an instance, and when."""
+    """The last pulse of an instance, and when it came."""
 
     at_ns: int
     pulse: Pulse
@@ -58,24 +59,24 @@ class LastHeard(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What rank 0 knows; all times are of one clock, nanoseconds."""
+    """What rank 0 knows. All times are nanoseconds of one clock."""
 
     began_ns: int
     now_ns: int
     instances: Sequence[Instance]
     last_heard: Mapping[int, LastHeard]
-    """By the index of an instance."""
+    """By the index of the instance."""
     entries: Sequence[BoardEntry]
-    """Of the ranks of this host."""
+    """The board entries of this host's ranks."""
     ending: str = ""
-    """Why nothing is admitted any more."""
+    """Why no request is admitted any more; empty while they are."""
     over: bool = False
-    """Rank 0's own loop has come to its end, and the rest is tidying up."""
+    """Rank 0's own loop has ended, and what is left is cleaning up."""
 
 
 def unready(seen: Seen, timeout_ns: int) -> list[Finding]:
-    """Everything that keeps the job from being ready; empty if it is. Who has not moved for longer
-    than `timeout_ns` is not ready."""
+    """Every reason why the job is not ready; empty if it is. An instance or rank without progress
+    for longer than `timeout_ns` is not ready."""
     found = [Finding(Reason.STOPPING, "", None, seen.ending)] if seen.ending else []
     for instance in seen.instances:
         heard = seen.last_heard.get(instance.index)
@@ -92,9 +93,9 @@ def unready(seen: Seen, timeout_ns: int) -> list[Finding]:
 
 
 def unalive(seen: Seen, timeout_ns: int) -> list[Finding]:
-    """Why rank 0's loop has failed: it has not turned for longer than `timeout_ns`, or not begun
-    to. Empty while it lives. Rank 0 leads the first instance, so that instance's message is its
-    own."""
+    """Why rank 0's loop counts as hung: it has not advanced, or not begun, for longer than
+    `timeout_ns`. Empty while it is alive. Rank 0 leads the first instance, so that instance's pulse
+    is its own."""
     own = seen.instances[0]
     heard = seen.last_heard.get(own.index)
     if seen.over or silences_ns(seen)[own.index] <= timeout_ns:
@@ -106,7 +107,7 @@ def unalive(seen: Seen, timeout_ns: int) -> list[Finding]:
 
 
 def silences_ns(seen: Seen) -> dict[int, int]:
-    """By the index of each instance: how long nothing was heard of it."""
+    """By the index of the instance: for how long no pulse came from it."""
     last = {index: heard.at_ns for index, heard in seen.last_heard.items()}
     return {i.index: seen.now_ns - last.get(i.index, seen.began_ns) for i in seen.instances}
 
@@ -125,7 +126,7 @@ def _ill(instance: Instance, pulse: Pulse) -> Iterator[Finding]:
 
 
 def _entry(instance: Instance, seen: Seen, timeout_ns: int) -> Iterator[Finding]:
-    """Who of an instance stands still, and who is not where the others wait."""
+    """Which ranks of an instance hang, and which are not where the others wait."""
     own = [s for s in seen.entries if s.place.rank in instance.members]
     entry = [s for s in own if _stands(s, seen.now_ns, timeout_ns)]
     for one in entry:
@@ -139,7 +140,7 @@ def _entry(instance: Instance, seen: Seen, timeout_ns: int) -> Iterator[Finding]
 
 
 def _stands(entry: BoardEntry, now_ns: int, timeout_ns: int) -> bool:
-    # In the job's last collective a rank waits for as long as another instance drains.
+    # In the job's last collective a rank may wait until another instance has drained.
     in_collective = entry.since_ns > 0 and entry.group != WORLD
     return in_collective and now_ns - entry.since_ns > timeout_ns
 

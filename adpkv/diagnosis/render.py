@@ -1,4 +1,4 @@
-"""The report for people: one screen, outliers first, as wide as the terminal and no wider."""
+"""The report for people: one screen, outliers first, no wider than the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["STORY_INDENT", "WIDTH", "report_lines", "report_text"]
 WIDTH: Final = 100
 LEAST_WIDTH: Final = 40
 STORY_INDENT: Final = 2
-"""Columns before each line of a story."""
+"""Spaces before each line of a story."""
 
 MOST_CLASSES: Final = 12
 MOST_STACKS: Final = 4
@@ -25,15 +25,15 @@ MOST_STACK_LINES: Final = 6
 MOST_EDGES: Final = 6
 MOST_PINS: Final = 6
 MOST_NAMED: Final = 5
-"""Requests of a list before it is cut off."""
+"""Requests that a list names before it is cut off."""
 
 _WORDS: Final = {
     State.COLLECTIVE: "in",
     State.ALONE: "alone in",
-    State.COMPUTING: "at its own part of",
+    State.COMPUTING: "computing its own part of",
     State.MOVING: "on its way, last in",
     State.STOPPED: "stopped, last in",
-    State.SILENT: "says nothing, last in",
+    State.SILENT: "does not answer, last in",
     State.FAILED: "failed, last in",
     State.LEFT: "has left, last in",
     State.UNBEGUN: "has not begun",
@@ -41,34 +41,34 @@ _WORDS: Final = {
 
 
 def report_text(report: Report, width: int | None = None, stories: Sequence[str] = ()) -> str:
-    """The whole report."""
+    """The whole report as one text."""
     return "\n".join(report_lines(report, width, stories))
 
 
 def report_lines(
     report: Report, width: int | None = None, stories: Sequence[str] = ()
 ) -> list[str]:
-    """Its lines; `width` is that of the window, None where there is none; `stories` are lines of
-    what became of the requests concerned."""
+    """The report's lines. `width` is the window's in columns, None where there is no window.
+    `stories` are lines about the requests concerned."""
     columns = max(min(width or WIDTH, WIDTH), LEAST_WIDTH)
     diagnosis, evidence = report.diagnosis, report.evidence
     when = "" if evidence.at_s is None else f" at {evidence.at_s:.6f} s"
     virtual = " of virtual time" if when and evidence.world == "virtual" else ""
     title = f"{diagnosis.kind} in {evidence.name(diagnosis.group)}{when}{virtual}"
-    lines = wrapped(title, columns - len("adpkv: "))  # which stands before it on a terminal
+    lines = wrapped(title, columns - len("adpkv: "))  # a terminal shows this prefix before it
     lines += ["", *wrapped(diagnosis.sentence, columns, "  ")]
     if evidence.error != "mismatch":
-        # How it was noticed: what a diagnosis leaves out, as it is about how it began.
+        # A diagnosis says how it began; this says how it was noticed.
         noticed = evidence.message.partition("\n")[0]
         lines += ["", *wrapped(f"noticed: {noticed}", columns, "  ")]
     sections = {
         "why": _why(report, columns),
         "who is where": _classes(report, columns),
-        "the last collectives" + (" before they parted" if diagnosis.split else ""): _history(
+        "the last collectives" + (" before they diverged" if diagnosis.split else ""): _history(
             report.history, columns
         ),
         "who waits for whom": _graph(report, columns),
-        "what it pins": _pins(evidence, report, columns),
+        "what they hold": _pins(evidence, report, columns),
         "stacks": _stacks(report.classes, columns),
     }
     for title, found in sections.items():
@@ -92,8 +92,8 @@ def _why(report: Report, columns: int) -> list[str]:
         known = [
             s for s in report.evidence.rank_states if s.values and s.rank in diagnosis.outliers
         ]
-        return ["  nothing that is looked at differs there"] if known and diagnosis.others else []
-    head = ["only there", named(diagnosis.outliers), named(diagnosis.others)]
+        return ["  none of the compared values differs"] if known and diagnosis.others else []
+    head = ["value", named(diagnosis.outliers), named(diagnosis.others)]
     rows = [[d.name, _values(d.odd), _values(d.others)] for d in shown]
     lines = Table(head, rows, indent="  ").text(columns)
     left = len(report.why) - len(shown)
@@ -169,7 +169,7 @@ def _history(rows: Sequence[Row], columns: int) -> list[str]:
     return Table((), found, (), indent="  ").text(columns)
 
 
-# -- the graph, what it pins, stacks -----------------------------------------------------------
+# -- the graph, what they hold, stacks -----------------------------------------------------------
 
 
 def _graph(report: Report, columns: int) -> list[str]:
@@ -184,7 +184,7 @@ def _graph(report: Report, columns: int) -> list[str]:
         lines.append(f"  the coordinator {report.evidence.coordinator}")
     if graph.cycle:
         circle = " -> ".join(named(ranks) for ranks in (*graph.cycle, graph.cycle[0]))
-        lines += wrapped(f"circle: {circle}", columns, "  ")
+        lines += wrapped(f"cycle: {circle}", columns, "  ")
     for ranks in graph.ends[:MOST_EDGES]:
         lines += wrapped(f"{verb(ranks, 'waits', 'wait')} for no other rank", columns, "  ")
     return lines
@@ -238,7 +238,7 @@ def _some(requests: Sequence[int]) -> str:
 
 
 def _stacks(classes: Sequence[RankClass], columns: int) -> list[str]:
-    """Each stack once, innermost last."""
+    """Each distinct stack once, innermost frame last."""
     ranks: dict[tuple[str, ...], list[int]] = {}
     for found in classes:
         if found.stack and (found.odd or found.concerned):

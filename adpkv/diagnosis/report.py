@@ -1,6 +1,6 @@
-"""The report about a stuck job: everything that can be said of its evidence, for text and files.
+"""The report about a stuck job: everything that follows from its evidence, for text and files.
 
-`deadlock.json` is the report for programs; `text` is the same for people.
+`as_values` makes the report for programs (`deadlock.json`); `render` makes the same for people.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NAMES: Final[dict[type[StuckError], str]] = {
 }
 
 MOST_REQUESTS: Final = 6
-"""Of which a report names the requests concerned."""
+"""How many of the requests concerned a report names."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What can be said of one stuck job."""
+    """Everything that is known of one stuck job."""
 
     evidence: Evidence
     diagnosis: Diagnosis
@@ -40,19 +40,20 @@ class Report(msgspec.Struct, frozen=True):
     history: tuple[Row, ...]
     graph: WaitGraph
     requests: tuple[int, ...] = ()
-    """Whose stories belong to it."""
+    """The requests concerned: their stories are part of the report."""
     replay: str = ""
-    """The command that does the same in virtual time."""
+    """The command that reproduces the run in virtual time."""
     stories: tuple[dict[str, Any], ...] = ()
 
 
 def noticed(error: StuckError) -> str:
-    """How it was noticed that the ranks are stuck: `mismatch`, `deadlock` or `livelock`."""
+    """How the problem was noticed: `mismatch`, `deadlock` or `livelock`."""
     return NAMES.get(type(error), "stuck")
 
 
 def examined(evidence: Evidence, replay: str = "") -> Report:
-    """Look at the evidence from all sides."""
+    """The report that follows from the evidence; `replay` is the command that reproduces the
+    run."""
     diagnosis = judge(evidence)
     classes = folded(evidence, diagnosis)
     return Report(
@@ -68,7 +69,7 @@ def examined(evidence: Evidence, replay: str = "") -> Report:
 
 
 def _requests(evidence: Evidence, diagnosis: Diagnosis) -> tuple[int, ...]:
-    """Those that the odd ranks hold; of the whole group where none is odd."""
+    """The requests that the outliers hold; those of the whole group if there are no outliers."""
     ranks = set(diagnosis.outliers or diagnosis.others)
     found: dict[int, None] = {}
     for rank_state in evidence.rank_states:
@@ -79,14 +80,15 @@ def _requests(evidence: Evidence, diagnosis: Diagnosis) -> tuple[int, ...]:
 
 
 def write_deadlock(path: Path, values: Mapping[str, Any]) -> None:
-    """Write it, whole or not at all."""
+    """Write `deadlock.json` at this path, atomically."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
 def as_values(error: StuckError) -> dict[str, Any]:
-    """The error as plain values: what it is, its message, where each rank was; and the report."""
+    """The error as plain values: its kind, its message, where each rank was; and the report if it
+    has one."""
     found: dict[str, Any] = {
         "error": noticed(error),
         "message": str(error),

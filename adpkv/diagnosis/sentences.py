@@ -1,4 +1,5 @@
-"""the diagnoses' sentences: who is where, whom that keeps waiting, and where the order was left."""
+"""The sentence of each diagnosis: where the ranks are, which ranks they keep waiting, and where
+they left the common order."""
 
 from __future__ import annotations
 
@@ -23,14 +24,14 @@ __all__ = [
 
 _DOES = {
     State.STOPPED: ("its process is stopped", "their processes are stopped"),
-    State.SILENT: ("its process says nothing", "their processes say nothing"),
+    State.SILENT: ("its process does not answer", "their processes do not answer"),
     State.FAILED: ("it has failed", "they have failed"),
     State.UNBEGUN: ("it has not begun", "they have not begun"),
     State.LEFT: ("it has left", "they have left"),
-    State.COMPUTING: ("it is at its own part of it", "they are at their own part of it"),
+    State.COMPUTING: ("it is computing its own part of it", "they are computing their own parts"),
     State.MOVING: ("it is on its way", "they are on their way"),
 }
-"""What a rank does that is in no collective, and what several do."""
+"""What a rank that is in no collective is doing, and the same for several ranks."""
 
 
 def _are_in(side: Side) -> str:
@@ -49,17 +50,18 @@ def _left_at(split: Split, odd: Sequence[Side]) -> str:
 
 
 def wrong_operation(split: Split, odd: Sequence[Side]) -> str:
-    """Different collectives."""
+    """Members are in collectives of different kinds."""
     return f"{_both(split, odd)}: {_left_at(split, odd)}"
 
 
 def crossed_payload(split: Split, odd: Sequence[Side]) -> str:
-    """The same collective, from different call sites."""
+    """Members are in the same kind of collective, from different call sites."""
     return f"{_both(split, odd)}: each would take the other's payload; {_left_at(split, odd)}"
 
 
 def argument_mismatch(split: Split, odd: Sequence[Side]) -> str:
-    """The same collective from the same call site, with something that must be equal and is not."""
+    """Members are in the same collective from the same call site, but differ in something that must
+    be equal."""
     common = split.common.at
     assert common is not None
     told, iteration = [], common.iteration
@@ -73,7 +75,7 @@ def argument_mismatch(split: Split, odd: Sequence[Side]) -> str:
 
 
 def _argument(at: Position, common: Position, odd: Sequence[Side]) -> str:
-    """What differs, of one side."""
+    """What differs, as one side has it."""
     places = [side.at for side in odd if side.at is not None]
     if any(place.argument != common.argument for place in places):
         return f"the batch {at.argument or 'nothing'}"
@@ -83,7 +85,7 @@ def _argument(at: Position, common: Position, odd: Sequence[Side]) -> str:
 
 
 def missing(split: Split, absent: Sequence[RankState]) -> str:
-    """Members that have not come."""
+    """Some members have not come to the collective."""
     common = split.common.at
     assert common is not None
     ranks = [rank_state.rank for rank_state in absent]
@@ -94,7 +96,7 @@ def missing(split: Split, absent: Sequence[RankState]) -> str:
 
 
 def _whereabouts(absent: Sequence[RankState]) -> str:
-    """What those are doing instead, each way once."""
+    """What the absent members are doing instead, each activity once."""
     ways: dict[tuple[str, str], list[int]] = {}
     for rank_state in absent:
         ways.setdefault(_does(rank_state), []).append(rank_state.rank)
@@ -116,13 +118,13 @@ def _does(rank_state: RankState) -> tuple[str, str]:
         return one + seen, many + seen
     if rank_state.state is State.ALONE:
         where = at.told(numbered=False)
-        return f"it stands alone in {where}", f"they stand alone in {where}"
+        return f"it waits alone in {where}", f"they wait alone in {where}"
     where = f"in {at.told()}, iteration {at.iteration}"
     return f"it is still {where}", f"they are still {where}"
 
 
 def early_exit(split: Split, gone: Sequence[RankState]) -> str:
-    """Members that have left."""
+    """Some members have left the job or their loop."""
     common = split.common.at
     assert common is not None
     ranks = [rank_state.rank for rank_state in gone]
@@ -142,13 +144,13 @@ def _strangers(evidence: Evidence, strangers: Sequence[RankState]) -> tuple[str,
 
 
 def wrong_group(evidence: Evidence, split: Split, strangers: Sequence[RankState]) -> str:
-    """Members that are in a collective of a group where nobody of theirs will come."""
+    """Some members are in a collective of a group to which no other member of theirs will come."""
     who, where = _strangers(evidence, strangers)
     return f"{who} {where}; {_are_in(split.common)} of {evidence.name(split.group)}"
 
 
 def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[RankState]) -> str:
-    """Two groups in two orders."""
+    """Two sets of ranks came to collectives of two groups in opposite orders."""
     who, where = _strangers(evidence, strangers)
     ranks = [rank_state.rank for rank_state in strangers]
     common = split.common
@@ -161,19 +163,19 @@ def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[RankSt
 
 
 def livelock(evidence: Evidence, group: int, members: Sequence[RankState]) -> str:
-    """Rounds without end."""
+    """The group repeats collectives without end, and virtual time does not advance."""
     at = next((member.at for member in members if member.at is not None), None)
-    where = "" if at is None else f" {at.told(numbered=False)}, iteration {at.iteration}, and"
-    return f"{evidence.name(group)} meets again and again in{where} time does not move"
+    what = "collectives" if at is None else f"{at.told(numbered=False)}, iteration {at.iteration}"
+    return f"{evidence.name(group)} repeats {what}, and time does not advance"
 
 
 def lost_wake_up(evidence: Evidence, waiting: Sequence[RankState]) -> str:
-    """All wait for input."""
+    """All ranks wait for input."""
     ranks = [rank_state.rank for rank_state in waiting]
     where = sorted({s.at.told(numbered=False) for s in waiting if s.at is not None})
-    # Only where all is known can it be said that nothing will come.
+    # Only in virtual time is everything known, and so also that no input will come.
     alone = evidence.world == "virtual"
-    none = "nobody is left who would send any" if alone else "none has come"
+    none = "no rank is left that could send any" if alone else "none has come"
     too = f"; the coordinator {evidence.coordinator}" if evidence.coordinator else ""
     return f"{verb(ranks, 'waits', 'wait')} for input in {', '.join(where)}, and {none}{too}"
 
@@ -181,7 +183,7 @@ def lost_wake_up(evidence: Evidence, waiting: Sequence[RankState]) -> str:
 def symmetric_wedge(
     evidence: Evidence, group: int, at: Position | None, ranks: Sequence[int]
 ) -> str:
-    """All are there, and it does not end."""
+    """All members are in one collective, and it does not end."""
     assert at is not None
     return (
         f"all of {evidence.name(group)} ({named(ranks)}) are in {at.told()},"

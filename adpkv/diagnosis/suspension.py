@@ -1,8 +1,8 @@
-"""Time in which this process looked, told apart from time in which it could not.
+"""Excludes time in which this process was suspended from the timeouts of its peers.
 
-A stopped job (a closed lid, a frozen container, a debugger) is stopped with all its clocks running.
-Who counts how long others stay away must not count the time in which it was away itself: nobody was
-late in it. So whoever looks every few milliseconds takes a gap between two looks for what it is.
+When a whole job is suspended (a closed lid, a frozen container, a debugger), all clocks run on, but
+no rank was late in that time. So a thread that polls every few milliseconds takes a long gap
+between two of its polls as time in which it was suspended itself.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ __all__ = ["SuspensionClock"]
 
 
 class SuspensionClock:
-    """Somebody looks again and again; `longest_ns` is the longest that a turn on a busy machine
-    takes, in nanoseconds. What is beyond that was missed."""
+    """Used by a loop that polls again and again. `longest_ns` is the longest gap between two polls
+    that is normal on a busy machine, in nanoseconds; what exceeds it counts as suspended."""
 
     def __init__(self, longest_ns: int, now_ns: int) -> None:
         self._longest_ns, self._looked_ns = longest_ns, now_ns
 
     def missed(self, now_ns: int) -> int:
-        """It looks: how much of the time since its last look it was not there."""
+        """To be called at each poll. Returns how many nanoseconds since the last call this process
+        was suspended; 0 if it was not."""
         gap_ns, self._looked_ns = now_ns - self._looked_ns, now_ns
         return max(0, gap_ns - self._longest_ns)

@@ -1,11 +1,12 @@
-"""A thread per rank that sees when its rank has stood in one collective for too long.
+"""A thread per rank that notices when its rank has been in one collective for too long.
 
-Slots show ranks that stand in different collectives. A rank that never comes, because it waits
-alone for something or turns in a loop, shows nothing: the others wait for it in native code. So
-a thread looks at the board (`flight_recorder.board`), and says who is where.
+The slots of a collective (`worlds.mpi.slots`) show ranks that are in different collectives. They do
+not show a rank that never comes, because it waits alone for something or loops without end: the
+others wait for it in native code. So a thread reads the board (`flight_recorder.board`) and reports
+which rank is where.
 
-It must never speak where all is well. What it allows: time in which it could not look itself
-(`diagnosis.suspension`), the job's last collective, and a rank that is still being made.
+It must not raise a false alarm. It ignores time in which it was suspended itself
+(`diagnosis.suspension`), the job's last collective, and ranks that have not finished starting.
 """
 
 from __future__ import annotations
@@ -25,31 +26,32 @@ __all__ = ["StuckTimer", "Watchdog", "judgement"]
 LOOKS_PER_TIMEOUT: Final = 10
 LONGEST_LOOK_S: Final = 0.2
 LOOKS_PER_TURN: Final = 2
-"""A look may be late by one: on a machine where others want the cores too, it is."""
+"""The gap between two polls may be this many intervals: on a machine with too few cores it is."""
 
 START_BOUND_NS: Final = 120_000_000_000
-"""How long a rank may be in the making (its memory, its files) while others wait for it. Nothing in
-its own ring tells that from standing still, and it happens once."""
+"""How long a rank may take to start (its memory, its files) while others wait for it. Its ring does
+not tell starting from hanging, and it starts only once."""
 
 NS_PER_S: Final = 1e9
 
 
 class StuckTimer:
-    """For how long this rank has been *seen* to stand in one collective. `turn_ns` is the longest
-    time between two looks of one that is let run."""
+    """For how long this rank has been observed in one collective. `turn_ns` is the longest normal
+    time between two polls of a thread that is not suspended."""
 
     def __init__(self, turn_ns: int, now_ns: int) -> None:
         self._turn_ns, self._suspension = turn_ns, SuspensionClock(turn_ns, now_ns)
         self._came_ns = self._since_ns = 0
 
     def stood_ns(self, own: BoardEntry, now_ns: int) -> int:
-        """A look at it: 0 where it may stand for as long as it likes."""
+        """To be called at each poll: for how long the rank has been in its collective, in
+        nanoseconds. 0 where no limit applies: between collectives, and in the job's last one."""
         missed_ns = self._suspension.missed(now_ns)
         # In the job's last collective a rank may wait for as long as another instance drains.
         if not own.since_ns or own.group == WORLD:
             return 0
         if own.since_ns != self._came_ns:
-            # Another one than at the last look: nobody saw what it was like before.
+            # Another collective than at the last poll: its time before this poll was not observed.
             self._came_ns = own.since_ns
             self._since_ns = max(own.since_ns, now_ns - self._turn_ns)
         else:
@@ -58,8 +60,8 @@ class StuckTimer:
 
 
 class Watchdog:
-    """Watches this rank; `speak(error)` is told once, on each rank that hangs, and `look` is called
-    whenever it looks: another rank may ask for something. Must be started and stopped."""
+    """Watches this rank. `speak(error)` is called once, on each rank that hangs. `look()` is called
+    at each poll, for requests of another rank. Must be started and stopped."""
 
     def __init__(
         self,
@@ -76,11 +78,11 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the thread and wait for its end."""
         self._over.set()
         self._thread.join()
 
@@ -101,12 +103,13 @@ class Watchdog:
 
 
 def _begun(entry: BoardEntry) -> bool:
-    """Has this rank come to a collective yet?"""
+    """Has this rank come to any collective yet?"""
     return bool(entry.place.kind)
 
 
 def judgement(own: BoardEntry, seen: Sequence[BoardEntry], now_ns: int) -> DeadlockError:
-    """Who waits where, and who is somewhere else; as far as this host's ranks go."""
+    """The error that lists which rank waits where and which is elsewhere, as far as this host's
+    ranks go."""
     waits_s = (now_ns - own.since_ns) / NS_PER_S
     lines = [
         f"ranks have waited for {waits_s:.1f} s in {own.place.kind} at {own.place.site},"

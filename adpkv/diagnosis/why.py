@@ -1,7 +1,5 @@
-"""Why the odd ranks went elsewhere: what they alone knew, beside what the others knew.
-
-The last collectives of a group before its ranks parted, side by side, and where each was then.
-"""
+"""Why the outliers diverged: the values that only they have, beside those of the other ranks, and
+the last collectives of the group before its ranks diverged."""
 
 from __future__ import annotations
 
@@ -18,11 +16,11 @@ __all__ = ["MOST_BEFORE", "MOST_DIFFERENCES", "Difference", "Row", "differences"
 
 MOST_BEFORE: Final = 8
 MOST_AFTER: Final = 4
-"""Of the collectives behind the split, in which ranks already were in different places."""
+"""Collectives after the split, in which the ranks already were in different places."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Ranks that were in one collective; `at` is None for those that were in none."""
+    """The ranks that were in one collective; `at` is None for those that were in none."""
 
     sequence: int
     at: Position | None
@@ -32,8 +30,9 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def history(evidence: Evidence, diagnosis: Diagnosis) -> list[Row]:
-    """The last collectives, oldest first; then the one at which the ranks parted, a row for each
-    side; then what came after it. Where nobody parted, the last collectives alone."""
+    """The last collectives of the group, oldest first; then the one at which the ranks diverged,
+    with a row for each side; then the ones after it. If no rank diverged, only the last
+    collectives."""
     members = evidence.of_group(diagnosis.group)
     ranks = tuple(member.rank for member in members)
     split = diagnosis.split
@@ -56,26 +55,26 @@ def history(evidence: Evidence, diagnosis: Diagnosis) -> list[Row]:
 
 
 MOST_DIFFERENCES = 6
-"""The rest is told by `deadlock.json`."""
+"""Shown in the text report; `deadlock.json` has the rest."""
 
 Value = int | str | bool
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A value that is otherwise on the odd ranks."""
+    """A value that the outliers have and the other ranks do not."""
 
     name: str
     odd: tuple[Value, ...]
-    """What the odd ranks have, each value once."""
+    """The outliers' values, each once."""
     others: tuple[Value, ...]
     clear: bool
-    """Do the others agree among themselves?"""
+    """Whether the others all have the same value."""
 
 
 def differences(evidence: Evidence, diagnosis: Diagnosis) -> list[Difference]:
-    """The values in which the outliers differ from all others, those on which the others agree
-    first; each kind in order of weight. Ranks of an ADP group differ in much that is nobody's
-    fault, such as their load."""
+    """The values in which the outliers differ from all others. Those on which the others agree come
+    first; beyond that, in the order of `rank_knowledge`. Ranks of an ADP group differ in much that
+    is no fault, such as their load."""
     by_rank = {rank_state.rank: rank_state for rank_state in evidence.rank_states}
     odd = [by_rank[rank] for rank in diagnosis.outliers if by_rank[rank].values]
     others = [by_rank[rank] for rank in diagnosis.others if by_rank[rank].values]

@@ -30,7 +30,7 @@ def test_what_is_no_run_is_one_message(tmp_path: Path) -> None:
             (str(tmp_path), "no run of adpkv that is under way, nor what a killed one left"),
             (str(tmp_path / "none"), "no such folder"),
             (str(tmp_path / "ended"), "this run has ended by itself; summary.json says how"),
-            (str(tmp_path / "foreign"), "no ring of a flight recorder"),
+            (str(tmp_path / "foreign"), "not the ring of a flight recorder"),
             (NO_PID, "no such process"),
             ("9" * 20, "no such process"),
             ("9" * 5000, "no such process"),

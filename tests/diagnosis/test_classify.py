@@ -40,7 +40,7 @@ SENTENCES = {
     Kind.EARLY_EXIT: "rank 1 has left the group; ranks 0, 2 are in",
     Kind.CROSSED_PAYLOAD: "rank 1 is in tp_allgather #2 at poll; ranks 0, 2 are in tp_allgather #2"
     " at sync: each would take the other's payload",
-    Kind.ZERO_TIME_LIVELOCK: "context-0 meets again and again in tp_allgather at sync",
+    Kind.ZERO_TIME_LIVELOCK: "context-0 repeats tp_allgather at sync",
     Kind.LOST_WAKE_UP: "ranks 0-2 wait for input in wait at wait, and nobody is left"
     " who would send",
     Kind.SYMMETRIC_WEDGE: "all of context-0 (ranks 0-2) are in step #2 at forward, iteration 1, and"
@@ -149,7 +149,7 @@ def test_all_in_their_own_part_of_a_step_is_a_wedge_and_one_is_missing() -> None
     rest = [RankState(r, 0, State.COLLECTIVE, here, last=before) for r in (1, 2)]
     diagnosis = judge(told(wedged[0], *rest))
     assert diagnosis.kind is Kind.MISSING_PARTICIPANT
-    assert "it is at its own part of it" in diagnosis.sentence
+    assert "it is computing its own part of it" in diagnosis.sentence
 
 
 def test_a_rank_that_runs_on_is_missing() -> None:

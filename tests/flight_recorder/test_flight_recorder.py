@@ -254,7 +254,7 @@ def test_a_current_record_that_a_kill_tore_is_none(path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a ring", b"x" * 5000], ids=["empty", "text", "big"])
 def test_another_file_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(UsageError, match="no ring of a flight recorder"):
+    with pytest.raises(UsageError, match="not the ring of a flight recorder"):
         Ring.open(tmp_path / "x")
 
 
@@ -266,7 +266,7 @@ def test_a_truncated_ring_says_what_is_missing(path: Path) -> None:
 
 def test_another_version_is_refused(path: Path) -> None:
     patch(path, 8, struct.pack("@I", 99))
-    with pytest.raises(UsageError, match="of version 99, this is for version 1"):
+    with pytest.raises(UsageError, match="of version 99; this adpkv reads version 1"):
         Ring.open(path)
 
 

@@ -143,7 +143,7 @@ def test_rings_are_looked_at_as_they_are(tmp_path: Path) -> None:
 
 def test_a_foreign_file_among_the_rings_is_told(tmp_path: Path) -> None:
     ring_path(tmp_path, 0).write_text("mine")
-    with pytest.raises(UsageError, match=r"rank-0.ring: no ring"):
+    with pytest.raises(UsageError, match=r"rank-0.ring: not the ring"):
         look(tmp_path)
 
 
@@ -159,9 +159,9 @@ def test_equal_stacks_are_told_once_the_rare_ones_first() -> None:
 @pytest.mark.parametrize(
     ("at", "byte", "why"),
     [
-        (0, 0xFF, "no ring of a flight recorder"),
+        (0, 0xFF, "not the ring of a flight recorder"),
         (8, 99, "a ring of version"),
-        (None, b"", "no ring of a flight recorder"),
+        (None, b"", "not the ring of a flight recorder"),
         ("rank", 1, "the ring of another rank, 1"),
         ("rank", 200, "a ring of rank 200 of 2"),
         ("folder", 0, "Is a directory"),

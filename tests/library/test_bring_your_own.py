@@ -196,10 +196,10 @@ def test_a_lie_of_a_transport_is_seen_by_the_oracles() -> None:
             "workload: object keeps no Workload port: it has no due_ns, ended",
         ),
         ({"model": lambda experiment: 5}, "model: int keeps no Model port: it has no line, run"),
-        ({"policy": LastRank}, "policy: none can be made of an experiment: LastRank"),
+        ({"policy": LastRank}, "policy: cannot be created from an experiment: LastRank"),
         ({"memory": lambda setting: None}, "memory: NoneType keeps no VirtualMemory port"),
         ({"transport": lambda setting: Burst(1)}, "transport: Burst keeps no Transport port"),
-        ({"transport": 5}, "transport: int makes none: it cannot be called"),
+        ({"transport": 5}, "transport: int cannot be called to create one"),
     ],
 )
 def test_what_keeps_no_port_is_said_before_anything_runs(brought: Any, told: str) -> None:

@@ -18,7 +18,7 @@ def test_collectives_give_what_they_promise(program, ranks: int) -> None:
 def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(program) -> None:
     found = program("collectives", 8, "kind_differs")
     assert found.code == 3
-    assert found.err.count("ranks of one group stand in different collectives") == 1
+    assert found.err.count("ranks of one group are in different collectives") == 1
     assert "ranks 0, 2, 3: tp_allgather at sync (group 7, epoch 0, iteration 5" in found.err
     assert "rank 1: tp_gather at" in found.err
     assert "Traceback" not in found.err

@@ -13,7 +13,7 @@ import pytest
 
 CASES = {
     # case: (kind, the odd ranks, a part of the diagnosis)
-    "pauses": ("missing participant", [2], "it stands alone in poll at status"),
+    "pauses": ("missing participant", [2], "it waits alone in poll at status"),
     "loops": ("missing participant", [2], "it is on its way, last seen in tp_broadcast"),
     "holds": ("missing participant", [2], "it is on its way, last seen in tp_broadcast"),
     "stops": ("missing participant", [2], "its process is stopped"),

@@ -215,7 +215,7 @@ def test_what_moves_between_two_others_is_not_touched_by_a_failure(
 def test_other_ends_of_a_job_are_not_taken_for_a_failure(program, tmp_path: Path) -> None:
     found = program("collectives", 8, "kind_differs", outlives=True)
     assert found.code == 3
-    assert found.err.count("ranks of one group stand in different collectives") == 1
+    assert found.err.count("ranks of one group are in different collectives") == 1
     found = program("collectives", 8, "one_fails", outlives=True)
     assert found.code == 70
     assert "adpkv: rank 2 failed: RuntimeError: a planted failure" in found.err

@@ -35,7 +35,7 @@ async def gathers(phases: Phases) -> None:
 Case = Callable[[Phases], Awaitable[None]]
 CASES: dict[str, tuple[Case, bool, Kind, tuple[int, ...], str]] = {
     # What is done, by all who are left or by one; the kind; who is named, and how.
-    "pauses": (pauses, False, Kind.MISSING_PARTICIPANT, (ODD,), "it stands alone in poll"),
+    "pauses": (pauses, False, Kind.MISSING_PARTICIPANT, (ODD,), "it waits alone in poll"),
     "gathers": (gathers, False, Kind.WRONG_OPERATION, (ODD,), "rank 6 is in tp_gather"),
     "wait": (pauses, True, Kind.LOST_WAKE_UP, (4, 6, 7), "wait for input in poll"),
 }

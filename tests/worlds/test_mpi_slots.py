@@ -124,7 +124,7 @@ def test_the_error_names_all_sides_with_their_ranks() -> None:
         Place(6, "tp_gather", "flush", 2),
     )
     assert str(error).splitlines() == [
-        "ranks of one group stand in different collectives:",
+        "ranks of one group are in different collectives:",
         "  ranks 4, 6: tp_gather at flush"
         " (group 1, epoch 0, iteration 2, sequence 5, plan 00000009)",
         "  rank 5: tp_allgather at sync (group 1, epoch 0, iteration 2, sequence 5, plan 000000ff)",

@@ -66,12 +66,12 @@ def perform(stretch: str, *woken: Collective) -> list[Any]:
 
 INTAKE = brings((), "tp_broadcast", "intake")
 LIES = {
-    "another word": ((INTAKE, brings("work")), f"with work, but had said {CALM}"),
+    "another word": ((INTAKE, brings("work")), f"with work, but had announced {CALM}"),
     "another site": ((INTAKE, brings(CALM, site="poll")), "is in tp_allgather at poll"),
     "another kind": ((INTAKE, brings(CALM, "tp_gather")), "is in tp_gather at sync"),
     "messages": (
         (brings("messages", "tp_broadcast", "intake"),),
-        r"with messages, but had said \(\)",
+        r"with messages, but had announced \(\)",
     ),
 }
 
@@ -112,5 +112,5 @@ SMALL: dict[str, Any] = {
 
 
 def test_a_rank_whose_load_changes_in_its_sleep_is_caught() -> None:
-    with pytest.raises(AdpkvError, match=r"rank [13] is in tp_allgather at sync.* but had said"):
+    with pytest.raises(AdpkvError, match=r"rank [13] is in tp_allgather at sync.* but had announced"):
         run(SMALL, assemble=partial(build_rank, phases=ForgetfulPhases), most_events=200_000)

@@ -117,7 +117,7 @@ def test_a_rank_that_leaves_alone_is_named(alone: int) -> None:
     with pytest.raises(CollectiveMismatchError) as caught:
         perform(*programs, for_ever(wait(1, group=1)))
     text = str(caught.value)
-    assert text.startswith(f"context-0: rank {alone} left alone\n")
+    assert text.startswith(f"context-0: rank {alone} left while others go on\n")
     for rank in range(3):
         where = "has left" if rank == alone else "is in tp_allgather at sync, iteration 1"
         assert f"rank {rank} {where}" in text
