@@ -1,1 +1,1 @@
-"""Interpreters of what a rank program awaits: real processes, or virtual time."""
+"""Worlds perform what a rank program awaits: with real processes over MPI, or in virtual time."""

@@ -1,4 +1,4 @@
-"""Putting one rank together from an experiment: the same for both worlds, whatever the adapters."""
+"""Assembles one rank from an experiment and from its ports; the same for both worlds."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ STOP_TIMEOUTS = 3
 
 ABANDON_AFTER = 4
 """After how many drain timeouts a group leaves without the coordinator's release. The coordinator
-gives up after fewer, and so has told whose answer is missing."""
+gives up earlier, so it has reported by then whose answer is missing."""
 
 SENDER_SLACK_NS = 1_000_000_000
-"""How much longer than its receiver a sender waits, beside what messages may take: then the client
-is told by its receiver, whose limits are about what it waits for."""
+"""How much longer a sender waits than its receiver, beyond the time that messages may take. So it
+is the receiver's timeout that the client sees: its limit is about what the client waits for."""
 
 RANK_FAILURE_SLACK_NS = 1_000_000_000
-"""For a group that has a failed rank to begin anew on a loaded machine."""
+"""Time for a group with a failed rank to resume on a loaded machine."""
 
 
 CONTRACT: Final = Rules()
@@ -70,7 +70,8 @@ def _as_configured(limits: TransceiverLimits) -> TransceiverLimits:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a rank is made of beside its rules and phases; a field policy hands in others."""
+    """The classes that a rank is made of, beside its rules and phases. A field policy replaces some
+    of them."""
 
     limits: Callable[[TransceiverLimits], TransceiverLimits] = _as_configured
     context: type[ContextServing] = ContextServing
@@ -82,10 +83,10 @@ CONTRACTS_PARTS: Final = Parts()
 
 
 def build_model(experiment: Experiment) -> Model:
-    """The model that the experiment asks for.
+    """The model that the experiment names.
 
     Raises:
-        UsageError: it is somebody else's, and cannot be made.
+        UsageError: it is a custom model, and cannot be created.
     """
     model = experiment.model
     if isinstance(model, CostModelConfig):
@@ -95,7 +96,8 @@ def build_model(experiment: Experiment) -> Model:
 
 
 def build_inbox_ages(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> InboxAges:
-    """What follows how long a rank leaves its input unread."""
+    """Watches how long a rank leaves its input unread. Input that lies unread for longer than
+    `bound_ns` is recorded as a violation."""
 
     def report(what: str, waited_ns: int, requests: tuple[int, ...]) -> None:
         detail = f"{what} lay there for {waited_ns / 1e9:.3f} s, the bound is {bound_ns / 1e9:g} s"
@@ -126,21 +128,21 @@ def build_rank(
     phases: Callable[[Rank, Callable[[], CollectiveCounts]], Phases] = Phases,
     route: Router | None = None,
 ) -> RankProgram:
-    """One rank's program over the ports that its world gives it.
+    """One rank's program, over the ports that its world provides.
 
     Args:
-        experiment, topology, rank: the experiment, its topology, built; which world rank this is.
+        experiment, topology, rank: the experiment, its topology (built), and the world rank.
         clock, mailbox: this rank's clock and its typed messages.
         transport, memory: its end of the transport, and its KV blocks.
         model: its part of the forward step.
-        recorder: where it writes down what happened.
+        recorder: where it records its events.
         signals: what the operating system asked for.
-        input: how long its messages and its ends lie there before it looks.
-        counts: what its world counted of its collectives so far.
-        pulse: whether a leader tells the coordinator now and then how its instance is doing.
-        membership: who of its group is left: one for all ranks of it that share a process.
-        fired: how often each fault hit this rank so far.
-        rules, parts, phases, route: a policy's, in place of the contract's or of our router.
+        inbox_ages: how long its messages and its transfers' ends lie unread.
+        counts: what its world has counted of its collectives so far.
+        pulse: whether its leader reports the state of its instance to the coordinator periodically.
+        membership: the living members of its group; shared by those of its ranks in one process.
+        fired: how often each fault has hit this rank so far.
+        rules, parts, phases, route: a policy's, in place of the contract's and of our router.
     """
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance, route)
@@ -204,7 +206,7 @@ def _timing(experiment: Experiment) -> Timing:
 
 
 def _stop_ns(experiment: Experiment) -> int:
-    """For how long an instance may say nothing while it stops."""
+    """For how long an instance may send nothing while it stops, in nanoseconds."""
     patience_ns = experiment.legal_silence.proof_ns + RANK_FAILURE_SLACK_NS
     return max(experiment.executor.drain_timeout_ns, patience_ns)
 
@@ -235,7 +237,7 @@ def _serving(experiment: Experiment, rank: Rank, parts: Parts) -> Serving:
 
 def _group_limits(experiment: Experiment, instance: Instance, route: Router | None) -> GroupLimits:
     if experiment.topology.replicated:
-        route = router.replicate  # all have each request: there is nothing to choose
+        route = router.replicate  # every rank gets every request: there is nothing to choose
     return GroupLimits(
         kind=instance.kind,
         ranks=instance.ranks,
@@ -251,11 +253,11 @@ def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits
     config, legal_silence = experiment.transceiver, experiment.legal_silence
     wait_timeout_ns, slack_ns = config.wait_timeout_ns, 0
     if role is Role.SENDER:
-        # Its receiver sees late what is due there, and its message is on its way.
+        # The receiver may notice its own timeout late, and its message then takes time.
         slack_ns = SENDER_SLACK_NS + 2 * (
             legal_silence.message_ns - legal_silence.look_ns + legal_silence.late_ns
         )
-        # Its receiver may first wait for a rank, then for blocks and a slot.
+        # The receiver may first wait for a rank, then for blocks and a transfer slot.
         wait_timeout_ns += experiment.executor.queue_timeout_ns + slack_ns
     return TransceiverLimits(
         slots=SlotLimits(
@@ -285,7 +287,8 @@ def build_coordinator(
     on_record: Callable[[RequestRecord], None],
     on_pulse: Callable[[int, Pulse], None] | None = None,
 ) -> Coordinator:
-    """The coordinator over its own mailbox and clock."""
+    """The coordinator, over its own mailbox and clock. `on_record` gets each finished request;
+    `on_pulse(instance, pulse)` each report of an instance's leader."""
     return Coordinator(
         topology,
         workload,

@@ -1,8 +1,8 @@
-"""What is brought to a run in place of ours, by a caller of the library or by its name, and what it
-is made from in either world.
+"""Custom ports: what a caller of the library or an experiment puts in place of ours, and the
+settings from which each rank's port is created.
 
-A port is kept by having what it names: a class of somebody else's need not know adpkv's. What is
-missing is said before anything runs.
+A class implements a port by having its methods and attributes; it need not import adpkv. What is
+missing is reported before anything runs.
 """
 
 from __future__ import annotations
@@ -37,32 +37,34 @@ __all__ = [
 
 
 class Policy(Protocol):
-    """A router's policy: which rank of an instance gets a request that does not insist on one."""
+    """A router's policy: which rank of an instance gets a request that names no rank itself."""
 
     def choose(
         self, request: RequestSpec, loads: Sequence[Load], room: Sequence[int]
     ) -> int | None:
-        """The index of a rank with room, or None to let it wait.
+        """The index of a rank with room, or None to let the request wait.
 
-        Pure: every rank of the group asks with the same arguments and must get the same answer.
+        It must be pure: every rank of the group calls it with the same arguments and must get the
+        same answer.
 
         Args:
-            request: the oldest that waits and may move.
-            loads: (open tokens, open requests) of each rank, those just assigned included.
-            room: how many requests more each rank may own; 0 or less for none.
+            request: the oldest waiting request that may be routed now.
+            loads: (open tokens, open requests) of each rank, with what was just assigned.
+            room: how many more requests each rank may own; 0 or less for none.
         """
         ...
 
 
 class VirtualMemory(Memory, Protocol):
-    """A memory in virtual time: the link of the virtual world tells it what lands."""
+    """A memory in virtual time: the link of the virtual world reports to it which bytes land."""
 
     def awaited(self, blocks: Sequence[int]) -> int:
         """The lease for which these blocks await a peer's write; 0 if they await none."""
         ...
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
-        """A peer's bytes for lease `owner` landed in these blocks; not `whole`: a part of them."""
+        """A peer's bytes for lease `owner` landed in these blocks; if not `whole`, only a part of
+        them."""
         ...
 
 
@@ -70,14 +72,19 @@ class RealMemory(Memory, Protocol):
     """A memory of a real rank whose bytes adpkv's own transport moves."""
 
     def view(self, first: int, count: int) -> memoryview:
-        """The bytes of `count` neighbouring blocks, in place: C-contiguous and writable."""
+        """The bytes of `count` consecutive blocks from block `first` on, in place: C-contiguous and
+        writable."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySetting:
-    """What a rank's memory is made from. `report(kind, detail, leases)` is told of violations;
-    `world` is "virtual" or "mpi". The shape of a block is in `experiment.model`."""
+    """What a rank's memory is created from.
+
+    `report(kind, detail, leases)` is called for violations. `world` is "virtual" or "mpi".
+    `block_bytes` is the size of one block, `block_tokens` its tokens; its shape follows from
+    `experiment.model`.
+    """
 
     experiment: Experiment
     rank: int
@@ -90,7 +97,7 @@ class MemorySetting:
 
 @dataclass(frozen=True, slots=True)
 class TransportSetting:
-    """What a rank's end of the transport is made from, in virtual time."""
+    """What a rank's end of the transport is created from, in virtual time."""
 
     world: ClassVar[str] = "virtual"
     experiment: Experiment
@@ -100,53 +107,56 @@ class TransportSetting:
     has_failed: Callable[[int], bool]
     """Whether the process of a rank has failed by now."""
     ends: Mapping[int, Any]
-    """The ends that were made so far, by rank: all of them once the run has begun."""
+    """The ends that were created so far, by rank; complete once the run has begun."""
 
     def peer(self, rank: int) -> Any:
-        """The end that was made for another rank: in virtual time all are in one process."""
+        """Another rank's end: in virtual time all are in one process."""
         return self.ends[rank]
 
     def now_ns(self) -> int:
-        """The world's time."""
+        """The world's time in nanoseconds."""
         return self.timetable.clock()
 
     def later(self, at_ns: int, do: Callable[[], None]) -> None:
-        """At a time of the world, do this."""
+        """Call `do()` at the world's time `at_ns`."""
         self.timetable.later(at_ns, self.rank, lambda _: do(), None)
 
     def wake(self, rank: int) -> None:
-        """A rank has something to `poll`: without it one that waits looks only when it must."""
+        """Tell the world that `poll` of this rank will return something. Without this call a
+        waiting rank polls only when its next deadline is due."""
         self.timetable.arrival(rank)
 
 
 @dataclass(frozen=True, slots=True)
 class RealTransportSetting:
-    """What a rank's end of the transport is made from, among real ranks. Each has its own
+    """What a rank's end of the transport is created from, under MPI, where each rank has its own
     process."""
 
     world: ClassVar[str] = "mpi"
     experiment: Experiment
     rank: int
     memory: Memory
-    """What the rank's blocks are in; adpkv's own has `view(first, count)`, their bytes in place."""
+    """The rank's memory. adpkv's own memory has `view(first, count)`, the bytes of blocks in
+    place."""
     communicator: Any
-    """An `mpi4py.MPI.Intracomm` of all ranks that carries nothing but the transport's messages. It
-    returns errors as exceptions, and nobody may wait in it."""
+    """An `mpi4py.MPI.Intracomm` of all ranks that carries nothing but this transport's messages. It
+    returns errors as exceptions. No call on it may block."""
     clock: Callable[[], int]
     has_failed: Callable[[int], bool]
-    """Whether the ranks have agreed that the process of a rank has failed."""
+    """Whether the ranks have agreed that this rank's process has failed."""
 
     def now_ns(self) -> int:
-        """This rank's clock."""
+        """This rank's clock in nanoseconds."""
         return self.clock()
 
     def wake(self, rank: int) -> None:
-        """Nothing: a real rank that waits asks its transport `ready`."""
+        """Does nothing: a waiting rank asks its transport's `ready` periodically."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """None where ours is meant."""
+    """The ports that a caller passes in; None stands for ours. `memory` and `transport` are makers
+    that are called once for each rank."""
 
     workload: Workload | None = None
     model: Model | None = None
@@ -159,26 +169,26 @@ OURS = Ports()
 
 
 def given(name: str, brought: Any, port: type, experiment: Experiment) -> Any:
-    """The caller's object, or what the caller's maker makes of the experiment, if it has all that
-    the port names.
+    """The caller's object, or what the caller's factory makes of the experiment, checked against
+    the port.
 
     Raises:
-        UsageError: it has not, and what is missing.
+        UsageError: it lacks something that the port has; the message lists what.
     """
     if callable(brought) and lacks(brought, port):
         try:
             brought = brought(experiment)
         except TypeError as error:
-            raise UsageError(f"{name}: none can be made of an experiment: {error}") from error
+            raise UsageError(f"{name}: cannot be created from an experiment: {error}") from error
     return kept(name, brought, port)
 
 
 def maker(name: str, brought: Any) -> Any:
-    """The caller's maker of something for each rank, or None.
+    """The caller's factory of a port for each rank, or None.
 
     Raises:
-        UsageError: it makes nothing.
+        UsageError: it cannot be called.
     """
     if brought is not None and not callable(brought):
-        raise UsageError(f"{name}: {type(brought).__name__} makes none: it cannot be called")
+        raise UsageError(f"{name}: {type(brought).__name__} cannot be called to create one")
     return brought

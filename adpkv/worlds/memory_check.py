@@ -1,5 +1,5 @@
-"""Does it fit into this machine's memory? Refused beforehand, with the figure, where it cannot: a
-machine that swaps, or a process that is killed for memory, tells nobody why."""
+"""Refuses what cannot fit into this machine's memory, with the figures, before it starts: a machine
+that swaps, or a process that is killed for memory, gives no such explanation."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ LIMITS: Final = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Of version 2, and of version 1: the limit, what is used, and the part of that which the kernel
-gives back when it is needed (in `memory.stat`). No limit is a word in the one and a huge number in
-the other."""
+"""The files of control groups version 2, then of version 1: the limit, the usage, and the part of
+the usage that the kernel gives back when needed (a key in `memory.stat`). "No limit" is the word
+`max` in version 2 and a huge number in version 1."""
 
 
 def refuse_what_cannot_fit(
     who: str, parts: Mapping[str, int], hint: str, available: int | None = None
 ) -> None:
-    """Refuse what cannot fit into so many bytes; None: into those of this machine.
+    """Refuse what needs more than `available` bytes; None: more than this machine has.
 
     Args:
         who: what takes the memory, as the beginning of a sentence.
-        parts: bytes by what they are for.
-        hint: what fits instead.
+        parts: bytes by purpose.
+        hint: what would fit instead.
+        available: in bytes.
 
     Raises:
-        UsageError: it cannot; with what it takes, and of what.
+        UsageError: it does not fit; the message has what it takes, and what is free.
     """
     room = available_bytes() if available is None else available
     needed = sum(parts.values())
@@ -51,8 +52,8 @@ def refuse_what_cannot_fit(
 def available_bytes(
     meminfo: Path = MEMINFO, cgroups: Path = CGROUPS, of_self: Path = CGROUP_OF_SELF
 ) -> int | None:
-    """What this process can still have: of the machine, and of the control groups above it. None:
-    unknown."""
+    """How much memory this process can still get, in bytes: on the machine, and in the control
+    groups above it. None if that is unknown."""
     found = [_meminfo(meminfo), *map(_left_in, groups_above("memory", cgroups, of_self))]
     return min((room for room in found if room is not None), default=None)
 
@@ -67,7 +68,7 @@ def _meminfo(path: Path) -> int | None:
 
 
 def _left_in(group: Path) -> int | None:
-    """What one control group still grants; None without a limit."""
+    """What one control group still grants, in bytes; None without a limit."""
     for limit, used, cached in LIMITS:
         with suppress(OSError, ValueError):
             most = int((group / limit).read_text())
@@ -86,7 +87,7 @@ def _cached(stat: Path, key: str) -> int:
 
 
 def size_said(count: int) -> str:
-    """So many bytes, for people."""
+    """A number of bytes, for people."""
     if count >= 10**9:
         return f"{count / 1e9:,.1f} GB"
     return f"{count / 1e6:.{0 if count >= 10**8 else 1}f} MB"

@@ -1,6 +1,8 @@
-"""Which ports a run has: those that its caller brought, those that the experiment names, or ours.
+"""Selects the ports of a run: those that its caller passes in, those that the experiment names, or
+ours.
 
-All that can be said without a rank is said here, before a folder is made or a process started.
+Everything that can be checked without a rank is checked here, before a folder is made or a process
+started.
 """
 
 from __future__ import annotations
@@ -47,20 +49,21 @@ _PORTS: Final[Mapping[Slot, type]] = {
 
 
 def names_others(experiment: Experiment) -> bool:
-    """Does it name anything that is not ours?"""
+    """Does the experiment name any port that is not ours?"""
     return any(_name(experiment, slot) not in slot.ours for slot in SLOTS)
 
 
 def check(experiment: Experiment, world: str = "", ports: Ports = OURS) -> None:
-    """Is there all that the experiment names, as far as can be said without making any of it?
+    """Check that every port that the experiment names exists and fits, as far as possible without
+    creating it.
 
     Args:
-        experiment: what names it.
-        world: where it is to be used, "virtual" or "mpi"; empty for any.
-        ports: what the caller brings, which is not looked for.
+        experiment: names the ports.
+        world: the world they are for, "virtual" or "mpi"; empty for any.
+        ports: what the caller passes in; their counterparts in the experiment are not checked.
 
     Raises:
-        ConfigError: with everything that is wrong.
+        ConfigError: with all problems.
     """
     problems = []
     for slot in SLOTS:
@@ -74,12 +77,12 @@ def check(experiment: Experiment, world: str = "", ports: Ports = OURS) -> None:
 
 
 def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
-    """The ports of a run in this world, but for the workload; None where ours is meant, and made
-    by the world. The model is the experiment's if nobody brings one.
+    """The ports of a run in this world, except the workload. None stands for ours, which the world
+    creates itself; the model is always set.
 
     Raises:
-        ConfigError: something that the experiment names is not there, or is not what it must be.
-        UsageError: it cannot be made.
+        ConfigError: a port that the experiment names does not exist, or does not fit.
+        UsageError: it cannot be created.
     """
     check(experiment, world, ports)
     return dataclasses.replace(
@@ -102,7 +105,7 @@ def _policy(experiment: Experiment) -> Policy | None:
 
 
 def _each(experiment: Experiment, slot: Slot, world: str) -> Callable[[Any], Any] | None:
-    """What makes one for each rank, of its setting."""
+    """A maker that creates the port for each rank from its setting; None for ours."""
     make = _found(experiment, slot, world)
     if make is None:
         return None
@@ -141,7 +144,8 @@ def _name(experiment: Experiment, slot: Slot) -> str:
 
 
 def _port(experiment: Experiment, slot: Slot, world: str) -> type:
-    """What must be kept; of a memory, what this world's link asks besides."""
+    """The protocol that a port must implement. For a memory it depends on what moves its bytes in
+    this world."""
     if slot is not MEMORY or not world:
         return _PORTS[slot]
     if world == "virtual":

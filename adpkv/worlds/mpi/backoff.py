@@ -1,4 +1,4 @@
-"""Polite polling: a blocking call would spin a core under Open MPI."""
+"""Polling with backoff, because a blocking call would spin on a core under Open MPI."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ MIN_BACKOFF_NS: Final = 50_000
 
 
 class Backoff:
-    """Polite polling: Each sleep twice as long as the one before, up to the longest."""
+    """Sleeps between two polls: each sleep is twice as long as the one before, up to
+    MAX_BACKOFF_NS."""
 
     __slots__ = ("_next_ns",)
 
@@ -20,6 +21,6 @@ class Backoff:
         self._next_ns = MIN_BACKOFF_NS
 
     def sleep(self, most_ns: int = MAX_BACKOFF_NS) -> None:
-        """Sleep a little, at most `most_ns`."""
+        """Sleep for the next interval, at most `most_ns` nanoseconds."""
         time.sleep(max(0, min(self._next_ns, most_ns)) / 1e9)
         self._next_ns = min(2 * self._next_ns, MAX_BACKOFF_NS)

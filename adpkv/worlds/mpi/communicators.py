@@ -1,11 +1,11 @@
-"""The communicators of a job's living ranks, and what MPI calls these ranks.
+"""The communicators of a job's living ranks, and the numbers that MPI gives these ranks.
 
-Every communicator carries one thing: the slots of a group, what did not fit in them, wake messages,
-messages between ranks, messages with the coordinator, KV bytes. So nothing is ever taken for
-something else. A rank's number in the experiment never changes. MPI's number does, when a rank
-before it fails and the others get new communicators (`recovery`): each such set is an epoch. Only
-the one of the KV bytes is the same for the whole job, with the failed ranks in it, and nobody ever
-waits on it.
+Every communicator carries one thing: the slots of a group, payloads that did not fit into them,
+wake messages, messages between ranks, messages with the coordinator, KV bytes. So nothing can be
+received as something else. A rank's number in the experiment never changes. Its MPI number does,
+when a rank before it fails and the others get new communicators (`recovery`); each such set is an
+epoch. Only the communicator of the KV bytes stays the same for the whole job. It keeps the failed
+ranks in it, and no rank ever blocks on it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["Communicators", "RankMap", "must_be_whole"]
 
 
 def must_be_whole(communicator: MPI.Comm) -> None:
-    """Of a collective that MPI calls a success: it was seen to return without its bytes as another
-    rank revoked the communicator.
+    """To be called after a collective that MPI reports as a success: one was seen to return without
+    its bytes when another rank revoked the communicator.
 
     Raises:
-        MPI.Exception: this may be one of those.
+        MPI.Exception: the communicator was revoked or has a failed rank: bytes may be missing.
     """
     if survives_rank_failures() and (
         communicator.Is_revoked() or communicator.Get_failed().Get_size() > 0
@@ -34,7 +34,8 @@ def must_be_whole(communicator: MPI.Comm) -> None:
 
 
 class RankMap:
-    """The living ranks: by their place in a communicator of all of them, and the way back."""
+    """Maps the living ranks to their numbers in a communicator of all of them. `ranks` is the way
+    back."""
 
     __slots__ = ("_places", "ranks")
 
@@ -43,13 +44,16 @@ class RankMap:
         self._places = {rank: place for place, rank in enumerate(ranks)}
 
     def place(self, rank: int) -> int | None:
-        """What MPI calls it; None if it has failed."""
+        """The rank's number in MPI; None if it has failed."""
         return self._places.get(rank)
 
 
 class Communicators:
-    """One epoch's communicators; every living rank must come. `instance` is this rank's, `data` the
-    communicator of the KV bytes, which the first epoch makes."""
+    """One epoch's communicators. Every living rank must create them.
+
+    `instance` is this rank's. `data` is the communicator of the KV bytes, which the first epoch
+    creates.
+    """
 
     def __init__(
         self,
@@ -73,12 +77,12 @@ class Communicators:
         self._all += [self.messages, self.coordinator, self.own]
 
     def keep(self, communicators: Iterable[MPI.Comm]) -> None:
-        """Count them among those that a revoke reaches."""
+        """Add communicators that `revoke` must reach."""
         self._all += communicators
 
     def revoke(self) -> None:
-        """Free every rank from what it waits in on any of them: it gets an exception. From any
-        thread; not only one communicator, as a rank may wait in another. `data` stays."""
+        """Interrupt every rank that waits on any of them: it gets an exception. From any thread.
+        All are revoked, as each rank may wait on another one; only `data` stays."""
         for communicator in self._all:
             with suppress(MPI.Exception):
                 communicator.Revoke()

@@ -1,10 +1,8 @@
-"""The coordinator's thread beside world rank 0.
+"""The coordinator's thread beside world rank 0, with everything that it needs.
 
-A hand-over between instances must not wait for rank 0's forward step, hence a thread; and it needs
-messages alone, hence a loop that only knows `Receive`. It polls politely: a blocking receive would
-spin a core under Open MPI.
-
-The coordinator with all that it needs, beside rank 0 of a real job.
+It is a thread because a hand-over between instances must not wait for rank 0's forward step. It
+only awaits messages, so its loop only knows `Receive`. It polls with backoff: a blocking receive
+would spin on a core under Open MPI.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ __all__ = ["CoordinatorHost", "CoordinatorThread"]
 
 
 class CoordinatorHost:
-    """The coordinator, its thread and what it writes down; on its host only."""
+    """The coordinator, its thread and its files; exists on rank 0 only."""
 
     def __init__(
         self,
@@ -51,7 +49,7 @@ class CoordinatorHost:
         self._events = events
         self.recorder = RankRecorder(events, COORDINATOR, clock)
         self.last_heard: dict[int, LastHeard] = {}
-        """What each instance's leader said last, and when, by `perf_counter_ns`."""
+        """The last pulse of each instance's leader, and when it came (`perf_counter_ns`)."""
         self._pulses: dict[int, Pulse] = {}
         self._on_pulse = on_pulse
         self.coordinator = build_coordinator(
@@ -67,24 +65,24 @@ class CoordinatorHost:
         self._thread = CoordinatorThread(self.coordinator.run(), mailbox, clock)
 
     def start(self) -> None:
-        """Begin to admit the workload."""
+        """Start the thread, which begins to admit the workload."""
         self._thread.start()
 
     def close(self, bound_s: float) -> None:
-        """Wait for its end, bounded; its files are complete."""
+        """Wait for its end, at most `bound_s` seconds, and complete its files."""
         self._thread.join(bound_s)
         self._events.close()
 
     def told(self) -> str:
-        """What it does, for people."""
+        """What it is doing, for people."""
         return f"has {self.coordinator.done} of {self.coordinator.total} requests answered"
 
     def unanswered(self) -> int:
-        """Requests without an answer."""
+        """How many requests have no answer."""
         return self.coordinator.total - self.coordinator.done
 
     def never_arrived(self) -> int:
-        """Requests that were still to come."""
+        """How many requests the workload had still to submit."""
         return self.coordinator.total - self.coordinator.submitted
 
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
@@ -95,22 +93,22 @@ class CoordinatorHost:
 
 
 class CoordinatorThread:
-    """Runs the coordinator program to its end; what escapes from it ends the job."""
+    """Runs the coordinator's program to its end; an exception from it ends the job."""
 
     def __init__(self, program: Coroutine[Any, Any, None], mailbox: Mailbox, clock: Clock) -> None:
         self._program, self._mailbox, self._clock = program, mailbox, clock
-        # A daemon: should the main thread fail, the process must not stay for this one.
+        # A daemon: if the main thread fails, the process must not wait for this thread.
         self._thread = threading.Thread(target=self._guarded, name="coordinator", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def join(self, bound_s: float) -> None:
-        """Wait for its end.
+        """Wait for its end, at most `bound_s` seconds.
 
         Raises:
-            AdpkvError: it did not end within the bound.
+            AdpkvError: it did not end in time.
         """
         self._thread.join(bound_s)
         if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""The memory and the link of a real rank: ours, or a custom one in their place."""
+"""Creates the memory and the transport of a real rank: ours, or a custom one."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ __all__ = ["CustomTransport", "RankTransport", "build_memory", "build_transport"
 
 
 class RankTransport(Transport, Protocol):
-    """A transport as a job ends it, and as a rank failure finds it."""
+    """A transport with what a job needs besides: to handle rank failures, and to drain at the
+    end."""
 
     def handle_peer_failure(self, ranks: Iterable[int]) -> None:
-        """These have failed, and all that are alive know it."""
+        """These ranks have failed, and all living ranks know it."""
         ...
 
     def is_drained(self) -> bool:
-        """After `close`, without waiting: is nothing of this rank's on its way any more?"""
+        """After `close`, without blocking: is nothing of this rank's in flight any more?"""
         ...
 
     def discard(self) -> None:
-        """After `close`, without waiting: take in what nobody expects any more."""
+        """After `close`, without blocking: receive and drop what no rank waits for any more."""
         ...
 
 
 class CustomTransport:
-    """Somebody else's transport as a `RankTransport`. When ranks fail it hears so from
-    `on_rank_failure`, if it has that; what it never ends then stays in doubt. After its `close` it
-    is at rest."""
+    """A custom transport as a `RankTransport`. Its `on_rank_failure`, if it has one, is called with
+    the failed ranks; transfers that it does not end then stay in doubt. After its `close` it counts
+    as drained."""
 
     def __init__(self, transport: Transport) -> None:
         self.name, self.proofs = transport.name, transport.proofs
@@ -52,16 +53,16 @@ class CustomTransport:
         self._failed = getattr(transport, "on_rank_failure", None)
 
     def handle_peer_failure(self, ranks: Iterable[int]) -> None:
-        """Tell it, if it wants to hear."""
+        """Call its `on_rank_failure`, if it has one."""
         if self._failed is not None:
             self._failed(sorted(ranks))
 
     def is_drained(self) -> bool:
-        """It has given everything back."""
+        """Always true: its `close` has given everything back."""
         return True
 
     def discard(self) -> None:
-        """There is nothing to take in."""
+        """There is nothing to receive."""
 
 
 def build_transport(
@@ -71,8 +72,8 @@ def build_transport(
     inbox_age: InboxAge,
     broke: Callable[[], None] | None,
 ) -> RankTransport:
-    """A rank's end of the transport: of the maker, or ours, which `inbox_age` and `broke` are
-    for."""
+    """A rank's end of the transport: what `make` returns, or ours if it is None. `inbox_age` and
+    `broke` are only for ours."""
     if make is not None:
         return CustomTransport(make(setting))
     config, memory = setting.experiment.transceiver, cast("RealMemory", setting.memory)
@@ -90,7 +91,7 @@ def build_transport(
 def build_memory(
     make: Callable[[MemorySetting], Any] | None, experiment: Experiment, rank: int, report: Report
 ) -> Any:
-    """A rank's memory: of the maker, or ours."""
+    """A rank's memory: what `make` returns, or ours if it is None."""
     model, cache = experiment.model, experiment.kv_cache
     sizes = cache.blocks, cache.block_tokens
     if make is not None:

@@ -1,7 +1,7 @@
 """Runs one rank program: performs what it awaits, and ends the whole job if it fails.
 
-An exception that leaves one rank alone would leave the others waiting for ever, under every MPI.
-So it ends the job, with a message that names the rank.
+If an exception ended only one rank, the others would wait for ever, under every MPI. So it ends the
+job, with a message that names the rank.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ __all__ = ["Driver", "abort", "guarded"]
 T = TypeVar("T")
 
 SPEAKER_GRACE_S: Final = 2.0
-"""How long the others let one rank speak for all before they end the job themselves."""
+"""How long the other ranks wait for the one that reports for all, before they end the job
+themselves."""
 
 
 class Driver:
-    """The interpreter of one rank program's awaits."""
+    """Performs what one rank program awaits."""
 
     def __init__(
         self,
@@ -43,15 +44,15 @@ class Driver:
         self._groups: dict[int, Group | CatchUp] = dict(groups)
         self.stats = stats
         self.recover: Callable[[MPI.Exception, Group | None], None] | None = None
-        """Makes the groups anew after a rank failure; None where a job does not outlive one."""
+        """Rebuilds the groups after a rank failure; None where a job does not survive one."""
         self._met: Group | CatchUp | None = None
         self._recorder = recorder
         self.op: Operation | None = None
-        """The collective that the program came to last."""
+        """The operation that the program awaited last."""
         self.program: Coroutine[Any, Any, Any] | None = None
 
     def run(self, program: Coroutine[Any, Any, T]) -> T:
-        """Run it to its end."""
+        """Run the program to its end; returns its result."""
         self.program = program
         groups, resume, recorder = self._groups, program.send, self._recorder
         result: Any = None
@@ -75,8 +76,8 @@ class Driver:
                 recorder.leave(perf_counter_ns(), met.custom_bytes)
 
     def _try_again(self, op: Operation, error: MPI.Exception | RankLostError) -> Any:
-        """A collective was broken off. What it comes to after all, or that the group has a failed
-        rank: then the program is told."""
+        """A collective was interrupted by an error of MPI: recover and repeat it. Returns its
+        result, or the error to raise in the program because its group has a failed rank."""
         while isinstance(error, MPI.Exception):
             if self.recover is None:
                 raise error
@@ -91,24 +92,25 @@ class Driver:
 
     @property
     def groups(self) -> dict[int, Group]:
-        """The groups of now, by number."""
+        """The current groups, by number."""
         return {
             number: group.new if isinstance(group, CatchUp) else group
             for number, group in self._groups.items()
         }
 
     def replace(self, number: int, catch_up: CatchUp) -> None:
-        """From now on this rank meets a group there."""
+        """Let this rank go on in the group's successor, through `catch_up`."""
         self._groups[number] = catch_up
 
     def close(self) -> None:
-        """Give the groups back, in the same order on all ranks; every rank must come."""
+        """Free the groups' communicators, in the same order on all ranks. Every rank must call
+        it."""
         groups = self.groups
         for number in sorted(groups):
             groups[number].close()
 
     def leads(self) -> bool:
-        """Whether this rank is the first of the group that met last."""
+        """Whether this rank is the first of the group whose collective came last."""
         return self._met is not None and self._met.leads
 
     def counts(self) -> CollectiveCounts:
@@ -125,10 +127,15 @@ def guarded(
     stuck: Callable[[StuckError], str] = str,
     last: Callable[[BaseException], None] = lambda error: None,
 ) -> T:
-    """Do `work`; whatever escapes from it ends the job. `who` is this rank in words; `stuck` is
-    told where all members of a group see the same: it writes down what is known, and returns what
-    is to be said, which is nothing where another speaks for all. `last` is what this rank does
-    before it ends the job because it failed alone."""
+    """Do `work`; an exception from it ends the job.
+
+    Args:
+        who: this rank in words, for the message.
+        work: what to do.
+        stuck: called for an error that all members of a group see alike. It writes down what is
+            known and returns the message; empty if another rank reports for all.
+        last: what this rank does before it ends the job because it failed by itself.
+    """
     try:
         return work()
     except CollectiveMismatchError as error:
@@ -140,9 +147,9 @@ def guarded(
         last(error)
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except MPI.Exception as error:
-        # Where a rank failure breaks what nobody mends: as the job starts, or as it has ended.
+        # A rank failure where no recovery is possible: as the job starts, or after it has ended.
         code = ExitCode.RANK_LOST if survives_rank_failures() else ExitCode.INTERNAL_ERROR
-        abort(f"adpkv: {who}: MPI says {error}; a rank may have failed\n{_where(error)}", code)
+        abort(f"adpkv: {who}: MPI reports {error}; a rank may have failed\n{_where(error)}", code)
     except BaseException as error:
         last(error)
         said = f"adpkv: {who} failed: {type(error).__name__}: {error}\n{_where(error)}"
@@ -150,7 +157,8 @@ def guarded(
 
 
 def abort(message: str, code: int) -> NoReturn:
-    """End the whole job now; never returns. Without a message, another rank ends it, if it can."""
+    """End the whole job now; never returns. Without a message, give another rank the time to end
+    it."""
     if message:
         final_line(message.rstrip())
     else:

@@ -1,10 +1,10 @@
-"""How a process of a job leaves where MPI can no longer be asked to: at once, and for all.
+"""How a process of a job ends where MPI can no longer be asked to end it.
 
-Under ULFM (`mpirun --with-ft ulfm`) a rank's failure does not end the job, so neither does a rank
-that only leaves. `MPI_Abort` hung there in 9 of 9 tries, and `MPI_Finalize` in 6 of 21 after two
-rank failures. So who ends the job kills the other ranks of its host by their process ids, one
-rank's end being the job's exit code; who leaves after a rank failure leaves without MPI; and where
-nobody has failed yet, the end of MPI has a bound.
+Under ULFM (`mpirun --with-ft ulfm`) neither a rank's failure nor a rank's exit ends the job.
+`MPI_Abort` hung there in 9 of 9 tries, and `MPI_Finalize` in 6 of 21 after two rank failures. So a
+rank that ends the job kills the other ranks of its host by their process ids, and its own exit code
+becomes the job's. After a rank failure each rank exits without calling MPI. If no rank has failed
+yet, `MPI_Finalize` is called with a time limit.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 __all__ = ["end_job", "end_mpi", "leave_now", "no_longer_than", "survives_rank_failures"]
 
 ULFM_MARK: Final = "OMPI_MCA_mpi_ft_enable"
-"""In a rank's environment where mpirun was told `--with-ft`; only that switches it on."""
+"""Set in a rank's environment where mpirun was called with `--with-ft`, and only there."""
 
 EXIT_STEP_S: Final = 0.02
-"""Between two ranks that leave: mpirun hung in 3 of 50 when all left at the same instant."""
+"""The delay between the exits of two ranks: mpirun hung in 3 of 50 jobs when all ranks exited at
+once."""
 
 FINALIZE_BOUND_S: Final = 5.0
-"""All ranks come to the end of MPI within milliseconds of each other, and it takes 0.1 s."""
+"""All ranks call `MPI_Finalize` within milliseconds of each other, and it takes 0.1 s."""
 
 
 def survives_rank_failures() -> bool:
@@ -41,9 +42,9 @@ def survives_rank_failures() -> bool:
 
 
 def end_mpi(code: int) -> None:
-    """Finalize MPI; everything else of this process is done, and its exit code known. A rank that
-    fails or is stopped meanwhile can hold the others there for ever: then they end all without MPI.
-    """
+    """Finalize MPI. Everything else of this process is done, and its exit code is known. A rank
+    that fails or is suspended meanwhile would hold the others there for ever: after the time limit
+    they end without MPI."""
     sys.stdout.flush()
     sys.stderr.flush()
     ProcessTree(os.getppid()).leave_code(code)
@@ -54,7 +55,8 @@ def end_mpi(code: int) -> None:
 
 @contextmanager
 def no_longer_than(bound_s: float, end: Callable[[], object]) -> Iterator[None]:
-    """What waits for other ranks in native code gets a bound: then `end`, in a thread."""
+    """Limit the time of native code that waits for other ranks: after `bound_s` seconds `end` is
+    called, in a thread of its own."""
     timer = threading.Timer(bound_s, end)
     timer.daemon = True
     timer.start()
@@ -65,9 +67,9 @@ def no_longer_than(bound_s: float, end: Callable[[], object]) -> Iterator[None]:
 
 
 def end_job(code: int) -> NoReturn:
-    """End all ranks now, with this exit code; from any thread. Ranks of other hosts are freed from
-    what they wait in by the rank failures here: every rank is in the communicators of the
-    messages."""
+    """End all ranks now, with this exit code; from any thread. Ranks of other hosts get an
+    exception from whatever they wait in, because the ranks of this host fail: every rank is in the
+    communicators of the messages."""
     if not survives_rank_failures():
         ProcessTree(os.getppid()).leave_code(code)
         MPI.COMM_WORLD.Abort(code)
@@ -76,8 +78,8 @@ def end_job(code: int) -> NoReturn:
 
 
 def leave_now(code: int, place: int) -> NoReturn:
-    """Leave after a rank failure, files complete: in turn, `place` being this rank's among the
-    living."""
+    """Exit after a rank failure, with all files complete. Ranks exit one after the other: `place`
+    is this rank's position among the living ones."""
     sys.stdout.flush()
     sys.stderr.flush()
     ProcessTree(os.getppid()).leave_code(code)

@@ -1,10 +1,11 @@
-"""Messages between ranks over one communicator, none lost and none twice, also when a rank fails.
+"""Messages between ranks over one communicator: none is lost or delivered twice, even if a rank
+fails.
 
-MPI keeps the order between one sender and one receiver, and that is all that is needed as long as
-nobody fails. a rank failure takes the communicator along, and with it what was on its way between
-the living. So where a job outlives rank failures (ULFM), each message is kept until its receiver
-has said that it took it: every `ACKNOWLEDGE_EVERY` messages, or when both move to a new
-communicator. Order and count are the same on both sides, so a message needs no number.
+MPI keeps the order between one sender and one receiver; without failures nothing more is needed. A
+rank failure breaks the communicator, and loses the messages in flight between living ranks. So
+where a job survives rank failures (ULFM), a sender keeps each message until its receiver has
+acknowledged it: after every `ACKNOWLEDGE_EVERY` messages, or when both move to a new communicator.
+Both sides count in the same order, so messages need no numbers.
 """
 
 from __future__ import annotations
@@ -23,24 +24,25 @@ from adpkv.worlds.mpi.quiesce import owed, poll_until
 __all__ = ["ACKNOWLEDGE_EVERY", "MAX_UNSENT", "Endpoint"]
 
 MAX_UNSENT: Final = 65_536
-"""Messages that receivers have not taken yet. Reaching it means that one of them stands still."""
+"""The most messages that receivers have not received yet. More mean that one of them is stuck."""
 
 ACKNOWLEDGE_EVERY: Final = 64
-"""Messages from one sender. Twice as many are kept before it looks for an acknowledgement."""
+"""Messages from one sender per acknowledgement. A sender keeps twice as many before it looks for
+one."""
 
 MESSAGE_TAG: Final = 0
 ACKNOWLEDGE_TAG: Final = 1
-"""The tags: a message, and how many of one's messages the other has taken so far, as eight
-bytes."""
+"""The tags: a message, and an acknowledgement. An acknowledgement is how many messages of its
+receiver the sender has received so far, as eight bytes."""
 
 COUNT_BYTES: Final = 8
 
 
 class Endpoint:
-    """Sends and receives bytes on one communicator; the sends stay alive until they are done.
+    """Sends and receives bytes on one communicator. Send buffers are kept until MPI has sent them.
 
-    Two threads of one rank may share it. `broke` is told when MPI reports an error: then nothing is
-    sent or received until `move`, and what is to be sent is kept. Without `broke` the error is
+    Two threads of one rank may share it. `broke` is called when MPI reports an error: then nothing
+    is sent or received until `move`, and messages to send are kept. Without `broke` the error is
     raised, and nothing is kept.
     """
 
@@ -59,20 +61,20 @@ class Endpoint:
         self._matched: MPI.Message | None = None
         self._status = MPI.Status()
         self._sent = [0] * communicator.size
-        """Messages so far on this communicator, by place, acknowledgements included."""
+        """Messages sent so far on this communicator, by MPI rank, acknowledgements included."""
         self._received = 0
         self._taken: dict[int, int] = {}
-        """Messages of each rank that this one has taken, ever."""
+        """By rank: how many of its messages this rank has received, on all communicators."""
         self._kept: dict[int, deque[bytes]] = {}
-        """The last messages to each rank, of which it is not known that they were taken."""
+        """By rank: the last messages to it that it has not acknowledged."""
         self._known: dict[int, int] = {}
-        """How many letters of this rank each other has taken, as far as it said so."""
+        """By rank: how many of this rank's messages it has acknowledged."""
 
     def send(self, to: int, data: bytes) -> None:
-        """Begin to send to a rank; never waits. A failed one's message goes nowhere.
+        """Start to send to a rank; never blocks. A message to a failed rank is dropped.
 
         Raises:
-            AdpkvError: too many messages are not taken.
+            AdpkvError: too many messages have not been received.
         """
         with self._lock:
             place = self._rank_map.place(to)
@@ -85,11 +87,11 @@ class Endpoint:
                 self._guarded(lambda: self._dispatch(place, data, len(kept)))
             if max(len(self._unsent), len(kept)) > MAX_UNSENT:
                 raise AdpkvError(
-                    f"{MAX_UNSENT} messages are not taken by their receivers (now to rank {to})"
+                    f"{MAX_UNSENT} messages were not received (the last one is to rank {to})"
                 )
 
     def ready(self) -> bool:
-        """Has a message arrived? Never waits."""
+        """Has a message arrived? Never blocks."""
         with self._lock:
             return self._ready()
 
@@ -104,7 +106,8 @@ class Endpoint:
     # -- when a rank has failed ------------------------------------------------------------------
 
     def halt(self) -> dict[int, int]:
-        """Send and receive no more until `move`; how many letters of each rank were taken."""
+        """Stop sending and receiving until `move`; returns how many messages of each rank were
+        received."""
         with self._lock:
             self._broken, self._matched = True, None
             return dict(self._taken)
@@ -116,11 +119,11 @@ class Endpoint:
         broke: Callable[[], None],
         taken: Mapping[int, int],
     ) -> None:
-        """Go on over another communicator. `taken` says how many letters of this rank each of the
-        living has: what it has not is sent again."""
+        """Go on over another communicator. `taken` says how many of this rank's messages each
+        living rank has received; the others are sent again."""
         with self._lock:
             self._comm, self._rank_map, self._broke = communicator, rank_map, broke
-            # The revoke ended the old sends; yet their bytes stay where MPI knows them.
+            # The revoke ended the old sends, but MPI may still refer to their buffers: keep them.
             self._for_failed.append(self._unsent)
             self._unsent = deque()
             self._sent, self._received = [0] * communicator.size, 0
@@ -134,10 +137,10 @@ class Endpoint:
     # -- at the end ----------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Take in what nobody reads any more, until all is taken and all of this rank's is; every
-        rank must come. Errors of MPI are raised from here on."""
+        """Receive and drop what no rank reads any more, until all messages to and from this rank
+        were received. Every rank must call it. Errors of MPI are raised from here on."""
         self._closing = True
-        due = owed(self._comm, self._sent, "letters")
+        due = owed(self._comm, self._sent, "messages")
         poll_until(lambda: self._has_received(due), "the last messages")
         poll_until(lambda: not self.unsent(), "the end of the last messages")
 
@@ -209,7 +212,7 @@ class Endpoint:
             self._unsent.append((request, message))
 
     def _hear(self) -> None:
-        """Take in what the others said that they have taken."""
+        """Receive the acknowledgements that have arrived."""
         while self._comm.Iprobe(MPI.ANY_SOURCE, ACKNOWLEDGE_TAG, self._status):
             place, said = self._status.Get_source(), bytearray(COUNT_BYTES)
             self._comm.Recv([said, COUNT_BYTES, MPI.BYTE], place, ACKNOWLEDGE_TAG)

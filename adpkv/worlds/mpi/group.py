@@ -1,9 +1,9 @@
-"""One group of ranks under MPI: its one collective, and what the kinds of collectives make of it.
+"""One group of ranks under MPI: the primitive behind its collectives, and their kinds.
 
 Every small collective is the same `Allgather` of slots (`slots.py`) on a communicator that carries
-nothing else; a second one carries what does not fit. `Step` runs the model's part and then joins
-through the same primitive. `Wait` is no collective: each rank sleeps until something concerns it,
-and wakes the others; whoever went elsewhere is seen at the next slot.
+nothing else; a second communicator carries payloads that do not fit. `Step` runs the model's part
+and then uses the same primitive. `Wait` is no collective: each rank sleeps until it has input, and
+wakes the others; a rank that is elsewhere is noticed at the next slot.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
 
-_IN_PLACE: Final = MPI.IN_PLACE  # the own slot is written where it would land
+_IN_PLACE: Final = MPI.IN_PLACE  # the own slot is in the receive buffer already
 
 PLACE_TEXT_BYTES: Final = 96
-"""Of a kind and a site, in the message of a mismatch."""
+"""The room for a kind and a site in the message of a mismatch."""
 
 
 class CollectiveStats:
-    """How many collectives this rank joined, and how long that took it, waiting included; and a
-    digest of all its collectives, in their order. Slots see ranks in different collectives; what
-    they cannot see, because it is none, the digests show when they are compared at the end."""
+    """How many collectives this rank took part in, how long they took it, waiting included, and a
+    digest of all of them in order. Slots show ranks that are in different collectives. What slots
+    cannot show, such as a skipped `Wait`, the digests show when they are compared at the end."""
 
     __slots__ = (
         "before",
@@ -66,35 +66,36 @@ class CollectiveStats:
         self.met = 0
         self.trace = 0
         self.before = 0
-        """The trace without the last collective."""
+        """The trace digest without the last collective."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
 
     def note(self, place: bytes | memoryview) -> None:
-        """This rank comes to a collective there."""
+        """This rank comes to a collective with this place."""
         self.met += 1
         self.before = self.trace
         self.trace = crc32(place, self.before)
 
     def stepped(self, op: Step, began_ns: int) -> None:
-        """A step is over that began then."""
+        """A step that began at `began_ns` is over."""
         now_ns = perf_counter_ns()
         if op.tokens:
             self.gaps.add_step(began_ns, now_ns, self.last_step_ns, op.tokens, op.waited)
         self.last_step_ns = now_ns
 
     def take_back(self) -> None:
-        """The last collective was broken off: this rank comes to it again."""
+        """The last collective was interrupted: this rank will come to it again."""
         self.met -= 1
         self.trace = self.before
 
     def begin_anew(self) -> None:
-        """a rank failure broke a collective in the middle: compare what comes after it."""
+        """A rank failure broke a collective in the middle: compare only what comes after it."""
         self.met = self.trace = 0
 
 
 class _Site:
-    """One call site: this rank's slot, everybody's slots, and what they meant last time."""
+    """One call site: this rank's slot, all members' slots, and their payloads as of the last
+    collective."""
 
     __slots__ = (
         "encoded",
@@ -116,9 +117,9 @@ class _Site:
         self.payload: Any = None
         self.encoded = b""
         self.landed = bytearray()
-        """What the last second round brought."""
+        """The payloads of the last second round."""
         self.gathered = slot.slots
-        self.said: list[bytes] = [b""] * (1 + size)  # as `says_again` wants it
+        self.said: list[bytes] = [b""] * (1 + size)  # in the form that `says_again` needs
         self.values: list[Any] = [None] * len(heard)
         # Made once: mpi4py need not look at the buffer again on each call.
         self.receive = [self.gathered, SLOT_BYTES, MPI.BYTE]
@@ -127,11 +128,17 @@ class _Site:
 class Group:
     """This rank's membership in one group.
 
-    `communicator` is split into communicators of its own, so a group costs its members three;
-    `sequence` is the number of the group's last collective;
-    `ranks` are the world ranks of the members in order; `has_input` says whether something concerns
-    this rank that a wait should end for; `clock` is the one that a pause's end is told by;
-    `computed` is told when this rank's own part of a step is over.
+    Args:
+        communicator: of the members; it is duplicated into three communicators of the group's own.
+        number: the group's number.
+        ranks: the world ranks of the members in order.
+        types: the payload's type for each kind of collective.
+        has_input: whether this rank has input that should end a wait.
+        stats: counts the collectives of this rank.
+        clock: the clock for the end of a pause, in nanoseconds.
+        computed: called with the time when this rank's own part of a step is over.
+        epoch: of the communicators; counts rank failures.
+        sequence: the number of the group's last collective.
     """
 
     def __init__(
@@ -159,9 +166,9 @@ class Group:
         self._sites: dict[str, _Site] = {}
         self._computed = computed
         self.sequence = sequence
-        """Of the last collective that was no pause."""
+        """The number of the last collective or wait."""
         self.custom_bytes = 0
-        """The payload's, in the last collective."""
+        """The size of this rank's payload in the last collective."""
         self._stats = stats
         self._clock = clock
         waking = communicator.Dup()
@@ -175,10 +182,10 @@ class Group:
         return self._leads
 
     def perform(self, op: Operation) -> Any:
-        """Meet the others as `op` says, and return what it says this rank gets.
+        """Perform what the program awaits with the other members; returns its result for this rank.
 
         Raises:
-            CollectiveMismatchError: the members stand in different collectives.
+            CollectiveMismatchError: the members are in different collectives.
         """
         if isinstance(op, Pause):
             self.custom_bytes = 0
@@ -198,36 +205,36 @@ class Group:
             self._meet(op, None, op.place[len(op.site) :])
             self._stats.stepped(op, began_ns)
             return Elapsed(1, op.iteration, op.plan)
-        raise AdpkvError(f"a rank program awaited {type(op).__name__}, no collective of ranks")
+        raise AdpkvError(f"a rank program awaited {type(op).__name__}, which no group can perform")
 
     # -- when a rank has failed (`recovery`) -----------------------------------------------------
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """The members, by their numbers in the experiment."""
+        """The members, by their world ranks in the experiment."""
         return self._ranks
 
     def step_back(self) -> None:
-        """The collective that this rank came to last was broken off."""
+        """The collective that this rank came to last was interrupted: it will come to it again."""
         self.sequence -= 1
         self._stats.take_back()
 
     def pass_by(self, op: Wait) -> Elapsed:
-        """A wait that is over for this rank before it began."""
+        """Count a wait that other members have completed, without waiting."""
         self.sequence += 1
         self._note_wait(op)
         return Elapsed(0, op.iteration, op.plan)
 
     def remembered(self, sequence: int) -> Custom | None:
-        """What all members brought to a collective, if this rank still has it: each site keeps its
-        last. None also for a wait, to which nobody brings anything."""
+        """What all members contributed to a collective, if this rank still has it: each call site
+        keeps its last one. None also for a wait, to which nothing is contributed."""
         for site in self._sites.values():
             if Header.read(site.gathered, self._index).sequence == sequence:
                 return Custom(bytes(site.gathered), bytes(site.landed))
         return None
 
     def repeat(self, op: Operation, brought: Custom) -> Any:
-        """Perform a collective that other members have completed, with what they saw there."""
+        """Perform a collective that other members have completed, with what they received in it."""
         communicators = self._slots, self._wide
         self._slots = self._wide = Echo(brought)  # type: ignore[assignment]
         try:
@@ -239,7 +246,7 @@ class Group:
         self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
 
     def close(self) -> None:
-        """Give the communicators back; every member must come."""
+        """Free the communicators. Every member must call it."""
         self._waiter.close()
         self._slots.Free()
         self._wide.Free()
@@ -257,8 +264,8 @@ class Group:
         return tuple(values) if op.combine is None else op.combine(tuple(values))
 
     def _meet(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
-        """The primitive: bring a payload, get those of the members that this rank listens to.
-        `rest` is what must be equal beyond the site's name."""
+        """The primitive: contribute a payload; returns the payloads of the members that this rank
+        reads. `rest` is what must be equal beyond the site's name."""
         began = perf_counter_ns()
         self.sequence += 1
         stats = self._stats
@@ -281,7 +288,8 @@ class Group:
         return site.values
 
     def _new_site(self, op: Operation) -> _Site:
-        """What a rank listens to: to the leader in a broadcast, to all in a gather if it leads."""
+        """Which members' payloads a rank reads depends on the kind: the leader's in a broadcast,
+        all in a gather on the leader, none in a step."""
         if op.kind == "tp_broadcast":
             heard = range(1)
         elif op.kind == "step" or (op.kind == "tp_gather" and not self._leads):
@@ -294,8 +302,8 @@ class Group:
         return site
 
     def _take_in(self, op: Operation, site: _Site) -> None:
-        """Somebody says something new, or stands elsewhere. Payloads are frozen: a member that says
-        what it said last time gives the same object."""
+        """Some member's slot has changed, or it is in another collective. Payloads are frozen: a
+        member with an unchanged body gives the same object as last time."""
         bodies = read_bodies(site.gathered, site.slot.at)
         if bodies is None:
             must_be_whole(self._slots)
@@ -311,13 +319,13 @@ class Group:
                 site.values[member] = decode(op.kind, long[member])
             elif body != site.said[1 + member]:
                 site.values[member] = decode(op.kind, inline_payload(body))
-        # What a long payload was is not kept: its body says no more than its length.
+        # A long payload is not compared next time: its body has only its length.
         said = [b"" if member in long else body for member, body in enumerate(bodies)]
         site.said = [b"", *said]
 
     def _places(self, op: Operation) -> list[str]:
-        """What each member calls the collective it is in: those who disagree are all here, so they
-        can still meet to say so."""
+        """What each member calls the collective it is in. Members that disagree are all here, so
+        they can still exchange this."""
         own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
         landed = bytearray(PLACE_TEXT_BYTES * self._size)
         self._wide.Allgather([own, MPI.BYTE], [landed, PLACE_TEXT_BYTES, MPI.BYTE])
@@ -328,7 +336,8 @@ class Group:
         ]
 
     def _second_round(self, site: _Site, lengths: list[int]) -> dict[int, bytes]:
-        """What did not fit, on its own communicator. The slots said who brings how much."""
+        """The payloads that did not fit, on a communicator of their own. The slots have announced
+        their lengths."""
         own = site.encoded if len(site.encoded) > INLINE_BYTES else b""
         landed = site.landed = bytearray(sum(lengths))
         self._wide.Allgatherv([own, len(own), MPI.BYTE], [landed, lengths, MPI.BYTE])

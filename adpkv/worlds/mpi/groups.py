@@ -1,4 +1,4 @@
-"""The groups of a real rank, made from the job's communicators."""
+"""Creates the groups of a rank from the job's communicators."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def make_groups(
     clock: Clock,
     computed: Callable[[int], None],
 ) -> dict[int, Group]:
-    """The groups that a rank of `instance` is in, of those that are alive, by their numbers.
+    """The groups of a rank of `instance`, with their living members, by number: its instance's and
+    the whole job's.
 
-    `last` are the numbers of the groups' last collectives, None for new groups; the callables are
-    those of `Group`.
+    `last` are the sequence numbers of the groups' last collectives; None for new groups. The
+    callables are those of `Group`.
     """
     living = communicators.rank_map.ranks
     own = [rank for rank in living if rank in instance.members]

@@ -1,7 +1,8 @@
-"""What rank 0 tells an orchestrator over HTTP: is the job ready, is it alive, and its figures.
+"""What rank 0 answers an orchestrator over HTTP: whether the job is ready and alive, and its
+metrics.
 
-Rank 0 binds before anything is written, so that an address in use is one message before the run.
-What it answers is judged from progress (`diagnosis.readiness`) at the moment in which it is asked.
+Rank 0 binds before anything is written, so an address in use is reported before the run begins.
+Each answer is derived from progress (`diagnosis.readiness`) when the request comes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from adpkv.worlds.mpi.coordinator import CoordinatorHost
 __all__ = ["Health"]
 
 MOST_SHOWN: Final = 64
-"""Findings in one answer; the others are counted."""
+"""Findings in one answer; further ones are only counted."""
 
 NS_PER_S: Final = 1e9
 
@@ -33,7 +34,7 @@ class Health:
     """Answers from `watch` to `close`.
 
     Raises:
-        UsageError: the address cannot be had, or prometheus-client is missing.
+        UsageError: the address cannot be bound, or prometheus-client is missing.
     """
 
     def __init__(self, experiment: Experiment, address: str) -> None:
@@ -46,23 +47,22 @@ class Health:
         self._over = False
 
     def watch(self, board: Board, coordinator_host: CoordinatorHost, tally: Tally) -> None:
-        """Begin to answer for this job."""
+        """Start to answer for this job."""
         self._board, self._coordinator_host, self._tally = board, coordinator_host, tally
         self._began_ns = perf_counter_ns()
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._page}
         self._server.start(routes)
 
     def over(self) -> None:
-        """Rank 0's loop has ended as it should; what is left is bounded by itself."""
+        """Rank 0's loop has ended normally; the clean-up that is left has its own time limits."""
         self._over = True
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop answering."""
         self._server.close()
 
     def _seen(self) -> Seen:
-        # Of the failed ranks nothing is expected. The clock last: nothing that is seen is later
-        # than now.
+        # Failed ranks are left out. The clock is read last: nothing observed may be later than now.
         failed, last_heard = (
             self._coordinator_host.coordinator.failed,
             dict(self._coordinator_host.last_heard),
@@ -117,6 +117,7 @@ def _told(name: str, found: Sequence[Finding]) -> Answer:
 
 
 def _counted(found: Sequence[Finding]) -> dict[str, int]:
-    """How often each reason was found, with the known ones at zero: series must not come and go."""
+    """How often each reason was found. All known reasons are included, with zero: a Prometheus
+    series must not appear and vanish."""
     counts = Counter(str(finding.reason) for finding in found)
     return {str(reason): 0 for reason in Reason} | counts

@@ -1,5 +1,5 @@
-"""What the ranks of one host share without messages: the start of their clocks, and the folder of
-their flight recorders."""
+"""What the ranks of one host share without messages: the start of their clocks, and the directory
+of their flight recorders."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ TEXT_BYTES: Final = 4096
 
 
 def start_clock(world: MPI.Intracomm) -> Clock:
-    """A clock that begins now; every rank must come.
+    """A clock that begins now, in nanoseconds. Every rank must call it.
 
-    Ranks of one machine begin at the same reading of its clock. Each reading its own would set them
-    milliseconds apart where there are fewer cores than ranks, and an effect before its cause in
-    `events.jsonl`. Between machines it is as near as a barrier gets.
+    All ranks of a machine use the same start, read once. If each read its own, they would be
+    milliseconds apart where there are fewer cores than ranks, and `events.jsonl` would show effects
+    before their causes. Between machines the starts differ by the skew of a barrier.
     """
     node = world.Split_type(MPI.COMM_TYPE_SHARED)
     world.Barrier()
@@ -58,22 +58,24 @@ def start_clock(world: MPI.Intracomm) -> Clock:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """What records and watches one rank: its own recorder, and the board of its host's ranks."""
+    """What records and watches one rank: its own flight recorder, and the board of its host's
+    ranks."""
 
     folder: JobDirectory
     recorder: FlightRecorder
     board: Board
     stacks: IO[str]
-    """Where SIGUSR1 makes this process write its Python stacks; open as long as it lives."""
+    """The file into which SIGUSR1 makes this process write its Python stacks; it stays open."""
 
 
 def open_flight(
     world: MPI.Intracomm, experiment: Experiment, folder: Path, job: str = ""
 ) -> Flight:
-    """Begin to record; every rank must come. `job` is the job's name if its starter gave one.
+    """Start the flight recorder. Every rank must call it. `job` is the job's name, if its starter
+    gave one.
 
     Raises:
-        UsageError: there is no place for it on some host. All ranks raise the same.
+        UsageError: a host has no place for it. All ranks raise the same.
     """
     node = world.Split_type(MPI.COMM_TYPE_SHARED)
     job = _broadcast_text(world, job or new_job())
@@ -97,7 +99,7 @@ def open_flight(
     if node.rank == 0:
         place.tell(_note(job, experiment, folder, world.size, ranks))
     board = Board.open(place.path, list(ranks), world.rank)
-    node.Barrier()  # the first to leave takes its file away
+    node.Barrier()  # a rank that leaves removes its ring: all must have opened the rings by then
     node.Free()
     return Flight(place, made[0], board, made[1])
 
@@ -105,7 +107,7 @@ def open_flight(
 def _made(
     place: JobDirectory, world: MPI.Intracomm, experiment: Experiment
 ) -> tuple[FlightRecorder, IO[str]]:
-    """This rank's files."""
+    """Create this rank's files."""
     recorder = FlightRecorder(
         ring_path(place.path, world.rank),
         rank=world.rank,
@@ -115,7 +117,7 @@ def _made(
         records=experiment.diagnosis.ring,
     )
     stacks = stacks_path(place.path, world.rank).open("a")
-    # Written in C, also while C code holds the interpreter's lock.
+    # The handler is written in C, and works while C code holds the interpreter's lock.
     faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
     return recorder, stacks
 
@@ -131,7 +133,7 @@ def _note(
 
 
 def _tried(where: Path, make: Callable[[], T]) -> tuple[T | None, str]:
-    """What was made there, and what was wrong."""
+    """What `make` returned, or None; and the problem, or an empty text."""
     try:
         return make(), ""
     except UsageError as error:
@@ -148,7 +150,7 @@ def _broadcast_text(ranks: MPI.Comm, text: str) -> str:
 
 
 def _first(world: MPI.Intracomm, problem: str) -> str:
-    """What the first rank says that has a problem, on every rank; nothing if none has."""
+    """The problem of the first rank that has one, on every rank; empty if no rank has."""
     teller = array("i", [world.rank if problem else world.size])
     first = array("i", [0])
     world.Allreduce([teller, MPI.INT], [first, MPI.INT], MPI.MIN)

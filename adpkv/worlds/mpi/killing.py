@@ -1,4 +1,5 @@
-"""How one rank ends those of its host, and itself, without MPI: from any thread, at any moment."""
+"""How one rank ends the ranks of its host, and itself, without MPI: from any thread, at any
+moment."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, segments_of
 __all__ = ["end_host", "vanish"]
 
 KILLED_WITHIN_S: Final = 3.0
-"""Somebody else is ending the job: how long that may take before this rank goes by itself."""
+"""How long a rank waits to be killed by the one that ends the job, before it exits by itself."""
 
 
 def end_host(code: int, said: str = "") -> NoReturn:
-    """End the ranks of this host by process id; this one's end says the code. `said` is said by
-    whoever does it."""
+    """Kill the other ranks of this host by process id, then exit with `code`. Only one rank of a
+    host does so; it also prints `said`."""
     sys.stdout.flush()
     latch = _latch()
     if latch is None:
@@ -35,12 +36,12 @@ def end_host(code: int, said: str = "") -> NoReturn:
         segments = job.segments()
         job.kill_others()
         job.unlink(segments)
-    # At once, or another thread of this rank sees the others failed, and ends it otherwise.
+    # At once: another thread of this rank could see that the others failed, and exit differently.
     vanish(code)
 
 
 def vanish(code: int) -> NoReturn:
-    """Without MPI nobody else removes the memory that it shared with the ranks of this host."""
+    """Exit at once. Without MPI nobody else removes the shared memory of the ranks of this host."""
     for segment in segments_of(os.getpid()):
         with suppress(OSError):
             Path(segment).unlink()
@@ -48,8 +49,9 @@ def vanish(code: int) -> NoReturn:
 
 
 def _latch() -> socket.socket | None:
-    """One rank of a host ends the job, as two that kill each other leave no exit code. A name that
-    only one can have, and that goes with its process."""
+    """A lock that makes one rank of a host end the job: two that kill each other would leave no
+    exit code. An abstract socket name, which only one process can have and which vanishes with it.
+    None if another process has it."""
     latch = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         latch.bind(f"\0adpkv-end-{os.environ.get('PMIX_NAMESPACE', os.getppid())}")

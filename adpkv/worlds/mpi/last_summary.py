@@ -1,7 +1,7 @@
-"""The summary of a job of which no rank is left to write one: its parent does, of what is on disk.
+"""The summary of a job that left no rank to write one: its parent writes it from the files on disk.
 
-All ranks were killed at once, or the launcher gave up before they could agree. The requests that
-had their answer are in `requests.jsonl`; what its ranks counted has gone with them.
+All ranks were killed at once, or the launcher gave up before they could agree. Finished requests
+are in `requests.jsonl`; what the ranks had counted is lost.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["sum_up_for_failed_ranks"]
 def sum_up_for_failed_ranks(
     experiment: Experiment, folder: RunFolder, code: int, why: str, wall_s: float
 ) -> Mapping[str, object] | None:
-    """Write the summary of a job that ended with `code`; None where one of its ranks has, or where
-    it cannot be written."""
+    """Write the summary of a job that ended with `code`, and return it. None if one of its ranks
+    has written one, or if it cannot be written."""
     code = code if code in OUTCOMES else ExitCode.RANK_LOST
     everybody = range(experiment.topology.ranks) if code == ExitCode.RANK_LOST else ()
     summary = with_losses(

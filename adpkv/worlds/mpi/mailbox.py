@@ -1,11 +1,11 @@
 """Typed messages between ranks, and with the coordinator, over MPI.
 
-Ranks write to each other on one communicator, and to the coordinator on another, whose receiver is
-a thread beside rank 0: with a communicator of its own it never takes another's messages. What the
-coordinator sends arrives on the ranks' communicator. Between the coordinator and its own host,
-rank 0, the same bytes go through a queue of the process: two threads of one rank need no link.
+Ranks send to each other on one communicator, and to the coordinator on another. The coordinator is
+a thread beside rank 0; with a communicator of its own it never receives messages for the rank. What
+the coordinator sends arrives on the ranks' communicator. Between the coordinator and rank 0, the
+same bytes go through a queue in the process.
 
-MPI keeps the order between one sender and one receiver of a communicator, which is the promise.
+MPI keeps the order between one sender and one receiver of a communicator, and so does a mailbox.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from adpkv.worlds.mpi.endpoint import Endpoint
 __all__ = ["MAX_TAKEN", "CoordinatorMailbox", "RankMailbox"]
 
 MAX_TAKEN: Final = 4096
-"""Messages in one `receive`; the rest waits for the next, so that no iteration drowns in
-messages."""
+"""The most messages of one `receive`; the rest waits for the next, so that no iteration takes too
+long."""
 
 
 class _Box:
-    """Decodes what arrives: first from this process's own queue, then from the link."""
+    """Decodes what arrives: first from this process's own queue, then from the endpoint."""
 
     def __init__(self, endpoint: Endpoint | None, inbox: deque[bytes]) -> None:
         self._endpoint, self._inbox = endpoint, inbox
@@ -54,8 +54,7 @@ class _Box:
 
 
 class RankMailbox(_Box):
-    """A rank's mailbox. `to_coordinator` and `inbox` are shared with the coordinator on its
-    host."""
+    """A rank's mailbox. On rank 0 `to_coordinator` and `inbox` are shared with the coordinator."""
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class RankMailbox(_Box):
         self._inbox_age: InboxAge | None = None
 
     def watch(self, inbox_age: InboxAge, clock: Clock) -> None:
-        """Follow how long messages lie there once somebody has seen that there is some."""
+        """Watch how long messages lie unread after they were noticed."""
         self._inbox_age, self._clock = inbox_age, clock
 
     def ready(self) -> bool:
@@ -87,8 +86,7 @@ class RankMailbox(_Box):
         return found
 
     def close(self) -> None:
-        """Bring both communicators to rest; every rank must come, the coordinator being at its
-        end."""
+        """Drain both communicators. Every rank must call it, after the coordinator has ended."""
         self._peers.close()
         self._coordinator.close()
 
@@ -104,7 +102,7 @@ class RankMailbox(_Box):
 
 
 class CoordinatorMailbox(_Box):
-    """The coordinator's mailbox, used by its thread alone. The endpoints are its host's."""
+    """The coordinator's mailbox, used only by its thread. The endpoints are rank 0's."""
 
     def __init__(
         self, coordinator: Endpoint, peers: Endpoint, inbox: deque[bytes], to_host: deque[bytes]

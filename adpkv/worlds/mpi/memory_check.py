@@ -1,5 +1,5 @@
-"""Do the ranks of this host fit into its memory? A pool of KV blocks is real there: who asks for
-more than the host has gets ranks that are killed while they serve, or a machine that swaps."""
+"""Checks that the ranks of this host fit into its memory. Their KV blocks are real: without this
+check, too large a pool gets ranks killed while they serve, or makes the machine swap."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["check_host", "host_bytes"]
 
 RANK_BYTES: Final = 30_000_000
-"""What a rank's process has for itself: measured, 33 MB with Open MPI 5.0 and numpy, of 75 MB of
-which most is shared with the other ranks."""
+"""A rank's process by itself: measured, 33 MB with Open MPI 5.0 and numpy; of its 75 MB in all,
+most is shared with the other ranks."""
 
 ELSEWHERE: Final = ("SLURM_JOB_ID", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE")
-"""What batch systems set: then mpirun may put ranks on hosts that are not seen from here."""
+"""Set by batch systems: mpirun may then put ranks on hosts that cannot be checked from here."""
 
 HOST_FILES: Final = (
     "PRTE_MCA_prte_default_hostfile",
@@ -32,11 +32,11 @@ def check_host(
     environment: Mapping[str, str] = os.environ,
     available: int | None = None,
 ) -> None:
-    """Refuse a run whose ranks, all on this host, cannot fit into so many bytes; None: into those
-    that the host has. Where the environment sends ranks elsewhere, nothing is known here.
+    """Refuse a run whose ranks, all on this host, need more than `available` bytes; None: more than
+    the host has. Where the environment may send ranks to other hosts, nothing is checked.
 
     Raises:
-        UsageError: they cannot; with what they take, and of what.
+        UsageError: they do not fit; the message has what they take, and what is free.
     """
     if any(name in environment for name in (*ELSEWHERE, *HOST_FILES)):
         return
@@ -49,7 +49,7 @@ def check_host(
 
 
 def host_bytes(experiment: Experiment) -> dict[str, int]:
-    """What the ranks take, by what it is for."""
+    """What the ranks take, in bytes by purpose."""
     ranks, blocks = experiment.topology.ranks, experiment.kv_cache.blocks
     return {
         f"{ranks:,} processes": ranks * RANK_BYTES,

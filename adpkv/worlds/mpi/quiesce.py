@@ -1,10 +1,10 @@
-"""How a job's communicators come to rest before MPI ends: every wait in it is bounded.
+"""Drains a job's communicators before MPI is finalized; every wait here has a time limit.
 
-MPI must not be finalized while anything is on its way. So the members tell each other how much they
-sent, take in exactly that, and only then stop listening.
+MPI must not be finalized while a message is in flight. So the members tell each other how many they
+have sent, receive exactly that many, and only then stop receiving.
 
-Time in which this process could not look does not count: where a whole job was stopped, nobody was
-late in it.
+Time in which this process was suspended does not count: if a whole job was suspended, no rank was
+late in that time.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from adpkv.worlds.mpi.backoff import Backoff
 __all__ = ["CLOSE_BOUND_S", "SEND_BOUND_S", "bounded_barrier", "owed", "poll_until"]
 
 CLOSE_BOUND_S: Final = 30.0
-"""For one step of closing; who has left the loop has nothing else to do."""
+"""The limit for one step of closing; a rank that has left its loop has nothing else to do."""
 
 SEND_BOUND_S: Final = 5.0
-"""For the sends that were in doubt, whose receivers now take them in to throw them away. Shorter,
-so that the others still wait when a sender gives up."""
+"""The limit for sends that were in doubt, which their receivers now receive and drop. It is
+shorter, so that the others still wait when a sender gives up."""
 
 TURN_NS: Final = 1_000_000_000
-"""Between two looks of one that sleeps for a millisecond, on a machine with too few cores."""
+"""The longest normal gap between two polls with a sleep of a millisecond, on a machine with too few
+cores."""
 
 
 def poll_until(
     done: Callable[[], bool], what: str, bound_s: float = CLOSE_BOUND_S, *, must: bool = True
 ) -> bool:
-    """Poll politely until `done`; False if it is not within the bound.
+    """Poll with backoff until `done`. False if it is not done within `bound_s` seconds and need not
+    be.
 
     Raises:
-        StuckError: it is not, and must be.
+        StuckError: it is not, and `must` be.
     """
     now_ns, backoff = perf_counter_ns(), Backoff()
     until_ns, suspension = now_ns + int(bound_s * 1e9), SuspensionClock(TURN_NS, now_ns)
@@ -57,10 +59,10 @@ def poll_until(
 def bounded_barrier(
     communicator: MPI.Intracomm, what: str, meanwhile: Callable[[], object] = lambda: None
 ) -> None:
-    """A bounded barrier; `meanwhile` is done as long as somebody is missing.
+    """A barrier with a time limit; `meanwhile` is called as long as a member is missing.
 
     Raises:
-        StuckError: somebody did not come.
+        StuckError: a member did not come in time.
     """
     request = communicator.Ibarrier()
 
@@ -72,13 +74,14 @@ def bounded_barrier(
 
 
 def owed(communicator: MPI.Comm, sent: Sequence[int], what: str) -> int:
-    """How many messages the members sent here; each brings what it `sent` to each.
+    """How many messages the members have sent to this rank. Each contributes how many it has `sent`
+    to each.
 
     Raises:
-        StuckError: somebody did not come.
+        StuckError: a member did not come in time.
     """
     leaving, landing = array("Q", sent), array("Q", bytes(8 * len(sent)))
-    # Bytes, because an array's type code is no MPI type everywhere.
+    # As bytes, because not every MPI knows an array's type code as a datatype.
     request = communicator.Ialltoall([leaving, 8, MPI.BYTE], [landing, 8, MPI.BYTE])
     poll_until(request.Test, f"the counts of {what}")
     return sum(landing)

@@ -1,8 +1,9 @@
 """`adpkv run` inside mpirun: one process is one rank, from the experiment to the exit code.
 
-What one rank finds out alone before the run (a folder that cannot be written) is told to all before
-anybody acts on it. At the end every rank writes its files, meets the others once more, and exits
-with the code that rank 0 made of all reports: a launcher kills the rest at the first non-zero exit.
+A problem that one rank finds before the run (a folder that cannot be written) is sent to all before
+any rank acts on it. At the end every rank completes its files, takes part in one last collective,
+and exits with the code that rank 0 derived from all reports. The last collective is needed because
+a launcher kills all other ranks when the first one exits with a code that is not 0.
 """
 
 from __future__ import annotations
@@ -44,18 +45,20 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 COORDINATOR_BOUND_S: Final = 10.0
-"""The coordinator has nothing left to do when its ranks have left."""
+"""How long to wait for the coordinator's end; it has nothing left to do when its ranks have
+left."""
 
 LEAVE_BOUND_S: Final = 600.0
-"""From a rank's last collective to the agreed code: files are closed, and rank 0 merges the events
-of all, which takes a while where there are many."""
+"""From a rank's last collective to the agreed exit code: files are closed, and rank 0 merges the
+events of all ranks, which takes a while where there are many."""
 
 LOST_BYTES: Final = 512
-"""For what one rank could not write: it has one file."""
+"""The room for what one rank could not write; it writes only one file."""
 
 EXIT_STEP_S: Final = 0.02
 EXIT_MOST_S: Final = 0.2
-"""mpirun was seen to hang when ranks exit non-zero at the same instant, so they do so in turn."""
+"""mpirun was seen to hang when several ranks exit with an error at the same instant, so they exit
+one after the other."""
 
 
 def run(
@@ -69,18 +72,18 @@ def run(
     name: str = "",
     ports: Ports | None = None,
 ) -> int:
-    """Run this process's rank to the agreed end; returns the exit code, on all ranks the same.
+    """Run this process's rank to the agreed end; returns the exit code, the same on all ranks.
 
     Args:
         experiment: the whole experiment.
-        out: where rank 0 makes the folder; None for a new one.
-        quiet: nobody looks on, so no rank need say how it is.
-        screen: where rank 0 speaks; nowhere if None.
-        workload: the experiment's if None; a script's otherwise. Only rank 0's is asked.
-        assemble: makes this rank's program; a historical policy's otherwise.
-        name: the job's, if its starter gave it one.
-        ports: those of this rank, made before MPI began; the experiment's if None. Of the workload
-            see `workload`.
+        out: the output folder, which rank 0 creates; None for a new one.
+        quiet: show no progress, so that no rank need report its state.
+        screen: where rank 0 shows progress and result; nowhere if None.
+        workload: the experiment's if None. Only rank 0's is used.
+        assemble: makes this rank's program; a field policy passes its own.
+        name: the job's name, if its starter gave it one.
+        ports: this rank's ports, created before MPI was initialized; the experiment's if None. Its
+            workload is not used: see `workload`.
     """
     signals = StopSignals().install()
     screen = screen or Screen(experiment, quiet=True)
@@ -100,7 +103,8 @@ def run(
 
 
 def _checked_size(experiment: Experiment, world: MPI.Intracomm) -> int:
-    """COMPLETED, or USAGE on all ranks where the launcher gave another number of them."""
+    """COMPLETED; or USAGE on all ranks if the launcher has started another number of ranks than
+    needed."""
     needed = experiment.topology.build().ranks
     if world.size == needed:
         return ExitCode.COMPLETED
@@ -132,7 +136,7 @@ def _run(
     try:
         flight = open_flight(world, experiment, claimed.path, name)
     except UsageError as error:
-        # All ranks have the same one, and are here.
+        # All ranks get the same error, and are here.
         if world.rank == HOST:
             claimed.withdraw()
             final_line(f"adpkv: {error}")
@@ -167,7 +171,8 @@ def _run(
 def _opened(
     experiment: Experiment, world: MPI.Intracomm, out: Path | None
 ) -> tuple[RunFolder | None, Health | None]:
-    """Rank 0 takes the address, then a folder; all learn where it is, or that there is none."""
+    """Rank 0 binds the HTTP address, then claims a folder. All ranks learn which folder, or that it
+    failed."""
     health, claimed, where = None, None, b""
     if world.rank == HOST:
         try:
@@ -185,10 +190,10 @@ def _opened(
 
 
 def _open_health(experiment: Experiment) -> Health | None:
-    """Take the experiment's address; None, and no HTTP server imported, if it has none.
+    """Bind the experiment's HTTP address. None, without importing the HTTP server, if it has none.
 
     Raises:
-        UsageError: it cannot be had, or prometheus-client is missing.
+        UsageError: the address cannot be bound, or prometheus-client is missing.
     """
     address = experiment.observe.http
     if address is None:
@@ -199,7 +204,7 @@ def _open_health(experiment: Experiment) -> Health | None:
 
 
 def _begun(experiment: Experiment, world: MPI.Intracomm, folder: RunFolder) -> bool:
-    """Nothing stands against the run: rank 0 begins to write; all learn whether it could."""
+    """The run can begin: rank 0 starts to write; all ranks learn whether it could."""
     begun = 1
     if world.rank == HOST:
         try:
@@ -225,7 +230,7 @@ def _host(
     workload: Workload | None,
     health: Health | None,
 ) -> int:
-    """Rank 0: run beside the coordinator, then put together what all have left behind."""
+    """Rank 0: run beside the coordinator, then combine the results of all ranks."""
     progress = screen.progress
 
     def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
@@ -251,7 +256,7 @@ def _host(
     wall_s = job.clock() / 1e9
 
     def written(lost: Sequence[str]) -> int:
-        if folder.events_parts():  # not where this is done again
+        if folder.events_parts():  # none are left if this is repeated after a rank failure
             merge_parts(folder, job.losses)
         summary = _summed_up(job, coordinator_host, reports, requests, wall_s)
         summary = complete(folder, summary, job.losses, lost)
@@ -268,9 +273,9 @@ def _host(
 
 
 def _left(job: RankProcess, written: Callable[[Sequence[str]], int]) -> int:
-    """Close this rank; the exit code, on every rank that of rank 0, whose files are `written` then,
-    with what the others could not write. After a rank failure the process ends here, because MPI
-    cannot be asked to finalize."""
+    """Close this rank; returns rank 0's exit code on every rank. On rank 0 `written` completes the
+    files, and gets what the other ranks could not write. After a rank failure the process exits
+    here, because MPI cannot be finalized."""
 
     def work() -> int:
         job.close()

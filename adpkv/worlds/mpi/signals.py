@@ -1,7 +1,8 @@
-"""SIGHUP, SIGINT and SIGTERM as wishes: they set a flag, which the rank proposes to its group.
+"""SIGHUP, SIGINT and SIGTERM as requests to stop: they set a flag, which the rank proposes to its
+group.
 
-A handler that raised would end one rank in the middle of a collective. Whatever is asked again
-changes nothing: the group is already draining, and its bound is its own.
+A handler that raised would end one rank in the middle of a collective. Further signals change
+nothing: the group is already draining, within its own time limit.
 """
 
 from __future__ import annotations
@@ -22,22 +23,21 @@ CODES: Final = {
 
 
 class StopSignals:
-    """What the operating system asked of this process; the first wish stands."""
+    """The signals that this process got; the first one counts."""
 
     def __init__(self) -> None:
         self._asked = 0
 
     def install(self) -> StopSignals:
-        """Begin to listen; only in the main thread. What this process was started to ignore, as
-        SIGHUP under nohup, stays ignored."""
+        """Install the handlers; only in the main thread. A signal that this process was started to
+        ignore, as SIGHUP under nohup, stays ignored."""
         for number in CODES:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
         return self
 
     def asked_to_stop(self) -> int:
-        """0, or the exit code that the signal stands for: 129 (SIGHUP), 130 (SIGINT),
-        143 (SIGTERM)."""
+        """0, or the exit code for the signal: 129 (SIGHUP), 130 (SIGINT), 143 (SIGTERM)."""
         return self._asked
 
     def _note(self, number: int, frame: FrameType | None) -> None:

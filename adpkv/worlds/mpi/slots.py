@@ -1,12 +1,13 @@
-"""The fixed-width slot that each rank brings to each small collective: a pure codec, no MPI.
+"""The fixed-width slot that each rank contributes to each small collective: a pure codec, no MPI.
 
-One slot is 256 bytes: a header that says where the rank stands, then the payload if it fits. All
-collectives of a group have this one width and one communicator, so that ranks which stand in
-different ones *see* each other, instead of hanging or unpacking somebody else's payload (contract
+A slot is 256 bytes: a header that says in which collective the rank is, then the payload if it
+fits. All collectives of a group use this one width and one communicator. So ranks that are in
+different collectives *see* it, and do not hang or decode another collective's payload (contract
 5.8; TensorRT-LLM #14560, #16253).
 
-The payload is MessagePack of a known type per kind. What does not fit is announced by its length,
-which makes the second round agreed without another message: every rank reads the same lengths.
+The payload is MessagePack of a known type per kind. If it does not fit, the slot has its length
+instead, and the payload follows in a second round. No extra message is needed to agree on that
+round: every rank reads the same lengths.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ _PLACE = struct.Struct("<iIQQIII")
 """group, epoch, sequence, iteration, kind, site, plan digest: what all members must agree on."""
 
 _MOVES, _MOVES_AT = struct.Struct("<QQIII"), 8
-"""The place without group and epoch, which never change."""
+"""The place without group and epoch, which never change for a communicator."""
 
 _HEADER = struct.Struct(_PLACE.format + "B")
-"""The place, then the payload's length, or LONG."""
+"""The place, then the payload's length or LONG."""
 
 _LENGTH = struct.Struct("<I")
-"""The length of a long payload, in the place of the payload."""
+"""The length of a long payload, which the slot holds instead of the payload."""
 
 PLACE_BYTES: Final = _PLACE.size
 HEADER_BYTES: Final = _HEADER.size
@@ -54,14 +55,14 @@ SLOT_BYTES: Final = 256
 INLINE_BYTES: Final = SLOT_BYTES - HEADER_BYTES
 LONG: Final = 255
 MAX_PAYLOAD_BYTES: Final = 16 << 20
-"""What one rank may say in one collective: some 3 million block hashes."""
+"""The most that one rank may contribute to one collective: some 3 million block hashes."""
 
 _SLOT = struct.Struct(f"{PLACE_BYTES}s{SLOT_BYTES - PLACE_BYTES}s")
 """A slot as its place and its body."""
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Where a rank stands, as its slot says."""
+    """The collective in which a rank is, according to its slot."""
 
     group: int
     epoch: int
@@ -77,7 +78,7 @@ class Header(msgspec.Struct, frozen=True):
         return cls(*_PLACE.unpack_from(slots, member * SLOT_BYTES))
 
     def told(self) -> str:
-        """Where that is, without kind and site: those are numbers here."""
+        """The header for people, without kind and site: those are only hashes here."""
         return (
             f"group {self.group}, epoch {self.epoch}, iteration {self.iteration},"
             f" sequence {self.sequence}, plan {self.digest:08x}"
@@ -85,9 +86,9 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class SlotWriter:
-    """This rank's slot at one call site, written where the slots of all members land: `slots`, from
-    `at` on. It is kept from one time to the next, so that only what changed is written. Texts
-    travel as their CRC-32, the same in every process."""
+    """This rank's slot at one call site. It is written at offset `at` of `slots`, the buffer in
+    which the slots of all members arrive. It is reused for each collective of the site, and only
+    what changed is written. Kind and site travel as CRC-32, which is the same in every process."""
 
     __slots__ = ("_inline", "_kind", "_moves_at", "_site", "at", "place", "slots")
 
@@ -102,18 +103,19 @@ class SlotWriter:
         _PLACE.pack_into(slots, at, group, epoch, 0, 0, self._kind, self._site, 0)
 
     def stand(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
-        """Say where this rank stands now; `site` goes on where the site's name ends."""
+        """Set the collective in which this rank is now. `site` extends the name of the call
+        site."""
         whole = crc32(site.encode(), self._site) if site else self._site
         _MOVES.pack_into(self.slots, self._moves_at, sequence, iteration, self._kind, whole, digest)
 
     def carry(self, payload: bytes) -> None:
-        """Bring a payload from now on, or say how long it is if it is too long for the slot."""
+        """Set the payload from now on; or only its length, if it does not fit."""
         size = len(payload)
         self.slots[self.at + PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
         if size > INLINE_BYTES:
             payload = _LENGTH.pack(size)
             size = len(payload)
-        # The rest of a longer former payload is wiped: who says the same has the same slot.
+        # Zero the rest of a longer former payload: equal payloads must give equal slots.
         width = max(size, self._inline)
         first = self.at + HEADER_BYTES
         self.slots[first : first + width] = payload.ljust(width, b"\0")
@@ -121,39 +123,39 @@ class SlotWriter:
 
 
 def says_again(slots: bytearray, at: int, said: Sequence[bytes]) -> bool:
-    """Do all members stand where this rank's own slot at `at` does, with the same bodies as last
-    time? One comparison: in a quiet group the answer is mostly yes, and nothing has to be taken
-    apart. `said` is no bytes, then the bodies: so that the place, joining them, is before each."""
+    """Are all members in the same collective as this rank's slot at `at` says, with the same bodies
+    as last time? In a quiet group they mostly are, and this one comparison spares decoding. `said`
+    is an empty text, then the bodies of last time, so that joining them with the place as separator
+    gives all slots."""
     return slots == slots[at : at + PLACE_BYTES].join(said)
 
 
 def read_bodies(slots: bytearray, at: int) -> list[bytes] | None:
-    """The bodies of all members in order, or None if one stands elsewhere than the own slot."""
+    """The bodies of all members in order; None if one is in another collective than the own slot
+    says."""
     place = slots[at : at + PLACE_BYTES]
     found = [body for stands, body in _SLOT.iter_unpack(slots) if stands == place]
     return found if len(found) * SLOT_BYTES == len(slots) else None
 
 
 def long_lengths(bodies: Sequence[bytes]) -> list[int] | None:
-    """How long the payloads are that come in the second round, 0 for a member that has none
-    there; None if no member has."""
+    """The lengths of the payloads in the second round, 0 for a member that has none there; None if
+    there is no second round."""
     if LONG not in [body[0] for body in bodies]:
         return None
     return [_LENGTH.unpack_from(body, 1)[0] if body[0] == LONG else 0 for body in bodies]
 
 
 def inline_payload(body: bytes) -> bytes:
-    """The payload of a body that holds it."""
+    """The payload of a body that contains it."""
     return body[1 : 1 + body[0]]
 
 
 def disagreement(
     slots: bytes | bytearray, ranks: Sequence[int], places: Sequence[str]
 ) -> CollectiveMismatchError:
-    """The error that names all sides: every member says the same, as all read the same slots.
-
-    `places` is what each member calls its kind and site.
-    """
+    """The error that lists which ranks are in which collective. Every member raises the same, since
+    all read the same slots. `places` is what each member calls its kind and site."""
     sides: dict[tuple[Header, str], list[int]] = {}
     stand = []
     for member, rank in enumerate(ranks):
@@ -167,7 +169,7 @@ def disagreement(
         for (header, place), found in sides.items()
     ]
     return CollectiveMismatchError(
-        "ranks of one group stand in different collectives:\n  " + "\n  ".join(told),
+        "ranks of one group are in different collectives:\n  " + "\n  ".join(told),
         stand,
         Header.read(slots, 0).group,
     )
@@ -176,7 +178,7 @@ def disagreement(
 class PayloadCodec:
     """MessagePack of a known type for each kind of collective; nothing is ever unpickled.
 
-    None and the empty tuple, which is most of what ranks say, travel as no bytes at all.
+    None and the empty tuple, which most payloads are, are encoded as no bytes at all.
     """
 
     def __init__(self, types: Mapping[str, object]) -> None:
@@ -193,7 +195,7 @@ class PayloadCodec:
         """The payload's bytes.
 
         Raises:
-            AdpkvError: it is larger than a payload may be.
+            AdpkvError: it is larger than MAX_PAYLOAD_BYTES.
         """
         if payload is None or payload == ():
             return b""
@@ -205,5 +207,6 @@ class PayloadCodec:
         return found
 
     def decode(self, kind: str, found: bytes) -> Any:
-        """The payload back; no bytes are the empty tuple where tuples travel, else None."""
+        """The decoded payload; no bytes are the empty tuple where the kind's type is a tuple, else
+        None."""
         return self._decode[kind](found) if found else self._nothing[kind]

@@ -1,8 +1,8 @@
-"""What a process says when its job got stuck: of its own rank, and, if it speaks for all, of all.
+"""What a process reports when its job got stuck: about its own rank, and, on one rank, about all.
 
-Nobody here waits for a main thread: those may be in native code for ever. What is said is read by
-the watchdog's thread, or by the main one where it found out itself. What only a report takes
-is imported with it: it would be a tenth of what each rank imports as it starts.
+Nothing here waits for a main thread, which may be in native code for ever. The watchdog's thread
+calls this, or the main thread if it detected the problem itself. Modules that only a report needs
+are imported with it: they would be a tenth of what each rank imports as it starts.
 """
 
 from __future__ import annotations
@@ -44,9 +44,20 @@ __all__ = ["SnapshotWriter"]
 
 
 class SnapshotWriter:
-    """One rank's. `flush` writes down what happened until now, `losses` is what could not be;
-    `coordinator` says what that does, where it runs beside this rank; `lost` are the ranks that the
-    job goes on without. Of a job that ends with an error `on_broken_off` is told the summary."""
+    """Writes one rank's snapshot.
+
+    Args:
+        flight: the rank's flight recorder and its host's board.
+        topology, rank, driver: of this rank.
+        look: returns the rank's objects.
+        flush: writes out what happened until now.
+        losses: what could not be written.
+        lost: returns the failed ranks without which the job goes on.
+        tell_stories: add the stories of the requests concerned to the report.
+
+    `coordinator` says what the coordinator is doing, on the rank beside which it runs.
+    `on_broken_off` is called with the summary of a job that ends with an error.
+    """
 
     def __init__(
         self,
@@ -73,13 +84,13 @@ class SnapshotWriter:
         self.on_broken_off: Callable[[Mapping[str, object]], None] = lambda summary: None
 
     def answer(self) -> None:
-        """Somebody may have asked: then say what this rank knows, once."""
+        """Write this rank's snapshot once, if some rank of this host has asked for it."""
         if not self._answered and is_asked(self._flight.folder.path):
             self._say()
 
     def speak(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
-        """The job is stuck. One of its ranks speaks for all, and leaves the report behind: what
-        that is on the screen. Nothing on the others."""
+        """The job is stuck. One of its ranks makes the report for all; it returns the report's text
+        for the screen. The others return an empty text."""
         speaks = claim(self._flight.folder.path)
         self._say()
         if not speaks:
@@ -87,12 +98,12 @@ class SnapshotWriter:
         try:
             return self._report(error, folder, experiment)
         except Exception as problem:
-            # Whatever is wrong with the report, the job ends, and with what is known.
+            # Even if the report fails, the job must end, with the message that is known.
             return f"{error}\n  (no report: {type(problem).__name__}: {problem})"
 
     def sum_up(self, end: BrokenOff, folder: RunFolder, experiment: Experiment) -> None:
-        """Write `summary.json` of a job that was broken off: from what its ranks of this host
-        have said of themselves, this one at least, and the requests on disk."""
+        """Write `summary.json` of a job that was broken off: from the snapshots of this host's
+        ranks, this one's at least, and the requests on disk."""
         self._flush()
         said = snapshots(self._flight.folder.path, range(self._topology.ranks))
         reports = {one.rank: one.report for one in said if one.report is not None}
@@ -119,7 +130,7 @@ class SnapshotWriter:
             self.on_broken_off(with_losses(summary, lost.told()))
 
     def _own_report(self) -> RankReport | None:
-        """As of now; its own thread is at work, or it is half made."""
+        """This rank's report as of now; None where its objects are changing or incomplete."""
         try:
             return report_now(self._look(), self._driver.counts)
         except Exception:
@@ -174,16 +185,17 @@ class SnapshotWriter:
         try:
             return local(self._look(), self._driver.op, PlanDigest())
         except Exception:
-            # Its own thread is at work, and changed what was being read; or it is half made. What
-            # is known without it is told, and the watchdog goes on.
+            # The rank's own thread changed what was being read, or its objects are incomplete.
+            # Report what is known without them.
             return NOTHING_KNOWN
 
     def _stack(self) -> tuple[str, ...]:
-        """Where the program waits, then what performs that; all in one where the program runs."""
+        """The stack of the suspended program, then of the code that performs what it awaits. If the
+        program is running, only the stack of its thread."""
         program = self._driver.program
         thread = thread_stack(self._main)
         if program is None or getcoroutinestate(program) == CORO_RUNNING:
             return thread
         if threading.get_ident() == self._main:
-            return program_stack(program)  # what performed it has given up, and is here
+            return program_stack(program)  # this thread performed it, and has given up
         return (*program_stack(program), *thread[-2:])

@@ -1,8 +1,9 @@
 """A group's bounded wait: poll with backoff, and end at once on input for any member.
 
 The member that has input, or whose limit is over first, sends the others eight bytes: the number of
-this wait. So the smallest limit counts for all. A message about a former wait is stale and ignored.
-A lost message would cost no more than the rest of the limit, so sending one is never waited for.
+this wait. So the smallest limit counts for all members. A message about an earlier wait is stale
+and ignored. A lost message would only cost the rest of the limit, so no member waits until one is
+sent.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from adpkv.worlds.mpi.quiesce import owed, poll_until
 __all__ = ["Waiter"]
 
 MAX_UNSENT_WAKES: Final = 4096
-"""Beyond this a member does not take its messages in, and gets no more of them."""
+"""Beyond this a member is not receiving its wake messages, and gets no more of them."""
 
 _NUMBER = struct.Struct("<Q")
 
 
 class Waiter:
-    """One rank's waits in one group, on a communicator for wake messages alone."""
+    """One rank's waits in one group, on a communicator that carries only wake messages."""
 
     def __init__(self, communicator: MPI.Comm, has_input: Callable[[], bool]) -> None:
         self._comm, self._has_input = communicator, has_input
@@ -38,7 +39,8 @@ class Waiter:
         self._sent, self._taken = [0] * communicator.size, 0
 
     def wait(self, number: int, limit_ns: int) -> None:
-        """Wait number `number` of this group, the same on each member; at most `limit_ns`."""
+        """Wait number `number` of this group, which is the same on each member; at most
+        `limit_ns`."""
         until_ns = perf_counter_ns() + limit_ns
         backoff = Backoff()
         while not self._woken(number):
@@ -51,7 +53,8 @@ class Waiter:
         return None
 
     def pause(self, op: Pause, clock: Callable[[], int]) -> None:
-        """Stand still alone. Nobody is woken: whoever meets this rank waits for it."""
+        """Wait alone. No member is woken: a member that comes to a collective waits for this
+        rank."""
         backoff = Backoff()
         while not op.over():
             left_ns = op.until_ns - clock()
@@ -60,7 +63,7 @@ class Waiter:
             backoff.sleep(left_ns)
 
     def close(self) -> None:
-        """Take in what was said, then stop listening; every member must come."""
+        """Receive all wake messages, then stop receiving. Every member must call it."""
         due = owed(self._comm, self._sent, "wake messages")
         poll_until(lambda: self._has_taken(due), "wake messages")
         poll_until(self._all_sent, "the end of wake messages")
@@ -82,7 +85,7 @@ class Waiter:
         return self._comm.Irecv([self._landed, _NUMBER.size, MPI.BYTE], MPI.ANY_SOURCE)
 
     def _woken(self, number: int) -> bool:
-        """Has any member ended this wait? Takes in what was said about former ones."""
+        """Has any member ended this wait? Also receives messages about earlier waits."""
         while self._receive.Test():
             said = _NUMBER.unpack(self._landed)[0]
             self._taken += 1

@@ -1,1 +1,2 @@
-"""All ranks of a job in one thread, in virtual time: deterministic, and it knows when they hang."""
+"""All ranks of a job in one thread, in virtual time: deterministic, and it detects when they
+hang."""

@@ -1,7 +1,7 @@
-"""The coordinator in virtual time: a program beside rank 0, in whose process it lives.
+"""The coordinator in virtual time: a program in the process of rank 0.
 
-It takes no time. It wakes for messages and for what is due by itself, and says nothing more once
-rank 0 has failed.
+It takes no time. It wakes for messages and for its own deadlines, and sends nothing more once rank
+0 has failed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["VirtualHost"]
 
 
 class VirtualHost:
-    """Runs the coordinator's program, from `start` to its end or its host's."""
+    """Runs the coordinator's program, from `start` until it ends or its host fails."""
 
     def __init__(
         self, queue: EventQueue, post: Post, program: Coroutine[Receive, Any, None]
@@ -28,24 +28,24 @@ class VirtualHost:
         self._program: Coroutine[Receive, Any, None] | None = program
         self._until_ns = NEVER
         self._version = 0
-        """Counts wake-ups that were planned: an older one in the event queue is void."""
+        """Counts the planned wake-ups: older ones in the event queue are void."""
 
     @property
     def waits(self) -> bool:
-        """It has not come to its end."""
+        """Whether the program has not ended yet."""
         return self._program is not None
 
     def start(self) -> None:
-        """Up to its first wait."""
+        """Run it to its first wait."""
         self._resume(None)
 
     def wake(self) -> None:
-        """there are messages."""
+        """Messages have arrived."""
         if self._program is not None:
             self._plan(self._queue.now)
 
     def die(self) -> None:
-        """With its process, wherever it is."""
+        """End the program where it is: its host's process has failed, or the run is over."""
         if self._program is not None:
             self._program.close()
         self._program = None

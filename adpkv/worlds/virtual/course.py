@@ -1,4 +1,4 @@
-"""What a group of virtual ranks is in the middle of: a stretch of steps or waits, or a halt."""
+"""What a group of virtual ranks is doing now: a stretch of steps or waits, or a pause."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 __all__ = ["Course", "Met", "PausedAt"]
 
 Met = list[tuple[Collective, Any]]
-"""The small collectives of an iteration so far, each with what came of it."""
+"""The small collectives of an iteration so far, each with its result."""
 
 
 @dataclass(slots=True)
 class PausedAt:
-    """A member stands still alone: where all of them stand, and what they met in this iteration."""
+    """A group that waits because a member awaits something alone: what each member awaits, and the
+    group's collectives in this iteration so far."""
 
     operations: list[Any]
     met: Met
@@ -24,61 +25,63 @@ class PausedAt:
 
 
 class Course:
-    """One group's; nobody else writes into it."""
+    """The current stretch or pause of one group. Only the methods of this class write its
+    fields."""
 
     __slots__ = ("debt", "idle", "open", "paused", "stalled", "stretch", "version", "wake_ns")
 
     def __init__(self) -> None:
         self.debt = 0
-        """Small collectives since the last step or wait, which pays for them in time."""
+        """Small collectives since the last step or wait. The next one takes longer by their
+        cost."""
         self.stretch: StepStretch | WaitStretch | None = None
-        """The steps or waits that are under way, or were last."""
+        """The current stretch of steps or waits, or the last one."""
         self.paused: PausedAt | None = None
-        """Why the group cannot go on in the middle of an iteration."""
+        """The pause of the group in the middle of an iteration, if there is one."""
         self.stalled = 0
-        """Steps and waits in a row that took no time and computed nothing."""
+        """Consecutive steps and waits that took no time and computed nothing."""
         self.open = False
-        """A stretch is under way, which an arrival can end."""
+        """A stretch is under way, and an arrival can end it."""
         self.idle = False
-        """It waits without a limit of its own: only an arrival can end that."""
+        """It waits without a limit of its own: only an arrival can end it."""
         self.wake_ns = 0
         self.version = 0
-        """Counts wake-ups that were planned: an older one in the event queue is void."""
+        """Counts the planned wake-ups: older ones in the event queue are void."""
 
     def owe(self) -> None:
-        """A small collective: its time is paid for later."""
+        """Count a small collective, whose time is charged later."""
         self.debt += 1
 
     def begin(
         self, stretch: StepStretch | WaitStretch, *, took_time: bool, computes: bool, idle: bool
     ) -> None:
-        """A stretch begins; one that takes no time and computes nothing is counted."""
+        """A stretch begins. One that takes no time and computes nothing counts as stalled."""
         self.stretch = stretch
         self.stalled = 0 if took_time or computes else self.stalled + 1
         self.open, self.idle = True, idle
 
     def wake_at(self, wake_ns: int) -> int:
-        """It ends then, and no longer when it was to end before; returns the wake-up's version."""
+        """Plan the end of the stretch, and void the former plan; returns the wake-up's version."""
         self.wake_ns = wake_ns
         self.version += 1
         return self.version
 
     def arrived(self) -> None:
-        """Something came: there is an end to it."""
+        """Something arrived, so the stretch will end."""
         self.idle = False
 
     def end(self) -> int:
-        """The stretch is over; how many collectives each iteration of it had."""
+        """The stretch is over; returns how many small collectives each of its iterations had."""
         self.open = False
         debt, self.debt = self.debt, 0
         return debt
 
     def stop(self, paused: PausedAt) -> None:
-        """The group halts; what was planned for it is void."""
+        """The group pauses; its planned wake-ups are void."""
         self.paused = paused
         self.open = False
         self.version += 1
 
     def go_on(self) -> None:
-        """It halts no longer."""
+        """The pause is over."""
         self.paused = None

@@ -1,8 +1,8 @@
-"""What will happen when: one queue of events, in integer nanoseconds.
+"""The queue of all future events of a virtual world, in integer nanoseconds.
 
-Simultaneous events are ordered by a canonical key (what it is, whose it is, the how-manieth of its
-owner), never by insertion: so a run that jumps over quiet stretches, and inserts in another order,
-equals one that does not.
+Simultaneous events are ordered by a canonical key (the kind, the owner, the owner's own count),
+never by insertion. So a run that jumps over quiet stretches, and inserts in another order, equals
+one that does not.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from adpkv.errors import EndOfTimeError
 
 __all__ = ["COORDINATOR_WAKE", "GROUP_WAKE", "LINK", "MESSAGES", "RANK_WAKE", "EventQueue"]
 
-# The order at one instant: what arrives is there before whoever looks at it looks.
+# The order at one instant: what arrives is there before anybody reads it.
 MESSAGES: Final = 0
 LINK: Final = 1
 COORDINATOR_WAKE: Final = 2
 RANK_WAKE: Final = 3
-"""A rank that stands still alone goes on."""
+"""A rank that waited alone goes on."""
 GROUP_WAKE: Final = 4
 
 Action = Callable[[Any], None]
 
 
 class EventQueue:
-    """A heap of (time, kind, owner, number) with what is to be done. `now` is the world's clock."""
+    """A heap of (time, kind, owner, number) with the action to perform. `now` is the world's
+    clock."""
 
     __slots__ = ("_heap", "now", "outside")
 
@@ -42,7 +43,7 @@ class EventQueue:
         return len(self._heap)
 
     def clear(self) -> None:
-        """Nothing of what is left will be done; `now` stays."""
+        """Drop all events; `now` stays."""
         self._heap.clear()
         self.outside = 0
 
@@ -53,17 +54,17 @@ class EventQueue:
     def add(
         self, at_ns: int, kind: int, owner: int, number: int, action: Action, what: Any
     ) -> None:
-        """Do `action(what)` at `at_ns`. `owner` and `number`, its own count of such entries, decide
-        among simultaneous ones, whoever else adds when."""
+        """Call `action(what)` at `at_ns`. Among simultaneous events of a kind, `owner` and `number`
+        (the owner's own count of its events) decide the order, whatever other owners add."""
         if kind != GROUP_WAKE:
             self.outside += 1
         heapq.heappush(self._heap, (at_ns, kind, owner, number, action, what))
 
     def step(self) -> None:
-        """Do the next thing, and let time jump to it.
+        """Advance the time to the next event, and perform it.
 
         Raises:
-            EndOfTimeError: it is beyond the largest time that is one.
+            EndOfTimeError: it is later than the longest run allows.
         """
         at_ns, kind, _, _, action, what = heapq.heappop(self._heap)
         if at_ns > LAST_NS:

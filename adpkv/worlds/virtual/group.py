@@ -1,8 +1,8 @@
-"""A group of virtual ranks: their programs, and what each of them stands in.
+"""A group of virtual ranks: their programs, and the collective in which each of them is.
 
-Collectives are matched across ranks as the programs yield them. Ranks that differ are seen at once,
-as the slots of the real world see them (contract 5.8); ranks that never come are the world's to
-see.
+Collectives are compared across ranks as the programs yield them. Ranks that differ are detected at
+once, as the slots of the MPI world detect them (contract 5.8). Ranks that never come are detected
+by the world.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ __all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "f
 Program = Coroutine[Operation, Any, Any]
 
 ALONE: Final = frozenset({Pause, Gone})
-"""What a rank awaits without anybody else."""
+"""What a rank awaits without any other rank."""
 
 LEFT: Final = "left"
 UNBEGUN: Final = "not_begun"
 
 REMEMBERED: Final = 12
-"""Collectives of a group: the last eight, and enough to see what usually comes next."""
+"""Collectives of a group that are remembered: the last eight, and enough to see what usually comes
+next."""
 
 
 def describe(at: Operation | Place) -> str:
@@ -46,7 +47,7 @@ def describe(at: Operation | Place) -> str:
 
 
 class VirtualGroup:
-    """The ranks of one instance, and where each of them stands."""
+    """The ranks of one instance, and what each of them awaits."""
 
     __slots__ = (
         "awake",
@@ -74,38 +75,37 @@ class VirtualGroup:
     def __init__(self, instance: Instance, programs: Sequence[Program]) -> None:
         self.instance = instance
         self.members = list(instance.members)
-        """World ranks of those that live, in the order of all lists here."""
+        """The world ranks of the living members, in the order of all lists here."""
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.failed: list[int] = []
         self.broken = False
-        """a rank failure broke the iteration, which is made anew: it meets more often than those
-        that follow, so it stands for none of them."""
+        """A rank failure broke the iteration, which is then repeated. So this iteration has more
+        collectives than those that follow, and must not be taken as their pattern by a stretch."""
         self.met_with_failed = 0
-        """How many collectives there were until the last of them failed."""
+        """The number of collectives until the last failure of a member."""
         self.programs = list(programs)
         self.resume: list[Callable[[Any], Operation]] = [program.send for program in programs]
         self.current: list[Any] = [None] * len(programs)
-        """The step or wait in which each member stands."""
+        """The step or wait that each member awaits."""
         self.steps = [0] * len(programs)
-        """Steps since it came to stand there: a quiet member is left out of iterations."""
+        """By member: the steps since it came there. A quiet member is left out of iterations."""
         self.awake: set[int] = set()
         """Members for which something has arrived since the last iteration."""
         self.iteration = 0
         self.plan: Plan | None = None
         self.collectives = 0
         self.history: deque[tuple[int, int, Operation]] = deque(maxlen=REMEMBERED)
-        """The last collectives in which all members were, with the number of collectives by then
-        and the time."""
+        """The last collectives that all members completed, each with its number and its time."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
-        """When its last step ended."""
+        """When the last step ended."""
         self.tokens = 0
-        """What its clients get with each step of this stretch; `waited` as in `Step`."""
+        """The tokens that clients get with each step of this stretch; `waited` as in `Step`."""
         self.waited: tuple[int, ...] = ()
         self.course = Course()
 
     def stand(self, there: Sequence[int], operations: Sequence[Any]) -> None:
-        """Those who took part in an iteration stand in these steps or waits at its end."""
+        """At the end of an iteration, the members that took part await these steps or waits."""
         first = operations[0]
         self.iteration, self.plan = first.iteration, first.plan
         for index, operation in zip(there, operations, strict=True):
@@ -113,11 +113,12 @@ class VirtualGroup:
             self.steps[index] = 0
 
     def await_the_world(self, operations: list[Any]) -> None:
-        """All who are left stand in the collective with which the job ends; or nobody is left."""
+        """All living members await the collective with which the job ends; an empty list if none is
+        alive."""
         self.current = operations
 
     def note(self, operation: Operation, now_ns: int) -> None:
-        """All were in this collective."""
+        """All members completed this collective."""
         if type(operation) is Wait:
             self.history.append((0, now_ns, operation))
             return
@@ -130,17 +131,18 @@ class VirtualGroup:
         self.awake.add(index)
 
     def look(self) -> None:
-        """Everybody looks at what has arrived."""
+        """All members read their input."""
         self.awake.clear()
 
     def mend(self) -> bool:
-        """The iteration is over; says whether a rank failure had broken it."""
+        """The iteration is over; returns whether a rank failure had broken it."""
         broken, self.broken = self.broken, False
         return broken
 
     def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
-        """Who takes part in the next iteration: the leader, and whoever has input, something due,
-        or a step that finishes something. The others would say what they said (`Step.says`)."""
+        """The members that take part in the next iteration: the leader, and each member that has
+        input, something due, or a step that finishes something. The others would contribute the
+        same as last time (`Step.says`)."""
         if not lazy or self.current[0] is None:
             return list(range(len(self.resume)))
         awake, steps = self.awake, self.steps
@@ -156,13 +158,14 @@ class VirtualGroup:
         return found
 
     def elapsed(self, index: int) -> Elapsed | None:
-        """What passed for a member since it came to stand where it does; None at the start."""
+        """What a member is resumed with: the steps since it came there, and its group's iteration
+        and plan. None at the start."""
         if self.current[index] is None:
             return None
         return Elapsed(self.steps[index], self.iteration, self.plan)
 
     def resumed(self, taking_part: Sequence[int], results: Sequence[Any]) -> list[Any]:
-        """Where the members stand next, each resumed with its result."""
+        """Resume each member with its result; returns what each awaits next."""
         resume = self.resume
         try:
             return [
@@ -174,7 +177,7 @@ class VirtualGroup:
     def outcome(
         self, first: Collective, taking_part: Sequence[int], operations: Sequence[Any]
     ) -> tuple[Any, Any]:
-        """What a small collective gives to the leader, and to the others."""
+        """The result of a small collective: (for the leader, for the other members)."""
         kind = first.kind
         if kind == "tp_broadcast":
             return first.payload, first.payload
@@ -193,11 +196,11 @@ class VirtualGroup:
         return result, result
 
     def catch_up(self, index: int, met: Sequence[tuple[Collective, Any]]) -> None:
-        """A quiet member turns out to be concerned: take it through what the others have met in
-        this iteration, up to the collective whose result they all wait for.
+        """Let a quiet member take part after all: resume it with the results of this iteration's
+        collectives, up to the last, whose result the other members have not got yet.
 
         Raises:
-            AdpkvError: it does not bring what it said it would.
+            AdpkvError: it contributes something other than what it had announced.
         """
         value: Any = self.elapsed(index)
         for first, result in met:
@@ -210,14 +213,16 @@ class VirtualGroup:
             ):
                 raise AdpkvError(
                     f"rank {self.members[index]} {describe(operation)} with"
-                    f" {operation.payload}, but had said {said} for {first.kind} at {first.site}"
+                    f" {operation.payload}, but had announced {said}"
+                    f" for {first.kind} at {first.site}"
                 )
             value = result
 
     def bring_all(
         self, there: Sequence[int], operations: Sequence[Any], met: Sequence[tuple[Collective, Any]]
     ) -> list[Any]:
-        """Take the quiet members to where those `there` stand; returns the collectives of all."""
+        """Resume the quiet members up to the collective of those that took part (`there`); returns
+        what each member awaits."""
         found = dict(zip(there, operations, strict=True))
         for index, resume in enumerate(self.resume):
             if index not in found:
@@ -226,7 +231,7 @@ class VirtualGroup:
         return [found[index] for index in range(len(self.resume))]
 
     def agreed(self, operations: Sequence[Any]) -> Any:
-        """The collective in which all stand; None if they differ, or one stands still alone."""
+        """The operation that all members await; None if they differ, or if one waits alone."""
         first = operations[0]
         site, iteration, plan = first.site, first.iteration, first.plan
         kind, group = first.kind, first.group
@@ -245,7 +250,7 @@ class VirtualGroup:
         ]
 
     def shrink(self, rank: int) -> Place:
-        """A member has failed: the others close ranks. Returns where it was."""
+        """Remove a failed member; returns where it was."""
         at = self.index[rank]
         last = self.places()[at]
         self.programs[at].close()
@@ -259,7 +264,8 @@ class VirtualGroup:
         return last
 
     def step_lines(self) -> list[tuple[int, int]]:
-        """What each member's next steps cost, as (base, slope); notes what clients get of them."""
+        """What each member's next steps cost, as lines (base, slope) in ticks. Also counts the
+        tokens that clients get from these steps."""
         lines = []
         tokens, waited = 0, ()
         for at, done in zip(self.current, self.steps, strict=True):
@@ -271,14 +277,14 @@ class VirtualGroup:
         return lines
 
     def stepped(self, stretch: StepStretch, made: int, debt: int, now_ns: int) -> None:
-        """So many steps of a stretch were made by now. Every iteration jumped over met as often as
-        this one."""
+        """`made` steps of a stretch are over. Each iteration that was jumped over had `debt` small
+        collectives."""
         self.collectives += (made - 1) * debt
         self._add_gaps(stretch, made, now_ns)
         self.steps = [steps + made for steps in self.steps]
 
     def _add_gaps(self, stretch: StepStretch, made: int, now_ns: int) -> None:
-        """The gaps between the tokens of its steps."""
+        """Record the gaps between the tokens of these steps."""
         if self.tokens:
             rows = stretch.rows(made)
             (_, base, slope), ticks, began_ns = rows[0], stretch.ticks, stretch.began_ns
@@ -290,10 +296,10 @@ class VirtualGroup:
         self.last_step_ns = now_ns
 
     def check_batches(self) -> None:
-        """Where all must compute the same, do they? Those who are left out of iterations too.
+        """Check that all members compute the same batch, quiet members included.
 
         Raises:
-            CollectiveMismatchError: two do not; names both sides.
+            CollectiveMismatchError: two differ; the message names both.
         """
         now = [
             msgspec.structs.replace(
@@ -306,13 +312,13 @@ class VirtualGroup:
                 raise self._mismatch(0, now[0], index, at)
 
     def let_go(self) -> None:
-        """The run is over, wherever the members stand."""
+        """The run is over: close the programs, wherever they are."""
         self.history.clear()
         self.current = [None] * len(self.current)
         self.course.go_on()
         for program in self.programs:
-            # One that is in the middle of a collective holds it. What it does at its end is of no
-            # interest any more, and it may not wait for anything.
+            # A suspended program holds references to its collective. Whatever it raises while it is
+            # closed is of no interest, and it may not await anything.
             with suppress(Exception):
                 program.close()
 
@@ -322,13 +328,13 @@ class VirtualGroup:
         return [*(f"  {told(place)}" for place in self.places()), *failed]
 
     def left_alone(self) -> CollectiveMismatchError:
-        """A program has ended while the others go on: which one, and where the others are."""
+        """A program has ended while other members go on; the message names both."""
         gone = [f"rank {place.rank}" for place in self.places() if place.kind == LEFT]
-        lines = [f"{self.instance.name}: {', '.join(gone)} left alone", *self.where()]
+        lines = [f"{self.instance.name}: {', '.join(gone)} left while others go on", *self.where()]
         return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
 
     def mismatch(self, operations: Sequence[Any]) -> CollectiveMismatchError:
-        """Members stand in different collectives; `operations` are those of all of them."""
+        """Members are in different collectives; `operations` are those of all members."""
         together = [i for i, operation in enumerate(operations) if type(operation) not in ALONE]
         first, *rest = together
         second = next(i for i in rest if self.agreed([operations[first], operations[i]]) is None)
@@ -353,8 +359,8 @@ class VirtualGroup:
 
 
 def awaited(program: Program) -> Operation | None:
-    """What a suspended program awaits, whichever way it came there: its innermost awaitable is
-    the collective's own generator. None if it has not begun or is over."""
+    """The operation that a suspended program awaits: its innermost awaitable is the operation's own
+    generator. None if the program has not begun or is over."""
     inner: Any = program
     while getattr(inner, "cr_await", None) is not None:
         inner = inner.cr_await
@@ -373,7 +379,7 @@ def whereabouts(rank: int, program: Program) -> Place:
 
 
 def told(place: Place) -> str:
-    """Where a rank is, for people."""
+    """Where a rank is, as a sentence."""
     if place.kind == LEFT:
         return f"rank {place.rank} has left"
     if place.kind == UNBEGUN:
@@ -382,9 +388,9 @@ def told(place: Place) -> str:
 
 
 def forget(groups: Iterable[VirtualGroup], queue: EventQueue, host: VirtualHost | None) -> None:
-    """The run is over: let go of the collectives, and of what was planned with them. They know
-    their ranks, and are not looked at when cycles are collected (`gc=False`): whoever simulates
-    many times in one process would keep every world."""
+    """The run is over: drop the operations and the events. The operations refer to their ranks and
+    are exempt from cycle collection (`gc=False`), so a process that simulates many times would keep
+    every world."""
     for group in groups:
         group.let_go()
     if host is not None:

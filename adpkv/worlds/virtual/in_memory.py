@@ -1,4 +1,5 @@
-"""`simulate_in_memory`: a simulation that changes nothing outside, for a program that calls it."""
+"""`simulate_in_memory`: a simulation without side effects, for a program that uses adpkv as a
+library."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ __all__ = ["InMemory", "simulate_in_memory"]
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """What a simulation came to that has written nothing down; `error` where it was broken off."""
+    """The result of a simulation that has written no files; `error` if it was broken off."""
 
     summary: dict[str, object]
     requests: list[RequestRecord]
@@ -39,7 +40,7 @@ def simulate_in_memory(
     assemble: Callable[..., RankProgram] = build_rank,
     ports: Ports = OURS,
 ) -> InMemory:
-    """Simulate an experiment and change nothing outside: no file, no signal, no setting.
+    """Simulate an experiment without side effects: no file, no signal handler, no global setting.
 
     Raises:
         UsageError: it does not fit into memory, or the workload cannot be read.
@@ -64,7 +65,7 @@ def simulate_in_memory(
 
 
 class Kept:
-    """`EventSink` that keeps events in memory, as they were told."""
+    """An `EventSink` that keeps the events in memory."""
 
     def __init__(self) -> None:
         self.events: list[tuple[int, int, str, int, dict[str, Any]]] = []
@@ -72,7 +73,7 @@ class Kept:
     def write(
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
     ) -> None:
-        """Note one event."""
+        """Keep one event."""
         self.events.append((at_ns, rank, kind, request_id, detail))
 
     def flush(self) -> None:

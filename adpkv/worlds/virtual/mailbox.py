@@ -1,4 +1,5 @@
-"""Messages in virtual time: a latency, and order between one sender and one receiver."""
+"""Messages in virtual time: they have a latency, and keep their order between one sender and one
+receiver."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ _EMPTY: list[Message] = []
 
 
 class VirtualMailbox:
-    """One address. `inbox_age` follows how long its messages lie there, where somebody watches
-    that."""
+    """The mailbox of one rank, or of the coordinator. `inbox_age`, where set, watches how long
+    messages lie unread."""
 
     __slots__ = ("_arrived", "_owner", "_post", "inbox_age")
 
@@ -31,7 +32,7 @@ class VirtualMailbox:
         self._post.carry(self._owner, to, message)
 
     def receive(self) -> list[Message]:
-        """All that has arrived, oldest first; the list is not to be changed."""
+        """All messages that have arrived, oldest first. Callers must not change the list."""
         if not self._arrived:
             return _EMPTY
         arrived, self._arrived = self._arrived, []
@@ -44,14 +45,14 @@ class VirtualMailbox:
         return bool(self._arrived)
 
     def put(self, message: Message) -> None:
-        """The post delivers."""
+        """Deliver a message."""
         if self.inbox_age is not None and not self._arrived:
             self.inbox_age.came(self._post.now, getattr(message, "request_id", -1))
         self._arrived.append(message)
 
 
 class Post:
-    """Carries every message; tells the world when one arrives."""
+    """Delivers all messages of a world; `on_arrival(rank)` is called for each."""
 
     def __init__(
         self, queue: EventQueue, latency_ns: int, on_arrival: Callable[[int], None]
@@ -72,7 +73,7 @@ class Post:
         return self._boxes.setdefault(owner, VirtualMailbox(owner, self))
 
     def carry(self, sender: int, to: int, message: Message) -> None:
-        """On its way."""
+        """Deliver a message after the latency."""
         at_ns = self._queue.now + self._latency_ns
         # The owner of the entry is the sender: its own count keeps its messages in order.
         owner = sender - COORDINATOR

@@ -1,9 +1,10 @@
-"""How much memory a simulation takes: what it keeps for certain, and what it may come to.
+"""Estimates how much memory a simulation takes, at least and at most.
 
-`least_bytes` is what no run of the experiment does without: its ranks, the requests that come all
-at once, the samples of those that end, and the instants of faults. What cannot fit is refused.
-`most_bytes` counts as if everybody waited at the same time, and every block that can be named were.
-What lies between depends on how fast the servers are, which is what one simulates to learn.
+`least_bytes` is what every run of the experiment needs: its ranks, the requests that come all at
+once, the samples of finished requests, and the instants of faults. A simulation for which this does
+not fit is refused. `most_bytes` assumes that all requests wait at the same time, and that every
+block is in use. The truth between the two depends on how fast the servers are, which is what one
+simulates to learn.
 """
 
 from __future__ import annotations
@@ -22,45 +23,45 @@ if TYPE_CHECKING:
 __all__ = ["check_memory", "least_bytes", "most_bytes", "room_said"]
 
 PROGRAM_BYTES: Final = 52_000_000
-"""Of the interpreter with everything imported: measured, 39 MB, and some 8 more once it has run."""
+"""The interpreter with everything imported: measured, 39 MB, and some 8 more once it has run."""
 
 RANK_BYTES: Final = 13_000
-"""Of a rank that has served nothing: measured, 54.2 MB for 4,096 of them."""
+"""A rank that has served nothing: measured, 54.2 MB for 4,096 of them."""
 
 SERVED_RANK_BYTES: Final = 24_000
-"""Of one that has served, with what faults on it take: measured, 21.9 kB (2,048 ranks, one request
-each), 24.2 kB with a fault on each link."""
+"""A rank that has served, and what the faults on it take: measured, 21.9 kB (2,048 ranks, one
+request each), 24.2 kB with a fault on each link."""
 
 INSTANCE_BYTES: Final = 3_000
-"""Of an instance beside its ranks: where each has one rank, a rank takes 23.3 kB in all."""
+"""An instance without its ranks: where each has one rank, a rank takes 23.3 kB in all."""
 
 OPEN_BYTES: Final = 850
-"""Of a request that has come and has no answer: measured, 259 MB for 300,000 of them."""
+"""A request that has come and has no answer: measured, 259 MB for 300,000 of them."""
 
 WAITING_BYTES: Final = 1_800
 """The same where no rank has room: measured, 12.9 MB for 8,000 of them."""
 
 NAME_BYTES: Final = 44
-"""Of a block of such a request whose prompt has content: measured, 42 bytes."""
+"""A block of such a request whose prompt has content: measured, 42 bytes."""
 
 BLOCK_BYTES: Final = 32
-"""Of a block of a pool that is in use: its owner and writer, and its place in a lease."""
+"""A block of a pool that is in use: its owner and writer, and its place in a lease."""
 
 CACHED_BLOCK_BYTES: Final = 190
-"""Of a block of a pool that keeps known prefixes: measured, 166 bytes."""
+"""A block of a pool with prefix caching: measured, 166 bytes."""
 
 SAMPLES_BYTES: Final = 120
-"""Of a request that has ended: eight bytes in each of fifteen columns (`observe.requests`)."""
+"""A finished request: eight bytes in each of fifteen columns (`observe.requests`)."""
 
 INSTANT_BYTES: Final = 350
-"""Of a fault's hit at an instant, drawn before the run begins: measured, 15 MB for 42,000."""
+"""One hit of a scheduled fault, drawn before the run begins: measured, 15 MB for 42,000."""
 
 
 def check_memory(experiment: Experiment, available: int | None = None) -> None:
-    """Refuse what cannot fit into so many bytes; None: into those of this machine.
+    """Refuse a simulation that needs more than `available` bytes; None: more than this machine has.
 
     Raises:
-        UsageError: it cannot; with what it takes, and of what.
+        UsageError: it does not fit; the message has what it takes, and what is free.
     """
     refuse_what_cannot_fit(
         f"{experiment.name}: the simulation",
@@ -71,7 +72,7 @@ def check_memory(experiment: Experiment, available: int | None = None) -> None:
 
 
 def room_said(experiment: Experiment, workload: Workload, available: int | None = None) -> str:
-    """What a simulation takes, in a sentence; with what is free where it may not be enough."""
+    """What a simulation takes, as a sentence; with what is free if it may not be enough."""
     most = sum(most_bytes(experiment, workload).values())
     least = min(sum(least_bytes(experiment).values()) + PROGRAM_BYTES, most)
     room = available_bytes() if available is None else available
@@ -80,7 +81,7 @@ def room_said(experiment: Experiment, workload: Workload, available: int | None 
 
 
 def least_bytes(experiment: Experiment) -> dict[str, int]:
-    """What a run keeps for certain, by what it is for."""
+    """What every run needs, in bytes by purpose."""
     workload = experiment.workload
     requests = at_once = 0
     match workload:
@@ -101,7 +102,7 @@ def least_bytes(experiment: Experiment) -> dict[str, int]:
 
 
 def most_bytes(experiment: Experiment, workload: Workload) -> dict[str, int]:
-    """What a run comes to at most, by what it is for; `workload` is the experiment's, built."""
+    """What a run may need at most, in bytes by purpose; `workload` is the experiment's, built."""
     topology, asked = experiment.topology, _asked(experiment, workload)
     ranks, instances = topology.ranks, topology.context.instances + topology.generation.instances
     waits = asked.at_once * WAITING_BYTES
@@ -121,11 +122,12 @@ def most_bytes(experiment: Experiment, workload: Workload) -> dict[str, int]:
 class _Asked(NamedTuple):
     requests: int
     at_once: int
-    """The most that can be open at the same time."""
+    """The most requests that can be open at the same time."""
     blocks: int = 0
-    """Of all of them together, with all tokens to come."""
+    """The blocks of all requests together, with all tokens to come."""
     have_content: bool = True
-    """Their prompts have content by which blocks are known again: a script's have none."""
+    """Whether prompts have content, by which equal prefixes are recognized; a script's have
+    none."""
     trace_bytes: int = 0
 
 
@@ -149,7 +151,7 @@ def _asked(experiment: Experiment, workload: Workload) -> _Asked:
 
 
 def _block_bytes(experiment: Experiment, asked: _Asked) -> int:
-    """Of what the pools may come to know; a context rank's keep the prefixes that it has seen."""
+    """What the pools' blocks take at most. Pools of context ranks also keep cached prefixes."""
     topology, cache = experiment.topology, experiment.kv_cache
     found = 0
     for kind in (topology.context, topology.generation):

@@ -1,11 +1,11 @@
-"""Groups that cannot go on because a member stands still alone, in the middle of an iteration.
+"""Groups that cannot go on in the middle of an iteration, because a member awaits something alone.
 
-A halted group is neither a mismatch nor yet a deadlock: the member may go on. Its others wait where
-they are; what arrives for them meanwhile is input for their next look. Who waits for longer than
-`hang_ns` waits for ever, as far as anybody can tell.
+A paused group is neither a mismatch nor yet a deadlock: the member may go on. The other members
+wait where they are; input that arrives meanwhile is read in the next iteration. A pause of more
+than `hang_ns` is taken for a deadlock.
 
-A failed member is noticed after `NOTICE_NS`: then it is out of the group, and the others learn of
-it by an exception where they stand.
+A failed member is noticed after `NOTICE_NS`. Then it leaves the group, and each survivor gets an
+exception from what it awaits.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from adpkv.worlds.virtual.group import ALONE, VirtualGroup
 __all__ = ["NOTICE_NS", "PausedGroups"]
 
 NOTICE_NS: Final = 50_000_000
-"""From a rank failure to the survivors' knowledge; Open MPI's ULFM took 5 to 49 ms."""
+"""From a rank failure until the survivors know; Open MPI's ULFM took 5 to 49 ms."""
 
 
 class PausedGroups:
-    """All halted groups of a world. `go_on(group, members, operations, met)` takes one on from
-    where it stopped; `deadlock(why, group)` makes the error; `died(rank)` is told of a rank failure
-    as it happens, `noticed(rank, place)` as it is noticed, where the rank was."""
+    """All paused groups of a world.
+
+    `go_on(group, members, operations, met)` resumes a group where it stopped. `deadlock(why,
+    group)` makes the error. `died(rank)` is called when a rank fails; `noticed(rank, place)` when
+    the others notice it, with the place where the rank was.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class PausedGroups:
     ) -> None:
         self._queue = queue
         self._wakings = 0
-        """Numbers what is planned, so that nothing in the event queue is equal to anything else."""
+        """Numbers the planned events, so that no two in the event queue are equal."""
         self._hang_ns = hang_ns
         self._go_on = go_on
         self._deadlock = deadlock
@@ -50,10 +53,10 @@ class PausedGroups:
         self._failure_noticed = noticed
 
     def begin(self, group: VirtualGroup, operations: Sequence[Any], met: Met) -> None:
-        """Not all members stand in one collective.
+        """Not all members await the same collective: pause the group.
 
         Raises:
-            CollectiveMismatchError: two stand in different ones.
+            CollectiveMismatchError: two members are in different collectives.
         """
         together = [operation for operation in operations if type(operation) not in ALONE]
         if together and group.agreed(together) is None:
@@ -69,7 +72,7 @@ class PausedGroups:
             )
 
     def arrival(self, group: VirtualGroup, rank: int) -> None:
-        """Something arrived for a member: it may be what that one stands still for."""
+        """Something arrived for a member: it may be what this member waits for."""
         index = group.index[rank]
         group.rouse(index)
         operation = _halt_of(group).operations[index]
@@ -77,7 +80,8 @@ class PausedGroups:
             self._moves(group, index)
 
     def _plan(self, group: VirtualGroup, index: int) -> None:
-        """A pause that is over by itself, or already."""
+        """Plan the event that ends what a member awaits alone, if time ends it; for a failed
+        member, the event at which the others notice."""
         paused = _halt_of(group)
         operation = paused.operations[index]
         if type(operation) is Gone:
@@ -102,7 +106,7 @@ class PausedGroups:
             self._moves(group, index)
 
     def _moves(self, group: VirtualGroup, index: int) -> None:
-        """A member goes on; and with it the group, if nobody else stands still."""
+        """A member goes on; and with it the group, if no other member waits alone."""
         paused = _halt_of(group)
         try:
             paused.operations[index] = group.resume[index](None)
@@ -116,7 +120,7 @@ class PausedGroups:
             self._go_on(group, list(range(len(group.resume))), paused.operations, paused.met)
 
     def _noticed(self, what: tuple[VirtualGroup, int]) -> None:
-        """The group learns that a member has failed, wherever the others stand still by now."""
+        """The group notices that a member has failed, wherever the other members wait by now."""
         group, rank = what
         if rank not in group.index:
             return
@@ -128,7 +132,7 @@ class PausedGroups:
         if not places:
             return
         operations = [
-            # Another that failed meanwhile is told nothing any more.
+            # A member that has failed itself meanwhile cannot be told.
             at if type(at) is Gone else program.throw(RankLostError(rank, place))
             for at, program, place in zip(stood, group.programs, places, strict=True)
         ]
@@ -142,7 +146,7 @@ class PausedGroups:
 
 
 def _held(operations: Sequence[Any], held_ns: int) -> None:
-    """All came to this step when the halt began: so much longer do their requests wait for it."""
+    """The requests of this step have waited as long as the pause took: add that to their waits."""
     for at in operations:
         if type(at) is Step and at.waited:
             at.waited = tuple([wait_ns + held_ns for wait_ns in at.waited])

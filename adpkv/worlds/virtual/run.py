@@ -1,4 +1,4 @@
-"""`simulate`: one experiment in virtual time, from its file to its output folder."""
+"""`simulate`: runs one experiment in virtual time, and writes its output folder."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ NS_PER_S: Final = 1e9
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """What a simulation came to; `summary` is what `summary.json` in `folder` holds."""
+    """The result of a simulation; `summary` is what `summary.json` in `folder` holds."""
 
     summary: dict[str, object]
     exit_code: int
@@ -73,10 +73,10 @@ class SimulationResult:
 
 
 class Simulation:
-    """One job in virtual time, assembled; `run` it once. Also what tests look into."""
+    """One job in virtual time, assembled; `run` it once. Tests look into it."""
 
     ledger = LedgerMemory
-    """What a rank's memory is."""
+    """The class of a rank's memory."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Simulation:
         self._recorders: list[RankRecorder] = []
         self._faults: list[RankFaults] = []
         self._ends: dict[int, Transport] = {}
-        """The ends of the link, where they are the caller's."""
+        """The ends of a custom transport, by rank."""
         self._restarts = Restarts(experiment, self.topology)
         self.programs = [
             self._program(assemble, rank, model, membership)
@@ -141,7 +141,8 @@ class Simulation:
         self.world.handle_peer_failure = self._handle_peer_failure
 
     def _handle_peer_failure(self, rank: int) -> None:
-        """Its peers hear of it by the link, whatever a fault holds back there."""
+        """Tell the network, each rank's faults, and the ends of a custom transport on living
+        ranks."""
         self._network.handle_peer_failure(rank)
         for faults in self._faults:
             faults.handle_peer_failure(rank)
@@ -232,7 +233,7 @@ class Simulation:
             self._on_record(record)
 
     def pulses(self) -> dict[int, Pulse]:
-        """How each instance is doing now."""
+        """The state of each instance now, by its index."""
         found: dict[int, Pulse] = {}
         for instance in self.topology.instances:
             living = [rank for rank in instance.members if rank not in self._network.failed]
@@ -251,12 +252,12 @@ class Simulation:
         return found
 
     def progress(self) -> tuple[int, int, dict[int, Pulse], float]:
-        """What a `Progress` is told."""
+        """The arguments of a `Progress` call."""
         coordinator = self.coordinator
         return coordinator.done, coordinator.total, self.pulses(), self.world.queue.now / NS_PER_S
 
     def run(self, watched: Callable[[], None] | None = None) -> list[Any]:
-        """Run to the end; the reports of all ranks.
+        """Run to the end; returns the reports of all ranks.
 
         Raises:
             StuckError: the ranks could not go on together.
@@ -268,11 +269,11 @@ class Simulation:
         return list(next(result for result in results if result is not None))
 
     def reports_now(self) -> list[Any]:
-        """Of those that live, in the middle of the run."""
+        """The reports of the living ranks, in the middle of the run."""
         living = [rank for rank in range(self.topology.ranks) if rank not in self._network.failed]
         found = []
         for rank in living:
-            with suppress(Exception):  # a rank that gave up may be half changed
+            with suppress(Exception):  # a rank that was interrupted may be in an inconsistent state
                 found.append(
                     report_now(self.programs[rank].phases.rank, partial(self.world.counts, rank))
                 )
@@ -281,8 +282,8 @@ class Simulation:
     def summary(
         self, reports: list[Any], tally: Tally, wall_s: float, broken_off: BrokenOff | None = None
     ) -> dict[str, object]:
-        """What `summary.json` says. A rank's report is of the moment at which it left: what the
-        link did to its memory afterwards is added here."""
+        """What `summary.json` says. A rank made its report when it left; violations that the link
+        caused in its memory afterwards are added here."""
         told = {report.rank: len(report.violations) for report in reports}
         late = [
             violation
@@ -316,19 +317,27 @@ def simulate(
     around: Callable[[Simulation], AbstractContextManager[None]] = attended,
     ports: custom_ports.Ports = custom_ports.OURS,
 ) -> SimulationResult:
-    """Simulate an experiment and leave its output folder behind. `assemble` makes the rank
-    programs; a historical policy's otherwise. A job that is measured may be of another `kind`.
-    `on_broken_off` is told the summary of a run that ends with an error, before that is raised.
-    `around` is what holds while the job runs; `ports` are the caller's.
+    """Simulate an experiment and write its output folder.
+
+    Args:
+        experiment: the experiment.
+        out: the output folder; None for a new one.
+        jump: jump over quiet stretches; the result is the same without.
+        on_progress: called now and then (`Progress`).
+        assemble: makes the rank programs; a field policy passes its own.
+        kind: the class of the job; benchmarks pass one that measures.
+        on_broken_off: called with the summary of a run that ends with an error, before the raise.
+        around: a context manager that is entered while the job runs.
+        ports: the caller's ports; None in it stands for the experiment's.
 
     Raises:
-        UsageError: it does not fit into memory, the workload cannot be read, or the folder not
-            written. Nothing is written then.
-        EndOfTimeError: it goes on for longer than a run may; what was written so far stays.
+        UsageError: it does not fit into memory, the workload cannot be read, or the folder cannot
+            be written. Nothing is left behind then.
+        EndOfTimeError: it runs for longer than a run may; what was written so far stays.
         StuckError: the ranks could not go on together; what was written so far stays.
     """
     check_memory(experiment)
-    # First: a bad trace, or a name of nothing, leaves nothing behind.
+    # Before the folder is made: a bad trace or an unknown name shall leave nothing behind.
     ports = chosen(experiment, "virtual", ports)
     workload = build_workload(experiment) if ports.workload is None else ports.workload
     folder = RunFolder.create(experiment, out)
@@ -347,7 +356,7 @@ def simulate(
     try:
         return _simulated(experiment, folder, make, on_progress, on_broken_off, around)
     except EndOfTimeError:
-        raise  # not a start that was refused, but a run that was cut off
+        raise  # the run had begun, and was cut off: keep its folder
     except UsageError:
         folder.withdraw()
         raise

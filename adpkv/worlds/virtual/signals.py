@@ -1,4 +1,4 @@
-"""What reaches into a simulation from outside: signals, and who wants to know how far it is."""
+"""Signals that reach a running simulation, and its progress reports."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "StopFlag", "attended", "rare_collections", "signals", "watch"]
 
 WATCH_EVERY: Final = 2048
-"""Events between two looks at the wall clock and at signals."""
+"""Events between two checks of the wall clock and of signals."""
 
 Progress = Callable[[int, int, Mapping[int, Pulse], float], None]
-"""Is told how many requests are answered, of how many, how each instance does, and what time it is
-in virtual time, in seconds."""
+"""Called with (requests answered, requests in all, each instance's pulse by index, virtual time in
+seconds)."""
 
 
 class StopFlag:
-    """`executor.ports.Signals` of a simulated job: one process, so one flag for all ranks.
+    """`executor.ports.Signals` of a simulated job: it is one process, so all ranks share one flag.
 
-    A signal comes in the middle of anything. So it is noted in `noted`, and becomes `code`, which
-    the ranks see, between two events and together with an interrupt of the world.
+    A signal may come in the middle of anything. So the handler only sets `noted`. Between two
+    events this becomes `code`, which the ranks read, and the world is interrupted.
     """
 
     def __init__(self) -> None:
@@ -39,12 +39,13 @@ class StopFlag:
         self.code: int = ExitCode.COMPLETED
 
     def asked_to_stop(self) -> int:
-        """0, or the exit code of the signal that came."""
+        """0, or the exit code for the signal that came."""
         return self.code
 
 
 def watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Callable[[], None]:
-    """Between events, now and then: show progress, pass a signal on."""
+    """What the world calls between events. Every `WATCH_EVERY` calls it reports progress and passes
+    a signal on to the ranks."""
     left = WATCH_EVERY
     next_s = time.perf_counter() + pulse_ns / 1e9
     passed_on = False
@@ -68,16 +69,17 @@ def watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Calla
 
 @contextmanager
 def attended(job: Simulation) -> Iterator[None]:
-    """A process that does nothing else: signals are the job's, and it collects garbage seldom."""
+    """For a process that does nothing else: the job handles signals, and garbage collection is
+    rare."""
     with signals(job), rare_collections():
         yield
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Python's cycle collector walks a simulation's live objects again and again and finds nothing,
-    for a third of the time. What a run drops, it drops without cycles. What the caller has frozen
-    before stays so."""
+    """Python's cycle collector would walk all live objects of a simulation again and again, for a
+    third of the run time, and find nothing: a run creates no reference cycles that it drops.
+    Objects that the caller has frozen stay frozen."""
     before, others = gc.get_threshold(), gc.get_freeze_count()
     if not others:
         gc.freeze()
@@ -92,8 +94,9 @@ def rare_collections() -> Iterator[None]:
 
 @contextmanager
 def signals(job: Simulation) -> Iterator[None]:
-    """SIGHUP, SIGINT and SIGTERM are proposals to stop, not interruptions; main thread only. What
-    this process was started to ignore, as SIGHUP under nohup, stays ignored."""
+    """SIGHUP, SIGINT and SIGTERM ask the ranks to stop in order, and interrupt nothing. In the main
+    thread only. A signal that this process was started to ignore, as SIGHUP under nohup, stays
+    ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

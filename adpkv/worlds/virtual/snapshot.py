@@ -1,4 +1,4 @@
-"""What the virtual world knows of its ranks when they are stuck: all of it, so nothing is asked."""
+"""The evidence about a stuck virtual world. Everything is known, so no rank has to be asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from adpkv.worlds.virtual.group import VirtualGroup, awaited
 __all__ = ["collect"]
 
 STOPPED: Final = "a stopped process"
-"""The kind of a pause that is a suspended process (`faults.process_virtual`)."""
+"""The kind of a `Pause` that stands for a suspended process (`faults.process_virtual`)."""
 
 GONE: Final = (State.STOPPED, State.FAILED)
 
@@ -34,7 +34,8 @@ def collect(
     *,
     coordinated: bool,
 ) -> Evidence:
-    """The evidence for an error of these groups; `look` tells what a rank itself knows."""
+    """The evidence for an error of these groups; `look(rank, op)` returns what a rank itself
+    knows."""
     plans = _Plans()
     rank_states = [
         rank_state for group in groups for rank_state in _of_group(group, now_ns, look, plans)
@@ -56,8 +57,8 @@ def collect(
 
 
 def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
-    """Whom its members may be waiting for: not the failed ranks, once they have met without
-    them."""
+    """The ranks for which the group's members may be waiting. Failed ranks are not among them once
+    the group has completed a collective without them."""
     ops = [awaited(program) for program in group.programs]
     went_on = group.collectives > group.met_with_failed or any(
         not isinstance(op, Pause | Gone) for op in ops
@@ -82,7 +83,7 @@ def _of_group(
         op = awaited(program)
         known = NOTHING_KNOWN if look is None else look(rank, op)
         state = _state(program, op)
-        # A process that is suspended or failed is in no collective; its kind and site say no more.
+        # A suspended or failed process is in no collective: what it awaits is only a placeholder.
         at = None if op is None or state in GONE else _position(group, place, op, plans)
         rank_state = RankState(
             rank,
@@ -90,7 +91,7 @@ def _of_group(
             state,
             at,
             since_s,
-            # What all are in right now is no longer behind them.
+            # Without the collective in which all members still are.
             last[:-1] if op is group.current[place] and last else last,
             known.values,
             known.pins,
@@ -103,7 +104,8 @@ def _of_group(
 
 
 def _position(group: VirtualGroup, place: int, op: Operation, plans: _Plans) -> Position:
-    """Where a member is; one that was left out of iterations is where its group is by now."""
+    """Where a member is. A quiet member that was left out of iterations is where its group is by
+    now."""
     number = 0 if isinstance(op, Pause | Gone) or op.group == WORLD else group.collectives + 1
     batch = None
     if op is group.current[place] and isinstance(op, Step | Wait):
@@ -127,7 +129,8 @@ def _state(program: Any, op: Operation | None) -> State:
 
 
 class _Plans:
-    """Plans by name. Here they are compared by identity, so equal ones that are two get two."""
+    """Names for plans. Virtual ranks compare plans by identity, so two plans that are equal but
+    distinct get two names."""
 
     def __init__(self) -> None:
         self._digest = PlanDigest()
@@ -139,7 +142,7 @@ class _Plans:
             return ""
         name = self._names.get(id(plan))
         if name is None:
-            self._kept.append(plan)  # or its id could be another's
+            self._kept.append(plan)  # keeps it alive, or its id could be reused
             text = f"{self._digest(plan):08x}" if isinstance(plan, Plan) else "plan"
             same = sum(other.partition("'")[0] == text for other in self._names.values())
             name = self._names[id(plan)] = text + "'" * same

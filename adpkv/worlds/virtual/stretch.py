@@ -1,10 +1,10 @@
 """How long n steps in a row take, exactly: the arithmetic of quiet stretches.
 
-The k-th step of a stretch takes rank r `base_r + k * slope_r` ticks, rounded to nanoseconds, and
-the group the maximum over its ranks: the upper envelope of lines, so a few segments with one line
-each (rounding is monotone, so the maximum may be taken first). The sum of n rounded steps is a sum
-of floors of an arithmetic progression, which has a closed form too: equal to adding the steps up
-one by one, in O(log ticks).
+The k-th step of a stretch takes rank r `base_r + k * slope_r` ticks, rounded to nanoseconds. The
+group takes the maximum over its ranks: the upper envelope of lines, which is a few segments with
+one line each (rounding is monotone, so the maximum may be taken first). The sum of n rounded steps
+is a sum of floors of an arithmetic progression, which has a closed form too. The result equals
+adding the steps up one by one, in O(log ticks).
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ def _sum(steps: int, base: int, slope: int) -> int:
 
 
 def floor_sum(steps: int, base: int, slope: int, divisor: int) -> int:
-    """The sum of (base + k * slope) // divisor over k = 0 .. steps - 1, for nothing negative.
+    """The sum of (base + k * slope) // divisor over k = 0 .. steps - 1; no argument may be
+    negative.
 
-    Counts the lattice points under a line, Euclid's algorithm turning the line on its side
+    Counts the lattice points under a line; Euclid's algorithm swaps the axes again and again
     (Graham, Knuth, Patashnik, Concrete Mathematics, 3.5).
     """
     total = 0
@@ -70,7 +71,7 @@ def floor_sum(steps: int, base: int, slope: int, divisor: int) -> int:
 
 
 def _steps_to_reach(span: int, base: int, slope: int) -> int:
-    """The smallest n with sum(n) >= span, for span > 0 and a positive base."""
+    """The smallest n whose n steps take at least `span`; for span > 0 and a positive base."""
     if slope == 0:
         return -(-span // base)
     # slope/2 n^2 + (base - slope/2) n - span = 0, solved in integers, then corrected.
@@ -82,8 +83,8 @@ def _steps_to_reach(span: int, base: int, slope: int) -> int:
 
 
 class StepStretch:
-    """A row of at most `most` steps from `began_ns`; each also costs `overhead_ns`, which is what
-    the small collectives of its iteration take. Lines are in ticks."""
+    """At most `most` steps in a row from `began_ns` on. Each also costs `overhead_ns`, the time of
+    the small collectives of its iteration. Lines are in ticks."""
 
     __slots__ = ("_segments", "began_ns", "ticks")
 
@@ -97,7 +98,7 @@ class StepStretch:
     ) -> None:
         self.began_ns = began_ns
         self.ticks = ticks_per_ns
-        # Half a nanosecond more: rounding becomes a floor.
+        # Half a nanosecond more, so that rounding becomes a floor.
         more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
         self._segments = [
             (first, steps, base + more, slope)
@@ -105,10 +106,10 @@ class StepStretch:
         ]
 
     def end(self, until_ns: int) -> tuple[int, int]:
-        """(steps, time) of the first step boundary at or after `until_ns`, or of the last one.
-        There is always one step at least."""
+        """(steps, time in ns) of the first step boundary at or after `until_ns`, or of the last
+        step. At least one step is made."""
         if until_ns <= self.began_ns:
-            # Also where steps take no time: something is due, and one step is all it waits for.
+            # Something is due already, and waits for one step. Also where steps take no time.
             return 1, self.began_ns + self._segments[0][2] // self.ticks
         span = until_ns - self.began_ns
         at_ns = self.began_ns
@@ -126,7 +127,7 @@ class StepStretch:
 
     def rows(self, made: int) -> list[tuple[int, int, int]]:
         """The first `made` steps as rows of (steps, base, slope), in ticks: the k-th step of a row
-        takes (base + k * slope) // ticks nanoseconds, with its small collectives."""
+        takes (base + k * slope) // ticks nanoseconds, small collectives included."""
         return [
             (min(steps, made - first), base, slope)
             for first, steps, base, slope in self._segments
@@ -139,7 +140,7 @@ class StepStretch:
         return floor_sum(steps, base, slope, self.ticks)
 
     def _reach(self, span_ns: int, most: int, base: int, slope: int) -> int:
-        """The smallest n with so many nanoseconds, which `most` steps have."""
+        """The smallest n whose n steps take at least `span_ns`; `most` steps are known to."""
         if self.ticks == 1:
             return _steps_to_reach(span_ns, base, slope)
         # Each step is rounded down by less than a nanosecond: not fewer steps than without, and
@@ -159,7 +160,7 @@ class StepStretch:
 
 
 class WaitStretch:
-    """A row of equal bounded waits from `began_ns`: each is `overhead_ns` of small collectives,
+    """Equal bounded waits in a row from `began_ns` on. Each is `overhead_ns` of small collectives,
     then at most `limit_ns` of waiting, which any arrival ends at once."""
 
     __slots__ = ("_began_ns", "_cycle_ns", "_overhead_ns")
@@ -170,12 +171,12 @@ class WaitStretch:
         self._cycle_ns = overhead_ns + limit_ns
 
     def end(self, until_ns: int) -> int:
-        """When the first wait ends that ends at or after `until_ns` by its limit."""
+        """The time at which the first wait ends by its limit, at or after `until_ns`."""
         waits = -(-(until_ns - self._began_ns) // self._cycle_ns) if self._cycle_ns else 1
         return self._began_ns + max(waits, 1) * self._cycle_ns
 
     def arrival(self, at_ns: int) -> int:
-        """When the wait ends that is under way as something arrives at `at_ns`."""
+        """The time at which the current wait ends if something arrives at `at_ns`."""
         if not self._cycle_ns:
             return at_ns
         waits, into_ns = divmod(at_ns - self._began_ns, self._cycle_ns)

@@ -1,4 +1,4 @@
-"""The errors of a virtual world that cannot go on, with where everybody is."""
+"""The errors of a virtual world that cannot go on; their messages say where every rank is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def deadlock(
     host: VirtualHost | None,
     now_ns: int,
 ) -> DeadlockError:
-    """No rank can go on, or those of one `group` cannot; `why` says what is waited for."""
+    """No rank can go on, or those of one `group` cannot; `why` is the beginning of the message."""
     where = _where(groups, host)
     return DeadlockError(
         f"{why} at {now_ns / 1e9:.6f} s of virtual time\n{where}", _places(groups), group
@@ -32,7 +32,7 @@ def livelock(
     host: VirtualHost | None,
     now_ns: int,
 ) -> LivelockError:
-    """A group goes on and on, and time does not move."""
+    """A group repeats its collectives, and time does not advance."""
     where = _where(groups, host)
     return LivelockError(
         f"{group.instance.name}: {rounds} rounds, and time stands still "

@@ -1,4 +1,4 @@
-"""The world as the link sees it: `transport.virtual.Timetable`."""
+"""The virtual world as its link uses it: implements `transport.virtual.Timetable`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ __all__ = ["Timetable"]
 
 
 class Timetable:
-    """Over a world. What a rank's link has to do at one time is done in the order of asking."""
+    """Events of ranks' links. Those of one rank at one time are performed in the order in which
+    they were added."""
 
     def __init__(self, world: VirtualWorld) -> None:
         self.clock = world.queue.clock
@@ -21,6 +22,6 @@ class Timetable:
         self._numbers: dict[int, int] = {}
 
     def later(self, at_ns: int, owner: int, action: Callable[[Any], None], what: Any) -> None:
-        """Do `action(what)` at a time of the world; `owner` is the rank whose link it is."""
+        """Call `action(what)` at the world's time `at_ns`; `owner` is the rank whose link it is."""
         number = self._numbers[owner] = self._numbers.get(owner, 0) + 1
         self._add(at_ns, LINK, owner, number, action, what)

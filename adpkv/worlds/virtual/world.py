@@ -1,9 +1,9 @@
-"""Virtual time: runs all programs in one thread, and jumps to the next event.
+"""Virtual time: runs all rank programs in one thread, and jumps from event to event.
 
-A group whose ranks all stand in the same collective goes on; the small collectives take no time of
-their own, but are charged to the step or wait that ends their iteration, so that an iteration
-happens at one instant. That makes quiet stretches exact: what arrives, arrives between two
-iterations.
+When all ranks of a group are in the same collective, the group goes on. Small collectives take no
+time by themselves: their cost is added to the step or wait that ends their iteration, so that an
+iteration happens at one instant. That makes jumping over quiet stretches exact: whatever arrives,
+arrives between two iterations.
 """
 
 from __future__ import annotations
@@ -46,13 +46,22 @@ from adpkv.worlds.virtual.stuck import deadlock, livelock
 __all__ = ["VirtualWorld"]
 
 MOST_ROUNDS_AT_ONE_INSTANT: Final = 10_000
-"""Collectives of one group without time passing, and without anything computed: the longest legal
-iteration has four. Where steps cost nothing, all of a long answer may be decoded at one instant,
-which is progress."""
+"""Collectives of one group in which no time passes and nothing is computed; more are a livelock.
+The longest legal iteration has four. Where steps cost no time, a whole answer may be decoded at one
+instant, which is progress and does not count."""
 
 
 class VirtualWorld:
-    """The interpreter of what rank programs and the coordinator await."""
+    """Performs what rank programs and the coordinator await.
+
+    Args:
+        topology: the instances and their ranks.
+        collective_ns: the cost of one small collective.
+        mail_latency_ns: the latency of a message.
+        jump: jump over quiet stretches; the result is the same without.
+        hang_ns: a group that waits longer than this for one of its members is a deadlock.
+        ticks_per_ns: the resolution of step costs, which are given in ticks.
+    """
 
     def __init__(
         self,
@@ -73,7 +82,7 @@ class VirtualWorld:
         self._groups: list[VirtualGroup] = []
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
-        """The groups all of whose members stand in the collective of the whole world."""
+        """The groups whose members all are in the collective of the whole job."""
         self._host: VirtualHost | None = None
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
@@ -82,25 +91,25 @@ class VirtualWorld:
         )
         self._inbox_ages: dict[int, InboxAges] = {}
         self.look: Callable[[int, Operation | None], Local] | None = None
-        """What a rank knows that awaits this collective; asked when the ranks are stuck."""
+        """Returns what a rank that awaits this operation knows; called when the ranks are stuck."""
         self.handle_peer_failure: Callable[[int], None] | None = None
-        """Told of each failure as the survivors notice it, before they go on."""
+        """Called for each rank failure when the survivors notice it, before they go on."""
 
     def watch_inbox(self, rank: int, inbox_ages: InboxAges) -> None:
-        """Follow how long a rank leaves its messages unread."""
+        """Watch how long a rank leaves its messages unread."""
         self._inbox_ages[rank] = inbox_ages
         self.post.box(rank).inbox_age = inbox_ages.messages
 
     def excuse(self, rank: int, until_ns: int) -> None:
-        """A fault keeps a rank, and with it all of its group, from looking at anything until then:
-        what lies there meanwhile is not held against them."""
+        """A fault keeps a rank, and with it its whole group, from reading input until then. Input
+        that waits meanwhile is not counted as left unread."""
         for member in self.topology.instance_of(rank).members:
             if member in self._inbox_ages:
                 self._inbox_ages[member].excuse(self.queue.now, until_ns)
 
     def counts(self, rank: int) -> CollectiveCounts:
-        """What was counted of a rank's collectives so far. Its trace is not: a quiet rank is left
-        out of some, and each is matched by value."""
+        """What was counted of a rank's collectives so far. There is no trace digest: a quiet rank
+        is left out of some collectives, and each is compared by value anyway."""
         group = self._groups[self._group_of[rank]]
         count = group.collectives
         gaps = group.gaps if group.members and group.members[0] == rank else None
@@ -116,14 +125,14 @@ class VirtualWorld:
 
         Args:
             programs: one per world rank.
-            coordinator: the program beside them, if any.
-            watch: called between events, for whoever looks on; may call `interrupt`.
+            coordinator: the coordinator's program, if any.
+            watch: called between events, for progress and signals; it may call `interrupt`.
 
         Raises:
-            CollectiveMismatchError: ranks of a group stand in different collectives.
-            DeadlockError: nobody can go on, and nothing will arrive.
-            LivelockError: many rounds, and time does not move.
-            HostLostError: rank 0 has failed, beside which the coordinator was.
+            CollectiveMismatchError: ranks of a group are in different collectives.
+            DeadlockError: no rank can go on, and nothing will arrive.
+            LivelockError: a group repeats collectives, and time does not advance.
+            HostLostError: rank 0 has failed, and the coordinator with it.
         """
         try:
             self._run(programs, coordinator, watch)
@@ -161,8 +170,8 @@ class VirtualWorld:
     # -- collectives ------------------------------------------------------------------------------
 
     def _go_on(self, group: VirtualGroup) -> None:
-        """One iteration: resume those whom it concerns until they stand in something that takes
-        time. Who is quiet stays where it is, and its part is known without it."""
+        """One iteration: resume the members that take part until they come to a step or a wait.
+        Quiet members are not resumed: their part of the collectives is known without them."""
         taking_part = group.concerned(self.queue.now, lazy=self._jump)
         group.look()
         results = [group.elapsed(index) for index in taking_part]
@@ -175,7 +184,8 @@ class VirtualWorld:
         operations: list[Any],
         met: list[tuple[Collective, Any]],
     ) -> None:
-        """Those who take part stand in `operations`, having met in `met` in this iteration."""
+        """The members that take part await `operations`; `met` are the collectives of this
+        iteration so far."""
         while True:
             first = group.agreed(operations)
             if type(first) is not Collective:
@@ -206,10 +216,10 @@ class VirtualWorld:
         taking_part: list[int],
         met: list[tuple[Collective, Any]],
     ) -> list[int]:
-        """Quiet ranks that the plan concerns come along after all; returns who takes part now."""
+        """Quiet members that the plan concerns take part after all; returns who takes part now."""
         whom = plan.concerned()
         if plan.forward is not (type(group.current[0]) is Step):
-            whom = None  # from steps to waits or back: everybody moves
+            whom = None  # from steps to waits or back: this concerns all members
         there = set(taking_part)
         for index in range(len(group.resume)):
             place = group.members[index] - group.instance.first
@@ -219,14 +229,14 @@ class VirtualWorld:
         return sorted(there)
 
     def _meet_world(self, last: VirtualGroup) -> None:
-        """The collective of the whole job, with which all programs end; so far the last group that
-        has come to it."""
+        """Perform the collective of the whole job, with which all programs end, once every group
+        has come to it. `last` is the group that has just come."""
         self._joined.add(last.instance.index)
         if len(self._joined) < len(self._groups):
             return
         operations = [operation for group in self._groups for operation in group.current]
         if not operations:
-            return  # all have failed
+            return  # all ranks have failed
         first: Any = operations[0]
         payloads = tuple([operation.payload for operation in operations])
         result = payloads if first.combine is None else first.combine(payloads)
@@ -284,7 +294,7 @@ class VirtualWorld:
             raise self._livelock(group, course.stalled)
         self._plan_wake(group, wake_ns)
         if group.awake:
-            # It arrived while the group was halted, for a member that had looked already.
+            # It arrived while the group was paused, for a member that had already read its input.
             self.arrival(group.members[min(group.awake)])
             for index in sorted(group.awake):
                 inbox_ages = self._inbox_ages.get(group.members[index])
@@ -314,7 +324,7 @@ class VirtualWorld:
         self._go_on(group)
 
     def arrival(self, rank: int) -> None:
-        """Something arrived for a rank (messages, a transfer's end): it ends its group's
+        """Something arrived for a rank (a message, or a transfer's end): this ends its group's
         stretch."""
         if rank == COORDINATOR:
             if self._host is not None:
@@ -348,8 +358,8 @@ class VirtualWorld:
             self._host.die()
 
     def _failure_noticed(self, rank: int, last: Place) -> None:
-        """The failure is noticed; where nobody of its instance is left, the coordinator hears it
-        from its host."""
+        """A failure is noticed. Where a whole instance has failed, its host tells the
+        coordinator."""
         self._left += 1
         if self.handle_peer_failure is not None:
             self.handle_peer_failure(rank)
@@ -364,14 +374,14 @@ class VirtualWorld:
         self._meet_world(group)
 
     def interrupt(self) -> None:
-        """Input for everybody, from outside: a signal."""
+        """End every group's stretch, because of an event outside the simulation: a signal."""
         for rank in range(self.topology.ranks):
             self.arrival(rank)
 
-    # -- where everybody is --------------------------------------------------------------------
+    # -- where all ranks are -------------------------------------------------------------------
 
     def _is_stuck(self) -> bool:
-        """Nothing can arrive any more: does every group wait for just that?"""
+        """Nothing can arrive any more. Does every group wait for just that?"""
         return all(group.course.idle or not group.course.open for group in self._groups)
 
     def _deadlock(self, why: str, group: int | None = None) -> DeadlockError:

@@ -1,1 +1,2 @@
-"""Around `adpkv run`: an environment whose mpirun starts it, and a parent that starts it again."""
+"""What surrounds `adpkv run`: it starts mpirun and watches it, repairs an environment's mpirun, and
+starts a command again that failed."""

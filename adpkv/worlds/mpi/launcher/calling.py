@@ -1,5 +1,5 @@
-"""`adpkv run` as a child of a program that uses adpkv as a library: its signals, its output and its
-working folder stay its own."""
+"""Runs `adpkv run` as a child of a program that uses adpkv as a library: the program's signal
+handlers, output and working folder stay untouched."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from adpkv.worlds.select_ports import names_others
 __all__ = ["call_run"]
 
 END_BOUND_S: Final = 2 * DRAIN_BOUND_S
-"""From the wish to stop to the end: the launcher's own bound, and some more."""
+"""From the request to stop to the end: the launcher's own limit, doubled."""
 
 
 def call_run(experiment: Experiment, out: Path, timeout_s: float | None) -> None:
-    """Run it into the folder `out`; after `timeout_s` seconds it is asked to stop.
+    """Run the experiment into the folder `out`; after `timeout_s` seconds it is asked to stop.
 
     Raises:
         UsageError: it was refused; nothing is left behind.
@@ -44,8 +44,8 @@ def call_run(experiment: Experiment, out: Path, timeout_s: float | None) -> None
 
 
 def _environment() -> dict[str, str]:
-    """The caller's, with which the ranks find what the caller can import: a script's own folder,
-    and what it has put on its path."""
+    """The caller's environment, with which the ranks can import what the caller can: its `sys.path`
+    is added to PYTHONPATH."""
     stands = {path for path in sysconfig.get_paths().values() if path}
     added = [str(Path(path).absolute()) for path in sys.path if path not in stands]
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -56,7 +56,7 @@ def _environment() -> dict[str, str]:
 def _called(
     call: list[str], timeout_s: float | None, environment: dict[str, str] | None
 ) -> tuple[int, str]:
-    """The exit code, and what was said on stderr."""
+    """The exit code, and the text on stderr."""
     process = subprocess.Popen(
         call,
         stdin=subprocess.DEVNULL,
@@ -65,7 +65,7 @@ def _called(
         encoding="utf-8",
         errors="replace",
         env=environment,
-        start_new_session=True,  # Ctrl-C in a terminal is the caller's, who passes it on below
+        start_new_session=True,  # Ctrl-C reaches the caller, which passes it on below
     )
     try:
         try:
@@ -80,7 +80,8 @@ def _called(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """The caller was interrupted: the ranks agree to stop. Interrupted again, they are killed."""
+    """The caller was interrupted: let the ranks stop in order. If it is interrupted again, kill
+    them."""
     try:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=END_BOUND_S)

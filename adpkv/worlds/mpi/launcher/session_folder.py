@@ -1,9 +1,9 @@
-"""A folder of its own for what mpirun writes while it runs, taken away when the job has ended.
+"""A session folder of its own for each mpirun, removed when the job has ended.
 
-Open MPI names its folder in the system's temporary one by mpirun's process id. An mpirun that is
-killed leaves it, and the next one to which the system gives that id ends with "The PMIx server's
-listener thread failed to start". So each job gets a folder that nobody had before; `mpirun.sh` does
-so for who types mpirun. A lock on it, which ends with its holder, says that it is in use.
+Open MPI names its session folder in the temporary folder by mpirun's process id. An mpirun that is
+killed leaves it behind, and the next one that gets the same id ends with "The PMIx server's
+listener thread failed to start". So each job gets a new folder; `mpirun.sh` does the same for a
+user who types mpirun. A lock on the folder, which ends with its holder, says that it is in use.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["session_folder", "session_place", "sweep_sessions"]
 
 PREFIX: Final = "adpkv-mpirun-"
 PLACE: Final = "PRTE_MCA_prte_local_tmpdir_base"
-"""Concerns this host alone: other hosts have no such folder."""
+"""It concerns this host alone: other hosts have no such folder."""
 
 CHOSEN: Final = ("PRTE_MCA_prte_tmpdir_base", PLACE)
 YOUNG_S: Final = 60.0
-"""Between its making and its locking a folder is nobody's for a moment."""
+"""A younger folder is never removed: for a moment after its creation it is not locked yet."""
 
 
 @contextmanager
 def session_folder() -> Iterator[dict[str, str]]:
-    """What to add to mpirun's environment; nothing where the user has chosen a place, or where none
-    can be made: then Open MPI says what is wrong, or finds another."""
+    """What to add to mpirun's environment. Empty if the user has chosen a folder, or if none can be
+    created: then Open MPI reports what is wrong, or finds another."""
     if any(name in os.environ for name in CHOSEN):
         yield {}
         return
@@ -52,13 +52,13 @@ def session_folder() -> Iterator[dict[str, str]]:
 
 
 def session_place(added: Mapping[str, str]) -> Path:
-    """Where mpirun makes its folder, with this added to its environment."""
+    """The folder in which mpirun creates its session folder, with `added` in its environment."""
     found = [{**os.environ, **added}.get(name) for name in reversed(CHOSEN)]
     return Path(next(filter(None, found), tempfile.gettempdir()))
 
 
 def sweep_sessions(place: Path) -> None:
-    """Remove this user's folders that a kill has left."""
+    """Remove this user's folders that a kill has left behind."""
     for path in place.glob(f"{PREFIX}*"):
         with suppress(OSError):
             found = path.stat()

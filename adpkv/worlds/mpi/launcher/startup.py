@@ -1,12 +1,13 @@
-"""How a job starts, watched from outside: nobody waits for ever for a rank that failed on the way.
+"""Watches a job start from outside, so that no rank waits for ever for one that failed while it
+started.
 
-Before its ranks have met, MPI tells nobody that one has failed: those in MPI_Init stand there for
-good. So each rank says in the name of its process how far it is (`ps` and `top` show it too), and
-whoever can see the processes of a host looks at them: a thread of each rank that starts, and
-`adpkv run`, their launcher's parent. MPI_Init is called without the interpreter's lock for that,
-which mpi4py's own call keeps.
+Until all ranks are connected, MPI does not report a failed one: the others hang in MPI_Init for
+good. So each rank shows its stage in the name of its process (`ps` and `top` show it too). Two
+observers read the processes of a host: a thread of each rank that starts, and `adpkv run`, the
+launcher's parent. For this thread MPI_Init is called without the interpreter's lock, which mpi4py's
+own call would hold.
 
-Ranks of other hosts cannot be seen. Where one of them is lost, what waits for it has a bound.
+Ranks of other hosts cannot be seen. If one of them is lost, waiting for it ends after a time limit.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ __all__ = [
 ]
 
 START_BOUND_S: Final = 300.0
-"""From the first look at a rank of this host until all of them run. Thousands of ranks take a
-minute or two."""
+"""From the first time that a rank of this host is seen until all of them run. Thousands of ranks
+take a minute or two."""
 
 GONE_S: Final = 1.0
-"""A rank that failed while others start: they may know by themselves, and end the job better."""
+"""After a rank has failed, the others get this long to notice it themselves, and to end the job
+with a better message."""
 
 ABSENT_S: Final = 2.0
-"""A launcher starts the ranks of a host within milliseconds of each other. Who is not there when
-another one has been in MPI_Init for so long has been there, and failed."""
+"""A launcher starts the ranks of a host within milliseconds of each other. If a rank has not been
+seen after another has been in MPI_Init for this long, it was there and failed."""
 
 LOOK_S: Final = 0.1
 PR_SET_NAME: Final = 15
@@ -56,7 +58,7 @@ RANKS: Final = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 
 class Stage(StrEnum):
-    """The name of a rank's process; at most 15 characters."""
+    """How far a rank has come, as the name of its process; at most 15 characters."""
 
     LOAD = "adpkv:load"
     INIT = "adpkv:init"
@@ -77,7 +79,7 @@ STARTED: Final = (Stage.RUN, Stage.LEAVE)
 
 
 class Seen(NamedTuple):
-    """A rank's process when it was last looked at."""
+    """A rank's process as it was last observed."""
 
     rank: int
     ticks: int
@@ -85,13 +87,14 @@ class Seen(NamedTuple):
 
 
 def at_stage(stage: Stage) -> None:
-    """This rank has come so far; in its main thread."""
+    """This rank has come so far. Only in the main thread."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_NAME, stage.value.encode(), 0, 0, 0)
 
 
 def start_mpi() -> None:
-    """MPI_Init, watched until this rank runs. Before mpi4py's MPI is imported anywhere else."""
+    """MPI_Init, watched until this rank runs. To be called before anything else imports mpi4py's
+    MPI."""
     import mpi4py
 
     at_stage(Stage.INIT)
@@ -104,14 +107,14 @@ def start_mpi() -> None:
     code = init(None, None, THREAD_MULTIPLE, ctypes.byref(provided))
     if code:
         end_host(ExitCode.INTERNAL_ERROR, f"adpkv: MPI_Init ends with {code}")
-    # What mpi4py does where it begins MPI itself.
+    # mpi4py does this where it initializes MPI itself.
     for communicator in (MPI.COMM_WORLD, MPI.COMM_SELF):
         communicator.Set_errhandler(MPI.ERRORS_RETURN)
     at_stage(Stage.MEET)
 
 
 def _watch() -> None:
-    """In a thread of its own, as long as this rank starts."""
+    """Runs in a thread of its own while this rank starts."""
     watch = StartWatch(ProcessTree(os.getppid(), of_job=True))
     while stage_of(os.getpid()) not in STARTED:
         why = watch.look()
@@ -121,7 +124,8 @@ def _watch() -> None:
 
 
 class StartWatch:
-    """Looks at the ranks of one host while they start. Others who watch too get `patience_s`."""
+    """Observes the ranks of one host while they start. `patience_s`: how much longer to wait than
+    other observers, which are to act first."""
 
     def __init__(self, job: ProcessTree, patience_s: float = 0.0) -> None:
         self._job, self._patience_s = job, patience_s
@@ -130,10 +134,10 @@ class StartWatch:
         self._first_s = self._waiting_s = 0.0
         self._gone_s: float | None = None
         self.over = False
-        """Every rank of this host runs, or has run: from here on they look after each other."""
+        """Every rank of this host runs or has run: from here on they watch each other."""
 
     def look(self) -> str:
-        """Why the job cannot start; nothing while it may."""
+        """Why the job cannot start; empty while it still may."""
         now_s = time.monotonic()
         living = self._look_at_all(now_s)
         stages = {pid: self.seen[pid].stage for pid in living}
@@ -155,7 +159,7 @@ class StartWatch:
         return ""
 
     def _look_at_all(self, now_s: float) -> list[int]:
-        """Note what there is; the living."""
+        """Observe all ranks; returns the process ids of the living ones."""
         living = []
         for pid in self._job.ranks():
             ticks, old = start_ticks(pid), self.seen.get(pid)
@@ -180,10 +184,10 @@ class StartWatch:
         ]
         if not ended:
             return ""
-        return f"while the job started, there failed: {self._listed(ended)}"
+        return f"failed while the job started: {self._listed(ended)}"
 
     def _absent(self, now_s: float, stages: list[str]) -> str:
-        """Ranks that nobody has ever seen, though the others have waited for them."""
+        """Ranks that were never seen, although others have waited for them."""
         absent = self._local - len(self.seen)
         if absent <= 0 or Stage.INIT not in stages:
             self._waiting_s = 0.0
@@ -197,7 +201,7 @@ class StartWatch:
         who = f"rank {missing[0]}" if len(missing) == absent == 1 else f"{absent} of its ranks here"
         if len(missing) == absent > 1:
             who = f"ranks {', '.join(map(str, missing))}"
-        return f"while the job started, there failed: {who} ({BEGUN})"
+        return f"failed while the job started: {who} ({BEGUN})"
 
     def _listed(self, pids: list[int]) -> str:
         return told({pid: self.seen[pid] for pid in pids})
@@ -207,7 +211,7 @@ SIZES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 def told(seen: Mapping[int, Seen]) -> str:
-    """Ranks with their stages, in words."""
+    """The ranks with their stages, in words."""
     ranks = sorted((one.rank, pid, one.stage) for pid, one in seen.items())
     return ", ".join(
         f"rank {rank} (process {pid}, {WORDS.get(stage, BEGUN)})" for rank, pid, stage in ranks
@@ -215,7 +219,7 @@ def told(seen: Mapping[int, Seen]) -> str:
 
 
 def stage_of(pid: int) -> str:
-    """How far a rank's process is; nothing before it says so, or when it is gone."""
+    """The stage of a rank's process; empty before it has one, or when it is gone."""
     try:
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:

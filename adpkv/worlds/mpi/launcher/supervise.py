@@ -1,9 +1,10 @@
-"""Runs a command again when it says that this may help.
+"""Runs a command again when its exit code says that this may help.
 
-adpkv's exit codes say what to do. 75 (the transceiver is ill) and 5 (a rank has failed) ask for a
-fresh start: that is made, later each time, and only so often. Every other code is final: 0 is a
-success, 129, 130 and 143 were asked for, and 2, 3, 4, 70 and 74 only come again: somebody must
-look. SIGINT, SIGTERM and SIGHUP are passed on, and nothing is started after them.
+Exit codes 75 (the transceiver is unhealthy) and 5 (a rank has failed) ask for a restart. The
+command is restarted with growing pauses, a limited number of times. Every other code is final: 0 is
+success, 129, 130 and 143 were requested by a signal, and 2, 3, 4, 70 and 74 would only recur: a
+person must look at them. SIGINT, SIGTERM and SIGHUP are passed on, and nothing is started after
+them.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ LOOK_EVERY_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How often a command is started again, and after which pauses."""
+    """How often a command is restarted, and after which pauses."""
 
     restarts: int = 5
-    """At most so often."""
+    """The most restarts."""
     first_s: float = 2.0
-    """Before the first restart; twice as long each time."""
+    """The pause before the first restart; each further one is twice as long."""
     most_s: float = 300.0
     """The longest pause."""
     steady_s: float = 3600.0
-    """A run of at least so long makes the count and the pause begin anew."""
+    """After a run of at least this length, count and pause start again from the beginning."""
 
 
 class Supervisor:
-    """One command, started as often as the rules say."""
+    """One command, restarted as often as the policy allows."""
 
     def __init__(self, command: Sequence[str], restart_policy: RestartPolicy) -> None:
         self._command, self._restart_policy = list(command), restart_policy
         self._child: subprocess.Popen[bytes] | None = None
         self._asked = 0
-        """The signal that asked to stop."""
+        """The signal that asked to stop; 0 if none did."""
 
     def run(self) -> int:
-        """See it through to the end; returns the exit code."""
+        """Run it until its exit code is final; returns that code."""
         for number in SIGNALS:
             signal.signal(number, self._pass_on)
         restart_policy, restarts = self._restart_policy, 0
@@ -74,7 +75,8 @@ class Supervisor:
                 return by_signal(self._asked)
 
     def _once(self) -> int:
-        """Run it once. A session of its own, so that Ctrl-C reaches it through here, once."""
+        """Run it once. It gets a session of its own, so that Ctrl-C reaches it only through this
+        process."""
         command = self._command
         try:
             self._child = subprocess.Popen(
@@ -83,12 +85,12 @@ class Supervisor:
         except OSError as error:
             _say(f"cannot start {command[0]}: {error.strerror}")
             return ExitCode.USAGE
-        if self._asked:  # between the last look and the start
+        if self._asked:  # the signal came between the last check and the start
             self._child.send_signal(self._asked)
         return of_process(self._child.wait())
 
     def _paused(self, pause_s: float) -> bool:
-        """Let so much time pass; False as soon as somebody asks to stop."""
+        """Sleep for so long; returns False as soon as a signal asks to stop."""
         until_s = time.monotonic() + pause_s
         while not self._asked and (left_s := until_s - time.monotonic()) > 0:
             # In slices, because a signal does not end a sleep; an event could not be set in a
@@ -103,11 +105,11 @@ class Supervisor:
 
 
 def _say(text: str) -> None:
-    """One line to whoever reads the log."""
+    """Print one line to the log (stderr)."""
     print(f"supervise: {text}", file=sys.stderr, flush=True)
 
 
 def _told(code: int) -> str:
-    """An exit code with its word."""
+    """An exit code with its name."""
     word = OUTCOMES.get(code) or ("killed" if code > SIGNALLED else "unknown")
     return f"exit code {code} ({word.replace('_', ' ')})"

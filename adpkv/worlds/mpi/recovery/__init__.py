@@ -1,1 +1,1 @@
-"""What the living ranks of a run do together when one has failed."""
+"""How the living ranks of a job recover together when a rank has failed."""

@@ -1,8 +1,9 @@
-"""From a group that a rank failure broke to the one that its living members make of it.
+"""Moves a rank from a group that a rank failure broke to the group of its living members.
 
-All come to the same collective (`position.targets`) before anybody meets again. Who is behind gets
-there over what the others have seen already. Then a group that has failed members hears of it, rank
-by rank, there; one that has not goes on as if nothing had been.
+All members come to the same collective (`positions.targets`) before they exchange anything new. A
+member that is behind gets there by replaying the collective that the others have completed. There,
+a group with failed members gets an exception for each of them; a group without goes on as if
+nothing had happened.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ __all__ = ["CatchUp"]
 
 
 class CatchUp:
-    """Performs what this rank's program awaits of a group, from the broken collective on.
+    """Performs what this rank's program awaits of a group, from the interrupted collective on.
 
-    `target` is the collective in which all stand, `brought` the one that this rank may have missed,
-    `lost` the members that failed.
+    `target` is the collective from which all members go on together. `brought` is the content of
+    the one that this rank may have missed. `lost` are the members that failed.
     """
 
     def __init__(
@@ -43,24 +44,24 @@ class CatchUp:
 
     @property
     def leads(self) -> bool:
-        """Whether this rank is the first of those that are alive."""
+        """Whether this rank is the first of the living members."""
         return self.new.leads
 
     @property
     def sequence(self) -> int:
-        """Of the last collective that this rank came to."""
+        """The number of the last collective that this rank came to."""
         return (self.new if self._arrived else self._old).sequence
 
     @property
     def custom_bytes(self) -> int:
-        """What it brought to that."""
+        """The size of this rank's payload in that collective."""
         return (self.new if self._arrived else self._old).custom_bytes
 
     def perform(self, op: Operation) -> Any:
-        """Meet the others as `op` says.
+        """Perform what the program awaits with the other members.
 
         Raises:
-            RankLostError: here the group has a failed member.
+            RankLostError: at the target, once for each failed member of the group.
         """
         if not self._arrived and not isinstance(op, Pause):
             if self._old.sequence + 1 < self._target:
@@ -77,5 +78,7 @@ class CatchUp:
             return self._old.pass_by(op)
         brought, self._custom = self._custom, None
         if brought is None:
-            raise AdpkvError(f"nobody has {op.kind} at {op.place} of iteration {op.iteration} left")
+            raise AdpkvError(
+                f"no living rank still has {op.kind} at {op.place} of iteration {op.iteration}"
+            )
         return self._old.repeat(op, brought)

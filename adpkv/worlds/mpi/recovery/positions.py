@@ -1,10 +1,11 @@
-"""Who stands where when a rank has failed, and what makes the living agree again: pure, no MPI.
+"""Where each living rank is when a rank has failed, and how they agree again: pure functions, no
+MPI.
 
-A collective that a rank failure breaks may have completed on some ranks and failed on others, so
-the members of a group can be one collective apart, and one wait, which nobody joins. They agree on
-the furthest: whoever is behind gets the collective it missed from one who has it, and passes by the
-waits, until all come to the same collective. There those that lost a member hear of it, and the
-others simply meet.
+A collective that a rank failure breaks may have completed on some ranks and failed on others. So
+the members of a group can be one collective apart, and one wait, which is no collective. They agree
+on the furthest position. A rank that is behind gets the content of the collective that it missed
+from a rank that completed it, and skips waits, until all are at the same collective. There, members
+of a group with a failed rank get an exception, and the other groups go on.
 """
 
 from __future__ import annotations
@@ -18,52 +19,54 @@ __all__ = ["Custom", "Echo", "RankPosition", "givers", "targets"]
 
 
 class Custom(msgspec.Struct, frozen=True, array_like=True):
-    """All slots of one collective, and what came in its second round if it had one."""
+    """All slots of one collective, and the payloads of its second round if it had one."""
 
     slots: bytes
     bodies: bytes
 
 
 class Echo:
-    """In the place of a group's communicators: a collective as others saw it."""
+    """Replaces a group's communicators and replays one collective with what another rank received
+    in it."""
 
     def __init__(self, brought: Custom) -> None:
         self._custom = brought
 
     def Is_revoked(self) -> bool:  # noqa: N802 - MPI's name
-        """It is over, and was whole."""
+        """The collective is over, and was complete."""
         return False
 
     def Get_failed(self) -> Any:  # noqa: N802 - MPI's name
-        """Nobody failed in it."""
+        """The group of the failed ranks, which is empty (see `Get_size`)."""
         return self
 
     def Get_size(self) -> int:  # noqa: N802 - MPI's name
-        """Of the group of those who did."""
+        """The size of that group."""
         return 0
 
     def Allgather(self, own: object, landing: list[Any]) -> None:  # noqa: N802 - MPI's name
-        """The slots."""
+        """Copy the slots."""
         landing[0][:] = self._custom.slots
 
     def Allgatherv(self, own: object, landing: list[Any]) -> None:  # noqa: N802 - MPI's name
-        """The second round."""
+        """Copy the payloads of the second round."""
         landing[0][:] = self._custom.bodies
 
 
 class RankPosition(msgspec.Struct, frozen=True, array_like=True):
-    """One rank, as it tells the other living ones."""
+    """Where one rank is, as it tells the other living ones."""
 
     rank: int
     next: dict[int, int]
-    """By group that it is in: the number of the collective that it comes to next, or stands in."""
+    """By group: the number of the collective in which the rank is, or to which it comes next."""
     messages: dict[int, int]
-    """How many letters of each rank it has taken; `coordinator`: of those to the coordinator."""
+    """By rank: how many of its messages this rank has received. `coordinator`: the same of messages
+    to the coordinator."""
     coordinator: dict[int, int]
 
 
 def targets(positions: Sequence[RankPosition]) -> dict[int, int]:
-    """By group: the collective in which all members that are alive will stand."""
+    """By group: the number of the collective from which all living members go on together."""
     found: dict[int, int] = {}
     for position in positions:
         for group, number in position.next.items():
@@ -72,8 +75,8 @@ def targets(positions: Sequence[RankPosition]) -> dict[int, int]:
 
 
 def givers(positions: Sequence[RankPosition]) -> Mapping[int, tuple[int, int]]:
-    """By group in which somebody is behind: who has the collective that is missing, and its
-    number."""
+    """By group in which a member is behind: (a rank that has the missing collective, its
+    number)."""
     first = {group: number for s in positions for group, number in s.next.items()}
     for position in positions:
         for group, number in position.next.items():

@@ -1,10 +1,11 @@
-"""What the living ranks of a job do together when one has failed (Open MPI's ULFM).
+"""How the living ranks of a job recover when one has failed (Open MPI's ULFM).
 
-Any error of MPI is a suspicion: a rank failure was also reported as "other" (7 of 182). Who has one
-revokes every communicator but that of the KV bytes, so that all ranks get here, whatever they wait
-in. Together they make a communicator of the living, all others from it, tell each other where they
-stand, and agree that this went well on every rank; else once more: without this loop, a second
-failure 20 ms later broke 10 of 59 recoveries. Only then anything is changed.
+Any error of MPI counts as a suspicion: 7 of 182 rank failures were reported as "other" errors. A
+rank that gets one revokes every communicator but that of the KV bytes, so that all ranks come here,
+whatever they wait in. Together they create a communicator of the living ranks, and all others from
+it, exchange their positions, and agree on whether this succeeded on every rank. If not, they try
+again: without this loop, a second failure 20 ms later broke 10 of 59 recoveries. Only after the
+agreement is any state changed.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from adpkv.worlds.mpi.recovery.positions import Custom, RankPosition, givers, ta
 __all__ = ["Recovery"]
 
 MOST_TRIES: Final = 64
-"""Each try that fails needs another failure in the middle of it."""
+"""Each failed try needs another rank failure in the middle of it."""
 
 MOST_FALSE_ALARMS: Final = 8
-"""Errors of MPI with no rank failed, before one is taken for what it is: something else."""
+"""Errors of MPI without a failed rank, before such an error is raised as what it is."""
 
 HEAD_BYTES: Final = 16
-"""A length and a checksum."""
+"""The bytes of a length and a checksum."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one try has made; nothing else has changed yet."""
+    """What one try has created; no other state has changed yet."""
 
     communicators: Communicators
     positions: list[RankPosition]
@@ -50,8 +51,8 @@ class _Found:
 
 
 class Recovery:
-    """One rank's part. `make_groups(communicators, last)` makes this rank's groups; `last` are the
-    numbers of their last collectives."""
+    """One rank's part in recoveries. `make_groups(communicators, last)` creates this rank's groups;
+    `last` are the numbers of their last collectives."""
 
     def __init__(
         self,
@@ -77,12 +78,11 @@ class Recovery:
         self.lost: list[int] = []
         """The ranks that have failed so far."""
         self.behind = 0
-        """How many collectives this rank was behind its group, the last time."""
+        """By how many collectives this rank was behind its group in the last recovery."""
 
     def all_is_well(self, communicators: Communicators, here: bool) -> bool:
-        """Is it so on every living rank? Each must ask, once, before it recovers or is done with
-        the others: the answer is the same everywhere, so that nobody waits for one that has gone.
-        """
+        """Is `here` true on every living rank? Each rank must call it once before it recovers or
+        leaves. The answer is the same on all, so no rank waits for one that has left."""
         if not here:
             communicators.revoke()
         return _agreed(communicators.world, here)
@@ -90,11 +90,12 @@ class Recovery:
     def run(
         self, communicators: Communicators, error: MPI.Exception | None, interrupted: Group | None
     ) -> Communicators:
-        """Not all is well, maybe in a collective of a group: every living rank comes, each with its
-        `communicators`. Returns those to go on with, everything of this rank being moved to them.
+        """Recover after `error`, which may have interrupted a collective of the group
+        `interrupted`. Every living rank must call it, each with its `communicators`. Returns the
+        new communicators, to which all state of this rank has been moved.
 
         Raises:
-            AdpkvError: it does not come to an end.
+            AdpkvError: it did not succeed.
         """
         if interrupted is not None:
             interrupted.step_back()
@@ -109,7 +110,7 @@ class Recovery:
             if found is not None:
                 self._move(communicators.rank_map, found, error)
                 return found.communicators
-        raise AdpkvError(f"no communicator of the living after {MOST_TRIES} tries") from error
+        raise AdpkvError(f"no communicator of the living ranks after {MOST_TRIES} tries") from error
 
     def _try(self, position: RankPosition, before: Communicators) -> _Found | None:
         living = MPI.COMM_WORLD.Shrink()
@@ -117,7 +118,7 @@ class Recovery:
         try:
             found = self._make(living, position, before)
         except MPI.Exception:
-            # The others may wait for this rank there, or come to.
+            # The others may already wait for this rank there, or may do so later.
             living.Revoke()
         return found if _agreed(living, found is not None) else None
 
@@ -139,7 +140,8 @@ class Recovery:
             raise
 
     def _handed(self, living: MPI.Comm, positions: Sequence[RankPosition]) -> dict[int, Custom]:
-        """By group of this rank: the collective that a member missed, from one who has it."""
+        """By group of this rank: the content of the collective that a member missed, from a rank
+        that has it."""
         wanted = givers(positions)
         if not wanted:
             return {}  # the same on every rank
@@ -152,7 +154,7 @@ class Recovery:
         return {number: brought for gift in gifts for number, brought in gift.items()}
 
     def _told(self, living: MPI.Comm, said: Any, kind: Any) -> list[Any]:
-        """What every living rank says."""
+        """What every living rank contributes, in order."""
         message = self._encode(said)
         own = array("Q", [len(message), crc32(message)])
         heads = array("Q", bytes(HEAD_BYTES * living.size))
@@ -171,7 +173,7 @@ class Recovery:
         return found
 
     def _move(self, before: RankMap, found: _Found, error: MPI.Exception | None) -> None:
-        """All have agreed: from here on this rank is in the new epoch."""
+        """All ranks have agreed: move this rank's state to the new epoch."""
         communicators, rank_map, positions = (
             found.communicators,
             found.communicators.rank_map,
@@ -207,7 +209,8 @@ class Recovery:
 
 
 def _agreed(communicator: MPI.Comm, here: bool) -> bool:
-    """Does every living rank say so? An agreement is the one thing that a revoke does not break."""
+    """Is it true on every living rank? MPI_Comm_agree is the one operation that a revoke does not
+    interrupt."""
     try:
         return bool(communicator.Agree(int(here)))
     except MPI.Exception:
