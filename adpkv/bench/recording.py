@@ -22,7 +22,7 @@ from adpkv.executor.collectives import Collective
 from adpkv.executor.digest import PlanDigest
 from adpkv.flight_recorder.job_directory import roots
 from adpkv.flight_recorder.writer import FlightRecorder
-from adpkv.worlds.mpi.slots import PLACE_BYTES, SLOT_BYTES, SlotWriter, says_again
+from adpkv.worlds.mpi.slots import PLACE_BYTES, SLOT_BYTES, SlotWriter, is_unchanged
 
 __all__ = ["recording"]
 
@@ -46,7 +46,7 @@ class _Collective:
         self._said = [b"", *[bytes(SLOT_BYTES - PLACE_BYTES)] * members]
         self._slot.stand(0, self.op.iteration, 0)
         slots[:] = slots[:SLOT_BYTES] * members
-        if not says_again(slots, 0, self._said):
+        if not is_unchanged(slots, 0, self._said):
             raise AdpkvError("bench recording: equal slots are not seen as equal")
         self.recorder = FlightRecorder(
             folder / "rank-0.ring", rank=0, size=1, host="", experiment="bench", records=RECORDS
@@ -60,7 +60,7 @@ class _Collective:
         slot = self._slot
         slot.stand(0, self.op.iteration, self._digest(None))
         self._trace = crc32(slot.place, self._trace)
-        says_again(slot.slots, slot.at, self._said)
+        is_unchanged(slot.slots, slot.at, self._said)
 
     def bare(self, rounds: int) -> None:
         """The loop without anything."""

@@ -40,11 +40,11 @@ def inspect(
         follow_job(folder, sys.stdout)
         return
 
-    from adpkv.inspect.render import as_values, told
-    from adpkv.inspect.snapshot import look
-    from adpkv.inspect.stacks import ask_stacks, told_stacks
+    from adpkv.inspect.render import as_values, survey_lines
+    from adpkv.inspect.snapshot import take_survey
+    from adpkv.inspect.stacks import ask_stacks, stack_lines
 
-    survey = look(folder)
+    survey = take_survey(folder)
     answers = ask_stacks(folder, survey.ranks) if stacks else None
     if as_json:
         import json
@@ -53,5 +53,5 @@ def inspect(
     else:
         from adpkv.terminal import terminal_columns
 
-        lines = told(survey, terminal_columns(sys.stdout))
-        print("\n".join([*lines, *(told_stacks(answers) if answers else [])]))
+        lines = survey_lines(survey, terminal_columns(sys.stdout))
+        print("\n".join([*lines, *(stack_lines(answers) if answers else [])]))

@@ -23,7 +23,7 @@ def validate(
     from adpkv.output.advice import beforehand
     from adpkv.workload import build
     from adpkv.worlds.select_ports import chosen
-    from adpkv.worlds.virtual.memory_check import room_said
+    from adpkv.worlds.virtual.memory_check import memory_text
 
     problems = []
     for file in files:
@@ -36,7 +36,7 @@ def validate(
             problems.append(str(error))
         else:
             print(f"{named(file)}: fine, {_described(experiment)}, {workload.total:,} requests")
-            print(f"  {room_said(experiment, workload)}")
+            print(f"  {memory_text(experiment, workload)}")
             remark(experiment)
             for sentence in beforehand(experiment):
                 print(f"  advice: {sentence}")

@@ -16,7 +16,7 @@ from adpkv.diagnosis.divergence import Side, Split, first_split
 from adpkv.diagnosis.evidence import Evidence, Position, RankState, State
 from adpkv.executor.collectives import WORLD
 
-__all__ = ["Diagnosis", "Kind", "judge"]
+__all__ = ["Diagnosis", "Kind", "classify"]
 
 
 class Kind(StrEnum):
@@ -51,7 +51,7 @@ LAST: tuple[str, str] = ("world_allgather", "leave")
 """The job's last collective, as (kind, site). A rank that is in it has left its group's loop."""
 
 
-def judge(evidence: Evidence) -> Diagnosis:
+def classify(evidence: Evidence) -> Diagnosis:
     """What is wrong with a stuck job."""
     if evidence.error == "livelock":
         return _livelock(evidence)

@@ -20,14 +20,22 @@ import msgspec
 from adpkv.core.report import RankReport
 from adpkv.core.topology import Topology
 from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState, State
-from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, Local
+from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, RankKnowledge
 from adpkv.errors import Place, StuckError, UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.processes import living_state
 from adpkv.flight_recorder.reader import Record, Ring, Snapshot
 
-__all__ = ["ASKED", "RankSnapshot", "claim", "gathered", "is_asked", "snapshots", "write_snapshot"]
+__all__ = [
+    "ASKED",
+    "RankSnapshot",
+    "claim",
+    "gather_evidence",
+    "is_asked",
+    "snapshots",
+    "write_snapshot",
+]
 
 ASKED: Final = "asked"
 """A file in the job's directory: while it exists, each rank shall write its snapshot."""
@@ -51,7 +59,7 @@ class RankSnapshot(msgspec.Struct, frozen=True):
     rank: int
     argument: str = ""
     plan: str = ""
-    local: Local = NOTHING_KNOWN
+    local: RankKnowledge = NOTHING_KNOWN
     stack: tuple[str, ...] = ()
     coordinator: str = ""
     """On the coordinator's host: what the coordinator is doing."""
@@ -98,7 +106,7 @@ def snapshots(folder: Path, ranks: Iterable[int]) -> list[RankSnapshot]:
     return found
 
 
-def gathered(
+def gather_evidence(
     folder: Path,
     rings: Sequence[Ring],
     topology: Topology,
@@ -167,11 +175,11 @@ def _stacks_of(folder: Path, silent: Sequence[int]) -> dict[int, RankSnapshot]:
     if not silent:
         return {}
     from adpkv.diagnosis.frames import dumped_stack
-    from adpkv.inspect.snapshot import look
+    from adpkv.inspect.snapshot import take_survey
     from adpkv.inspect.stacks import ask_stacks
 
     with suppress(UsageError):
-        ranks = [one for one in look(folder).ranks if one.rank in silent]
+        ranks = [one for one in take_survey(folder).ranks if one.rank in silent]
         told = ask_stacks(folder, ranks)
         return {rank: RankSnapshot(rank, stack=dumped_stack(text)) for rank, text in told.items()}
     return {}
@@ -182,9 +190,11 @@ def _rank_state(
 ) -> RankState:
     current = seen.current
     state, since_ns = _state(current, process)
-    met = [record for record in seen.records if record.what in LAST_COLLECTIVES]
+    collectives = [record for record in seen.records if record.what in LAST_COLLECTIVES]
     clock_ns = seen.owner.clock_ns
-    last = tuple(_position(record, clock_ns) for record in met if record.what is not What.PAUSE)
+    last = tuple(
+        _position(record, clock_ns) for record in collectives if record.what is not What.PAUSE
+    )
     at = None if current is None else _position(current, clock_ns)
     if at is not None and said is not None and not (current and current.end_ns):
         at = msgspec.structs.replace(at, argument=said.argument, plan=said.plan)

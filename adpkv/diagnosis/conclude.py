@@ -10,7 +10,7 @@ import msgspec
 from adpkv.diagnosis.evidence import Evidence
 from adpkv.diagnosis.pytorch_dump import write_fr_trace
 from adpkv.diagnosis.render import report_text
-from adpkv.diagnosis.report import Report, as_values, examined, write_deadlock
+from adpkv.diagnosis.report import Report, as_values, make_report, write_deadlock
 from adpkv.errors import StuckError, UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.losses import Losses
@@ -32,7 +32,7 @@ def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) ->
     error.folder = str(folder.path)
     if isinstance(error.evidence, Evidence):
         replay = f"adpkv simulate {_shown(folder.config)} --seed {seed}"
-        report = examined(error.evidence, replay)
+        report = make_report(error.evidence, replay)
         error.report = _with_stories(report, folder)
         with losses.of(folder.fr_trace.name):
             write_fr_trace(folder.fr_trace, error.evidence)

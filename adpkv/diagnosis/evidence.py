@@ -121,14 +121,14 @@ class RankState(msgspec.Struct, frozen=True):
     """Its Python stack, outermost first."""
 
     @property
-    def stands(self) -> bool:
+    def is_waiting(self) -> bool:
         """Does it wait in a collective, or alone?"""
         return self.at is not None and self.state in (State.COLLECTIVE, State.ALONE)
 
     def in_group(self, group: int) -> Position | None:
         """Where it is in this group; None if it is not there."""
         at = self.at
-        if at is None or at.group != group or not self.stands:
+        if at is None or at.group != group or not self.is_waiting:
             return None
         return at if self.state is State.COLLECTIVE or at.collective else None
 

@@ -52,8 +52,11 @@ def dumps(evidence: Evidence) -> dict[int, dict[str, Any]]:
     for rank_state in evidence.rank_states:
         entries = _entries(rank_state, groups, first)
         # Only the rank's groups: that of the whole job would list a thousand ranks in each file.
-        met = {rank_state.group, *(WORLD for e in entries if e["process_group"][0] == str(WORLD))}
-        own = [groups[index] for index in sorted(met) if index in groups]
+        joined = {
+            rank_state.group,
+            *(WORLD for e in entries if e["process_group"][0] == str(WORLD)),
+        }
+        own = [groups[index] for index in sorted(joined) if index in groups]
         found[rank_state.rank] = {
             "version": VERSION,
             "pg_config": {_uid(group): _config(group) for group in own},

@@ -18,7 +18,7 @@ from adpkv.diagnosis.evidence import Pins
 from adpkv.executor.collectives import Operation, Pause, Wait
 from adpkv.executor.rank import Rank
 
-__all__ = ["NOTHING_KNOWN", "Local", "local"]
+__all__ = ["NOTHING_KNOWN", "RankKnowledge", "local"]
 
 ONLY_TRANSFERS, ONLY_MESSAGES = "poll", "queue"
 """Kinds of `Pause` in which a rank waits alone, for only one sort of input
@@ -33,7 +33,7 @@ WEIGHTY: Final = (
 )
 
 
-class Local(msgspec.Struct, frozen=True):
+class RankKnowledge(msgspec.Struct, frozen=True):
     """One rank's part of the evidence; the fields are those of `evidence.RankState`."""
 
     values: dict[str, int | str | bool] = {}
@@ -42,10 +42,10 @@ class Local(msgspec.Struct, frozen=True):
     messages: bool = False
 
 
-NOTHING_KNOWN: Final = Local()
+NOTHING_KNOWN: Final = RankKnowledge()
 
 
-def local(rank: Rank, op: Operation | None, digest: Callable[[Any], int]) -> Local:
+def local(rank: Rank, op: Operation | None, digest: Callable[[Any], int]) -> RankKnowledge:
     """What a rank that awaits `op` knows; `digest` makes a number of a plan."""
     sessions = list(rank.transceiver.book.sessions.values())
     staged = _staged(rank, op)
@@ -62,7 +62,7 @@ def local(rank: Rank, op: Operation | None, digest: Callable[[Any], int]) -> Loc
     # About these sessions the peer may still send a message.
     open_ = [s for s in sessions if not s.state.is_over and s.state is not State.WAITING]
     peers = {s.peer for s in open_ if s.peer >= 0}
-    return Local(
+    return RankKnowledge(
         values=_values(rank, staged, pins, digest),
         pins=pins,
         peers=tuple(sorted(peers)) if waits and kind != ONLY_MESSAGES else (),

@@ -19,7 +19,7 @@ from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import Pulse
 from adpkv.flight_recorder.board import BoardEntry
 
-__all__ = ["Finding", "LastHeard", "Reason", "Seen", "silences_ns", "unalive", "unready"]
+__all__ = ["Finding", "JobObservation", "LastHeard", "Reason", "silences_ns", "unalive", "unready"]
 
 NS_PER_S: Final = 1e9
 
@@ -58,7 +58,7 @@ class LastHeard(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JobObservation:
     """What rank 0 knows. All times are nanoseconds of one clock."""
 
     began_ns: int
@@ -74,7 +74,7 @@ class Seen:
     """Rank 0's own loop has ended, and what is left is cleaning up."""
 
 
-def unready(seen: Seen, timeout_ns: int) -> list[Finding]:
+def unready(seen: JobObservation, timeout_ns: int) -> list[Finding]:
     """Every reason why the job is not ready; empty if it is. An instance or rank without progress
     for longer than `timeout_ns` is not ready."""
     found = [Finding(Reason.STOPPING, "", None, seen.ending)] if seen.ending else []
@@ -86,13 +86,13 @@ def unready(seen: Seen, timeout_ns: int) -> list[Finding]:
             continue
         if seen.now_ns - heard.at_ns > timeout_ns:
             found.append(_silent(instance, heard, seen.now_ns))
-        found += _ill(instance, heard.pulse)
+        found += _unhealthy_ranks(instance, heard.pulse)
     for instance in seen.instances:
-        found += _entry(instance, seen, timeout_ns)
+        found += _stuck_ranks(instance, seen, timeout_ns)
     return found
 
 
-def unalive(seen: Seen, timeout_ns: int) -> list[Finding]:
+def unalive(seen: JobObservation, timeout_ns: int) -> list[Finding]:
     """Why rank 0's loop counts as hung: it has not advanced, or not begun, for longer than
     `timeout_ns`. Empty while it is alive. Rank 0 leads the first instance, so that instance's pulse
     is its own."""
@@ -106,7 +106,7 @@ def unalive(seen: Seen, timeout_ns: int) -> list[Finding]:
     return [_silent(own, heard, seen.now_ns)._replace(rank=own.leader)]
 
 
-def silences_ns(seen: Seen) -> dict[int, int]:
+def silences_ns(seen: JobObservation) -> dict[int, int]:
     """By the index of the instance: for how long no pulse came from it."""
     last = {index: heard.at_ns for index, heard in seen.last_heard.items()}
     return {i.index: seen.now_ns - last.get(i.index, seen.began_ns) for i in seen.instances}
@@ -118,33 +118,33 @@ def _silent(instance: Instance, heard: LastHeard, now_ns: int) -> Finding:
     return Finding(Reason.SILENT, instance.name, None, detail)
 
 
-def _ill(instance: Instance, pulse: Pulse) -> Iterator[Finding]:
+def _unhealthy_ranks(instance: Instance, pulse: Pulse) -> Iterator[Finding]:
     detail = f"its transceiver is unhealthy in iteration {pulse.iterations}"
     for unhealthy in pulse.unhealthy:
         for reason in unhealthy.reasons:
             yield Finding(reason, instance.name, unhealthy.rank, detail)
 
 
-def _entry(instance: Instance, seen: Seen, timeout_ns: int) -> Iterator[Finding]:
+def _stuck_ranks(instance: Instance, seen: JobObservation, timeout_ns: int) -> Iterator[Finding]:
     """Which ranks of an instance hang, and which are not where the others wait."""
     own = [s for s in seen.entries if s.place.rank in instance.members]
-    entry = [s for s in own if _stands(s, seen.now_ns, timeout_ns)]
+    entry = [s for s in own if _is_stuck(s, seen.now_ns, timeout_ns)]
     for one in entry:
         stood_s = (seen.now_ns - one.since_ns) / NS_PER_S
-        detail = f"in {_told(one)} for {stood_s:.1f} s"
+        detail = f"in {_describe(one)} for {stood_s:.1f} s"
         yield Finding(Reason.STANDS, instance.name, one.place.rank, detail)
     for one in own if entry else ():
         if one not in entry:
-            last = f"last seen in {_told(one)}" if one.place.kind else "it has not begun"
+            last = f"last seen in {_describe(one)}" if one.place.kind else "it has not begun"
             yield Finding(Reason.ABSENT, instance.name, one.place.rank, f"others wait; {last}")
 
 
-def _stands(entry: BoardEntry, now_ns: int, timeout_ns: int) -> bool:
+def _is_stuck(entry: BoardEntry, now_ns: int, timeout_ns: int) -> bool:
     # In the job's last collective a rank may wait until another instance has drained.
     in_collective = entry.since_ns > 0 and entry.group != WORLD
     return in_collective and now_ns - entry.since_ns > timeout_ns
 
 
-def _told(entry: BoardEntry) -> str:
+def _describe(entry: BoardEntry) -> str:
     place = entry.place
     return f"{place.kind} at {place.site}, iteration {place.iteration}"

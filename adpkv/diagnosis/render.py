@@ -64,7 +64,7 @@ def report_lines(
     sections = {
         "why": _why(report, columns),
         "who is where": _classes(report, columns),
-        "the last collectives" + (" before they diverged" if diagnosis.split else ""): _history(
+        "the last collectives" + (" before the split" if diagnosis.split else ""): _history(
             report.history, columns
         ),
         "who waits for whom": _graph(report, columns),

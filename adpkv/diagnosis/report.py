@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from adpkv.diagnosis.classify import Diagnosis, judge
+from adpkv.diagnosis.classify import Diagnosis, classify
 from adpkv.diagnosis.evidence import Evidence, Pins, Position
 from adpkv.diagnosis.graph import RankClass, WaitGraph, folded, wait_graph
 from adpkv.diagnosis.why import Difference, Row, differences, history
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, StuckError
 
-__all__ = ["NAMES", "Report", "as_values", "examined", "noticed", "write_deadlock"]
+__all__ = ["NAMES", "Report", "as_values", "make_report", "noticed", "write_deadlock"]
 
 NAMES: Final[dict[type[StuckError], str]] = {
     CollectiveMismatchError: "mismatch",
@@ -51,10 +51,10 @@ def noticed(error: StuckError) -> str:
     return NAMES.get(type(error), "stuck")
 
 
-def examined(evidence: Evidence, replay: str = "") -> Report:
+def make_report(evidence: Evidence, replay: str = "") -> Report:
     """The report that follows from the evidence; `replay` is the command that reproduces the
     run."""
-    diagnosis = judge(evidence)
+    diagnosis = classify(evidence)
     classes = folded(evidence, diagnosis)
     return Report(
         evidence=evidence,

@@ -21,7 +21,7 @@ from adpkv.errors import DeadlockError
 from adpkv.executor.collectives import WORLD
 from adpkv.flight_recorder.board import Board, BoardEntry
 
-__all__ = ["StuckTimer", "Watchdog", "judgement"]
+__all__ = ["StuckTimer", "Watchdog", "deadlock_error"]
 
 LOOKS_PER_TIMEOUT: Final = 10
 LONGEST_LOOK_S: Final = 0.2
@@ -43,7 +43,7 @@ class StuckTimer:
         self._turn_ns, self._suspension = turn_ns, SuspensionClock(turn_ns, now_ns)
         self._came_ns = self._since_ns = 0
 
-    def stood_ns(self, own: BoardEntry, now_ns: int) -> int:
+    def stuck_ns(self, own: BoardEntry, now_ns: int) -> int:
         """To be called at each poll: for how long the rank has been in its collective, in
         nanoseconds. 0 where no limit applies: between collectives, and in the job's last one."""
         missed_ns = self._suspension.missed(now_ns)
@@ -92,13 +92,13 @@ class Watchdog:
         while not self._over.wait(look_s):
             self._look()
             own = self._board.own()
-            stood_ns = patience.stood_ns(own, perf_counter_ns())
-            if stood_ns <= self._hang_ns:
+            stuck_ns = patience.stuck_ns(own, perf_counter_ns())
+            if stuck_ns <= self._hang_ns:
                 continue
             seen = self._board.entries()
-            if stood_ns <= self._start_ns and any(not _begun(entry) for entry in seen):
+            if stuck_ns <= self._start_ns and any(not _begun(entry) for entry in seen):
                 continue
-            self._speak(judgement(own, seen, perf_counter_ns()))
+            self._speak(deadlock_error(own, seen, perf_counter_ns()))
             return
 
 
@@ -107,7 +107,7 @@ def _begun(entry: BoardEntry) -> bool:
     return bool(entry.place.kind)
 
 
-def judgement(own: BoardEntry, seen: Sequence[BoardEntry], now_ns: int) -> DeadlockError:
+def deadlock_error(own: BoardEntry, seen: Sequence[BoardEntry], now_ns: int) -> DeadlockError:
     """The error that lists which rank waits where and which is elsewhere, as far as this host's
     ranks go."""
     waits_s = (now_ns - own.since_ns) / NS_PER_S
@@ -115,11 +115,11 @@ def judgement(own: BoardEntry, seen: Sequence[BoardEntry], now_ns: int) -> Deadl
         f"ranks have waited for {waits_s:.1f} s in {own.place.kind} at {own.place.site},"
         f" iteration {own.place.iteration}, for one that does not come"
     ]
-    lines += [f"  {_told(entry, now_ns)}" for entry in seen]
+    lines += [f"  {_describe(entry, now_ns)}" for entry in seen]
     return DeadlockError("\n".join(lines), [entry.place for entry in seen], own.group)
 
 
-def _told(entry: BoardEntry, now_ns: int) -> str:
+def _describe(entry: BoardEntry, now_ns: int) -> str:
     place = entry.place
     if not _begun(entry):
         return f"rank {place.rank} has not begun"

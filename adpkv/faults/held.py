@@ -10,23 +10,23 @@ from enum import Enum
 from adpkv.core.ids import NEVER, SessionId
 from adpkv.transport.port import Transfer, TransportEnd
 
-__all__ = ["HeldPosts", "KeptEnds", "Open", "Told"]
+__all__ = ["DelayedEnds", "HeldPosts", "OpenTransfer", "ReportedAs"]
 
 Wake = Callable[[int], None]
 
 
-class Told(Enum):
+class ReportedAs(Enum):
     """How the end that the inner transport reports is passed on to the rank."""
 
     AS_IT_IS = "as it is"
     FAILED = "as a proven failure"
-    NEVER = "never: another was told instead"
+    NEVER = "never: another end was reported instead"
 
 
-class Open:
+class OpenTransfer:
     """A transfer whose end the inner transport has not reported yet, or not yet to the rank."""
 
-    __slots__ = ("end", "held", "inside", "told", "transfer", "until_ns", "withdrawn")
+    __slots__ = ("end", "held", "inside", "reported_as", "transfer", "until_ns", "withdrawn")
 
     def __init__(self, transfer: Transfer, *, inside: bool) -> None:
         self.transfer = transfer
@@ -35,7 +35,7 @@ class Open:
         self.held = False
         self.withdrawn = False
         """The rank withdrew it while it was held back."""
-        self.told = Told.AS_IT_IS
+        self.reported_as = ReportedAs.AS_IT_IS
         self.until_ns = 0
         """Its end is not reported before this time."""
         self.end: TransportEnd | None = None
@@ -47,10 +47,10 @@ class HeldPosts:
 
     def __init__(self, wake: Wake) -> None:
         self._wake = wake
-        self._heap: list[tuple[int, int, int, int, Open]] = []
+        self._heap: list[tuple[int, int, int, int, OpenTransfer]] = []
         self._count = 0
 
-    def hold(self, known: Open, until_ns: int) -> None:
+    def hold(self, known: OpenTransfer, until_ns: int) -> None:
         """Hold a post back until `until_ns`; NEVER: for ever."""
         known.held = True
         self._count += 1
@@ -60,10 +60,10 @@ class HeldPosts:
         if until_ns < NEVER:
             self._wake(until_ns)
 
-    def due(self, now_ns: int) -> list[Open]:
+    def due(self, now_ns: int) -> list[OpenTransfer]:
         """Remove and return the posts whose time has come. Posts whose transfer has ended meanwhile
         are left out."""
-        found: list[Open] = []
+        found: list[OpenTransfer] = []
         while self._heap and self._heap[0][0] <= now_ns:
             known = heapq.heappop(self._heap)[4]
             if known.held:
@@ -76,35 +76,35 @@ class HeldPosts:
         self._heap.clear()
 
 
-class KeptEnds:
+class DelayedEnds:
     """Ends of transfers that are reported later than they occurred, in order of time."""
 
     def __init__(self, wake: Wake) -> None:
         self._wake = wake
-        self._heap: list[tuple[int, SessionId, int, TransportEnd, Open | None]] = []
+        self._heap: list[tuple[int, SessionId, int, TransportEnd, OpenTransfer | None]] = []
         self._count = 0
 
     def __bool__(self) -> bool:
         return bool(self._heap)
 
-    def keep(self, known: Open, end: TransportEnd, until_ns: int) -> None:
+    def delay(self, known: OpenTransfer, end: TransportEnd, until_ns: int) -> None:
         """Report `end` as the end of this transfer at `until_ns`. A later call for the same
         transfer replaces it."""
         known.end = end
         self._push(until_ns, end, known)
 
-    def mention(self, end: TransportEnd, at_ns: int) -> None:
+    def report(self, end: TransportEnd, at_ns: int) -> None:
         """Report `end` at `at_ns` without closing the transfer: its own end is still to come, or is
         suppressed."""
         self._push(at_ns, end, None)
 
-    def _push(self, at_ns: int, end: TransportEnd, known: Open | None) -> None:
+    def _push(self, at_ns: int, end: TransportEnd, known: OpenTransfer | None) -> None:
         self._count += 1
         heapq.heappush(self._heap, (at_ns, end.session, self._count, end, known))
         if at_ns < NEVER:
             self._wake(at_ns)
 
-    def due(self, now_ns: int, book: dict[SessionId, Open]) -> list[TransportEnd]:
+    def due(self, now_ns: int, book: dict[SessionId, OpenTransfer]) -> list[TransportEnd]:
         """Remove and return the ends that are due at `now_ns`. Transfers that end with this are
         removed from `book`."""
         found: list[TransportEnd] = []

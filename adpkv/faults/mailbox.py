@@ -82,13 +82,13 @@ class FaultyMailbox:
         now_ns = self._clock()
         decision = self._injector.decide(phase, to, about.request_id, about.attempt, now_ns)
         if decision is not None:
-            self._send_hit(to, about, phase, decision, now_ns)
+            self._send_faulty(to, about, phase, decision, now_ns)
         elif self._queues:
             self._put(to, message, now_ns)
         else:
             self._inner.send(to, message)
 
-    def _send_hit(
+    def _send_faulty(
         self, to: int, message: PeerMessage, phase: str, decision: Decision, now_ns: int
     ) -> None:
         self._note(message.request_id, decision.kind, phase)
@@ -104,17 +104,17 @@ class FaultyMailbox:
                 self._put(to, message, now_ns)
             case "former_owner":
                 self._put(to, message, now_ns)
-                self._put(to, _of_former_owner(message), now_ns)
+                self._put(to, _stale_message(message), now_ns)
 
     def receive(self) -> list[Message]:
         """The messages that have arrived. Held messages whose time has come are sent first."""
-        self._let_go()
+        self._release_due()
         return self._inner.receive()
 
     def ready(self) -> bool:
         """Would `receive` return something now? Held messages whose time has come are sent
         first."""
-        self._let_go()
+        self._release_due()
         return self._inner.ready()
 
     def _put(self, to: int, message: Message, until_ns: int, *, overtakable: bool = False) -> None:
@@ -126,17 +126,17 @@ class FaultyMailbox:
                 return
             queue = self._queues[to] = deque()
         held = _Held(message, until_ns, overtakable)
-        _line_up(queue, held)
-        if not self._let_go_to(to, now_ns) and held.until_ns > now_ns:
+        _insert(queue, held)
+        if not self._release_due_to(to, now_ns) and held.until_ns > now_ns:
             self._wake(held.until_ns)
 
-    def _let_go(self) -> None:
+    def _release_due(self) -> None:
         if self._queues:
             now_ns = self._clock()
             for to in list(self._queues):
-                self._let_go_to(to, now_ns)
+                self._release_due_to(to, now_ns)
 
-    def _let_go_to(self, to: int, now_ns: int) -> bool:
+    def _release_due_to(self, to: int, now_ns: int) -> bool:
         """Send the held messages that are due; returns whether none is left for this rank."""
         queue = self._queues[to]
         while queue and queue[0].until_ns <= now_ns:
@@ -146,7 +146,7 @@ class FaultyMailbox:
         return not queue
 
 
-def _of_former_owner(message: PeerMessage) -> PeerMessage:
+def _stale_message(message: PeerMessage) -> PeerMessage:
     """A stale message about the id's earlier attempt. It is not a copy of `message`: a copy would
     be harmless even for a receiver that confuses the two attempts, since it is true of the new one
     too."""
@@ -156,7 +156,7 @@ def _of_former_owner(message: PeerMessage) -> PeerMessage:
     return Ended(request_id, former, 0, "of the id's former owner")
 
 
-def _line_up(queue: deque[_Held], new: _Held) -> None:
+def _insert(queue: deque[_Held], new: _Held) -> None:
     """Append a message to a rank's queue. Order is kept, but a message that may be overtaken is
     placed behind the new one, without delaying the new one further than its own time."""
     last = queue[-1] if queue else None

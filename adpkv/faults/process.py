@@ -96,7 +96,7 @@ class FaultyProgram:
             if self._due and self._due[0].at_ns <= self._clock():
                 lost = [one for first in self._injected(operation) for one in await _stopped(first)]
                 if lost:
-                    go_on = partial(_told, program, lost)
+                    go_on = partial(_raise_losses, program, lost)
                     continue
             try:
                 go_on = partial(program.send, await operation)
@@ -137,7 +137,7 @@ async def _stopped(first: Operation) -> list[RankLostError]:
             return lost
 
 
-def _told(program: Any, lost: list[RankLostError]) -> Operation:
+def _raise_losses(program: Any, lost: list[RankLostError]) -> Operation:
     """Raise each failure in the program; returns the operation that it awaits after the last
     one."""
     return [program.throw(error) for error in lost][-1]  # type: ignore[no-any-return]

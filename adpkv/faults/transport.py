@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from adpkv.core.ids import SOON_NS, SessionId
-from adpkv.faults.held import HeldPosts, KeptEnds, Open, Told
+from adpkv.faults.held import DelayedEnds, HeldPosts, OpenTransfer, ReportedAs
 from adpkv.faults.injector import CONTACT, Decision, Injector
 from adpkv.faults.schedule import Restart, Upcoming
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
@@ -63,10 +63,10 @@ class FaultyTransport:
         self._note = note
         self._watches = injector.asks(CONTACT, "withdraw")
         """Whether a fault may still hit a post after it was passed on."""
-        self._open: dict[SessionId, Open] = {}
+        self._open: dict[SessionId, OpenTransfer] = {}
         """The transfers that a fault has hit, or still may hit."""
         self._held = HeldPosts(wake)
-        self._kept = KeptEnds(wake)
+        self._delayed = DelayedEnds(wake)
         self._links: dict[int, int] = {}
         """By peer: the time until which a slow link to it is busy."""
         self._contacts: dict[int, int] = {}
@@ -91,18 +91,18 @@ class FaultyTransport:
             return False
         if decision is None and self._restart is None:
             return True
-        known = self._open[transfer.session] = Open(transfer, inside=True)
+        known = self._open[transfer.session] = OpenTransfer(transfer, inside=True)
         if decision is None:
             return True
         if decision.kind in ("delay", "stall"):
             known.until_ns = decision.until_ns
         elif decision.kind == "false_completion":
-            self._lie(known, EndKind.DONE, transfer.nbytes)
+            self._report_falsely(known, EndKind.DONE, transfer.nbytes)
         else:
             # The bytes may still come, so a failure can only be an error without proof.
             if decision.kind == "handle_error":
-                known.told = Told.FAILED
-            self._say(known, EndKind.ERROR)
+                known.reported_as = ReportedAs.FAILED
+            self._report(known, EndKind.ERROR)
         return True
 
     def has_failed(self, rank: int) -> bool:
@@ -121,7 +121,7 @@ class FaultyTransport:
             return
         now_ns = self._clock()
         contact_ns = self._contact_ns(transfer, now_ns) if self._injector.slow_contacts else now_ns
-        known = self._open[transfer.session] = Open(transfer, inside=False)
+        known = self._open[transfer.session] = OpenTransfer(transfer, inside=False)
         kind = "" if decision is None else decision.kind
         if decision is None or kind in ("delay", "stall", "slow_link"):
             until_ns = contact_ns
@@ -132,15 +132,15 @@ class FaultyTransport:
             else:
                 self._begin(known)
         elif kind == "handle_error":
-            known.told = Told.FAILED
-            self._say(known, EndKind.ERROR)
+            known.reported_as = ReportedAs.FAILED
+            self._report(known, EndKind.ERROR)
             self._begin(known)
         elif kind == "false_completion":
             self._end(known, EndKind.DONE, transfer.nbytes)
         elif decision.proven:
             self._end(known, EndKind.FAILED)
         else:
-            self._say(known, EndKind.ERROR)
+            self._report(known, EndKind.ERROR)
 
     def withdraw(self, session: SessionId) -> None:
         """Passed on. A transfer that is held back is withdrawn when it is released."""
@@ -158,29 +158,29 @@ class FaultyTransport:
 
     def poll(self) -> list[TransportEnd]:
         """The ends that the inner transport reports, changed and delayed as the faults say."""
-        if not (self._open or self._kept or self._restart):
+        if not (self._open or self._delayed or self._restart):
             return self._inner.poll()
         now_ns = self._clock()
-        self._let_go(now_ns)
+        self._release_held(now_ns)
         # Delayed ends first: an error that precedes the end of its transfer must be reported first.
-        ends = self._kept.due(now_ns, self._open)
+        ends = self._delayed.due(now_ns, self._open)
         for end in self._inner.poll():
-            self._take(end, now_ns, ends)
+            self._pass_on_end(end, now_ns, ends)
         restart = self._restart
         while restart is not None and restart.at_ns <= now_ns:
-            self._lose(restart, ends)
+            self._handle_restart(restart, ends)
             restart = self._next_restart(now_ns)
         return ends
 
     def ready(self) -> bool:
-        """Would `poll` report something now, as far as can be told without polling?"""
-        if not (self._open or self._kept or self._restart):
+        """Would `poll` report something now, as far as can be known without polling?"""
+        if not (self._open or self._delayed or self._restart):
             return self._inner.ready()
         now_ns = self._clock()
-        self._let_go(now_ns)
+        self._release_held(now_ns)
         if self._restart is not None and self._restart.at_ns <= now_ns:
             return True
-        return self._kept.is_due(now_ns) or self._inner.ready()
+        return self._delayed.is_due(now_ns) or self._inner.ready()
 
     def last_moved_ns(self) -> int:
         """What the inner transport answers."""
@@ -193,12 +193,15 @@ class FaultyTransport:
         self._failed.add(rank)
         for known in list(self._open.values()):
             transfer = known.transfer
-            if known.told is Told.NEVER or rank not in (transfer.sender, transfer.receiver):
+            if known.reported_as is ReportedAs.NEVER or rank not in (
+                transfer.sender,
+                transfer.receiver,
+            ):
                 continue
             known.until_ns = 0
             if not known.inside or known.end is not None:
                 known.held = False
-                self._say(known, EndKind.LOST)
+                self._report(known, EndKind.LOST)
                 self._end(known, EndKind.FAILED)
 
     def close(self) -> None:
@@ -238,40 +241,42 @@ class FaultyTransport:
         self._links[transfer.receiver] = free_ns
         return free_ns
 
-    def _begin(self, known: Open) -> None:
+    def _begin(self, known: OpenTransfer) -> None:
         known.inside = True
         self._inner.post(known.transfer)
 
-    def _withdraw(self, known: Open) -> None:
+    def _withdraw(self, known: OpenTransfer) -> None:
         transfer = known.transfer
-        lies = known.told is Told.AS_IT_IS and self._decide("withdraw", transfer.receiver, transfer)
+        lies = known.reported_as is ReportedAs.AS_IT_IS and self._decide(
+            "withdraw", transfer.receiver, transfer
+        )
         if lies:
-            self._lie(known, EndKind.FAILED)
+            self._report_falsely(known, EndKind.FAILED)
         else:
             self._inner.withdraw(transfer.session)
 
-    def _let_go(self, now_ns: int) -> None:
+    def _release_held(self, now_ns: int) -> None:
         for known in self._held.due(now_ns):
             self._begin(known)
             if known.withdrawn:
                 self._withdraw(known)
 
-    def _take(self, end: TransportEnd, now_ns: int, ends: list[TransportEnd]) -> None:
+    def _pass_on_end(self, end: TransportEnd, now_ns: int, ends: list[TransportEnd]) -> None:
         """Report an end of the inner transport: unchanged, as another kind of end, later, or
         never."""
         known = self._open.get(end.session)
         if known is None:
             ends.append(end)
         elif end.kind in _NOT_FINAL:
-            if known.told is not Told.NEVER:
+            if known.reported_as is not ReportedAs.NEVER:
                 ends.append(end)
-        elif known.told is Told.NEVER:
+        elif known.reported_as is ReportedAs.NEVER:
             del self._open[end.session]
         else:
-            if known.told is Told.FAILED:
+            if known.reported_as is ReportedAs.FAILED:
                 end = replace(end, kind=EndKind.FAILED)
             if known.until_ns > now_ns:
-                self._kept.keep(known, end, known.until_ns)
+                self._delayed.delay(known, end, known.until_ns)
             else:
                 del self._open[end.session]
                 ends.append(end)
@@ -284,7 +289,7 @@ class FaultyTransport:
             self._wake(self._restart.at_ns)
         return self._restart
 
-    def _lose(self, restart: Restart, ends: list[TransportEnd]) -> None:
+    def _handle_restart(self, restart: Restart, ends: list[TransportEnd]) -> None:
         """Each open transfer with the restarted rank loses its peer. It is in doubt until the old
         connection is fenced and the bytes that are in flight have landed."""
         own = restart.rank == self._rank
@@ -293,15 +298,15 @@ class FaultyTransport:
             self._note(-1, "restart", "")
         for known in list(self._open.values()):
             transfer = known.transfer
-            if known.told is Told.NEVER or not (
+            if known.reported_as is ReportedAs.NEVER or not (
                 own or restart.rank in (transfer.sender, transfer.receiver)
             ):
                 continue
             ends.append(TransportEnd(transfer.session, EndKind.LOST, detail="peer restarted"))
-            known.told = Told.FAILED
+            known.reported_as = ReportedAs.FAILED
             known.until_ns = restart.fenced_ns
             if known.end is not None:
-                self._kept.keep(known, replace(known.end, kind=EndKind.FAILED), known.until_ns)
+                self._delayed.delay(known, replace(known.end, kind=EndKind.FAILED), known.until_ns)
             elif not known.inside:
                 known.held = False
                 self._end(known, EndKind.FAILED, at_ns=known.until_ns)
@@ -310,15 +315,15 @@ class FaultyTransport:
 
     # Nothing is reported at once: a quiet rank may only learn of it when it is woken for it.
 
-    def _end(self, known: Open, kind: EndKind, nbytes: int = 0, at_ns: int = 0) -> None:
+    def _end(self, known: OpenTransfer, kind: EndKind, nbytes: int = 0, at_ns: int = 0) -> None:
         end = TransportEnd(known.transfer.session, kind, nbytes, detail="injected")
-        self._kept.keep(known, end, max(at_ns, self._clock() + SOON_NS))
+        self._delayed.delay(known, end, max(at_ns, self._clock() + SOON_NS))
 
-    def _say(self, known: Open, kind: EndKind, nbytes: int = 0) -> None:
+    def _report(self, known: OpenTransfer, kind: EndKind, nbytes: int = 0) -> None:
         end = TransportEnd(known.transfer.session, kind, nbytes, detail="injected")
-        self._kept.mention(end, self._clock() + SOON_NS)
+        self._delayed.report(end, self._clock() + SOON_NS)
 
-    def _lie(self, known: Open, kind: EndKind, nbytes: int = 0) -> None:
+    def _report_falsely(self, known: OpenTransfer, kind: EndKind, nbytes: int = 0) -> None:
         """Report a false end now, and suppress the real one."""
-        known.told = Told.NEVER
-        self._say(known, kind, nbytes)
+        known.reported_as = ReportedAs.NEVER
+        self._report(known, kind, nbytes)

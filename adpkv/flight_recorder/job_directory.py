@@ -36,7 +36,7 @@ __all__ = [
     "all_jobs",
     "new_job",
     "no_place",
-    "read_note",
+    "read_info",
     "ring_path",
     "ring_paths",
     "roots",
@@ -51,7 +51,7 @@ SHARED: Final = Path("/dev/shm")
 RINGS: Final = "rings"
 """The subfolder of a run that did not end well: what its job directory held is kept there."""
 
-NOTE: Final = "run.json"
+INFO: Final = "run.json"
 PREFIX: Final = "adpkv-"
 ENDED: Final = ".ended"
 PRIVATE: Final = 0o700
@@ -138,10 +138,10 @@ def ring_paths(folder: Path) -> list[Path]:
     return [ring_path(folder, rank) for rank in sorted(found)]
 
 
-def read_note(folder: Path) -> JobInfo | None:
+def read_info(folder: Path) -> JobInfo | None:
     """The contents of `run.json`; None if there is none, or it cannot be read."""
     try:
-        return msgspec.json.decode((folder / NOTE).read_bytes(), type=JobInfo)
+        return msgspec.json.decode((folder / INFO).read_bytes(), type=JobInfo)
     except (OSError, ValueError, RecursionError):  # bad bytes, and depth, are no `DecodeError`
         return None
 
@@ -181,11 +181,11 @@ class JobDirectory:
         places = [root / f"{PREFIX}{os.geteuid()}" for root in roots()]
         return [cls(path) for place in places for path in place.glob(f"{job}*") if path.is_dir()]
 
-    def tell(self, note: JobInfo) -> None:
+    def write_info(self, note: JobInfo) -> None:
         """Write `run.json`, atomically."""
-        temporary = self.path / f"{NOTE}.tmp"
+        temporary = self.path / f"{INFO}.tmp"
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
-        temporary.replace(self.path / NOTE)
+        temporary.replace(self.path / INFO)
 
     def leave(self, rank: int) -> None:
         """Remove one rank's files; after the last rank's, the directory."""
@@ -209,7 +209,7 @@ class JobDirectory:
             self.path.rename(claimed)
         except OSError:
             return
-        note = read_note(claimed)
+        note = read_info(claimed)
         if note is not None:
             with suppress(OSError):
                 into = Path(note.folder) / RINGS

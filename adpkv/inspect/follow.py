@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from adpkv.errors import UsageError
-from adpkv.inspect.render import told
-from adpkv.inspect.snapshot import Survey, look
+from adpkv.inspect.render import survey_lines
+from adpkv.inspect.snapshot import Survey, take_survey
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,7 @@ def _now(folder: Path) -> Survey | None:
     """The job as it is now; None once it is over: its ranks have removed their rings, or all have
     ended."""
     try:
-        survey = look(folder)
+        survey = take_survey(folder)
     except UsageError:
         return None
     return survey if survey.running else None
@@ -53,11 +53,13 @@ def _live(folder: Path, console: Console) -> None:
     # No refresh thread: nothing changes between two readings.
     with Live(console=console, auto_refresh=False) as live:
         while (survey := _now(folder)) is not None:
-            live.update(Text("\n".join(told(survey, console.width))), refresh=True)
+            live.update(Text("\n".join(survey_lines(survey, console.width))), refresh=True)
             time.sleep(LIVE_INTERVAL_S)
 
 
 def _plain(folder: Path, console: Console) -> None:
     while (survey := _now(folder)) is not None:
-        console.print("\n".join(told(survey)), markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            "\n".join(survey_lines(survey)), markup=False, highlight=False, soft_wrap=True
+        )
         time.sleep(PLAIN_INTERVAL_S)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from adpkv.errors import UsageError
-from adpkv.flight_recorder.job_directory import RINGS, all_jobs, read_note, ring_paths
+from adpkv.flight_recorder.job_directory import RINGS, all_jobs, read_info, ring_paths
 from adpkv.flight_recorder.processes import descendants, is_there
 from adpkv.flight_recorder.reader import Ring
 
@@ -50,7 +50,7 @@ def _of_process(pid: int) -> Path:
 
 
 def _is_of(job: Path, pid: int, below: set[int]) -> bool:
-    note = read_note(job)
+    note = read_info(job)
     if note is not None and note.owner_pid == pid:
         return True
     return any(owner in below for owner in _owners(job))
@@ -74,7 +74,7 @@ def _of_folder(path: Path) -> Path:
         return path
     real = os.path.realpath(path)
     for job in all_jobs():
-        note = read_note(job)
+        note = read_info(job)
         if note is not None and os.path.realpath(note.folder) == real:
             return job
     if ring_paths(path / RINGS):

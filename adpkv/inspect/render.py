@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.reader import Record
-from adpkv.inspect.snapshot import RankSeen, Survey, folded
+from adpkv.inspect.snapshot import RankObservation, Survey, folded
 from adpkv.output.tables import Table, wrapped
 
-__all__ = ["as_values", "span_text", "told", "told_ranks"]
+__all__ = ["as_values", "rank_spans", "span_text", "survey_lines"]
 
 MOST_CLASSES: Final = 18
 MOST_SPANS: Final = 6
@@ -22,7 +22,7 @@ MOST_BEFORE: Final = 5
 HEAD: Final = ("ranks", "instance", "process", "where", "iteration", "number", "for")
 
 
-def told(survey: Survey, columns: int | None = None) -> list[str]:
+def survey_lines(survey: Survey, columns: int | None = None) -> list[str]:
     """The table's lines, for a window of `columns` columns. The ranks that differ from the rest of
     their group come first."""
     classes = folded(survey.ranks)
@@ -38,7 +38,7 @@ def told(survey: Survey, columns: int | None = None) -> list[str]:
     return lines
 
 
-def _before(one: RankSeen) -> str:
+def _before(one: RankObservation) -> str:
     return f"rank {one.rank} before: {' · '.join(map(_record_text, one.records[-MOST_BEFORE:]))}"
 
 
@@ -53,12 +53,12 @@ def _title(survey: Survey) -> str:
     return f"{survey.experiment}: {which}, over; as it was at its last sign of life, after {age}"
 
 
-def _row(found: Sequence[RankSeen]) -> tuple[str, ...]:
+def _row(found: Sequence[RankObservation]) -> tuple[str, ...]:
     one = found[0]
     sequences = [seen.sequence for seen in found]
     least, most = min(sequences), max(sequences)
     return (
-        told_ranks(seen.rank for seen in found),
+        rank_spans(seen.rank for seen in found),
         _instances(found),
         one.process,
         one.where,
@@ -68,14 +68,14 @@ def _row(found: Sequence[RankSeen]) -> tuple[str, ...]:
     )
 
 
-def _instances(found: Sequence[RankSeen]) -> str:
+def _instances(found: Sequence[RankObservation]) -> str:
     """The instances of these ranks. It is one, except where all ranks of the job are in the same
     collective."""
     names = list(dict.fromkeys(one.instance for one in found))
     return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1:,} more"
 
 
-def told_ranks(ranks: Iterable[int]) -> str:
+def rank_spans(ranks: Iterable[int]) -> str:
     """Rank numbers as spans: `0-3, 7`; cut off where there are too many."""
     spans: list[list[int]] = []
     for rank in sorted(ranks):
@@ -133,7 +133,7 @@ def as_values(survey: Survey, stacks: Mapping[int, str] | None = None) -> dict[s
     return values
 
 
-def _place(one: RankSeen) -> dict[str, Any]:
+def _place(one: RankObservation) -> dict[str, Any]:
     return {
         "group": one.group,
         "kind": one.kind,
@@ -142,7 +142,7 @@ def _place(one: RankSeen) -> dict[str, Any]:
     }
 
 
-def _rank(one: RankSeen) -> dict[str, Any]:
+def _rank(one: RankObservation) -> dict[str, Any]:
     return {
         "rank": one.rank,
         "instance": one.instance,

@@ -16,11 +16,11 @@ from time import perf_counter_ns
 
 from adpkv.errors import UsageError
 from adpkv.flight_recorder.format import What
-from adpkv.flight_recorder.job_directory import JobInfo, read_note, ring_path, ring_paths
+from adpkv.flight_recorder.job_directory import JobInfo, read_info, ring_path, ring_paths
 from adpkv.flight_recorder.processes import LivingState, living_state
 from adpkv.flight_recorder.reader import LAST, Record, Ring, Snapshot
 
-__all__ = ["Doing", "RankSeen", "Survey", "folded", "look"]
+__all__ = ["Doing", "RankObservation", "Survey", "folded", "take_survey"]
 
 
 class Doing(StrEnum):
@@ -36,7 +36,7 @@ class Doing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RankSeen:
+class RankObservation:
     """One rank. `since_ns` is for how long it has been doing what it does, in nanoseconds."""
 
     rank: int
@@ -78,12 +78,12 @@ class Survey:
     size: int
     running: bool
     age_ns: int
-    ranks: tuple[RankSeen, ...]
+    ranks: tuple[RankObservation, ...]
     damage: tuple[str, ...] = ()
     """Rings that could not be read, with the reason; their ranks are missing in `ranks`."""
 
 
-def look(folder: Path, last: int = LAST) -> Survey:
+def take_survey(folder: Path, last: int = LAST) -> Survey:
     """Survey a job now, with the `last` newest records of each rank.
 
     Raises:
@@ -105,7 +105,7 @@ def look(folder: Path, last: int = LAST) -> Survey:
     running = any(state in ("alive", "stopped") for state in states)
     now_ns = perf_counter_ns() if running else max(map(_last_sign_ns, seen))
     began_ns = min(one.owner.clock_ns for one in seen)
-    note = read_note(folder)
+    note = read_info(folder)
     ranks = [_rank(one, state, now_ns, note) for one, state in zip(seen, states, strict=True)]
     return Survey(
         folder,
@@ -142,10 +142,12 @@ def _last_sign_ns(one: Snapshot) -> int:
     return max((max(r.begin_ns, r.ready_ns, r.end_ns) for r in found), default=one.owner.clock_ns)
 
 
-def _rank(one: Snapshot, process: LivingState, now_ns: int, note: JobInfo | None) -> RankSeen:
+def _rank(
+    one: Snapshot, process: LivingState, now_ns: int, note: JobInfo | None
+) -> RankObservation:
     current, owner = one.current, one.owner
     doing, from_ns = _doing(current)
-    return RankSeen(
+    return RankObservation(
         rank=owner.rank,
         pid=owner.pid,
         start_ticks=owner.start_ticks,
@@ -177,11 +179,11 @@ def _doing(current: Record | None) -> tuple[Doing, int]:
     return Doing.COLLECTIVE, current.ready_ns
 
 
-def folded(ranks: Sequence[RankSeen]) -> list[list[RankSeen]]:
+def folded(ranks: Sequence[RankObservation]) -> list[list[RankObservation]]:
     """Ranks that do the same, grouped into classes. The classes that are the smallest part of their
     group come first."""
     members: dict[int, int] = {}
-    classes: dict[tuple[object, ...], list[RankSeen]] = {}
+    classes: dict[tuple[object, ...], list[RankObservation]] = {}
     for one in ranks:
         members[one.group] = members.get(one.group, 0) + 1
         key = (one.process, one.doing, one.group, one.kind, one.site, one.iteration)

@@ -1,6 +1,6 @@
 """The Python stacks of running ranks, requested with SIGUSR1.
 
-Each rank has told `faulthandler` to write into a file of the job's directory on this signal. The
+Each rank has made `faulthandler` write into a file of the job's directory on this signal. The
 handler is written in C. So it works while C code holds the interpreter's lock, and costs the rank
 no more than an interrupted system call.
 """
@@ -18,10 +18,10 @@ from typing import Final
 
 from adpkv.flight_recorder.job_directory import stacks_path
 from adpkv.flight_recorder.processes import living_state
-from adpkv.inspect.render import told_ranks
-from adpkv.inspect.snapshot import RankSeen
+from adpkv.inspect.render import rank_spans
+from adpkv.inspect.snapshot import RankObservation
 
-__all__ = ["ask_stacks", "told_stacks"]
+__all__ = ["ask_stacks", "stack_lines"]
 
 ANSWER_BOUND_S: Final = 2.0
 """A rank answers within 6 ms where it gets a core."""
@@ -33,7 +33,7 @@ STABLE_LOOKS: Final = 3
 _THREAD_ID: Final = re.compile(r"0x[0-9a-f]+")
 
 
-def ask_stacks(folder: Path, ranks: Sequence[RankSeen]) -> dict[int, str]:
+def ask_stacks(folder: Path, ranks: Sequence[RankObservation]) -> dict[int, str]:
     """By rank: its stacks, or in parentheses why it cannot answer."""
     answers, asked = {}, []
     for one in ranks:
@@ -46,7 +46,7 @@ def ask_stacks(folder: Path, ranks: Sequence[RankSeen]) -> dict[int, str]:
     return dict(sorted(answers.items()))
 
 
-def _ask(folder: Path, one: RankSeen) -> str:
+def _ask(folder: Path, one: RankObservation) -> str:
     """Send the request; returns why that is not possible, or an empty text."""
     path = stacks_path(folder, one.rank)
     if one.process != "alive":
@@ -87,7 +87,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def told_stacks(stacks: Mapping[int, str]) -> list[str]:
+def stack_lines(stacks: Mapping[int, str]) -> list[str]:
     """Lines for a screen: equal stacks once, those of the fewest ranks first."""
     same: dict[str, list[int]] = {}
     for rank, text in stacks.items():
@@ -95,6 +95,6 @@ def told_stacks(stacks: Mapping[int, str]) -> list[str]:
     lines = []
     for ranks in sorted(same.values(), key=lambda found: (len(found), found[0])):
         which = "rank" if len(ranks) == 1 else "ranks"
-        lines += ["", f"{which} {told_ranks(ranks)}:"]
+        lines += ["", f"{which} {rank_spans(ranks)}:"]
         lines += [f"  {line}".rstrip() for line in stacks[ranks[0]].splitlines()]
     return lines

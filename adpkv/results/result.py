@@ -12,7 +12,7 @@ import msgspec
 from adpkv.config import Experiment
 from adpkv.core.values import Violation
 from adpkv.diagnosis.evidence import Evidence
-from adpkv.diagnosis.report import examined
+from adpkv.diagnosis.report import make_report
 from adpkv.errors import RankLostError, StuckError
 from adpkv.exit_codes import ExitCode
 from adpkv.output.closing import closing_sentence, show_closing
@@ -124,7 +124,7 @@ def of_simulation(
     report = None
     if isinstance(error, StuckError):
         if isinstance(error.evidence, Evidence):
-            error.report = examined(error.evidence)
+            error.report = make_report(error.evidence)
         report = of_error(error)
     return Result(
         experiment=experiment,

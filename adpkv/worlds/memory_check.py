@@ -11,7 +11,7 @@ from typing import Final
 from adpkv.control_groups import CGROUP_OF_SELF, CGROUPS, groups_above
 from adpkv.errors import UsageError
 
-__all__ = ["available_bytes", "refuse_what_cannot_fit", "size_said"]
+__all__ = ["available_bytes", "refuse_what_cannot_fit", "size_text"]
 
 MEMINFO: Final = Path("/proc/meminfo")
 
@@ -42,10 +42,10 @@ def refuse_what_cannot_fit(
     needed = sum(parts.values())
     if room is None or needed <= room:
         return
-    told = ", ".join(f"{size_said(n)} for {what}" for what, n in parts.items() if n)
+    told = ", ".join(f"{size_text(n)} for {what}" for what, n in parts.items() if n)
     raise UsageError(
-        f"{who} takes at least {size_said(needed)} of memory ({told}),"
-        f" and {size_said(room)} are free; {hint}"
+        f"{who} takes at least {size_text(needed)} of memory ({told}),"
+        f" and {size_text(room)} are free; {hint}"
     )
 
 
@@ -86,7 +86,7 @@ def _cached(stat: Path, key: str) -> int:
     return 0
 
 
-def size_said(count: int) -> str:
+def size_text(count: int) -> str:
     """A number of bytes, for people."""
     if count >= 10**9:
         return f"{count / 1e9:,.1f} GB"

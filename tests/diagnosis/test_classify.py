@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from adpkv.diagnosis.classify import Kind, judge
+from adpkv.diagnosis.classify import Kind, classify
 from adpkv.diagnosis.divergence import first_split
 from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState, State
 from adpkv.executor.collectives import Gone, Pause
@@ -26,7 +26,7 @@ ALONE = {Kind.LOST_WAKE_UP, Kind.SYMMETRIC_WEDGE, Kind.ZERO_TIME_LIVELOCK}
 """Kinds in which no rank of a group is the odd one."""
 
 SENTENCES = {
-    Kind.MISSING_PARTICIPANT: "rank 1 never came to tp_allgather #2 at sync, iteration 1: it stands"
+    Kind.MISSING_PARTICIPANT: "rank 1 never came to tp_allgather #2 at sync, iteration 1: it waits"
     " alone in poll at at_least=1; ranks 0, 2 wait there",
     Kind.WRONG_OPERATION: "rank 1 is in tp_gather #2 at respond; ranks 0, 2 are in tp_allgather #2"
     " at sync: rank 1 left the common order at iteration 1",
@@ -41,8 +41,8 @@ SENTENCES = {
     Kind.CROSSED_PAYLOAD: "rank 1 is in tp_allgather #2 at poll; ranks 0, 2 are in tp_allgather #2"
     " at sync: each would take the other's payload",
     Kind.ZERO_TIME_LIVELOCK: "context-0 repeats tp_allgather at sync",
-    Kind.LOST_WAKE_UP: "ranks 0-2 wait for input in wait at wait, and nobody is left"
-    " who would send",
+    Kind.LOST_WAKE_UP: "ranks 0-2 wait for input in wait at wait, and no rank is left"
+    " that could send",
     Kind.SYMMETRIC_WEDGE: "all of context-0 (ranks 0-2) are in step #2 at forward, iteration 1, and"
     " it does not end",
 }
@@ -50,7 +50,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
 def test_it_is_named_right(kind: Kind) -> None:
-    diagnosis = judge(stuck(PLANTED[kind]()))
+    diagnosis = classify(stuck(PLANTED[kind]()))
     assert diagnosis.kind is kind
     assert diagnosis.sentence.startswith(SENTENCES[kind])
     if kind not in ALONE:
@@ -80,7 +80,7 @@ def test_what_a_rank_does_instead_is_told(odd: Pause, told: str) -> None:
             await Pause(0, "tp_allgather", "sync", 1, None, NEVER, lambda: False)
 
     evidence = stuck([meet(odd) if rank == 1 else survivor() for rank in range(3)])
-    assert told in judge(evidence).sentence
+    assert told in classify(evidence).sentence
 
 
 def test_where_all_are_elsewhere_the_history_tells_who_left_the_order() -> None:
@@ -88,7 +88,7 @@ def test_where_all_are_elsewhere_the_history_tells_who_left_the_order() -> None:
     order = [sync(1), flush(1), sync(2), flush(2)]
     odd = collective("tp_allgather", "poll", 3)
     programs = [meet(*order, sync(3) if rank == 1 else odd) for rank in range(3)]
-    diagnosis = judge(stuck(programs))
+    diagnosis = classify(stuck(programs))
     assert diagnosis.outliers == (0, 2)
     assert "ranks 0, 2 left the common order at iteration 3" in diagnosis.sentence
 
@@ -113,7 +113,7 @@ def test_the_first_difference_counts_and_not_the_latest_wait() -> None:
         RankState(rank, 0, State.COLLECTIVE, at("flush", 7, "tp_gather"), last=last)
         for rank, last in enumerate((fine, fine, odd, fine))
     ]
-    diagnosis = judge(told(*rank_states))
+    diagnosis = classify(told(*rank_states))
     assert diagnosis.kind is Kind.WRONG_OPERATION
     assert diagnosis.outliers == (2,)
     assert "rank 2 is in step #5 at forward; ranks 0, 1, 3 are in wait #5 at wait" in (
@@ -136,7 +136,7 @@ def test_different_plans_are_an_argument() -> None:
         msgspec.structs.replace(at("flush", 2, "tp_gather"), plan=plan) for plan in ("aa", "bb")
     )
     rank_states = [RankState(r, 0, State.COLLECTIVE, other if r == 2 else one) for r in range(3)]
-    diagnosis = judge(told(*rank_states, error="mismatch"))
+    diagnosis = classify(told(*rank_states, error="mismatch"))
     assert diagnosis.kind is Kind.ARGUMENT_MISMATCH
     assert "rank 2 brings the plan bb; ranks 0, 1 bring the plan aa" in diagnosis.sentence
 
@@ -145,9 +145,9 @@ def test_all_in_their_own_part_of_a_step_is_a_wedge_and_one_is_missing() -> None
     here = at("forward", 4, "step")
     before = (at("flush", 3),)
     wedged = [RankState(r, 0, State.COMPUTING, here, last=before) for r in range(3)]
-    assert judge(told(*wedged)).kind is Kind.SYMMETRIC_WEDGE
+    assert classify(told(*wedged)).kind is Kind.SYMMETRIC_WEDGE
     rest = [RankState(r, 0, State.COLLECTIVE, here, last=before) for r in (1, 2)]
-    diagnosis = judge(told(wedged[0], *rest))
+    diagnosis = classify(told(wedged[0], *rest))
     assert diagnosis.kind is Kind.MISSING_PARTICIPANT
     assert "it is computing its own part of it" in diagnosis.sentence
 
@@ -157,7 +157,7 @@ def test_a_rank_that_runs_on_is_missing() -> None:
         RankState(0, 0, State.COLLECTIVE, at("sync", 9), last=(at("flush", 8),)),
         RankState(1, 0, State.MOVING, at("flush", 8), last=(at("sync", 7), at("flush", 8))),
     ]
-    diagnosis = judge(told(*rank_states))
+    diagnosis = classify(told(*rank_states))
     assert diagnosis.kind is Kind.MISSING_PARTICIPANT
     assert "it is on its way, last seen in tp_allgather #8 at flush" in diagnosis.sentence
 
@@ -174,9 +174,9 @@ def test_two_groups_that_wait_for_ever_are_looked_at_by_how_long() -> None:
         there = alone if state is State.ALONE else place
         rank_states.append(RankState(rank, group, state, there, since_s))
     evidence = Evidence("virtual", "deadlock", "", tuple(rank_states), groups)
-    assert judge(evidence).outliers == (3,)
+    assert classify(evidence).outliers == (3,)
 
 
 def test_no_group_at_all_is_told_as_waiting() -> None:
     evidence = stuck([for_ever(idle_wait()) for _ in range(3)])
-    assert judge(evidence).outliers == (0, 1, 2)
+    assert classify(evidence).outliers == (0, 1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adpkv.diagnosis.classify import judge
+from adpkv.diagnosis.classify import classify
 from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState, State
 from adpkv.diagnosis.graph import WaitGraph, folded, wait_graph
 
@@ -13,7 +13,7 @@ POLL = Position(0, "poll", "status", 1)
 def graph(*rank_states: RankState) -> WaitGraph:
     ranks = tuple(s.rank for s in rank_states)
     evidence = Evidence("mpi", "deadlock", "", rank_states, (Members(0, "context-0", ranks),), 0)
-    return wait_graph(evidence, folded(evidence, judge(evidence)))
+    return wait_graph(evidence, folded(evidence, classify(evidence)))
 
 
 def waiting(rank: int) -> RankState:

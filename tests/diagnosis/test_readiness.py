@@ -11,9 +11,9 @@ from adpkv.core.health import HealthInputs, unhealthy_reasons
 from adpkv.core.topology import Topology
 from adpkv.diagnosis.readiness import (
     Finding,
+    JobObservation,
     LastHeard,
     Reason,
-    Seen,
     silences_ns,
     unalive,
     unready,
@@ -36,7 +36,7 @@ def at(rank: int, since_ns: int, *, group: int | None = None, kind: str = "wait"
     return BoardEntry(since_ns, own, Place(rank, kind, "here", 7))
 
 
-WELL = Seen(
+WELL = JobObservation(
     began_ns=0,
     now_ns=NOW,
     instances=TOPOLOGY.instances,
@@ -45,7 +45,7 @@ WELL = Seen(
 )
 
 
-def seen(**changed: Any) -> Seen:
+def seen(**changed: Any) -> JobObservation:
     return dataclasses.replace(WELL, **changed)
 
 

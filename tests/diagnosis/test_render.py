@@ -14,7 +14,7 @@ from adpkv.config import load
 from adpkv.core.topology import Topology
 from adpkv.diagnosis.classify import Kind
 from adpkv.diagnosis.render import WIDTH, report_text
-from adpkv.diagnosis.report import Report, examined
+from adpkv.diagnosis.report import Report, make_report
 from adpkv.errors import StuckError
 from adpkv.executor.collectives import Wait
 from adpkv.field_policies import assembly
@@ -41,13 +41,13 @@ STORIES = ("01", "03", "05")
 def report_of(name: str) -> Report:
     """A regression's, without its folder: or of a planted kind."""
     if not name.isdecimal():
-        return examined(stuck(PLANTED[Kind(name)]()))
+        return make_report(stuck(PLANTED[Kind(name)]()))
     (path,) = REGRESSIONS.glob(f"{name}-*.yaml")
     experiment = load(path)
     job = Simulation(experiment, assemble=assembly(experiment))
     with pytest.raises(StuckError) as caught:
         job.run()
-    return examined(caught.value.evidence, "adpkv simulate RUN/config.yaml --seed 0")
+    return make_report(caught.value.evidence, "adpkv simulate RUN/config.yaml --seed 0")
 
 
 def normal(text: str) -> str:
@@ -77,7 +77,7 @@ def thousand() -> Report:
     }
     many = [meet(flush(), odd.get(rank, sync())) for rank in range(1000)]
     idle = [for_ever(_idle_wait(1 + i // 3)) for i in range(24)]
-    return examined(stuck([*many, *idle], topology))
+    return make_report(stuck([*many, *idle], topology))
 
 
 def _idle_wait(group: int) -> Wait:
@@ -97,7 +97,7 @@ def test_ranks_in_hundreds_of_places_do_too() -> None:
     """Every other rank elsewhere: spans do not help, and lists are cut off."""
     topology = Topology.of(context=(1, 1000), generation=(1, 1))
     many = [meet(flush(), collective("tp_gather", "a") if r % 2 else sync()) for r in range(1000)]
-    lines = report_text(examined(stuck(many, topology))).splitlines()
+    lines = report_text(make_report(stuck(many, topology))).splitlines()
     assert len(lines) <= 40
     assert "ranks 1, 3, 5, 7, 9, 11, 13, ... (500 in all)" in " ".join(lines)
 

@@ -9,7 +9,7 @@ from time import perf_counter_ns
 import pytest
 
 from adpkv.diagnosis.collect import claim, is_asked
-from adpkv.diagnosis.watchdog import StuckTimer, Watchdog, judgement
+from adpkv.diagnosis.watchdog import StuckTimer, Watchdog, deadlock_error
 from adpkv.errors import DeadlockError, Place
 from adpkv.executor.collectives import WORLD, Collective
 from adpkv.flight_recorder.board import Board, BoardEntry
@@ -100,7 +100,7 @@ def _entry(since_ns: int, group: int = 1) -> BoardEntry:
 def _stood_ms(*looks: tuple[int, BoardEntry]) -> list[int]:
     """What a patient one with turns of 20 ms, which began at 100 ms, says at each look."""
     legal_silence = StuckTimer(20 * MS, 100 * MS)
-    return [legal_silence.stood_ns(own, at_ms * MS) // MS for at_ms, own in looks]
+    return [legal_silence.stuck_ns(own, at_ms * MS) // MS for at_ms, own in looks]
 
 
 def test_who_is_looked_at_all_the_time_has_stood_since_it_came() -> None:
@@ -155,7 +155,7 @@ def test_the_judgement_says_where_everybody_is() -> None:
         BoardEntry(0, 1, Place(6, "step", "forward", 619)),
         BoardEntry(0, 0, Place(7, "", "", 0)),
     ]
-    assert str(judgement(own, seen, now_ns)) == (
+    assert str(deadlock_error(own, seen, now_ns)) == (
         "ranks have waited for 35.0 s in tp_allgather at sync, iteration 620,"
         " for one that does not come\n"
         "  rank 4 is in tp_allgather at sync, iteration 620, for 35.0 s\n"

@@ -8,7 +8,7 @@ import pytest
 
 from adpkv.config import parse
 from adpkv.diagnosis.evidence import Evidence
-from adpkv.diagnosis.report import examined
+from adpkv.diagnosis.report import make_report
 from adpkv.diagnosis.why import differences
 from adpkv.errors import StuckError
 from adpkv.executor.collectives import Collective
@@ -70,7 +70,7 @@ def stuck_with(phases: type[Phases]) -> Evidence:
 
 
 def test_a_dummy_that_is_not_there_is_named() -> None:
-    report = examined(stuck_with(Asserted))
+    report = make_report(stuck_with(Asserted))
     assert report.diagnosis.outliers == (3,)
     assert [(d.odd, d.others) for d in report.why if d.name == "has its dummy"] == [
         ((False,), (True,))

@@ -19,13 +19,13 @@ from adpkv.flight_recorder.job_directory import (
     JobInfo,
     all_jobs,
     new_job,
-    read_note,
+    read_info,
     ring_path,
     ring_paths,
     stacks_path,
     sweep,
 )
-from adpkv.inspect.snapshot import look
+from adpkv.inspect.snapshot import take_survey
 from tests.flight_recorder.rings import recorder
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +67,9 @@ def test_two_jobs_of_one_name_do_not_mix(job: JobDirectory) -> None:
 
 
 def test_what_is_known_is_read_back(job: JobDirectory) -> None:
-    assert read_note(job.path) is None
-    job.tell(note(Path("run")))
-    assert read_note(job.path) == note(Path("run"))
+    assert read_info(job.path) is None
+    job.write_info(note(Path("run")))
+    assert read_info(job.path) == note(Path("run"))
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_what_is_known_is_read_back(job: JobDirectory) -> None:
 def test_a_damaged_note_is_none(raw: bytes, tmp_path: Path) -> None:
     """`inspect` reads what a killed job left, and takes what there is."""
     (tmp_path / "run.json").write_bytes(raw)
-    assert read_note(tmp_path) is None
+    assert read_info(tmp_path) is None
 
 
 def test_the_last_rank_takes_the_folder_along(job: JobDirectory) -> None:
     for rank in (0, 1):
         recorder(job.path, rank)
         stacks_path(job.path, rank).touch()
-    job.tell(note(Path("run")))
+    job.write_info(note(Path("run")))
     job.leave(1)
     assert ring_paths(job.path) == [ring_path(job.path, 0)]
     job.leave(0)
@@ -97,19 +97,19 @@ def test_what_a_failed_job_left_is_moved_to_its_runs_folder(
 ) -> None:
     recorder(job.path, 0)
     stacks_path(job.path, 0).touch()
-    job.tell(note(tmp_path))
+    job.write_info(note(tmp_path))
     job.rescue()
     job.rescue()  # one of several
     assert not job.path.exists()
     assert sorted(p.name for p in (tmp_path / RINGS).iterdir()) == ["rank-0.ring", "run.json"]
-    assert look(tmp_path / RINGS).experiment == "made-up"
+    assert take_survey(tmp_path / RINGS).experiment == "made-up"
 
 
 def test_a_folder_that_is_gone_loses_the_rings_but_leaves_nothing(
     job: JobDirectory, tmp_path: Path
 ) -> None:
     recorder(job.path, 0)
-    job.tell(note(tmp_path / "gone"))
+    job.write_info(note(tmp_path / "gone"))
     job.rescue()
     assert not job.path.exists()
     assert not list(job.path.parent.glob(f"{job.path.name}*"))

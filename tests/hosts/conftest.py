@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from adpkv.errors import UsageError
-from adpkv.inspect.snapshot import look
+from adpkv.inspect.snapshot import take_survey
 from tests.hosts.pair import Host, Pair, lacking, pair
 from tests.mpi.conftest import Finished, Jobs, outlives_or_skip
 
@@ -77,7 +77,7 @@ class Going:
         for host in self.hosts.hosts:
             for folder in host.path("/dev/shm").glob("adpkv-*/*"):
                 with suppress(UsageError):  # on its way
-                    found += sum(rank.iteration >= MANY for rank in look(folder).ranks)
+                    found += sum(rank.iteration >= MANY for rank in take_survey(folder).ranks)
         return found
 
     def gone(self, host: Host) -> None:

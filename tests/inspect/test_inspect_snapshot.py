@@ -14,9 +14,9 @@ from adpkv.executor.collectives import Pause, Step
 from adpkv.flight_recorder.format import CURRENT_AT, RECORD, What
 from adpkv.flight_recorder.job_directory import ring_path
 from adpkv.flight_recorder.reader import Record
-from adpkv.inspect.render import as_values, span_text, told, told_ranks
-from adpkv.inspect.snapshot import Doing, RankSeen, Survey, folded, look
-from adpkv.inspect.stacks import told_stacks
+from adpkv.inspect.render import as_values, rank_spans, span_text, survey_lines
+from adpkv.inspect.snapshot import Doing, RankObservation, Survey, folded, take_survey
+from adpkv.inspect.stacks import stack_lines
 from tests.flight_recorder.rings import collective, recorder
 
 MS = 1_000_000
@@ -34,8 +34,8 @@ def seen(
     iteration: int = 620,
     since_ms: int = 31_000,
     records: tuple[Record, ...] = (),
-) -> RankSeen:
-    return RankSeen(
+) -> RankObservation:
+    return RankObservation(
         rank, 100 + rank, 1, "here", process, doing, group, *place, iteration, 1841,
         since_ms * MS, 0, 0, records,
     )  # fmt: skip
@@ -46,7 +46,7 @@ def over(what: What, kind: str, site: str, took_us: int, **fields: int) -> Recor
     return record._replace(**fields)
 
 
-def survey(*ranks: RankSeen, size: int = 0, running: bool = True) -> Survey:
+def survey(*ranks: RankObservation, size: int = 0, running: bool = True) -> Survey:
     return Survey(Path("x"), "large", size or len(ranks), running, 75_300 * MS, ranks)
 
 
@@ -57,7 +57,7 @@ def test_the_screen() -> None:
         over(What.COLLECTIVE, "tp_broadcast", "intake", 23),
     )
     odd = seen(2, Doing.ALONE, place=("poll", "at_least=1"), since_ms=31_250, records=before)
-    lines = told(
+    lines = survey_lines(
         survey(
             seen(0, since_ms=30_000), seen(1), odd, seen(3),
             seen(4, Doing.COMPUTING, group=1, place=("step", "forward"), since_ms=3),
@@ -81,14 +81,14 @@ def test_the_screen() -> None:
 def test_ranks_are_told_with_their_instances() -> None:
     names = ["context-0", "generation-1", "generation-2"]
     ranks = [replace(seen(rank, group=9), instance=name) for rank, name in enumerate(names)]
-    assert "  context-0 and 2 more  " in told(survey(*ranks))[2]
-    assert "  context-0, generation-1  " in told(survey(*ranks[:2]))[2]
+    assert "  context-0 and 2 more  " in survey_lines(survey(*ranks))[2]
+    assert "  context-0, generation-1  " in survey_lines(survey(*ranks[:2]))[2]
     assert [one["instance"] for one in as_values(survey(*ranks))["ranks"]] == names
 
 
 def test_a_thousand_ranks_fit_a_screen_the_odd_one_first() -> None:
     ranks = [seen(rank, iteration=rank if rank % 25 == 0 else 5) for rank in range(1024)]
-    lines = told(survey(*ranks))
+    lines = survey_lines(survey(*ranks))
     assert len(lines) <= 25
     assert lines[2].startswith("0 ")
     assert lines[-1] == "and 1,006 ranks in 24 more places"
@@ -111,7 +111,7 @@ def test_a_whole_group_that_waits_is_no_outlier() -> None:
     ],
 )
 def test_rank_numbers_are_told_as_spans(ranks: list[int], text: str) -> None:
-    assert told_ranks(ranks) == text
+    assert rank_spans(ranks) == text
 
 
 def test_spans_of_time_have_the_unit_that_suits() -> None:
@@ -128,7 +128,7 @@ def test_rings_are_looked_at_as_they_are(tmp_path: Path) -> None:
     writers[1].leave(now_ns)
     writers[2].enter(Step(1, "step", "forward", 8, None, 0, 0, 1, 0, lambda: None), 6, now_ns)
     writers[3].enter(Pause(1, "poll", "alone", 8, None, 0, lambda: False), 6, now_ns)
-    found = look(tmp_path)
+    found = take_survey(tmp_path)
     assert [one.doing for one in found.ranks] == [
         Doing.COLLECTIVE, Doing.ON_ITS_WAY, Doing.COMPUTING, Doing.ALONE,
     ]  # fmt: skip
@@ -144,13 +144,13 @@ def test_rings_are_looked_at_as_they_are(tmp_path: Path) -> None:
 def test_a_foreign_file_among_the_rings_is_told(tmp_path: Path) -> None:
     ring_path(tmp_path, 0).write_text("mine")
     with pytest.raises(UsageError, match=r"rank-0.ring: not the ring"):
-        look(tmp_path)
+        take_survey(tmp_path)
 
 
 def test_equal_stacks_are_told_once_the_rare_ones_first() -> None:
     stacks = {rank: f"Thread 0x{rank:016x}\n  File sync" for rank in range(4)}
     stacks[2] = "Thread 0x1\n  File poll"
-    assert told_stacks(stacks) == [
+    assert stack_lines(stacks) == [
         "", "rank 2:", "  Thread 0x1", "    File poll",
         "", "ranks 0-1, 3:", "  Thread 0x0000000000000000", "    File sync",
     ]  # fmt: skip
@@ -180,12 +180,12 @@ def test_a_damaged_ring_is_named_and_the_others_are_told(
         data[RANK_AT if at == "rank" else int(at)] = byte
     path.unlink()
     path.mkdir() if at == "folder" else path.write_bytes(data)
-    found = look(tmp_path)
+    found = take_survey(tmp_path)
     assert [one.rank for one in found.ranks] == [1]
     (note,) = found.damage
     assert str(path) in note
     assert why in note
-    assert told(found)[-1] == f"damaged, left out: {note}"
+    assert survey_lines(found)[-1] == f"damaged, left out: {note}"
     assert as_values(found)["damage"] == [note]
 
 
@@ -198,4 +198,4 @@ def test_a_record_of_no_kind_is_not_whole(tmp_path: Path) -> None:
     values[10] = 99
     RECORD.pack_into(data, CURRENT_AT, *values)
     path.write_bytes(data)
-    assert [one.doing for one in look(tmp_path).ranks] == [Doing.NOTHING]
+    assert [one.doing for one in take_survey(tmp_path).ranks] == [Doing.NOTHING]

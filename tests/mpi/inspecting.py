@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from adpkv.errors import UsageError
-from adpkv.flight_recorder.job_directory import all_jobs, read_note
+from adpkv.flight_recorder.job_directory import all_jobs, read_info
 from adpkv.inspect.locate import find
-from adpkv.inspect.snapshot import Doing, Survey, look
+from adpkv.inspect.snapshot import Doing, Survey, take_survey
 
 __all__ = [
     "BIN",
@@ -38,7 +38,7 @@ LOOK_S = 0.05
 
 def left_of(out: Path) -> list[Path]:
     """What shared memory holds of the job that writes into this folder."""
-    found = [(path, read_note(path)) for path in all_jobs()]
+    found = [(path, read_info(path)) for path in all_jobs()]
     return [path for path, note in found if note is not None and note.folder == str(out)]
 
 
@@ -51,7 +51,7 @@ def until(
         assert job.poll() is None, job.communicate()
         try:
             folder = find(str(out))
-            survey = look(folder)
+            survey = take_survey(folder)
         except UsageError:
             pass  # on its way
         else:

@@ -21,7 +21,7 @@ from typing import Final
 from adpkv.errors import UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.flight_recorder.board import BoardEntry, entry_of
-from adpkv.flight_recorder.job_directory import all_jobs, read_note, ring_path
+from adpkv.flight_recorder.job_directory import all_jobs, read_info, ring_path
 from adpkv.flight_recorder.reader import Ring
 from adpkv.worlds.mpi.launcher.process_tree import die_with_parent
 
@@ -72,7 +72,7 @@ class Watch:
 
     def _opened(self) -> list[Ring]:
         for folder in all_jobs():
-            note = read_note(folder)
+            note = read_info(folder)
             if note is not None and note.folder == self._out:
                 return [Ring.open(ring_path(folder, rank)) for rank in note.ranks]
         return []

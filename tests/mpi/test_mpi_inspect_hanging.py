@@ -13,7 +13,7 @@ import time
 import pytest
 
 from adpkv.inspect.locate import find
-from adpkv.inspect.snapshot import look
+from adpkv.inspect.snapshot import take_survey
 from tests.mpi.inspecting import BIN, BOUND_S, Hanging, hangs, hung, inspected
 
 
@@ -58,7 +58,7 @@ def test_the_table_and_the_stacks_show_who_stands_alone(hanging) -> None:
     assert "in pause" in stacks["3"], "the frame in which it stands"
     assert "in _meet" in stacks["2"]
     assert job.poll() is None, "nobody was disturbed"
-    assert hangs(look(find(str(survey.ranks[3].pid))))
+    assert hangs(take_survey(find(str(survey.ranks[3].pid))))
 
 
 def test_on_a_terminal_following_redraws_in_place(hanging) -> None:

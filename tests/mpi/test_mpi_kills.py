@@ -62,7 +62,7 @@ class Killed:
         if self.job.poll() is not None:
             return True
         ranks = ProcessTree(self.job.pid).ranks()
-        found = {ProcessTree(self.job.pid).told(pid, RANKS): pid for pid in ranks}
+        found = {ProcessTree(self.job.pid).launcher_number(pid, RANKS): pid for pid in ranks}
         pid = found.get(self.rank)
         if pid is None:
             return False

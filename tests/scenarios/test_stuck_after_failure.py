@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adpkv.core.ids import NEVER
-from adpkv.diagnosis.classify import Kind, judge
+from adpkv.diagnosis.classify import Kind, classify
 from adpkv.diagnosis.evidence import Evidence, State
 from adpkv.errors import StuckError
 from adpkv.executor.collectives import Collective, Gone, Pause
@@ -80,7 +80,7 @@ def stuck(case: str, phase: str, victim: int) -> Evidence:
 def test_15_the_failed_are_not_the_culprits(case: str, phase: str) -> None:
     evidence = stuck(case, phase, victim=5)
     _, _, kind, outliers, told = CASES[case]
-    result = judge(evidence)
+    result = classify(evidence)
     assert (result.kind, result.outliers) == (kind, outliers), result.sentence
     assert told in result.sentence
     assert "rank 5" not in result.sentence

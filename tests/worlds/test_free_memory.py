@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.errors import UsageError
-from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_said
+from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_text
 
 MEMINFO = "MemTotal: 9000 kB\nMemAvailable:    7000 kB\n"
 UNLIMITED = "9223372036854771712\n"
@@ -91,5 +91,5 @@ def test_what_is_refused_says_the_figure_and_of_what() -> None:
 
 
 def test_sizes_for_people() -> None:
-    told = [size_said(n) for n in (0, 40_100_000, 130_400_000, 1_250_000_000, 4_716_400_000_000)]
+    told = [size_text(n) for n in (0, 40_100_000, 130_400_000, 1_250_000_000, 4_716_400_000_000)]
     assert told == ["0.0 MB", "40.1 MB", "130 MB", "1.2 GB", "4,716.4 GB"]

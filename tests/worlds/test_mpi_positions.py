@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adpkv.worlds.mpi.recovery.positions import RankPosition, givers, targets
+from adpkv.worlds.mpi.recovery.positions import RankPosition, sources, targets
 
 
 def position(rank: int, **positions: int) -> RankPosition:
@@ -20,16 +20,16 @@ def test_all_go_to_where_the_furthest_stands() -> None:
         position(4, world=1, generation=4),
     ]
     assert targets(told) == {-1: 1, 0: 9, 1: 4}
-    assert givers(told) == {0: (0, 7)}, "the first who has it"
+    assert sources(told) == {0: (0, 7)}, "the first who has it"
 
 
 def test_nobody_gives_where_all_stand_together() -> None:
     told = [position(0, world=1, context=3), position(1, world=1, context=3)]
     assert targets(told) == {-1: 1, 0: 3}
-    assert givers(told) == {}
+    assert sources(told) == {}
 
 
 def test_the_last_collective_of_the_world_is_handed_on_too() -> None:
     told = [position(0, world=2, context=9), position(3, world=1, generation=4)]
     assert targets(told)[-1] == 2
-    assert givers(told) == {-1: (0, 1)}
+    assert sources(told) == {-1: (0, 1)}

@@ -22,9 +22,9 @@ from adpkv.worlds.mpi.slots import (
     SlotWriter,
     disagreement,
     inline_payload,
+    is_unchanged,
     long_lengths,
     read_bodies,
-    says_again,
 )
 
 
@@ -92,10 +92,10 @@ def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     assert bodies is not None
     said = [b"", *bodies]
     later = slot(b"ab", sequence=9, iteration=3)
-    assert says_again(later + slot(b"cd", sequence=9, iteration=3), 0, said)
-    assert not says_again(later + slot(b"ce", sequence=9, iteration=3), 0, said)
-    assert not says_again(later + slot(b"cd", sequence=8, iteration=3), 0, said)
-    assert not says_again(later + slot(b"cd", sequence=9, site="sync"), 0, said)
+    assert is_unchanged(later + slot(b"cd", sequence=9, iteration=3), 0, said)
+    assert not is_unchanged(later + slot(b"ce", sequence=9, iteration=3), 0, said)
+    assert not is_unchanged(later + slot(b"cd", sequence=8, iteration=3), 0, said)
+    assert not is_unchanged(later + slot(b"cd", sequence=9, site="sync"), 0, said)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from mpi4py import MPI
 
 from adpkv.worlds.mpi.ending import survives_rank_failures
 
-__all__ = ["Communicators", "RankMap", "must_be_whole"]
+__all__ = ["Communicators", "RankMap", "raise_if_revoked"]
 
 
-def must_be_whole(communicator: MPI.Comm) -> None:
+def raise_if_revoked(communicator: MPI.Comm) -> None:
     """To be called after a collective that MPI reports as a success: one was seen to return without
     its bytes when another rank revoked the communicator.
 

@@ -45,7 +45,7 @@ class Driver:
         self.stats = stats
         self.recover: Callable[[MPI.Exception, Group | None], None] | None = None
         """Rebuilds the groups after a rank failure; None where a job does not survive one."""
-        self._met: Group | CatchUp | None = None
+        self._current: Group | CatchUp | None = None
         self._recorder = recorder
         self.op: Operation | None = None
         """The operation that the program awaited last."""
@@ -63,17 +63,17 @@ class Driver:
                 return end.value  # type: ignore[no-any-return]
             resume = program.send
             self.op = op
-            met = self._met = groups[op.group]
+            group = self._current = groups[op.group]
             if recorder is not None:
-                recorder.enter(op, met.sequence + 1, perf_counter_ns())
+                recorder.enter(op, group.sequence + 1, perf_counter_ns())
             try:
-                result = met.perform(op)
+                result = group.perform(op)
             except (MPI.Exception, RankLostError) as error:
                 result = self._try_again(op, error)
                 if isinstance(result, RankLostError):
                     resume = program.throw
             if recorder is not None:
-                recorder.leave(perf_counter_ns(), met.custom_bytes)
+                recorder.leave(perf_counter_ns(), group.payload_bytes)
 
     def _try_again(self, op: Operation, error: MPI.Exception | RankLostError) -> Any:
         """A collective was interrupted by an error of MPI: recover and repeat it. Returns its
@@ -81,11 +81,11 @@ class Driver:
         while isinstance(error, MPI.Exception):
             if self.recover is None:
                 raise error
-            met = self._met.new if isinstance(self._met, CatchUp) else self._met
-            self.recover(error, None if isinstance(op, Pause) else met)
-            self._met = self._groups[op.group]
+            group = self._current.new if isinstance(self._current, CatchUp) else self._current
+            self.recover(error, None if isinstance(op, Pause) else group)
+            self._current = self._groups[op.group]
             try:
-                return self._met.perform(op)
+                return self._current.perform(op)
             except (MPI.Exception, RankLostError) as again:
                 error = again
         return error
@@ -111,7 +111,7 @@ class Driver:
 
     def leads(self) -> bool:
         """Whether this rank is the first of the group whose collective came last."""
-        return self._met is not None and self._met.leads
+        return self._current is not None and self._current.leads
 
     def counts(self) -> CollectiveCounts:
         """What was counted of this rank's collectives so far."""

@@ -105,7 +105,7 @@ class Endpoint:
 
     # -- when a rank has failed ------------------------------------------------------------------
 
-    def halt(self) -> dict[int, int]:
+    def stop(self) -> dict[int, int]:
         """Stop sending and receiving until `move`; returns how many messages of each rank were
         received."""
         with self._lock:
@@ -152,7 +152,7 @@ class Endpoint:
     def _has_received(self, due: int) -> bool:
         while self._ready():
             self._receive()
-        self._hear()
+        self._receive_acknowledgements()
         return self._received >= due
 
     # -- one thread at a time ------------------------------------------------------------------
@@ -195,7 +195,7 @@ class Endpoint:
         while unsent and unsent[0][0].Test():
             unsent.popleft()
         if kept > 2 * ACKNOWLEDGE_EVERY:
-            self._hear()
+            self._receive_acknowledgements()
         self._begin(place, data, MESSAGE_TAG)
 
     def _send_again(self) -> None:
@@ -211,7 +211,7 @@ class Endpoint:
         if not request.Test():
             self._unsent.append((request, message))
 
-    def _hear(self) -> None:
+    def _receive_acknowledgements(self) -> None:
         """Receive the acknowledgements that have arrived."""
         while self._comm.Iprobe(MPI.ANY_SOURCE, ACKNOWLEDGE_TAG, self._status):
             place, said = self._status.Get_source(), bytearray(COUNT_BYTES)

@@ -19,8 +19,8 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.worlds.mpi.communicators import must_be_whole
-from adpkv.worlds.mpi.recovery.positions import Custom, Echo
+from adpkv.worlds.mpi.communicators import raise_if_revoked
+from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     SLOT_BYTES,
@@ -29,9 +29,9 @@ from adpkv.worlds.mpi.slots import (
     SlotWriter,
     disagreement,
     inline_payload,
+    is_unchanged,
     long_lengths,
     read_bodies,
-    says_again,
 )
 from adpkv.worlds.mpi.waiting import Waiter
 
@@ -119,7 +119,7 @@ class _Site:
         self.landed = bytearray()
         """The payloads of the last second round."""
         self.gathered = slot.slots
-        self.said: list[bytes] = [b""] * (1 + size)  # in the form that `says_again` needs
+        self.said: list[bytes] = [b""] * (1 + size)  # in the form that `is_unchanged` needs
         self.values: list[Any] = [None] * len(heard)
         # Made once: mpi4py need not look at the buffer again on each call.
         self.receive = [self.gathered, SLOT_BYTES, MPI.BYTE]
@@ -167,7 +167,7 @@ class Group:
         self._computed = computed
         self.sequence = sequence
         """The number of the last collective or wait."""
-        self.custom_bytes = 0
+        self.payload_bytes = 0
         """The size of this rank's payload in the last collective."""
         self._stats = stats
         self._clock = clock
@@ -188,14 +188,14 @@ class Group:
             CollectiveMismatchError: the members are in different collectives.
         """
         if isinstance(op, Pause):
-            self.custom_bytes = 0
+            self.payload_bytes = 0
             return self._waiter.pause(op, self._clock)
         if isinstance(op, Collective):
             return self._join(op)
         if isinstance(op, Wait):
             self.sequence += 1
             self._note_wait(op)
-            self.custom_bytes = 0
+            self.payload_bytes = 0
             self._waiter.wait(self.sequence, op.limit_ns)
             return Elapsed(0, op.iteration, op.plan)
         if isinstance(op, Step):
@@ -214,29 +214,29 @@ class Group:
         """The members, by their world ranks in the experiment."""
         return self._ranks
 
-    def step_back(self) -> None:
+    def undo_last(self) -> None:
         """The collective that this rank came to last was interrupted: it will come to it again."""
         self.sequence -= 1
         self._stats.take_back()
 
-    def pass_by(self, op: Wait) -> Elapsed:
+    def skip_wait(self, op: Wait) -> Elapsed:
         """Count a wait that other members have completed, without waiting."""
         self.sequence += 1
         self._note_wait(op)
         return Elapsed(0, op.iteration, op.plan)
 
-    def remembered(self, sequence: int) -> Custom | None:
+    def contributions_to(self, sequence: int) -> Contributions | None:
         """What all members contributed to a collective, if this rank still has it: each call site
         keeps its last one. None also for a wait, to which nothing is contributed."""
         for site in self._sites.values():
             if Header.read(site.gathered, self._index).sequence == sequence:
-                return Custom(bytes(site.gathered), bytes(site.landed))
+                return Contributions(bytes(site.gathered), bytes(site.landed))
         return None
 
-    def repeat(self, op: Operation, brought: Custom) -> Any:
+    def repeat(self, op: Operation, contributions: Contributions) -> Any:
         """Perform a collective that other members have completed, with what they received in it."""
         communicators = self._slots, self._wide
-        self._slots = self._wide = Echo(brought)  # type: ignore[assignment]
+        self._slots = self._wide = ReplayedCollective(contributions)  # type: ignore[assignment]
         try:
             return self.perform(op)
         finally:
@@ -277,11 +277,11 @@ class Group:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
             slot.carry(site.encoded)
-        self.custom_bytes = len(site.encoded)
+        self.payload_bytes = len(site.encoded)
         slot.stand(self.sequence, op.iteration, self._digest(op.plan), rest)
         stats.note(slot.place)
         self._slots.Allgather(_IN_PLACE, site.receive)
-        if not says_again(site.gathered, slot.at, site.said):
+        if not is_unchanged(site.gathered, slot.at, site.said):
             self._take_in(op, site)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
@@ -306,7 +306,7 @@ class Group:
         member with an unchanged body gives the same object as last time."""
         bodies = read_bodies(site.gathered, site.slot.at)
         if bodies is None:
-            must_be_whole(self._slots)
+            raise_if_revoked(self._slots)
             places = self._places(op)
             self._stats.mismatches += 1
             raise disagreement(site.gathered, self._ranks, places)
@@ -329,7 +329,7 @@ class Group:
         own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
         landed = bytearray(PLACE_TEXT_BYTES * self._size)
         self._wide.Allgather([own, MPI.BYTE], [landed, PLACE_TEXT_BYTES, MPI.BYTE])
-        must_be_whole(self._wide)
+        raise_if_revoked(self._wide)
         return [
             landed[at : at + PLACE_TEXT_BYTES].decode(errors="replace").rstrip()
             for at in range(0, len(landed), PLACE_TEXT_BYTES)
@@ -341,7 +341,7 @@ class Group:
         own = site.encoded if len(site.encoded) > INLINE_BYTES else b""
         landed = site.landed = bytearray(sum(lengths))
         self._wide.Allgatherv([own, len(own), MPI.BYTE], [landed, lengths, MPI.BYTE])
-        must_be_whole(self._wide)
+        raise_if_revoked(self._wide)
         found: dict[int, bytes] = {}
         at = 0
         for member, length in enumerate(lengths):

@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from typing import Final
 
 from adpkv.config import Experiment
-from adpkv.diagnosis.readiness import Finding, Reason, Seen, silences_ns, unalive, unready
+from adpkv.diagnosis.readiness import Finding, JobObservation, Reason, silences_ns, unalive, unready
 from adpkv.executor.messages import Pulse
 from adpkv.flight_recorder.board import Board
 from adpkv.output.http import Answer, HttpServer, json_answer
@@ -61,7 +61,7 @@ class Health:
         """Stop answering."""
         self._server.close()
 
-    def _seen(self) -> Seen:
+    def _observe(self) -> JobObservation:
         # Failed ranks are left out. The clock is read last: nothing observed may be later than now.
         failed, last_heard = (
             self._coordinator_host.coordinator.failed,
@@ -71,7 +71,7 @@ class Health:
         ending = self._coordinator_host.coordinator.ending or (
             "its ranks have left" if self._over else ""
         )
-        return Seen(
+        return JobObservation(
             began_ns=self._began_ns,
             last_heard=last_heard,
             entries=entries,
@@ -82,13 +82,13 @@ class Health:
         )
 
     def _live(self, accepts: str) -> Answer:
-        return _told("live", unalive(self._seen(), self._hang_ns))
+        return _answer("live", unalive(self._observe(), self._hang_ns))
 
     def _ready(self, accepts: str) -> Answer:
-        return _told("ready", unready(self._seen(), self._ready_ns))
+        return _answer("ready", unready(self._observe(), self._ready_ns))
 
     def _page(self, accepts: str) -> Answer:
-        seen, nothing = self._seen(), Pulse()
+        seen, nothing = self._observe(), Pulse()
         silent_ns = silences_ns(seen)
         pulses = {index: heard.pulse for index, heard in seen.last_heard.items()}
         figures = Figures(
@@ -109,7 +109,7 @@ class Health:
         return Answer(HTTPStatus.OK, content_type, body)
 
 
-def _told(name: str, found: Sequence[Finding]) -> Answer:
+def _answer(name: str, found: Sequence[Finding]) -> Answer:
     status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
     reasons = [finding._asdict() for finding in found[:MOST_SHOWN]]
     omitted = len(found) - len(reasons)

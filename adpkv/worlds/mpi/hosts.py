@@ -97,7 +97,7 @@ def open_flight(
     node.Allgather([array("i", [world.rank, os.getpid()]), 8, MPI.BYTE], [pids, 8, MPI.BYTE])
     ranks = dict(zip(pids[::2], pids[1::2], strict=True))
     if node.rank == 0:
-        place.tell(_note(job, experiment, folder, world.size, ranks))
+        place.write_info(_note(job, experiment, folder, world.size, ranks))
     board = Board.open(place.path, list(ranks), world.rank)
     node.Barrier()  # a rank that leaves removes its ring: all must have opened the rings by then
     node.Free()

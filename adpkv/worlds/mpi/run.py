@@ -182,7 +182,7 @@ def _opened(
             where = os.fsencode(claimed.path)
         except UsageError as error:
             final_line(f"adpkv: {error}")
-    landed = bytearray(where.ljust(_told(world, len(where)), b"\0"))
+    landed = bytearray(where.ljust(_broadcast_number(world, len(where)), b"\0"))
     world.Bcast([landed, len(landed), MPI.BYTE], HOST)
     if landed and claimed is None:
         claimed = RunFolder(Path(os.fsdecode(bytes(landed))))
@@ -212,10 +212,10 @@ def _begun(experiment: Experiment, world: MPI.Intracomm, folder: RunFolder) -> b
         except UsageError as error:
             final_line(f"adpkv: {error}")
             begun = 0
-    return bool(_told(world, begun))
+    return bool(_broadcast_number(world, begun))
 
 
-def _told(world: MPI.Intracomm, number: int) -> int:
+def _broadcast_number(world: MPI.Intracomm, number: int) -> int:
     """Rank 0's number, on every rank."""
     data = bytearray(number.to_bytes(8, "little"))
     world.Bcast([data, len(data), MPI.BYTE], HOST)
@@ -280,7 +280,7 @@ def _left(job: RankProcess, written: Callable[[Sequence[str]], int]) -> int:
     def work() -> int:
         job.close()
         world = job.communicators.world
-        return _told(world, written(_lost_elsewhere(world, job.losses)))
+        return _broadcast_number(world, written(_lost_elsewhere(world, job.losses)))
 
     def late() -> None:
         said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"

@@ -32,9 +32,9 @@ __all__ = [
     "SlotWriter",
     "disagreement",
     "inline_payload",
+    "is_unchanged",
     "long_lengths",
     "read_bodies",
-    "says_again",
 ]
 
 _PLACE = struct.Struct("<iIQQIII")
@@ -122,7 +122,7 @@ class SlotWriter:
         self._inline = size
 
 
-def says_again(slots: bytearray, at: int, said: Sequence[bytes]) -> bool:
+def is_unchanged(slots: bytearray, at: int, said: Sequence[bytes]) -> bool:
     """Are all members in the same collective as this rank's slot at `at` says, with the same bodies
     as last time? In a quiet group they mostly are, and this one comparison spares decoding. `said`
     is an empty text, then the bodies of last time, so that joining them with the place as separator

@@ -21,13 +21,13 @@ from adpkv.core.topology import Topology
 from adpkv.diagnosis.collect import (
     RankSnapshot,
     claim,
-    gathered,
+    gather_evidence,
     is_asked,
     snapshots,
     write_snapshot,
 )
 from adpkv.diagnosis.frames import program_stack, thread_stack
-from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, Local, local
+from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, RankKnowledge, local
 from adpkv.errors import StuckError
 from adpkv.executor.audit import report_now
 from adpkv.executor.collectives import Step
@@ -145,7 +145,7 @@ class SnapshotWriter:
         now_ns = perf_counter_ns()
         owner = self._flight.board.rings[0].owner
         at_s = (now_ns - owner.clock_ns) / 1e9
-        error.evidence = gathered(
+        error.evidence = gather_evidence(
             self._flight.folder.path,
             self._flight.board.rings,
             self._topology,
@@ -181,7 +181,7 @@ class SnapshotWriter:
         )
         write_snapshot(self._flight.folder.path, snapshot)
 
-    def _local(self) -> Local:
+    def _local(self) -> RankKnowledge:
         try:
             return local(self._look(), self._driver.op, PlanDigest())
         except Exception:

@@ -8,9 +8,9 @@ from typing import Any
 from adpkv.executor.collectives import Collective
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 
-__all__ = ["Course", "Met", "PausedAt"]
+__all__ = ["Completed", "Course", "PausedAt"]
 
-Met = list[tuple[Collective, Any]]
+Completed = list[tuple[Collective, Any]]
 """The small collectives of an iteration so far, each with its result."""
 
 
@@ -20,7 +20,7 @@ class PausedAt:
     group's collectives in this iteration so far."""
 
     operations: list[Any]
-    met: Met
+    completed: Completed
     since_ns: int
 
 

@@ -21,11 +21,11 @@ from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.collectives import Collective, Elapsed, Gone, Operation, Pause, Step, Wait
 from adpkv.worlds.virtual.coordinator import VirtualHost
-from adpkv.worlds.virtual.course import Course
+from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.stretch import StepStretch
 
-__all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget", "told"]
+__all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget"]
 
 Program = Coroutine[Operation, Any, Any]
 
@@ -53,6 +53,7 @@ class VirtualGroup:
         "awake",
         "broken",
         "collectives",
+        "collectives_with_failed",
         "course",
         "current",
         "failed",
@@ -63,7 +64,6 @@ class VirtualGroup:
         "iteration",
         "last_step_ns",
         "members",
-        "met_with_failed",
         "plan",
         "programs",
         "resume",
@@ -81,7 +81,7 @@ class VirtualGroup:
         self.broken = False
         """A rank failure broke the iteration, which is then repeated. So this iteration has more
         collectives than those that follow, and must not be taken as their pattern by a stretch."""
-        self.met_with_failed = 0
+        self.collectives_with_failed = 0
         """The number of collectives until the last failure of a member."""
         self.programs = list(programs)
         self.resume: list[Callable[[Any], Operation]] = [program.send for program in programs]
@@ -126,7 +126,7 @@ class VirtualGroup:
         self.course.owe()
         self.history.append((self.collectives, now_ns, operation))
 
-    def rouse(self, index: int) -> None:
+    def note_arrival(self, index: int) -> None:
         """Something has arrived for a member."""
         self.awake.add(index)
 
@@ -134,7 +134,7 @@ class VirtualGroup:
         """All members read their input."""
         self.awake.clear()
 
-    def mend(self) -> bool:
+    def end_iteration(self) -> bool:
         """The iteration is over; returns whether a rank failure had broken it."""
         broken, self.broken = self.broken, False
         return broken
@@ -195,7 +195,7 @@ class VirtualGroup:
         result = payloads if first.combine is None else first.combine(payloads)
         return result, result
 
-    def catch_up(self, index: int, met: Sequence[tuple[Collective, Any]]) -> None:
+    def catch_up(self, index: int, completed: Completed) -> None:
         """Let a quiet member take part after all: resume it with the results of this iteration's
         collectives, up to the last, whose result the other members have not got yet.
 
@@ -203,7 +203,7 @@ class VirtualGroup:
             AdpkvError: it contributes something other than what it had announced.
         """
         value: Any = self.elapsed(index)
-        for first, result in met:
+        for first, result in completed:
             operation: Any = self.resume[index](value)
             said = self.current[index].says if first.kind == "tp_allgather" else ()
             if (operation.kind, operation.site, operation.payload) != (
@@ -219,15 +219,17 @@ class VirtualGroup:
             value = result
 
     def bring_all(
-        self, there: Sequence[int], operations: Sequence[Any], met: Sequence[tuple[Collective, Any]]
+        self,
+        there: Sequence[int],
+        operations: Sequence[Any],
+        completed: Completed,
     ) -> list[Any]:
-        """Resume the quiet members up to the collective of those that took part (`there`); returns
-        what each member awaits."""
+        """Resume the quiet members up to where those `there` are; returns what each awaits."""
         found = dict(zip(there, operations, strict=True))
         for index, resume in enumerate(self.resume):
             if index not in found:
-                self.catch_up(index, met)
-                found[index] = resume(met[-1][1] if met else self.elapsed(index))
+                self.catch_up(index, completed)
+                found[index] = resume(completed[-1][1] if completed else self.elapsed(index))
         return [found[index] for index in range(len(self.resume))]
 
     def agreed(self, operations: Sequence[Any]) -> Any:
@@ -258,7 +260,7 @@ class VirtualGroup:
             del column[at]
         self.failed.append(rank)
         self.broken = True
-        self.met_with_failed = self.collectives
+        self.collectives_with_failed = self.collectives
         self.index = {rank: index for index, rank in enumerate(self.members)}
         self.awake.clear()
         return last
@@ -325,7 +327,7 @@ class VirtualGroup:
     def where(self) -> list[str]:
         """Where each member is, one line each."""
         failed = [f"  rank {rank} has failed" for rank in self.failed]
-        return [*(f"  {told(place)}" for place in self.places()), *failed]
+        return [*(f"  {_describe_place(place)}" for place in self.places()), *failed]
 
     def left_alone(self) -> CollectiveMismatchError:
         """A program has ended while other members go on; the message names both."""
@@ -378,7 +380,7 @@ def whereabouts(rank: int, program: Program) -> Place:
     return Place(rank, at.kind, at.place, at.iteration)
 
 
-def told(place: Place) -> str:
+def _describe_place(place: Place) -> str:
     """Where a rank is, as a sentence."""
     if place.kind == LEFT:
         return f"rank {place.rank} has left"

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from adpkv.config.fault_kinds import KINDS
 from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
 from adpkv.workload.traces import TraceWorkload
-from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_said
+from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_text
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
     from adpkv.workload import Workload
 
-__all__ = ["check_memory", "least_bytes", "most_bytes", "room_said"]
+__all__ = ["check_memory", "least_bytes", "memory_text", "most_bytes"]
 
 PROGRAM_BYTES: Final = 52_000_000
 """The interpreter with everything imported: measured, 39 MB, and some 8 more once it has run."""
@@ -71,13 +71,13 @@ def check_memory(experiment: Experiment, available: int | None = None) -> None:
     )
 
 
-def room_said(experiment: Experiment, workload: Workload, available: int | None = None) -> str:
+def memory_text(experiment: Experiment, workload: Workload, available: int | None = None) -> str:
     """What a simulation takes, as a sentence; with what is free if it may not be enough."""
     most = sum(most_bytes(experiment, workload).values())
     least = min(sum(least_bytes(experiment).values()) + PROGRAM_BYTES, most)
     room = available_bytes() if available is None else available
-    free = f"; {size_said(room)} are free" if room is not None and most > room else ""
-    return f"a simulation takes {size_said(least)} to {size_said(most)} of memory{free}"
+    free = f"; {size_text(room)} are free" if room is not None and most > room else ""
+    return f"a simulation takes {size_text(least)} to {size_text(most)} of memory{free}"
 
 
 def least_bytes(experiment: Experiment) -> dict[str, int]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from adpkv.core.ids import NEVER
 from adpkv.errors import DeadlockError, Place, RankLostError
 from adpkv.executor.collectives import Gone, Pause, Step
-from adpkv.worlds.virtual.course import Met, PausedAt
+from adpkv.worlds.virtual.course import Completed, PausedAt
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, RANK_WAKE, EventQueue
 from adpkv.worlds.virtual.group import ALONE, VirtualGroup
 
@@ -29,18 +29,18 @@ NOTICE_NS: Final = 50_000_000
 class PausedGroups:
     """All paused groups of a world.
 
-    `go_on(group, members, operations, met)` resumes a group where it stopped. `deadlock(why,
-    group)` makes the error. `died(rank)` is called when a rank fails; `noticed(rank, place)` when
-    the others notice it, with the place where the rank was.
+    `go_on(group, members, operations, completed)` resumes a group where it stopped. `deadlock(why,
+    group)` makes the error. `failed_at(rank)` is called when a rank fails; `noticed(rank, place)`
+    when the others notice it, with the place where the rank was.
     """
 
     def __init__(
         self,
         queue: EventQueue,
         hang_ns: int,
-        go_on: Callable[[VirtualGroup, list[int], list[Any], Met], None],
+        go_on: Callable[[VirtualGroup, list[int], list[Any], Completed], None],
         deadlock: Callable[[str, int], DeadlockError],
-        died: Callable[[int], None],
+        failed_at: Callable[[int], None],
         noticed: Callable[[int, Place], None],
     ) -> None:
         self._queue = queue
@@ -49,10 +49,10 @@ class PausedGroups:
         self._hang_ns = hang_ns
         self._go_on = go_on
         self._deadlock = deadlock
-        self._failed_at = died
+        self._failed_at = failed_at
         self._failure_noticed = noticed
 
-    def begin(self, group: VirtualGroup, operations: Sequence[Any], met: Met) -> None:
+    def begin(self, group: VirtualGroup, operations: Sequence[Any], completed: Completed) -> None:
         """Not all members await the same collective: pause the group.
 
         Raises:
@@ -61,7 +61,7 @@ class PausedGroups:
         together = [operation for operation in operations if type(operation) not in ALONE]
         if together and group.agreed(together) is None:
             raise group.mismatch(operations)
-        paused = PausedAt(list(operations), met, self._queue.now)
+        paused = PausedAt(list(operations), completed, self._queue.now)
         group.course.stop(paused)
         for index in range(len(operations)):
             self._plan(group, index)
@@ -74,15 +74,15 @@ class PausedGroups:
     def arrival(self, group: VirtualGroup, rank: int) -> None:
         """Something arrived for a member: it may be what this member waits for."""
         index = group.index[rank]
-        group.rouse(index)
-        operation = _halt_of(group).operations[index]
+        group.note_arrival(index)
+        operation = _pause_of(group).operations[index]
         if type(operation) is Pause and operation.over():
-            self._moves(group, index)
+            self._member_goes_on(group, index)
 
     def _plan(self, group: VirtualGroup, index: int) -> None:
         """Plan the event that ends what a member awaits alone, if time ends it; for a failed
         member, the event at which the others notice."""
-        paused = _halt_of(group)
+        paused = _pause_of(group)
         operation = paused.operations[index]
         if type(operation) is Gone:
             rank = group.members[index]
@@ -103,11 +103,11 @@ class PausedGroups:
     def _due(self, what: tuple[VirtualGroup, PausedAt, int, Any]) -> None:
         group, paused, index, operation = what
         if group.course.paused is paused and paused.operations[index] is operation:
-            self._moves(group, index)
+            self._member_goes_on(group, index)
 
-    def _moves(self, group: VirtualGroup, index: int) -> None:
+    def _member_goes_on(self, group: VirtualGroup, index: int) -> None:
         """A member goes on; and with it the group, if no other member waits alone."""
-        paused = _halt_of(group)
+        paused = _pause_of(group)
         try:
             paused.operations[index] = group.resume[index](None)
         except StopIteration:
@@ -116,15 +116,15 @@ class PausedGroups:
             self._plan(group, index)
         elif all(type(operation) not in ALONE for operation in paused.operations):
             group.course.go_on()
-            _held(paused.operations, self._queue.now - paused.since_ns)
-            self._go_on(group, list(range(len(group.resume))), paused.operations, paused.met)
+            _extend_waits(paused.operations, self._queue.now - paused.since_ns)
+            self._go_on(group, list(range(len(group.resume))), paused.operations, paused.completed)
 
     def _noticed(self, what: tuple[VirtualGroup, int]) -> None:
         """The group notices that a member has failed, wherever the other members wait by now."""
         group, rank = what
         if rank not in group.index:
             return
-        stood = _halt_of(group).operations
+        stood = _pause_of(group).operations
         del stood[group.index[rank]]
         group.course.go_on()
         self._failure_noticed(rank, group.shrink(rank))
@@ -145,14 +145,14 @@ class PausedGroups:
             raise self._deadlock(said, group.instance.index)
 
 
-def _held(operations: Sequence[Any], held_ns: int) -> None:
+def _extend_waits(operations: Sequence[Any], held_ns: int) -> None:
     """The requests of this step have waited as long as the pause took: add that to their waits."""
     for at in operations:
         if type(at) is Step and at.waited:
             at.waited = tuple([wait_ns + held_ns for wait_ns in at.waited])
 
 
-def _halt_of(group: VirtualGroup) -> PausedAt:
+def _pause_of(group: VirtualGroup) -> PausedAt:
     paused = group.course.paused
     assert paused is not None
     return paused

@@ -18,7 +18,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.router import routed_by
 from adpkv.core.values import Violation
 from adpkv.diagnosis.conclude import conclude
-from adpkv.diagnosis.rank_knowledge import Local, local
+from adpkv.diagnosis.rank_knowledge import RankKnowledge, local
 from adpkv.errors import EndOfTimeError, StuckError, UsageError
 from adpkv.executor.audit import report_now
 from adpkv.executor.collectives import Operation
@@ -150,7 +150,7 @@ class Simulation:
             if other not in self._network.failed and hasattr(end, "on_rank_failure"):
                 end.on_rank_failure([rank])
 
-    def _look(self, rank: int, op: Operation | None) -> Local:
+    def _look(self, rank: int, op: Operation | None) -> RankKnowledge:
         return local(self.programs[rank].phases.rank, op, PlanDigest())
 
     def _recorder(self, rank: int) -> RankRecorder:
@@ -319,16 +319,10 @@ def simulate(
 ) -> SimulationResult:
     """Simulate an experiment and write its output folder.
 
-    Args:
-        experiment: the experiment.
-        out: the output folder; None for a new one.
-        jump: jump over quiet stretches; the result is the same without.
-        on_progress: called now and then (`Progress`).
-        assemble: makes the rank programs; a field policy passes its own.
-        kind: the class of the job; benchmarks pass one that measures.
-        on_broken_off: called with the summary of a run that ends with an error, before the raise.
-        around: a context manager that is entered while the job runs.
-        ports: the caller's ports; None in it stands for the experiment's.
+    `jump` over quiet stretches gives the same result as without. `assemble` makes the rank
+    programs, and `kind` is the class of the job; field policies and benchmarks pass their own.
+    `on_broken_off` gets the summary of a run that ends with an error, before the raise. `around` is
+    a context manager for the time in which the job runs; `ports` are the caller's.
 
     Raises:
         UsageError: it does not fit into memory, the workload cannot be read, or the folder cannot

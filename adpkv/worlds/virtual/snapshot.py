@@ -11,7 +11,7 @@ import msgspec
 from adpkv.core.plan import Plan
 from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState, State
 from adpkv.diagnosis.frames import program_stack
-from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, Local
+from adpkv.diagnosis.rank_knowledge import NOTHING_KNOWN, RankKnowledge
 from adpkv.diagnosis.report import noticed
 from adpkv.errors import StuckError
 from adpkv.executor.collectives import WORLD, Gone, Operation, Pause, Step, Wait
@@ -30,7 +30,7 @@ def collect(
     groups: Sequence[VirtualGroup],
     error: StuckError,
     now_ns: int,
-    look: Callable[[int, Operation | None], Local] | None,
+    look: Callable[[int, Operation | None], RankKnowledge] | None,
     *,
     coordinated: bool,
 ) -> Evidence:
@@ -60,7 +60,7 @@ def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
     """The ranks for which the group's members may be waiting. Failed ranks are not among them once
     the group has completed a collective without them."""
     ops = [awaited(program) for program in group.programs]
-    went_on = group.collectives > group.met_with_failed or any(
+    went_on = group.collectives > group.collectives_with_failed or any(
         not isinstance(op, Pause | Gone) for op in ops
     )
     return tuple(group.members if group.failed and went_on else group.instance.members)
@@ -69,7 +69,7 @@ def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
 def _of_group(
     group: VirtualGroup,
     now_ns: int,
-    look: Callable[[int, Operation | None], Local] | None,
+    look: Callable[[int, Operation | None], RankKnowledge] | None,
     plans: _Plans,
 ) -> list[RankState]:
     index, paused = group.instance.index, group.course.paused

@@ -15,7 +15,7 @@ from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.plan import Plan
 from adpkv.core.topology import Topology
-from adpkv.diagnosis.rank_knowledge import Local
+from adpkv.diagnosis.rank_knowledge import RankKnowledge
 from adpkv.errors import (
     CollectiveMismatchError,
     DeadlockError,
@@ -35,6 +35,7 @@ from adpkv.executor.collectives import (
 )
 from adpkv.executor.messages import HOST, instance_failed
 from adpkv.worlds.virtual.coordinator import VirtualHost
+from adpkv.worlds.virtual.course import Completed
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, EventQueue
 from adpkv.worlds.virtual.group import Program, VirtualGroup, forget
 from adpkv.worlds.virtual.mailbox import Post
@@ -90,7 +91,7 @@ class VirtualWorld:
             self.queue, hang_ns, self._meet, self._deadlock, self._failed_at, self._failure_noticed
         )
         self._inbox_ages: dict[int, InboxAges] = {}
-        self.look: Callable[[int, Operation | None], Local] | None = None
+        self.look: Callable[[int, Operation | None], RankKnowledge] | None = None
         """Returns what a rank that awaits this operation knows; called when the ranks are stuck."""
         self.handle_peer_failure: Callable[[int], None] | None = None
         """Called for each rank failure when the survivors notice it, before they go on."""
@@ -182,9 +183,9 @@ class VirtualWorld:
         group: VirtualGroup,
         taking_part: list[int],
         operations: list[Any],
-        met: list[tuple[Collective, Any]],
+        completed: Completed,
     ) -> None:
-        """The members that take part await `operations`; `met` are the collectives of this
+        """The members that take part await `operations`; `completed` are the collectives of this
         iteration so far."""
         while True:
             first = group.agreed(operations)
@@ -195,16 +196,18 @@ class VirtualWorld:
                 self._meet_world(group)
                 return
             leader, others = group.outcome(first, taking_part, operations)
-            met.append((first, others))
+            completed.append((first, others))
             group.note(first, self.queue.now)
             if len(taking_part) < len(group.resume) and type(others) is Plan:
-                taking_part = self._join_in(group, others, taking_part, met)
+                taking_part = self._join_in(group, others, taking_part, completed)
             results = [leader, *[others] * (len(taking_part) - 1)]
-            if len(met) > MOST_ROUNDS_AT_ONE_INSTANT:
-                raise self._livelock(group, len(met))
+            if len(completed) > MOST_ROUNDS_AT_ONE_INSTANT:
+                raise self._livelock(group, len(completed))
             operations = group.resumed(taking_part, results)
         if first is None:
-            self._paused_groups.begin(group, group.bring_all(taking_part, operations, met), met)
+            self._paused_groups.begin(
+                group, group.bring_all(taking_part, operations, completed), completed
+            )
             return
         group.stand(taking_part, operations)
         self._begin_stretch(group, first)
@@ -214,7 +217,7 @@ class VirtualWorld:
         group: VirtualGroup,
         plan: Plan,
         taking_part: list[int],
-        met: list[tuple[Collective, Any]],
+        completed: Completed,
     ) -> list[int]:
         """Quiet members that the plan concerns take part after all; returns who takes part now."""
         whom = plan.concerned()
@@ -224,7 +227,7 @@ class VirtualWorld:
         for index in range(len(group.resume)):
             place = group.members[index] - group.instance.first
             if index not in there and (whom is None or place in whom):
-                group.catch_up(index, met)
+                group.catch_up(index, completed)
                 there.add(index)
         return sorted(there)
 
@@ -259,7 +262,7 @@ class VirtualWorld:
     def _begin_stretch(self, group: VirtualGroup, first: Operation) -> None:
         now_ns, current = self.queue.now, group.current
         until_ns = min([at.until_ns for at in current])
-        broken = group.mend()
+        broken = group.end_iteration()
         quiet = not broken and all(at.says is not None for at in current)
         group.note(first, now_ns)
         stretch: StepStretch | WaitStretch
@@ -339,7 +342,7 @@ class VirtualWorld:
             if course.paused is not None:
                 self._paused_groups.arrival(group, rank)
             return
-        group.rouse(index)
+        group.note_arrival(index)
         course.arrived()
         now_ns, stretch = self.queue.now, course.stretch
         assert stretch is not None

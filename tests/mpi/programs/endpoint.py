@@ -42,7 +42,7 @@ def main() -> int:
 
     send(0, MESSAGES)
     # As if the last rank had failed: the others move, each with messages that it has not taken.
-    taken = end.halt()
+    taken = end.stop()
     send(MESSAGES, MESSAGES + 10)
     left = world.Split(0 if rank < world.size - 1 else MPI.UNDEFINED, rank)
     if left == MPI.COMM_NULL:

@@ -15,7 +15,7 @@ from adpkv.config import Experiment, parse
 from adpkv.errors import UsageError
 from adpkv.workload import build
 from adpkv.worlds.memory_check import available_bytes
-from adpkv.worlds.virtual.memory_check import check_memory, least_bytes, most_bytes, room_said
+from adpkv.worlds.virtual.memory_check import check_memory, least_bytes, memory_text, most_bytes
 from adpkv.worlds.virtual.run import simulate
 
 MOST = 2**31 - 1
@@ -124,6 +124,6 @@ def test_a_trace_counts_by_what_is_in_it() -> None:
 
 def test_what_is_free_is_said_where_it_may_not_be_enough() -> None:
     asked = experiment(HUGE[1] | {"requests": 1000})
-    said = room_said(asked, build(asked), 10**9)
+    said = memory_text(asked, build(asked), 10**9)
     assert re.fullmatch(r"a simulation takes [\d.]+ MB to [\d.]+ MB of memory", said)
-    assert room_said(asked, build(asked), 4 * 10**7).endswith(" of memory; 40.0 MB are free")
+    assert memory_text(asked, build(asked), 4 * 10**7).endswith(" of memory; 40.0 MB are free")

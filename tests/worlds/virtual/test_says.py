@@ -112,5 +112,7 @@ SMALL: dict[str, Any] = {
 
 
 def test_a_rank_whose_load_changes_in_its_sleep_is_caught() -> None:
-    with pytest.raises(AdpkvError, match=r"rank [13] is in tp_allgather at sync.* but had announced"):
+    with pytest.raises(
+        AdpkvError, match=r"rank [13] is in tp_allgather at sync.* but had announced"
+    ):
         run(SMALL, assemble=partial(build_rank, phases=ForgetfulPhases), most_events=200_000)

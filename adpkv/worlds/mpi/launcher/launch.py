@@ -28,7 +28,7 @@ from adpkv.terminal import final_line
 from adpkv.worlds.mpi.last_summary import sum_up_for_failed_ranks
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, die_with_parent
 from adpkv.worlds.mpi.launcher.session_folder import session_folder, session_place
-from adpkv.worlds.mpi.launcher.startup import StartWatch, told
+from adpkv.worlds.mpi.launcher.startup import StartWatch, describe
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -270,7 +270,7 @@ class Launch:
     def last_seen(self) -> str:
         """The ranks of this host, and how far each had come, for people."""
         seen = self._start.seen if self._start is not None else {}
-        return f"; last seen: {told(seen)}" if seen else ""
+        return f"; last seen: {describe(seen)}" if seen else ""
 
     def _wish(self, number: int, frame: object) -> None:
         self._wishes.append(number)

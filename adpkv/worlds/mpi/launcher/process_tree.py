@@ -78,7 +78,7 @@ class ProcessTree:
             found = [pid for pid in found if _words(pid, JOB_MARK) == self._name]
         return [pid for pid in found if _parent(pid) not in found]
 
-    def told(self, pid: int, names: Sequence[str]) -> int | None:
+    def launcher_number(self, pid: int, names: Sequence[str]) -> int | None:
         """An integer that the launcher put into a rank's environment: the first of these variables
         that is set; None if none is."""
         for name in names:

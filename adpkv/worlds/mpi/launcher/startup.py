@@ -33,9 +33,9 @@ __all__ = [
     "Stage",
     "StartWatch",
     "at_stage",
+    "describe",
     "stage_of",
     "start_mpi",
-    "told",
 ]
 
 START_BOUND_S: Final = 300.0
@@ -78,7 +78,7 @@ BEGUN: Final = "as its process began"
 STARTED: Final = (Stage.RUN, Stage.LEAVE)
 
 
-class Seen(NamedTuple):
+class ObservedRank(NamedTuple):
     """A rank's process as it was last observed."""
 
     rank: int
@@ -129,7 +129,7 @@ class StartWatch:
 
     def __init__(self, job: ProcessTree, patience_s: float = 0.0) -> None:
         self._job, self._patience_s = job, patience_s
-        self.seen: dict[int, Seen] = {}
+        self.seen: dict[int, ObservedRank] = {}
         self._local = 0
         self._first_s = self._waiting_s = 0.0
         self._gone_s: float | None = None
@@ -164,12 +164,13 @@ class StartWatch:
         for pid in self._job.ranks():
             ticks, old = start_ticks(pid), self.seen.get(pid)
             if old is None or old.ticks != ticks:
-                told = self._job.told(pid, RANKS), self._job.told(pid, LOCAL_SIZES)
-                if told[0] is None:
+                rank = self._job.launcher_number(pid, RANKS)
+                if rank is None:
                     continue
-                self._local = max(self._local, told[1] or 0)
+                local = self._job.launcher_number(pid, LOCAL_SIZES)
+                self._local = max(self._local, local or 0)
                 self._first_s = self._first_s or now_s
-                old = Seen(told[0], ticks, "")
+                old = ObservedRank(rank, ticks, "")
             self.seen[pid] = old._replace(stage=stage_of(pid) or old.stage)
             living.append(pid)
         return living
@@ -196,7 +197,7 @@ class StartWatch:
         if now_s - self._waiting_s < ABSENT_S - GONE_S:
             return ""
         known = {seen.rank for seen in self.seen.values()}
-        size = next((n for pid in self.seen if (n := self._job.told(pid, SIZES))), 0)
+        size = next((n for pid in self.seen if (n := self._job.launcher_number(pid, SIZES))), 0)
         missing = [rank for rank in range(size) if rank not in known]
         who = f"rank {missing[0]}" if len(missing) == absent == 1 else f"{absent} of its ranks here"
         if len(missing) == absent > 1:
@@ -204,13 +205,13 @@ class StartWatch:
         return f"failed while the job started: {who} ({BEGUN})"
 
     def _listed(self, pids: list[int]) -> str:
-        return told({pid: self.seen[pid] for pid in pids})
+        return describe({pid: self.seen[pid] for pid in pids})
 
 
 SIZES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
-def told(seen: Mapping[int, Seen]) -> str:
+def describe(seen: Mapping[int, ObservedRank]) -> str:
     """The ranks with their stages, in words."""
     ranks = sorted((one.rank, pid, one.stage) for pid, one in seen.items())
     return ", ".join(

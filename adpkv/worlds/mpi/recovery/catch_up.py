@@ -15,7 +15,7 @@ from typing import Any
 from adpkv.errors import AdpkvError, Place, RankLostError
 from adpkv.executor.collectives import Operation, Pause, Wait
 from adpkv.worlds.mpi.group import CollectiveStats, Group
-from adpkv.worlds.mpi.recovery.positions import Custom
+from adpkv.worlds.mpi.recovery.positions import Contributions
 
 __all__ = ["CatchUp"]
 
@@ -23,7 +23,7 @@ __all__ = ["CatchUp"]
 class CatchUp:
     """Performs what this rank's program awaits of a group, from the interrupted collective on.
 
-    `target` is the collective from which all members go on together. `brought` is the content of
+    `target` is the collective from which all members go on together. `contributions` are those to
     the one that this rank may have missed. `lost` are the members that failed.
     """
 
@@ -33,13 +33,13 @@ class CatchUp:
         old: Group,
         new: Group,
         target: int,
-        brought: Custom | None,
+        contributions: Contributions | None,
         lost: Iterable[int],
         stats: CollectiveStats,
     ) -> None:
         self._rank, self._old, self._target = rank, old, target
         self.new = new
-        self._custom, self._lost, self._stats = brought, deque(lost), stats
+        self._contributions, self._lost, self._stats = contributions, deque(lost), stats
         self._arrived = False
 
     @property
@@ -53,9 +53,9 @@ class CatchUp:
         return (self.new if self._arrived else self._old).sequence
 
     @property
-    def custom_bytes(self) -> int:
+    def payload_bytes(self) -> int:
         """The size of this rank's payload in that collective."""
-        return (self.new if self._arrived else self._old).custom_bytes
+        return (self.new if self._arrived else self._old).payload_bytes
 
     def perform(self, op: Operation) -> Any:
         """Perform what the program awaits with the other members.
@@ -75,10 +75,10 @@ class CatchUp:
 
     def _catch_up(self, op: Operation) -> Any:
         if isinstance(op, Wait):
-            return self._old.pass_by(op)
-        brought, self._custom = self._custom, None
-        if brought is None:
+            return self._old.skip_wait(op)
+        contributions, self._contributions = self._contributions, None
+        if contributions is None:
             raise AdpkvError(
                 f"no living rank still has {op.kind} at {op.place} of iteration {op.iteration}"
             )
-        return self._old.repeat(op, brought)
+        return self._old.repeat(op, contributions)

@@ -15,22 +15,22 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Custom", "Echo", "RankPosition", "givers", "targets"]
+__all__ = ["Contributions", "RankPosition", "ReplayedCollective", "sources", "targets"]
 
 
-class Custom(msgspec.Struct, frozen=True, array_like=True):
+class Contributions(msgspec.Struct, frozen=True, array_like=True):
     """All slots of one collective, and the payloads of its second round if it had one."""
 
     slots: bytes
     bodies: bytes
 
 
-class Echo:
+class ReplayedCollective:
     """Replaces a group's communicators and replays one collective with what another rank received
     in it."""
 
-    def __init__(self, brought: Custom) -> None:
-        self._custom = brought
+    def __init__(self, contributions: Contributions) -> None:
+        self._contributions = contributions
 
     def Is_revoked(self) -> bool:  # noqa: N802 - MPI's name
         """The collective is over, and was complete."""
@@ -46,11 +46,11 @@ class Echo:
 
     def Allgather(self, own: object, landing: list[Any]) -> None:  # noqa: N802 - MPI's name
         """Copy the slots."""
-        landing[0][:] = self._custom.slots
+        landing[0][:] = self._contributions.slots
 
     def Allgatherv(self, own: object, landing: list[Any]) -> None:  # noqa: N802 - MPI's name
         """Copy the payloads of the second round."""
-        landing[0][:] = self._custom.bodies
+        landing[0][:] = self._contributions.bodies
 
 
 class RankPosition(msgspec.Struct, frozen=True, array_like=True):
@@ -74,7 +74,7 @@ def targets(positions: Sequence[RankPosition]) -> dict[int, int]:
     return found
 
 
-def givers(positions: Sequence[RankPosition]) -> Mapping[int, tuple[int, int]]:
+def sources(positions: Sequence[RankPosition]) -> Mapping[int, tuple[int, int]]:
     """By group in which a member is behind: (a rank that has the missing collective, its
     number)."""
     first = {group: number for s in positions for group, number in s.next.items()}

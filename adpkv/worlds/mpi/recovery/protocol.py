@@ -20,13 +20,13 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError
-from adpkv.worlds.mpi.communicators import Communicators, RankMap, must_be_whole
+from adpkv.worlds.mpi.communicators import Communicators, RankMap, raise_if_revoked
 from adpkv.worlds.mpi.custom_ports import RankTransport
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.endpoint import Endpoint
 from adpkv.worlds.mpi.group import Group
 from adpkv.worlds.mpi.recovery.catch_up import CatchUp
-from adpkv.worlds.mpi.recovery.positions import Custom, RankPosition, givers, targets
+from adpkv.worlds.mpi.recovery.positions import Contributions, RankPosition, sources, targets
 
 __all__ = ["Recovery"]
 
@@ -47,7 +47,7 @@ class _Found:
     communicators: Communicators
     positions: list[RankPosition]
     groups: dict[int, Group]
-    handed: dict[int, Custom]
+    handed: dict[int, Contributions]
 
 
 class Recovery:
@@ -98,12 +98,12 @@ class Recovery:
             AdpkvError: it did not succeed.
         """
         if interrupted is not None:
-            interrupted.step_back()
+            interrupted.undo_last()
         position = RankPosition(
             self._rank,
             {number: group.sequence + 1 for number, group in self._driver.groups.items()},
-            self._messages.halt(),
-            self._coordinator.halt(),
+            self._messages.stop(),
+            self._coordinator.stop(),
         )
         for _ in range(MOST_TRIES):
             found = self._try(position, communicators)
@@ -131,35 +131,39 @@ class Recovery:
             living, self._instance, rank_map, before.epoch + 1, before.data
         )
         try:
-            positions = self._told(living, position, RankPosition)
-            handed = self._handed(living, positions)
+            positions = self._exchange(living, position, RankPosition)
+            handed = self._exchange_missed(living, positions)
             last = {number: at - 1 for number, at in targets(positions).items()}
             return _Found(communicators, positions, self._make_groups(communicators, last), handed)
         except MPI.Exception:
             communicators.revoke()
             raise
 
-    def _handed(self, living: MPI.Comm, positions: Sequence[RankPosition]) -> dict[int, Custom]:
+    def _exchange_missed(
+        self, living: MPI.Comm, positions: Sequence[RankPosition]
+    ) -> dict[int, Contributions]:
         """By group of this rank: the content of the collective that a member missed, from a rank
         that has it."""
-        wanted = givers(positions)
+        wanted = sources(positions)
         if not wanted:
             return {}  # the same on every rank
         groups, gift = self._driver.groups, {}
-        for number, (giver, operation) in wanted.items():
-            brought = groups[number].remembered(operation) if giver == self._rank else None
-            if brought is not None:
-                gift[number] = brought
-        gifts = self._told(living, gift, dict[int, Custom])
-        return {number: brought for gift in gifts for number, brought in gift.items()}
+        for number, (source, operation) in wanted.items():
+            contributions = (
+                groups[number].contributions_to(operation) if source == self._rank else None
+            )
+            if contributions is not None:
+                gift[number] = contributions
+        gifts = self._exchange(living, gift, dict[int, Contributions])
+        return {number: contributions for gift in gifts for number, contributions in gift.items()}
 
-    def _told(self, living: MPI.Comm, said: Any, kind: Any) -> list[Any]:
+    def _exchange(self, living: MPI.Comm, said: Any, kind: Any) -> list[Any]:
         """What every living rank contributes, in order."""
         message = self._encode(said)
         own = array("Q", [len(message), crc32(message)])
         heads = array("Q", bytes(HEAD_BYTES * living.size))
         living.Allgather([own, HEAD_BYTES, MPI.BYTE], [heads, HEAD_BYTES, MPI.BYTE])
-        must_be_whole(living)
+        raise_if_revoked(living)
         lengths = list(heads[::2])
         landed = bytearray(sum(lengths))
         living.Allgatherv([message, len(message), MPI.BYTE], [landed, lengths, MPI.BYTE])
@@ -167,7 +171,7 @@ class Recovery:
         for length, digest in zip(lengths, heads[1::2], strict=True):
             heard = landed[at : at + length]
             if crc32(heard) != digest:
-                raise MPI.Exception(MPI.ERR_OTHER)  # `must_be_whole` says why
+                raise MPI.Exception(MPI.ERR_OTHER)  # `raise_if_revoked` says why
             found.append(msgspec.msgpack.decode(heard, type=kind))
             at += length
         return found
@@ -189,9 +193,9 @@ class Recovery:
         told = {s.rank: s.coordinator.get(self._rank, 0) for s in positions}
         self._coordinator.move(communicators.coordinator, rank_map, communicators.revoke, told)
         self._mpi_transport.handle_peer_failure(lost)
-        self._cross(found, lost)
+        self._move_groups(found, lost)
 
-    def _cross(self, found: _Found, lost: Sequence[int]) -> None:
+    def _move_groups(self, found: _Found, lost: Sequence[int]) -> None:
         target, groups = targets(found.positions), self._driver.groups
         self.behind = target[self._instance] - groups[self._instance].sequence - 1
         for number, old in groups.items():
