@@ -1,7 +1,7 @@
 """Classifies a stuck job: which of ten kinds of failure it is, where it began, and in one sentence.
 
 A diagnosis names the first collective at which the ranks of a group diverge (`divergence`).
-docs/architecture.md has the kinds and how each is told from the others.
+docs/diagnosis.md has the kinds and how each is told from the others.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 There is one file per rank, `rank_N`, so that PyTorch's own analyzer can read it: `torchfrtrace -p
 rank_ RUN/fr_trace`. It is a pickle of plain values, because that tool reads nothing else;
-docs/architecture.md says which version it was checked against. Waits and pauses are not collectives
+docs/diagnosis.md says which version it was checked against. Waits and pauses are not collectives
 and are left out; a step is written as a barrier; every slot has the same width.
 """
 
