@@ -22,7 +22,7 @@ from adpkv.config.workload import (
 )
 from adpkv.plugins import MODEL
 
-__all__ = ["UNIONS", "WORKLOADS", "at", "whereabouts"]
+__all__ = ["UNIONS", "WORKLOADS", "at", "section_of"]
 
 WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
     "poisson": PoissonConfig,
@@ -55,7 +55,7 @@ def at(path: Sequence[Key], data: object) -> list[str]:
     return [] if model is None else list(_names(model))
 
 
-def whereabouts(key: str) -> tuple[str, ...] | None:
+def section_of(key: str) -> tuple[str, ...] | None:
     """The one section that has `key`, if exactly one does."""
     found = {path[:-1] for path in _all_paths(Experiment, ()) if path[-1] == key}
     return found.pop() if len(found) == 1 else None

@@ -175,7 +175,7 @@ def _unknown(path: Sequence[Key], data: object) -> str:
     near = difflib.get_close_matches(str(key), here, n=1)
     if near:
         return f"is not known here: did you mean {near[0]}?"
-    elsewhere = keys.whereabouts(str(key))
+    elsewhere = keys.section_of(str(key))
     if elsewhere:
         return f"is not known here: it belongs to {dotted(elsewhere)}"
     return f"is not known here; known are {', '.join(here)}"

@@ -1,11 +1,11 @@
-"""What is brought by name: `mypackage.module:Factory`, or the entry point of an installed package.
+"""Custom transports, memories, models, workloads and policies that an experiment gives by name.
 
-Names are checked where an experiment is read, which imports nothing; what they stand for is
-imported and called where the experiment is built. Both worlds come here for it.
+A name is `mypackage.module:Factory`, or an entry point of an installed package. Names are checked
+when an experiment is read, which imports nothing. Factories are imported and called when the
+experiment is built, by both worlds.
 """
 
 from adpkv.plugins.factories import Factory, called, factory, fits, made, raised
-from adpkv.plugins.kept import kept, lacks
 from adpkv.plugins.names import (
     MEMORY,
     MODEL,
@@ -19,6 +19,7 @@ from adpkv.plugins.names import (
     installed,
 )
 from adpkv.plugins.naming import named
+from adpkv.plugins.port_check import check_port, missing_names
 
 __all__ = [
     "MEMORY",
@@ -32,12 +33,12 @@ __all__ = [
     "Slot",
     "called",
     "check_name",
+    "check_port",
     "factory",
     "fits",
     "installed",
-    "kept",
-    "lacks",
     "made",
+    "missing_names",
     "named",
     "raised",
 ]

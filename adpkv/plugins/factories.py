@@ -1,7 +1,7 @@
-"""From a name to what it stands for: imported, looked at, and called.
+"""From a name to a factory: import it, check it, and call it.
 
-Whatever goes wrong in there is the plugin's, and told as what the user can mend: where, and what
-it said, without a traceback.
+Whatever goes wrong there is the plugin's fault. It is reported as an error that the user can
+correct: where it was raised and its message, without a traceback.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from adpkv.errors import UsageError
-from adpkv.plugins.kept import class_lacks, kept
 from adpkv.plugins.names import Slot, installed
+from adpkv.plugins.port_check import check_port, missing_methods
 
 __all__ = ["Factory", "called", "factory", "fits", "made", "raised"]
 
 Factory = Callable[..., Any]
 
 EXPERIMENT: Final = "experiment"
-"""A factory with a parameter of this name is given the experiment."""
+"""A factory that has a parameter of this name gets the experiment in it."""
 
 
 def factory(slot: Slot, name: str, port: type, world: str = "") -> Factory | None:
-    """What the name stands for, imported; None for one of ours. Nothing is called.
+    """Import the factory of this name, without calling it; None for a name of adpkv's own.
 
     Args:
-        slot, name: the key, and what it says.
-        port: what is to be made; a class without a method of it is refused.
-        world: "virtual" or "mpi", where it is to be used; empty for any.
+        slot, name: the experiment's key, and the name in it.
+        port: the port that the factory's product must implement. A class that lacks one of its
+            methods is refused.
+        world: "virtual" or "mpi", where it is to be used; empty for any. A factory may restrict
+            itself with an attribute `worlds`.
 
     Raises:
-        UsageError: it cannot be imported, is no factory, or is for the other world only.
+        UsageError: it cannot be imported, is not callable, or is only for the other world.
     """
     if name in slot.ours:
         return None
@@ -46,10 +48,10 @@ def factory(slot: Slot, name: str, port: type, world: str = "") -> Factory | Non
             f"{slot.key}: {name} is no factory but {_a(make)}: name the class, or a function that"
             " makes one"
         )
-    missing = class_lacks(make, port) if isinstance(make, type) else []
+    missing = missing_methods(make, port) if isinstance(make, type) else []
     if missing:
         raise UsageError(
-            f"{slot.key}: {name} keeps no {port.__name__} port: it has no {', '.join(missing)}"
+            f"{slot.key}: {name} is no {port.__name__}: it has no {', '.join(missing)}"
             f" (adpkv.ports.{port.__name__} says what each is)"
         )
     worlds = getattr(make, "worlds", None)
@@ -62,30 +64,31 @@ def factory(slot: Slot, name: str, port: type, world: str = "") -> Factory | Non
 def made(
     slot: Slot, name: str, parameters: Mapping[str, Any], experiment: object, port: type
 ) -> Any:
-    """What the factory of this name makes of its parameters.
+    """Import and call the factory of this name; returns what it makes.
 
     Raises:
-        UsageError: there is none, it does not take them, it raises, or what it makes does not keep
-            the port.
+        UsageError: there is no such factory, it does not take the parameters, it raises, or its
+            product does not implement the port.
     """
     make = factory(slot, name, port)
     assert make is not None, f"{name} is ours"
     arguments = fits(slot, name, make, parameters, experiment)
-    return kept(slot.key, called(slot, name, make, **arguments), port)
+    return check_port(slot.key, called(slot, name, make, **arguments), port)
 
 
 def fits(
     slot: Slot, name: str, make: Factory, parameters: Mapping[str, Any], experiment: object
 ) -> dict[str, Any]:
-    """The arguments for the factory: the parameters, and the experiment if it asks for it.
+    """The keyword arguments for a factory: `parameters`, and the experiment if it has such a
+    parameter.
 
     Raises:
-        UsageError: it does not take one of them, or needs another.
+        UsageError: the factory does not take one of them, or needs another.
     """
     arguments = dict(parameters)
     try:
         signature = inspect.signature(make)
-    except (TypeError, ValueError):  # of C, without a signature
+    except (TypeError, ValueError):  # written in C, without a signature
         return arguments
     known = signature.parameters
     named = [key for key, one in known.items() if one.kind in (one.KEYWORD_ONLY, _EITHER)]
@@ -114,7 +117,7 @@ def called(slot: Slot, name: str, make: Factory, *given: Any, **arguments: Any) 
     """Call the factory.
 
     Raises:
-        UsageError: it raised; what, and where.
+        UsageError: it raised an error; the message says which, and where.
     """
     try:
         return make(*given, **arguments)
@@ -123,7 +126,7 @@ def called(slot: Slot, name: str, make: Factory, *given: Any, **arguments: Any) 
 
 
 def raised(error: BaseException) -> str:
-    """What a plugin raised, and where, in words."""
+    """A text about an error that a plugin has raised: its type, message and place."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -135,7 +138,11 @@ def raised(error: BaseException) -> str:
 
 
 def _found(slot: Slot, name: str) -> tuple[str, str]:
-    """Module and attribute of a name that is none of ours."""
+    """(module, attribute) of a name that is not one of adpkv's own.
+
+    Raises:
+        UsageError: no package, or more than one, has an entry point of this name.
+    """
     module, colon, path = name.partition(":")
     if colon:
         return module, path

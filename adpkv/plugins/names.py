@@ -1,7 +1,8 @@
-"""The keys of an experiment that take a name, and which names are known. Nothing is imported.
+"""The keys of an experiment that take a name, and which names are valid. Nothing is imported here.
 
-A name is one of ours, or that of an entry point, or `MODULE:FACTORY`; in this order. The first two
-must be there when the experiment is read, so that a typing error is told with its line.
+A name is one of adpkv's own, the name of an entry point, or `MODULE:FACTORY`, tried in this order.
+The first two must exist when the experiment is read, so that a typing error is reported with its
+line.
 """
 
 from __future__ import annotations
@@ -25,26 +26,28 @@ __all__ = [
 ]
 
 NAME_PATTERN: Final = r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$"
-"""What every name looks like; `re.ASCII`, as JSON Schema has it."""
+"""The pattern of every name, for JSON Schema; ASCII only."""
 
 _MODULE_FACTORY: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _MOST_LISTED: Final = 8
 _NEAR: Final = 0.75
-"""How alike a name must be to be meant: a package that is not installed is no typing error."""
+"""How similar two names must be for a "did you mean". It is high, because an unknown name is often
+right and only its package is not installed."""
 
 
 class Slot(NamedTuple):
-    """A key that takes a name."""
+    """A key of the experiment that takes a name."""
 
     port: str
-    """The name of the port in `adpkv.ports`, and of the argument of `adpkv.run` in lower case."""
+    """The name of the port in `adpkv.ports`; in lower case, the argument of `adpkv.run`."""
     key: str
-    """Its path in the experiment."""
+    """The key's path in the experiment."""
     ours: tuple[str, ...]
+    """The names of adpkv's own implementations."""
     group: str
-    """The group of entry points that it looks into."""
+    """The group of entry points for it."""
     parameters: bool = False
-    """Whether the rest of the section is the factory's."""
+    """Whether the other keys of the section are parameters of the factory."""
 
 
 TRANSPORT: Final = Slot("Transport", "transceiver.transport", ("mpi",), "adpkv.transports")
@@ -62,8 +65,8 @@ SLOTS: Final = (WORKLOAD, MODEL, POLICY, MEMORY, TRANSPORT)
 
 
 def installed(slot: Slot) -> dict[str, list[EntryPoint]]:
-    """The entry points of installed packages by name, in the order of names. Two packages may
-    offer the same name."""
+    """The entry points of installed packages for this key, by name, sorted. Several packages may
+    have the same name."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in sorted(entry_points(group=slot.group), key=lambda one: (one.name, one.value)):
         found.setdefault(entry.name, []).append(entry)
@@ -71,10 +74,10 @@ def installed(slot: Slot) -> dict[str, list[EntryPoint]]:
 
 
 def check_name(slot: Slot, name: str) -> None:
-    """Is it one of ours, `MODULE:FACTORY`, or an entry point that is there?
+    """Check that a name is one of adpkv's own, `MODULE:FACTORY`, or an installed entry point.
 
     Raises:
-        ValueError: it is none of them; the message completes the sentence "KEY ...".
+        ValueError: it is none of them. The message continues the sentence "KEY ...".
     """
     if name in slot.ours or _MODULE_FACTORY.fullmatch(name):
         return

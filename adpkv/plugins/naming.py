@@ -1,5 +1,4 @@
-"""The way back: the name of a factory that a caller has in its hands, for processes that are to
-find the same one."""
+"""From a factory object to its name, by which other processes can import it."""
 
 from __future__ import annotations
 
@@ -14,10 +13,11 @@ __all__ = ["named"]
 
 
 def named(slot: Slot, given: Any) -> tuple[str, dict[str, Any]]:
-    """(name, parameters) of a name, an importable factory, or a `functools.partial` of one.
+    """(name, parameters) of what a caller has given for a slot: a name, a class or function that
+    can be imported, or a `functools.partial` of one.
 
     Raises:
-        UsageError: another process cannot find it; what to do.
+        UsageError: another process cannot import it; the message says what to do.
     """
     argument = slot.port.lower()
     if isinstance(given, str):

@@ -100,7 +100,7 @@ def _of_end(expected: ExpectationConfig, seen: Seen, total: int) -> Iterator[str
     yield from _of_requests(expected.requests or RequestCountsConfig(), seen, total, unseen)
     if not expected.quarantined.holds(seen.quarantined):
         yield (
-            f"expected {expected.quarantined.told()} transfers in doubt at the end,"
+            f"expected {expected.quarantined.text()} transfers in doubt at the end,"
             f" there are {seen.quarantined}"
         )
     if seen.leaked and not seen.violations:
@@ -117,7 +117,7 @@ def _of_requests(
         bounds = getattr(expected, key)
         if bounds is not None and not bounds.holds(seen.requests[key]):
             name = key.replace("_", " ")
-            yield f"expected {bounds.told()} requests {name}, saw {seen.requests[key]}"
+            yield f"expected {bounds.text()} requests {name}, saw {seen.requests[key]}"
 
 
 def _outcome(expected: ExpectationConfig) -> str:
@@ -131,9 +131,9 @@ def _counts_told(expected: ExpectationConfig) -> Iterator[str]:
     for key in ("completed", "cancelled", "timed_out", "failed"):
         bounds = getattr(requests, key)
         if bounds is not None and bounds.least:
-            yield f"{bounds.told()} {key.replace('_', ' ')}"
+            yield f"{bounds.text()} {key.replace('_', ' ')}"
     if expected.quarantined.least:
-        yield f"{expected.quarantined.told()} in doubt"
+        yield f"{expected.quarantined.text()} in doubt"
 
 
 def _error(seen: Seen) -> str:

@@ -17,7 +17,7 @@ from adpkv.core.values import RequestSpec
 from adpkv.errors import UsageError
 from adpkv.memory.port import Memory, Report
 from adpkv.model.port import Model
-from adpkv.plugins import kept, lacks
+from adpkv.plugins import check_port, missing_names
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Timetable
 from adpkv.workload.port import Workload
@@ -175,12 +175,12 @@ def given(name: str, brought: Any, port: type, experiment: Experiment) -> Any:
     Raises:
         UsageError: it lacks something that the port has; the message lists what.
     """
-    if callable(brought) and lacks(brought, port):
+    if callable(brought) and missing_names(brought, port):
         try:
             brought = brought(experiment)
         except TypeError as error:
             raise UsageError(f"{name}: cannot be created from an experiment: {error}") from error
-    return kept(name, brought, port)
+    return check_port(name, brought, port)
 
 
 def maker(name: str, brought: Any) -> Any:

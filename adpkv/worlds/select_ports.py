@@ -28,9 +28,9 @@ from adpkv.plugins import (
     Factory,
     Slot,
     called,
+    check_port,
     factory,
     fits,
-    kept,
 )
 from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
@@ -100,7 +100,7 @@ def _policy(experiment: Experiment) -> Policy | None:
     if make is None:
         return None
     arguments = fits(POLICY, name, make, {}, experiment)
-    found: Policy = kept(POLICY.key, called(POLICY, name, make, **arguments), port)
+    found: Policy = check_port(POLICY.key, called(POLICY, name, make, **arguments), port)
     return found
 
 
@@ -110,7 +110,7 @@ def _each(experiment: Experiment, slot: Slot, world: str) -> Callable[[Any], Any
     if make is None:
         return None
     name, port = _name(experiment, slot), _port(experiment, slot, world)
-    return lambda setting: kept(slot.key, called(slot, name, make, setting), port)
+    return lambda setting: check_port(slot.key, called(slot, name, make, setting), port)
 
 
 def _found(experiment: Experiment, slot: Slot, world: str) -> Factory | None:

@@ -193,12 +193,12 @@ def test_a_lie_of_a_transport_is_seen_by_the_oracles() -> None:
     [
         (
             {"workload": object()},
-            "workload: object keeps no Workload port: it has no due_ns, ended",
+            "workload: object is no Workload: it has no due_ns, ended",
         ),
-        ({"model": lambda experiment: 5}, "model: int keeps no Model port: it has no line, run"),
+        ({"model": lambda experiment: 5}, "model: int is no Model: it has no line, run"),
         ({"policy": LastRank}, "policy: cannot be created from an experiment: LastRank"),
-        ({"memory": lambda setting: None}, "memory: NoneType keeps no VirtualMemory port"),
-        ({"transport": lambda setting: Burst(1)}, "transport: Burst keeps no Transport port"),
+        ({"memory": lambda setting: None}, "memory: NoneType is no VirtualMemory"),
+        ({"transport": lambda setting: Burst(1)}, "transport: Burst is no Transport"),
         ({"transport": 5}, "transport: int cannot be called to create one"),
     ],
 )

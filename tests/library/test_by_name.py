@@ -148,8 +148,11 @@ BROKEN = {
         ({"transceiver.transport": f"{MODULE}:Link"}, "burst_and_co.py has no Link: .* link"),
         ({"transceiver.transport": f"{MODULE}:Plain"}, "is for mpi only, not for virtual"),
         ({"transceiver.transport": "wrong:one_world"}, "is for mpi only, not for virtual"),
-        ({"transceiver.transport": "wrong:Deaf"}, "keeps no Transport port: it has no close, exp"),
-        ({"transceiver.transport": "wrong:none"}, "NoneType keeps no Transport port"),
+        (
+            {"transceiver.transport": "wrong:Deaf"},
+            "is no Transport: it has no close, exp",
+        ),
+        ({"transceiver.transport": "wrong:none"}, "NoneType is no Transport"),
         ({"transceiver.transport": "wrong:fussy"}, "called with one TransportSetting .*'other'"),
         ({"router.policy": "wrong:object"}, "is no factory but an object"),
         ({"kv_cache.memory": "raises:M"}, r"it raised ZeroDivisionError: .* \(raises.py:1\)"),
@@ -164,7 +167,10 @@ BROKEN = {
         ({"workload": {"kind": "burst", "total": float("nan")}}, "parameters that YAML cannot say"),
         ({"model.step_ms": 3}, "model.step_ms: is not known here"),
         ({"model": {"kind": "constant", "step_ms": 1, "layers": 0}}, "model.layers: must be at l"),
-        ({"model": {"kind": f"{MODULE}:LastRank"}}, "model.kind: .* keeps no Model port: .* line"),
+        (
+            {"model": {"kind": f"{MODULE}:LastRank"}},
+            "model.kind: .* is no Model: .* line",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(

@@ -1,4 +1,4 @@
-"""How many of something there must be: `3`, `2..5` or `2..`, both ends included."""
+"""An expected count: `3`, `2..5` or `2..`, both ends included."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SPLIT: Final = re.compile(BOUNDS_PATTERN)
 
 
 class Range(NamedTuple):
-    """At least `least`, at most `most`; no limit where that is None."""
+    """A count of at least `least` and at most `most`; None: no upper limit."""
 
     least: int
     most: int | None
 
     def holds(self, count: int) -> bool:
-        """Is `count` one of them?"""
+        """Whether `count` is in the range."""
         return self.least <= count and (self.most is None or count <= self.most)
 
-    def told(self) -> int | str:
-        """As a file says it."""
+    def text(self) -> int | str:
+        """The range as it is written in a file."""
         if self.least == self.most:
             return self.least
         return f"{self.least}..{'' if self.most is None else self.most}"
@@ -50,12 +50,12 @@ def _parse(value: object) -> Range:
 Bounds = Annotated[
     Range,
     PlainValidator(_parse),
-    PlainSerializer(Range.told),
+    PlainSerializer(Range.text),
     WithJsonSchema({"type": ["integer", "string"], "minimum": 0, "pattern": BOUNDS_PATTERN}),
 ]
 """A `Range` in Python, `3` or `2..5` in YAML."""
 
 
 def bounds(*, about: str) -> Any:
-    """A `Bounds` field: none, unless the file says otherwise."""
+    """A `Bounds` field with the default 0; `about` is its description."""
     return Field(Range(0, 0), description=about, json_schema_extra={"default": 0})

@@ -44,7 +44,7 @@ from adpkv.output import (
     build_summary,
 )
 from adpkv.output.losses import Losses, complete
-from adpkv.plugins import kept
+from adpkv.plugins import check_port
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
@@ -210,7 +210,7 @@ class Simulation:
         if self._ports.memory is None:
             return self.ledger(*sizes)
         setting = MemorySetting(experiment, rank, *sizes)
-        return kept("memory", self._ports.memory(setting), custom_ports.VirtualMemory)
+        return check_port("memory", self._ports.memory(setting), custom_ports.VirtualMemory)
 
     def _transport(
         self, rank: int, memory: Any, inbox_ages: InboxAges, faults: RankFaults
@@ -220,7 +220,7 @@ class Simulation:
         failed = self._network.failed.__contains__
         ends = self._ends
         setting = TransportSetting(self.experiment, rank, memory, self._timetable, failed, ends)
-        found: Transport = kept("transport", self._ports.transport(setting), Transport)
+        found: Transport = check_port("transport", self._ports.transport(setting), Transport)
         return ends.setdefault(rank, found)
 
     def _record(self, record: RequestRecord) -> None:

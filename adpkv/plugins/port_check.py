@@ -1,4 +1,5 @@
-"""Does an object keep a port? By having what the port names: its class need not know adpkv's."""
+"""Checks whether an object implements a port, by its attributes: its class need not derive from
+adpkv's."""
 
 from __future__ import annotations
 
@@ -7,27 +8,30 @@ from typing import Any, cast
 
 from adpkv.errors import UsageError
 
-__all__ = ["kept", "lacks"]
+__all__ = ["check_port", "missing_names"]
 
 
-def kept(where: str, given: Any, port: type) -> Any:
-    """The object, if it has all that the port names.
+def check_port(where: str, given: Any, port: type) -> Any:
+    """Return `given` if it has all methods and attributes of the port.
+
+    Args:
+        where: what the message begins with: the argument or key that has given the object.
 
     Raises:
-        UsageError: it has not, and what is missing.
+        UsageError: some are missing; the message lists them.
     """
-    missing = lacks(given, port)
+    missing = missing_names(given, port)
     if missing:
         raise UsageError(
-            f"{where}: {type(given).__name__} keeps no {port.__name__} port: it has no"
+            f"{where}: {type(given).__name__} is no {port.__name__}: it has no"
             f" {', '.join(missing)} (adpkv.ports.{port.__name__} says what each is)"
         )
     return given
 
 
-def lacks(given: object, port: type) -> list[str]:
-    """Names of the port that an object has not, in their order. A class is no object, and has
-    none; what must be a method must be one."""
+def missing_names(given: object, port: type) -> list[str]:
+    """The methods and attributes of the port that an object lacks, sorted. If `given` is a class
+    and not an object, that is all of them."""
     methods, others = _named(port)
     if isinstance(given, type):
         return sorted(methods | others)
@@ -35,16 +39,16 @@ def lacks(given: object, port: type) -> list[str]:
     return sorted(missing | {name for name in others if not hasattr(given, name)})
 
 
-def class_lacks(given: type, port: type) -> list[str]:
-    """Methods of the port that no object of this class can have: what is missing is told before one
-    is made. Other attributes may come with the object."""
+def missing_methods(given: type, port: type) -> list[str]:
+    """The methods of the port that the class `given` lacks, sorted: they are reported before an
+    object is made. Other attributes are not checked, as the object may set them."""
     if "__getattr__" in dir(given):
         return []
     return sorted(name for name in _named(port)[0] if not callable(getattr(given, name, None)))
 
 
 def _named(port: type) -> tuple[set[str], set[str]]:
-    """The methods of a port, and its other attributes."""
+    """(methods, other attributes) of a port."""
     own = [(n, v) for base in port.__mro__ for n, v in vars(base).items() if not n.startswith("_")]
     methods = {name for name, value in own if inspect.isfunction(value)}
     properties = {name for name, value in own if isinstance(value, property)}
