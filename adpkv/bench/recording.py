@@ -44,7 +44,7 @@ class _Collective:
         self._slot = SlotWriter(0, 0, self.op.kind, self.op.site, slots)
         # What all members say, and said last time: nothing, from the same place.
         self._said = [b"", *[bytes(SLOT_BYTES - PLACE_BYTES)] * members]
-        self._slot.stand(0, self.op.iteration, 0)
+        self._slot.set_place(0, self.op.iteration, 0)
         slots[:] = slots[:SLOT_BYTES] * members
         if not is_unchanged(slots, 0, self._said):
             raise AdpkvError("bench recording: equal slots are not seen as equal")
@@ -58,7 +58,7 @@ class _Collective:
     def fingerprint(self, number: int) -> None:
         """Say where this rank stands, compare it with all members, and add it to the trace."""
         slot = self._slot
-        slot.stand(0, self.op.iteration, self._digest(None))
+        slot.set_place(0, self.op.iteration, self._digest(None))
         self._trace = crc32(slot.place, self._trace)
         is_unchanged(slot.slots, slot.at, self._said)
 

@@ -106,9 +106,9 @@ def _ended() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
     except StuckError as error:
-        from adpkv.diagnosis.conclude import told
+        from adpkv.diagnosis.conclude import error_text
 
-        final_line(f"adpkv: {told(error, terminal_columns(sys.stderr))}")
+        final_line(f"adpkv: {error_text(error, terminal_columns(sys.stderr))}")
         return error.exit_code
     except AdpkvError as error:
         final_line(f"adpkv: {error}")

@@ -52,7 +52,7 @@ LAST: tuple[str, str] = ("world_allgather", "leave")
 
 
 def classify(evidence: Evidence) -> Diagnosis:
-    """What is wrong with a stuck job."""
+    """The diagnosis of a stuck job: the kind of failure, the outliers and a sentence."""
     if evidence.error == "livelock":
         return _livelock(evidence)
     for group in _suspects(evidence):

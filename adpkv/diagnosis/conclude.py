@@ -17,7 +17,7 @@ from adpkv.output.losses import Losses
 from adpkv.output.story import last_open, read_stories
 from adpkv.output.story_text import as_values as story_values
 
-__all__ = ["conclude", "told", "whole"]
+__all__ = ["conclude", "deadlock_values", "error_text"]
 
 MOST_STORIES: Final = 3
 MOST_EVENTS: Final = 40
@@ -37,16 +37,16 @@ def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) ->
         with losses.of(folder.fr_trace.name):
             write_fr_trace(folder.fr_trace, error.evidence)
     with losses.of(folder.deadlock.name):
-        write_deadlock(folder.deadlock, whole(error))
+        write_deadlock(folder.deadlock, deadlock_values(error))
     error.unwritten = losses.told()
 
 
-def whole(error: StuckError) -> dict[str, Any]:
+def deadlock_values(error: StuckError) -> dict[str, Any]:
     """What `deadlock.json` holds: the report for programs, and as text for people."""
-    return {**as_values(error), "text": told(error)}
+    return {**as_values(error), "text": error_text(error)}
 
 
-def told(error: StuckError, width: int | None = None) -> str:
+def error_text(error: StuckError, width: int | None = None) -> str:
     """The error for people: its report, or its message if it has none; then the stories of the
     requests. `width` is the window's, in columns."""
     lost = [f"could not be written: {line}" for line in error.unwritten]

@@ -78,7 +78,7 @@ class Position(msgspec.Struct, frozen=True):
         """Does it end only when all members have come?"""
         return self.kind in COLLECTIVES
 
-    def told(self, *, numbered: bool = True) -> str:
+    def describe(self, *, numbered: bool = True) -> str:
         """For people: `tp_gather #1841 at flush`."""
         number = f" #{self.sequence}" if numbered and self.sequence else ""
         return f"{self.kind}{number} at {self.site}"
@@ -98,7 +98,7 @@ class Pins(msgspec.Struct, frozen=True):
 
 
 class RankState(msgspec.Struct, frozen=True):
-    """One rank."""
+    """What is known of one rank."""
 
     rank: int
     group: int
@@ -142,7 +142,7 @@ class Members(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """One stuck job."""
+    """Everything that is known of one stuck job."""
 
     world: str
     error: str

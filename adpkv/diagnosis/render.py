@@ -141,7 +141,7 @@ def _where(found: RankClass) -> str:
 
 def _place(at: Position) -> str:
     argument = f" [{at.argument}]" if at.argument else ""
-    return f"{at.told(numbered=False)}{argument}"
+    return f"{at.describe(numbered=False)}{argument}"
 
 
 def _iteration(at: Position | None) -> str:

@@ -36,7 +36,7 @@ _DOES = {
 
 def _are_in(side: Side) -> str:
     assert side.at is not None
-    return f"{verb(side.ranks, 'is', 'are')} in {side.at.told()}"
+    return f"{verb(side.ranks, 'is', 'are')} in {side.at.describe()}"
 
 
 def _both(split: Split, odd: Sequence[Side]) -> str:
@@ -70,7 +70,7 @@ def argument_mismatch(split: Split, odd: Sequence[Side]) -> str:
         assert at is not None
         told.append(f"{verb(side.ranks, 'brings', 'bring')} {_argument(at, common, odd)}")
         iteration = min(iteration, at.iteration)
-    where = f"in {common.told()}, iteration {iteration}"
+    where = f"in {common.describe()}, iteration {iteration}"
     return f"{where}, {'; '.join(told)}"
 
 
@@ -90,7 +90,7 @@ def missing(split: Split, absent: Sequence[RankState]) -> str:
     assert common is not None
     ranks = [rank_state.rank for rank_state in absent]
     return (
-        f"{named(ranks)} never came to {common.told()}, iteration {common.iteration}:"
+        f"{named(ranks)} never came to {common.describe()}, iteration {common.iteration}:"
         f" {_whereabouts(absent)}; {verb(split.common.ranks, 'waits', 'wait')} there"
     )
 
@@ -114,12 +114,12 @@ def _does(rank_state: RankState) -> tuple[str, str]:
         one, many = _DOES.get(rank_state.state, _DOES[State.MOVING])
         seen = ""
         if at is not None and rank_state.state is not State.COMPUTING:
-            seen = f", last seen in {at.told()}, iteration {at.iteration}"
+            seen = f", last seen in {at.describe()}, iteration {at.iteration}"
         return one + seen, many + seen
     if rank_state.state is State.ALONE:
-        where = at.told(numbered=False)
+        where = at.describe(numbered=False)
         return f"it waits alone in {where}", f"they wait alone in {where}"
-    where = f"in {at.told()}, iteration {at.iteration}"
+    where = f"in {at.describe()}, iteration {at.iteration}"
     return f"it is still {where}", f"they are still {where}"
 
 
@@ -140,7 +140,7 @@ def _strangers(evidence: Evidence, strangers: Sequence[RankState]) -> tuple[str,
     ranks = [rank_state.rank for rank_state in strangers]
     at = strangers[0].at
     assert at is not None
-    return verb(ranks, "is", "are"), f"in {at.told()} of {evidence.name(at.group)}"
+    return verb(ranks, "is", "are"), f"in {at.describe()} of {evidence.name(at.group)}"
 
 
 def wrong_group(evidence: Evidence, split: Split, strangers: Sequence[RankState]) -> str:
@@ -165,14 +165,16 @@ def order_inversion(evidence: Evidence, split: Split, strangers: Sequence[RankSt
 def livelock(evidence: Evidence, group: int, members: Sequence[RankState]) -> str:
     """The group repeats collectives without end, and virtual time does not advance."""
     at = next((member.at for member in members if member.at is not None), None)
-    what = "collectives" if at is None else f"{at.told(numbered=False)}, iteration {at.iteration}"
+    what = (
+        "collectives" if at is None else f"{at.describe(numbered=False)}, iteration {at.iteration}"
+    )
     return f"{evidence.name(group)} repeats {what}, and time does not advance"
 
 
 def lost_wake_up(evidence: Evidence, waiting: Sequence[RankState]) -> str:
     """All ranks wait for input."""
     ranks = [rank_state.rank for rank_state in waiting]
-    where = sorted({s.at.told(numbered=False) for s in waiting if s.at is not None})
+    where = sorted({s.at.describe(numbered=False) for s in waiting if s.at is not None})
     # Only in virtual time is everything known, and so also that no input will come.
     alone = evidence.world == "virtual"
     none = "no rank is left that could send any" if alone else "none has come"
@@ -186,6 +188,6 @@ def symmetric_wedge(
     """All members are in one collective, and it does not end."""
     assert at is not None
     return (
-        f"all of {evidence.name(group)} ({named(ranks)}) are in {at.told()},"
+        f"all of {evidence.name(group)} ({named(ranks)}) are in {at.describe()},"
         f" iteration {at.iteration}, and it does not end"
     )

@@ -30,8 +30,14 @@ CONTACT = "contact"
 
 
 class Decision(NamedTuple):
-    """What happens to an operation. Fields that the fault's kind does not use keep their
-    defaults."""
+    """What happens to an operation. Fields that the fault's kind does not use keep their defaults.
+
+    Args:
+        kind: the fault's kind.
+        until_ns: the time until which the operation is delayed; NEVER for ever.
+        proven: the operation fails with the proof that no more bytes will land.
+        bandwidth_bytes_per_s: of a slow link; 0 for any other kind.
+    """
 
     kind: str
     until_ns: int = 0

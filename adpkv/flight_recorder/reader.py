@@ -48,8 +48,16 @@ _WHATS: Final = frozenset(map(int, What))
 
 
 class Owner(NamedTuple):
-    """The process that wrote a ring, and when the run's clock began: `clock_ns` on the host's
-    monotonic clock, `wall_ns` on the calendar's. Both are 0 until it begins."""
+    """The process that wrote a ring, and when the run's clock began.
+
+    Args:
+        pid, start_ticks: its process id, and its start time in the kernel's clock ticks since boot.
+        rank, size: its world rank, of so many.
+        host, experiment: their names.
+        records: how many records the ring holds.
+        clock_ns, wall_ns: the host's monotonic clock and the calendar clock (nanoseconds since
+            1970) when the run's clock began; 0 until it begins.
+    """
 
     pid: int
     start_ticks: int

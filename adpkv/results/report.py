@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adpkv.diagnosis.conclude import whole
+from adpkv.diagnosis.conclude import deadlock_values
 from adpkv.errors import StuckError
 
 __all__ = ["DeadlockReport", "RankPlace", "of_error", "of_values"]
@@ -55,7 +55,7 @@ class DeadlockReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_error(error: StuckError) -> DeadlockReport:
     """Of an error whose report has been made."""
-    return of_values(whole(error))
+    return of_values(deadlock_values(error))
 
 
 def of_values(values: Mapping[str, Any]) -> DeadlockReport:

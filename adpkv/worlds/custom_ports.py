@@ -81,9 +81,14 @@ class RealMemory(Memory, Protocol):
 class MemorySetting:
     """What a rank's memory is created from.
 
-    `report(kind, detail, leases)` is called for violations. `world` is "virtual" or "mpi".
-    `block_bytes` is the size of one block, `block_tokens` its tokens; its shape follows from
-    `experiment.model`.
+    Args:
+        experiment: the whole experiment; the shape of a block follows from `experiment.model`.
+        rank: the world rank.
+        blocks: how many KV blocks the memory has.
+        block_tokens: the tokens of one block.
+        block_bytes: the bytes of one block.
+        report: `report(kind, detail, leases)`, to be called for each violation.
+        world: "virtual" or "mpi".
     """
 
     experiment: Experiment
@@ -97,7 +102,14 @@ class MemorySetting:
 
 @dataclass(frozen=True, slots=True)
 class TransportSetting:
-    """What a rank's end of the transport is created from, in virtual time."""
+    """What a rank's end of the transport is created from, in virtual time.
+
+    Args:
+        experiment: the whole experiment.
+        rank: the world rank.
+        memory: the rank's memory.
+        timetable: the world's clock and events; `now_ns`, `later` and `wake` are its short forms.
+    """
 
     world: ClassVar[str] = "virtual"
     experiment: Experiment

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.config import load
-from adpkv.diagnosis.conclude import told
+from adpkv.diagnosis.conclude import error_text
 from adpkv.errors import DeadlockError, StuckError
 from adpkv.field_policies import assembly
 from adpkv.worlds.virtual.run import simulate
@@ -52,7 +52,7 @@ def test_the_folder_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_an_error_without_evidence_is_told_as_it_is() -> None:
-    assert told(DeadlockError("nobody knows")) == "nobody knows"
+    assert error_text(DeadlockError("nobody knows")) == "nobody knows"
 
 
 def test_the_command_prints_it_and_what_it_replays_says_the_same(tmp_path: Path) -> None:

@@ -146,11 +146,11 @@ def test_a_folder_that_is_removed_ends_no_run(tmp_path: Path) -> None:
 def test_a_stuck_run_tells_its_report_where_no_file_can_be_written(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from adpkv.diagnosis.conclude import conclude, told
+    from adpkv.diagnosis.conclude import conclude, error_text
 
     error = StuckError("they stand")
     conclude(RunFolder(tmp_path / "gone"), error, 0, Losses())
-    assert told(error).splitlines() == [
+    assert error_text(error).splitlines() == [
         "they stand",
         "could not be written: deadlock.json: No such file or directory",
     ]

@@ -41,8 +41,8 @@ def slot(payload: bytes = b"", **differs: object) -> bytearray:
     writer = SlotWriter(
         place["group"], place["epoch"], place["kind"], place["site"], bytearray(SLOT_BYTES)
     )
-    writer.stand(place["sequence"], place["iteration"], place["digest"])
-    writer.carry(payload)
+    writer.set_place(place["sequence"], place["iteration"], place["digest"])
+    writer.set_payload(payload)
     return writer.slots
 
 
@@ -70,9 +70,9 @@ def test_what_does_not_fit_is_announced_by_its_length() -> None:
 
 def test_a_shorter_payload_leaves_nothing_of_the_longer_one_before() -> None:
     writer = SlotWriter(1, 0, "tp_gather", "flush", bytearray(SLOT_BYTES))
-    writer.stand(5, 2, 9)
+    writer.set_place(5, 2, 9)
     for payload in (b"longest of all", b"x" * 500, b"short", b""):
-        writer.carry(payload)
+        writer.set_payload(payload)
     assert writer.slots == slot()
 
 
@@ -81,8 +81,8 @@ def test_a_slot_is_written_in_its_own_place_among_those_of_all() -> None:
     slots = before + bytearray(SLOT_BYTES) + after
     writer = SlotWriter(1, 0, "tp_gather", "flush", slots, SLOT_BYTES)
     for payload in (b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1), b"cd"):
-        writer.stand(5, 2, 9)
-        writer.carry(payload)
+        writer.set_place(5, 2, 9)
+        writer.set_payload(payload)
     assert slots == before + slot(b"cd") + after
 
 
@@ -200,8 +200,8 @@ def test_what_goes_on_behind_the_sites_name_is_part_of_the_site() -> None:
     """A batch that must be equal changes from step to step; its slot is one."""
     writer = SlotWriter(1, 0, "step", "forward", bytearray(SLOT_BYTES))
     whole = SlotWriter(1, 0, "step", "forward[nothing]", bytearray(SLOT_BYTES))
-    whole.stand(5, 2, 9)
-    writer.stand(5, 2, 9, "[nothing]")
+    whole.set_place(5, 2, 9)
+    writer.set_place(5, 2, 9, "[nothing]")
     assert Header.read(writer.slots, 0) == Header.read(whole.slots, 0)
-    writer.stand(5, 2, 9, "[1 sequences over 3 tokens]")
+    writer.set_place(5, 2, 9, "[1 sequences over 3 tokens]")
     assert Header.read(writer.slots, 0) != Header.read(whole.slots, 0)

@@ -100,27 +100,27 @@ class _Site:
     __slots__ = (
         "encoded",
         "gathered",
-        "heard",
         "kind",
         "landed",
+        "last_bodies",
         "payload",
+        "read_members",
         "receive",
-        "said",
         "slot",
         "values",
     )
 
-    def __init__(self, kind: str, slot: SlotWriter, size: int, heard: range) -> None:
+    def __init__(self, kind: str, slot: SlotWriter, size: int, read_members: range) -> None:
         self.kind = kind
         self.slot = slot
-        self.heard = heard
+        self.read_members = read_members
         self.payload: Any = None
         self.encoded = b""
         self.landed = bytearray()
         """The payloads of the last second round."""
         self.gathered = slot.slots
-        self.said: list[bytes] = [b""] * (1 + size)  # in the form that `is_unchanged` needs
-        self.values: list[Any] = [None] * len(heard)
+        self.last_bodies: list[bytes] = [b""] * (1 + size)  # in the form that `is_unchanged` needs
+        self.values: list[Any] = [None] * len(read_members)
         # Made once: mpi4py need not look at the buffer again on each call.
         self.receive = [self.gathered, SLOT_BYTES, MPI.BYTE]
 
@@ -276,12 +276,12 @@ class Group:
         if payload is not site.payload:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
-            slot.carry(site.encoded)
+            slot.set_payload(site.encoded)
         self.payload_bytes = len(site.encoded)
-        slot.stand(self.sequence, op.iteration, self._digest(op.plan), rest)
+        slot.set_place(self.sequence, op.iteration, self._digest(op.plan), rest)
         stats.note(slot.place)
         self._slots.Allgather(_IN_PLACE, site.receive)
-        if not is_unchanged(site.gathered, slot.at, site.said):
+        if not is_unchanged(site.gathered, slot.at, site.last_bodies):
             self._take_in(op, site)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
@@ -291,14 +291,14 @@ class Group:
         """Which members' payloads a rank reads depends on the kind: the leader's in a broadcast,
         all in a gather on the leader, none in a step."""
         if op.kind == "tp_broadcast":
-            heard = range(1)
+            read_members = range(1)
         elif op.kind == "step" or (op.kind == "tp_gather" and not self._leads):
-            heard = range(0)
+            read_members = range(0)
         else:
-            heard = range(self._size)
+            read_members = range(self._size)
         slots = bytearray(SLOT_BYTES * self._size)
         slot = SlotWriter(*self._place, op.kind, op.site, slots, self._index * SLOT_BYTES)
-        site = self._sites[op.site] = _Site(op.kind, slot, self._size, heard)
+        site = self._sites[op.site] = _Site(op.kind, slot, self._size, read_members)
         return site
 
     def _take_in(self, op: Operation, site: _Site) -> None:
@@ -313,15 +313,15 @@ class Group:
         lengths = long_lengths(bodies)
         long = {} if lengths is None else self._second_round(site, lengths)
         decode = self._codec.decode
-        for member in site.heard:
+        for member in site.read_members:
             body = bodies[member]
             if member in long:
                 site.values[member] = decode(op.kind, long[member])
-            elif body != site.said[1 + member]:
+            elif body != site.last_bodies[1 + member]:
                 site.values[member] = decode(op.kind, inline_payload(body))
         # A long payload is not compared next time: its body has only its length.
-        said = [b"" if member in long else body for member, body in enumerate(bodies)]
-        site.said = [b"", *said]
+        short = [b"" if member in long else body for member, body in enumerate(bodies)]
+        site.last_bodies = [b"", *short]
 
     def _places(self, op: Operation) -> list[str]:
         """What each member calls the collective it is in. Members that disagree are all here, so

@@ -77,7 +77,7 @@ class Header(msgspec.Struct, frozen=True):
         """The header of one member's slot."""
         return cls(*_PLACE.unpack_from(slots, member * SLOT_BYTES))
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """The header for people, without kind and site: those are only hashes here."""
         return (
             f"group {self.group}, epoch {self.epoch}, iteration {self.iteration},"
@@ -102,13 +102,13 @@ class SlotWriter:
         self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
         _PLACE.pack_into(slots, at, group, epoch, 0, 0, self._kind, self._site, 0)
 
-    def stand(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
+    def set_place(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
         """Set the collective in which this rank is now. `site` extends the name of the call
         site."""
         whole = crc32(site.encode(), self._site) if site else self._site
         _MOVES.pack_into(self.slots, self._moves_at, sequence, iteration, self._kind, whole, digest)
 
-    def carry(self, payload: bytes) -> None:
+    def set_payload(self, payload: bytes) -> None:
         """Set the payload from now on; or only its length, if it does not fit."""
         size = len(payload)
         self.slots[self.at + PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
@@ -122,12 +122,12 @@ class SlotWriter:
         self._inline = size
 
 
-def is_unchanged(slots: bytearray, at: int, said: Sequence[bytes]) -> bool:
+def is_unchanged(slots: bytearray, at: int, last_bodies: Sequence[bytes]) -> bool:
     """Are all members in the same collective as this rank's slot at `at` says, with the same bodies
-    as last time? In a quiet group they mostly are, and this one comparison spares decoding. `said`
-    is an empty text, then the bodies of last time, so that joining them with the place as separator
-    gives all slots."""
-    return slots == slots[at : at + PLACE_BYTES].join(said)
+    as last time? In a quiet group they mostly are, and this one comparison spares decoding.
+    `last_bodies` is an empty text, then the bodies of last time, so that joining them with the
+    place as separator gives all slots."""
+    return slots == slots[at : at + PLACE_BYTES].join(last_bodies)
 
 
 def read_bodies(slots: bytearray, at: int) -> list[bytes] | None:
@@ -165,7 +165,7 @@ def disagreement(
         stand.append(Place(rank, kind, site, header.iteration))
     told = [
         f"{'rank' if len(found) == 1 else 'ranks'} {', '.join(map(str, found))}:"
-        f" {place} ({header.told()})"
+        f" {place} ({header.describe()})"
         for (header, place), found in sides.items()
     ]
     return CollectiveMismatchError(

@@ -137,7 +137,7 @@ class SnapshotWriter:
             return None
 
     def _report(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
-        from adpkv.diagnosis.conclude import conclude, told
+        from adpkv.diagnosis.conclude import conclude, error_text
         from adpkv.diagnosis.render import STORY_INDENT
         from adpkv.diagnosis.report import Report
         from adpkv.output.story_text import stories
@@ -161,7 +161,7 @@ class SnapshotWriter:
         columns = terminal_columns(sys.stderr)
         if self._tell_stories:
             error.stories = tuple(stories(folder, requests, columns and columns - STORY_INDENT))
-        return told(error, columns)
+        return error_text(error, columns)
 
     def _say(self) -> None:
         self._answered = True

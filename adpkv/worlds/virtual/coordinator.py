@@ -44,7 +44,7 @@ class VirtualHost:
         if self._program is not None:
             self._plan(self._queue.now)
 
-    def die(self) -> None:
+    def stop(self) -> None:
         """End the program where it is: its host's process has failed, or the run is over."""
         if self._program is not None:
             self._program.close()

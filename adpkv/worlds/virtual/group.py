@@ -104,7 +104,7 @@ class VirtualGroup:
         self.waited: tuple[int, ...] = ()
         self.course = Course()
 
-    def stand(self, there: Sequence[int], operations: Sequence[Any]) -> None:
+    def await_next(self, there: Sequence[int], operations: Sequence[Any]) -> None:
         """At the end of an iteration, the members that took part await these steps or waits."""
         first = operations[0]
         self.iteration, self.plan = first.iteration, first.plan
@@ -130,7 +130,7 @@ class VirtualGroup:
         """Something has arrived for a member."""
         self.awake.add(index)
 
-    def look(self) -> None:
+    def clear_arrivals(self) -> None:
         """All members read their input."""
         self.awake.clear()
 
@@ -396,5 +396,5 @@ def forget(groups: Iterable[VirtualGroup], queue: EventQueue, host: VirtualHost 
     for group in groups:
         group.let_go()
     if host is not None:
-        host.die()
+        host.stop()
     queue.clear()

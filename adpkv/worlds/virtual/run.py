@@ -137,7 +137,7 @@ class Simulation:
             for membership in (Membership(instance.members),)
             for rank in instance.members
         ]
-        self.world.look = self._look
+        self.world.knowledge_of = self._knowledge_of
         self.world.handle_peer_failure = self._handle_peer_failure
 
     def _handle_peer_failure(self, rank: int) -> None:
@@ -150,7 +150,7 @@ class Simulation:
             if other not in self._network.failed and hasattr(end, "on_rank_failure"):
                 end.on_rank_failure([rank])
 
-    def _look(self, rank: int, op: Operation | None) -> RankKnowledge:
+    def _knowledge_of(self, rank: int, op: Operation | None) -> RankKnowledge:
         return local(self.programs[rank].phases.rank, op, PlanDigest())
 
     def _recorder(self, rank: int) -> RankRecorder:

@@ -30,15 +30,17 @@ def collect(
     groups: Sequence[VirtualGroup],
     error: StuckError,
     now_ns: int,
-    look: Callable[[int, Operation | None], RankKnowledge] | None,
+    knowledge_of: Callable[[int, Operation | None], RankKnowledge] | None,
     *,
     coordinated: bool,
 ) -> Evidence:
-    """The evidence for an error of these groups; `look(rank, op)` returns what a rank itself
-    knows."""
+    """The evidence for an error of these groups; `knowledge_of(rank, op)` returns what a rank
+    itself knows."""
     plans = _Plans()
     rank_states = [
-        rank_state for group in groups for rank_state in _of_group(group, now_ns, look, plans)
+        rank_state
+        for group in groups
+        for rank_state in _of_group(group, now_ns, knowledge_of, plans)
     ]
     members = [
         Members(group.instance.index, group.instance.name, _counted_on(group)) for group in groups
@@ -69,7 +71,7 @@ def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
 def _of_group(
     group: VirtualGroup,
     now_ns: int,
-    look: Callable[[int, Operation | None], RankKnowledge] | None,
+    knowledge_of: Callable[[int, Operation | None], RankKnowledge] | None,
     plans: _Plans,
 ) -> list[RankState]:
     index, paused = group.instance.index, group.course.paused
@@ -81,7 +83,7 @@ def _of_group(
     found = [RankState(rank, index, State.FAILED, last=last) for rank in group.failed]
     for place, (rank, program) in enumerate(zip(group.members, group.programs, strict=True)):
         op = awaited(program)
-        known = NOTHING_KNOWN if look is None else look(rank, op)
+        known = NOTHING_KNOWN if knowledge_of is None else knowledge_of(rank, op)
         state = _state(program, op)
         # A suspended or failed process is in no collective: what it awaits is only a placeholder.
         at = None if op is None or state in GONE else _position(group, place, op, plans)

@@ -91,7 +91,7 @@ class VirtualWorld:
             self.queue, hang_ns, self._meet, self._deadlock, self._failed_at, self._failure_noticed
         )
         self._inbox_ages: dict[int, InboxAges] = {}
-        self.look: Callable[[int, Operation | None], RankKnowledge] | None = None
+        self.knowledge_of: Callable[[int, Operation | None], RankKnowledge] | None = None
         """Returns what a rank that awaits this operation knows; called when the ranks are stuck."""
         self.handle_peer_failure: Callable[[int], None] | None = None
         """Called for each rank failure when the survivors notice it, before they go on."""
@@ -139,7 +139,9 @@ class VirtualWorld:
             self._run(programs, coordinator, watch)
         except StuckError as error:
             at_ns, waits = self.queue.now, self._host is not None and self._host.waits
-            error.evidence = collect(self._groups, error, at_ns, self.look, coordinated=waits)
+            error.evidence = collect(
+                self._groups, error, at_ns, self.knowledge_of, coordinated=waits
+            )
             raise
         finally:
             forget(self._groups, self.queue, self._host)
@@ -174,7 +176,7 @@ class VirtualWorld:
         """One iteration: resume the members that take part until they come to a step or a wait.
         Quiet members are not resumed: their part of the collectives is known without them."""
         taking_part = group.concerned(self.queue.now, lazy=self._jump)
-        group.look()
+        group.clear_arrivals()
         results = [group.elapsed(index) for index in taking_part]
         self._meet(group, taking_part, group.resumed(taking_part, results), [])
 
@@ -209,7 +211,7 @@ class VirtualWorld:
                 group, group.bring_all(taking_part, operations, completed), completed
             )
             return
-        group.stand(taking_part, operations)
+        group.await_next(taking_part, operations)
         self._begin_stretch(group, first)
 
     def _join_in(
@@ -358,7 +360,7 @@ class VirtualWorld:
     def _failed_at(self, rank: int) -> None:
         self.excuse(rank, self.queue.now + NOTICE_NS)
         if rank == HOST and self._host is not None:
-            self._host.die()
+            self._host.stop()
 
     def _failure_noticed(self, rank: int, last: Place) -> None:
         """A failure is noticed. Where a whole instance has failed, its host tells the
