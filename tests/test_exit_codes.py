@@ -75,7 +75,7 @@ def bare(tree: ast.AST) -> Iterator[int]:
 
 
 def is_bare_comparison(node: ast.Compare) -> bool:
-    """Above and below are no codes: NO_STOP is below all, and a signal's above a number."""
+    """Only of equal and unequal: a signal's code is one above a number."""
     is_same = isinstance(node.ops[0], ast.Eq | ast.NotEq)
     return is_same and name_of(node.left) in NAMES and is_number(node.comparators[0])
 

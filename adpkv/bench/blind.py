@@ -1,7 +1,7 @@
-"""A simulation that nobody watches: the reference for what the oracles cost.
+"""A simulation without oracles: the reference for what they cost.
 
-The ledger believes everything, and nobody follows how long input lies unread. What the contract
-itself keeps (the pool, the sessions, health) is the same, and so is what is written down.
+The memory checks nothing, and nobody follows how long input lies unread. What the contract itself
+needs (the pool, the sessions, health) is the same, and so are the files that are written.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ class BlindMemory(LedgerMemory):
     """Memory without bytes and without a ledger."""
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
-        """Nobody notes it."""
+        """Check nothing."""
 
     def release(self, blocks: Sequence[int]) -> None:
-        """Nobody notes it."""
+        """Check nothing."""
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
-        """Nobody notes it."""
+        """Check nothing."""
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
-        """Nobody notes it."""
+        """Check nothing."""
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
-        """Nobody notes it."""
+        """Check nothing."""
 
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """It will have come."""
+        """Believe that it arrived."""
         return True
 
     def verify_again(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """It will have stayed."""
+        """Believe that it is unchanged."""
         return True
 
 
 class BlindSimulation(Simulation):
-    """A job whose ranks nobody watches."""
+    """A simulated job without oracles."""
 
     ledger = BlindMemory
 
@@ -55,4 +55,4 @@ class BlindSimulation(Simulation):
         super().__init__(*args, **options)
         for rank, program in enumerate(self.programs):
             self.world.post.box(rank).inbox_age = None
-            program.phases.rank.transport.inbox_age = None
+            program.phases.rank.ports.transport.inbox_age = None

@@ -21,7 +21,7 @@ MESSAGE_CHARACTERS = 2_000
 
 
 def run_module(module: str, argv: Sequence[str], *, bound_s: float) -> tuple[Any, float]:
-    """What `python -m module` says in JSON on its last line, and its wall seconds as a whole.
+    """What `python -m module` prints in JSON on its last line, and its wall seconds as a whole.
 
     Raises:
         AdpkvError: it failed, or did not end within `bound_s`.
@@ -30,7 +30,7 @@ def run_module(module: str, argv: Sequence[str], *, bound_s: float) -> tuple[Any
 
 
 def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -> Any:
-    """The same under mpirun; one of the ranks speaks.
+    """The same under mpirun; one of the ranks prints.
 
     Raises:
         MissingPieceError: there is no mpirun.

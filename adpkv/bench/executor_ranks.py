@@ -63,10 +63,10 @@ class Regime(msgspec.Struct, frozen=True):
     """Processor time between the collectives, as the stopwatch says."""
     own_wall_us: list[float]
     met_us: list[float]
-    """What is left of the iteration."""
+    """The rest of the iteration: what its collectives took."""
     operations: list[float]
     bare_us: list[float]
-    """What is left of the same iterations replayed with bare calls."""
+    """The same when the iterations are replayed with bare calls."""
     slotted_us: list[float]
     """One slotted all-gather, back to back."""
     plain_us: list[float]
@@ -117,7 +117,7 @@ class _Beside:
         self.rows: list[_Row] = []
 
     def between(self, found: list[Iteration]) -> None:
-        """Every so many iterations, which is at the same one on all members."""
+        """Called between iterations: every `EVERY`th, the same one on all members, replay."""
         if len(found) % EVERY:
             return
         self.replayed += self._replay(found[-EVERY:])
@@ -146,14 +146,14 @@ def _whole(found: Sequence[Iteration]) -> list[Iteration]:
 
 
 def _spin(work_ns: int) -> None:
-    """Work of one's own: processor time, as being preempted is no work."""
+    """Use so much processor time: time in which the process was preempted does not count."""
     until_ns = thread_time_ns() + work_ns
     while thread_time_ns() < until_ns:
         pass
 
 
 def _rounds_us(call: Callable[[], object]) -> list[float]:
-    """What each of some calls back to back takes."""
+    """Microseconds that each of `ROUNDS` calls back to back takes."""
     took = []
     for _ in range(ROUNDS):
         began_ns = perf_counter_ns()

@@ -43,19 +43,19 @@ class _Link:
         return False
 
     def expect(self, transfer: Transfer) -> bool:
-        """It is there."""
+        """It can be received at once."""
         self.post(transfer)
         return True
 
     def post(self, transfer: Transfer) -> None:
-        """It is gone."""
+        """It ends at once."""
         self._ended.append(TransportEnd(transfer.session, EndKind.DONE, transfer.nbytes))
 
     def withdraw(self, session: SessionId) -> None:
-        """Too late."""
+        """It has ended already."""
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
-        """Known."""
+        """It has ended already."""
 
     def poll(self) -> list[TransportEnd]:
         """What ended since the last call."""
@@ -63,7 +63,7 @@ class _Link:
         return ended
 
     def ready(self) -> bool:
-        """Whether anything did."""
+        """Has anything ended since the last call?"""
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:
@@ -78,14 +78,14 @@ class _Box:
     """A mailbox that forgets what it is given."""
 
     def send(self, to: int, message: Message) -> None:
-        """Gone."""
+        """Forget it."""
 
     def receive(self) -> list[Message]:
-        """Nobody writes."""
+        """There is never a message."""
         return []
 
     def ready(self) -> bool:
-        """Never."""
+        """There is never a message."""
         return False
 
 

@@ -35,14 +35,14 @@ Loop = Callable[[int], None]
 
 
 class _Collective:
-    """A collective of a group that has nothing new to say, without MPI."""
+    """A collective in which nothing changes, without MPI."""
 
     def __init__(self, folder: Path, members: int) -> None:
         self.op = Collective(0, "tp_allgather", "sync", 7, None, RankStatus())
         self._digest, self._trace = PlanDigest(), 0
         slots = bytearray(SLOT_BYTES * members)
         self._slot = SlotWriter(0, 0, self.op.kind, self.op.site, slots)
-        # What all members say, and said last time: nothing, from the same place.
+        # The slots of all members, the same as last time: no payload, and the same position.
         self._said = [b"", *[bytes(SLOT_BYTES - PLACE_BYTES)] * members]
         self._slot.set_place(0, self.op.iteration, 0)
         slots[:] = slots[:SLOT_BYTES] * members
@@ -56,7 +56,7 @@ class _Collective:
         """What the loops are made of."""
 
     def fingerprint(self, number: int) -> None:
-        """Say where this rank stands, compare it with all members, and add it to the trace."""
+        """Write this rank's position, compare it with the others', and add it to the trace."""
         slot = self._slot
         slot.set_place(0, self.op.iteration, self._digest(None))
         self._trace = crc32(slot.place, self._trace)

@@ -1,5 +1,5 @@
-"""Where the time of a simulation goes: a sampler that looks, each few milliseconds of processor
-time, which module the innermost frame of ours is in.
+"""Where the time of a simulation goes: a sampler that notes, each few milliseconds of processor
+time, which module of adpkv runs.
 
 Sampling and not tracing: a tracing profiler makes small functions look several times dearer.
 """

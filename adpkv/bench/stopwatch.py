@@ -1,6 +1,6 @@
 """A stopwatch around a rank program: how long an iteration takes, and how much of it is its own.
 
-It looks like the coroutine to whoever drives it. Its own time is processor time between
+To its driver it looks like the coroutine itself. The program's own time is processor time between
 collectives: with more ranks than cores a process gives its core away in the middle of a poll (Open
 MPI yields there), and what the others do meanwhile is not this rank's cost. What a world does on
 behalf of the program, a step's `run` and a collective's `combine`, is done here instead, so that it

@@ -25,7 +25,7 @@ LEAST_SPEED_UP = 3.0
 """Issue 2, Speed."""
 
 MOST_ORACLES = 1.25
-"""Issue 3, Speed: what watches over the contract may cost a quarter of a run."""
+"""Issue 3, Speed: the oracles may cost a quarter of a run."""
 
 DYNOSIM_S = 3.5
 """Quoted from issue 2, not measured here: NVIDIA's DynoSim (Rust) on the whole trace, two
@@ -99,7 +99,7 @@ def trace(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> list[
 
 
 def oracles(runs: TraceRuns, *, repetitions: int = 3, whole: bool = True) -> list[Figure]:
-    """The same run with and without what watches over the contract, taken in turn."""
+    """The same run with and without oracles, in turn."""
     seen: list[Took] = []
     blind: list[Took] = []
     for _ in range(repetitions):

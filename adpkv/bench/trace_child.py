@@ -1,4 +1,4 @@
-"""Simulates one experiment and says in JSON what it took: `python -m adpkv.bench.trace_child`.
+"""Simulates one experiment and prints in JSON what it took: `python -m adpkv.bench.trace_child`.
 
 A process of its own, pinned to one core where the system can do that, so that its peak memory and
 its imports are its own.
@@ -101,7 +101,7 @@ def _pin() -> bool:
 
 
 def _peak_bytes() -> int:
-    # Not ru_maxrss where it can be helped: that also counts what the parent had when it forked.
+    # ru_maxrss only where there is nothing else: it counts what the parent had when it forked, too.
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -25,15 +25,15 @@ __all__ = [
 
 
 def remark(experiment: Experiment) -> None:
-    """Say on stderr what is to be known of an experiment before it runs; under mpirun once."""
+    """Print on stderr what one should know of an experiment before it runs; under mpirun once."""
     from adpkv.config.stand_in import stand_in
 
     _say(stand_in(experiment))
 
 
 def look_here(experiment: Experiment) -> None:
-    """Have `MODULE:FACTORY` found in the current folder first, as `python -m` has it; where the
-    experiment names nothing, Python looks nowhere else than before."""
+    """Let `MODULE:FACTORY` be found in the current folder first, as with `python -m`. Where the
+    experiment names nothing of the kind, the import path stays as it is."""
     from adpkv.worlds.select_ports import names_others
 
     here = os.getcwd()
@@ -49,7 +49,7 @@ def _say(text: str) -> None:
 
 
 def _found(context: typer.Context, asked: Path) -> Path:
-    """The file of an experiment; where both a file and a name are meant, it is said which."""
+    """The file of an experiment; prints which one is taken where a file and a name both fit."""
     if context.resilient_parsing:
         return asked
     from adpkv.config.shipped import find
@@ -117,7 +117,7 @@ Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder for the results.", show_default="runs/NAME-TIME"),
 ]
-# Eager: the file's callback asks whether it may speak.
+# Eager: the file's callback asks whether it may print.
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", is_eager=True, help="Show nothing but errors.")
 ]

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from adpkv.plugins import SLOTS, Slot, installed
 from adpkv.worlds.mpi.launcher.repair import ALLOWANCES, BY_HAND
 
 __all__ = ["Finding", "Need", "all_findings"]
@@ -73,6 +74,7 @@ def all_findings() -> list[Finding]:
         _mpi(),
         _mpirun(),
         _http(),
+        *map(_plugins, SLOTS),
         _transport("NIXL", ("nixl_cu13", "nixl_cu12", "nixl"), "pip install --no-deps nixl-cu12"),
         _transport("UCX", ("ucxx",), "pip install ucxx-cu12"),
         _gpu(),
@@ -136,7 +138,7 @@ def _starter() -> str | None:
 
 
 def _trial(mpirun: str, ranks: int, allowances: Mapping[str, str]) -> str:
-    """Start so many ranks of a program that says a word; what was wrong, empty if nothing."""
+    """Start so many ranks of a program that prints a word; what was wrong, empty if nothing."""
     command = [mpirun, "-n", str(ranks), sys.executable, "-c", "print('here')"]
     said, error = _asked(command, allowances)
     heard = said.count("here")
@@ -151,8 +153,17 @@ def _http() -> Finding:
         return Finding(name, False, "missing", Need.NOTHING, hint)
 
 
+def _plugins(slot: Slot) -> Finding:
+    """What installed packages offer for a key of the experiment. Importing them is left to the run
+    that names them: their code is not ours."""
+    entries = [entry for same_name in installed(slot).values() for entry in same_name]
+    offered = [f"{entry.name} = {entry.value}" for entry in entries]
+    found = f"{', '.join(offered)}; not imported here" if offered else "no installed package"
+    return Finding(slot.group, True, f"{found}, for {slot.key}", Need.NOTHING)
+
+
 def _transport(name: str, modules: Sequence[str], get: str) -> Finding:
-    """A transport that this version has no use for: what is there is said, nothing is lacking."""
+    """A transport that this version does not use: whether it is installed, which is never wrong."""
     found = next((module for module in modules if find_spec(module)), None)
     if found is None:
         return Finding(name, True, f"not installed; {UNUSED}", Need.UNUSED, get)
@@ -210,7 +221,7 @@ def _size(count: int) -> str:
 def _asked(
     command: Sequence[str], more_environment: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[str, str]:
-    """(what it said, what was wrong): the second is empty if the command ended well."""
+    """(what it printed, what was wrong): the second is empty if the command succeeded."""
     try:
         ended = subprocess.run(
             command,

@@ -9,13 +9,13 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from adpkv.cli.options import AsJson, Quiet
+from adpkv.cli.options import AsJson, Quiet, look_here
 from adpkv.exit_codes import ExitCode
 
 __all__ = ["DID_NOT_HOLD", "regress"]
 
 DID_NOT_HOLD: Final = ExitCode.VIOLATION
-"""A regression that did not hold is an oracle that spoke."""
+"""A regression that did not hold counts as a violation."""
 
 
 def regress(
@@ -65,6 +65,8 @@ def regress(
     from adpkv.regressions.running import examine
 
     scenarios = choose(read(find_folder(folder)), ids, world)
+    for scenario in scenarios:
+        look_here(scenario.experiment)
     document = None if update is None else showing.Document(update, world)
     progress = showing.Progress(sys.stderr, len(scenarios), quiet=quiet)
     try:

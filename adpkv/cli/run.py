@@ -1,4 +1,4 @@
-"""`adpkv run`: an experiment for real, as one rank of mpirun's, or by starting mpirun."""
+"""`adpkv run`: an experiment on real ranks: one of them under mpirun, else it starts mpirun."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 OTHERS_WAIT_S: Final = 2.0
-"""How long a rank other than 0 keeps a usage error to itself. Rank 0 has nearly always met the same
-one, says it once for all and ends; then the launcher ends the others before they speak."""
+"""How long a rank other than 0 waits before it prints a usage error. Rank 0 nearly always has the
+same one, prints it and ends; then the launcher ends the others before they print it again."""
 
 
 def run(
@@ -106,7 +106,7 @@ def _checked(file: Path, overrides: Sequence[str]) -> Experiment:
 
 
 def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> tuple[Experiment, Ports]:
-    """Every rank has its ports made before MPI begins, so that what cannot be is told once."""
+    """Every rank makes its ports before MPI begins: an error there is reported once."""
     from adpkv.config import load
     from adpkv.errors import UsageError
     from adpkv.worlds.select_ports import chosen

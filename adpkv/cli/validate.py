@@ -1,4 +1,4 @@
-"""`adpkv validate`: is an experiment file fine, down to the lines of its trace?"""
+"""`adpkv validate`: is an experiment file correct, down to the lines of its trace?"""
 
 from __future__ import annotations
 

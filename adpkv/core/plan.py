@@ -16,6 +16,7 @@ from adpkv.core import router
 from adpkv.core.content import blocks_for, prompt_blocks
 from adpkv.core.ownership import Vote, agree_on
 from adpkv.core.rank_failure import Attempt, RankFailure, missing
+from adpkv.core.stop import StopReason
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.waiting import NOBODY_WAITS, Waiting
@@ -23,13 +24,10 @@ from adpkv.exit_codes import ExitCode, worst
 
 __all__ = ["FIRST_PLAN", "GroupInput", "GroupLimits", "Plan", "RankStatus", "Refusal", "agree"]
 
-NO_STOP = -1
-"""`RankStatus.stop` of a rank that does not propose to stop; exit codes are 0 and above."""
-
 
 class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one rank contributes to the all-gather at sync. On the wire it has a fixed width except
-    for its tuples and `detail`.
+    for its tuples and `stop`.
 
     No field changes merely because a step was made. So an unchanged status means that `agree` has
     nothing new to decide, and the virtual world can jump over iterations with unchanged statuses.
@@ -48,10 +46,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quarantined: int = 0
     reasons: tuple[str, ...] = ()
     """Why its transceiver is unhealthy; empty if it is healthy."""
-    stop: int = NO_STOP
-    """The exit code with which it proposes to stop."""
-    detail: str = ""
-    """Why it proposes to stop, for people."""
+    stop: StopReason | None = None
+    """Why it proposes to stop; None if it does not."""
     drained: bool = True
     """Stopping: no transfer of this rank is in flight any more, or the drain timeout is over."""
     overdue: bool = False
@@ -73,9 +69,8 @@ class GroupInput(msgspec.Struct, frozen=True, gc=False):
     readmitted: frozenset[int] = frozenset()
     """Those of `cancelled` that are admitted again by a later message: the cancel is for their
     earlier attempt."""
-    stop: int = NO_STOP
-    """The exit code with which the coordinator ends the job."""
-    detail: str = ""
+    stop: StopReason | None = None
+    """Why the coordinator ends the job."""
     released: bool = False
     """The coordinator allows the ranks to leave."""
     rank_failure: RankFailure | None = None
@@ -106,9 +101,8 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Without ADP: what all ranks do about these requests."""
     forward: bool = False
     """A forward step follows; else a bounded wait."""
-    stop: int = NO_STOP
-    """The exit code with which the group stops."""
-    detail: str = ""
+    stop: StopReason | None = None
+    """Why the group stops; None while it does not."""
     ending: bool = False
     """All requests are answered; the group stops once no transfer is in flight."""
     released: bool = False
@@ -121,7 +115,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def concerned(self) -> Collection[int] | None:
         """The indices of the ranks that have something to apply, not counting the step or wait that
         follows; None for all ranks."""
-        if self.cancels or self.agreed or self.ending or self.stop != NO_STOP or self.rank_failure:
+        if self.cancels or self.agreed or self.ending or self.stop or self.rank_failure:
             return None
         return self.assignments
 
@@ -203,7 +197,7 @@ def agree(
     """
     work = noticed = False
     able = True
-    said: list[RankStatus] = []
+    proposed: list[StopReason] = []
     for status in statuses:
         if status.votes:
             noticed = True
@@ -211,13 +205,14 @@ def agree(
             work = True
         if not status.able:
             able = False
-        if status.stop != NO_STOP:
-            said.append(status)
-    ending = previous.ending or (group_input is not None and group_input.stop == ExitCode.COMPLETED)
-    stop, detail = _stop(previous, group_input, said)
-    if stop == NO_STOP and ending and not any(status.in_transfer for status in statuses):
-        stop, detail = ExitCode.COMPLETED, "all requests are answered"
-    stopping = stop != NO_STOP
+        if status.stop is not None:
+            proposed.append(status.stop)
+    told = group_input.stop if group_input is not None else None
+    ending = previous.ending or (told is not None and told.code == ExitCode.COMPLETED)
+    stop = _stop(previous, told, proposed)
+    if stop is None and ending and not any(status.in_transfer for status in statuses):
+        stop = StopReason(ExitCode.COMPLETED, "all requests are answered")
+    stopping = stop is not None
     forward = work and able and not stopping
     agreed = agree_on([status.votes for status in statuses], len(statuses)) if noticed else ()
     if (
@@ -250,7 +245,6 @@ def agree(
         agreed=agreed,
         forward=forward,
         stop=stop,
-        detail=detail,
         ending=ending,
         released=released,
         leave=stopping and _may_leave(statuses, released=released),
@@ -286,22 +280,19 @@ def _rank_failure(
     return msgspec.structs.replace(said or RankFailure(), missing=lacking)
 
 
-def _stop(
-    previous: Plan, group_input: GroupInput | None, said: list[RankStatus]
-) -> tuple[int, str]:
-    """The exit code that wins among the last plan's, the coordinator's and the ranks', and its
-    detail."""
-    found = [(status.stop, status.detail) for status in said]
-    if group_input is not None and group_input.stop > 0:
-        found.append((group_input.stop, group_input.detail))
-    if previous.stop != NO_STOP:
-        found.append((previous.stop, previous.detail))
+def _stop(previous: Plan, told: StopReason | None, proposed: list[StopReason]) -> StopReason | None:
+    """The reason that wins among the last plan's, the coordinator's and the ranks'."""
+    found = proposed
+    if told is not None and told.code > 0:
+        found = [*found, told]
+    if previous.stop is not None:
+        found = [*found, previous.stop]
     if not found:
-        return NO_STOP, ""
-    code = worst(code for code, _ in found)
-    # An unknown code counts as an internal error, so compare by what it counts as.
-    details = [why for proposed, why in reversed(found) if worst((proposed,)) == code and why]
-    return code, details[0] if details else ""
+        return None
+    code = worst(reason.code for reason in found)
+    # An unknown code wins as the internal error that it counts as.
+    winners = [one for one in reversed(found) if worst((one.code,)) == code and one.detail]
+    return winners[0].with_code(code) if winners else StopReason(code)
 
 
 def _refuse(

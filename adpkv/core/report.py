@@ -9,6 +9,7 @@ from enum import IntEnum
 
 import msgspec
 
+from adpkv.core.stop import StopReason
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 from adpkv.exit_codes import ExitCode
@@ -104,7 +105,8 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     rank: int
     instance: int
     exit_code: int
-    detail: str
+    stop: StopReason | None
+    """Why its group stopped; None in the middle of a run."""
     iterations: int
     collectives: int
     collectives_ns: int

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from adpkv.core.plan import NO_STOP
 from adpkv.core.session import Session, State
 from adpkv.core.values import Outcome, Response
 from adpkv.diagnosis.evidence import Pins
@@ -82,7 +81,7 @@ def _values(
     }
     lacking = _lacking(rank, counts.free + counts.cached)
     values |= {
-        "proposes to stop": "no" if rank.proposal == NO_STOP else f"with {rank.proposal}",
+        "proposes to stop": "no" if rank.proposal is None else f"with {rank.proposal.code}",
         "finished transfers not taken in": len(transceiver.pending_polls),
         "next request fits": "none waits" if lacking is None else "no" if lacking else "yes",
         "blocks that it lacks": lacking or 0,

@@ -13,9 +13,9 @@ import msgspec
 
 from adpkv.core import health
 from adpkv.core.ids import NEVER
-from adpkv.core.plan import NO_STOP
 from adpkv.core.report import BlockCounts, RankReport
 from adpkv.core.session import State
+from adpkv.core.stop import StopReason
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 from adpkv.executor.collectives import CollectiveCounts
@@ -30,26 +30,26 @@ MOST_CHECKS = 3
 too long, to see that the grace period is over, and to leave."""
 
 
-def unhealthy_stop(rank: Rank) -> tuple[int, str]:
-    """(exit code, detail) with which a rank proposes to stop once its grace period is over.
+def unhealthy_stop(rank: Rank) -> StopReason:
+    """Why a rank proposes to stop once its grace period is over.
 
     `UNHEALTHY` asks for a restart, which can serve the requests that were cut off. If the group is
     ending already, only leaving takes long: the code that was decided stays.
     """
-    plan, detail = rank.plan, f"unhealthy: {', '.join(rank.transceiver.monitor.reasons)}"
-    if plan.stop != NO_STOP:
-        return plan.stop, detail
-    return (ExitCode.COMPLETED if plan.ending else ExitCode.UNHEALTHY), detail
+    plan, reasons = rank.plan, rank.transceiver.monitor.reasons
+    code = ExitCode.COMPLETED if plan.ending else ExitCode.UNHEALTHY
+    reason = StopReason(code, f"unhealthy: {', '.join(reasons)}", reasons)
+    return reason if plan.stop is None else reason.with_code(plan.stop.code)
 
 
 def rank_report(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport:
     """A rank's report when it leaves, after its last checks. New violations are recorded."""
-    now_ns = rank.clock()
+    now_ns = rank.ports.clock()
     blocks = block_counts(rank.serving)
     if blocks.leaked:
         detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
         _violate(rank, "leak", detail)
-    if rank.proposal == NO_STOP:
+    if rank.proposal is None:
         _check_stays(rank, now_ns)
     _check_deadlines(rank)
     rank.inbox_ages.close(now_ns)
@@ -61,13 +61,13 @@ def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport
     """A rank's report in the middle of a run, without the checks that only hold at the end."""
     made = counts()
     monitor = rank.transceiver.monitor
-    violations = tuple(rank.recorder.violations)
-    stopped = [] if rank.plan.stop == NO_STOP else [rank.plan.stop]
+    violations = tuple(rank.ports.recorder.violations)
+    stopped = [] if rank.plan.stop is None else [rank.plan.stop.code]
     return RankReport(
         rank=rank.rank,
         instance=rank.instance.index,
         exit_code=worst([*stopped, *([ExitCode.VIOLATION] if violations else [])]),
-        detail=rank.plan.detail,
+        stop=rank.plan.stop,
         iterations=rank.iteration,
         collectives=made.collectives,
         collectives_ns=made.collectives_ns,
@@ -78,7 +78,7 @@ def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport
         first_unhealthy_ns=monitor.first_unhealthy_ns,
         reasons=tuple(monitor.seen_reasons),
         violations=violations,
-        left_ns=rank.clock(),
+        left_ns=rank.ports.clock(),
         trace_length=made.trace_length,
         trace=made.trace,
         faults=rank.fired(),
@@ -102,7 +102,7 @@ def block_counts(serving: Serving) -> BlockCounts:
     return msgspec.structs.replace(counts, leaked=held - len(owned))
 
 
-def check_proposal(rank: Rank, code: int, detail: str) -> None:
+def check_proposal(rank: Rank, proposal: StopReason) -> None:
     """Check a rank's first proposal to stop: was it due, and was it due earlier?
 
     `shutdown_without_cause`: the rank proposes to stop because it is unhealthy, but by the contract
@@ -110,8 +110,8 @@ def check_proposal(rank: Rank, code: int, detail: str) -> None:
     `no_shutdown_with_cause`: it stops for another reason, though it was unhealthy for too long
     before. After its first proposal a rank is not checked for this any more.
     """
-    now_ns = rank.clock()
-    if code != ExitCode.UNHEALTHY:
+    now_ns = rank.ports.clock()
+    if proposal.code != ExitCode.UNHEALTHY:
         _check_stays(rank, now_ns)
         return
     since_ns, reasons = _unhealthy_since(rank, now_ns)
@@ -124,7 +124,8 @@ def check_proposal(rank: Rank, code: int, detail: str) -> None:
     _violate(
         rank,
         "shutdown_without_cause",
-        f"the rank says {detail!r}, the contract sees {seen}; the grace is {grace_ns / 1e9:g} s",
+        f"the rank says {proposal.detail!r}, the contract sees {seen};"
+        f" the grace is {grace_ns / 1e9:g} s",
         _in_doubt(rank),
     )
 
@@ -145,7 +146,7 @@ def _unhealthy_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
     transceiver = rank.transceiver
     seen = transceiver.health.inputs()
     seen = msgspec.structs.replace(
-        seen, moved_ns=max(seen.moved_ns, rank.transport.last_moved_ns())
+        seen, moved_ns=max(seen.moved_ns, rank.ports.transport.last_moved_ns())
     )
     reasons = health.unhealthy_reasons(now_ns, seen)
     if not reasons:
@@ -192,8 +193,10 @@ def _check_deadlines(rank: Rank) -> None:
     """`early_deadline`: a transfer timed out before its deadline (contract 3.1)."""
     for request, at_ns, transfer_ns in rank.transceiver.limits.early_deadlines:
         detail = f"request {request} timed out after {transfer_ns / 1e9:.3f} s of transfer"
-        rank.recorder.violation(Violation("early_deadline", rank.rank, at_ns, detail, (request,)))
+        rank.ports.recorder.violation(
+            Violation("early_deadline", rank.rank, at_ns, detail, (request,))
+        )
 
 
 def _violate(rank: Rank, kind: str, detail: str, requests: tuple[int, ...] = ()) -> None:
-    rank.recorder.violation(Violation(kind, rank.rank, rank.clock(), detail, requests))
+    rank.ports.recorder.violation(Violation(kind, rank.rank, rank.ports.clock(), detail, requests))

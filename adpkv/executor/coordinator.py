@@ -13,6 +13,7 @@ from collections.abc import Callable
 from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
+from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.values import Cause, Outcome, Response, Violation
 from adpkv.executor.collectives import Receive
@@ -77,8 +78,7 @@ class Coordinator:
         """Instances that have stopped and have no transfer with another instance any more."""
         self._failed: dict[int, str] = {}
         """Failed world rank -> a text about its failure."""
-        self._code = -1
-        self._detail = ""
+        self._stop: StopReason | None = None
         self._give_up_ns = NEVER
         self.submitted = 0
         self.done = 0
@@ -87,9 +87,9 @@ class Coordinator:
     @property
     def ending(self) -> str:
         """Why no more requests are admitted, as a text; empty while they are."""
-        if self._code < 0:
+        if self._stop is None:
             return ""
-        return self._detail or "every request is answered"
+        return self._stop.detail or "every request is answered"
 
     @property
     def failed(self) -> frozenset[int]:
@@ -105,8 +105,8 @@ class Coordinator:
             now_ns = self._clock()
             self._admit_due(now_ns)
             self._cancel_due(now_ns)
-            if self._code < 0 and self.done == self.total:
-                self._spread(ExitCode.COMPLETED, "")
+            if self._stop is None and self.done == self.total:
+                self._spread(StopReason(ExitCode.COMPLETED))
             if self._failed and not self._shrinks and len(self._stopped) == len(self._load):
                 self._end_all_lost()
             if now_ns >= self._give_up_ns:
@@ -118,10 +118,10 @@ class Coordinator:
         self._end_unanswered()
 
     def _is_over(self) -> bool:
-        return self._code >= 0 and not self._open and len(self._drained) == len(self._load)
+        return self._stop is not None and not self._open and len(self._drained) == len(self._load)
 
     def _wake_ns(self) -> int:
-        if self._code >= 0:
+        if self._stop is not None:
             return self._give_up_ns
         cancel_ns = self._cancels[0][0] if self._cancels else NEVER
         return min(self._workload.due_ns(), cancel_ns)
@@ -129,7 +129,7 @@ class Coordinator:
     # -- clients -------------------------------------------------------------------------------
 
     def _admit_due(self, now_ns: int) -> None:
-        while self._code < 0 and self._workload.due_ns() <= now_ns:
+        while self._stop is None and self._workload.due_ns() <= now_ns:
             arrival = self._workload.take()
             request = OpenRequest(self.submitted, arrival)
             self.submitted += 1
@@ -176,7 +176,7 @@ class Coordinator:
             self._stopped.add(message.instance)
             if message.drained:
                 self._drained.add(message.instance)
-            self._spread(message.code, message.detail)
+            self._spread(message.reason)
 
     def _answered(self, response: Response) -> None:
         request = self._open.get(response.request_id)
@@ -184,7 +184,7 @@ class Coordinator:
         event = AdmissionEvent.PREFILLED if prefilled else AdmissionEvent.TERMINAL
         if request is None or response.attempt != request.attempt:
             # After the request's end only PREFILLED may still come, if a stop was on its way.
-            if not prefilled or self._code < 0:
+            if not prefilled or self._stop is None:
                 self._violate("two_terminal_responses", response)
             return
         request.answered(response, self._clock())
@@ -216,12 +216,11 @@ class Coordinator:
             self._tell(request.generation, Cancel(request.request_id))
         elif action is Action.END_AS_SAID and response is not None:
             self._end(request, response.outcome, response.detail, response)
-        elif action is Action.END_CANCELLED and self._code > 0:
-            self._end(request, Outcome.FAILED, self._detail or "the job is stopping", response)
-        elif action is Action.END_CANCELLED:
+        elif action is Action.END_CANCELLED and not (self._stop and self._stop.code):
             self._end(request, Outcome.CANCELLED, "cancelled between the instances", response)
-        elif action is Action.END_STOPPED:
-            self._end(request, Outcome.FAILED, self._detail or "the job is stopping", response)
+        elif action in (Action.END_CANCELLED, Action.END_STOPPED):
+            why = self._stop.detail if self._stop is not None else ""
+            self._end(request, Outcome.FAILED, why or "the job is stopping", response)
         elif action is Action.END_LOST:
             self._end_lost(request, response)
         elif action is Action.AGAIN:
@@ -287,8 +286,8 @@ class Coordinator:
         for request in self._open.values():
             if request.holder is instance and request.cancelled_ns >= 0:
                 self._tell(instance, Cancel(request.request_id))
-        if self._code >= 0 and instance.index not in self._stopped:
-            self._tell(instance, Stop(self._code, self._detail))
+        if self._stop is not None and instance.index not in self._stopped:
+            self._tell(instance, Stop(self._stop))
 
     def _shrink(self, instance: Instance) -> None:
         """Tell all instances to go on without the failed ranks; ask this one what was lost."""
@@ -306,7 +305,7 @@ class Coordinator:
         others = tuple(i for i in self._instances[instance.kind] if i is not instance)
         self._instances[instance.kind] = others
         if not others or not self._shrinks:
-            self._spread(ExitCode.RANK_LOST, detail)
+            self._spread(StopReason(ExitCode.RANK_LOST, detail))
         for request in list(self._open.values()):
             if request.holder is instance:
                 self._lose(request)
@@ -325,7 +324,7 @@ class Coordinator:
         return gone or response.cause is Cause.PEER_LOST
 
     def _after_failure(self, otherwise: AdmissionEvent) -> AdmissionEvent:
-        again = self._recompute and self._code < 0
+        again = self._recompute and self._stop is None
         return AdmissionEvent.RECOMPUTE if again else otherwise
 
     def _begin_again(self, request: OpenRequest) -> None:
@@ -357,17 +356,16 @@ class Coordinator:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def _spread(self, code: int, detail: str) -> None:
+    def _spread(self, reason: StopReason) -> None:
         """An instance stops, or all requests are answered: tell all instances to stop."""
-        if code > 0 and self._code >= 0:
-            self._code = worst((code, self._code))
-        if self._code >= 0:
+        if self._stop is not None:
+            self._stop = self._stop.with_code(worst((reason.code, self._stop.code)))
             return
-        self._code, self._detail = code, detail
+        self._stop = reason
         self._give_up_ns = self._clock() + self._stop_timeout_ns
         for instance in self._topology.instances:
             if instance.index not in self._stopped:
-                self._tell(instance, Stop(code, detail))
+                self._tell(instance, Stop(reason))
         for request in list(self._open.values()):
             self._fire(request, AdmissionEvent.STOP)
 
@@ -380,12 +378,13 @@ class Coordinator:
     def _release(self) -> None:
         """All instances are drained: tell the ranks to leave, with the code that won."""
         self._end_unanswered()
+        assert self._stop is not None
         for instance in self._topology.instances:
             # To each rank, not only to leaders: a leader may fail before it passes the release on,
             # and the coordinator has ended by then.
             for rank in instance.members:
                 if rank not in self._failed:
-                    self._mailbox.send(rank, Release(self._code, self._detail))
+                    self._mailbox.send(rank, Release(self._stop))
 
     def _end_unanswered(self) -> None:
         """End the requests without an answer. Each is a violation (contract 6.3)."""
@@ -396,5 +395,5 @@ class Coordinator:
                 Violation("no_terminal_response", -1, self._clock(), detail, whom)
             )
             self._end(request, Outcome.FAILED, "no instance answered", None)
-        if self._recorder.violations:
-            self._code = worst((ExitCode.VIOLATION, self._code))
+        if self._recorder.violations and self._stop is not None:
+            self._stop = self._stop.with_code(worst((ExitCode.VIOLATION, self._stop.code)))

@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.plan import NO_STOP, GroupInput, Plan, RankStatus
+from adpkv.core.plan import GroupInput, Plan, RankStatus
 from adpkv.core.rank_failure import RankFailure
+from adpkv.core.stop import StopReason
 from adpkv.core.values import RequestSpec, Response
 from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.messages import (
@@ -234,11 +235,11 @@ class Leader:
         """Tell the coordinator once that the instance has stopped and every open request is
         answered, and once that all its ranks are drained. Call it after the flush: then this
         message follows the last answers."""
-        if plan.stop == NO_STOP:
+        if plan.stop is None:
             return
         said, drained = self._announced, all(status.drained for status in statuses)
         if said is None or (drained and not said.drained):
-            self._announced = Stopped(self._instance, plan.stop, plan.detail, drained)
+            self._announced = Stopped(self._instance, plan.stop, drained)
             self._mailbox.send(COORDINATOR, self._announced)
 
 
@@ -283,18 +284,24 @@ def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
     """The messages of a broadcast, sorted by kind; None if there are none."""
     if not messages:
         return None
-    ends = [m for m in messages if isinstance(m, Stop | Release)]
-    codes = [m.code for m in ends if m.code > 0]
     return GroupInput(
         admitted=tuple(m.spec for m in messages if isinstance(m, Admit)),
         cancelled=tuple(m.request_id for m in messages if isinstance(m, Cancel)),
-        # A release without a stop means that the stop was lost: it counts as both.
-        stop=worst(codes) if codes else ExitCode.COMPLETED if ends else NO_STOP,
-        detail=next((m.detail for m in ends if m.detail), ""),
+        stop=_stop([m.reason for m in messages if isinstance(m, Stop | Release)]),
         released=any(isinstance(m, Release) for m in messages),
         readmitted=_readmitted(messages) if len(messages) > 1 else frozenset(),
         rank_failure=_rank_failure([m for m in messages if isinstance(m, Shrink)]),
     )
+
+
+def _stop(reasons: Sequence[StopReason]) -> StopReason | None:
+    """The reason of stops and releases. A release without a stop means that the stop was lost: it
+    counts as both."""
+    if not reasons:
+        return None
+    codes = [reason.code for reason in reasons if reason.code > 0]
+    first = next((reason for reason in reasons if reason.detail), reasons[0])
+    return first.with_code(worst(codes) if codes else ExitCode.COMPLETED)
 
 
 def _readmitted(messages: Sequence[LeaderMessage]) -> frozenset[int]:

@@ -14,6 +14,7 @@ import msgspec
 from adpkv.core.plan import RankStatus
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.report import RankReport
+from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance
 from adpkv.core.values import RequestSpec, Response
 from adpkv.exit_codes import ExitCode
@@ -67,17 +68,15 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel", array_like=True, gc=Fals
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True, gc=False):
-    """Coordinator to leader: stop. `code` is the exit code that the job ends with so far."""
+    """Coordinator to leader: stop. `reason` has the exit code that the job ends with so far."""
 
-    code: int
-    detail: str = ""
+    reason: StopReason
 
 
 class Release(msgspec.Struct, frozen=True, tag="release", array_like=True, gc=False):
     """Coordinator to every rank: all instances have stopped and are drained, so you may leave."""
 
-    code: int = ExitCode.COMPLETED
-    detail: str = ""
+    reason: StopReason = StopReason(ExitCode.COMPLETED)
 
 
 class Shrink(msgspec.Struct, frozen=True, tag="shrink", array_like=True, gc=False):
@@ -191,8 +190,7 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=Fa
     Sent once more when it is drained."""
 
     instance: int
-    code: int
-    detail: str = ""
+    reason: StopReason
     drained: bool = False
     """No transfer of the instance is in flight any more, or its drain timeout is over."""
 

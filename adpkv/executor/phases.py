@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from adpkv.core.ids import NEVER
-from adpkv.core.plan import NO_STOP, Plan, RankStatus, agree
+from adpkv.core.plan import Plan, RankStatus, agree
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
+from adpkv.core.stop import StopReason
 from adpkv.errors import RankLostError
 from adpkv.executor.audit import check_proposal, rank_report, unhealthy_stop
 from adpkv.executor.collectives import WORLD, Collective, CollectiveCounts, Elapsed, Step, Wait
@@ -32,7 +33,8 @@ class Phases:
         # Used in every iteration of every rank, so looked up once.
         self._serving = rank.serving
         self._transceiver = rank.transceiver
-        self._asked_to_stop = rank.signals.asked_to_stop
+        self._clock, self._model = rank.ports.clock, rank.ports.model
+        self._asked_to_stop = rank.ports.signals.asked_to_stop
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
         self.group_input: tuple[LeaderMessage, ...] = ()
@@ -64,19 +66,19 @@ class Phases:
     def observe(self) -> None:
         """Read peers' messages, poll the transport and check what is due. Never waits."""
         rank = self.rank
-        messages = rank.mailbox.receive() if rank.leader is None else self._own_messages
+        messages = rank.ports.mailbox.receive() if rank.leader is None else self._own_messages
         self._own_messages = ()
-        now_ns = rank.clock()
+        now_ns = self._clock()
         for message in messages:
             if isinstance(message, Release):
-                rank.release = message  # kept: its leader has one too, and broadcasts it
+                rank.succession.release = message  # kept: its leader has one too, and broadcasts it
             else:
                 rank.transfers.on_peer_message(message, now_ns)  # type: ignore[arg-type]
         # After the messages: with a peer's message the transport may be able to prove an end.
         ended = self.poll()
         code = self._asked_to_stop()
         if code:
-            self.propose(code, "asked to stop by a signal")
+            self.propose(StopReason(code, "asked to stop by a signal"))
         if (
             messages
             or ended
@@ -103,21 +105,21 @@ class Phases:
             transceiver.expire(now_ns)
         self._check_health(now_ns)
         if now_ns >= transceiver.monitor.grace_over_ns():
-            self.propose(*unhealthy_stop(rank))
+            self.propose(unhealthy_stop(rank))
         self._resolve(now_ns)
 
     def _check_health(self, now_ns: int) -> None:
         """Check this rank's health, and record a change."""
         rank = self.rank
-        if rank.transceiver.health.check(now_ns, rank.transport.last_moved_ns()):
+        if rank.transceiver.health.check(now_ns, rank.ports.transport.last_moved_ns()):
             reasons = rank.transceiver.monitor.reasons
-            rank.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
+            rank.ports.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
 
-    def propose(self, code: int, detail: str) -> None:
-        """Propose at the next sync that the group stops with this code."""
-        if self.rank.proposal == NO_STOP:
-            check_proposal(self.rank, code, detail)
-        self.rank.propose(code, detail)
+    def propose(self, reason: StopReason) -> None:
+        """Propose at the next sync that the group stops. The first proposal of a rank is kept."""
+        if self.rank.proposal is None:
+            check_proposal(self.rank, reason)
+            self.rank.proposal = reason
 
     def _resolve(self, now_ns: int) -> None:
         """Act on all changes of sessions, requests and blocks, then begin what can begin. Every
@@ -181,7 +183,7 @@ class Phases:
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent."""
         last = self._status
-        return self._moved or bool(last.expired) or last.stop != self.rank.proposal
+        return self._moved or bool(last.expired) or last.stop is not self.rank.proposal
 
     # -- apply and flush -----------------------------------------------------------------------
 
@@ -192,13 +194,15 @@ class Phases:
         if rank.leader is not None:
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
-                rank.recorder.event("refused", response.request_id, outcome=response.outcome)
+                rank.ports.recorder.event("refused", response.request_id, outcome=response.outcome)
         new = plan.assignments.get(self._index)
-        stops = plan.stop != NO_STOP and rank.transceiver.drain_deadline_ns == NEVER
+        reason = plan.stop
+        if reason is not None and rank.transceiver.drain_deadline_ns != NEVER:
+            reason = None  # it has begun to stop before
         lost = plan.rank_failure is not None
-        if not (new or plan.cancels or plan.agreed or stops or lost):
+        if not (new or plan.cancels or plan.agreed or reason or lost):
             return
-        now_ns = rank.clock()
+        now_ns = self._clock()
         if plan.rank_failure is not None:
             rank.transceiver.handle_peer_failure(plan.rank_failure.failed, now_ns)
         for request_id in plan.cancels:
@@ -211,19 +215,19 @@ class Phases:
                 rank.transfers.decline(spec)
             else:
                 serving.assign(spec, now_ns)
-        if stops:
-            self._stop(plan, now_ns)
+        if reason is not None:
+            self._stop(reason, now_ns)
         self._resolve(now_ns)
 
-    def _stop(self, plan: Plan, now_ns: int) -> None:
+    def _stop(self, reason: StopReason, now_ns: int) -> None:
         """The group agreed to stop: answer every open request, and begin to drain."""
         rank = self.rank
         deadline_ns = now_ns + rank.timing.drain_timeout_ns
         self._abandon_ns = now_ns + rank.timing.abandon_ns
         # Sessions first: their story then shows what ended them; their requests end with them.
         rank.transceiver.drain(deadline_ns, now_ns)
-        rank.serving.stop(now_ns, plan.detail)
-        rank.recorder.event("stopping", -1, code=plan.stop, detail=plan.detail)
+        rank.serving.stop(now_ns, reason.detail)
+        rank.ports.recorder.event("stopping", -1, code=reason.code, detail=reason.detail)
 
     async def flush(self) -> None:
         """Gather the staged responses on the leader. A rank without responses joins the gather with
@@ -255,9 +259,9 @@ class Phases:
     async def step(self) -> None:
         """One forward step of the group, with a dummy batch if this rank has no work."""
         rank, serving = self.rank, self._serving
-        began_ns = rank.clock()
+        began_ns = self._clock()
         batch, most, tokens, waited = serving.batch(began_ns)
-        base, slope = rank.model.line(batch)
+        base, slope = self._model.line(batch)
         elapsed: Elapsed = await Step(
             self._group,
             "step",
@@ -268,7 +272,7 @@ class Phases:
             slope,
             most,
             self._until_ns(),
-            lambda: rank.model.run(batch),
+            lambda: self._model.run(batch),
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
             serving.has_work(),
@@ -276,7 +280,7 @@ class Phases:
             waited,
         )
         rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
-        if serving.stepped(elapsed.steps, began_ns, rank.clock()):
+        if serving.stepped(elapsed.steps, began_ns, self._clock()):
             self._moved = True
 
     async def wait(self) -> None:
@@ -333,13 +337,13 @@ class Phases:
         if not self._is_stale():
             return True
         now = self._status = self.status()
-        if plan.ending or plan.stop != NO_STOP:
+        if plan.ending or plan.stop is not None:
             return now == last  # whether the group may leave depends on the whole status
         if plan.waiting:
             # A changed load may let a waiting request in. So may an unchanged one: a request just
             # assigned to this rank may be over already, if its peer has failed.
             return now == last and self._index not in plan.assignments
-        return now.work is last.work and now.stop == last.stop and now.votes == last.votes
+        return now.work is last.work and now.stop is last.stop and now.votes == last.votes
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 
@@ -354,8 +358,9 @@ class Phases:
         if shrink_group(self.rank, lost, self.group_input):
             self.group_input = ()
         self.statuses, self._steady, self._moved = (), False, True
-        if not self.rank.shrinks:
-            self.propose(lost.exit_code, failure_detail(lost.rank, self.rank.instance))
+        if not self.rank.succession.shrinks:
+            why = failure_detail(lost.rank, self.rank.instance)
+            self.propose(StopReason(lost.exit_code, why))
 
     async def leave(self) -> tuple[RankReport, ...]:
         """All ranks leave after the same iteration. Returns the reports of all ranks of the job,
@@ -366,7 +371,7 @@ class Phases:
         )
         if self.rank.leader is not None:
             for violation in diverging_traces(of_ranks(reports, self.rank.instance.members)):
-                self.rank.recorder.violation(violation)
+                self.rank.ports.recorder.violation(violation)
         return reports
 
     def report(self) -> RankReport:

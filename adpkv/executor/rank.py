@@ -9,10 +9,11 @@ from adpkv.core.block_pool import BlockPool
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import SoleOwner
-from adpkv.core.plan import FIRST_PLAN, NO_STOP, GroupLimits, Plan, RankStatus
+from adpkv.core.plan import FIRST_PLAN, GroupLimits, Plan, RankStatus
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
+from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance
 from adpkv.core.transceiver import Transceiver
 from adpkv.executor.leader import Leader
@@ -24,7 +25,7 @@ from adpkv.memory.port import Memory
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 
-__all__ = ["Rank", "Timing", "status_of"]
+__all__ = ["Rank", "RankPorts", "Succession", "Timing", "status_of"]
 
 
 def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
@@ -36,7 +37,7 @@ def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
     """
     serving, transceiver, rank_failure = rank.serving, rank.transceiver, rank.plan.rank_failure
     quarantined = len(transceiver.book.quarantine)
-    now_ns = rank.clock()
+    now_ns = rank.ports.clock()
     tokens, requests, running = serving.load()
     return RankStatus(
         work=serving.has_work(),
@@ -47,7 +48,6 @@ def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
         quarantined=quarantined,
         reasons=transceiver.monitor.reasons,
         stop=rank.proposal,
-        detail=rank.detail,
         drained=transceiver.is_drained() or transceiver.is_overdue(now_ns),
         overdue=now_ns >= abandon_ns,
         expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
@@ -71,6 +71,33 @@ class Timing:
     """The longest time between two checks of a rank while a transfer is in flight."""
 
 
+@dataclass(frozen=True, slots=True)
+class RankPorts:
+    """How a rank reaches the outside."""
+
+    clock: Clock
+    mailbox: Mailbox
+    transport: Transport
+    model: Model
+    recorder: Recorder
+    signals: Signals
+    memory: Memory
+
+
+@dataclass(slots=True)
+class Succession:
+    """What a rank needs when another rank of its group fails."""
+
+    membership: Membership
+    """Which ranks of its group have not failed."""
+    successor: Callable[[], Leader]
+    """Makes the `Leader` for this rank if all ranks before it have failed."""
+    shrinks: bool = False
+    """The others of the group go on; else they stop."""
+    release: Release | None = None
+    """On a rank that does not lead: the release it has got, to broadcast if it becomes leader."""
+
+
 @dataclass(slots=True)
 class Rank:
     """All parts of one rank. A world assembles it; afterwards only the phases change it."""
@@ -79,47 +106,28 @@ class Rank:
     instance: Instance
     limits: GroupLimits
     timing: Timing
-    clock: Clock
-    mailbox: Mailbox
-    transport: Transport
-    model: Model
-    recorder: Recorder
-    signals: Signals
-    memory: Memory
+    ports: RankPorts
     pool: BlockPool
     transceiver: Transceiver
     responses: ResponseBuffer
     leader: Leader | None
     """On the rank that leads its group; None on the others."""
-    successor: Callable[[], Leader]
-    """Makes the `Leader` for this rank if all ranks before it have failed."""
-    membership: Membership
-    """Which ranks of its group have not failed."""
+    succession: Succession
     inbox_ages: InboxAges
     """How long input stays unread."""
     owner: SoleOwner = field(default_factory=SoleOwner)
     serving: Serving = field(init=False)
     transfers: Transfers = field(init=False)
     """Set while the rank is assembled, as they are made from the fields above."""
-    shrinks: bool = False
-    """If a rank fails, the others of its group go on; else they stop."""
     rules: Rules = field(default_factory=Rules)
     fired: Callable[[], tuple[FaultCount, ...]] = tuple
     """Returns how often each injected fault has hit this rank so far."""
     plan: Plan = FIRST_PLAN
     iteration: int = 0
-    release: Release | None = None
-    """On a rank that does not lead: the release it has got, to broadcast if it becomes leader."""
-    proposal: int = NO_STOP
-    """The exit code with which this rank proposes to stop; `detail` says why."""
-    detail: str = ""
+    proposal: StopReason | None = None
+    """Why this rank proposes to stop; None while it does not."""
 
     @property
     def members(self) -> Sequence[int]:
         """The world ranks of its group that have not failed, in order; the first leads."""
-        return self.membership.living
-
-    def propose(self, code: int, detail: str) -> None:
-        """Propose to stop at the next sync. The first proposal of a rank is kept."""
-        if self.proposal == NO_STOP:
-            self.proposal, self.detail = code, detail
+        return self.succession.membership.living

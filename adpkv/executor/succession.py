@@ -19,12 +19,13 @@ def shrink_group(rank: Rank, lost: RankLostError, undecided: Sequence[LeaderMess
     Returns whether this rank leads. If so, it has taken back `undecided`, the messages of the
     iteration that the failure broke, for the next broadcast.
     """
-    rank.membership = rank.membership.without(lost.rank)
-    rank.limits = dataclasses.replace(rank.limits, gone=rank.membership.failed)
+    membership = rank.succession.membership.without(lost.rank)
+    rank.succession.membership = membership
+    rank.limits = dataclasses.replace(rank.limits, gone=membership.failed)
     leads = rank.members[0] == rank.rank
     if leads:
         _lead(rank, lost.rank, undecided)
-    rank.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
+    rank.ports.recorder.event("survived", -1, lost=lost.rank, kind_there=lost.place.kind)
     return leads
 
 
@@ -33,12 +34,12 @@ def _lead(rank: Rank, lost: int, undecided: Sequence[LeaderMessage]) -> None:
     because the former leader may have failed before it could."""
     failed = [lost]
     if rank.leader is None:
-        rank.leader = rank.successor()
+        rank.leader = rank.succession.successor()
         rank.leader.take_over(rank.plan)
         rank.serving.owner.lead()
         failed = [rank.instance.first + index for index in sorted(rank.limits.gone)]
     rank.leader.put_back(undecided)
-    if rank.release is not None:
-        rank.leader.put_back((rank.release,))
+    if rank.succession.release is not None:
+        rank.leader.put_back((rank.succession.release,))
     for one in failed:
         rank.leader.announce_rank_failure(one, rank.rank, failure_detail(one, rank.instance))

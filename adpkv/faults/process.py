@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
-from adpkv.core.plan import NO_STOP, Plan
+from adpkv.core.plan import Plan
 from adpkv.core.report import Nearest
 from adpkv.errors import RankLostError
 from adpkv.executor.collectives import Operation, Pause, Step, Wait
@@ -147,4 +147,4 @@ def _fits(phases: Sequence[str], operation: Operation) -> bool:
     if PHASES.get(operation.kind, "") in phases:
         return True
     plan = operation.plan
-    return "drain" in phases and isinstance(plan, Plan) and plan.stop != NO_STOP
+    return "drain" in phases and isinstance(plan, Plan) and plan.stop is not None

@@ -44,19 +44,19 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("watch", "nobody"): waits.NOBODY_WATCHES,
     ("quarantine", "unbounded"): records.UNBOUNDED_QUARANTINE,
 }
-"""Every value of a policy key that is not the contract's. In this order they are put together."""
+"""Every value of a policy key that is not the contract's, in the order in which they apply."""
 
 
 def assembly(experiment: Experiment) -> Callable[..., RankProgram]:
-    """What makes a rank's program under the experiment's policies: the contract's own maker where
-    it names none."""
+    """What makes a rank's program under the experiment's policies: `build_rank` itself if there are
+    none."""
     chosen = experiment.policy.historical()
     policies = [policy for (key, value), policy in POLICIES.items() if chosen.get(key) == value]
     return _assembly(policies) if policies else build_rank
 
 
 def _assembly(policies: Sequence[Policy]) -> Callable[..., RankProgram]:
-    """Everything that is the same for all ranks is put together once."""
+    """Combine the policies once, for all ranks."""
     rules = Rules()
     for policy in policies:
         rules = policy.rules(rules)

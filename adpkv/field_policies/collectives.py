@@ -22,7 +22,7 @@ ERRORS: Final = frozenset({Outcome.TIMED_OUT, Outcome.FAILED})
 
 
 async def _join_alone(phases: Phases, kind: str, site: str, payload: Any) -> None:
-    """A collective of the whole group, which this rank alone has a reason for."""
+    """Join a collective of the whole group that only this rank has a reason to join."""
     rank = phases.rank
     gathered = await Collective(rank.instance.index, kind, site, rank.iteration, rank.plan, payload)
     if kind == "tp_gather" and rank.leader is not None:
@@ -30,7 +30,7 @@ async def _join_alone(phases: Phases, kind: str, site: str, payload: Any) -> Non
 
 
 async def _respond(phases: Phases, outcomes: frozenset[Outcome], site: str) -> None:
-    """The rank that has such responses to give gathers them at once."""
+    """Gather responses with these outcomes at once, if this rank has any."""
     buffer = phases.rank.responses
     if not any(response.outcome in outcomes for response in buffer.staged):
         return
@@ -43,30 +43,30 @@ async def _respond(phases: Phases, outcomes: frozenset[Outcome], site: str) -> N
 
 
 class OwnerResponds(NeverQuiet):
-    """Whoever has responses gathers them."""
+    """A rank that has responses of ended requests gathers them before the sync."""
 
     async def sync(self) -> Plan:
-        """After that."""
+        """Gather, then sync."""
         await _respond(self, ENDS, "respond")
         return await super().sync()
 
 
 class HandlesErrors(NeverQuiet):
-    """Whoever has failures gathers them."""
+    """A rank that has responses of failed requests gathers them before the sync."""
 
     async def sync(self) -> Plan:
-        """After that."""
+        """Gather, then sync."""
         await _respond(self, ERRORS, "handle_errors")
         return await super().sync()
 
 
 class ValidatesAlone(NeverQuiet):
-    """Requests are looked at in turns, and who finds a wrong one says so."""
+    """Each rank validates its share of the new requests, and gathers if one is invalid."""
 
     async def sync(self) -> Plan:
-        """After that."""
+        """Validate, then sync."""
         rank = self.rank
-        specs = [messages.spec for messages in self.group_input if isinstance(messages, Admit)]
+        specs = [message.spec for message in self.group_input if isinstance(message, Admit)]
         mine = [s for s in specs if s.request_id % rank.instance.ranks == self._index]
         if any(rank.limits.objection(spec) for spec in mine):
             await _join_alone(self, "tp_gather", "validate", ())
@@ -74,10 +74,10 @@ class ValidatesAlone(NeverQuiet):
 
 
 class PollsInAGate(NeverQuiet):
-    """Polls are collective, and joined only where the next request does not fit."""
+    """A poll is a collective, and a rank joins it only where its next request does not fit."""
 
     async def sync(self) -> Plan:
-        """After the poll."""
+        """Poll, then sync."""
         if self._is_blocked():
             await _join_alone(self, "tp_allgather", "poll", None)
         return await super().sync()
@@ -110,6 +110,6 @@ INVALID_LOCAL: Final = Policy(
 
 GATED_POLL: Final = Policy(
     "Transfers are polled in a collective, joined only where the next request does not fit: one"
-    " free block more or less, and ranks part (#14020).",
+    " free block more or less, and ranks disagree (#14020).",
     phases=PollsInAGate,
 )

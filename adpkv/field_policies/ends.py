@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adpkv.core.ownership import Replica
-from adpkv.core.plan import NO_STOP, Plan
+from adpkv.core.plan import Plan
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.rules import Rules
 from adpkv.core.session import Blocks, Event, Line, Role, Session, State
+from adpkv.core.stop import StopReason
 from adpkv.core.values import Cause, Outcome
 from adpkv.errors import Place, RankProgramError
 from adpkv.executor.collectives import CollectiveCounts
@@ -30,21 +31,21 @@ __all__ = [
 
 
 class TellsOfTimeouts(Serving):
-    """Has somebody told of each request that times out."""
+    """Calls `timed_out` for each request that times out."""
 
     timed_out: Callable[[int], None]
 
     def respond(
         self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str = "", **more: Any
     ) -> None:
-        """And say so."""
+        """Respond, and report a timeout."""
         super().respond(request, outcome, now_ns, detail, **more)
         if outcome is Outcome.TIMED_OUT:
             self.timed_out(request.spec.request_id)
 
 
 class StopsForATimeout(NeverQuiet):
-    """Goes down with the first request that times out."""
+    """Proposes to stop when a request times out."""
 
     def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
         super().__init__(rank, counts)
@@ -52,7 +53,8 @@ class StopsForATimeout(NeverQuiet):
         rank.serving.timed_out = self._fail_close
 
     def _fail_close(self, request_id: int) -> None:
-        self.propose(ExitCode.UNHEALTHY, f"request {request_id} timed out: fail closed")
+        why = f"request {request_id} timed out: fail closed"
+        self.propose(StopReason(ExitCode.UNHEALTHY, why))
 
 
 FAIL_CLOSE: Final = Policy(
@@ -64,11 +66,11 @@ FAIL_CLOSE: Final = Policy(
 
 
 class LeavesAlone(NeverQuiet):
-    """Leaves as soon as it wants to stop."""
+    """A rank that wants to stop leaves its group at once."""
 
     async def sync(self) -> Plan:
-        """Instead of asking."""
-        if self.rank.proposal != NO_STOP:
+        """Leave instead of proposing to stop, else sync."""
+        if self.rank.proposal is not None:
             await self.leave()
         return await super().sync()
 
@@ -79,10 +81,10 @@ LOCAL_SHUTDOWN: Final = Policy(
 
 
 class ForgetsWhatIsInDoubt(Serving):
-    """Keeps no list of requests whose blocks are in doubt."""
+    """Forgets requests that ended while their blocks are in doubt."""
 
     def end(self, request: ServedRequest, event: RequestEvent, now_ns: int, *told: Any) -> None:
-        """And forget it."""
+        """End the request, and forget it."""
         super().end(request, event, now_ns, *told)
         request_id = request.spec.request_id
         if self.pending_resource_release.pop(request_id, None) is not None:
@@ -103,10 +105,10 @@ def _revived(rules: Rules) -> Rules:
 
 
 class Revives(GenerationServing):
-    """Takes in what comes, however late."""
+    """Accepts a transfer that completes after its request was answered."""
 
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
-        """As if it had not been answered."""
+        """Go on as if the request had not been answered."""
         if request.state is RequestState.ENDED:
             del self.pending_resource_release[request.spec.request_id]
             request.state = RequestState.RECEIVING
@@ -126,14 +128,14 @@ LATE_SUCCESS_REVIVES: Final = Policy(
 
 
 class TakesItsDummyEachTime(NeverQuiet):
-    """Has no block for its dummy but what the pool gives for a step."""
+    """Has no block of its own for its dummy: it takes one from the pool for each step."""
 
     def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
         super().__init__(rank, counts)
         rank.serving.leases.free_dummy()
 
     async def step(self) -> None:
-        """With a block for it, which is asserted to be there."""
+        """Step with a block from the pool, which is asserted to be there."""
         rank, serving = self.rank, self.rank.serving
         if serving.has_work():
             return await super().step()
@@ -154,22 +156,22 @@ DUMMY_ASSERTED: Final = Policy(
 
 
 class ActsAlone(Replica):
-    """Decides as if it were the only owner."""
+    """A replica that decides as if it were the only owner of its requests."""
 
     def defer(
         self, request_id: int, outcome: Outcome, detail: str, cause: Cause = Cause.OTHER
     ) -> bool:
-        """Nothing."""
+        """Never: what this rank noticed takes effect at once."""
         return False
 
     def may_free(self, request_id: int, quiescent: bool) -> bool:
-        """By its own proof."""
+        """As soon as this rank alone has proof that its blocks are quiet."""
         return quiescent
 
 
 ACTS_ON_ITS_OWN: Final = Policy(
     "Each replica of a request acts on what it noticed itself: a deadline that passed on one rank"
-    " only parts them (#14746).",
+    " only makes them disagree (#14746).",
     phases=NeverQuiet,
     replica=ActsAlone,
 )

@@ -1,8 +1,8 @@
-"""A historical policy: another record of rules or limits, or a subclass of one part of a rank.
+"""A field policy: other rules or limits, or a subclass of one part of a rank.
 
 Nothing outside this folder knows that policies exist: the core asks its rules, the loop calls its
-phases. Policies that are combined are subclassed together, and each calls the one before by
-`super()`.
+phases. Where several policies subclass the same part, their classes become the bases of one class,
+and each calls the next by `super()`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _same(value: T) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What stands in the place of the contract's parts; None: the contract's own."""
+    """What replaces the contract's parts; None keeps the contract's own."""
 
     about: str
     """What was done, and where the field learned better."""
@@ -43,7 +43,7 @@ class Policy:
 
 
 class NeverQuiet(Phases):
-    """A rank with another phase may do something in any iteration: no world may leave it out."""
+    """A rank with a replaced phase may act in any iteration: no world may jump over one."""
 
     def is_quiet(self) -> bool:
         """Never."""
@@ -51,10 +51,10 @@ class NeverQuiet(Phases):
 
 
 def combined(base: type[T], others: Sequence[type | None]) -> type[T]:
-    """`base` with what `others` do otherwise; of two that do the same, the later one is asked
-    first."""
+    """`base` with the overrides of `others`; of two that override the same method, the later one is
+    called first."""
     found = [one for one in dict.fromkeys(reversed(others)) if one is not None]
-    # A superclass of another one says nothing new, and could not stand before it.
+    # A superclass of another one adds nothing, and Python does not allow it before its subclass.
     own = [one for one in found if not any(one in other.__mro__[1:] for other in found)]
     return type(base.__name__, (*own, base), {}) if own else base
 

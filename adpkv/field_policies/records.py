@@ -1,4 +1,4 @@
-"""Policies that are another record of rules: what a table says, what a deadline or health is."""
+"""Policies that replace rules or limits: transitions of a session, deadlines, health."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def _frees(
     outcome: Outcome,
     told: Mapping[Role, tuple[Order, ...]],
 ) -> Rules:
-    """In flight, `event` ends a session as `state` and frees its blocks, proof or not."""
+    """While a transfer is in flight, `event` ends its session in `state` and frees its blocks,
+    without any proof that nobody writes into them."""
     for role, flying in _FLYING.items():
         line = Line(state, Blocks.FREED, outcome, told[role])
         rules = with_lines(rules, role, {(at, event): line for at in flying})
@@ -76,15 +77,14 @@ def _epoch_ignored(rules: Rules) -> Rules:
 
 
 EPOCH_IGNORED: Final = Policy(
-    "A peer that comes back under its old name is taken for a fresh one, and what its earlier"
-    " attempt"
-    " had on the way for nothing (Mooncake #3595).",
+    "A peer that restarts under its old name is taken for a new one, and what its earlier process"
+    " had in flight for nothing (Mooncake #3595).",
     rules=_epoch_ignored,
 )
 
 
 def _deadline_from(anchor_ns: Callable[[Session], int]) -> Callable[[Rules], Rules]:
-    """And nobody says that a transfer is queued, or nobody listens."""
+    """Another start of a transfer's deadline; that the sender has queued it makes no difference."""
 
     def changed(rules: Rules) -> Rules:
         deaf = {(State.ADVERTISED, Event.PEER_QUEUED): Line(State.ADVERTISED, Blocks.HELD)}
@@ -121,8 +121,8 @@ def _over_budget(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
 
 
 BUDGET_AS_HEALTH: Final = Policy(
-    "Ill is who has more than so many transfers in quarantine, moving or not; fewer are healthy,"
-    " stuck or not (#13831).",
+    "A rank with more than so many transfers in quarantine is unhealthy, moving or not; with fewer"
+    " it is healthy, stuck or not (#13831).",
     rules=lambda rules: dataclasses.replace(rules, unhealthy_reasons=_over_budget),
 )
 

@@ -1,4 +1,4 @@
-"""Policies in which a rank waits for something without its group, or does not look at all."""
+"""Policies in which a rank waits for something without its group, or does not poll at all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["BLOCKING_POLL", "NOBODY_WATCHES", "REAP_WHEN_SCHEDULED", "UNBOUNDED_
 
 
 class WaitsInItsPoll(NeverQuiet):
-    """Its poll waits for something to end."""
+    """Its poll waits until a transfer ends."""
 
     async def sync(self) -> Plan:
-        """After the poll."""
+        """Poll, then sync."""
         rank = self.rank
         book = rank.transceiver.book
         if book.in_flight and not rank.transceiver.pending_polls:
@@ -30,10 +30,10 @@ class WaitsInItsPoll(NeverQuiet):
                 rank.iteration,
                 rank.plan,
                 NEVER,
-                rank.transport.ready,
+                rank.ports.transport.ready,
             )
             rank.transfers.poll()
-            self.attend(rank.clock())
+            self.attend(rank.ports.clock())
         return await super().sync()
 
 
@@ -45,10 +45,10 @@ BLOCKING_POLL: Final = Policy(
 
 
 class WaitsInItsQueue(NeverQuiet):
-    """A leader without work waits in its queue."""
+    """A leader whose group has no work waits in its queue of messages."""
 
     async def wait(self) -> None:
-        """What is agreed: all ranks see the same, so all of them think the group idle."""
+        """All ranks see the same statuses and plan, so all of them agree that the group is idle."""
         rank = self.rank
         plan = rank.plan
         if any(status.work for status in self.statuses) or plan.waiting or plan.assignments:
@@ -61,7 +61,7 @@ class WaitsInItsQueue(NeverQuiet):
                 rank.iteration,
                 rank.plan,
                 NEVER,
-                rank.mailbox.ready,
+                rank.ports.mailbox.ready,
             )
         return None
 
@@ -74,25 +74,25 @@ UNBOUNDED_IDLE: Final = Policy(
 
 
 class ReapsWhenScheduled(NeverQuiet):
-    """Looks at its transfers where the plan has a step."""
+    """Polls its transfers only in iterations with a forward step."""
 
     def poll(self) -> bool:
-        """Or not at all."""
+        """Poll if the plan has a forward step."""
         return self.rank.plan.forward and super().poll()
 
 
 REAP_WHEN_SCHEDULED: Final = Policy(
     "Transfers are looked at after a step only; with a full pool nothing is scheduled, and what"
-    " would make room is never looked at (#12313, #17343).",
+    " would make room is never polled (#12313, #17343).",
     phases=ReapsWhenScheduled,
 )
 
 
 class WaitsForTheFailed(NeverQuiet):
-    """Stays where it waits for a failed rank."""
+    """Waits for a failed rank for ever."""
 
     async def survive(self, lost: RankLostError) -> None:
-        """For ever."""
+        """Do not survive: stay in the collective that the failure broke."""
         rank, place = self.rank, lost.place
         await Pause(
             rank.instance.index,

@@ -1,7 +1,7 @@
-"""What to try where the answer misleads: sentences from an experiment, and from what came of it.
+"""Advice on settings whose effect surprises: sentences about an experiment, before and after a run.
 
-Pure. `beforehand` says what is known before a run, for `adpkv validate`; `afterwards` what a run
-has borne out, for the closing lines.
+Pure. `beforehand` is what is known before a run, for `adpkv validate`; `afterwards` is what applies
+to a run that is over, for its closing lines.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["afterwards", "beforehand"]
 
 
 def beforehand(experiment: Experiment) -> list[str]:
-    """What will come of it, whatever else is set."""
+    """What will happen in any run of this experiment."""
     limits = experiment.transceiver
-    ill_ns = limits.transfer_timeout_ns + limits.progress_deadline_ns
-    over_ns = ill_ns + limits.shutdown_grace_ns
+    unhealthy_ns = limits.transfer_timeout_ns + limits.progress_deadline_ns
+    over_ns = unhealthy_ns + limits.shutdown_grace_ns
     return [
         f"faults.{number}: a stall without `duration` lasts for ever, so its blocks stay in doubt"
         f" however rare it is and whatever transceiver.transfer_timeout is: about"
-        f" {duration_text(ill_ns)} after its transfer began the rank is unhealthy, after"
+        f" {duration_text(unhealthy_ns)} after its transfer began the rank is unhealthy, after"
         f" {duration_text(over_ns)} the run ends with code 75, unless it is over by then; try"
         f" --set faults.{number}.duration={duration_text(limits.transfer_timeout_ns)}"
         for number in _endless(experiment)
@@ -33,8 +33,8 @@ def beforehand(experiment: Experiment) -> list[str]:
 
 
 def afterwards(experiment: Experiment, summary: Mapping[str, Any]) -> list[str]:
-    """What explains how the run of this experiment ended: nothing of one that was healthy, and has
-    nothing in doubt at its end."""
+    """What explains how a run of this experiment ended. Nothing after a run that was healthy and
+    has no transfer in doubt at its end."""
     unhealthy = summary["health"]["reasons"] or summary["transfers"]["quarantined_now"]
     if not unhealthy or not summary["faults"].get("stall"):
         return []
@@ -42,7 +42,7 @@ def afterwards(experiment: Experiment, summary: Mapping[str, Any]) -> list[str]:
 
 
 def _endless(experiment: Experiment) -> list[int]:
-    """The numbers of faults of which one hit is never over."""
+    """The numbers of the faults whose effect, once they fired, never ends."""
     return [
         number
         for number, fault in enumerate(experiment.faults)

@@ -1,4 +1,4 @@
-"""What a run says when it is over: a table per instance, latencies, the outcome in a sentence."""
+"""What is printed when a run is over: blocks and figures in tables, the outcome in a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Summary = Mapping[str, Any]
 def show_closing(
     console: Console, summary: Summary, folder: Path | None = None, advice: Sequence[str] = ()
 ) -> None:
-    """Print tables and sentence, what to try (`output.advice`), and where the files are."""
+    """Print the tables, the sentence, the `advice` (`output.advice`), and where the files are."""
     for table in closing_tables(summary):
         table.show(console)
     if summary["violations"] and folder is not None:
@@ -94,7 +94,7 @@ def _failures(summary: Summary, folder: Path | None) -> list[str]:
 
 
 def _is_newest(folder: Path) -> bool:
-    """Whether it is the run that a command means which is not told of any."""
+    """Is it the newest run? A command that is given no folder takes that one."""
     from adpkv.errors import UsageError
     from adpkv.output.folder import RunFolder
 
@@ -112,7 +112,7 @@ def _time_taken(summary: Summary) -> str:
 
 
 def _oddities(summary: Summary) -> list[str]:
-    """Everything that a clean run does not have."""
+    """Everything that went wrong: nothing after a clean run."""
     violations, health = summary["violations"], summary["health"]
     found = [lost] if (lost := lost_sentence(summary)) else []
     if summary["lost"]:

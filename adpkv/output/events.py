@@ -50,7 +50,7 @@ class EventSink(Protocol):
 
 
 class NullEventLog:
-    """Events are not wanted (`observe.events: false`)."""
+    """Used where the experiment wants no events (`observe.events: false`)."""
 
     def write(
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
@@ -65,7 +65,7 @@ class NullEventLog:
 
 
 class EventLog(JsonLines[_Event]):
-    """Writes events to a file in the order in which they were told."""
+    """Writes events to a file in the order in which they are noted."""
 
     def __init__(self, path: Path, losses: Losses | None = None) -> None:
         super().__init__(path, BATCH_EVENTS, losses)
@@ -108,7 +108,7 @@ class RankRecorder:
         self._write(self._clock(), self._rank, kind, request_id, detail)
 
     def violation(self, violation: Violation) -> None:
-        """An oracle spoke: an event, and a line of the rank's report."""
+        """An oracle found a violation: note an event, and a line of the rank's report."""
         self._write(
             violation.at_ns,
             violation.rank,

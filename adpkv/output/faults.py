@@ -1,4 +1,4 @@
-"""Which faults fired how often, and which did not: a fault that nobody met is a test of nothing."""
+"""Which faults fired how often, and which did not: a fault that never fires tests nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["COULD_NEVER", "fired", "unfired"]
 
 COULD_NEVER: Final = "could never fire"
-"""In the sentence about a fault of which not one of the aims was ever met."""
+"""In the sentence about a fault that nothing in the run matched."""
 
 
 def fired(experiment: Experiment, found: Iterable[FaultCount]) -> dict[str, int]:
@@ -29,8 +29,10 @@ def fired(experiment: Experiment, found: Iterable[FaultCount]) -> dict[str, int]
 def unfired(
     experiment: Experiment, counts: Iterable[FaultCount], silent: Collection[int] = ()
 ) -> list[str]:
-    """A sentence per fault that did not fire: that it could not have, or that chance had it so.
-    What is aimed at a rank that is `silent`, because it failed, may have fired there.
+    """A sentence per fault that did not fire: nothing in the run matched it, or it was not drawn.
+
+    A fault that is aimed at a `silent` rank, one that failed without a report, is left out: it may
+    have fired there.
     """
     nearest: dict[int, Nearest] = {}
     for count in counts:

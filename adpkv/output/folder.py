@@ -1,7 +1,7 @@
 """The folder of one run: where it is, what is in it, and that nothing else is overwritten.
 
-Who writes into it holds a lock on its `config.yaml`, which the system releases with the process. A
-start that is refused after all takes away what it has made.
+The process that writes into it holds a lock on its `config.yaml`, which the system releases when
+the process ends. A start that is refused removes what it has made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FOLDERS: Final = {
     "rings": re.compile(r"rank-\d+\.(ring|stacks|snapshot)|run\.json"),
     "fr_trace": re.compile(r"rank_\d+"),
 }
-"""The folders that a run has in its own if it did not end well, and every name in them."""
+"""The folders inside it that a run leaves if it did not end well, and every name in them."""
 
 EVIDENCE_FILES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
 """A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
@@ -45,7 +45,7 @@ MOST_SAME_SECOND: Final = 1000
 
 
 NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What a file system says that cannot lock: there two runs in one folder are not told apart."""
+"""Errors of a file system without locks: there, two runs in one folder are not noticed."""
 
 
 class RunFolder:
@@ -125,7 +125,8 @@ class RunFolder:
         try:
             self._empty()
             self._made[:0] = [self.events, self.requests, self.config]
-            # First, so that who is killed here leaves what the next one knows for a run's.
+            # First: if this process is killed here, the next start can tell that the folder is a
+            # run's.
             self.requests.touch()
             self.config.write_text(dump(experiment), encoding="utf-8")
         except OSError as error:
@@ -226,8 +227,8 @@ class RunFolder:
         return (code, stamp) if isinstance(code, int) else None
 
     def write_first_summary(self, summary: Mapping[str, object]) -> bool:
-        """The same where several may do it for a run that broke off: False, and nothing is written,
-        for all but the first."""
+        """The same for a run that was broken off, where several processes may try: only the first
+        writes; False for the others."""
         temporary = self.summary.with_name(f"summary.json.{os.getpid()}.tmp")
         try:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -263,7 +264,7 @@ class RunFolder:
         raise UsageError(f"{runs / stem}: {MOST_SAME_SECOND} runs of this second exist already")
 
     def _take(self) -> None:
-        """Look what is in it, and lock it."""
+        """Check that nothing but a run's files is in it, and lock it."""
         names = sorted(os.listdir(self.path))
         strange = [name for name in names if not OURS.fullmatch(name)]
         if strange:
@@ -281,7 +282,7 @@ class RunFolder:
             )
         if new:
             self._made.insert(0, self.config)
-        # An empty `config.yaml` alone is of a start that was killed between `claim` and `begin`.
+        # An empty `config.yaml` alone is left by a start that was killed before `begin`.
         claimed = names == [self.config.name] and not self.config.stat().st_size
         if names and not claimed and not any(name in names for name in EVIDENCE_FILES):
             raise self._not_ours(f"{names[0]!r} but no former run")
@@ -299,11 +300,11 @@ class RunFolder:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of a run holds, whoever has had it in his hands since.
+    """What a JSON file of a run holds, which somebody may have edited since.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON, or nested deeper than anything of ours.
+        ValueError: it is no JSON, or nested deeper than any file of a run.
     """
     try:
         return json.loads(path.read_bytes())
@@ -333,7 +334,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether this open file still has its name: a refused start may just have taken it away."""
+    """Does this open file still have its name? A refused start may just have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """A small HTTP server in threads of its own: some paths, each answered by a function.
 
 Made for probes and scrapers on a trusted network: no TLS, no names, one request a connection, and
-never more threads than `MOST_CLIENTS`. `http.server.HTTPServer` is not used because it asks the
-name service who we are as it binds, which can take seconds.
+never more threads than `MOST_CLIENTS`. `http.server.HTTPServer` is not used because it looks this
+host's name up as it binds, which can take seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from adpkv.errors import UsageError
 __all__ = ["Answer", "HttpServer", "Route", "json_answer"]
 
 MOST_CLIENTS: Final = 16
-"""Who comes beyond these is turned away at once, instead of costing the ranks a thread."""
+"""Further clients are turned away at once, instead of costing the ranks a thread each."""
 
 CLIENT_TIMEOUT_S: Final = 5.0
 """A client that says nothing for so long is let go."""
@@ -33,7 +33,7 @@ LOOK_EVERY_S: Final = 0.2
 
 
 class Answer(NamedTuple):
-    """What a path says."""
+    """The response for a path."""
 
     status: int
     content_type: str
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 Route = Callable[[str], Answer]
-"""Makes a path's answer; is told what the client accepts. Called in any thread."""
+"""Makes a path's answer; the argument is the client's `Accept` header. Called in any thread."""
 
 
 def json_answer(status: int, value: object) -> Answer:
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = CLIENT_TIMEOUT_S
 
     def version_string(self) -> str:
-        """Who answers: no versions, which are nobody's affair."""
+        """The name of the server, without versions of anything."""
         return "adpkv"
 
     def do_GET(self) -> None:
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return route(self.headers.get("Accept", ""))
         except Exception as error:
-            # Whoever asks how we are must not take silence, let alone 200, for an answer.
+            # A probe must not take silence, let alone 200, for good health.
             said = f"{type(error).__name__}: {error}"
             return json_answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": said})
 

@@ -1,6 +1,6 @@
 """What a run could not write: the disk is full, its folder is gone. The run goes on without.
 
-Who writes a file of a run notes the first error here and drops the rest, because a run that serves
+A writer of a run's file notes its first error here and drops all further lines: a run that serves
 requests does not end for a line about them. At the end the summary says what was lost and what the
 run itself came to, and the exit code is 74, unless the run itself ended worse.
 """
@@ -39,7 +39,7 @@ class Losses:
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Whatever the system refuses in here is noted, and no error."""
+        """An `OSError` inside the block is noted, and not raised."""
         try:
             yield
         except OSError as error:
@@ -78,7 +78,7 @@ class LineFile:
         """No more; closing twice is closing once."""
         file, self._file = self._file, None
         if file is not None:
-            with self._losses.of(self._name):  # where a network's disk says it last
+            with self._losses.of(self._name):  # a network file system may report an error only now
                 file.close()
 
 
@@ -107,7 +107,7 @@ def with_losses(summary: Mapping[str, object], lost: Sequence[str]) -> dict[str,
 
 
 def lost_sentence(summary: Mapping[str, Any]) -> str:
-    """What could not be written, and what the run itself came to; nothing where nothing is lost."""
+    """What could not be written, and how the run itself ended; empty where nothing is lost."""
     lost = summary.get(LOST)
     if not lost:
         return ""

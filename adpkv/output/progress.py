@@ -26,7 +26,7 @@ HOUR_S: Final = 3600
 
 
 class Progress(Protocol):
-    """Is told how far the run is, as often as anybody likes; shows it as often as is good."""
+    """Shows how far the run is. It may be updated at any rate: it decides when to show that."""
 
     def stage(self, what: str) -> None:
         """What is waited for while no requests are served."""
@@ -40,8 +40,7 @@ class Progress(Protocol):
         ...
 
     def close(self) -> None:
-        """The run is over; what follows on the screen is not progress. Whatever is told afterwards
-        is not shown."""
+        """The run is over, and other text follows on the screen: no later update is shown."""
         ...
 
 
@@ -72,7 +71,7 @@ class QuietProgress:
 
 
 class _Words:
-    """What goes on, in words, with rates since the last look."""
+    """The state of the run in words, with rates since the last time."""
 
     def __init__(self, names: Mapping[int, str], clock: Callable[[], float]) -> None:
         self._names, self._clock = names, clock
@@ -111,7 +110,7 @@ class _Words:
         return f"unhealthy: {', '.join(sick)}" if sick else "healthy"
 
     def _left(self, done: int, total: int, now_s: float) -> list[str]:
-        """From the speed since the first look: nothing where nothing is known yet, or all done."""
+        """The time that is left, by the speed so far: empty where none is done yet, or all are."""
         served = done - (self._first_done or 0)
         if served <= 0 or done >= total:
             return []
@@ -177,7 +176,8 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A bar and what goes on, redrawn in place and gone at the end. Told by several threads."""
+    """A bar and the state of the run, redrawn in place and removed at the end. Several threads may
+    update it."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class LiveProgress:
 
     def _show(self, picture: RenderableType) -> None:
         if not self._over:
-            # False: somebody has said why the job ends.
+            # False: the reason why the job ends is on the screen already.
             self._over = not self._terminal.show(_lines(picture, self._terminal))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a run speaks to people: progress on stderr, the closing words or JSON on stdout."""
+"""What a run prints: progress on stderr, the closing tables or JSON on stdout."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STORY_INDENT: Final = 2
 
 
 class Screen:
-    """What one run shows; `quiet` shows nothing, `as_json` only `summary.json` on stdout. The one
-    writer of its process: progress is gone before anything else is said."""
+    """What one run prints; nothing if `quiet`, only `summary.json` on stdout if `as_json`. All that
+    its process prints goes through here: progress is removed before other text comes."""
 
     def __init__(
         self, experiment: Experiment, *, quiet: bool = False, as_json: bool = False
@@ -52,16 +52,16 @@ class Screen:
         sys.stdout.flush()
 
     def broken_off(self, summary: Mapping[str, Any]) -> None:
-        """The run ended with an error, which its caller says on stderr: the summary as JSON if that
-        was wished for."""
+        """The run ended with an error, which the caller prints on stderr: print the summary if JSON
+        was asked for."""
         self.progress.close()
         if self._as_json:
             print(json.dumps(summary, indent=2))
             sys.stdout.flush()
 
     def stuck(self, error: StuckError) -> None:
-        """The ranks could not go on together: the error is to tell the stories of the requests that
-        were open on them, when its caller says it on stderr."""
+        """The ranks could not go on together: give the error, which the caller prints, the stories
+        of the requests that were open on them."""
         self.progress.close()
         if self._quiet or not error.folder:
             return

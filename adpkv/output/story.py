@@ -1,4 +1,4 @@
-"""The story of one request: what happened to it, on all ranks, from what a run has written down.
+"""The story of one request: what happened to it, on all ranks, from the files of a run.
 
 Reads `events.jsonl` (or the parts of ranks that never got to merge them) once for any number of
 requests. A story also has what concerned its ranks while it was open: health, stops, faults; and
@@ -40,7 +40,7 @@ class Story(msgspec.Struct, frozen=True):
     record: RequestRecord | None
     """None if it was never answered."""
     stuck: tuple[str, ...] = ()
-    """Where its ranks stood when the job could not go on."""
+    """In which collectives its ranks were when the job got stuck."""
     damage: tuple[str, ...] = ()
     """What of the run's files could not be read, and so may be missing here."""
 
@@ -50,16 +50,16 @@ class Story(msgspec.Struct, frozen=True):
         return next(filter(is_trouble, self.events), None)
 
     def parts(self) -> list[Part]:
-        """How long each part took, in order: the columns of an answered request, which add up to
-        all of its time; what the events tell of another one's last attempt."""
+        """How long each part took, in order. Of an answered request these are the columns, which
+        add up to all of its time; of another one, what its last attempt's events show."""
         if self.record is not None:
             columns = zip(COLUMN_TITLES.values(), self.record.columns(), strict=True)
             whole = Part(_ALL, self.record.ended_ns - self.record.arrival_ns)
             return [*(Part(*column) for column in columns), *self._seen(_AFTERWARDS, -1), whole]
-        lives = [e for e in self.events if e.kind == "recomputed" and e.request == self.request]
-        begun_ns = lives[-1].at_ns if lives else -1
+        attempts = [e for e in self.events if e.kind == "recomputed" and e.request == self.request]
+        begun_ns = attempts[-1].at_ns if attempts else -1
         found = []
-        if lives:
+        if attempts:
             found.append(Part("until it was begun again", begun_ns - self.events[0].at_ns))
         return [*found, *self._seen((*_PARTS, *_AFTERWARDS, _WHOLE), begun_ns)]
 
@@ -85,7 +85,7 @@ _CONTEXT, _GENERATION = Kind.CONTEXT, Kind.GENERATION
 _OVER = ("complete", "failed", "cancelled", "timed_out", "quarantined", "responded")
 _ALL: Final = "in all"
 _Marks = tuple[str, _Mark, _Mark]
-# Where nobody has added up the columns, the events come near to them, under their names.
+# A request without an answer has no columns: these parts come near to them, under their names.
 _PARTS: Final[Sequence[_Marks]] = (
     ("coordinator queue", (None, ("arrived", "recomputed")), (None, ("routed", "ended"))),
     ("context queue", (None, ("routed",)), (_CONTEXT, ("prefill_began", "refused", *_OVER))),

@@ -1,7 +1,7 @@
 """The files of a run as stories read them, damaged ones too: a line that cannot be read is left
 out, and noted with its file and number, so that the rest can be told.
 
-What is impossible counts as damaged: a rank that the job has not, a time before it began.
+Impossible values count as damaged: a rank that the job does not have, a time before it began.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["NOBODYS", "Damage", "RunFiles", "StuckPlace", "read_topology"]
 T = TypeVar("T")
 
 MOST_NOTES: Final = 10
-"""Damaged lines that are told one by one; the others are counted."""
+"""Damaged lines that are listed; the others are counted."""
 
 PART: Final = ".part"
 
@@ -41,7 +41,7 @@ _FIXED: Final = ("at_ns", "rank", "kind", "request")
 
 _UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
                       ValueError)  # fmt: skip
-"""What becomes of values of other types or sizes than any run writes."""
+"""What decoding raises for values of types or sizes that no run writes."""
 
 
 class Damage:
@@ -151,7 +151,7 @@ class RunFiles:
                 for number, line in enumerate(file, 1):
                     if line.endswith(b"\n"):
                         yield number, line
-                    elif path.suffix != PART:  # of those a writer was killed in the middle of it
+                    elif path.suffix != PART:  # the writer of a part was killed in it
                         self.damage.note(path, number, "it is cut off")
         except OSError as error:
             self.damage.note(path, None, error.strerror or str(error))
@@ -175,7 +175,7 @@ class RunFiles:
         if not 0 <= event.at_ns <= LAST_NS:
             raise ValueError(f"{event.at_ns} ns is no time of a run")
         _check_numbers(values)
-        # Now, and not when nobody knows any more which line it was.
+        # Tried here, where the line is known: later it could not be named.
         words(event, self._setting)
         is_trouble(event)
         return event
@@ -189,7 +189,7 @@ def _check_numbers(detail: dict[str, Any]) -> None:
 
 
 def read_topology(folder: RunFolder) -> Topology:
-    """Who the ranks of a run are: without that there is nothing to tell.
+    """Which ranks a run has, from its `config.yaml`: no story can be told without it.
 
     Raises:
         UsageError: it does not say.

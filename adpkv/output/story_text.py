@@ -26,7 +26,7 @@ LEAST_WORDS: Final = 28
 def stories(folder: RunFolder, requests: Sequence[int], width: int | None = None) -> list[str]:
     """The stories of the first few requests, each of bounded length, as lines.
 
-    What cannot be told is left out: this is said beside something that matters more.
+    Stories that cannot be read are left out: they are only shown beside something more important.
     """
     found: list[str] = []
     try:

@@ -1,6 +1,6 @@
-"""What each event of a request's story says, in words for people.
+"""The text for each event of a request's story.
 
-An event without words of its own is told as it was written, so that nothing is ever left out.
+An event without a text of its own is shown as it was written, so that nothing is ever left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """Who is who in a story: the job's ranks, and which ones served this request."""
+    """What the ranks of a story are called, and which ones served this request."""
 
     topology: Topology
     servers: dict[Kind, tuple[int, ...]]
@@ -62,7 +62,7 @@ TROUBLE: Final = frozenset(
         "violation",
     }
 )
-"""Kinds of events that do not belong into the story of a request that went well."""
+"""Kinds of events that the story of a request that went well does not have."""
 
 _BAD_OUTCOMES: Final = frozenset({"cancelled", "failed", "timed_out"})
 
@@ -171,7 +171,7 @@ def _violation(event: Event, _: Setting) -> str:
 def _health(event: Event, _: Setting) -> str:
     if event.detail.get("healthy"):
         return "is healthy again"
-    return f"is ill: {_plain(event.detail.get('reasons', ''))}"
+    return f"is unhealthy: {_plain(event.detail.get('reasons', ''))}"
 
 
 def _stopping(event: Event, _: Setting) -> str:

@@ -29,8 +29,6 @@ __all__ = ["BrokenOff", "build_summary"]
 
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
-ILL: Final = "unhealthy: "
-"""How the detail of a stop begins that was proposed for ill health; its reasons follow."""
 
 
 class BrokenOff(msgspec.Struct, frozen=True):
@@ -79,8 +77,9 @@ def build_summary(
 
     `violations` and `exit_codes` are those that no rank's report holds: the coordinator's, the
     world's. `last_counts` are the faults of ranks that failed without a report, where they are
-    known. `lost` are those that failed after their report; a rank without one has failed anyway. Of
-    a run that was `broken_off`, ranks may be missing that live, and have met in other places.
+    known. `lost` are those that failed after their report; a rank without a report counts as failed
+    in any case. After a run that was `broken_off` that is not so: a rank without a report may be
+    alive, and the ranks of a group may have made different numbers of collectives.
     `never_arrived` counts the requests that were still to come; None where nobody knows.
     `simulated_s` is None where time was real. Iterations and collectives are counted once per
     group, not once per rank.
@@ -132,8 +131,8 @@ def build_summary(
 
 
 def _exit_code(codes: Sequence[int], broken_off: BrokenOff | None, served: bool) -> int:
-    """Where all was `served`, none of it failed, nobody is left for whom ill health asks for a
-    restart."""
+    """Code 75 (unhealthy) asks for a restart, which would serve what is left: where every request
+    was `served`, none of them failed, nothing is left, and it does not count."""
     if broken_off is not None:
         return broken_off.exit_code
     return worst(code for code in codes if code != ExitCode.UNHEALTHY or not served)
@@ -219,13 +218,13 @@ def _collectives(topology: Topology, reports: Sequence[RankReport]) -> dict[str,
 
 
 def _health(reports: Sequence[RankReport]) -> dict[str, object]:
-    """As the ranks saw it. Who proposed to stop for it may have failed since: then its reasons are
-    those that the others were told, and the interval is one at least."""
+    """As the ranks reported it. The rank that was unhealthy may have failed since: then its reasons
+    are known from the stop that it proposed, and it was unhealthy once at least."""
     first = [r.first_unhealthy_ns for r in reports if r.first_unhealthy_ns >= 0]
-    told = [r.detail.removeprefix(ILL) for r in reports if r.detail.startswith(ILL)]
-    reasons = [*(reason for r in reports for reason in r.reasons), *", ".join(told).split(", ")]
+    told = [r.stop.unhealthy for r in reports if r.stop is not None and r.stop.unhealthy]
+    reasons = [reason for each in (*(r.reasons for r in reports), *told) for reason in each]
     return {
         "unhealthy_intervals": max(sum(r.unhealthy_intervals for r in reports), min(len(told), 1)),
         "first_unhealthy_s": min(first) / NS_PER_S if first else None,
-        "reasons": [reason for reason in dict.fromkeys(reasons) if reason],
+        "reasons": list(dict.fromkeys(reasons)),
     }

@@ -1,4 +1,4 @@
-"""The regressions there are: where their files lie, and those that somebody asked for."""
+"""Which regressions there are: their files, and the choice of those that were asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adpkv.errors import ConfigError, UsageError
 __all__ = ["Scenario", "choose", "find_folder", "read"]
 
 NEAR: Final = 0.5
-"""How alike an id must be to be what was meant."""
+"""How similar a known id must be to be suggested for an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Holding what was seen to what was expected: every deviation in a sentence, none if it is so."""
+"""Compares a run with what its regression expects: one sentence for each deviation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_SAID = 120
 
 
 def deviations(expected: ExpectationConfig, seen: Seen, total: int) -> list[str]:
-    """What is otherwise than expected; `total` is how many requests the workload has."""
+    """Where a run differs from what was expected; `total` is how many requests its workload has."""
     found = list(_of_error(expected, seen))
     if not found and expected.error in STUCK:
         found += _of_places(expected.places, seen)
@@ -26,7 +26,7 @@ def deviations(expected: ExpectationConfig, seen: Seen, total: int) -> list[str]
 
 
 def told(expected: ExpectationConfig) -> str:
-    """An expectation in a line: what a run that meets it is."""
+    """An expectation in a line."""
     if expected.error in STUCK:
         where = [_place(place) for place in expected.places]
         said = [expected.error + (f": {', '.join(where)}" if where else "")]
@@ -90,13 +90,13 @@ def _of_violations(expected: ExpectationConfig, seen: Seen) -> Iterator[str]:
 
 
 def _of_end(expected: ExpectationConfig, seen: Seen, total: int) -> Iterator[str]:
-    # A violation wins over every other way to end well.
+    # A violation wins over every other outcome of a run that came to its end.
     unseen = _outcome(expected)
     outcome = "violation" if seen.violations else unseen
     if seen.outcome != outcome:
         yield f"expected to end {outcome}, ended {seen.outcome}"
         return
-    # But who stops early stops early, whatever an oracle says to that.
+    # But a run that stops early answers fewer requests, whether or not there are violations.
     yield from _of_requests(expected.requests or RequestCountsConfig(), seen, total, unseen)
     if not expected.quarantined.holds(seen.quarantined):
         yield (

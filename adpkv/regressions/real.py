@@ -1,4 +1,4 @@
-"""A regression on real ranks: `adpkv run` in a process of its own, which is never waited out."""
+"""A regression on real ranks: `adpkv run` in a process of its own, with a time limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adpkv.regressions.seen import BrokeOff, Seen, endless, seen_in
 __all__ = ["BOUND_S", "run_real"]
 
 BOUND_S: Final = 30.0
-"""A deadlock must be diagnosed by then, not waited out."""
+"""A deadlock must be diagnosed by then."""
 
 ERRORS: Final[Mapping[int, str]] = {
     ExitCode.DEADLOCK: "deadlock",
@@ -38,7 +38,7 @@ _RANK: Final = re.compile(r"^adpkv: rank (\d+)", re.MULTILINE)
 def run_real(
     file: Path, out: Path, overrides: Sequence[str] = (), bound_s: float = BOUND_S
 ) -> Seen:
-    """Run the file into the folder `out`, whatever comes of it.
+    """Run the file into the folder `out`; any end of it is a result.
 
     Raises:
         UsageError: it cannot be run at all.

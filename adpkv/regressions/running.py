@@ -41,13 +41,13 @@ class Half:
 
     @property
     def held(self) -> bool:
-        """Was it as expected?"""
+        """Did the run do what was expected?"""
         return not self.deviations
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """What came of a scenario in one world."""
+    """The result of a scenario in one world."""
 
     scenario: Scenario
     world: World
@@ -56,7 +56,7 @@ class ScenarioResult:
 
     @property
     def held(self) -> bool:
-        """Did it fail as described, and with the contract not?"""
+        """Did it fail as described with its policy, and not under the contract?"""
         return self.before.held and self.after.held
 
     @property
@@ -72,7 +72,7 @@ def examine(
     out: Path | None = None,
     on_run: Callable[[int, Scenario, str], None] = lambda number, scenario, which: None,
 ) -> Iterator[ScenarioResult]:
-    """Run each scenario, and say what came of it as soon as it is known.
+    """Run each scenario, and yield its result as soon as it is known.
 
     Args:
         scenarios: those that make sense in this world.
@@ -117,7 +117,7 @@ def _half(
         seen = run_virtual(tried, out, assembly(tried))
     wall_s = time.monotonic() - began_s
     if seen.outcome == "interrupted" and expected.outcome != "interrupted":
-        # The run took Ctrl-C as its own: it drained and ended well. We were meant.
+        # Ctrl-C was meant for this command, and the run took it as its own: it drained and ended.
         raise KeyboardInterrupt
     found = deviations(expected, seen, build_workload(experiment).total)
     return Half(expected, seen, tuple(found), wall_s)

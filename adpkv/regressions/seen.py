@@ -1,4 +1,4 @@
-"""What one run came to, read from the folder that it left behind: the same in both worlds."""
+"""How one run ended, read from the folder that it left behind: the same in both worlds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BrokeOff", "Seen", "endless", "seen_in"]
 
 @dataclass(frozen=True, slots=True)
 class BrokeOff:
-    """Why a run has no summary, as far as it is known outside: `deadlock.json` may say more."""
+    """Why a run has no summary, as its starter knows it: `deadlock.json` may say more."""
 
     error: str
     code: int
@@ -26,7 +26,7 @@ class BrokeOff:
 
 
 def endless(bound_s: float) -> BrokeOff:
-    """A run that was ended from outside, after so long."""
+    """A run that was ended because it took longer than its bound."""
     why = f"it did not end within {bound_s:g} s"
     return BrokeOff("endless", ExitCode.INTERNAL_ERROR, why)
 
@@ -36,8 +36,8 @@ class Seen:
     """What was seen of one run."""
 
     error: str = "none"
-    """An `ErrorKind`; or `endless` for a run that was ended from outside, `killed` for one that
-    somebody else ended."""
+    """An `ErrorKind`; or `endless` for a run that took too long and was ended for that, `killed`
+    for one that was ended by somebody else."""
 
     message: str = ""
     places: tuple[Place, ...] = ()

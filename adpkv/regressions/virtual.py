@@ -29,7 +29,7 @@ class _Endless(Exception):  # noqa: N818 - it ends a run from outside
 def run_virtual(
     experiment: Experiment, out: Path, assemble: Assemble, bound_s: float = BOUND_S
 ) -> Seen:
-    """Simulate it into the folder `out`, whatever comes of it.
+    """Simulate it into the folder `out`; any end of it is a result.
 
     Raises:
         UsageError: it cannot be run at all.

@@ -77,7 +77,7 @@ def _summary(folder: RunFolder) -> Summary | None:
 def _of_what_is_there(
     experiment: Experiment, folder: RunFolder, requests: list[Any], events: list[Any]
 ) -> Summary:
-    """Of a run whose processes were all killed, or that is still at work."""
+    """The summary of a run whose processes were all killed, or that is still at work."""
     tally = Tally(experiment.slo)
     for record in requests:
         tally.add(record)

@@ -18,7 +18,7 @@ __all__ = ["Event", "Events", "RawEvent", "Records", "Requests"]
 Record = TypeVar("Record")
 
 RawEvent = tuple[int, int, str, int, dict[str, Any]]
-"""An event as it was noted: when, on which rank, its kind, the request, the rest."""
+"""(at_ns, rank, kind, request, detail) of an event."""
 
 
 class Records(Sequence[Record], Generic[Record]):

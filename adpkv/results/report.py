@@ -14,7 +14,7 @@ __all__ = ["DeadlockReport", "RankPlace", "of_error", "of_values"]
 
 
 class RankPlace(msgspec.Struct, frozen=True):
-    """Where a rank was when the job got stuck: in which collective, or what it did alone."""
+    """Where a rank was when the job got stuck: in which collective, or in which wait of its own."""
 
     rank: int
     kind: str
@@ -54,12 +54,12 @@ class DeadlockReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_error(error: StuckError) -> DeadlockReport:
-    """Of an error whose report has been made."""
+    """The report of an error, which has been examined."""
     return of_values(deadlock_values(error))
 
 
 def of_values(values: Mapping[str, Any]) -> DeadlockReport:
-    """Of what `deadlock.json` holds.
+    """The report that `deadlock.json` holds.
 
     Raises:
         msgspec.ValidationError: it is not of this version.

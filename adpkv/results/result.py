@@ -1,4 +1,4 @@
-"""What a run came to, as one value. Printed, it is the closing table; in a notebook, too."""
+"""The result of a run, as one value. Printed or shown in a notebook, it is the closing tables."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Result:
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """What the oracles saw, by time, with the requests concerned where events say them."""
+        """What the oracles found, by time, with the requests concerned where the run has events."""
         concerned = {
             (event.at_ns, event.rank, event.detail["violation"]): tuple(event.detail["requests"])
             for event in self.events.of_kind("violation")
@@ -71,7 +71,7 @@ class Result:
         return tuple(found)
 
     def raise_if_stuck(self) -> Result:
-        """This result, for who wants an error where the ranks got stuck.
+        """This result; an error instead where the ranks got stuck.
 
         Raises:
             StuckError: they did; its message is the report.
@@ -81,7 +81,7 @@ class Result:
         return self
 
     def without_folder(self) -> Result:
-        """The same of a folder that is about to go."""
+        """The same result for a folder that is about to be removed."""
         return replace(self, folder=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def of_simulation(
     events: list[RawEvent],
     error: StuckError | RankLostError | None = None,
 ) -> Result:
-    """Of a simulation that has written nothing down."""
+    """The result of a simulation without a folder."""
     report = None
     if isinstance(error, StuckError):
         if isinstance(error.evidence, Evidence):

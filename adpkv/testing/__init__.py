@@ -13,8 +13,9 @@ adpkv's own transports, memories, models and workloads pass the same. In a test 
     def test_my_workload():
         check_workload(Rig)
 
-Each body gets an object that the maker made for it alone. `TRANSPORT`, `MEMORY`, `MODEL` and
-`WORKLOAD` are the bodies by their names, for who wants a test each.
+A suite is a set of bodies, functions that each check one property. Each gets an object that the
+maker made for it alone. `TRANSPORT`, `MEMORY`, `MODEL` and `WORKLOAD` are the bodies by their
+names, for a test of its own for each.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def check_transport(make: Callable[[], Pair]) -> None:
     """Put two ends of a link through every body (`adpkv.testing.transport`).
 
     Raises:
-        AssertionError: one is not kept; which, and what it asks.
+        AssertionError: one fails; its name, and what it asks for.
     """
     _check("transport", TRANSPORT, make)
 
@@ -60,7 +61,7 @@ def check_memory(make: Callable[[], MemoryRig]) -> None:
     """Put a memory through every body (`adpkv.testing.memory`).
 
     Raises:
-        AssertionError: one is not kept; which, and what it asks.
+        AssertionError: one fails; its name, and what it asks for.
     """
     _check("memory", MEMORY, make)
 
@@ -69,7 +70,7 @@ def check_model(make: Callable[[], ModelRig]) -> None:
     """Put a model through every body (`adpkv.testing.model`).
 
     Raises:
-        AssertionError: one is not kept; which, and what it asks.
+        AssertionError: one fails; its name, and what it asks for.
     """
     _check("model", MODEL, make)
 
@@ -78,7 +79,7 @@ def check_workload(make: Callable[[], WorkloadRig]) -> None:
     """Put a workload through every body (`adpkv.testing.workload`).
 
     Raises:
-        AssertionError: one is not kept; which, and what it asks.
+        AssertionError: one fails; its name, and what it asks for.
     """
     _check("workload", WORKLOAD, make)
 

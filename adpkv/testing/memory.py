@@ -1,11 +1,12 @@
-"""What every memory must do, and what it must notice, as bodies for any implementation.
+"""What every memory must do, and which violations it must notice, as bodies for any implementation.
 
-A body gets a `Rig`: a memory of `BLOCKS` blocks, what it reported so far, and the link's part: KV
-that arrives as it should, and bytes that come where nobody wants them any more. One memory sees a
-write as it lands, another only when it looks, at the next hand-out; so a body that plants something
-ends with the hand-out at which it must have been seen at the latest.
+A body gets a `Rig`: a memory of `BLOCKS` blocks, the violations that it reported so far, and the
+part of the link: KV that arrives as it should, and bytes that arrive too late. One memory notices a
+write as it lands, another only at the next hand-out of the block; so a body that plants a violation
+ends with the hand-out at which it must have been noticed at the latest.
 
-What was reported counts by its kind; who is named, and how often, is each memory's own.
+Only the kinds of the reported violations are checked; which request is named, and how often, is up
+to each memory.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def check_two_writers(rig: Rig) -> None:
 
 
 def check_two_writers_for_one_lease(rig: Rig) -> None:
-    """The same: a second advertise brings a second peer, whoever made it."""
+    """A second advertise for the same lease brings a second writer."""
     _expecting(rig, 1, [0, 1])
     rig.memory.expect_write(1, [1])
     assert rig.told() == ["two_writers"]
@@ -155,7 +156,7 @@ def check_a_writer_whose_end_is_proven_is_none(rig: Rig) -> None:
 
 
 def check_only_the_lease_itself_ends_its_write(rig: Rig) -> None:
-    """A message about a former owner is no proof for this one."""
+    """Ending a former lease's write is no proof for the present one."""
     _expecting(rig, 2, [0])
     rig.memory.end_write(1, [0])
     rig.memory.release([0])
@@ -163,7 +164,7 @@ def check_only_the_lease_itself_ends_its_write(rig: Rig) -> None:
 
 
 def check_freed_in_doubt(rig: Rig) -> None:
-    """Given back while a peer may still write: seen before any byte lands."""
+    """Given back while a peer may still write: reported before any byte lands."""
     _expecting(rig, 1, [0, 1])
     rig.memory.end_write(1, [0])
     rig.memory.release([0, 1])
@@ -171,7 +172,7 @@ def check_freed_in_doubt(rig: Rig) -> None:
 
 
 def check_evicted_in_doubt(rig: Rig) -> None:
-    """Taken out of the cache while a peer may still write: told, and not held against the next."""
+    """Evicted while a peer may still write: reported once, and not for the block's next owner."""
     _expecting(rig, 1, [0, 1])
     rig.memory.end_write(1, [0])
     rig.memory.hand_out(2, [], [0])
@@ -185,7 +186,7 @@ def check_evicted_in_doubt(rig: Rig) -> None:
 
 
 def check_write_after_free(rig: Rig) -> None:
-    """And then they land, in a block that is free."""
+    """Freed while a peer may still write; then its bytes land in the free block."""
     _expecting(rig, 1, [3, 4])
     rig.memory.release([3, 4])
     rig.stray(1, [3, 4])
@@ -194,7 +195,7 @@ def check_write_after_free(rig: Rig) -> None:
 
 
 def check_a_violation_is_not_told_for_ever(rig: Rig) -> None:
-    """What was seen once does not make the block's next owners suspicious."""
+    """A violation is reported once, and not for the block's next owners."""
     _expecting(rig, 1, [3])
     rig.memory.release([3])
     rig.stray(1, [3])
@@ -209,7 +210,7 @@ def check_a_violation_is_not_told_for_ever(rig: Rig) -> None:
 
 
 def check_kv_that_never_came_is_wrong(rig: Rig) -> None:
-    """A completion that lied."""
+    """The transfer is said to be complete, and no byte arrived."""
     _expecting(rig, 1, [0, 1])
     rig.memory.end_write(1, [0, 1])
     assert not rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
@@ -217,7 +218,7 @@ def check_kv_that_never_came_is_wrong(rig: Rig) -> None:
 
 
 def check_a_part_of_the_kv_is_wrong(rig: Rig) -> None:
-    """So is one that came too early."""
+    """The transfer is said to be complete, and a part of its bytes is missing."""
     _expecting(rig, 1, [0, 1])
     rig.arrive_partly(1, [0, 1], [5, 6])
     rig.memory.end_write(1, [0, 1])
@@ -226,7 +227,7 @@ def check_a_part_of_the_kv_is_wrong(rig: Rig) -> None:
 
 
 def check_what_came_for_a_former_owner_is_gone(rig: Rig) -> None:
-    """The same content is wanted again, and was not sent again."""
+    """KV of a former lease does not count for the next, though it is the same content."""
     _expecting(rig, 1, [0])
     rig.arrive(1, [0], [5])
     rig.memory.end_write(1, [0])
@@ -238,7 +239,7 @@ def check_what_came_for_a_former_owner_is_gone(rig: Rig) -> None:
 
 
 def check_kv_that_stays_is_right_at_the_end_too(rig: Rig) -> None:
-    """What decoding itself writes is not the prompt's."""
+    """What decoding writes does not change the prompt's KV."""
     _expecting(rig, 1, [0, 1, 2])
     rig.arrive(1, [0, 1], [5, 6])
     rig.memory.end_write(1, [0, 1, 2])
@@ -250,7 +251,7 @@ def check_kv_that_stays_is_right_at_the_end_too(rig: Rig) -> None:
 
 
 def check_kv_overwritten_after_arrival(rig: Rig) -> None:
-    """Bytes for a former owner land while the request decodes."""
+    """Bytes for a former lease land while the request decodes."""
     _expecting(rig, 2, [0, 1])
     rig.arrive(2, [0, 1], [5, 6])
     rig.memory.end_write(2, [0, 1])
@@ -276,7 +277,7 @@ def check_free_blocks_are_left_alone_to_the_end(rig: Rig) -> None:
 
 
 def check_write_after_free_is_seen_at_the_end(rig: Rig) -> None:
-    """Into a block that nobody is given any more."""
+    """Into a block that is handed out to nobody before the end of the run."""
     _expecting(rig, 1, [3, 4])
     rig.memory.end_write(1, [3, 4])
     rig.memory.release([3, 4])

@@ -1,8 +1,8 @@
 """What every model must do, as bodies that any implementation can be put through.
 
-A body gets a `Rig`: a model, by how much it stretches real steps, and how long it slept so far.
-Worlds jump over quiet stretches by the model's line alone, so the line must be exact: not nearly
-what single steps take, but to the nanosecond.
+A body gets a `Rig`: a model, the factor by which its real steps are longer, and how long it slept
+so far. The virtual world jumps over quiet stretches by the model's line alone, so the line must be
+exact: what single steps take to the nanosecond, not nearly.
 """
 
 from __future__ import annotations

@@ -47,11 +47,11 @@ class Pair(Protocol):
         ...
 
     def meet(self) -> None:
-        """Both sides have come to the same place; progress goes on meanwhile."""
+        """Wait until both sides have come here; progress goes on meanwhile."""
         ...
 
     def agree(self, pieces: int) -> int:
-        """The sender's number, on both sides (its word travels beside the transport)."""
+        """The sender's number, on both sides (it travels beside the transport)."""
         ...
 
 
@@ -182,7 +182,7 @@ def check_a_late_withdrawal_changes_nothing(pair: Pair) -> None:
 
 
 def check_an_id_can_live_again(pair: Pair) -> None:
-    """The same request in its next generation is another session."""
+    """The same request in its next attempt is another session."""
     for attempt in (0, 1):
         link = transfer(5, (3, 4), (6, 7), attempt)
         pair.sender.fill(link.source, attempt)

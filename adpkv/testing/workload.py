@@ -1,7 +1,7 @@
 """What every workload must do, as bodies that any implementation can be put through.
 
-A body gets a `Rig`: it makes the same workload anew, as often as it is asked. Whoever asks plays
-the coordinator: it takes what is due and answers each request some time after it came.
+A body gets a `Rig`, which makes the same workload anew as often as it is asked. The body plays the
+coordinator: it takes what is due, and answers each request some time after it arrived.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["BODIES", "Rig"]
 
 ANSWER_NS = 50_000_000
 MOST_TAKEN = 2_000
-"""Requests that are looked at: of a longer workload the first."""
+"""Requests that are checked: the first ones of a longer workload."""
 
 
 class Rig(Protocol):

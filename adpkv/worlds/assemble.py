@@ -35,7 +35,7 @@ from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
-from adpkv.executor.rank import Rank, Timing
+from adpkv.executor.rank import Rank, RankPorts, Succession, Timing
 from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
 from adpkv.memory.port import Memory
@@ -154,22 +154,18 @@ def build_rank(
         instance=instance,
         limits=limits,
         timing=_timing(experiment),
-        clock=clock,
-        mailbox=mailbox,
-        transport=transport,
-        model=model,
-        recorder=recorder,
-        signals=signals,
-        memory=memory,
+        ports=RankPorts(clock, mailbox, transport, model, recorder, signals, memory),
         pool=_pool(experiment, instance),
         transceiver=transceiver,
         owner=_owner(experiment, rank - instance.first, parts),
         responses=staged,
         leader=successor() if rank == instance.leader else None,
-        successor=successor,
-        membership=membership or Membership(instance.members),
+        succession=Succession(
+            membership or Membership(instance.members),
+            successor,
+            shrinks=experiment.on_rank_failure == "shrink",
+        ),
         inbox_ages=inbox_ages,
-        shrinks=experiment.on_rank_failure == "shrink",
         rules=rules,
         fired=fired,
     )

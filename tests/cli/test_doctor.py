@@ -15,6 +15,10 @@ from typer.testing import CliRunner
 from adpkv.cli import probes
 from adpkv.cli.app import app
 from adpkv.cli.probes import Finding, Need, all_findings
+from adpkv.plugins import SLOTS
+from tests.library.by_name import ENTRY_POINTS, install, site
+
+__all__ = ["site"]
 
 # What `adpkv run` starts ranks with is tried with the allowances, what is on the PATH without.
 PLAIN_MPIRUN = "for i in $(seq $2); do echo here; done\n"
@@ -49,6 +53,8 @@ def test_this_machine_can_simulate() -> None:
         "MPI",
         "mpirun",
         "prometheus-client",
+        "adpkv.workloads",
+        "adpkv.transports",
         "NIXL",
         "UCX",
         "GPU",
@@ -136,3 +142,20 @@ def test_a_small_limit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "LEAST_SHARED_MEMORY_BYTES", 1 << 60)
     assert not _found("open files").fine
     assert not _found("/dev/shm").fine
+
+
+def test_plugins_are_listed_by_what_they_are_for(site: Path) -> None:
+    install(site, "another", ENTRY_POINTS.replace("co:Burst", "co:Other"))
+    found = {slot.group: probes._plugins(slot).found for slot in SLOTS}
+    assert found["adpkv.workloads"] == (
+        "burst = burst_and_co:Burst, burst = burst_and_co:Other; not imported here,"
+        " for workload.kind"
+    )
+    assert "last_rank = burst_and_co:LastRank" in found["adpkv.policies"]
+    assert "burst_and_co" not in sys.modules
+
+
+def test_where_there_is_no_plugin_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "installed", lambda slot: {})
+    finding = probes._plugins(SLOTS[0])
+    assert (finding.fine, finding.found) == (True, "no installed package, for workload.kind")

@@ -114,3 +114,16 @@ def test_it_is_no_rank_of_a_job(folder: Path) -> None:
     done = regress(folder, OMPI_COMM_WORLD_RANK="0")
     assert done.returncode == 2
     assert "adpkv regress starts mpirun itself" in done.stderr
+
+
+def test_what_a_regression_names_is_looked_for_in_the_current_folder(
+    folder: Path, tmp_path: Path
+) -> None:
+    """As `adpkv simulate` has it: the script's own folder is where Python would look."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "mine.py").write_text("class Never:\n    def choose(self, request, loads, room): ...\n")
+    write(folder, "3-named", router={"policy": "mine:Never"}, regression={"id": "3"})
+    argv = [Path(sys.executable).with_name("adpkv"), "regress", "3", "--from", folder, "--quiet"]
+    done = subprocess.run(argv, cwd=here, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (4, ""), "found, and nobody is served by it"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, RequestSpec, Response, SenderRef
 from adpkv.executor.messages import (
     Admit,
@@ -42,8 +43,8 @@ EVERY_MESSAGE: tuple[Message, ...] = (
     Admit(SPEC),
     Admit(RequestSpec(4, 0, 1, 1)),
     Cancel(3),
-    Stop(75, "unhealthy: ä"),
-    Release(130, "asked to stop"),
+    Stop(StopReason(75, "unhealthy: ä", ("no_progress",))),
+    Release(StopReason(130, "asked to stop")),
     Advertise(3, 1, 2, 99, (7, 1)),
     Began(3, 1),
     Ended(3, 1, -1, "error"),
@@ -51,7 +52,7 @@ EVERY_MESSAGE: tuple[Message, ...] = (
     CancelTransfer(3, 1),
     Answers(0, (Response(3, 1, Outcome.PREFILLED, 1, sender=SenderRef(1, ())),), Pulse(1)),
     Answers(1, ()),
-    Stopped(1, 0, ""),
+    Stopped(1, StopReason(0)),
 )
 
 
@@ -125,7 +126,7 @@ def check_to_the_coordinator_and_back(mesh: Mesh) -> None:
     *ranks, coordinator = mesh.addresses
     for rank in mesh.here:
         if rank != coordinator:
-            mesh.box(rank).send(coordinator, Stopped(rank, 0))
+            mesh.box(rank).send(coordinator, Stopped(rank, StopReason(0)))
     if coordinator in mesh.here:
         for message in _collect(mesh, coordinator, len(ranks)):
             assert isinstance(message, Stopped)

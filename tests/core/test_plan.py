@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from adpkv.core.ownership import Vote
 from adpkv.core.plan import (
     FIRST_PLAN,
-    NO_STOP,
     GroupInput,
     GroupLimits,
     Plan,
@@ -24,6 +23,7 @@ from adpkv.core.plan import (
     agree,
 )
 from adpkv.core.router import replicate
+from adpkv.core.stop import StopReason
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.waiting import Waiting
@@ -218,7 +218,8 @@ def test_a_plan_concerns_those_who_got_something() -> None:
 
 
 @pytest.mark.parametrize(
-    "plan", [Plan(cancels=(1,)), Plan(ending=True), Plan(stop=0), Plan(stop=75)]
+    "plan",
+    [Plan(cancels=(1,)), Plan(ending=True), Plan(stop=StopReason(0)), Plan(stop=StopReason(75))],
 )
 def test_cancels_and_the_end_concern_everybody(plan: Plan) -> None:
     assert plan.concerned() is None
@@ -231,38 +232,42 @@ def test_cancels_and_the_end_concern_everybody(plan: Plan) -> None:
 def test_the_code_that_wins_over_all_pairs(mine: int, theirs: int) -> None:
     """Whoever says it, a rank or the plan so far; contract 6.6."""
     winner = min((mine, theirs), key=PRECEDENCE.index)
-    statuses = [RankStatus(stop=mine, detail=f"why {mine}"), IDLE]
-    assert step(*statuses, RankStatus(stop=theirs, detail=f"why {theirs}")).stop == winner
-    plan = step(*statuses, previous=Plan(stop=theirs, detail=f"why {theirs}"))
-    assert (plan.stop, plan.detail) == (winner, f"why {winner}")
+    statuses = [RankStatus(stop=StopReason(mine, f"why {mine}")), IDLE]
+    found = step(*statuses, RankStatus(stop=StopReason(theirs, f"why {theirs}"))).stop
+    assert found is not None
+    assert found.code == winner
+    plan = step(*statuses, previous=Plan(stop=StopReason(theirs, f"why {theirs}")))
+    assert plan.stop == StopReason(winner, f"why {winner}")
 
 
 def test_the_coordinators_code_counts_too() -> None:
-    group_input = GroupInput(stop=75, detail="another instance is ill")
-    plan = step(RankStatus(stop=130, detail="a signal"), group_input=group_input)
-    assert (plan.stop, plan.detail) == (75, "another instance is ill")
+    group_input = GroupInput(stop=StopReason(75, "another instance is ill"))
+    plan = step(RankStatus(stop=StopReason(130, "a signal")), group_input=group_input)
+    assert plan.stop == StopReason(75, "another instance is ill")
 
 
 def test_who_said_it_first_is_quoted() -> None:
-    plan = step(RankStatus(stop=75, detail="later"), previous=Plan(stop=75, detail="first"))
-    assert plan.detail == "first"
+    plan = step(
+        RankStatus(stop=StopReason(75, "later")), previous=Plan(stop=StopReason(75, "first"))
+    )
+    assert plan.stop == StopReason(75, "first")
 
 
 def test_an_unknown_code_counts_as_internal_and_keeps_its_words() -> None:
-    plan = step(RankStatus(stop=1, detail="who knows"), RankStatus(stop=75, detail="ill"))
-    assert (plan.stop, plan.detail) == (70, "who knows")
+    plan = step(RankStatus(stop=StopReason(1, "who knows")), RankStatus(stop=StopReason(75, "ill")))
+    assert plan.stop == StopReason(70, "who knows")
 
 
 def test_one_rank_stops_all_and_nothing_runs_any_more() -> None:
-    plan = step(BUSY, BUSY, RankStatus(stop=75, detail="ill"))
-    assert (plan.stop, plan.forward) == (75, False)
+    plan = step(BUSY, BUSY, RankStatus(stop=StopReason(75, "ill")))
+    assert (plan.stop, plan.forward) == (StopReason(75, "ill"), False)
     later = step(BUSY, BUSY, IDLE, previous=plan)
-    assert (later.stop, later.forward, later.detail) == (75, False, "ill"), "it stays agreed"
+    assert (later.stop, later.forward) == (plan.stop, False), "it stays agreed"
 
 
 def test_whoever_waits_or_comes_now_is_told_that_the_instance_stops() -> None:
     plan = step(
-        RankStatus(stop=75),
+        RankStatus(stop=StopReason(75)),
         previous=waiting_plan(1, 2),
         group_input=GroupInput(admitted=(spec(3),), cancelled=(2,)),
     )
@@ -277,17 +282,18 @@ def test_whoever_waits_or_comes_now_is_told_that_the_instance_stops() -> None:
 
 def test_the_end_waits_for_transfers_under_way() -> None:
     flying = RankStatus(in_transfer=1)
-    plan = step(IDLE, flying, group_input=GroupInput(stop=0))
-    assert (plan.ending, plan.stop) == (True, NO_STOP)
+    plan = step(IDLE, flying, group_input=GroupInput(stop=StopReason(0)))
+    assert (plan.ending, plan.stop) == (True, None)
     plan = step(IDLE, flying, previous=plan)
-    assert plan.stop == NO_STOP
+    assert plan.stop is None
     plan = step(IDLE, IDLE, previous=plan)
-    assert (plan.stop, plan.detail) == (0, "all requests are answered")
+    assert plan.stop == StopReason(0, "all requests are answered")
 
 
 def test_the_end_does_not_wait_for_what_is_in_quarantine() -> None:
     """Contract 6.4."""
-    assert step(RankStatus(quarantined=3), group_input=GroupInput(stop=0)).stop == 0
+    plan = step(RankStatus(quarantined=3), group_input=GroupInput(stop=StopReason(0)))
+    assert plan.stop is not None
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -296,14 +302,14 @@ def test_the_end_does_not_wait_for_what_is_in_quarantine() -> None:
 def test_all_leave_when_stopped_released_and_drained(
     stopping: bool, released: bool, drained: bool
 ) -> None:
-    said = (IDLE, RankStatus(drained=drained, stop=75 if stopping else NO_STOP))
+    said = (IDLE, RankStatus(drained=drained, stop=StopReason(75) if stopping else None))
     plan = step(*said, group_input=GroupInput(released=released))
     assert plan.leave is (stopping and released and drained)
 
 
 def test_the_first_whose_bound_is_over_takes_everybody_along() -> None:
     pinned = RankStatus(drained=False)
-    plan = step(pinned, RankStatus(drained=False, stop=75, overdue=True))
+    plan = step(pinned, RankStatus(drained=False, stop=StopReason(75), overdue=True))
     assert plan.leave
 
 
@@ -312,9 +318,11 @@ def test_a_bound_without_a_stop_means_nothing() -> None:
 
 
 def test_a_release_is_remembered() -> None:
-    first = step(RankStatus(drained=False, stop=0), group_input=GroupInput(released=True))
+    first = step(
+        RankStatus(drained=False, stop=StopReason(0)), group_input=GroupInput(released=True)
+    )
     assert (first.released, first.leave) == (True, False)
-    assert step(RankStatus(stop=0), previous=first).leave
+    assert step(RankStatus(stop=StopReason(0)), previous=first).leave
 
 
 # -- pure --------------------------------------------------------------------------------------
@@ -326,7 +334,7 @@ STATUSES = st.builds(
     tokens=st.integers(0, 50),
     requests=st.integers(0, 4),
     in_transfer=st.integers(0, 2),
-    stop=st.sampled_from([NO_STOP, NO_STOP, NO_STOP, 0, 75, 130]),
+    stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75, 130])),
     drained=st.booleans(),
     overdue=st.booleans(),
     expired=st.lists(st.integers(0, 6), max_size=2).map(tuple),
@@ -341,7 +349,7 @@ GROUP_INPUTS = st.none() | st.builds(
     GroupInput,
     admitted=st.lists(SPECS, max_size=4, unique_by=lambda s: s.request_id).map(tuple),
     cancelled=st.lists(st.integers(0, 6), max_size=2).map(tuple),
-    stop=st.sampled_from([NO_STOP, NO_STOP, 0, 75]),
+    stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75])),
     released=st.booleans(),
 )
 
@@ -369,4 +377,4 @@ def test_every_rank_has_the_same_answer_and_nobody_is_lost(
         for rank, specs in mine.assignments.items():
             assert statuses[rank].requests + len(specs) <= limits.most_requests
             assert all(one.wanted in (None, rank) for one in specs)
-        assert not (mine.forward and mine.stop != NO_STOP)
+        assert not (mine.forward and mine.stop is not None)

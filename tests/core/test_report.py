@@ -13,7 +13,7 @@ from adpkv.core.report import (
 
 
 def report(rank: int, instance: int, trace_length: int, trace: int) -> RankReport:
-    nothing = (0, "", 1, 1, 1, 0, TransferCounts(), BlockCounts())
+    nothing = (0, None, 1, 1, 1, 0, TransferCounts(), BlockCounts())
     return RankReport(
         rank, instance, *nothing, left_ns=100 + rank, trace_length=trace_length, trace=trace
     )

@@ -20,7 +20,7 @@ from adpkv.core.values import Outcome, RequestSpec, SenderRef, Violation
 from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.messages import Message
-from adpkv.executor.rank import Rank
+from adpkv.executor.rank import Rank, RankPorts
 from adpkv.executor.serving import Serving
 from adpkv.memory.virtual import LedgerMemory
 
@@ -109,24 +109,25 @@ def _rank(
         instance=Instance(0, kind, RankId(3), 1),
         limits=GroupLimits(kind, 1, BLOCK_TOKENS, POOL - 1, 100, 99),
         timing=outside,
-        clock=Clock(),
-        mailbox=Post(),
-        transport=outside,
-        model=outside,
-        recorder=notes,
-        signals=outside,
-        memory=LedgerMemory(
-            POOL,
-            BLOCK_TOKENS,
-            64,
-            lambda kind, detail, _: notes.violation(Violation(kind, 3, 0, detail)),
+        ports=RankPorts(
+            clock=Clock(),
+            mailbox=Post(),
+            transport=outside,
+            model=outside,
+            recorder=notes,
+            signals=outside,
+            memory=LedgerMemory(
+                POOL,
+                BLOCK_TOKENS,
+                64,
+                lambda kind, detail, _: notes.violation(Violation(kind, 3, 0, detail)),
+            ),
         ),
         pool=BlockPool(POOL, reuse=kind is Kind.CONTEXT),
         transceiver=Transceiver(role, limits, rules, can_withdraw=True),
         responses=ResponseBuffer(),
         leader=None,
-        successor=outside,
-        membership=outside,
+        succession=outside,
         inbox_ages=outside,
         owner=owner or SoleOwner(),
         rules=rules,

@@ -13,6 +13,7 @@ import pytest
 
 from adpkv.core.health import HealthInputs
 from adpkv.core.rules import Rules
+from adpkv.core.stop import StopReason
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
@@ -108,7 +109,7 @@ class FailClosed(Phases):
     def _resolve(self, now_ns: int) -> None:
         super()._resolve(now_ns)
         if len(self.rank.transceiver.book.quarantine):
-            self.propose(75, "a transfer timed out")
+            self.propose(StopReason(75, "a transfer timed out"))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_grace_cut_short_is_no_cause() -> None:
         def _check_health(self, now_ns: int) -> None:
             super()._check_health(now_ns)
             if now_ns >= self.rank.transceiver.monitor.grace_over_ns() - 300 * MS:
-                self.propose(75, "that is long enough")
+                self.propose(StopReason(75, "that is long enough"))
 
     ran = stepped(sick(STALL), Hasty)
     assert {kind for kind, _ in told(ran)} == {"shutdown_without_cause"}
@@ -149,7 +150,7 @@ class Deaf(Phases):
     """Rank 1, no leader, iterates and looks at nothing that came in, for a second."""
 
     def observe(self) -> None:
-        if self.rank.rank != 1 or not 100 * MS <= self.rank.clock() < 1100 * MS:
+        if self.rank.rank != 1 or not 100 * MS <= self.rank.ports.clock() < 1100 * MS:
             super().observe()
 
 

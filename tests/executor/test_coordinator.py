@@ -11,6 +11,7 @@ from executor_parts import Clock, Notes, Post
 
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
+from adpkv.core.stop import StopReason
 from adpkv.core.topology import Topology
 from adpkv.core.values import Outcome, Response, SenderRef
 from adpkv.executor.collectives import Receive
@@ -89,7 +90,7 @@ class Rig:
         return self.post.taken()
 
     def stopped(self, now_ns: int, *instances: int, code: int = 0) -> list[tuple[int, Message]]:
-        return self.at(now_ns, *(Stopped(i, code, drained=True) for i in instances))
+        return self.at(now_ns, *(Stopped(i, StopReason(code), drained=True) for i in instances))
 
     @property
     def ends(self) -> list[tuple[int, Outcome]]:
@@ -143,7 +144,7 @@ def test_the_end_waits_for_every_instance_then_releases_all() -> None:
     assert rig.stopped(3, 0, 1, 2) == []
     assert not rig.over
     sent = rig.stopped(4, 3)
-    assert sent == [(rank, Release(0, "")) for rank in RANKS]
+    assert sent == [(rank, Release()) for rank in RANKS]
     assert rig.over
     assert rig.notes.violations == []
 
@@ -243,7 +244,7 @@ def test_a_request_without_an_answer_is_a_violation_and_nobody_waits_for_ever() 
     assert rig.over
     assert rig.ends == [(0, Outcome.FAILED)]
     assert [v.kind for v in rig.notes.violations] == ["no_terminal_response"]
-    assert {m.code for _, m in sent if isinstance(m, Release)} == {4}
+    assert {m.reason.code for _, m in sent if isinstance(m, Release)} == {4}
 
 
 # -- an instance that stops --------------------------------------------------------------------
@@ -254,14 +255,14 @@ def test_an_instance_that_stops_ends_the_job() -> None:
     rig = Rig(arrival(), arrival(at_ns=500))
     rig.at(0)
     assert rig.coordinator.ending == ""
-    sent = rig.at(10, Stopped(1, 75, "ill"))
+    sent = rig.at(10, Stopped(1, StopReason(75, "ill")))
     assert rig.coordinator.ending == "ill"
-    assert sent == [(leader, Stop(75, "ill")) for leader in LEADERS if leader != 2]
+    assert sent == [(leader, Stop(StopReason(75, "ill"))) for leader in LEADERS if leader != 2]
     assert rig.at(500) == []
     rig.at(510, ended(outcome=Outcome.FAILED, instance=0))
     assert rig.stopped(520, 0, 2, 3) == [], "nor may anybody leave whom instance 1 may still ask"
-    sent = rig.at(530, Stopped(1, 75, "ill", drained=True))
-    assert sent == [(rank, Release(75, "ill")) for rank in RANKS]
+    sent = rig.at(530, Stopped(1, StopReason(75, "ill"), drained=True))
+    assert sent == [(rank, Release(StopReason(75, "ill"))) for rank in RANKS]
     assert rig.ends == [(0, Outcome.FAILED)]
     assert rig.over
 
@@ -269,7 +270,7 @@ def test_an_instance_that_stops_ends_the_job() -> None:
 def test_what_a_stop_crosses_on_its_way_is_failed() -> None:
     rig = Rig(arrival(), arrival(at_ns=500))
     rig.at(0)
-    rig.at(10, Stopped(1, 75, "ill"))
+    rig.at(10, Stopped(1, StopReason(75, "ill")))
     assert rig.at(11, prefilled()) == []
     assert [(r.outcome, r.detail) for r in rig.records] == [(Outcome.FAILED, "ill")]
 
@@ -280,7 +281,7 @@ def test_the_worst_code_wins(codes: tuple[int, int], wins: int) -> None:
     rig.stopped(10, 0, code=codes[0])
     rig.stopped(11, 1, code=codes[1])
     sent = rig.stopped(12, 2, 3)
-    assert {m.code for _, m in sent if isinstance(m, Release)} == {wins}
+    assert {m.reason.code for _, m in sent if isinstance(m, Release)} == {wins}
 
 
 def test_a_late_prefill_after_the_end_is_no_violation() -> None:

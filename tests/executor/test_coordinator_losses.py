@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from test_coordinator import STOP_NS, Rig, arrival, ended, kinds, prefilled
 
+from adpkv.core.stop import StopReason
 from adpkv.core.values import Cause, Outcome, Response, SenderRef
 from adpkv.executor.messages import Admit, Answers, Cancel, Missing, RankFailed, Shrink, Stop
 
@@ -120,7 +121,7 @@ def test_a_stop_that_went_with_its_leader_is_said_again() -> None:
     rig = decoding()
     rig.stopped(2, 0, code=75)
     sent = rig.at(3, lost(4, 5))
-    assert sent[0] == (5, Stop(75, ""))
+    assert sent[0] == (5, Stop(StopReason(75)))
     rig.at(4, Missing(2, ((0, 0),)))
     assert rig.ends == [(0, Outcome.FAILED)]
 
@@ -144,7 +145,9 @@ def test_the_last_instance_of_its_kind_ends_the_job(shrinks: bool) -> None:
     rig.at(1, prefilled())
     failed = [lost(5, 4), lost(4, -1)] + ([lost(7, 6), lost(6, -1)] if shrinks else [])
     sent = rig.at(2, *failed)
-    assert [to for to, message in sent if isinstance(message, Stop) and message.code == 5][:2] == [
+    assert [to for to, message in sent if isinstance(message, Stop) and message.reason.code == 5][
+        :2
+    ] == [
         0,
         2,
     ]

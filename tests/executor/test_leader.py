@@ -8,6 +8,7 @@ from executor_parts import Clock, Post, spec
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import GroupInput, Plan, RankStatus, Refusal
+from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.core.waiting import Waiting
 from adpkv.executor.collectives import CollectiveCounts
@@ -30,6 +31,8 @@ from adpkv.executor.messages import (
 )
 from adpkv.worlds.mpi.slots import PayloadCodec
 
+DONE, ILL = StopReason(0), StopReason(75, "ill", ("no_progress",))
+ASKED, LOST = StopReason(130, "a signal"), StopReason(5, "lost")
 QUEUE_NS = 100
 
 
@@ -59,7 +62,7 @@ def no_pulse(tokens: int) -> Pulse:
 
 
 def test_messages_is_parted_for_the_group_and_for_its_own_sessions(rig: Rig) -> None:
-    group, own = [Admit(spec(1)), Cancel(2), Stop(0), Release()], Began(4, 0)
+    group, own = [Admit(spec(1)), Cancel(2), Stop(DONE), Release()], Began(4, 0)
     rig.post.inbox = [group[0], own, *group[1:]]
     assert rig.leader.take_messages() == (tuple(group), [own])
     assert rig.leader.take_messages() == ((), [])
@@ -68,7 +71,7 @@ def test_messages_is_parted_for_the_group_and_for_its_own_sessions(rig: Rig) -> 
 def test_a_burst_of_long_prompts_goes_on_in_parts_and_in_order(rig: Rig) -> None:
     hashes = tuple(range(7_500))
     messages: list[LeaderMessage] = [Admit(spec(r, hashes=hashes)) for r in range(260)]
-    messages += [Cancel(0), Stop(0)]
+    messages += [Cancel(0), Stop(DONE)]
     rig.post.inbox = [*messages, Began(4, 0)]
     got: list[LeaderMessage] = []
     parts = 0
@@ -107,20 +110,20 @@ def test_messages_by_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "stop", "detail", "released"),
+    ("messages", "stop", "released"),
     [
-        ([Stop(0)], 0, "", False),
-        ([Stop(0), Stop(75, "ill")], 75, "ill", False),
-        ([Stop(130, "a signal"), Stop(75, "ill")], 75, "a signal", False),
-        ([Release(0)], 0, "", True),
-        ([Release(5, "lost")], 5, "lost", True),
-        ([Stop(0), Release(0)], 0, "", True),
+        ([Stop(DONE)], DONE, False),
+        ([Stop(DONE), Stop(ILL)], ILL, False),
+        ([Stop(ASKED), Stop(ILL)], ASKED.with_code(75), False),
+        ([Release()], DONE, True),
+        ([Release(LOST)], LOST, True),
+        ([Stop(DONE), Release()], DONE, True),
     ],
 )
 def test_the_stop_that_wins(
-    messages: list[LeaderMessage], stop: int, detail: str, released: bool
+    messages: list[LeaderMessage], stop: StopReason, released: bool
 ) -> None:
-    assert sorted_messages(messages) == GroupInput(stop=stop, detail=detail, released=released)
+    assert sorted_messages(messages) == GroupInput(stop=stop, released=released)
 
 
 # -- requests that nobody owns -----------------------------------------------------------------
@@ -227,8 +230,8 @@ def test_the_stop_is_announced_once_and_once_that_all_is_drained(
     assert rig.post.taken() == []
     for now in drained:
         statuses = [RankStatus(), RankStatus(drained=now)]
-        rig.leader.announce_stop(Plan(stop=75, detail="ill"), statuses)
-    words = [Stopped(7, 75, "ill", now) for now in dict.fromkeys(drained)]
+        rig.leader.announce_stop(Plan(stop=ILL), statuses)
+    words = [Stopped(7, ILL, now) for now in dict.fromkeys(drained)]
     assert rig.post.taken() == [(COORDINATOR, word) for word in words]
 
 

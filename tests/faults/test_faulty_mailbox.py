@@ -9,6 +9,7 @@ import pytest
 from adpkv.config import parse
 from adpkv.config.fault_kinds import MESSAGE_PHASES, Seam
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.stop import StopReason
 from adpkv.executor.messages import (
     Advertise,
     Began,
@@ -100,9 +101,9 @@ def test_what_does_not_fit_goes_as_it_is() -> None:
     others: list[Message] = [ENDED, Began(4, 1)]
     rig.send(*others)
     rig.send(BEGAN, to=3)
-    rig.send(Stopped(0, 0), to=COORDINATOR)
+    rig.send(Stopped(0, StopReason(0)), to=COORDINATOR)
     rig.send(BEGAN)
-    assert rig.at(0) == [*others, BEGAN, Stopped(0, 0)]
+    assert rig.at(0) == [*others, BEGAN, Stopped(0, StopReason(0))]
 
 
 def test_a_duplicate_comes_right_behind() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -14,7 +15,10 @@ import pytest
 import adpkv
 from adpkv.exit_codes import ExitCode
 from adpkv.flight_recorder.processes import descendants, living_state, start_ticks
+from tests.library.by_name import site
 from tests.library.test_documents import blocks
+
+__all__ = ["site"]
 
 SMALL = {"workload.requests": 8}
 
@@ -101,3 +105,64 @@ def test_what_the_tutorial_says_of_real_ranks_can_be_typed(jobs, tmp_path: Path)
     found = jobs.finish(job, 90)
     assert found.code == 0, found.err
     assert list(tmp_path.iterdir()) == []
+
+
+NOTED = """
+import burst_and_co
+from pathlib import Path
+
+def memory(setting):
+    Path(__file__).with_name(f"memory-{setting.world}-{setting.rank}").touch()
+    return burst_and_co.memory(setting)
+
+def link(setting):
+    Path(__file__).with_name(f"link-{setting.world}-{setting.rank}").touch()
+    return burst_and_co.link(setting)
+"""
+
+
+@pytest.mark.usefixtures("mpirun")
+def test_all_five_ports_of_real_ranks_go_by_name(site: Path) -> None:
+    import burst_and_co  # type: ignore[import-not-found]
+
+    (site / "noted.py").write_text(NOTED)
+    result = adpkv.run(
+        "four-ranks",
+        workload=functools.partial(burst_and_co.Burst, total=12),
+        model=functools.partial(burst_and_co.Constant, step_ms=2),
+        policy="last_rank",
+        memory="noted:memory",
+        transport="noted:link",
+        timeout_s=90,
+    )
+    assert (result.outcome, list(result.violations)) == ("completed", [])
+    assert {(one.prompt_tokens, one.output_tokens) for one in result.requests} == {(64, 4)}
+    assert {one.generation_rank for one in result.requests} == {3}
+    assert result.summary.transfers.completed == len(result.requests) == 12
+    # Three steps of two milliseconds behind the first token: what the model says, and no less.
+    assert min(one.ended_ns - one.first_token_ns for one in result.requests) >= 6_000_000
+    made = {path.name for path in site.glob("*-mpi-*")}
+    assert made == {f"{what}-mpi-{rank}" for what in ("memory", "link") for rank in range(4)}
+
+
+REFUSES = """
+import burst_and_co
+
+def link(setting):
+    if setting.rank:
+        raise ValueError("no such network here")
+    return burst_and_co.link(setting)
+"""
+
+
+def test_a_transport_that_cannot_be_made_is_reported_once(jobs, site: Path, tmp_path: Path) -> None:
+    (site / "refuses.py").write_text(REFUSES)
+    argv = [str(Path(sys.executable).with_name("adpkv")), "run", "four-ranks", "--quiet"]
+    argv += ["--set", "transceiver.transport=refuses:link", "--out", str(tmp_path / "out")]
+    found = jobs.finish(jobs.start(argv, cwd=site), 60)
+    assert found.code == ExitCode.USAGE
+    assert found.err.strip().splitlines() == [
+        "adpkv: rank 1: transceiver.transport: refuses:link raised ValueError: no such network here"
+        " (refuses.py:6)"
+    ]
+    assert not (tmp_path / "out").exists()

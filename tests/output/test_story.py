@@ -169,10 +169,10 @@ def test_ill_health_of_its_ranks_belongs_to_the_story(tmp_path: Path) -> None:
     )
     (story,) = read_stories(sick, [1])
     told = whats(story)
-    assert any(line.startswith("rank 3 (generation-1) is ill: ") for line in told)
+    assert any(line.startswith("rank 3 (generation-1) is unhealthy: ") for line in told)
     assert any("stops with code 75: unhealthy" in line for line in told)
     (other,) = read_stories(sick, [0])
-    assert not any("is ill" in line for line in whats(other)), "it was over by then"
+    assert not any("is unhealthy" in line for line in whats(other)), "it was over by then"
 
 
 def test_an_event_without_words_is_told_as_it_was_written(folder: RunFolder) -> None:

@@ -10,6 +10,7 @@ import pytest
 from adpkv.config import Experiment
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import BlockCounts, RankReport, TransferCounts
+from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, Violation
 from adpkv.errors import DeadlockError
 from adpkv.output import BrokenOff, Tally, build_summary
@@ -21,7 +22,7 @@ def _report(rank: int, instance: int, **changes: Any) -> RankReport:
         "rank": rank,
         "instance": instance,
         "exit_code": 0,
-        "detail": "",
+        "stop": None,
         "iterations": 10,
         "collectives": 30,
         "collectives_ns": 60_000,
@@ -226,7 +227,7 @@ def test_ill_health_that_cut_nobody_off_asks_for_no_restart(experiment: Experime
 
 def test_beside_a_75_it_is_said_what_was_ill(experiment: Experiment) -> None:
     """Who was ill has failed since; the others know what it proposed."""
-    reports = _reports(exit_code=75, detail="unhealthy: no_progress")
+    reports = _reports(exit_code=75, stop=StopReason(75, "in words", ("no_progress",)))
     health = _summary(experiment, reports)["health"]
     assert health["reasons"] == ["no_progress"]  # type: ignore[index]
     assert health["unhealthy_intervals"] == 1  # type: ignore[index]

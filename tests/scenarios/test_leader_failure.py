@@ -29,10 +29,10 @@ def tell(policy: str, phase: str, came_before: int) -> tuple[Ran, list[int]]:
 
     async def dying(self: Any) -> Any:
         rank = self.rank
-        if rank.rank == LEADER and rank.plan.stop >= 0:
+        if rank.rank == LEADER and rank.plan.stop is not None:
             self.came += 1
             if self.came > came_before:
-                died.append(rank.clock())
+                died.append(rank.ports.clock())
                 await Gone(self._group, "killed", phase, rank.iteration, rank.plan)
         return await former(self)
 

@@ -157,5 +157,5 @@ def test_15_the_survivors_share_one_value_of_who_is_left() -> None:
     ran = tell(5, "step")
     ranks = [ran.job.programs[rank].phases.rank for rank in (4, 6, 7)]  # type: ignore[attr-defined]
     assert list(ranks[0].members) == [4, 6, 7]
-    assert len({id(rank.membership) for rank in ranks}) == 1
-    assert {id(rank.limits.gone) for rank in ranks} == {id(ranks[0].membership.failed)}
+    assert len({id(rank.succession.membership) for rank in ranks}) == 1
+    assert {id(rank.limits.gone) for rank in ranks} == {id(ranks[0].succession.membership.failed)}

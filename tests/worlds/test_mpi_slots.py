@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from adpkv.core.plan import Plan
+from adpkv.core.stop import StopReason
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
@@ -188,7 +189,7 @@ def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> Non
         Plan(assignments={1: (one,)}),
         Plan(cancels=(1,)),
         Plan(forward=True),
-        Plan(stop=75, detail="ill"),
+        Plan(stop=StopReason(75, "ill")),
         Plan(released=True),
         Plan(leave=True),
     ]

@@ -17,7 +17,7 @@ from mpi4py import MPI
 
 from adpkv.worlds.mpi.ending import survives_rank_failures
 
-__all__ = ["Communicators", "RankMap", "raise_if_revoked"]
+__all__ = ["Communicators", "LivingRanks", "RankMap", "raise_if_revoked"]
 
 
 def raise_if_revoked(communicator: MPI.Comm) -> None:
@@ -86,3 +86,28 @@ class Communicators:
         for communicator in self._all:
             with suppress(MPI.Exception):
                 communicator.Revoke()
+
+
+class LivingRanks:
+    """The living ranks of a job, as this rank has agreed with them: their communicators of now, and
+    who has failed so far. `recovery` changes both."""
+
+    def __init__(self, world: MPI.Intracomm, instance: int) -> None:
+        self.communicators = Communicators(world, instance)
+        self.lost: list[int] = []
+        """The ranks that have failed so far, in the order in which that was agreed."""
+
+    def revoke(self) -> None:
+        """MPI reports an error, in some thread: make all ranks find out who has failed."""
+        self.communicators.revoke()
+
+    def note_lost(self, living: RankMap) -> list[int]:
+        """Only these are left; returns who has failed since the last time."""
+        before = self.communicators.rank_map.ranks
+        lost = [rank for rank in before if living.place(rank) is None]
+        self.lost += lost
+        return lost
+
+    def move_to(self, communicators: Communicators) -> None:
+        """From now on these are the communicators."""
+        self.communicators = communicators

@@ -18,9 +18,18 @@ from mpi4py import MPI
 
 from adpkv.diagnosis.suspension import SuspensionClock
 from adpkv.errors import StuckError
+from adpkv.transport.port import Transport
 from adpkv.worlds.mpi.backoff import Backoff
+from adpkv.worlds.mpi.custom_ports import RankTransport
 
-__all__ = ["CLOSE_BOUND_S", "SEND_BOUND_S", "bounded_barrier", "owed", "poll_until"]
+__all__ = [
+    "CLOSE_BOUND_S",
+    "SEND_BOUND_S",
+    "bounded_barrier",
+    "close_transports",
+    "owed",
+    "poll_until",
+]
 
 CLOSE_BOUND_S: Final = 30.0
 """The limit for one step of closing; a rank that has left its loop has nothing else to do."""
@@ -85,3 +94,26 @@ def owed(communicator: MPI.Comm, sent: Sequence[int], what: str) -> int:
     request = communicator.Ialltoall([leaving, 8, MPI.BYTE], [landing, 8, MPI.BYTE])
     poll_until(request.Test, f"the counts of {what}")
     return sum(landing)
+
+
+def close_transports(
+    world: MPI.Intracomm, transport: Transport, inner: RankTransport, *, sends: bool
+) -> None:
+    """Close the transports of all ranks: senders end first, receivers give their blocks up last
+    (contract 6.2). `inner` is this rank's without the faults that `transport` has around it;
+    `sends` is whether this rank is a sender.
+
+    Raises:
+        StuckError: a rank did not come.
+    """
+    if sends:
+        transport.close()
+    bounded_barrier(world, "end their sends")
+    if not sends:
+        transport.close()
+    # The receivers take in what was in doubt while the senders wait for it, and no longer.
+    if sends:
+        poll_until(inner.is_drained, "the sends in doubt", SEND_BOUND_S, must=False)
+    bounded_barrier(world, "end their receives", inner.discard)
+    if not sends:
+        poll_until(inner.is_drained, "the receives in doubt", SEND_BOUND_S, must=False)

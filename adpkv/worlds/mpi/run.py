@@ -30,6 +30,7 @@ from adpkv.terminal import final_line
 from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.custom_ports import Ports
+from adpkv.worlds.mpi.agreement import AgreedError
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import abort, guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
@@ -136,36 +137,46 @@ def _run(
     try:
         flight = open_flight(world, experiment, claimed.path, name)
     except UsageError as error:
-        # All ranks get the same error, and are here.
-        if world.rank == HOST:
-            claimed.withdraw()
-            final_line(f"adpkv: {error}")
-        return ExitCode.USAGE
+        return _refused(world, claimed, error)
     if not _begun(experiment, world, claimed):
         flight.folder.leave(world.rank)
         return ExitCode.USAGE
-    job = RankProcess(
-        experiment,
-        world,
-        claimed,
-        flight,
-        signals,
-        pulse=pulse,
-        assemble=assemble,
-        ports=ports or chosen(experiment, "mpi"),
-    )
+    try:
+        job = RankProcess(
+            experiment,
+            world,
+            claimed,
+            flight,
+            signals,
+            pulse=pulse,
+            assemble=assemble,
+            ports=ports or chosen(experiment, "mpi"),
+            on_broken_off=screen.broken_off,
+        )
+    except AgreedError as error:
+        return _refused(world, claimed, error)
     at_stage(Stage.RUN)
-    job.snapshots.on_broken_off = screen.broken_off
     who = f"rank {job.rank} ({job.instance.name})"
     if job.rank != HOST:
-        guarded(who, job.run, job.stuck, job.broken_off)
-        return guarded(who, lambda: _left(job, lambda _: ExitCode.COMPLETED), last=job.broken_off)
+        guarded(who, job.run, job.reports.stuck, job.reports.broken_off)
+        return guarded(
+            who, lambda: _left(job, lambda _: ExitCode.COMPLETED), last=job.reports.broken_off
+        )
     return guarded(
         who,
         lambda: _host(job, claimed, screen, quiet, workload, health),
-        job.stuck,
-        job.broken_off,
+        job.reports.stuck,
+        job.reports.broken_off,
     )
+
+
+def _refused(world: MPI.Intracomm, folder: RunFolder, error: UsageError) -> int:
+    """All ranks have the same error, and have taken their own files away."""
+    world.Barrier()
+    if world.rank == HOST:
+        folder.withdraw()
+        final_line(f"adpkv: {error}")
+    return ExitCode.USAGE
 
 
 def _opened(
@@ -236,8 +247,8 @@ def _host(
     def show(coordinator: Coordinator, pulses: Mapping[int, Pulse]) -> None:
         progress.update(coordinator.done, coordinator.total, pulses)
 
-    requests = RequestLog(folder.requests, job.experiment.slo, job.losses)
-    job.flush_requests = requests.flush
+    requests = RequestLog(folder.requests, job.experiment.slo, job.files.losses)
+    job.files.add(requests.flush)
     try:
         coordinator_host = job.coordinator_host(requests.write, None if quiet else show, workload)
         if health is not None:
@@ -257,9 +268,9 @@ def _host(
 
     def written(lost: Sequence[str]) -> int:
         if folder.events_parts():  # none are left if this is repeated after a rank failure
-            merge_parts(folder, job.losses)
+            merge_parts(folder, job.files.losses)
         summary = _summed_up(job, coordinator_host, reports, requests, wall_s)
-        summary = complete(folder, summary, job.losses, lost)
+        summary = complete(folder, summary, job.files.losses, lost)
         here = Path.cwd()
         inside = folder.path.is_relative_to(here)
         screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
@@ -279,8 +290,8 @@ def _left(job: RankProcess, written: Callable[[Sequence[str]], int]) -> int:
 
     def work() -> int:
         job.close()
-        world = job.communicators.world
-        return _broadcast_number(world, written(_lost_elsewhere(world, job.losses)))
+        world = job.living.communicators.world
+        return _broadcast_number(world, written(_lost_elsewhere(world, job.files.losses)))
 
     def late() -> None:
         said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"
@@ -289,7 +300,7 @@ def _left(job: RankProcess, written: Callable[[Sequence[str]], int]) -> int:
     with no_longer_than(LEAVE_BOUND_S, late):
         code = job.finish(work)
     if job.lost:
-        leave_now(code, job.communicators.world.rank)
+        leave_now(code, job.living.communicators.world.rank)
     return code
 
 

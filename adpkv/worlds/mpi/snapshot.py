@@ -37,6 +37,7 @@ from adpkv.output import BrokenOff, RunFolder, build_summary
 from adpkv.output.losses import Losses, with_losses
 from adpkv.output.requests import read_tally
 from adpkv.terminal import terminal_columns
+from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.hosts import Flight
 
@@ -54,9 +55,7 @@ class SnapshotWriter:
         losses: what could not be written.
         lost: returns the failed ranks without which the job goes on.
         tell_stories: add the stories of the requests concerned to the report.
-
-    `coordinator` says what the coordinator is doing, on the rank beside which it runs.
-    `on_broken_off` is called with the summary of a job that ends with an error.
+        on_broken_off: called with the summary of a job that ends with an error.
     """
 
     def __init__(
@@ -71,6 +70,7 @@ class SnapshotWriter:
         lost: Callable[[], Sequence[int]],
         *,
         tell_stories: bool,
+        on_broken_off: Callable[[Mapping[str, object]], None],
     ) -> None:
         self._flight, self._topology, self._rank = flight, topology, rank
         self._driver, self._look, self._flush = driver, look, flush
@@ -78,10 +78,12 @@ class SnapshotWriter:
         self._lost, self._tell_stories = lost, tell_stories
         self._main = threading.main_thread().ident or 0
         self._answered = False
-        self.coordinator: Callable[[], str] = str
-        self.unanswered: Callable[[], int | None] = lambda: None
-        self.never_arrived: Callable[[], int | None] = lambda: None
-        self.on_broken_off: Callable[[Mapping[str, object]], None] = lambda summary: None
+        self._coordinator: CoordinatorHost | None = None
+        self._on_broken_off = on_broken_off
+
+    def beside(self, coordinator: CoordinatorHost) -> None:
+        """The coordinator runs beside this rank: say what it does, too."""
+        self._coordinator = coordinator
 
     def answer(self) -> None:
         """Write this rank's snapshot once, if some rank of this host has asked for it."""
@@ -110,7 +112,7 @@ class SnapshotWriter:
         own = self._own_report()
         if own is not None:
             reports[self._rank] = own
-        open_ = [self.unanswered(), *(one.unanswered for one in said)]
+        open_ = [self._unanswered(), *(one.unanswered for one in said)]
         unanswered = next((number for number in open_ if number is not None), None)
         summary = build_summary(
             "mpi",
@@ -121,13 +123,13 @@ class SnapshotWriter:
             simulated_s=None,
             lost=self._lost(),
             broken_off=msgspec.structs.replace(end, unanswered=unanswered),
-            never_arrived=self.never_arrived(),
+            never_arrived=None if self._coordinator is None else self._coordinator.never_arrived(),
         )
         first, lost = True, self._losses
         with lost.of(folder.summary.name):
             first = folder.write_first_summary(with_losses(summary, lost.told()))
         if first:
-            self.on_broken_off(with_losses(summary, lost.told()))
+            self._on_broken_off(with_losses(summary, lost.told()))
 
     def _own_report(self) -> RankReport | None:
         """This rank's report as of now; None where its objects are changing or incomplete."""
@@ -175,11 +177,15 @@ class SnapshotWriter:
             plan,
             self._local(),
             self._stack(),
-            self.coordinator(),
-            self.unanswered(),
+            "" if self._coordinator is None else self._coordinator.told(),
+            self._unanswered(),
             self._own_report(),
         )
         write_snapshot(self._flight.folder.path, snapshot)
+
+    def _unanswered(self) -> int | None:
+        """Requests without an answer; None where the coordinator runs elsewhere."""
+        return None if self._coordinator is None else self._coordinator.unanswered()
 
     def _local(self) -> RankKnowledge:
         try:

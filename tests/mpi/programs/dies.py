@@ -37,10 +37,10 @@ def dying(phase: str, delay_s: float) -> type[Phases]:
     """Phases of which one kills this process, in a real iteration."""
 
     def die(self: Any) -> None:
-        if self.rank.clock() >= FROM_NS or phase == "drain":
+        if self.rank.ports.clock() >= FROM_NS or phase == "drain":
             time.sleep(delay_s)
-            self.rank.recorder.event("dies", -1, phase=phase)
-            self.rank.recorder._write.__self__.flush()
+            self.rank.ports.recorder.event("dies", -1, phase=phase)
+            self.rank.ports.recorder._write.__self__.flush()
             os.kill(os.getpid(), signal.SIGKILL)
 
     class Dying(Phases):
@@ -58,7 +58,7 @@ def dying(phase: str, delay_s: float) -> type[Phases]:
         return Dying
 
     async def phased(self: Any) -> Any:
-        if phase != "drain" or self.rank.plan.stop >= 0:
+        if phase != "drain" or self.rank.plan.stop is not None:
             die(self)
         return await original(self)
 

@@ -10,6 +10,7 @@ from collections import deque
 from mpi4py import MPI
 
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, Response
 from adpkv.executor.collectives import Receive
 from adpkv.executor.messages import Answers, Cancel, Message, Stopped
@@ -86,7 +87,7 @@ def coordinator_fails(rig: Rig) -> None:
 
     if rig.rank == 0:
         CoordinatorThread(coordinator(), rig.coordinator, time.perf_counter_ns).start()
-    rig.box.send(COORDINATOR, Stopped(0, 0))
+    rig.box.send(COORDINATOR, Stopped(0, StopReason(0)))
     rig.receive(1)
 
 

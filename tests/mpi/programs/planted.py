@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from adpkv.config import parse
 from adpkv.core.report import RankReport
+from adpkv.core.stop import StopReason
 from adpkv.executor.collectives import Wait
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
@@ -81,7 +82,7 @@ class Deaf(Planted):
     """Sees in its waits that there are messages, and reads none for a while."""
 
     def observe(self) -> None:
-        if not self.is_culprit or not 100 * MS <= self.rank.clock() < 1500 * MS:
+        if not self.is_culprit or not 100 * MS <= self.rank.ports.clock() < 1500 * MS:
             super().observe()
 
 
@@ -99,8 +100,8 @@ class LeavesForNothing(Planted):
 
     def observe(self) -> None:
         super().observe()
-        if self.is_culprit and self.rank.clock() > 200 * MS:
-            self.propose(75, "a transfer was slow")
+        if self.is_culprit and self.rank.ports.clock() > 200 * MS:
+            self.propose(StopReason(75, "a transfer was slow"))
 
 
 CASES = {

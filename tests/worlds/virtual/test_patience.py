@@ -33,7 +33,7 @@ def test_no_step_takes_longer_than_everybody_is_patient_for() -> None:
         longest = 0
 
         def watch(job: Simulation) -> None:
-            model: Any = job.programs[0].phases.rank.model
+            model: Any = job.programs[0].phases.rank.ports.model
             line = model.line
 
             def noted(batch: Any) -> tuple[int, int]:
@@ -119,4 +119,4 @@ def longest_stay_ns(rank: Any) -> int:
     """Of one of its transfers in quarantine, over or not."""
     quarantine = rank.transceiver.book.quarantine
     stay_ns = 0 if quarantine.longest is None else quarantine.longest[0]
-    return max(stay_ns, rank.clock() - quarantine.oldest_ns() if len(quarantine) else 0)
+    return max(stay_ns, rank.ports.clock() - quarantine.oldest_ns() if len(quarantine) else 0)

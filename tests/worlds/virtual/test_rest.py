@@ -50,7 +50,7 @@ class CancelsByTheWay(RestingPhases):
     async def flush(self) -> None:
         await super().flush()
         for request_id in list(self.rank.serving.requests)[:1]:
-            self.rank.serving.cancel(request_id, self.rank.clock())
+            self.rank.serving.cancel(request_id, self.rank.ports.clock())
 
 
 class ReservesByTheWay(RestingPhases):

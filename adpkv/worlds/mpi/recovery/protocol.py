@@ -20,7 +20,12 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError
-from adpkv.worlds.mpi.communicators import Communicators, RankMap, raise_if_revoked
+from adpkv.worlds.mpi.communicators import (
+    Communicators,
+    LivingRanks,
+    RankMap,
+    raise_if_revoked,
+)
 from adpkv.worlds.mpi.custom_ports import RankTransport
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.endpoint import Endpoint
@@ -59,40 +64,33 @@ class Recovery:
         rank: int,
         instance: int,
         *,
+        living: LivingRanks,
         driver: Driver,
         messages: Endpoint,
         coordinator: Endpoint,
         transport: RankTransport,
         make_groups: Callable[[Communicators, dict[int, int]], dict[int, Group]],
     ) -> None:
-        self._rank, self._instance = rank, instance
-        self._driver, self._messages, self._coordinator, self._mpi_transport = (
-            driver,
-            messages,
-            coordinator,
-            transport,
-        )
+        self._rank, self._instance, self._living = rank, instance, living
+        self._driver, self._mpi_transport = driver, transport
+        self._messages, self._coordinator = messages, coordinator
         self._make_groups = make_groups
         self._false_alarms = 0
         self._encode = msgspec.msgpack.Encoder().encode
-        self.lost: list[int] = []
-        """The ranks that have failed so far."""
         self.behind = 0
         """By how many collectives this rank was behind its group in the last recovery."""
 
-    def all_is_well(self, communicators: Communicators, here: bool) -> bool:
+    def all_is_well(self, here: bool) -> bool:
         """Is `here` true on every living rank? Each rank must call it once before it recovers or
         leaves. The answer is the same on all, so no rank waits for one that has left."""
         if not here:
-            communicators.revoke()
-        return _agreed(communicators.world, here)
+            self._living.revoke()
+        return _agreed(self._living.communicators.world, here)
 
-    def run(
-        self, communicators: Communicators, error: MPI.Exception | None, interrupted: Group | None
-    ) -> Communicators:
+    def run(self, error: MPI.Exception | None, interrupted: Group | None) -> list[int]:
         """Recover after `error`, which may have interrupted a collective of the group
-        `interrupted`. Every living rank must call it, each with its `communicators`. Returns the
-        new communicators, to which all state of this rank has been moved.
+        `interrupted`. Every living rank must call it. Moves all state of this rank to new
+        communicators, and returns the ranks that have failed since the last recovery.
 
         Raises:
             AdpkvError: it did not succeed.
@@ -106,23 +104,23 @@ class Recovery:
             self._coordinator.stop(),
         )
         for _ in range(MOST_TRIES):
-            found = self._try(position, communicators)
+            found = self._try(position)
             if found is not None:
-                self._move(communicators.rank_map, found, error)
-                return found.communicators
+                return self._move(found, error)
         raise AdpkvError(f"no communicator of the living ranks after {MOST_TRIES} tries") from error
 
-    def _try(self, position: RankPosition, before: Communicators) -> _Found | None:
+    def _try(self, position: RankPosition) -> _Found | None:
         living = MPI.COMM_WORLD.Shrink()
         found = None
         try:
-            found = self._make(living, position, before)
+            found = self._make(living, position)
         except MPI.Exception:
             # The others may already wait for this rank there, or may do so later.
             living.Revoke()
         return found if _agreed(living, found is not None) else None
 
-    def _make(self, living: MPI.Comm, position: RankPosition, before: Communicators) -> _Found:
+    def _make(self, living: MPI.Comm, position: RankPosition) -> _Found:
+        before = self._living.communicators
         living.Set_errhandler(MPI.ERRORS_RETURN)
         ranks = living.Get_group().Translate_ranks(None, MPI.COMM_WORLD.Get_group())
         assert isinstance(living, MPI.Intracomm)
@@ -176,24 +174,22 @@ class Recovery:
             at += length
         return found
 
-    def _move(self, before: RankMap, found: _Found, error: MPI.Exception | None) -> None:
+    def _move(self, found: _Found, error: MPI.Exception | None) -> list[int]:
         """All ranks have agreed: move this rank's state to the new epoch."""
-        communicators, rank_map, positions = (
-            found.communicators,
-            found.communicators.rank_map,
-            found.positions,
-        )
-        lost = [rank for rank in before.ranks if rank_map.place(rank) is None]
-        self.lost += lost
+        communicators, positions = found.communicators, found.positions
+        rank_map = communicators.rank_map
+        lost = self._living.note_lost(rank_map)
         self._false_alarms += not lost
         if self._false_alarms > MOST_FALSE_ALARMS:
             raise AdpkvError(f"MPI reports errors, but every rank is alive: {error}") from error
-        told = {s.rank: s.messages.get(self._rank, 0) for s in positions}
-        self._messages.move(communicators.messages, rank_map, communicators.revoke, told)
-        told = {s.rank: s.coordinator.get(self._rank, 0) for s in positions}
-        self._coordinator.move(communicators.coordinator, rank_map, communicators.revoke, told)
+        taken = {s.rank: s.messages.get(self._rank, 0) for s in positions}
+        self._messages.move(communicators.messages, rank_map, communicators.revoke, taken)
+        taken = {s.rank: s.coordinator.get(self._rank, 0) for s in positions}
+        self._coordinator.move(communicators.coordinator, rank_map, communicators.revoke, taken)
         self._mpi_transport.handle_peer_failure(lost)
         self._move_groups(found, lost)
+        self._living.move_to(communicators)
+        return lost
 
     def _move_groups(self, found: _Found, lost: Sequence[int]) -> None:
         target, groups = targets(found.positions), self._driver.groups

@@ -1,0 +1,50 @@
+"""What only some ranks find wrong as they start becomes every rank's, so that it is reported once.
+
+The ranks that failed come here at once. The others may still be in a constructor that waits for one
+of them: then whoever failed ends the job by itself after a while.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Final
+
+from mpi4py import MPI
+
+from adpkv.errors import UsageError
+from adpkv.exit_codes import ExitCode
+from adpkv.worlds.mpi.backoff import Backoff
+from adpkv.worlds.mpi.driver import abort
+
+__all__ = ["AgreedError", "check_together"]
+
+BOUND_S: Final = 5.0
+"""How long a rank that failed waits for the others before it ends the job by itself."""
+
+TEXT_BYTES: Final = 4096
+
+
+class AgreedError(UsageError):
+    """Something is wrong with the start, and every rank raises the same."""
+
+
+def check_together(world: MPI.Intracomm, problem: str) -> None:
+    """Go on if no rank has a `problem`; every rank must come.
+
+    Raises:
+        AgreedError: one has; all ranks have the text of the first.
+    """
+    own, landing = bytearray([bool(problem)]), bytearray(world.size)
+    request = world.Iallgather([own, 1, MPI.BYTE], [landing, 1, MPI.BYTE])
+    until_ns, backoff = perf_counter_ns() + int(BOUND_S * 1e9), Backoff()
+    while not request.Test():
+        if problem and perf_counter_ns() >= until_ns:
+            abort(f"adpkv: rank {world.rank}: {problem}", ExitCode.USAGE)
+        backoff.sleep()
+    failed = [rank for rank, has_problem in enumerate(landing) if has_problem]
+    if not failed:
+        return
+    text = bytearray(problem.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
+    world.Bcast([text, TEXT_BYTES, MPI.BYTE], failed[0])
+    where = "" if len(failed) == world.size else f"rank {failed[0]}: "
+    raise AgreedError(where + text.rstrip(b"\0").decode(errors="replace"))

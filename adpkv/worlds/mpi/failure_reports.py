@@ -1,0 +1,54 @@
+"""What a rank leaves behind when its job does not end by agreement: it is stuck, hangs, or breaks.
+
+The report of a stuck job goes to the screen and into the run's folder; `summary.json` says what is
+known of a run that was broken off.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from adpkv.config import Experiment
+from adpkv.diagnosis.watchdog import Watchdog
+from adpkv.errors import DeadlockError, StuckError
+from adpkv.output import BrokenOff, RunFolder
+from adpkv.worlds.mpi.driver import abort
+from adpkv.worlds.mpi.hosts import Flight
+from adpkv.worlds.mpi.snapshot import SnapshotWriter
+
+__all__ = ["FailureReports"]
+
+
+class FailureReports:
+    """One rank's; `watchdog` looks whether this rank hangs while it serves."""
+
+    def __init__(
+        self, flight: Flight, snapshots: SnapshotWriter, folder: RunFolder, experiment: Experiment
+    ) -> None:
+        self._flight, self._snapshots = flight, snapshots
+        self._folder, self._experiment = folder, experiment
+        self.watchdog = Watchdog(flight.board, experiment.hang_ns, self._hangs, snapshots.answer)
+
+    def stuck(self, error: StuckError) -> str:
+        """The job ends because it is stuck: what to print, if this is the rank that speaks for all;
+        empty on the others."""
+        text = self._snapshots.speak(error, self._folder, self._experiment)
+        return f"adpkv: {text}" if text else ""
+
+    def broken_off(self, error: BaseException) -> None:
+        """The job ends because this rank failed alone: leave behind what is known."""
+        self.sum_up(BrokenOff.by(error))
+
+    def sum_up(self, end: BrokenOff) -> None:
+        """Write the summary of a job that ends without the agreement of its ranks."""
+        with suppress(Exception):  # the job ends, whether or not this succeeds
+            self._snapshots.sum_up(end, self._folder, self._experiment)
+        self.rescue()
+
+    def rescue(self) -> None:
+        """Keep what the flight recorders of this host hold, for whoever looks into the run."""
+        self._flight.folder.rescue()
+
+    def _hangs(self, error: DeadlockError) -> None:
+        """In the watchdog's thread; the main one may be in native code for ever."""
+        abort(self.stuck(error), error.exit_code)

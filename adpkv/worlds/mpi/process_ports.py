@@ -1,0 +1,133 @@
+"""The ports of a real rank: made from an experiment over MPI, with its faults around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns, time_ns
+from typing import Final
+
+from adpkv.config import Experiment
+from adpkv.core.topology import Topology
+from adpkv.core.values import Violation
+from adpkv.errors import UsageError
+from adpkv.executor.ports import Clock, Signals
+from adpkv.faults.rank import RankFaults
+from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.output import RankRecorder
+from adpkv.worlds.assemble import build_inbox_ages
+from adpkv.worlds.custom_ports import Ports, RealTransportSetting
+from adpkv.worlds.mpi.agreement import check_together
+from adpkv.worlds.mpi.communicators import LivingRanks
+from adpkv.worlds.mpi.custom_ports import RankTransport, build_memory, build_transport
+from adpkv.worlds.mpi.ending import survives_rank_failures
+from adpkv.worlds.mpi.hosts import start_clock
+from adpkv.worlds.mpi.process_files import ProcessFiles
+from adpkv.worlds.mpi.rank_messages import RankMessages
+
+__all__ = ["ProcessPorts"]
+
+PATIENCE: Final = 6
+"""How many times longer than in virtual time a rank may leave its input unread: a process that
+shares its cores is not always let run."""
+
+
+class ProcessPorts:
+    """What a rank's program reaches the outside through. Every rank must come to make them.
+
+    Args:
+        experiment, topology, rank: the experiment, its topology, built; which world rank this is.
+        living: the ranks that live, with their communicators.
+        files: where this process writes.
+        flight_recorder: this rank's; it begins here, with the rank's clock.
+        signals: what the operating system asked for.
+        custom: the ports that stand in for ours.
+        holders: the requests that hold these leases, for a violation that the memory reports.
+
+    Raises:
+        AgreedError: on some rank a memory or transport that is not ours could not be made.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        topology: Topology,
+        rank: int,
+        *,
+        living: LivingRanks,
+        files: ProcessFiles,
+        flight_recorder: FlightRecorder,
+        signals: Signals,
+        custom: Ports,
+        holders: Callable[[tuple[int, ...]], tuple[int, ...]],
+    ) -> None:
+        self._rank, self._holders = rank, holders
+        self.signals, self._signal_seen = signals, 0
+        broke = living.revoke if survives_rank_failures() else None
+        self.messages = RankMessages(rank, living.communicators, broke)
+        self.clock = start_clock(living.communicators.world)
+        self.events = files.open_events(rank)
+        self.recorder = RankRecorder(self.events, rank, self.clock)
+        patience_ns = PATIENCE * experiment.observe.unbounded_wait_ns
+        self.inbox_ages = build_inbox_ages(self.recorder, rank, self.clock, patience_ns)
+        self.messages.mailbox.watch(self.inbox_ages.messages, self.clock)
+        flight_recorder.start(perf_counter_ns() - self.clock(), time_ns())
+        self.faults = RankFaults(
+            experiment,
+            topology,
+            rank,
+            clock=self.clock,
+            # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
+            wake=lambda _: None,
+            recorder=self.recorder,
+        )
+        problem = ""
+        try:
+            self.memory = build_memory(custom.memory, experiment, rank, self._report)
+            self.mpi_transport = self._build_transport(experiment, living, custom, broke)
+            """As it is, without the faults that `transport` has around it."""
+        except UsageError as error:
+            problem = str(error)
+        check_together(living.communicators.world, problem)
+        self.transport = self.faults.transport(self.mpi_transport)
+        self.mailbox = self.faults.mailbox(self.messages.mailbox)
+
+    def _build_transport(
+        self,
+        experiment: Experiment,
+        living: LivingRanks,
+        custom: Ports,
+        broke: Callable[[], None] | None,
+    ) -> RankTransport:
+        setting = RealTransportSetting(
+            experiment,
+            self._rank,
+            self.memory,
+            living.communicators.data,
+            self.faults.clock,
+            lambda rank: rank in living.lost,
+        )
+        return build_transport(
+            custom.transport, setting, inbox_age=self.inbox_ages.ends, broke=broke
+        )
+
+    def _report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
+        """A violation that the memory found."""
+        holders = self._holders(leases)
+        self.recorder.violation(Violation(kind, self._rank, self.clock(), detail, holders))
+
+    @property
+    def rank_clock(self) -> Clock:
+        """The clock that the rank's program reads: a fault may set it ahead of `clock`."""
+        return self.faults.clock
+
+    def excuse(self, until_ns: int) -> None:
+        """A fault keeps this rank from reading its input until then: no violation."""
+        self.inbox_ages.excuse(self.clock(), until_ns)
+
+    def has_input(self) -> bool:
+        """Is there anything that a wait of this rank should end for? A signal counts once."""
+        asked = self.signals.asked_to_stop()
+        if asked != self._signal_seen:
+            self._signal_seen = asked
+            return True
+        return self.mailbox.ready() or self.transport.ready()

@@ -1,0 +1,89 @@
+"""One living rank's part in a rank failure: the protocol, then what follows from who has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mpi4py import MPI
+
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.topology import Topology
+from adpkv.errors import HostLostError
+from adpkv.executor.messages import HOST, instance_failed
+from adpkv.exit_codes import ExitCode
+from adpkv.output import BrokenOff
+from adpkv.terminal import final_line
+from adpkv.worlds.mpi.communicators import LivingRanks
+from adpkv.worlds.mpi.ending import leave_now
+from adpkv.worlds.mpi.failure_reports import FailureReports
+from adpkv.worlds.mpi.group import Group
+from adpkv.worlds.mpi.process_ports import ProcessPorts
+from adpkv.worlds.mpi.recovery.protocol import Recovery
+
+__all__ = ["Survivor"]
+
+
+class Survivor:
+    """Recovers this rank whenever MPI reports an error. `has_recovered`: it had to at least once,
+    so that MPI can no longer be asked to finalize."""
+
+    def __init__(
+        self,
+        rank: int,
+        topology: Topology,
+        *,
+        living: LivingRanks,
+        ports: ProcessPorts,
+        recovery: Recovery,
+        reports: FailureReports,
+    ) -> None:
+        self._rank, self._topology = rank, topology
+        self._living, self._ports, self._recovery = living, ports, recovery
+        self._reports = reports
+        self.has_recovered = False
+
+    def recover(self, error: MPI.Exception, interrupted: Group | None) -> None:
+        """MPI reported an error, maybe in a collective of a group. Every living rank comes; then
+        the job goes on without those that have failed."""
+        self.has_recovered = True
+        self._recovery.all_is_well(False)
+        self._go_on(error, interrupted)
+
+    def finished(self, failed: MPI.Exception | None) -> bool:
+        """Did the last work that this rank did with the others succeed on every living rank? If
+        not, all have recovered, and do it again."""
+        if self._recovery.all_is_well(failed is None):
+            return True
+        self.has_recovered = True
+        self._go_on(failed, None)
+        return False
+
+    def _go_on(self, error: MPI.Exception | None, interrupted: Group | None) -> None:
+        lost = self._recovery.run(error, interrupted)
+        for rank in lost:
+            self._ports.faults.handle_peer_failure(rank)
+        epoch, behind = self._living.communicators.epoch, self._recovery.behind
+        self._ports.recorder.event("recovered", -1, lost=lost, epoch=epoch, behind=behind)
+        if HOST in self._living.lost:
+            self._end_without_host()
+        if self._rank == HOST:
+            self._report_failed_instances(lost)
+
+    def _report_failed_instances(self, lost: Sequence[int]) -> None:
+        """Where no rank of an instance is left, the coordinator's host tells the coordinator."""
+        living = self._living.communicators.rank_map.ranks
+        for rank in lost:
+            instance = self._topology.instance_of(rank)
+            if not any(member in living for member in instance.members):
+                self._ports.messages.mailbox.send(COORDINATOR, instance_failed(rank, instance))
+
+    def _end_without_host(self) -> None:
+        """Nobody is left to admit, to answer clients, or to sum up."""
+        self._ports.events.close()
+        place = self._living.communicators.world.rank
+        if place == 0:
+            why = HostLostError.text(HOST)
+            self._reports.sum_up(BrokenOff(ExitCode.RANK_LOST, why))
+            final_line(f"adpkv: {why}")
+        self._reports.rescue()
+        leave_now(ExitCode.RANK_LOST, place)
