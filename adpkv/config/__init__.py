@@ -1,4 +1,4 @@
-"""One YAML file is one experiment: its models, reading it, and saying what is wrong with it."""
+"""Experiments: one YAML file each. Their pydantic models, reading and checking them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses as people write them, `127.0.0.1:9400` and `[::1]:9400`, and as a socket needs them."""
+"""Addresses: HOST:PORT texts such as `127.0.0.1:9400` and `[::1]:9400`, and their two parts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ EXAMPLE: Final = "127.0.0.1:9400"
 
 
 def parse_address(value: object) -> str:
-    """The text as it is, if it is HOST:PORT; an IPv6 host stands in brackets.
+    """Return `value` unchanged if it is HOST:PORT; an IPv6 host must be in brackets.
 
-    A port alone is refused: who writes one may mean this host or every network it is on.
+    A port alone is refused, because it may mean this host only or all its networks.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is not HOST:PORT.
     """
     found = _PARTS.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -37,7 +37,7 @@ def parse_address(value: object) -> str:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """The two parts of an address that `parse_address` has let through."""
+    """(host, port) of an address that `parse_address` has accepted."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 

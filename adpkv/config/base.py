@@ -1,8 +1,8 @@
 """What all sections of an experiment share: the frozen base model and the types of their values.
 
-Types are strict where YAML is: `"4"` is not a number and `true` is not 1. Quantities with a unit
-carry it in the attribute's name (`queue_timeout_ns`) and in the value's text (`600s`), so the
-YAML key has none; the pair is told to pydantic as the field's alias.
+Types are strict: `"4"` is not a number and `true` is not 1. A quantity has its unit in the name of
+the Python attribute (`queue_timeout_ns`) and in the value's text (`600s`), so its YAML key
+(`queue_timeout`) has none. The YAML key is the pydantic alias of the field.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 LARGEST: Final = (1 << 31) - 1
-"""Bound of every plain count: it fits a signed 32-bit field of a slot or an MPI count."""
+"""The largest plain count: it fits a signed 32-bit field, as MPI counts are."""
 
 _DURATION_SCHEMA: Final = {
     "type": "string",
@@ -55,7 +55,7 @@ _SIZE_SCHEMA: Final = {
 }
 
 Count = Annotated[int, Strict(), Field(ge=1, le=LARGEST)]
-"""How many of something there must be at least one of."""
+"""A count of at least one."""
 
 Natural = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
 """A count that may be zero, or an index."""
@@ -83,7 +83,7 @@ FineDuration = Annotated[
     PlainSerializer(units.exact_duration, return_type=str),
     WithJsonSchema(_DURATION_SCHEMA | {"examples": ["0.5ns", "20us"]}),
 ]
-"""Nanoseconds and exact parts of them in Python, `12.5ns` in YAML."""
+"""Nanoseconds as an exact fraction in Python, `12.5ns` in YAML."""
 
 Size = Annotated[
     int,
@@ -95,26 +95,26 @@ Size = Annotated[
 
 
 class Section(BaseModel):
-    """A part of an experiment: immutable, and every key in it is known.
+    """Base of all sections of an experiment: immutable; unknown keys are errors.
 
-    Building is deferred: the whole tree is compiled once, when the first experiment is read.
+    pydantic compiles the whole tree of models when the first experiment is read, not at import.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def duration(default: str, *, key: str, about: str, gt: int | None = None) -> Any:
-    """A `Duration` field under the YAML key `key`, its default written as a user would."""
+    """A `Duration` field with the YAML key `key`; `default` is written as in YAML."""
     return _quantity(units.parse_duration(default), default, key, about, gt)
 
 
 def fine_duration(default: str, *, key: str, about: str) -> Any:
-    """A `FineDuration` field under the YAML key `key`, its default written as a user would."""
+    """A `FineDuration` field with the YAML key `key`; `default` is written as in YAML."""
     return _quantity(units.parse_fine_duration(default), default, key, about, None)
 
 
 def size(default: str, *, key: str, about: str, gt: int | None = None) -> Any:
-    """A `Size` field under the YAML key `key`, its default written as a user would."""
+    """A `Size` field with the YAML key `key`; `default` is written as in YAML."""
     return _quantity(units.parse_size(default), default, key, about, gt)
 
 

@@ -1,7 +1,7 @@
-"""YAML 1.2's core schema over PyYAML's parser, for reading and writing alike.
+"""YAML 1.2's core schema on top of PyYAML's parser, for reading and writing.
 
-PyYAML itself speaks 1.1, where `on` is true, `010` is eight, `1:30` is ninety and `1e3` is a
-word. Here each of them is what it looks like.
+PyYAML itself implements YAML 1.1, where `on` is true, `010` is eight, `1:30` is ninety and `1e3` is
+text. In the core schema `on` and `1:30` are text, `010` is ten and `1e3` is a number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 __all__ = ["MOST_DEEP", "Dumper", "Loader", "TooDeepError", "can_be_written", "scalar"]
 
 MOST_DEEP: Final = 64
-"""Lists and mappings inside each other, several times what any experiment has."""
+"""How deep lists and mappings may be nested; several times what any experiment has."""
 
 _LIST_TAG: Final = "tag:yaml.org,2002:seq"
 _INT: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)*\Z")
@@ -31,7 +31,7 @@ class _CoreSchema(yaml.resolver.BaseResolver):
 
 
 for _tag, _pattern, _first in (
-    # In this order: the first that fits wins, and every whole number also fits the float's.
+    # The first pattern that fits wins; every integer also fits the pattern of floats.
     ("int", _INT, list("-+0123456789")),
     ("float", _FLOAT, list("-+.0123456789")),
     ("bool", _BOOL, list("tTfF")),
@@ -42,7 +42,7 @@ for _tag, _pattern, _first in (
 
 
 class TooDeepError(yaml.MarkedYAMLError):
-    """More lists and mappings inside each other than anybody means."""
+    """Lists and mappings are nested deeper than `MOST_DEEP`."""
 
 
 class Loader(
@@ -52,7 +52,7 @@ class Loader(
     yaml.composer.Composer,
     _CoreSchema,
 ):
-    """Reads text into nodes; values are made by `nodes`."""
+    """Reads text into PyYAML nodes, of which `config.nodes` makes values."""
 
     def __init__(self, text: str) -> None:
         yaml.reader.Reader.__init__(self, text)
@@ -63,10 +63,10 @@ class Loader(
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As PyYAML's, which goes as deep as Python's stack does, and then breaks.
+        """As PyYAML's, but with a limit on the depth; PyYAML's raises RecursionError.
 
         Raises:
-            TooDeepError: it is nested too deeply.
+            TooDeepError: the text is nested too deeply.
         """
         if self._depth == MOST_DEEP:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -83,7 +83,7 @@ class Dumper(
     yaml.representer.SafeRepresenter,
     _CoreSchema,
 ):
-    """Writes plain values; only what reads back as something else is quoted."""
+    """Writes plain values; a text is quoted only if it would be read as something else."""
 
     def __init__(self, stream: Any, **options: object) -> None:
         yaml.emitter.Emitter.__init__(self, stream, width=100, allow_unicode=True)
@@ -92,7 +92,7 @@ class Dumper(
         _CoreSchema.__init__(self)
 
     def ignore_aliases(self, data: object) -> bool:
-        """Equal values are written twice: nobody reads `*id001` with pleasure."""
+        """Write equal values twice instead of with an alias such as `*id001`."""
         return True
 
 
@@ -100,7 +100,7 @@ Dumper.add_representer(tuple, lambda dumper, data: dumper.represent_sequence(_LI
 
 
 def can_be_written(text: str) -> bool:
-    """No half of a surrogate pair, which `"\\ud800"` is in YAML, and which UTF-8 cannot say."""
+    """Whether a text can be encoded as UTF-8: it has no unpaired surrogate, such as `"\\ud800"`."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -108,7 +108,7 @@ def scalar(node: yaml.Node) -> object:
     """The value of a scalar node.
 
     Raises:
-        ValueError: its tag is none of the core schema, or does not fit its text.
+        ValueError: its tag is not in the core schema, or does not fit its text.
     """
     tag, text = node.tag.rpartition(":")[2], node.value
     if not can_be_written(text):

@@ -1,4 +1,4 @@
-"""The diagnosis section: when ranks count as stuck, and what is kept of what they did."""
+"""The `diagnosis` section: when ranks count as stuck, and how much of their history is kept."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["DiagnosisConfig"]
 
 
 class DiagnosisConfig(Section):
-    """When the ranks of a job can no longer go on together, and what is known about them then."""
+    """When the ranks of a job count as stuck, and how much of their history is recorded."""
 
     hang_timeout_ns: Duration | None = Field(
         default=None,
         gt=0,
         alias="hang_timeout",
-        description="ranks that wait so long for another of their group are stuck; more than any "
-        "step; null for 30s, or more where steps can be long",
+        description="ranks that wait this long for another of their group are stuck; must be "
+        "longer than any step; null for 30s, or more if steps can be long",
     )
     ring: int = Field(
         default=4096,
         strict=True,
         ge=16,
         le=100_000,
-        description="records of 64 bytes that each rank's flight recorder keeps, the newest ones",
+        description="how many records, of 64 bytes, each rank's flight recorder keeps",
     )

@@ -1,7 +1,7 @@
-"""Reading and writing YAML so that every value can be traced back to its line.
+"""Reads and writes YAML, and finds the line of each value.
 
-Line numbers are looked up in the node tree when a problem needs one, so they cost nothing when
-all is well.
+Line numbers are looked up in the node tree only when a problem needs one, so a valid file costs no
+extra time.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from adpkv.config.nodes import Builder
 __all__ = ["Document", "Key", "Malformed", "parse_scalar", "read", "write"]
 
 MOST_VALUES: Final = 1_000_000
-"""More than a file can have that is read, but for its aliases: each counts as what it stands for,
-and a few lines of aliases of aliases are millions."""
+"""The most values in a document. A file within the size limit has fewer, but with aliases, which
+count as what they stand for, a few lines can make millions."""
 
 Key = str | int
-"""One step of a path: a mapping's key or a list's index."""
+"""One element of a path: a mapping's key or a list's index."""
 
 
-class Malformed(Exception):  # noqa: N818 - it is a finding on its way to a ConfigError
-    """The text is not YAML that we read; the message may begin with a line number."""
+class Malformed(Exception):  # noqa: N818 - internal; it becomes part of a ConfigError
+    """The text is not YAML, or not YAML that is accepted here. `line` counts from 1; None if it is
+    not known."""
 
     def __init__(self, text: str, line: int | None = None) -> None:
         super().__init__(text)
@@ -35,15 +36,17 @@ class Malformed(Exception):  # noqa: N818 - it is a finding on its way to a Conf
 
 @dataclass(slots=True)
 class Document:
-    """The values of one YAML text, and where each stands."""
+    """The values of one YAML text, and the lines where they are."""
 
     root: yaml.Node
     data: object = None
     findings: list[tuple[int, str]] = field(default_factory=list)
-    """(line, what is wrong) of what YAML allows and we don't, such as duplicate keys."""
+    """(line, what is wrong) of things that YAML allows and adpkv does not, such as duplicate
+    keys."""
 
     def line_of(self, path: Sequence[Key]) -> int | None:
-        """The line of the value at `path`, or of the nearest thing around it that exists."""
+        """The line of the value at `path`, or of the innermost existing section around it; None if
+        there is none."""
         node, line = self.root, None
         for key in path:
             below, at = _below(node, key)
@@ -55,10 +58,10 @@ class Document:
 
 
 def read(text: str) -> Document:
-    """Compose one YAML document.
+    """Read one YAML document.
 
     Raises:
-        Malformed: not YAML, several documents, nothing in it, or too much of it.
+        Malformed: the text is not YAML, has several documents or none, or has too many values.
     """
     try:
         root = Loader(text).get_single_node()
@@ -83,7 +86,7 @@ def parse_scalar(text: str) -> object:
     """The value of a YAML fragment such as `4`, `60s` or `{min: 1, max: 2}`; empty means null.
 
     Raises:
-        Malformed: not YAML, or something that `read` would have a finding about.
+        Malformed: the text is not YAML, or `read` has a finding about it.
     """
     if not text.strip():
         return None
@@ -94,7 +97,7 @@ def parse_scalar(text: str) -> object:
 
 
 def write(data: object) -> str:
-    """YAML of plain values, in their own order; `read` gives the same values back."""
+    """The YAML text of plain values, in their order. `read` of it gives the same values."""
     return str(yaml.dump(data, Dumper=Dumper))
 
 

@@ -1,7 +1,7 @@
-"""One experiment, as one YAML file describes it.
+"""The model of an experiment: everything that one YAML file describes.
 
-Built through `adpkv.config.load` or `parse`, which also check what the sections must be to each
-other (`relations`): a model validated by hand has only been checked section by section.
+Make it with `adpkv.config.load` or `parse`. These also check the relations between the sections
+(`config.checks`); pydantic's own validation checks each section by itself only.
 """
 
 from __future__ import annotations
@@ -34,18 +34,21 @@ __all__ = ["Experiment"]
 
 PULSES_PER_TIMEOUT: Final = 4
 
+"""How many pulses fit into the shortest time after which a missing pulse has a consequence."""
+
 HANG_NS: Final = 30_000_000_000
-"""A rank that keeps its group waiting for so long is stuck, unless something else is said."""
+"""The default of `diagnosis.hang_timeout`: a rank for which its group waits longer is stuck."""
 
 MOST_FAULTS: Final = 1000
-"""Each is looked at by every rank it can hit, whatever happens there."""
+"""The most faults of an experiment. Every rank checks each fault at every event that it may hit."""
 
 
 class Experiment(Section):
-    """Everything that decides a run. Same experiment, same virtual run, bit for bit."""
+    """Everything that determines a run. The same experiment gives the same virtual run, bit for
+    bit."""
 
     name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="names the output folder: letters, digits, dot, dash, underscore"
+        description="part of the output folder's name: letters, digits, dot, dash, underscore"
     )
     seed: int = Field(
         default=0,
@@ -56,7 +59,7 @@ class Experiment(Section):
     )
     topology: TopologyConfig = Field(description="which ranks form which instances")
     executor: ExecutorConfig = Field(
-        default_factory=ExecutorConfig, description="what one rank takes on"
+        default_factory=ExecutorConfig, description="the limits of one rank's work"
     )
     kv_cache: KvCacheConfig = Field(
         default_factory=KvCacheConfig, description="one rank's pool of KV blocks"
@@ -70,32 +73,33 @@ class Experiment(Section):
     model: ModelConfig = Field(
         default_factory=CostModelConfig, description="what a forward step costs"
     )
-    workload: WorkloadConfig = Field(description="who asks for what, when")
+    workload: WorkloadConfig = Field(description="which requests arrive when")
     slo: SloConfig | None = Field(
         default=None, description="what counts as goodput; null: none is reported"
     )
     faults: tuple[FaultConfig, ...] = Field(
-        default=(), max_length=MOST_FAULTS, description="what goes wrong"
+        default=(), max_length=MOST_FAULTS, description="injected faults"
     )
     on_rank_failure: Literal["shutdown", "shrink"] = Field(
         default="shutdown",
-        description="`shutdown`: when a rank fails, the job answers everybody and ends with code 5;"
-        " `shrink`: its group goes on without it (rank 0, which has the coordinator, excepted)",
+        description="`shutdown`: when a rank fails, the job answers all requests and ends with "
+        "code 5; `shrink`: its group goes on without it (but not without rank 0, which has the "
+        "coordinator)",
     )
     recompute: Switch = Field(
         default=False,
-        description="with `shrink`: requests that went with a failed rank are computed again, not "
+        description="with `shrink`: requests lost with a failed rank are computed again instead of "
         "answered as failed",
     )
     policy: PolicyConfig = Field(
         default_factory=PolicyConfig,
-        description="historical policies; left out, the contract holds",
+        description="historical policies; by default the contract's rules",
     )
     diagnosis: DiagnosisConfig = Field(
         default_factory=DiagnosisConfig, description="when ranks count as stuck"
     )
     observe: ObserveConfig = Field(
-        default_factory=ObserveConfig, description="what a run writes down and shows"
+        default_factory=ObserveConfig, description="what a run records and shows"
     )
     regression: RegressionConfig | None = Field(
         default=None,
@@ -104,15 +108,15 @@ class Experiment(Section):
 
     @cached_property
     def legal_silence(self) -> LegalSilence:
-        """How long a rank may be silent though all is well."""
+        """How long a healthy rank may take to react."""
         return legal_silence(
             self.model, self.executor, self.kv_cache, self.transceiver, self.workload
         )
 
     @property
     def hang_ns(self) -> int:
-        """For how long a rank may keep its group waiting: as `diagnosis` says. Where it says
-        nothing, more than what is in order."""
+        """How long a group waits for a rank until it counts as stuck, in nanoseconds:
+        `diagnosis.hang_timeout`, or a default that is longer than a healthy rank can take."""
         set_ns, look_ns = self.diagnosis.hang_timeout_ns, self.legal_silence.look_ns
         if set_ns is not None:
             return max(set_ns, look_ns)
@@ -120,14 +124,14 @@ class Experiment(Section):
 
     @property
     def ready_ns(self) -> int:
-        """How long a server that is ready may show no sign of life: as `observe` says, but longer
-        than it may be silent."""
+        """How long a ready server may show no progress, in nanoseconds: `observe.ready_timeout`,
+        but at least twice as long as a healthy rank can take."""
         return max(self.observe.ready_timeout_ns, 2 * self.legal_silence.look_ns)
 
     @property
     def pulse_ns(self) -> int:
-        """How often a leader says how its instance is: as often as it is shown, or so often that a
-        message which is a little late makes nobody unready or failed."""
+        """The interval in nanoseconds between the pulses of a leader: `observe.pulse`. With
+        `observe.http` it is short enough that one late pulse makes no rank unready or stuck."""
         observe = self.observe
         if observe.http is None:
             return observe.pulse_ns

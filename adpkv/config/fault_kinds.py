@@ -1,7 +1,7 @@
-"""Every kind of fault: at which seam it happens, in which phases, and what it needs to be told.
+"""Every kind of fault: where it is injected, in which phases, and which keys it needs.
 
-One table instead of a model per kind: the aims are the same for all, and a table can say why a key
-means nothing here, which a model that forbids the key cannot.
+This is one table instead of a pydantic model per kind: all kinds can be aimed in the same way, and
+with the table the error for a useless key can say why it is useless.
 """
 
 from __future__ import annotations
@@ -25,42 +25,43 @@ __all__ = [
 
 
 class Seam(StrEnum):
-    """Where the decision on a fault is asked for."""
+    """The place in the code where a fault is injected."""
 
     TRANSPORT = "transport"
-    """Around a rank's transport, as something is expected, posted or withdrawn."""
+    """A rank's transport, when a transfer is expected, posted or withdrawn."""
     RESTART = "restart"
-    """Around the transports of both ends, at an instant."""
+    """The transports of both ends, at a point in time."""
     MESSAGES = "messages"
-    """Around a rank's mailbox, as a message to another rank is sent."""
+    """A rank's mailbox, when a message to another rank is sent."""
     PROCESS = "process"
-    """Around a rank's program, at an instant."""
+    """A rank's program, at a point in time."""
 
 
 class FaultKind(NamedTuple):
-    """What a kind is and needs. Aims that name a transfer (`peers`, `requests`) mean nothing where
-    a fault happens at an instant."""
+    """One kind of fault. `peers` and `requests`, which name transfers, have no meaning for a fault
+    that happens at a point in time."""
 
     seam: Seam
     phases: tuple[str, ...] = ()
-    """Those that may be named; none: `phase` means nothing."""
+    """The values that `phase` may have; empty: the key has no meaning."""
     default: tuple[str, ...] = ()
-    """What null means."""
+    """The phases that are meant if `phase` is null."""
     needs: str = ""
-    """The key that is required, and more than nothing."""
+    """The key that is required, with a value above zero."""
     takes: tuple[str, ...] = ()
-    """Further keys that mean something."""
+    """Further keys that have a meaning."""
 
     @property
     def at_an_instant(self) -> bool:
-        """Whether it hits a rank at a time, rather than a transfer or a message."""
+        """Whether it hits a rank at a point in time, not a transfer or a message."""
         return self.seam in (Seam.RESTART, Seam.PROCESS)
 
 
 MESSAGE_PHASES: Final = ("advertise", "queued", "began", "ended", "never_started", "cancel")
 PROCESS_PHASES: Final = ("intake", "sync", "flush", "step", "wait", "drain")
 SENDER_PHASES: Final = frozenset({"post", "withdraw", "queued", "began", "ended", "never_started"})
-"""What a context rank does; the other phases of a transfer are a generation rank's."""
+"""The phases of a transfer that happen on a context rank; the others happen on a generation rank.
+"""
 
 _POST: Final = ("post",)
 _EXPECT: Final = ("expect",)
@@ -90,5 +91,5 @@ KINDS: Final[Mapping[str, FaultKind]] = {
 
 
 def phases(fault: FaultConfig) -> tuple[str, ...]:
-    """The phases in which a fault may hit."""
+    """The phases in which `fault` may hit."""
     return (fault.phase,) if fault.phase is not None else KINDS[fault.kind].default

@@ -1,7 +1,7 @@
-"""The faults' section: what goes wrong, aimed by rank, peer, request, phase and time.
+"""The `faults` section: injected faults, aimed by rank, peer, request, phase and time.
 
-A fault hits when everything it names fits; what it leaves out (null) fits anything. Random ones are
-drawn from the experiment's seed. What each kind needs is in `fault_kinds`.
+A fault hits if all of its given keys fit; a key that is null fits anything. Random hits are drawn
+from the experiment's seed. `fault_kinds` says which keys each kind needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["FaultConfig"]
 
 
 class FaultConfig(Section):
-    """One thing that goes wrong with some transfers, some messages or some ranks."""
+    """One injected fault, which hits some transfers, some messages or some ranks."""
 
     kind: Literal[
         "delay",
@@ -39,7 +39,7 @@ class FaultConfig(Section):
         "skew",
     ] = Field(description="what goes wrong: see Faults above")
     ranks: tuple[Natural, ...] | None = Field(
-        default=None, description="world ranks on whose side it happens; null for any"
+        default=None, description="world ranks on which it happens; null for any"
     )
     peers: tuple[Natural, ...] | None = Field(
         default=None, description="world ranks at the other end; null for any"
@@ -68,25 +68,27 @@ class FaultConfig(Section):
         | None
     ) = Field(
         default=None,
-        description="of a transfer, a message or an iteration; null for the kind's first, or any",
+        description="when it happens: the phase of a transfer, the kind of message, or the phase "
+        "of an iteration; null for the kind's default",
     )
-    probability: Fraction = Field(default=1.0, description="chance that what fits is hit")
+    probability: Fraction = Field(default=1.0, description="chance of a hit where all else fits")
     count: Count | None = Field(
         default=None,
-        description="hits of each rank after which it is over; null for no end,"
-        " or for one hit where it happens at an instant",
+        description="most hits on each rank; null for no limit, or for one hit of a fault that"
+        " happens at a point in time",
     )
     after_ns: Duration = duration("0s", key="after", about="not before this time of the run")
     before_ns: Duration | None = Field(
         default=None,
         alias="before",
-        description="not from this time of the run on; null for no end; where it happens at an"
-        " instant: drawn from `after` to here, null for right then",
+        description="not from this time of the run on; null for no end; a fault that happens at a"
+        " point in time is drawn between `after` and this, null for at `after`",
     )
     duration_ns: Duration | None = Field(
         default=None,
         alias="duration",
-        description="how long it lasts, or by how much a clock is ahead; a stall's null: for ever",
+        description="how long it lasts, or by how much a clock is set ahead; null for a stall: for"
+        " ever",
     )
     bandwidth_bytes_per_s: Size | None = Field(
         default=None, alias="bandwidth", description="slow_link only: bytes per second"

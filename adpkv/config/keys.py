@@ -1,4 +1,4 @@
-"""Which keys the experiment's models know, by their place in the YAML: for hints in messages."""
+"""Which keys are known at each place of an experiment's YAML; for hints in error messages."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
     "trace": TraceConfig,
     "script": ScriptConfig,
 }
-"""Our kinds of workload by the name that the YAML gives them."""
+"""The models of adpkv's own kinds of workload, by `workload.kind`."""
 
 UNIONS: Final[Mapping[str, Mapping[str, type[BaseModel]]]] = {
     "workload": {**WORKLOADS, CUSTOM: CustomWorkloadConfig},
     "model": {"cost": CostModelConfig, CUSTOM: CustomModelConfig},
 }
-"""The sections whose `kind` says which keys they have."""
+"""The sections whose keys depend on their `kind`: section -> kind -> model."""
 
 
 def at(path: Sequence[Key], data: object) -> list[str]:
-    """The keys that may stand at `path`; `data` decides where a `kind` does."""
+    """The keys that are known in the section at `path`. `data` has the `kind` of such sections."""
     model: type[BaseModel] | None = Experiment
     for i, key in enumerate(path):
         if isinstance(key, int):
@@ -56,7 +56,7 @@ def at(path: Sequence[Key], data: object) -> list[str]:
 
 
 def section_of(key: str) -> tuple[str, ...] | None:
-    """The one section that has `key`, if exactly one does."""
+    """The path of the section that has `key`; None unless exactly one has it."""
     found = {path[:-1] for path in _all_paths(Experiment, ()) if path[-1] == key}
     return found.pop() if len(found) == 1 else None
 
@@ -67,7 +67,7 @@ def _names(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _children(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """The sections inside a section, by key; what could be several models is left out."""
+    """The sections inside a section, by key, without those of several models."""
     found: dict[str, type[BaseModel]] = {}
     for name, field in model.model_fields.items():
         models = list(_models(field.annotation))

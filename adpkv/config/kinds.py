@@ -1,7 +1,7 @@
-"""Another kind of workload by `--set workload.kind=`: told as one mistake, with what to write.
+"""The error for `--set workload.kind=OTHER`: one problem that says what to write.
 
-Each kind has keys of its own, so the kind alone can hardly be changed. A problem per key of the
-former kind would hide that.
+Each kind of workload has its own keys, so the kind alone can hardly be changed. One problem for
+each key of the former kind would hide that.
 """
 
 from __future__ import annotations
@@ -24,13 +24,18 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "trace": "{kind: trace, path: sample}",
     "script": "{kind: script, requests: [{at: 0s, prompt_tokens: 64, output_tokens: 4}]}",
 }
-"""A whole section of each kind, to be pasted."""
+"""A complete section of each kind, to be pasted."""
 
 
 def other_kind(
     problems: Sequence[Problem], before: object, changed: Overridden
 ) -> Sequence[Problem]:
-    """The problems; those of what the file says for another kind than `--set` asks for, as one."""
+    """`problems`, with those that follow from a changed `workload.kind` replaced by one.
+
+    Args:
+        before: the data of the file, without overrides.
+        changed: the data with overrides.
+    """
     kind = lookup(changed.data, _KIND)
     if _KIND not in changed.paths or lookup(before, _KIND) in (ABSENT, kind):
         return problems

@@ -1,9 +1,9 @@
-"""How long a rank may be silent though all is well: what its longest step and its messages take.
+"""How long a healthy rank may take to react: the longest step, message delays, poll limits.
 
-Whoever waits for a rank must be more patient than this, whatever limit an experiment sets: time
-inside a legal step, on the way of a message, or in the line behind a poll limit is nobody's
-silence. What is told here is a bound, from what the experiment says of its requests; where it says
-nothing (a trace) the KV pool bounds them.
+A limit on waiting for a rank must be longer than this, whatever an experiment sets. Otherwise time
+inside a long step, on the way of a message or behind a poll limit would count as a failure. The
+values are upper bounds, computed from the experiment's requests. If it does not list their lengths
+(a trace), the KV pool limits them.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from adpkv.config.workload import (
 __all__ = ["RANK_FAILURE_NS", "LegalSilence", "legal_silence", "longest_step_ns"]
 
 COLLECTIVES: Final = 4
-"""Small ones in an iteration, a step's own included."""
+"""Small collectives per iteration, that of the step included."""
 
 RANK_FAILURE_NS: Final = 50_000_000
-"""For so long a group stands still when one of it has failed
+"""How long a group does nothing when one of its ranks has failed
 (`worlds.virtual.paused_groups.NOTICE_NS`)."""
 
 
 class LegalSilence(NamedTuple):
-    """Bounds of legal silence, a loss in a group included. Nanoseconds."""
+    """Upper bounds for a healthy rank, in nanoseconds, with one rank failure in its group."""
 
     look_ns: int
-    """From one look of a rank at its messages to the next."""
+    """From one time that a rank reads its messages to the next."""
     late_ns: int
-    """From when something is due for a transfer until its rank sees it: nothing wakes a rank for
-    that, which computes, or waits for `busy_wait`."""
+    """From when a limit of a transfer passes until its rank notices: the rank may be computing, or
+    waiting for `executor.busy_wait`."""
     message_ns: int
-    """From a question to another rank until its answer, or the last byte that it had sent, is
-    there."""
+    """From a message to another rank until its answer, or the last byte it sent before, is here."""
     proof_ns: int
-    """From a receiver's doubt until it has taken in the proof that nothing touches its blocks: its
-    cancel is seen, the link gets quiet, and that end is taken in, at its sender and then here. A
-    poll limit makes that more looks than one."""
+    """From the quarantine of a receiver's blocks until the receiver has processed the proof that
+    they are not touched any more. In between, the sender reads the cancel, its link finishes, and
+    the end is processed on the sender and then here. With a poll limit, each may take several
+    iterations."""
 
 
 def legal_silence(
@@ -59,18 +59,18 @@ def legal_silence(
     transceiver: TransceiverConfig,
     workload: WorkloadConfig,
 ) -> LegalSilence:
-    """How patient everybody must be."""
+    """Compute the bounds from the experiment's sections."""
     step_ns = longest_step_ns(model, executor, cache, workload)
     real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
     small_ns = COLLECTIVES * model.collective_ns
     look_ns = real_ns + small_ns
     late_ns = max(real_ns, executor.busy_wait_ns) + small_ns
     ways_ns = 2 * transceiver.mail_latency_ns + transceiver.link.latency_ns
-    # What ends at one rank at once was in flight there: as many as there are slots, or requests.
+    # At most as many transfers end on a rank at once as it has slots, or as there are requests.
     ends = max(1, min(transceiver.max_inflight_transfers, _most_requests(workload)))
     taken_ns = -(-ends // transceiver.poll_limit) * look_ns
-    # One look at the cancel and those at the end, at its sender; then those here, but for the
-    # first, which is in time however late it is.
+    # The sender reads the cancel, then processes the ends; then this rank processes the ends. Its
+    # first check is not counted, because the end counts as in time at that check.
     proof_ns = look_ns + taken_ns + (taken_ns - look_ns) + ways_ns
     return LegalSilence(
         *(ns + RANK_FAILURE_NS for ns in (look_ns, late_ns, look_ns + ways_ns, proof_ns))
@@ -83,8 +83,8 @@ def longest_step_ns(
     cache: KvCacheConfig,
     workload: WorkloadConfig,
 ) -> int:
-    """What the most that a rank may be given costs: it prefills, or it decodes. Of a model that is
-    not ours, what the experiment says."""
+    """An upper bound of one step in nanoseconds: the largest batch of prefill or of decode that a
+    rank can get. For a custom model it is `model.longest_step`."""
     if isinstance(model, CustomModelConfig):
         return model.longest_step_ns
     pool = (cache.blocks - 1) * cache.block_tokens
@@ -99,7 +99,7 @@ def longest_step_ns(
 
 
 def _most_requests(workload: WorkloadConfig) -> int:
-    """How many requests there are; as many as can be where nothing says it."""
+    """How many requests there are at most; `LARGEST` if the experiment does not say."""
     match workload:
         case CustomWorkloadConfig():
             return LARGEST
@@ -112,8 +112,12 @@ def _most_requests(workload: WorkloadConfig) -> int:
 
 
 def _sizes(workload: WorkloadConfig, most: int, pool: int) -> tuple[int, int, int]:
-    """(requests, tokens of the longest, tokens of all) that one rank may have at once. A request
-    that is longer than the pool is refused."""
+    """(requests, tokens of the longest one, tokens of all) that one rank may have at once.
+
+    Args:
+        most: the most requests that a rank may own.
+        pool: the tokens that a rank's KV pool holds. A longer request is refused.
+    """
     match workload:
         case TraceConfig() | CustomWorkloadConfig():
             requests, longest, total = most, pool, most * pool

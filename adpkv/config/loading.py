@@ -1,4 +1,4 @@
-"""From a YAML file to an experiment, or to one error that lists every problem with its place."""
+"""Makes an experiment from a YAML file, or one error that lists all problems with their lines."""
 
 from __future__ import annotations
 
@@ -20,21 +20,28 @@ from adpkv.errors import ConfigError
 __all__ = ["MAX_FILE_BYTES", "dump", "load", "load_data", "parse"]
 
 MAX_FILE_BYTES: Final = 1 << 20
-"""More than any experiment needs; keeps a mistyped path to a trace or a device from being read."""
+"""The size limit of an experiment file. A larger one is probably a trace or a device, given by
+mistake."""
 
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def load(path: Path, overrides: Overrides = (), *, installed: bool = True) -> Experiment:
-    """Read an experiment file; `overrides` are `a.b=value` with values as YAML, or values by path.
-    Not `installed`: it is not to be run, so the entry points that it names need not be here.
+    """Read an experiment file.
 
-    A relative trace path is taken from the current folder if the file is there, else from the
-    YAML's folder; the experiment has it as an absolute path.
+    A relative trace path is looked up in the current folder, then in the YAML file's folder. The
+    experiment gets it as an absolute path.
+
+    Args:
+        path: the file.
+        overrides: `a.b=value` texts with values in YAML, or a mapping from paths to values.
+        installed: False if the experiment will not be run: then the entry points that it names need
+            not be installed.
 
     Raises:
-        ConfigError: with all problems at once, each with its path, value and line.
+        ConfigError: the experiment is not valid; the error lists all problems, each with path,
+            value and line.
     """
     source = str(path)
     document = _read(path)
@@ -43,10 +50,15 @@ def load(path: Path, overrides: Overrides = (), *, installed: bool = True) -> Ex
 
 
 def load_data(data: Mapping[str, Any], source: str, overrides: Overrides = ()) -> Experiment:
-    """The same of sections in memory; a relative trace path is taken from the current folder.
+    """As `load`, from sections in memory. A relative trace path is looked up in the current folder.
+
+    Args:
+        data: the sections.
+        source: the experiment's name in error messages.
+        overrides: as for `load`.
 
     Raises:
-        ConfigError: with all problems at once.
+        ConfigError: the experiment is not valid; the error lists all problems.
     """
     return _checked(dict(data), source, overrides, [], None, Path())
 
@@ -64,12 +76,12 @@ def _checked(
     lines += changed.complaints
     if not isinstance(changed.data, dict):
         raise ConfigError(
-            source, [*lines, f"must be a mapping of sections ({_seen(changed.data)})"]
+            source, [*lines, f"must be a mapping of sections ({_found(changed.data)})"]
         )
     experiment, problems = validate(_without_empty(changed.data), installed=installed)
     if experiment is not None:
         experiment, problems = _with_trace(experiment, folder)
-    lines += _told(other_kind(problems, data, changed), changed, document)
+    lines += _problem_lines(other_kind(problems, data, changed), changed, document)
     if experiment is None or lines:
         raise ConfigError(source, lines)
     return experiment
@@ -81,16 +93,16 @@ def parse(data: dict[str, Any], source: str) -> Experiment:
     Touches no file: a trace path stays as it is.
 
     Raises:
-        ConfigError: with all problems at once.
+        ConfigError: the experiment is not valid; the error lists all problems.
     """
     experiment, problems = validate(_without_empty(data))
     if experiment is None:
-        raise ConfigError(source, _told(problems, overriding.Overridden(data), None))
+        raise ConfigError(source, _problem_lines(problems, overriding.Overridden(data), None))
     return experiment
 
 
 def dump(experiment: Experiment) -> str:
-    """The experiment as YAML with every default spelled out; `load` gives an equal one back."""
+    """The experiment as YAML text, with every default written out; `load` reads it back equal."""
     return write(experiment.model_dump(by_alias=True))
 
 
@@ -123,7 +135,7 @@ def _missing(path: Path) -> str:
 
 
 def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
-    # `executor:` with all its keys commented out is null in YAML, and meant as "the defaults".
+    # A section such as `executor:` whose keys are all commented out is null, and means defaults.
     return {key: value for key, value in data.items() if value is not None}
 
 
@@ -142,25 +154,25 @@ def _with_trace(experiment: Experiment, folder: Path) -> tuple[Experiment | None
     return experiment.model_copy(update={"workload": placed}), []
 
 
-def _told(
+def _problem_lines(
     problems: Sequence[Problem], changed: overriding.Overridden, document: Document | None
 ) -> list[str]:
-    """One line a problem, in the order of the file; what has no line in it comes last."""
+    """One line of text per problem, in the order of the file; problems without a line come last."""
     placed: list[tuple[int, str]] = []
     for problem in problems:
-        notes = _seen(lookup(changed.data, problem.path)) if problem.path else ""
+        notes = _found(lookup(changed.data, problem.path)) if problem.path else ""
         if problem.default is not ABSENT:
-            notes = f"{_seen(problem.default)} by default"
+            notes = f"{_found(problem.default)} by default"
         line = document.line_of(problem.path) if document else None
         if changed.sets(problem.path):
             line, where = None, f", from {changed.by}"
         else:
             where = f", line {line}" if line else ""
         text = f"{dotted(problem.path)}: {problem.text}" if problem.path else problem.text
-        told = f" ({(notes + where).removeprefix(', ')})" if notes or where else ""
-        placed.append((line or MAX_FILE_BYTES, text + told))
+        note = f" ({(notes + where).removeprefix(', ')})" if notes or where else ""
+        placed.append((line or MAX_FILE_BYTES, text + note))
     return [text for _, text in sorted(placed, key=lambda entry: entry[0])]
 
 
-def _seen(value: object) -> str:
+def _found(value: object) -> str:
     return "" if value is ABSENT else f"found {short(value)}"

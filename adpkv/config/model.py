@@ -1,5 +1,5 @@
-"""The model's section: the shape of the KV cache, and what a forward step costs. The cost model is
-ours; another is brought by its name."""
+"""The `model` section: the shape of the KV cache, and what a forward step costs. It is adpkv's cost
+model, or a custom model by its name."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from adpkv.plugins import MODEL
 __all__ = ["SHAPE", "CostModelConfig", "CustomModelConfig", "ModelConfig"]
 
 SHAPE: Final = ("layers", "kv_heads", "head_dim", "dtype_bytes", "collective")
-"""Keys that every kind has."""
+"""The keys that every kind of model has."""
 
 
 class _Shape(Section):
-    """What every kind of model has: the shape of its KV cache."""
+    """The keys of every kind of model: the shape of its KV cache."""
 
     kind: str
     layers: Count = Field(default=4, description="layers with a KV cache")
@@ -102,7 +102,7 @@ class CustomModelConfig(_Shape, CustomSection):
 
     @property
     def time_scale(self) -> float:
-        """Its own real steps take as long as they take."""
+        """A custom model's steps are not scaled."""
         return 1.0
 
 
@@ -110,4 +110,4 @@ ModelConfig = Annotated[
     Annotated[CostModelConfig, Tag("cost")] | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of(MODEL, "cost")),
 ]
-"""Any model; `kind` says which, and is `cost` where it says nothing."""
+"""The section of any kind of model; without `kind` it is `cost`."""

@@ -1,5 +1,4 @@
-"""Names of what somebody else has written: a type for the name, and a section whose other keys are
-parameters of what is named."""
+"""Types for names of custom implementations, and a section that has their parameters."""
 
 from __future__ import annotations
 
@@ -22,15 +21,16 @@ from adpkv.plugins import NAME_PATTERN, Slot, check_name
 __all__ = ["CUSTOM", "NOT_INSTALLED", "CustomSection", "kind_of", "kind_schema", "name_of"]
 
 CUSTOM: Final = "custom"
-"""The tag of a section of a kind that is not ours."""
+"""pydantic's tag for a section of a custom kind."""
 
 NOT_INSTALLED: Final = {"not installed": True}
-"""The context in which an entry point that is not there is no mistake: what a run left behind can
-be read where the package is gone."""
+"""The validation context in which a missing entry point is no error: a run's folder can be read
+after the package was removed."""
 
 
 def name_of(slot: Slot) -> tuple[Any, ...]:
-    """What `Annotated[str, *name_of(slot)]` needs to be the name of something that is there."""
+    """The annotations of a key that takes a name: `Annotated[str, *name_of(slot)]`. They check that
+    the name is known (`plugins.check_name`)."""
 
     def known(name: str, info: ValidationInfo) -> str:
         if info.context is not NOT_INSTALLED:
@@ -41,21 +41,22 @@ def name_of(slot: Slot) -> tuple[Any, ...]:
 
 
 def _name_schema(slot: Slot) -> dict[str, Any]:
-    """JSON Schema of a key that takes a name: ours, for editors to complete, or another's."""
+    """JSON Schema of a key that takes a name. Editors complete adpkv's own names."""
     return {"anyOf": [{"enum": list(slot.ours)}, {"type": "string", "pattern": NAME_PATTERN}]}
 
 
 def kind_schema(slot: Slot) -> dict[str, Any]:
-    """JSON Schema of the kind of a `CustomSection`, so that no section of ours fits it."""
+    """JSON Schema of the `kind` of a `CustomSection`, which excludes adpkv's own kinds."""
     return {"type": "string", "pattern": NAME_PATTERN, "not": {"enum": list(slot.ours)}}
 
 
 def kind_of(slot: Slot, default: str | None = None) -> Callable[[Any], str | None]:
-    """Which section of a union it is; None where no kind is said, or none that is a name."""
+    """A discriminator for a union of sections: from a section to its kind's tag. None if there is
+    no `kind` and no default, or the kind is not a text."""
 
     def tag(section: Any) -> str | None:
         if not isinstance(section, Mapping | Section):
-            return slot.ours[0]  # any of them says that it is no section
+            return slot.ours[0]  # any kind will report that this is not a section
         kind = (
             section.get("kind", default)
             if isinstance(section, Mapping)
@@ -69,7 +70,7 @@ def kind_of(slot: Slot, default: str | None = None) -> Callable[[Any], str | Non
 
 
 class CustomSection(Section):
-    """A section whose other keys are the factory's parameters: plain data, as YAML has it."""
+    """A section whose other keys are parameters of its factory: plain YAML data."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -77,7 +78,7 @@ class CustomSection(Section):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the factory is to be called with; a copy."""
+        """The keyword arguments for the factory; a copy."""
         return {key: _copied(value) for key, value in (self.model_extra or {}).items()}
 
     @model_validator(mode="after")

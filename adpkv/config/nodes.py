@@ -1,7 +1,7 @@
-"""From YAML nodes to plain values, with findings about what YAML allows and we do not.
+"""Makes plain values from YAML nodes, and reports what YAML allows and adpkv does not.
 
-Duplicate keys and foreign tags are refused, where PyYAML would let the last key win or stop at
-the first trouble.
+Duplicate keys and unknown tags are reported, all of them. PyYAML would use the last of duplicate
+keys, and stop at the first unknown tag.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ __all__ = ["Builder"]
 
 
 class Builder:
-    """Turns nodes into plain values. An alias is built once, however often it is used."""
+    """Turns nodes into plain values and adds (line, problem) to `findings`. A node with aliases is
+    built once."""
 
     def __init__(self, findings: list[tuple[int, str]]) -> None:
         self._findings = findings
@@ -25,7 +26,7 @@ class Builder:
         self._open: set[int] = set()
 
     def build(self, node: yaml.Node) -> object:
-        """The plain value of `node`; null where there is a finding."""
+        """The plain value of `node`, with None in place of anything that has a finding."""
         if id(node) in self._built:
             return self._built[id(node)]
         if id(node) in self._open:
@@ -39,7 +40,7 @@ class Builder:
         return value
 
     def size(self, node: yaml.Node) -> int:
-        """How many values a node that was built has in all, each alias counted as what it is."""
+        """How many values a built node has, with an alias counted as all that it stands for."""
         return self._sizes.get(id(node), 0)
 
     def _value(self, node: yaml.Node) -> object:

@@ -1,7 +1,7 @@
-"""`--set a.b=c`: one value of an experiment replaced from the command line; `set=` of the library.
+"""Replaces values of an experiment: `--set a.b=c` of the command line, `set=` of the library.
 
-The value is YAML (`4`, `60s`, `{min: 1, max: 2}`), so it means what it would mean in the file.
-A path may lead into a list by index (`faults.0.count=2`), and may name what the file leaves out.
+On the command line the value is YAML (`4`, `60s`, `{min: 1, max: 2}`), as in the file. A path may
+have indices of lists (`faults.0.count=2`), and may lead to a key that is not in the file.
 """
 
 from __future__ import annotations
@@ -17,36 +17,40 @@ from adpkv.config.problem import dotted, short
 __all__ = ["Overridden", "apply"]
 
 MOST_SHOWN: Final = 100
-"""How much of an override a message repeats."""
+"""How many characters of an override a message repeats."""
 
 INDEX_DIGITS: Final = 9
-"""More than any list has; Python reads no number of thousands of digits."""
+"""The most digits of a list index. Python's `int` refuses texts of thousands of digits."""
 
 WHOLE: Final[Mapping[tuple[Key, ...], str]] = {
     ("faults",): "[{kind: stall, duration: 2s}]",
     ("workload", "requests"): "[{at: 0s, prompt_tokens: 64, output_tokens: 4}]",
 }
-"""Lists of sections, as they could be given whole."""
+"""Examples of whole lists of sections, by path, for error messages."""
 
 
 @dataclass(slots=True)
 class Overridden:
-    """The data with all overrides in it, which paths they set, and those that could not be."""
+    """The data with all overrides applied, the paths they set, and errors of those that failed."""
 
     data: object
     paths: list[tuple[Key, ...]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     by: str = "--set"
-    """What the caller has written to set them."""
+    """How the caller has given them, for messages."""
 
     def sets(self, path: Sequence[Key]) -> bool:
-        """Did an override set the value at `path`, or something that it is part of?"""
+        """Whether an override set the value at `path`, or a section or list around it."""
         return any(tuple(path[: len(own)]) == own for own in self.paths)
 
 
 def apply(data: object, overrides: Sequence[str] | Mapping[str, object]) -> Overridden:
-    """Apply `overrides` in order, as `path=value` with values in YAML or as values by their path;
-    the later one wins. `data` itself stays as it is."""
+    """Apply overrides in order; a later one wins. `data` itself is not changed.
+
+    Args:
+        data: an experiment's plain values.
+        overrides: `path=value` texts with values in YAML, or a mapping from paths to values.
+    """
     result = Overridden(data, by="set" if isinstance(overrides, Mapping) else "--set")
     for text in overrides:
         try:
@@ -96,7 +100,8 @@ def _step(text: str) -> Key:
 
 
 def _replaced(data: object, path: Sequence[Key], value: object, above: tuple[Key, ...]) -> object:
-    """A copy of `data` along `path` only: what YAML aliases share must not change elsewhere."""
+    """`data` with `value` at `path`. Only what is along the path is copied; the original is not
+    changed, as other places may share it by YAML aliases."""
     if not path:
         return value
     key, rest = path[0], path[1:]
@@ -113,7 +118,7 @@ def _replaced(data: object, path: Sequence[Key], value: object, above: tuple[Key
 
 
 def _no_entry(data: Sequence[object], above: tuple[Key, ...], key: Key) -> str:
-    """Why a list has nothing there, and what to write instead."""
+    """An error text: why a list has no entry `key`, and what to write instead."""
     name = dotted(above)
     if not data:
         whole = WHOLE.get(above, "[...]")
@@ -123,7 +128,7 @@ def _no_entry(data: Sequence[object], above: tuple[Key, ...], key: Key) -> str:
 
 
 def _not_inside(data: object, above: tuple[Key, ...], key: Key) -> str:
-    """Why nothing is inside there by that key."""
+    """An error text: why `data` has nothing at `key`."""
     name = dotted(above) or "an experiment"
     if isinstance(data, dict):
         known = f": its keys are {', '.join(map(str, data))}" if data else ""

@@ -1,7 +1,7 @@
-"""The policy section: what the field once did instead of the contract, one key a question.
+"""The `policy` section: former behaviour of real systems in place of the contract's.
 
-The first value of each key is the contract's and the default; `adpkv/field_policies` has the
-others.
+Each key is one question on which systems have differed. Its first value is the contract's answer
+and the default; `adpkv/field_policies` implements the others.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ __all__ = ["PolicyConfig"]
 
 
 class PolicyConfig(Section):
-    """Historical policies in place of the contract's, to see what they lead to."""
+    """Historical policies in place of the contract's rules, to reproduce their failures."""
 
     on_timeout: Literal["quarantine", "free", "fail_close"] = Field(
         default="quarantine",
-        description="a transfer's deadline passes: keep its blocks in doubt; free them; or stop",
+        description="after a transfer's deadline: quarantine its blocks; free them; or stop",
     )
     poll: Literal["every_iteration", "blocking", "gated"] = Field(
         default="every_iteration",
         description="look and return; wait for one transfer; or poll together if nothing fits",
     )
     responses: Literal["flush", "owner"] = Field(
-        default="flush", description="all ranks join the gather of responses; or its owner alone"
+        default="flush", description="who joins the gather of responses: all ranks; or owners only"
     )
     errors: Literal["staged", "local"] = Field(
         default="staged", description="a failure is reported at the flush; or by its rank alone"
@@ -37,8 +37,8 @@ class PolicyConfig(Section):
     )
     deadline_from: Literal["began", "advertise", "admission"] = Field(
         default="began",
-        description="from where a transfer's deadline counts: where its sender begins; where the "
-        "address goes out; or where its request was admitted",
+        description="from when a transfer's deadline counts: its sender begins; the receiver "
+        "advertises; or its request was admitted",
     )
     shutdown: Literal["agreed", "local"] = Field(
         default="agreed", description="an unhealthy rank proposes to stop; or leaves"
@@ -53,17 +53,17 @@ class PolicyConfig(Section):
         default="structured", description="what cannot be cancelled is asked again; or forgotten"
     )
     dummy: Literal["reserved", "asserted"] = Field(
-        default="reserved", description="an idle rank's block is its own; or must be there"
+        default="reserved", description="the block of an idle rank's dummy is reserved; or assumed"
     )
     idle_wait: Literal["bounded", "unbounded"] = Field(
         default="bounded",
         description="how long the leader waits for messages when nothing computes",
     )
     reap: Literal["always", "when_scheduled"] = Field(
-        default="always", description="transfers are looked at always; or only after a step"
+        default="always", description="transfers are polled in each iteration; or after a step only"
     )
     handles: Literal["all", "first_failure"] = Field(
-        default="all", description="blocks are quiescent when all parts ended; or the first failed"
+        default="all", description="a transfer is over when all parts ended; or when one failed"
     )
     generation: Literal["checked", "ignored"] = Field(
         default="checked",
@@ -76,7 +76,7 @@ class PolicyConfig(Section):
         default="everybody", description="who notices that a rank has failed"
     )
     quarantine: Literal["bounded", "unbounded"] = Field(
-        default="bounded", description="what is in doubt is bounded and makes unhealthy; or not"
+        default="bounded", description="too long in quarantine makes a rank unhealthy; or not"
     )
 
     reduce: Literal["all", "own"] = Field(
@@ -85,7 +85,7 @@ class PolicyConfig(Section):
     )
 
     def historical(self) -> dict[str, str]:
-        """The keys that differ from the contract, with their values."""
+        """The keys whose values differ from the contract's, with these values."""
         fields = type(self).model_fields
         chosen = {name: getattr(self, name) for name in fields}
         return {name: value for name, value in chosen.items() if value != fields[name].default}

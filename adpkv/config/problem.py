@@ -1,4 +1,4 @@
-"""A problem of an experiment, and how it is told: path, what is wrong, what was found, where."""
+"""A problem of an experiment, and helpers to describe it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from adpkv.config.document import Key
 __all__ = ["ABSENT", "Problem", "dotted", "lookup", "short"]
 
 ABSENT: Final = object()
-"""What `lookup` finds where there is nothing; unlike None, no YAML can say it."""
+"""What `lookup` returns if there is no value. Unlike None, it is no value of any YAML."""
 
 _MOST_SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong at `path`; `text` completes the sentence "PATH ..."."""
+    """Something wrong at `path`; `text` continues the sentence "PATH ..."."""
 
     path: tuple[Key, ...]
     text: str
     default: object = ABSENT
-    """The default that is to blame, where the file says nothing."""
+    """The default value that is wrong, if the file does not have the key."""
 
 
 def dotted(path: Sequence[Key]) -> str:
@@ -43,7 +43,7 @@ def lookup(data: object, path: Sequence[Key]) -> object:
 
 
 def short(value: object) -> str:
-    """A value as YAML would show it, never more than a few words of it."""
+    """A short text of a value, as in YAML; "a mapping" or "a list" for these."""
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
     if isinstance(value, Mapping):
@@ -52,6 +52,6 @@ def short(value: object) -> str:
         return "a list"
     try:
         text = repr(value)
-    except ValueError:  # Python writes no number of thousands of digits
+    except ValueError:  # Python refuses to print integers of thousands of digits
         return "a number beyond all measure"
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."

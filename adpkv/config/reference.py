@@ -1,7 +1,7 @@
-"""The reference tables of docs/configuration.md, made from the models so that they stay true.
+"""Makes the reference tables of docs/configuration.md from the models.
 
-`python -m adpkv.config.reference docs/configuration.md` rewrites what stands between the two
-marks in the file; a test says when that is due.
+`python -m adpkv.config.reference docs/configuration.md` rewrites the text between the two marks in
+the file. A test fails if the file is out of date.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BEGIN: Final = "<!-- reference: made by python -m adpkv.config.reference -->"
 END: Final = "<!-- end of reference -->"
 
 LONG_SECTION: Final = 5
-"""Keys of a section that is worth telling once only, though it may stand in several places."""
+"""A nested section with at least so many keys is shown only where it occurs first."""
 
 WIDTH: Final = 100
 """Columns of the prose between the tables."""
@@ -45,13 +45,13 @@ _DEFAULT_TEXTS: Final[Mapping[str, str]] = {
     "transceiver.shutdown_grace": "2 × progress_deadline",
     "workload.cancel.delay": "0s to 1s",
 }
-"""What JSON Schema cannot say, because the default is computed."""
+"""The defaults that are not in the JSON Schema, because they are computed."""
 
 Schema = Mapping[str, Any]
 
 
 def tables() -> str:
-    """One Markdown table per section; a workload has one for each kind."""
+    """The tables as Markdown: one per section, and one per kind of workload and model."""
     schema = json_schema()
     lines = ["### Top level", "", *_HEAD]
     sections: list[tuple[str, str, Schema]] = []
@@ -67,10 +67,10 @@ def tables() -> str:
 
 
 def rewritten(text: str) -> str:
-    """`text` with the tables between its marks made anew.
+    """`text` with new tables between its marks.
 
     Raises:
-        UsageError: the marks are not there, once each and in order.
+        UsageError: the two marks are not there in this order.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -93,8 +93,8 @@ def _sections(key: str, field: Schema, schema: Schema) -> Iterator[tuple[str, st
 
 
 def _rows(prefix: str, section: Schema, schema: Schema, told: list[Schema]) -> Iterator[str]:
-    """A row per key; a section inside a section shows its keys in the same table, a long one
-    the first time only."""
+    """One row per key. The keys of a nested section are in the same table; those of a long one only
+    the first time. `told` collects the long ones shown so far."""
     for name, field in section.get("properties", {}).items():
         path = f"{prefix}.{name}"
         required = name in section.get("required", ())
@@ -122,7 +122,7 @@ def _row(shown: str, field: Schema, schema: Schema, path: str, required: bool) -
 
 
 def _kind(field: Schema, schema: Schema) -> str:
-    """What a value looks like, in a few words."""
+    """A short text of what values a key takes."""
     inner = _not_null(field)
     if any(choice.get("pattern") == NAME_PATTERN for choice in field.get("anyOf", ())):
         return f"{_kind(inner, schema)} or a name"
@@ -158,7 +158,7 @@ def _bounds(field: Schema) -> str:
 
 
 def _not_null(field: Schema) -> Schema:
-    """What an optional field is when it is not null."""
+    """The schema of an optional field without its null."""
     choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
     return choices[0] if choices else field
 

@@ -1,8 +1,8 @@
-"""The section that makes an experiment a regression: what went wrong in the field, and how it
-must show here.
+"""The `regression` section: a failure of a real system, and how it must show in this experiment.
 
-`before` says it for each world, under the file's `policy`; `after` says what must come of the
-same experiment under the contract. What an expectation leaves out is as in a clean run.
+`before` has the expected result in each world under the file's `policy`; `after` has the expected
+result of the same experiment under the contract. Keys that an expectation leaves out are expected
+as in a clean run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 World = Literal["virtual", "mpi"]
 
 ErrorKind = Literal["none", "mismatch", "deadlock", "livelock", "rank_failed", "rank_lost"]
-"""How a run can break off; `none` is one that came to its end, whatever that was."""
+"""The errors with which a run can break off; `none`: it ran to its end, with any exit code."""
 
 ViolationKind = Literal[
     "write_after_free",
@@ -48,7 +48,7 @@ ViolationKind = Literal[
     "shutdown_without_cause",
     "no_shutdown_with_cause",
 ]
-"""What an oracle can say."""
+"""All kinds of violations."""
 
 OutcomeName = Literal[
     "completed",
@@ -65,7 +65,7 @@ Words = Annotated[Text, Field(min_length=1)]
 
 
 class PlaceConfig(Section):
-    """Where some ranks stood when the job broke off."""
+    """Where some ranks were when the job broke off."""
 
     ranks: Ranks = Field(description="world ranks")
     kind: Words | None = Field(
@@ -77,7 +77,7 @@ class PlaceConfig(Section):
 
 
 class ViolationConfig(Section):
-    """What an oracle must say."""
+    """A violation that must be reported."""
 
     kind: ViolationKind = Field(description="of violation")
     ranks: Ranks | None = Field(
@@ -86,7 +86,7 @@ class ViolationConfig(Section):
 
 
 class RequestCountsConfig(Section):
-    """How many requests end in which way."""
+    """How many requests must end with each outcome."""
 
     completed: Bounds | None = Field(
         default=None, description="null for all that do not end in another way"
@@ -97,7 +97,7 @@ class RequestCountsConfig(Section):
 
 
 class ExpectationConfig(Section):
-    """What a run must come to. The defaults are those of a clean run."""
+    """The expected result of a run. The defaults are a clean run's."""
 
     error: ErrorKind = Field(default="none", description="how the run breaks off")
     says: Words | None = Field(
@@ -126,21 +126,21 @@ class ExpectationConfig(Section):
 
 
 class BeforeConfig(Section):
-    """How the failure shows, for each world in which the scenario makes sense."""
+    """How the failure must show in each world in which the scenario makes sense."""
 
     virtual: ExpectationConfig | None = Field(default=None, description="in virtual time")
     mpi: ExpectationConfig | None = Field(default=None, description="on real ranks")
 
 
 class RegressionConfig(Section):
-    """A failure of the field as a story; read by `adpkv regress`, ignored by all else."""
+    """A failure of a real system as an experiment. Only `adpkv regress` reads this section."""
 
     id: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
         description="its name on the command line"
     )
     title: Words = Field(description="the failure in a few words")
     references: tuple[Words, ...] = Field(
-        default=(), description="where the field met it: issues and pull requests"
+        default=(), description="where it was reported: issues and pull requests"
     )
     before: BeforeConfig = Field(description="under the file's policy")
     after: ExpectationConfig = Field(

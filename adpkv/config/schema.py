@@ -1,4 +1,4 @@
-"""The JSON Schema of an experiment, for editors that complete and check while one types."""
+"""The JSON Schema of an experiment, with which editors complete and check the YAML."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["json_schema"]
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the YAML file: keys as in the file, durations and sizes by pattern.
+    """JSON Schema (2020-12) of the YAML file, with durations and sizes as text patterns.
 
-    It cannot say the relations between sections; `adpkv validate` does.
+    The schema does not have the relations between sections; `adpkv validate` checks them.
     """
     schema = Experiment.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

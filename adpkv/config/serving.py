@@ -1,4 +1,4 @@
-"""The sections that say who serves and with how much memory: topology, executor, KV cache."""
+"""The sections `topology`, `executor`, `kv_cache`, `router`, `slo` and `observe`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GroupConfig(Section):
 
 
 class TopologyConfig(Section):
-    """Which ranks form which instances; context instances have the first world ranks."""
+    """The instances and their ranks. Context instances have the first world ranks."""
 
     context: GroupConfig = Field(description="the servers that prefill")
     generation: GroupConfig = Field(description="the servers that decode")
@@ -53,7 +53,7 @@ class TopologyConfig(Section):
         return sum(group.instances * group.ranks for group in groups)
 
     def build(self) -> Topology:
-        """Lay the instances out over consecutive world ranks."""
+        """The instances with their world ranks."""
         return Topology.of(
             context=(self.context.instances, self.context.ranks),
             generation=(self.generation.instances, self.generation.ranks),
@@ -61,7 +61,7 @@ class TopologyConfig(Section):
 
 
 class ExecutorConfig(Section):
-    """What one rank takes on, and how long it waits."""
+    """The limits of one rank's work, and how long it waits."""
 
     token_budget: Count = Field(
         default=8192,
@@ -80,17 +80,17 @@ class ExecutorConfig(Section):
     busy_wait_ns: Duration = duration(
         "10ms",
         key="busy_wait",
-        about="bound of a wait while any rank has a transfer or something to release",
+        about="longest wait of a group while one of its ranks has transfers or blocks to release",
         gt=0,
     )
     idle_wait_ns: Duration = duration(
-        "500ms", key="idle_wait", about="bound of a wait when nothing is open", gt=0
+        "500ms", key="idle_wait", about="longest wait of a group without any of these", gt=0
     )
     drain_timeout_ns: Duration = duration(
         "10s",
         key="drain_timeout",
-        about="how long the end of a run waits for transfers that are still in flight; at least for"
-        " as long as the proof of an end may take",
+        about="how long a stopping rank waits for transfers in flight; at least as long as the"
+        " proof of a transfer's end may take",
         gt=0,
     )
 
@@ -123,7 +123,7 @@ class RouterConfig(Section):
 
 
 class SloConfig(Section):
-    """The service level objective: what a request must keep to count as goodput."""
+    """The service level objective: the latencies that a request of the goodput must not exceed."""
 
     ttft_ns: Duration | None = Field(
         default=None, alias="ttft", description="time to its first token, at most; null for any"
@@ -138,21 +138,22 @@ class SloConfig(Section):
     )
 
     def kept(self, ttft_ns: float, tpot_ns: float | None, e2e_ns: float) -> bool:
-        """Whether a completed request kept it; `tpot_ns` is None for one token only."""
+        """Whether a completed request met the objective. Nanoseconds; `tpot_ns` is None for a
+        request of one token."""
         pairs = ((ttft_ns, self.ttft_ns), (tpot_ns, self.tpot_ns), (e2e_ns, self.e2e_ns))
         return all(most is None or took is None or took <= most for took, most in pairs)
 
 
 class ObserveConfig(Section):
-    """What a run writes down and shows."""
+    """What a run records, checks and shows."""
 
     events: Switch = Field(default=True, description="write events.jsonl")
     unbounded_wait_ns: Duration = duration(
         "5s",
         key="unbounded_wait",
-        about="how long a rank may leave messages or the end of a transfer unread, not counting the"
-        " step in which it came; six times as long for real, where a loaded machine lets"
-        " processes wait",
+        about="how long a rank may leave a message or the end of a transfer unread, not counting"
+        " the step in which it came; six times as long on real ranks, as a loaded machine may delay"
+        " them",
         gt=0,
     )
     verify_at_end: Switch = Field(
@@ -169,7 +170,7 @@ class ObserveConfig(Section):
     ready_timeout_ns: Duration = duration(
         "5s",
         key="ready_timeout",
-        about="a rank or instance that has not moved for so long is not ready (`observe.http`); "
-        "at least for two of the longest steps",
+        about="a rank or instance without progress for this long is not ready (`observe.http`); "
+        "at least two of the longest steps",
         gt=0,
     )

@@ -1,7 +1,7 @@
 """The experiments that come with adpkv, and their names.
 
-They stand in `configs/` of the repository; a wheel is built with a copy of that folder in the
-package. A name is the path below it without `.yaml`: `quickstart`, `regressions/08-late-write`.
+They are in `configs/` of the repository; a wheel has a copy of that folder in the package. A name
+is the path in that folder without `.yaml`: `quickstart`, `regressions/08-late-write`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from adpkv.errors import UsageError
 __all__ = ["REGRESSIONS", "Found", "Shipped", "find", "folder", "near", "shipped", "shipped_file"]
 
 REGRESSIONS: Final = "regressions"
-"""The folder of the field's failures, below the others."""
+"""The folder of the regressions (failures of real systems) in `configs/`."""
 
 SUFFIX: Final = ".yaml"
 MOST_NEAR: Final = 3
 NEAR: Final = 0.6
-"""How alike a name must be to be what was meant."""
+"""How similar a name must be for a "did you mean" (`difflib`'s ratio)."""
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _SENTENCE: Final = re.compile(r".*?\.(?=\s|$)")
@@ -31,13 +31,13 @@ _SENTENCE: Final = re.compile(r".*?\.(?=\s|$)")
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """One of them."""
+    """An experiment that comes with adpkv."""
 
     name: str
     path: Path
 
     def about(self) -> str:
-        """The first sentence of the comment that the file begins with."""
+        """The first sentence of the comment at the beginning of the file."""
         lines = []
         for line in self.path.read_text(encoding="utf-8").splitlines():
             text = line.removeprefix("#").strip()
@@ -51,17 +51,17 @@ class Shipped:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands where somebody named an experiment; `note` where it could have been another."""
+    """The file for a given path or name. `note`: a text for the user if both exist."""
 
     path: Path
     note: str = ""
 
 
 def folder() -> Path:
-    """Where they are: in the package, or beside it where that is a checkout.
+    """The folder `configs`: in the package, or beside it in a checkout.
 
     Raises:
-        UsageError: neither has them.
+        UsageError: there is none.
     """
     for place in (_PACKAGE, _PACKAGE.parent):
         found = place / "configs"
@@ -71,8 +71,8 @@ def folder() -> Path:
 
 
 def shipped() -> list[Shipped]:
-    """All of them: those to start from, then the regressions; each part in the order of names.
-    None where the package was copied without them: files can be named all the same."""
+    """All experiments that come with adpkv: ordinary ones, then regressions, each sorted by name.
+    Empty if the package was copied without them; experiments can still be given by file."""
     try:
         root = folder()
     except UsageError:
@@ -85,18 +85,18 @@ def shipped() -> list[Shipped]:
 
 
 def shipped_file(name: str) -> Path | None:
-    """The file of this name; None if there is none."""
+    """The file of the experiment with this name; None if there is none."""
     return next((one.path for one in shipped() if one.name == name), None)
 
 
 def named(file: Path) -> str:
-    """How a person calls it: by its name, where it is the file that `find` gave for one."""
+    """The name of an experiment file for people: its name if it comes with adpkv, else its path."""
     return next((one.name for one in shipped() if one.path == file), str(file))
 
 
 def find(asked: Path) -> Found:
-    """The experiment that is meant by a path or a name. A file wins over a name; what is neither
-    stays as it is, for whoever reads it to complain."""
+    """The file of an experiment, from a path or a name. A file wins over a name. If `asked` is
+    neither, it is returned as it is, and reading it fails."""
     named = shipped_file(str(asked))
     if named is None:
         return Found(asked)
@@ -108,12 +108,12 @@ def find(asked: Path) -> Found:
 
 
 def near(asked: Path) -> list[str]:
-    """Files and names like one that there is not: what may have been meant, best first."""
+    """Existing files and names similar to `asked`, which does not exist; best first."""
     files = [asked.with_suffix(suffix) for suffix in (SUFFIX, ".yml") if asked.name]
     here = [str(file) for file in files if os.path.isfile(file)]
     names = [one.name for one in shipped()]
     wanted = asked.stem.lower()
-    # `configs/quickstart.yaml` where there is no such folder, or a regression without its folder.
+    # Such as `configs/quickstart.yaml` in another folder, or a regression without its folder.
     same = [name for name in names if name.rpartition("/")[2] == wanted]
     last = {name.rpartition("/")[2]: name for name in reversed(names)}
     alike = difflib.get_close_matches(wanted, last, n=MOST_NEAR, cutoff=NEAR)

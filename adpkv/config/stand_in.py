@@ -1,4 +1,4 @@
-"""The sample in place of a trace that is not ours to ship: what is to be said of it."""
+"""The note about the packaged sample in place of a trace that adpkv may not distribute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ __all__ = ["stand_in"]
 
 
 def stand_in(experiment: Experiment) -> str:
-    """What takes the place of which trace, and how to get that one; empty if nothing does."""
+    """A text that says which trace the sample stands for and how to use that trace; empty if the
+    experiment does not use the sample in this way."""
     workload = experiment.workload
     if not isinstance(workload, TraceConfig) or workload.path != SAMPLE or not workload.stands_for:
         return ""

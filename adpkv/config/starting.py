@@ -1,6 +1,6 @@
-"""A file to start from: an experiment of ours with its comments, under a name of one's own.
+"""Writes a new experiment file: a copy of one that comes with adpkv, under another name.
 
-A copy of what is shipped, and not a template of its own: what it says has been run.
+It is a copy with all comments and not a separate template, because these experiments are tested.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def start_file(name: str, source: str = DEFAULT_SOURCE) -> Path:
-    """Write NAME.yaml (or NAME, where it ends so) and return its path; nothing is overwritten.
+    """Write NAME.yaml (or NAME if it ends so) and return its path. No file is overwritten.
 
-    The experiment's name is that of the file, and the commands in its comments are those for it.
+    The experiment in it is named after the file, and so are the commands in its comments.
+
+    Args:
+        name: the new experiment's name or file.
+        source: the name of the experiment to copy.
 
     Raises:
-        UsageError: there is such a file, it cannot be written, or no experiment is called `source`.
+        UsageError: the file exists or cannot be written, the name is not valid, or there is no
+            experiment `source`.
     """
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     own = path.stem

@@ -1,4 +1,4 @@
-"""The transceiver's section: limits of everything in flight, its deadlines, and the link."""
+"""The `transceiver` section: limits of transfers in flight, deadlines, and the virtual link."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GRACE_DEADLINES: Final = 2
 
 
 def _default_grace_ns(earlier: dict[str, Any]) -> int:
-    # pydantic hands over what it has validated so far; a bad deadline is reported by itself.
+    # pydantic passes the fields validated so far; an invalid deadline is reported by itself.
     deadline_ns: int = earlier["progress_deadline_ns"]
     return _GRACE_DEADLINES * deadline_ns
 
@@ -28,7 +28,7 @@ class LinkConfig(Section):
         "20us", key="latency", about="from the end of a post to its arrival"
     )
     bandwidth_bytes_per_s: Size = size(
-        "10GiB", key="bandwidth", about="size per second, shared by all transfers", gt=0
+        "10GiB", key="bandwidth", about="bytes per second, shared by all transfers", gt=0
     )
 
 
@@ -45,20 +45,20 @@ class TransceiverConfig(Section):
     )
     max_inflight_blocks_per_peer: Count = Field(
         default=4096,
-        description="blocks in flight with one peer: what one wedged peer can put in doubt",
+        description="blocks in flight with one peer: what one stuck peer can put in quarantine",
     )
     transfer_timeout_ns: Duration = duration(
         "60s",
         key="transfer_timeout",
-        about="longest transfer, from where its sender begins: waiting for a slot, here or there, "
-        "is not counted; and how long a sender may leave an advertise unanswered, twice",
+        about="longest transfer, from when its sender begins, without waiting for slots; and how "
+        "long a sender may leave an advertise unanswered before it is repeated, and afterwards",
         gt=0,
     )
     wait_timeout_ns: Duration = duration(
         "300s",
         key="wait_timeout",
-        about="longest wait for blocks or for a slot, before the transfer; and then for a slot at "
-        "the sender's",
+        about="longest wait for blocks and a slot before the transfer; and then for a slot of the "
+        "sender",
         gt=0,
     )
     quarantine_budget: Count = Field(
@@ -67,8 +67,8 @@ class TransceiverConfig(Section):
     progress_deadline_ns: Duration = duration(
         "60s",
         key="progress_deadline",
-        about="longest time without any movement while something is in flight; at least as long as "
-        "the proof of an end may take",
+        about="longest time without progress while a transfer is in flight; at least as long as "
+        "the proof of a transfer's end may take",
         gt=0,
     )
     shutdown_grace_ns: Duration = Field(
@@ -77,11 +77,11 @@ class TransceiverConfig(Section):
         alias="shutdown_grace",
         description="unhealthy for this long proposes shutdown; default: 2 x progress_deadline",
     )
-    poll_limit: Count = Field(default=64, description="finished sessions taken per poll")
+    poll_limit: Count = Field(default=64, description="finished transfers processed per poll")
     post_budget_bytes: Size = size(
         "4MiB",
         key="post_budget",
-        about="bytes posted per iteration, so that no iteration is held up by a copy",
+        about="bytes posted per iteration, so that copies do not delay it",
         gt=0,
     )
     piece_bytes: Size = size(

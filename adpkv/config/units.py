@@ -1,8 +1,8 @@
-"""Durations and sizes as people write them, `250ms` and `64KiB`, and as the code needs them.
+"""Durations and sizes: texts such as `250ms` and `64KiB` to numbers, and back.
 
-Both directions are exact: a duration is a whole number of nanoseconds, a size a whole number of
-bytes, and what a file is given reads back as the same number. A bare number is refused, because
-`60` has been taken for seconds by one reader and for milliseconds by the next too often.
+Both directions are exact. A duration is a whole number of nanoseconds, a size is a whole number of
+bytes, and a number that is written to a file is read back as the same. A number without a unit is
+refused, because `60` may mean seconds or milliseconds.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ DURATION_PATTERN: Final = rf"^{_NUMBER}(?:{'|'.join(_DURATIONS)})$"
 SIZE_PATTERN: Final = rf"^{_NUMBER}(?:{'|'.join(_SIZES)})$"
 _SPLIT: Final = re.compile(rf"({_NUMBER}) ?([A-Za-z]*)")
 _WRITTEN: Final = ("s", "ms", "us", "ns")
-"""Minutes and hours are read, never written to a file: `600s` is compared with `60s` at a glance.
-"""
+"""The units that are written to a file. Minutes and hours are only read: `600s` is easier to
+compare with `60s` than `10m`."""
 
 _TOLD: Final = (("h", 10 * _DURATIONS["h"]), ("s", SECOND), ("ms", MS), ("us", US), ("ns", 1))
-"""(unit, from how many nanoseconds on) as people are told durations."""
+"""(unit, from how many nanoseconds on it is used) in texts for people."""
 _DIGITS: Final = 4
-"""Significant ones, of what has more than anybody reads."""
+"""How many significant digits a rounded duration has in texts for people."""
 _MOST_DIGITS: Final = 7
-"""What was written with no more is told as it was."""
+"""A duration with no more significant digits is not rounded in texts for people."""
 
 FINEST: Final = 10**6
-"""Parts of a nanosecond that a coefficient of the cost model may be a whole number of."""
+"""A coefficient of the cost model is a multiple of this fraction of a nanosecond."""
 
 _LARGEST_SIZE: Final = (1 << 62) - 1
 
 
 def parse_duration(value: object) -> int:
-    """Nanoseconds of `250ms`, `1.5s`, `2m`.
+    """The nanoseconds of a text such as `250ms`, `1.5s` or `2m`.
 
     Raises:
         ValueError: not a duration, not a whole number of nanoseconds, or beyond ten years.
@@ -84,7 +84,7 @@ def parse_duration(value: object) -> int:
 
 
 def parse_fine_duration(value: object) -> Fraction:
-    """Nanoseconds and parts of them, exactly: `0.5ns`, `12.5ns`, `20us`.
+    """The nanoseconds of a text such as `0.5ns`, `12.5ns` or `20us`, as an exact fraction.
 
     Raises:
         ValueError: not a duration, finer than the millionth of a nanosecond, or beyond ten years.
@@ -105,10 +105,10 @@ def _duration(value: object) -> Fraction:
 
 
 def parse_size(value: object) -> int:
-    """Bytes of `64KiB`, `25GB`, `4096B`.
+    """The bytes of a text such as `64KiB`, `25GB` or `4096B`.
 
     Raises:
-        ValueError: not a size, not a whole number of bytes, or absurdly large.
+        ValueError: not a size, not a whole number of bytes, or more than 2**62 - 1.
     """
     exact = _parse(value, "size", _SIZES, "KiB")
     if exact.denominator != 1:
@@ -119,8 +119,8 @@ def parse_size(value: object) -> int:
 
 
 def exact_duration(duration_ns: int | Fraction) -> str:
-    """For a file: the duration in its largest whole unit up to seconds, `90s`, `250ms`, and parts
-    of a nanosecond as a decimal, `12.5ns`. It reads back as the same number."""
+    """A duration as a text for a file: in the largest unit up to seconds that gives a whole number
+    (`90s`, `250ms`), or as a decimal number of nanoseconds (`12.5ns`). It is read back the same."""
     exact = Fraction(duration_ns)
     if exact.denominator != 1:
         return f"{_decimal(exact)}ns"
@@ -130,9 +130,8 @@ def exact_duration(duration_ns: int | Fraction) -> str:
 
 
 def duration_text(duration_ns: int | Fraction) -> str:
-    """For people, and to be pasted: as it would be written, `90s`, `1.5s`, `12.5ns`; what has more
-    digits than anybody reads is rounded up to four, `about 1001h`, so that who takes it has enough.
-    """
+    """A duration as a text for people: `90s`, `1.5s`, `12.5ns`, which may be pasted into a file.
+    One with many digits is rounded to four, `about 1001h`: up, so that it is enough as a limit."""
     exact = Fraction(duration_ns)
     unit = next((unit for unit, least in _TOLD if exact >= least), "ns" if exact else "s")
     for written in (unit, "s") if unit == "h" else (unit,):
@@ -146,7 +145,7 @@ def duration_text(duration_ns: int | Fraction) -> str:
 
 
 def _decimal(value: Fraction) -> str:
-    """All digits of a fraction that has finitely many, or the first 18."""
+    """A fraction as a decimal number, with at most 18 digits after the point."""
     whole, rest = divmod(value, 1)
     if not rest:
         return str(whole)
@@ -154,7 +153,8 @@ def _decimal(value: Fraction) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """The size in the unit that makes it shortest: `64KiB`, `25GB`; binary units first."""
+    """A size as a text in the unit with the fewest digits: `64KiB`, `25GB`. Of two equal ones, the
+    binary unit."""
     if size_bytes == 0:
         return "0B"
     exact = [f"{size_bytes // s}{u}" for u, s in _SIZES.items() if size_bytes % s == 0]

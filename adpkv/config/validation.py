@@ -1,8 +1,9 @@
-"""From pydantic's errors to sentences, and as far past them as the rest can still be judged.
+"""Validates an experiment's data and reports all problems at once, as sentences.
 
-Pydantic stops at the shape of a section; the relations between sections need all of them. So
-what is wrong is cut out of a copy, defaults or stand-ins take its place, and the relations that
-do not read any of it are checked with the rest. The draft that this makes is never run.
+pydantic checks each section; the relations between sections (`config.checks`) need a complete
+experiment. So if parts are wrong, they are cut out of a copy and replaced by defaults or
+placeholders. The relations that do not read these parts are checked with this draft, which is never
+run.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from adpkv.plugins import MODEL, WORKLOAD
 __all__ = ["MOST_PROBLEMS", "validate"]
 
 _ROUNDS: Final = 3
-"""One to find, one to judge the draft, one where taking a thing out showed another."""
+"""How often pydantic validates: to find the problems, to validate the draft, and once more if
+cutting parts out has shown another problem."""
 
 _REQUESTS: Final[tuple[Key, ...]] = ("workload", "requests")
 _ITEMS: Final[Mapping[tuple[Key, ...], object]] = {
     ("faults",): {"kind": "stall"},
     _REQUESTS: {"at": "0s", "prompt_tokens": 1, "output_tokens": 1},
 }
-"""What takes the place of one bad entry of a list."""
+"""The placeholder for a wrong entry of a list, by the list's path."""
 
 _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
     ("name",): "draft",
@@ -55,10 +57,10 @@ _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
     ("workload", "shared_prefix", "groups"): 1,
     ("workload", "shared_prefix", "tokens"): 1,
 }
-"""What is required, and what takes its place in the draft; all else has defaults."""
+"""The placeholders of required keys, by path; all other keys have defaults."""
 
 MOST_PROBLEMS: Final = 100
-"""Nobody mends more at once; and where there are more, relations are not looked at."""
+"""The most problems that are reported. If there are more, relations are not checked."""
 
 _QUOTED: Final = re.compile(r"'([^']*)'")
 _MISSING: Final = "is required, and missing"
@@ -91,8 +93,12 @@ _PHRASES: Final[Mapping[str, str]] = {
 def validate(
     data: dict[str, Any], *, installed: bool = True
 ) -> tuple[Experiment | None, list[Problem]]:
-    """The experiment that `data` describes, or everything that is wrong with it. Not `installed`:
-    the entry points that it names need not be here."""
+    """(experiment, []) of valid data, else (None, all problems).
+
+    Args:
+        data: the sections as plain values.
+        installed: False if the entry points that the experiment names need not be installed.
+    """
     context = None if installed else NOT_INSTALLED
     problems: list[Problem] = []
     unsound: set[tuple[Key, ...]] = set()
@@ -112,7 +118,7 @@ def validate(
         for entry in found:
             cut = _cut_at(_path(entry))
             if any(cut[:length] in unsound for length in range(1, len(cut))):
-                continue  # it went with what is around it
+                continue  # it was cut out with the section around it
             unsound.add(cut)
             trial = _without(trial, cut)
     if draft is not None:
@@ -124,7 +130,7 @@ def validate(
 
 
 def _with_defaults(problems: Sequence[Problem], data: object, draft: Experiment) -> list[Problem]:
-    """Where the file is silent, the default is what was found."""
+    """The problems, with the default value added to those of keys that the file does not have."""
     shown = draft.model_dump(by_alias=True) if problems else {}
     return [
         dataclasses.replace(problem, default=lookup(shown, problem.path))
@@ -135,7 +141,7 @@ def _with_defaults(problems: Sequence[Problem], data: object, draft: Experiment)
 
 
 def _path(entry: Mapping[str, Any]) -> tuple[Key, ...]:
-    """Pydantic's location without the tag of a section's kind, which is no key of the file."""
+    """pydantic's path of an error, without the tag of a section's kind, which is no key."""
     path: tuple[Key, ...] = entry["loc"]
     if path and path[0] in keys.UNIONS:
         tagged = path[1:2] and path[1] in keys.UNIONS[str(path[0])]
@@ -164,7 +170,7 @@ def _problem(entry: Mapping[str, Any], data: object) -> Problem:
 
 
 def _nearest(entry: Mapping[str, Any]) -> str:
-    """The choice that looks most like what was found, if any does."""
+    """The allowed value that is most similar to the given one; empty if none is similar."""
     choices = _QUOTED.findall(entry["ctx"]["expected"])
     return next(iter(difflib.get_close_matches(str(entry["input"]), choices, n=1)), "")
 
@@ -182,8 +188,8 @@ def _unknown(path: Sequence[Key], data: object) -> str:
 
 
 def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:
-    """The smallest part to take out: one key, one entry of a list, a section of unknown kind, or
-    a regression, without which all else makes sense."""
+    """The path of the part to cut out for an error at `path`: one key, one entry of a list, a whole
+    section of unknown kind, or the whole `regression` section, which no other section needs."""
     if (path[0] in keys.UNIONS and path[1:] == ("kind",)) or path[0] == "regression":
         return path[:1]
     entry = next((path[: len(above) + 1] for above in _ITEMS if path[: len(above)] == above), path)
@@ -191,7 +197,7 @@ def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:
 
 
 def _without(data: Any, path: tuple[Key, ...], above: tuple[Key, ...] = ()) -> Any:
-    """A copy of `data` without what is at `path`, or with a stand-in for it."""
+    """A copy of `data` without the part at `path`, or with a placeholder for it."""
     key, rest = path[0], path[1:]
     here = (*above, key)
     if isinstance(data, list | tuple) and isinstance(key, int):

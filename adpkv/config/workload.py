@@ -1,5 +1,5 @@
-"""The workload's section: who asks for what, when, and how patiently. One model per kind.
-A kind that is not ours is brought by its name."""
+"""The `workload` section: which requests arrive when, and when clients cancel them. There is one
+model per kind; a custom workload is given by its name."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ __all__ = [
 
 
 MOST_ENTRIES: Final = 100_000
-"""Entries of a script, each of which may stand for many requests."""
+"""The most entries of a script. Each may stand for many requests."""
 
 SAMPLE: Final = "sample"
-"""The trace path that stands for the packaged trace."""
+"""The value of `path` that means the packaged trace."""
 
 
 class TokenRange(Section):
-    """A length drawn evenly from min to max, both included."""
+    """A length, drawn uniformly from min to max, both included."""
 
     min: Count = Field(description="shortest")
     max: Count = Field(description="longest")
 
 
 class DelayRange(Section):
-    """A delay drawn evenly from min to max, both included."""
+    """A delay, drawn uniformly from min to max, both included."""
 
     min_ns: Duration = duration("0s", key="min", about="shortest")
     max_ns: Duration = duration("1s", key="max", about="longest")
 
 
 class SharedPrefixConfig(Section):
-    """Prompts that begin alike, as those of one system prompt do."""
+    """Prompts that share a prefix, such as a system prompt."""
 
-    groups: Count = Field(description="how many different beginnings there are")
-    tokens: Count = Field(description="tokens of each; part of the prompt, not added to it")
+    groups: Count = Field(description="how many different prefixes there are")
+    tokens: Count = Field(description="tokens of a prefix; part of the prompt, not added to it")
 
 
 class CancelConfig(Section):
-    """Clients that lose patience."""
+    """How many clients cancel their requests, and when."""
 
     probability: Fraction = Field(
         default=0.0, description="share of the requests that are cancelled"
@@ -77,11 +77,11 @@ class CancelConfig(Section):
 
 
 class _CommonConfig(Section):
-    """What every kind of workload can have."""
+    """The keys of all of adpkv's own kinds of workload except `script`."""
 
     kind: str
     cancel: CancelConfig = Field(
-        default_factory=CancelConfig, description="clients that lose patience"
+        default_factory=CancelConfig, description="clients that cancel their requests"
     )
     pinned: Fraction = Field(
         default=0.0, description="share of the requests whose client insists on a rank of the group"
@@ -89,25 +89,25 @@ class _CommonConfig(Section):
 
 
 class _DrawnConfig(_CommonConfig):
-    """What the workloads that draw their requests have in common."""
+    """The keys of the workloads that draw their requests."""
 
     requests: Count = Field(description="requests in all")
     prompt_tokens: TokenRange = Field(description="length of a prompt")
     output_tokens: TokenRange = Field(description="tokens to generate")
     shared_prefix: SharedPrefixConfig | None = Field(
-        default=None, description="prompts that begin alike; null for none"
+        default=None, description="prompts that share a prefix; null for none"
     )
 
 
 class PoissonConfig(_DrawnConfig):
-    """Open loop: requests come at random whatever the answers do."""
+    """Open loop: requests arrive at random, independently of the answers."""
 
     kind: Literal["poisson"] = Field(description="open loop with exponential gaps")
     rate: Positive = Field(description="requests per second")
 
 
 class ClosedLoopConfig(_DrawnConfig):
-    """Closed loop: each user waits for the answer, thinks, and asks again."""
+    """Closed loop: each user waits for the answer, thinks, and sends the next request."""
 
     kind: Literal["closed_loop"] = Field(description="a fixed number of users in a loop")
     users: Count = Field(description="users; so many requests are open at most")
@@ -137,7 +137,7 @@ class TraceConfig(_CommonConfig):
 
 
 class ScriptedConfig(Section):
-    """One request of a script, or several alike."""
+    """One request of a script, or several equal ones."""
 
     at_ns: Duration = Field(
         alias="at", description="arrival, from the start of the run; of several, the first's"
@@ -153,19 +153,19 @@ class ScriptedConfig(Section):
         description="how long after its arrival the client cancels; null for never",
     )
     invalid: Switch = Field(
-        default=False, description="may ask for more than a rank has, to be refused"
+        default=False, description="may need more than a rank has; it is then refused"
     )
-    times: Count = Field(default=1, description="so many requests alike")
-    every_ns: Duration = duration("0s", key="every", about="between two of them")
+    times: Count = Field(default=1, description="how many equal requests")
+    every_ns: Duration = duration("0s", key="every", about="time between two of them")
 
 
 class ScriptConfig(Section):
-    """Requests that were written down one by one, for a story in which each has its part."""
+    """Requests listed one by one, for a scenario in which each request matters."""
 
     kind: Literal["script"] = Field(description="requests written down one by one")
     requests: tuple[ScriptedConfig, ...] = Field(
         max_length=MOST_ENTRIES,
-        description="in any order; numbered by arrival, at one time in the order of the file",
+        description="in any order; they are numbered by arrival, at the same time in this order",
     )
 
 

@@ -112,7 +112,7 @@ BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
             after={"places": [{"ranks": [0]}], "ranks": [9]},
         ),
         (
-            "regression.before.virtual.says: needs an error that says it (found 'x')",
+            "regression.before.virtual.says: needs an error whose message contains it (found 'x')",
             "regression.before.virtual.violations.0.ranks.0: is no rank: the topology has 4, "
             "from 0 (found 4)",
             "regression.after.places: need an error that has them: mismatch or deadlock or "
@@ -125,7 +125,7 @@ BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         regression(before={"virtual": {"error": "mismatch", "places": [{"ranks": []}]}}),
         (
-            "regression.before.virtual.places.0.ranks: must name the ranks that stand there "
+            "regression.before.virtual.places.0.ranks: must name the ranks that are there "
             "(found a list)",
         ),
     ),

@@ -1,1 +1,1 @@
-"""What the sections of an experiment must be to each other: one file per subject."""
+"""Checks of the relations between the sections of an experiment, one file per subject."""

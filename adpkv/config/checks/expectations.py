@@ -1,6 +1,6 @@
-"""Relations inside a regression: an expectation that cannot be met, or cannot fail, is refused.
+"""Checks inside the `regression` section: an expectation must be possible, and able to fail.
 
-Each function yields what is wrong; `relations` says what it reads.
+Each function yields the problems it finds; `relations` lists what it reads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ONE_RANK: Final = ("rank_failed", "rank_lost")
 
 
 def expectation_given(experiment: Experiment) -> Iterator[Problem]:
-    """A regression says for one world at least what goes wrong there."""
+    """A regression must say for at least one world what goes wrong there."""
     regression = experiment.regression
     if regression is None:
         return
@@ -36,13 +36,13 @@ def expectation_given(experiment: Experiment) -> Iterator[Problem]:
 
 
 def expectation_parts(experiment: Experiment) -> Iterator[Problem]:
-    """What is expected of an error is expected of one that has it."""
+    """An expectation about an error must be about an error that has this property."""
     for path, expected in _expectations(experiment):
         if expected.says and expected.error == "none":
-            yield Problem((*path, "says"), "needs an error that says it")
+            yield Problem((*path, "says"), "needs an error whose message contains it")
         for i, place in enumerate(expected.places):
             if not place.ranks:
-                yield Problem((*path, "places", i, "ranks"), "must name the ranks that stand there")
+                yield Problem((*path, "places", i, "ranks"), "must name the ranks that are there")
         if expected.places and expected.error not in _STUCK:
             yield Problem((*path, "places"), f"need an error that has them: {_or(_STUCK)}")
         if expected.ranks and expected.error not in _ONE_RANK:
@@ -50,7 +50,7 @@ def expectation_parts(experiment: Experiment) -> Iterator[Problem]:
 
 
 def expectation_ranks(experiment: Experiment) -> Iterator[Problem]:
-    """Expectations name ranks that exist."""
+    """Expectations must name existing ranks."""
     ranks = experiment.topology.ranks
     for path, named in _named(experiment):
         for i, rank in enumerate(named):

@@ -1,6 +1,6 @@
-"""Relations between the faults, what they are and whom they are aimed at.
+"""Checks of faults: the keys that each kind needs, and the ranks at which it is aimed.
 
-Each function yields what is wrong; `relations` says what it reads.
+Each function yields the problems it finds; `relations` lists what it reads.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ __all__ = [
 
 
 MOST_INSTANTS: Final = 1000
-"""Hits of one fault at instants, on each rank: drawn and kept before the run begins."""
+"""The most hits per rank of a fault that happens at points in time: all of them are drawn before
+the run begins."""
 
 
 def fault_ranks(experiment: Experiment) -> Iterator[Problem]:
-    """Faults name ranks that exist."""
+    """Faults must name existing ranks."""
     ranks = experiment.topology.ranks
     for i, fault in enumerate(experiment.faults):
         for key, named in (("ranks", fault.ranks), ("peers", fault.peers)):
@@ -39,7 +40,7 @@ def fault_ranks(experiment: Experiment) -> Iterator[Problem]:
 
 
 def fault_kinds(experiment: Experiment) -> Iterator[Problem]:
-    """A fault says what its kind needs, and nothing that its kind has no use for."""
+    """A fault must have the keys that its kind needs, and none that have no meaning for it."""
     for i, fault in enumerate(experiment.faults):
         kind = KINDS[fault.kind]
         for key, text in [*_useless(fault, kind), *_needed(fault, kind), *_times(fault, kind)]:
@@ -84,7 +85,8 @@ def _times(fault: FaultConfig, kind: FaultKind) -> Iterator[tuple[Key, str]]:
 
 
 def fault_sides(experiment: Experiment) -> Iterator[Problem]:
-    """A phase of the sender's side is aimed at a rank that sends, and so on."""
+    """A fault of a sender's phase must be aimed at a context rank, one of a receiver's phase at a
+    generation rank; and the other way round for `peers`."""
     aimed = [
         (i, fault)
         for i, fault in enumerate(experiment.faults)
@@ -105,7 +107,7 @@ def fault_sides(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _misses(fault: FaultConfig, phase: str, topology: Topology) -> tuple[str, str] | None:
-    """(key, why) of an aim that no rank on the phase's side fits; None if some do."""
+    """(key, problem) if no named rank is on the side on which `phase` happens; else None."""
     sends = phase in SENDER_PHASES
     own, other = (Kind.CONTEXT, Kind.GENERATION) if sends else (Kind.GENERATION, Kind.CONTEXT)
     for key, named, kind in (("ranks", fault.ranks, own), ("peers", fault.peers, other)):

@@ -1,7 +1,7 @@
-"""Relations between the workload's lengths and the memory that must hold them.
+"""Checks of the workload's lengths against the memory that must hold them.
 
-Each function yields what is wrong; `relations` says what it reads. The requests of a script are
-checked one by one in `scripted`, those of a trace line by line where the trace is read.
+Each function yields the problems it finds; `relations` lists what it reads. The requests of a
+script are checked one by one in `scripts`, those of a trace when the trace is read.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ __all__ = [
 ]
 
 TRACE_BLOCK_TOKENS: Final = 512
-"""Tokens that one hash id of a Mooncake trace stands for."""
+"""How many tokens one hash id of a Mooncake trace stands for."""
 
 
 def prompt_range(experiment: Experiment) -> Iterator[Problem]:
-    """The range of prompt lengths does not end before it begins."""
+    """The range of prompt lengths must not end before it begins."""
     workload = experiment.workload
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         yield from _range("prompt_tokens", workload.prompt_tokens)
 
 
 def output_range(experiment: Experiment) -> Iterator[Problem]:
-    """The range of output lengths does not end before it begins."""
+    """The range of output lengths must not end before it begins."""
     workload = experiment.workload
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         yield from _range("output_tokens", workload.output_tokens)
 
 
 def cancel_delay(experiment: Experiment) -> Iterator[Problem]:
-    """The range of cancel delays does not end before it begins."""
+    """The range of cancel delays must not end before it begins."""
     if isinstance(experiment.workload, ScriptConfig | CustomWorkloadConfig):
         return
     delay: DelayRange = experiment.workload.cancel.delay
@@ -62,7 +62,7 @@ def cancel_delay(experiment: Experiment) -> Iterator[Problem]:
 
 
 def shared_prefix(experiment: Experiment) -> Iterator[Problem]:
-    """The shared beginning fits into a prompt, which it is a part of."""
+    """The shared prefix must fit into the longest prompt."""
     workload = experiment.workload
     if isinstance(workload, PoissonConfig | ClosedLoopConfig) and workload.shared_prefix:
         longest = workload.prompt_tokens.max
@@ -72,7 +72,7 @@ def shared_prefix(experiment: Experiment) -> Iterator[Problem]:
 
 
 def pool(experiment: Experiment) -> Iterator[Problem]:
-    """A rank can hold the longest request beside the dummy."""
+    """A rank's pool must hold the longest request and the dummy."""
     workload, cache = experiment.workload, experiment.kv_cache
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         tokens = workload.prompt_tokens.max + workload.output_tokens.max
@@ -86,7 +86,7 @@ def pool(experiment: Experiment) -> Iterator[Problem]:
 
 
 def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
-    """The longest prompt can be in flight with one peer."""
+    """The limit of blocks in flight with one peer must allow the longest prompt."""
     workload, cache = experiment.workload, experiment.kv_cache
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         prompt = workload.prompt_tokens.max
@@ -100,7 +100,7 @@ def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
 
 
 def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
-    """A hash id of a trace covers whole blocks, or a block whole hash ids."""
+    """The 512 tokens of a trace's hash id must be whole blocks, or a block whole hash ids."""
     tokens = experiment.kv_cache.block_tokens
     if experiment.workload.kind == "trace" and (
         TRACE_BLOCK_TOKENS % tokens and tokens % TRACE_BLOCK_TOKENS

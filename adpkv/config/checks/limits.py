@@ -1,6 +1,6 @@
-"""Relations between the limits of topology, executor and transceiver.
+"""Checks between the limits of topology, executor and transceiver.
 
-Each function yields what is wrong; `relations` says what it reads.
+Each function yields the problems it finds; `relations` lists what it reads.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ __all__ = [
 ]
 
 MAX_RANKS: Final = 65_536
-"""Ranks of one job. Beyond that a typing error is likelier than a cluster."""
+"""The most ranks of a job. A larger number is more likely a typing error than a cluster."""
 
 
 def topology(experiment: Experiment) -> Iterator[Problem]:
-    """The job has no more ranks than can be meant."""
+    """The job must have at most `MAX_RANKS` ranks."""
     ranks = experiment.topology.ranks
     if ranks > MAX_RANKS:
         yield Problem(("topology",), f"makes {ranks} ranks in all; the most is {MAX_RANKS}")
 
 
 def replicas(experiment: Experiment) -> Iterator[Problem]:
-    """Shards go from rank to rank in the same place, and no request has one rank."""
+    """Without ADP both kinds of instance must have the same number of ranks, as each rank sends its
+    shard to the rank with its index; and no request may insist on a rank."""
     topology, workload = experiment.topology, experiment.workload
     if not topology.replicated:
         return
@@ -64,7 +65,8 @@ def replicas(experiment: Experiment) -> Iterator[Problem]:
 
 
 def survivors(experiment: Experiment) -> Iterator[Problem]:
-    """A group can only go on without a rank whose shard nobody needs."""
+    """A group can go on without a failed rank only with ADP: else shards would be missing. And only
+    such a job can recompute requests."""
     shrinks = experiment.on_rank_failure == "shrink"
     if shrinks and experiment.topology.replicated:
         why = (
@@ -76,14 +78,15 @@ def survivors(experiment: Experiment) -> Iterator[Problem]:
 
 
 def reduction(experiment: Experiment) -> Iterator[Problem]:
-    """Only replicas have something to reduce."""
+    """The policy `reduce` has a meaning only without ADP."""
     if experiment.policy.reduce == "own" and not experiment.topology.replicated:
         why = "each request has one rank; it needs topology.attention: replicated"
         yield Problem(("policy", "reduce"), f"means nothing here: {why}")
 
 
 def cancel(experiment: Experiment) -> Iterator[Problem]:
-    """Replicas free a request's blocks when all say that it is quiescent: none may forget it."""
+    """Without ADP the policy `cancel: boolean` is impossible: all ranks must agree before blocks
+    are freed, and a rank with this policy has forgotten the request."""
     if experiment.policy.cancel == "boolean" and experiment.topology.replicated:
         why = "replicas agree on when blocks are free, and one that has forgotten a request cannot"
         problem = f"must be structured: topology.attention is replicated; {why}"
@@ -91,7 +94,7 @@ def cancel(experiment: Experiment) -> Iterator[Problem]:
 
 
 def batch(experiment: Experiment) -> Iterator[Problem]:
-    """A rank may be given as many requests as it can decode at once."""
+    """A rank must be allowed to own as many requests as it can decode at once."""
     least = experiment.executor.max_batch_size
     if experiment.executor.max_requests_per_rank < least:
         path = ("executor", "max_requests_per_rank")
@@ -99,7 +102,7 @@ def batch(experiment: Experiment) -> Iterator[Problem]:
 
 
 def waits(experiment: Experiment) -> Iterator[Problem]:
-    """An idle rank waits no less than a busy one."""
+    """The idle wait must not be shorter than the busy wait."""
     busy_ns = experiment.executor.busy_wait_ns
     if experiment.executor.idle_wait_ns < busy_ns:
         least = f"executor.busy_wait, which is {duration_text(busy_ns)}"
@@ -107,7 +110,7 @@ def waits(experiment: Experiment) -> Iterator[Problem]:
 
 
 def readiness(experiment: Experiment) -> Iterator[Problem]:
-    """A server without work is still heard of in time."""
+    """A server without work must report often enough to stay ready."""
     idle_ns, observe = experiment.executor.idle_wait_ns, experiment.observe
     if observe.http is not None and observe.ready_timeout_ns <= 2 * idle_ns:
         least = f"twice executor.idle_wait, which is {duration_text(idle_ns)}"
@@ -115,8 +118,8 @@ def readiness(experiment: Experiment) -> Iterator[Problem]:
 
 
 def hang(experiment: Experiment) -> Iterator[Problem]:
-    """Who waits as long as it may, or computes as long as a step takes, is not stuck. Where nothing
-    is set, `Experiment.hang_ns` sees to that."""
+    """A set `hang_timeout` must be longer than a wait and a step. The default is
+    (`Experiment.hang_ns`)."""
     hang_ns, idle_ns = experiment.diagnosis.hang_timeout_ns, experiment.executor.idle_wait_ns
     if hang_ns is None:
         return
@@ -138,7 +141,7 @@ def hang(experiment: Experiment) -> Iterator[Problem]:
 
 
 def budget(experiment: Experiment) -> Iterator[Problem]:
-    """One wedged peer cannot put more than the budget in doubt (contract 4.3)."""
+    """One stuck peer must not be able to exceed the quarantine budget (contract 4.3)."""
     transceiver = experiment.transceiver
     path = ("transceiver", "max_inflight_transfers_per_peer")
     if transceiver.max_inflight_transfers_per_peer > transceiver.quarantine_budget:
@@ -147,7 +150,7 @@ def budget(experiment: Experiment) -> Iterator[Problem]:
 
 
 def slots(experiment: Experiment) -> Iterator[Problem]:
-    """One peer gets no more slots than there are."""
+    """The transfers per peer must not exceed the transfers in all."""
     transceiver = experiment.transceiver
     path = ("transceiver", "max_inflight_transfers_per_peer")
     if transceiver.max_inflight_transfers_per_peer > transceiver.max_inflight_transfers:
@@ -156,7 +159,7 @@ def slots(experiment: Experiment) -> Iterator[Problem]:
 
 
 def piece(experiment: Experiment) -> Iterator[Problem]:
-    """A piece holds a block: transfers are cut between blocks."""
+    """A piece must hold at least one block, as transfers are cut between blocks."""
     block_bytes = experiment.block_bytes
     if experiment.transceiver.piece_bytes < block_bytes:
         least = (
@@ -168,7 +171,7 @@ def piece(experiment: Experiment) -> Iterator[Problem]:
 
 
 def post_budget(experiment: Experiment) -> Iterator[Problem]:
-    """Every iteration can post at least one piece."""
+    """The post budget must allow at least one piece per iteration."""
     piece_bytes = experiment.transceiver.piece_bytes
     if experiment.transceiver.post_budget_bytes < piece_bytes:
         least = f"transceiver.piece, which is {size_text(piece_bytes)}"
@@ -176,7 +179,7 @@ def post_budget(experiment: Experiment) -> Iterator[Problem]:
 
 
 def post_block(experiment: Experiment) -> Iterator[Problem]:
-    """Where a piece must grow, what is to hold one must grow with it: told at once."""
+    """If `piece` is too small for a block, so may be `post_budget`: report both at once."""
     block_bytes, transceiver = experiment.block_bytes, experiment.transceiver
     if transceiver.piece_bytes <= transceiver.post_budget_bytes < block_bytes:
         least = f"one KV block, which is {size_text(block_bytes)}: it holds transceiver.piece"

@@ -1,7 +1,7 @@
-"""What the sections of an experiment must be to each other, as a table of small checks.
+"""All checks of relations between the sections of an experiment, as a table.
 
-Each relation names the paths that it reads, so that it can be left out where one of them is
-wrong by itself: a guess about a default would be a second, misleading message.
+Each relation lists the paths that it reads. It is skipped if one of them is wrong by itself,
+because a check against a placeholder would give a second, misleading message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class _Relation:
 
 
 def broken(experiment: Experiment, unsound: Set[Path] = frozenset()) -> list[Problem]:
-    """All relations that do not hold, but for those that read something `unsound`."""
+    """The problems of all relations that do not hold, without relations that read something in
+    `unsound`, the paths that are wrong by themselves."""
     found: list[Problem] = []
     for relation in _RELATIONS:
         if not any(_touched(path, unsound) for path in relation.reads):
@@ -36,7 +37,7 @@ def broken(experiment: Experiment, unsound: Set[Path] = frozenset()) -> list[Pro
 
 
 def _touched(path: Path, unsound: Set[Path]) -> bool:
-    """Is `path` inside something unsound, or something unsound inside it?"""
+    """Whether `path` is inside a part that is wrong, or has such a part inside it."""
     for bad in unsound:
         shared = min(len(path), len(bad))
         if path[:shared] == bad[:shared]:
@@ -69,8 +70,8 @@ _PER_RANK: Final = _executor("max_requests_per_rank")
 _PER_PEER: Final = _transceiver("max_inflight_transfers_per_peer")
 _PIECE: Final = _transceiver("piece")
 
-# What is checked at a path of its own is left out there: `broken` drops problems of what is
-# unsound, so one bad fault does not hide what is wrong with the next.
+# The paths at which a relation reports problems are not listed: `broken` drops the problems of
+# wrong parts by themselves, so one bad fault does not hide the problems of the next.
 _RELATIONS: Final = (
     _Relation(_RANKS, limits.topology),
     _Relation((("topology",), ("workload", "pinned")), limits.replicas),

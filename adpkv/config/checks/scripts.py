@@ -1,7 +1,7 @@
-"""Relations of a script's requests to the ranks and the memory that must serve them.
+"""Checks of a script's requests against the ranks and the memory that must serve them.
 
-Each function yields what is wrong, request by request, so that one bad request does not hide the
-next; `relations` says what it reads besides.
+Each function yields the problems of each request, so that one bad request does not hide the next;
+`relations` lists what else it reads.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = [
 
 
 def script_given(experiment: Experiment) -> Iterator[Problem]:
-    """A script asks for something."""
+    """A script must have at least one request."""
     workload = experiment.workload
     if isinstance(workload, ScriptConfig) and not workload.requests:
         yield Problem(("workload", "requests"), "must not be empty")
 
 
 def script_wanted(experiment: Experiment) -> Iterator[Problem]:
-    """A client insists on a rank that every instance has."""
+    """A client may insist only on a rank index that every instance has."""
     topology = experiment.topology
     ranks = min(topology.context.ranks, topology.generation.ranks)
     for i, asked in _requests(experiment):
@@ -39,7 +39,7 @@ def script_wanted(experiment: Experiment) -> Iterator[Problem]:
 
 
 def script_pool(experiment: Experiment) -> Iterator[Problem]:
-    """A rank can hold each request beside the dummy, but for those that are meant to be refused."""
+    """A rank's pool must hold each request and the dummy, except requests marked `invalid`."""
     cache = experiment.kv_cache
     for i, asked in _requests(experiment):
         tokens = asked.prompt_tokens + asked.output_tokens
@@ -53,7 +53,8 @@ def script_pool(experiment: Experiment) -> Iterator[Problem]:
 
 
 def script_peer_blocks(experiment: Experiment) -> Iterator[Problem]:
-    """Each prompt can be in flight with one peer, but for those that are meant to be refused."""
+    """The limit of blocks in flight with one peer must allow each prompt, except of requests marked
+    `invalid`."""
     most = experiment.transceiver.max_inflight_blocks_per_peer
     for i, asked in _requests(experiment):
         needed = blocks_for(asked.prompt_tokens, experiment.kv_cache.block_tokens)
@@ -63,7 +64,7 @@ def script_peer_blocks(experiment: Experiment) -> Iterator[Problem]:
 
 
 def script_times(experiment: Experiment) -> Iterator[Problem]:
-    """A time between requests needs several of them."""
+    """`every` has a meaning only with several requests."""
     for i, asked in _requests(experiment):
         if asked.every_ns and asked.times == 1:
             yield _problem(i, "every", "means nothing for one request: give times, or leave it out")

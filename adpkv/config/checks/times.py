@@ -1,8 +1,8 @@
-"""Relations between times that add up: no run goes on for longer than the largest time there is.
+"""Checks that no run lasts longer than the largest time there is (`core.ids.LAST_NS`).
 
-Each function yields what is wrong; `relations` says what it reads. Only what a run reaches for
-certain is refused here. Where it takes longer still than that (full batches, clients who wait for
-one another), virtual time ends with `errors.EndOfTimeError`.
+Each function yields the problems it finds; `relations` lists what it reads. Only a time that the
+run will certainly reach is refused here. A run that takes longer for other reasons (full batches,
+clients that wait for one another) ends with `errors.EndOfTimeError`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["answers", "arrivals", "script_times", "skews", "steps"]
 _LIMIT: Final = f"the longest run is {duration_text(LAST_NS)}, ten years"
 
 _SPREAD: Final = 40
-"""Standard deviations by which a sum of exponential gaps stays below: further than 53 bits of
-chance reach with one gap, and further than anybody's luck with many."""
+"""A sum of exponential gaps is taken to be at most its mean plus so many standard deviations. One
+gap, drawn from 53 random bits, cannot exceed that, and a sum of many practically never does."""
 
 
 def arrivals(experiment: Experiment) -> Iterator[Problem]:
-    """The last request comes while there is time."""
+    """The last request must arrive before the largest time."""
     workload = experiment.workload
     if isinstance(workload, PoissonConfig):
         gaps = workload.requests + _SPREAD * (isqrt(workload.requests - 1) + 1)
@@ -50,7 +50,7 @@ def arrivals(experiment: Experiment) -> Iterator[Problem]:
 
 
 def script_times(experiment: Experiment) -> Iterator[Problem]:
-    """The last of requests that come again and again comes while there is time."""
+    """The last of several equal requests of a script must arrive before the largest time."""
     workload = experiment.workload
     if not isinstance(workload, ScriptConfig):
         return
@@ -62,7 +62,7 @@ def script_times(experiment: Experiment) -> Iterator[Problem]:
 
 
 def steps(experiment: Experiment) -> Iterator[Problem]:
-    """A step is over while there is time, for real too."""
+    """A step must not take longer than the largest time, also on real ranks."""
     model = experiment.model
     step_ns = longest_step_ns(model, experiment.executor, experiment.kv_cache, experiment.workload)
     real_ns = step_ns * max(Fraction(model.time_scale), Fraction(1))
@@ -72,7 +72,7 @@ def steps(experiment: Experiment) -> Iterator[Problem]:
 
 
 def answers(experiment: Experiment) -> Iterator[Problem]:
-    """The longest request is answered while there is time, served alone."""
+    """The longest request, served alone, must be answered before the largest time."""
     workload, model = experiment.workload, experiment.model
     if not isinstance(model, CostModelConfig):
         return
@@ -88,7 +88,7 @@ def answers(experiment: Experiment) -> Iterator[Problem]:
 
 
 def skews(experiment: Experiment) -> Iterator[Problem]:
-    """A clock reads a time, however often it steps ahead."""
+    """Faults must not set a clock ahead beyond the largest time."""
     ahead_ns = 0
     for i, fault in enumerate(experiment.faults):
         if fault.kind == "skew":
@@ -100,11 +100,11 @@ def skews(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _alone_ns(model: CostModelConfig, prompt: int, output: int) -> Fraction:
-    """What a request costs that shares its steps with nobody, in one chunk."""
+    """The time in nanoseconds of a request that is served alone and prefilled in one chunk."""
     made = output - 1
     read = made * (prompt + 1) + made * (made - 1) // 2
     costs = model.costs
-    # All of its steps as if they were one, but for the base of each.
+    # All of its steps as one, plus the base cost of each further step.
     together_ns = costs.step_ns(prompt, prompt * (prompt + 1) // 2, made, read)
     return Fraction(together_ns + costs.base_ns * made)
 
