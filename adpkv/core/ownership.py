@@ -47,7 +47,7 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cause: Cause = Cause.OTHER
 
 
-def agree_on(said: Iterable[tuple[Vote, ...]], ranks: int) -> tuple[Vote, ...]:
+def agree_on(votes_by_rank: Iterable[tuple[Vote, ...]], ranks: int) -> tuple[Vote, ...]:
     """What the ranks agree on now, in order of requests.
 
     Completion needs the same vote from all ranks, and so does freeing blocks. A failure, a timeout
@@ -55,11 +55,11 @@ def agree_on(said: Iterable[tuple[Vote, ...]], ranks: int) -> tuple[Vote, ...]:
     the next sync. Where several ranks vote the same, the lowest rank's detail is kept.
 
     Args:
-        said: each rank's votes, in rank order; at most one per request and rank.
+        votes_by_rank: each rank's votes, in rank order; at most one per request and rank.
         ranks: how many ranks there are.
     """
     by_request: dict[int, list[Vote]] = {}
-    for votes in said:
+    for votes in votes_by_rank:
         for vote in votes:
             by_request.setdefault(vote.request_id, []).append(vote)
     found: list[Vote] = []
@@ -127,7 +127,7 @@ class Replica(SoleOwner):
     def __init__(self, index: int) -> None:
         self._index = index
         self.answers = index == 0
-        self._said: dict[int, Vote] = {}
+        self._votes: dict[int, Vote] = {}
 
     def sender(self, named: int) -> int:
         """Each rank fetches its shard from the context rank with its own index. The rank that
@@ -152,8 +152,8 @@ class Replica(SoleOwner):
 
     def acted(self, request_id: int) -> None:
         """This rank has acted on what was agreed, so its vote is withdrawn."""
-        if self._said.pop(request_id, None) is not None:
-            self.votes = tuple(self._said.values())
+        if self._votes.pop(request_id, None) is not None:
+            self.votes = tuple(self._votes.values())
 
     def lead(self) -> None:
         """This rank answers clients from now on."""
@@ -165,6 +165,6 @@ class Replica(SoleOwner):
         return batch
 
     def _vote(self, vote: Vote) -> None:
-        if self._said.get(vote.request_id) != vote:
-            self._said[vote.request_id] = vote
-            self.votes = tuple(self._said.values())
+        if self._votes.get(vote.request_id) != vote:
+            self._votes[vote.request_id] = vote
+            self.votes = tuple(self._votes.values())

@@ -175,10 +175,10 @@ class GroupLimits:
 
     def loads(self, statuses: Sequence[RankStatus]) -> list[router.Load]:
         """The router's load of each rank, by rank index. A failed rank has no room."""
-        said = [(status.tokens, status.requests) for status in statuses]
+        found = [(status.tokens, status.requests) for status in statuses]
         for index in sorted(self.gone):
-            said.insert(index, (0, self.most_requests))
-        return said
+            found.insert(index, (0, self.most_requests))
+        return found
 
 
 def agree(
@@ -207,9 +207,9 @@ def agree(
             able = False
         if status.stop is not None:
             proposed.append(status.stop)
-    told = group_input.stop if group_input is not None else None
-    ending = previous.ending or (told is not None and told.code == ExitCode.COMPLETED)
-    stop = _stop(previous, told, proposed)
+    ordered = group_input.stop if group_input is not None else None
+    ending = previous.ending or (ordered is not None and ordered.code == ExitCode.COMPLETED)
+    stop = _stop(previous, ordered, proposed)
     if stop is None and ending and not any(status.in_transfer for status in statuses):
         stop = StopReason(ExitCode.COMPLETED, "all requests are answered")
     stopping = stop is not None
@@ -272,25 +272,27 @@ def _rank_failure(
 ) -> RankFailure | None:
     """What the messages say about failed ranks, and which of the requests that the last plan asked
     for are missing."""
-    said = group_input.rank_failure if group_input is not None else None
+    new = group_input.rank_failure if group_input is not None else None
     if previous.rank_failure is None or not previous.rank_failure.asked:
-        return said
+        return new
     unowned = [(spec.request_id, spec.attempt) for spec in waiting]
-    lacking = missing(previous.rank_failure.asked, [status.owed for status in statuses], unowned)
-    return msgspec.structs.replace(said or RankFailure(), missing=lacking)
+    lost = missing(previous.rank_failure.asked, [status.owed for status in statuses], unowned)
+    return msgspec.structs.replace(new or RankFailure(), missing=lost)
 
 
-def _stop(previous: Plan, told: StopReason | None, proposed: list[StopReason]) -> StopReason | None:
-    """The reason that wins among the last plan's, the coordinator's and the ranks'."""
+def _stop(
+    previous: Plan, ordered: StopReason | None, proposed: list[StopReason]
+) -> StopReason | None:
+    """The reason that wins among the last plan's, the coordinator's (`ordered`) and the ranks'."""
     found = proposed
-    if told is not None and told.code > 0:
-        found = [*found, told]
+    if ordered is not None and ordered.code > 0:
+        found = [*found, ordered]
     if previous.stop is not None:
         found = [*found, previous.stop]
     if not found:
         return None
     code = worst(reason.code for reason in found)
-    # An unknown code wins as the internal error that it counts as.
+    # An unknown code counts as an internal error, so compare by what it counts as.
     winners = [one for one in reversed(found) if worst((one.code,)) == code and one.detail]
     return winners[0].with_code(code) if winners else StopReason(code)
 

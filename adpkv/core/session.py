@@ -178,24 +178,24 @@ def _over(state: State, blocks: Blocks) -> dict[Event, Line | None]:
     return dict.fromkeys(_E, Line(state, blocks, late=True))
 
 
-def _unstarted(told: tuple[Order, ...]) -> dict[Event, Line | None]:
+def _unstarted(orders: tuple[Order, ...]) -> dict[Event, Line | None]:
     """Before the address is given to a peer: the blocks are freed at once (contract 2.1)."""
     return {
-        _E.CANCEL: Line(_S.CANCELLED, _B.FREED, _O.CANCELLED, told),
-        _E.WAIT_LIMIT: Line(_S.TIMED_OUT, _B.FREED, _O.TIMED_OUT, told),
+        _E.CANCEL: Line(_S.CANCELLED, _B.FREED, _O.CANCELLED, orders),
+        _E.WAIT_LIMIT: Line(_S.TIMED_OUT, _B.FREED, _O.TIMED_OUT, orders),
         _E.PEER_LOST: Line(_S.FAILED, _B.FREED, _O.FAILED),
-        _E.STOP: Line(_S.FAILED, _B.FREED, _O.FAILED, told),
+        _E.STOP: Line(_S.FAILED, _B.FREED, _O.FAILED, orders),
     }
 
 
-def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
+def _in_flight(orders: tuple[Order, ...]) -> dict[Event, Line | None]:
     """While a peer may touch the blocks: the client is answered now, the blocks are quarantined."""
     return {
-        _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, told),
-        _E.CANCEL: Line(_S.QUARANTINED, _B.HELD, _O.CANCELLED, told),
-        _E.DEADLINE: Line(_S.QUARANTINED, _B.HELD, _O.TIMED_OUT, told),
+        _E.ERROR: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, orders),
+        _E.CANCEL: Line(_S.QUARANTINED, _B.HELD, _O.CANCELLED, orders),
+        _E.DEADLINE: Line(_S.QUARANTINED, _B.HELD, _O.TIMED_OUT, orders),
         _E.PEER_LOST: Line(_S.QUARANTINED, _B.HELD, _O.FAILED),
-        _E.STOP: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, told),
+        _E.STOP: Line(_S.QUARANTINED, _B.HELD, _O.FAILED, orders),
         _E.WAIT_LIMIT: None,
         _E.RESERVED: None,
         _E.ADVERTISE: None,
@@ -207,11 +207,11 @@ def _in_flight(told: tuple[Order, ...]) -> dict[Event, Line | None]:
     }
 
 
-def _quarantined(told: tuple[Order, ...]) -> dict[Event, Line | None]:
+def _quarantined(orders: tuple[Order, ...]) -> dict[Event, Line | None]:
     """Quarantine ends only by proof, however late it comes. The answer that the client has got does
     not change, and the request is not revived (#14633)."""
     lines: dict[Event, Line | None] = dict.fromkeys(_E, Line(_S.QUARANTINED, _B.HELD))
-    lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, told)
+    lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, orders)
     for event in (_E.RESERVED, _E.ADVERTISE, _E.ADVERTISE_AGAIN, _E.NO_SLOT, _E.SILENCE, _E.ASK):
         lines[event] = None
     lines[_E.WAIT_LIMIT] = None

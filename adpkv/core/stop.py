@@ -1,4 +1,4 @@
-"""Why something stops: one record, from the rank that proposes it to the summary of the run."""
+"""Why a rank, a group or the job stops: the same record from the proposal to the run's summary."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ __all__ = ["StopReason"]
 
 
 class StopReason(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Of a rank that proposes to stop, of a group that has agreed to, of the whole job."""
+    """Why a rank proposes to stop, why its group has agreed to, or why the job ends."""
 
     code: int
     """The exit code to end with."""
     detail: str = ""
-    """In words, for people: clients read it as the reason that their request failed. Nothing is
-    decided by it."""
+    """The reason as a text for people. It is also the detail of requests that fail because of the
+    stop. No code decides by it."""
     unhealthy: tuple[str, ...] = ()
-    """What is wrong with the transceiver of the rank that proposed it (`core.health.REASONS`);
-    empty where health is not the reason."""
+    """Why the transceiver of the rank that proposed it is unhealthy (values of
+    `core.health.REASONS`); empty if health is not the reason."""
 
     def with_code(self, code: int) -> StopReason:
-        """The same reason with the code that won over its own."""
+        """The same reason with another code, which has won over its own."""
         return self if code == self.code else StopReason(code, self.detail, self.unhealthy)

@@ -144,14 +144,14 @@ def _unhealthy_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
     from the present reasons; it is too late only if one reason has replaced another.
     """
     transceiver = rank.transceiver
-    seen = transceiver.health.inputs()
-    seen = msgspec.structs.replace(
-        seen, moved_ns=max(seen.moved_ns, rank.ports.transport.last_moved_ns())
+    inputs = transceiver.health.inputs()
+    inputs = msgspec.structs.replace(
+        inputs, moved_ns=max(inputs.moved_ns, rank.ports.transport.last_moved_ns())
     )
-    reasons = health.unhealthy_reasons(now_ns, seen)
+    reasons = health.unhealthy_reasons(now_ns, inputs)
     if not reasons:
         return NEVER, ()
-    since_ns = min(health.next_change_ns(seen, _others(reason)) for reason in reasons)
+    since_ns = min(health.next_change_ns(inputs, _others(reason)) for reason in reasons)
     if rank.rules.unhealthy_reasons is health.unhealthy_reasons:
         since_ns = min(since_ns, transceiver.monitor.unhealthy_since_ns)
     return since_ns, reasons

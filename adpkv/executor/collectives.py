@@ -113,9 +113,9 @@ class Step(Operation, gc=False):
     any member's `until_ns` or the arrival of input for any member, and after the smallest `most` of
     the members. Under MPI one step is made, by calling `run`.
 
-    `says` is the status that this rank will contribute to the next `tp_allgather` if nothing
-    concerns it until then; it then has nothing to broadcast or gather either. None: this rank must
-    take part in an iteration after each step.
+    `quiet_status` is the status that this rank will contribute to the next `tp_allgather` if
+    nothing concerns it until then; it then has nothing to broadcast or gather either. None: this
+    rank must take part in an iteration after each step.
 
     `batch` is set if all members must compute the same batch (tensor parallelism). It is part of
     `place`, so that members with different batches are detected before the step instead of hanging
@@ -133,7 +133,7 @@ class Step(Operation, gc=False):
     most: int
     until_ns: int
     run: Callable[[], None]
-    says: Any = None
+    quiet_status: Any = None
     batch: Batch | None = None
     computes: bool = False
     tokens: int = 0
@@ -168,12 +168,12 @@ class Wait(Operation, gc=False):
 
     Input for any member (a message, a transfer's end, a signal) ends the wait at once. In virtual
     time, equal waits in a row may be made as one, which ends at the first boundary at or after any
-    member's `until_ns`. `says` is as in `Step`.
+    member's `until_ns`. `quiet_status` is as in `Step`.
     """
 
     limit_ns: int
     until_ns: int
-    says: Any = None
+    quiet_status: Any = None
 
 
 class Pause(Operation, gc=False):

@@ -136,10 +136,10 @@ class Leader:
         if not messages and not since:
             return
         now_ns = self._clock()
-        self._note_new((said.spec for said in messages if isinstance(said, Admit)), now_ns)
-        for said in messages:
-            if self._is_successor and isinstance(said, Shrink) and said.asked:
-                self._inherit(said, now_ns)
+        self._note_new((one.spec for one in messages if isinstance(one, Admit)), now_ns)
+        for message in messages:
+            if self._is_successor and isinstance(message, Shrink) and message.asked:
+                self._inherit(message, now_ns)
         gone = [(refusal.request_id, refusal.attempt) for refusal in plan.refusals]
         for specs in plan.assignments.values():
             gone += [(spec.request_id, spec.attempt) for spec in specs]
@@ -148,10 +148,10 @@ class Leader:
             if since_ns < now_ns:
                 self._unowned_for[attempt] = now_ns - since_ns
 
-    def _inherit(self, said: Shrink, now_ns: int) -> None:
+    def _inherit(self, shrink: Shrink, now_ns: int) -> None:
         """Take over from the coordinator since when the group has each of its requests."""
         since = self._unowned_since
-        for attempt, age_ns in zip(said.asked, said.ages, strict=True):
+        for attempt, age_ns in zip(shrink.asked, shrink.ages, strict=True):
             given_ns = now_ns - age_ns
             self._inherited.setdefault(attempt, given_ns)
             if attempt in since:
@@ -237,8 +237,8 @@ class Leader:
         message follows the last answers."""
         if plan.stop is None:
             return
-        said, drained = self._announced, all(status.drained for status in statuses)
-        if said is None or (drained and not said.drained):
+        last, drained = self._announced, all(status.drained for status in statuses)
+        if last is None or (drained and not last.drained):
             self._announced = Stopped(self._instance, plan.stop, drained)
             self._mailbox.send(COORDINATOR, self._announced)
 

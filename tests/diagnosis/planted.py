@@ -44,7 +44,7 @@ def pause() -> Pause:
 
 
 def idle_wait(group: int = 0) -> Wait:
-    return Wait(group, "wait", "wait", 1, None, 10, NEVER, says=())
+    return Wait(group, "wait", "wait", 1, None, 10, NEVER, quiet_status=())
 
 
 def leave() -> Collective:

@@ -81,7 +81,7 @@ def thousand() -> Report:
 
 
 def _idle_wait(group: int) -> Wait:
-    return Wait(group, "wait", "wait", group, None, 10, NEVER, says=())
+    return Wait(group, "wait", "wait", group, None, 10, NEVER, quiet_status=())
 
 
 def test_a_thousand_ranks_fit_a_screen() -> None:

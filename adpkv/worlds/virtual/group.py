@@ -142,14 +142,14 @@ class VirtualGroup:
     def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
         """The members that take part in the next iteration: the leader, and each member that has
         input, something due, or a step that finishes something. The others would contribute the
-        same as last time (`Step.says`)."""
+        same as last time (`Step.quiet_status`)."""
         if not lazy or self.current[0] is None:
             return list(range(len(self.resume)))
         awake, steps = self.awake, self.steps
         found = [0]
         for index, at in enumerate(self.current):
             if index and (
-                at.says is None
+                at.quiet_status is None
                 or at.until_ns <= now_ns
                 or index in awake
                 or (type(at) is Step and steps[index] >= at.most)
@@ -186,7 +186,7 @@ class VirtualGroup:
             payloads = tuple([operation.payload for operation in operations])
         else:
             nothing = kind == "tp_gather"
-            said = [() if nothing else at.says for at in self.current]
+            said = [() if nothing else at.quiet_status for at in self.current]
             for index, operation in zip(taking_part, operations, strict=True):
                 said[index] = operation.payload
             payloads = tuple(said)
@@ -205,7 +205,7 @@ class VirtualGroup:
         value: Any = self.elapsed(index)
         for first, result in completed:
             operation: Any = self.resume[index](value)
-            said = self.current[index].says if first.kind == "tp_allgather" else ()
+            said = self.current[index].quiet_status if first.kind == "tp_allgather" else ()
             if (operation.kind, operation.site, operation.payload) != (
                 first.kind,
                 first.site,

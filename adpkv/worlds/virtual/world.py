@@ -265,7 +265,7 @@ class VirtualWorld:
         now_ns, current = self.queue.now, group.current
         until_ns = min([at.until_ns for at in current])
         broken = group.end_iteration()
-        quiet = not broken and all(at.says is not None for at in current)
+        quiet = not broken and all(at.quiet_status is not None for at in current)
         group.note(first, now_ns)
         stretch: StepStretch | WaitStretch
         if type(first) is Step:

@@ -1,7 +1,7 @@
 """A quiet rank that brings something else than it said it would is caught, and named.
 
-The virtual world leaves quiet ranks out of iterations and answers for them (`Step.says`,
-`Wait.says`). When a plan turns out to concern one of them, its own word is compared.
+The virtual world leaves quiet ranks out of iterations and answers for them (`Step.quiet_status`,
+`Wait.quiet_status`). When a plan turns out to concern one of them, its own word is compared.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ FOR_ALL = Plan(cancels=(7,))
 
 def asleep(stretch: str, until_ns: int) -> Operation:
     if stretch == "wait":
-        return Wait(0, "wait", "wait", 1, FIRST_PLAN, 1, until_ns, says=CALM)
-    return Step(0, "step", "forward", 1, FIRST_PLAN, 1, 0, 99, until_ns, lambda: None, says=CALM)
+        return Wait(0, "wait", "wait", 1, FIRST_PLAN, 1, until_ns, quiet_status=CALM)
+    return Step(
+        0, "step", "forward", 1, FIRST_PLAN, 1, 0, 99, until_ns, lambda: None, quiet_status=CALM
+    )
 
 
 def brings(payload: Any, kind: str = "tp_allgather", site: str = "sync") -> Collective:

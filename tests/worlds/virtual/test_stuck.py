@@ -29,7 +29,7 @@ def collective(
 
 
 def wait(limit_ns: int = 0, until_ns: int = 0, group: int = 0) -> Wait:
-    return Wait(group, "wait", "wait", 1, PLAN, limit_ns, until_ns, says=())
+    return Wait(group, "wait", "wait", 1, PLAN, limit_ns, until_ns, quiet_status=())
 
 
 def leave() -> Collective:
