@@ -25,7 +25,7 @@ def doctor(
         ),
     ] = False,
 ) -> None:
-    """Say what of MPI, transports, GPU, shared memory and limits is here, and what is missing.
+    """Show what MPI, plugins, transports, GPU, shared memory and limits are here; what is missing.
 
     Ends with 0 if `adpkv simulate` works; `adpkv run` may not.
     """

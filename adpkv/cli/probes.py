@@ -158,8 +158,8 @@ def _plugins(slot: Slot) -> Finding:
     that names them: their code is not ours."""
     entries = [entry for same_name in installed(slot).values() for entry in same_name]
     offered = [f"{entry.name} = {entry.value}" for entry in entries]
-    found = f"{', '.join(offered)}; not imported here" if offered else "no installed package"
-    return Finding(slot.group, True, f"{found}, for {slot.key}", Need.NOTHING)
+    found = f"{', '.join(offered)} (not imported here)" if offered else "none installed"
+    return Finding(slot.group, True, f"{slot.key}: {found}", Need.NOTHING)
 
 
 def _transport(name: str, modules: Sequence[str], get: str) -> Finding:

@@ -148,8 +148,7 @@ def test_plugins_are_listed_by_what_they_are_for(site: Path) -> None:
     install(site, "another", ENTRY_POINTS.replace("co:Burst", "co:Other"))
     found = {slot.group: probes._plugins(slot).found for slot in SLOTS}
     assert found["adpkv.workloads"] == (
-        "burst = burst_and_co:Burst, burst = burst_and_co:Other; not imported here,"
-        " for workload.kind"
+        "workload.kind: burst = burst_and_co:Burst, burst = burst_and_co:Other (not imported here)"
     )
     assert "last_rank = burst_and_co:LastRank" in found["adpkv.policies"]
     assert "burst_and_co" not in sys.modules
@@ -158,4 +157,4 @@ def test_plugins_are_listed_by_what_they_are_for(site: Path) -> None:
 def test_where_there_is_no_plugin_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "installed", lambda slot: {})
     finding = probes._plugins(SLOTS[0])
-    assert (finding.fine, finding.found) == (True, "no installed package, for workload.kind")
+    assert (finding.fine, finding.found) == (True, "workload.kind: none installed")
