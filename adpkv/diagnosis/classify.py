@@ -80,10 +80,10 @@ def _suspects(evidence: Evidence) -> list[int]:
 
 def _of_split(evidence: Evidence, split: Split) -> Diagnosis:
     by_rank = {rank_state.rank: rank_state for rank_state in evidence.rank_states}
-    elsewhere = [side for side in split.odd if side.at is not None]
+    elsewhere = [side for side in split.outliers if side.at is not None]
     if elsewhere:
         return _elsewhere(split, elsewhere)
-    absent = [by_rank[rank] for side in split.odd for rank in side.ranks]
+    absent = [by_rank[rank] for side in split.outliers for rank in side.ranks]
     gone = [s for s in absent if s.state is State.LEFT or _in_the_last_collective(s)]
     if gone:
         return _diagnosis(Kind.EARLY_EXIT, say.early_exit(split, gone), split, gone)
@@ -93,17 +93,17 @@ def _of_split(evidence: Evidence, split: Split) -> Diagnosis:
     return _diagnosis(Kind.MISSING_PARTICIPANT, say.missing(split, absent), split, absent)
 
 
-def _elsewhere(split: Split, odd: Sequence[Side]) -> Diagnosis:
+def _elsewhere(split: Split, sides: Sequence[Side]) -> Diagnosis:
     """Members are in different collectives of one group."""
     common = _at(split.common)
-    places = [_at(side) for side in odd]
+    places = [_at(side) for side in sides]
     if any(at.kind != common.kind for at in places):
-        kind, sentence = Kind.WRONG_OPERATION, say.wrong_operation(split, odd)
+        kind, sentence = Kind.WRONG_OPERATION, say.wrong_operation(split, sides)
     elif any(at.site != common.site for at in places):
-        kind, sentence = Kind.CROSSED_PAYLOAD, say.crossed_payload(split, odd)
+        kind, sentence = Kind.CROSSED_PAYLOAD, say.crossed_payload(split, sides)
     else:
-        kind, sentence = Kind.ARGUMENT_MISMATCH, say.argument_mismatch(split, odd)
-    outliers = tuple(sorted(rank for side in odd for rank in side.ranks))
+        kind, sentence = Kind.ARGUMENT_MISMATCH, say.argument_mismatch(split, sides)
+    outliers = tuple(sorted(rank for side in sides for rank in side.ranks))
     return Diagnosis(kind, sentence, split.group, outliers, split.common.ranks, split)
 
 
@@ -124,8 +124,8 @@ def _in_another_group(
     )
 
 
-def _diagnosis(kind: Kind, sentence: str, split: Split, odd: Iterable[RankState]) -> Diagnosis:
-    outliers = tuple(sorted(rank_state.rank for rank_state in odd))
+def _diagnosis(kind: Kind, sentence: str, split: Split, states: Iterable[RankState]) -> Diagnosis:
+    outliers = tuple(sorted(rank_state.rank for rank_state in states))
     return Diagnosis(kind, sentence, split.group, outliers, split.common.ranks, split)
 
 

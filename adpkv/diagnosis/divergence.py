@@ -32,7 +32,7 @@ class Split(msgspec.Struct, frozen=True):
     common: Side
     """The side that kept to the group's usual order of collectives: it is where the group went the
     last time it had been at the same site. If history does not tell, the largest side."""
-    odd: tuple[Side, ...]
+    outliers: tuple[Side, ...]
     """The other sides; those that are in another collective come before those that are in none."""
     before: tuple[Position, ...] = ()
     """The collectives before it, oldest first, as a member of the common side remembers them."""
@@ -108,8 +108,8 @@ def _split(
     there = [side for side in sides if side.at is not None]
     before = _before(members, there[0].ranks, group, sequence)
     common = _on_the_order(there, before) or max(there, key=lambda side: len(side.ranks))
-    odd = tuple(side for side in sides if side is not common)
-    return Split(group, sequence or _number(there), common, odd, before)
+    outliers = tuple(side for side in sides if side is not common)
+    return Split(group, sequence or _number(there), common, outliers, before)
 
 
 def _number(there: Iterable[Side]) -> int:

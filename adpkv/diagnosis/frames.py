@@ -48,15 +48,15 @@ def dumped_stack(text: str) -> tuple[str, ...]:
         frame = _DUMPED.match(line)
         if frame is None:
             break
-        found.append(_told(frame[1], int(frame[2]), frame[3]))
+        found.append(_describe(frame[1], int(frame[2]), frame[3]))
     return tuple(reversed(found[:MOST_FRAMES]))
 
 
 def _line(code: CodeType, number: int) -> str:
-    return _told(code.co_filename, number, code.co_name)
+    return _describe(code.co_filename, number, code.co_name)
 
 
-def _told(file: str, number: int, function: str) -> str:
+def _describe(file: str, number: int, function: str) -> str:
     """`executor/loop.py:47 _serve`: the file is relative to the package."""
     path = Path(file)
     if path.is_relative_to(_PACKAGE):

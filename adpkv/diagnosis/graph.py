@@ -25,7 +25,7 @@ class RankClass(msgspec.Struct, frozen=True):
 
     ranks: tuple[int, ...]
     state: State
-    odd: bool
+    is_outlier: bool
     concerned: bool
     """They are members of the group in which the job got stuck."""
     at: Position | None
@@ -38,28 +38,28 @@ class RankClass(msgspec.Struct, frozen=True):
 def folded(evidence: Evidence, diagnosis: Diagnosis) -> list[RankClass]:
     """All ranks in classes: the outliers first, then the rest of their group, then all other ranks.
     Those are grouped by what they do alone: each group of a large job is at another iteration."""
-    odd = set(diagnosis.outliers)
+    outliers = set(diagnosis.outliers)
     concerned = {rank_state.rank for rank_state in evidence.of_group(diagnosis.group)}
     classes: dict[tuple[object, ...], list[RankState]] = {}
     for rank_state in evidence.rank_states:
-        key = _key(rank_state, odd, concerned)
+        key = _key(rank_state, outliers, concerned)
         classes.setdefault(key, []).append(rank_state)
-    found = [_class(members, odd, concerned) for members in classes.values()]
-    return sorted(found, key=lambda c: (not c.odd, not c.concerned, len(c.ranks), c.ranks))
+    found = [_class(members, outliers, concerned) for members in classes.values()]
+    return sorted(found, key=lambda c: (not c.is_outlier, not c.concerned, len(c.ranks), c.ranks))
 
 
 def _key(
-    rank_state: RankState, odd: Collection[int], concerned: Collection[int]
+    rank_state: RankState, outliers: Collection[int], concerned: Collection[int]
 ) -> tuple[object, ...]:
     at = rank_state.at
     place: tuple[object, ...] = () if at is None else (at.kind, at.site)
     if rank_state.rank in concerned and at is not None:
         place = (*place, at.group, at.iteration, at.sequence, at.argument, at.plan)
-    return rank_state.rank in odd, rank_state.rank in concerned, rank_state.state, place
+    return rank_state.rank in outliers, rank_state.rank in concerned, rank_state.state, place
 
 
 def _class(
-    members: Sequence[RankState], odd: Collection[int], concerned: Collection[int]
+    members: Sequence[RankState], outliers: Collection[int], concerned: Collection[int]
 ) -> RankClass:
     first = members[0]
     waited = [m.since_s for m in members if m.since_s is not None]
@@ -71,7 +71,7 @@ def _class(
     return RankClass(
         ranks=tuple(member.rank for member in members),
         state=first.state,
-        odd=first.rank in odd,
+        is_outlier=first.rank in outliers,
         concerned=first.rank in concerned,
         at=at,
         since_s=max(waited) if waited else None,

@@ -19,7 +19,7 @@ from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import Pulse
 from adpkv.flight_recorder.board import BoardEntry
 
-__all__ = ["Finding", "JobObservation", "LastHeard", "Reason", "silences_ns", "unalive", "unready"]
+__all__ = ["Finding", "JobObservation", "LastPulse", "Reason", "silences_ns", "unalive", "unready"]
 
 NS_PER_S: Final = 1e9
 
@@ -50,7 +50,7 @@ class Finding(NamedTuple):
     detail: str
 
 
-class LastHeard(NamedTuple):
+class LastPulse(NamedTuple):
     """The last pulse of an instance, and when it came."""
 
     at_ns: int
@@ -64,7 +64,7 @@ class JobObservation:
     began_ns: int
     now_ns: int
     instances: Sequence[Instance]
-    last_heard: Mapping[int, LastHeard]
+    last_pulses: Mapping[int, LastPulse]
     """By the index of the instance."""
     entries: Sequence[BoardEntry]
     """The board entries of this host's ranks."""
@@ -79,14 +79,14 @@ def unready(seen: JobObservation, timeout_ns: int) -> list[Finding]:
     for longer than `timeout_ns` is not ready."""
     found = [Finding(Reason.STOPPING, "", None, seen.ending)] if seen.ending else []
     for instance in seen.instances:
-        heard = seen.last_heard.get(instance.index)
-        if heard is None:
+        latest = seen.last_pulses.get(instance.index)
+        if latest is None:
             detail = "its leader was not heard of yet"
             found.append(Finding(Reason.NOT_BEGUN, instance.name, None, detail))
             continue
-        if seen.now_ns - heard.at_ns > timeout_ns:
-            found.append(_silent(instance, heard, seen.now_ns))
-        found += _unhealthy_ranks(instance, heard.pulse)
+        if seen.now_ns - latest.at_ns > timeout_ns:
+            found.append(_silent(instance, latest, seen.now_ns))
+        found += _unhealthy_ranks(instance, latest.pulse)
     for instance in seen.instances:
         found += _stuck_ranks(instance, seen, timeout_ns)
     return found
@@ -97,24 +97,24 @@ def unalive(seen: JobObservation, timeout_ns: int) -> list[Finding]:
     `timeout_ns`. Empty while it is alive. Rank 0 leads the first instance, so that instance's pulse
     is its own."""
     own = seen.instances[0]
-    heard = seen.last_heard.get(own.index)
+    latest = seen.last_pulses.get(own.index)
     if seen.over or silences_ns(seen)[own.index] <= timeout_ns:
         return []
-    if heard is None:
+    if latest is None:
         waited_s = (seen.now_ns - seen.began_ns) / NS_PER_S
         return [Finding(Reason.NOT_BEGUN, own.name, own.leader, f"not begun for {waited_s:.1f} s")]
-    return [_silent(own, heard, seen.now_ns)._replace(rank=own.leader)]
+    return [_silent(own, latest, seen.now_ns)._replace(rank=own.leader)]
 
 
 def silences_ns(seen: JobObservation) -> dict[int, int]:
     """By the index of the instance: for how long no pulse came from it."""
-    last = {index: heard.at_ns for index, heard in seen.last_heard.items()}
+    last = {index: latest.at_ns for index, latest in seen.last_pulses.items()}
     return {i.index: seen.now_ns - last.get(i.index, seen.began_ns) for i in seen.instances}
 
 
-def _silent(instance: Instance, heard: LastHeard, now_ns: int) -> Finding:
-    silent_s = (now_ns - heard.at_ns) / NS_PER_S
-    detail = f"nothing heard for {silent_s:.1f} s, last in iteration {heard.pulse.iterations}"
+def _silent(instance: Instance, latest: LastPulse, now_ns: int) -> Finding:
+    silent_s = (now_ns - latest.at_ns) / NS_PER_S
+    detail = f"nothing heard for {silent_s:.1f} s, last in iteration {latest.pulse.iterations}"
     return Finding(Reason.SILENT, instance.name, None, detail)
 
 

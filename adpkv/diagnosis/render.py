@@ -94,7 +94,7 @@ def _why(report: Report, columns: int) -> list[str]:
         ]
         return ["  none of the compared values differs"] if known and diagnosis.others else []
     head = ["value", named(diagnosis.outliers), named(diagnosis.others)]
-    rows = [[d.name, _values(d.odd), _values(d.others)] for d in shown]
+    rows = [[d.name, _values(d.outliers), _values(d.others)] for d in shown]
     lines = Table(head, rows, indent="  ").text(columns)
     left = len(report.why) - len(shown)
     return [*lines, f"  and {left} more in deadlock.json"] if left else lines
@@ -119,7 +119,7 @@ def _classes(report: Report, columns: int) -> list[str]:
     rows = []
     for found in shown:
         at = found.at
-        row = ["!" if found.odd else "", listed(found.ranks), _where(found)]
+        row = ["!" if found.is_outlier else "", listed(found.ranks), _where(found)]
         if numbered:
             row.append(str(at.sequence) if at is not None and at.sequence else "")
         row.append("various" if at is not None and at.iteration < 0 else _iteration(at))
@@ -164,7 +164,7 @@ def _history(rows: Sequence[Row], columns: int) -> list[str]:
         what = "not there" if row.at is None else _place(row.at)
         who = "all" if row.everybody else named(row.ranks)
         told = [what, "" if row.at is None else f"iteration {row.at.iteration}", who]
-        mark = "!" if row.odd else ""
+        mark = "!" if row.is_outlier else ""
         found.append([mark, number, *told] if numbered else [mark, *told])
     return Table((), found, (), indent="  ").text(columns)
 
@@ -204,10 +204,10 @@ def _one(who: str, ranks: Sequence[int]) -> str:
 
 
 def _pins(evidence: Evidence, report: Report, columns: int) -> list[str]:
-    odd = set(report.diagnosis.outliers)
+    outliers = set(report.diagnosis.outliers)
     holding = [s for s in evidence.rank_states if s.pins.in_flight or s.pins.quarantined]
     holding += [s for s in evidence.rank_states if s.pins.staged and s not in holding]
-    holding.sort(key=lambda s: (s.rank not in odd, s.rank))
+    holding.sort(key=lambda s: (s.rank not in outliers, s.rank))
     lines = []
     for rank_state in holding[:MOST_PINS]:
         lines += wrapped(f"rank {rank_state.rank}: {_pinned(rank_state)}", columns, "  ")
@@ -241,7 +241,7 @@ def _stacks(classes: Sequence[RankClass], columns: int) -> list[str]:
     """Each distinct stack once, innermost frame last."""
     ranks: dict[tuple[str, ...], list[int]] = {}
     for found in classes:
-        if found.stack and (found.odd or found.concerned):
+        if found.stack and (found.is_outlier or found.concerned):
             ranks.setdefault(found.stack, []).extend(found.ranks)
     lines = []
     for stack, who in list(ranks.items())[:MOST_STACKS]:

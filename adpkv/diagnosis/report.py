@@ -122,7 +122,7 @@ def _of_report(report: Report) -> dict[str, Any]:
 def _difference(difference: Difference) -> dict[str, Any]:
     return {
         "value": difference.name,
-        "odd": list(difference.odd),
+        "odd": list(difference.outliers),
         "others": list(difference.others),
         "others_agree": difference.clear,
     }
@@ -136,7 +136,7 @@ def _class(found: RankClass) -> dict[str, Any]:
     return {
         "ranks": list(found.ranks),
         "state": found.state.value,
-        "odd": found.odd,
+        "odd": found.is_outlier,
         "at": _place(found.at),
         "since_s": found.since_s,
         "stack": list(found.stack),

@@ -39,44 +39,45 @@ def _are_in(side: Side) -> str:
     return f"{verb(side.ranks, 'is', 'are')} in {side.at.describe()}"
 
 
-def _both(split: Split, odd: Sequence[Side]) -> str:
-    return "; ".join([*(_are_in(side) for side in odd), _are_in(split.common)])
+def _both(split: Split, outliers: Sequence[Side]) -> str:
+    return "; ".join([*(_are_in(side) for side in outliers), _are_in(split.common)])
 
 
-def _left_at(split: Split, odd: Sequence[Side]) -> str:
-    ranks = [rank for side in odd for rank in side.ranks]
-    iteration = min(side.at.iteration for side in odd if side.at is not None)
+def _left_at(split: Split, outliers: Sequence[Side]) -> str:
+    ranks = [rank for side in outliers for rank in side.ranks]
+    iteration = min(side.at.iteration for side in outliers if side.at is not None)
     return f"{named(ranks)} left the common order at iteration {iteration}"
 
 
-def wrong_operation(split: Split, odd: Sequence[Side]) -> str:
+def wrong_operation(split: Split, outliers: Sequence[Side]) -> str:
     """Members are in collectives of different kinds."""
-    return f"{_both(split, odd)}: {_left_at(split, odd)}"
+    return f"{_both(split, outliers)}: {_left_at(split, outliers)}"
 
 
-def crossed_payload(split: Split, odd: Sequence[Side]) -> str:
+def crossed_payload(split: Split, outliers: Sequence[Side]) -> str:
     """Members are in the same kind of collective, from different call sites."""
-    return f"{_both(split, odd)}: each would take the other's payload; {_left_at(split, odd)}"
+    both, left = _both(split, outliers), _left_at(split, outliers)
+    return f"{both}: each would take the other's payload; {left}"
 
 
-def argument_mismatch(split: Split, odd: Sequence[Side]) -> str:
+def argument_mismatch(split: Split, outliers: Sequence[Side]) -> str:
     """Members are in the same collective from the same call site, but differ in something that must
     be equal."""
     common = split.common.at
     assert common is not None
     told, iteration = [], common.iteration
-    for side in (*odd, split.common):
+    for side in (*outliers, split.common):
         at = side.at
         assert at is not None
-        told.append(f"{verb(side.ranks, 'brings', 'bring')} {_argument(at, common, odd)}")
+        told.append(f"{verb(side.ranks, 'brings', 'bring')} {_argument(at, common, outliers)}")
         iteration = min(iteration, at.iteration)
     where = f"in {common.describe()}, iteration {iteration}"
     return f"{where}, {'; '.join(told)}"
 
 
-def _argument(at: Position, common: Position, odd: Sequence[Side]) -> str:
+def _argument(at: Position, common: Position, outliers: Sequence[Side]) -> str:
     """What differs, as one side has it."""
-    places = [side.at for side in odd if side.at is not None]
+    places = [side.at for side in outliers if side.at is not None]
     if any(place.argument != common.argument for place in places):
         return f"the batch {at.argument or 'nothing'}"
     if any(place.iteration != common.iteration for place in places):

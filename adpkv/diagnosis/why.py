@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True):
     at: Position | None
     ranks: tuple[int, ...]
     everybody: bool = False
-    odd: bool = False
+    is_outlier: bool = False
 
 
 def history(evidence: Evidence, diagnosis: Diagnosis) -> list[Row]:
@@ -41,16 +41,18 @@ def history(evidence: Evidence, diagnosis: Diagnosis) -> list[Row]:
         own = [p for p in last if p.group == diagnosis.group][-MOST_BEFORE:]
         return [Row(p.sequence, p, ranks, everybody=True) for p in own]
     rows = [Row(p.sequence, p, ranks, everybody=True) for p in split.before[-MOST_BEFORE:]]
-    rows += [Row(split.sequence, side.at, side.ranks, odd=True) for side in split.odd]
+    rows += [Row(split.sequence, side.at, side.ranks, is_outlier=True) for side in split.outliers]
     rows.append(Row(split.sequence, split.common.at, split.common.ranks))
     places = {member.rank: known_places(member, diagnosis.group) for member in members}
     numbers = {n for found in places.values() for n in found if split.sequence}
     later = sorted(n for n in numbers if n > split.sequence)
-    odd = set(diagnosis.outliers)
+    outliers = set(diagnosis.outliers)
     for sequence in later[:MOST_AFTER]:
         there = {rank: found[sequence] for rank, found in places.items() if sequence in found}
         for side in sides_of(dict(there)):
-            rows.append(Row(sequence, side.at, side.ranks, odd=odd.issuperset(side.ranks)))
+            rows.append(
+                Row(sequence, side.at, side.ranks, is_outlier=outliers.issuperset(side.ranks))
+            )
     return rows
 
 
@@ -64,7 +66,7 @@ class Difference(msgspec.Struct, frozen=True):
     """A value that the outliers have and the other ranks do not."""
 
     name: str
-    odd: tuple[Value, ...]
+    outliers: tuple[Value, ...]
     """The outliers' values, each once."""
     others: tuple[Value, ...]
     clear: bool
@@ -76,13 +78,13 @@ def differences(evidence: Evidence, diagnosis: Diagnosis) -> list[Difference]:
     first; beyond that, in the order of `rank_knowledge`. Ranks of an ADP group differ in much that
     is no fault, such as their load."""
     by_rank = {rank_state.rank: rank_state for rank_state in evidence.rank_states}
-    odd = [by_rank[rank] for rank in diagnosis.outliers if by_rank[rank].values]
+    outliers = [by_rank[rank] for rank in diagnosis.outliers if by_rank[rank].values]
     others = [by_rank[rank] for rank in diagnosis.others if by_rank[rank].values]
-    if not odd or not others:
+    if not outliers or not others:
         return []
     found = []
-    for name in odd[0].values:
-        ours, theirs = _values(odd, name), _values(others, name)
+    for name in outliers[0].values:
+        ours, theirs = _values(outliers, name), _values(others, name)
         if ours and theirs and not set(ours) & set(theirs):
             found.append(Difference(name, ours, theirs, clear=len(theirs) == 1))
     return sorted(found, key=lambda difference: not difference.clear)

@@ -12,7 +12,7 @@ from adpkv.core.topology import Topology
 from adpkv.diagnosis.readiness import (
     Finding,
     JobObservation,
-    LastHeard,
+    LastPulse,
     Reason,
     silences_ns,
     unalive,
@@ -40,7 +40,7 @@ WELL = JobObservation(
     began_ns=0,
     now_ns=NOW,
     instances=TOPOLOGY.instances,
-    last_heard={i: LastHeard(NOW - SECOND, Pulse(iterations=6)) for i in (0, 1)},
+    last_pulses={i: LastPulse(NOW - SECOND, Pulse(iterations=6)) for i in (0, 1)},
     entries=[at(rank, NOW - MS) for rank in range(5)],
 )
 
@@ -58,14 +58,14 @@ def test_a_job_that_moves_is_ready() -> None:
 
 
 def test_who_was_never_heard_of_has_not_begun() -> None:
-    found = unready(seen(last_heard={0: WELL.last_heard[0]}), TIMEOUT)
+    found = unready(seen(last_pulses={0: WELL.last_pulses[0]}), TIMEOUT)
     assert whom(found) == [("not_begun", "generation-1", None)]
 
 
 @pytest.mark.parametrize("over_ns", [0, 1])
 def test_a_silent_instance_is_one_whose_loop_stands(over_ns: int) -> None:
-    late = LastHeard(NOW - TIMEOUT - over_ns, Pulse(iterations=41))
-    found = unready(seen(last_heard={0: WELL.last_heard[0], 1: late}), TIMEOUT)
+    late = LastPulse(NOW - TIMEOUT - over_ns, Pulse(iterations=41))
+    found = unready(seen(last_pulses={0: WELL.last_pulses[0], 1: late}), TIMEOUT)
     assert (
         found
         == [
@@ -84,11 +84,11 @@ def test_ill_transceivers_are_told_rank_by_rank() -> None:
         UnhealthyRank(2, ("no_progress",)),
         UnhealthyRank(4, ("stuck_in_quarantine", "quarantine_over_budget")),
     )
-    last_heard = {
-        0: WELL.last_heard[0],
-        1: LastHeard(NOW, Pulse(unhealthy=unhealthy, iterations=9)),
+    last_pulses = {
+        0: WELL.last_pulses[0],
+        1: LastPulse(NOW, Pulse(unhealthy=unhealthy, iterations=9)),
     }
-    found = unready(seen(last_heard=last_heard), TIMEOUT)
+    found = unready(seen(last_pulses=last_pulses), TIMEOUT)
     assert whom(found) == [
         ("no_progress", "generation-1", 2),
         ("stuck_in_quarantine", "generation-1", 4),
@@ -142,8 +142,8 @@ def test_waiting_for_the_others_at_the_very_end_is_no_stall() -> None:
 def test_ranks_of_other_hosts_are_judged_by_their_leaders_message() -> None:
     here = [at(0, NOW - MS), at(1, NOW - MS)]
     assert unready(seen(entries=here), TIMEOUT) == []
-    last_heard = {0: WELL.last_heard[0], 1: LastHeard(NOW - 9 * SECOND, Pulse())}
-    found = unready(seen(entries=here, last_heard=last_heard), TIMEOUT)
+    last_pulses = {0: WELL.last_pulses[0], 1: LastPulse(NOW - 9 * SECOND, Pulse())}
+    found = unready(seen(entries=here, last_pulses=last_pulses), TIMEOUT)
     assert whom(found) == [("silent", "generation-1", None)]
 
 
@@ -153,25 +153,27 @@ HANG = 30 * SECOND
 
 
 def test_a_loop_that_turns_is_alive_whatever_the_others_do() -> None:
-    last_heard = {0: WELL.last_heard[0], 1: LastHeard(0, Pulse())}
-    assert unalive(seen(last_heard=last_heard, ending="stopping"), HANG) == []
+    last_pulses = {0: WELL.last_pulses[0], 1: LastPulse(0, Pulse())}
+    assert unalive(seen(last_pulses=last_pulses, ending="stopping"), HANG) == []
 
 
 def test_a_loop_that_does_not_turn_has_failed() -> None:
-    last_heard = {0: LastHeard(NOW - HANG - 1, Pulse(iterations=3)), 1: WELL.last_heard[1]}
-    (found,) = unalive(seen(last_heard=last_heard), HANG)
+    last_pulses = {0: LastPulse(NOW - HANG - 1, Pulse(iterations=3)), 1: WELL.last_pulses[1]}
+    (found,) = unalive(seen(last_pulses=last_pulses), HANG)
     assert found == Finding(
         "silent", "context-0", 0, "nothing heard for 30.0 s, last in iteration 3"
     )
-    assert unalive(seen(last_heard=last_heard, over=True), HANG) == [], "it has ended as it should"
+    assert unalive(seen(last_pulses=last_pulses, over=True), HANG) == [], (
+        "it has ended as it should"
+    )
 
 
 def test_a_loop_that_never_begins_has_failed_in_the_end() -> None:
-    assert unalive(seen(last_heard={}, began_ns=NOW - HANG), HANG) == []
-    (found,) = unalive(seen(last_heard={}, began_ns=NOW - HANG - 1), HANG)
+    assert unalive(seen(last_pulses={}, began_ns=NOW - HANG), HANG) == []
+    (found,) = unalive(seen(last_pulses={}, began_ns=NOW - HANG - 1), HANG)
     assert found == Finding("not_begun", "context-0", 0, "not begun for 30.0 s")
 
 
 def test_silence_counts_from_the_last_message_or_the_beginning() -> None:
-    told = seen(last_heard={0: WELL.last_heard[0]}, began_ns=NOW - 7 * SECOND)
+    told = seen(last_pulses={0: WELL.last_pulses[0]}, began_ns=NOW - 7 * SECOND)
     assert silences_ns(told) == {0: SECOND, 1: 7 * SECOND}

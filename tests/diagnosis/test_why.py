@@ -34,13 +34,13 @@ def test_the_value_that_a_policy_acted_on_comes_first(name: str) -> None:
     report = report_of(name)
     assert report.diagnosis.outliers == outliers
     first = report.why[0]
-    assert (first.name, first.odd, first.others) == (value, odd, others)
+    assert (first.name, first.outliers, first.others) == (value, odd, others)
     assert first.clear
 
 
 def test_one_block_too_few_is_told() -> None:
     lacking = next(d for d in report_of("03").why if d.name == "blocks that it lacks")
-    assert (lacking.odd, lacking.others) == ((1,), (0,))
+    assert (lacking.outliers, lacking.others) == ((1,), (0,))
 
 
 class Asserted(Phases):
@@ -72,7 +72,7 @@ def stuck_with(phases: type[Phases]) -> Evidence:
 def test_a_dummy_that_is_not_there_is_named() -> None:
     report = make_report(stuck_with(Asserted))
     assert report.diagnosis.outliers == (3,)
-    assert [(d.odd, d.others) for d in report.why if d.name == "has its dummy"] == [
+    assert [(d.outliers, d.others) for d in report.why if d.name == "has its dummy"] == [
         ((False,), (True,))
     ]
 
@@ -83,7 +83,7 @@ def test_what_the_others_differ_in_too_comes_last_or_not_at_all() -> None:
     clear = [difference.clear for difference in report.why]
     assert clear == sorted(clear, reverse=True)
     for difference in report.why:
-        assert not set(difference.odd) & set(difference.others)
+        assert not set(difference.outliers) & set(difference.others)
 
 
 def test_where_nothing_is_known_nothing_is_told() -> None:

@@ -16,7 +16,7 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Topology
-from adpkv.diagnosis.readiness import LastHeard
+from adpkv.diagnosis.readiness import LastPulse
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Receive
 from adpkv.executor.coordinator import Coordinator
@@ -48,7 +48,7 @@ class CoordinatorHost:
     ) -> None:
         self._events = events
         self.recorder = RankRecorder(events, COORDINATOR, clock)
-        self.last_heard: dict[int, LastHeard] = {}
+        self.last_pulses: dict[int, LastPulse] = {}
         """The last pulse of each instance's leader, and when it came (`perf_counter_ns`)."""
         self._pulses: dict[int, Pulse] = {}
         self._on_pulse = on_pulse
@@ -87,7 +87,7 @@ class CoordinatorHost:
 
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
         self._pulses[instance] = pulse
-        self.last_heard[instance] = LastHeard(perf_counter_ns(), pulse)
+        self.last_pulses[instance] = LastPulse(perf_counter_ns(), pulse)
         if self._on_pulse is not None:
             self._on_pulse(self.coordinator, self._pulses)
 

@@ -202,7 +202,7 @@ class Group:
             began_ns = perf_counter_ns()
             op.run()
             self._computed(perf_counter_ns())
-            self._meet(op, None, op.place[len(op.site) :])
+            self._exchange_slots(op, None, op.place[len(op.site) :])
             self._stats.stepped(op, began_ns)
             return Elapsed(1, op.iteration, op.plan)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, which no group can perform")
@@ -255,15 +255,15 @@ class Group:
         leads = self._leads
         if op.kind == "tp_broadcast":
             if leads:
-                self._meet(op, op.payload)
+                self._exchange_slots(op, op.payload)
                 return op.payload
-            return self._meet(op, None)[0]
-        values = self._meet(op, op.payload)
+            return self._exchange_slots(op, None)[0]
+        values = self._exchange_slots(op, op.payload)
         if op.kind == "tp_gather":
             return tuple(values) if leads else None
         return tuple(values) if op.combine is None else op.combine(tuple(values))
 
-    def _meet(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
+    def _exchange_slots(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
         """The primitive: contribute a payload; returns the payloads of the members that this rank
         reads. `rest` is what must be equal beyond the site's name."""
         began = perf_counter_ns()

@@ -63,9 +63,9 @@ class Health:
 
     def _observe(self) -> JobObservation:
         # Failed ranks are left out. The clock is read last: nothing observed may be later than now.
-        failed, last_heard = (
+        failed, last_pulses = (
             self._coordinator_host.coordinator.failed,
-            dict(self._coordinator_host.last_heard),
+            dict(self._coordinator_host.last_pulses),
         )
         entries = [s for s in self._board.entries() if s.place.rank not in failed]
         ending = self._coordinator_host.coordinator.ending or (
@@ -73,7 +73,7 @@ class Health:
         )
         return JobObservation(
             began_ns=self._began_ns,
-            last_heard=last_heard,
+            last_pulses=last_pulses,
             entries=entries,
             ending=ending,
             over=self._over,
@@ -90,7 +90,7 @@ class Health:
     def _page(self, accepts: str) -> Answer:
         seen, nothing = self._observe(), Pulse()
         silent_ns = silences_ns(seen)
-        pulses = {index: heard.pulse for index, heard in seen.last_heard.items()}
+        pulses = {index: last.pulse for index, last in seen.last_pulses.items()}
         figures = Figures(
             outcomes=self._tally.outcomes,
             submitted=self._coordinator_host.coordinator.submitted,

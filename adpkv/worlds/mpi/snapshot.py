@@ -88,13 +88,13 @@ class SnapshotWriter:
     def answer(self) -> None:
         """Write this rank's snapshot once, if some rank of this host has asked for it."""
         if not self._answered and is_asked(self._flight.folder.path):
-            self._say()
+            self._write()
 
     def speak(self, error: StuckError, folder: RunFolder, experiment: Experiment) -> str:
         """The job is stuck. One of its ranks makes the report for all; it returns the report's text
         for the screen. The others return an empty text."""
         speaks = claim(self._flight.folder.path)
-        self._say()
+        self._write()
         if not speaks:
             return ""
         try:
@@ -165,7 +165,7 @@ class SnapshotWriter:
             error.stories = tuple(stories(folder, requests, columns and columns - STORY_INDENT))
         return error_text(error, columns)
 
-    def _say(self) -> None:
+    def _write(self) -> None:
         self._answered = True
         self._flush()
         op = self._driver.op

@@ -88,7 +88,12 @@ class VirtualWorld:
         self._results: list[Any] = [None] * topology.ranks
         self._left = 0
         self._paused_groups = PausedGroups(
-            self.queue, hang_ns, self._meet, self._deadlock, self._failed_at, self._failure_noticed
+            self.queue,
+            hang_ns,
+            self._complete_iteration,
+            self._deadlock,
+            self._failed_at,
+            self._failure_noticed,
         )
         self._inbox_ages: dict[int, InboxAges] = {}
         self.knowledge_of: Callable[[int, Operation | None], RankKnowledge] | None = None
@@ -173,14 +178,13 @@ class VirtualWorld:
     # -- collectives ------------------------------------------------------------------------------
 
     def _go_on(self, group: VirtualGroup) -> None:
-        """One iteration: resume the members that take part until they come to a step or a wait.
-        Quiet members are not resumed: their part of the collectives is known without them."""
+        """One iteration: resume those who take part until they come to a step or a wait."""
         taking_part = group.concerned(self.queue.now, lazy=self._jump)
         group.clear_arrivals()
         results = [group.elapsed(index) for index in taking_part]
-        self._meet(group, taking_part, group.resumed(taking_part, results), [])
+        self._complete_iteration(group, taking_part, group.resumed(taking_part, results), [])
 
-    def _meet(
+    def _complete_iteration(
         self,
         group: VirtualGroup,
         taking_part: list[int],
@@ -195,7 +199,7 @@ class VirtualWorld:
                 break
             if first.group == WORLD:
                 group.await_the_world(operations)
-                self._meet_world(group)
+                self._complete_last_collective(group)
                 return
             leader, others = group.outcome(first, taking_part, operations)
             completed.append((first, others))
@@ -233,7 +237,7 @@ class VirtualWorld:
                 there.add(index)
         return sorted(there)
 
-    def _meet_world(self, last: VirtualGroup) -> None:
+    def _complete_last_collective(self, last: VirtualGroup) -> None:
         """Perform the collective of the whole job, with which all programs end, once every group
         has come to it. `last` is the group that has just come."""
         self._joined.add(last.instance.index)
@@ -376,7 +380,7 @@ class VirtualWorld:
         if self._host is not None:
             self.post.carry(HOST, COORDINATOR, instance_failed(rank, group.instance))
         group.await_the_world([])
-        self._meet_world(group)
+        self._complete_last_collective(group)
 
     def interrupt(self) -> None:
         """End every group's stretch, because of an event outside the simulation: a signal."""

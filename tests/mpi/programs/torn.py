@@ -37,7 +37,7 @@ class Torn:
 
 def tear(rank: int, site: str, link: str) -> None:
     """Let one collective of this rank fail, once."""
-    meet, second_round, torn = Group._meet, Group._second_round, []
+    meet, second_round, torn = Group._exchange_slots, Group._second_round, []
 
     def here(group: Group) -> bool:
         return MPI.COMM_WORLD.rank == rank and not torn and group._place[0] != WORLD
@@ -68,7 +68,7 @@ def tear(rank: int, site: str, link: str) -> None:
         finally:
             group._wide = whole
 
-    Group._meet, Group._second_round = met, second  # type: ignore[method-assign]
+    Group._exchange_slots, Group._second_round = met, second  # type: ignore[method-assign]
 
 
 def main() -> int:

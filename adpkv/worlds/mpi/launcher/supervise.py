@@ -62,14 +62,15 @@ class Supervisor:
                 restarts = 0
             if self._asked or code not in RESTARTED:
                 why = f"asked to stop by signal {self._asked}" if self._asked else "final"
-                _say(f"{_told(code)}: not restarted, {why}")
+                _say(f"{_describe(code)}: not restarted, {why}")
                 return code
             if restarts >= restart_policy.restarts:
-                _say(f"{_told(code)}: given up after {restarts} restarts")
+                _say(f"{_describe(code)}: given up after {restarts} restarts")
                 return code
             pause_s = min(restart_policy.first_s * 2**restarts, restart_policy.most_s)
             restarts += 1
-            _say(f"{_told(code)}: restart {restarts} of {restart_policy.restarts} in {pause_s:g} s")
+            which = f"restart {restarts} of {restart_policy.restarts}"
+            _say(f"{_describe(code)}: {which} in {pause_s:g} s")
             if not self._paused(pause_s):
                 _say(f"not restarted, asked to stop by signal {self._asked}")
                 return by_signal(self._asked)
@@ -109,7 +110,7 @@ def _say(text: str) -> None:
     print(f"supervise: {text}", file=sys.stderr, flush=True)
 
 
-def _told(code: int) -> str:
+def _describe(code: int) -> str:
     """An exit code with its name."""
     word = OUTCOMES.get(code) or ("killed" if code > SIGNALLED else "unknown")
     return f"exit code {code} ({word.replace('_', ' ')})"
