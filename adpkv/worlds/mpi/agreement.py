@@ -1,7 +1,8 @@
-"""What only some ranks find wrong as they start becomes every rank's, so that it is reported once.
+"""Shares with all ranks a problem that only some have as they start, so that it is reported once.
 
-The ranks that failed come here at once. The others may still be in a constructor that waits for one
-of them: then whoever failed ends the job by itself after a while.
+The ranks with the problem come here at once. The others may still be in a constructor that waits
+for one of them, and never come: then a rank with the problem ends the job by itself after a time
+limit.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from adpkv.worlds.mpi.driver import abort
 __all__ = ["AgreedError", "check_together"]
 
 BOUND_S: Final = 5.0
-"""How long a rank that failed waits for the others before it ends the job by itself."""
+"""How long a rank with a problem waits for the others before it ends the job by itself."""
 
 TEXT_BYTES: Final = 4096
 
 
 class AgreedError(UsageError):
-    """Something is wrong with the start, and every rank raises the same."""
+    """The start has failed, and every rank raises this error with the same text."""
 
 
 def check_together(world: MPI.Intracomm, problem: str) -> None:
-    """Go on if no rank has a `problem`; every rank must come.
+    """Go on if no rank has a `problem`. Every rank must call it.
 
     Raises:
-        AgreedError: one has; all ranks have the text of the first.
+        AgreedError: a rank has one; all ranks get the text of the first.
     """
     own, landing = bytearray([bool(problem)]), bytearray(world.size)
     request = world.Iallgather([own, 1, MPI.BYTE], [landing, 1, MPI.BYTE])

@@ -89,8 +89,8 @@ class Communicators:
 
 
 class LivingRanks:
-    """The living ranks of a job, as this rank has agreed with them: their communicators of now, and
-    who has failed so far. `recovery` changes both."""
+    """The living ranks of a job, on which this rank has agreed with the others: their current
+    communicators, and the ranks that have failed so far. Only `recovery` changes them."""
 
     def __init__(self, world: MPI.Intracomm, instance: int) -> None:
         self.communicators = Communicators(world, instance)
@@ -98,16 +98,18 @@ class LivingRanks:
         """The ranks that have failed so far, in the order in which that was agreed."""
 
     def revoke(self) -> None:
-        """MPI reports an error, in some thread: make all ranks find out who has failed."""
+        """MPI reported an error, in any thread: interrupt all ranks, so that they find out which
+        have failed."""
         self.communicators.revoke()
 
     def note_lost(self, living: RankMap) -> list[int]:
-        """Only these are left; returns who has failed since the last time."""
+        """Only the ranks in `living` are left; returns the ranks that have failed since the last
+        call."""
         before = self.communicators.rank_map.ranks
         lost = [rank for rank in before if living.place(rank) is None]
         self.lost += lost
         return lost
 
     def move_to(self, communicators: Communicators) -> None:
-        """From now on these are the communicators."""
+        """Use these communicators from now on."""
         self.communicators = communicators

@@ -1,6 +1,7 @@
-"""What a rank leaves behind when its job does not end by agreement: it is stuck, hangs, or breaks.
+"""What a rank leaves behind when its job does not end by agreement: it is stuck, it hangs, or a
+rank fails by itself.
 
-The report of a stuck job goes to the screen and into the run's folder; `summary.json` says what is
+The report of a stuck job goes to the screen and into the run's folder; `summary.json` has what is
 known of a run that was broken off.
 """
 
@@ -20,7 +21,7 @@ __all__ = ["FailureReports"]
 
 
 class FailureReports:
-    """One rank's; `watchdog` looks whether this rank hangs while it serves."""
+    """The reports of one rank. `watchdog` detects when this rank hangs while it serves."""
 
     def __init__(
         self, flight: Flight, snapshots: SnapshotWriter, folder: RunFolder, experiment: Experiment
@@ -30,13 +31,13 @@ class FailureReports:
         self.watchdog = Watchdog(flight.board, experiment.hang_ns, self._hangs, snapshots.answer)
 
     def stuck(self, error: StuckError) -> str:
-        """The job ends because it is stuck: what to print, if this is the rank that speaks for all;
-        empty on the others."""
+        """The job ends because it is stuck. Returns the text to print on the one rank that reports
+        for all, and an empty text on the others."""
         text = self._snapshots.speak(error, self._folder, self._experiment)
         return f"adpkv: {text}" if text else ""
 
     def broken_off(self, error: BaseException) -> None:
-        """The job ends because this rank failed alone: leave behind what is known."""
+        """The job ends because this rank failed by itself: write down what is known."""
         self.sum_up(BrokenOff.by(error))
 
     def sum_up(self, end: BrokenOff) -> None:
@@ -46,9 +47,10 @@ class FailureReports:
         self.rescue()
 
     def rescue(self) -> None:
-        """Keep what the flight recorders of this host hold, for whoever looks into the run."""
+        """Move the flight recorders of this host into the run's folder, for a person who examines
+        the run."""
         self._flight.folder.rescue()
 
     def _hangs(self, error: DeadlockError) -> None:
-        """In the watchdog's thread; the main one may be in native code for ever."""
+        """Called in the watchdog's thread; the main thread may be in native code for ever."""
         abort(self.stuck(error), error.exit_code)

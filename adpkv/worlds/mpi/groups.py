@@ -17,7 +17,7 @@ __all__ = ["GroupMaker"]
 
 @dataclass(frozen=True, slots=True)
 class GroupMaker:
-    """Makes the groups of a rank of `instance`, whenever that gets new communicators. The other
+    """Creates the groups of a rank of `instance`, whenever it gets new communicators. The other
     fields are those of `Group`."""
 
     instance: Instance

@@ -12,8 +12,8 @@ __all__ = ["ProcessFiles"]
 
 
 class ProcessFiles:
-    """Opens them, and writes out what is still pending in them. `events` is whether the run records
-    events; `losses` is what could not be written."""
+    """Opens the files, and flushes them together. `events`: whether the run records events.
+    `losses`: what could not be written."""
 
     def __init__(self, folder: RunFolder, *, events: bool) -> None:
         self.folder, self.losses = folder, Losses()
@@ -22,7 +22,8 @@ class ProcessFiles:
         self._opened: list[tuple[EventLog, Path]] = []
 
     def open_events(self, rank: int) -> EventSink:
-        """The part of `events.jsonl` that one program of this process writes."""
+        """Open the part of `events.jsonl` that one program of this process (its rank, or the
+        coordinator) writes."""
         if not self._records_events:
             return NullEventLog()
         path = self.folder.events_part(rank)
@@ -32,16 +33,16 @@ class ProcessFiles:
         return events
 
     def add(self, flush: Callable[[], None]) -> None:
-        """One more file; `flush` writes out what is pending in it."""
+        """Flush one more file together with the others; `flush` writes out what it has buffered."""
         self._flushes.append(flush)
 
     def flush(self) -> None:
-        """Write out what is pending, from any thread."""
+        """Write out what is buffered; from any thread."""
         for flush in self._flushes:
             flush()
 
     def discard(self) -> None:
-        """The start is refused: take the event files away again."""
+        """The start was refused: remove the event files."""
         for events, path in self._opened:
             events.close()
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The ports of a real rank: made from an experiment over MPI, with its faults around them."""
+"""The ports of a real rank: created from an experiment over MPI, and wrapped with its faults."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from adpkv.worlds.mpi.rank_messages import RankMessages
 __all__ = ["ProcessPorts"]
 
 PATIENCE: Final = 6
-"""How many times longer than in virtual time a rank may leave its input unread: a process that
-shares its cores is not always let run."""
+"""How many times longer than in virtual time a rank may leave its input unread before it is a
+violation: a process that shares its cores is not always scheduled."""
 
 
 class ProcessPorts:
-    """What a rank's program reaches the outside through. Every rank must come to make them.
+    """All ports of a rank's program. Every rank must create them.
 
     Args:
-        experiment, topology, rank: the experiment, its topology, built; which world rank this is.
-        living: the ranks that live, with their communicators.
-        files: where this process writes.
-        flight_recorder: this rank's; it begins here, with the rank's clock.
+        experiment, topology, rank: the experiment, its topology (built), and the world rank.
+        living: the living ranks, with their communicators.
+        files: the files of this process.
+        flight_recorder: this rank's; it is started here, with the rank's clock.
         signals: what the operating system asked for.
-        custom: the ports that stand in for ours.
-        holders: the requests that hold these leases, for a violation that the memory reports.
+        custom: the ports that replace ours.
+        holders: the requests that hold these leases, for violations that the memory reports.
 
     Raises:
-        AgreedError: on some rank a memory or transport that is not ours could not be made.
+        AgreedError: on some rank a custom memory or transport could not be created.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ProcessPorts:
             topology,
             rank,
             clock=self.clock,
-            # Nobody needs waking for a fault: a wait asks `ready`, which looks at the clock.
+            # No rank needs to be woken for a fault: a wait polls `ready`, which reads the clock.
             wake=lambda _: None,
             recorder=self.recorder,
         )
@@ -84,7 +84,7 @@ class ProcessPorts:
         try:
             self.memory = build_memory(custom.memory, experiment, rank, self._report)
             self.mpi_transport = self._build_transport(experiment, living, custom, broke)
-            """As it is, without the faults that `transport` has around it."""
+            """The transport itself, without the faults that wrap it in `transport`."""
         except UsageError as error:
             problem = str(error)
         check_together(living.communicators.world, problem)
@@ -111,7 +111,7 @@ class ProcessPorts:
         )
 
     def _report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
-        """A violation that the memory found."""
+        """Record a violation that the memory found."""
         holders = self._holders(leases)
         self.recorder.violation(Violation(kind, self._rank, self.clock(), detail, holders))
 
@@ -125,7 +125,7 @@ class ProcessPorts:
         self.inbox_ages.excuse(self.clock(), until_ns)
 
     def has_input(self) -> bool:
-        """Is there anything that a wait of this rank should end for? A signal counts once."""
+        """Has this rank input that should end a wait? A signal counts only once."""
         asked = self.signals.asked_to_stop()
         if asked != self._signal_seen:
             self._signal_seen = asked

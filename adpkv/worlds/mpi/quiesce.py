@@ -99,19 +99,19 @@ def owed(communicator: MPI.Comm, sent: Sequence[int], what: str) -> int:
 def close_transports(
     world: MPI.Intracomm, transport: Transport, inner: RankTransport, *, sends: bool
 ) -> None:
-    """Close the transports of all ranks: senders end first, receivers give their blocks up last
-    (contract 6.2). `inner` is this rank's without the faults that `transport` has around it;
-    `sends` is whether this rank is a sender.
+    """Close the transports of all ranks: senders stop first, and receivers give up their blocks
+    last (contract 6.2). `inner` is this rank's transport without the faults that wrap it in
+    `transport`. `sends`: whether this rank is a sender.
 
     Raises:
-        StuckError: a rank did not come.
+        StuckError: a rank did not come in time.
     """
     if sends:
         transport.close()
     bounded_barrier(world, "end their sends")
     if not sends:
         transport.close()
-    # The receivers take in what was in doubt while the senders wait for it, and no longer.
+    # Receivers receive the sends that were in doubt, as long as the senders wait for that.
     if sends:
         poll_until(inner.is_drained, "the sends in doubt", SEND_BOUND_S, must=False)
     bounded_barrier(world, "end their receives", inner.discard)

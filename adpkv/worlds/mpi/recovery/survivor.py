@@ -1,4 +1,5 @@
-"""One living rank's part in a rank failure: the protocol, then what follows from who has failed."""
+"""What one living rank does after a rank failure: run the recovery protocol, then handle the failed
+ranks."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ __all__ = ["Survivor"]
 
 
 class Survivor:
-    """Recovers this rank whenever MPI reports an error. `has_recovered`: it had to at least once,
-    so that MPI can no longer be asked to finalize."""
+    """Recovers this rank whenever MPI reports an error. `has_recovered`: it did so at least once,
+    so MPI must not be finalized any more."""
 
     def __init__(
         self,
@@ -43,15 +44,16 @@ class Survivor:
         self.has_recovered = False
 
     def recover(self, error: MPI.Exception, interrupted: Group | None) -> None:
-        """MPI reported an error, maybe in a collective of a group. Every living rank comes; then
-        the job goes on without those that have failed."""
+        """MPI reported an error, perhaps in a collective of the group `interrupted`. Every living
+        rank must call it; afterwards the job goes on without the failed ranks."""
         self.has_recovered = True
         self._recovery.all_is_well(False)
         self._go_on(error, interrupted)
 
     def finished(self, failed: MPI.Exception | None) -> bool:
-        """Did the last work that this rank did with the others succeed on every living rank? If
-        not, all have recovered, and do it again."""
+        """Did the last work that this rank did with the others (`failed` is its error, or None)
+        succeed on every living rank? If not, all have recovered when this returns False, and must
+        repeat it."""
         if self._recovery.all_is_well(failed is None):
             return True
         self.has_recovered = True
@@ -70,7 +72,7 @@ class Survivor:
             self._report_failed_instances(lost)
 
     def _report_failed_instances(self, lost: Sequence[int]) -> None:
-        """Where no rank of an instance is left, the coordinator's host tells the coordinator."""
+        """Rank 0 tells the coordinator about each instance that has no living rank."""
         living = self._living.communicators.rank_map.ranks
         for rank in lost:
             instance = self._topology.instance_of(rank)
@@ -78,7 +80,8 @@ class Survivor:
                 self._ports.messages.mailbox.send(COORDINATOR, instance_failed(rank, instance))
 
     def _end_without_host(self) -> None:
-        """Nobody is left to admit, to answer clients, or to sum up."""
+        """Rank 0 has failed: no rank is left to admit requests, to answer clients, or to write the
+        summary."""
         self._ports.events.close()
         place = self._living.communicators.world.rank
         if place == 0:
