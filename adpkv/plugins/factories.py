@@ -94,7 +94,7 @@ def fits(
     named = [key for key, one in known.items() if one.kind in (one.KEYWORD_ONLY, _EITHER)]
     section = slot.key.rpartition(".")[0]
     if EXPERIMENT in arguments:
-        raise UsageError(f"{section}.{EXPERIMENT}: is what the factory is given by adpkv")
+        raise UsageError(f"{section}.{EXPERIMENT}: is given to the factory by adpkv: leave it out")
     if EXPERIMENT in named:
         arguments[EXPERIMENT] = experiment
     takes_all = any(one.kind is one.VAR_KEYWORD for one in known.values())
@@ -106,7 +106,7 @@ def fits(
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        raise UsageError(f"{section}: {name} needs more than is said here: {error}") from None
+        raise UsageError(f"{section}: {name} needs more parameters: {error}") from None
     return arguments
 
 
@@ -133,8 +133,8 @@ def raised(error: BaseException) -> str:
         if not frame.filename.startswith("<") and Path(frame.filename) != Path(__file__)
     ]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    said = " ".join(str(error).split())
-    return f"raised {type(error).__name__}{f': {said}' if said else ''}{where}"
+    message = " ".join(str(error).split())
+    return f"raised {type(error).__name__}{f': {message}' if message else ''}{where}"
 
 
 def _found(slot: Slot, name: str) -> tuple[str, str]:

@@ -162,7 +162,10 @@ BROKEN = {
         ({"workload": {"kind": "burst", "totl": 3}}, "workload.totl: .* did you mean total"),
         ({"workload": {"kind": "burst"}}, "workload: burst needs more .* 'total'"),
         ({"workload": {"kind": "burst", "total": 0}}, "raised ValueError: a burst of none .burst"),
-        ({"workload": {"kind": "burst", "experiment": 0}}, "workload.experiment: is what the fac"),
+        (
+            {"workload": {"kind": "burst", "experiment": 0}},
+            "workload.experiment: is given to the fac",
+        ),
         ({"workload": {"kind": "burst", "total": {1, 2}}}, "total must be made of text, numbers"),
         ({"workload": {"kind": "burst", "total": float("nan")}}, "parameters that YAML cannot say"),
         ({"model.step_ms": 3}, "model.step_ms: is not known here"),
