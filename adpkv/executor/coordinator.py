@@ -73,9 +73,9 @@ class Coordinator:
         self._leaders: dict[int, int] = {
             instance.index: instance.leader for instance in topology.instances
         }
-        self._stopped: set[int] = set()
         self._drained: set[int] = set()
-        """Instances that have stopped and have no transfer with another instance any more."""
+        """Instances that have stopped, have no transfer with another instance any more and have
+        answered for everything that was sent to them."""
         self._failed: dict[int, str] = {}
         """Failed world rank -> a text about its failure."""
         self._stop: StopReason | None = None
@@ -107,7 +107,7 @@ class Coordinator:
             self._cancel_due(now_ns)
             if self._stop is None and self.done == self.total:
                 self._spread(StopReason(ExitCode.COMPLETED))
-            if self._failed and not self._shrinks and len(self._stopped) == len(self._load):
+            if self._failed and not self._shrinks and len(self._drained) == len(self._load):
                 self._end_all_lost()
             if now_ns >= self._give_up_ns:
                 break
@@ -173,7 +173,6 @@ class Coordinator:
                     if here and request.attempt == attempt:
                         self._lose(request)
         elif isinstance(message, Stopped):
-            self._stopped.add(message.instance)
             if message.drained:
                 self._drained.add(message.instance)
             self._spread(message.reason)
@@ -286,7 +285,7 @@ class Coordinator:
         for request in self._open.values():
             if request.holder is instance and request.cancelled_ns >= 0:
                 self._tell(instance, Cancel(request.request_id))
-        if self._stop is not None and instance.index not in self._stopped:
+        if self._stop is not None:
             self._tell(instance, Stop(self._stop))
 
     def _shrink(self, instance: Instance) -> None:
@@ -300,7 +299,6 @@ class Coordinator:
 
     def _handle_instance_failure(self, instance: Instance, detail: str) -> None:
         """All ranks of an instance have failed: no answer will come for the requests it had."""
-        self._stopped.add(instance.index)
         self._drained.add(instance.index)
         others = tuple(i for i in self._instances[instance.kind] if i is not instance)
         self._instances[instance.kind] = others
@@ -364,14 +362,14 @@ class Coordinator:
         self._stop = reason
         self._give_up_ns = self._clock() + self._stop_timeout_ns
         for instance in self._topology.instances:
-            if instance.index not in self._stopped:
-                self._tell(instance, Stop(reason))
+            # Also to one that has stopped by itself: what was admitted before is on its way to it.
+            self._tell(instance, Stop(reason))
         for request in list(self._open.values()):
             self._fire(request, AdmissionEvent.STOP)
 
     def _end_all_lost(self) -> None:
-        """All instances have stopped, so all living ranks have answered for their requests: the
-        open ones were lost with failed ranks (contract 6.5)."""
+        """All instances are drained, so all living ranks have answered for what they had and for
+        what was on its way to them: the open ones were lost with failed ranks (contract 6.5)."""
         for request in list(self._open.values()):
             self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
 

@@ -82,6 +82,8 @@ class Leader:
         """On a successor: when the coordinator sent the requests that the group had then, until
         they are answered."""
         self._announced: Stopped | None = None
+        self._last_admit_taken = False
+        """Whether a broadcast had the coordinator's stop, behind which it admits nothing."""
         self._tokens = 0
         self._kept: deque[LeaderMessage] = deque()
 
@@ -120,6 +122,8 @@ class Leader:
         while kept and (weight := _weight(kept[0])) <= left:
             left -= weight
             group.append(kept.popleft())
+        if any(isinstance(message, Stop) for message in group):
+            self._last_admit_taken = True
         return tuple(group)
 
     def take_over(self, plan: Plan) -> None:
@@ -233,11 +237,13 @@ class Leader:
 
     def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
         """Tell the coordinator once that the instance has stopped and every open request is
-        answered, and once that all its ranks are drained. Call it after the flush: then this
-        message follows the last answers."""
+        answered, and once that all its ranks are drained and it has taken the coordinator's stop:
+        then nothing that was on its way to it is left without an answer. Call it after the flush:
+        then this message follows the last answers."""
         if plan.stop is None:
             return
-        last, drained = self._announced, all(status.drained for status in statuses)
+        last = self._announced
+        drained = self._last_admit_taken and all(status.drained for status in statuses)
         if last is None or (drained and not last.drained):
             self._announced = Stopped(self._instance, plan.stop, drained)
             self._mailbox.send(COORDINATOR, self._announced)

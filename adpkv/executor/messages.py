@@ -186,13 +186,14 @@ class Answers(msgspec.Struct, frozen=True, tag="answers", array_like=True, gc=Fa
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped", array_like=True, gc=False):
-    """Leader to coordinator: my instance has agreed to stop, and every open request is answered.
-    Sent once more when it is drained."""
+    """Leader to coordinator: my instance has agreed to stop, and every request that it had is
+    answered. Sent once more when it is drained."""
 
     instance: int
     reason: StopReason
     drained: bool = False
-    """No transfer of the instance is in flight any more, or its drain timeout is over."""
+    """No transfer of the instance is in flight any more, or its drain timeout is over; and it has
+    taken the coordinator's `Stop`, so that every request that was on its way is answered too."""
 
 
 class RankFailed(msgspec.Struct, frozen=True, tag="rank_failed", array_like=True, gc=False):
