@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms failures kills-start kills-hosts fuzz clean
+.PHONY: help setup run test check bench soak soak-loaded alarms failures hosts seeds kills-start kills-hosts fuzz clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ soak: $(STAMP) ## ten minutes of random faults on 8 real ranks
 soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there are cores
 	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
 
-alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take three
+alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take eight
 	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py -k no_collective
 
 failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy
@@ -44,6 +44,12 @@ failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, und
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twenty
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
+
+hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has one of each kind
+	$(BIN)/python -m pytest --campaigns tests/hosts
+
+seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make test has half of them
+	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz/test_fuzz_whole.py
 
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts

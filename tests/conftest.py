@@ -56,6 +56,9 @@ REAL_PLACES = (
 )
 """Where they are: what hands out tests to processes knows nothing but their names."""
 
+MOSTLY_ALONE = ("tests/installed/", "tests/launch/test_launchers.py", "tests/cli/test_run.py")
+"""Of those, where a job of ranks is the smaller part beside processes that run alone."""
+
 
 class OneForAllReal(LoadFileScheduling):
     """A file of tests is one piece of work, and all that start real ranks are one together, worked
@@ -65,7 +68,9 @@ class OneForAllReal(LoadFileScheduling):
     A mark `xdist_group` would say it test by test; pytest-xdist 3.8 overlooks it in pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return REAL if nodeid.startswith(REAL_PLACES) else str(super()._split_scope(nodeid))
+        if nodeid.startswith(REAL_PLACES) and not nodeid.startswith(MOSTLY_ALONE):
+            return REAL
+        return str(super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -61,7 +61,7 @@ def test_a_slow_link_that_loses_packets(can_be_made: None, tmp_path: Path) -> No
         assert left_behind(hosts) == []
 
 
-@pytest.mark.parametrize("policy", ["shutdown", "shrink"])
+@pytest.mark.parametrize("policy", [pytest.param("shutdown", marks=pytest.mark.campaign), "shrink"])
 def test_a_rank_fails_on_the_other_host(start: Start, hosts: Pair, policy: str) -> None:
     """Each group is on both hosts, so it is met from the other one when it fails."""
     requests = LONG if policy == "shutdown" else "workload.requests=60"
@@ -98,6 +98,7 @@ def test_a_cut_between_groups_ends_the_ranks_of_both_sides(start: Start, hosts: 
         job.gone(host)
 
 
+@pytest.mark.campaign
 def test_a_link_that_is_cut_while_ranks_start_is_no_success(start: Start, hosts: Pair) -> None:
     """In MPI's own start nobody has a watchdog yet."""
     job = start(**IMPATIENT)

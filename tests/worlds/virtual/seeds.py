@@ -10,16 +10,22 @@ __all__ = ["SEEDS_PER_TEST", "batch", "batches"]
 
 SEEDS_PER_TEST = 20
 
-FAST_IN = 4
-"""One in so many batches also runs in `make check`, all of them in `make test`."""
+FAST_IN, HERE_IN = 4, 2
+"""`make check` has one in four batches, `make test` one in two, `make seeds` all of them."""
 
 
 def batches(first: int, last: int) -> list[Any]:
     """The first seed of each batch of the seeds from `first` to below `last`."""
     return [
-        pytest.param(seed, marks=[pytest.mark.slow] if number % FAST_IN else [])
+        pytest.param(seed, marks=_marks(number))
         for number, seed in enumerate(range(first, last, SEEDS_PER_TEST))
     ]
+
+
+def _marks(number: int) -> list[pytest.MarkDecorator]:
+    if number % FAST_IN == 0:
+        return []
+    return [pytest.mark.slow] if number % HERE_IN == 0 else [pytest.mark.slow, pytest.mark.campaign]
 
 
 def batch(first: int) -> range:
