@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms failures hosts seeds kills-start kills-hosts fuzz clean
+.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-hosts fuzz clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +37,16 @@ soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there a
 	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
 
 alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take eight
-	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py -k no_collective
+	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py
 
 failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy
 	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_rank_failures.py
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twenty
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
+
+real: $(STAMP) ## all that starts real ranks, also what make test leaves out
+	$(BIN)/python -m pytest --campaigns tests/mpi tests/hosts tests/installed tests/bench/test_under_mpirun.py
 
 hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has one of each kind
 	$(BIN)/python -m pytest --campaigns tests/hosts

@@ -119,6 +119,7 @@ class Worker:
                 self._heard_s = time.monotonic()
                 yield Report(self._hunter, self._left.pop(0), hunt)
         except (EOFError, OSError):
+            self._process.join(SILENT_S)  # its pipe is gone a moment before itself
             yield self._lost(f"its process failed: {self._process.exitcode}")
         if self._left and time.monotonic() - self._heard_s > SILENT_S:
             yield self._lost(f"no end within {SILENT_S:.0f} s")

@@ -29,6 +29,7 @@ IMPATIENT = {
 """Instead of what `adpkv run` sets: a lost host is missed after four seconds."""
 
 
+@pytest.mark.campaign
 def test_a_job_over_two_hosts_can_be_looked_at_from_each(start: Start, hosts: Pair) -> None:
     """Health is on the first host's loopback, and knows of both; `inspect` sees the ranks of the
     host that it runs on; a signal to the parent drains all, and nothing is left on either."""

@@ -33,7 +33,7 @@ def test_nor_does_a_job_that_was_stopped_as_a_whole(program, tmp_path: Path) -> 
     assert found.out.strip() == "fine"
 
 
-@pytest.mark.parametrize("case", ["late", "stopped"])
+@pytest.mark.parametrize("case", ["late", pytest.param("stopped", marks=pytest.mark.campaign)])
 def test_nor_what_takes_long_in_a_real_job(program, tmp_path: Path, case: str) -> None:
     """A rank that is still being made while the others wait; all ranks stopped at once."""
     out = tmp_path / "out"

@@ -33,9 +33,9 @@ def whole(folder: Path) -> None:
     ("how", "victims", "by"),
     [
         ("killed-before", ["2"], "adpkv"),
-        ("killed-before", ["0", "3", "5"], "mpirun"),
+        pytest.param("killed-before", ["0", "3", "5"], "mpirun", marks=pytest.mark.campaign),
         ("killed-inside", ["0"], "adpkv"),
-        ("stopped-before", ["6"], "adpkv"),
+        pytest.param("stopped-before", ["6"], "adpkv", marks=pytest.mark.campaign),
         ("stopped-before", ["0"], "mpirun"),
     ],
 )
@@ -49,7 +49,7 @@ def test_a_rank_is_lost_in_finalize(
     whole(tmp_path)
 
 
-@pytest.mark.parametrize("by", ["adpkv", "mpirun"])
+@pytest.mark.parametrize("by", [pytest.param("adpkv", marks=pytest.mark.campaign), "mpirun"])
 def test_a_rank_stands_still_as_all_close(program, tmp_path: Path, by: str) -> None:
     argv = ["finalizes", 4, str(tmp_path), "stopped-leaving", "2"]
     found = program(*argv, timeout_s=BOUND_S, outlives=True, by=by)
