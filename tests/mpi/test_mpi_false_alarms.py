@@ -27,6 +27,7 @@ def test_no_collective_no_size_and_no_late_rank_raises_one(
     assert found.out.strip() == "fine"
 
 
+@pytest.mark.campaign
 def test_nor_does_a_job_that_was_stopped_as_a_whole(program, tmp_path: Path) -> None:
     found = program("quiet", 4, str(tmp_path), "frozen")
     assert found.code == 0, found.err

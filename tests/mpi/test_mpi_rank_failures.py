@@ -168,7 +168,9 @@ def test_15_a_job_goes_on_without_two(
     went_on(tmp_path, [int(victim.partition(":")[0]) for victim in victims], "recompute")
 
 
-@pytest.mark.parametrize("policy", ["shutdown", "recompute"])
+@pytest.mark.parametrize(
+    "policy", ["shutdown", pytest.param("recompute", marks=pytest.mark.campaign)]
+)
 def test_15_nobody_of_an_instance_is_left(program, tmp_path: Path, policy: str) -> None:
     args = dies(tmp_path, policy, "wait", "4", "5", "6", "7")
     found = program(*args, timeout_s=BOUND_S, outlives=True)

@@ -1,5 +1,5 @@
 """A signal to a real job at any moment, to whoever started it, to mpirun or to a rank: six of them
-here, three at a time, of the hunter `signals` (`make fuzz FUZZ="signals"` for hundreds)."""
+in `make real`, three at a time, of the hunter `signals` (`make fuzz FUZZ="signals"` for hundreds)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import Final
 
+import pytest
+
 from tests.fuzz.signals import Ended, Plan, judged, plan, signalled
 from tests.mpi.conftest import outlives_or_skip
 
@@ -17,6 +19,7 @@ AT_ONCE: Final = 3
 FINE: Final = Ended(sent=True, code=143, err="", left=[], said=143, folders=[])
 
 
+@pytest.mark.campaign
 def test_a_signal_at_any_moment_ends_the_job(mpirun: Path, tmp_path: Path) -> None:
     outlives_or_skip()
 
