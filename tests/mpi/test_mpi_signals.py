@@ -1,5 +1,5 @@
-"""A signal to a real job at any moment, to whoever started it, to mpirun or to a rank: six of them
-in `make real`, three at a time, of the hunter `signals` (`make fuzz FUZZ="signals"` for hundreds)."""
+"""A signal to a real job at any moment, to whoever started it, to mpirun or to a rank: six jobs in
+`make real`, three at a time, of the hunter `signals` (`make fuzz FUZZ="signals"` for hundreds)."""
 
 from __future__ import annotations
 
