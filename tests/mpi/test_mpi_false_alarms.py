@@ -44,6 +44,7 @@ def test_nor_what_takes_long_in_a_real_job(program, tmp_path: Path, case: str) -
     assert json.loads((out / "summary.json").read_text())["requests"]["completed"] == 1
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_nor_do_busy_processes_beside_it(jobs, tmp_path: Path) -> None:
     """Some seconds of `make soak-loaded`, which leaves nobody behind."""

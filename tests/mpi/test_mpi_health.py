@@ -123,6 +123,7 @@ def test_a_run_that_is_well_is_ready_and_shows_its_figures(jobs, address, tmp_pa
     assert json.loads((out / "summary.json").read_text())["violations"] == []
 
 
+@pytest.mark.campaign
 def test_a_transfer_that_is_stuck_makes_it_unready(jobs, address, tmp_path: Path) -> None:
     data = yaml.safe_load(FOUR_RANKS.read_text())
     data["executor"]["drain_timeout"] = "4s"

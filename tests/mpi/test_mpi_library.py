@@ -42,6 +42,7 @@ def test_a_program_runs_real_ranks_from_any_thread(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("mpirun")
 def test_after_its_time_the_ranks_agree_to_stop(tmp_path: Path) -> None:
     result = adpkv.run(

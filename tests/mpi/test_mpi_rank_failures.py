@@ -224,6 +224,7 @@ def test_what_moves_between_two_others_is_not_touched_by_a_failure(
     assert found.out.strip() == "fine"
 
 
+@pytest.mark.campaign
 def test_other_ends_of_a_job_are_not_taken_for_a_failure(program, tmp_path: Path) -> None:
     found = program("collectives", 8, "kind_differs", outlives=True)
     assert found.code == 3

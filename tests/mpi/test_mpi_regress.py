@@ -20,8 +20,8 @@ HERE = [scenario for scenario in read(FILES) if scenario.before("mpi") is not No
 EACH_KIND = {"1", "5", "7b"}
 """Seen by slots, by the watchdog and by an oracle; `adpkv regress --world mpi` runs them all."""
 
-LONG = "5"
-"""Waits for the watchdog, as other real jobs here do too: left to `make real`."""
+LONG = ("5", "7b")
+"""Wait for the watchdog or a timeout, as other real jobs here do too: left to `make real`."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _needs_mpi(jobs: object) -> None:
     [
         pytest.param(
             scenario,
-            marks=pytest.mark.campaign if scenario.regression.id == LONG else (),
+            marks=pytest.mark.campaign if scenario.regression.id in LONG else (),
             id=scenario.path.stem,
         )
         for scenario in HERE
