@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from adpkv.core.content import blocks_for
-from adpkv.memory.port import Report
+from adpkv.memory.port import Region, Report
 
 __all__ = ["CANARY", "HostMemory"]
 
@@ -86,6 +86,10 @@ class HostMemory:
         """The bytes of `count` adjacent blocks from `first`, to be read or written in place."""
         size = self.block_bytes
         return self._flat[first * size : (first + count) * size]
+
+    def region(self) -> Region:
+        """All blocks together."""
+        return Region(self._bytes.ctypes.data, self._bytes.nbytes)
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner. Checks that fresh ones are as `release` left them."""

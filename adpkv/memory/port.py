@@ -8,12 +8,73 @@ was made with. It raises nothing for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Memory", "Report"]
+import msgspec
+
+__all__ = ["HOST", "PASSED", "Fence", "Memory", "Region", "Report", "StagingArea"]
 
 Report = Callable[[str, str, tuple[int, ...]], None]
 """Called with each violation: its kind, what happened, and the leases that it concerns."""
+
+
+HOST: Final = -1
+"""The device number of memory that the host's processor can read."""
+
+
+class Region(msgspec.Struct, frozen=True, gc=False):
+    """One contiguous range of memory, for registering it with a network library: its address, its
+    size in bytes, and the device that holds it (`HOST` for none)."""
+
+    address: int
+    nbytes: int
+    device: int = HOST
+
+
+class Fence(Protocol):
+    """A point in a rank's own work on its memory."""
+
+    def passed(self) -> bool:
+        """Whether all work before this point is done. Never waits."""
+        ...
+
+
+class _Passed:
+    def passed(self) -> bool:
+        return True
+
+
+PASSED: Final[Fence] = _Passed()
+"""The fence of work that was done at once, as all work in host memory is."""
+
+
+class StagingArea(Protocol):
+    """The staging slots of one rank: memory that its peers may read and write, in place of the
+    blocks of its pool. Each slot has room for `slot_blocks` blocks, slot after slot.
+
+    To a transport it is a memory of `slots * slot_blocks` blocks of `block_bytes` bytes, where slot
+    `s` begins with block `s * slot_blocks`. Only the rank itself copies between slots and its pool.
+    """
+
+    slots: int
+    slot_blocks: int
+    block_bytes: int
+
+    def region(self) -> Region:
+        """All slots together."""
+        ...
+
+    def view(self, first: int, count: int) -> memoryview:
+        """The bytes of `count` adjacent blocks from `first`, in place. Host memory only."""
+        ...
+
+    def pack(self, blocks: Sequence[int], first: int) -> Fence:
+        """Copy these blocks of the pool into adjacent blocks of the area from `first`."""
+        ...
+
+    def unpack(self, first: int, blocks: Sequence[int]) -> Fence:
+        """Copy adjacent blocks of the area from `first` into these blocks of the pool."""
+        ...
 
 
 class Memory(Protocol):

@@ -15,7 +15,7 @@ from adpkv.config import Experiment
 from adpkv.core.router import Load
 from adpkv.core.values import RequestSpec
 from adpkv.errors import UsageError
-from adpkv.memory.port import Memory, Report
+from adpkv.memory.port import Memory, Region, Report
 from adpkv.model.port import Model
 from adpkv.plugins import check_port, missing_names
 from adpkv.transport.port import Transport
@@ -73,7 +73,11 @@ class RealMemory(Memory, Protocol):
 
     def view(self, first: int, count: int) -> memoryview:
         """The bytes of `count` consecutive blocks from block `first` on, in place: C-contiguous and
-        writable."""
+        writable. Memory of a device has none."""
+        ...
+
+    def region(self) -> Region:
+        """All blocks together, block after block: where they are, and on which device."""
         ...
 
 
