@@ -120,6 +120,9 @@ class End:
     def last_moved_ns(self) -> int:
         return self._link.last_moved_ns()
 
+    def close(self) -> None:
+        self._link.close()
+
     def fill(self, blocks: tuple[int, ...], seed: int) -> None:
         for place, block in enumerate(blocks):
             self.memory.content[block] = (seed, place)
@@ -153,6 +156,9 @@ class Link:
 
     def meet(self) -> None:
         """Both are here: nothing to wait for."""
+
+    def rest(self) -> None:
+        """Both are here."""
 
     def agree(self, pieces: int) -> int:
         return pieces

@@ -1,5 +1,5 @@
 """Ranks 0 and 1 put transport mpi through the conformance bodies; rank 0 prints one line each.
-With the word `faulty`, the fault seam is around it."""
+With the word `faulty`, the fault seam is around it; with `odd`, blocks have an odd size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from adpkv.testing.transport import BLOCKS, BODIES
 from adpkv.transport.mpi import MpiTransport
 from adpkv.transport.port import Transfer, TransportEnd
 
-BLOCK_TOKENS, LAYERS, HEADS, DIM, DTYPE_BYTES = 8, 2, 2, 32, 2
+SHAPE = (3, 1, 1, 7, 1) if "odd" in sys.argv else (8, 2, 2, 32, 2)
+"""Tokens of a block, layers, heads, head size, bytes of an element; `odd`: blocks of 42 bytes,
+which begin at any even address."""
 
 
 class Absent:
@@ -34,6 +36,7 @@ class Absent:
     def post(self, transfer: Transfer) -> None: ...
     def withdraw(self, session: tuple[int, int]) -> None: ...
     def peer_ended(self, session: tuple[int, int], pieces: int) -> None: ...
+    def close(self) -> None: ...
     def fill(self, blocks: tuple[int, ...], seed: int) -> None: ...
 
     def poll(self) -> list[TransportEnd]:
@@ -55,9 +58,7 @@ class Present(MpiTransport):
     here = True
 
     def __init__(self, comm: MPI.Intracomm) -> None:
-        self.memory = HostMemory(
-            BLOCKS, BLOCK_TOKENS, LAYERS, HEADS, DIM, DTYPE_BYTES, lambda *_: None
-        )
+        self.memory = HostMemory(BLOCKS, *SHAPE, lambda *_: None)
         size = self.memory.block_bytes
         super().__init__(
             comm,
@@ -124,6 +125,9 @@ class Halves:
         request = self._comm.Ibarrier()
         while not request.Test():
             self.step()
+
+    def rest(self) -> None:
+        self._comm.Barrier()
 
     def agree(self, pieces: int) -> int:
         found = np.array([pieces])
