@@ -119,6 +119,8 @@ ARROWS = {
         RECORDER,
         "adpkv.memory.host",
         "adpkv.transport.mpi",
+        "adpkv.transport.posting",
+        "adpkv.transport.cards",
     ),
     "adpkv.worlds": (),
     "adpkv.results": (CORE, ERRORS, CONFIG, RECORDER, DIAGNOSIS, OUTPUT),

@@ -84,6 +84,11 @@ class TransceiverConfig(Section):
         about="bytes posted per iteration, so that copies do not delay it",
         gt=0,
     )
+    post_descriptors: Count = Field(
+        default=256,
+        description="descriptors or messages posted per iteration by nixl and ucx, which take some "
+        "microseconds for each",
+    )
     piece_bytes: Size = size(
         "1MiB", key="piece", about="most bytes per posted piece; at least one block", gt=0
     )

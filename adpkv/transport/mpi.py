@@ -13,16 +13,14 @@ When a rank fails, the communicator is kept: no call on it ever blocks, so no ra
 a revoke, and transfers between other ranks go on. Transfers with the failed rank are set aside as
 soon as MPI knows of the failure, and end when all ranks have agreed on it (`handle_peer_failure`).
 
-Posting is limited by a budget per call and a window per peer, so that a peer that does not receive
-its bytes does not delay the others'.
+Posting is limited by a budget per call and a window per peer (`transport.posting`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Protocol
 
 from mpi4py import MPI
 
@@ -32,14 +30,9 @@ from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
 from adpkv.transport.mpi_opened import Heads, Opened, is_over
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
+from adpkv.transport.posting import WINDOW_BUDGETS, Posted, Posting, PostLimits
 
 __all__ = ["BlockBytes", "MpiTransport"]
-
-WINDOW_BUDGETS: Final = 16
-"""The window of posted, unfinished bytes towards one peer, in post budgets. It keeps the link busy
-while this rank does other work. Measured with budgets of 4 MiB and 64 blocks of 1 MiB, relative to
-the speed of a bare Isend: 0.64 to 0.77 with 4 budgets, 0.86 to 0.90 with 8, 0.93 to 1.03 with 16
-(medians, two ranks on a busy machine)."""
 
 
 class BlockBytes(Protocol):
@@ -89,13 +82,13 @@ class MpiTransport:
         """Sends to failed ranks, which are never tested again (`_abandon`)."""
         self._inbox_age = inbox_age
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
-        self._budget_bytes = self._left_bytes = budget_bytes
+        limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes)
+        self._posting: Posting[Opened] = Posting(self._post_piece, limits)
+        self._refused: list[tuple[MPI.Exception, Opened]] = []
+        """Errors of posts that MPI refused, with their transfers, until they are handled."""
         self._tags = int(communicator.Get_attr(MPI.TAG_UB) or 32_767) + 1
         self._sending: dict[SessionId, Opened] = {}
         self._receiving: dict[SessionId, Opened] = {}
-        self._queues: dict[int, deque[Opened]] = {}
-        """Peer -> transfers to it with pieces that are not posted yet; no empty queues."""
-        self._outstanding_bytes: dict[int, int] = {}
         self._heads = Heads()
         self._lingering: list[Opened] = []
         """Transfers with cancelled requests that have not ended yet."""
@@ -132,8 +125,8 @@ class MpiTransport:
         if transfer.receiver in self._gone:
             found.give_up()
         if found.wanted:
-            self._queues.setdefault(transfer.receiver, deque()).append(found)
-            self._post_more()
+            self._posting.add(found)
+            self._handle_refused()
         else:
             self._end_if_over(found)
 
@@ -144,7 +137,7 @@ class MpiTransport:
         if found is None or len(found.requests) == found.wanted:
             return
         found.wanted = len(found.requests)
-        self._unqueue(found)
+        self._posting.remove(found)
         self._end_if_over(found)
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
@@ -194,7 +187,7 @@ class MpiTransport:
         """Cancel the receives that are left. A send cannot be cancelled: it ends when its receiver
         receives it (`discard`)."""
         self._heads.clear()
-        self._queues.clear()
+        self._posting.clear()
         for found in self._receiving.values():
             found.cancel_from(found.finished)
             self._left += found.lingering
@@ -252,9 +245,9 @@ class MpiTransport:
                     self._follow(found)
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
-        self._left_bytes = self._budget_bytes
-        if self._queues:
-            self._post_more()
+        self._posting.poll()
+        if self._refused:
+            self._handle_refused()
 
     # -- when a rank fails ----------------------------------------------------------------------
 
@@ -285,7 +278,7 @@ class MpiTransport:
         for found in [*self._receiving.values(), *self._sending.values()]:
             if found.peer() in ranks:
                 self._heads.forget(found)
-                self._unqueue(found)
+                self._posting.remove(found)
 
     def _landed(self, found: Opened) -> bool:
         """Whether all bytes of a transfer from a failed rank have arrived."""
@@ -314,23 +307,16 @@ class MpiTransport:
         """
         self._heads.forget(found)
         if found.sends:
-            self._unqueue(found)
+            self._posting.remove(found)
             open_bytes = found.open_blocks() * self._memory.block_bytes
             if open_bytes:
-                self._outstanding_bytes[found.transfer.receiver] -= open_bytes
+                self._posting.ended(found.transfer.receiver, open_bytes)
         if found.sends and found.peer() in self._gone:
             self._kept += found.give_up()
         else:
             found.break_off()
         if not self._end_if_over(found) and found not in self._lingering:
             self._lingering.append(found)
-
-    def _unqueue(self, found: Opened) -> None:
-        queue = self._queues.get(found.transfer.receiver)
-        if queue is not None and found in queue:
-            queue.remove(found)
-            if not queue:
-                del self._queues[found.transfer.receiver]
 
     # -- pieces --------------------------------------------------------------------------------
 
@@ -349,7 +335,7 @@ class MpiTransport:
     def _count_piece(self, found: Opened) -> None:
         size = found.cut[found.finished][2] * self._memory.block_bytes
         if found.sends:
-            self._outstanding_bytes[found.transfer.receiver] -= size
+            self._posting.ended(found.transfer.receiver, size)
         found.finished += 1
         found.moved_bytes += size
 
@@ -364,37 +350,20 @@ class MpiTransport:
             self._ended.append(found.end())
         return True
 
-    def _post_more(self) -> None:
-        """Post to the peers in turn until the budget is used up or their windows are full."""
-        for peer in list(self._queues):
-            if self._left_bytes <= 0:
-                return
-            self._post_to(peer)
+    def _post_piece(self, found: Opened) -> Posted | None:
+        """Post the next piece of a transfer; None if MPI refuses it."""
+        source, _, count = found.cut[len(found.requests)]
+        leaving = self._memory.view(source, count)
+        size, peer, tag = len(leaving), found.transfer.receiver, found.transfer.tag % self._tags
+        try:
+            found.requests.append(self._comm.Isend([leaving, size, MPI.BYTE], peer, tag))
+        except MPI.Exception as error:
+            self._refused.append((error, found))
+            return None
+        self._heads.watch(found)
+        return Posted(size)
 
-    def _post_to(self, peer: int) -> None:
-        """Post to one peer; afterwards it is the last in the order."""
-        queue = self._queues.pop(peer, None) or deque()
-        window_bytes = WINDOW_BUDGETS * self._budget_bytes
-        open_bytes = self._outstanding_bytes.get(peer, 0)
-        refused = None
-        while queue and self._left_bytes > 0 and open_bytes < window_bytes:
-            found = queue[0]
-            source, _, count = found.cut[len(found.requests)]
-            leaving = self._memory.view(source, count)
-            size = len(leaving)
-            tag = found.transfer.tag % self._tags
-            try:
-                found.requests.append(self._comm.Isend([leaving, size, MPI.BYTE], peer, tag))
-            except MPI.Exception as error:
-                refused = error, found
-                break
-            self._left_bytes -= size
-            open_bytes += size
-            self._heads.watch(found)
-            if len(found.requests) == len(found.cut):
-                queue.popleft()
-        self._outstanding_bytes[peer] = open_bytes
-        if queue:
-            self._queues[peer] = queue
-        if refused is not None:
-            self._on_error(refused[0], [refused[1]])
+    def _handle_refused(self) -> None:
+        refused, self._refused = self._refused, []
+        for error, found in refused:
+            self._on_error(error, [found])

@@ -58,6 +58,10 @@ class Opened:
         """The rank at the other end."""
         return self.transfer.receiver if self.sends else self.transfer.sender
 
+    def is_posted(self) -> bool:
+        """Whether no piece is left to be posted."""
+        return len(self.requests) == len(self.cut)
+
     def open_blocks(self) -> int:
         """How many blocks are posted and have not ended."""
         return sum(count for _, _, count in self.cut[self.finished : len(self.requests)])

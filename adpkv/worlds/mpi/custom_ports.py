@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from adpkv.config import Experiment
-from adpkv.core.inbox_age import InboxAge
 from adpkv.memory.host import HostMemory
 from adpkv.memory.port import Report
-from adpkv.transport.mpi import MpiTransport
+from adpkv.transport.cards import Card, NeedsCards
 from adpkv.transport.port import Transport
-from adpkv.worlds.custom_ports import MemorySetting, RealMemory, RealTransportSetting
+from adpkv.worlds.custom_ports import MemorySetting, RealTransportSetting
+from adpkv.worlds.mpi.transports import OURS, Hooks
 
-__all__ = ["CustomTransport", "RankTransport", "build_memory", "build_transport"]
+__all__ = [
+    "CustomTransport",
+    "RankTransport",
+    "build_memory",
+    "build_transport",
+    "card_of",
+    "hand_cards",
+]
 
 
 class RankTransport(Transport, Protocol):
@@ -68,24 +75,30 @@ class CustomTransport:
 def build_transport(
     make: Callable[[RealTransportSetting], Transport] | None,
     setting: RealTransportSetting,
-    *,
-    inbox_age: InboxAge,
-    broke: Callable[[], None] | None,
+    hooks: Hooks,
 ) -> RankTransport:
-    """A rank's end of the transport: what `make` returns, or ours if it is None. `inbox_age` and
-    `broke` are only for ours."""
+    """A rank's end of the transport: what `make` returns, or ours of the name in the experiment if
+    it is None.
+
+    Raises:
+        UsageError: it cannot be created here.
+    """
     if make is not None:
         return CustomTransport(make(setting))
-    config, memory = setting.experiment.transceiver, cast("RealMemory", setting.memory)
-    return MpiTransport(
-        setting.communicator,
-        memory,
-        piece_bytes=config.piece_bytes,
-        budget_bytes=config.post_budget_bytes,
-        clock=setting.clock,
-        inbox_age=inbox_age,
-        broke=broke,
-    )
+    found: RankTransport = OURS[setting.experiment.transceiver.transport](setting, hooks)
+    return found
+
+
+def card_of(transport: RankTransport, name: str) -> Card:
+    """What the other ranks must know of this rank's transport. `name`: what the experiment calls
+    it."""
+    return transport.card() if isinstance(transport, NeedsCards) else Card(name)
+
+
+def hand_cards(transport: RankTransport, cards: Sequence[Card]) -> None:
+    """Give the transport the cards of all ranks, if it needs them."""
+    if isinstance(transport, NeedsCards):
+        transport.take_cards(cards)
 
 
 def build_memory(

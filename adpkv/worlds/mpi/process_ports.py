@@ -17,12 +17,20 @@ from adpkv.output import RankRecorder
 from adpkv.worlds.assemble import build_inbox_ages
 from adpkv.worlds.custom_ports import Ports, RealTransportSetting
 from adpkv.worlds.mpi.agreement import check_together
+from adpkv.worlds.mpi.cards import exchange
 from adpkv.worlds.mpi.communicators import LivingRanks
-from adpkv.worlds.mpi.custom_ports import RankTransport, build_memory, build_transport
+from adpkv.worlds.mpi.custom_ports import (
+    RankTransport,
+    build_memory,
+    build_transport,
+    card_of,
+    hand_cards,
+)
 from adpkv.worlds.mpi.ending import survives_rank_failures
 from adpkv.worlds.mpi.hosts import start_clock
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.rank_messages import RankMessages
+from adpkv.worlds.mpi.transports import Hooks
 
 __all__ = ["ProcessPorts"]
 
@@ -44,7 +52,8 @@ class ProcessPorts:
         holders: the requests that hold these leases, for violations that the memory reports.
 
     Raises:
-        AgreedError: on some rank a custom memory or transport could not be created.
+        AgreedError: on some rank a memory or transport could not be created, or the transports of
+            two ranks do not fit.
     """
 
     def __init__(
@@ -88,6 +97,8 @@ class ProcessPorts:
         except UsageError as error:
             problem = str(error)
         check_together(living.communicators.world, problem)
+        card = card_of(self.mpi_transport, experiment.transceiver.transport)
+        hand_cards(self.mpi_transport, exchange(living.communicators.data, card))
         self.transport = self.faults.transport(self.mpi_transport)
         self.mailbox = self.faults.mailbox(self.messages.mailbox)
 
@@ -106,9 +117,7 @@ class ProcessPorts:
             self.faults.clock,
             lambda rank: rank in living.lost,
         )
-        return build_transport(
-            custom.transport, setting, inbox_age=self.inbox_ages.ends, broke=broke
-        )
+        return build_transport(custom.transport, setting, Hooks(self.inbox_ages.ends, broke))
 
     def _report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
         """Record a violation that the memory found."""

@@ -1,0 +1,61 @@
+"""Our transports of real ranks, by name. Each imports its library only when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from adpkv.core.inbox_age import InboxAge
+from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
+from adpkv.worlds.custom_ports import RealTransportSetting
+
+__all__ = ["OURS", "Hooks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What our own transports get besides the setting.
+
+    Args:
+        inbox_age: follows how long an end is not polled after `ready` has found it.
+        broke: called when the transport knows of a rank failure before MPI has told; None if the
+            job does not survive failures.
+    """
+
+    inbox_age: InboxAge
+    broke: Callable[[], None] | None
+
+
+def post_limits(setting: RealTransportSetting) -> PostLimits:
+    """How much a rank may post, as configured."""
+    config = setting.experiment.transceiver
+    return PostLimits(
+        config.post_budget_bytes,
+        WINDOW_BUDGETS * config.post_budget_bytes,
+        config.post_descriptors,
+    )
+
+
+def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:
+    from adpkv.transport.mpi import MpiTransport
+
+    config, memory = setting.experiment.transceiver, setting.memory
+    return MpiTransport(
+        setting.communicator,
+        memory,  # type: ignore[arg-type]  # `select_ports` has checked it against RealMemory
+        piece_bytes=config.piece_bytes,
+        budget_bytes=config.post_budget_bytes,
+        clock=setting.clock,
+        inbox_age=hooks.inbox_age,
+        broke=hooks.broke,
+    )
+
+
+OURS: Final[Mapping[str, Callable[[RealTransportSetting, Hooks], Any]]] = MappingProxyType(
+    {"mpi": _mpi}
+)
+"""Each builds a rank's end of the transport, a `worlds.mpi.custom_ports.RankTransport`. It raises a
+UsageError if that cannot be done here. A transport that needs its peers' addresses has the methods
+of `transport.cards.NeedsCards` too."""

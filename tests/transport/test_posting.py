@@ -1,0 +1,105 @@
+"""The bounds of posting: pieces that a list stands for, posted to peers in turn."""
+
+from __future__ import annotations
+
+from adpkv.transport.posting import Posted, Posting, PostLimits
+
+PIECE_BYTES = 10
+
+
+class Send:
+    """A transfer of so many pieces."""
+
+    def __init__(self, to: int, pieces: int) -> None:
+        self.to, self.left = to, pieces
+
+    def peer(self) -> int:
+        return self.to
+
+    def is_posted(self) -> bool:
+        return not self.left
+
+
+class Rig:
+    """`posted` has the peer of each posted piece; the library refuses those to `refusing`."""
+
+    def __init__(self, **limits: int) -> None:
+        self.posted: list[int] = []
+        self.refusing: set[int] = set()
+        self.posting: Posting[Send] = Posting(
+            self.post, PostLimits(**{"budget_bytes": 1_000, "window_bytes": 1_000, **limits})
+        )
+
+    def post(self, send: Send) -> Posted | None:
+        if send.to in self.refusing:
+            return None
+        send.left -= 1
+        self.posted.append(send.to)
+        return Posted(PIECE_BYTES, 3)
+
+    def polled(self) -> list[int]:
+        """The peers of the pieces that the next poll posts."""
+        self.posted.clear()
+        self.posting.poll()
+        return list(self.posted)
+
+
+def test_a_poll_posts_no_more_bytes_than_its_budget() -> None:
+    rig = Rig(budget_bytes=25)
+    rig.posting.add(Send(1, 5))
+    assert rig.posted == [1, 1, 1], "the last piece begins within the budget"
+    rig.posting.add(Send(2, 1))
+    assert rig.posted == [1, 1, 1], "the budget is for all peers together"
+    assert sorted(rig.polled()) == [1, 1, 2]
+    assert not rig.posting
+
+
+def test_a_poll_posts_no_more_descriptors_than_its_budget() -> None:
+    rig = Rig(budget_descriptors=4)
+    rig.posting.add(Send(1, 5))
+    assert rig.posted == [1, 1]
+    assert rig.polled() == [1, 1]
+    assert rig.polled() == [1]
+
+
+def test_peers_are_served_in_turn() -> None:
+    rig = Rig(budget_bytes=10)
+    for peer in (1, 2, 3):
+        rig.posting.add(Send(peer, 2))
+    assert rig.posted == [1]
+    assert [rig.polled() for _ in range(5)] == [[1], [2], [3], [2], [3]]
+
+
+def test_a_full_window_holds_up_nobody_else() -> None:
+    rig = Rig(window_bytes=20)
+    rig.posting.add(Send(1, 4))
+    rig.posting.add(Send(2, 1))
+    assert rig.posted == [1, 1, 2]
+    assert rig.polled() == []
+    rig.posting.ended(1, PIECE_BYTES)
+    assert rig.polled() == [1]
+
+
+def test_a_refused_piece_is_tried_again_at_the_next_poll() -> None:
+    rig = Rig()
+    rig.refusing = {1}
+    rig.posting.add(Send(1, 1))
+    rig.posting.add(Send(2, 1))
+    assert rig.posted == [2]
+    rig.refusing = set()
+    assert rig.polled() == [1]
+
+
+def test_what_was_removed_is_not_posted() -> None:
+    rig = Rig(budget_bytes=10)
+    first, second = Send(1, 2), Send(1, 1)
+    rig.posting.add(first)
+    rig.posting.add(second)
+    rig.posting.remove(first)
+    rig.posting.remove(first)
+    assert list(rig.posting) == [second]
+    assert rig.polled() == [1]
+    assert (first.left, second.left) == (1, 0)
+    rig.posting.add(Send(1, 1))
+    rig.posting.clear()
+    assert not rig.posting
