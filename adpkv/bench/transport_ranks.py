@@ -1,146 +1,162 @@
-"""What mpirun starts for `transport`: two ranks that move the same blocks in two ways, in turn.
+"""What mpirun starts for `transport`: two ranks that move the same blocks in two ways, in turn: by
+our transport, and by the bare library below it.
 
-The clock is the sender's, from its first post to the receiver's message that all has landed; the
-receives are posted before it starts. The blocks do not touch, so nothing is merged: the transport
-sends as many messages as the bare loop does.
+The clock is the sender's, from its first post to the receiver's message that all has landed. The
+receiver expects the transfer before it starts. Both ranks are on one host, so their clocks agree.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from statistics import median
+from statistics import median, quantiles
 from time import perf_counter, perf_counter_ns
+from typing import Any
 
 import msgspec
-from mpi4py import MPI
 
-from adpkv.config.transceiver import TransceiverConfig
-from adpkv.memory.host import HostMemory
-from adpkv.transport.mpi import MpiTransport
-from adpkv.transport.port import Transfer
-from adpkv.worlds.mpi.driver import guarded
+from adpkv.bench.transport_rig import Cell, Rig, Sizes, made_rig
 
-__all__ = ["Asked", "Sizes", "main"]
+__all__ = ["Asked", "Found", "main"]
 
 SENDER, RECEIVER = 0, 1
-TOKEN_BYTES = 1024
-"""4 layers, K and V, 2 heads of 32 values of 2 bytes, as in the quickstart."""
-
 READY, LANDED = 1, 2
 
 
-class Sizes(msgspec.Struct, frozen=True):
-    """One transfer: so many blocks of so many bytes."""
-
-    block_bytes: int
-    blocks: int
-
-
 class Asked(msgspec.Struct, frozen=True):
-    """What to move, and how often."""
+    """What to move, and how often. `idle` sessions are open beside it, and never move."""
 
-    sizes: list[Sizes]
+    transport: str
+    cells: list[Cell]
     rounds: int
+    memory: str = "host"
+    idle: int = 0
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Of one cell. Rates in GB/s, times in seconds: medians of the rounds, but for the hold-up,
+    which is over all calls of all rounds."""
+
+    ours: float
+    bare: float
+    copied: float
+    """A plain copy of the same blocks within the receiver's memory."""
+    post_s: float
+    bare_post_s: float
+    notice_s: float
+    """From when the sender has seen its end to when the receiver has seen its own."""
+    held_p99_s: float
+    held_most_s: float
+    """How long one call of the sender took: posting and polling."""
+
+
+class _Round(msgspec.Struct):
+    """One transfer. What only one end knows is 0 at the other."""
+
+    whole_s: float = 0.0
+    post_s: float = 0.0
+    seen_ns: int = 0
+    calls_s: list[float] = []
 
 
 class _Pair:
-    """This rank's side of one size."""
+    """This rank's side of one cell."""
 
-    def __init__(self, world: MPI.Intracomm, sizes: Sizes) -> None:
-        self._world, self._data = world, world.Dup()
-        self.nbytes = sizes.blocks * sizes.block_bytes
-        self._memory = HostMemory(
-            2 * sizes.blocks, sizes.block_bytes // TOKEN_BYTES, 4, 2, 32, 2, lambda *_: None
-        )
-        # Every other block: neighbours would be merged into one message.
-        self._blocks = tuple(range(0, 2 * sizes.blocks, 2))
-        for block in self._blocks:
-            self._memory.view(block, 1)[:] = bytes([block % 251]) * sizes.block_bytes
-        # The defaults, where a block fits in them.
-        defaults = TransceiverConfig()
-        piece_bytes = max(defaults.piece_bytes, sizes.block_bytes)
-        self._transport = MpiTransport(
-            self._data,
-            self._memory,
-            piece_bytes=piece_bytes,
-            budget_bytes=max(defaults.post_budget_bytes, piece_bytes),
-            clock=perf_counter_ns,
-        )
+    def __init__(self, world: Any, rig: Rig) -> None:
+        self._world, self.rig = world, rig
+        self._receives = world.rank == RECEIVER
         self._word = bytearray(1)
         self._number = 0
 
     def _meet(self, tag: int) -> None:
         """The receiver's message to the sender."""
-        if self._world.rank == RECEIVER:
-            self._world.Send([self._word, 1, MPI.BYTE], SENDER, tag)
+        if self._receives:
+            self._world.Send([self._word, 1], SENDER, tag)
         else:
-            self._world.Recv([self._word, 1, MPI.BYTE], RECEIVER, tag)
+            self._world.Recv([self._word, 1], RECEIVER, tag)
 
-    def ours(self) -> float:
-        """Seconds that the transport takes; the receiver's have no meaning."""
+    def _timed(
+        self, expect: Callable[[], object], post: Callable[[], object], over: Callable[[], object]
+    ) -> _Round:
+        """One transfer; `over` is called until it is true."""
+        found = _Round(calls_s=[])
+        if self._receives:
+            expect()
+        self._meet(READY)
+        began = now = perf_counter()
+        if not self._receives:
+            post()
+            now = perf_counter()
+            found.post_s = now - began
+            found.calls_s.append(found.post_s)
+        ended: object = False
+        while not ended:
+            before, ended = now, over()
+            now = perf_counter()
+            found.calls_s.append(now - before)
+        found.seen_ns = perf_counter_ns()
+        self._meet(LANDED)
+        found.whole_s = perf_counter() - began
+        return found
+
+    def ours(self) -> _Round:
+        """By the transport."""
         self._number += 1
-        transfer = Transfer(
-            self._number, 0, SENDER, RECEIVER, self._number, self._blocks, self._blocks, self.nbytes
+        transfer, transport = self.rig.transfer(self._number), self.rig.transport
+        return self._timed(
+            lambda: transport.expect(transfer), lambda: transport.post(transfer), transport.poll
         )
-        transport = self._transport
-        receives = self._world.rank == RECEIVER
-        if receives:
-            transport.expect(transfer)
-        self._meet(READY)
-        began = perf_counter()
-        if not receives:
-            transport.post(transfer)
-        while not transport.poll():
-            pass
-        self._meet(LANDED)
-        return perf_counter() - began
 
-    def bare(self) -> float:
-        """Seconds that a bare isend or irecv per block takes."""
-        receives = self._world.rank == RECEIVER
-        requests = []
-        if receives:
-            requests = [self._data.Irecv(buffer, SENDER) for buffer in self._buffers()]
-        self._meet(READY)
-        began = perf_counter()
-        if not receives:
-            requests = [self._data.Isend(buffer, RECEIVER) for buffer in self._buffers()]
-        MPI.Request.Waitall(requests)
-        self._meet(LANDED)
-        return perf_counter() - began
-
-    def _buffers(self) -> list[tuple[memoryview, int, MPI.Datatype]]:
-        views = [self._memory.view(block, 1) for block in self._blocks]
-        return [(view, len(view), MPI.BYTE) for view in views]
-
-    def close(self) -> None:
-        """Give memory and communicator back."""
-        self._transport.close()
-        self._memory.close()
-        self._data.Free()
+    def bare(self) -> _Round:
+        """By the library below it."""
+        self._number += 1
+        bare, blocks = self.rig.bare, (self._number, self.rig.source, self.rig.target)
+        return self._timed(
+            lambda: bare.expect(*blocks), lambda: bare.send(*blocks), bare.is_done
+        )
 
 
-def _rates(world: MPI.Intracomm, sizes: Sizes, rounds: int) -> tuple[float, float]:
-    """(transport, bare) in GB/s, medians of alternating rounds after one of each."""
-    pair = _Pair(world, sizes)
-    ways: tuple[Callable[[], float], ...] = (pair.ours, pair.bare)
-    took: tuple[list[float], ...] = ([], [])
-    for _ in range(rounds + 1):
-        for way, found in zip(ways, took, strict=True):
-            found.append(way())
-    pair.close()
-    ours, bare = (pair.nbytes / median(found[1:]) / 1e9 for found in took)
-    return ours, bare
+def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
+    """One cell: rounds of both ways in turn, after one of each."""
+    rig = made_rig(world, asked.transport, asked.memory, cell)
+    rig.open_idle(asked.idle)
+    pair = _Pair(world, rig)
+    ours, bare, copied = [], [], []
+    for _ in range(asked.rounds + 1):
+        ours.append(pair.ours())
+        bare.append(pair.bare())
+        copied.append(rig.copy())
+    seen = world.gather([each.seen_ns for each in ours[1:]], SENDER)
+    copies = world.gather(copied[1:], SENDER)
+    rig.close()
+    if world.rank != SENDER:
+        return Found(*[0.0] * 8)
+    calls = sorted(call for each in ours[1:] for call in each.calls_s)
+    notices = [(there - here) / 1e9 for here, there in zip(*seen, strict=True)]
+    return Found(
+        ours=rig.nbytes / median(each.whole_s for each in ours[1:]) / 1e9,
+        bare=rig.nbytes / median(each.whole_s for each in bare[1:]) / 1e9,
+        copied=rig.nbytes / median(copies[RECEIVER]) / 1e9,
+        post_s=median(each.post_s for each in ours[1:]),
+        bare_post_s=median(each.post_s for each in bare[1:]),
+        notice_s=median(notices),
+        held_p99_s=quantiles(calls, n=100)[-1] if len(calls) > 1 else calls[0],
+        held_most_s=calls[-1],
+    )
 
 
 def main(argv: list[str]) -> None:
     """Measure; the sender prints one line."""
     asked = msgspec.json.decode(argv[0], type=Asked)
+    before_mpi(asked.transport)
+    from mpi4py import MPI
+
+    from adpkv.worlds.mpi.driver import guarded
+
     world = MPI.COMM_WORLD
 
-    def measure() -> list[tuple[float, float]]:
-        return [_rates(world, sizes, asked.rounds) for sizes in asked.sizes]
+    def measure() -> list[Found]:
+        return [_measured(world, asked, cell) for cell in asked.cells]
 
     said = guarded(f"bench rank {world.rank}", measure)
     if world.rank == SENDER:

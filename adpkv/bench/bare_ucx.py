@@ -1,0 +1,83 @@
+"""UCXX by itself: one tag message for each range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mpi4py import MPI
+
+from adpkv.bench.bare import BareMemory, ranges
+from adpkv.memory.port import HOST
+
+__all__ = ["BareUcx"]
+
+
+class _OnDevice:
+    """Some bytes of a device, in the form that UCXX takes."""
+
+    def __init__(self, address: int, nbytes: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (address, False),
+            "version": 3,
+        }
+
+
+class BareUcx:
+    """`bare.Bare` over a worker that is progressed by hand, with endpoint error handling as the
+    transport has it by default."""
+
+    def __init__(self, communicator: MPI.Intracomm, memory: BareMemory) -> None:
+        # ucxx was imported before MPI by whoever started this program.
+        import ucxx._lib.arr as arrays
+        import ucxx._lib.libucxx as ucx
+
+        self._ucx, self._arrays = ucx, arrays
+        self._comm, self._memory = communicator, memory
+        features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
+        self._context = ucx.UCXContext({}, features)
+        self._worker = ucx.UCXWorker(self._context)
+        addresses = communicator.allgather(bytes(self._worker.address))
+        peer = ucx.UCXAddress.create_from_buffer(addresses[1 - communicator.rank])
+        self._endpoint = self._worker.create_endpoint_from_worker_address(peer, True)
+        self._requests: list[Any] = []
+
+    def expect(self, number: int, source: Sequence[int], target: Sequence[int]) -> None:
+        """Post the receives."""
+        self._requests = [
+            self._endpoint.tag_recv(self._array(into, count), *self._tag(number, at))
+            for at, (_, into, count) in enumerate(ranges(source, target))
+        ]
+
+    def send(self, number: int, source: Sequence[int], target: Sequence[int]) -> None:
+        """Post the sends."""
+        self._requests = [
+            self._endpoint.tag_send(self._array(out, count), self._tag(number, at)[0])
+            for at, (out, _, count) in enumerate(ranges(source, target))
+        ]
+
+    def is_done(self) -> bool:
+        """All requests have ended."""
+        self._worker.progress()
+        left = [request for request in self._requests if not request.completed]
+        if not left:
+            for request in self._requests:
+                request.check_error()
+        self._requests = left or []
+        return not left
+
+    def close(self) -> None:
+        """Close the endpoint."""
+        self._endpoint.close()
+        self._worker.progress()
+
+    def _tag(self, number: int, at: int) -> tuple[Any, Any]:
+        return self._ucx.UCXXTag(number << 32 | at), self._ucx.UCXXTagMaskFull
+
+    def _array(self, first: int, count: int) -> Any:
+        region, size = self._memory.region(), self._memory.block_bytes
+        if region.device == HOST:
+            return self._arrays.Array(self._memory.view(first, count))
+        return self._arrays.Array(_OnDevice(region.address + first * size, count * size))
