@@ -7,7 +7,7 @@ posted at once, no bookkeeping, nothing proven.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from mpi4py import MPI
 
@@ -60,15 +60,15 @@ def ranges(source: Sequence[int], target: Sequence[int]) -> list[tuple[int, int,
 
 def make_bare(name: str, communicator: MPI.Intracomm, memory: BareMemory) -> Bare:
     """The bare library below the transport of this name."""
-    made: Any
     if name == "nixl":
-        from adpkv.bench.bare_nixl import BareNixl as made
-    elif name == "ucx":
-        from adpkv.bench.bare_ucx import BareUcx as made
-    else:
-        made = BareMpi
-    bare: Bare = made(communicator, memory)
-    return bare
+        from adpkv.bench.bare_nixl import BareNixl
+
+        return BareNixl(communicator, memory)
+    if name == "ucx":
+        from adpkv.bench.bare_ucx import BareUcx
+
+        return BareUcx(communicator, memory)
+    return BareMpi(communicator, memory)
 
 
 class BareMpi:

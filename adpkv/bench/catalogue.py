@@ -90,9 +90,10 @@ def _bare_world(settings: Settings) -> list[Figure]:
 
 def _transport(settings: Settings) -> list[Figure]:
     _need_mpi("transport")
-    from adpkv.bench.transport import transport
+    from adpkv.bench.transport import QUICK_CELLS, installed, transport
 
-    return transport(rounds=5) if settings.quick else transport()
+    names = installed()
+    return transport(names, cells=QUICK_CELLS, rounds=5) if settings.quick else transport(names)
 
 
 BENCHES: Final[dict[str, Bench]] = {

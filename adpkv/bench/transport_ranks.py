@@ -11,43 +11,19 @@ import sys
 from collections.abc import Callable
 from statistics import median, quantiles
 from time import perf_counter, perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from adpkv.bench.transport_rig import Cell, Rig, Sizes, made_rig
+from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell, Found
 
-__all__ = ["Asked", "Found", "main"]
+if TYPE_CHECKING:
+    from adpkv.bench.transport_rig import Rig
 
-SENDER, RECEIVER = 0, 1
+
+__all__ = ["main"]
+
 READY, LANDED = 1, 2
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What to move, and how often. `idle` sessions are open beside it, and never move."""
-
-    transport: str
-    cells: list[Cell]
-    rounds: int
-    memory: str = "host"
-    idle: int = 0
-
-
-class Found(msgspec.Struct, frozen=True):
-    """Of one cell. Rates in GB/s, times in seconds: medians of the rounds, but for the hold-up,
-    which is over all calls of all rounds."""
-
-    ours: float
-    bare: float
-    copied: float
-    """A plain copy of the same blocks within the receiver's memory."""
-    post_s: float
-    bare_post_s: float
-    notice_s: float
-    """From when the sender has seen its end to when the receiver has seen its own."""
-    held_p99_s: float
-    held_most_s: float
-    """How long one call of the sender took: posting and polling."""
 
 
 class _Round(msgspec.Struct):
@@ -111,21 +87,20 @@ class _Pair:
         """By the library below it."""
         self._number += 1
         bare, blocks = self.rig.bare, (self._number, self.rig.source, self.rig.target)
-        return self._timed(
-            lambda: bare.expect(*blocks), lambda: bare.send(*blocks), bare.is_done
-        )
+        return self._timed(lambda: bare.expect(*blocks), lambda: bare.send(*blocks), bare.is_done)
 
 
 def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
     """One cell: rounds of both ways in turn, after one of each."""
-    rig = made_rig(world, asked.transport, asked.memory, cell)
-    rig.open_idle(asked.idle)
+    from adpkv.bench.transport_rig import Rig
+
+    rig = Rig(world, asked.transport, cell, asked.idle)
     pair = _Pair(world, rig)
     ours, bare, copied = [], [], []
     for _ in range(asked.rounds + 1):
         ours.append(pair.ours())
         bare.append(pair.bare())
-        copied.append(rig.copy())
+        copied.append(rig.copy_s())
     seen = world.gather([each.seen_ns for each in ours[1:]], SENDER)
     copies = world.gather(copied[1:], SENDER)
     rig.close()
@@ -148,7 +123,6 @@ def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
 def main(argv: list[str]) -> None:
     """Measure; the sender prints one line."""
     asked = msgspec.json.decode(argv[0], type=Asked)
-    before_mpi(asked.transport)
     from mpi4py import MPI
 
     from adpkv.worlds.mpi.driver import guarded

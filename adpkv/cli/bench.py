@@ -12,11 +12,20 @@ __all__ = ["bench"]
 
 
 def bench(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME]...",
+            help="These benches only; all without one.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
     only: Annotated[
         list[str],
         typer.Option(
             metavar="NAME",
-            help="This bench only; can be given several times.",
+            help="The same as NAME; can be given several times.",
             default_factory=list,
             show_default=False,
         ),
@@ -42,15 +51,16 @@ def bench(
     from adpkv.errors import UsageError
 
     settings = Settings(quick=quick, trace=trace)
+    wanted = [*names, *only]
     figures: list[Figure] = []
     skipped: dict[str, str] = {}
-    for name, measure in chosen(only).items():
+    for name, measure in chosen(wanted).items():
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
             figures += measure(settings)
         except UsageError as error:
             # What was asked for by name must be there.
-            if only:
+            if wanted:
                 raise
             skipped[name] = str(error)
     if as_json:

@@ -137,7 +137,7 @@ def check_what_is_withdrawn_before_its_post_is_unknown(pair: Pair) -> None:
         assert ended[again.session].kind is EndKind.DONE
 
 
-def check_a_dead_session_delays_no_other(pair: Pair) -> None:
+def check_a_session_that_never_begins_delays_no_other(pair: Pair) -> None:
     """Sessions whose sender never comes are open beside one that moves, and end when they may."""
     idle = [transfer(100 + i, (i,), (i,)) for i in range(16, BLOCKS)]
     for link in idle:

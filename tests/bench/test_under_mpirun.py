@@ -24,14 +24,25 @@ def test_the_executor_is_measured_idle_and_loaded(mpirun: Path) -> None:
     assert found[4].note.startswith("4 collectives")
 
 
-def test_the_transport_is_measured_per_size(mpirun: Path) -> None:
-    from adpkv.bench.transport import transport
-    from adpkv.bench.transport_ranks import Sizes
+@pytest.mark.parametrize("name", ["mpi", "nixl", "ucx"])
+def test_a_transport_is_measured_beside_its_library(mpirun: Path, name: str) -> None:
+    from adpkv.bench.transport import installed, transport
+    from adpkv.bench.transport_cells import Cell
 
-    found = transport(sizes=(Sizes(4096, 3), Sizes(65536, 1)), rounds=2)
-    assert [one.name for one in found] == ["transport mpi, 4KiB x 3", "transport mpi, 64KiB x 1"]
+    if name not in installed():
+        pytest.skip(f"the library of {name} is not installed")
+    cells = (Cell(4096, 3), Cell(65536, 16, scattered=False))
+    large = beside = Cell(65536, 4)
+    found = transport([name], cells=cells, large=large, beside=beside, rounds=2)
+    assert [one.name for one in found] == [
+        f"transport {name}, 4KiB x 3 scattered",
+        f"transport {name}, 64KiB x 16 in order",
+        f"transport {name}, hold-up of an iteration by 256KiB",
+        f"transport {name}, 64KiB x 4 scattered, 1,023 idle sessions beside it",
+    ]
     assert all(one.value > 0 for one in found)
-    assert all(one.ratio for one in found)
+    assert [bool(one.target) for one in found] == [False, True, True, True]
+    assert "a plain copy" in found[0].note
 
 
 def test_a_job_that_does_not_end_is_ended(mpirun: Path) -> None:

@@ -1,0 +1,49 @@
+"""What is asked of the two ranks of `transport`, and what they find."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["RECEIVER", "SENDER", "Asked", "Cell", "Found"]
+
+SENDER, RECEIVER = 0, 1
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One transfer: so many blocks of so many bytes, adjacent in both memories or scattered."""
+
+    block_bytes: int
+    blocks: int
+    scattered: bool = True
+
+    @property
+    def nbytes(self) -> int:
+        """Of all blocks."""
+        return self.block_bytes * self.blocks
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What to move, and how often. `idle` sessions are open beside it, and never move."""
+
+    transport: str
+    cells: list[Cell]
+    rounds: int
+    idle: int = 0
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Of one cell. Rates in GB/s, times in seconds: medians of the rounds, but for the hold-up,
+    which is over all calls of all rounds."""
+
+    ours: float
+    bare: float
+    copied: float
+    """A plain copy of the same blocks within the receiver's memory."""
+    post_s: float
+    bare_post_s: float
+    notice_s: float
+    """From when the sender has seen its end to when the receiver has seen its own; below zero if
+    the receiver was first."""
+    held_p99_s: float
+    held_most_s: float
+    """How long one call of the sender took: posting and polling."""
