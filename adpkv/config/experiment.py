@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from adpkv.config.base import Section, Switch
+from adpkv.config.base import LARGEST, Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.legal_silence import LegalSilence, legal_silence
@@ -26,6 +26,7 @@ from adpkv.config.serving import (
     SloConfig,
     TopologyConfig,
 )
+from adpkv.config.staging import Staging, staging
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import WorkloadConfig
 
@@ -142,3 +143,15 @@ class Experiment(Section):
     def block_bytes(self) -> int:
         """Bytes of one KV block."""
         return self.model.kv_bytes_per_token * self.kv_cache.block_tokens
+
+    @property
+    def staging(self) -> Staging | None:
+        """The staging area of each rank; None without staging."""
+        return staging(self.transceiver, self.kv_cache, self.block_bytes)
+
+    @property
+    def most_peer_blocks(self) -> int:
+        """How many blocks may be in flight with one peer. With staging there is no such limit: a
+        peer touches slots, and never a block."""
+        limit = self.transceiver.max_inflight_blocks_per_peer
+        return limit if self.staging is None else LARGEST

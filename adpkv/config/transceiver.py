@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -91,6 +91,23 @@ class TransceiverConfig(Section):
     )
     piece_bytes: Size = size(
         "1MiB", key="piece", about="most bytes per posted piece; at least one block", gt=0
+    )
+    staging: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="whether scattered blocks are packed into slots, and peers touch slots only; "
+        "auto: with memory of a device",
+    )
+    staging_slots: Count = Field(
+        default=8, description="staging slots of a rank: so many transfers in flight at most"
+    )
+    staging_slot_bytes: Size = size(
+        "64MiB", key="staging_slot", about="bytes of one slot; at least two blocks", gt=0
+    )
+    staging_bandwidth_bytes_per_s: Size = size(
+        "50GiB",
+        key="staging_bandwidth",
+        about="bytes per second that a rank packs or unpacks; virtual world only",
+        gt=0,
     )
     mail_latency_ns: Duration = duration(
         "50us", key="mail_latency", about="of a mailbox message; virtual world only"

@@ -331,10 +331,12 @@ class Session:
         "peer",
         "peer_blocks",
         "peer_queued_ns",
+        "peer_slot",
         "pieces",
         "reminded",
         "role",
         "session_id",
+        "slot",
         "started_ns",
         "state",
         "story",
@@ -356,6 +358,10 @@ class Session:
         self.blocks: tuple[int, ...] = ()
         self.peer_blocks: tuple[int, ...] = ()
         self.tag = -1
+        self.slot = -1
+        """Its staging slot (`core.slots`); -1 before it is exposed, and without staging."""
+        self.peer_slot = -1
+        """Sender: the receiver's staging slot, from its advertise."""
         self.pieces = 0
         self.waited_ns = now_ns
         """Since when it waits for blocks, an advertise or a slot."""

@@ -139,12 +139,23 @@ class SessionBook:
         session.peer_blocks = tuple(peer_blocks)
 
     def set_peer(
-        self, session: Session, peer: int, tag: int = -1, peer_blocks: Sequence[int] = ()
+        self,
+        session: Session,
+        peer: int,
+        tag: int = -1,
+        peer_blocks: Sequence[int] = (),
+        peer_slot: int = -1,
     ) -> None:
-        """Sender: set the receiver, and the tag and blocks of its advertise if that has come."""
+        """Sender: set the receiver, and what its advertise says if that has come: tag, blocks,
+        staging slot."""
         session.peer = peer
         session.tag = tag
         session.peer_blocks = tuple(peer_blocks)
+        session.peer_slot = peer_slot
+
+    def set_slot(self, session: Session, slot: int) -> None:
+        """The session has this staging slot from now on; -1 without staging."""
+        session.slot = slot
 
     def count_pieces(self, session: Session, pieces: int) -> None:
         """Set how many pieces the transport has posted for the session."""

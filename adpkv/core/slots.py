@@ -2,13 +2,18 @@
 
 A session holds its slot until it is proven that no peer touches its blocks, so also while it is in
 quarantine. So one stuck peer can never put more than its share of transfers into quarantine.
+
+With staging a slot also is a place: a part of the rank's staging area that belongs to this session
+alone (contract 2.6), known by its number.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from dataclasses import dataclass
 
+from adpkv.core.ids import SessionId
 from adpkv.core.session import Session
 
 __all__ = ["SlotLimits", "SlotQueue"]
@@ -16,11 +21,16 @@ __all__ = ["SlotLimits", "SlotQueue"]
 
 @dataclass(frozen=True, slots=True)
 class SlotLimits:
-    """In-flight limits of one rank: transfers in all, transfers and blocks per peer."""
+    """In-flight limits of one rank: transfers in all, transfers and blocks per peer.
+
+    With staging there are no more transfers in flight than `staging` slots, and no limit of blocks
+    applies: a peer touches slots, not blocks. 0: no staging.
+    """
 
     total: int
     per_peer: int
     blocks_per_peer: int
+    staging: int = 0
 
 
 class SlotQueue:
@@ -32,6 +42,12 @@ class SlotQueue:
 
     def __init__(self, limits: SlotLimits) -> None:
         self._limits = limits
+        self._total = min(limits.total, limits.staging or limits.total)
+        self._free = list(range(limits.staging))
+        """A heap of the free staging slots: the lowest is given out first, as its bytes may still
+        be in a cache. And memory that was never needed is never touched."""
+        self._numbers: dict[SessionId, int] = {}
+        """The staging slots of the sessions that have one."""
         self._in_use = 0
         self._held: dict[int, list[int]] = {}
         self._waiting: dict[int, deque[Session]] = {}
@@ -59,9 +75,9 @@ class SlotQueue:
         for peer in list(self._waiting):
             queue = self._waiting[peer]
             before = len(admitted)
-            while queue and self._in_use < self._limits.total and self._fits(peer, queue[0]):
+            while queue and self._in_use < self._total and self._fits(peer, queue[0]):
                 session = queue.popleft()
-                self._take(peer, len(session.blocks))
+                self._take(peer, session)
                 admitted.append(session)
             if not queue:
                 del self._waiting[peer]
@@ -71,20 +87,24 @@ class SlotQueue:
                 # affect the result.
                 del self._waiting[peer]
                 self._waiting[peer] = queue
-            if self._in_use >= self._limits.total:
+            if self._in_use >= self._total:
                 break
         return admitted
 
     def _fits(self, peer: int, session: Session) -> bool:
         count, blocks = self._held.get(peer, (0, 0))
         limits = self._limits
-        return count < limits.per_peer and blocks + len(session.blocks) <= limits.blocks_per_peer
+        if count >= limits.per_peer:
+            return False
+        return bool(limits.staging) or blocks + len(session.blocks) <= limits.blocks_per_peer
 
-    def _take(self, peer: int, blocks: int) -> None:
+    def _take(self, peer: int, session: Session) -> None:
         held = self._held.setdefault(peer, [0, 0])
         held[0] += 1
-        held[1] += blocks
+        held[1] += len(session.blocks)
         self._in_use += 1
+        if self._limits.staging:
+            self._numbers[session.session_id] = heapq.heappop(self._free)
 
     def give_back(self, session: Session) -> None:
         """Free the slot of a session whose blocks no peer touches any more."""
@@ -94,3 +114,14 @@ class SlotQueue:
         if not held[0]:
             del self._held[session.peer]
         self._in_use -= 1
+        number = self._numbers.pop(session.session_id, -1)
+        if number >= 0:
+            heapq.heappush(self._free, number)
+
+    def number(self, session: Session) -> int:
+        """The staging slot of a session that has a slot; -1 without staging."""
+        return self._numbers.get(session.session_id, -1)
+
+    def free_numbers(self) -> int:
+        """How many staging slots no session has."""
+        return len(self._free)

@@ -92,8 +92,10 @@ class Transceiver:
         tag: int,
         blocks: Sequence[int],
         now_ns: int,
+        slot: int = -1,
     ) -> int | None:
-        """Sender: an advertise came, perhaps not the first one.
+        """Sender: an advertise came, perhaps not the first one. `slot` is the receiver's staging
+        slot; -1 without staging.
 
         Returns:
             None if the session is open: `start` then gives it a slot, or tells the receiver that it
@@ -113,7 +115,7 @@ class Transceiver:
             self._fire(session, Event.ADVERTISE_AGAIN, now_ns)
             return None
         if session.peer < 0:
-            self.book.set_peer(session, receiver, tag, blocks)
+            self.book.set_peer(session, receiver, tag, blocks, slot)
             self._slots.wait(session)
         self._asked.append(session)
         return None
@@ -122,6 +124,7 @@ class Transceiver:
         """Begin as many waiting transfers as there are slots. A receiver whose advertise came and
         that gets no slot is told that it is queued."""
         for session in self._slots.admit():
+            self.book.set_slot(session, self._slots.number(session))
             self.book.fire(session, Event.ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
         for session in self._asked:
@@ -266,6 +269,10 @@ class Transceiver:
         for session in list(self.book.sessions.values()):
             if _is_open(session):
                 self._fire(session, Event.STOP, now_ns)
+
+    def free_slots(self) -> int:
+        """How many staging slots no session has; 0 without staging."""
+        return self._slots.free_numbers()
 
     def is_drained(self) -> bool:
         """No blocks of this rank are exposed to a peer any more."""

@@ -133,7 +133,8 @@ def _never_unhealthy(now_ns: int, seen: HealthInputs) -> tuple[str, ...]:
 
 def _without_slots(limits: TransceiverLimits) -> TransceiverLimits:
     most = 1 << 30
-    return dataclasses.replace(limits, slots=SlotLimits(most, most, most))
+    slots = SlotLimits(most, most, most, limits.slots.staging)
+    return dataclasses.replace(limits, slots=slots)
 
 
 UNBOUNDED_QUARANTINE: Final = Policy(

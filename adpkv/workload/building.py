@@ -124,7 +124,7 @@ def _trace(experiment: Experiment, workload: TraceConfig) -> Workload:
     limits = Limits(
         block_tokens=cache.block_tokens,
         most_blocks=cache.blocks - 1,
-        most_prompt_blocks=experiment.transceiver.max_inflight_blocks_per_peer,
+        most_prompt_blocks=experiment.most_peer_blocks,
     )
     scaling = Scaling(
         limit=workload.limit,

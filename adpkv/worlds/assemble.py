@@ -239,7 +239,7 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
         ranks=instance.ranks,
         block_tokens=experiment.kv_cache.block_tokens,
         usable_blocks=experiment.kv_cache.blocks - 1,
-        peer_blocks=experiment.transceiver.max_inflight_blocks_per_peer,
+        peer_blocks=experiment.most_peer_blocks,
         most_requests=experiment.executor.max_requests_per_rank,
         route=route or router.route,
     )
@@ -247,7 +247,7 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:
     config, legal_silence = experiment.transceiver, experiment.legal_silence
-    wait_timeout_ns, slack_ns = config.wait_timeout_ns, 0
+    wait_timeout_ns, slack_ns, staging = config.wait_timeout_ns, 0, experiment.staging
     if role is Role.SENDER:
         # The receiver may notice its own timeout late, and its message then takes time.
         slack_ns = SENDER_SLACK_NS + 2 * (
@@ -260,6 +260,7 @@ def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits
             config.max_inflight_transfers,
             config.max_inflight_transfers_per_peer,
             config.max_inflight_blocks_per_peer,
+            0 if staging is None else staging.slots,
         ),
         transfer_timeout_ns=config.transfer_timeout_ns + slack_ns,
         answer_timeout_ns=max(config.transfer_timeout_ns, legal_silence.message_ns),

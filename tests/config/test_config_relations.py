@@ -29,6 +29,10 @@ HOLDS: list[dict[str, Any]] = [
     {"transceiver": {"max_inflight_transfers_per_peer": 16, "quarantine_budget": 16}},
     {"transceiver": {"max_inflight_transfers_per_peer": 8, "max_inflight_transfers": 8}},
     {"transceiver": {"piece": "64KiB", "post_budget": "64KiB"}},
+    {"transceiver": {"staging": "on", "staging_slot": "128KiB"}},  # two blocks
+    {"transceiver": {"staging": "off", "staging_slot": "1B"}},
+    {"transceiver": {"staging": "on", "max_inflight_blocks_per_peer": 1}},
+    {"transceiver": {"staging": "auto", "transport": "here:Custom"}},
     {"executor": {"max_requests_per_rank": 64, "max_batch_size": 64}},
     {"executor": {"busy_wait": "1s", "idle_wait": "1s"}},
     {"diagnosis": {"hang_timeout": "501ms"}},  # more than idle_wait and a step of 174 ms
@@ -56,6 +60,16 @@ HOLDS: list[dict[str, Any]] = [
 ]
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
+    (
+        {"transceiver": {"staging": "on", "staging_slot": "131071B"}},
+        "transceiver.staging_slot: must be at least two KV blocks, which are 128KiB: "
+        "a slot has two halves (found '131071B')",
+    ),
+    (
+        {"transceiver": {"staging": "on", "transport": "here:Custom"}},
+        "transceiver.staging: must be off or auto: transceiver.transport is here:Custom, "
+        "which knows no staging area (found 'on')",
+    ),
     (
         {"transceiver": {"max_inflight_transfers_per_peer": 17}},
         "transceiver.max_inflight_transfers_per_peer: must be at most "

@@ -91,6 +91,33 @@ def test_who_leaves_is_not_admitted() -> None:
     assert queue.admit() == []
 
 
+def test_a_staging_slot_belongs_to_one_session_until_it_is_given_back() -> None:
+    queue = filled(
+        SlotLimits(MANY, MANY, 1, staging=2), *(waiting(i, i, blocks=9) for i in range(4))
+    )
+    first, second = queue.admit()
+    assert [queue.number(first), queue.number(second)] == [0, 1]
+    assert queue.admit() == []
+    assert queue.free_numbers() == 0
+    queue.give_back(first)
+    (third,) = queue.admit()
+    assert queue.number(third) == 0, "the lowest that is free"
+    assert queue.number(first) == -1
+
+
+def test_staging_limits_the_transfers_not_the_blocks() -> None:
+    """A peer touches slots: how many blocks a transfer has says nothing about what it can harm."""
+    one_peer = [waiting(1, i, blocks=9) for i in range(5)]
+    assert len(filled(SlotLimits(MANY, 3, 1, staging=8), *one_peer).admit()) == 3
+    assert len(filled(SlotLimits(2, MANY, 1, staging=8), *one_peer).admit()) == 2
+
+
+def test_without_staging_no_session_has_a_number() -> None:
+    queue = filled(SlotLimits(MANY, MANY, MANY), waiting(1, 1))
+    assert [queue.number(one) for one in queue.admit()] == [-1]
+    assert queue.free_numbers() == 0
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=30),
     st.integers(1, 6),

@@ -91,7 +91,7 @@ def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         prompt = workload.prompt_tokens.max
         needed = blocks_for(prompt, cache.block_tokens)
-        if needed > experiment.transceiver.max_inflight_blocks_per_peer:
+        if needed > experiment.most_peer_blocks:
             yield Problem(
                 ("transceiver", "max_inflight_blocks_per_peer"),
                 f"must hold the longest prompt of the workload, which is {needed} blocks "

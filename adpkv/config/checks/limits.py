@@ -14,6 +14,7 @@ from adpkv.config.legal_silence import longest_step_ns
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text, size_text
 from adpkv.config.workload import CustomWorkloadConfig, ScriptConfig
+from adpkv.plugins import TRANSPORT
 
 __all__ = [
     "MAX_RANKS",
@@ -28,6 +29,8 @@ __all__ = [
     "reduction",
     "replicas",
     "slots",
+    "staging_slot",
+    "staging_transport",
     "survivors",
     "topology",
     "waits",
@@ -184,3 +187,19 @@ def post_block(experiment: Experiment) -> Iterator[Problem]:
     if transceiver.piece_bytes <= transceiver.post_budget_bytes < block_bytes:
         least = f"one KV block, which is {size_text(block_bytes)}: it holds transceiver.piece"
         yield Problem(("transceiver", "post_budget"), f"must be at least {least}")
+
+
+def staging_slot(experiment: Experiment) -> Iterator[Problem]:
+    """A staging slot must hold two blocks, as it has two halves."""
+    block_bytes = experiment.block_bytes
+    if experiment.staging and experiment.transceiver.staging_slot_bytes < 2 * block_bytes:
+        least = f"two KV blocks, which are {size_text(2 * block_bytes)}: a slot has two halves"
+        yield Problem(("transceiver", "staging_slot"), f"must be at least {least}")
+
+
+def staging_transport(experiment: Experiment) -> Iterator[Problem]:
+    """Only our transports move bytes between staging areas; a custom one knows the pool."""
+    transceiver = experiment.transceiver
+    if transceiver.staging == "on" and transceiver.transport not in TRANSPORT.ours:
+        why = f"transceiver.transport is {transceiver.transport}, which knows no staging area"
+        yield Problem(("transceiver", "staging"), f"must be off or auto: {why}")

@@ -87,6 +87,8 @@ _RELATIONS: Final = (
     _Relation((_PIECE, *_BLOCK_BYTES), limits.piece),
     _Relation((_PIECE, _transceiver("post_budget")), limits.post_budget),
     _Relation((_PIECE, _transceiver("post_budget"), *_BLOCK_BYTES), limits.post_block),
+    _Relation((_transceiver("staging_slot"), *_BLOCK_BYTES), limits.staging_slot),
+    _Relation((_transceiver("transport"),), limits.staging_transport),
     _Relation((_PROMPT,), lengths.prompt_range),
     _Relation((_OUTPUT,), lengths.output_range),
     _Relation((_DELAY,), lengths.cancel_delay),

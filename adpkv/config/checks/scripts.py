@@ -55,7 +55,7 @@ def script_pool(experiment: Experiment) -> Iterator[Problem]:
 def script_peer_blocks(experiment: Experiment) -> Iterator[Problem]:
     """The limit of blocks in flight with one peer must allow each prompt, except of requests marked
     `invalid`."""
-    most = experiment.transceiver.max_inflight_blocks_per_peer
+    most = experiment.most_peer_blocks
     for i, asked in _requests(experiment):
         needed = blocks_for(asked.prompt_tokens, experiment.kv_cache.block_tokens)
         if needed > most and not asked.invalid:
