@@ -29,7 +29,7 @@ JOB: dict[str, Any] = yaml.safe_load((KUBERNETES / "mpijob.yaml").read_text())
 FROM_PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client"}
 """Which package of Debian brings a program that is named."""
 
-OF_THE_SYSTEM = {"apt-get", "chown", "echo", "mkdir", "python", "rm", "useradd"}
+OF_THE_SYSTEM = {"apt-get", "chown", "echo", "mkdir", "python", "rm", "test", "useradd"}
 """What every image of this kind has."""
 
 
@@ -43,6 +43,7 @@ def commands() -> Iterator[list[str]]:
     """Each command of each RUN, without the assignments before it."""
     for value in instructions("RUN"):
         for line in value.split("&&"):
+            line = re.sub(r"^\s*\{|;\s*\}\s*$", "", line)
             words = shlex.split(re.sub(r"\w+=(\"\$\(.*?\)\"|\S+)", "", line, count=1))
             if words:
                 yield words
@@ -101,8 +102,13 @@ def test_the_commands_that_it_runs_exist() -> None:
 
 def test_the_wheel_is_installed_with_extras_that_it_has() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (extras,) = re.findall(r"\$\{wheel\}\[([\w,]+)\]", " ".join(instructions("RUN")))
-    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert '"${wheel}[${EXTRAS}]"' in " ".join(instructions("RUN"))
+    defaults = dict(value.split("=", 1) for value in instructions("ARG"))
+    assert defaults["NIXL"] == "", "the image without GPUs is the default"
+    extras = defaults["EXTRAS"].split(",")
+    on_gpus = re.findall(r"--build-arg EXTRAS=([\w,-]+)", DOCKERFILE.read_text())
+    assert len(on_gpus) == 1
+    assert {*extras, *on_gpus[0].split(",")} <= set(project["optional-dependencies"])
     assert "mpi" in extras
     least = tuple(map(int, re.findall(r"\d+", project["requires-python"])))
     for image in instructions("FROM"):

@@ -24,6 +24,7 @@ from adpkv.output.http import HttpServer, json_answer
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 SBATCH = LAUNCH / "slurm.sbatch"
+GPU_SBATCH = LAUNCH / "slurm-gpu.sbatch"
 BOUND_S = 90
 SHORT = ("workload.requests=20", "workload.rate=100", "model.step_base=2ms")
 FEW_RANKS = ("topology.context.ranks=1", "topology.generation.ranks=2")
@@ -72,14 +73,22 @@ def test_the_slurm_script_runs_what_it_is_given(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["ranks"] == 8
 
 
-def test_the_slurm_script_without_a_file_says_how_to_call_it() -> None:
-    ended = subprocess.run(["bash", SBATCH], capture_output=True, text=True, timeout=BOUND_S)
+@pytest.mark.parametrize("script", [SBATCH, GPU_SBATCH], ids=lambda path: path.name)
+def test_the_slurm_script_without_a_file_says_how_to_call_it(script: Path) -> None:
+    ended = subprocess.run(["bash", script], capture_output=True, text=True, timeout=BOUND_S)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("usage: sbatch launch/slurm.sbatch FILE")
+    assert ended.stderr.startswith(f"usage: sbatch launch/{script.name} FILE")
 
 
 @pytest.mark.parametrize(
-    "name", ["local.sh", "make_venv.sh", "slurm.sbatch", "../adpkv/worlds/mpi/launcher/mpirun.sh"]
+    "name",
+    [
+        "local.sh",
+        "make_venv.sh",
+        "slurm.sbatch",
+        "slurm-gpu.sbatch",
+        "../adpkv/worlds/mpi/launcher/mpirun.sh",
+    ],
 )
 def test_shells_understand_their_scripts(name: str) -> None:
     script = LAUNCH / name
@@ -96,7 +105,7 @@ def test_shells_understand_their_scripts(name: str) -> None:
         assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("name", ["local.sh", "slurm.sbatch"])
+@pytest.mark.parametrize("name", ["local.sh", "slurm.sbatch", "slurm-gpu.sbatch"])
 def test_scripts_can_be_executed(name: str) -> None:
     assert (LAUNCH / name).stat().st_mode & 0o111 == 0o111
 
@@ -108,6 +117,8 @@ SBATCH_OPTIONS = {
     "account": r"\S+",
     "cpus-per-task": r"[1-9]\d*",
     "exclusive": "",
+    "gpu-bind": r"none|closest|single:\d+",
+    "gres": r"gpu(:[a-z]\w*)?:[1-9]\d*",
     "job-name": r"\S+",
     "mem-per-cpu": r"\d+[KMGT]?",
     "no-requeue": "",
@@ -134,8 +145,9 @@ def sbatch_options(text: str) -> dict[str, str]:
     return found
 
 
-def test_sbatch_knows_the_options() -> None:
-    text = SBATCH.read_text()
+@pytest.mark.parametrize("script", [SBATCH, GPU_SBATCH], ids=lambda path: path.name)
+def test_sbatch_knows_the_options(script: Path) -> None:
+    text = script.read_text()
     found = sbatch_options(text)
     assert len(found) == text.count("\n#SBATCH"), "one of them stands behind the first command"
     for name, value in found.items():
@@ -145,6 +157,23 @@ def test_sbatch_knows_the_options() -> None:
 def test_the_slurm_job_has_a_task_for_each_rank() -> None:
     ranks = load(ROOT / "configs" / "quickstart.yaml").topology.ranks
     assert int(sbatch_options(SBATCH.read_text())["ntasks"]) == ranks
+
+
+def test_the_slurm_job_has_a_gpu_for_each_rank() -> None:
+    found = sbatch_options(GPU_SBATCH.read_text())
+    per_node, nodes = int(found["ntasks-per-node"]), int(found["nodes"])
+    assert per_node * nodes == load(ROOT / "configs" / "quickstart.yaml").topology.ranks
+    assert int(found["gres"].rpartition(":")[2]) == per_node
+    assert found["gpu-bind"] == "none", "a rank sees the devices of those that it writes to"
+
+
+@pytest.mark.usefixtures("mpirun")
+@needs_environment
+def test_the_slurm_script_for_gpus_runs_what_it_is_given(tmp_path: Path) -> None:
+    """Without Slurm, and without a GPU: it hands over to the other script."""
+    command = ["bash", str(GPU_SBATCH), "quickstart"]
+    ended = launched(command, tmp_path / "out", *FEW_RANKS)
+    assert ended.returncode == 0, ended.stderr
 
 
 # -- Kubernetes --------------------------------------------------------------------------------
@@ -246,3 +275,41 @@ def test_a_probe_outlasts_the_pauses_of_supervise(job: dict[str, Any]) -> None:
     longest_s = float(command[command.index("--most") + 1])
     live = probe["livenessProbe"]
     assert live["periodSeconds"] * live["failureThreshold"] > longest_s
+
+
+# -- Kubernetes with GPUs ------------------------------------------------------------------------
+
+GPUS = LAUNCH / "kubernetes" / "gpu" / "kustomization.yaml"
+
+
+def patched(job: dict[str, Any]) -> dict[str, Any]:
+    """What kustomize makes of the job: `replace` at a path that must be there (RFC 6902)."""
+    (patch,) = yaml.safe_load(GPUS.read_text())["patches"]
+    assert patch["target"] == {"kind": job["kind"], "name": job["metadata"]["name"]}
+    for step in yaml.safe_load(patch["patch"]):
+        place: Any = job
+        *path, last = [int(w) if w.isdigit() else w for w in step["path"].split("/")[1:]]
+        for key in path:
+            place = place[key]
+        assert step["op"] == "replace"
+        assert place[last] is not None
+        place[last] = step["value"]
+    return job
+
+
+def test_the_job_on_gpus_has_one_for_each_rank(job: dict[str, Any]) -> None:
+    job = patched(job)
+    assert problems(job) == []
+    for name in ("Launcher", "Worker"):
+        limits = container(job, name)["resources"]["limits"]
+        assert int(limits["nvidia.com/gpu"]) == job["spec"]["slotsPerWorker"]
+        assert container(job, name)["image"].endswith("-cuda12")
+
+
+def test_kustomize_finds_what_it_builds_on() -> None:
+    base = yaml.safe_load((LAUNCH / "kubernetes" / "kustomization.yaml").read_text())
+    (built_on,) = yaml.safe_load(GPUS.read_text())["resources"]
+    assert (GPUS.parent / built_on / "kustomization.yaml").samefile(
+        MPIJOB.parent / "kustomization.yaml"
+    )
+    assert base["resources"] == [MPIJOB.name]
