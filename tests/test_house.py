@@ -52,7 +52,7 @@ def is_in(module: str, package: str) -> bool:
 
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.random_draws"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
-EXIT_CODES, PLUGINS = "adpkv.exit_codes", "adpkv.plugins"
+EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
 FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.assemble"
@@ -77,7 +77,9 @@ ARROWS = {
     # It knows names and ports by what they look like, and imports what is asked for.
     PLUGINS: (ERRORS,),
     CONFIG: (CORE, ERRORS, PLUGINS),
-    "adpkv.memory": (CORE, ERRORS),
+    # CuPy and the kernels, for memories and models.
+    GPU: (ERRORS,),
+    "adpkv.memory": (CORE, ERRORS, GPU),
     # The virtual link writes into the ledger instead of into bytes.
     "adpkv.transport.virtual": (
         CORE,

@@ -123,18 +123,20 @@ class Memory(Protocol):
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
         """Whether a peer has written the KV of the first `tokens` prompt tokens. If not, it reports
-        `wrong_kv`."""
+        `wrong_kv`. A memory that would have to wait for the answer, such as a device's, returns
+        True at once and reports later, at the latest in `look_at_free`."""
         ...
 
     def verify_again(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Whether the KV that `verify` checked is still there. If not, it reports `wrong_kv`."""
+        """Whether the KV that `verify` checked is still there. If not, it reports `wrong_kv`; at
+        once or later, as in `verify`."""
         ...
 
     def look_at_free(self) -> None:
         """At the end of a run: check that the free blocks are as `release` left them. If not, it
-        reports `write_after_free`."""
+        reports `write_after_free`. All that it will ever report is reported when this returns."""
         ...
 
     def close(self) -> None:

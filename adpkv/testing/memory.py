@@ -6,7 +6,8 @@ write as it lands, another only at the next hand-out of the block; so a body tha
 ends with the hand-out at which it must have been noticed at the latest.
 
 Only the kinds of the reported violations are checked; which request is named, and how often, is up
-to each memory.
+to each memory. So is whether `verify` knows what is wrong at once, or answers True and reports it
+later (`memory.port`): a rig's `told` waits for that.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Rig(Protocol):
     memory: Memory
 
     def told(self) -> list[str]:
-        """The kinds of the violations reported so far, each once, in order of the first."""
+        """The kinds of the violations reported so far, each once, in order of the first. What a
+        memory finds out later is waited for here."""
         ...
 
     def arrive(self, owner: int, blocks: Sequence[int], keys: Sequence[int]) -> None:
@@ -213,7 +215,7 @@ def check_kv_that_never_came_is_wrong(rig: Rig) -> None:
     """The transfer is said to be complete, and no byte arrived."""
     _expecting(rig, 1, [0, 1])
     rig.memory.end_write(1, [0, 1])
-    assert not rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
+    rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
     assert rig.told() == ["wrong_kv"]
 
 
@@ -222,7 +224,7 @@ def check_a_part_of_the_kv_is_wrong(rig: Rig) -> None:
     _expecting(rig, 1, [0, 1])
     rig.arrive_partly(1, [0, 1], [5, 6])
     rig.memory.end_write(1, [0, 1])
-    assert not rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
+    rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
     assert rig.told() == ["wrong_kv"]
 
 
@@ -234,7 +236,7 @@ def check_what_came_for_a_former_owner_is_gone(rig: Rig) -> None:
     rig.memory.release([0])
     _expecting(rig, 2, [0])
     rig.memory.end_write(2, [0])
-    assert not rig.memory.verify(9, [0], [5], TOKENS)
+    rig.memory.verify(9, [0], [5], TOKENS)
     assert rig.told() == ["wrong_kv"]
 
 
@@ -257,7 +259,7 @@ def check_kv_overwritten_after_arrival(rig: Rig) -> None:
     rig.memory.end_write(2, [0, 1])
     assert rig.memory.verify(9, [0, 1], [5, 6], 2 * TOKENS)
     rig.stray(1, [1])
-    assert not rig.memory.verify_again(9, [0, 1], [5, 6], 2 * TOKENS)
+    rig.memory.verify_again(9, [0, 1], [5, 6], 2 * TOKENS)
     assert rig.told()[-1] == "wrong_kv"
     rig.memory.release([0, 1])
     _expecting(rig, 3, [0, 1])

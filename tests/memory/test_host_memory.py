@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adpkv.memory.host import CANARY, HostMemory
+from adpkv.memory.host import HostMemory
+from adpkv.memory.pattern import CANARY
 
 BLOCKS, TOKENS = 8, 4
 

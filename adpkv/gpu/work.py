@@ -1,0 +1,206 @@
+"""A rank's work on its device: jobs of kernels in order on one stream; results are polled.
+
+An operation's jobs are written into a ring of pinned memory and copied to the device by the stream
+itself, in front of the kernel. A check's findings come back in pinned memory. An event follows each
+operation, and `poll` asks the oldest ones whether they have passed. So nothing here waits for the
+device but `drain`. An operation that finds the ring full is kept and started by a later `poll`;
+those after it are too, so the order stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from adpkv.gpu.device import Device, pinned_view
+from adpkv.gpu.kernels import JOB, SLICE_BYTES
+
+__all__ = ["Findings", "Point", "Work", "jobs_of"]
+
+RING_JOBS: Final = 1 << 16
+"""How many jobs may be under way: 2 MiB, a quarter of a second of hand-outs at 250,000 a second."""
+
+MOST_JOBS: Final = 4096
+"""Most jobs of one operation; more become several operations."""
+
+MOST_SLICES: Final = 4096
+
+PAUSE_S: Final = 50e-6
+
+Findings = Callable[[list[int]], None]
+"""Gets the numbers of those jobs that found a difference; called only if there are any."""
+
+
+def jobs_of(count: int, *columns: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """So many jobs from their columns, a and b and perhaps c and d: one number, or one for each."""
+    jobs = np.zeros(count, JOB)
+    for name, column in zip("abcd", columns, strict=False):
+        jobs[name] = column
+    return jobs
+
+
+class _Operation:
+    __slots__ = ("args", "checks", "end", "event", "found", "jobs", "kernel", "place", "slices")
+
+    def __init__(
+        self,
+        kernel: str,
+        jobs: np.ndarray[Any, np.dtype[Any]],
+        slices: int,
+        args: tuple[Any, ...],
+        checks: bool,
+        found: Findings | None,
+    ) -> None:
+        self.kernel, self.jobs, self.slices, self.args = kernel, jobs, slices, args
+        self.checks, self.found = checks, found
+        self.event = self.place = self.end = 0
+
+
+class Point:
+    """A point in the work: `memory.port.Fence`."""
+
+    __slots__ = ("_number", "_work")
+
+    def __init__(self, work: Work, number: int) -> None:
+        self._work, self._number = work, number
+
+    def passed(self) -> bool:
+        """Whether all work before this point is done. Never waits."""
+        work = self._work
+        if work.done < self._number:
+            work.poll()
+        return work.done >= self._number
+
+
+class Work:
+    """The work of one rank on its device, on the device's stream."""
+
+    def __init__(self, device: Device, ring_jobs: int = RING_JOBS) -> None:
+        self._device = device
+        self._ring_jobs = ring_jobs
+        self._most = min(MOST_JOBS, ring_jobs)
+        self._jobs_at = device.allocate_pinned(ring_jobs * JOB.itemsize)
+        self._bad_at = device.allocate_pinned(ring_jobs * 4)
+        self._device_jobs_at = device.allocate(ring_jobs * JOB.itemsize)
+        self._jobs = pinned_view(self._jobs_at, ring_jobs * JOB.itemsize).view(JOB)
+        self._bad = pinned_view(self._bad_at, ring_jobs * 4).view(np.uint32)
+        self._begin = self._end = 0
+        """The part of the ring in use, in jobs since the beginning."""
+        self._waiting: deque[_Operation] = deque()
+        self._running: deque[_Operation] = deque()
+        self._events: list[int] = []
+        self.submitted = self.done = 0
+        """Operations so far."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether all work is known to be done."""
+        return self.done == self.submitted
+
+    def point(self) -> Point:
+        """The point after all work so far."""
+        return Point(self, self.submitted)
+
+    def submit(
+        self,
+        kernel: str,
+        jobs: np.ndarray[Any, np.dtype[Any]],
+        nbytes: int,
+        *args: Any,
+        checks: bool = False,
+        found: Findings | None = None,
+    ) -> None:
+        """Do the jobs after all earlier work.
+
+        Args:
+            kernel: its name; `args` follow its list of jobs, and that of its findings.
+            nbytes: the size of the largest job, by which the grid is cut.
+            checks: whether the kernel has findings.
+            found: gets them when they are known.
+        """
+        slices = min(max(-(-nbytes // SLICE_BYTES), 1), MOST_SLICES)
+        for first in range(0, len(jobs), self._most):
+            part = jobs[first : first + self._most]
+            told = _shifted(found, first) if found is not None and first else found
+            self._waiting.append(_Operation(kernel, part, slices, args, checks, told))
+            self.submitted += 1
+        self._start()
+
+    def poll(self) -> None:
+        """Tell what has become known, and start what had to wait for the ring. Never waits."""
+        running, device = self._running, self._device
+        while running and device.passed(running[0].event):
+            operation = running.popleft()
+            self._events.append(operation.event)
+            self.done += 1
+            bad: list[int] = []
+            if operation.checks:
+                place = operation.place
+                bad = np.flatnonzero(self._bad[place : place + len(operation.jobs)]).tolist()
+            self._begin = operation.end
+            if bad and operation.found is not None:
+                operation.found(bad)
+        if self._waiting:
+            self._start()
+
+    def drain(self, bound_s: float) -> bool:
+        """Wait until all work is done, at most for so long; returns whether it is."""
+        until_s = time.monotonic() + bound_s
+        self.poll()
+        while not self.idle:
+            if time.monotonic() >= until_s:
+                return False
+            time.sleep(PAUSE_S)
+            self.poll()
+        return True
+
+    def close(self) -> None:
+        """Give its memory back. Nothing is under way any more."""
+        self._jobs = self._jobs[:0]
+        self._bad = self._bad[:0]
+        self._device.free(self._device_jobs_at)
+        self._device.free_pinned(self._jobs_at)
+        self._device.free_pinned(self._bad_at)
+
+    def _start(self) -> None:
+        """Launch waiting operations, in order, as far as the ring has room."""
+        waiting = self._waiting
+        while waiting and self._place(waiting[0]):
+            operation = waiting.popleft()
+            self._launch(operation)
+            self._running.append(operation)
+
+    def _place(self, operation: _Operation) -> bool:
+        """Give an operation its part of the ring, in one piece; False if there is no room now."""
+        count, size = len(operation.jobs), self._ring_jobs
+        if not self._running:
+            self._begin = self._end = 0
+        begin = self._end
+        if begin % size + count > size:
+            begin += size - begin % size
+        if begin + count - self._begin > size:
+            return False
+        operation.place, operation.end = begin % size, begin + count
+        self._end = operation.end
+        return True
+
+    def _launch(self, operation: _Operation) -> None:
+        device, place, count = self._device, operation.place, len(operation.jobs)
+        self._jobs[place : place + count] = operation.jobs
+        offset = place * JOB.itemsize
+        device.copy(self._device_jobs_at + offset, self._jobs_at + offset, count * JOB.itemsize)
+        args: list[Any] = [np.uint64(self._device_jobs_at + offset)]
+        if operation.checks:
+            self._bad[place : place + count] = 0
+            args.append(np.uint64(self._bad_at + 4 * place))
+        device.launch(operation.kernel, count, operation.slices, [*args, *operation.args])
+        operation.event = self._events.pop() if self._events else device.new_event()
+        device.record(operation.event)
+
+
+def _shifted(found: Findings, first: int) -> Findings:
+    return lambda bad: found([first + job for job in bad])

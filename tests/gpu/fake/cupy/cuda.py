@@ -1,0 +1,187 @@
+"""Streams, and the thin functions of the CUDA runtime."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NOT_READY, INVALID = 600, 400
+
+
+class Stream:
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.ptr = 1 + len(runtime.streams)
+        runtime.streams[self.ptr] = self
+        self.work: deque[Callable[[], Any]] = deque()
+        self.added = self.done = 0
+
+    def add(self, do: Callable[[], Any]) -> None:
+        self.work.append(do)
+        self.added += 1
+
+    def step(self) -> None:
+        """Do one piece of its work."""
+        if self.work and not runtime.held:
+            self.work.popleft()()
+            self.done += 1
+
+    def synchronize(self) -> None:
+        runtime.no_wait("Stream.synchronize")
+        while self.work:
+            if runtime.held:
+                raise RuntimeError("waits for a device that stands still")
+            self.step()
+
+    def __enter__(self) -> Stream:
+        runtime.stack.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        runtime.stack.pop()
+
+
+def current() -> Stream:
+    return runtime.stack[-1]
+
+
+class Runtime:
+    """What `cupy.cuda.runtime` has."""
+
+    eventDisableTiming = 2  # noqa: N815 - CuPy's name
+
+    def __init__(self) -> None:
+        self.streams: dict[int, Stream] = {}
+        self.stack: list[Stream] = []
+        self.events: list[tuple[Stream, int] | None] = [None]
+        self.maps: dict[int, tuple[mmap.mmap, Path | None]] = {}
+        self.pinned: dict[int, Any] = {}
+        self.total = int(os.environ.get("FAKE_GPU_BYTES", 1 << 30))
+        self.count = int(os.environ.get("FAKE_GPUS", "2"))
+        self.device = 0
+        self.held = self.forbid = False
+
+    def no_wait(self, what: str) -> None:
+        if self.forbid:
+            raise AssertionError(f"{what} inside an iteration")
+
+    # -- devices ---------------------------------------------------------------------------------
+
+    def getDeviceCount(self) -> int:  # noqa: N802
+        return self.count
+
+    def setDevice(self, number: int) -> None:  # noqa: N802
+        if number >= self.count:
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self.device = number
+
+    def getDeviceProperties(self, number: int) -> dict[str, Any]:  # noqa: N802
+        return {"name": b"Fake GPU", "totalGlobalMem": self.total}
+
+    def deviceGetPCIBusId(self, number: int) -> str:  # noqa: N802
+        return f"0000:{number:02x}:00.0"
+
+    def memGetInfo(self) -> tuple[int, int]:  # noqa: N802
+        used = sum(len(mapped) for mapped, path in self.maps.values() if path is not None)
+        return self.total - used, self.total
+
+    def runtimeGetVersion(self) -> int:  # noqa: N802
+        return 13000
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def malloc(self, nbytes: int) -> int:
+        if nbytes > self.memGetInfo()[0]:
+            raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+        path = Path(f"/dev/shm/fake-gpu-{os.getpid()}-{len(self.maps)}-{os.urandom(4).hex()}")
+        with path.open("wb") as file:
+            file.truncate(nbytes)
+        address = self._map(path)
+        self.maps[address] = (self.maps[address][0], path)
+        return address
+
+    def _map(self, path: Path) -> int:
+        with path.open("r+b") as file:
+            mapped = mmap.mmap(file.fileno(), 0)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        self.maps[address] = (mapped, None)
+        return address
+
+    def free(self, address: int) -> None:
+        self.no_wait("free")
+        _, path = self.maps.pop(address)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    def hostAlloc(self, nbytes: int, flags: int) -> int:  # noqa: N802
+        self.no_wait("hostAlloc")
+        # A page more: like CUDA's, its address is a multiple of a page.
+        room = ctypes.create_string_buffer(nbytes + 4096)
+        address = (ctypes.addressof(room) + 4095) // 4096 * 4096
+        self.pinned[address] = room
+        return address
+
+    def freeHost(self, address: int) -> None:  # noqa: N802
+        self.no_wait("freeHost")
+        del self.pinned[address]
+
+    def memsetAsync(self, address: int, value: int, nbytes: int, stream: int) -> None:  # noqa: N802
+        self.streams[stream].add(lambda: ctypes.memset(address, value, nbytes))
+
+    def memcpyAsync(  # noqa: N802
+        self, target: int, source: int, nbytes: int, kind: int, stream: int
+    ) -> None:
+        self.streams[stream].add(lambda: ctypes.memmove(target, source, nbytes))
+
+    def memcpy(self, target: int, source: int, nbytes: int, kind: int) -> None:
+        self.no_wait("memcpy")
+        ctypes.memmove(target, source, nbytes)
+
+    def ipcGetMemHandle(self, address: int) -> bytes:  # noqa: N802
+        path = self.maps[address][1]
+        assert path is not None
+        return os.fsencode(path).ljust(64, b"\0")
+
+    def ipcOpenMemHandle(self, handle: bytes, flags: int = 1) -> int:  # noqa: N802
+        assert len(handle) == 64
+        return self._map(Path(os.fsdecode(handle.rstrip(b"\0"))))
+
+    def ipcCloseMemHandle(self, address: int) -> None:  # noqa: N802
+        del self.maps[address]
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def eventCreateWithFlags(self, flags: int) -> int:  # noqa: N802
+        self.events.append(None)
+        return len(self.events) - 1
+
+    def eventRecord(self, event: int, stream: int) -> None:  # noqa: N802
+        found = self.streams[stream]
+        self.events[event] = (found, found.added)
+
+    def eventQuery(self, event: int) -> int:  # noqa: N802
+        recorded = self.events[event]
+        if recorded is None:
+            return INVALID
+        stream, place = recorded
+        if stream.done >= place:
+            return 0
+        stream.step()
+        return NOT_READY
+
+    def eventSynchronize(self, event: int) -> None:  # noqa: N802
+        self.no_wait("eventSynchronize")
+
+    def streamSynchronize(self, stream: int) -> None:  # noqa: N802
+        self.streams[stream].synchronize()
+
+    def deviceSynchronize(self) -> None:  # noqa: N802
+        for stream in self.streams.values():
+            stream.synchronize()
+
+
+runtime = Runtime()
