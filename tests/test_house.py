@@ -87,7 +87,8 @@ ARROWS = {
         "adpkv.transport.virtual_link",
         "adpkv.memory.virtual",
     ),
-    "adpkv.transport": (CORE, ERRORS),
+    # Regions and fences are the memory's.
+    "adpkv.transport": (CORE, ERRORS, "adpkv.memory.port"),
     "adpkv.model": (CORE, ERRORS),
     WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, CONFIG),
     EXECUTOR: (CORE, ERRORS, *PORTS),
@@ -123,6 +124,8 @@ ARROWS = {
         "adpkv.transport.mpi",
         "adpkv.transport.posting",
         "adpkv.transport.cards",
+        "adpkv.transport.ucx",
+        "adpkv.transport.ucx_library",
     ),
     "adpkv.worlds": (),
     "adpkv.results": (CORE, ERRORS, CONFIG, RECORDER, DIAGNOSIS, OUTPUT),

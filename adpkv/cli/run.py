@@ -66,6 +66,7 @@ def run(
     gc.disable()
     from adpkv.worlds.mpi.launcher.startup import Stage, at_stage, start_mpi
     from adpkv.worlds.mpi.oversubscription import one_thread, yield_where_crowded
+    from adpkv.worlds.mpi.transports import import_before_mpi
 
     at_stage(Stage.LOAD)
     one_thread(os.environ)
@@ -77,6 +78,7 @@ def run(
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
     screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
     yield_where_crowded(os.environ)
+    import_before_mpi(experiment.transceiver.transport)
     start_mpi()
     from adpkv.worlds.mpi.run import run as run_rank
 

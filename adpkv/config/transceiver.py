@@ -109,6 +109,12 @@ class TransceiverConfig(Section):
         about="bytes per second that a rank packs or unpacks; virtual world only",
         gt=0,
     )
+    ucx_error_handling: bool = Field(
+        default=True,
+        description="ucx: a lost connection ends the transfers on it. Without it, ucx may use "
+        "shared memory within a host, but transfers with a killed peer never end (they stay in "
+        "quarantine), and reading from one may abort its peer",
+    )
     mail_latency_ns: Duration = duration(
         "50us", key="mail_latency", about="of a mailbox message; virtual world only"
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["WINDOW_BUDGETS", "PostLimits", "Posted", "Posting", "Sending"]
+__all__ = ["NO_LIMIT", "WINDOW_BUDGETS", "PostLimits", "Posted", "Posting", "Sending"]
 
 WINDOW_BUDGETS: Final = 16
 """The window of posted, unfinished bytes towards one peer, in post budgets. It keeps the link busy

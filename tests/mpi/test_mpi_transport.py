@@ -10,7 +10,7 @@ from adpkv.testing.transport import BODIES
 @pytest.mark.parametrize(("ranks", "argv"), [(2, ()), (4, ("odd",)), (2, ("faulty",))])
 def test_transport_mpi_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
     """By itself; in blocks of an odd size beside idle ranks; with the fault seam around it."""
-    found = program("transport", ranks, *argv)
+    found = program("transport", ranks, "mpi", *argv)
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]
     assert passed == list(BODIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from adpkv.core.inbox_age import InboxAge
 from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
 from adpkv.worlds.custom_ports import RealTransportSetting
 
-__all__ = ["OURS", "Hooks"]
+__all__ = ["OURS", "Hooks", "import_before_mpi"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,34 @@ def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:
     )
 
 
+def _ucx(setting: RealTransportSetting, hooks: Hooks) -> Any:
+    from adpkv.transport.ucx import UcxTransport
+    from adpkv.transport.ucx_library import library
+
+    config, memory = setting.experiment.transceiver, setting.memory
+    return UcxTransport(
+        library(),
+        memory,  # type: ignore[arg-type]  # `select_ports` has checked it against RealMemory
+        piece_bytes=config.piece_bytes,
+        limits=post_limits(setting),
+        error_handling=config.ucx_error_handling,
+        clock=setting.clock,
+        host=platform.node(),
+        inbox_age=hooks.inbox_age,
+    )
+
+
+def import_before_mpi(name: str) -> None:
+    """Import the library of this transport if it must come before MPI in a process. To be called
+    before anything imports mpi4py's MPI."""
+    if name == "ucx":
+        from adpkv.transport.ucx_library import import_before_mpi
+
+        import_before_mpi()
+
+
 OURS: Final[Mapping[str, Callable[[RealTransportSetting, Hooks], Any]]] = MappingProxyType(
-    {"mpi": _mpi}
+    {"mpi": _mpi, "ucx": _ucx}
 )
 """Each builds a rank's end of the transport, a `worlds.mpi.custom_ports.RankTransport`. It raises a
 UsageError if that cannot be done here. A transport that needs its peers' addresses has the methods

@@ -1,11 +1,19 @@
-"""Ranks 0 and 1 put transport mpi through the conformance bodies; rank 0 prints one line each.
-With the word `faulty`, the fault seam is around it; with `odd`, blocks have an odd size."""
+"""Ranks 0 and 1 put a transport through the conformance bodies; rank 0 prints one line each.
+`transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
+blocks have an odd size; with `errors-off`, ucx has no error handling."""
+
+# ruff: noqa: E402 - what must be imported before MPI
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
+
+from adpkv.worlds.mpi.transports import import_before_mpi
+
+NAME = sys.argv[1]
+import_before_mpi(NAME)
 
 import numpy as np
 from mpi4py import MPI
@@ -17,8 +25,10 @@ from adpkv.faults.schedule import Upcoming
 from adpkv.faults.transport import FaultyTransport
 from adpkv.memory.host import HostMemory
 from adpkv.testing.transport import BLOCKS, BODIES
-from adpkv.transport.mpi import MpiTransport
-from adpkv.transport.port import Transfer, TransportEnd
+from adpkv.transport.port import Transfer, Transport, TransportEnd
+from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
+from adpkv.worlds.mpi.cards import exchange
+from adpkv.worlds.mpi.custom_ports import card_of, hand_cards
 
 SHAPE = (3, 1, 1, 7, 1) if "odd" in sys.argv else (8, 2, 2, 32, 2)
 """Tokens of a block, layers, heads, head size, bytes of an element; `odd`: blocks of 42 bytes,
@@ -52,21 +62,44 @@ class Absent:
         raise AssertionError("asked of the wrong process")
 
 
-class Present(MpiTransport):
+def made(name: str, comm: MPI.Intracomm, memory: HostMemory) -> Transport:
+    """This process's end of a transport, connected: two blocks a piece, five posted per poll."""
+    piece_bytes, budget_bytes = 2 * memory.block_bytes, 5 * memory.block_bytes
+    limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes, budget_descriptors=5)
+    clock = time.perf_counter_ns
+    if name == "mpi":
+        from adpkv.transport.mpi import MpiTransport
+
+        return MpiTransport(
+            comm, memory, piece_bytes=piece_bytes, budget_bytes=budget_bytes, clock=clock
+        )
+    assert name == "ucx"
+    from adpkv.transport.ucx import UcxTransport
+    from adpkv.transport.ucx_library import library
+
+    found = UcxTransport(
+        library(),
+        memory,
+        piece_bytes=piece_bytes,
+        limits=limits,
+        error_handling="errors-off" not in sys.argv,
+        clock=clock,
+    )
+    hand_cards(found, exchange(comm, card_of(found, name)))
+    return found
+
+
+class Present:
     """This process's side, over a memory of its own."""
 
     here = True
 
     def __init__(self, comm: MPI.Intracomm) -> None:
         self.memory = HostMemory(BLOCKS, *SHAPE, lambda *_: None)
-        size = self.memory.block_bytes
-        super().__init__(
-            comm,
-            self.memory,
-            piece_bytes=2 * size,
-            budget_bytes=5 * size,
-            clock=time.perf_counter_ns,
-        )
+        self.transport = inner = made(NAME, comm, self.memory)
+        self.expect, self.post, self.withdraw = inner.expect, inner.post, inner.withdraw
+        self.peer_ended, self.poll, self.ready = inner.peer_ended, inner.poll, inner.ready
+        self.last_moved_ns, self.close = inner.last_moved_ns, inner.close
 
     def fill(self, blocks: tuple[int, ...], seed: int) -> None:
         for i, block in enumerate(blocks):
@@ -96,7 +129,7 @@ class Faulty(FaultyTransport):
             for number, phase in enumerate(("post", "expect"))
         ]
         super().__init__(
-            inner,
+            inner.transport,
             Injector(faults, 0, Seam.TRANSPORT),
             rank=comm.rank,
             clock=time.perf_counter_ns,

@@ -1,0 +1,383 @@
+"""KV bytes over UCX, by the non-blocking layer of UCXX: two-sided, straight from block to block.
+
+The receiver posts receives for the pieces of a transfer before it advertises; the sender posts one
+message per piece. A message's tag says which transfer of the receiver it belongs to, so of which
+attempt, and which piece it is. Receives are bound to the connection with their sender.
+
+The end of a rank's own request is the only proof, for each request by itself. Not the sender's
+word: a message may overtake bytes. Not a closed connection: bytes landed after that was reported.
+So every request is kept until it has ended (to drop one cancels it, and nothing tells when).
+
+A receive that no message will come for is ended by an empty message from this rank to itself, with
+its tag. UCX gives it to the receive if no other message has been matched with it; then the receive
+ends and nothing is written. Otherwise the receive ends with its own message. So a receiver needs
+nobody for it: not a sender that never began, and not a failed one.
+
+If a connection is lost, UCXX ends the requests on it. Those transfers are LOST, and FAILED as soon
+as their requests have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from adpkv.core.content import pieces
+from adpkv.core.ids import SessionId
+from adpkv.core.inbox_age import InboxAge
+from adpkv.errors import AdpkvError
+from adpkv.memory.port import PASSED, Fence, Region
+from adpkv.transport.cards import Card
+from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
+from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
+from adpkv.transport.ucx_library import Library
+from adpkv.transport.ucx_opened import Heads, Opened
+from adpkv.transport.ucx_peers import DONE, PIECES, BlockArrays, Peers
+
+__all__ = ["ExposedBlocks", "UcxTransport"]
+
+
+class ExposedBlocks(Protocol):
+    """What this transport needs from a memory, or from a staging area."""
+
+    block_bytes: int
+
+    def region(self) -> Region:
+        """All blocks together."""
+        ...
+
+    def view(self, first: int, count: int) -> memoryview:
+        """The bytes of adjacent blocks, in place; host memory only."""
+        ...
+
+
+def _at_once() -> Fence:
+    return PASSED
+
+
+class UcxTransport:
+    """`transport.port.Transport` over one UCX worker.
+
+    Args:
+        library: UCXX (`ucx_library.library`).
+        memory: the blocks that peers write to and read from.
+        piece_bytes: the size limit of one piece.
+        limits: how much may be posted between two polls.
+        error_handling: see `ucx_peers.Peers`.
+        clock: this rank's clock, in nanoseconds.
+        host: this rank's host, for messages to people.
+        inbox_age: follows how long an end is not polled after `ready` has found it.
+        written: the fence of what this rank has written into `memory` so far.
+    """
+
+    name = "ucx"
+    proofs = (Proof.RECEIVE_ENDED, Proof.BACKEND_DONE, Proof.PEER_FAILED)
+    can_withdraw = True
+
+    def __init__(
+        self,
+        library: Library,
+        memory: ExposedBlocks,
+        *,
+        piece_bytes: int,
+        limits: PostLimits,
+        error_handling: bool,
+        clock: Callable[[], int],
+        host: str = "",
+        inbox_age: InboxAge | None = None,
+        written: Callable[[], Fence] = _at_once,
+    ) -> None:
+        self._library, self._clock, self._host = library, clock, host
+        self._error_handling, self._inbox_age, self._written = error_handling, inbox_age, written
+        self._block_bytes = memory.block_bytes
+        self._most_blocks = max(1, piece_bytes // memory.block_bytes)
+        self._blocks = BlockArrays(library.array, memory.region(), memory.block_bytes, memory.view)
+        self._peers = Peers(library, error_handling=error_handling)
+        self._gone: set[int] = set()
+        """The ranks that all ranks know to have failed."""
+        self._sends: Posting[Opened] = Posting(self._post_piece, limits)
+        # A receive moves no bytes: only the calls take time.
+        self._receives: Posting[Opened] = Posting(
+            self._post_piece, PostLimits(NO_LIMIT, NO_LIMIT, limits.budget_descriptors)
+        )
+        self._refused: list[tuple[Exception, Opened]] = []
+        """Errors of posts that UCX refused, with their transfers, until they are handled."""
+        self._waiting: list[tuple[Fence, Opened]] = []
+        """Transfers of which nothing is posted before a fence has passed, oldest first."""
+        self._sending: dict[SessionId, Opened] = {}
+        self._receiving: dict[SessionId, Opened] = {}
+        self._heads = Heads()
+        self._lingering: list[Opened] = []
+        """Transfers of which only requests are open that nobody waits for any more."""
+        self._kept: list[Any] = []
+        """Requests of sends to failed ranks, which may never end."""
+        self._ended: list[TransportEnd] = []
+        self._left: list[tuple[Any, bytearray | None]] = []
+        """After `close`: requests that have not ended yet, and what dropped messages go to."""
+        self._moved_ns = 0
+
+    # -- before the first transfer -------------------------------------------------------------
+
+    def card(self) -> Card:
+        """This rank's versions, and the address of its worker."""
+        alike = (
+            ("UCXX", self._library.ucxx_version),
+            ("UCX", self._library.ucx_version),
+            ("transceiver.ucx_error_handling", str(self._error_handling).lower()),
+        )
+        return Card(self.name, alike, self._host, self._peers.address)
+
+    def take_cards(self, cards: Sequence[Card]) -> None:
+        """The cards of all ranks; nobody is connected yet."""
+        self._peers.take([card.address for card in cards])
+
+    # -- the port ------------------------------------------------------------------------------
+
+    def expect(self, transfer: Transfer) -> bool:
+        """Post receives, unless the sender has failed or cannot be reached. What exceeds the budget
+        of this iteration is posted by later polls: a message that comes earlier waits."""
+        if transfer.sender in self._gone:
+            return False
+        try:
+            self._peers.endpoint(transfer.sender)
+        except self._library.error:
+            return False
+        self._begin(self._open(transfer, self._receiving, False))
+        return True
+
+    def has_failed(self, rank: int) -> bool:
+        """Whether all ranks know that this one has failed."""
+        return rank in self._gone
+
+    def post(self, transfer: Transfer) -> None:
+        """Begin to send, within the rest of the budget."""
+        found = self._open(transfer, self._sending, True)
+        if transfer.receiver in self._gone:
+            self._end_at(found, 0)
+        else:
+            self._begin(found)
+
+    def withdraw(self, session: SessionId) -> None:
+        """Sender: post no further piece. Receiver: no effect, its peer must say how much it has
+        posted: a message that nobody receives would never end for its sender."""
+        found = self._sending.get(session)
+        if found is not None and not found.is_posted():
+            self._end_at(found, len(found.requests))
+
+    def peer_ended(self, session: SessionId, pieces: int) -> None:
+        """Receiver: end the receives that the sender will not use; their end is the proof."""
+        found = self._receiving.get(session)
+        if found is not None and pieces < found.wanted:
+            self._follow(found)
+            self._end_at(found, pieces)
+
+    def poll(self) -> list[TransportEnd]:
+        """The transfers that ended since the last call."""
+        self._progress()
+        ended, self._ended = self._ended, []
+        if ended and self._inbox_age is not None:
+            self._inbox_age.taken(self._clock())
+        return ended
+
+    def ready(self) -> bool:
+        """Make progress without waiting; returns whether `poll` would report an end now."""
+        if not self._ended:
+            self._progress()
+        if self._ended and self._inbox_age is not None:
+            self._inbox_age.came(self._clock(), self._ended[0].session[0])
+        return bool(self._ended)
+
+    def last_moved_ns(self) -> int:
+        """When a piece last ended, on this rank's clock."""
+        return self._moved_ns
+
+    # -- when a rank fails ---------------------------------------------------------------------
+
+    def handle_peer_failure(self, ranks: Iterable[int]) -> None:
+        """These ranks have failed, and all living ranks know it. Transfers with them are LOST,
+        unless all their bytes have arrived.
+
+        A receive ends with its requests. A send is over at once: no rank is left to read the
+        blocks. Its requests are kept, as without error handling they never end.
+        """
+        failed = set(ranks)
+        self._gone |= failed
+        for rank in failed:
+            self._peers.fence(rank)
+            self._lose(rank, "its rank has failed")
+
+    def _lose(self, rank: int, why: str) -> None:
+        """The connection with this rank is lost: end the transfers with it."""
+        for found in [*self._receiving.values(), *self._sending.values()]:
+            if found.peer() == rank and not self._landed(found):
+                self._break_off(found, why)
+
+    def _landed(self, found: Opened) -> bool:
+        """Whether all bytes of a transfer have arrived, or left."""
+        self._follow(found, errors=False)
+        return found.is_over()
+
+    def _break_off(self, found: Opened, why: str) -> None:
+        """The transfer cannot complete: end it as soon as its requests have ended."""
+        if not found.reason:
+            found.reason = why
+            self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST, detail=why))
+        open_bytes = found.open_blocks() * self._block_bytes
+        if found.sends and open_bytes:
+            self._sends.ended(found.peer(), open_bytes)
+        self._end_at(found, found.finished)
+        if found.sends and found.peer() in self._gone:
+            self._kept += found.lingering
+            found.lingering = []
+            self._end_if_over(found)
+
+    # -- the end of the job --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the receives that nothing comes for. A send ends when its receiver receives it, or
+        drops it (`discard`)."""
+        self._waiting.clear()
+        self._sends.clear()
+        self._receives.clear()
+        self._heads.clear()
+        for found in [*self._receiving.values(), *self._sending.values()]:
+            open_pieces = found.end_at(found.finished)
+            if not found.sends:
+                self._empty(found, open_pieces)
+            if not found.sends or found.peer() not in self._gone:
+                self._left += [(request, None) for request in found.lingering]
+        self._lingering.clear()
+        self._receiving.clear()
+        self._sending.clear()
+
+    def is_drained(self) -> bool:
+        """After `close`, without waiting: whether all requests of this rank have ended and its
+        connections are closed."""
+        self._peers.progress()
+        self._peers.take_lost()
+        self._left = [left for left in self._left if not left[0].completed]
+        if self._left:
+            return False
+        self._peers.close()
+        return self._peers.is_closed()
+
+    def discard(self) -> None:
+        """After `close`, without waiting: receive and drop messages that are not expected any more,
+        so that their sends end."""
+        self._peers.progress()
+        while (dropped := self._peers.drop(None)) is not None:
+            self._left.append(dropped)
+
+    # -- pieces --------------------------------------------------------------------------------
+
+    def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
+        if transfer.session in book:
+            raise AdpkvError(f"session {transfer.session} is already open in transport ucx")
+        cut = pieces(transfer.source, transfer.target, self._most_blocks)
+        if len(cut) > PIECES:
+            raise AdpkvError(f"session {transfer.session} has {len(cut)} pieces, of {PIECES}")
+        found = book[transfer.session] = Opened(transfer, cut, sends)
+        return found
+
+    def _begin(self, found: Opened) -> None:
+        """Post what the budget allows, as soon as this rank's own writes are done."""
+        fence = self._written()
+        if not found.wanted:
+            self._end_if_over(found)
+        elif not fence.passed():
+            self._waiting.append((fence, found))
+        else:
+            (self._sends if found.sends else self._receives).add(found)
+            self._handle_refused()
+
+    def _progress(self) -> None:
+        """Process the pieces that ended and the connections that were lost, then post what the
+        budget allows."""
+        moved, lost = self._peers.progress(), self._peers.take_lost()
+        if moved or lost:
+            self._heads.renew()
+            for rank in lost:
+                self._lose(rank, "the connection was lost")
+        for found in self._heads.ended():
+            self._follow(found)
+        if self._lingering:
+            self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
+        self._post_more()
+
+    def _post_more(self) -> None:
+        while self._waiting and self._waiting[0][0].passed():
+            _, found = self._waiting.pop(0)
+            (self._sends if found.sends else self._receives).add(found)
+        self._receives.poll()
+        self._sends.poll()
+        if self._refused:
+            self._handle_refused()
+
+    def _post_piece(self, found: Opened) -> Posted | None:
+        """Post the next piece of a transfer; None if UCX refuses it."""
+        piece = len(found.requests)
+        source, target, count = found.cut[piece]
+        act = self._peers.send if found.sends else self._peers.receive
+        array = self._blocks.of(source if found.sends else target, count)
+        try:
+            found.requests.append(act(found.peer(), array, found.tag(piece)))
+        except self._library.error as error:
+            self._refused.append((error, found))
+            return None
+        self._heads.watch(found)
+        return Posted(count * self._block_bytes)
+
+    def _handle_refused(self) -> None:
+        refused, self._refused = self._refused, []
+        for error, found in refused:
+            self._break_off(found, str(error))
+
+    def _follow(self, found: Opened, *, errors: bool = True) -> None:
+        """Count the pieces that have ended since the last time. With `errors`, a transfer with one
+        that ended with an error is broken off."""
+        while (status := found.status()) == DONE:
+            self._count_piece(found)
+        if errors and status is not None:
+            self._break_off(found, f"UCX ended a piece with status {status}")
+        else:
+            self._end_if_over(found)
+
+    def _count_piece(self, found: Opened) -> None:
+        size = found.cut[found.finished][2] * self._block_bytes
+        if found.sends:
+            self._sends.ended(found.transfer.receiver, size)
+        found.finished += 1
+        found.moved_bytes += size
+        self._moved_ns = self._clock()
+
+    def _end_at(self, found: Opened, wanted: int) -> None:
+        """Post and await no piece from `wanted` on; the open receives among them are ended."""
+        (self._sends if found.sends else self._receives).remove(found)
+        self._waiting = [(fence, other) for fence, other in self._waiting if other is not found]
+        open_pieces = found.end_at(wanted)
+        if not found.sends:
+            self._empty(found, open_pieces)
+        # The sender's message may come twice, with different numbers of pieces.
+        if not self._end_if_over(found) and found.lingering and found not in self._lingering:
+            self._lingering.append(found)
+
+    def _empty(self, found: Opened, open_pieces: list[int]) -> None:
+        """End these receives, if no message has come for them."""
+        for piece in open_pieces:
+            self._peers.end_receive(found.tag(piece))
+            found.emptied.append(found.tag(piece))
+
+    def _end_if_over(self, found: Opened) -> bool:
+        if not found.is_over():
+            return False
+        self._heads.forget(found)
+        # A transfer may be in `_heads` and in `_lingering`: its end is reported once. And a later
+        # transfer of the same session must not be taken for it.
+        book = self._sending if found.sends else self._receiving
+        if book.get(found.transfer.session) is found:
+            del book[found.transfer.session]
+            self._ended.append(found.end())
+            # Where another message was matched first, the empty one is left.
+            for tag in found.emptied:
+                self._peers.drop(tag)
+        return True

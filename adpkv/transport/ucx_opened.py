@@ -1,0 +1,149 @@
+"""One open transfer of the UCX transport, and the list of transfers that polling looks at.
+
+Each piece has a tag of its own, so pieces may end in any order. They are counted in order all the
+same: what the two sides tell each other is how many of the first pieces were transferred.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import Any, Final
+
+from adpkv.transport.port import EndKind, Transfer, TransportEnd
+from adpkv.transport.ucx_peers import tag_of
+
+__all__ = ["Heads", "Opened"]
+
+SCAN: Final = 128
+"""How many expected transfers one poll looks at, in turn. It is more than may be in flight by
+default; without it a thousand that nothing comes for would cost each poll 0.2 ms."""
+
+
+class Opened:
+    """An open transfer: which pieces are posted, ended, or will never be posted. `cut` has all its
+    pieces, as `core.content.pieces` gives them."""
+
+    __slots__ = (
+        "cut", "emptied", "finished", "lingering", "moved_bytes", "reason", "requests", "sends",
+        "transfer", "wanted", "watched",
+    )  # fmt: skip
+
+    def __init__(self, transfer: Transfer, cut: list[tuple[int, int, int]], sends: bool) -> None:
+        self.transfer, self.cut, self.sends = transfer, cut, sends
+        self.requests: list[Any] = []
+        """The requests of the posted pieces, in order. To drop a request cancels it, and nothing
+        tells when that has happened: they stay here until they have ended."""
+        self.wanted = len(cut)
+        """How many pieces will be transferred in all; fewer after a withdrawal or an error."""
+        self.finished = 0
+        """How many of the first pieces have ended without an error."""
+        self.moved_bytes = 0
+        self.watched = False
+        """Whether it is in `Heads`."""
+        self.reason = ""
+        """Why it cannot complete; empty if it may."""
+        self.lingering: list[Any] = []
+        """Requests beyond `wanted` that have not ended yet."""
+        self.emptied: list[int] = []
+        """The tags whose receives were to be ended by empty messages."""
+
+    def peer(self) -> int:
+        """The rank at the other end."""
+        return self.transfer.receiver if self.sends else self.transfer.sender
+
+    def is_posted(self) -> bool:
+        """Whether no piece is left to be posted."""
+        return len(self.requests) >= self.wanted
+
+    def tag(self, piece: int) -> int:
+        """The tag of a piece's message."""
+        return tag_of(self.transfer.tag, piece)
+
+    def has_ended(self) -> bool:
+        """Whether the first open piece has ended, in whatever way."""
+        return self.finished < len(self.requests) and self.requests[self.finished].completed
+
+    def status(self) -> int | None:
+        """How the first open piece has ended, `DONE` or an error; None if it has not."""
+        return self.requests[self.finished].status if self.has_ended() else None
+
+    def open_blocks(self) -> int:
+        """How many blocks are posted and not counted as ended."""
+        return sum(count for _, _, count in self.cut[self.finished : len(self.requests)])
+
+    def end_at(self, wanted: int) -> list[int]:
+        """No piece from `wanted` on is waited for any more, but the ends of those that are posted.
+        Returns the open ones among these."""
+        self.wanted = max(wanted, self.finished)
+        after = range(self.wanted, len(self.requests))
+        open_pieces = [piece for piece in after if not self.requests[piece].completed]
+        self.lingering += [self.requests[piece] for piece in open_pieces]
+        del self.requests[self.wanted :]
+        return open_pieces
+
+    def is_over(self) -> bool:
+        """Whether every request of this transfer has ended."""
+        if self.lingering:
+            self.lingering = [request for request in self.lingering if not request.completed]
+        return self.finished == self.wanted and not self.lingering
+
+    def end(self) -> TransportEnd:
+        """What `poll` reports once it is over."""
+        whole = self.wanted == len(self.cut)
+        reason = f": {self.reason}" if self.reason else ""
+        return TransportEnd(
+            self.transfer.session,
+            EndKind.DONE if whole else EndKind.FAILED,
+            self.moved_bytes,
+            self.finished,
+            "" if whole else f"ended after {self.finished} of {len(self.cut)} pieces{reason}",
+        )
+
+
+class Heads:
+    """The transfers with posted pieces: polling looks at the first open piece of each. Those that
+    are sent are all looked at; those that are expected in turn, as many of them may be idle."""
+
+    def __init__(self) -> None:
+        self._sent: list[Opened] = []
+        self._expected: deque[Opened] = deque()
+        self._unseen = 0
+        """How many of the expected ones were not looked at since UCX last did anything."""
+
+    def watch(self, found: Opened) -> None:
+        """A piece of this transfer was posted: look at it from now on."""
+        if not found.watched:
+            found.watched = True
+            (self._sent if found.sends else self._expected).append(found)
+        # Its message may have been there, so that it has ended already.
+        self.renew()
+
+    def forget(self, found: Opened) -> None:
+        """Do not look at this transfer any more."""
+        if found.watched:
+            found.watched = False
+            if found.sends:
+                self._sent.remove(found)
+            else:
+                self._expected.remove(found)
+
+    def renew(self) -> None:
+        """UCX did something: any request may have ended."""
+        self._unseen = len(self._expected)
+
+    def ended(self) -> list[Opened]:
+        """The transfers whose first open piece has ended; they stay watched. Costs nothing if UCX
+        did nothing and all were looked at since."""
+        done = [found for found in self._sent if found.has_ended()]
+        if self._unseen > 0:
+            size = min(SCAN, len(self._expected))
+            self._unseen -= size
+            done += [found for found in islice(self._expected, size) if found.has_ended()]
+            self._expected.rotate(-size)
+        return done
+
+    def clear(self) -> None:
+        """Look at nothing any more."""
+        self._sent.clear()
+        self._expected.clear()

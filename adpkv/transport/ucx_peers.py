@@ -1,0 +1,209 @@
+"""One rank's UCX worker and its connections to the other ranks.
+
+A peer is connected when it is first used, by the address on its card, and again if the connection
+was lost. With error handling, a lost connection ends the requests on it and is noted here
+(`take_lost`).
+
+Progress happens only in `progress`, in this thread: UCX copies bytes in there. So one call is
+limited in time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+from typing import Any, Final
+
+from adpkv.memory.port import HOST, Region
+from adpkv.transport.ucx_library import Library
+
+__all__ = ["DONE", "PIECES", "BlockArrays", "Peers", "tag_of"]
+
+DONE: Final = 0
+"""The status of a request that has ended without an error."""
+
+PIECES: Final = 1 << 24
+"""Pieces of one transfer; the rest of a tag's 64 bits is for the transfer's own tag."""
+
+TAGS: Final = 1 << 40
+
+EVERY_BIT: Final = (1 << 64) - 1
+
+PROGRESS_NS: Final = 1_000_000
+"""The limit of one call of `progress`. UCX copies about a piece in one step, so it takes a little
+longer than this."""
+
+SETTINGS: Final = {"RNDV_THRESH": "4096"}
+"""Larger messages are not sent before their receiver has matched them, and end with an error if the
+peer fails. A message that is sent at once in several parts would not: if its sender was killed
+between two parts, its receive stayed pending for ever, with error handling too (UCX 1.21)."""
+
+
+def tag_of(transfer_tag: int, piece: int) -> int:
+    """The 64-bit tag of a message: which transfer of its receiver, and which piece of it."""
+    return (transfer_tag % TAGS) * PIECES + piece
+
+
+class _DeviceBytes:
+    """A range of device memory, as the libraries of Python describe it to each other."""
+
+    __slots__ = ("__cuda_array_interface__",)
+
+    def __init__(self, address: int, nbytes: int) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (address, False),
+            "strides": None,
+            "version": 3,
+        }
+
+
+class BlockArrays:
+    """The blocks of a memory as UCXX takes them, in host or device memory."""
+
+    def __init__(
+        self,
+        array: Any,
+        region: Region,
+        block_bytes: int,
+        view: Callable[[int, int], memoryview],
+    ) -> None:
+        self._array, self._region, self._block_bytes = array, region, block_bytes
+        self._view = view
+        # UCXX keeps an address, not the bytes there: they must not be freed before the transport.
+        self._kept = view(0, 1) if region.device == HOST else None
+
+    def of(self, first: int, count: int) -> Any:
+        """`count` adjacent blocks from `first`, in place."""
+        if self._region.device == HOST:
+            return self._array(self._view(first, count))
+        at = self._region.address + first * self._block_bytes
+        return self._array(_DeviceBytes(at, count * self._block_bytes))
+
+
+class Peers:
+    """The worker and the endpoints of one rank.
+
+    Args:
+        library: UCXX.
+        error_handling: whether a lost connection ends the requests on it. Without it UCX may use
+            shared memory between processes of one host; but what a failed peer was to send or
+            receive stays pending for ever, and reading from it can abort this process.
+    """
+
+    def __init__(self, library: Library, *, error_handling: bool) -> None:
+        self._library, self._error_handling = library, error_handling
+        context = library.context(SETTINGS, (library.tag_feature,))
+        self.worker = library.worker(context)
+        own = library.address.create_from_worker(self.worker)
+        self.address: bytes = own.tobytes()
+        self._addresses: Sequence[bytes] = ()
+        self._endpoints: dict[int, Any] = {}
+        self._lost: list[int] = []
+        # Without error handling, messages to itself do not leave the process.
+        self._itself = self.worker.create_endpoint_from_worker_address(own, False)
+        self._nothing = library.array(memoryview(b""))
+        # The first endpoint with error handling takes 5 ms, later ones 0.5 ms: not in an iteration.
+        first = self.worker.create_endpoint_from_worker_address(own, error_handling)
+        self._closing: list[Any] = [first.close()]
+        self._old = [first]
+        """Endpoints that are lost or closed. They are kept: to drop one closes it, and waits."""
+
+    def take(self, addresses: Sequence[bytes]) -> None:
+        """The addresses of all ranks."""
+        self._addresses = addresses
+
+    def endpoint(self, rank: int) -> Any:
+        """The connection to a peer, made if there is none.
+
+        Raises:
+            Library.error: it cannot be made.
+        """
+        found = self._endpoints.get(rank)
+        if found is None:
+            address = self._library.address.create_from_buffer(self._addresses[rank])
+            found = self.worker.create_endpoint_from_worker_address(address, self._error_handling)
+            if self._error_handling:
+                found.set_close_callback(self._lost.append, (rank,))
+            else:
+                # Its destructor waits for the peer without limit: it is never destroyed.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))
+            self._endpoints[rank] = found
+        return found
+
+    def progress(self) -> bool:
+        """Let UCX work until it has nothing to do, or for a limited time. Returns whether it did
+        anything."""
+        step = self.worker.progress_once
+        if not step():
+            return False
+        self.is_closed()
+        until_ns = perf_counter_ns() + PROGRESS_NS
+        while perf_counter_ns() < until_ns and step():
+            pass
+        return True
+
+    def take_lost(self) -> list[int]:
+        """The peers whose connections were lost since the last call. By then the receives on them
+        are cancelled that no message has come for."""
+        if not self._lost:
+            return self._lost
+        lost = list(self._lost)
+        self._lost.clear()
+        for rank in lost:
+            self._retire(rank)
+        # Only this call cancels them, not `progress_once`.
+        self.worker.progress()
+        return lost
+
+    def receive(self, rank: int, array: Any, tag: int) -> Any:
+        """Post a receive that is bound to the connection with a peer; returns the request."""
+        return self.endpoint(rank).tag_recv(array, self._library.tag(tag))
+
+    def send(self, rank: int, array: Any, tag: int) -> Any:
+        """Post a send to a peer; returns the request."""
+        return self.endpoint(rank).tag_send(array, self._library.tag(tag))
+
+    def end_receive(self, tag: int) -> None:
+        """End the receive of this tag if no message has come for it: an empty one from this rank
+        itself completes it. A receive that is being written to goes on. This is how to cancel a
+        receive and to know that it is cancelled: UCXX has no call for it in Python."""
+        self._closing.append(self._itself.tag_send(self._nothing, self._library.tag(tag)))
+
+    def drop(self, tag: int | None) -> Any:
+        """Take a message that no receive waits for: of this tag, or of any if None. Returns the
+        request that receives it and the bytes it goes to, or None if there is no such message."""
+        new = self._library
+        mask = new.tag_mask(0) if tag is None else new.tag_mask(EVERY_BIT)
+        found = self.worker.tag_probe(new.tag(tag or 0), mask, remove=True)
+        if not found.matched:
+            return None
+        landing = bytearray(found.length)
+        return self.worker.tag_recv_with_handle(new.array(landing), found), landing
+
+    def fence(self, rank: int) -> None:
+        """This rank has failed: end what is left on the connection to it."""
+        if self._error_handling:
+            self._retire(rank)
+
+    def close(self) -> None:
+        """Close all connections; `is_closed` says when that is done."""
+        for rank in list(self._endpoints):
+            self._retire(rank)
+
+    def is_closed(self) -> bool:
+        """Without waiting: whether everything that `close` and `end_receive` began has ended."""
+        self._closing = [request for request in self._closing if not request.completed]
+        return not self._closing
+
+    def _retire(self, rank: int) -> None:
+        endpoint = self._endpoints.pop(rank, None)
+        if endpoint is None:
+            return
+        endpoint.remove_close_callback()
+        self._old.append(endpoint)
+        # UCXX crashes on the request of a second close; a lost connection is closed already.
+        if endpoint.alive:
+            self._closing.append(endpoint.close())
