@@ -92,8 +92,8 @@ def _transport(settings: Settings) -> list[Figure]:
     _need_mpi("transport")
     from adpkv.bench.transport import QUICK_CELLS, installed, transport
 
-    names = installed()
-    return transport(names, cells=QUICK_CELLS, rounds=5) if settings.quick else transport(names)
+    kinds = installed()
+    return transport(kinds, cells=QUICK_CELLS, rounds=5) if settings.quick else transport(kinds)
 
 
 BENCHES: Final[dict[str, Bench]] = {

@@ -10,8 +10,9 @@ import msgspec
 
 from adpkv.bench.children import run_ranks
 from adpkv.bench.figure import Figure, Target, figure
-from adpkv.bench.transport_cells import Asked, Cell, Found
+from adpkv.bench.transport_cells import Asked, Cell, Found, Kind
 from adpkv.config.units import size_text
+from adpkv.errors import UsageError
 from adpkv.plugins import TRANSPORT
 
 __all__ = ["CELLS", "QUICK_CELLS", "installed", "transport"]
@@ -41,8 +42,16 @@ IDLE: Final = 1_023
 LEAST_RATIO: Final = 0.9
 """Of the bare library's rate, from `FROM_BYTES` per session on."""
 FROM_BYTES: Final = MIB
-MOST_HELD_S: Final = 2e-3
+LEAST_RATIO_ON_DEVICES: Final = 0.95
+FROM_BYTES_ON_DEVICES: Final = 64 * MIB
+STAGED: Final = Cell(64 * KIB, 1024)
+LEAST_RATIO_STAGED: Final = 7.0
+"""Of the bare library's rate on devices, which has a descriptor for each block."""
+LEAST_OF_COPY: Final = 0.4
+"""Of one copy between the devices, staged."""
+MOST_HELD_MS: Final = 2.0
 """How long posting may hold up an iteration, at p99, on two cores."""
+MOST_HELD_ON_DEVICES_MS: Final = 0.3
 LEAST_BESIDE: Final = 0.9
 """Of the rate without idle sessions: less than this could be measured."""
 
@@ -56,34 +65,50 @@ LIBRARIES: Final = {
 BOUND_S: Final = 300.0
 
 
-def installed() -> list[str]:
-    """Our transports whose libraries are here."""
+def installed() -> list[Kind]:
+    """What can be measured here: our transports whose libraries are installed, in host memory and
+    on devices."""
     found = (name for name in TRANSPORT.ours if name in LIBRARIES)
-    return [name for name in found if any(map(find_spec, LIBRARIES[name]))]
+    names = [name for name in found if any(map(find_spec, LIBRARIES[name]))]
+    kinds = [Kind(name) for name in names]
+    if _has_devices():
+        kinds += [Kind(name, "cuda", staged) for name in names for staged in (False, True)]
+    # MPI moves no device's memory: it goes through pinned slots of the host.
+    return [kind for kind in kinds if kind.staged or not kind.on_devices or kind.transport != "mpi"]
+
+
+def _has_devices() -> bool:
+    from adpkv.gpu.device import device_count
+
+    try:
+        return device_count() > 0
+    except UsageError:
+        return False
 
 
 def transport(
-    names: Sequence[str],
+    kinds: Sequence[Kind],
     *,
     cells: Sequence[Cell] = CELLS,
     large: Cell = LARGE,
     beside: Cell = BESIDE,
     rounds: int = 11,
 ) -> list[Figure]:
-    """The figures of these transports: each cell; the largest hold-up; what idle sessions cost."""
+    """The figures of these kinds: each cell; the largest hold-up; what idle sessions cost."""
     found = []
-    for name in names:
-        cells_found = _measured(name, cells, rounds)
-        found += [
-            _rate(name, cell, one, rounds) for cell, one in zip(cells, cells_found, strict=True)
-        ]
-        found.append(_hold_up(name, large, _measured(name, [large], max(3, rounds // 4))[0]))
-        found.append(_idle(name, beside, rounds))
+    for kind in kinds:
+        for cell, one in zip(cells, _measured(kind, cells, rounds), strict=True):
+            found.append(_rate(kind, cell, one, rounds))
+            if kind.staged and kind.on_devices and cell == STAGED:
+                found.append(_of_copy(kind, cell, one))
+        found.append(_hold_up(kind, large, _measured(kind, [large], max(3, rounds // 4))[0]))
+        if not kind.staged:
+            found.append(_idle(kind, beside, rounds))
     return found
 
 
-def _measured(name: str, cells: Sequence[Cell], rounds: int, idle: int = 0) -> list[Found]:
-    asked = Asked(name, list(cells), rounds, idle)
+def _measured(kind: Kind, cells: Sequence[Cell], rounds: int, idle: int = 0) -> list[Found]:
+    asked = Asked(kind, list(cells), rounds, idle)
     said = run_ranks(
         "adpkv.bench.transport_ranks",
         2,
@@ -93,36 +118,60 @@ def _measured(name: str, cells: Sequence[Cell], rounds: int, idle: int = 0) -> l
     return msgspec.convert(said, list[Found])
 
 
-def _rate(name: str, cell: Cell, found: Found, rounds: int) -> Figure:
-    bounded = cell.nbytes >= FROM_BYTES
+def _target(kind: Kind, cell: Cell) -> Target | None:
+    if kind.staged and kind.on_devices:
+        return Target("ratio", ">=", LEAST_RATIO_STAGED) if cell == STAGED else None
+    if kind.on_devices:
+        bounded = cell.nbytes >= FROM_BYTES_ON_DEVICES
+        return Target("ratio", ">=", LEAST_RATIO_ON_DEVICES) if bounded else None
+    return Target("ratio", ">=", LEAST_RATIO) if cell.nbytes >= FROM_BYTES else None
+
+
+def _rate(kind: Kind, cell: Cell, found: Found, rounds: int) -> Figure:
     return figure(
-        f"transport {name}, {_text(cell)}",
+        f"transport {kind}, {_text(cell)}",
         found.ours,
         "GB/s",
         reference=found.bare,
-        against=f"bare {name}",
-        target=Target("ratio", ">=", LEAST_RATIO) if bounded else None,
+        against=f"bare {kind.transport}",
+        target=_target(kind, cell),
         note=f"post {_us(found.post_s)} (bare {_us(found.bare_post_s)}), notice"
-        f" {_us(found.notice_s)}, longest call {_us(found.held_most_s)}; a plain copy"
-        f" {found.copied:.3g} GB/s; medians of {rounds} rounds in turns",
+        f" {_us(found.notice_s)}, longest call {_us(found.held_most_s)};"
+        f" {_copy(kind)} {found.copied:.3g} GB/s; medians of {rounds} rounds in turns",
     )
 
 
-def _hold_up(name: str, cell: Cell, found: Found) -> Figure:
+def _of_copy(kind: Kind, cell: Cell, found: Found) -> Figure:
     return figure(
-        f"transport {name}, hold-up of an iteration by {size_text(cell.nbytes)}",
+        f"transport {kind}, {_text(cell)}, beside one copy",
+        found.ours,
+        "GB/s",
+        reference=found.copied,
+        against=_copy(kind),
+        target=Target("ratio", ">=", LEAST_OF_COPY),
+    )
+
+
+def _copy(kind: Kind) -> str:
+    return "cudaMemcpyPeer" if kind.on_devices else "a plain copy"
+
+
+def _hold_up(kind: Kind, cell: Cell, found: Found) -> Figure:
+    most_ms = MOST_HELD_ON_DEVICES_MS if kind.on_devices else MOST_HELD_MS
+    return figure(
+        f"transport {kind}, hold-up of an iteration by {size_text(cell.nbytes)}",
         found.held_p99_s * 1e3,
         "ms",
-        target=Target("value", "<=", MOST_HELD_S * 1e3),
+        target=Target("value", "<=", most_ms),
         note=f"p99 of the sender's calls, most {found.held_most_s * 1e3:.3g} ms; at"
         f" {found.ours:.3g} GB/s",
     )
 
 
-def _idle(name: str, cell: Cell, rounds: int) -> Figure:
-    alone, beside = (_measured(name, [cell], rounds, idle)[0] for idle in (0, IDLE))
+def _idle(kind: Kind, cell: Cell, rounds: int) -> Figure:
+    alone, beside = (_measured(kind, [cell], rounds, idle)[0] for idle in (0, IDLE))
     return figure(
-        f"transport {name}, {_text(cell)}, {IDLE:,} idle sessions beside it",
+        f"transport {kind}, {_text(cell)}, {IDLE:,} idle sessions beside it",
         beside.ours,
         "GB/s",
         reference=alone.ours,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["RECEIVER", "SENDER", "Asked", "Cell", "Found"]
+__all__ = ["RECEIVER", "SENDER", "Asked", "Cell", "Found", "Kind"]
 
 SENDER, RECEIVER = 0, 1
 
@@ -22,10 +22,27 @@ class Cell(msgspec.Struct, frozen=True):
         return self.block_bytes * self.blocks
 
 
+class Kind(msgspec.Struct, frozen=True):
+    """Which transport, between which memories, with staging slots or without."""
+
+    transport: str
+    memory: str = "host"
+    staged: bool = False
+
+    @property
+    def on_devices(self) -> bool:
+        """Whether the memories are devices'."""
+        return self.memory != "host"
+
+    def __str__(self) -> str:
+        staged = " staged" if self.staged else ""
+        return f"{self.transport}{staged}{' on GPUs' if self.on_devices else ''}"
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What to move, and how often. `idle` sessions are open beside it, and never move."""
 
-    transport: str
+    kind: Kind
     cells: list[Cell]
     rounds: int
     idle: int = 0
@@ -38,7 +55,7 @@ class Found(msgspec.Struct, frozen=True):
     ours: float
     bare: float
     copied: float
-    """A plain copy of the same blocks within the receiver's memory."""
+    """A plain copy of as many blocks in the receiver's process."""
     post_s: float
     bare_post_s: float
     notice_s: float

@@ -94,13 +94,15 @@ def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
     """One cell: rounds of both ways in turn, after one of each."""
     from adpkv.bench.transport_rig import Rig
 
-    rig = Rig(world, asked.transport, cell, asked.idle)
+    rig = Rig(world, asked, cell)
     pair = _Pair(world, rig)
     ours, bare, copied = [], [], []
     for _ in range(asked.rounds + 1):
         ours.append(pair.ours())
         bare.append(pair.bare())
         copied.append(rig.copy_s())
+    ours.append(pair.ours())
+    rig.check()
     seen = world.gather([each.seen_ns for each in ours[1:]], SENDER)
     copies = world.gather(copied[1:], SENDER)
     rig.close()

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from mpi4py import MPI
 
-from adpkv.bench.bare import make_bare, ranges
-from adpkv.bench.transport_cells import RECEIVER, SENDER, Cell
+from adpkv.bench.bare import make_bare
+from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell
+from adpkv.bench.transport_memory import TOKEN_BYTES, made_blocks
 from adpkv.config import parse
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.core.ids import NEVER
 from adpkv.core.inbox_age import InboxAge
-from adpkv.memory.host import HostMemory
+from adpkv.errors import AdpkvError
 from adpkv.transport.cards import NeedsCards
 from adpkv.transport.port import Transfer
 from adpkv.worlds.custom_ports import RealTransportSetting
@@ -23,8 +24,6 @@ from adpkv.worlds.mpi.transports import OURS, Hooks
 
 __all__ = ["Rig"]
 
-TOKEN_BYTES: Final = 1024
-"""4 layers, K and V, 2 heads of 32 values of 2 bytes, as in the quickstart."""
 CLOSING_S: Final = 10.0
 
 
@@ -34,34 +33,44 @@ class Rig:
     Scattered blocks never touch, so nothing can be merged; their order is drawn.
     """
 
-    def __init__(self, world: MPI.Intracomm, transport: str, cell: Cell, idle: int) -> None:
+    def __init__(self, world: MPI.Intracomm, asked: Asked, cell: Cell) -> None:
         self.nbytes = cell.nbytes
         self.source, self.target = _blocks(cell)
         moved = 2 * cell.blocks
-        self.memory = HostMemory(
-            moved + idle, cell.block_bytes // TOKEN_BYTES, 4, 2, 32, 2, lambda *_: None
-        )
-        for block in self.source:
-            self.memory.view(block, 1)[:] = bytes([block % 251]) * cell.block_bytes
         self._data, self._rank = world.Dup(), world.rank
-        self.transport = _transport(transport, cell, self._data, self.memory)
-        self.bare = make_bare(transport, self._data, self.memory)
-        if self._rank == RECEIVER:
-            for number in range(idle):
-                own = (moved + number,)
-                self.transport.expect(_transfer(-1 - number, own, own, cell.block_bytes))
+        self.blocks = made_blocks(
+            asked.kind.memory, moved + asked.idle, cell.block_bytes, self._rank
+        )
+        self.transport = _transport(asked, cell, self._data, self.blocks.memory)
+        self.bare = make_bare(asked.kind.transport, self._data, self.blocks.memory)
+        if self._rank == SENDER:
+            self.blocks.fill(self.source)
+        else:
+            self._open_idle(asked.idle, moved, cell.block_bytes)
+
+    def _open_idle(self, idle: int, first: int, block_bytes: int) -> None:
+        for number in range(idle):
+            own = (first + number,)
+            self.transport.expect(_transfer(-1 - number, own, own, block_bytes))
 
     def transfer(self, number: int) -> Transfer:
         """The transfer of this number, from rank 0 to rank 1."""
         return _transfer(number, self.source, self.target, self.nbytes)
 
+    def check(self) -> None:
+        """Receiver: whether the bytes of the last transfer are there.
+
+        Raises:
+            AdpkvError: they are not.
+        """
+        if self._rank == RECEIVER:
+            self.blocks.check(self.target)
+        if self.blocks.wrong:
+            raise AdpkvError("; ".join(self.blocks.wrong))
+
     def copy_s(self) -> float:
-        """Seconds that a plain copy of the same blocks takes, from where they are received to where
-        they would be sent from."""
-        view, began = self.memory.view, perf_counter()
-        for out, into, count in ranges(self.target, self.source):
-            view(into, count)[:] = view(out, count)
-        return perf_counter() - began
+        """Receiver: seconds that a plain copy of as many blocks takes. It spoils the memory."""
+        return self.blocks.copy_s(self.target, self.source) if self._rank == RECEIVER else 0.0
 
     def close(self) -> None:
         """Give everything back. The transport is closed as in a job: both ends at the same time."""
@@ -71,7 +80,7 @@ class Rig:
             self.transport.discard()
         self._data.Barrier()
         self.bare.close()
-        self.memory.close()
+        self.blocks.close()
         self._data.Free()
 
 
@@ -90,7 +99,7 @@ def _transfer(
     return Transfer(number, 0, SENDER, RECEIVER, tag, source, target, nbytes)
 
 
-def _transport(name: str, cell: Cell, communicator: MPI.Intracomm, memory: HostMemory) -> Any:
+def _transport(asked: Asked, cell: Cell, communicator: MPI.Intracomm, memory: Any) -> Any:
     """Our transport as a rank of a job makes it, with the defaults where a block fits in them."""
     defaults = TransceiverConfig()
     piece_bytes = max(defaults.piece_bytes, cell.block_bytes)
@@ -103,7 +112,7 @@ def _transport(name: str, cell: Cell, communicator: MPI.Intracomm, memory: HostM
                 "blocks": memory.blocks,
             },
             "transceiver": {
-                "transport": name,
+                "transport": asked.kind.transport,
                 "piece": f"{piece_bytes}B",
                 "post_budget": f"{max(defaults.post_budget_bytes, piece_bytes)}B",
             },
@@ -117,7 +126,9 @@ def _transport(name: str, cell: Cell, communicator: MPI.Intracomm, memory: HostM
     setting = RealTransportSetting(
         experiment, communicator.rank, memory, communicator, perf_counter_ns, lambda _: False
     )
-    made = OURS[name](setting, Hooks(InboxAge("an end", NEVER, lambda *_: None), None))
+    made = OURS[asked.kind.transport](
+        setting, Hooks(InboxAge("an end", NEVER, lambda *_: None), None)
+    )
     if isinstance(made, NeedsCards):
         made.take_cards(exchange(communicator, made.card()))
     return made

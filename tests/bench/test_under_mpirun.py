@@ -27,13 +27,14 @@ def test_the_executor_is_measured_idle_and_loaded(mpirun: Path) -> None:
 @pytest.mark.parametrize("name", ["mpi", "nixl", "ucx"])
 def test_a_transport_is_measured_beside_its_library(mpirun: Path, name: str) -> None:
     from adpkv.bench.transport import installed, transport
-    from adpkv.bench.transport_cells import Cell
+    from adpkv.bench.transport_cells import Cell, Kind
 
-    if name not in installed():
+    kind = Kind(name)
+    if kind not in installed():
         pytest.skip(f"the library of {name} is not installed")
     cells = (Cell(4096, 3), Cell(65536, 16, scattered=False))
     large = beside = Cell(65536, 4)
-    found = transport([name], cells=cells, large=large, beside=beside, rounds=2)
+    found = transport([kind], cells=cells, large=large, beside=beside, rounds=2)
     assert [one.name for one in found] == [
         f"transport {name}, 4KiB x 3 scattered",
         f"transport {name}, 64KiB x 16 in order",
