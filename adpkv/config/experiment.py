@@ -15,7 +15,7 @@ from adpkv.config.base import LARGEST, Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.legal_silence import LegalSilence, legal_silence
-from adpkv.config.model import CostModelConfig, ModelConfig
+from adpkv.config.model import CostModelConfig, GemmModelConfig, ModelConfig
 from adpkv.config.policy import PolicyConfig
 from adpkv.config.regression import RegressionConfig
 from adpkv.config.serving import (
@@ -113,6 +113,21 @@ class Experiment(Section):
         return legal_silence(
             self.model, self.executor, self.kv_cache, self.transceiver, self.workload
         )
+
+    @property
+    def model_device(self) -> str:
+        """What computes the steps of real ranks: `cuda`, or `host`, also for models that only take
+        time."""
+        if not isinstance(self.model, GemmModelConfig):
+            return "host"
+        if self.model.device != "auto":
+            return self.model.device
+        return "cuda" if self.kv_cache.memory == "cuda" else "host"
+
+    @property
+    def needs_device(self) -> bool:
+        """Whether each real rank needs a GPU, for its KV or for its steps."""
+        return self.kv_cache.memory == "cuda" or self.model_device == "cuda"
 
     @property
     def hang_ns(self) -> int:

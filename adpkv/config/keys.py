@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
-from adpkv.config.model import CostModelConfig, CustomModelConfig
+from adpkv.config.model import CostModelConfig, CustomModelConfig, GemmModelConfig
 from adpkv.config.named import CUSTOM
 from adpkv.config.problem import ABSENT, lookup
 from adpkv.config.workload import (
@@ -34,7 +34,7 @@ WORKLOADS: Final[Mapping[str, type[BaseModel]]] = {
 
 UNIONS: Final[Mapping[str, Mapping[str, type[BaseModel]]]] = {
     "workload": {**WORKLOADS, CUSTOM: CustomWorkloadConfig},
-    "model": {"cost": CostModelConfig, CUSTOM: CustomModelConfig},
+    "model": {"cost": CostModelConfig, "gemm": GemmModelConfig, CUSTOM: CustomModelConfig},
 }
 """The sections whose keys depend on their `kind`: section -> kind -> model."""
 

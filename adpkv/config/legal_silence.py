@@ -13,7 +13,7 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from adpkv.config.base import LARGEST
-from adpkv.config.model import CostModelConfig, CustomModelConfig
+from adpkv.config.model import CustomModelConfig, ModelConfig
 from adpkv.config.serving import ExecutorConfig, KvCacheConfig
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import (
@@ -53,7 +53,7 @@ class LegalSilence(NamedTuple):
 
 
 def legal_silence(
-    model: CostModelConfig | CustomModelConfig,
+    model: ModelConfig,
     executor: ExecutorConfig,
     cache: KvCacheConfig,
     transceiver: TransceiverConfig,
@@ -78,7 +78,7 @@ def legal_silence(
 
 
 def longest_step_ns(
-    model: CostModelConfig | CustomModelConfig,
+    model: ModelConfig,
     executor: ExecutorConfig,
     cache: KvCacheConfig,
     workload: WorkloadConfig,

@@ -1,5 +1,5 @@
 """The `model` section: the shape of the KV cache, and what a forward step costs. It is adpkv's cost
-model, or a custom model by its name."""
+model, a model that multiplies matrices, or a custom model by its name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from adpkv.config.base import (
     FineDuration,
     Positive,
     Section,
+    Size,
     duration,
     fine_duration,
 )
@@ -20,7 +21,14 @@ from adpkv.config.named import CUSTOM, CustomSection, kind_of, kind_schema, name
 from adpkv.core.step_cost import Costs
 from adpkv.plugins import MODEL
 
-__all__ = ["SHAPE", "CostModelConfig", "CustomModelConfig", "ModelConfig"]
+__all__ = [
+    "SHAPE",
+    "CostModelConfig",
+    "CostedModelConfig",
+    "CustomModelConfig",
+    "GemmModelConfig",
+    "ModelConfig",
+]
 
 SHAPE: Final = ("layers", "kv_heads", "head_dim", "dtype_bytes", "collective")
 """The keys that every kind of model has."""
@@ -29,7 +37,7 @@ SHAPE: Final = ("layers", "kv_heads", "head_dim", "dtype_bytes", "collective")
 class _Shape(Section):
     """The keys of every kind of model: the shape of its KV cache."""
 
-    kind: str
+    kind: str = Field(description="the kind of model")
     layers: Count = Field(default=4, description="layers with a KV cache")
     kv_heads: Count = Field(default=2, description="KV heads per layer")
     head_dim: Count = Field(default=32, description="elements per head")
@@ -41,14 +49,13 @@ class _Shape(Section):
         return self.layers * 2 * self.kv_heads * self.head_dim * self.dtype_bytes
 
 
-class CostModelConfig(_Shape):
-    """A linear model of one rank's step; the slowest rank of a group sets the pace of all.
+class CostedModelConfig(_Shape):
+    """A model whose step costs a linear function of its batch.
 
     step = step_base + per_prefill_token * prompt tokens + per_prefill_pair * (token, earlier
     token) pairs + per_sequence * decoding requests + per_context_token * their KV tokens
     """
 
-    kind: Literal["cost"] = Field(default="cost", description="the kind of model")
     step_base_ns: Duration = duration(
         "5ms", key="step_base", about="what every step costs, a dummy's too"
     )
@@ -67,9 +74,6 @@ class CostModelConfig(_Shape):
     collective_ns: Duration = duration(
         "40us", key="collective", about="one small collective; virtual world only"
     )
-    time_scale: Positive = Field(
-        default=1.0, le=1e6, description="real world only: steps take this many times their cost"
-    )
 
     @property
     def costs(self) -> Costs:
@@ -81,6 +85,69 @@ class CostModelConfig(_Shape):
             sequence_ns=self.per_sequence_ns,
             context_token_ns=self.per_context_token_ns,
         )
+
+
+class CostModelConfig(CostedModelConfig):
+    """A linear model of one rank's step; the slowest rank of a group sets the pace of all.
+
+    step = step_base + per_prefill_token * prompt tokens + per_prefill_pair * (token, earlier
+    token) pairs + per_sequence * decoding requests + per_context_token * their KV tokens
+    """
+
+    kind: Literal["cost"] = Field(default="cost", description="the kind of model")
+    time_scale: Positive = Field(
+        default=1.0, le=1e6, description="real world only: steps take this many times their cost"
+    )
+
+
+class GemmModelConfig(CostedModelConfig):
+    """A model that computes: on real ranks a step multiplies matrices, reads the KV that its batch
+    attends to, and exchanges bytes with the other ranks of its group, as an expert-parallel model
+    does. In virtual time it costs what the cost model costs.
+    """
+
+    kind: Literal["gemm"] = Field(description="the kind of model")
+    hidden: Count | None = Field(
+        default=None,
+        description="width of a token's vector; null: 4 x kv_heads x head_dim, as with four query"
+        " heads for each KV head",
+    )
+    intermediate: Count | None = Field(
+        default=None, description="width between a layer's two products; null: 4 x hidden"
+    )
+    device: Literal["auto", "host", "cuda"] = Field(
+        default="auto",
+        description="what computes; auto: the GPU if kv_cache.memory is `cuda`, else the processor",
+    )
+    collective_bytes_per_token: Size | None = Field(
+        default=None,
+        description="bytes that a step sends for each of its tokens to the ranks of its group, and"
+        " gets back, evenly spread; null: a token's vector, 2 bytes an element; 0B: none",
+    )
+    collective_backend: Literal["auto", "nccl", "ipc", "mpi", "none"] = Field(
+        default="auto",
+        description="what moves them. `nccl`: a GPU for each rank of a group; `ipc`: CUDA IPC, any"
+        " ranks of one host; `mpi`: through the host; auto: the first of them that fits; `none`:"
+        " nothing is moved",
+    )
+
+    @property
+    def time_scale(self) -> float:
+        """Real steps take as long as they take."""
+        return 1.0
+
+    @property
+    def width(self) -> int:
+        """The width of a token's vector."""
+        return self.hidden or 4 * self.kv_heads * self.head_dim
+
+    @property
+    def token_bytes(self) -> int:
+        """How many bytes a step sends for each token; 0 without a collective."""
+        if self.collective_backend == "none":
+            return 0
+        given = self.collective_bytes_per_token
+        return 2 * self.width if given is None else given
 
 
 class CustomModelConfig(_Shape, CustomSection):
@@ -107,7 +174,9 @@ class CustomModelConfig(_Shape, CustomSection):
 
 
 ModelConfig = Annotated[
-    Annotated[CostModelConfig, Tag("cost")] | Annotated[CustomModelConfig, Tag(CUSTOM)],
+    Annotated[CostModelConfig, Tag("cost")]
+    | Annotated[GemmModelConfig, Tag("gemm")]
+    | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of(MODEL, "cost")),
 ]
 """The section of any kind of model; without `kind` it is `cost`."""

@@ -39,6 +39,7 @@ ViolationKind = Literal[
     "two_owners",
     "two_writers",
     "wrong_kv",
+    "wrong_collective",
     "two_terminal_responses",
     "no_terminal_response",
     "impossible_response",

@@ -109,8 +109,8 @@ class KvCacheConfig(Section):
     reuse: Switch = Field(default=True, description="keep the blocks of known prefixes (LRU)")
     memory: Annotated[str, *name_of(MEMORY)] = Field(
         default="host",
-        description="what holds the bytes in the real world (a ledger does in virtual time); "
-        "your own one in both",
+        description="what holds the bytes in the real world (a ledger does in virtual time): "
+        "`host`, `cuda` (a GPU), or your own one, in both",
     )
 
 

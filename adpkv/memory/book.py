@@ -110,7 +110,11 @@ class BlockBook:
 
     def leases(self, blocks: Iterable[int]) -> tuple[int, ...]:
         """The present or last leases of the blocks."""
-        return tuple(dict.fromkeys(self._owners[block] for block in blocks))
+        return tuple(dict.fromkeys(self.owners(blocks)))
+
+    def owners(self, blocks: Iterable[int]) -> list[int]:
+        """The present or last lease of each of the blocks."""
+        return [self._owners[block] for block in blocks]
 
     def tell(self, kind: str, blocks: Sequence[int], detail: str, leases: tuple[int, ...]) -> None:
         """Report a violation of these blocks."""

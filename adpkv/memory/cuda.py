@@ -21,12 +21,13 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
+from adpkv.core.content import blocks_for
 from adpkv.errors import AdpkvError
 from adpkv.gpu.device import Device
 from adpkv.gpu.work import Work, jobs_of
 from adpkv.memory.book import BlockBook, Untouched
 from adpkv.memory.cuda_staging import CudaStaging
-from adpkv.memory.pattern import CANARY, mixed, parts, word_bytes
+from adpkv.memory.pattern import CANARY, mixed_all, word_bytes
 from adpkv.memory.port import PASSED, Fence, Region, Report
 
 __all__ = ["CudaMemory"]
@@ -111,7 +112,7 @@ class CudaMemory:
         """Report what the device has found since the last call. Never waits."""
         self._work.poll()
 
-    def settle(self, bound_s: float = END_BOUND_S) -> None:
+    def finish(self, bound_s: float = END_BOUND_S) -> None:
         """Wait until all work is done and its findings are reported.
 
         Raises:
@@ -174,13 +175,13 @@ class CudaMemory:
         """Check all free blocks that were ever used, and wait for all results, these and earlier
         ones."""
         self._check_untouched(self._book.free_and_used(), "found at the end")
-        self.settle()
+        self.finish()
 
     def close(self) -> None:
         """Wait for all results, then give the device's memory back."""
         if not self._slab:
             return
-        self.settle()
+        self.finish()
         for area in self._areas:
             area.close()
         self._work.close()
@@ -209,10 +210,10 @@ class CudaMemory:
         if not touched:
             return
         # As of now: when the result is known, the blocks may be another lease's.
-        owners = [self._book.leases([block]) for block in touched]
+        owners = self._book.owners(touched)
 
         def found(bad: list[int]) -> None:
-            leases = tuple(dict.fromkeys(lease for job in bad for lease in owners[job]))
+            leases = tuple(dict.fromkeys(owners[job] for job in bad))
             self._book.tell("wrong_kv", [touched[job] for job in bad], what, leases)
 
         word = np.uint32(self._word)
@@ -220,17 +221,22 @@ class CudaMemory:
 
     def _pattern_jobs(
         self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int
-    ) -> tuple[list[int], np.ndarray[Any, np.dtype[Any]]]:
+    ) -> tuple[Sequence[int], np.ndarray[Any, np.dtype[Any]]]:
         """The blocks that hold these prompt tokens, and a job of the pattern's kernels for each."""
-        found = parts(first_token, end_token, self.block_tokens)
-        touched = [blocks[index] for index, _, _ in found]
-        words = self._token_words
-        first = np.array([begin * words for _, begin, _ in found], np.uint64)
-        count = np.array([(end - begin) * words for _, begin, end in found], np.uint64)
+        size, words = self.block_tokens, self._token_words
+        index, end = first_token // size, blocks_for(end_token, size)
+        touched = blocks[index:end]
+        first = np.zeros(len(touched), np.uint64)
+        count = np.full(len(touched), self._row_words, np.uint64)
+        if touched:
+            # All blocks are whole but the first, which may begin later, and the last.
+            first[0] = (first_token - index * size) * words
+            count[-1] = (end_token - (end - 1) * size) * words
+            count[0] -= first[0]
         jobs = jobs_of(
-            len(found),
+            len(touched),
             self._addresses(touched),
-            np.array([mixed(keys[index]) for index, _, _ in found], np.uint64),
+            mixed_all(keys[index:end]),
             first | count << np.uint64(32),
             np.uint64(self._rows | self._row_words << 32),
         )

@@ -5,13 +5,14 @@ arrived from any sender. `adpkv.gpu.kernels` has the same formula for devices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from adpkv.core.content import blocks_for
 
-__all__ = ["CANARY", "ODD", "mixed", "parts", "places", "word_bytes"]
+__all__ = ["CANARY", "ODD", "mixed", "mixed_all", "parts", "places", "word_bytes"]
 
 CANARY: Final = 0xDE
 """The value of each byte of a freed block. Blocks that were never used are zero."""
@@ -26,6 +27,15 @@ def mixed(key: int) -> np.uint64:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     return np.uint64(z ^ (z >> 31))
+
+
+def mixed_all(keys: Sequence[int]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """`mixed` of many keys. Only their last 64 bits count."""
+    z = np.array([key & _MASK for key in keys], np.uint64)
+    z = z * np.uint64(0xBF58476D1CE4E5B9) + ODD
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 def places(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint64]]:

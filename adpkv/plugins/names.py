@@ -51,8 +51,8 @@ class Slot(NamedTuple):
 
 
 TRANSPORT: Final = Slot("Transport", "transceiver.transport", ("mpi", "ucx"), "adpkv.transports")
-MEMORY: Final = Slot("Memory", "kv_cache.memory", ("host",), "adpkv.memories")
-MODEL: Final = Slot("Model", "model.kind", ("cost",), "adpkv.models", parameters=True)
+MEMORY: Final = Slot("Memory", "kv_cache.memory", ("host", "cuda"), "adpkv.memories")
+MODEL: Final = Slot("Model", "model.kind", ("cost", "gemm"), "adpkv.models", parameters=True)
 WORKLOAD: Final = Slot(
     "Workload",
     "workload.kind",

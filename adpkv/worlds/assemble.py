@@ -9,7 +9,7 @@ from typing import Final
 
 from adpkv import plugins
 from adpkv.config import Experiment
-from adpkv.config.model import CostModelConfig
+from adpkv.config.model import CostedModelConfig
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.inbox_age import InboxAges
@@ -83,13 +83,14 @@ CONTRACTS_PARTS: Final = Parts()
 
 
 def build_model(experiment: Experiment) -> Model:
-    """The model that the experiment names.
+    """The model that the experiment names. One that computes is a cost model here, which is all of
+    it that virtual time needs; `worlds.mpi.rank_model` makes it compute.
 
     Raises:
         UsageError: it is a custom model, and cannot be created.
     """
     model = experiment.model
-    if isinstance(model, CostModelConfig):
+    if isinstance(model, CostedModelConfig):
         return CostModel(model.costs, model.time_scale)
     found: Model = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
     return found

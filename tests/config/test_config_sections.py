@@ -123,7 +123,11 @@ def test_each_kind_of_workload_is_read(kind: str, own: dict[str, Any]) -> None:
         ("executor", {"drain_timeout": "0s"}, "executor.drain_timeout: must be more than 0"),
         ("model", {"time_scale": 0}, "model.time_scale: must be more than 0"),
         ("model", {"time_scale": float("inf")}, "model.time_scale: must be a finite number"),
-        ("model", {"kind": "gpt"}, "model.kind: must be 'cost', or MODULE:FACTORY, or an"),
+        (
+            "model",
+            {"kind": "gpt"},
+            "model.kind: must be 'cost' or 'gemm', or MODULE:FACTORY, or an",
+        ),
         ("faults", {"kind": "fail"}, "faults: must be a list (found a mapping)"),
         ("kv_cache", {"blocks": 1}, "kv_cache.blocks: must be at least 2 (found 1)"),
         ("kv_cache", {"blocks": 1 << 30}, "kv_cache.blocks: must be at most 16777216"),

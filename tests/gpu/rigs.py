@@ -26,17 +26,17 @@ class CudaRig:
 
     def told(self) -> list[str]:
         if self.memory.region().address:
-            self.memory.settle()
+            self.memory.finish()
         return list(dict.fromkeys(self._kinds))
 
     def block(self, block: int, memory: CudaMemory | None = None) -> bytes:
         memory = memory or self.memory
-        memory.settle()
+        memory.finish()
         size = memory.block_bytes
         return self.device.fetch(memory.region().address + block * size, size)
 
     def put(self, block: int, content: bytes, at: int = 0) -> None:
-        self.memory.settle()
+        self.memory.finish()
         size = self.memory.block_bytes
         self.device.put(self.memory.region().address + block * size + at, content)
 

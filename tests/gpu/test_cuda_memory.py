@@ -64,7 +64,7 @@ def test_each_wrong_byte_is_seen(fake: Any, shape: str) -> None:
 def test_what_is_found_is_told_later_and_names_who_had_the_block_then(fake: Any) -> None:
     told: list[tuple[str, str, tuple[int, ...]]] = []
     memory = CudaMemory(Device(0), BLOCKS, TOKENS, 2, 2, 8, 2, lambda *one: told.append(one))
-    memory.settle()
+    memory.finish()
     fake.held = True
     memory.hand_out(5, [1, 2], [])
     assert memory.verify(9, [1, 2], [7, 8], 2 * TOKENS)
@@ -76,7 +76,7 @@ def test_what_is_found_is_told_later_and_names_who_had_the_block_then(fake: Any)
         assert not fence.passed()
     assert told == []
     fake.held = False
-    memory.settle()
+    memory.finish()
     assert fence.passed()
     assert told == [("wrong_kv", f"blocks 1, 2: request 9, {2 * TOKENS} prompt tokens", (5,))]
     memory.close()
@@ -130,7 +130,7 @@ def test_staging_packs_and_unpacks_each_byte(fake: Any, shape: str, host: bool) 
     memory.hand_out(1, range(BLOCKS), [])
     memory.compute(range(BLOCKS), range(BLOCKS), 0, BLOCKS * TOKENS)
     fence = area.pack([6, 1, 3], 5)
-    memory.settle()
+    memory.finish()
     assert fence.passed()
     size = memory.block_bytes
     packed = device.fetch(region.address, region.nbytes)

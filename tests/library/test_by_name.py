@@ -140,7 +140,7 @@ BROKEN = {
         ({"workload": {"kind": "burts"}}, "workload.kind: is not known here: did you mean burst?"),
         ({"workload": {"kind": "nothing"}}, r"or an entry point: adpkv\.workloads has burst"),
         ({"model.kind": "a:b:c"}, "model.kind: must be MODULE:FACTORY, such as mypackage.module"),
-        ({"model.kind": "a b"}, "model.kind: must be 'cost', or MODULE:FACTORY"),
+        ({"model.kind": "a b"}, "model.kind: must be 'cost' or 'gemm', or MODULE:FACTORY"),
         ({"router.policy": 5}, "router.policy: must be text"),
         ({"router.policy": "least_token"}, "router.policy: .* did you mean least_tokens"),
         ({"transceiver.transport": "nowhere:Link"}, "there is no module nowhere, here"),

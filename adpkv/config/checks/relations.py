@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.config.checks import expectations, fault_aims, lengths, limits, scripts, times
+from adpkv.config.checks import devices, expectations, fault_aims, lengths, limits, scripts, times
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
@@ -89,6 +89,8 @@ _RELATIONS: Final = (
     _Relation((_PIECE, _transceiver("post_budget"), *_BLOCK_BYTES), limits.post_block),
     _Relation((_transceiver("staging_slot"), *_BLOCK_BYTES), limits.staging_slot),
     _Relation((_transceiver("transport"),), limits.staging_transport),
+    _Relation((("transceiver",), ("kv_cache", "memory")), devices.reach),
+    _Relation((("model",), ("kv_cache", "memory")), devices.collective),
     _Relation((_PROMPT,), lengths.prompt_range),
     _Relation((_OUTPUT,), lengths.output_range),
     _Relation((_DELAY,), lengths.cancel_delay),

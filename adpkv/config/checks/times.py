@@ -14,7 +14,7 @@ from typing import Final
 
 from adpkv.config.experiment import Experiment
 from adpkv.config.legal_silence import longest_step_ns
-from adpkv.config.model import CostModelConfig
+from adpkv.config.model import CostedModelConfig
 from adpkv.config.problem import Problem
 from adpkv.config.units import SECOND, duration_text
 from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
@@ -74,7 +74,7 @@ def steps(experiment: Experiment) -> Iterator[Problem]:
 def answers(experiment: Experiment) -> Iterator[Problem]:
     """The longest request, served alone, must be answered before the largest time."""
     workload, model = experiment.workload, experiment.model
-    if not isinstance(model, CostModelConfig):
+    if not isinstance(model, CostedModelConfig):
         return
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         alone_ns = _alone_ns(model, workload.prompt_tokens.max, workload.output_tokens.max)
@@ -99,7 +99,7 @@ def skews(experiment: Experiment) -> Iterator[Problem]:
                 return
 
 
-def _alone_ns(model: CostModelConfig, prompt: int, output: int) -> Fraction:
+def _alone_ns(model: CostedModelConfig, prompt: int, output: int) -> Fraction:
     """The time in nanoseconds of a request that is served alone and prefilled in one chunk."""
     made = output - 1
     read = made * (prompt + 1) + made * (made - 1) // 2

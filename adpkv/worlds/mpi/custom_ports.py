@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from adpkv.config import Experiment
+from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.host import HostMemory
 from adpkv.memory.port import Report
 from adpkv.transport.cards import Card, NeedsCards
 from adpkv.transport.port import Transport
 from adpkv.worlds.custom_ports import MemorySetting, RealTransportSetting
+from adpkv.worlds.mpi.devices import HeldDevice
 from adpkv.worlds.mpi.transports import OURS, Hooks
 
 __all__ = [
@@ -102,12 +104,24 @@ def hand_cards(transport: RankTransport, cards: Sequence[Card]) -> None:
 
 
 def build_memory(
-    make: Callable[[MemorySetting], Any] | None, experiment: Experiment, rank: int, report: Report
+    make: Callable[[MemorySetting], Any] | None,
+    experiment: Experiment,
+    rank: int,
+    report: Report,
+    held: HeldDevice | None,
 ) -> Any:
-    """A rank's memory: what `make` returns, or ours if it is None."""
+    """A rank's memory: what `make` returns, or ours if it is None; on the rank's device if the
+    experiment says so.
+
+    Raises:
+        UsageError: there is not enough of it.
+    """
     model, cache = experiment.model, experiment.kv_cache
     sizes = cache.blocks, cache.block_tokens
     if make is not None:
         return make(MemorySetting(experiment, rank, *sizes, experiment.block_bytes, report, "mpi"))
     shape = model.layers, model.kv_heads, model.head_dim, model.dtype_bytes
+    if cache.memory == "cuda":
+        assert held is not None
+        return CudaMemory(held.device, *sizes, *shape, report)
     return HostMemory(*sizes, *shape, report)

@@ -51,7 +51,7 @@ def check_host(
 def host_bytes(experiment: Experiment) -> dict[str, int]:
     """What the ranks take, in bytes by purpose."""
     ranks, blocks = experiment.topology.ranks, experiment.kv_cache.blocks
-    return {
-        f"{ranks:,} processes": ranks * RANK_BYTES,
-        f"{blocks:,} KV blocks on each": ranks * blocks * experiment.block_bytes,
-    }
+    found = {f"{ranks:,} processes": ranks * RANK_BYTES}
+    if experiment.kv_cache.memory != "cuda":
+        found[f"{blocks:,} KV blocks on each"] = ranks * blocks * experiment.block_bytes
+    return found

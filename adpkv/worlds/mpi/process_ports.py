@@ -10,10 +10,12 @@ from adpkv.config import Experiment
 from adpkv.core.topology import Topology
 from adpkv.core.values import Violation
 from adpkv.errors import UsageError
-from adpkv.executor.ports import Clock, Signals
+from adpkv.executor.ports import Clock, Mailbox, Signals
 from adpkv.faults.rank import RankFaults
 from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.memory.cuda import CudaMemory
 from adpkv.output import RankRecorder
+from adpkv.transport.port import Transport
 from adpkv.worlds.assemble import build_inbox_ages
 from adpkv.worlds.custom_ports import Ports, RealTransportSetting
 from adpkv.worlds.mpi.agreement import check_together
@@ -26,6 +28,8 @@ from adpkv.worlds.mpi.custom_ports import (
     card_of,
     hand_cards,
 )
+from adpkv.worlds.mpi.device_ports import AfterWrites, PollsMemory
+from adpkv.worlds.mpi.devices import open_device
 from adpkv.worlds.mpi.ending import survives_rank_failures
 from adpkv.worlds.mpi.hosts import start_clock
 from adpkv.worlds.mpi.process_files import ProcessFiles
@@ -89,9 +93,11 @@ class ProcessPorts:
             wake=lambda _: None,
             recorder=self.recorder,
         )
+        self.held = open_device(experiment, living.communicators.world)
+        """This rank's GPU; None if the experiment needs none."""
         problem = ""
         try:
-            self.memory = build_memory(custom.memory, experiment, rank, self._report)
+            self.memory = build_memory(custom.memory, experiment, rank, self.report, self.held)
             self.mpi_transport = self._build_transport(experiment, living, custom, broke)
             """The transport itself, without the faults that wrap it in `transport`."""
         except UsageError as error:
@@ -99,8 +105,12 @@ class ProcessPorts:
         check_together(living.communicators.world, problem)
         card = card_of(self.mpi_transport, experiment.transceiver.transport)
         hand_cards(self.mpi_transport, exchange(living.communicators.data, card))
-        self.transport = self.faults.transport(self.mpi_transport)
-        self.mailbox = self.faults.mailbox(self.messages.mailbox)
+        self.transport: Transport = self.faults.transport(self.mpi_transport)
+        self.mailbox: Mailbox = self.faults.mailbox(self.messages.mailbox)
+        if isinstance(self.memory, CudaMemory):
+            self.transport = PollsMemory(self.transport, self.memory)
+            if experiment.staging is None:
+                self.mailbox = AfterWrites(self.mailbox, self.memory)
 
     def _build_transport(
         self,
@@ -119,8 +129,8 @@ class ProcessPorts:
         )
         return build_transport(custom.transport, setting, Hooks(self.inbox_ages.ends, broke))
 
-    def _report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
-        """Record a violation that the memory found."""
+    def report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
+        """Record a violation that the memory, or the model, has found."""
         holders = self._holders(leases)
         self.recorder.violation(Violation(kind, self._rank, self.clock(), detail, holders))
 
