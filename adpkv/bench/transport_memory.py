@@ -84,12 +84,12 @@ class DeviceBlocks(HostBlocks):
     def fill(self, blocks: Sequence[int]) -> None:
         """Write the pattern, and wait until it is there."""
         super().fill(blocks)
-        self.memory.settle()
+        self.memory.finish()
 
     def check(self, blocks: Sequence[int]) -> None:
         """Check the pattern, and wait for what is found."""
         super().check(blocks)
-        self.memory.settle()
+        self.memory.finish()
 
     def copy_s(self, source: Sequence[int], target: Sequence[int]) -> float:
         """Seconds that one copy of as many bytes between the devices takes."""
