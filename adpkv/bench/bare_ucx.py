@@ -9,6 +9,7 @@ from mpi4py import MPI
 
 from adpkv.bench.bare import BareMemory, ranges
 from adpkv.memory.port import HOST
+from adpkv.transport.ucx_library import library
 
 __all__ = ["BareUcx"]
 
@@ -30,31 +31,26 @@ class BareUcx:
     transport has it by default."""
 
     def __init__(self, communicator: MPI.Intracomm, memory: BareMemory) -> None:
-        # ucxx was imported before MPI by whoever started this program.
-        import ucxx._lib.arr as arrays
-        import ucxx._lib.libucxx as ucx
-
-        self._ucx, self._arrays = ucx, arrays
+        ucx = self._ucx = library()
         self._comm, self._memory = communicator, memory
-        features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
-        self._context = ucx.UCXContext({}, features)
-        self._worker = ucx.UCXWorker(self._context)
+        self._context = ucx.context({}, (ucx.tag_feature,))
+        self._worker = ucx.worker(self._context)
         addresses = communicator.allgather(bytes(self._worker.address))
-        peer = ucx.UCXAddress.create_from_buffer(addresses[1 - communicator.rank])
+        peer = ucx.address.create_from_buffer(addresses[1 - communicator.rank])
         self._endpoint = self._worker.create_endpoint_from_worker_address(peer, True)
         self._requests: list[Any] = []
 
     def expect(self, number: int, source: Sequence[int], target: Sequence[int]) -> None:
         """Post the receives."""
         self._requests = [
-            self._endpoint.tag_recv(self._array(into, count), *self._tag(number, at))
+            self._endpoint.tag_recv(self._array(into, count), self._tag(number, at))
             for at, (_, into, count) in enumerate(ranges(source, target))
         ]
 
     def send(self, number: int, source: Sequence[int], target: Sequence[int]) -> None:
         """Post the sends."""
         self._requests = [
-            self._endpoint.tag_send(self._array(out, count), self._tag(number, at)[0])
+            self._endpoint.tag_send(self._array(out, count), self._tag(number, at))
             for at, (out, _, count) in enumerate(ranges(source, target))
         ]
 
@@ -73,11 +69,11 @@ class BareUcx:
         self._endpoint.close()
         self._worker.progress()
 
-    def _tag(self, number: int, at: int) -> tuple[Any, Any]:
-        return self._ucx.UCXXTag(number << 32 | at), self._ucx.UCXXTagMaskFull
+    def _tag(self, number: int, at: int) -> Any:
+        return self._ucx.tag(number << 32 | at)
 
     def _array(self, first: int, count: int) -> Any:
         region, size = self._memory.region(), self._memory.block_bytes
         if region.device == HOST:
-            return self._arrays.Array(self._memory.view(first, count))
-        return self._arrays.Array(_OnDevice(region.address + first * size, count * size))
+            return self._ucx.array(self._memory.view(first, count))
+        return self._ucx.array(_OnDevice(region.address + first * size, count * size))

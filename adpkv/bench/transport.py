@@ -27,9 +27,9 @@ CELLS: Final = tuple(
         4 * MIB: (1, 64),
     }.items()
     for blocks in counts
-    for scattered in ((True, False) if blocks > 1 else (True,))
+    for scattered in ((True, False) if blocks == 64 else (True,))
 )
-"""4 KiB to 4 MiB in a block, 1 to 1,024 of them."""
+"""4 KiB to 4 MiB in a block, 1 to 1,024 of them; scattered, and 64 of them in order too."""
 
 QUICK_CELLS: Final = (Cell(64 * KIB, 64), Cell(MIB, 64), Cell(4 * MIB, 1))
 """A few of them."""
@@ -62,7 +62,7 @@ LIBRARIES: Final = {
 }
 """By transport: the modules of which it needs one."""
 
-BOUND_S: Final = 300.0
+BOUND_S: Final = 600.0
 
 
 def installed() -> list[Kind]:
@@ -92,7 +92,7 @@ def transport(
     cells: Sequence[Cell] = CELLS,
     large: Cell = LARGE,
     beside: Cell = BESIDE,
-    rounds: int = 11,
+    rounds: int = 7,
 ) -> list[Figure]:
     """The figures of these kinds: each cell; the largest hold-up; what idle sessions cost."""
     found = []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell, Found
+from adpkv.worlds.mpi.transports import import_before_mpi
 
 if TYPE_CHECKING:
     from adpkv.bench.transport_rig import Rig
@@ -125,6 +126,7 @@ def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
 def main(argv: list[str]) -> None:
     """Measure; the sender prints one line."""
     asked = msgspec.json.decode(argv[0], type=Asked)
+    import_before_mpi(asked.kind.transport)
     from mpi4py import MPI
 
     from adpkv.worlds.mpi.driver import guarded
