@@ -40,13 +40,12 @@ class _Collective:
     def __init__(self, folder: Path, members: int) -> None:
         self.op = Collective(0, "tp_allgather", "sync", 7, None, RankStatus())
         self._digest, self._trace = PlanDigest(), 0
-        slots = bytearray(SLOT_BYTES * members)
-        self._slot = SlotWriter(0, 0, self.op.kind, self.op.site, slots)
+        self._slot = SlotWriter(0, 0, self.op.kind, self.op.site)
         # The slots of all members, the same as last time: no payload, and the same position.
         self._said = [b"", *[bytes(SLOT_BYTES - PLACE_BYTES)] * members]
         self._slot.set_place(0, self.op.iteration, 0)
-        slots[:] = slots[:SLOT_BYTES] * members
-        if not is_unchanged(slots, 0, self._said):
+        self._slots = bytes(self._slot.slot) * members
+        if not is_unchanged(self._slots, self._slot.slot, self._said):
             raise AdpkvError("bench recording: equal slots are not seen as equal")
         self.recorder = FlightRecorder(
             folder / "rank-0.ring", rank=0, size=1, host="", experiment="bench", records=RECORDS
@@ -60,7 +59,7 @@ class _Collective:
         slot = self._slot
         slot.set_place(0, self.op.iteration, self._digest(None))
         self._trace = crc32(slot.place, self._trace)
-        is_unchanged(slot.slots, slot.at, self._said)
+        is_unchanged(self._slots, slot.slot, self._said)
 
     def bare(self, rounds: int) -> None:
         """The loop without anything."""

@@ -39,12 +39,10 @@ def slot(payload: bytes = b"", **differs: object) -> bytearray:
         "sequence": 5, "iteration": 2, "digest": 9,
     }  # fmt: skip
     place.update(differs)
-    writer = SlotWriter(
-        place["group"], place["epoch"], place["kind"], place["site"], bytearray(SLOT_BYTES)
-    )
+    writer = SlotWriter(place["group"], place["epoch"], place["kind"], place["site"])
     writer.set_place(place["sequence"], place["iteration"], place["digest"])
     writer.set_payload(payload)
-    return writer.slots
+    return writer.slot
 
 
 def test_a_slot_has_one_width_whatever_it_carries() -> None:
@@ -56,7 +54,7 @@ def test_a_slot_has_one_width_whatever_it_carries() -> None:
 @pytest.mark.parametrize("size", [0, 1, 100, INLINE_BYTES])
 def test_what_fits_comes_back(size: int) -> None:
     payload = bytes(range(size))
-    bodies = read_bodies(slot() + slot(payload), 0)
+    bodies = read_bodies(slot() + slot(payload), slot())
     assert bodies is not None
     assert inline_payload(bodies[1]) == payload
     assert long_lengths(bodies) is None
@@ -64,39 +62,29 @@ def test_what_fits_comes_back(size: int) -> None:
 
 def test_what_does_not_fit_is_announced_by_its_length() -> None:
     own = slot(b"x" * (INLINE_BYTES + 1))
-    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), SLOT_BYTES)
+    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), own)
     assert bodies is not None
     assert long_lengths(bodies) == [0, INLINE_BYTES + 1, 70_000]
 
 
 def test_a_shorter_payload_leaves_nothing_of_the_longer_one_before() -> None:
-    writer = SlotWriter(1, 0, "tp_gather", "flush", bytearray(SLOT_BYTES))
+    writer = SlotWriter(1, 0, "tp_gather", "flush")
     writer.set_place(5, 2, 9)
     for payload in (b"longest of all", b"x" * 500, b"short", b""):
         writer.set_payload(payload)
-    assert writer.slots == slot()
-
-
-def test_a_slot_is_written_in_its_own_place_among_those_of_all() -> None:
-    before, after = slot(b"ab"), slot(b"longer than the first")
-    slots = before + bytearray(SLOT_BYTES) + after
-    writer = SlotWriter(1, 0, "tp_gather", "flush", slots, SLOT_BYTES)
-    for payload in (b"x" * INLINE_BYTES, b"x" * (INLINE_BYTES + 1), b"cd"):
-        writer.set_place(5, 2, 9)
-        writer.set_payload(payload)
-    assert slots == before + slot(b"cd") + after
+    assert writer.slot == slot()
 
 
 def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     own = slot(b"ab")
-    bodies = read_bodies(own + slot(b"cd"), 0)
+    bodies = read_bodies(own + slot(b"cd"), own)
     assert bodies is not None
     said = [b"", *bodies]
     later = slot(b"ab", sequence=9, iteration=3)
-    assert is_unchanged(later + slot(b"cd", sequence=9, iteration=3), 0, said)
-    assert not is_unchanged(later + slot(b"ce", sequence=9, iteration=3), 0, said)
-    assert not is_unchanged(later + slot(b"cd", sequence=8, iteration=3), 0, said)
-    assert not is_unchanged(later + slot(b"cd", sequence=9, site="sync"), 0, said)
+    assert is_unchanged(later + slot(b"cd", sequence=9, iteration=3), later, said)
+    assert not is_unchanged(later + slot(b"ce", sequence=9, iteration=3), later, said)
+    assert not is_unchanged(later + slot(b"cd", sequence=8, iteration=3), later, said)
+    assert not is_unchanged(later + slot(b"cd", sequence=9, site="sync"), later, said)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +100,7 @@ def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     ],
 )
 def test_each_part_of_the_place_is_compared(differs: dict[str, object]) -> None:
-    assert read_bodies(slot() + slot(**differs), 0) is None
+    assert read_bodies(slot() + slot(**differs), slot()) is None
 
 
 def test_the_error_names_all_sides_with_their_ranks() -> None:
@@ -199,10 +187,10 @@ def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> Non
 
 def test_what_goes_on_behind_the_sites_name_is_part_of_the_site() -> None:
     """A batch that must be equal changes from step to step; its slot is one."""
-    writer = SlotWriter(1, 0, "step", "forward", bytearray(SLOT_BYTES))
-    whole = SlotWriter(1, 0, "step", "forward[nothing]", bytearray(SLOT_BYTES))
+    writer = SlotWriter(1, 0, "step", "forward")
+    whole = SlotWriter(1, 0, "step", "forward[nothing]")
     whole.set_place(5, 2, 9)
     writer.set_place(5, 2, 9, "[nothing]")
-    assert Header.read(writer.slots, 0) == Header.read(whole.slots, 0)
+    assert Header.read(writer.slot, 0) == Header.read(whole.slot, 0)
     writer.set_place(5, 2, 9, "[1 sequences over 3 tokens]")
-    assert Header.read(writer.slots, 0) != Header.read(whole.slots, 0)
+    assert Header.read(writer.slot, 0) != Header.read(whole.slot, 0)

@@ -1,8 +1,8 @@
 """One group of ranks under MPI: the primitive behind its collectives, and their kinds.
 
-Every small collective is the same `Allgather` of slots (`slots.py`) on a communicator that carries
-nothing else; a second communicator carries payloads that do not fit. `Step` runs the model's part
-and then uses the same primitive. `Wait` is no collective: each rank sleeps until it has input, and
+Every small collective is the same all-gather of slots (`slots.py`); payloads that do not fit follow
+in a second round. How both travel is the group's `exchange`. `Step` runs the model's part and then
+uses the same primitive. `Wait` is no collective: each rank sleeps until it has input, and
 wakes the others; a rank that is elsewhere is noticed at the next slot.
 """
 
@@ -19,11 +19,11 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.worlds.mpi.communicators import raise_if_revoked
+from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
+from adpkv.worlds.mpi.exchange.port import Exchange
 from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
-    SLOT_BYTES,
     Header,
     PayloadCodec,
     SlotWriter,
@@ -36,8 +36,6 @@ from adpkv.worlds.mpi.slots import (
 from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
-
-_IN_PLACE: Final = MPI.IN_PLACE  # the own slot is in the receive buffer already
 
 PLACE_TEXT_BYTES: Final = 96
 """The room for a kind and a site in the message of a mismatch."""
@@ -105,7 +103,6 @@ class _Site:
         "last_bodies",
         "payload",
         "read_members",
-        "receive",
         "slot",
         "values",
     )
@@ -116,20 +113,18 @@ class _Site:
         self.read_members = read_members
         self.payload: Any = None
         self.encoded = b""
-        self.landed = bytearray()
+        self.landed: bytes | bytearray = b""
         """The payloads of the last second round."""
-        self.gathered = slot.slots
+        self.gathered = b""
         self.last_bodies: list[bytes] = [b""] * (1 + size)  # in the form that `is_unchanged` needs
         self.values: list[Any] = [None] * len(read_members)
-        # Made once: mpi4py need not look at the buffer again on each call.
-        self.receive = [self.gathered, SLOT_BYTES, MPI.BYTE]
 
 
 class Group:
     """This rank's membership in one group.
 
     Args:
-        communicator: of the members; it is duplicated into three communicators of the group's own.
+        communicator: of the members; it is duplicated into communicators of the group's own.
         number: the group's number.
         ranks: the world ranks of the members in order.
         types: the payload's type for each kind of collective.
@@ -139,6 +134,7 @@ class Group:
         computed: called with the time when this rank's own part of a step is over.
         epoch: of the communicators; counts rank failures.
         sequence: the number of the group's last collective.
+        exchange: what carries the collectives, on each member the same; MPI if None.
     """
 
     def __init__(
@@ -154,8 +150,9 @@ class Group:
         computed: Callable[[int], None] = lambda now_ns: None,
         epoch: int = 0,
         sequence: int = 0,
+        exchange: Exchange | None = None,
     ) -> None:
-        self._slots, self._wide = communicator.Dup(), communicator.Dup()
+        self._exchange = exchange or MpiExchange(communicator)
         self._ranks = tuple(ranks)
         self._index = communicator.rank
         self._leads = communicator.rank == 0
@@ -173,8 +170,9 @@ class Group:
         self._clock = clock
         waking = communicator.Dup()
         self._waiter = Waiter(waking, has_input)
-        self.communicators = (self._slots, self._wide, waking)
+        self.communicators = (*self._exchange.communicators, waking)
         """All that a revoke must reach."""
+        self.break_off = self._exchange.break_off
 
     @property
     def leads(self) -> bool:
@@ -229,27 +227,25 @@ class Group:
         """What all members contributed to a collective, if this rank still has it: each call site
         keeps its last one. None also for a wait, to which nothing is contributed."""
         for site in self._sites.values():
-            if Header.read(site.gathered, self._index).sequence == sequence:
-                return Contributions(bytes(site.gathered), bytes(site.landed))
+            if site.gathered and Header.read(site.gathered, self._index).sequence == sequence:
+                return Contributions(site.gathered, bytes(site.landed))
         return None
 
     def repeat(self, op: Operation, contributions: Contributions) -> Any:
         """Perform a collective that other members have completed, with what they received in it."""
-        communicators = self._slots, self._wide
-        self._slots = self._wide = ReplayedCollective(contributions)  # type: ignore[assignment]
+        exchange, self._exchange = self._exchange, ReplayedCollective(contributions)
         try:
             return self.perform(op)
         finally:
-            self._slots, self._wide = communicators
+            self._exchange = exchange
 
     def _note_wait(self, op: Wait) -> None:
         self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
 
     def close(self) -> None:
-        """Free the communicators. Every member must call it."""
+        """Free what the group has. Every member must call it."""
         self._waiter.close()
-        self._slots.Free()
-        self._wide.Free()
+        self._exchange.close()
 
     def _join(self, op: Collective) -> Any:
         leads = self._leads
@@ -280,8 +276,8 @@ class Group:
         self.payload_bytes = len(site.encoded)
         slot.set_place(self.sequence, op.iteration, self._digest(op.plan), rest)
         stats.note(slot.place)
-        self._slots.Allgather(_IN_PLACE, site.receive)
-        if not is_unchanged(site.gathered, slot.at, site.last_bodies):
+        site.gathered = self._exchange.slots(slot.slot)
+        if not is_unchanged(site.gathered, slot.slot, site.last_bodies):
             self._take_in(op, site)
         stats.count += 1
         stats.total_ns += perf_counter_ns() - began
@@ -296,17 +292,16 @@ class Group:
             read_members = range(0)
         else:
             read_members = range(self._size)
-        slots = bytearray(SLOT_BYTES * self._size)
-        slot = SlotWriter(*self._place, op.kind, op.site, slots, self._index * SLOT_BYTES)
+        slot = SlotWriter(*self._place, op.kind, op.site)
         site = self._sites[op.site] = _Site(op.kind, slot, self._size, read_members)
         return site
 
     def _take_in(self, op: Operation, site: _Site) -> None:
         """Some member's slot has changed, or it is in another collective. Payloads are frozen: a
         member with an unchanged body gives the same object as last time."""
-        bodies = read_bodies(site.gathered, site.slot.at)
+        bodies = read_bodies(site.gathered, site.slot.slot)
         if bodies is None:
-            raise_if_revoked(self._slots)
+            self._exchange.check()
             places = self._places(op)
             self._stats.mismatches += 1
             raise disagreement(site.gathered, self._ranks, places)
@@ -327,21 +322,16 @@ class Group:
         """What each member calls the collective it is in. Members that disagree are all here, so
         they can still exchange this."""
         own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
-        landed = bytearray(PLACE_TEXT_BYTES * self._size)
-        self._wide.Allgather([own, MPI.BYTE], [landed, PLACE_TEXT_BYTES, MPI.BYTE])
-        raise_if_revoked(self._wide)
+        landed = self._exchange.payloads(own, [PLACE_TEXT_BYTES] * self._size)
         return [
             landed[at : at + PLACE_TEXT_BYTES].decode(errors="replace").rstrip()
             for at in range(0, len(landed), PLACE_TEXT_BYTES)
         ]
 
     def _second_round(self, site: _Site, lengths: list[int]) -> dict[int, bytes]:
-        """The payloads that did not fit, on a communicator of their own. The slots have announced
-        their lengths."""
+        """The payloads that did not fit. The slots have announced their lengths."""
         own = site.encoded if len(site.encoded) > INLINE_BYTES else b""
-        landed = site.landed = bytearray(sum(lengths))
-        self._wide.Allgatherv([own, len(own), MPI.BYTE], [landed, lengths, MPI.BYTE])
-        raise_if_revoked(self._wide)
+        landed = site.landed = self._exchange.payloads(own, lengths)
         found: dict[int, bytes] = {}
         at = 0
         for member, length in enumerate(lengths):

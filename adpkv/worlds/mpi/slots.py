@@ -86,54 +86,49 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class SlotWriter:
-    """This rank's slot at one call site. It is written at offset `at` of `slots`, the buffer in
-    which the slots of all members arrive. It is reused for each collective of the site, and only
+    """This rank's slot at one call site. It is reused for each collective of the site, and only
     what changed is written. Kind and site travel as CRC-32, which is the same in every process."""
 
-    __slots__ = ("_inline", "_kind", "_moves_at", "_site", "at", "place", "slots")
+    __slots__ = ("_inline", "_kind", "_site", "place", "slot")
 
-    def __init__(
-        self, group: int, epoch: int, kind: str, site: str, slots: bytearray, at: int = 0
-    ) -> None:
+    def __init__(self, group: int, epoch: int, kind: str, site: str) -> None:
         self._inline = 0
-        self.slots, self.at = slots, at
-        self.place = memoryview(slots)[at : at + PLACE_BYTES]
-        self._moves_at = at + _MOVES_AT
+        self.slot = bytearray(SLOT_BYTES)
+        self.place = memoryview(self.slot)[:PLACE_BYTES]
         self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
-        _PLACE.pack_into(slots, at, group, epoch, 0, 0, self._kind, self._site, 0)
+        _PLACE.pack_into(self.slot, 0, group, epoch, 0, 0, self._kind, self._site, 0)
 
     def set_place(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
         """Set the collective in which this rank is now. `site` extends the name of the call
         site."""
         whole = crc32(site.encode(), self._site) if site else self._site
-        _MOVES.pack_into(self.slots, self._moves_at, sequence, iteration, self._kind, whole, digest)
+        _MOVES.pack_into(self.slot, _MOVES_AT, sequence, iteration, self._kind, whole, digest)
 
     def set_payload(self, payload: bytes) -> None:
         """Set the payload from now on; or only its length, if it does not fit."""
         size = len(payload)
-        self.slots[self.at + PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
+        self.slot[PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
         if size > INLINE_BYTES:
             payload = _LENGTH.pack(size)
             size = len(payload)
         # Zero the rest of a longer former payload: equal payloads must give equal slots.
         width = max(size, self._inline)
-        first = self.at + HEADER_BYTES
-        self.slots[first : first + width] = payload.ljust(width, b"\0")
+        self.slot[HEADER_BYTES : HEADER_BYTES + width] = payload.ljust(width, b"\0")
         self._inline = size
 
 
-def is_unchanged(slots: bytearray, at: int, last_bodies: Sequence[bytes]) -> bool:
-    """Are all members in the same collective as this rank's slot at `at` says, with the same bodies
-    as last time? In a quiet group they mostly are, and this one comparison spares decoding.
+def is_unchanged(slots: bytes, own: bytearray, last_bodies: Sequence[bytes]) -> bool:
+    """Are all members in the same collective as this rank's `own` slot, with the same bodies as
+    last time? In a quiet group they mostly are, and this one comparison spares decoding.
     `last_bodies` is an empty text, then the bodies of last time, so that joining them with the
     place as separator gives all slots."""
-    return slots == slots[at : at + PLACE_BYTES].join(last_bodies)
+    return slots == own[:PLACE_BYTES].join(last_bodies)
 
 
-def read_bodies(slots: bytearray, at: int) -> list[bytes] | None:
-    """The bodies of all members in order; None if one is in another collective than the own slot
-    says."""
-    place = slots[at : at + PLACE_BYTES]
+def read_bodies(slots: bytes, own: bytearray) -> list[bytes] | None:
+    """The bodies of all members in order; None if one is in another collective than this rank's
+    `own` slot says."""
+    place = own[:PLACE_BYTES]
     found = [body for stands, body in _SLOT.iter_unpack(slots) if stands == place]
     return found if len(found) * SLOT_BYTES == len(slots) else None
 

@@ -21,17 +21,19 @@ FROM = 5
 
 
 class Torn:
-    """A communicator whose collectives complete, and say that they did not."""
+    """An exchange whose rounds complete, and say that they did not."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def __init__(self, inner: Any, link: str) -> None:
+        self._inner, self._link = inner, link
 
-    def Allgather(self, *args: Any) -> None:  # noqa: N802 - MPI's name
-        self._inner.Allgather(*args)
-        raise MPI.Exception(MPI.ERR_OTHER)
+    def slots(self, own: Any) -> Any:
+        slots = self._inner.slots(own)
+        if self._link == "slots":
+            raise MPI.Exception(MPI.ERR_OTHER)
+        return slots
 
-    def Allgatherv(self, *args: Any) -> None:  # noqa: N802 - MPI's name
-        self._inner.Allgatherv(*args)
+    def payloads(self, own: Any, lengths: Any) -> Any:
+        self._inner.payloads(own, lengths)
         raise MPI.Exception(MPI.ERR_OTHER)
 
 
@@ -47,26 +49,23 @@ def tear(rank: int, site: str, link: str) -> None:
             return op.site == "flush" and op.plan.leave
         return op.site == site and op.iteration >= FROM
 
-    def met(group: Group, op: Any, payload: Any, rest: str = "") -> Any:
-        hit = here(group) and link == "slots" and is_it(op)
-        if not hit:
-            return meet(group, op, payload, rest)
-        torn.append(op.iteration)
-        whole, group._slots = group._slots, Torn(group._slots)  # type: ignore[assignment]
+    def broken(group: Group, work: Any, *args: Any) -> Any:
+        torn.append(link)
+        whole, group._exchange = group._exchange, Torn(group._exchange, link)  # type: ignore[assignment]
         try:
-            return meet(group, op, payload, rest)
+            return work(group, *args)
         finally:
-            group._slots = whole
+            group._exchange = whole
+
+    def met(group: Group, op: Any, payload: Any, rest: str = "") -> Any:
+        if here(group) and link == "slots" and is_it(op):
+            return broken(group, meet, op, payload, rest)
+        return meet(group, op, payload, rest)
 
     def second(group: Group, at: Any, lengths: Any) -> Any:
-        if not (here(group) and link == "wide"):
-            return second_round(group, at, lengths)
-        torn.append(at.kind)
-        whole, group._wide = group._wide, Torn(group._wide)  # type: ignore[assignment]
-        try:
-            return second_round(group, at, lengths)
-        finally:
-            group._wide = whole
+        if here(group) and link == "wide":
+            return broken(group, second_round, at, lengths)
+        return second_round(group, at, lengths)
 
     Group._exchange_slots, Group._second_round = met, second  # type: ignore[method-assign]
 

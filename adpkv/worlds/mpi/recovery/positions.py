@@ -11,7 +11,6 @@ of a group with a failed rank get an exception, and the other groups go on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -26,31 +25,29 @@ class Contributions(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ReplayedCollective:
-    """Replaces a group's communicators and replays one collective with what another rank received
-    in it."""
+    """An exchange that replays one collective with what another rank received in it."""
+
+    communicators: tuple[()] = ()
 
     def __init__(self, contributions: Contributions) -> None:
         self._contributions = contributions
 
-    def Is_revoked(self) -> bool:  # noqa: N802 - MPI's name
+    def slots(self, own: bytearray) -> bytes:
+        """The slots."""
+        return self._contributions.slots
+
+    def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes:
+        """The payloads of the second round."""
+        return self._contributions.bodies
+
+    def check(self) -> None:
         """The collective is over, and was complete."""
-        return False
 
-    def Get_failed(self) -> Any:  # noqa: N802 - MPI's name
-        """The group of the failed ranks, which is empty (see `Get_size`)."""
-        return self
+    def break_off(self) -> None:
+        """Nobody waits here."""
 
-    def Get_size(self) -> int:  # noqa: N802 - MPI's name
-        """The size of that group."""
-        return 0
-
-    def Allgather(self, own: object, landing: list[Any]) -> None:  # noqa: N802 - MPI's name
-        """Copy the slots."""
-        landing[0][:] = self._contributions.slots
-
-    def Allgatherv(self, own: object, landing: list[Any]) -> None:  # noqa: N802 - MPI's name
-        """Copy the payloads of the second round."""
-        landing[0][:] = self._contributions.bodies
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class RankPosition(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,58 @@
+"""A group's exchange over MPI: `Allgather` of the slots, `Allgatherv` of payloads that do not fit.
+
+Each has a communicator of its own, so that a slot can never be received as something else. A rank
+waits inside MPI. A revoke ends that wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mpi4py import MPI
+
+from adpkv.worlds.mpi.communicators import raise_if_revoked
+from adpkv.worlds.mpi.slots import SLOT_BYTES
+
+__all__ = ["MpiExchange"]
+
+_IN_PLACE: Final = MPI.IN_PLACE  # the own slot is in the receive buffer already
+
+
+class MpiExchange:
+    """One member's end. `communicator` is of the members, and is duplicated."""
+
+    def __init__(self, communicator: MPI.Comm) -> None:
+        self._slots, self._payloads = communicator.Dup(), communicator.Dup()
+        self.communicators = (self._slots, self._payloads)
+        self._landing = bytearray(SLOT_BYTES * communicator.size)
+        first = SLOT_BYTES * communicator.rank
+        self._own = slice(first, first + SLOT_BYTES)
+        # Made once: mpi4py need not look at the buffer again on each call.
+        self._receive = [self._landing, SLOT_BYTES, MPI.BYTE]
+
+    def slots(self, own: bytearray) -> bytes:
+        """The slots of all members."""
+        self._landing[self._own] = own
+        self._slots.Allgather(_IN_PLACE, self._receive)
+        return bytes(self._landing)
+
+    def payloads(self, own: bytes, lengths: Sequence[int]) -> bytearray:
+        """The payloads of all members."""
+        landed = bytearray(sum(lengths))
+        self._payloads.Allgatherv([own, len(own), MPI.BYTE], [landed, lengths, MPI.BYTE])
+        raise_if_revoked(self._payloads)
+        return landed
+
+    def check(self) -> None:
+        """MPI was seen to return from a collective without its bytes when another rank revoked the
+        communicator."""
+        raise_if_revoked(self._slots)
+
+    def break_off(self) -> None:
+        """Nothing to do: who interrupts the members revokes the communicators."""
+
+    def close(self) -> None:
+        """Free the communicators."""
+        for communicator in self.communicators:
+            communicator.Free()

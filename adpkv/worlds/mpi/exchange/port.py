@@ -1,0 +1,56 @@
+"""What carries a group's collectives: the slots of all members, and payloads that did not fit.
+
+All members come to the same rounds in the same order. A round may be interrupted by a rank failure:
+it then raises `MPI.Exception`, perhaps on some members only, and `recovery` takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mpi4py import MPI
+
+__all__ = ["Exchange"]
+
+
+class Exchange(Protocol):
+    """One member's end of it."""
+
+    @property
+    def communicators(self) -> Sequence[MPI.Comm]:
+        """All that a revoke must reach."""
+        ...
+
+    def slots(self, own: bytearray) -> bytes:
+        """Contribute a slot; returns the slots of all members in order.
+
+        Raises:
+            MPI.Exception: a rank failure interrupted it.
+        """
+        ...
+
+    def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes | bytearray:
+        """Contribute a payload of any length; returns those of all members, one after the other.
+        `lengths` are those of all members, which all know.
+
+        Raises:
+            MPI.Exception: a rank failure interrupted it.
+        """
+        ...
+
+    def check(self) -> None:
+        """To be called where slots that were received make no sense.
+
+        Raises:
+            MPI.Exception: they may be incomplete, because of a rank failure.
+        """
+        ...
+
+    def break_off(self) -> None:
+        """Interrupt all members that can be reached from here. From any thread."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back. Every member must call it."""
+        ...
