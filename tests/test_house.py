@@ -124,6 +124,7 @@ ARROWS = {
         "adpkv.memory.host",
         "adpkv.memory.cuda",
         "adpkv.transport.mpi",
+        "adpkv.transport.nixl",
         "adpkv.transport.posting",
         "adpkv.transport.cards",
         "adpkv.transport.ucx",

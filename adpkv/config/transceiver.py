@@ -39,6 +39,11 @@ class TransceiverConfig(Section):
         default="mpi",
         description="what moves the bytes in the real world; your own one in both",
     )
+    nixl_backend: str = Field(
+        default="UCX",
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
+        description="the back end of NIXL that transport nixl writes with",
+    )
     max_inflight_transfers: Count = Field(default=64, description="transfers of one rank in flight")
     max_inflight_transfers_per_peer: Count = Field(
         default=8, description="of them, with one peer; at most the quarantine budget"

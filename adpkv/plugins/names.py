@@ -50,7 +50,9 @@ class Slot(NamedTuple):
     """Whether the other keys of the section are parameters of the factory."""
 
 
-TRANSPORT: Final = Slot("Transport", "transceiver.transport", ("mpi", "ucx"), "adpkv.transports")
+TRANSPORT: Final = Slot(
+    "Transport", "transceiver.transport", ("mpi", "nixl", "ucx"), "adpkv.transports"
+)
 MEMORY: Final = Slot("Memory", "kv_cache.memory", ("host", "cuda"), "adpkv.memories")
 MODEL: Final = Slot("Model", "model.kind", ("cost", "gemm"), "adpkv.models", parameters=True)
 WORKLOAD: Final = Slot(

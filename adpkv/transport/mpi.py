@@ -213,6 +213,9 @@ class MpiTransport:
             landing = bytearray(status.Get_count(MPI.BYTE))
             self._left.append(message.Irecv([landing, len(landing), MPI.BYTE]))
 
+    def release(self) -> None:
+        """Peers use nothing of this rank but its communicator, which is not ours to free."""
+
     def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
         if transfer.session in book:
             raise AdpkvError(f"session {transfer.session} is already open in transport mpi")

@@ -40,10 +40,11 @@ class Sending(Protocol):
 
 
 class Posted(NamedTuple):
-    """The size of a piece that was posted."""
+    """The size of a piece that was posted; `ended` if it has ended already."""
 
     nbytes: int
     descriptors: int = 1
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,12 @@ class Posting(Generic[T]):
     def add(self, sending: T) -> None:
         """Post this transfer's pieces behind those that go to the same peer. Begins at once with
         the rest of the budget."""
-        self._queues.setdefault(sending.peer(), deque()).append(sending)
+        self.queue(sending)
         self._post_more()
+
+    def queue(self, sending: T) -> None:
+        """The same, but begin at the next poll."""
+        self._queues.setdefault(sending.peer(), deque()).append(sending)
 
     def remove(self, sending: T) -> None:
         """Post no further piece of this transfer."""
@@ -103,7 +108,7 @@ class Posting(Generic[T]):
                 del self._queues[sending.peer()]
 
     def ended(self, peer: int, nbytes: int) -> None:
-        """So many posted bytes to this peer have ended, in whatever way."""
+        """So many bytes to this peer that had not `ended` when they were posted have ended now."""
         self._open_bytes[peer] -= nbytes
 
     def poll(self) -> None:
@@ -137,7 +142,8 @@ class Posting(Generic[T]):
                 break
             self._left_bytes -= posted.nbytes
             self._left_descriptors -= posted.descriptors
-            open_bytes += posted.nbytes
+            if not posted.ended:
+                open_bytes += posted.nbytes
             if queue[0].is_posted():
                 queue.popleft()
         self._open_bytes[peer] = open_bytes

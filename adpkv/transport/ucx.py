@@ -268,6 +268,9 @@ class UcxTransport:
         while (dropped := self._peers.drop(None)) is not None:
             self._left.append(dropped)
 
+    def release(self) -> None:
+        """Nothing is left: `is_drained` has closed the connections."""
+
     # -- pieces --------------------------------------------------------------------------------
 
     def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:

@@ -131,7 +131,7 @@ def test_each_kind_of_workload_is_read(kind: str, own: dict[str, Any]) -> None:
         ("faults", {"kind": "fail"}, "faults: must be a list (found a mapping)"),
         ("kv_cache", {"blocks": 1}, "kv_cache.blocks: must be at least 2 (found 1)"),
         ("kv_cache", {"blocks": 1 << 30}, "kv_cache.blocks: must be at most 16777216"),
-        ("transceiver", {"transport": "nixl"}, "transceiver.transport: must be 'mpi'"),
+        ("transceiver", {"transport": "tcp"}, "transceiver.transport: must be 'mpi'"),
         ("workload", {"kind": "trace", "path": ""}, "workload.path: must not be empty"),
         ("workload", {"kind": "trace", "speed": True}, "workload.speed: must be a number"),
     ],

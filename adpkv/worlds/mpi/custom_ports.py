@@ -41,6 +41,10 @@ class RankTransport(Transport, Protocol):
         """After `close`, without blocking: receive and drop what no rank waits for any more."""
         ...
 
+    def release(self) -> None:
+        """All ranks have closed: give back what peers could still have used until now."""
+        ...
+
 
 class CustomTransport:
     """A custom transport as a `RankTransport`. Its `on_rank_failure`, if it has one, is called with
@@ -72,6 +76,9 @@ class CustomTransport:
 
     def discard(self) -> None:
         """There is nothing to receive."""
+
+    def release(self) -> None:
+        """There is nothing left: see `is_drained`."""
 
 
 def build_transport(

@@ -103,8 +103,7 @@ class ProcessPorts:
         except UsageError as error:
             problem = str(error)
         check_together(living.communicators.world, problem)
-        card = card_of(self.mpi_transport, experiment.transceiver.transport)
-        hand_cards(self.mpi_transport, exchange(living.communicators.data, card))
+        self._introduce(experiment, living)
         self.transport: Transport = self.faults.transport(self.mpi_transport)
         self.mailbox: Mailbox = self.faults.mailbox(self.messages.mailbox)
         if isinstance(self.memory, CudaMemory):
@@ -128,6 +127,20 @@ class ProcessPorts:
             lambda rank: rank in living.lost,
         )
         return build_transport(custom.transport, setting, Hooks(self.inbox_ages.ends, broke))
+
+    def _introduce(self, experiment: Experiment, living: LivingRanks) -> None:
+        """All ranks learn about each other's transports.
+
+        Raises:
+            AgreedError: two do not fit, or one cannot reach another.
+        """
+        card, problem = card_of(self.mpi_transport, experiment.transceiver.transport), ""
+        cards = exchange(living.communicators.data, card)
+        try:
+            hand_cards(self.mpi_transport, cards)
+        except UsageError as error:
+            problem = str(error)
+        check_together(living.communicators.world, problem)
 
     def report(self, kind: str, detail: str, leases: tuple[int, ...]) -> None:
         """Record a violation that the memory, or the model, has found."""

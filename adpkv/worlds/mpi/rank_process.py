@@ -252,6 +252,7 @@ class RankProcess:
         close_transports(
             world, ports.transport, ports.mpi_transport, sends=self.instance.kind is Kind.CONTEXT
         )
+        ports.mpi_transport.release()
         # Before the last collectives: after them rank 0 reads what all have written.
         ports.events.close()
         ports.memory.close()

@@ -54,6 +54,22 @@ def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:
     )
 
 
+def _nixl(setting: RealTransportSetting, hooks: Hooks) -> Any:
+    from adpkv.transport.nixl import NixlTransport
+
+    config, memory = setting.experiment.transceiver, setting.memory
+    return NixlTransport(
+        setting.rank,
+        memory,  # type: ignore[arg-type]  # `select_ports` has checked it against RealMemory
+        backend=config.nixl_backend,
+        piece_bytes=config.piece_bytes,
+        limits=post_limits(setting),
+        clock=setting.clock,
+        inbox_age=hooks.inbox_age,
+        has_failed=setting.has_failed,
+    )
+
+
 def _ucx(setting: RealTransportSetting, hooks: Hooks) -> Any:
     from adpkv.transport.ucx import UcxTransport
     from adpkv.transport.ucx_library import library
@@ -81,7 +97,7 @@ def import_before_mpi(name: str) -> None:
 
 
 OURS: Final[Mapping[str, Callable[[RealTransportSetting, Hooks], Any]]] = MappingProxyType(
-    {"mpi": _mpi, "ucx": _ucx}
+    {"mpi": _mpi, "nixl": _nixl, "ucx": _ucx}
 )
 """Each builds a rank's end of the transport, a `worlds.mpi.custom_ports.RankTransport`. It raises a
 UsageError if that cannot be done here. A transport that needs its peers' addresses has the methods

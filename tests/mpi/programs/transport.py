@@ -73,6 +73,14 @@ def made(name: str, comm: MPI.Intracomm, memory: HostMemory) -> Transport:
         return MpiTransport(
             comm, memory, piece_bytes=piece_bytes, budget_bytes=budget_bytes, clock=clock
         )
+    if name == "nixl":
+        from adpkv.transport.nixl import NixlTransport
+
+        nixl = NixlTransport(
+            comm.rank, memory, backend="UCX", piece_bytes=piece_bytes, limits=limits, clock=clock
+        )
+        hand_cards(nixl, exchange(comm, card_of(nixl, name)))
+        return nixl
     assert name == "ucx"
     from adpkv.transport.ucx import UcxTransport
     from adpkv.transport.ucx_library import library

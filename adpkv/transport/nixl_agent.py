@@ -1,0 +1,265 @@
+"""One rank's agent of NIXL: the library, the registered memory, and the peers.
+
+The library is imported when the first agent is created. It needs no torch, although its package
+asks for it. Its progress thread is off: it takes a core for each rank, so the library makes
+progress only when this rank polls.
+
+An agent registers the whole memory once, and describes its blocks to the library once for itself
+and once for each peer. A transfer then only names block numbers, and the library merges adjacent
+ones into one descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from importlib import import_module, metadata
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from adpkv.errors import UsageError
+from adpkv.memory.port import HOST, Region
+from adpkv.transport.cards import Card
+
+__all__ = ["MODULES", "Agent", "Blocks", "Exposed", "Handle", "library"]
+
+MODULES: Final = ("nixl_cu13", "nixl_cu12")
+"""The names that the library's module has in its two packages."""
+
+LEAST: Final = (1, 5)
+"""The oldest version that describes the blocks of a memory by their stride."""
+
+GET: Final = "pip install --no-deps nixl-cu13 (or nixl-cu12)"
+
+Blocks = np.ndarray[Any, np.dtype[np.int32]]
+"""Block numbers, as the library takes them."""
+
+Handle = Any
+"""A posted or prepared transfer of the library."""
+
+QUIET: Final = {"NIXL_LOG_LEVEL": "FATAL", "UCX_LOG_LEVEL": "fatal"}
+"""Without these the library writes to stdout when it begins, and to stderr when a peer fails, which
+is reported by other means. What the user has set is kept."""
+
+
+class Exposed(Protocol):
+    """The memory that peers write into: a pool of blocks, or a staging area."""
+
+    block_bytes: int
+
+    def region(self) -> Region:
+        """All blocks together, block after block."""
+        ...
+
+
+class _Address(msgspec.Struct, frozen=True, gc=False):
+    """What a peer needs: the agent's own description of itself, and where the blocks are."""
+
+    agent: bytes
+    region: Region
+
+
+class _Peer(NamedTuple):
+    name: str | bytes
+    blocks: Handle
+
+
+def library() -> tuple[Any, str]:
+    """The library's module, imported, and its version.
+
+    Raises:
+        UsageError: it is not installed, cannot be imported, or is too old.
+    """
+    for name, level in QUIET.items():
+        os.environ.setdefault(name, level)
+    for module in MODULES:
+        try:
+            found = import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise UsageError(_said(f"{module} cannot be imported: {error}")) from error
+            continue
+        except ImportError as error:
+            raise UsageError(_said(f"{module} cannot be imported: {error}")) from error
+        version = metadata.version(module.replace("_", "-"))
+        if tuple(int(part) for part in version.split(".")[:2]) < LEAST:
+            wanted = ".".join(map(str, LEAST))
+            raise UsageError(_said(f"{module} is {version}, and {wanted} or newer is needed"))
+        return found, version
+    raise UsageError(_said(f"the library is not installed: {GET}"))
+
+
+def _said(problem: str) -> str:
+    return f"transceiver.transport: nixl: {problem}"
+
+
+class Agent:
+    """This rank's agent, with its memory registered.
+
+    Args:
+        rank: the world rank.
+        memory: what peers write into.
+        backend: the back end of the library.
+
+    Raises:
+        UsageError: the library or its back end is not there, or it cannot register this memory.
+    """
+
+    def __init__(self, rank: int, memory: Exposed, backend: str) -> None:
+        module, self._version = library()
+        bindings = import_module(f"{module.__name__}._bindings")
+        self.errors: tuple[type[Exception], ...] = tuple(
+            found
+            for name, found in vars(bindings).items()
+            if name.startswith("nixl") and name.endswith("Error")
+        )
+        """Every error that the library raises."""
+        self._backend, self._rank, self._memory = backend, rank, memory
+        self._region = memory.region()
+        settings = module.nixl_agent_config(enable_prog_thread=False, backends=[])
+        self._agent = module.nixl_agent(f"rank {rank}", settings)
+        self._create_backend()
+        self._kind = "DRAM" if self._region.device == HOST else "VRAM"
+        self._registered = self._register()
+        self._own = self._describe("NIXL_INIT_AGENT", self._region)
+        self._description = self._described()
+        self._addresses: list[_Address] = []
+        self._peers: dict[int, _Peer] = {}
+
+    def _create_backend(self) -> None:
+        try:
+            self._agent.create_backend(self._backend, {})
+        except self.errors as error:
+            there = ", ".join(self._agent.get_plugin_list())
+            raise UsageError(
+                f"transceiver.nixl_backend: NIXL {self._version} cannot create {self._backend}"
+                f" here ({error}); its plugins are {there}"
+            ) from error
+
+    def _register(self) -> Any:
+        region = self._region
+        try:
+            return self._agent.register_memory(
+                [(region.address, region.nbytes, max(region.device, 0), "")],
+                self._kind,
+                [self._backend],
+            )
+        except self.errors as error:
+            what = "host memory" if region.device == HOST else f"memory of device {region.device}"
+            raise UsageError(
+                _said(f"{self._backend} cannot register {region.nbytes} bytes of {what}: {error}")
+            ) from error
+
+    def _described(self) -> bytes:
+        """The agent's own description of itself, for its peers."""
+        try:
+            found: bytes = self._agent.get_agent_metadata()
+        except self.errors as error:
+            raise UsageError(
+                f"transceiver.nixl_backend: {self._backend} does not write into other ranks' memory"
+            ) from error
+        return found
+
+    def _describe(self, name: str | bytes, region: Region) -> Handle:
+        """All blocks of a region, for the library."""
+        size = self._memory.block_bytes
+        count = region.nbytes // size
+        every = np.array([[region.address, size, max(region.device, 0), size, count]], np.uint64)
+        kind = "DRAM" if region.device == HOST else "VRAM"
+        return self._agent.prep_xfer_dlist(name, every, kind, [self._backend])
+
+    def card(self) -> Card:
+        """What the other ranks need to know of this one."""
+        address = _Address(self._description, self._region)
+        alike = (
+            ("NIXL", self._version),
+            ("back end", self._backend),
+            ("blocks of bytes", str(self._memory.block_bytes)),
+        )
+        return Card("nixl", alike, socket.gethostname(), msgspec.msgpack.encode(address))
+
+    def take_cards(self, cards: list[Card]) -> None:
+        """The cards of all ranks, by rank. Connects one peer: the first takes 10 ms, each further
+        one 0.5 ms when it is first used.
+
+        Raises:
+            UsageError: the back end cannot write into another agent's memory.
+        """
+        self._addresses = [msgspec.msgpack.decode(card.address, type=_Address) for card in cards]
+        other = (self._rank + 1) % len(cards)
+        if other == self._rank:
+            return
+        try:
+            self._peer(other)
+        except self.errors as error:
+            raise UsageError(
+                f"transceiver.nixl_backend: {self._backend} cannot write into the memory of rank"
+                f" {other}: {error}"
+            ) from error
+
+    def _peer(self, rank: int) -> _Peer:
+        """A peer, connected. The connection is made when it is first written to."""
+        found = self._peers.get(rank)
+        if found is None:
+            address = self._addresses[rank]
+            name = self._agent.add_remote_agent(address.agent)
+            found = self._peers[rank] = _Peer(name, self._describe(name, address.region))
+        return found
+
+    def prepare(self, to: int, source: Blocks, target: Blocks, notice: bytes) -> Handle:
+        """Prepare to write blocks of this rank into blocks of a peer.
+
+        Args:
+            notice: what the peer is notified of when all of it has landed; empty for nothing.
+
+        Raises:
+            one of `errors`: the peer cannot be reached.
+        """
+        peer = self._peer(to)
+        return self._agent.make_prepped_xfer(
+            "WRITE", self._own, source, peer.blocks, target, notice, [self._backend]
+        )
+
+    def post(self, handle: Handle) -> bool:
+        """Begin to write; returns whether it has ended already. Costs some microseconds for each
+        descriptor, and within a host the time of the copy.
+
+        Raises:
+            one of `errors`, or ConnectionError: some of it may be on its way.
+        """
+        return self._has_ended(self._agent.transfer(handle))
+
+    def is_done(self, handle: Handle) -> bool:
+        """Whether a write has ended: its bytes are where they belong. Never waits.
+
+        Raises:
+            one of `errors`, or ConnectionError: it has ended, and bytes may be missing.
+        """
+        return self._has_ended(self._agent.check_xfer_state(handle))
+
+    def _has_ended(self, state: str) -> bool:
+        if state == "ERR":
+            raise ConnectionError("NIXL reports ERR")
+        return state == "DONE"
+
+    def release(self, handle: Handle) -> None:
+        """Give back a handle that has ended. Of one that has not, this would prove nothing: the
+        library stops nothing."""
+        handle.release()
+
+    def notices(self) -> list[bytes]:
+        """Make progress; what peers have notified this rank of since the last call."""
+        found = self._agent.get_new_notifs()
+        return [notice for notices in found.values() for notice in notices] if found else []
+
+    def close(self) -> None:
+        """Deregister the memory and forget all peers. No transfer is in flight."""
+        for peer in self._peers.values():
+            self._agent.release_dlist_handle(peer.blocks)
+        self._agent.release_dlist_handle(self._own)
+        for peer in self._peers.values():
+            self._agent.remove_remote_agent(peer.name)
+        self._peers.clear()
+        self._agent.deregister_memory(self._registered, [self._backend])

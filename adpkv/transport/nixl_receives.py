@@ -1,0 +1,124 @@
+"""The receiving side of the NIXL transport: what is open for peers to write into, and what proves
+that they write no more.
+
+The library tells a receiver nothing but the notices that its senders attach to their pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
+
+from adpkv.core.ids import SessionId
+from adpkv.errors import AdpkvError
+from adpkv.transport.port import EndKind, Transfer, TransportEnd
+
+__all__ = ["Receives"]
+
+LINGER_NS: Final = 1_000_000_000
+LINGER_POLLS: Final = 64
+"""For how long, and in how many polls, a receiver reads what a failed sender has left on its way.
+Of a writer killed over TCP, 2 to 5 MiB landed afterwards: what was in the receiver's own sockets.
+All of it landed in the first poll."""
+
+
+class _Receive(NamedTuple):
+    transfer: Transfer
+    pieces: int
+    """How many pieces the whole transfer has."""
+
+
+class _Lingering(NamedTuple):
+    """A transfer from a failed rank: no byte of it can land after this time and these polls."""
+
+    until_ns: int
+    until_poll: int
+    received: _Receive
+
+
+class Receives:
+    """The transfers that this rank receives.
+
+    Args:
+        block_bytes: the size of a block.
+        clock: this rank's clock, in nanoseconds.
+        report: called with each end.
+    """
+
+    def __init__(
+        self, block_bytes: int, clock: Callable[[], int], report: Callable[[TransportEnd], None]
+    ) -> None:
+        self._block_bytes, self._clock, self._report = block_bytes, clock, report
+        self._open: dict[SessionId, _Receive] = {}
+        self._by_tag: dict[int, _Receive] = {}
+        self._lingering: list[_Lingering] = []
+        self._polls = 0
+
+    def open(self, transfer: Transfer, pieces: int) -> None:
+        """Its sender may write from now on, in so many pieces."""
+        if transfer.session in self._open:
+            raise AdpkvError(f"session {transfer.session} is already open in transport nixl")
+        found = self._open[transfer.session] = _Receive(transfer, pieces)
+        self._by_tag[transfer.tag] = found
+        if not pieces:
+            self._end(found, EndKind.DONE, 0)
+
+    def notice(self, tag: int, last: bool) -> None:
+        """A sender's notice. One of a transfer that is over is late, and says nothing new."""
+        found = self._by_tag.get(tag)
+        if found is not None and last:
+            self._end(found, EndKind.DONE, found.pieces)
+
+    def peer_ended(self, session: SessionId, pieces: int) -> None:
+        """The sender has ended with so many pieces, and each of them was DONE."""
+        found = self._open.get(session)
+        if found is not None:
+            whole = pieces >= found.pieces
+            self._end(found, EndKind.DONE if whole else EndKind.FAILED, pieces)
+
+    def handle_peer_failure(self, failed: Collection[int]) -> None:
+        """All living ranks know that these have failed. Transfers from them are LOST, and end in
+        `poll`."""
+        until_ns, until_poll = self._clock() + LINGER_NS, self._polls + LINGER_POLLS
+        for found in self._open.values():
+            if found.transfer.sender in failed:
+                self._report(TransportEnd(found.transfer.session, EndKind.LOST))
+                self._lingering.append(_Lingering(until_ns, until_poll, found))
+
+    def poll(self) -> None:
+        """After each progress of the library: end the receives from failed ranks into which no byte
+        can come any more.
+
+        The process is dead, and its kernel has closed its connections. Within a host that ends its
+        writes, and so does a network that writes by itself: it refuses what comes for a closed
+        connection. Over TCP, bytes that were sent before may still be on their way or in the
+        sockets of this process, and they land when this process reads them, which is when it polls.
+        An error of an own connection to the failed rank proves nothing: it was seen 2 to 4 MiB
+        before the last byte. So the blocks are kept until this process has polled long enough.
+        """
+        self._polls += 1
+        if not self._lingering:
+            return
+        now_ns = self._clock()
+        left: list[_Lingering] = []
+        for one in self._lingering:
+            if self._open.get(one.received.transfer.session) is not one.received:
+                continue  # its last notice was among what was left
+            if now_ns < one.until_ns or self._polls < one.until_poll:
+                left.append(one)
+            else:
+                self._end(one.received, EndKind.FAILED, 0)
+        self._lingering = left
+
+    def close(self) -> None:
+        """Forget all: no end is reported any more."""
+        self._open.clear()
+        self._by_tag.clear()
+        self._lingering.clear()
+
+    def _end(self, found: _Receive, kind: EndKind, pieces: int) -> None:
+        transfer = found.transfer
+        del self._open[transfer.session]
+        del self._by_tag[transfer.tag]
+        nbytes = len(transfer.target) * self._block_bytes if kind is EndKind.DONE else 0
+        self._report(TransportEnd(transfer.session, kind, nbytes, pieces))
