@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from adpkv.config import Experiment
+from adpkv.gpu.device import Device
 from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.host import HostMemory
 from adpkv.memory.port import Report
 from adpkv.transport.cards import Card, NeedsCards
 from adpkv.transport.port import Transport
 from adpkv.worlds.custom_ports import MemorySetting, RealTransportSetting
-from adpkv.worlds.mpi.devices import HeldDevice
 from adpkv.worlds.mpi.transports import OURS, Hooks
 
 __all__ = [
@@ -115,7 +115,7 @@ def build_memory(
     experiment: Experiment,
     rank: int,
     report: Report,
-    held: HeldDevice | None,
+    device: Device | None,
 ) -> Any:
     """A rank's memory: what `make` returns, or ours if it is None; on the rank's device if the
     experiment says so.
@@ -129,6 +129,6 @@ def build_memory(
         return make(MemorySetting(experiment, rank, *sizes, experiment.block_bytes, report, "mpi"))
     shape = model.layers, model.kv_heads, model.head_dim, model.dtype_bytes
     if cache.memory == "cuda":
-        assert held is not None
-        return CudaMemory(held.device, *sizes, *shape, report)
+        assert device is not None
+        return CudaMemory(device, *sizes, *shape, report)
     return HostMemory(*sizes, *shape, report)

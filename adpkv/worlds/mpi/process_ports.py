@@ -97,7 +97,8 @@ class ProcessPorts:
         """This rank's GPU; None if the experiment needs none."""
         problem = ""
         try:
-            self.memory = build_memory(custom.memory, experiment, rank, self.report, self.held)
+            device = self.held.device if self.held is not None else None
+            self.memory = build_memory(custom.memory, experiment, rank, self.report, device)
             self.mpi_transport = self._build_transport(experiment, living, custom, broke)
             """The transport itself, without the faults that wrap it in `transport`."""
         except UsageError as error:
