@@ -97,6 +97,15 @@ class TransceiverConfig(Section):
     piece_bytes: Size = size(
         "1MiB", key="piece", about="most bytes per posted piece; at least one block", gt=0
     )
+    device_piece_bytes: Size = size(
+        "64MiB",
+        key="device_piece",
+        about="in place of piece for memory of a device, where a post copies nothing",
+        gt=0,
+    )
+    device_post_budget_bytes: Size = size(
+        "1GiB", key="device_post_budget", about="in place of post_budget there", gt=0
+    )
     staging: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="whether scattered blocks are packed into slots, and peers touch slots only; "

@@ -89,8 +89,8 @@ class Receives:
         """After each progress of the library: end the receives from failed ranks into which no byte
         can come any more.
 
-        The process has ended, and its kernel has closed its connections. Within a host that ends its
-        writes, and so does a network that writes by itself: it refuses what comes for a closed
+        The process has ended, and its kernel has closed its connections. Within a host that ends
+        its writes, and so does a network that writes by itself: it refuses what comes for a closed
         connection. Over TCP, bytes that were sent before may still be on their way or in the
         sockets of this process, and they land when this process reads them, which is when it polls.
         An error of an own connection to the failed rank proves nothing: it was seen 2 to 4 MiB

@@ -6,11 +6,13 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from adpkv.core.inbox_age import InboxAge
+from adpkv.memory.cuda import CudaMemory
+from adpkv.memory.port import HOST, PASSED, Fence
 from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
-from adpkv.worlds.custom_ports import RealTransportSetting
+from adpkv.worlds.custom_ports import RealMemory, RealTransportSetting
 
 __all__ = ["OURS", "Hooks", "import_before_mpi"]
 
@@ -29,23 +31,34 @@ class Hooks:
     broke: Callable[[], None] | None
 
 
-def post_limits(setting: RealTransportSetting) -> PostLimits:
-    """How much a rank may post, as configured."""
+def _bounds(setting: RealTransportSetting, memory: RealMemory) -> tuple[int, PostLimits]:
+    """The size limit of a piece in bytes, and how much a rank may post, as configured for the kind
+    of memory that peers touch."""
     config = setting.experiment.transceiver
-    return PostLimits(
-        config.post_budget_bytes,
-        WINDOW_BUDGETS * config.post_budget_bytes,
-        config.post_descriptors,
-    )
+    piece_bytes, budget_bytes = config.piece_bytes, config.post_budget_bytes
+    if memory.region().device != HOST:
+        piece_bytes, budget_bytes = config.device_piece_bytes, config.device_post_budget_bytes
+    limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes, config.post_descriptors)
+    return piece_bytes, limits
+
+
+def _memory(setting: RealTransportSetting) -> RealMemory:
+    """The memory that peers touch; `select_ports` has checked it."""
+    return cast("RealMemory", setting.memory)
+
+
+def _written(memory: RealMemory) -> Callable[[], Fence]:
+    """Fences of what this rank has written. A staging area is written before it is used."""
+    return memory.written if isinstance(memory, CudaMemory) else lambda: PASSED
 
 
 def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:
     from adpkv.transport.mpi import MpiTransport
 
-    config, memory = setting.experiment.transceiver, setting.memory
+    config, memory = setting.experiment.transceiver, _memory(setting)
     return MpiTransport(
         setting.communicator,
-        memory,  # type: ignore[arg-type]  # `select_ports` has checked it against RealMemory
+        memory,
         piece_bytes=config.piece_bytes,
         budget_bytes=config.post_budget_bytes,
         clock=setting.clock,
@@ -57,15 +70,17 @@ def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:
 def _nixl(setting: RealTransportSetting, hooks: Hooks) -> Any:
     from adpkv.transport.nixl import NixlTransport
 
-    config, memory = setting.experiment.transceiver, setting.memory
+    config, memory = setting.experiment.transceiver, _memory(setting)
+    piece_bytes, limits = _bounds(setting, memory)
     return NixlTransport(
         setting.rank,
-        memory,  # type: ignore[arg-type]  # `select_ports` has checked it against RealMemory
+        memory,
         backend=config.nixl_backend,
-        piece_bytes=config.piece_bytes,
-        limits=post_limits(setting),
+        piece_bytes=piece_bytes,
+        limits=limits,
         clock=setting.clock,
         inbox_age=hooks.inbox_age,
+        written=_written(memory),
         has_failed=setting.has_failed,
     )
 
@@ -74,16 +89,18 @@ def _ucx(setting: RealTransportSetting, hooks: Hooks) -> Any:
     from adpkv.transport.ucx import UcxTransport
     from adpkv.transport.ucx_library import library
 
-    config, memory = setting.experiment.transceiver, setting.memory
+    config, memory = setting.experiment.transceiver, _memory(setting)
+    piece_bytes, limits = _bounds(setting, memory)
     return UcxTransport(
         library(),
-        memory,  # type: ignore[arg-type]  # `select_ports` has checked it against RealMemory
-        piece_bytes=config.piece_bytes,
-        limits=post_limits(setting),
+        memory,
+        piece_bytes=piece_bytes,
+        limits=limits,
         error_handling=config.ucx_error_handling,
         clock=setting.clock,
         host=platform.node(),
         inbox_age=hooks.inbox_age,
+        written=_written(memory),
     )
 
 
