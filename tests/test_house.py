@@ -89,6 +89,7 @@ ARROWS = {
     ),
     # Regions and fences are the memory's.
     "adpkv.transport": (CORE, ERRORS, "adpkv.memory.port"),
+    "adpkv.model.gemm": (CORE, ERRORS, GPU, "adpkv.memory.port", "adpkv.model"),
     "adpkv.model": (CORE, ERRORS),
     WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, CONFIG),
     EXECUTOR: (CORE, ERRORS, *PORTS),
@@ -123,6 +124,9 @@ ARROWS = {
         GPU,
         "adpkv.memory.host",
         "adpkv.memory.cuda",
+        "adpkv.memory.pattern",
+        "adpkv.model.cost",
+        "adpkv.model.gemm",
         "adpkv.transport.mpi",
         "adpkv.transport.nixl",
         "adpkv.transport.posting",

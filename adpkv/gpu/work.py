@@ -77,10 +77,12 @@ class Point:
 
 
 class Work:
-    """The work of one rank on its device, on the device's stream."""
+    """Work of one rank on its device, on a stream; None for the device's own."""
 
-    def __init__(self, device: Device, ring_jobs: int = RING_JOBS) -> None:
-        self._device = device
+    def __init__(
+        self, device: Device, ring_jobs: int = RING_JOBS, stream: Any | None = None
+    ) -> None:
+        self._device, self._stream = device, stream
         self._ring_jobs = ring_jobs
         self._most = min(MOST_JOBS, ring_jobs)
         self._jobs_at = device.allocate_pinned(ring_jobs * JOB.itemsize)
@@ -192,14 +194,16 @@ class Work:
         device, place, count = self._device, operation.place, len(operation.jobs)
         self._jobs[place : place + count] = operation.jobs
         offset = place * JOB.itemsize
-        device.copy(self._device_jobs_at + offset, self._jobs_at + offset, count * JOB.itemsize)
+        size, stream = count * JOB.itemsize, self._stream
+        device.copy(self._device_jobs_at + offset, self._jobs_at + offset, size, stream)
         args: list[Any] = [np.uint64(self._device_jobs_at + offset)]
         if operation.checks:
             self._bad[place : place + count] = 0
             args.append(np.uint64(self._bad_at + 4 * place))
-        device.launch(operation.kernel, count, operation.slices, [*args, *operation.args])
+        args += operation.args
+        device.launch(operation.kernel, count, operation.slices, args, stream)
         operation.event = self._events.pop() if self._events else device.new_event()
-        device.record(operation.event)
+        device.record(operation.event, stream)
 
 
 def _shifted(found: Findings, first: int) -> Findings:

@@ -197,13 +197,25 @@ class Group:
             self._waiter.wait(self.sequence, op.limit_ns)
             return Elapsed(0, op.iteration, op.plan)
         if isinstance(op, Step):
-            began_ns = perf_counter_ns()
-            op.run()
-            self._computed(perf_counter_ns())
-            self._exchange_slots(op, None, op.place[len(op.site) :])
-            self._stats.stepped(op, began_ns)
-            return Elapsed(1, op.iteration, op.plan)
+            return self._step(op)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, which no group can perform")
+
+    def _step(self, op: Step, *, computes: bool = True) -> Elapsed:
+        """One forward step: this rank's part, then a collective in which all are done."""
+        began_ns = perf_counter_ns()
+        if computes:
+            try:
+                op.run()
+            except MPI.Exception:
+                # A rank failed in the middle of the model's own collectives. The step counts as
+                # come to, so that `undo_last` has something to take back.
+                self.sequence += 1
+                self._stats.note(op.place.encode())
+                raise
+            self._computed(perf_counter_ns())
+        self._exchange_slots(op, None, op.place[len(op.site) :])
+        self._stats.stepped(op, began_ns)
+        return Elapsed(1, op.iteration, op.plan)
 
     # -- when a rank has failed (`recovery`) -----------------------------------------------------
 
@@ -232,10 +244,11 @@ class Group:
         return None
 
     def repeat(self, op: Operation, contributions: Contributions) -> Any:
-        """Perform a collective that other members have completed, with what they received in it."""
+        """Perform a collective that other members have completed, with what they received in it. Of
+        a step that is its end only: a member has not come to it before all have computed."""
         exchange, self._exchange = self._exchange, ReplayedCollective(contributions)
         try:
-            return self.perform(op)
+            return self._step(op, computes=False) if isinstance(op, Step) else self.perform(op)
         finally:
             self._exchange = exchange
 

@@ -42,6 +42,7 @@ from adpkv.worlds.mpi.hosts import Flight
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.process_ports import ProcessPorts
 from adpkv.worlds.mpi.quiesce import close_transports
+from adpkv.worlds.mpi.rank_model import build_rank_model
 from adpkv.worlds.mpi.recovery.protocol import Recovery
 from adpkv.worlds.mpi.recovery.survivor import Survivor
 from adpkv.worlds.mpi.signals import StopSignals
@@ -101,6 +102,13 @@ class RankProcess:
                 signals=signals,
                 custom=ports,
                 holders=lambda leases: self.program.phases.rank.serving.holders(leases),
+            )
+            self._model = build_rank_model(
+                experiment,
+                self.instance,
+                build_model(experiment) if ports.model is None else ports.model,
+                living=self.living,
+                ports=self._ports,
             )
         except AgreedError:
             self.files.discard()
@@ -167,7 +175,7 @@ class RankProcess:
             mailbox=ports.mailbox,
             transport=RecordedTransport(ports.transport, self.flight.recorder),
             memory=ports.memory,
-            model=build_model(self.experiment) if custom.model is None else custom.model,
+            model=self._model,
             recorder=ports.recorder,
             signals=ports.signals,
             inbox_ages=ports.inbox_ages,

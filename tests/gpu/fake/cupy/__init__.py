@@ -19,4 +19,5 @@ RawModule = kernels.RawModule
 random = np.random
 
 float16, float32, uint8, uint64 = np.float16, np.float32, np.uint8, np.uint64
+asarray = np.asarray
 empty, zeros, matmul, ndarray = np.empty, np.zeros, np.matmul, np.ndarray
