@@ -20,35 +20,21 @@ as their requests have ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from adpkv.core.content import pieces
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
-from adpkv.memory.port import PASSED, Fence, Region
+from adpkv.memory.port import PASSED, Fence
 from adpkv.transport.cards import Card
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Heads, Opened
-from adpkv.transport.ucx_peers import DONE, PIECES, BlockArrays, Peers
+from adpkv.transport.ucx_peers import DONE, PIECES, BlockArrays, ExposedBlocks, Peers
 
-__all__ = ["ExposedBlocks", "UcxTransport"]
-
-
-class ExposedBlocks(Protocol):
-    """What this transport needs from a memory, or from a staging area."""
-
-    block_bytes: int
-
-    def region(self) -> Region:
-        """All blocks together."""
-        ...
-
-    def view(self, first: int, count: int) -> memoryview:
-        """The bytes of adjacent blocks, in place; host memory only."""
-        ...
+__all__ = ["UcxTransport"]
 
 
 def _at_once() -> Fence:
@@ -91,7 +77,7 @@ class UcxTransport:
         self._error_handling, self._inbox_age, self._written = error_handling, inbox_age, written
         self._block_bytes = memory.block_bytes
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
-        self._blocks = BlockArrays(library.array, memory.region(), memory.block_bytes, memory.view)
+        self._blocks = BlockArrays(library.array, memory)
         self._peers = Peers(library, error_handling=error_handling)
         self._gone: set[int] = set()
         """The ranks that all ranks know to have failed."""
@@ -134,13 +120,9 @@ class UcxTransport:
     # -- the port ------------------------------------------------------------------------------
 
     def expect(self, transfer: Transfer) -> bool:
-        """Post receives, unless the sender has failed or cannot be reached. What exceeds the budget
-        of this iteration is posted by later polls: a message that comes earlier waits."""
+        """Post receives, unless the sender has failed. What exceeds the budget of this iteration is
+        posted by later polls: a message that comes earlier waits."""
         if transfer.sender in self._gone:
-            return False
-        try:
-            self._peers.endpoint(transfer.sender)
-        except self._library.error:
             return False
         self._begin(self._open(transfer, self._receiving, False))
         return True
@@ -253,17 +235,24 @@ class UcxTransport:
     def is_drained(self) -> bool:
         """After `close`, without waiting: whether all requests of this rank have ended and its
         connections are closed."""
+        if self._peers.is_released():
+            return True
         self._peers.progress()
         self._peers.take_lost()
         self._left = [left for left in self._left if not left[0].completed]
         if self._left:
             return False
         self._peers.close()
-        return self._peers.is_closed()
+        if not self._peers.is_closed():
+            return False
+        self._peers.release()
+        return True
 
     def discard(self) -> None:
         """After `close`, without waiting: receive and drop messages that are not expected any more,
         so that their sends end."""
+        if self._peers.is_released():
+            return
         self._peers.progress()
         while (dropped := self._peers.drop(None)) is not None:
             self._left.append(dropped)
@@ -296,6 +285,8 @@ class UcxTransport:
     def _progress(self) -> None:
         """Process the pieces that ended and the connections that were lost, then post what the
         budget allows."""
+        if self._peers.is_released():
+            return
         moved, lost = self._peers.progress(), self._peers.take_lost()
         if moved or lost:
             self._heads.renew()

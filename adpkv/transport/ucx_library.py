@@ -24,8 +24,10 @@ __all__ = ["Library", "import_before_mpi", "library"]
 
 GET_IT: Final = "pip install 'adpkv[ucx]' (CUDA 13), or 'adpkv[ucx-cuda12]'"
 
-QUIET: Final = ("UCX_WARN_UNUSED_ENV_VARS", "n")
-"""Without it, UCX prints a warning on every rank about a variable that UCXX itself has set."""
+ENVIRONMENT: Final = {"UCX_WARN_UNUSED_ENV_VARS": "n", "UCX_LOG_LEVEL": "fatal"}
+"""What UCX reads as it is loaded, unless the user has set it. Without these every rank prints a
+warning about a variable that UCXX itself has set, and errors about each rank that fails. The run
+reports those in its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def library() -> Library:
         UsageError: it is missing, or cannot be imported.
     """
     mpi_came_first = "mpi4py.MPI" in sys.modules and "ucxx" not in sys.modules
-    os.environ.setdefault(*QUIET)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         ucxx = importlib.import_module("ucxx")
         layer = importlib.import_module("ucxx._lib.libucxx")

@@ -1,6 +1,7 @@
 """Ranks 0 and 1 put a transport through the conformance bodies; rank 0 prints one line each.
 `transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
-blocks have an odd size; with `errors-off`, ucx has no error handling."""
+blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling.
+"""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -30,9 +31,10 @@ from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
 from adpkv.worlds.mpi.cards import exchange
 from adpkv.worlds.mpi.custom_ports import card_of, hand_cards
 
-SHAPE = (3, 1, 1, 7, 1) if "odd" in sys.argv else (8, 2, 2, 32, 2)
+SHAPES = {"odd": (3, 1, 1, 7, 1), "large": (16, 4, 4, 64, 2)}
+SHAPE = next((shape for word, shape in SHAPES.items() if word in sys.argv), (8, 2, 2, 32, 2))
 """Tokens of a block, layers, heads, head size, bytes of an element; `odd`: blocks of 42 bytes,
-which begin at any even address."""
+which begin at any even address; `large`: of 64 KiB."""
 
 
 class Absent:
