@@ -58,6 +58,7 @@ RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.
 FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.assemble"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
+STAGED = "adpkv.transport.staged"
 INNER = (CORE, ERRORS, CONFIG, EXECUTOR, OUTPUT, DIAGNOSIS, FAULTS, WORKLOAD, ASSEMBLE, *PORTS)
 MEMORY_CHECK = "adpkv.worlds.memory_check"
 CUSTOM, SELECT = "adpkv.worlds.custom_ports", "adpkv.worlds.select_ports"
@@ -92,7 +93,7 @@ ARROWS = {
     "adpkv.model.gemm": (CORE, ERRORS, GPU, "adpkv.memory.port", "adpkv.model"),
     "adpkv.model": (CORE, ERRORS),
     WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, CONFIG),
-    EXECUTOR: (CORE, ERRORS, *PORTS),
+    EXECUTOR: (CORE, ERRORS, *PORTS, STAGED),
     # Around a rank's ports in either world, so of neither.
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),
     RECORDER: (ERRORS, EXECUTOR, "adpkv.transport.port"),
@@ -100,7 +101,7 @@ ARROWS = {
     INSPECT: (ERRORS, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
-    ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, "adpkv.model.cost"),
+    ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, STAGED, "adpkv.model.cost"),
     # Ports of a caller or of a plugin, in either world.
     CUSTOM: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, "adpkv.transport.virtual"),
     SELECT: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, ASSEMBLE, CUSTOM),
@@ -111,7 +112,9 @@ ARROWS = {
         CUSTOM,
         SELECT,
         "adpkv.memory.virtual",
+        "adpkv.memory.virtual_staging",
         "adpkv.transport.virtual",
+        STAGED,
     ),
     "adpkv.worlds.mpi": (
         *INNER,

@@ -57,7 +57,15 @@ class FaultKind(NamedTuple):
         return self.seam in (Seam.RESTART, Seam.PROCESS)
 
 
-MESSAGE_PHASES: Final = ("advertise", "queued", "began", "ended", "never_started", "cancel")
+MESSAGE_PHASES: Final = (
+    "advertise",
+    "queued",
+    "began",
+    "ended",
+    "never_started",
+    "cancel",
+    "unpacked",
+)
 PROCESS_PHASES: Final = ("intake", "sync", "flush", "step", "wait", "drain")
 SENDER_PHASES: Final = frozenset({"post", "withdraw", "queued", "began", "ended", "never_started"})
 """The phases of a transfer that happen on a context rank; the others happen on a generation rank.

@@ -58,6 +58,7 @@ class FaultConfig(Section):
             "ended",
             "never_started",
             "cancel",
+            "unpacked",
             "intake",
             "sync",
             "flush",

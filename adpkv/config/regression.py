@@ -34,6 +34,7 @@ ErrorKind = Literal["none", "mismatch", "deadlock", "livelock", "rank_failed", "
 ViolationKind = Literal[
     "write_after_free",
     "freed_in_doubt",
+    "read_after_free",
     "leak",
     "double_free",
     "two_owners",

@@ -19,6 +19,7 @@ __all__ = [
     "FaultCount",
     "Nearest",
     "RankReport",
+    "StagingCounts",
     "TransferCounts",
     "WorkCounts",
     "by_instance",
@@ -51,6 +52,15 @@ class BlockCounts(msgspec.Struct, frozen=True, array_like=True):
     in_transfer: int = 0
     quarantined: int = 0
     leaked: int = 0
+
+
+class StagingCounts(msgspec.Struct, frozen=True, array_like=True):
+    """The staging slots of a rank: those that no session has, and those that a session in
+    quarantine has. The others are in transfer."""
+
+    total: int
+    free: int
+    quarantined: int
 
 
 class Nearest(IntEnum):
@@ -129,6 +139,8 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     gaps: GapCounts = GapCounts()
     """The gaps between tokens. A world that counts them for a whole group gives them to one of its
     ranks only."""
+    staging: StagingCounts | None = None
+    """None without staging."""
 
 
 def by_instance(reports: Iterable[RankReport]) -> dict[int, list[RankReport]]:

@@ -122,6 +122,6 @@ class SlotQueue:
         """The staging slot of a session that has a slot; -1 without staging."""
         return self._numbers.get(session.session_id, -1)
 
-    def free_numbers(self) -> int:
-        """How many staging slots no session has."""
-        return len(self._free)
+    def numbers(self) -> tuple[int, int]:
+        """How many staging slots there are, and how many of them no session has."""
+        return self._limits.staging, len(self._free)

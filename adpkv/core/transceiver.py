@@ -270,9 +270,9 @@ class Transceiver:
             if _is_open(session):
                 self._fire(session, Event.STOP, now_ns)
 
-    def free_slots(self) -> int:
-        """How many staging slots no session has; 0 without staging."""
-        return self._slots.free_numbers()
+    def slot_counts(self) -> tuple[int, int]:
+        """How many staging slots there are, and how many of them no session has."""
+        return self._slots.numbers()
 
     def is_drained(self) -> bool:
         """No blocks of this rank are exposed to a peer any more."""

@@ -13,7 +13,7 @@ import msgspec
 
 from adpkv.core import health
 from adpkv.core.ids import NEVER
-from adpkv.core.report import BlockCounts, RankReport
+from adpkv.core.report import BlockCounts, RankReport, StagingCounts
 from adpkv.core.session import State
 from adpkv.core.stop import StopReason
 from adpkv.core.token_gaps import GapCounts
@@ -84,7 +84,16 @@ def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport
         faults=rank.fired(),
         work=rank.serving.meter.counts(),
         gaps=made.gaps.snapshot() if made.gaps is not None else GapCounts(),
+        staging=_staging_counts(rank),
     )
+
+
+def _staging_counts(rank: Rank) -> StagingCounts | None:
+    if rank.serving.staged is None:
+        return None
+    transceiver = rank.transceiver
+    total, free = transceiver.slot_counts()
+    return StagingCounts(total, free, len(transceiver.book.quarantine))
 
 
 def block_counts(serving: Serving) -> BlockCounts:

@@ -44,6 +44,7 @@ __all__ = [
     "Stop",
     "Stopped",
     "UnhealthyRank",
+    "Unpacked",
     "failure_detail",
     "instance_failed",
 ]
@@ -94,13 +95,15 @@ class Shrink(msgspec.Struct, frozen=True, tag="shrink", array_like=True, gc=Fals
 
 class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):
     """Receiver to sender: write the KV into these blocks of mine. `tag` identifies the transfer in
-    the transport. Sent once more if the sender does not answer."""
+    the transport. Sent once more if the sender does not answer. With staging the KV goes into my
+    `slot`, and I name no blocks."""
 
     request_id: int
     attempt: int
     receiver: int
     tag: int
     blocks: tuple[int, ...]
+    slot: int = -1
 
 
 class Queued(msgspec.Struct, frozen=True, tag="queued", array_like=True, gc=False):
@@ -142,6 +145,15 @@ class CancelTransfer(msgspec.Struct, frozen=True, tag="cancel_transfer", array_l
     request_id: int
     attempt: int
     receiver: int = -1
+
+
+class Unpacked(msgspec.Struct, frozen=True, tag="unpacked", array_like=True, gc=False):
+    """Receiver to sender, with staging: I have unpacked so many chunks and expect the next two, so
+    their halves of my slot may be written. A later message contains the earlier ones."""
+
+    request_id: int
+    attempt: int
+    chunks: int
 
 
 class UnhealthyRank(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -232,7 +244,7 @@ LeaderMessage = Admit | Cancel | Stop | Release | Shrink
 """Messages from the coordinator, which a leader broadcasts to its group at intake. A release comes
 to every rank, in case the leader fails."""
 
-PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer
+PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer | Unpacked
 """Messages between two ranks about a session."""
 
 CoordinatorMessage = Answers | Stopped | RankFailed | Missing

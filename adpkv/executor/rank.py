@@ -24,6 +24,7 @@ from adpkv.executor.transfers import Transfers
 from adpkv.memory.port import Memory
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
+from adpkv.transport.staged import StagedTransport
 
 __all__ = ["Rank", "RankPorts", "Succession", "Timing", "status_of"]
 
@@ -82,6 +83,8 @@ class RankPorts:
     recorder: Recorder
     signals: Signals
     memory: Memory
+    staged: StagedTransport | None = None
+    """The part of `transport` that packs and unpacks; None without staging."""
 
 
 @dataclass(slots=True)

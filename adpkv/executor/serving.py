@@ -24,6 +24,7 @@ from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
 from adpkv.executor.decisions import Decisions
 from adpkv.executor.leases import Leases
 from adpkv.executor.step_work import StepWork, WorkMeter
+from adpkv.transport.staged import StagedTransport
 
 if TYPE_CHECKING:
     from adpkv.executor.rank import Rank
@@ -44,6 +45,7 @@ class Serving(ABC):
         self.responses = bundle.responses
         self.recorder = bundle.ports.recorder
         self.owner = bundle.owner
+        self.staged = bundle.ports.staged
         self._rules = bundle.rules
         self.requests: dict[int, ServedRequest] = {}
         self.waiting: deque[ServedRequest] = deque()
@@ -169,12 +171,25 @@ class Serving(ABC):
             return
         self.left(request, before)
         quiescent = self.can_terminate_request_now(request, now_ns)
+        if self.staged is not None:
+            self._free_blocks(request, self.staged)
         if request.session is None or self.owner.may_free(request.spec.request_id, quiescent):
             self.release(request)
             return
         if request.lease is not None:
             self.pool.set_use(request.lease, Use.QUARANTINED)
         self.pending_resource_release[request.spec.request_id] = request
+
+    def _free_blocks(self, request: ServedRequest, staged: StagedTransport) -> None:
+        """With staging only this rank itself touches a request's blocks: they are free as soon as
+        the request is over. Its session stays until it is proven that no peer touches its slot."""
+        session = request.session
+        if session is None or request.lease is None:
+            return
+        staged.retire(session.session_id)
+        self.concealed(request, session)
+        self.leases.take_back(request)
+        request.lease = None
 
     def complete(self, request: ServedRequest, now_ns: int) -> None:
         """The request has all of its tokens: answer it and free its blocks."""
@@ -255,10 +270,11 @@ class Serving(ABC):
     # -- sessions ------------------------------------------------------------------------------
 
     def exposed(self, session: Session) -> None:
-        """A peer may touch the session's blocks from now on."""
+        """A peer may touch the session's blocks from now on; with staging, its slot."""
         request = self.requests[session.session_id[0]]
         assert request.lease is not None
-        self.pool.set_use(request.lease, Use.IN_TRANSFER)
+        if self.staged is None:
+            self.pool.set_use(request.lease, Use.IN_TRANSFER)
 
     @abstractmethod
     def concealed(self, request: ServedRequest, session: Session) -> None:

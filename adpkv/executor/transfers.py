@@ -18,10 +18,12 @@ from adpkv.executor.messages import (
     NeverStarted,
     PeerMessage,
     Queued,
+    Unpacked,
 )
 from adpkv.executor.ports import Mailbox
 from adpkv.executor.serving import Serving
 from adpkv.transport.port import EndKind, Transfer, Transport
+from adpkv.transport.staged import StagedTransport
 
 __all__ = ["Transfers"]
 
@@ -46,7 +48,9 @@ class Transfers:
         transport: Transport,
         mailbox: Mailbox,
         serving: Serving,
+        staged: StagedTransport | None = None,
     ) -> None:
+        self._staged = staged
         self._rank = rank
         self._transceiver = transceiver
         self._transport = transport
@@ -59,7 +63,7 @@ class Transfers:
         session = (message.request_id, message.attempt)
         if isinstance(message, Advertise):
             pieces = transceiver.advertised(
-                *session, message.receiver, message.tag, message.blocks, now_ns
+                *session, message.receiver, message.tag, message.blocks, now_ns, message.slot
             )
             self._tell_of_the_end(message, pieces, "the sender has no such session")
         elif isinstance(message, Queued):
@@ -70,10 +74,19 @@ class Transfers:
             self._cancelled(message, now_ns)
         elif isinstance(message, NeverStarted):
             self._peer_ended(*session, 0)
+        elif isinstance(message, Unpacked):
+            self._unpacked(message)
         elif message.pieces == UNKNOWN_PIECES:
             transceiver.on_peer_message(*session, Event.ERROR, now_ns)
         else:
             self._peer_ended(*session, message.pieces)
+
+    def _unpacked(self, message: Unpacked) -> None:
+        """A receiver has unpacked chunks. A message about another attempt is dropped, as it says
+        nothing about this one's slot (3.5)."""
+        session = self._transceiver.book.find(message.request_id, message.attempt)
+        if session is not None and self._staged is not None:
+            self._staged.unpacked(session.session_id, message.chunks)
 
     def _cancelled(self, message: CancelTransfer, now_ns: int) -> None:
         """A receiver cancels. If the session is over, tell it again how it ended: a receiver that
@@ -143,17 +156,28 @@ class Transfers:
         self._mailbox.send(session.peer, Began(*session.session_id))
 
     def _transfer(self, session: Session, sender: int, receiver: int) -> Transfer:
-        own, other = session.blocks, session.peer_blocks
-        source, target = (own, other) if sender == self._rank else (other, own)
+        ends = [(session.blocks, session.slot), (session.peer_blocks, session.peer_slot)]
+        (source, source_slot), (target, target_slot) = (
+            ends if sender == self._rank else reversed(ends)
+        )
         return Transfer(
-            *session.session_id, sender, receiver, session.tag, source, target, session.nbytes
+            *session.session_id,
+            sender,
+            receiver,
+            session.tag,
+            source,
+            target,
+            session.nbytes,
+            source_slot,
+            target_slot,
         )
 
     def _tell(self, order: Order, session: Session) -> None:
         request_id, attempt = session.session_id
         message: PeerMessage
         if order is Order.TELL_AGAIN:
-            message = Advertise(request_id, attempt, self._rank, session.tag, session.blocks)
+            blocks = session.blocks if session.slot < 0 else ()
+            message = Advertise(request_id, attempt, self._rank, session.tag, blocks, session.slot)
         elif order is Order.TELL_QUEUED:
             message = Queued(request_id, attempt)
         elif order is Order.TELL_BEGAN:

@@ -20,12 +20,13 @@ from adpkv.executor.messages import (
     NeverStarted,
     PeerMessage,
     Queued,
+    Unpacked,
 )
 from adpkv.executor.ports import Clock, Mailbox
 from adpkv.faults.injector import Decision, Injector
 from adpkv.faults.transport import Note
 
-__all__ = ["PHASES", "FaultyMailbox"]
+__all__ = ["MANY_CHUNKS", "PHASES", "FaultyMailbox"]
 
 PHASES: Final[dict[type, str]] = {
     Advertise: "advertise",
@@ -34,8 +35,12 @@ PHASES: Final[dict[type, str]] = {
     Ended: "ended",
     NeverStarted: "never_started",
     CancelTransfer: "cancel",
+    Unpacked: "unpacked",
 }
 """The name in a fault's `phases` for each type of message about a session."""
+
+MANY_CHUNKS: Final = 1 << 20
+"""More than a transfer has: a sender that believed it would post all of its chunks."""
 
 
 class _Held:
@@ -153,6 +158,8 @@ def _stale_message(message: PeerMessage) -> PeerMessage:
     request_id, former = message.request_id, message.attempt - 1
     if isinstance(message, Advertise | CancelTransfer):
         return CancelTransfer(request_id, former)
+    if isinstance(message, Unpacked):
+        return Unpacked(request_id, former, MANY_CHUNKS)
     return Ended(request_id, former, 0, "of the id's former owner")
 
 

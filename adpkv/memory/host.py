@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from adpkv.memory.book import BlockBook, Untouched
+from adpkv.memory.host_staging import HostStaging
 from adpkv.memory.pattern import CANARY, ODD, mixed, parts, places, word_bytes
 from adpkv.memory.port import PASSED, Fence, Region, Report
 
@@ -51,6 +52,13 @@ class HostMemory:
         self._bytes = np.zeros((blocks, self.block_bytes), dtype=np.uint8)
         self._flat: memoryview = self._bytes.reshape(-1).data
         self._book = BlockBook(blocks, report)
+        self._report = report
+        self._staging: HostStaging | None = None
+
+    def staging(self, slots: int, slot_blocks: int, host: bool = False) -> HostStaging:
+        """The rank's staging area, for a transport that must not touch its blocks."""
+        self._staging = HostStaging(slots, slot_blocks, self._bytes, self._report)
+        return self._staging
 
     def view(self, first: int, count: int) -> memoryview:
         """The bytes of `count` adjacent blocks from `first`, to be read or written in place."""
@@ -108,6 +116,8 @@ class HostMemory:
     def look_at_free(self) -> None:
         """Check all free blocks that were ever used."""
         self._book.tell_spoilt(self._spoilt(self._book.free_and_used()), "found at the end")
+        if self._staging is not None:
+            self._staging.look_at_free()
 
     def _compare(self, what: str, blocks: Sequence[int], keys: Sequence[int], tokens: int) -> bool:
         wrong = []
@@ -123,6 +133,8 @@ class HostMemory:
 
     def close(self) -> None:
         """Release the bytes. They stay allocated while a view of them exists."""
+        if self._staging is not None:
+            self._staging.close()
         self._flat = memoryview(b"")
         self._bytes = np.zeros((0, self.block_bytes), dtype=np.uint8)
 

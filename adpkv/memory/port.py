@@ -12,7 +12,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-__all__ = ["HOST", "PASSED", "Fence", "Memory", "Region", "Report", "StagingArea"]
+from adpkv.core.ids import SessionId
+
+__all__ = ["HOST", "PASSED", "Fence", "Memory", "Region", "Report", "SlotWatch", "StagingArea"]
 
 Report = Callable[[str, str, tuple[int, ...]], None]
 """Called with each violation: its kind, what happened, and the leases that it concerns."""
@@ -74,6 +76,31 @@ class StagingArea(Protocol):
 
     def unpack(self, first: int, blocks: Sequence[int]) -> Fence:
         """Copy adjacent blocks of the area from `first` into these blocks of the pool."""
+        ...
+
+
+class SlotWatch(Protocol):
+    """The checks of who may touch which slot: what `Memory` checks of blocks. An area that has
+    these methods is told what its slots are used for."""
+
+    def take(self, slot: int, request_id: int, blocks: Sequence[int]) -> None:
+        """A session of this request has the slot from now on; its own blocks are `blocks`. A slot
+        that another one still has is `two_owners`."""
+        ...
+
+    def give_back(self, slot: int, request_id: int) -> None:
+        """It is proven that no peer touches the slot any more. One of which that is not so is
+        `freed_in_doubt`."""
+        ...
+
+    def lend(self, session: SessionId, peer: int, first: int, count: int, *, writes: bool) -> None:
+        """Rank `peer` may read these adjacent blocks from now on, or if it `writes`, write them.
+        Blocks that are lent already have `two_writers`. Packing into blocks that are lent, or
+        unpacking from them while a peer writes, is `freed_in_doubt`."""
+        ...
+
+    def take_back(self, session: SessionId) -> None:
+        """It is proven that the peer does not touch what this session was lent."""
         ...
 
 

@@ -114,7 +114,7 @@ def build_summary(
         "failures": _failures(tally),
         "responses": {"terminal": tally.terminal, "duplicates": duplicates},
         "transfers": _transfers(topology, reports),
-        "blocks": _blocks(topology, reports),
+        **_places(experiment, topology, reports),
         "latency": latency(tally, reports),
         "rates": rates(tally, reports, has_slo=experiment.slo is not None),
         "utilisation": utilisation(
@@ -196,6 +196,13 @@ def _transfers(topology: Topology, reports: Sequence[RankReport]) -> dict[str, i
     }
 
 
+def _places(
+    experiment: Experiment, topology: Topology, reports: Sequence[RankReport]
+) -> dict[str, object]:
+    """Where KV is at the end: in blocks, and with staging in slots."""
+    return {"blocks": _blocks(topology, reports), "staging": _staging(experiment, reports)}
+
+
 def _blocks(topology: Topology, reports: Sequence[RankReport]) -> dict[str, dict[str, int]]:
     counts = {report.rank: msgspec.structs.asdict(report.blocks) for report in reports}
     nothing = msgspec.structs.asdict(BlockCounts())
@@ -204,6 +211,18 @@ def _blocks(topology: Topology, reports: Sequence[RankReport]) -> dict[str, dict
             key: sum(counts.get(rank, nothing)[key] for rank in instance.members) for key in nothing
         }
         for instance in topology.instances
+    }
+
+
+def _staging(experiment: Experiment, reports: Sequence[RankReport]) -> dict[str, int] | None:
+    """The staging slots of all ranks together; None without staging."""
+    if experiment.staging is None:
+        return None
+    counts = [report.staging for report in reports if report.staging is not None]
+    return {
+        "total": sum(count.total for count in counts),
+        "free": sum(count.free for count in counts),
+        "quarantined": sum(count.quarantined for count in counts),
     }
 
 

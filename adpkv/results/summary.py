@@ -96,6 +96,14 @@ class Blocks(msgspec.Struct, frozen=True):
     leaked: int
 
 
+class Staging(msgspec.Struct, frozen=True):
+    """Where the staging slots of all ranks are at the end."""
+
+    total: int
+    free: int
+    quarantined: int
+
+
 class Rates(msgspec.Struct, frozen=True):
     """Per second between the first arrival and the last answer, and shares between 0 and 1; None
     where there is nothing to measure."""
@@ -162,7 +170,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in one value, with the same fields in both worlds.
 
     `simulated_s` is None where time was real. `blocks` and `utilisation` are by the instance's
-    name, `faults` by kind. `lost` are ranks that failed.
+    name, `faults` by kind. `staging` is None without it. `lost` are ranks that failed.
     """
 
     world: str
@@ -181,6 +189,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     responses: Responses
     transfers: Transfers
     blocks: dict[str, Blocks]
+    staging: Staging | None = None
     latency: Latency
     rates: Rates
     utilisation: dict[str, Utilisation]

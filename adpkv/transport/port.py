@@ -52,6 +52,9 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     `sender` and `receiver` are world ranks. `source` and `target` are their block ids in prompt
     order, of equal length. `tag` is unique among all transfers that the receiver has ever opened.
     `nbytes` is the size of all blocks together.
+
+    With staging each end knows its own blocks only, and `source_slot` and `target_slot` are the
+    slots through which the bytes go (`transport.staged`).
     """
 
     request_id: int
@@ -62,6 +65,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     source: tuple[int, ...]
     target: tuple[int, ...]
     nbytes: int
+    source_slot: int = -1
+    target_slot: int = -1
 
     @property
     def session(self) -> SessionId:

@@ -9,9 +9,11 @@ from typing import Final
 
 from adpkv import plugins
 from adpkv.config import Experiment
+from adpkv.config.base import LARGEST
 from adpkv.config.model import CostedModelConfig
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import Replica, SoleOwner
@@ -32,19 +34,27 @@ from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.leader import Leader
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.messages import Pulse
+from adpkv.executor.messages import Pulse, Unpacked
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.rank import Rank, RankPorts, Succession, Timing
 from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
-from adpkv.memory.port import Memory
+from adpkv.memory.port import Memory, SlotWatch, StagingArea
 from adpkv.model.cost import CostModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
+from adpkv.transport.staged import StagedTransport
 from adpkv.workload.port import Workload
 
-__all__ = ["Parts", "build_coordinator", "build_inbox_ages", "build_model", "build_rank"]
+__all__ = [
+    "Parts",
+    "build_coordinator",
+    "build_inbox_ages",
+    "build_model",
+    "build_rank",
+    "build_staged",
+]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain."""
@@ -60,6 +70,10 @@ is the receiver's timeout that the client sees: its limit is about what the clie
 RANK_FAILURE_SLACK_NS = 1_000_000_000
 """Time for a group with a failed rank to resume on a loaded machine."""
 
+
+UNPACKED_REPEATS: Final = 8
+"""How often a receiver repeats the message how many chunks it has unpacked, within the time that
+the transfer may take."""
 
 CONTRACT: Final = Rules()
 
@@ -107,6 +121,45 @@ def build_inbox_ages(recorder: Recorder, rank: int, clock: Clock, bound_ns: int)
     return InboxAges(bound_ns, report)
 
 
+def build_staged(
+    experiment: Experiment,
+    inner: Transport,
+    area: StagingArea,
+    mailbox: Mailbox,
+    *,
+    clock: Clock,
+    wake: Callable[[int], None] = lambda _: None,
+    watch: SlotWatch | None = None,
+    pack_bytes: int = LARGEST,
+) -> StagedTransport:
+    """The transport that packs and unpacks, over one between staging areas.
+
+    Args:
+        clock, wake: the world's clock, not a rank's own; and how to be polled at a time of it.
+        pack_bytes: how much may be copied between two polls. Only copies that the rank makes
+            itself, as in host memory, need a limit.
+    """
+
+    def tell(sender: int, session: SessionId, chunks: int) -> None:
+        mailbox.send(sender, Unpacked(*session, chunks))
+
+    # The message is needed for each chunk, and its loss must not cost the transfer its deadline.
+    repeat_ns = max(
+        experiment.transceiver.transfer_timeout_ns // UNPACKED_REPEATS,
+        experiment.legal_silence.message_ns,
+    )
+    return StagedTransport(
+        inner,
+        area,
+        tell,
+        pack_bytes=pack_bytes,
+        repeat_ns=repeat_ns,
+        clock=clock,
+        wake=wake,
+        watch=watch,
+    )
+
+
 def build_rank(
     experiment: Experiment,
     topology: Topology,
@@ -122,6 +175,7 @@ def build_rank(
     inbox_ages: InboxAges,
     counts: Callable[[], CollectiveCounts],
     pulse: bool,
+    staged: StagedTransport | None = None,
     membership: Membership | None = None,
     fired: Callable[[], tuple[FaultCount, ...]] = tuple,
     rules: Rules = CONTRACT,
@@ -135,6 +189,7 @@ def build_rank(
         experiment, topology, rank: the experiment, its topology (built), and the world rank.
         clock, mailbox: this rank's clock and its typed messages.
         transport, memory: its end of the transport, and its KV blocks.
+        staged: the part of `transport` that packs and unpacks, if there is one.
         model: its part of the forward step.
         recorder: where it records its events.
         signals: what the operating system asked for.
@@ -148,18 +203,17 @@ def build_rank(
     instance = topology.instance_of(rank)
     limits = _group_limits(experiment, instance, route)
     transceiver = _transceiver(experiment, instance, rules, parts, transport)
-    staged = ResponseBuffer()
     successor = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
         instance=instance,
         limits=limits,
         timing=_timing(experiment),
-        ports=RankPorts(clock, mailbox, transport, model, recorder, signals, memory),
+        ports=RankPorts(clock, mailbox, transport, model, recorder, signals, memory, staged),
         pool=_pool(experiment, instance),
         transceiver=transceiver,
         owner=_owner(experiment, rank - instance.first, parts),
-        responses=staged,
+        responses=ResponseBuffer(),
         leader=successor() if rank == instance.leader else None,
         succession=Succession(
             membership or Membership(instance.members),
@@ -171,7 +225,7 @@ def build_rank(
         fired=fired,
     )
     serving = assembled.serving = _serving(experiment, assembled, parts)
-    assembled.transfers = Transfers(rank, transceiver, transport, mailbox, serving)
+    assembled.transfers = Transfers(rank, transceiver, transport, mailbox, serving, staged)
     return RankProgram(phases(assembled, counts))
 
 

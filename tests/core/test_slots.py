@@ -98,7 +98,7 @@ def test_a_staging_slot_belongs_to_one_session_until_it_is_given_back() -> None:
     first, second = queue.admit()
     assert [queue.number(first), queue.number(second)] == [0, 1]
     assert queue.admit() == []
-    assert queue.free_numbers() == 0
+    assert queue.numbers() == (2, 0)
     queue.give_back(first)
     (third,) = queue.admit()
     assert queue.number(third) == 0, "the lowest that is free"
@@ -115,7 +115,7 @@ def test_staging_limits_the_transfers_not_the_blocks() -> None:
 def test_without_staging_no_session_has_a_number() -> None:
     queue = filled(SlotLimits(MANY, MANY, MANY), waiting(1, 1))
     assert [queue.number(one) for one in queue.admit()] == [-1]
-    assert queue.free_numbers() == 0
+    assert queue.numbers() == (0, 0)
 
 
 @given(

@@ -20,9 +20,10 @@ from adpkv.executor.messages import (
     PeerMessage,
     Queued,
     Stopped,
+    Unpacked,
 )
 from adpkv.faults.injector import Injector, armed
-from adpkv.faults.mailbox import PHASES, FaultyMailbox
+from adpkv.faults.mailbox import MANY_CHUNKS, PHASES, FaultyMailbox
 from tests.scenarios.story import setting
 
 
@@ -81,6 +82,7 @@ EVERY: tuple[PeerMessage, ...] = (
     ENDED,
     NeverStarted(3, 1, "no"),
     CancelTransfer(3, 1),
+    Unpacked(3, 1, 2),
 )
 
 
@@ -118,6 +120,8 @@ def test_the_former_owners_last_message_follows_the_real_one(message: PeerMessag
     rig.send(message)
     asks = isinstance(message, Advertise | CancelTransfer)
     last = CancelTransfer(3, 0) if asks else Ended(3, 0, 0, "of the id's former owner")
+    if isinstance(message, Unpacked):
+        last = Unpacked(3, 0, MANY_CHUNKS)
     assert rig.at(0) == [message, last]
 
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
-from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.record import RequestRecord
 from adpkv.core.router import routed_by
@@ -30,7 +29,6 @@ from adpkv.faults.process import Program
 from adpkv.faults.process_virtual import VirtualProcessFaults
 from adpkv.faults.rank import RankFaults
 from adpkv.faults.schedule import Restarts
-from adpkv.memory.port import Report
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.output import (
     BrokenOff,
@@ -44,16 +42,14 @@ from adpkv.output import (
     build_summary,
 )
 from adpkv.output.losses import Losses, complete
-from adpkv.plugins import check_port
-from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds import custom_ports
 from adpkv.worlds.assemble import build_coordinator, build_inbox_ages, build_rank
-from adpkv.worlds.custom_ports import MemorySetting, TransportSetting
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.memory_check import check_memory
+from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -95,7 +91,7 @@ class Simulation:
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
-        self._ports = ports = chosen(experiment, "virtual", ports)
+        ports = chosen(experiment, "virtual", ports)
         workload = ports.workload if workload is None else workload
         self._route = None if ports.policy is None else routed_by(ports.policy.choose)
         model = ports.model
@@ -115,6 +111,7 @@ class Simulation:
         self._network = Network(
             self.topology.ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable
         )
+        self._ports = RankPortMaker(experiment, ports, self.ledger, self._network, self._timetable)
         self.recorder = self._recorder(COORDINATOR)
         self.coordinator = build_coordinator(
             experiment,
@@ -128,8 +125,6 @@ class Simulation:
         self.memories: list[LedgerMemory] = []
         self._recorders: list[RankRecorder] = []
         self._faults: list[RankFaults] = []
-        self._ends: dict[int, Transport] = {}
-        """The ends of a custom transport, by rank."""
         self._restarts = Restarts(experiment, self.topology)
         self.programs = [
             self._program(assemble, rank, model, membership)
@@ -141,14 +136,11 @@ class Simulation:
         self.world.handle_peer_failure = self._handle_peer_failure
 
     def _handle_peer_failure(self, rank: int) -> None:
-        """Tell the network, each rank's faults, and the ends of a custom transport on living
-        ranks."""
+        """Tell the network, each rank's faults, and the ports of the living ranks."""
         self._network.handle_peer_failure(rank)
         for faults in self._faults:
             faults.handle_peer_failure(rank)
-        for other, end in self._ends.items():
-            if other not in self._network.failed and hasattr(end, "on_rank_failure"):
-                end.on_rank_failure([rank])
+        self._ports.handle_peer_failure(rank)
 
     def _knowledge_of(self, rank: int, op: Operation | None) -> RankKnowledge:
         return local(self.programs[rank].phases.rank, op, PlanDigest())
@@ -167,7 +159,7 @@ class Simulation:
             holders = self.programs[rank].phases.rank.serving.holders(leases)
             recorder.violation(Violation(kind, rank, world.queue.now, detail, holders))
 
-        memory = self._memory(rank, report)
+        memory = self._ports.memory(rank, report)
         self.memories.append(memory)
         bound_ns = experiment.observe.unbounded_wait_ns
         inbox_ages = build_inbox_ages(recorder, rank, world.queue.clock, bound_ns)
@@ -183,13 +175,18 @@ class Simulation:
             restarts=self._restarts,
         )
         self._faults.append(faults)
+        mailbox = faults.mailbox(world.post.box(rank))
+        transport, staged = self._ports.transport(
+            rank, memory, inbox_ages, faults, mailbox, recorder
+        )
         program = assemble(
             experiment,
             self.topology,
             rank,
             clock=faults.clock,
-            mailbox=faults.mailbox(world.post.box(rank)),
-            transport=faults.transport(self._transport(rank, memory, inbox_ages, faults)),
+            mailbox=mailbox,
+            transport=transport,
+            staged=staged,
             memory=memory,
             model=model,
             recorder=recorder,
@@ -203,25 +200,6 @@ class Simulation:
         )
         process_faults = VirtualProcessFaults(world.queue.clock)
         return faults.program(program, process_faults, partial(world.excuse, rank))
-
-    def _memory(self, rank: int, report: Report) -> Any:
-        cache, experiment = self.experiment.kv_cache, self.experiment
-        sizes = (cache.blocks, cache.block_tokens, experiment.block_bytes, report)
-        if self._ports.memory is None:
-            return self.ledger(*sizes)
-        setting = MemorySetting(experiment, rank, *sizes)
-        return check_port("memory", self._ports.memory(setting), custom_ports.VirtualMemory)
-
-    def _transport(
-        self, rank: int, memory: Any, inbox_ages: InboxAges, faults: RankFaults
-    ) -> Transport:
-        if self._ports.transport is None:
-            return self._network.end(rank, memory, inbox_ages.ends, faults.reading)
-        failed = self._network.failed.__contains__
-        ends = self._ends
-        setting = TransportSetting(self.experiment, rank, memory, self._timetable, failed, ends)
-        found: Transport = check_port("transport", self._ports.transport(setting), Transport)
-        return ends.setdefault(rank, found)
 
     def _record(self, record: RequestRecord) -> None:
         if record.generation_instance >= 0:

@@ -24,7 +24,8 @@ FIRST_OF_ALL_KINDS = 400
 """Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
 
 DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
-PHASES = (None, *MESSAGE_PHASES)
+PHASES = (None, *[phase for phase in MESSAGE_PHASES if phase != "unpacked"])
+"""Without those of staged transfers, so that the seeds mean what they always did."""
 MOMENTS = (None, *PROCESS_PHASES)
 
 

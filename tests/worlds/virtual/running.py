@@ -194,14 +194,21 @@ def _wrong_gaps(ran: Ran) -> list[str]:
 
 
 def _wrong_in(report: RankReport) -> list[str]:
-    blocks, transfers = report.blocks, report.transfers
+    blocks, transfers, staging = report.blocks, report.transfers, report.staging
     parts = (blocks.free, blocks.cached, blocks.active, blocks.in_transfer, blocks.quarantined)
     found = []
     if sum(parts) != blocks.total:
         found.append("the block equation does not hold")
     if blocks.leaked or blocks.active or blocks.in_transfer:
         found.append("blocks are held after the end")
-    if bool(blocks.quarantined) != bool(transfers.quarantined_now):
+    if staging is not None:
+        if blocks.quarantined:
+            found.append("blocks are quarantined, although no peer touches any")
+        if staging.quarantined != transfers.quarantined_now:
+            found.append(f"quarantined slots and transfers do not agree: {staging}")
+        if staging.free + staging.quarantined != staging.total:
+            found.append(f"slots are held after the end: {staging}")
+    elif bool(blocks.quarantined) != bool(transfers.quarantined_now):
         found.append("quarantined blocks and transfers do not agree")
     return [f"rank {report.rank}: {text}: {blocks} {transfers}" for text in found]
 
