@@ -29,7 +29,7 @@ from adpkv.worlds.virtual.copy_engine import CopyEngine
 SLOTS = 256
 """More than a body has sessions: the slot of one follows from its number."""
 
-MAIL_NS = 50_000
+MESSAGE_NS = 50_000
 
 
 class End:
@@ -113,7 +113,7 @@ class Link:
 
     def tell(self, sender: int, session: Any, chunks: int) -> None:
         end = (self.sender, self.receiver)[sender]
-        at_ns = self.time.now_ns + MAIL_NS
+        at_ns = self.time.now_ns + MESSAGE_NS
         self.time.later(at_ns, sender, lambda _: end.staged.unpacked(session, chunks), None)
 
     def step(self) -> None:

@@ -245,7 +245,7 @@ def test_a_fault_that_never_met_anything_says_why() -> None:
     ran = both_ways(data(*faults))
     assert ran.summary["unfired"] == [
         "faults.0 (lose) could never fire: no advertise or queued or began or ended or"
-        " never_started or cancel fell into its window of time",
+        " never_started or cancel or unpacked fell into its window of time",
         "faults.1 (delay) could never fire: no post was about one of its requests",
         "faults.2 (sigstop) could never fire: the run was over before its time came",
         "faults.3 (stall) did not fire: it fitted, and with a probability of 0 was not drawn",
