@@ -67,6 +67,6 @@ clean: ## take away what was made here, .venv too
 # The stamp is made last, so a set-up that broke off is done again.
 $(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py adpkv/worlds/mpi/launcher/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test,zstd]'
 	$(BIN)/adpkv doctor --repair
 	touch $@

@@ -55,6 +55,7 @@ STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
+TRACES = "adpkv.traces"
 FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.assemble"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
@@ -77,7 +78,9 @@ ARROWS = {
     CORE: (ERRORS,),
     # It knows names and ports by what they look like, and imports what is asked for.
     PLUGINS: (ERRORS,),
-    CONFIG: (CORE, ERRORS, PLUGINS),
+    # Files of others, from which the configuration takes faults and the workload its requests.
+    TRACES: (CORE, ERRORS),
+    CONFIG: (CORE, ERRORS, PLUGINS, TRACES),
     # CuPy and the kernels, for memories and models.
     GPU: (ERRORS,),
     "adpkv.memory": (CORE, ERRORS, GPU),
@@ -92,7 +95,7 @@ ARROWS = {
     "adpkv.transport": (CORE, ERRORS, "adpkv.memory.port"),
     "adpkv.model.gemm": (CORE, ERRORS, GPU, "adpkv.memory.port", "adpkv.model"),
     "adpkv.model": (CORE, ERRORS),
-    WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, CONFIG),
+    WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, TRACES, CONFIG),
     EXECUTOR: (CORE, ERRORS, *PORTS, STAGED),
     # Around a rank's ports in either world, so of neither.
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),

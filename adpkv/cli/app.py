@@ -26,6 +26,7 @@ from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
 from adpkv.cli.story import story
 from adpkv.cli.supervise import supervise
+from adpkv.cli.trace import trace
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
 from adpkv.exit_codes import ExitCode
@@ -41,6 +42,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     init,
     regress,
     story,
+    trace,
     validate,
     schema,
     inspect,

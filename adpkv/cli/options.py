@@ -26,9 +26,10 @@ __all__ = [
 
 def remark(experiment: Experiment) -> None:
     """Print on stderr what one should know of an experiment before it runs; under mpirun once."""
-    from adpkv.config.stand_in import stand_in
+    from adpkv.config.stand_in import stand_in, trace_assumptions
 
     _say(stand_in(experiment))
+    _say(trace_assumptions(experiment))
 
 
 def look_here(experiment: Experiment) -> None:

@@ -16,6 +16,7 @@ from adpkv.config.shipped import near
 from adpkv.config.validation import MOST_PROBLEMS, validate
 from adpkv.config.workload import SAMPLE, TraceConfig
 from adpkv.errors import ConfigError
+from adpkv.traces.faults import faults_in
 
 __all__ = ["MAX_FILE_BYTES", "dump", "load", "load_data", "parse"]
 
@@ -81,6 +82,8 @@ def _checked(
     experiment, problems = validate(_without_empty(changed.data), installed=installed)
     if experiment is not None:
         experiment, problems = _with_trace(experiment, folder)
+    if experiment is not None and not lines:
+        experiment, lines = _with_trace_faults(experiment)
     lines += _problem_lines(other_kind(problems, data, changed), changed, document)
     if experiment is None or lines:
         raise ConfigError(source, lines)
@@ -152,6 +155,40 @@ def _with_trace(experiment: Experiment, folder: Path) -> tuple[Experiment | None
         return None, [Problem(("workload", "path"), f"there is no such file: looked for {looked}")]
     placed = workload.model_copy(update={"path": str(found)})
     return experiment.model_copy(update={"workload": placed}), []
+
+
+def _with_trace_faults(experiment: Experiment) -> tuple[Experiment | None, list[str]]:
+    """The experiment with the faults that stand in its trace; or what is wrong with them, each with
+    its place in the trace."""
+    workload = experiment.workload
+    if not isinstance(workload, TraceConfig) or not workload.trace_faults:
+        return experiment, []
+    if workload.path == SAMPLE:
+        return experiment, []
+    found = faults_in(
+        Path(workload.path),
+        speed=workload.speed,
+        limit=workload.limit,
+        follow=workload.sessions == "follow",
+    )
+    if not found:
+        return experiment, []
+    data = experiment.model_dump(by_alias=True)
+    own = len(experiment.faults)
+    data["faults"] = [*data["faults"], *(one.entry for one in found)]
+    data["workload"]["trace_faults"] = False
+    changed, problems = validate(data)
+    lines = []
+    for problem in problems:
+        of_trace = problem.path[:1] == ("faults",) and len(problem.path) > 1
+        number = problem.path[1] if of_trace else -1
+        if isinstance(number, int) and own <= number < own + len(found):
+            place = found[number - own].place
+            text = f"{dotted(('fault', *problem.path[2:]))}: {problem.text}"
+            lines.append(str(place.error(str(problem.path[-1]), text)))
+        else:
+            lines.append(f"{dotted(problem.path)}: {problem.text}")
+    return changed, lines
 
 
 def _problem_lines(

@@ -117,13 +117,13 @@ class ClosedLoopConfig(_DrawnConfig):
 
 
 class TraceConfig(_CommonConfig):
-    """A recorded workload: JSON lines in the format of the Mooncake traces."""
+    """A recorded workload: a file in one of the formats in which traces are published."""
 
     kind: Literal["trace"] = Field(description="a recorded workload")
     path: Annotated[Text, Field(min_length=1)] = Field(
         default=SAMPLE,
-        description="the JSONL file, from the current or the YAML's folder; "
-        "`sample` is the packaged one",
+        description="the file, from the current or the YAML's folder; its format is noticed by its "
+        "content; `sample` is the packaged one",
     )
     stands_for: Text | None = Field(
         default=None,
@@ -134,6 +134,31 @@ class TraceConfig(_CommonConfig):
     speed: Positive = Field(default=1.0, description="timestamps are divided by this")
     prompt_scale: Positive = Field(default=1.0, description="prompt lengths are multiplied by this")
     output_scale: Positive = Field(default=1.0, description="output lengths are multiplied by this")
+    sessions: Literal["follow", "recorded"] = Field(
+        default="follow",
+        description="`follow`: a session's turn comes after the answer before it; `recorded`: all "
+        "come at their recorded times",
+    )
+    think_time_ns: Duration | None = Field(
+        default=None,
+        alias="think_time",
+        description="from an answer to the session's next turn; null: as the trace tells",
+    )
+    rate: Positive | None = Field(
+        default=None,
+        description="conversations that start per second, of a trace without times (ShareGPT)",
+    )
+    chars_per_token: Positive = Field(
+        default=4.0, description="characters of a token, of a trace that has texts"
+    )
+    hash_tokens: Count | None = Field(
+        default=None, description="prompt tokens per hash id; null for what the format has"
+    )
+    trace_faults: Switch = Field(
+        default=True,
+        description="add the faults that stand in the trace to `faults`; false in `config.yaml` of "
+        "a run, where they are added",
+    )
 
 
 class ScriptedConfig(Section):

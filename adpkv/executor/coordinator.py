@@ -250,7 +250,7 @@ class Coordinator:
         self._unload(request)
         self._on_record(request.record(outcome, detail, last, now_ns))
         self._recorder.event("ended", request.request_id, outcome=outcome, detail=detail)
-        self._workload.ended(now_ns)
+        self._workload.ended(now_ns, request.request_id)
 
     def _unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""

@@ -10,6 +10,8 @@ from adpkv.errors import UsageError
 
 __all__ = ["check_port", "missing_names"]
 
+_BY_PLACE = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+
 
 def check_port(where: str, given: Any, port: type) -> Any:
     """Return `given` if it has all methods and attributes of the port.
@@ -18,7 +20,7 @@ def check_port(where: str, given: Any, port: type) -> Any:
         where: what the message begins with: the argument or key that has given the object.
 
     Raises:
-        UsageError: some are missing; the message lists them.
+        UsageError: some are missing, or a method takes other arguments; the message says which.
     """
     missing = missing_names(given, port)
     if missing:
@@ -26,7 +28,25 @@ def check_port(where: str, given: Any, port: type) -> Any:
             f"{where}: {type(given).__name__} is no {port.__name__}: it has no"
             f" {', '.join(missing)} (adpkv.ports.{port.__name__} says what each is)"
         )
+    for name, value in inspect.getmembers(port, inspect.isfunction):
+        _check_arguments(f"{where}: {type(given).__name__}.{name}", given, name, value)
     return given
+
+
+def _check_arguments(what: str, given: Any, name: str, wanted: Any) -> None:
+    """Whether a method can be called as the port's is. One whose arguments nobody knows can."""
+    if name.startswith("_"):
+        return
+    asked = list(inspect.signature(wanted).parameters.values())[1:]
+    if any(one.kind not in _BY_PLACE for one in asked):
+        return
+    try:
+        inspect.signature(getattr(given, name)).bind(*asked)
+    except ValueError:
+        return
+    except TypeError as error:
+        names = ", ".join(one.name for one in asked)
+        raise UsageError(f"{what} must take ({names}): {error}") from None
 
 
 def missing_names(given: object, port: type) -> list[str]:

@@ -33,14 +33,14 @@ class Rig(Protocol):
 
 def _taken(workload: Workload, answer_ns: int = ANSWER_NS) -> Iterator[tuple[int, Arrival]]:
     """Each request, and when it was due; all are answered `answer_ns` after they came."""
-    open_: list[int] = []
-    for _ in range(min(workload.total, MOST_TAKEN)):
-        while open_ and open_[0] <= workload.due_ns():
-            workload.ended(heapq.heappop(open_))
+    open_: list[tuple[int, int]] = []
+    for number in range(min(workload.total, MOST_TAKEN)):
+        while open_ and open_[0][0] <= workload.due_ns():
+            workload.ended(*heapq.heappop(open_))
         due_ns = workload.due_ns()
         assert due_ns != NEVER, "nothing is due, though requests are left and all are answered"
         arrival = workload.take()
-        heapq.heappush(open_, due_ns + answer_ns)
+        heapq.heappush(open_, (due_ns + answer_ns, number))
         yield due_ns, arrival
 
 
@@ -53,7 +53,7 @@ def check_there_are_as_many_as_it_says(rig: Rig) -> None:
     assert count == min(total, MOST_TAKEN)
     assert workload.total == total
     if total <= MOST_TAKEN:
-        workload.ended(LAST_NS // 2)
+        workload.ended(LAST_NS // 2, total - 1)
         assert workload.due_ns() == NEVER
 
 

@@ -51,7 +51,7 @@ class Poisson:
         self._due_ns = self._next(self._due_ns)
         return arrival
 
-    def ended(self, now_ns: int) -> None:
+    def ended(self, now_ns: int, number: int) -> None:
         """Nothing to do: arrivals do not depend on answers."""
 
     def _next(self, last_ns: int) -> int:
@@ -98,7 +98,7 @@ class ClosedLoop:
         self._number += 1
         return arrival
 
-    def ended(self, now_ns: int) -> None:
+    def ended(self, now_ns: int, number: int) -> None:
         """A user got an answer, and sends a request after the think time if any are left."""
         if self._number + self._first + len(self._due) < self.total:
             self._due.append(now_ns + self._think_time_ns)

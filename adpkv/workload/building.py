@@ -118,7 +118,9 @@ def _script(requests: Sequence[ScriptedConfig]) -> Workload:
 
 
 def _trace(experiment: Experiment, workload: TraceConfig) -> Workload:
-    from adpkv.workload.traces import Limits, Scaling, TraceWorkload, read
+    from adpkv.traces.row import Reading
+    from adpkv.workload.reading import Limits, Scaling, Sessions, read
+    from adpkv.workload.traces import SessionWorkload, TraceWorkload
 
     cache, clients = experiment.kv_cache, _clients(experiment, workload)
     limits = Limits(
@@ -132,5 +134,14 @@ def _trace(experiment: Experiment, workload: TraceConfig) -> Workload:
         prompt=workload.prompt_scale,
         output=workload.output_scale,
     )
+    sessions = Sessions(
+        mode=workload.sessions,
+        think_ns=workload.think_time_ns,
+        rate_per_s=workload.rate,
+        seed=experiment.seed,
+    )
+    reading = Reading(workload.chars_per_token, workload.hash_tokens or 0)
     path = SAMPLE if workload.path == "sample" else Path(workload.path)
-    return TraceWorkload(read(path, limits, scaling), clients, cache.block_tokens)
+    trace = read(path, limits, scaling, sessions=sessions, reading=reading)
+    kind = SessionWorkload if trace.has_sessions else TraceWorkload
+    return kind(trace, clients, cache.block_tokens)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from adpkv.random_draws import exponential, integer, uniform
-from adpkv.workload.traces import TRACE_BLOCK_TOKENS
+from adpkv.traces.mooncake import TRACE_BLOCK_TOKENS
 
 __all__ = ["lines", "main"]
 

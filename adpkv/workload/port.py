@@ -42,6 +42,7 @@ class Workload(Protocol):
         """Remove and return the next request. Called only if `due_ns` is not `NEVER`."""
         ...
 
-    def ended(self, now_ns: int) -> None:
-        """A request has got its answer at `now_ns`: a closed loop's user may send the next one."""
+    def ended(self, now_ns: int, number: int) -> None:
+        """The request that was taken as `number`, from 0, has got its answer at `now_ns`: a closed
+        loop's user may send the next one, and a session may go on."""
         ...

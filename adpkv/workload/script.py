@@ -63,5 +63,5 @@ class Script:
         self._next = next(self._left, None)
         return taken
 
-    def ended(self, now_ns: int) -> None:
+    def ended(self, now_ns: int, number: int) -> None:
         """Nothing to do: arrivals do not depend on answers."""

@@ -61,7 +61,7 @@ def test_overrides_are_checked_too(file: Path) -> None:
 
 def test_a_bad_trace_line_is_a_problem(file: Path) -> None:
     (file.parent / "trace.jsonl").write_text(LINE + "{\n")
-    assert f"{file.parent}/trace.jsonl:2: " in _validate(file)[1]
+    assert f"{file.parent}/trace.jsonl:2:2: " in _validate(file)[1]
 
 
 def test_all_files_are_looked_at(file: Path, tmp_path: Path) -> None:

@@ -135,8 +135,8 @@ def test_a_missing_key_of_a_section_has_the_sections_line(tmp_path: Path) -> Non
         ),
         (3, "workload: must be a mapping of keys to values (found 3)"),
         (
-            {"kind": "trace", "rate": 3},
-            "workload.rate: is not known here",
+            {"kind": "trace", "users": 3},
+            "workload.users: is not known here",
         ),
         ({**POISSON, "sharedprefix": 1}, "workload.sharedprefix: is not known here: did you mean"),
         ({**POISSON, "rate": "fast"}, "workload.rate: must be a number (found 'fast')"),

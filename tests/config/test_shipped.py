@@ -12,7 +12,7 @@ import yaml
 from adpkv.config import load
 from adpkv.config import shipped as names
 from adpkv.config.shipped import Found, find, folder, near, shipped, shipped_file
-from adpkv.config.stand_in import stand_in
+from adpkv.config.stand_in import stand_in, trace_assumptions
 from adpkv.config.starting import start_file
 from adpkv.errors import ConfigError, UsageError
 
@@ -98,6 +98,16 @@ def test_the_sample_stands_in_and_it_is_said_where_the_trace_is() -> None:
     assert stand_in(load(path, ["workload.path=mine.jsonl"])) == ""
     assert stand_in(load(CONFIGS / "trace-sample.yaml")) == ""
     assert stand_in(load(CONFIGS / "quickstart.yaml")) == ""
+
+
+def test_what_is_assumed_of_a_trace_is_said() -> None:
+    path = CONFIGS / "conversation.yaml"
+    assert trace_assumptions(load(path)) == ""
+    Path("mine").write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n0,1,1\n")
+    told = trace_assumptions(load(path, ["workload.path=mine"]))
+    assert told.startswith("mine: Vidur CSV: times in seconds, counted from the first row; no hash")
+    Path("mine").write_text("")
+    assert trace_assumptions(load(path, ["workload.path=mine"])) == ""
 
 
 # -- files to start from -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import adpkv
 from adpkv.ports import NEVER, Arrival, Workload
 from adpkv.testing import WORKLOAD, check_workload
 from adpkv.workload import build
+
+SESSIONS = Path(__file__).parent.parent / "traces" / "samples" / "burstgpt-2.csv"
 
 KINDS: dict[str, dict[str, Any]] = {
     "poisson": {},
@@ -25,6 +28,7 @@ KINDS: dict[str, dict[str, Any]] = {
         }
     },
     "trace": {"workload": {"kind": "trace", "path": "sample"}},
+    "sessions": {"workload": {"kind": "trace", "path": str(SESSIONS), "think_time": "9ms"}},
     "script": {
         "workload": {
             "kind": "script",
@@ -67,7 +71,7 @@ class Three:
         self._taken += 1
         return Arrival((self._taken - 1) * 1_000_000, 32, 4)
 
-    def ended(self, now_ns: int) -> None: ...
+    def ended(self, now_ns: int, number: int) -> None: ...
 
 
 class Fewer(Three):

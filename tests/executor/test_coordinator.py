@@ -48,7 +48,7 @@ class Arrivals:
     def take(self) -> Arrival:
         return self._left.pop(0)
 
-    def ended(self, now_ns: int) -> None:
+    def ended(self, now_ns: int, number: int) -> None:
         self.ends.append(now_ns)
 
 

@@ -40,7 +40,13 @@ class Burst:
         self._taken += 1
         return Arrival(1_000, 64, 4)
 
-    def ended(self, now_ns: int) -> None: ...
+    def ended(self, now_ns: int, number: int) -> None: ...
+
+
+class OfBefore(Burst):
+    """As the port was before sessions."""
+
+    def ended(self, now_ns: int) -> None: ...  # type: ignore[override]
 
 
 class Constant:
@@ -194,6 +200,10 @@ def test_a_lie_of_a_transport_is_seen_by_the_oracles() -> None:
         (
             {"workload": object()},
             "workload: object is no Workload: it has no due_ns, ended",
+        ),
+        (
+            {"workload": OfBefore(1)},
+            r"workload: OfBefore.ended must take \(now_ns, number\): too many positional",
         ),
         ({"model": lambda experiment: 5}, "model: int is no Model: it has no line, run"),
         ({"policy": LastRank}, "policy: cannot be created from an experiment: LastRank"),

@@ -66,7 +66,7 @@ class Script:
     def take(self) -> Arrival:
         return self._left.pop(0)
 
-    def ended(self, now_ns: int) -> None: ...
+    def ended(self, now_ns: int, number: int) -> None: ...
 
 
 class Traced:

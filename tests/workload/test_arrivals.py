@@ -17,7 +17,7 @@ def _all(workload: Workload) -> list[Arrival]:
     taken = []
     while workload.due_ns() < NEVER:
         taken.append(workload.take())
-        workload.ended(taken[-1].at_ns)
+        workload.ended(taken[-1].at_ns, len(taken) - 1)
     return taken
 
 
@@ -50,12 +50,12 @@ def test_users_ask_at_once_and_again_after_thinking() -> None:
     workload = ClosedLoop(SHAPES, Clients(5), users=2, think_time_ns=30, total=5)
     assert [workload.take().at_ns, workload.take().at_ns] == [0, 0]
     assert workload.due_ns() == NEVER
-    workload.ended(100)
+    workload.ended(100, 0)
     assert workload.due_ns() == 130
-    workload.ended(110)
+    workload.ended(110, 1)
     assert [workload.take().at_ns, workload.take().at_ns] == [130, 140]
-    workload.ended(200)
-    workload.ended(200)
+    workload.ended(200, 2)
+    workload.ended(200, 2)
     assert workload.take().at_ns == 230
     assert workload.due_ns() == NEVER, "5 were asked in all"
 

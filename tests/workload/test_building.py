@@ -35,7 +35,7 @@ def _all(workload: Workload) -> list[Arrival]:
     taken = []
     while workload.due_ns() < NEVER:
         taken.append(workload.take())
-        workload.ended(taken[-1].at_ns)
+        workload.ended(taken[-1].at_ns, len(taken) - 1)
     return taken
 
 
@@ -49,7 +49,7 @@ def test_a_poisson_workload() -> None:
 def test_a_closed_loop_with_its_users_and_their_thinking() -> None:
     workload = _build({"kind": "closed_loop", "users": 2, "think_time": "3s", **DRAWN})
     assert [workload.take().at_ns for _ in range(2)] == [0, 0]
-    workload.ended(1)
+    workload.ended(1, 0)
     assert workload.due_ns() == 3_000_000_001
 
 
@@ -92,7 +92,7 @@ def test_the_pool_and_the_transfer_bound_a_trace(tmp_path: Path) -> None:
     file.write_text(LINE)
     trace = {"kind": "trace", "path": str(file)}
     assert _build(trace, kv_cache={"block_tokens": 32, "blocks": 21}).total == 1
-    with pytest.raises(TraceError, match=r"t\.jsonl:1: .*needs 20 blocks.*has 19 "):
+    with pytest.raises(TraceError, match=r"t\.jsonl:1:\d+: .*needs 20 blocks.*has 19 "):
         _build(trace, kv_cache={"block_tokens": 32, "blocks": 20})
-    with pytest.raises(TraceError, match=r"t\.jsonl:1: .*transfer of 19 blocks.*is 18"):
+    with pytest.raises(TraceError, match=r"t\.jsonl:1:\d+: .*transfer of 19 blocks.*is 18"):
         _build(trace, transceiver={"max_inflight_blocks_per_peer": 18})

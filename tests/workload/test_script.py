@@ -30,7 +30,7 @@ def taken(workload: Workload) -> list[Arrival]:
         due_ns = workload.due_ns()
         found.append(workload.take())
         assert found[-1].at_ns == due_ns
-        workload.ended(due_ns)
+        workload.ended(due_ns, 0)
     return found
 
 

@@ -12,7 +12,8 @@ from adpkv.errors import TraceError
 from adpkv.workload.building import SAMPLE
 from adpkv.workload.cancels import Clients
 from adpkv.workload.make_sample import lines
-from adpkv.workload.traces import Limits, Scaling, Trace, TraceWorkload, read
+from adpkv.workload.reading import Limits, Scaling, read
+from adpkv.workload.traces import Trace, TraceWorkload
 
 ROOMY = Limits(block_tokens=512, most_blocks=10_000, most_prompt_blocks=10_000)
 PLAIN = Scaling()
@@ -36,7 +37,7 @@ def test_a_trace_becomes_arrivals(tmp_path: Path) -> None:
     assert (workload.total, workload.due_ns()) == (2, 0)
     first = workload.take()
     assert (first.prompt_tokens, first.output_tokens, first.block_hashes) == (1300, 5, (7, 8))
-    workload.ended(1)
+    workload.ended(1, 0)
     assert workload.due_ns() == 2_500_000
     assert workload.take().block_hashes == (7,)
     assert workload.due_ns() == NEVER
@@ -103,14 +104,14 @@ def test_limit_and_speed(tmp_path: Path) -> None:
 def test_a_bad_line_is_named_and_shown(tmp_path: Path, bad: str, message: str) -> None:
     with pytest.raises(TraceError) as caught:
         _read(tmp_path, _line(9), bad)
-    assert str(caught.value).startswith(f"{tmp_path}/trace.jsonl:2: ")
+    assert str(caught.value).startswith(f"{tmp_path}/trace.jsonl:2:")
     assert message in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "trace.jsonl"
     file.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(TraceError, match=r"trace\.jsonl:1: .*found '.*xff"):
+    with pytest.raises(TraceError, match=r"trace\.jsonl:1:1: .*found '.*xff"):
         read(file, ROOMY, PLAIN)
 
 
@@ -129,13 +130,13 @@ def test_a_missing_file_and_an_empty_one_are_refused(tmp_path: Path) -> None:
 
 def test_a_request_longer_than_the_pool_names_both_numbers(tmp_path: Path) -> None:
     limits = Limits(block_tokens=64, most_blocks=20, most_prompt_blocks=100)
-    with pytest.raises(TraceError, match=r":1: .*1300 prompt and 5 output .*needs 21 .*has 20 "):
+    with pytest.raises(TraceError, match=r":1:\d+: .*1300 prompt and 5 .*needs 21 .*has 20 "):
         _read(tmp_path, _line(), limits=limits)
 
 
 def test_a_prompt_too_large_for_one_transfer_names_both_numbers(tmp_path: Path) -> None:
     limits = Limits(block_tokens=64, most_blocks=100, most_prompt_blocks=20)
-    with pytest.raises(TraceError, match=r":1: .*transfer of 21 blocks.*_per_peer is 20"):
+    with pytest.raises(TraceError, match=r":1:\d+: .*transfer of 21 blocks.*_per_peer is 20"):
         _read(tmp_path, _line(), limits=limits)
 
 

@@ -7,23 +7,24 @@ script are checked one by one in `scripts`, those of a trace when the trace is r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
 from adpkv.config.units import duration_text
 from adpkv.config.workload import (
+    SAMPLE,
     ClosedLoopConfig,
     CustomWorkloadConfig,
     DelayRange,
     PoissonConfig,
     ScriptConfig,
     TokenRange,
+    TraceConfig,
 )
 from adpkv.core.content import blocks_for
+from adpkv.traces.mooncake import TRACE_BLOCK_TOKENS
 
 __all__ = [
-    "TRACE_BLOCK_TOKENS",
     "cancel_delay",
     "output_range",
     "peer_blocks",
@@ -32,9 +33,6 @@ __all__ = [
     "shared_prefix",
     "trace_blocks",
 ]
-
-TRACE_BLOCK_TOKENS: Final = 512
-"""How many tokens one hash id of a Mooncake trace stands for."""
 
 
 def prompt_range(experiment: Experiment) -> Iterator[Problem]:
@@ -100,14 +98,16 @@ def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
 
 
 def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
-    """The 512 tokens of a trace's hash id must be whole blocks, or a block whole hash ids."""
-    tokens = experiment.kv_cache.block_tokens
-    if experiment.workload.kind == "trace" and (
-        TRACE_BLOCK_TOKENS % tokens and tokens % TRACE_BLOCK_TOKENS
-    ):
+    """The tokens of a trace's hash id must be whole blocks, or a block whole hash ids. Only the
+    packaged trace's are known here; those of a file are checked when it is read."""
+    tokens, workload = experiment.kv_cache.block_tokens, experiment.workload
+    if not isinstance(workload, TraceConfig) or workload.path != SAMPLE:
+        return
+    per_id = workload.hash_tokens or TRACE_BLOCK_TOKENS
+    if per_id % tokens and tokens % per_id:
         yield Problem(
             ("kv_cache", "block_tokens"),
-            f"must divide {TRACE_BLOCK_TOKENS} or be a multiple of it: that is how many tokens "
+            f"must divide {per_id} or be a multiple of it: that is how many tokens "
             "one hash id of a trace stands for",
         )
 

@@ -41,7 +41,7 @@ class Burst:
         self._taken += 1
         return Arrival(1_000, *self._tokens)
 
-    def ended(self, now_ns: int) -> None: ...
+    def ended(self, now_ns: int, number: int) -> None: ...
 
 
 class Constant:

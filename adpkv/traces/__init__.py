@@ -1,0 +1,1 @@
+"""Trace files as people publish them: one reader per format, noticed by the file's content."""
