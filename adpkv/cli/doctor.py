@@ -72,8 +72,6 @@ def _print_json(
 def _state(finding: Finding) -> str:
     from adpkv.cli.probes import Need
 
-    if finding.need is Need.UNUSED:
-        return "unused"
     if finding.fine:
         return "ok"
     return "note" if finding.need is Need.NOTHING else "missing"

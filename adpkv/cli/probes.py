@@ -10,17 +10,14 @@ import os
 import platform
 import resource
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
+from adpkv.cli.probe_ports import port_findings
+from adpkv.cli.probing import Finding, Need, asked
 from adpkv.plugins import SLOTS, Slot, installed
 from adpkv.worlds.mpi.launcher.repair import ALLOWANCES, BY_HAND
 
@@ -32,11 +29,8 @@ PACKAGES: Final = ("msgspec", "numpy", "pydantic", "PyYAML", "rich", "typer")
 LEAST_PYTHON: Final = (3, 11)
 LEAST_SHARED_MEMORY_BYTES: Final = 64 << 20
 LEAST_OPEN_FILES: Final = 1024
-UNUSED: Final = "this version does not use it"
 MOST_TRIAL_RANKS: Final = 32
 """The trial starts one rank more than there are cores, but not hundreds."""
-
-PROBE_TIMEOUT_S: Final = 30.0
 
 GET_MPI: Final = "pip install 'adpkv[mpi]', or mpi4py and your cluster's MPI"
 ALLOW_MPIRUN: Final = f"adpkv doctor --repair allows it for good; by hand: {BY_HAND}"
@@ -44,26 +38,6 @@ LIBRARY_VERSION: Final = (
     "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI;"
     " print(mpi4py.__version__ + ', ' + MPI.Get_library_version().splitlines()[0].split(',')[0])"
 )
-
-
-class Need(StrEnum):
-    """Which command does not work without a finding."""
-
-    EVERYTHING = "everything"
-    RUN = "adpkv run"
-    NOTHING = "nothing"
-    UNUSED = "nothing of this version"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `hint` says how to get it where it is not fine."""
-
-    name: str
-    fine: bool
-    found: str
-    need: Need
-    hint: str = ""
 
 
 def all_findings() -> list[Finding]:
@@ -75,8 +49,7 @@ def all_findings() -> list[Finding]:
         _mpirun(),
         _http(),
         *map(_plugins, SLOTS),
-        _transport("NIXL", ("nixl_cu13", "nixl_cu12", "nixl"), "pip install --no-deps nixl-cu12"),
-        _transport("UCX", ("ucxx",), "pip install ucxx-cu12"),
+        *port_findings(),
         _gpu(),
         _shared_memory(),
         *_limits(),
@@ -101,7 +74,7 @@ def _package(name: str) -> Finding:
 
 
 def _mpi() -> Finding:
-    said, error = _asked([sys.executable, "-c", LIBRARY_VERSION])
+    said, error = asked([sys.executable, "-c", LIBRARY_VERSION])
     if error:
         missing = "No module named 'mpi4py'" in error
         return Finding("MPI", False, "missing" if missing else error, Need.RUN, GET_MPI)
@@ -140,7 +113,7 @@ def _starter() -> str | None:
 def _trial(mpirun: str, ranks: int, allowances: Mapping[str, str]) -> str:
     """Start so many ranks of a program that prints a word; what was wrong, empty if nothing."""
     command = [mpirun, "-n", str(ranks), sys.executable, "-c", "print('here')"]
-    said, error = _asked(command, allowances)
+    said, error = asked(command, allowances)
     heard = said.count("here")
     return error or ("" if heard == ranks else f"{heard} of {ranks} ranks were heard")
 
@@ -162,23 +135,13 @@ def _plugins(slot: Slot) -> Finding:
     return Finding(slot.group, True, f"{slot.key}: {found}", Need.NOTHING)
 
 
-def _transport(name: str, modules: Sequence[str], get: str) -> Finding:
-    """A transport that this version does not use: whether it is installed, which is never wrong."""
-    found = next((module for module in modules if find_spec(module)), None)
-    if found is None:
-        return Finding(name, True, f"not installed; {UNUSED}", Need.UNUSED, get)
-    _, error = _asked([sys.executable, "-c", f"import {found}"])
-    state = f"installed, but cannot be imported: {error}" if error else "installed, importable"
-    return Finding(name, True, f"{found} {state}; {UNUSED}", Need.UNUSED, get)
-
-
 def _gpu() -> Finding:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding("GPU", True, f"no nvidia-smi; {UNUSED}", Need.UNUSED)
-    said, error = _asked([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"])
+        return Finding("GPU", True, "no nvidia-smi", Need.NOTHING)
+    said, error = asked([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"])
     found = f"nvidia-smi: {error}" if error else said.replace("\n", "; ")
-    return Finding("GPU", True, f"{found}; {UNUSED}", Need.UNUSED)
+    return Finding("GPU", True, found, Need.NOTHING)
 
 
 def _shared_memory() -> Finding:
@@ -216,27 +179,3 @@ def _limit(limit: int, text: str) -> str:
 
 def _size(count: int) -> str:
     return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
-
-
-def _asked(
-    command: Sequence[str], more_environment: Mapping[str, str] = MappingProxyType({})
-) -> tuple[str, str]:
-    """(what it printed, what was wrong): the second is empty if the command succeeded."""
-    try:
-        ended = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PROBE_TIMEOUT_S,
-            env={**os.environ, **more_environment},
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return "", str(error)
-    said = ended.stdout.strip()
-    if ended.returncode == 0:
-        return said, ""
-    complaint = ended.stderr.strip().splitlines() or [f"ended with {ended.returncode}"]
-    return said, complaint[-1]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from typer.testing import CliRunner
 
 from adpkv.cli import probes
 from adpkv.cli.app import app
-from adpkv.cli.probes import Finding, Need, all_findings
+from adpkv.cli.probe_ports import port_findings
+from adpkv.cli.probes import all_findings
+from adpkv.cli.probing import Finding, Need
 from adpkv.plugins import SLOTS
 from tests.library.by_name import ENTRY_POINTS, install, site
 
@@ -55,8 +59,10 @@ def test_this_machine_can_simulate() -> None:
         "prometheus-client",
         "adpkv.workloads",
         "adpkv.transports",
-        "NIXL",
-        "UCX",
+        "transport nixl",
+        "transport ucx",
+        "memory cuda",
+        "used unless named",
         "GPU",
         "/dev/shm",
         "open files",
@@ -122,19 +128,36 @@ def test_mpirun_is_really_tried(
     assert finding.need is need
 
 
-def test_what_this_version_does_not_use_is_said_and_nothing_is_lacking(
+def test_what_can_be_used_here_is_said_and_how_to_get_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
+    """Whatever is installed, these two do not work: one is missing, one breaks."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "ucxx.py").touch()
+    (tmp_path / "ucxx.py").write_text("raise ImportError('undefined symbol')")
     (tmp_path / "nixl_cu13.py").write_text("raise ImportError('no libucp')")
-    findings = {finding.name: finding for finding in all_findings()}
-    assert findings["UCX"].found == "ucxx installed, importable; this version does not use it"
-    assert "cannot be imported: ImportError: no libucp" in findings["NIXL"].found
-    assert findings["GPU"].found.endswith("; this version does not use it")
-    for name in ("NIXL", "UCX", "GPU"):
-        assert (findings[name].fine, findings[name].need) == (True, Need.UNUSED)
+    (tmp_path / "cupy.py").write_text("raise SystemExit('it crashed')")
+    findings = {finding.name: finding for finding in port_findings()}
+    said = {
+        "transport nixl": "no libucp",
+        "transport ucx": "ucxx cannot be imported: ImportError: undefined symbol",
+        "memory cuda": "it crashed",
+    }
+    for name, text in said.items():
+        assert text in findings[name].found
+        assert (findings[name].fine, findings[name].need) == (False, Need.NOTHING)
+        assert "pip install" in findings[name].hint
+    used = "transport mpi and memory host, which work wherever MPI does"
+    assert findings["used unless named"].found == used
+
+
+def test_a_transport_that_works_here_is_named_with_its_versions() -> None:
+    if find_spec("ucxx") is None:
+        pytest.skip("no ucxx in this environment: pip install 'adpkv[ucx]'")
+    *optional, used = port_findings()
+    [ucx] = [finding for finding in optional if finding.name == "transport ucx"]
+    assert ucx.fine
+    assert re.fullmatch(r"UCXX [\d.]+ over UCX [\d.]+: can be named in .*", ucx.found)
+    assert "here also: " in used.found
 
 
 def test_a_small_limit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
