@@ -1,7 +1,7 @@
 """Ranks 0 and 1 put a transport through the conformance bodies; rank 0 prints one line each.
 `transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
-blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling.
-"""
+blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling;
+with `cuda`, blocks are in the memory of a GPU."""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from typing import Any
 
 from adpkv.worlds.mpi.transports import import_before_mpi
 
@@ -64,7 +65,7 @@ class Absent:
         raise AssertionError("asked of the wrong process")
 
 
-def made(name: str, comm: MPI.Intracomm, memory: HostMemory) -> Transport:
+def made(name: str, comm: MPI.Intracomm, memory: Any) -> Transport:
     """This process's end of a transport, connected: two blocks a piece, five posted per poll."""
     piece_bytes, budget_bytes = 2 * memory.block_bytes, 5 * memory.block_bytes
     limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes, budget_descriptors=5)
@@ -105,11 +106,14 @@ class Present:
     here = True
 
     def __init__(self, comm: MPI.Intracomm) -> None:
-        self.memory = HostMemory(BLOCKS, *SHAPE, lambda *_: None)
+        self.memory = self._memory(comm)
         self.transport = inner = made(NAME, comm, self.memory)
         self.expect, self.post, self.withdraw = inner.expect, inner.post, inner.withdraw
         self.peer_ended, self.poll, self.ready = inner.peer_ended, inner.poll, inner.ready
         self.last_moved_ns, self.close = inner.last_moved_ns, inner.close
+
+    def _memory(self, comm: MPI.Intracomm) -> Any:
+        return HostMemory(BLOCKS, *SHAPE, lambda *_: None)
 
     def fill(self, blocks: tuple[int, ...], seed: int) -> None:
         for i, block in enumerate(blocks):
@@ -123,6 +127,30 @@ class Present:
 
     def _content(self, seed: int, index: int) -> bytes:
         return np.random.default_rng([seed, index]).bytes(self.memory.block_bytes)
+
+
+class OnDevice(Present):
+    """Its memory is a GPU's."""
+
+    def _memory(self, comm: MPI.Intracomm) -> Any:
+        from adpkv.gpu.device import Device, device_count
+        from adpkv.memory.cuda import CudaMemory
+
+        return CudaMemory(Device(comm.rank % device_count()), BLOCKS, *SHAPE, lambda *_: None)
+
+    def _at(self, block: int) -> int:
+        return self.memory.region().address + block * self.memory.block_bytes
+
+    def fill(self, blocks: tuple[int, ...], seed: int) -> None:
+        for i, block in enumerate(blocks):
+            self.memory.device.put(self._at(block), self._content(seed, i))
+
+    def holds(self, blocks: tuple[int, ...], seed: int) -> bool:
+        device, size = self.memory.device, self.memory.block_bytes
+        return all(
+            device.fetch(self._at(block), size) == self._content(seed, i)
+            for i, block in enumerate(blocks)
+        )
 
 
 class Faulty(FaultyTransport):
@@ -185,8 +213,9 @@ def main() -> int:
     comm = world.Split(0 if world.rank < 2 else 1)
     if world.rank >= 2:
         return 0
+    side = OnDevice if "cuda" in sys.argv else Faulty if "faulty" in sys.argv else Present
     for name, body in BODIES.items():
-        pair = Halves(comm, Faulty if "faulty" in sys.argv else Present)
+        pair = Halves(comm, side)
         try:
             body(pair)
         except BaseException:

@@ -60,7 +60,7 @@ class Runtime:
         self.events: list[tuple[Stream, int] | None] = [None]
         self.maps: dict[int, tuple[mmap.mmap, Path | None]] = {}
         self.pinned: dict[int, Any] = {}
-        self.total = int(os.environ.get("FAKE_GPU_BYTES", 1 << 30))
+        self.total = int(os.environ.get("FAKE_GPU_BYTES", 16 << 30))
         self.count = int(os.environ.get("FAKE_GPUS", "2"))
         self.device = 0
         self.held = self.forbid = False
@@ -90,6 +90,9 @@ class Runtime:
         return self.total - used, self.total
 
     def runtimeGetVersion(self) -> int:  # noqa: N802
+        return 13000
+
+    def driverGetVersion(self) -> int:  # noqa: N802
         return 13000
 
     # -- memory ----------------------------------------------------------------------------------
