@@ -104,7 +104,7 @@ def survived(done: Done) -> list[str]:
     summary = summary_of(done)
     wrong = sound(done)
     if summary.get("lost") != [4]:
-        wrong.append(f"lost ranks: {summary.get('lost')}")
+        wrong.append(f"failed ranks: {summary.get('lost')}")
     requests = summary.get("requests", {})
     if requests.get("completed") != requests.get("submitted"):
         wrong.append(f"not all completed: {requests}")
