@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from adpkv.cli.options import AsJson, Quiet, look_here
+from adpkv.cli.options import AsJson, Overrides, Quiet, look_here
 from adpkv.exit_codes import ExitCode
 
 __all__ = ["DID_NOT_HOLD", "regress"]
@@ -28,6 +28,7 @@ def regress(
             show_default=False,
         ),
     ],
+    overrides: Overrides,
     world: Annotated[
         Literal["virtual", "mpi"], typer.Option(help="In virtual time, or on real ranks.")
     ] = "virtual",
@@ -58,13 +59,13 @@ def regress(
 
     if launched_rank(os.environ) is not None:
         raise UsageError("adpkv regress starts mpirun itself: call it without")
-    if update is not None and ids:
-        raise UsageError("--update writes the table of all regressions: leave the ids out")
+    if update is not None and (ids or overrides):
+        raise UsageError("--update writes the table of all regressions: leave out ids and --set")
     from adpkv.regressions import showing
     from adpkv.regressions.catalogue import choose, find_folder, read
     from adpkv.regressions.running import examine
 
-    scenarios = choose(read(find_folder(folder)), ids, world)
+    scenarios = choose(read(find_folder(folder), overrides), ids, world)
     for scenario in scenarios:
         look_here(scenario.experiment)
     document = None if update is None else showing.Document(update, world)

@@ -29,6 +29,8 @@ class Scenario:
     path: Path
     experiment: Experiment
     regression: RegressionConfig
+    overrides: tuple[str, ...] = ()
+    """What was set besides, as KEY=VALUE."""
 
     def before(self, world: World) -> ExpectationConfig | None:
         """What must be seen in a world; None where the scenario makes no sense."""
@@ -49,8 +51,8 @@ def find_folder(given: Path | None) -> Path:
     return given
 
 
-def read(place: Path) -> list[Scenario]:
-    """All regressions of a folder, in the order of their ids.
+def read(place: Path, overrides: Sequence[str] = ()) -> list[Scenario]:
+    """All regressions of a folder, in the order of their ids, each with these keys set.
 
     Raises:
         ConfigError: a file is no regression, or two have one id; all problems at once.
@@ -59,7 +61,7 @@ def read(place: Path) -> list[Scenario]:
     problems: list[str] = []
     for path in sorted(place.glob("*.yaml")):
         try:
-            found.append(_scenario(path))
+            found.append(_scenario(path, tuple(overrides)))
         except ConfigError as error:
             problems.append(str(error))
     found.sort(key=lambda scenario: _order(scenario.regression.id))
@@ -98,8 +100,8 @@ def choose(scenarios: Sequence[Scenario], ids: Sequence[str], world: World) -> l
     return [here[wanted] for wanted in dict.fromkeys(ids)]
 
 
-def _scenario(path: Path) -> Scenario:
-    experiment = load(path)
+def _scenario(path: Path, overrides: tuple[str, ...]) -> Scenario:
+    experiment = load(path, overrides)
     problems = []
     if experiment.regression is None:
         problems.append("regression: is required here, and missing: what must be seen, and where")
@@ -107,7 +109,7 @@ def _scenario(path: Path) -> Scenario:
         problems.append("policy: is the contract's, under which nothing can go wrong as described")
     if problems or experiment.regression is None:
         raise ConfigError(str(path), problems)
-    return Scenario(path, experiment, experiment.regression)
+    return Scenario(path, experiment, experiment.regression, overrides)
 
 
 def _order(name: str) -> list[tuple[int, str]]:

@@ -111,7 +111,8 @@ def _half(
     after = which == "after"
     began_s = time.monotonic()
     if world == "mpi":
-        seen = run_real(scenario.path, out, [CONTRACT] if after else [])
+        overrides = [*scenario.overrides, *([CONTRACT] if after else [])]
+        seen = run_real(scenario.path, out, overrides)
     else:
         tried = under_contract(experiment) if after else experiment
         seen = run_virtual(tried, out, assembly(tried))

@@ -69,6 +69,15 @@ def test_json_alone_on_stdout(folder: Path) -> None:
     assert [one["id"] for one in said["regressions"]] == ["2"]
 
 
+def test_a_key_is_set_for_both_runs(folder: Path, tmp_path: Path) -> None:
+    regress(folder, "1", "--set", "seed=77", "--out", str(tmp_path / "kept"), "--quiet")
+    kept = [tmp_path / "kept" / "1" / which / "config.yaml" for which in ("before", "after")]
+    assert all("seed: 77\n" in path.read_text() for path in kept)
+    done = regress(folder, "1", "--set", "executor.nonsense=1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "executor.nonsense" in done.stderr
+
+
 def test_the_files_of_all_runs_on_request(folder: Path, tmp_path: Path) -> None:
     done = regress(folder, "1", "--out", str(tmp_path / "kept"), "--quiet")
     assert (done.returncode, done.stdout) == (0, "")

@@ -33,27 +33,36 @@ from adpkv.flight_recorder.job_directory import (
 )
 from adpkv.flight_recorder.writer import FlightRecorder
 
-__all__ = ["Flight", "open_flight", "start_clock"]
+__all__ = ["Flight", "job_clock", "open_flight"]
 
 T = TypeVar("T")
 
 TEXT_BYTES: Final = 4096
 
 
-def start_clock(world: MPI.Intracomm) -> Clock:
-    """A clock that begins now, in nanoseconds. Every rank must call it.
+def job_clock() -> tuple[Clock, Callable[[MPI.Intracomm], None]]:
+    """A clock in nanoseconds, and what starts it, which every rank must call with the world: the
+    clock begins then. Until then its times mean nothing.
 
     All ranks of a machine use the same start, read once. If each read its own, they would be
     milliseconds apart where there are fewer cores than ranks, and `events.jsonl` would show effects
     before their causes. Between machines the starts differ by the skew of a barrier.
     """
-    node = world.Split_type(MPI.COMM_TYPE_SHARED)
-    world.Barrier()
-    began = bytearray(perf_counter_ns().to_bytes(8, "little"))
-    node.Bcast([began, len(began), MPI.BYTE])
-    node.Free()
-    began_ns = int.from_bytes(began, "little")
-    return lambda: perf_counter_ns() - began_ns
+    began_ns = perf_counter_ns()
+
+    def clock() -> int:
+        return perf_counter_ns() - began_ns
+
+    def start(world: MPI.Intracomm) -> None:
+        nonlocal began_ns
+        node = world.Split_type(MPI.COMM_TYPE_SHARED)
+        world.Barrier()
+        began = bytearray(perf_counter_ns().to_bytes(8, "little"))
+        node.Bcast([began, len(began), MPI.BYTE])
+        node.Free()
+        began_ns = int.from_bytes(began, "little")
+
+    return clock, start
 
 
 @dataclass(frozen=True, slots=True)

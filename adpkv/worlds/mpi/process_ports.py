@@ -31,7 +31,7 @@ from adpkv.worlds.mpi.custom_ports import (
 from adpkv.worlds.mpi.device_ports import AfterWrites, PollsMemory
 from adpkv.worlds.mpi.devices import open_device
 from adpkv.worlds.mpi.ending import survives_rank_failures
-from adpkv.worlds.mpi.hosts import start_clock
+from adpkv.worlds.mpi.hosts import job_clock
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.rank_messages import RankMessages
 from adpkv.worlds.mpi.transports import Hooks
@@ -77,13 +77,12 @@ class ProcessPorts:
         self.signals, self._signal_seen = signals, 0
         broke = living.revoke if survives_rank_failures() else None
         self.messages = RankMessages(rank, living.communicators, broke)
-        self.clock = start_clock(living.communicators.world)
+        self.clock, start_clock = job_clock()
         self.events = files.open_events(rank)
         self.recorder = RankRecorder(self.events, rank, self.clock)
         patience_ns = PATIENCE * experiment.observe.unbounded_wait_ns
         self.inbox_ages = build_inbox_ages(self.recorder, rank, self.clock, patience_ns)
         self.messages.mailbox.watch(self.inbox_ages.messages, self.clock)
-        flight_recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self.faults = RankFaults(
             experiment,
             topology,
@@ -105,6 +104,10 @@ class ProcessPorts:
             problem = str(error)
         check_together(living.communicators.world, problem)
         self._introduce(experiment, living)
+        # Only now: libraries and devices may have taken seconds, and faults and arrivals have times
+        # on this clock.
+        start_clock(living.communicators.world)
+        flight_recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self.transport: Transport = self.faults.transport(self.mpi_transport)
         self.mailbox: Mailbox = self.faults.mailbox(self.messages.mailbox)
         if isinstance(self.memory, CudaMemory):

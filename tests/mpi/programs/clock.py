@@ -7,14 +7,15 @@ from time import perf_counter_ns
 
 from mpi4py import MPI
 
-from adpkv.worlds.mpi.hosts import start_clock
+from adpkv.worlds.mpi.hosts import job_clock
 
 LOOKS = 1_000
 
 
 def main() -> int:
     world = MPI.COMM_WORLD
-    clock = start_clock(world)
+    clock, start = job_clock()
+    start(world)
     # It began not before one difference and not after the other, whenever this process slept.
     earliest, latest = 0, 1 << 62
     for _ in range(LOOKS):
