@@ -68,5 +68,7 @@ clean: ## take away what was made here, .venv too
 $(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py adpkv/worlds/mpi/launcher/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test,zstd]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ucx]' \
+		|| echo "make: no wheel of ucxx for this machine: without transport ucx and its tests" >&2
 	$(BIN)/adpkv doctor --repair
 	touch $@
