@@ -9,7 +9,6 @@ from typing import Final
 
 from adpkv import plugins
 from adpkv.config import Experiment
-from adpkv.config.base import LARGEST
 from adpkv.config.model import CostedModelConfig
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
@@ -48,6 +47,7 @@ from adpkv.transport.staged import StagedTransport
 from adpkv.workload.port import Workload
 
 __all__ = [
+    "NO_LIMIT",
     "Parts",
     "build_coordinator",
     "build_inbox_ages",
@@ -74,6 +74,9 @@ RANK_FAILURE_SLACK_NS = 1_000_000_000
 UNPACKED_REPEATS: Final = 8
 """How often a receiver repeats the message how many chunks it has unpacked, within the time that
 the transfer may take."""
+
+NO_LIMIT: Final = 1 << 62
+"""Of bytes that are copied between two polls: by a device, or in virtual time."""
 
 CONTRACT: Final = Rules()
 
@@ -130,7 +133,7 @@ def build_staged(
     clock: Clock,
     wake: Callable[[int], None] = lambda _: None,
     watch: SlotWatch | None = None,
-    pack_bytes: int = LARGEST,
+    pack_bytes: int = NO_LIMIT,
 ) -> StagedTransport:
     """The transport that packs and unpacks, over one between staging areas.
 

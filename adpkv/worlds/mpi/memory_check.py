@@ -54,4 +54,7 @@ def host_bytes(experiment: Experiment) -> dict[str, int]:
     found = {f"{ranks:,} processes": ranks * RANK_BYTES}
     if experiment.kv_cache.memory != "cuda":
         found[f"{blocks:,} KV blocks on each"] = ranks * blocks * experiment.block_bytes
+        if experiment.staging is not None:
+            nbytes = experiment.staging.nbytes(experiment.block_bytes)
+            found[f"{experiment.staging.slots} staging slots on each"] = ranks * nbytes
     return found

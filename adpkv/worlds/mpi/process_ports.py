@@ -16,6 +16,7 @@ from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.memory.cuda import CudaMemory
 from adpkv.output import RankRecorder
 from adpkv.transport.port import Transport
+from adpkv.transport.staged import StagedTransport
 from adpkv.worlds.assemble import build_inbox_ages
 from adpkv.worlds.custom_ports import Ports, RealTransportSetting
 from adpkv.worlds.mpi.agreement import check_together
@@ -34,6 +35,7 @@ from adpkv.worlds.mpi.ending import survives_rank_failures
 from adpkv.worlds.mpi.hosts import job_clock
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.rank_messages import RankMessages
+from adpkv.worlds.mpi.staging import build_area, stage
 from adpkv.worlds.mpi.transports import Hooks
 
 __all__ = ["ProcessPorts"]
@@ -98,6 +100,8 @@ class ProcessPorts:
         try:
             device = self.held.device if self.held is not None else None
             self.memory = build_memory(custom.memory, experiment, rank, self.report, device)
+            self._area = build_area(experiment, self.memory)
+            """The staging area, which peers touch in place of the memory; None without staging."""
             self.mpi_transport = self._build_transport(experiment, living, custom, broke)
             """The transport itself, without the faults that wrap it in `transport`."""
         except UsageError as error:
@@ -110,6 +114,11 @@ class ProcessPorts:
         flight_recorder.start(perf_counter_ns() - self.clock(), time_ns())
         self.transport: Transport = self.faults.transport(self.mpi_transport)
         self.mailbox: Mailbox = self.faults.mailbox(self.messages.mailbox)
+        self.staged: StagedTransport | None = None
+        if self._area is not None:
+            self.transport = self.staged = stage(
+                experiment, self.transport, self._area, self.mailbox, self.clock
+            )
         if isinstance(self.memory, CudaMemory):
             self.transport = PollsMemory(self.transport, self.memory)
             if experiment.staging is None:
@@ -125,7 +134,7 @@ class ProcessPorts:
         setting = RealTransportSetting(
             experiment,
             self._rank,
-            self.memory,
+            self.memory if self._area is None else self._area,
             living.communicators.data,
             self.faults.clock,
             lambda rank: rank in living.lost,

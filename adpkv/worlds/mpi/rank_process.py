@@ -174,6 +174,7 @@ class RankProcess:
             clock=ports.rank_clock,
             mailbox=ports.mailbox,
             transport=RecordedTransport(ports.transport, self.flight.recorder),
+            staged=ports.staged,
             memory=ports.memory,
             model=self._model,
             recorder=ports.recorder,
