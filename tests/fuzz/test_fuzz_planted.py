@@ -166,7 +166,7 @@ def test_a_fault_that_was_a_help(monkeypatch: pytest.MonkeyPatch) -> None:
         ("text", "adpkv.config.loading.validate"),
         ("values", "adpkv.config.loading.validate"),
         ("override", "adpkv.config.overrides.apply"),
-        ("trace", "adpkv.workload.traces.msgspec.json.Decoder"),
+        ("trace", "adpkv.workload.reading.notice"),
         ("run_folder", "adpkv.output.story.read_stories"),
         ("line", "adpkv.output.story_text.story_lines"),
     ],

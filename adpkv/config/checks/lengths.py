@@ -30,6 +30,7 @@ __all__ = [
     "peer_blocks",
     "pool",
     "prompt_range",
+    "sample_options",
     "shared_prefix",
     "trace_blocks",
 ]
@@ -103,13 +104,24 @@ def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
     tokens, workload = experiment.kv_cache.block_tokens, experiment.workload
     if not isinstance(workload, TraceConfig) or workload.path != SAMPLE:
         return
-    per_id = workload.hash_tokens or TRACE_BLOCK_TOKENS
-    if per_id % tokens and tokens % per_id:
+    if TRACE_BLOCK_TOKENS % tokens and tokens % TRACE_BLOCK_TOKENS:
         yield Problem(
             ("kv_cache", "block_tokens"),
-            f"must divide {per_id} or be a multiple of it: that is how many tokens "
+            f"must divide {TRACE_BLOCK_TOKENS} or be a multiple of it: that is how many tokens "
             "one hash id of a trace stands for",
         )
+
+
+def sample_options(experiment: Experiment) -> Iterator[Problem]:
+    """What only some traces need means nothing for the packaged one. Those of a file are checked
+    when it is read."""
+    workload = experiment.workload
+    if not isinstance(workload, TraceConfig) or workload.path != SAMPLE:
+        return
+    if workload.rate is not None:
+        yield Problem(("workload", "rate"), "is for traces without times; this one has them")
+    if workload.hash_tokens not in (None, TRACE_BLOCK_TOKENS):
+        yield Problem(("workload", "hash_tokens"), f"is {TRACE_BLOCK_TOKENS} in the packaged trace")
 
 
 def _range(key: str, tokens: TokenRange) -> Iterator[Problem]:
