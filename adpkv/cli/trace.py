@@ -63,7 +63,7 @@ def trace(
         SessionMode, typer.Option(help="As workload.sessions.")
     ] = SessionMode.FOLLOW,
     rate: Annotated[
-        float | None, typer.Option(help="Conversations per second, where there are no times.")
+        float | None, typer.Option(help="Draw arrivals: so many conversations per second.")
     ] = None,
     chars_per_token: Annotated[float, typer.Option(help="Of a trace that has texts.")] = 4.0,
     hash_tokens: Annotated[

@@ -146,7 +146,8 @@ class TraceConfig(_CommonConfig):
     )
     rate: Positive | None = Field(
         default=None,
-        description="conversations that start per second, of a trace without times (ShareGPT)",
+        description="so many conversations start per second, at random, whatever times the trace "
+        "has; a trace without times (ShareGPT) needs it",
     )
     chars_per_token: Positive = Field(
         default=4.0, description="characters of a token, of a trace that has texts"

@@ -53,8 +53,8 @@ class Scaling:
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """What becomes of sessions: whether their turns follow answers or come as `recorded`, and how
-    much later; None: as the trace tells. `rate_per_s` conversations start a second where it tells
-    no times."""
+    much later; None: as the trace tells. With `rate_per_s` conversations start at random, so many a
+    second, whatever times the trace tells."""
 
     mode: Literal["follow", "recorded"] = "follow"
     think_ns: int | None = None
@@ -85,16 +85,10 @@ def read(
         TraceError: the file cannot be read, or a row cannot be used; the message begins with
             FILE:LINE and where it can with the column.
         MissingPieceError: it is compressed in a way that nothing here can read.
-        UsageError: `kv_cache.block_tokens` does not fit its hash ids, or there is a rate for a
-            trace with times.
+        UsageError: `kv_cache.block_tokens` does not fit its hash ids.
     """
     sessions, reading = sessions or Sessions(), reading or Reading()
     found = notice(path)
-    if sessions.rate_per_s is not None and found.has_times:
-        raise UsageError(
-            f"workload.rate: {path} has times of its own ({found.title}); workload.speed changes"
-            " how fast it goes"
-        )
     tokens = reading.hash_tokens or found.hash_tokens or 1
     if limits is not None and found.hash_tokens:
         _check_block_size(path, limits.block_tokens, tokens)
@@ -151,6 +145,7 @@ class _Builder:
         """The recorded time of the first row: the run begins there."""
         self._last_ns = 0
         self._drawn = 0
+        self._drawn_last_ns = 0
         self._conversations = 0
 
     def add(self, place: Place, row: Row) -> bool:
@@ -160,7 +155,7 @@ class _Builder:
             TraceError: it cannot be used, or needs a rate and there is none.
         """
         before = self._turns.get(row.parent) if row.parent is not None else None
-        at_ns = self._arrival_ns(place, row, before)
+        told_ns = self._told_ns(place, row, before)
         if self._is_early(row, before):
             return True
         until_ns = self._scaling.until_ns
@@ -169,12 +164,14 @@ class _Builder:
         grown = row.prompt_tokens
         if row.adds and before is not None:
             grown += before.tokens
-        turn = self._turn(row, before, grown, at_ns)
+        turn = self._turn(row, before, grown, told_ns)
         self._append(place, row, grown, turn)
         follows = before is not None and self._sessions.mode == "follow"
+        drawn = told_ns == UNKNOWN or self._sessions.rate_per_s is not None
+        at_ns = told_ns if not drawn else UNKNOWN if follows else self._drawn_ns(place)
         self.trace.at_ns.append(at_ns)
         self.trace.follows.append(before.row if before is not None and follows else FIRST)
-        self.trace.think_ns.append(self._think_ns(row, before, at_ns) if follows else 0)
+        self.trace.think_ns.append(self._think_ns(row, before, told_ns) if follows else 0)
         self.trace.cancel_ns.append(row.cancel_ns)
         if row.key is not None:
             self._turns[row.key] = turn
@@ -190,27 +187,19 @@ class _Builder:
 
     # -- times ---------------------------------------------------------------------------------
 
-    def _arrival_ns(self, place: Place, row: Row, before: _Turn | None) -> int:
-        """When it arrives as recorded, in the run's time; `UNKNOWN` for a turn without a time."""
-        key, follow = self._format.time_key, self._sessions.mode == "follow"
-        if row.at_ns == UNKNOWN and before is not None and follow:
+    def _told_ns(self, place: Place, row: Row, before: _Turn | None) -> int:
+        """Its recorded time, as the run's; `UNKNOWN` where there is none."""
+        key = self._format.time_key
+        if row.at_ns == UNKNOWN:
+            if before is not None and self._sessions.mode != "follow":
+                raise place.error(
+                    key, "this turn has no time of its own: workload.sessions must be follow"
+                )
             return UNKNOWN
-        if row.at_ns == UNKNOWN and before is not None:
-            raise place.error(
-                key, "this turn has no time of its own: workload.sessions must be follow"
-            )
-        told = row.at_ns != UNKNOWN
-        if not told and row.parent is not None and self._scaling.from_ns:
-            return UNKNOWN
-        if not told:
-            at_ns = self._drawn_ns(place)
-        else:
-            if self._first_ns == UNKNOWN:
-                self._first_ns = row.at_ns if self._format.from_first else 0
-            at_ns = row.at_ns - self._first_ns
-        scaled: float = max(0, at_ns - self._scaling.from_ns)
-        if told:
-            scaled = scaled / self._scaling.speed
+        if self._first_ns == UNKNOWN:
+            self._first_ns = row.at_ns if self._format.from_first else 0
+        at_ns = row.at_ns - self._first_ns
+        scaled = max(0, at_ns - self._scaling.from_ns) / self._scaling.speed
         if not scaled <= LAST_NS:
             raise place.error(key, f"{key} {at_ns / NS_PER_MS:g} ms is too large")
         if at_ns < self._last_ns:
@@ -232,7 +221,8 @@ class _Builder:
             )
         gap_ns = NS_PER_S / rate * exponential(self._sessions.seed, "session", self._drawn)
         self._drawn += 1
-        return self._last_ns + round(min(gap_ns, LAST_NS))
+        self._drawn_last_ns = min(self._drawn_last_ns + round(min(gap_ns, LAST_NS)), LAST_NS)
+        return self._drawn_last_ns
 
     def _think_ns(self, row: Row, before: _Turn | None, at_ns: int) -> int:
         """From the answer before it to this turn. Where the trace does not tell how long that

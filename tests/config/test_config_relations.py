@@ -145,10 +145,6 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "one hash id of a trace stands for (found 48)",
     ),
     (
-        {"workload": {"kind": "trace", "rate": 2.0}},
-        "workload.rate: is for traces without times; this one has them (found 2.0)",
-    ),
-    (
         {"workload": {"kind": "trace", "hash_tokens": 16}},
         "workload.hash_tokens: is 512 in the packaged trace (found 16)",
     ),

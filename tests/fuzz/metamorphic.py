@@ -42,7 +42,9 @@ CONSTANTS: Final = (
 """Durations that no key sets, by their names."""
 
 RATES: Final = frozenset({"transceiver.link.bandwidth", "faults[].bandwidth"})
-SPEEDS: Final = frozenset({"workload(poisson).rate", "workload(trace).speed"})
+SPEEDS: Final = frozenset(
+    {"workload(poisson).rate", "workload(trace).rate", "workload(trace).speed"}
+)
 EXACT: Final = ("64KiB", "1MiB", "8MiB")
 """Bandwidths that divide a block's bytes times a billion, and so does their half."""
 
@@ -141,6 +143,7 @@ def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
         del workload["rate"]
     if workload["kind"] == "trace":
         workload["speed"] = draw.choice((1.0, 16.0, 64.0))
+        workload.pop("rate", None)  # drawn gaps are rounded
     if "cancel" in workload:
         workload["cancel"]["delay"] = {"min": "100ms", "max": "100ms"}
     for fault in data["faults"]:
@@ -163,7 +166,9 @@ def _twice(value: Any, node: Any, here: str) -> Any:
         name = value["kind"]
         return _twice(value, found[name], f"{here}({name})")
     if isinstance(value, dict):
-        properties = next(one for one in alternatives(node) if "properties" in one)["properties"]
+        # Of several kinds of model, the one that has all of these keys.
+        sections = [one["properties"] for one in alternatives(node) if "properties" in one]
+        properties = next(one for one in sections if value.keys() <= one.keys())
         return {key: _twice(one, properties[key], place(here, key)) for key, one in value.items()}
     if isinstance(value, list | tuple):
         items = next(one for one in alternatives(node) if "items" in one)["items"]

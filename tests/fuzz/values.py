@@ -74,6 +74,7 @@ OWN: Final[Mapping[str, Pools]] = {
     "workload(trace).speed": ((0.5, 1.0, 10.0, 1000.0), (1e-6, 1e300)),
     "workload(trace).prompt_scale": ((0.001, 0.01, 0.1), (5e-324, 1.0)),
     "workload(trace).output_scale": ((0.01, 0.1), (5e-324, 1.0)),
+    "workload(trace).rate": ((1.0, 10.0, 100.0, 1000.0), (1e300,)),
     "workload(trace).hash_tokens": ((512,), (512,)),
     "workload(script).requests[].prompt_tokens": _TOKENS,
     "workload(script).requests[].output_tokens": _OUTPUT,

@@ -112,9 +112,17 @@ def test_sharegpts_turns_have_all_that_was_said_before_in_their_prompts() -> Non
         trace_of("sharegpt.json", Sessions("recorded", rate_per_s=1.0))
 
 
-def test_a_rate_is_for_traces_without_times() -> None:
-    with pytest.raises(UsageError, match=r"workload.rate: .*vidur.csv has times of its own"):
-        trace_of("vidur.csv", Sessions(rate_per_s=1.0))
+def test_a_rate_replaces_the_times_but_not_the_thoughts() -> None:
+    trace = trace_of("burstgpt-2.csv", Sessions(rate_per_s=100.0))
+    first, second, *turns = trace.at_ns
+    assert 0 < first < second < 1 * S
+    assert turns == [-1, -1]
+    assert trace.think_ns[2] == 36_500 * MS
+    drawn = trace_of("burstgpt-2.csv", Sessions("recorded", rate_per_s=100.0)).at_ns
+    assert list(drawn) == sorted(drawn)
+    assert trace_of("vidur.csv", Sessions(rate_per_s=1.0, seed=1)).at_ns != (
+        trace_of("vidur.csv", Sessions(rate_per_s=1.0, seed=2)).at_ns
+    )
 
 
 def test_vidur_and_llmservingsim() -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "peer_blocks",
     "pool",
     "prompt_range",
-    "sample_options",
+    "sample_ids",
     "shared_prefix",
     "trace_blocks",
 ]
@@ -112,14 +112,11 @@ def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
         )
 
 
-def sample_options(experiment: Experiment) -> Iterator[Problem]:
-    """What only some traces need means nothing for the packaged one. Those of a file are checked
-    when it is read."""
+def sample_ids(experiment: Experiment) -> Iterator[Problem]:
+    """The packaged trace's ids are of 512 tokens. Those of a file are checked when it is read."""
     workload = experiment.workload
     if not isinstance(workload, TraceConfig) or workload.path != SAMPLE:
         return
-    if workload.rate is not None:
-        yield Problem(("workload", "rate"), "is for traces without times; this one has them")
     if workload.hash_tokens not in (None, TRACE_BLOCK_TOKENS):
         yield Problem(("workload", "hash_tokens"), f"is {TRACE_BLOCK_TOKENS} in the packaged trace")
 

@@ -101,7 +101,7 @@ _RELATIONS: Final = (
         lengths.peer_blocks,
     ),
     _Relation((("workload", "kind"), _BLOCK_TOKENS), lengths.trace_blocks),
-    _Relation((("workload", "kind"), ("workload", "path")), lengths.sample_options),
+    _Relation((("workload", "kind"), ("workload", "path")), lengths.sample_ids),
     _Relation(_RANKS, scripts.script_wanted),
     _Relation((_BLOCK_TOKENS, ("kv_cache", "blocks")), scripts.script_pool),
     _Relation(
