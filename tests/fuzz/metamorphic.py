@@ -175,7 +175,7 @@ def _twice(value: Any, node: Any, here: str) -> Any:
         return [_twice(one, items, f"{here}[]") for one in value]
     if here in RATES and value is not None:
         return f"{parse_size(value) // 2}B"
-    if here in SPEEDS:
+    if here in SPEEDS and value is not None:
         return value / 2
     patterns = {one.get("pattern") for one in alternatives(node)}
     if units.DURATION_PATTERN in patterns and value is not None:
