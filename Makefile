@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-hosts fuzz clean
+.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has
 seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make test has half of them
 	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz/test_fuzz_whole.py
 
+kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdown and under shrink; KILLS="5 1 nixl"
+	$(BIN)/python -m tests.mpi.transport_kills runs/kills-transports-$$$$ $(KILLS)
+
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts
 
@@ -68,6 +71,8 @@ clean: ## take away what was made here, .venv too
 $(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py adpkv/worlds/mpi/launcher/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,test,zstd]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'nixl-cu13>=1.5' \
+		|| echo "make: no wheel of nixl for this machine: without transport nixl and its tests" >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ucx]' \
 		|| echo "make: no wheel of ucxx for this machine: without transport ucx and its tests" >&2
 	$(BIN)/adpkv doctor --repair
