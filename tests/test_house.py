@@ -245,7 +245,9 @@ def test_only_the_mpi_parts_import_mpi4py() -> None:
     assert [
         m
         for m in strangers
-        if not re.fullmatch(r"adpkv\.bench\.(\w+_ranks|transport_rig|bare(_nixl|_ucx)?)", m)
+        if not re.fullmatch(
+            r"adpkv\.bench\.(\w+_ranks|transport_rig|transport_words|bare(_nixl|_ucx)?)", m
+        )
     ] == []
 
 

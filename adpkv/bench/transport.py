@@ -67,10 +67,10 @@ BOUND_S: Final = 600.0
 
 def installed() -> list[Kind]:
     """What can be measured here: our transports whose libraries are installed, in host memory and
-    on devices."""
+    on devices, staged and not."""
     found = (name for name in TRANSPORT.ours if name in LIBRARIES)
     names = [name for name in found if any(map(find_spec, LIBRARIES[name]))]
-    kinds = [Kind(name) for name in names]
+    kinds = [Kind(name, staged=staged) for name in names for staged in (False, True)]
     if _has_devices():
         kinds += [Kind(name, "cuda", staged) for name in names for staged in (False, True)]
     # MPI moves no device's memory: it goes through pinned slots of the host.

@@ -6,13 +6,14 @@ from random import Random
 from time import perf_counter, perf_counter_ns
 from typing import Any, Final
 
+import msgspec
 from mpi4py import MPI
 
 from adpkv.bench.bare import make_bare
-from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell
+from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell, Kind
 from adpkv.bench.transport_memory import TOKEN_BYTES, made_blocks
-from adpkv.config import parse
-from adpkv.config.transceiver import TransceiverConfig
+from adpkv.bench.transport_words import Polled, Words
+from adpkv.config import Experiment, parse
 from adpkv.core.ids import NEVER
 from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
@@ -20,11 +21,13 @@ from adpkv.transport.cards import NeedsCards
 from adpkv.transport.port import Transfer
 from adpkv.worlds.custom_ports import RealTransportSetting
 from adpkv.worlds.mpi.cards import exchange
+from adpkv.worlds.mpi.staging import build_area, stage
 from adpkv.worlds.mpi.transports import OURS, Hooks
 
 __all__ = ["Rig"]
 
 CLOSING_S: Final = 10.0
+MIB: Final = 1 << 20
 
 
 class Rig:
@@ -41,12 +44,35 @@ class Rig:
         self.blocks = made_blocks(
             asked.kind.memory, moved + asked.idle, cell.block_bytes, self._rank
         )
-        self.transport = _transport(asked, cell, self._data, self.blocks.memory)
+        self._experiment = _experiment(asked.kind, cell, self.blocks.memory.blocks)
+        self._inner, area = self._made(asked.kind.transport)
+        self.transport: Any = self._inner
+        self._words = Words(world) if area is not None else None
+        if area is not None and self._words is not None:
+            staged = stage(self._experiment, self._inner, area, self._words, perf_counter_ns)
+            self.transport = Polled(staged, self._words)
         self.bare = make_bare(asked.kind.transport, self._data, self.blocks.memory)
         if self._rank == SENDER:
             self.blocks.fill(self.source)
         else:
             self._open_idle(asked.idle, moved, cell.block_bytes)
+
+    def _made(self, name: str) -> tuple[Any, Any]:
+        """Our transport as a rank of a job makes it, and the staging area that it is over."""
+        memory = self.blocks.memory
+        area = build_area(self._experiment, memory)
+        setting = RealTransportSetting(
+            self._experiment,
+            self._rank,
+            memory if area is None else area,
+            self._data,
+            perf_counter_ns,
+            lambda _: False,
+        )
+        made = OURS[name](setting, Hooks(InboxAge("an end", NEVER, lambda *_: None), None))
+        if isinstance(made, NeedsCards):
+            made.take_cards(exchange(self._data, made.card()))
+        return made, area
 
     def _open_idle(self, idle: int, first: int, block_bytes: int) -> None:
         for number in range(idle):
@@ -54,8 +80,12 @@ class Rig:
             self.transport.expect(_transfer(-1 - number, own, own, block_bytes))
 
     def transfer(self, number: int) -> Transfer:
-        """The transfer of this number, from rank 0 to rank 1."""
-        return _transfer(number, self.source, self.target, self.nbytes)
+        """The transfer of this number, from rank 0 to rank 1; staged, each end knows its own."""
+        if self._words is None:
+            return _transfer(number, self.source, self.target, self.nbytes)
+        sends = self._rank == SENDER
+        found = _transfer(number, self.source if sends else (), () if sends else self.target, 0)
+        return msgspec.structs.replace(found, nbytes=self.nbytes, source_slot=0, target_slot=0)
 
     def check(self) -> None:
         """Receiver: whether the bytes of the last transfer are there.
@@ -74,11 +104,13 @@ class Rig:
 
     def close(self) -> None:
         """Give everything back. The transport is closed as in a job: both ends at the same time."""
-        self.transport.close()
+        self._inner.close()
         until = perf_counter() + CLOSING_S
-        while not self.transport.is_drained() and perf_counter() < until:
-            self.transport.discard()
+        while not self._inner.is_drained() and perf_counter() < until:
+            self._inner.discard()
         self._data.Barrier()
+        if self._words is not None:
+            self._words.close()
         self.bare.close()
         self.blocks.close()
         self._data.Free()
@@ -99,23 +131,25 @@ def _transfer(
     return Transfer(number, 0, SENDER, RECEIVER, tag, source, target, nbytes)
 
 
-def _transport(asked: Asked, cell: Cell, communicator: MPI.Intracomm, memory: Any) -> Any:
-    """Our transport as a rank of a job makes it, with the defaults where a block fits in them."""
-    defaults = TransceiverConfig()
-    piece_bytes = max(defaults.piece_bytes, cell.block_bytes)
-    experiment = parse(
+def _experiment(kind: Kind, cell: Cell, blocks: int) -> Experiment:
+    """An experiment with this transport and memory, and the defaults where a block fits in them."""
+    transceiver = {
+        "transport": kind.transport,
+        "staging": "on" if kind.staged else "off",
+        "staging_slots": 2,
+    }
+    if cell.block_bytes > MIB and not kind.on_devices:
+        transceiver |= {"piece": f"{cell.block_bytes}B"}
+    return parse(
         {
             "name": "bench",
             "topology": {"context": {"ranks": 1}, "generation": {"ranks": 1}},
             "kv_cache": {
                 "block_tokens": cell.block_bytes // TOKEN_BYTES,
-                "blocks": memory.blocks,
+                "blocks": blocks,
+                "memory": kind.memory,
             },
-            "transceiver": {
-                "transport": asked.kind.transport,
-                "piece": f"{piece_bytes}B",
-                "post_budget": f"{max(defaults.post_budget_bytes, piece_bytes)}B",
-            },
+            "transceiver": transceiver,
             "workload": {
                 "kind": "script",
                 "requests": [{"at": "0s", "prompt_tokens": 1, "output_tokens": 1}],
@@ -123,12 +157,3 @@ def _transport(asked: Asked, cell: Cell, communicator: MPI.Intracomm, memory: An
         },
         "the bench",
     )
-    setting = RealTransportSetting(
-        experiment, communicator.rank, memory, communicator, perf_counter_ns, lambda _: False
-    )
-    made = OURS[asked.kind.transport](
-        setting, Hooks(InboxAge("an end", NEVER, lambda *_: None), None)
-    )
-    if isinstance(made, NeedsCards):
-        made.take_cards(exchange(communicator, made.card()))
-    return made
