@@ -6,6 +6,7 @@ from array import array
 
 from mpi4py import MPI
 
+from adpkv.core.ids import RequestId
 from adpkv.executor.messages import Message, Unpacked
 from adpkv.transport.port import TransportEnd
 from adpkv.transport.staged import StagedTransport
@@ -60,5 +61,6 @@ class Polled:
         """The ends since the last call."""
         for word in self._words.receive():
             assert isinstance(word, Unpacked)
-            self._staged.unpacked((word.request_id, word.attempt), word.chunks)  # type: ignore[arg-type]
+            session = (RequestId(word.request_id), word.attempt)
+            self._staged.unpacked(session, word.chunks)
         return self._staged.poll()
