@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from adpkv.api import load, load_run, run, simulate
+    from adpkv.api import load, load_run, load_sweep, run, simulate, sweep
     from adpkv.config import Experiment
     from adpkv.errors import (
         AdpkvError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from adpkv.exit_codes import ExitCode
     from adpkv.results import Result
+    from adpkv.sweeps.result import Sweep
 
 __version__ = "0.1.0"
 
@@ -41,20 +42,24 @@ __all__ = [
     "MissingPieceError",
     "Result",
     "StuckError",
+    "Sweep",
     "TraceError",
     "UsageError",
     "__version__",
     "load",
     "load_run",
+    "load_sweep",
     "run",
     "simulate",
+    "sweep",
 ]
 
 _PLACES: Final = {
-    **dict.fromkeys(("load", "load_run", "run", "simulate"), "adpkv.api"),
+    **dict.fromkeys(("load", "load_run", "load_sweep", "run", "simulate", "sweep"), "adpkv.api"),
     "Experiment": "adpkv.config",
     "ExitCode": "adpkv.exit_codes",
     "Result": "adpkv.results",
+    "Sweep": "adpkv.sweeps.result",
 }
 
 

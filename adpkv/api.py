@@ -8,10 +8,10 @@ from several threads at once.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from adpkv.errors import RankLostError, StuckError, UsageError
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
         Workload,
     )
     from adpkv.results import Result
+    from adpkv.sweeps.result import Sweep
 
-__all__ = ["load", "load_run", "run", "simulate"]
+__all__ = ["load", "load_run", "load_sweep", "run", "simulate", "sweep"]
 
 
 def load(
@@ -228,6 +229,78 @@ def load_run(path: Path | str) -> Result:
     from adpkv.results import load_run
 
     return load_run(_path(path))
+
+
+def sweep(
+    experiment: Experiment | Mapping[str, Any] | Path | str,
+    *,
+    vary: Mapping[str, Any] | None = None,
+    zip: Sequence[Sequence[str]] = (),  # noqa: A002  the same word as --zip
+    design: Literal["grid", "random", "latin"] | None = None,
+    points: int | None = None,
+    seeds: int | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  the same word as --set
+    world: Literal["virtual", "mpi"] = "virtual",
+    jobs: int | None = None,
+    limit_s: float | None = None,
+    out: Path | str | None = None,
+    keep: bool = False,
+    on_progress: Callable[[int, int, int, int], None] | None = None,
+) -> Sweep:
+    """Run an experiment with many settings, side by side in processes of their own.
+
+    Args:
+        experiment, set: as for `load`; its `sweep` section counts too.
+        vary: the axes: from a path to a list of values, or to a text such as `512..4096*2`.
+        zip: groups of axes that go together.
+        design, points: every combination, or so many points drawn `random`ly or as a `latin`
+            hypercube.
+        seeds: how often each point is run, with the experiment's seed, the next one, and so on.
+        world: in virtual time, or on real ranks.
+        jobs: how many runs go side by side: as many as there are cores; real ones one at a time.
+        limit_s: a run that takes longer, in seconds of wall time, is ended.
+        out: the folder for the table and all that is needed to go on, new or empty. None: no folder
+            is left behind.
+        keep: keep the folder of each run in `out`.
+        on_progress: called often with how many runs have ended, how many there are, how many are
+            under way, and how many did not complete.
+
+    A run that fails is a row like any other, with its outcome and error. Your own pieces go by
+    name, as in a file.
+
+    Raises:
+        ConfigError: an axis or a point is not valid; the error lists all problems. Nothing has run.
+        UsageError: it cannot be run, or `out` cannot be written.
+    """
+    from adpkv.sweeps.calling import sweep_into
+
+    given = {
+        "vary": vary, "zip": [list(group) for group in zip], "design": design, "points": points,
+        "seeds": seeds,
+    }  # fmt: skip
+    checked = load(experiment, set=set)
+    changes = {key: value for key, value in given.items() if value}
+    watch = on_progress or (lambda done, total, busy, failed: None)
+    if out is not None:
+        return sweep_into(
+            checked, changes, _path(out), world, jobs, limit_s, watch, keep=keep or world == "mpi"
+        )
+    with tempfile.TemporaryDirectory(prefix="adpkv-sweep-") as folder:
+        made = sweep_into(
+            checked, changes, Path(folder), world, jobs, limit_s, watch, keep=world == "mpi"
+        )
+        return made.without_folder()
+
+
+def load_sweep(path: Path | str) -> Sweep:
+    """Read a sweep from its folder, also if it was interrupted or is still going on.
+
+    Raises:
+        UsageError: the folder is not that of a sweep.
+    """
+    from adpkv.sweeps.result import load_sweep
+
+    return load_sweep(_path(path))
 
 
 def _path(asked: object) -> Path:

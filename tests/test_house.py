@@ -147,6 +147,21 @@ ARROWS = {
     "adpkv.testing": (CORE, ERRORS, *PORTS),
     "adpkv.ports": (CORE, *PORTS, CUSTOM),
     "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE),
+    # A worker of a sweep is a program: it reads the policy itself.
+    "adpkv.sweeps": (
+        ERRORS,
+        DRAWS,
+        TERMINAL,
+        CONFIG,
+        OUTPUT,
+        WORKLOAD,
+        MEMORY_CHECK,
+        SELECT,
+        "adpkv.worlds.virtual",
+        "adpkv.worlds.mpi",
+        "adpkv.results",
+        "adpkv.field_policies",
+    ),
     # The policies are handed to it by the command: nothing else knows that they exist.
     "adpkv.regressions": (
         CORE,
@@ -238,7 +253,8 @@ def test_the_worlds_never_meet() -> None:
 
 
 def test_only_the_mpi_parts_import_mpi4py() -> None:
-    allowed = ("adpkv.worlds.mpi", "adpkv.transport.mpi", "adpkv.transport.mpi_opened")
+    allowed = ("adpkv.worlds.mpi", "adpkv.transport.mpi", "adpkv.transport.mpi_opened",
+               "adpkv.sweeps.over_mpi")  # fmt: skip
     asking = [m for m, tree in TREES.items() if any(is_in(i, "mpi4py") for i in imports(tree))]
     strangers = [m for m in asking if not any(is_in(m, a) for a in allowed)]
     # A benchmark's own rank programs may: they are started under mpirun.

@@ -26,6 +26,7 @@ from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
 from adpkv.cli.story import story
 from adpkv.cli.supervise import supervise
+from adpkv.cli.sweep import sweep
 from adpkv.cli.trace import trace
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
@@ -38,6 +39,7 @@ __all__ = ["COMMANDS", "app", "main"]
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
     simulate,
+    sweep,
     configs,
     init,
     regress,

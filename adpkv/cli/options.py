@@ -16,6 +16,7 @@ __all__ = [
     "AsJson",
     "ExperimentFile",
     "ExperimentFiles",
+    "OptionalFile",
     "Out",
     "Overrides",
     "Quiet",
@@ -61,6 +62,10 @@ def _found(context: typer.Context, asked: Path) -> Path:
     return found.path
 
 
+def _maybe_found(context: typer.Context, asked: Path | None) -> Path | None:
+    return None if asked is None else _found(context, asked)
+
+
 def _all_found(context: typer.Context, asked: list[Path]) -> list[Path]:
     return [_found(context, file) for file in asked]
 
@@ -90,6 +95,16 @@ ExperimentFile = Annotated[
         metavar="FILE",
         help="The experiment: a YAML file, or a name that `adpkv configs` lists.",
         callback=_found,
+        autocompletion=_completed,
+        show_default=False,
+    ),
+]
+OptionalFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FILE",
+        help="The experiment: a YAML file, or a name that `adpkv configs` lists.",
+        callback=_maybe_found,
         autocompletion=_completed,
         show_default=False,
     ),

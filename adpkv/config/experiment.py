@@ -27,6 +27,7 @@ from adpkv.config.serving import (
     TopologyConfig,
 )
 from adpkv.config.staging import Staging, staging
+from adpkv.config.sweep import SweepConfig
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import WorkloadConfig
 
@@ -105,6 +106,10 @@ class Experiment(Section):
     regression: RegressionConfig | None = Field(
         default=None,
         description="what `adpkv regress` must see of it; null for an ordinary experiment",
+    )
+
+    sweep: SweepConfig | None = Field(
+        default=None, description="what `adpkv sweep` varies; null for an ordinary experiment"
     )
 
     @cached_property

@@ -141,6 +141,8 @@ def _kind(field: Schema, schema: Schema) -> str:
             return _PATTERNS.get(field.get("pattern", ""), "text")
         case "boolean":
             return "true or false"
+        case "object":
+            return "mapping"
         case "integer":
             return f"whole number{_bounds(field)}"
     return f"number{_bounds(field)}"

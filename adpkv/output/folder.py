@@ -23,7 +23,7 @@ from adpkv.errors import UsageError
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["RunFolder", "read_json"]
+__all__ = ["RunFolder", "locked", "read_json"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
@@ -275,7 +275,7 @@ class RunFolder:
                     raise UsageError(_strange(self.path / name, f"{inner!r}, which no run wrote"))
         new = not self.config.exists()
         self._lock = os.open(self.config, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _locked(self._lock) or not _is_at(self._lock, self.config):
+        if not locked(self._lock) or not _is_at(self._lock, self.config):
             raise UsageError(
                 f"{self.path}: another run is writing into this folder; wait for its end, or"
                 " choose another folder with --out"
@@ -321,8 +321,8 @@ def _unwritable(error: OSError, path: Path | None) -> UsageError:
     return UsageError(f"{error.filename or path}: cannot write here: {reason}")
 
 
-def _locked(descriptor: int) -> bool:
-    """Lock it, unless somebody else has."""
+def locked(descriptor: int) -> bool:
+    """Lock an open file for this process alone; False if another process has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

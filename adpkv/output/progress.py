@@ -15,7 +15,17 @@ from adpkv.terminal import Terminal, console_for
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["LiveProgress", "PlainProgress", "Progress", "QuietProgress", "progress_for"]
+__all__ = [
+    "LIVE_INTERVAL_S",
+    "LiveProgress",
+    "PlainProgress",
+    "Progress",
+    "QuietProgress",
+    "drawn",
+    "drawn_lines",
+    "progress_for",
+    "span_text",
+]
 
 LIVE_INTERVAL_S: Final = 0.125
 """A terminal is redrawn at most so often: enough to look alive, too little to cost."""
@@ -114,14 +124,15 @@ class _Words:
         served = done - (self._first_done or 0)
         if served <= 0 or done >= total:
             return []
-        return [f"{_span(round((now_s - self._began_s) * (total - done) / served))} left"]
+        return [f"{span_text(round((now_s - self._began_s) * (total - done) / served))} left"]
 
 
 def _rate(made: float, passed_s: float) -> float:
     return max(0.0, made / passed_s) if passed_s > 0 else 0.0
 
 
-def _span(seconds: int) -> str:
+def span_text(seconds: int) -> str:
+    """How long, for people."""
     if seconds < MINUTE_S:
         return f"{seconds} s"
     if seconds < HOUR_S:
@@ -209,12 +220,19 @@ class LiveProgress:
             self._due_s = now_s + LIVE_INTERVAL_S
             words = self._words.told(done, total, pulses, virtual_s)
             well = all(pulse.healthy for pulse in pulses.values())
-            self._show(_drawn(done, total, words, "dim" if well else "red"))
+            self._show(
+                drawn(
+                    f"{done}/{total} requests",
+                    done / max(total, 1),
+                    words,
+                    "dim" if well else "red",
+                )
+            )
 
     def _show(self, picture: RenderableType) -> None:
         if not self._over:
             # False: the reason why the job ends is on the screen already.
-            self._over = not self._terminal.show(_lines(picture, self._terminal))
+            self._over = not self._terminal.show(drawn_lines(picture, self._terminal))
 
     def close(self) -> None:
         """Take the bar away."""
@@ -224,7 +242,7 @@ class LiveProgress:
                 self._terminal.clear()
 
 
-def _lines(picture: RenderableType, terminal: Terminal) -> list[str]:
+def drawn_lines(picture: RenderableType, terminal: Terminal) -> list[str]:
     """As the terminal takes it as it is now. It must not break a line itself, as the number of
     lines is how the cursor finds back."""
     from rich.console import Console
@@ -237,7 +255,8 @@ def _lines(picture: RenderableType, terminal: Terminal) -> list[str]:
     return told.getvalue().decode(terminal.encoding).splitlines()
 
 
-def _drawn(done: int, total: int, words: Sequence[str], style: str) -> RenderableType:
+def drawn(said: str, share: float, words: Sequence[str], style: str) -> RenderableType:
+    """A bar with what is said beside it, and words below."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -246,7 +265,7 @@ def _drawn(done: int, total: int, words: Sequence[str], style: str) -> Renderabl
     head = Table.grid(padding=(0, 1))
     head.add_column(max_width=BAR_CELLS)
     head.add_column(no_wrap=True)
-    head.add_row(ProgressBar(total=total, completed=done), f"{done}/{total} requests")
+    head.add_row(ProgressBar(total=1.0, completed=share), said)
     # A narrow window breaks between the figures, never inside one.
     unbroken = [word.replace(" ", "\N{NO-BREAK SPACE}") for word in words]
     return Group(head, Text(" · ".join(unbroken), style=style))

@@ -85,6 +85,9 @@ OWN: Final[Mapping[str, Pools]] = {
     "faults[].requests[]": ((0, 1, 2, 5), (2**31 - 1,)),
     "faults[].count": ((1, 1, 2, 3), (1000, 2**31 - 1)),
     "name": (NAMES, NAMES),
+    "sweep.vary": (({},), ({},)),
+    "sweep.optimize[]": (("max goodput", "min ttft_p99"), ("max requests.completed",)),
+    "sweep.subject_to[]": (("error_rate < 0.01",), ("outcome == completed",)),
 }
 """(ordinary, extreme) of a key: what decides the size of a run, and what must hit something."""
 

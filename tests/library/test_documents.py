@@ -32,6 +32,16 @@ def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if path.is_dir()] == ["runs", "mine"]
 
 
+def test_the_page_about_experiments_can_be_typed(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    found = BLOCK.findall((DOCS / "experiments.md").read_text(encoding="utf-8"))
+    call = [sys.executable, "-c", "\n".join(code for _, code in found)]
+    ended = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("{'workload.rate': 10} 0.")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_readme_is_right_about_python(tmp_path: Path) -> None:
     [(_, code)] = BLOCK.findall((DOCS.parent / "README.md").read_text(encoding="utf-8"))
     ended = subprocess.run(

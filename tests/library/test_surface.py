@@ -16,15 +16,19 @@ PUBLIC = {
     "MissingPieceError": "exception",
     "Result": "class",
     "StuckError": "exception",
+    "Sweep": "class",
     "TraceError": "exception",
     "UsageError": "exception",
     "__version__": "str",
     "load": "(source, *, set=None)",
     "load_run": "(path)",
+    "load_sweep": "(path)",
     "run": "(experiment, *, set=None, ranks=None, out=None, timeout_s=None, workload=None,"
     " model=None, policy=None, memory=None, transport=None)",
     "simulate": "(experiment, *, set=None, seed=None, out=None, jump=True, workload=None,"
     " model=None, policy=None, memory=None, transport=None)",
+    "sweep": "(experiment, *, vary=None, zip=(), design=None, points=None, seeds=None, set=None,"
+    " world='virtual', jobs=None, limit_s=None, out=None, keep=False, on_progress=None)",
 }
 
 

@@ -18,7 +18,7 @@ from adpkv.exit_codes import ExitCode
 from adpkv.worlds.mpi.launcher.launch import DRAIN_BOUND_S, find_mpirun
 from adpkv.worlds.select_ports import names_others
 
-__all__ = ["call_run"]
+__all__ = ["END_BOUND_S", "call_run", "environment_to_import"]
 
 END_BOUND_S: Final = 2 * DRAIN_BOUND_S
 """From the request to stop to the end: the launcher's own limit, doubled."""
@@ -36,14 +36,16 @@ def call_run(experiment: Experiment, out: Path, timeout_s: float | None) -> None
         file = Path(folder) / "experiment.yaml"
         file.write_text(dump(experiment), encoding="utf-8")
         call = [sys.executable, "-m", "adpkv", "run", str(file), "--quiet", "--out", str(out)]
-        code, said = _called(call, timeout_s, _environment() if names_others(experiment) else None)
+        code, said = _called(
+            call, timeout_s, environment_to_import() if names_others(experiment) else None
+        )
     if code == ExitCode.USAGE:
         raise UsageError(said.removeprefix("adpkv: ") or "the run was refused")
     if not (out / "config.yaml").is_file():
         raise AdpkvError(f"the run ended with {code} and left nothing: {said}")
 
 
-def _environment() -> dict[str, str]:
+def environment_to_import() -> dict[str, str]:
     """The caller's environment, with which the ranks can import what the caller can: its `sys.path`
     is added to PYTHONPATH."""
     stands = {path for path in sysconfig.get_paths().values() if path}

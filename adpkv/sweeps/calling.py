@@ -1,0 +1,75 @@
+"""Makes a whole sweep: what the command line and the library share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from adpkv.config import Experiment
+from adpkv.sweeps.environment import without_launcher
+from adpkv.sweeps.folder import SweepFolder
+from adpkv.sweeps.plan import World, check_points, make_plan, with_sweep
+from adpkv.sweeps.pool import STOP_S, Pool, ProcessPool
+from adpkv.sweeps.result import Sweep, of_folder
+from adpkv.sweeps.running import Watching, jobs_for, make_runs
+from adpkv.worlds.mpi.launcher.calling import END_BOUND_S, environment_to_import
+from adpkv.worlds.mpi.oversubscription import one_thread
+
+__all__ = ["complete", "local_pool", "sweep_into"]
+
+
+@contextmanager
+def local_pool(jobs: int, world: str) -> Iterator[Pool]:
+    """Worker processes on this machine, which can import what this process can."""
+    environment = without_launcher(environment_to_import())
+    one_thread(environment)
+    pool = ProcessPool(jobs, environment, END_BOUND_S if world == "mpi" else STOP_S)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def sweep_into(
+    experiment: Experiment,
+    changes: Mapping[str, object],
+    out: Path,
+    world: World,
+    jobs: int | None,
+    limit_s: float | None,
+    watch: Watching,
+    *,
+    keep: bool,
+) -> Sweep:
+    """A whole sweep on this machine; `changes` are keys of the `sweep` section.
+
+    Raises:
+        UsageError: something is wrong with it; then nothing has run.
+    """
+    plan = make_plan(with_sweep(experiment, changes, "vary"), world)
+    check_points(plan)
+    count = jobs_for(plan.sample, world, jobs).count
+    folder = SweepFolder.create(plan, out, keep=keep)
+    try:
+        with local_pool(count, world) as pool:
+            complete(folder, pool, watch, limit_s)
+    finally:
+        folder.close()
+    return of_folder(folder)
+
+
+def complete(
+    folder: SweepFolder, pool: Pool, watch: Watching, limit_s: float | None = None
+) -> list[Path]:
+    """Make what is left of a sweep, and its tables however this ends; these are returned.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    try:
+        make_runs(folder, pool, watch, limit_s)
+    except BaseException:
+        folder.write_tables()
+        raise
+    return folder.write_tables()
