@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from adpkv import __version__
 from adpkv.core.report import (
     BlockCounts,
     FaultCount,
@@ -98,7 +99,7 @@ def build_summary(
     codes += [ExitCode.VIOLATION] if found else []
     served = never_arrived == 0 and not tally.outcomes[Outcome.FAILED]
     exit_code = _exit_code(codes, broken_off, served)
-    return {
+    return {"adpkv": __version__} | {
         "world": world,
         "ranks": topology.ranks,
         "seed": experiment.seed,

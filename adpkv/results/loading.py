@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from adpkv import __version__
 from adpkv.config import Experiment, load
 from adpkv.errors import UsageError
 from adpkv.flight_recorder.job_directory import RINGS
@@ -66,12 +67,18 @@ def _events(files: RunFiles) -> list[Any]:
 
 
 def _summary(folder: RunFolder) -> Summary | None:
+    found: Any = None
     try:
-        return typed(read_json(folder.summary))
+        found = read_json(folder.summary)
+        return typed(found)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder.summary}: this is no summary of a run: {error}") from error
+        by = found.get("adpkv") if isinstance(found, dict) else __version__
+        other = "" if by == __version__ else f" of adpkv {__version__}, but of {by or 'another'}"
+        raise UsageError(
+            f"{folder.summary}: this is no summary of a run{other}: {error}"
+        ) from error
 
 
 def _of_what_is_there(

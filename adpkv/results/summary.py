@@ -173,6 +173,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     name, `faults` by kind. `staging` is None without it. `lost` are ranks that failed.
     """
 
+    adpkv: str
+    """The version that made the run."""
     world: str
     ranks: int
     seed: int

@@ -25,7 +25,7 @@ COUNTED: Final = ("lost", "violations", "unfired", "failures")
 """Lists of which a table has the length; `failures` has the first ten only."""
 
 UNIT: Final = re.compile(r"(_per_s|_s|_us)$")
-NOT_FIGURES: Final = frozenset({"world", "outcome", "exit_code", "seed", "ranks"})
+NOT_FIGURES: Final = frozenset({"adpkv", "world", "outcome", "exit_code", "seed", "ranks"})
 LATENCY: Final = "latency."
 
 

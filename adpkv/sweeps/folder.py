@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
+from adpkv import __version__
 from adpkv.config import load
 from adpkv.config.document import write
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder, locked
-from adpkv.output.version import version
 from adpkv.sweeps.figures import Cell
 from adpkv.sweeps.plan import Plan, World, make_plan
 from adpkv.sweeps.row import RunRow, table_rows
@@ -56,7 +56,7 @@ class SweepFolder:
         Raises:
             UsageError: it cannot be written, or there is something in it.
         """
-        head = _Head(version(), plan.world, keep)
+        head = _Head(__version__, plan.world, keep)
         path = RunFolder.reserve(f"{plan.name}-sweep", out).path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -89,9 +89,9 @@ class SweepFolder:
                 it, whose figures may not be the same.
         """
         plan, head, rows, whole = _read(path)
-        if head.adpkv != version():
+        if head.adpkv != __version__:
             raise UsageError(
-                f"{path}: adpkv {head.adpkv} has begun it, and this is {version()}: runs of the "
+                f"{path}: adpkv {head.adpkv} has begun it, and this is {__version__}: runs of the "
                 "two are not to be compared"
             )
         folder = cls(path, plan, head, rows)

@@ -9,7 +9,13 @@ import pytest
 from rich.console import Console
 
 from adpkv.executor.messages import Pulse, UnhealthyRank
-from adpkv.output.progress import LiveProgress, PlainProgress, QuietProgress, _span, progress_for
+from adpkv.output.progress import (
+    LiveProgress,
+    PlainProgress,
+    QuietProgress,
+    progress_for,
+    span_text,
+)
 from adpkv.terminal import Terminal
 from tests.output.window import Window
 
@@ -96,7 +102,7 @@ def test_in_virtual_time_it_says_what_time_it_is_how_fast_that_goes_and_what_is_
     ("seconds", "said"), [(59, "59 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min")]
 )
 def test_what_is_left_in_units_for_people(seconds: int, said: str) -> None:
-    assert _span(seconds) == said
+    assert span_text(seconds) == said
 
 
 def test_ill_health_names_its_instances() -> None:
