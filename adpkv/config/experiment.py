@@ -116,7 +116,12 @@ class Experiment(Section):
     def legal_silence(self) -> LegalSilence:
         """How long a healthy rank may take to react."""
         return legal_silence(
-            self.model, self.executor, self.kv_cache, self.transceiver, self.workload
+            self.model,
+            self.executor,
+            self.kv_cache,
+            self.transceiver,
+            self.workload,
+            0 if self.staging is None else self.staging.nbytes(self.block_bytes),
         )
 
     @property

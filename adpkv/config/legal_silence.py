@@ -30,6 +30,8 @@ __all__ = ["RANK_FAILURE_NS", "LegalSilence", "legal_silence", "longest_step_ns"
 COLLECTIVES: Final = 4
 """Small collectives per iteration, that of the step included."""
 
+NS_PER_S: Final = 1_000_000_000
+
 RANK_FAILURE_NS: Final = 50_000_000
 """How long a group does nothing when one of its ranks has failed
 (`worlds.virtual.paused_groups.NOTICE_NS`)."""
@@ -49,7 +51,8 @@ class LegalSilence(NamedTuple):
     """From the quarantine of a receiver's blocks until the receiver has processed the proof that
     they are not touched any more. In between, the sender reads the cancel, its link finishes, and
     the end is processed on the sender and then here. With a poll limit, each may take several
-    iterations."""
+    iterations. So long a transfer may also show no progress: with staging, because its chunk waits
+    at both ends for the copies of others."""
 
 
 def legal_silence(
@@ -58,8 +61,10 @@ def legal_silence(
     cache: KvCacheConfig,
     transceiver: TransceiverConfig,
     workload: WorkloadConfig,
+    staged_bytes: int = 0,
 ) -> LegalSilence:
-    """Compute the bounds from the experiment's sections."""
+    """Compute the bounds from the experiment's sections. `staged_bytes`: the size of a rank's
+    staging area; a transfer may wait at each end until so much is packed or unpacked."""
     step_ns = longest_step_ns(model, executor, cache, workload)
     real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
     small_ns = COLLECTIVES * model.collective_ns
@@ -72,6 +77,10 @@ def legal_silence(
     # The sender reads the cancel, then processes the ends; then this rank processes the ends. Its
     # first check is not counted, because the end counts as in time at that check.
     proof_ns = look_ns + taken_ns + (taken_ns - look_ns) + ways_ns
+    copies_ns = 2 * ceil(
+        Fraction(staged_bytes * NS_PER_S, transceiver.staging_bandwidth_bytes_per_s)
+    )
+    proof_ns += copies_ns
     return LegalSilence(
         *(ns + RANK_FAILURE_NS for ns in (look_ns, late_ns, look_ns + ways_ns, proof_ns))
     )

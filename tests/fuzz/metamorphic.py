@@ -41,7 +41,9 @@ CONSTANTS: Final = (
 )
 """Durations that no key sets, by their names."""
 
-RATES: Final = frozenset({"transceiver.link.bandwidth", "faults[].bandwidth"})
+RATES: Final = frozenset(
+    {"transceiver.link.bandwidth", "transceiver.staging_bandwidth", "faults[].bandwidth"}
+)
 SPEEDS: Final = frozenset(
     {"workload(poisson).rate", "workload(trace).rate", "workload(trace).speed"}
 )
@@ -134,6 +136,7 @@ def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     transceiver = data.setdefault("transceiver", {})
     transceiver |= {"max_inflight_transfers": 1, "max_inflight_transfers_per_peer": 1}
     transceiver.setdefault("link", {})["bandwidth"] = draw.choice(EXACT)
+    transceiver["staging_bandwidth"] = EXACT[-1]
     for key in ("layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
         data.get("model", {}).pop(key, None)
     data.setdefault("kv_cache", {})["block_tokens"] = 16

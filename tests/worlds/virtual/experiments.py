@@ -16,9 +16,10 @@ import sys
 from random import Random
 from typing import Any
 
+from adpkv.config import parse
 from adpkv.config.fault_kinds import MESSAGE_PHASES, PROCESS_PHASES, SENDER_PHASES
 
-__all__ = ["experiment", "mortal", "replay", "replicated", "surviving"]
+__all__ = ["experiment", "mortal", "replay", "replicated", "staged", "surviving"]
 
 FIRST_OF_ALL_KINDS = 400
 """Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
@@ -75,6 +76,27 @@ def surviving(data: dict[str, Any]) -> dict[str, Any]:
     """A mortal experiment whose groups go on without their failed; every other one computes again
     what went with them."""
     return mortal(data) | {"on_rank_failure": "shrink", "recompute": bool(data["seed"] % 2)}
+
+
+def staged(data: dict[str, Any]) -> dict[str, Any]:
+    """An experiment of a seed with staging: few slots and small ones, so that a transfer has many
+    chunks, and copies that take their time. Some messages about chunks are lost or late."""
+    draw = Random(f"staging {data['seed']}")
+    model = parse(data, data["name"])
+    blocks = draw.choice((2, 2, 3, 4, 6, 16))
+    staging = {
+        "staging": "on",
+        "staging_slots": draw.choice((1, 1, 2, 3, 8)),
+        "staging_slot": f"{blocks * model.block_bytes}B",
+        "staging_bandwidth": draw.choice(("1MiB", "64MiB", "10GiB", "1000GiB")),
+    }
+    faults = list(data["faults"])
+    if draw.random() < 0.3:
+        fault = {"kind": draw.choice(MESSAGE_FAULTS), "phase": "unpacked", "probability": 0.3}
+        if "duration" in MORE[fault["kind"]]:
+            fault["duration"] = draw.choice(DURATIONS)
+        faults.append(fault)
+    return data | {"transceiver": data["transceiver"] | staging, "faults": faults}
 
 
 def _kinds(data: dict[str, Any]) -> list[dict[str, int]]:
@@ -225,6 +247,8 @@ MORE: dict[str, dict[str, Any]] = {
 }
 """What can be survived, and what each needs to be told."""
 
+MESSAGE_FAULTS = ("lose", "duplicate", "late", "reorder", "former_owner")
+
 AT_AN_INSTANT = frozenset({"restart", "sigstop", "skew"})
 
 
@@ -279,6 +303,7 @@ def main(seeds: list[int]) -> int:
             data for kind in (experiment(seed), replicated(seed)) for data in (kind, mortal(kind))
         ]
         ways.append(surviving(experiment(seed)))
+        ways += [staged(data) for data in ways]
         wrong = [text for data in ways for text in examine(data)]
         if wrong:
             bad += 1
