@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from adpkv.testing.transport import BODIES
 from tests.mpi.nixl_here import needs_nixl
+from tests.transport.nixl_killed import CASES
 
 pytestmark = needs_nixl
 
@@ -17,3 +20,11 @@ def test_transport_nixl_conforms(program, ranks: int, argv: tuple[str, ...]) -> 
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]
     assert passed == list(BODIES)
+
+
+def test_what_a_release_and_what_a_kill_leave_behind(jobs) -> None:
+    """A released write goes on landing; under the contract nothing lands after an end. And a peer
+    that is killed before, during and after. See tests/transport/nixl_killed.py."""
+    found = jobs.finish(jobs.start([sys.executable, "-m", "tests.transport.nixl_killed"]), 120)
+    assert found.code == 0, found.err
+    assert [line.partition(":")[0] for line in found.out.splitlines()] == list(CASES)

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Final
 
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
-from adpkv.worlds.mpi.launcher.startup import RANKS
+from adpkv.worlds.mpi.launcher.startup import RANKS, Stage, stage_of
 
 POLICIES: Final = ("shutdown", "shrink")
 BOUND_S: Final = 90.0
 LOOK_S: Final = 0.01
-MOST_LATER_S: Final = 2.5
-"""After its ranks have begun to write events."""
+MOST_LATER_S: Final = 2.0
+"""After the first rank runs."""
 
 EXPERIMENT: Final = """
 name: transport-kills
@@ -65,15 +65,15 @@ def started(folder: Path, transport: str, policy: str, *, tcp: bool) -> subproce
     )  # fmt: skip
 
 
-def kill_one(job: subprocess.Popen[str], out: Path, victim: int, later_s: float) -> str:
+def kill_one(job: subprocess.Popen[str], victim: int, later_s: float) -> str:
     """Kill a rank so long after the job has begun; what kept it from that."""
     until_s = time.monotonic() + BOUND_S
-    while not list(out.glob("events.*.part")):
+    tree = ProcessTree(job.pid)
+    while Stage.RUN not in map(stage_of, tree.ranks()):
         if job.poll() is not None or time.monotonic() > until_s:
             return "it did not begin"
         time.sleep(LOOK_S)
     time.sleep(later_s)
-    tree = ProcessTree(job.pid)
     found = {tree.launcher_number(pid, RANKS): pid for pid in tree.ranks()}
     if victim not in found:
         return f"rank {victim} was not there to be killed"
@@ -113,7 +113,7 @@ def killed(
     """One job, in which one rank is killed; what was wrong with its end."""
     job = started(folder, transport, policy, tcp=tcp)
     try:
-        problem = kill_one(job, folder / "out", victim, later_s)
+        problem = kill_one(job, victim, later_s)
         _, said = job.communicate(timeout=BOUND_S)
     except subprocess.TimeoutExpired:
         os.killpg(job.pid, signal.SIGKILL)  # its own group, made by `started`
