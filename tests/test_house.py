@@ -162,6 +162,16 @@ ARROWS = {
         "adpkv.results",
         "adpkv.field_policies",
     ),
+    "adpkv.comparison": (
+        CORE,
+        ERRORS,
+        DRAWS,
+        TERMINAL,
+        CONFIG,
+        OUTPUT,
+        "adpkv.results",
+        "adpkv.sweeps",
+    ),
     # The policies are handed to it by the command: nothing else knows that they exist.
     "adpkv.regressions": (
         CORE,

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from adpkv import __version__
 from adpkv.cli.bench import bench
+from adpkv.cli.compare import compare
 from adpkv.cli.configs import configs
 from adpkv.cli.doctor import doctor
 from adpkv.cli.init import init
@@ -40,6 +41,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
     simulate,
     sweep,
+    compare,
     configs,
     init,
     regress,

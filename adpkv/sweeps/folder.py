@@ -25,7 +25,7 @@ from adpkv.sweeps.figures import Cell
 from adpkv.sweeps.plan import Plan, World, make_plan
 from adpkv.sweeps.row import RunRow, table_rows
 
-__all__ = ["SweepFolder"]
+__all__ = ["SweepFolder", "is_sweep"]
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -38,6 +38,11 @@ class _Head(msgspec.Struct, frozen=True):
 
 PLAN: Final = "sweep.yaml"
 JOURNAL: Final = "runs.jsonl"
+
+
+def is_sweep(path: Path) -> bool:
+    """Is it the folder of a sweep?"""
+    return (path / JOURNAL).is_file() and (path / PLAN).is_file()
 
 
 class SweepFolder:
