@@ -132,8 +132,9 @@ def _measured(kind: Kind, cells: Sequence[Cell], rounds: int, idle: int = 0) -> 
 
 
 def _target(kind: Kind, cell: Cell) -> Target | None:
-    if kind.staged and kind.on_devices:
-        return Target("ratio", ">=", LEAST_RATIO_STAGED) if cell == STAGED else None
+    if kind.staged:
+        bounded = kind.on_devices and kind.transport != "mpi" and cell == STAGED
+        return Target("ratio", ">=", LEAST_RATIO_STAGED) if bounded else None
     if kind.on_devices:
         bounded = cell.nbytes >= FROM_BYTES_ON_DEVICES
         return Target("ratio", ">=", LEAST_RATIO_ON_DEVICES) if bounded else None

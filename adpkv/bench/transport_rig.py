@@ -51,7 +51,12 @@ class Rig:
         if area is not None and self._words is not None:
             staged = stage(self._experiment, self._inner, area, self._words, perf_counter_ns)
             self.transport = Polled(staged, self._words)
-        self.bare = make_bare(asked.kind.transport, self._data, self.blocks.memory)
+        self._bare_blocks = self.blocks
+        if asked.kind.on_devices and asked.kind.transport == "mpi":
+            # Bare MPI moves no bytes of a device: it moves as many of the host.
+            moved_blocks = self.blocks.memory.blocks
+            self._bare_blocks = made_blocks("host", moved_blocks, cell.block_bytes, self._rank)
+        self.bare = make_bare(asked.kind.transport, self._data, self._bare_blocks.memory)
         if self._rank == SENDER:
             self.blocks.fill(self.source)
         else:
@@ -112,6 +117,8 @@ class Rig:
         if self._words is not None:
             self._words.close()
         self.bare.close()
+        if self._bare_blocks is not self.blocks:
+            self._bare_blocks.close()
         self.blocks.close()
         self._data.Free()
 
@@ -138,7 +145,7 @@ def _experiment(kind: Kind, cell: Cell, blocks: int) -> Experiment:
         "staging": "on" if kind.staged else "off",
         "staging_slots": 2,
     }
-    if cell.block_bytes > MIB and not kind.on_devices:
+    if cell.block_bytes > MIB:
         transceiver |= {"piece": f"{cell.block_bytes}B"}
     return parse(
         {
