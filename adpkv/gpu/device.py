@@ -196,3 +196,5 @@ class Device:
         self.wait()
         source = np.frombuffer(content, np.uint8)
         self.runtime.memcpy(address, source.ctypes.data, len(content), HOST_TO_DEVICE)
+        # The copy may return before the bytes are there, and our streams wait for no other.
+        self.runtime.deviceSynchronize()

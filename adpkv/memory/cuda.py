@@ -194,15 +194,15 @@ class CudaMemory:
         numbers = np.asarray(blocks, np.uint64)
         return self._slab + numbers * np.uint64(self.block_bytes)
 
-    def _check_untouched(self, free: Sequence[Untouched], when: str) -> None:
-        if not free:
+    def _check_untouched(self, free: Untouched, when: str) -> None:
+        count = len(free.blocks)
+        if not count:
             return
 
         def found(bad: list[int]) -> None:
-            self._book.tell_spoilt([free[job] for job in bad], when)
+            self._book.tell_spoilt(free, bad, when)
 
-        addresses, left = self._addresses([one.block for one in free]), [one.left for one in free]
-        jobs = jobs_of(len(free), addresses, left, self.block_bytes)
+        jobs = jobs_of(count, self._addresses(free.blocks), free.left, self.block_bytes)
         self._work.submit("adpkv_untouched", jobs, self.block_bytes, checks=True, found=found)
 
     def _compare(self, what: str, blocks: Sequence[int], keys: Sequence[int], tokens: int) -> None:
@@ -228,7 +228,7 @@ class CudaMemory:
         touched = blocks[index:end]
         first = np.zeros(len(touched), np.uint64)
         count = np.full(len(touched), self._row_words, np.uint64)
-        if touched:
+        if len(touched):
             # All blocks are whole but the first, which may begin later, and the last.
             first[0] = (first_token - index * size) * words
             count[-1] = (end_token - (end - 1) * size) * words

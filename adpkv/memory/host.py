@@ -76,7 +76,7 @@ class HostMemory:
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner. Checks that fresh ones are as `release` left them."""
         free = self._book.hand_out(owner, fresh, evicted)
-        self._book.tell_spoilt(self._spoilt(free), f"found when given to lease {owner}")
+        self._book.tell_spoilt(free, self._spoilt(free), f"found when given to lease {owner}")
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks went back to the free list: fill them with the canary, to find later writes."""
@@ -115,7 +115,8 @@ class HostMemory:
 
     def look_at_free(self) -> None:
         """Check all free blocks that were ever used."""
-        self._book.tell_spoilt(self._spoilt(self._book.free_and_used()), "found at the end")
+        free = self._book.free_and_used()
+        self._book.tell_spoilt(free, self._spoilt(free), "found at the end")
         if self._staging is not None:
             self._staging.look_at_free()
 
@@ -153,6 +154,7 @@ class HostMemory:
             words = (places ^ mixed(key)) * ODD
             np.copyto(out, words >> np.uint64(64 - 8 * out.dtype.itemsize), casting="unsafe")
 
-    def _spoilt(self, free: Sequence[Untouched]) -> list[Untouched]:
-        """Those of the blocks that are not as they were left."""
-        return [one for one in free if not (self._bytes[one.block] == one.left).all()]
+    def _spoilt(self, free: Untouched) -> list[int]:
+        """The places of those of the blocks that are not as they were left."""
+        blocks = enumerate(zip(free.blocks, free.left, strict=True))
+        return [at for at, (block, left) in blocks if not (self._bytes[block] == left).all()]

@@ -91,8 +91,16 @@ def main(words: list[str]) -> int:
         ranks = os.environ.get("NO_WAIT_RANKS", "8")
         command = [mpirun, "-n", ranks, sys.executable, "-m", "tests.gpu.no_wait", *words]
         os.execv(mpirun, command)
-    arm()
     from adpkv.__main__ import main as adpkv
+    from adpkv.worlds.mpi.launcher import startup
+
+    start_mpi = startup.start_mpi
+
+    def start() -> None:
+        start_mpi()
+        arm()  # it imports MPI, which `adpkv run` itself has to start
+
+    startup.start_mpi = start
 
     file = os.environ.get("NO_WAIT_FILE", "configs/gpu.yaml")
     sys.argv = ["adpkv", "run", file, "--quiet", "--out", out, *more]

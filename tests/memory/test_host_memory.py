@@ -171,3 +171,26 @@ def test_a_report_of_many_blocks_is_short(rig: Rig) -> None:
 def test_closing_lets_the_bytes_go(rig: Rig) -> None:
     rig.memory.close()
     assert len(rig.memory.view(0, 1)) == 0
+
+
+def test_many_blocks_at_once_are_checked_like_a_few() -> None:
+    told: list[tuple[str, str, tuple[int, ...]]] = []
+    memory = HostMemory(80, 2, 1, 1, 4, 2, lambda *one: told.append(one))
+    memory.hand_out(1, range(60), [])
+    memory.release(range(60))
+    memory.view(17, 1)[3] = 1
+    memory.view(70, 1)[0] = 1
+    memory.hand_out(2, range(79), [])
+    assert told == [("write_after_free", "blocks 17, 70: found when given to lease 2", (1, 0))]
+    told.clear()
+    memory.hand_out(3, range(40), [])
+    assert [kind for kind, _, _ in told] == ["two_owners"]
+    told.clear()
+    memory.release(range(79))
+    memory.hand_out(4, [*range(40), 5], [])
+    assert told == [("two_owners", "blocks 5: given to lease 4 while in use", (3, 4))]
+    told.clear()
+    memory.release(range(40))
+    memory.view(3, 1)[1] = 7
+    memory.look_at_free()
+    assert [(kind, leases) for kind, _, leases in told] == [("write_after_free", (4,))]
