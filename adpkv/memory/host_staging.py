@@ -1,7 +1,9 @@
 """The staging slots of a rank whose KV is in host memory, with checks of their bytes.
 
-A slot that was given back is filled with a canary where it was used, and checked when it is given
-out again: that finds bytes that land after the proof that none will (contract 2.6).
+A slot that was given back is marked with a canary where it was used, and checked when it is given
+out again: that finds bytes that land after the proof that none will (contract 2.6). Only the
+beginnings of some blocks are marked: a chunk covers many blocks, and filling a slot of 64 MiB would
+hold up an iteration for as long as a transfer takes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ from adpkv.memory.port import PASSED, Fence, Region, Report
 __all__ = ["HostStaging"]
 
 CANARY: Final = 0xDD
-"""The value of each byte of a slot that was given back; another one than that of a freed block."""
+"""The value of each marked byte of a slot that was given back; another one than that of a freed
+block."""
+
+MARK_BYTES: Final = 64
+MOST_MARKS: Final = 512
+"""How many blocks of a half are marked at most, and how many bytes of each."""
 
 
 class HostStaging:
@@ -37,6 +44,8 @@ class HostStaging:
         self._bytes = np.zeros((slots * slot_blocks, self.block_bytes), dtype=np.uint8)
         self._flat: memoryview = self._bytes.reshape(-1).data
         self._report = report
+        self._step = max(1, -(-slot_blocks // 2 // MOST_MARKS))
+        """Every so many blocks, one is marked."""
         self._owners: dict[int, int] = {}
         """Slot -> the request that has it."""
         self._lent: dict[SessionId, tuple[range, bool]] = {}
@@ -96,7 +105,7 @@ class HostStaging:
         self._used[slot] = min(len(blocks), half), min(max(len(blocks) - half, 0), half)
 
     def give_back(self, slot: int, request_id: int) -> None:
-        """No peer touches the slot any more: fill what was used of it with the canary."""
+        """No peer touches the slot any more: mark what was used of it."""
         places = range(slot * self.slot_blocks, (slot + 1) * self.slot_blocks)
         if any(lent.start in places for lent, _ in self._lent.values()):
             self._tell("freed_in_doubt", f"staging slot {slot} of request {request_id}")
@@ -137,10 +146,13 @@ class HostStaging:
     def _halves(
         self, slot: int, counts: tuple[int, int]
     ) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-        """The beginning of each half of a slot, so many blocks of it."""
+        """The places of the canary in each half of a slot, in so many blocks from its beginning."""
         half = self.slot_blocks // 2
         firsts = (slot * self.slot_blocks, slot * self.slot_blocks + half)
-        return [self._bytes[a : a + count] for a, count in zip(firsts, counts, strict=True)]
+        return [
+            self._bytes[first : first + count : self._step, :MARK_BYTES]
+            for first, count in zip(firsts, counts, strict=True)
+        ]
 
     def _is_untouched(self, slot: int) -> bool:
         return all(bool((part == CANARY).all()) for part in self._halves(slot, self._left[slot]))

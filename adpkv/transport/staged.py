@@ -75,6 +75,9 @@ class StagedTransport:
         self._clock, self._wake = clock, wake
         self._sending: dict[SessionId, Sending] = {}
         self._receiving: dict[SessionId, Receiving] = {}
+        self._unwanted: list[SessionId] = []
+        """Chunks that the inner transport expects, of transfers that were refused. They are ended
+        right before a poll, which takes in their ends."""
         self._ended: list[TransportEnd] = []
         self._soon: deque[tuple[int, TransportEnd]] = deque()
         """Ends that are reported from a certain time on, in its order. What a rank does itself has
@@ -88,9 +91,9 @@ class StagedTransport:
         self._slots.take(found, transfer.target)
         while found.expected < min(AHEAD, found.chunks):
             if not self._expect_next(found):
-                # No peer knows of the chunks before it: this ends them, and nobody is told.
+                # No peer knows of the chunks before it: they are ended, and nobody is told.
                 for chunk in sorted(found.open):
-                    self._inner.peer_ended(found.inner(chunk), 0)
+                    self._unwanted.append(found.inner(chunk))
                     self._slots.take_back(found, chunk)
                 self._slots.give_back(found)
                 return False
@@ -176,6 +179,8 @@ class StagedTransport:
 
     def _progress(self) -> None:
         """Process what the inner transport has ended, then pack, post, unpack and expect."""
+        while self._unwanted:
+            self._inner.peer_ended(self._unwanted.pop(), 0)
         for end in self._inner.poll():
             self._on_end(end)
         self._slots.renew()

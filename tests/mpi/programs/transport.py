@@ -1,7 +1,7 @@
 """Ranks 0 and 1 put a transport through the conformance bodies; rank 0 prints one line each.
 `transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
 blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling;
-with `cuda`, blocks are in the memory of a GPU."""
+with `cuda`, blocks are in the memory of a GPU; with `staged`, they are packed into small slots."""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -31,6 +31,7 @@ from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
 from adpkv.worlds.mpi.cards import exchange
 from adpkv.worlds.mpi.custom_ports import card_of, hand_cards
+from tests.mpi.programs.staged_side import BLOCKS_PER_PIECE, staged
 
 SHAPES = {"odd": (3, 1, 1, 7, 1), "large": (16, 4, 4, 64, 2)}
 SHAPE = next((shape for word, shape in SHAPES.items() if word in sys.argv), (8, 2, 2, 32, 2))
@@ -180,7 +181,7 @@ class Faulty(FaultyTransport):
 class Halves:
     """The pair as one of its processes sees it."""
 
-    blocks_per_piece = 2
+    blocks_per_piece = BLOCKS_PER_PIECE if "staged" in sys.argv else 2
 
     def __init__(self, comm: MPI.Intracomm, side: type[Present] | type[Faulty]) -> None:
         self._comm = comm.Dup()
@@ -214,6 +215,8 @@ def main() -> int:
     if world.rank >= 2:
         return 0
     side = OnDevice if "cuda" in sys.argv else Faulty if "faulty" in sys.argv else Present
+    if "staged" in sys.argv:
+        side = staged(side, NAME, made)
     for name, body in BODIES.items():
         pair = Halves(comm, side)
         try:
