@@ -55,7 +55,7 @@ STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
-TRACES = "adpkv.traces"
+TRACES, PRESETS = "adpkv.traces", "adpkv.presets"
 FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.assemble"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
@@ -80,7 +80,9 @@ ARROWS = {
     PLUGINS: (ERRORS,),
     # Files of others, from which the configuration takes faults and the workload its requests.
     TRACES: (CORE, ERRORS),
-    CONFIG: (CORE, ERRORS, PLUGINS, TRACES),
+    # Published models and devices, as coefficients.
+    PRESETS: (CORE, ERRORS),
+    CONFIG: (CORE, ERRORS, PLUGINS, TRACES, PRESETS),
     # CuPy and the kernels, for memories and models.
     GPU: (ERRORS,),
     "adpkv.memory": (CORE, ERRORS, GPU),

@@ -18,6 +18,7 @@ def validate(
 ) -> None:
     """Check experiment files without running them; all problems at once."""
     from adpkv.config import load
+    from adpkv.config.presets import preset_sentence
     from adpkv.config.shipped import named
     from adpkv.errors import UsageError
     from adpkv.output.advice import beforehand
@@ -37,6 +38,8 @@ def validate(
         else:
             print(f"{named(file)}: fine, {_described(experiment)}, {workload.total:,} requests")
             print(f"  {memory_text(experiment, workload)}")
+            if sentence := preset_sentence(experiment):
+                print(f"  {sentence}")
             remark(experiment)
             for sentence in beforehand(experiment):
                 print(f"  advice: {sentence}")

@@ -79,7 +79,9 @@ def _checked(
         raise ConfigError(
             source, [*lines, f"must be a mapping of sections ({_found(changed.data)})"]
         )
-    experiment, problems = validate(_without_empty(changed.data), installed=installed)
+    experiment, problems = validate(
+        _without_empty(changed.data), installed=installed, folder=folder
+    )
     if experiment is not None:
         experiment, problems = _with_trace(experiment, folder)
     if experiment is not None and not lines:

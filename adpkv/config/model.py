@@ -14,6 +14,7 @@ from adpkv.config.base import (
     Positive,
     Section,
     Size,
+    Text,
     duration,
     fine_duration,
 )
@@ -56,6 +57,12 @@ class CostedModelConfig(_Shape):
     token) pairs + per_sequence * decoding requests + per_context_token * their KV tokens
     """
 
+    preset: Text | None = Field(
+        default=None,
+        description="`MODEL[:PRECISION]@DEVICE[xN][-tpT][-epE]`, such as "
+        "`llama-3.3-70b@h100x8-tp8`, or the path of a config.json in place of MODEL: gives the "
+        "keys that are left out, and the link's (docs/cost-model.md)",
+    )
     step_base_ns: Duration = duration(
         "5ms", key="step_base", about="what every step costs, a dummy's too"
     )

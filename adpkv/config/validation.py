@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from adpkv.config.checks.relations import broken
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.named import NOT_INSTALLED
+from adpkv.config.presets import with_preset
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
 from adpkv.plugins import MODEL, WORKLOAD
 
@@ -91,18 +93,20 @@ _PHRASES: Final[Mapping[str, str]] = {
 
 
 def validate(
-    data: dict[str, Any], *, installed: bool = True
+    data: dict[str, Any], *, installed: bool = True, folder: Path = Path()
 ) -> tuple[Experiment | None, list[Problem]]:
     """(experiment, []) of valid data, else (None, all problems).
 
     Args:
         data: the sections as plain values.
         installed: False if the entry points that the experiment names need not be installed.
+        folder: where a `config.json` that `model.preset` names is looked up too.
     """
     context = None if installed else NOT_INSTALLED
     problems: list[Problem] = []
     unsound: set[tuple[Key, ...]] = set()
     draft: Experiment | None = None
+    data, of_preset = with_preset(data, folder)
     trial = data
     for round_number in range(_ROUNDS):
         try:
@@ -121,6 +125,8 @@ def validate(
                 continue  # it was cut out with the section around it
             unsound.add(cut)
             trial = _without(trial, cut)
+    problems += of_preset
+    unsound |= {("model",) for _ in of_preset}
     if draft is not None:
         related = broken(draft, unsound)
         problems += _with_defaults(related[:MOST_PROBLEMS], data, draft)

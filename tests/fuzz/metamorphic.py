@@ -137,7 +137,7 @@ def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     transceiver |= {"max_inflight_transfers": 1, "max_inflight_transfers_per_peer": 1}
     transceiver.setdefault("link", {})["bandwidth"] = draw.choice(EXACT)
     transceiver["staging_bandwidth"] = EXACT[-1]
-    for key in ("layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
+    for key in ("preset", "layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
         data.get("model", {}).pop(key, None)
     data.setdefault("kv_cache", {})["block_tokens"] = 16
     workload = data["workload"]
@@ -263,7 +263,7 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
         for key, value in data.get("transceiver", {}).items()
         if key in ("mail_latency", "link", "transfer_timeout", "wait_timeout")
     }
-    for key in ("layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
+    for key in ("preset", "layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
         data.get("model", {}).pop(key, None)
     data.pop("diagnosis", None)
     for fault in data["faults"]:

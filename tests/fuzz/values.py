@@ -50,6 +50,7 @@ OWN: Final[Mapping[str, Pools]] = {
     "executor.max_batch_size": ((1, 2, 4, 16, 64), (2**31 - 1,)),
     "executor.max_requests_per_rank": ((1, 4, 16, 256), (2**31 - 1,)),
     "transceiver.max_inflight_blocks_per_peer": ((10, 20, 64, 4096), (1, 2**31 - 1)),
+    "model.preset": (("llama-3.1-8b@h100", "deepseek-v3@h200x8-ep8"), ("falcon-7b:fp8@l40sx4",)),
     "model.step_base": (("0s", "1ms", "5ms", "7ms", "50ms"), ("1ns", "1s", "6s", "300s", "8760h")),
     "model.per_prefill_token": _COST,
     "model.per_prefill_pair": _COST,
