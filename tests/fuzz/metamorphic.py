@@ -171,7 +171,9 @@ def _twice(value: Any, node: Any, here: str) -> Any:
     if isinstance(value, dict):
         # Of several kinds of model, the one that has all of these keys.
         sections = [one["properties"] for one in alternatives(node) if "properties" in one]
-        properties = next(one for one in sections if value.keys() <= one.keys())
+        properties = next((one for one in sections if value.keys() <= one.keys()), None)
+        if properties is None:
+            return value  # its keys are not those of a schema: the axes of a sweep
         return {key: _twice(one, properties[key], place(here, key)) for key, one in value.items()}
     if isinstance(value, list | tuple):
         items = next(one for one in alternatives(node) if "items" in one)["items"]
