@@ -148,7 +148,7 @@ ARROWS = {
     "adpkv.results": (CORE, ERRORS, CONFIG, RECORDER, DIAGNOSIS, OUTPUT),
     "adpkv.testing": (CORE, ERRORS, *PORTS),
     "adpkv.ports": (CORE, *PORTS, CUSTOM),
-    "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE),
+    "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE, "adpkv.transport.port"),
     # A worker of a sweep is a program: it reads the policy itself.
     "adpkv.sweeps": (
         ERRORS,

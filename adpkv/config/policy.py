@@ -78,6 +78,10 @@ class PolicyConfig(Section):
     quarantine: Literal["bounded", "unbounded"] = Field(
         default="bounded", description="too long in quarantine makes a rank unhealthy; or not"
     )
+    release: Literal["proof", "trusted"] = Field(
+        default="proof",
+        description="a withdrawn send is over when that is proven; or when its handle is released",
+    )
 
     reduce: Literal["all", "own"] = Field(
         default="all",

@@ -18,6 +18,7 @@ from adpkv.core.session import Event, Line, Role, State
 from adpkv.core.session_limits import TransceiverLimits
 from adpkv.executor.phases import Phases
 from adpkv.executor.serving import Serving
+from adpkv.transport.port import Transport
 
 __all__ = ["NeverQuiet", "Policy", "combined", "with_lines"]
 
@@ -40,6 +41,8 @@ class Policy:
     serving: type[Serving] | None = None
     """For both kinds of servers, or a generation server's alone."""
     replica: type[Replica] | None = None
+    transport: Callable[[Transport], Transport] | None = None
+    """Put around a rank's transport."""
 
 
 class NeverQuiet(Phases):
