@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,32 @@ except UsageError as error:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert says in done.stdout, done.stdout
+
+
+BLOCKER = """
+import os, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ucxx":
+            raise ModuleNotFoundError("No module named 'ucxx'", name="ucxx")
+
+if os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK")) == "1":
+    sys.meta_path.insert(0, Missing())
+"""
+
+
+def test_a_rank_without_ucxx_ends_the_job_once_before_anything_runs(
+    jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    out = tmp_path / "out"
+    argv = [sys.executable, "-m", "adpkv", "run", "four-ranks", "--quiet", "--out", str(out)]
+    found = jobs.finish(jobs.start([*argv, "--set", "transceiver.transport=ucx"]), 60)
+    assert found.code == 2, found.err
+    assert found.err.splitlines() == [
+        "adpkv: rank 1: transceiver.transport: ucx: there is no module ucxx: "
+        "pip install 'adpkv[ucx]' (CUDA 13), or 'adpkv[ucx-cuda12]'"
+    ]
+    assert not out.exists()
