@@ -17,10 +17,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("argv", [("large",), ("odd", "faulty"), ("large", "errors-off")])
+@pytest.mark.parametrize(
+    "argv", [("large",), ("odd", "faulty"), ("large", "errors-off"), ("odd", "staged")]
+)
 def test_transport_ucx_conforms(program, argv: tuple[str, ...]) -> None:
     """Blocks that are copied once; blocks of an odd size, with the fault seam around it; over
-    shared memory, which UCX may use where no connection is watched."""
+    shared memory, which UCX may use where no connection is watched; through slots that are smaller
+    than the transfers."""
     found = program("transport", 2, "ucx", *argv)
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]
