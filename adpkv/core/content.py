@@ -36,6 +36,11 @@ def pieces(source: Sequence[int], target: Sequence[int], most: int) -> list[tupl
     """
     if len(source) != len(target) or most < 1:
         raise ValueError(f"{len(source)} source and {len(target)} target blocks, most {most}")
+    if isinstance(source, range) and isinstance(target, range):
+        # A chunk of a staged transfer: no block of it need be looked at.
+        count = len(source)
+        firsts = zip(source[::most], target[::most], strict=True)
+        return [(a, b, min(most, count - i * most)) for i, (a, b) in enumerate(firsts)]
     found: list[tuple[int, int, int]] = []
     start = 0
     for i in range(1, len(source) + 1):

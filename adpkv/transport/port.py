@@ -7,7 +7,7 @@ core decides what follows. No call waits.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -62,8 +62,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     sender: int
     receiver: int
     tag: int
-    source: tuple[int, ...]
-    target: tuple[int, ...]
+    source: Sequence[int]
+    target: Sequence[int]
     nbytes: int
     source_slot: int = -1
     target_slot: int = -1

@@ -117,8 +117,8 @@ class Staged:
             whole.sender,
             whole.receiver,
             AHEAD * whole.tag + chunk % AHEAD,
-            tuple(range(first_source, first_source + count)),
-            tuple(range(first_target, first_target + count)),
+            range(first_source, first_source + count),
+            range(first_target, first_target + count),
             nbytes,
         )
 

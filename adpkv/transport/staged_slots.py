@@ -35,7 +35,7 @@ class StagingSlots:
         chunk, source = found.packed, found.transfer.source
         blocks = self._within_budget(found.blocks(chunk)[found.part :])
         first = self._place(found, chunk) + found.part
-        fence = self._area.pack([source[i] for i in blocks], first)
+        fence = self._area.pack(source[blocks.start : blocks.stop], first)
         found.part += len(blocks)
         if blocks.stop == found.blocks(chunk).stop:
             found.ahead.append(Ahead(chunk, fence))
@@ -51,7 +51,7 @@ class StagingSlots:
             return False
         blocks = self._within_budget(found.blocks(chunk)[found.part :])
         first = self._place(found, chunk) + found.part
-        fence = self._area.unpack(first, [target[i] for i in blocks])
+        fence = self._area.unpack(first, target[blocks.start : blocks.stop])
         found.part += len(blocks)
         if blocks.stop == found.blocks(chunk).stop:
             found.fence = fence

@@ -41,3 +41,10 @@ def test_an_example() -> None:
 def test_what_makes_no_sense_is_refused(source: list[int], target: list[int], most: int) -> None:
     with pytest.raises(ValueError, match="source and"):
         pieces(source, target, most)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 40), st.integers(1, 7))
+def test_ranges_are_cut_like_lists(source: int, target: int, count: int, most: int) -> None:
+    """Both ends of a staged transfer cut ranges; who cuts lists must come to the same."""
+    ranges = range(source, source + count), range(target, target + count)
+    assert pieces(*ranges, most) == pieces(*map(list, ranges), most)

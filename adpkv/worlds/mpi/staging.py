@@ -42,8 +42,9 @@ def stage(
 ) -> StagedTransport:
     """The transport that packs and unpacks, over one between the ranks' areas.
 
-    In host memory this rank copies itself, so much per poll that an iteration is not delayed. A
-    device copies by itself, and one kernel for a whole chunk is the fastest.
+    In host memory this rank copies itself, so much per poll that an iteration is not delayed: half
+    the post budget, as the inner transport may copy the other half in the same poll. A device
+    copies by itself, and one kernel for a whole chunk is the fastest.
     """
     on_device = experiment.kv_cache.memory in DEVICE_MEMORIES
     return build_staged(
@@ -53,5 +54,5 @@ def stage(
         mailbox,
         clock=clock,
         watch=area if isinstance(area, HostStaging) else None,
-        pack_bytes=NO_LIMIT if on_device else experiment.transceiver.post_budget_bytes,
+        pack_bytes=NO_LIMIT if on_device else experiment.transceiver.post_budget_bytes // 2,
     )
