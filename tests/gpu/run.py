@@ -213,7 +213,7 @@ STAGES: dict[str, list[Part]] = {
         )
         for name in ("nixl", "ucx")
     ],
-    "release": [Part("nixl", on_two("-m", "tests.gpu.release"), ended, 120)],
+    "release": [Part("nixl", python("-m", "tests.gpu.release"), ended, 120)],
     "bench": [Part("transport", [str(BIN / "adpkv"), "bench", "transport", "--json"], ended, 580)],
     "eight": [Part("nccl", run_of(NCCL, "kv_cache.blocks=8192"), all_completed, 200)],
 }
