@@ -27,6 +27,9 @@ RING_JOBS: Final = 1 << 16
 MOST_JOBS: Final = 4096
 """Most jobs of one operation; more become several operations."""
 
+FEW_JOBS: Final = 64
+"""Up to so many jobs a kernel reads from pinned memory: that costs less than a copy before it."""
+
 MOST_SLICES: Final = 4096
 
 PAUSE_S: Final = 50e-6
@@ -194,9 +197,11 @@ class Work:
         device, place, count = self._device, operation.place, len(operation.jobs)
         self._jobs[place : place + count] = operation.jobs
         offset = place * JOB.itemsize
-        size, stream = count * JOB.itemsize, self._stream
-        device.copy(self._device_jobs_at + offset, self._jobs_at + offset, size, stream)
-        args: list[Any] = [np.uint64(self._device_jobs_at + offset)]
+        jobs_at, stream = self._jobs_at + offset, self._stream
+        if count > FEW_JOBS:
+            jobs_at = self._device_jobs_at + offset
+            device.copy(jobs_at, self._jobs_at + offset, count * JOB.itemsize, stream)
+        args: list[Any] = [np.uint64(jobs_at)]
         if operation.checks:
             self._bad[place : place + count] = 0
             args.append(np.uint64(self._bad_at + 4 * place))
