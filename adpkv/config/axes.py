@@ -57,15 +57,19 @@ def _read_float(text: str) -> Fraction:
     return Fraction(text)
 
 
+def _duration_text(value: Fraction) -> str:
+    """As people write it, `3.981ms`, if that is exact."""
+    found = units.duration_text(_whole(value))
+    return found if found[0].isdigit() else units.exact_duration(_whole(value))
+
+
 def _read_size(text: str) -> Fraction:
     return Fraction(units.parse_size(text))
 
 
 _INT: Final = _Kind("whole number", _read_int, _whole, whole=True)
 _FLOAT: Final = _Kind("number", _read_float, float, whole=False)
-_DURATION: Final = _Kind(
-    "duration", units.parse_fine_duration, lambda v: units.exact_duration(_whole(v)), whole=True
-)
+_DURATION: Final = _Kind("duration", units.parse_fine_duration, _duration_text, whole=True)
 _SIZE: Final = _Kind("size", _read_size, lambda v: units.size_text(_whole(v)), whole=True)
 _KINDS: Final = (_INT, _FLOAT, _DURATION, _SIZE)
 

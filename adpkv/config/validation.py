@@ -39,6 +39,9 @@ _ITEMS: Final[Mapping[tuple[Key, ...], object]] = {
 }
 """The placeholder for a wrong entry of a list, by the list's path."""
 
+_ALONE: Final = frozenset({"regression", "sweep"})
+"""Sections that no other section needs."""
+
 _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
     ("name",): "draft",
     ("topology",): {"context": {"ranks": 1}, "generation": {"ranks": 1}},
@@ -81,6 +84,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     "too_long": "must not have more than {max_length} entries",
     "string_pattern_mismatch": "must be letters, digits, dots, dashes and underscores, at most 64",
     "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
     "greater_than": "must be more than {gt}",
@@ -195,8 +199,8 @@ def _unknown(path: Sequence[Key], data: object) -> str:
 
 def _cut_at(path: tuple[Key, ...]) -> tuple[Key, ...]:
     """The path of the part to cut out for an error at `path`: one key, one entry of a list, a whole
-    section of unknown kind, or the whole `regression` section, which no other section needs."""
-    if (path[0] in keys.UNIONS and path[1:] == ("kind",)) or path[0] == "regression":
+    section of unknown kind, or a whole section that no other one needs."""
+    if (path[0] in keys.UNIONS and path[1:] == ("kind",)) or path[0] in _ALONE:
         return path[:1]
     entry = next((path[: len(above) + 1] for above in _ITEMS if path[: len(above)] == above), path)
     return entry if isinstance(entry[-1], int) else path

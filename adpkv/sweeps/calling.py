@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from adpkv.config import Experiment
+from adpkv.errors import UsageError
 from adpkv.sweeps.environment import without_launcher
 from adpkv.sweeps.folder import SweepFolder
-from adpkv.sweeps.plan import World, check_points, make_plan, with_sweep
+from adpkv.sweeps.objectives import Goal, parse_goal
+from adpkv.sweeps.optimizing import need_optuna, searched
+from adpkv.sweeps.plan import Plan, Point, World, check_points, make_plan, with_sweep
 from adpkv.sweeps.pool import STOP_S, Pool, ProcessPool
-from adpkv.sweeps.result import Sweep, of_folder
+from adpkv.sweeps.result import Sweep, SweepPoint, of_folder, points_of
 from adpkv.sweeps.running import Watching, jobs_for, make_runs
 from adpkv.worlds.mpi.launcher.calling import END_BOUND_S, environment_to_import
 from adpkv.worlds.mpi.oversubscription import one_thread
 
-__all__ = ["complete", "local_pool", "sweep_into"]
+__all__ = ["complete", "goal_of", "local_pool", "sweep_into"]
 
 
 @contextmanager
@@ -49,6 +52,7 @@ def sweep_into(
     """
     plan = make_plan(with_sweep(experiment, changes, "vary"), world)
     check_points(plan)
+    goal_of(plan)
     count = jobs_for(plan.sample, world, jobs).count
     folder = SweepFolder.create(plan, out, keep=keep)
     try:
@@ -67,9 +71,49 @@ def complete(
     Raises:
         OSError: a file cannot be written.
     """
+    plan = folder.plan
     try:
-        make_runs(folder, pool, watch, limit_s)
+        if plan.points or not plan.config.optimize:
+            make_runs(folder, pool, watch, limit_s)
+        else:
+            _search(folder, pool, watch, limit_s)
     except BaseException:
         folder.write_tables()
         raise
     return folder.write_tables()
+
+
+def goal_of(plan: Plan) -> Goal | None:
+    """What a sweep looks for; None if it looks for nothing.
+
+    Raises:
+        UsageError: it is not there to be found.
+    """
+    config = plan.config
+    if not config.optimize and not config.subject_to:
+        return None
+    if not config.optimize:
+        raise UsageError("--subject-to bounds what --optimize looks for: give both")
+    goal = parse_goal(config.optimize, config.subject_to, plan.sample)
+    if not plan.points:
+        need_optuna()
+    return goal
+
+
+def _search(folder: SweepFolder, pool: Pool, watch: Watching, limit_s: float | None) -> None:
+    plan = folder.plan
+    goal = goal_of(plan)
+    assert goal is not None
+    seeds = len(plan.seeds)
+
+    def examine(points: Sequence[Point]) -> list[SweepPoint]:
+        make_runs(folder, pool, watch, limit_s, points, plan.trials * seeds)
+        settings = {point.number: dict(point.settings) for point in points}
+        if any(settings.get(row.point, row.settings) != row.settings for row in folder.rows):
+            raise UsageError(
+                f"{folder.path}: another version of Optuna has chosen its points: begin again"
+            )
+        return [one for one in points_of(folder.rows) if one.number in settings]
+
+    for _ in searched(plan, goal, plan.seeds[0], examine):
+        pass

@@ -17,7 +17,7 @@ from adpkv.config.axes import Axis
 from adpkv.errors import UsageError
 from adpkv.random_draws import uniform
 
-__all__ = ["MOST_POINTS", "Settings", "designed", "grouped"]
+__all__ = ["MOST_POINTS", "Settings", "count_of", "designed", "grouped"]
 
 MOST_POINTS: Final = 100_000
 """The most points of a sweep."""
@@ -86,6 +86,13 @@ def designed(groups: Sequence[Group], design: str, points: int | None, seed: int
     return list(found.values())
 
 
+def count_of(groups: Sequence[Group]) -> float:
+    """How many combinations there are; without end where there is a span."""
+    if any(axis.span is not None for group in groups for axis in group):
+        return math.inf
+    return math.prod(len(group[0].values) for group in groups)
+
+
 def _grid(groups: Sequence[Group], points: int | None) -> list[Settings]:
     spans = [axis.path for group in groups for axis in group if axis.span is not None]
     if spans:
@@ -93,7 +100,7 @@ def _grid(groups: Sequence[Group], points: int | None) -> list[Settings]:
             f"{spans[0]}: a grid needs steps (LOW..HIGH+STEP, LOW..HIGH*FACTOR); a random or a "
             "latin design draws from a span"
         )
-    count = math.prod(len(group[0].values) for group in groups)
+    count = count_of(groups)
     if count > MOST_POINTS:
         raise UsageError(f"the grid has {count:,} points; the most is {MOST_POINTS:,}")
     if points is not None and points != count:

@@ -85,6 +85,6 @@ def column_for(name: str, columns: Iterable[str]) -> str:
     if found:
         raise UsageError(f"{name!r} may be {' or '.join(found)}: give the whole name")
     shorts = {short_name(column): column for column in known}
-    near = difflib.get_close_matches(wanted, [*shorts, *known], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(wanted, dict.fromkeys([*shorts, *known]), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "docs/metrics.md lists the figures"
     raise UsageError(f"{name!r} is no figure of a run: {hint}")

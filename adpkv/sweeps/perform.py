@@ -27,7 +27,9 @@ def perform(task: Task) -> RunRow:
     error, summary = "", None
     run = _real if task.world == "mpi" else _kept if task.out else _in_memory
     try:
-        experiment = load_data(task.data, "experiment", {"seed": task.seed})
+        experiment = load_data(
+            task.data, "experiment", {**task.settings, "sweep": None, "seed": task.seed}
+        )
         summary, error = run(experiment, task)
         code = summary["exit_code"]
     except AdpkvError as problem:

@@ -16,7 +16,7 @@ from adpkv.config.loading import load_data
 from adpkv.config.sweep import SweepConfig
 from adpkv.config.workload import TraceConfig
 from adpkv.errors import ConfigError, UsageError
-from adpkv.sweeps.designs import MOST_POINTS, Settings, designed, grouped
+from adpkv.sweeps.designs import MOST_POINTS, Settings, count_of, designed, grouped
 from adpkv.workload import build
 from adpkv.worlds.select_ports import check
 
@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 World = Literal["virtual", "mpi"]
+
+TRIALS: Final = 64
+"""How many points a search tries unless told."""
 
 MOST_SHOWN: Final = 20
 """How many different problems are listed."""
@@ -66,8 +69,12 @@ class Plan:
     @property
     def runs(self) -> int:
         """How many there are to make, of all seeds."""
-        count = len(self.points) or (self.config.points or 0)
-        return count * len(self.seeds)
+        return (len(self.points) or self.trials) * len(self.seeds)
+
+    @property
+    def trials(self) -> int:
+        """How many points a search tries at most."""
+        return self.config.points or TRIALS
 
     @property
     def sample(self) -> Experiment:
@@ -116,6 +123,8 @@ def make_plan(experiment: Experiment, world: World) -> Plan:
     groups = grouped(axes, config.zip)
     seed = experiment.seed
     drawn = [] if config.optimize else designed(groups, config.design, config.points, seed)
+    if config.optimize and count_of(groups) <= (config.points or TRIALS):
+        drawn = designed(groups, "grid", None, seed)  # to try all of them is the best search
     points = tuple(Point(number, settings) for number, settings in enumerate(drawn, 1))
     # Without defaults: one that follows from a varied value follows it in each point.
     data = experiment.model_dump(by_alias=True, exclude_unset=True)
@@ -173,9 +182,9 @@ def check_points(plan: Plan, look: Callable[[Experiment], None] = lambda experim
                 build(experiment)
         except ConfigError as error:
             for line in error.problems:
-                problems.setdefault(line.replace(", from set)", ", from --vary)"), []).append(
-                    settings
-                )
+                text = line.replace(", from set)", ", from --vary)")
+                text = f"--vary {text[4:]}" if text.startswith("set ") else text
+                problems.setdefault(text, []).append(settings)
         except UsageError as error:
             problems.setdefault(str(error), []).append(settings)
     if problems:

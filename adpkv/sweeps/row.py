@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from adpkv.config import units
+from adpkv.exit_codes import ExitCode
 from adpkv.sweeps.figures import Cell, flat
 from adpkv.sweeps.plan import value_text
 
@@ -21,7 +22,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     settings: dict[str, Any]
     data: dict[str, Any]
-    """The experiment's sections."""
+    """The experiment's sections, without the settings of the point."""
     world: str
     out: str | None = None
     """The folder that the run leaves; None: no folder."""
@@ -50,7 +51,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         """Did it complete?"""
-        return self.exit_code == 0
+        return self.exit_code == ExitCode.COMPLETED
 
 
 IDENTITY: Final = ("point", "seed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from adpkv.config import Experiment
@@ -59,46 +59,53 @@ def jobs_for(experiment: Experiment, world: World, asked: int | None) -> Jobs:
 
 
 def make_runs(
-    folder: SweepFolder, pool: Pool, watch: Watching, limit_s: float | None = None
+    folder: SweepFolder,
+    pool: Pool,
+    watch: Watching,
+    limit_s: float | None = None,
+    points: Sequence[Point] | None = None,
+    total: int | None = None,
 ) -> None:
     """Make all runs that have not ended yet; each is in the folder as soon as it has.
+
+    `points` are those of the plan, unless others are given; `total` is how many runs there will be
+    in all.
 
     Raises:
         OSError: a row cannot be written.
     """
-    left = _left(folder)
-    total, began = folder.plan.runs, len(folder.rows)
+    left = _left(folder, folder.plan.points if points is None else points)
+    total = folder.plan.runs if total is None else total
     failed = sum(not row.ok for row in folder.rows)
-    ended = began
     upcoming = next(left, None)
-    watch(ended, total, 0, failed)
+    watch(len(folder.rows), total, 0, failed)
     while upcoming is not None or pool.busy:
         while upcoming is not None and pool.free > 0:
             pool.give(task_of(folder, *upcoming, limit_s))
             upcoming = next(left, None)
         for row in pool.rows(LOOK_S):
             folder.add(row)
-            ended, failed = ended + 1, failed + (not row.ok)
-        watch(ended, total, pool.busy, failed)
+            failed += not row.ok
+        watch(len(folder.rows), total, pool.busy, failed)
 
 
-def _left(folder: SweepFolder) -> Iterator[tuple[Point, int]]:
+def _left(folder: SweepFolder, points: Sequence[Point]) -> Iterator[tuple[Point, int]]:
     ended = {(row.point, row.seed) for row in folder.rows}
-    for point in folder.plan.points:
+    for point in points:
         for seed in folder.plan.seeds:
             if (point.number, seed) not in ended:
                 yield point, seed
 
 
 def task_of(folder: SweepFolder, point: Point, seed: int, limit_s: float | None) -> Task:
-    """What a worker is given for one run."""
-    experiment = folder.plan.experiment(point.settings, seed)
+    """What a worker is given for one run. The experiment is checked by the worker: settings that a
+    search has chosen may not go together, which is a row."""
     out = folder.run_folder(point.number, seed)
     return Task(
         point=point.number,
         seed=seed,
         settings=dict(point.settings),
-        data=experiment.model_dump(by_alias=True, exclude_unset=True),
+        data=dict(folder.plan.data),
         world=folder.plan.world,
         out=None if out is None else str(out),
         limit_s=limit_s,

@@ -96,20 +96,28 @@ def figures_to_show(sweep: Sweep, asked: Sequence[str]) -> list[str]:
 
 
 def show_sweep(
-    stream: IO[str], sweep: Sweep, asked: Sequence[str], wall_s: float, files: Sequence[Path]
+    stream: IO[str],
+    sweep: Sweep,
+    asked: Sequence[str],
+    wall_s: float,
+    files: Sequence[Path],
+    chosen: Sequence[SweepPoint] | None = None,
 ) -> None:
-    """The points as a table, then how it ended and where the files are."""
+    """The points as a table, or the chosen ones, then how it ended and where the files are."""
     console = console_for(stream)
     columns = figures_to_show(sweep, asked)
-    points = sweep.points
+    points = sweep.points if chosen is None else chosen
     rows = [_row(point, sweep.axes, columns) for point in points[:MOST_POINTS_SHOWN]]
     head = [*(_leaf(path, sweep.axes) for path in sweep.axes), *map(_title, columns), "outcome"]
     words = {*range(len(sweep.axes)), len(head) - 1}
-    Table(head, rows, numbers=[i for i in range(len(head)) if i not in words]).show(console)
+    if points:
+        Table(head, rows, numbers=[i for i in range(len(head)) if i not in words]).show(console)
     said = []
     if len(points) > MOST_POINTS_SHOWN:
         said.append(f"{len(points) - MOST_POINTS_SHOWN} more points are in the table below")
-    seeds = max((len(point.runs) for point in points), default=0)
+    if chosen:
+        said.append(f"the {len(chosen)} best of {len(sweep.points)} points")
+    seeds = max((len(point.runs) for point in sweep.points), default=0)
     if seeds > 1:
         said.append(f"each figure is the mean over {seeds} seeds")
     for run in sweep.failed[:MOST_FAILED_SHOWN]:
