@@ -25,9 +25,11 @@ from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.collectives import Collective
 from adpkv.executor.messages import HOST, PAYLOADS
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.output import RunFolder
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.rank_process import RankProcess
@@ -68,7 +70,7 @@ class Regime(msgspec.Struct, frozen=True):
     bare_us: list[float]
     """The same when the iterations are replayed with bare calls."""
     slotted_us: list[float]
-    """One slotted all-gather, back to back."""
+    """One collective with its fingerprint and its record, back to back."""
     plain_us: list[float]
     """One bare one, likewise."""
 
@@ -98,7 +100,13 @@ class _Replay:
 class _Beside:
     """The reference: bare calls of a group, between its iterations."""
 
-    def __init__(self, group: MPI.Comm, look: Callable[[], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        group: MPI.Comm,
+        look: Callable[[], tuple[int, int]],
+        exchanges: ExchangeMaker,
+        recorder: FlightRecorder,
+    ) -> None:
         slot = [bytearray(SLOT_BYTES), SLOT_BYTES, MPI.BYTE]
         landing = [bytearray(SLOT_BYTES * group.size), SLOT_BYTES, MPI.BYTE]
         self._bare: Callable[[], None] = lambda: group.Allgather(slot, landing)
@@ -109,9 +117,17 @@ class _Beside:
             types=PAYLOADS,
             has_input=lambda: False,
             stats=CollectiveStats(),
+            exchange=exchanges.open(group, 0, 0),
         )
         collective = Collective(0, "tp_allgather", "bench", 0, None, RankStatus())
-        self._slotted = lambda: operation.perform(collective)
+
+        def recorded() -> None:
+            """As the driver does it."""
+            recorder.enter(collective, operation.sequence + 1, perf_counter_ns())
+            operation.perform(collective)
+            recorder.leave(perf_counter_ns(), operation.payload_bytes)
+
+        self._slotted = recorded
         self._look = look
         self.replayed: list[Iteration] = []
         self.rows: list[_Row] = []
@@ -175,7 +191,8 @@ class _Watched:
         self.coordinator_host: CoordinatorHost | None = None
         if self.job.rank == HOST:
             self.coordinator_host = self.job.coordinator_host(lambda _: None, lambda *_: None)
-        self.beside = _Beside(world.Split(self.job.instance.index, world.rank), self._look)
+        own = world.Split(self.job.instance.index, world.rank)
+        self.beside = _Beside(own, self._look, self.job.exchanges(), flight.recorder)
         self._watch: Stopwatch[tuple[RankReport, ...]] = Stopwatch(
             self.job.program.run(), self._look, self._between
         )

@@ -41,6 +41,13 @@ class TopologyConfig(Section):
         "`replicated`: on all of them, each with its shard of the KV",
     )
 
+    collectives: Literal["auto", "shared_memory", "mpi"] = Field(
+        default="mpi",
+        description="what carries the small collectives of real ranks: `shared_memory` within a "
+        "host, and a rank of each host between hosts; `mpi`; `auto`: shared memory where all ranks "
+        "of a group can have it",
+    )
+
     @property
     def replicated(self) -> bool:
         """Whether all ranks of an instance hold each of its requests."""

@@ -73,6 +73,7 @@ def build_summary(
     lost: Collection[int] = (),
     broken_off: BrokenOff | None = None,
     never_arrived: int | None = None,
+    carrier: str | None = None,
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
@@ -80,10 +81,10 @@ def build_summary(
     world's. `last_counts` are the faults of ranks that failed without a report, where they are
     known. `lost` are those that failed after their report; a rank without a report counts as failed
     in any case. After a run that was `broken_off` that is not so: a rank without a report may be
-    alive, and the ranks of a group may have made different numbers of collectives.
-    `never_arrived` counts the requests that were still to come; None where nobody knows.
-    `simulated_s` is None where time was real. Iterations and collectives are counted once per
-    group, not once per rank.
+    alive, and the ranks of a group may have made different numbers of collectives. `never_arrived`
+    counts the requests that were still to come; None where nobody knows. `simulated_s` is None
+    where time was real. `carrier` is what carried the collectives of real ranks. Iterations and
+    collectives are counted once per group, not once per rank.
     """
     topology = experiment.topology.build()
     found = [*(v for report in reports for v in report.violations), *violations]
@@ -98,6 +99,7 @@ def build_summary(
         codes.append(ExitCode.RANK_LOST)
     codes += [ExitCode.VIOLATION] if found else []
     served = never_arrived == 0 and not tally.outcomes[Outcome.FAILED]
+    served_s = wall_s if simulated_s is None else simulated_s
     exit_code = _exit_code(codes, broken_off, served)
     return {"adpkv": __version__} | {
         "world": world,
@@ -118,10 +120,8 @@ def build_summary(
         **_places(experiment, topology, reports),
         "latency": latency(tally, reports),
         "rates": rates(tally, reports, has_slo=experiment.slo is not None),
-        "utilisation": utilisation(
-            topology, reports, wall_s if simulated_s is None else simulated_s
-        ),
-        "collectives": _collectives(topology, reports),
+        "utilisation": utilisation(topology, reports, served_s),
+        "collectives": _collectives(topology, reports, carrier),
         "health": _health(reports),
         "violations": [
             {"kind": v.kind, "rank": v.rank, "at_s": v.at_ns / NS_PER_S, "detail": v.detail}
@@ -227,13 +227,16 @@ def _staging(experiment: Experiment, reports: Sequence[RankReport]) -> dict[str,
     }
 
 
-def _collectives(topology: Topology, reports: Sequence[RankReport]) -> dict[str, object]:
+def _collectives(
+    topology: Topology, reports: Sequence[RankReport], carrier: str | None
+) -> dict[str, object]:
     joins = sum(report.collectives for report in reports)
     spent_ns = sum(report.collectives_ns for report in reports)
     return {
         "count": _once_per_group(topology, {r.rank: r.collectives for r in reports}),
         "mismatches": sum(report.mismatches for report in reports),
         "mean_us": spent_ns / joins / NS_PER_US if joins else None,
+        "over": carrier,
     }
 
 

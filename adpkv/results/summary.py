@@ -132,6 +132,8 @@ class Collectives(msgspec.Struct, frozen=True):
     count: int
     mismatches: int
     mean_us: float | None
+    over: str | None = None
+    """What carried them, of real ranks: `shared_memory` or `mpi`."""
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -1,22 +1,30 @@
-"""What a rank program awaits, performed by real processes."""
+"""What a rank program awaits, performed by real processes, over MPI and over shared memory."""
 
 from __future__ import annotations
 
 import pytest
 
-PROMISES = ("results", "one_speaks", "step", "counted", "has_input", "smallest_limit")
+PROMISES = ("results", "much_more", "one_speaks", "step", "counted", "has_input", "smallest_limit")
 """Cases that end well, so that one job has them all."""
 
 
+over = pytest.mark.parametrize("over", ["mpi", "shared_memory"])
+"""What carries them."""
+
+
+@over
 @pytest.mark.parametrize("ranks", [4, 8])
-def test_collectives_give_what_they_promise(program, ranks: int) -> None:
-    found = program("collectives", ranks, *PROMISES)
+def test_collectives_give_what_they_promise(program, over: str, ranks: int) -> None:
+    found = program("collectives", ranks, over, *PROMISES)
     assert found.code == 0, found.err
     assert found.out.splitlines() == [f"passed {case}" for case in PROMISES]
 
 
-def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(program) -> None:
-    found = program("collectives", 8, "kind_differs")
+@over
+def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(
+    program, over: str
+) -> None:
+    found = program("collectives", 8, over, "kind_differs")
     assert found.code == 3
     assert found.err.count("ranks of one group are in different collectives") == 1
     assert "ranks 0, 2, 3: tp_allgather at sync (group 7, epoch 0, iteration 5" in found.err
@@ -24,27 +32,30 @@ def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(p
     assert "Traceback" not in found.err
 
 
-def test_ranks_that_agreed_on_different_plans_are_seen(program) -> None:
-    found = program("collectives", 4, "plan_differs")
+@over
+def test_ranks_that_agreed_on_different_plans_are_seen(program, over: str) -> None:
+    found = program("collectives", 4, over, "plan_differs")
     assert found.code == 3
     sides = [line for line in found.err.splitlines() if "tp_gather at flush" in line]
     assert len({line.rpartition("plan ")[2] for line in sides}) == 2
 
 
-def test_a_rank_that_stepped_while_the_others_waited_is_seen(program) -> None:
-    found = program("collectives", 4, "waits_elsewhere")
+@over
+def test_a_rank_that_stepped_while_the_others_waited_is_seen(program, over: str) -> None:
+    found = program("collectives", 4, over, "waits_elsewhere")
     assert found.code == 3
     assert "rank 1: step at" in found.err
     assert "rank 0: tp_broadcast at intake" in found.err
 
 
-def test_a_failure_of_one_rank_ends_the_job_and_names_the_rank(program) -> None:
-    found = program("collectives", 8, "one_fails")
+@over
+def test_a_failure_of_one_rank_ends_the_job_and_names_the_rank(program, over: str) -> None:
+    found = program("collectives", 8, over, "one_fails")
     assert found.code == 70
     assert "adpkv: rank 2 failed: RuntimeError: a planted failure" in found.err
 
 
 def test_a_payload_beyond_the_limit_is_refused(program) -> None:
-    found = program("collectives", 2, "too_much")
+    found = program("collectives", 2, "shared_memory", "too_much")
     assert found.code == 70
     assert "at most 16777216 can travel" in found.err

@@ -1,7 +1,8 @@
 """Scenario 15 with real processes: ranks are killed wherever they are; the others end the job
 together, with every request answered once, and say whose fault it was; or go on without them.
 
-A case of each kind here; `make failures` has all of them."""
+A case of each kind here; `make failures` has all of them. Most collectives go through shared
+memory, some over MPI."""
 
 from __future__ import annotations
 
@@ -130,6 +131,27 @@ def test_15_a_rank_fails_in_any_phase(
         assert len({event["kind_there"] for event in survived}) == 1, "all at the same place"
 
 
+@pytest.mark.parametrize(
+    ("policy", "half", "victim"),
+    [
+        ("recompute", "slot", 1),
+        pytest.param("shutdown", "slot", 6, marks=pytest.mark.campaign),
+        ("shrink", "payload", 4),
+        pytest.param("shutdown", "payload", 4, marks=pytest.mark.campaign),
+    ],
+)
+def test_a_rank_fails_when_half_of_what_it_says_is_in_shared_memory(
+    program, tmp_path: Path, policy: str, half: str, victim: int
+) -> None:
+    """Nobody reads that half: what was not said whole was not said."""
+    found = program(*dies(tmp_path, policy, half, str(victim)), timeout_s=BOUND_S, outlives=True)
+    assert found.code == (5 if policy == "shutdown" else 0), found.err
+    if policy == "shutdown":
+        told(tmp_path, [victim])
+    else:
+        went_on(tmp_path, [victim], policy)
+
+
 TWO_OR_MORE = {
     "leader-and-successor": ("sync", ["4", "5"]),
     "two-instances": ("flush", ["2", "4"]),
@@ -148,7 +170,7 @@ def two_or_more(*here: str) -> pytest.MarkDecorator:
 
 @two_or_more("two-instances")
 def test_15_more_than_one_fails(program, tmp_path: Path, phase: str, victims: list[str]) -> None:
-    args = dies(tmp_path, "shutdown", phase, *victims)
+    args = dies(tmp_path, "shutdown/mpi", phase, *victims)
     found = program(*args, timeout_s=BOUND_S, outlives=True)
     assert found.code == 5, found.err
     wanted = {int(victim.partition(":")[0]) for victim in victims}
@@ -162,7 +184,8 @@ def test_15_more_than_one_fails(program, tmp_path: Path, phase: str, victims: li
 def test_15_a_job_goes_on_without_two(
     program, tmp_path: Path, phase: str, victims: list[str]
 ) -> None:
-    args = dies(tmp_path, "recompute", phase, *victims)
+    over = "mpi" if phase == "sync" else "shared_memory"
+    args = dies(tmp_path, f"recompute/{over}", phase, *victims)
     found = program(*args, timeout_s=BOUND_S, outlives=True)
     assert found.code == 0, found.err
     went_on(tmp_path, [int(victim.partition(":")[0]) for victim in victims], "recompute")
@@ -187,23 +210,25 @@ def test_15_the_rank_of_the_coordinator_fails(program, tmp_path: Path, policy: s
 
 
 @pytest.mark.parametrize(
-    ("rank", "site", "link"),
+    ("rank", "site", "link", "over"),
     [
-        (2, "sync", "slots"),
-        pytest.param(4, "flush", "slots", marks=pytest.mark.campaign),
-        pytest.param(5, "forward", "slots", marks=pytest.mark.campaign),
-        (4, "", "wide"),
-        (2, "last", "slots"),
+        (2, "sync", "slots", "shared_memory"),
+        pytest.param(4, "flush", "slots", "mpi", marks=pytest.mark.campaign),
+        pytest.param(5, "forward", "slots", "shared_memory", marks=pytest.mark.campaign),
+        (4, "", "wide", "mpi"),
+        pytest.param(4, "", "wide", "shared_memory", marks=pytest.mark.campaign),
+        (2, "last", "slots", "shared_memory"),
     ],
 )
 def test_a_collective_that_failed_on_one_rank_alone_is_handed_to_it(
-    program, tmp_path: Path, rank: int, site: str, link: str
+    program, tmp_path: Path, rank: int, site: str, link: str, over: str
 ) -> None:
     """Nobody has failed, so all of them go on as if nothing had been, transfers included."""
-    found = program("torn", 8, str(tmp_path), str(rank), site, link, outlives=True)
+    found = program("torn", 8, str(tmp_path), str(rank), site, link, over, outlives=True)
     assert found.code == 0, found.err
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["outcome"], summary["lost"]) == ("completed", [])
+    assert summary["collectives"]["over"] == over
     assert summary["violations"] == []
     assert summary["requests"]["completed"] == 60
     lines = (tmp_path / "out" / "events.jsonl").read_text().splitlines()
@@ -226,10 +251,10 @@ def test_what_moves_between_two_others_is_not_touched_by_a_failure(
 
 @pytest.mark.campaign
 def test_other_ends_of_a_job_are_not_taken_for_a_failure(program, tmp_path: Path) -> None:
-    found = program("collectives", 8, "kind_differs", outlives=True)
+    found = program("collectives", 8, "shared_memory", "kind_differs", outlives=True)
     assert found.code == 3
     assert found.err.count("ranks of one group are in different collectives") == 1
-    found = program("collectives", 8, "one_fails", outlives=True)
+    found = program("collectives", 8, "shared_memory", "one_fails", outlives=True)
     assert found.code == 70
     assert "adpkv: rank 2 failed: RuntimeError: a planted failure" in found.err
     found = program("messages", 4, "coordinator_fails", outlives=True)

@@ -90,7 +90,7 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     }  # fmt: skip
     assert set(summary["utilisation"]["context-0"]) == {"step_share", "steps", "tokens_per_step"}
     assert all(set(latency) == statistics for latency in summary["latency"].values())
-    assert set(summary["collectives"]) == {"count", "mismatches", "mean_us"}
+    assert set(summary["collectives"]) == {"count", "mismatches", "mean_us", "over"}
     assert set(summary["health"]) == {"unhealthy_intervals", "first_unhealthy_s", "reasons"}
 
 
@@ -130,7 +130,12 @@ def test_a_rank_that_never_reported_is_left_out(experiment: Experiment) -> None:
 
 def test_no_report_at_all_still_has_every_key(experiment: Experiment) -> None:
     summary = _summary(experiment, [], exit_codes=[70])
-    assert summary["collectives"] == {"count": 0, "mismatches": 0, "mean_us": None}
+    assert summary["collectives"] == {
+        "count": 0,
+        "mismatches": 0,
+        "mean_us": None,
+        "over": None,
+    }
     assert summary["outcome"] == "internal_error"
 
 

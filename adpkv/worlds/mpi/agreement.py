@@ -7,6 +7,7 @@ limit.
 
 from __future__ import annotations
 
+from array import array
 from time import perf_counter_ns
 from typing import Final
 
@@ -17,7 +18,7 @@ from adpkv.exit_codes import ExitCode
 from adpkv.worlds.mpi.backoff import Backoff
 from adpkv.worlds.mpi.driver import abort
 
-__all__ = ["AgreedError", "check_together"]
+__all__ = ["AgreedError", "check_together", "first_problem"]
 
 BOUND_S: Final = 5.0
 """How long a rank with a problem waits for the others before it ends the job by itself."""
@@ -49,3 +50,16 @@ def check_together(world: MPI.Intracomm, problem: str) -> None:
     world.Bcast([text, TEXT_BYTES, MPI.BYTE], failed[0])
     where = "" if len(failed) == world.size else f"rank {failed[0]}: "
     raise AgreedError(where + text.rstrip(b"\0").decode(errors="replace"))
+
+
+def first_problem(ranks: MPI.Comm, problem: str) -> str:
+    """The `problem` of the first rank that has one, on every rank; empty if none has. Every rank of
+    the communicator must come."""
+    teller = array("i", [ranks.rank if problem else ranks.size])
+    first = array("i", [0])
+    ranks.Allreduce([teller, MPI.INT], [first, MPI.INT], MPI.MIN)
+    if first[0] == ranks.size:
+        return ""
+    data = bytearray(problem.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
+    ranks.Bcast([data, TEXT_BYTES, MPI.BYTE], first[0])
+    return data.rstrip(b"\0").decode(errors="replace")

@@ -10,7 +10,7 @@ ranks in it, and no rank ever blocks on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from mpi4py import MPI
@@ -67,6 +67,7 @@ class Communicators:
         self.epoch = epoch
         self.world = world
         self._all: list[MPI.Comm] = [world]
+        self._break_off: list[Callable[[], None]] = []
         try:
             self.messages, self.coordinator = world.Dup(), world.Dup()
             self.data = data or world.Dup()
@@ -76,13 +77,17 @@ class Communicators:
             raise
         self._all += [self.messages, self.coordinator, self.own]
 
-    def keep(self, communicators: Iterable[MPI.Comm]) -> None:
-        """Add communicators that `revoke` must reach."""
+    def keep(self, communicators: Iterable[MPI.Comm], break_off: Callable[[], None]) -> None:
+        """Add communicators of a group that `revoke` must reach, and what interrupts those of its
+        members that do not wait in MPI."""
         self._all += communicators
+        self._break_off.append(break_off)
 
     def revoke(self) -> None:
         """Interrupt every rank that waits on any of them: it gets an exception. From any thread.
         All are revoked, as each rank may wait on another one; only `data` stays."""
+        for break_off in self._break_off:
+            break_off()
         for communicator in self._all:
             with suppress(MPI.Exception):
                 communicator.Revoke()

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from mpi4py import MPI
 
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError, UsageError
-from adpkv.executor.collectives import CollectiveCounts, Operation, Pause
+from adpkv.executor.collectives import Collective, CollectiveCounts, Operation, Pause
 from adpkv.exit_codes import ExitCode
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.terminal import final_line
@@ -55,6 +55,7 @@ class Driver:
         """Run the program to its end; returns its result."""
         self.program = program
         groups, resume, recorder = self._groups, program.send, self._recorder
+        stats = self.stats
         result: Any = None
         while True:
             try:
@@ -64,16 +65,21 @@ class Driver:
             resume = program.send
             self.op = op
             group = self._current = groups[op.group]
+            began_ns = perf_counter_ns()
             if recorder is not None:
-                recorder.enter(op, group.sequence + 1, perf_counter_ns())
+                recorder.enter(op, group.sequence + 1, began_ns)
             try:
                 result = group.perform(op)
             except (MPI.Exception, RankLostError) as error:
                 result = self._try_again(op, error)
                 if isinstance(result, RankLostError):
                     resume = program.throw
+                began_ns = perf_counter_ns()  # a recovery is not the collective's time
+            ended_ns = perf_counter_ns()
+            if isinstance(op, Collective):
+                stats.total_ns += ended_ns - began_ns
             if recorder is not None:
-                recorder.leave(perf_counter_ns(), group.payload_bytes)
+                recorder.leave(ended_ns, group.payload_bytes)
 
     def _try_again(self, op: Operation, error: MPI.Exception | RankLostError) -> Any:
         """A collective was interrupted by an error of MPI: recover and repeat it. Returns its

@@ -74,9 +74,11 @@ class CollectiveStats:
         self.before = self.trace
         self.trace = crc32(place, self.before)
 
-    def stepped(self, op: Step, began_ns: int) -> None:
-        """A step that began at `began_ns` is over."""
+    def stepped(self, op: Step, began_ns: int, ready_ns: int) -> None:
+        """A step is over that began at `began_ns`, and in which this rank did nothing but wait from
+        `ready_ns` on."""
         now_ns = perf_counter_ns()
+        self.total_ns += now_ns - ready_ns
         if op.tokens:
             self.gaps.add_step(began_ns, now_ns, self.last_step_ns, op.tokens, op.waited)
         self.last_step_ns = now_ns
@@ -158,6 +160,7 @@ class Group:
         self._leads = communicator.rank == 0
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
+        self._plan, self._plan_digest = None, 0  # as of the last collective
         self._place = (number, epoch)
         self._size = communicator.size
         self._sites: dict[str, _Site] = {}
@@ -179,17 +182,22 @@ class Group:
         """Whether this rank is the group's first."""
         return self._leads
 
+    @property
+    def carrier(self) -> str:
+        """What carries the collectives."""
+        return self._exchange.name
+
     def perform(self, op: Operation) -> Any:
         """Perform what the program awaits with the other members; returns its result for this rank.
 
         Raises:
             CollectiveMismatchError: the members are in different collectives.
         """
+        if isinstance(op, Collective):
+            return self._join(op)
         if isinstance(op, Pause):
             self.payload_bytes = 0
             return self._waiter.pause(op, self._clock)
-        if isinstance(op, Collective):
-            return self._join(op)
         if isinstance(op, Wait):
             self.sequence += 1
             self._note_wait(op)
@@ -212,9 +220,11 @@ class Group:
                 self.sequence += 1
                 self._stats.note(op.place.encode())
                 raise
-            self._computed(perf_counter_ns())
+        ready_ns = perf_counter_ns()
+        if computes:
+            self._computed(ready_ns)
         self._exchange_slots(op, None, op.place[len(op.site) :])
-        self._stats.stepped(op, began_ns)
+        self._stats.stepped(op, began_ns, ready_ns)
         return Elapsed(1, op.iteration, op.plan)
 
     # -- when a rank has failed (`recovery`) -----------------------------------------------------
@@ -275,7 +285,6 @@ class Group:
     def _exchange_slots(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
         """The primitive: contribute a payload; returns the payloads of the members that this rank
         reads. `rest` is what must be equal beyond the site's name."""
-        began = perf_counter_ns()
         self.sequence += 1
         stats = self._stats
         site = self._sites.get(op.site)
@@ -287,13 +296,14 @@ class Group:
             site.encoded = self._codec.encode(op.kind, payload)
             slot.set_payload(site.encoded)
         self.payload_bytes = len(site.encoded)
-        slot.set_place(self.sequence, op.iteration, self._digest(op.plan), rest)
+        if op.plan is not self._plan:
+            self._plan, self._plan_digest = op.plan, self._digest(op.plan)
+        slot.set_place(self.sequence, op.iteration, self._plan_digest, rest)
         stats.note(slot.place)
-        site.gathered = self._exchange.slots(slot.slot)
-        if not is_unchanged(site.gathered, slot.slot, site.last_bodies):
+        slots = site.gathered = self._exchange.slots(slot.slot)
+        if not is_unchanged(slots, slot.slot, site.last_bodies):
             self._take_in(op, site)
         stats.count += 1
-        stats.total_ns += perf_counter_ns() - began
         return site.values
 
     def _new_site(self, op: Operation) -> _Site:

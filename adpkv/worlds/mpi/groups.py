@@ -10,6 +10,7 @@ from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import PAYLOADS
 from adpkv.executor.ports import Clock
 from adpkv.worlds.mpi.communicators import Communicators
+from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 
 __all__ = ["GroupMaker"]
@@ -25,18 +26,26 @@ class GroupMaker:
     has_input: Callable[[], bool]
     clock: Clock
     computed: Callable[[int], None]
+    exchanges: ExchangeMaker
 
     def make(
         self, communicators: Communicators, last: Mapping[int, int] | None = None
     ) -> dict[int, Group]:
         """The rank's groups with their living members, by number: its instance's and the whole
         job's. `last` are the sequence numbers of the groups' last collectives; None for new groups.
+
+        Raises:
+            AgreedError: on some rank the exchange on which the experiment insists cannot be had.
         """
         living = communicators.rank_map.ranks
         own = [rank for rank in living if rank in self.instance.members]
         members = {
             self.instance.index: (communicators.own, own),
             WORLD: (communicators.world, living),
+        }
+        exchanges = {
+            number: self.exchanges.open(communicator, number, communicators.epoch)
+            for number, (communicator, _) in members.items()
         }
         groups = {}
         for number, (communicator, ranks) in members.items():
@@ -51,6 +60,7 @@ class GroupMaker:
                 computed=self.computed,
                 epoch=communicators.epoch,
                 sequence=last[number] if last else 0,
+                exchange=exchanges[number],
             )
-            communicators.keep(group.communicators)
+            communicators.keep(group.communicators, group.break_off)
         return groups

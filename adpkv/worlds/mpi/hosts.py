@@ -32,6 +32,7 @@ from adpkv.flight_recorder.job_directory import (
     sweep,
 )
 from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.worlds.mpi.agreement import first_problem
 
 __all__ = ["Flight", "job_clock", "open_flight"]
 
@@ -97,7 +98,7 @@ def open_flight(
     made = None
     if path:
         made, problem = _tried(SHARED, lambda: _made(place, world, experiment))
-    problem = _first(world, problem)
+    problem = first_problem(world, problem)
     if problem or made is None:
         if path and node.rank == 0:
             place.remove()
@@ -156,15 +157,3 @@ def _broadcast_text(ranks: MPI.Comm, text: str) -> str:
     data = bytearray(text.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
     ranks.Bcast([data, TEXT_BYTES, MPI.BYTE], 0)
     return data.rstrip(b"\0").decode()
-
-
-def _first(world: MPI.Intracomm, problem: str) -> str:
-    """The problem of the first rank that has one, on every rank; empty if no rank has."""
-    teller = array("i", [world.rank if problem else world.size])
-    first = array("i", [0])
-    world.Allreduce([teller, MPI.INT], [first, MPI.INT], MPI.MIN)
-    if first[0] == world.size:
-        return ""
-    data = bytearray(problem.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0"))
-    world.Bcast([data, TEXT_BYTES, MPI.BYTE], first[0])
-    return data.rstrip(b"\0").decode(errors="replace")

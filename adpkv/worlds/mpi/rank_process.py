@@ -8,6 +8,7 @@ does not end by agreement).
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -35,10 +36,12 @@ from adpkv.worlds.mpi.communicators import LivingRanks
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.ending import survives_rank_failures
+from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.failure_reports import FailureReports
 from adpkv.worlds.mpi.group import CollectiveStats
 from adpkv.worlds.mpi.groups import GroupMaker
 from adpkv.worlds.mpi.hosts import Flight
+from adpkv.worlds.mpi.oversubscription import cores, local_ranks
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.process_ports import ProcessPorts
 from adpkv.worlds.mpi.quiesce import close_transports
@@ -68,8 +71,8 @@ class RankProcess:
         on_broken_off: gets the summary of a job that ends with an error.
 
     Raises:
-        AgreedError: on some rank a memory or transport that is not ours could not be made. This
-            rank has taken its files away again.
+        AgreedError: on some rank a memory, a transport or shared memory for the collectives could
+            not be made. This rank has taken its files away again.
     """
 
     def __init__(
@@ -110,11 +113,11 @@ class RankProcess:
                 living=self.living,
                 ports=self._ports,
             )
+            self.driver, recovery = self._build_driver()
         except AgreedError:
             self.files.discard()
             flight.folder.leave(self.rank)
             raise
-        self.driver, recovery = self._build_driver()
         self.program = self._build_program(assemble, ports, pulse=pulse)
         self._snapshots = SnapshotWriter(
             flight,
@@ -148,6 +151,7 @@ class RankProcess:
             ports.has_input,
             ports.clock,
             self.flight.recorder.computed,
+            self.exchanges(),
         )
         groups = maker.make(self.living.communicators)
         driver = Driver(groups, maker.stats, self.flight.recorder)
@@ -162,6 +166,13 @@ class RankProcess:
             make_groups=maker.make,
         )
         return driver, recovery
+
+    def exchanges(self) -> ExchangeMaker:
+        """Opens what carries the collectives of this rank's groups."""
+        here = max(local_ranks(os.environ), len(self.flight.board.rings))
+        return ExchangeMaker(
+            self.experiment.topology.collectives, self.flight.folder.path, here > cores()
+        )
 
     def _build_program(
         self, assemble: Callable[..., RankProgram], custom: Ports, *, pulse: bool
@@ -191,6 +202,11 @@ class RankProcess:
     def lost(self) -> Sequence[int]:
         """The ranks that have failed so far."""
         return self.living.lost
+
+    @property
+    def carrier(self) -> str:
+        """What carries the collectives of this rank's instance."""
+        return self.driver.groups[self.instance.index].carrier
 
     def clock(self) -> int:
         """Nanoseconds since the job began, on all ranks of a host the same."""

@@ -332,4 +332,5 @@ def _summed_up(
         violations=coordinator_host.recorder.violations,
         lost=job.lost,
         never_arrived=coordinator_host.never_arrived(),
+        carrier=job.carrier,
     )

@@ -1,8 +1,12 @@
 """A rank program that only meets: each case of `tests/mpi/test_mpi_collectives.py` by its name, one
-after the other."""
+after the other.
+
+python -m tests.mpi.programs.collectives mpi|shared_memory CASE...
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -12,8 +16,11 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.executor.collectives import WORLD, Collective, Step, Wait
+from adpkv.flight_recorder.job_directory import SHARED
 from adpkv.worlds.mpi.driver import Driver, guarded
+from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
+from adpkv.worlds.mpi.oversubscription import cores, local_ranks
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -38,8 +45,9 @@ OWN = 7
 class Rig:
     """What a case works with."""
 
-    def __init__(self) -> None:
+    def __init__(self, collectives: Any) -> None:
         world = MPI.COMM_WORLD
+        exchanges = ExchangeMaker(collectives, SHARED, local_ranks(os.environ) > cores())
         self.rank, self.size = world.rank, world.size
         half = self.size // 2
         low = self.rank < half
@@ -50,8 +58,9 @@ class Rig:
 
         def group(comm: MPI.Comm, number: int, ranks: range) -> Group:
             return Group(
-                comm, number, ranks, types=TYPES, has_input=lambda: self.has_input, stats=self.stats
-            )
+                comm, number, ranks, types=TYPES, has_input=lambda: self.has_input,
+                stats=self.stats, exchange=exchanges.open(comm, number, 0),
+            )  # fmt: skip
 
         groups = {
             OWN: group(world.Split(0 if low else 1, self.rank), OWN, self.members),
@@ -87,6 +96,16 @@ async def results(rig: Rig) -> None:
 
         world = await rig.join("world_allgather", own, at)
         assert world == tuple(Word(rank, text) for rank in range(rig.size))
+
+
+async def much_more(rig: Rig) -> None:
+    """Long payloads of all members, of different lengths; with none at all between them."""
+    for at in range(3):
+        texts = {rank: chr(97 + rank) * (600_000 + 1_000 * rank + at) for rank in rig.members}
+        texts[rig.members[0]] = "short"
+        got = await rig.join("tp_allgather", Word(rig.rank, texts[rig.rank]), at)
+        assert got == tuple(Word(rank, texts[rank]) for rank in rig.members)
+        assert await rig.join("tp_gather", (), at) in (None, ((),) * len(rig.members))
 
 
 async def one_speaks(rig: Rig) -> None:
@@ -186,6 +205,7 @@ CASES: dict[str, Callable[[Rig], Coroutine[Any, Any, None]]] = {
     case.__name__: case
     for case in (
         results,
+        much_more,
         one_speaks,
         step,
         counted,
@@ -210,11 +230,11 @@ async def told(rig: Rig, names: list[str]) -> None:
 
 
 def main() -> int:
-    rig = Rig()
+    rig = Rig(sys.argv[1])
     who = f"rank {rig.rank}"
     guarded(
         who,
-        lambda: rig.driver.run(told(rig, sys.argv[1:])),
+        lambda: rig.driver.run(told(rig, sys.argv[2:])),
         lambda error: f"adpkv: {error}" if rig.driver.leads() else "",
     )
     MPI.COMM_WORLD.Barrier()

@@ -1,6 +1,6 @@
 """A collective completes for all but one rank, which gets an error: nobody has failed, all go on.
 
-python -m tests.mpi.programs.torn FOLDER RANK SITE|last LINK
+python -m tests.mpi.programs.torn FOLDER RANK SITE|last LINK COLLECTIVES
 """
 
 from __future__ import annotations
@@ -71,12 +71,14 @@ def tear(rank: int, site: str, link: str) -> None:
 
 
 def main() -> int:
-    folder, rank, site, link = sys.argv[1:5]
+    folder, rank, site, link, collectives = sys.argv[1:6]
     tear(int(rank), site, link)
     # In bursts, so that a broadcast is too long for a slot.
     arrivals = [arrival(100 * (i // 20), 32, 4 + i % 9, wanted=i % 4) for i in range(60)]
+    data = setting("torn", 4, 4)
+    data["topology"]["collectives"] = collectives
     return run(
-        parse(setting("torn", 4, 4), "torn"),
+        parse(data, "torn"),
         out=Path(folder) / "out",
         quiet=True,
         workload=Script(arrivals) if MPI.COMM_WORLD.rank == 0 else None,

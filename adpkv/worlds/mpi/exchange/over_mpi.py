@@ -22,6 +22,8 @@ _IN_PLACE: Final = MPI.IN_PLACE  # the own slot is in the receive buffer already
 class MpiExchange:
     """One member's end. `communicator` is of the members, and is duplicated."""
 
+    name = "mpi"
+
     def __init__(self, communicator: MPI.Comm) -> None:
         self._slots, self._payloads = communicator.Dup(), communicator.Dup()
         self.communicators = (self._slots, self._payloads)

@@ -18,6 +18,11 @@ class Exchange(Protocol):
     """One member's end of it."""
 
     @property
+    def name(self) -> str:
+        """What carries it, in the words of `topology.collectives`."""
+        ...
+
+    @property
     def communicators(self) -> Sequence[MPI.Comm]:
         """All that a revoke must reach."""
         ...

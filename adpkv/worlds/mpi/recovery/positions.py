@@ -27,6 +27,7 @@ class Contributions(msgspec.Struct, frozen=True, array_like=True):
 class ReplayedCollective:
     """An exchange that replays one collective with what another rank received in it."""
 
+    name = "replayed"
     communicators: tuple[()] = ()
 
     def __init__(self, contributions: Contributions) -> None:

@@ -1,0 +1,131 @@
+"""Exchanges the slots and payloads of one host with the other hosts: the part of its first member.
+
+One message to each other host, and one from each. Slots are sent from the shared segment and
+received into it, by requests that are prepared once for each set. All are polled, so a rank failure
+is noticed while one waits, and nobody waits inside MPI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import sched_yield
+from typing import Final
+
+from mpi4py import MPI
+
+from adpkv.worlds.mpi.exchange.segment import Segment
+from adpkv.worlds.mpi.slots import SLOT_BYTES
+
+__all__ = ["HostLinks"]
+
+SLOTS_TAG: Final = 1
+WINDOW_TAG: Final = 2
+
+POLLS: Final = 64
+"""So often it polls before it yields its core between two polls; at once where ranks share
+cores."""
+
+ATTEND_POLLS: Final = 64
+"""Polls between two calls of `attend`."""
+
+
+class HostLinks:
+    """The links of this host's first member.
+
+    Args:
+        leaders: a communicator of the first members of all hosts; it is freed with the others.
+        hosts: the members of each host, in the order of `leaders`.
+        segment: of this host.
+        crowded: whether ranks share cores here.
+    """
+
+    def __init__(
+        self,
+        leaders: MPI.Comm,
+        hosts: Sequence[Sequence[int]],
+        segment: Segment,
+        *,
+        crowded: bool,
+    ) -> None:
+        self.communicators = (leaders,)
+        self._leaders, self._hosts = leaders, hosts
+        self._polls = 0 if crowded else POLLS
+        self._own = leaders.rank
+        self._others = [host for host in range(leaders.size) if host != leaders.rank]
+        self._layout, self._memory = segment.layout, segment.memory
+        self._sets = [self._prepared(number) for number in (0, 1)]
+
+    def _prepared(self, number: int) -> list[MPI.Prequest]:
+        """The requests of a set."""
+        slots = memoryview(self._memory)[self._layout.set(number)]
+        requests = []
+        for host in self._others:
+            ours, theirs = self._slots_of(self._own), self._slots_of(host)
+            requests.append(self._leaders.Recv_init([slots, 1, theirs], host, SLOTS_TAG))
+            requests.append(self._leaders.Send_init([slots, 1, ours], host, SLOTS_TAG))
+        return requests
+
+    def _slots_of(self, host: int) -> MPI.Datatype:
+        """The slots of a host's members, within a set."""
+        begins = [member * SLOT_BYTES for member in self._hosts[host]]
+        return MPI.BYTE.Create_hindexed_block(SLOT_BYTES, begins).Commit()
+
+    def exchange_slots(self, count: int, attend: Callable[[], None]) -> None:
+        """All slots of this host are in the set of round `count`: get the others'.
+
+        Raises:
+            MPI.Exception: a rank failure interrupted it.
+        """
+        requests = self._sets[count & 1]
+        MPI.Prequest.Startall(requests)
+        self._finish(requests, attend)
+
+    def exchange_window(
+        self,
+        count: int,
+        begins: Sequence[int],
+        begin: int,
+        end: int,
+        attend: Callable[[], None],
+    ) -> None:
+        """This host's part of the window of round `count` is there: get the others'. The window is
+        that of the bytes `begin` to `end` of all payloads together; `begins` says where each
+        member's begins, and the end of the last.
+
+        Raises:
+            MPI.Exception: a rank failure interrupted it.
+        """
+        base = self._layout.window(count) - begin
+        parts = [
+            [
+                slice(base + low, base + high)
+                for member in members
+                if (low := max(begin, begins[member])) < (high := min(end, begins[member + 1]))
+            ]
+            for members in self._hosts
+        ]
+        own = b"".join(self._memory[part] for part in parts[self._own])
+        landings, requests = {}, []
+        for host in self._others:
+            size = sum(part.stop - part.start for part in parts[host])
+            if size:
+                landings[host] = landing = bytearray(size)
+                requests.append(self._leaders.Irecv([landing, MPI.BYTE], host, WINDOW_TAG))
+            if own:
+                requests.append(self._leaders.Isend([own, MPI.BYTE], host, WINDOW_TAG))
+        self._finish(requests, attend)
+        for host, landing in landings.items():
+            at = 0
+            for part in parts[host]:
+                size = part.stop - part.start
+                self._memory[part] = landing[at : at + size]
+                at += size
+
+    def _finish(self, requests: Sequence[MPI.Request], attend: Callable[[], None]) -> None:
+        polls = 0
+        while not MPI.Request.Testall(requests):
+            polls += 1
+            if polls > self._polls:
+                sched_yield()
+            if polls % ATTEND_POLLS == 0:
+                attend()

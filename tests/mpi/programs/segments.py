@@ -1,0 +1,209 @@
+"""Ranks of one host open exchanges over shared memory where something is in the way, and use them.
+
+python -m tests.mpi.programs.segments CASE...
+
+Every rank checks what it gets; rank 0 says which cases have passed.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from mpi4py import MPI
+
+from adpkv.flight_recorder.job_directory import SHARED
+from adpkv.worlds.mpi.agreement import AgreedError
+from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.exchange import opening
+from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
+from adpkv.worlds.mpi.exchange.segment import segment_path
+from adpkv.worlds.mpi.exchange.shared import SharedExchange
+from adpkv.worlds.mpi.oversubscription import cores, local_ranks
+from adpkv.worlds.mpi.slots import SLOT_BYTES
+
+WORLD = MPI.COMM_WORLD
+RANK, SIZE = WORLD.rank, WORLD.size
+STOPPED_S: Final = 0.3
+BOUND_S: Final = 20
+
+# A process that called MPI_Init must not fork and go on, so this is executed afresh.
+STOP: Final = 'kill -STOP "$1"; sleep "$2"; kill -CONT "$1"'
+
+
+def maker(collectives: Any, folder: Path = SHARED) -> ExchangeMaker:
+    return ExchangeMaker(collectives, folder, local_ranks(os.environ) > cores())
+
+
+def meet(exchange: Any, rounds: int = 50) -> None:
+    """Everybody says something else each time, sometimes at length."""
+    for at in range(rounds):
+        slots = exchange.slots(bytearray([at % 251, RANK] * (SLOT_BYTES // 2)))
+        assert slots == b"".join(bytes([at % 251, r] * (SLOT_BYTES // 2)) for r in range(SIZE))
+        if at % 10 == 0:
+            lengths = [0 if r == at % SIZE else 70_000 * r + at for r in range(SIZE)]
+            payloads = exchange.payloads(bytes([RANK]) * lengths[RANK], lengths)
+            assert payloads == b"".join(bytes([r]) * n for r, n in enumerate(lengths))
+
+
+def refused(folder: Path, why: str) -> None:
+    """`auto` is MPI on all ranks; who insists on shared memory hears the same on all."""
+    exchange = maker("auto", folder).open(WORLD, 0, 0)
+    assert exchange.name == "mpi", "this rank has shared memory"
+    meet(exchange, 11)
+    with pytest.raises(AgreedError, match=why) as heard:
+        maker("shared_memory", folder).open(WORLD, 0, 0)
+    assert len(set(WORLD.allgather(str(heard.value)))) == 1
+    # Who has begun goes on.
+    assert maker("shared_memory", folder).open(WORLD, 0, 1).name == "mpi"
+
+
+def fine() -> None:
+    """Two groups at once."""
+    one, other = (maker("auto").open(WORLD, number, 0) for number in (0, 1))
+    for _ in range(10):
+        meet(one)
+        meet(other, 7)
+    for exchange in (one, other):
+        assert exchange.name == "shared_memory"
+        exchange.close()
+
+
+def nameless() -> None:
+    """Once it is open nothing of it has a name, so it goes with its processes."""
+    with private_folder(0o700) as folder:
+        exchange = maker("shared_memory", folder).open(WORLD, 0, 0)
+        assert list(folder.iterdir()) == []
+    meet(exchange, 11)
+
+
+def no_room() -> None:
+    """The first rank cannot make the file as large as it must be."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if RANK == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    refused(SHARED, "no shared memory: File too large")
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def private_folder(mode: int) -> Iterator[Path]:
+    """One for this case; with 0o500 nobody may write there."""
+    folder = Path(WORLD.bcast(str(SHARED / f"adpkv-test-{os.getpid()}")))
+    if RANK == 0:
+        folder.mkdir(mode)
+    WORLD.Barrier()
+    was = os.geteuid()
+    if was == 0 and mode == 0o500:
+        os.seteuid(65534)  # root may write everywhere
+    yield folder
+    os.seteuid(was)
+    WORLD.Barrier()
+    if RANK == 0:
+        folder.rmdir()
+
+
+def no_permission() -> None:
+    """The job's directory cannot be written."""
+    with private_folder(0o500) as folder:
+        refused(folder, "no shared memory: Permission denied")
+
+
+def elsewhere() -> None:
+    """The last rank sees another folder than the others, as in a container of its own."""
+    refused(SHARED / "nowhere" if RANK == SIZE - 1 else SHARED, "No such file or directory")
+
+
+def no_shared_memory() -> None:
+    """The job's directory had to be on a disk."""
+    refused(Path("/tmp"), "/tmp is not in /dev/shm")
+
+
+def stale() -> None:
+    """A file of that name is there already: it is not opened, and it stays."""
+    token = WORLD.bcast(secrets.token_bytes(16))
+    old = segment_path(SHARED, token)
+    if RANK == 0:
+        old.write_bytes(b"of a job that is gone")
+    opening.secrets.token_bytes = lambda _: token  # type: ignore[assignment]
+    refused(SHARED, "no shared memory: File exists")
+    opening.secrets.token_bytes = secrets.SystemRandom().randbytes  # type: ignore[assignment]
+    assert old.read_bytes() == b"of a job that is gone"
+    WORLD.Barrier()
+    if RANK == 0:
+        old.unlink()
+
+
+def stopped() -> None:
+    """A rank is stopped when half of its slot is written, and one in the middle of a payload."""
+    exchange = maker("shared_memory").open(WORLD, 0, 0)
+    assert isinstance(exchange, SharedExchange)
+    meet(exchange)
+    whole = exchange._memory
+    if RANK in (1, 2):
+        exchange._memory = Halting(whole, 2 if RANK == 1 else 3)  # type: ignore[assignment]
+        exchange._rounds = lambda memory, at: ()  # it takes real memory; so look at each line
+    meet(exchange)
+    assert exchange._memory is whole or exchange._memory.halted  # type: ignore[attr-defined]
+
+
+class Halting:
+    """Memory into which this rank is stopped while it writes for the Nth time."""
+
+    def __init__(self, inner: Any, at: int) -> None:
+        self._inner, self._left, self.halted = inner, at, False
+
+    def __getitem__(self, place: slice) -> bytes:
+        return self._inner[place]  # type: ignore[no-any-return]
+
+    def __setitem__(self, place: slice, data: Any) -> None:
+        self._left -= 1
+        if self._left == 0:
+            middle = (place.stop - place.start) // 2
+            self._inner[place.start : place.start + middle] = data[:middle]
+            argv = ["/bin/sh", "-c", STOP, "stop", str(os.getpid()), str(STOPPED_S)]
+            subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, timeout=BOUND_S)
+            self.halted = True
+        self._inner[place] = data
+
+
+CASES: dict[str, Callable[[], None]] = {
+    case.__name__: case
+    for case in (
+        fine,
+        nameless,
+        no_room,
+        no_permission,
+        elsewhere,
+        no_shared_memory,
+        stale,
+        stopped,
+    )
+}
+
+
+def main() -> int:
+    def told() -> None:
+        for name in sys.argv[1:]:
+            CASES[name]()
+            WORLD.Barrier()
+            if RANK == 0:
+                print(f"passed {name}", flush=True)
+
+    guarded(f"rank {RANK}", told)
+    WORLD.Barrier()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
