@@ -106,6 +106,9 @@ class TransceiverConfig(Section):
     device_post_budget_bytes: Size = size(
         "1GiB", key="device_post_budget", about="in place of post_budget there", gt=0
     )
+    device_post_descriptors: Count = Field(
+        default=40, description="in place of post_descriptors there: each takes 5 to 9 us"
+    )
     staging: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="whether scattered blocks are packed into slots, and peers touch slots only; "

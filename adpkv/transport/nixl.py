@@ -30,7 +30,7 @@ from adpkv.errors import AdpkvError
 from adpkv.memory.port import PASSED, Fence
 from adpkv.transport.cards import Card
 from adpkv.transport.nixl_agent import Agent, Exposed, Handle
-from adpkv.transport.nixl_opened import Send, cut
+from adpkv.transport.nixl_opened import Piece, Send, cut
 from adpkv.transport.nixl_receives import Receives
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.posting import Posted, Posting, PostLimits
@@ -99,7 +99,12 @@ class NixlTransport:
         self._gone: set[int] = set()
         """The ranks that all others have agreed to have failed."""
         self._ended: list[TransportEnd] = []
-        self._receives = Receives(memory.block_bytes, clock, lambda end: self._ended.append(end))
+        self._receives = Receives(
+            memory.block_bytes,
+            lambda transfer: len(self._cut(transfer)),
+            clock,
+            lambda end: self._ended.append(end),
+        )
         self._left: list[Handle] = []
         """Handles of transfers that are over for this rank, and that have not ended yet."""
         self._moved_ns = 0
@@ -121,8 +126,7 @@ class NixlTransport:
         failed."""
         if self.has_failed(transfer.sender):
             return False
-        pieces = cut(transfer.source, transfer.target, *self._cut_limits)
-        self._receives.open(transfer, len(pieces))
+        self._receives.open(transfer)
         return True
 
     def has_failed(self, rank: int) -> bool:
@@ -133,7 +137,7 @@ class NixlTransport:
         """Begin to write, within the rest of the budget."""
         if transfer.session in self._sending:
             raise AdpkvError(f"session {transfer.session} is already open in transport nixl")
-        pieces = cut(transfer.source, transfer.target, *self._cut_limits)
+        pieces = self._cut(transfer)
         found = self._sending[transfer.session] = Send(transfer, pieces)
         if self.has_failed(transfer.receiver):
             found.stop()
@@ -278,6 +282,9 @@ class NixlTransport:
                 self._posting.queue(sent)
             else:
                 self._unwritten.append((fence, sent))
+
+    def _cut(self, transfer: Transfer) -> list[Piece]:
+        return cut(transfer.source, transfer.target, *self._cut_limits)
 
     # -- pieces ----------------------------------------------------------------------------------
 

@@ -28,23 +28,32 @@ class Piece(NamedTuple):
 def cut(
     source: Sequence[int], target: Sequence[int], most_blocks: int, most_descriptors: int
 ) -> list[Piece]:
-    """Cut a transfer into pieces. Both sides get the same from the same two lists."""
+    """Cut a transfer into pieces. Both sides get the same from the same two lists.
+
+    In plain Python: numpy takes 80 µs for this on a transfer of one block, which is more than a
+    loop takes on one of 500.
+    """
     count = len(source)
-    from_, to = np.asarray(source, np.int64), np.asarray(target, np.int64)
-    begins = np.empty(count, np.int64)
-    """Of each block: 1 if it begins a descriptor, as it is not adjacent to the one before."""
-    begins[:1] = 1
-    begins[1:] = (np.diff(from_) != 1) | (np.diff(to) != 1)
-    descriptors = np.cumsum(begins)
-    found, first = [], 0
-    while first < count:
-        # A piece that begins inside a run of adjacent blocks has a descriptor for the rest of it.
-        before = int(descriptors[first]) - 1
-        fits = int(np.searchsorted(descriptors, before + most_descriptors, side="right"))
-        end = min(first + most_blocks, fits)
-        found.append(Piece(first, end, int(descriptors[end - 1]) - before))
-        first = end
+    if _is_run(source) and _is_run(target):
+        return [Piece(at, min(at + most_blocks, count), 1) for at in range(0, count, most_blocks)]
+    found, first, descriptors = [], 0, 1
+    for at in range(1, count):
+        begins = source[at] != source[at - 1] + 1 or target[at] != target[at - 1] + 1
+        if at - first == most_blocks or (begins and descriptors == most_descriptors):
+            found.append(Piece(first, at, descriptors))
+            first, descriptors = at, 1
+        elif begins:
+            descriptors += 1
+    found.append(Piece(first, count, descriptors))
     return found
+
+
+def _is_run(blocks: Sequence[int]) -> bool:
+    """Whether they are adjacent, in order."""
+    count = len(blocks)
+    if not count or blocks[-1] - blocks[0] != count - 1:
+        return not count
+    return tuple(blocks) == tuple(range(blocks[0], blocks[0] + count))
 
 
 class Send:

@@ -22,18 +22,12 @@ Of a writer killed over TCP, 2 to 5 MiB landed afterwards: what was in the recei
 All of it landed in the first poll."""
 
 
-class _Receive(NamedTuple):
-    transfer: Transfer
-    pieces: int
-    """How many pieces the whole transfer has."""
-
-
 class _Lingering(NamedTuple):
     """A transfer from a failed rank: no byte of it can land after this time and these polls."""
 
     until_ns: int
     until_poll: int
-    received: _Receive
+    transfer: Transfer
 
 
 class Receives:
@@ -41,48 +35,53 @@ class Receives:
 
     Args:
         block_bytes: the size of a block.
+        pieces: how many pieces a transfer has.
         clock: this rank's clock, in nanoseconds.
         report: called with each end.
     """
 
     def __init__(
-        self, block_bytes: int, clock: Callable[[], int], report: Callable[[TransportEnd], None]
+        self,
+        block_bytes: int,
+        pieces: Callable[[Transfer], int],
+        clock: Callable[[], int],
+        report: Callable[[TransportEnd], None],
     ) -> None:
-        self._block_bytes, self._clock, self._report = block_bytes, clock, report
-        self._open: dict[SessionId, _Receive] = {}
-        self._by_tag: dict[int, _Receive] = {}
+        self._block_bytes, self._pieces = block_bytes, pieces
+        self._clock, self._report = clock, report
+        self._open: dict[SessionId, Transfer] = {}
+        self._by_tag: dict[int, Transfer] = {}
         self._lingering: list[_Lingering] = []
         self._polls = 0
 
-    def open(self, transfer: Transfer, pieces: int) -> None:
-        """Its sender may write from now on, in so many pieces."""
+    def open(self, transfer: Transfer) -> None:
+        """Its sender may write from now on."""
         if transfer.session in self._open:
             raise AdpkvError(f"session {transfer.session} is already open in transport nixl")
-        found = self._open[transfer.session] = _Receive(transfer, pieces)
-        self._by_tag[transfer.tag] = found
-        if not pieces:
-            self._end(found, EndKind.DONE, 0)
+        self._open[transfer.session] = self._by_tag[transfer.tag] = transfer
+        if not transfer.target:
+            self._end(transfer, EndKind.DONE)
 
     def notice(self, tag: int, last: bool) -> None:
         """A sender's notice. One of a transfer that is over is late, and says nothing new."""
         found = self._by_tag.get(tag)
         if found is not None and last:
-            self._end(found, EndKind.DONE, found.pieces)
+            self._end(found, EndKind.DONE)
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
         """The sender has ended with so many pieces, and each of them was DONE."""
         found = self._open.get(session)
         if found is not None:
-            whole = pieces >= found.pieces
-            self._end(found, EndKind.DONE if whole else EndKind.FAILED, pieces)
+            whole = pieces > 0 and pieces >= self._pieces(found)
+            self._end(found, EndKind.DONE if whole else EndKind.FAILED)
 
     def handle_peer_failure(self, failed: Collection[int]) -> None:
         """All living ranks know that these have failed. Transfers from them are LOST, and end in
         `poll`."""
         until_ns, until_poll = self._clock() + LINGER_NS, self._polls + LINGER_POLLS
         for found in self._open.values():
-            if found.transfer.sender in failed:
-                self._report(TransportEnd(found.transfer.session, EndKind.LOST))
+            if found.sender in failed:
+                self._report(TransportEnd(found.session, EndKind.LOST))
                 self._lingering.append(_Lingering(until_ns, until_poll, found))
 
     def poll(self) -> None:
@@ -102,12 +101,12 @@ class Receives:
         now_ns = self._clock()
         left: list[_Lingering] = []
         for one in self._lingering:
-            if self._open.get(one.received.transfer.session) is not one.received:
+            if self._open.get(one.transfer.session) is not one.transfer:
                 continue  # its last notice was among what was left
             if now_ns < one.until_ns or self._polls < one.until_poll:
                 left.append(one)
             else:
-                self._end(one.received, EndKind.FAILED, 0)
+                self._end(one.transfer, EndKind.FAILED)
         self._lingering = left
 
     def close(self) -> None:
@@ -116,9 +115,8 @@ class Receives:
         self._by_tag.clear()
         self._lingering.clear()
 
-    def _end(self, found: _Receive, kind: EndKind, pieces: int) -> None:
-        transfer = found.transfer
+    def _end(self, transfer: Transfer, kind: EndKind) -> None:
         del self._open[transfer.session]
         del self._by_tag[transfer.tag]
         nbytes = len(transfer.target) * self._block_bytes if kind is EndKind.DONE else 0
-        self._report(TransportEnd(transfer.session, kind, nbytes, pieces))
+        self._report(TransportEnd(transfer.session, kind, nbytes))

@@ -12,6 +12,7 @@ from typing import Final
 from adpkv.config.experiment import Experiment
 from adpkv.config.legal_silence import longest_step_ns
 from adpkv.config.problem import Problem
+from adpkv.config.staging import DEVICE_MEMORIES
 from adpkv.config.units import duration_text, size_text
 from adpkv.config.workload import CustomWorkloadConfig, ScriptConfig
 from adpkv.plugins import TRANSPORT
@@ -161,10 +162,15 @@ def slots(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(path, f"must be at most {most}")
 
 
+def _on_device(experiment: Experiment) -> bool:
+    return experiment.kv_cache.memory in DEVICE_MEMORIES
+
+
 def piece(experiment: Experiment) -> Iterator[Problem]:
-    """A piece must hold at least one block, as transfers are cut between blocks."""
+    """A piece must hold at least one block, as transfers are cut between blocks. (On memory of a
+    device `device_piece` counts, and a larger block is a piece.)"""
     block_bytes = experiment.block_bytes
-    if experiment.transceiver.piece_bytes < block_bytes:
+    if experiment.transceiver.piece_bytes < block_bytes and not _on_device(experiment):
         least = (
             f"one KV block, which is {size_text(block_bytes)} "
             f"({experiment.kv_cache.block_tokens} tokens of "
@@ -184,7 +190,8 @@ def post_budget(experiment: Experiment) -> Iterator[Problem]:
 def post_block(experiment: Experiment) -> Iterator[Problem]:
     """If `piece` is too small for a block, so may be `post_budget`: report both at once."""
     block_bytes, transceiver = experiment.block_bytes, experiment.transceiver
-    if transceiver.piece_bytes <= transceiver.post_budget_bytes < block_bytes:
+    too_small = transceiver.piece_bytes <= transceiver.post_budget_bytes < block_bytes
+    if too_small and not _on_device(experiment):
         least = f"one KV block, which is {size_text(block_bytes)}: it holds transceiver.piece"
         yield Problem(("transceiver", "post_budget"), f"must be at least {least}")
 

@@ -36,10 +36,11 @@ def _bounds(setting: RealTransportSetting, memory: RealMemory) -> tuple[int, Pos
     of memory that peers touch."""
     config = setting.experiment.transceiver
     piece_bytes, budget_bytes = config.piece_bytes, config.post_budget_bytes
+    descriptors = config.post_descriptors
     if memory.region().device != HOST:
         piece_bytes, budget_bytes = config.device_piece_bytes, config.device_post_budget_bytes
-    limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes, config.post_descriptors)
-    return piece_bytes, limits
+        descriptors = config.device_post_descriptors
+    return piece_bytes, PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes, descriptors)
 
 
 def _memory(setting: RealTransportSetting) -> RealMemory:
