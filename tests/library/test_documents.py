@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import adpkv
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python( mpi)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -40,6 +44,35 @@ def test_the_page_about_experiments_can_be_typed(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("{'workload.rate': 10} 0.")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_decision_of_the_page_about_experiments_can_be_repeated(tmp_path: Path) -> None:
+    """Both commands, their output to the last digit, and the plot."""
+    text = (DOCS / "experiments.md").read_text(encoding="utf-8")
+    section = text[text.index("## A decision") : text.index("## Searching")]
+    shown = re.findall(r"^```\n\$ (adpkv .*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert [one.split()[1] for one in shown] == ["sweep", "compare"]
+    for block in shown:
+        lines = block.splitlines()
+        last = next(at for at, line in enumerate(lines) if not line.endswith("\\"))
+        ended = subprocess.run(
+            ["sh", "-c", "\n".join(lines[: last + 1])],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        )
+        assert ended.returncode == 0, ended.stderr
+        wanted = [line for line in lines[last + 1 :] if line != "..."]
+        assert ended.stdout.splitlines()[: len(wanted)] == wanted
+    specification = importlib.util.spec_from_file_location("plots", DOCS / "plots.py")
+    assert specification is not None
+    assert specification.loader is not None
+    plots = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(plots)
+    drawing = plots.drawn(adpkv.load_sweep(tmp_path / "runs" / "timeouts"))
+    assert drawing == plots.DRAWING.read_text(encoding="utf-8"), "python docs/plots.py FOLDER"
 
 
 def test_the_readme_is_right_about_python(tmp_path: Path) -> None:
