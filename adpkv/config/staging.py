@@ -8,7 +8,7 @@ from adpkv.config.serving import KvCacheConfig
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.plugins import TRANSPORT
 
-__all__ = ["DEVICE_MEMORIES", "Staging", "staging"]
+__all__ = ["DEVICE_MEMORIES", "Staging", "has_staging", "staging"]
 
 DEVICE_MEMORIES: Final = ("cuda",)
 """The memories for which `transceiver.staging: auto` means on. A network takes microseconds for
@@ -33,6 +33,13 @@ class Staging(NamedTuple):
         return self.slots * self.slot_blocks * block_bytes
 
 
+def has_staging(transceiver: TransceiverConfig, cache: KvCacheConfig) -> bool:
+    """Whether ranks have a staging area."""
+    if transceiver.staging != "auto":
+        return transceiver.staging == "on"
+    return transceiver.transport in TRANSPORT.ours and cache.memory in DEVICE_MEMORIES
+
+
 def staging(
     transceiver: TransceiverConfig, cache: KvCacheConfig, block_bytes: int
 ) -> Staging | None:
@@ -41,11 +48,7 @@ def staging(
     A slot is never larger than the pool, and there are never more slots than transfers in flight:
     more could not be used.
     """
-    wanted = transceiver.staging
-    if wanted == "auto":
-        ours = transceiver.transport in TRANSPORT.ours
-        wanted = "on" if ours and cache.memory in DEVICE_MEMORIES else "off"
-    if wanted == "off":
+    if not has_staging(transceiver, cache):
         return None
     half = transceiver.staging_slot_bytes // (2 * block_bytes)
     return Staging(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from adpkv.config.base import Count, Duration, Section, Size, duration, size
 from adpkv.config.named import name_of
@@ -19,6 +19,12 @@ def _default_grace_ns(earlier: dict[str, Any]) -> int:
     # pydantic passes the fields validated so far; an invalid deadline is reported by itself.
     deadline_ns: int = earlier["progress_deadline_ns"]
     return _GRACE_DEADLINES * deadline_ns
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML 1.1, which many programs still read and write, takes `on` and `off` for true and
+    false."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 class LinkConfig(Section):
@@ -109,7 +115,7 @@ class TransceiverConfig(Section):
     device_post_descriptors: Count = Field(
         default=40, description="in place of post_descriptors there: each takes 5 to 9 us"
     )
-    staging: Literal["auto", "on", "off"] = Field(
+    staging: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         default="auto",
         description="whether scattered blocks are packed into slots, and peers touch slots only; "
         "auto: with memory of a device",

@@ -14,11 +14,11 @@ import msgspec
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.record import RequestRecord
-from adpkv.core.topology import Kind, Topology
+from adpkv.core.topology import Kind
 from adpkv.errors import UsageError
 from adpkv.output.figures import COLUMN_TITLES
 from adpkv.output.folder import RunFolder
-from adpkv.output.story_files import NOBODYS, RunFiles, StuckPlace, read_topology
+from adpkv.output.story_files import NOBODYS, RunFiles, StuckPlace, read_staged, read_topology
 from adpkv.output.story_words import Event, Setting, is_trouble
 
 __all__ = ["Part", "Story", "concerned", "last_open", "read_stories"]
@@ -131,8 +131,9 @@ def read_stories(folder: RunFolder, requests: Sequence[int]) -> list[Story]:
             raise UsageError("\n".join([said, *files.damage.told()]))
     records, places = files.records(wanted), files.places()
     damage = tuple(files.damage.told())
+    setting = Setting(files.topology, {}, read_staged(folder))
     return [
-        _story(request, own[request], common, files.topology, records.get(request), places, damage)
+        _story(request, own[request], common, setting, records.get(request), places, damage)
         for request in requests
     ]
 
@@ -165,17 +166,14 @@ def _story(
     request: int,
     own: list[Event],
     common: Iterable[Event],
-    topology: Topology,
+    setting: Setting,
     record: RequestRecord | None,
     places: Sequence[StuckPlace],
     damage: tuple[str, ...],
 ) -> Story:
     ranks = {event.rank for event in own if event.rank != COORDINATOR}
     given = sorted({event.rank for event in own if event.kind == "assigned"})
-    servers = {
-        kind: tuple(rank for rank in given if topology.instance_of(rank).kind is kind)
-        for kind in Kind
-    }
+    servers = {kind: tuple(rank for rank in given if setting.side(rank) is kind) for kind in Kind}
     began_ns, over_ns = own[0].at_ns, own[-1].at_ns
     doubtful = sum((e.kind == "quarantined") - (e.kind == "released") for e in own)
     if record is None or doubtful > 0:
@@ -195,7 +193,8 @@ def _story(
         for place in places
         if place.rank in ranks
     )
-    return Story(request, Setting(topology, servers), tuple(events), record, stuck, damage)
+    setting = msgspec.structs.replace(setting, servers=servers)
+    return Story(request, setting, tuple(events), record, stuck, damage)
 
 
 def _concerns(event: Event, ranks: set[int]) -> bool:

@@ -10,6 +10,7 @@ import heapq
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.story_words import Event, Setting, is_trouble, words
 
-__all__ = ["NOBODYS", "Damage", "RunFiles", "StuckPlace", "read_topology"]
+__all__ = ["NOBODYS", "Damage", "RunFiles", "StuckPlace", "read_staged", "read_topology"]
 
 T = TypeVar("T")
 
@@ -207,3 +208,20 @@ def read_topology(folder: RunFolder) -> Topology:
         raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's") from None
     except (OSError, *_UNREADABLE, yaml.YAMLError) as error:
         raise UsageError(f"{folder.config}: this is no run's experiment: {error}") from error
+
+
+def read_staged(folder: RunFolder) -> bool:
+    """Whether a run had staging, from its `config.yaml`; no if it does not say."""
+    import yaml
+
+    from adpkv.config.named import NOT_INSTALLED
+    from adpkv.config.serving import KvCacheConfig
+    from adpkv.config.staging import has_staging
+    from adpkv.config.transceiver import TransceiverConfig
+
+    with suppress(OSError, *_UNREADABLE, yaml.YAMLError):
+        data = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+        transceiver = TransceiverConfig.model_validate(data["transceiver"], context=NOT_INSTALLED)
+        cache = KvCacheConfig.model_validate(data["kv_cache"], context=NOT_INSTALLED)
+        return has_staging(transceiver, cache)
+    return False

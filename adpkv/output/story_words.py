@@ -31,6 +31,13 @@ class Setting(msgspec.Struct, frozen=True):
     topology: Topology
     servers: dict[Kind, tuple[int, ...]]
     """The ranks of each kind that were given the request: one, or all replicas."""
+    staged: bool = False
+    """With staging peers touch a slot, and the request's blocks are its rank's own affair."""
+
+    @property
+    def exposed(self) -> str:
+        """What a peer may touch, with the verb that follows."""
+        return "its slot is" if self.staged else "its blocks are"
 
     def side(self, rank: int) -> Kind | None:
         """What kind of rank it is; None for the coordinator."""
@@ -140,8 +147,8 @@ def _responded(event: Event, setting: Setting) -> str:
 def _advertised(event: Event, setting: Setting) -> str:
     peer = setting.peer(event.rank)
     if event.detail.get("cause") == "silence":
-        return f"hears nothing, tells {peer} again where its blocks are"
-    return f"tells {peer} where its blocks are"
+        return f"hears nothing, tells {peer} again where {setting.exposed}"
+    return f"tells {peer} where {setting.exposed}"
 
 
 def _posted(event: Event, setting: Setting) -> str:
@@ -151,10 +158,10 @@ def _posted(event: Event, setting: Setting) -> str:
     return f"sends the KV to {peer}"
 
 
-def _quarantined(event: Event, _: Setting) -> str:
+def _quarantined(event: Event, setting: Setting) -> str:
     waited = event.detail.get("cause") == "wait_limit"
     why = "its sender had no slot for too long" if waited else _why(event)
-    return f"transfer in doubt, its blocks are kept: {why}"
+    return f"transfer in doubt, {setting.exposed} kept: {why}"
 
 
 def _fault(event: Event, _: Setting) -> str:
@@ -206,8 +213,12 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("cancelled", None): lambda e, s: f"transfer cancelled, its blocks are free: {_why(e)}",
     ("timed_out", None): lambda e, s: f"transfer timed out, its blocks are free: {_why(e)}",
     ("quarantined", None): _quarantined,
-    ("released", None): lambda e, s: f"nobody touches its blocks any more: {_why(e)}",
-    ("cancel_answer", None): lambda e, s: f"may its blocks be freed? {e.detail.get('answer')}",
+    ("released", None): lambda e, s: (
+        f"nobody touches its {'slot' if s.staged else 'blocks'} any more: {_why(e)}"
+    ),
+    ("cancel_answer", None): lambda e, s: (
+        f"may its {'slot' if s.staged else 'blocks'} be freed? {e.detail.get('answer')}"
+    ),
     ("fault", None): _fault,
     ("violation", None): _violation,
     ("health", None): _health,

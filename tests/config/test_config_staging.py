@@ -43,3 +43,9 @@ def test_with_staging_no_limit_counts_blocks() -> None:
     limit: dict[str, Any] = {"max_inflight_blocks_per_peer": 30}
     assert parse(minimal(transceiver=limit), "x").most_peer_blocks == 30
     assert parse(minimal(transceiver=limit | {"staging": "on"}), "x").most_peer_blocks == LARGEST
+
+
+@pytest.mark.parametrize(("given", "read"), [(True, "on"), (False, "off")])
+def test_other_programs_may_have_read_and_written_the_file(given: bool, read: str) -> None:
+    """In YAML 1.1 `on` and `off` are true and false."""
+    assert parse(minimal(transceiver={"staging": given}), "x").transceiver.staging == read

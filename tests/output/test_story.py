@@ -136,6 +136,22 @@ def test_all_of_a_request_is_the_sum_of_its_columns_however_late_it_was_taken(
     assert parts["in all"] == sum(record.columns()) == record.ended_ns - early
 
 
+def test_with_staging_a_slot_is_in_doubt(tmp_path: Path) -> None:
+    """The same run: no story says that blocks are kept, which are free."""
+    found = ran(
+        tmp_path / "run",
+        executor={"drain_timeout": "100ms"},
+        transceiver={"transfer_timeout": "300ms", "staging": "on"},
+        faults=[{"kind": "stall", "requests": [1], "duration": "500ms"}],
+    )
+    (story,) = read_stories(found, [1])
+    said = "\n".join(story_lines(story))
+    assert "where its slot is" in said
+    assert "transfer in doubt, its slot is kept: it took too long" in said
+    assert "nobody touches its slot any more" in said
+    assert "blocks are kept" not in said
+
+
 def test_a_transfer_in_doubt_is_told_from_both_sides(folder: RunFolder) -> None:
     (story,) = read_stories(folder, [1])
     told = whats(story)

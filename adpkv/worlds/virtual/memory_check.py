@@ -50,6 +50,9 @@ BLOCK_BYTES: Final = 32
 CACHED_BLOCK_BYTES: Final = 190
 """A block of a pool with prefix caching: measured, 166 bytes."""
 
+CONTENT_BYTES: Final = 120
+"""What is in a block, which the ledger knows with staging: measured, 120 bytes for an entry."""
+
 SAMPLES_BYTES: Final = 120
 """A finished request: eight bytes in each of fifteen columns (`observe.requests`)."""
 
@@ -158,6 +161,8 @@ def _block_bytes(experiment: Experiment, asked: _Asked) -> int:
         blocks = min(kind.instances * kind.ranks * cache.blocks, asked.blocks)
         caches = cache.reuse and asked.have_content and kind is topology.context
         found += blocks * (CACHED_BLOCK_BYTES if caches else BLOCK_BYTES)
+        if experiment.staging is not None:
+            found += blocks * CONTENT_BYTES
     return found
 
 
