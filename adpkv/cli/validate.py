@@ -50,6 +50,9 @@ def validate(
 def _described(experiment: Experiment) -> str:
     topology = experiment.topology
     context, generation = topology.context, topology.generation
+    if topology.servers:
+        sizes = [" + ".join(map(str, of_kind)) for of_kind in topology.sizes()]
+        return f"{topology.ranks} ranks (context {sizes[0]}, generation {sizes[1]})"
     return (
         f"{topology.ranks} ranks ({context.instances} context x {context.ranks},"
         f" {generation.instances} generation x {generation.ranks})"

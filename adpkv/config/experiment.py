@@ -15,9 +15,15 @@ from adpkv.config.base import LARGEST, Section, Switch
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.legal_silence import LegalSilence, legal_silence
-from adpkv.config.model import CostModelConfig, GemmModelConfig, ModelConfig
+from adpkv.config.model import (
+    CostedModelConfig,
+    CostModelConfig,
+    GemmModelConfig,
+    ModelConfig,
+)
 from adpkv.config.policy import PolicyConfig
 from adpkv.config.regression import RegressionConfig
+from adpkv.config.servers import COST_FIELDS
 from adpkv.config.serving import (
     ExecutorConfig,
     KvCacheConfig,
@@ -30,6 +36,7 @@ from adpkv.config.staging import Staging, staging
 from adpkv.config.sweep import SweepConfig
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import WorkloadConfig
+from adpkv.core.step_cost import Costs
 
 __all__ = ["Experiment"]
 
@@ -116,9 +123,9 @@ class Experiment(Section):
     def legal_silence(self) -> LegalSilence:
         """How long a healthy rank may take to react."""
         return legal_silence(
-            self.model,
+            self.slowest_model,
             self.executor,
-            self.kv_cache,
+            self.largest_cache,
             self.transceiver,
             self.workload,
             0 if self.staging is None else self.staging.nbytes(self.block_bytes),
@@ -163,6 +170,54 @@ class Experiment(Section):
             return observe.pulse_ns
         shortest_ns = min(self.ready_ns, self.hang_ns)
         return max(1, min(observe.pulse_ns, shortest_ns // PULSES_PER_TIMEOUT))
+
+    def costs_of(self, instance: int) -> Costs:
+        """The coefficients of a step on this instance. The model is one that has them."""
+        assert isinstance(self.model, CostedModelConfig)
+        server = self.topology.server(instance)
+        return self.model.costs if server is None else server.costs(self.model.costs)
+
+    def blocks_of(self, instance: int) -> int:
+        """The KV blocks of each rank of this instance."""
+        server = self.topology.server(instance)
+        given = None if server is None else server.blocks
+        return self.kv_cache.blocks if given is None else given
+
+    def blocks_of_rank(self, rank: int) -> int:
+        """The KV blocks of this world rank."""
+        if not self.topology.servers:
+            return self.kv_cache.blocks
+        return self.blocks_of(self.topology.build().instance_of(rank).index)
+
+    @property
+    def least_blocks(self) -> int:
+        """The KV blocks that a rank of any instance has at least: each may get any request."""
+        return min(map(self.blocks_of, range(self._instances)))
+
+    @property
+    def largest_cache(self) -> KvCacheConfig:
+        """The section with the largest pool that some rank has."""
+        if not self.topology.servers:
+            return self.kv_cache
+        blocks = max(map(self.blocks_of, range(self._instances)))
+        return self.kv_cache.model_copy(update={"blocks": blocks})
+
+    @property
+    def _instances(self) -> int:
+        return self.topology.context.instances + self.topology.generation.instances
+
+    @property
+    def slowest_model(self) -> ModelConfig:
+        """The section with the largest of each coefficient that some instance has."""
+        model, servers = self.model, self.topology.servers
+        if not isinstance(model, CostedModelConfig) or not servers:
+            return model
+        all_costs = [model.costs, *(one.costs(model.costs) for one in servers)]
+        largest = {
+            attribute: max(getattr(costs, name) for costs in all_costs)
+            for attribute, name in COST_FIELDS.items()
+        }
+        return model.model_copy(update=largest)
 
     @property
     def block_bytes(self) -> int:

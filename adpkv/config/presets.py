@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from adpkv.config.base import LARGEST
 from adpkv.config.model import CostedModelConfig
 from adpkv.config.problem import Problem
+from adpkv.config.servers import COSTS
 from adpkv.config.units import exact_duration, size_text
 from adpkv.errors import UsageError
 from adpkv.presets.preset import Preset, parse_preset
@@ -38,13 +39,6 @@ MOST_BLOCK_BYTES: Final = 1 << 61
 _KINDS: Final = ("cost", "gemm")
 """The kinds of model that have a preset. A custom model's key of this name is its own."""
 
-_DURATIONS: Final = (
-    "step_base",
-    "per_prefill_token",
-    "per_prefill_pair",
-    "per_sequence",
-    "per_context_token",
-)
 _SHAPE: Final = ("layers", "kv_heads", "head_dim", "dtype_bytes")
 _KV_DTYPES: Final = (1, 2, 4, 8)
 
@@ -58,6 +52,35 @@ def with_preset(
         data: the sections as plain values, which may be wrong in any way.
         folder: where the path of a `config.json` is looked up after the current folder.
     """
+    data, problems = _with_server_presets(data, folder)
+    changed, more = _with_model_preset(data, folder)
+    return changed, [*problems, *more]
+
+
+def _with_server_presets(
+    data: dict[str, Any], folder: Path
+) -> tuple[dict[str, Any], list[Problem]]:
+    topology, model = data.get("topology"), data.get("model")
+    servers = topology.get("servers") if isinstance(topology, Mapping) else None
+    if not isinstance(topology, Mapping) or not isinstance(servers, list | tuple):
+        return data, []
+    size = model.get("dtype_bytes") if isinstance(model, Mapping) else None
+    made, problems = list(servers), []
+    for i, server in enumerate(servers):
+        name = server.get("preset") if isinstance(server, Mapping) else None
+        if not isinstance(name, str) or server.keys() >= set(COSTS):
+            continue
+        try:
+            preset = preset_of(name, size, folder)
+        except UsageError as error:
+            problems.append(Problem(("topology", "servers", i, "preset"), str(error)))
+            continue
+        costs = {key: exact_duration(Fraction(preset.section()[key])) for key in COSTS}
+        made[i] = {**costs, **server, "preset": preset.name}
+    return {**data, "topology": {**topology, "servers": made}}, problems
+
+
+def _with_model_preset(data: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[Problem]]:
     model = data.get("model")
     if not isinstance(model, Mapping) or model.get("kind", "cost") not in _KINDS:
         return data, []
@@ -68,14 +91,14 @@ def with_preset(
     if not isinstance(link, Mapping):
         return data, []
     told = {*model, *transceiver, *link}
-    if told >= {*_SHAPE, *_DURATIONS, "piece", "post_budget", "latency", "bandwidth"}:
+    if told >= {*_SHAPE, *COSTS, "piece", "post_budget", "latency", "bandwidth"}:
         return data, []
     try:
         preset = preset_of(name, model.get("dtype_bytes"), folder)
     except UsageError as error:
         return data, [Problem(("model", "preset"), str(error))]
     section = {
-        key: exact_duration(Fraction(value)) if key in _DURATIONS else value
+        key: exact_duration(Fraction(value)) if key in COSTS else value
         for key, value in preset.section().items()
     }
     model = {**section, **model, "preset": preset.name}

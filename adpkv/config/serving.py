@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from adpkv.config.address import Address
 from adpkv.config.base import Count, Duration, Section, Switch, duration
 from adpkv.config.named import name_of
+from adpkv.config.servers import ServerConfig
 from adpkv.core.topology import Topology
 from adpkv.plugins import MEMORY, POLICY
 
@@ -23,6 +24,10 @@ __all__ = [
 ]
 
 
+MOST_SERVERS: Final = 1000
+"""The most entries of `topology.servers`."""
+
+
 class GroupConfig(Section):
     """The servers of one kind."""
 
@@ -35,6 +40,9 @@ class TopologyConfig(Section):
 
     context: GroupConfig = Field(description="the servers that prefill")
     generation: GroupConfig = Field(description="the servers that decode")
+    servers: tuple[ServerConfig, ...] = Field(
+        default=(), max_length=MOST_SERVERS, description="instances that differ from the others"
+    )
     attention: Literal["data_parallel", "replicated"] = Field(
         default="data_parallel",
         description="`data_parallel`: each request on one rank of its server (ADP); "
@@ -57,10 +65,37 @@ class TopologyConfig(Section):
     def ranks(self) -> int:
         """How many ranks the job has in all."""
         groups = (self.context, self.generation)
-        return sum(group.instances * group.ranks for group in groups)
+        alike = sum(group.instances * group.ranks for group in groups)
+        return alike if not self.servers else sum(map(sum, self.sizes()))
+
+    @property
+    def least_ranks(self) -> int:
+        """How many ranks every instance has."""
+        if not self.servers:
+            return min(self.context.ranks, self.generation.ranks)
+        return min(map(min, self.sizes()))
+
+    def sizes(self) -> tuple[list[int], list[int]]:
+        """The ranks of each instance: of the context instances, and of the generation instances."""
+        first = self.context.instances
+        context = [self.context.ranks] * first
+        generation = [self.generation.ranks] * self.generation.instances
+        for one in self.servers:
+            for index in one.instances if one.ranks is not None else ():
+                if index < first:
+                    context[index] = one.ranks or 0
+                elif index - first < len(generation):
+                    generation[index - first] = one.ranks or 0
+        return context, generation
+
+    def server(self, index: int) -> ServerConfig | None:
+        """What differs on this instance; None if nothing does."""
+        return next((one for one in self.servers if index in one.instances), None)
 
     def build(self) -> Topology:
         """The instances with their world ranks."""
+        if self.servers:
+            return Topology.of_sizes(*self.sizes())
         return Topology.of(
             context=(self.context.instances, self.context.ranks),
             generation=(self.generation.instances, self.generation.ranks),

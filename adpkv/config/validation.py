@@ -35,6 +35,7 @@ cutting parts out has shown another problem."""
 _REQUESTS: Final[tuple[Key, ...]] = ("workload", "requests")
 _ITEMS: Final[Mapping[tuple[Key, ...], object]] = {
     ("faults",): {"kind": "stall"},
+    ("topology", "servers"): {"instances": [0]},
     _REQUESTS: {"at": "0s", "prompt_tokens": 1, "output_tokens": 1},
 }
 """The placeholder for a wrong entry of a list, by the list's path."""
@@ -130,7 +131,7 @@ def validate(
             unsound.add(cut)
             trial = _without(trial, cut)
     problems += of_preset
-    unsound |= {("model",) for _ in of_preset}
+    unsound |= {problem.path[:1] for problem in of_preset}
     if draft is not None:
         related = broken(draft, unsound)
         problems += _with_defaults(related[:MOST_PROBLEMS], data, draft)

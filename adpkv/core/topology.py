@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,10 +57,19 @@ class Topology:
         Args:
             context, generation: (number of instances, ranks of each).
         """
+        return cls.of_sizes(*([ranks] * count for count, ranks in (context, generation)))
+
+    @classmethod
+    def of_sizes(cls, context: Sequence[int], generation: Sequence[int]) -> Topology:
+        """The same for instances of different sizes.
+
+        Args:
+            context, generation: the ranks of each instance.
+        """
         found: list[Instance] = []
         first = 0
-        for kind, (count, ranks) in ((Kind.CONTEXT, context), (Kind.GENERATION, generation)):
-            for _ in range(count):
+        for kind, sizes in ((Kind.CONTEXT, context), (Kind.GENERATION, generation)):
+            for ranks in sizes:
                 found.append(Instance(len(found), kind, Rank(first), ranks))
                 first += ranks
         return cls(tuple(found))

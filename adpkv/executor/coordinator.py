@@ -226,8 +226,10 @@ class Coordinator:
             self._begin_again(request)
 
     def _send(self, kind: Kind, request: OpenRequest) -> Instance:
-        """Send the request to the instance of this kind with the fewest open tokens."""
-        instance = min(self._instances[kind], key=lambda i: (self._load[i.index], i.index))
+        """Send the request to the instance of this kind with the fewest open tokens per rank."""
+        instance = min(
+            self._instances[kind], key=lambda i: (self._load[i.index] / i.ranks, i.index)
+        )
         if kind is Kind.GENERATION and request.context is not None:
             self._load[request.context.index] -= request.weight(Kind.CONTEXT)
         self._load[instance.index] += request.weight(kind)

@@ -29,12 +29,18 @@ NS_PER_S = 1e9
 
 class CostModel:
     """One rank's cost model; implements `model.port.Model`. `time_scale` multiplies the time of
-    real steps only."""
+    real steps only. `ticks_per_ns` is a multiple of the costs' own, for a world of several costs.
+    """
 
     def __init__(
-        self, costs: Costs, time_scale: float, sleep: Callable[[float], None] = time.sleep
+        self,
+        costs: Costs,
+        time_scale: float,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        ticks_per_ns: int | None = None,
     ) -> None:
-        self.ticks_per_ns = ticks = costs.ticks_per_ns
+        self.ticks_per_ns = ticks = ticks_per_ns or costs.ticks_per_ns
         # All coefficients in ticks, so they are integers.
         self._costs = Costs(*(int(cost * ticks) for cost in astuple(costs)))
         self._scale = time_scale

@@ -70,14 +70,13 @@ def _clients(
 ) -> Clients:
     from adpkv.workload.cancels import Clients
 
-    topology = experiment.topology
     return Clients(
         seed=experiment.seed,
         cancel_probability=workload.cancel.probability,
         cancel_after_min_ns=workload.cancel.delay.min_ns,
         cancel_after_max_ns=workload.cancel.delay.max_ns,
         pinned=workload.pinned,
-        ranks=min(topology.context.ranks, topology.generation.ranks),
+        ranks=experiment.topology.least_ranks,
     )
 
 
@@ -125,7 +124,7 @@ def _trace(experiment: Experiment, workload: TraceConfig) -> Workload:
     cache, clients = experiment.kv_cache, _clients(experiment, workload)
     limits = Limits(
         block_tokens=cache.block_tokens,
-        most_blocks=cache.blocks - 1,
+        most_blocks=experiment.least_blocks - 1,
         most_prompt_blocks=experiment.most_peer_blocks,
     )
     scaling = Scaling(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import lcm
 from typing import Final
 
 from adpkv import plugins
@@ -99,16 +100,22 @@ class Parts:
 CONTRACTS_PARTS: Final = Parts()
 
 
-def build_model(experiment: Experiment) -> Model:
-    """The model that the experiment names. One that computes is a cost model here, which is all of
-    it that virtual time needs; `worlds.mpi.rank_model` makes it compute.
+def build_model(experiment: Experiment, instance: int = 0) -> Model:
+    """The model that the experiment names, with the costs of an instance. One that computes is a
+    cost model here, which is all of it that virtual time needs; `worlds.mpi.rank_model` makes it
+    compute.
 
     Raises:
         UsageError: it is a custom model, and cannot be created.
     """
     model = experiment.model
     if isinstance(model, CostedModelConfig):
-        return CostModel(model.costs, model.time_scale)
+        # A world has one unit of time for the steps of all instances.
+        ticks = lcm(
+            model.costs.ticks_per_ns,
+            *(one.costs(model.costs).ticks_per_ns for one in experiment.topology.servers),
+        )
+        return CostModel(experiment.costs_of(instance), model.time_scale, ticks_per_ns=ticks)
     found: Model = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
     return found
 
@@ -246,7 +253,8 @@ def _transceiver(
 
 def _pool(experiment: Experiment, instance: Instance) -> BlockPool:
     cache = experiment.kv_cache
-    return BlockPool(cache.blocks, reuse=cache.reuse and instance.kind is Kind.CONTEXT)
+    blocks = experiment.blocks_of(instance.index)
+    return BlockPool(blocks, reuse=cache.reuse and instance.kind is Kind.CONTEXT)
 
 
 def _timing(experiment: Experiment) -> Timing:
@@ -296,7 +304,7 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
         kind=instance.kind,
         ranks=instance.ranks,
         block_tokens=experiment.kv_cache.block_tokens,
-        usable_blocks=experiment.kv_cache.blocks - 1,
+        usable_blocks=experiment.blocks_of(instance.index) - 1,
         peer_blocks=experiment.most_peer_blocks,
         most_requests=experiment.executor.max_requests_per_rank,
         route=route or router.route,

@@ -76,10 +76,15 @@ def pool(experiment: Experiment) -> Iterator[Problem]:
     if isinstance(workload, PoissonConfig | ClosedLoopConfig):
         tokens = workload.prompt_tokens.max + workload.output_tokens.max
         needed = blocks_for(tokens, cache.block_tokens)
-        if needed > cache.blocks - 1:
+        blocks = experiment.least_blocks
+        if needed > blocks - 1:
+            small = next(
+                (i for i, one in enumerate(experiment.topology.servers) if one.blocks == blocks), 0
+            )
+            alike = blocks == cache.blocks
             yield Problem(
-                ("kv_cache", "blocks"),
-                f"leaves {cache.blocks - 1} blocks beside the dummy's, but the longest request of "
+                ("kv_cache", "blocks") if alike else ("topology", "servers", small, "blocks"),
+                f"leaves {blocks - 1} blocks beside the dummy's, but the longest request of "
                 f"the workload needs {needed} ({tokens} tokens in blocks of {cache.block_tokens})",
             )
 

@@ -58,6 +58,10 @@ def replicas(experiment: Experiment) -> Iterator[Problem]:
     if topology.generation.ranks != ranks:
         other = f"topology.context.ranks, which is {ranks}: topology.attention is replicated"
         yield Problem(("topology", "generation", "ranks"), f"must be equal to {other}")
+    for i, server in enumerate(topology.servers):
+        if server.ranks not in (None, ranks):
+            why = f"topology.context.ranks, which is {ranks}: topology.attention is replicated"
+            yield Problem(("topology", "servers", i, "ranks"), f"must be equal to {why}")
     why = "topology.attention is replicated, so every rank has each request"
     if isinstance(workload, ScriptConfig):
         for i, asked in enumerate(workload.requests):
@@ -128,7 +132,10 @@ def hang(experiment: Experiment) -> Iterator[Problem]:
     if hang_ns is None:
         return
     step_ns = longest_step_ns(
-        experiment.model, experiment.executor, experiment.kv_cache, experiment.workload
+        experiment.slowest_model,
+        experiment.executor,
+        experiment.largest_cache,
+        experiment.workload,
     )
     step_ns = int(step_ns * Fraction(experiment.model.time_scale))
     path = ("diagnosis", "hang_timeout")

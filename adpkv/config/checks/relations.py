@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
-from adpkv.config.checks import devices, expectations, fault_aims, lengths, limits, scripts, times
+from adpkv.config.checks import (
+    devices,
+    expectations,
+    fault_aims,
+    lengths,
+    limits,
+    scripts,
+    servers,
+    times,
+)
 from adpkv.config.document import Key
 from adpkv.config.experiment import Experiment
 from adpkv.config.problem import Problem
@@ -60,6 +69,7 @@ def _transceiver(key: str) -> Path:
     return ("transceiver", key)
 
 
+_SERVERS: Final[Path] = ("topology", "servers")
 _RANKS: Final[tuple[Path, ...]] = (("topology", "context"), ("topology", "generation"))
 _BLOCK_BYTES: Final[tuple[Path, ...]] = (
     _BLOCK_TOKENS,
@@ -73,7 +83,9 @@ _PIECE: Final = _transceiver("piece")
 # The paths at which a relation reports problems are not listed: `broken` drops the problems of
 # wrong parts by themselves, so one bad fault does not hide the problems of the next.
 _RELATIONS: Final = (
-    _Relation(_RANKS, limits.topology),
+    _Relation((*_RANKS, _SERVERS), servers.server_instances),
+    _Relation((_SERVERS, ("model",)), servers.server_costs),
+    _Relation((*_RANKS, _SERVERS), limits.topology),
     _Relation((("topology",), ("workload", "pinned")), limits.replicas),
     _Relation((("topology",), ("policy", "reduce")), limits.reduction),
     _Relation((("topology",), ("policy", "cancel")), limits.cancel),

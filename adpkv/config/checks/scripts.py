@@ -31,8 +31,7 @@ def script_given(experiment: Experiment) -> Iterator[Problem]:
 
 def script_wanted(experiment: Experiment) -> Iterator[Problem]:
     """A client may insist only on a rank index that every instance has."""
-    topology = experiment.topology
-    ranks = min(topology.context.ranks, topology.generation.ranks)
+    ranks = experiment.topology.least_ranks
     for i, asked in _requests(experiment):
         if asked.wanted is not None and asked.wanted >= ranks:
             yield _problem(i, "wanted", f"is no rank that every instance has: they have {ranks}")
@@ -40,15 +39,15 @@ def script_wanted(experiment: Experiment) -> Iterator[Problem]:
 
 def script_pool(experiment: Experiment) -> Iterator[Problem]:
     """A rank's pool must hold each request and the dummy, except requests marked `invalid`."""
-    cache = experiment.kv_cache
+    cache, blocks = experiment.kv_cache, experiment.least_blocks
     for i, asked in _requests(experiment):
         tokens = asked.prompt_tokens + asked.output_tokens
         needed = blocks_for(tokens, cache.block_tokens)
-        if needed > cache.blocks - 1 and not asked.invalid:
+        if needed > blocks - 1 and not asked.invalid:
             yield Problem(
                 ("workload", "requests", i),
                 f"needs {needed} blocks ({tokens} tokens in blocks of {cache.block_tokens}), but "
-                f"kv_cache.blocks leaves {cache.blocks - 1} beside the dummy's",
+                f"kv_cache.blocks leaves {blocks - 1} beside the dummy's",
             )
 
 

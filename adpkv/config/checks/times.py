@@ -64,7 +64,12 @@ def script_times(experiment: Experiment) -> Iterator[Problem]:
 def steps(experiment: Experiment) -> Iterator[Problem]:
     """A step must not take longer than the largest time, also on real ranks."""
     model = experiment.model
-    step_ns = longest_step_ns(model, experiment.executor, experiment.kv_cache, experiment.workload)
+    step_ns = longest_step_ns(
+        experiment.slowest_model,
+        experiment.executor,
+        experiment.largest_cache,
+        experiment.workload,
+    )
     real_ns = step_ns * max(Fraction(model.time_scale), Fraction(1))
     if real_ns > LAST_NS:
         text = f"makes steps take up to {duration_text(real_ns)}; {_LIMIT}"

@@ -124,7 +124,7 @@ def build_memory(
         UsageError: there is not enough of it.
     """
     model, cache = experiment.model, experiment.kv_cache
-    sizes = cache.blocks, cache.block_tokens
+    sizes = experiment.blocks_of_rank(rank), cache.block_tokens
     if make is not None:
         return make(MemorySetting(experiment, rank, *sizes, experiment.block_bytes, report, "mpi"))
     shape = model.layers, model.kv_heads, model.head_dim, model.dtype_bytes

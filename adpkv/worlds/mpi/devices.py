@@ -67,7 +67,7 @@ def pool_bytes(experiment: Experiment) -> int:
     """What one rank puts on its device, in bytes: its KV blocks and its staging area."""
     if experiment.kv_cache.memory != "cuda":
         return 0
-    pool, staging = experiment.kv_cache.blocks * experiment.block_bytes, experiment.staging
+    pool, staging = experiment.largest_cache.blocks * experiment.block_bytes, experiment.staging
     if staging is not None and experiment.transceiver.transport != "mpi":
         pool += staging.nbytes(experiment.block_bytes)
     return pool

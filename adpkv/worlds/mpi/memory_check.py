@@ -50,7 +50,7 @@ def check_host(
 
 def host_bytes(experiment: Experiment) -> dict[str, int]:
     """What the ranks take, in bytes by purpose."""
-    ranks, blocks = experiment.topology.ranks, experiment.kv_cache.blocks
+    ranks, blocks = experiment.topology.ranks, experiment.largest_cache.blocks
     found = {f"{ranks:,} processes": ranks * RANK_BYTES}
     if experiment.kv_cache.memory != "cuda":
         found[f"{blocks:,} KV blocks on each"] = ranks * blocks * experiment.block_bytes

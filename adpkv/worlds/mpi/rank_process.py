@@ -109,7 +109,9 @@ class RankProcess:
             self._model = build_rank_model(
                 experiment,
                 self.instance,
-                build_model(experiment) if ports.model is None else ports.model,
+                build_model(experiment, self.instance.index)
+                if ports.model is None
+                else ports.model,
                 living=self.living,
                 ports=self._ports,
             )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adpkv.config.fault_kinds import KINDS
 from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
+from adpkv.core.topology import Kind
 from adpkv.workload.traces import TraceWorkload
 from adpkv.worlds.memory_check import available_bytes, refuse_what_cannot_fit, size_text
 
@@ -157,9 +158,11 @@ def _block_bytes(experiment: Experiment, asked: _Asked) -> int:
     """What the pools' blocks take at most. Pools of context ranks also keep cached prefixes."""
     topology, cache = experiment.topology, experiment.kv_cache
     found = 0
-    for kind in (topology.context, topology.generation):
-        blocks = min(kind.instances * kind.ranks * cache.blocks, asked.blocks)
-        caches = cache.reuse and asked.have_content and kind is topology.context
+    instances = topology.build().instances
+    for kind in Kind:
+        pools = (i.ranks * experiment.blocks_of(i.index) for i in instances if i.kind is kind)
+        blocks = min(sum(pools), asked.blocks)
+        caches = cache.reuse and asked.have_content and kind is Kind.CONTEXT
         found += blocks * (CACHED_BLOCK_BYTES if caches else BLOCK_BYTES)
         if experiment.staging is not None:
             found += blocks * CONTENT_BYTES

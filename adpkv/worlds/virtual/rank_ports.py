@@ -57,7 +57,12 @@ class RankPortMaker:
             UsageError: there is staging, and the memory is a custom one.
         """
         cache, experiment = self._experiment.kv_cache, self._experiment
-        sizes = (cache.blocks, cache.block_tokens, experiment.block_bytes, report)
+        sizes = (
+            experiment.blocks_of_rank(rank),
+            cache.block_tokens,
+            experiment.block_bytes,
+            report,
+        )
         if self._custom.memory is None:
             return (self._ledger if experiment.staging is None else StagedLedger)(*sizes)
         if experiment.staging is not None:

@@ -46,7 +46,12 @@ from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds import custom_ports
-from adpkv.worlds.assemble import build_coordinator, build_inbox_ages, build_rank
+from adpkv.worlds.assemble import (
+    build_coordinator,
+    build_inbox_ages,
+    build_model,
+    build_rank,
+)
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
@@ -91,11 +96,15 @@ class Simulation:
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
-        ports = chosen(experiment, "virtual", ports)
+        is_own, ports = ports.model is None, chosen(experiment, "virtual", ports)
         workload = ports.workload if workload is None else workload
         self._route = None if ports.policy is None else routed_by(ports.policy.choose)
         model = ports.model
         assert model is not None
+        models = [
+            build_model(experiment, i.index) if is_own and experiment.topology.servers else model
+            for i in self.topology.instances
+        ]
         self.world = VirtualWorld(
             self.topology,
             collective_ns=experiment.model.collective_ns,
@@ -127,7 +136,7 @@ class Simulation:
         self._faults: list[RankFaults] = []
         self._restarts = Restarts(experiment, self.topology)
         self.programs = [
-            self._program(assemble, rank, model, membership)
+            self._program(assemble, rank, models[instance.index], membership)
             for instance in self.topology.instances
             for membership in (Membership(instance.members),)
             for rank in instance.members
