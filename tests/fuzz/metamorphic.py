@@ -139,6 +139,8 @@ def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     transceiver["staging_bandwidth"] = EXACT[-1]
     for key in ("preset", "layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
         data.get("model", {}).pop(key, None)
+    for server in data["topology"].get("servers", ()):
+        server.pop("preset", None)
     data.setdefault("kv_cache", {})["block_tokens"] = 16
     workload = data["workload"]
     if workload["kind"] == "poisson":
@@ -239,6 +241,7 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     """Every request has its rank, and every fault its ranks."""
     groups = data["topology"]
     groups.pop("attention", None)
+    groups.pop("servers", None)
     groups["generation"].pop("instances", None)  # of answers at one instant, a rank's is first
     for kind in ("context", "generation"):
         groups[kind]["ranks"] = draw.choice((2, 2, 3, 4))
