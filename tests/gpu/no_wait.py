@@ -2,7 +2,8 @@
 
 `python -m tests.gpu.no_wait OUT [--set ...]` starts the ranks. Only the model's step may wait. So
 the calls are replaced while the rank's program runs, but not inside `GemmModel.run`. What cannot be
-replaced is told.
+replaced is told. The environment says for tests how many ranks there are (NO_WAIT_RANKS), on which
+file (NO_WAIT_FILE), and that a wait is planted (NO_WAIT_PLANT).
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ def arm() -> Guard:
         finally:
             guard.running = False
 
+    if os.environ.get("NO_WAIT_PLANT"):
+        from adpkv.memory.cuda import CudaMemory
+
+        CudaMemory.poll = lambda self: self.device.wait()  # type: ignore[method-assign]
     GemmModel.run = step  # type: ignore[method-assign]
     Driver.run = program  # type: ignore[method-assign]
     return guard

@@ -202,9 +202,9 @@ def collective(backend: str) -> None:
     """The step's collectives between two ranks: right bytes, and wrong ones are found."""
     from adpkv.gpu.device import Device, device_count
     from adpkv.gpu.work import Work
-    from adpkv.worlds.mpi.step_collective.buffers import DeviceBuffers
+    from adpkv.worlds.mpi.step_collective.buffers import DeviceBuffers, HostBuffers
     from adpkv.worlds.mpi.step_collective.layout import room
-    from adpkv.worlds.mpi.step_collective.movers import IpcMover, StagedMover
+    from adpkv.worlds.mpi.step_collective.movers import HostMover, IpcMover, StagedMover
     from adpkv.worlds.mpi.step_collective.nccl import NcclMover
     from adpkv.worlds.mpi.step_collective.step import StepExchange
 
@@ -215,7 +215,11 @@ def collective(backend: str) -> None:
     device = Device(world.rank % device_count())
     stream = device.new_stream()
     work = Work(device, 1 << 12, stream)
-    buffers = DeviceBuffers(device, work, stream, room(most, token_bytes, world.size))
+    nbytes = room(most, token_bytes, world.size)
+    on_host = backend == "host"
+    buffers: Any = HostBuffers(nbytes) if on_host else DeviceBuffers(device, work, stream, nbytes)
+    movers: dict[str, Any] = {"ipc": IpcMover, "nccl": NcclMover, "mpi": StagedMover}
+    movers["host"] = HostMover
     told: list[str] = []
     exchange = StepExchange(
         lambda: SimpleNamespace(
@@ -224,7 +228,7 @@ def collective(backend: str) -> None:
         range(world.size),
         token_bytes,
         buffers,
-        {"ipc": IpcMover, "nccl": NcclMover, "mpi": StagedMover}[backend](buffers),
+        movers[backend](buffers),
         lambda kind, detail, leases: told.append(f"{kind}: {detail}"),
     )
     draw = random.Random(4)
@@ -249,11 +253,14 @@ def collective(backend: str) -> None:
 
     def spoilt(area: int, chunks: Any) -> None:
         fill(area, chunks)
+        if on_host:
+            buffers.send[area][chunks[1].offset + 5] ^= 1
+            return
         device.wait(stream)
         device.put(buffers.area(area) + chunks[1].offset + 5, b"\x55\xaa")
 
     if world.rank == 0:
-        buffers.fill = spoilt  # type: ignore[method-assign]
+        buffers.fill = spoilt
     exchange.dispatch(100)
     exchange.combine()
     device.wait(stream)
