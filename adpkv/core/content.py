@@ -36,16 +36,17 @@ def pieces(source: Sequence[int], target: Sequence[int], most: int) -> list[tupl
     """
     if len(source) != len(target) or most < 1:
         raise ValueError(f"{len(source)} source and {len(target)} target blocks, most {most}")
-    if isinstance(source, range) and isinstance(target, range):
-        # A chunk of a staged transfer: no block of it need be looked at.
-        count = len(source)
-        firsts = zip(source[::most], target[::most], strict=True)
-        return [(a, b, min(most, count - i * most)) for i, (a, b) in enumerate(firsts)]
+    count = len(source)
+    if _is_run(source) and _is_run(target):
+        # The usual case, and a sender posts nothing before: a quarter of the loop's time. A chunk
+        # of a staged transfer is a range: no block of it need be looked at.
+        firsts = range(0, count, most)
+        return [(source[i], target[i], min(most, count - i)) for i in firsts]
     found: list[tuple[int, int, int]] = []
     start = 0
-    for i in range(1, len(source) + 1):
+    for i in range(1, count + 1):
         ends = (
-            i == len(source)
+            i == count
             or i - start == most
             or source[i] != source[i - 1] + 1
             or target[i] != target[i - 1] + 1
@@ -54,6 +55,16 @@ def pieces(source: Sequence[int], target: Sequence[int], most: int) -> list[tupl
             found.append((source[start], target[start], i - start))
             start = i
     return found
+
+
+def _is_run(blocks: Sequence[int]) -> bool:
+    """Whether each block is the one after that before it."""
+    if isinstance(blocks, range):
+        return blocks.step == 1
+    count = len(blocks)
+    if not count or blocks[-1] - blocks[0] != count - 1:
+        return False
+    return tuple(blocks) == tuple(range(blocks[0], blocks[0] + count))
 
 
 _BLOCKS_PER_REQUEST = 1 << 20

@@ -20,16 +20,18 @@ as their requests have ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter_ns
 from typing import Any
 
 from adpkv.core.content import pieces
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
-from adpkv.memory.port import PASSED, Fence
+from adpkv.memory.port import HOST, PASSED, Fence
 from adpkv.transport.cards import Card
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
+from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Heads, Opened
 from adpkv.transport.ucx_peers import DONE, PIECES, BlockArrays, ExposedBlocks, Peers
@@ -76,9 +78,10 @@ class UcxTransport:
         self._library, self._clock, self._host = library, clock, host
         self._error_handling, self._inbox_age, self._written = error_handling, inbox_age, written
         self._block_bytes = memory.block_bytes
-        self._most_blocks = max(1, piece_bytes // memory.block_bytes)
         self._blocks = BlockArrays(library.array, memory)
         self._peers = Peers(library, error_handling=error_handling)
+        self._hold_up = HoldUp(on_host=memory.region().device == HOST, copies=self._peers.copies)
+        self._most_blocks = max(1, self._hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
         self._gone: set[int] = set()
         """The ranks that all ranks know to have failed."""
         self._sends: Posting[Opened] = Posting(self._post_piece, limits)
@@ -206,7 +209,7 @@ class UcxTransport:
             self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST, detail=why))
         open_bytes = found.open_blocks() * self._block_bytes
         if found.sends and open_bytes:
-            self._sends.ended(found.peer(), open_bytes)
+            self._sent(found.peer(), open_bytes)
         self._end_at(found, found.finished)
         if found.sends and found.peer() in self._gone:
             self._kept += found.lingering
@@ -298,7 +301,13 @@ class UcxTransport:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
         self._post_more()
 
+    def _sent(self, peer: int, nbytes: int) -> None:
+        """So many posted bytes to a peer have ended, in whatever way."""
+        self._hold_up.ended(nbytes)
+        self._sends.ended(peer, nbytes)
+
     def _post_more(self) -> None:
+        self._hold_up.renew()
         while self._waiting and self._waiting[0][0].passed():
             _, found = self._waiting.pop(0)
             (self._sends if found.sends else self._receives).add(found)
@@ -308,9 +317,12 @@ class UcxTransport:
             self._handle_refused()
 
     def _post_piece(self, found: Opened) -> Posted | None:
-        """Post the next piece of a transfer; None if UCX refuses it."""
-        piece = len(found.requests)
+        """Post the next piece of a transfer; None if UCX refuses it, or nothing more may be."""
+        if self._hold_up.is_reached(sends=found.sends):
+            return None
+        began_ns, piece = perf_counter_ns(), len(found.requests)
         source, target, count = found.cut[piece]
+        nbytes = count * self._block_bytes
         act = self._peers.send if found.sends else self._peers.receive
         array = self._blocks.of(source if found.sends else target, count)
         try:
@@ -318,8 +330,9 @@ class UcxTransport:
         except self._library.error as error:
             self._refused.append((error, found))
             return None
+        self._hold_up.posted(nbytes if found.sends else 0, perf_counter_ns() - began_ns)
         self._heads.watch(found)
-        return Posted(count * self._block_bytes)
+        return Posted(nbytes)
 
     def _handle_refused(self) -> None:
         refused, self._refused = self._refused, []
@@ -339,7 +352,7 @@ class UcxTransport:
     def _count_piece(self, found: Opened) -> None:
         size = found.cut[found.finished][2] * self._block_bytes
         if found.sends:
-            self._sends.ended(found.transfer.receiver, size)
+            self._sent(found.transfer.receiver, size)
         found.finished += 1
         found.moved_bytes += size
         self._moved_ns = self._clock()

@@ -30,9 +30,11 @@ TAGS: Final = 1 << 40
 
 EVERY_BIT: Final = (1 << 64) - 1
 
-PROGRESS_NS: Final = 1_000_000
-"""The limit of one call of `progress`. UCX copies about a piece in one step, so it takes a little
-longer than this."""
+PROGRESS_NS: Final = 500_000
+"""The limit of one call of `progress`. One step of UCX may take longer."""
+
+WITHOUT_COPY: Final = ("rc_", "dc_", "ud_", "srd", "gga_")
+"""What the names of UCX's transports begin with that move host memory by themselves."""
 
 SETTINGS: Final = {"RNDV_THRESH": "4096"}
 """Larger messages are not sent before their receiver has matched them, and end with an error if the
@@ -104,6 +106,8 @@ class Peers:
         self._library, self._error_handling = library, error_handling
         self._context = library.context(SETTINGS, (library.tag_feature,))
         self.worker = library.worker(self._context)
+        self.copies = not any(f"-- {name}" in self._context.info for name in WITHOUT_COPY)
+        """Whether this process copies the bytes of host memory itself, in `progress`."""
         own = library.address.create_from_worker(self.worker)
         self.address: bytes = own.tobytes()
         self._addresses: Sequence[bytes] = ()

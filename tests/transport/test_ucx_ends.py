@@ -7,11 +7,17 @@ import pytest
 from adpkv.errors import AdpkvError
 from adpkv.transport.port import EndKind, Transfer
 from adpkv.transport.ucx_peers import tag_of
-from tests.transport.ucx_stub import CANCELLED, DONE, OPEN, RESET, Rig
+from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, Rig
 
 TRANSFER = Transfer(1, 0, 0, 1, 5, (0, 1, 2, 3), (4, 5, 6, 7), 32)
 BACK = Transfer(2, 0, 1, 0, 6, (0, 1, 2), (4, 5, 6), 24)
 OTHER = Transfer(3, 0, 2, 1, 7, (0,), (8,), 8)
+
+
+@pytest.fixture(autouse=True)
+def _on_a_slow_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit of time: a machine that stands still for a moment posts as much."""
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 10**12)
 
 
 def kinds(rig: Rig) -> list[EndKind]:
@@ -287,3 +293,36 @@ def test_blocks_of_a_device_are_told_by_their_address() -> None:
     array = rig.transport._blocks.of(2, 3)
     assert array.__cuda_array_interface__["data"] == (4096 + 16, False)
     assert array.__cuda_array_interface__["shape"] == (24,)
+
+
+def test_only_so_much_is_on_its_way_where_ucx_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To all peers together, whatever the window; and a network card or a device has no limit."""
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPIED_BYTES", 3 * BLOCK_BYTES)
+    to_2 = Transfer(4, 0, 1, 2, 9, (0, 1, 2), (0, 1, 2), 24)
+    rig = Rig()
+    rig.transport.post(BACK)
+    rig.transport.post(to_2)
+    rig.transport.poll()
+    assert [len(peer.sent) for peer in rig.worker.endpoints[2:]] == [3]
+    rig.peer().sent[0].status = DONE
+    rig.moves()
+    rig.transport.poll()
+    assert [len(peer.sent) for peer in rig.worker.endpoints[2:]] == [3, 1]
+    rig.peer().lose()
+    rig.transport.poll()
+    assert [len(peer.sent) for peer in rig.worker.endpoints[2:]] == [3, 3]
+    device = Rig(device=0)
+    device.transport.post(BACK)
+    device.transport.post(to_2)
+    assert [len(peer.sent) for peer in device.worker.endpoints[2:]] == [3, 3]
+
+
+def test_a_poll_posts_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 0)
+    rig = Rig()
+    rig.transport.post(BACK)
+    assert len(rig.worker.endpoints) == 2
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 1)
+    for posted in (1, 2, 3):
+        rig.transport.poll()
+        assert len(rig.peer().sent) == posted

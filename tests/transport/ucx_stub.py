@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from adpkv.memory.port import HOST, PASSED, Fence, Region
@@ -139,7 +140,7 @@ class Address(bytes):
 
 
 STUB = Library(
-    context=lambda settings, features: None,
+    context=lambda settings, features: SimpleNamespace(info="-- tcp/lo"),
     worker=Worker,
     address=Address,
     array=lambda data: data,
