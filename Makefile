@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz clean
+.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make tes
 
 kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdown and under shrink; KILLS="5 1 nixl"
 	$(BIN)/python -m tests.mpi.transport_kills runs/kills-transports-$$$$ $(KILLS)
+
+gpu: $(STAMP) ## all that needs GPUs, in named stages; STAGES="probe kernels" or nothing for a list
+	$(BIN)/python -m tests.gpu.run runs/gpu $(STAGES)
 
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts
