@@ -152,3 +152,24 @@ def test_a_device_that_reports_an_error_ends_the_rank(fake: Any) -> None:
     fake.eventQuery = lambda event: 700
     with pytest.raises(DeviceError, match="GPU 1 reports CUDA error 700"):
         memory.poll()
+
+
+@pytest.mark.parametrize("threads", [1, 3, 256])
+def test_any_number_of_threads_writes_and_finds_the_same(fake: Any, threads: int) -> None:
+    import importlib
+
+    importlib.import_module("cupy.kernels").Kernel.most_threads = threads
+    rig = CudaRig(Device(0), SHAPES["large"])
+    host = HostMemory(BLOCKS, TOKENS, *SHAPES["large"], rig.report)
+    for memory in (rig.memory, host):
+        memory.hand_out(1, [1, 4], [])
+        memory.compute([1, 4], [3, 9], 1, 2 * TOKENS - 1)
+        memory.release([4])
+    assert [rig.block(block) for block in (1, 4)] == [bytes(host.view(b, 1)) for b in (1, 4)]
+    area = rig.memory.staging(1, 2)
+    area.pack([1], 1)
+    area.unpack(1, [2])
+    assert rig.block(2) == rig.block(1)
+    rig.put(4, b"\1", rig.memory.block_bytes - 1)
+    rig.memory.hand_out(2, [4], [])
+    assert rig.told() == ["write_after_free"]
