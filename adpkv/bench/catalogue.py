@@ -14,6 +14,7 @@ from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
 from adpkv.bench.recording import recording
 from adpkv.bench.scale import scale
+from adpkv.bench.sweep import sweep
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import load
 from adpkv.config.shipped import folder
@@ -88,6 +89,10 @@ def _bare_world(settings: Settings) -> list[Figure]:
     return bare_world(rounds=50, repetitions=3) if settings.quick else bare_world()
 
 
+def _sweep(settings: Settings) -> list[Figure]:
+    return sweep(points=12, every=4) if settings.quick else sweep()
+
+
 def _transport(settings: Settings) -> list[Figure]:
     _need_mpi("transport")
     from adpkv.bench.transport import QUICK_CELLS, installed, transport
@@ -106,6 +111,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "shares": _shares,
     "scale": _scale,
     "bare-world": _bare_world,
+    "sweep": _sweep,
     "transport": _transport,
 }
 """In the order of the table."""

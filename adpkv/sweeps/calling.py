@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
 from adpkv.sweeps.environment import without_launcher
-from adpkv.sweeps.folder import SweepFolder
+from adpkv.sweeps.folder import SweepFolder, parquet_writer
 from adpkv.sweeps.objectives import Goal, parse_goal
 from adpkv.sweeps.optimizing import need_optuna, searched
 from adpkv.sweeps.plan import Plan, Point, World, check_points, make_plan, with_sweep
@@ -72,6 +73,8 @@ def complete(
         OSError: a file cannot be written.
     """
     plan = folder.plan
+    # It takes half a second, which the tables would wait for at the end.
+    Thread(target=parquet_writer, daemon=True).start()
     try:
         if plan.points or not plan.config.optimize:
             make_runs(folder, pool, watch, limit_s)

@@ -25,7 +25,7 @@ from adpkv.sweeps.figures import Cell
 from adpkv.sweeps.plan import Plan, World, make_plan
 from adpkv.sweeps.row import RunRow, table_rows
 
-__all__ = ["SweepFolder", "is_sweep"]
+__all__ = ["SweepFolder", "is_sweep", "parquet_writer"]
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -38,6 +38,14 @@ class _Head(msgspec.Struct, frozen=True):
 
 PLAN: Final = "sweep.yaml"
 JOURNAL: Final = "runs.jsonl"
+
+
+def parquet_writer() -> Any:
+    """What writes Parquet; None where pyarrow is not installed."""
+    try:
+        return import_module("pyarrow.parquet")
+    except ImportError:
+        return None
 
 
 def is_sweep(path: Path) -> bool:
@@ -147,9 +155,8 @@ class SweepFolder:
             return []
         rows = table_rows(self.rows)
         made = [_replaced(self.path / "table.csv", lambda path: _write_csv(path, rows))]
-        try:
-            parquet = import_module("pyarrow.parquet")
-        except ImportError:
+        parquet = parquet_writer()
+        if parquet is None:
             return made
         table = _arrow(rows)
         made.append(
