@@ -2,15 +2,17 @@
 
 The first member of each host creates the segment, the others of the host open it, and then all
 members of the group agree on whether everybody has it. So no two members ever use different
-exchanges. A rank failure while this happens is an error of MPI, as everywhere in `recovery`.
+exchanges. All that they tell each other goes over the group's own communicator: a rank failure
+while this happens is an error of MPI, and whoever gets it can interrupt the others (`recovery`). On
+a communicator that only some have got yet, nobody could.
 """
 
 from __future__ import annotations
 
 import secrets
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
@@ -31,6 +33,9 @@ from adpkv.worlds.mpi.exchange.segment import (
 from adpkv.worlds.mpi.exchange.shared import SharedExchange
 
 __all__ = ["ExchangeMaker"]
+
+BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+DIGEST_BYTES: Final = 32
 
 MOST_HOSTS: Final = 32
 """Of a group over shared memory: the first member of each host sends a message to each other one in
@@ -59,48 +64,42 @@ class ExchangeMaker:
         """
         if self.collectives == "mpi":
             return MpiExchange(communicator)
-        host = communicator.Split_type(MPI.COMM_TYPE_SHARED)
-        opening = _Opening(self.folder, communicator, host, group, epoch)
+        opening = _Opening(self.folder, communicator, group, epoch)
         problem = opening.problem_of_all()
         if not problem:
-            exchange = opening.exchange(crowded=self.crowded)
-            host.Free()
-            return exchange
-        host.Free()
+            return opening.exchange(crowded=self.crowded)
         if self.collectives == "shared_memory" and epoch == 0:
             raise AgreedError(f"topology.collectives: shared_memory: {problem}")
         return MpiExchange(communicator)
 
 
 class _Opening:
-    """A member's part in the opening of a group's segments. `host` is the communicator of those
-    members that are on this host. Every member must call the methods in their order."""
+    """A member's part in the opening of a group's segments. Every member must call the methods in
+    their order."""
 
-    def __init__(
-        self, folder: Path, members: MPI.Comm, host: MPI.Comm, group: int, epoch: int
-    ) -> None:
-        self._folder, self._members, self._host = folder, members, host
-        self._layout = Layout(group, epoch, members.size, host.size)
+    def __init__(self, folder: Path, members: MPI.Comm, group: int, epoch: int) -> None:
+        self._folder, self._members = folder, members
+        self._group, self._epoch = group, epoch
         self._segment: Segment | None = None
         self._hosts: list[list[int]] = []
+        self._here: list[int] = []
 
     def problem_of_all(self) -> str:
         """Create or open the segment; the problem of the first member that has one, on every
         member; empty if none has."""
-        token = bytearray(secrets.token_bytes(TOKEN_BYTES))
-        self._host.Bcast([token, TOKEN_BYTES, MPI.BYTE])
-        path = segment_path(self._folder, bytes(token))
-        creates = self._host.rank == 0
+        token = self._find_hosts()
+        if len(self._hosts) > MOST_HOSTS:
+            return f"a group on {len(self._hosts)} hosts, at most {MOST_HOSTS} can be"
+        path = segment_path(self._folder, token)
+        layout = Layout(self._group, self._epoch, self._members.size, len(self._here))
+        creates = self._here[0] == self._members.rank
         try:
             problem = obstacle(self._folder)
             if creates and not problem:
-                problem = self._have(lambda: Segment.create(path, self._layout, bytes(token)))
-            self._host.Barrier()
+                problem = self._have(lambda: Segment.create(path, layout, token))
+            self._members.Barrier()
             if not (creates or problem):
-                problem = self._have(lambda: Segment.open(path, self._layout, bytes(token)))
-            self._hosts = self._find_hosts()
-            if len(self._hosts) > MOST_HOSTS:
-                return f"a group on {len(self._hosts)} hosts, at most {MOST_HOSTS} can be"
+                problem = self._have(lambda: Segment.open(path, layout, token))
             return first_problem(self._members, problem)
         finally:
             # All have opened the file, or nobody will.
@@ -116,32 +115,45 @@ class _Opening:
             return f"{self._folder}: no shared memory: {error.strerror or error}"
         return ""
 
-    def _find_hosts(self) -> list[list[int]]:
-        """The members of each host, in the order of their first members."""
-        first = array("i", [self._members.rank])
-        self._host.Bcast([first, MPI.INT])
-        firsts = array("i", bytes(first.itemsize * self._members.size))
-        self._members.Allgather([first, MPI.INT], [firsts, 1, MPI.INT])
-        hosts: dict[int, list[int]] = {}
-        for member, host in enumerate(firsts):
-            hosts.setdefault(host, []).append(member)
-        return list(hosts.values())
+    def _find_hosts(self) -> bytes:
+        """Find the members of each host, in the order of their first members; returns the token of
+        this host's first one. Whoever sees the same directory is on the same host."""
+        said = _directory(self._folder) + secrets.token_bytes(TOKEN_BYTES)
+        heard, size = bytearray(len(said) * self._members.size), len(said)
+        self._members.Allgather([said, size, MPI.BYTE], [heard, size, MPI.BYTE])
+        hosts: dict[bytes, list[int]] = {}
+        for member in range(self._members.size):
+            directory = bytes(heard[member * size : (member + 1) * size - TOKEN_BYTES])
+            hosts.setdefault(directory, []).append(member)
+        self._hosts, self._here = list(hosts.values()), hosts[said[:-TOKEN_BYTES]]
+        end = (self._here[0] + 1) * size
+        return bytes(heard[end - TOKEN_BYTES : end])
 
     def exchange(self, *, crowded: bool) -> SharedExchange:
         """This member's end, if no member has a problem."""
         assert self._segment is not None
-        links = None
+        links, rank = None, self._members.rank
         if len(self._hosts) > 1:
-            leads = self._host.rank == 0
-            leaders = self._members.Split(0 if leads else MPI.UNDEFINED, self._members.rank)
+            leads = rank == self._here[0]
+            leaders = self._members.Split(0 if leads else MPI.UNDEFINED, rank)
             if leads:
                 links = HostLinks(leaders, self._hosts, self._segment, crowded=crowded)
         return SharedExchange(
             self._segment,
-            self._members.rank,
-            self._host.rank,
+            rank,
+            self._here.index(rank),
             watch=self._members.Dup(),
             links=links,
             hosts=len(self._hosts),
             crowded=crowded,
         )
+
+
+def _directory(folder: Path) -> bytes:
+    """What only those have in common who see this directory: the running kernel, and the
+    directory's number on its file system. Nobody shares one that is not there."""
+    try:
+        found, boot = folder.stat(), BOOT.read_bytes()
+    except OSError:
+        return secrets.token_bytes(DIGEST_BYTES)
+    return sha256(b"%d %d " % (found.st_dev, found.st_ino) + boot).digest()
