@@ -32,6 +32,7 @@ MANY = 20
 """Iterations of a job that is well under way."""
 
 LONG = "workload.requests=100000"
+SHARED = "topology.collectives=shared_memory"
 
 
 @pytest.fixture(scope="session")

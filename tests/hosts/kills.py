@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.hosts.conftest import LONG, left_behind, starting
+from tests.hosts.conftest import LONG, SHARED, left_behind, starting
 from tests.hosts.pair import Pair, lacking, pair
 
 MOST_LATER_S: Final = 1.0
@@ -27,7 +27,7 @@ def killed(hosts: Pair, folder: Path, victim: int, policy: str, later_s: float) 
     goes_on = policy == "shrink" and victim != 0
     requests = "workload.requests=60" if goes_on else LONG
     with starting(hosts, folder) as start:
-        job = start(requests, f"on_rank_failure={policy}", spread=True)
+        job = start(requests, f"on_rank_failure={policy}", SHARED, spread=True)
         job.served()
         time.sleep(later_s)
         os.kill({**hosts.first.ranks(), **hosts.second.ranks()}[victim], signal.SIGKILL)

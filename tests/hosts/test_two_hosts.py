@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.conftest import BIN, LONG, Start, left_behind, starting
+from tests.hosts.conftest import BIN, LONG, SHARED, Start, left_behind, starting
 from tests.hosts.pair import Pair, Slow, pair
 
 DELAY_MS = 3
@@ -66,12 +66,13 @@ def test_a_slow_link_that_loses_packets(can_be_made: None, tmp_path: Path) -> No
 def test_a_rank_fails_on_the_other_host(start: Start, hosts: Pair, policy: str) -> None:
     """Each group is on both hosts, so it is met from the other one when it fails."""
     requests = LONG if policy == "shutdown" else "workload.requests=60"
-    job = start(requests, f"on_rank_failure={policy}", spread=True)
+    job = start(requests, f"on_rank_failure={policy}", SHARED, spread=True)
     job.served()
     os.kill(hosts.second.ranks()[3], signal.SIGKILL)
     found = job.finish()
     assert found.code == (5 if policy == "shutdown" else 0), found.err
     assert job.summary()["lost"] == [3]
+    assert job.summary()["collectives"]["over"] == "shared_memory"
     assert left_behind(hosts) == []
 
 
