@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from adpkv.exit_codes import by_signal
+from adpkv.exit_codes import ExitCode, by_signal
 from adpkv.terminal import final_line
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class SweepScreen:
         limit_s: float | None,
     ) -> None:
         """Make what is left of a sweep, and show all of it."""
-        from adpkv.errors import UsageError
         from adpkv.sweeps.calling import complete
         from adpkv.sweeps.showing import SweepProgress
 
@@ -69,7 +68,12 @@ class SweepScreen:
             )
             raise typer.Exit(by_signal(halt.number)) from None
         except OSError as error:
-            raise UsageError(f"{error.filename or folder.path}: {error.strerror}") from error
+            progress.close()
+            final_line(
+                f"adpkv: {error.filename or folder.path}: cannot write here: {error.strerror};"
+                f" what has ended stays, go on with: adpkv sweep --resume {folder.path}"
+            )
+            raise typer.Exit(ExitCode.OUTPUT_LOST) from error
         finally:
             progress.close()
             folder.close()
