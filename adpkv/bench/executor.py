@@ -46,7 +46,11 @@ def _experiment(group_ranks: int, active: int, steps: int) -> dict[str, Any]:
     return {
         "name": "bench-executor",
         "seed": 1,
-        "topology": {"context": {"ranks": group_ranks}, "generation": {"ranks": group_ranks}},
+        "topology": {
+            "context": {"ranks": group_ranks},
+            "generation": {"ranks": group_ranks},
+            "collectives": "auto",
+        },
         "executor": {
             "token_budget": PROMPT_TOKENS // PREFILL_STEPS,
             "max_batch_size": active,
