@@ -73,7 +73,7 @@ class WritesAfterFree(Planted):
 
     def report(self) -> RankReport:
         if self.is_culprit:
-            used = next(b for b, new in enumerate(self.memory._never_used) if not new)
+            used = next(b for b, new in enumerate(self.memory._book._never_used) if not new)
             self.memory.view(used, 1)[0] = 7
         return super().report()
 
