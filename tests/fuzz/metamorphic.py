@@ -137,7 +137,8 @@ def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     transceiver |= {"max_inflight_transfers": 1, "max_inflight_transfers_per_peer": 1}
     transceiver.setdefault("link", {})["bandwidth"] = draw.choice(EXACT)
     transceiver["staging_bandwidth"] = EXACT[-1]
-    for key in ("preset", "layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
+    shape = ("layers", "kv_heads", "head_dim", "dtype_bytes")
+    for key in ("preset", *shape, "time_scale", "device", "collective_backend"):
         data.get("model", {}).pop(key, None)
     for server in data["topology"].get("servers", ()):
         server.pop("preset", None)
@@ -268,7 +269,8 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
         for key, value in data.get("transceiver", {}).items()
         if key in ("mail_latency", "link", "transfer_timeout", "wait_timeout")
     }
-    for key in ("preset", "layers", "kv_heads", "head_dim", "dtype_bytes", "time_scale"):
+    shape = ("layers", "kv_heads", "head_dim", "dtype_bytes")
+    for key in ("preset", *shape, "time_scale", "device", "collective_backend"):
         data.get("model", {}).pop(key, None)
     data.pop("diagnosis", None)
     for fault in data["faults"]:
