@@ -37,6 +37,8 @@ class BareNixl:
         self._address = region.address
         named = self._agent.add_remote_agent(theirs)
         self._peer = named.decode() if isinstance(named, bytes) else named
+        # Not with the first transfer: a thousand descriptors would wait for the connection then.
+        self._agent.make_connection(self._peer)
         self._handle: Any = None
 
     def expect(self, number: int, source: Sequence[int], target: Sequence[int]) -> None:
