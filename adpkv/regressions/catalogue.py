@@ -94,7 +94,8 @@ def choose(scenarios: Sequence[Scenario], ids: Sequence[str], world: World) -> l
             hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(every)}"
             problems.append(f"there is no regression {wanted!r}: {hint}")
         elif wanted not in here:
-            problems.append(f"regression {wanted!r} says nothing of the world {world}")
+            those = f"; those that do: {', '.join(here)}" if here else ""
+            problems.append(f"regression {wanted!r} says nothing of the world {world}{those}")
     if problems:
         raise UsageError("\n".join(problems))
     return [here[wanted] for wanted in dict.fromkeys(ids)]
