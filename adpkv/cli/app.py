@@ -111,6 +111,8 @@ def _ended() -> int:
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
+    except KeyboardInterrupt:
+        return ExitCode.SIGINT  # before Typer runs the command, as it reads what commands there are
     except StuckError as error:
         from adpkv.diagnosis.conclude import error_text
 

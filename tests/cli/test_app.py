@@ -127,3 +127,11 @@ def test_ctrl_c_while_it_is_being_imported_is_no_traceback(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ctrl_c_while_the_commands_are_read_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typer reads the commands' parameters before it handles Ctrl-C."""
+    assert _exit_code(monkeypatch, KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == ""
