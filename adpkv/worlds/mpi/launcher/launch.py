@@ -89,8 +89,10 @@ IMPATIENT: Final = 3
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
 YOUNG_S: Final = 30.0
+YOUNG_POLL_S: Final = 0.05
 """During this time after the start the processes are checked more often, until the shared memory
-was seen once: if all of them are killed, nobody is left who knows its names."""
+was seen once: if all of them are killed, nobody is left who knows its names. A job was seen that
+served its first request, and was killed, within `POLL_S` of having any."""
 
 
 def find_mpirun() -> str:
@@ -279,9 +281,10 @@ class Launch:
         give_up_s = gone_s = look_s = float("inf")
         seen = False
         young_s = time.monotonic() + YOUNG_S
+        nameless = True
         while True:
             try:
-                return of_process(process.wait(POLL_S))
+                return of_process(process.wait(YOUNG_POLL_S if nameless else POLL_S))
             except subprocess.TimeoutExpired:
                 pass
             why = "" if self._start is None or self._start.over else self._start.look()
