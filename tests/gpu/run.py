@@ -9,8 +9,8 @@ libucxx, libucx, rmm and librmm, and adpkv's own dependencies. Not pytest. Three
 minutes on two GPUs:
 
     python -m tests.gpu.run OUT probe kernels conformance run stall cancels kill
-    python -m tests.gpu.run OUT release regress
-    python -m tests.gpu.run OUT bench
+    python -m tests.gpu.run OUT release regress two
+    python -m tests.gpu.run OUT bench-devices
 
 `eight` is the run of eight ranks on eight GPUs; it needs as many.
 """
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,11 +100,11 @@ def no_failure(done: Done) -> list[str]:
     return wrong
 
 
-def survived(done: Done) -> list[str]:
+def survived(done: Done, lost: int = 4) -> list[str]:
     """A rank was killed; the others answered everything."""
     summary = summary_of(done)
     wrong = sound(done)
-    if summary.get("lost") != [4]:
+    if summary.get("lost") != [lost]:
         wrong.append(f"failed ranks: {summary.get('lost')}")
     requests = summary.get("requests", {})
     if requests.get("completed") != requests.get("submitted"):
@@ -111,11 +112,12 @@ def survived(done: Done) -> list[str]:
     return wrong
 
 
-def run_of(*settings: str, ulfm: bool = False, file: str = "configs/gpu.yaml") -> list[str]:
+def run_of(*settings: str, ulfm: bool = False, ranks: int = 8) -> list[str]:
     """`mpirun -n 8 adpkv run`; the folder is added later."""
-    mpirun = [str(BIN / "mpirun"), *(["--with-ft", "ulfm"] if ulfm else []), "-n", "8"]
+    mpirun = [str(BIN / "mpirun"), *(["--with-ft", "ulfm"] if ulfm else []), "-n", str(ranks)]
     given = [word for setting in settings for word in ("--set", setting)]
-    return [*mpirun, str(BIN / "adpkv"), "run", file, "--quiet", *given, "--out", "{OUT}"]
+    program = [str(BIN / "adpkv"), "run", "configs/gpu.yaml", "--quiet"]
+    return [*mpirun, *program, *given, "--out", "{OUT}"]
 
 
 def python(*words: str) -> list[str]:
@@ -137,13 +139,11 @@ def conforms(done: Done) -> list[str]:
 UCX = "transceiver.transport=ucx"
 OFF = "transceiver.staging=off"
 IPC, NCCL, MPI = (f"model.collective_backend={name}" for name in ("ipc", "nccl", "mpi"))
-TWO = (
-    "topology.context.ranks=1",
-    "topology.generation.ranks=1",
-)
+FOUR = ("topology.context.ranks=2", "topology.generation.ranks=2", "workload.rate=20")
 STALL = "faults=[{kind: stall, probability: 0.2, duration: 400ms}]"
 LONG_STALL = "faults=[{kind: stall, requests: [3, 9], duration: 8s}]"
 KILL = "faults=[{kind: sigkill, ranks: [4], after: 2s}]"
+KILL_OF_FOUR = "faults=[{kind: sigkill, ranks: [2], after: 2s}]"
 CANCEL = "workload.cancel={probability: 0.3, delay: {min: 1ms, max: 150ms}}"
 
 STAGES: dict[str, list[Part]] = {
@@ -215,6 +215,26 @@ STAGES: dict[str, list[Part]] = {
     ],
     "release": [Part("nixl", python("-m", "tests.gpu.release"), ended, 120)],
     "bench": [Part("transport", [str(BIN / "adpkv"), "bench", "transport", "--json"], ended, 580)],
+    # A group's two ranks have a device each, so their collective can be NCCL's.
+    "two": [
+        Part("nccl", run_of(NCCL, *FOUR, ranks=4), all_completed, 120),
+        Part("ipc", run_of(IPC, *FOUR, ranks=4), all_completed, 120),
+        Part("nccl-ucx", run_of(NCCL, UCX, *FOUR, ranks=4), all_completed, 120),
+        Part(
+            "nccl-kill",
+            run_of(
+                *(NCCL, KILL_OF_FOUR, "on_rank_failure=shrink", "recompute=true", *FOUR),
+                ulfm=True,
+                ranks=4,
+            ),
+            partial(survived, lost=2),
+            120,
+        ),
+    ],
+    "bench-devices": [
+        Part(name, python("-m", "tests.gpu.stages", "bench", *name.split("-")), ended, 110)
+        for name in ("nixl-staged", "nixl", "ucx-staged", "ucx", "mpi-staged")
+    ],
     "eight": [Part("nccl", run_of(NCCL, "kv_cache.blocks=8192"), all_completed, 200)],
 }
 

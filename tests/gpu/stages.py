@@ -272,5 +272,16 @@ def collective(backend: str) -> None:
     assert world.rank == 1 or told == []
 
 
+def bench(name: str, staged: str = "") -> None:
+    """What `adpkv bench transport` measures of one transport in the memory of devices."""
+    from adpkv.bench.transport import transport
+    from adpkv.bench.transport_cells import Kind
+
+    found = transport([Kind(name, "cuda", bool(staged))], rounds=5)
+    for one in found:
+        print(one, flush=True)
+    assert not [one for one in found if one.note.startswith("failed")]
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])
