@@ -16,6 +16,8 @@ __all__ = ["TOKEN_BYTES", "DeviceBlocks", "HostBlocks", "made_blocks"]
 SHAPE: Final = (4, 2, 32, 2)
 """Layers, KV heads, elements of a head, bytes of an element, as in the quickstart."""
 TOKEN_BYTES: Final = 1024
+ALREADY_ENABLED: Final = 704
+"""`cudaErrorPeerAccessAlreadyEnabled`."""
 
 
 class HostBlocks:
@@ -79,7 +81,16 @@ class DeviceBlocks(HostBlocks):
             runtime.setDevice(own)
             if device != own:
                 # Without it a copy between devices goes through the host, at a tenth of the rate.
-                runtime.deviceEnablePeerAccess(device)
+                self._enable_peer_access(device)
+
+    def _enable_peer_access(self, device: int) -> None:
+        """Let this rank's device copy to `device`. The cell before, or a library, may have."""
+        runtime = self._device.runtime
+        try:
+            runtime.deviceEnablePeerAccess(device)
+        except runtime.CUDARuntimeError as error:
+            if error.status != ALREADY_ENABLED:
+                raise
 
     def fill(self, blocks: Sequence[int]) -> None:
         """Write the pattern, and wait until it is there."""
