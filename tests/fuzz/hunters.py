@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -222,7 +223,7 @@ def line(seed: int, folder: Path) -> Hunt:
     """A command line."""
     draw = Random(f"line {seed}")
     run = folder / "run"
-    shutil.copytree(_whole()[0], run)
+    shutil.copytree(_whole()[1][0], run)
     (folder / "it.yaml").write_bytes(inputs.damaged_values(draw))
     argv = inputs.line(draw, "it.yaml", "run")
     said = command(argv, folder, cpu_s=2)
@@ -231,16 +232,16 @@ def line(seed: int, folder: Path) -> Hunt:
 
 
 @cache
-def _whole() -> list[Path]:
-    import tempfile
-
-    return folders.make(Path(tempfile.mkdtemp(prefix="adpkv-fuzz-")))
+def _whole() -> tuple[TemporaryDirectory[str], list[Path]]:
+    """The good run folders, and what removes them as this process ends."""
+    place = TemporaryDirectory(prefix="adpkv-fuzz-")
+    return place, folders.make(Path(place.name))
 
 
 def run_folder(seed: int, folder: Path) -> Hunt:
     """A damaged run folder, read."""
     draw = Random(f"folder {seed}")
-    run = folders.damage(draw, _whole(), folder / "run")
+    run = folders.damage(draw, _whole()[1], folder / "run")
     shown, found = [str(run)], []
     as_json = ["--json"] if draw.random() < 0.4 else []
     for argv in (["story", str(draw.randrange(10)), "--out", "run"], ["inspect", "run"]):

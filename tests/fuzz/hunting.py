@@ -7,7 +7,6 @@ with it, and told by whoever gave it the batch.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import signal
 import tempfile
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.fuzz.child import bound_memory
 from tests.fuzz.hunters import HUNTERS, Hunt
 
 __all__ = ["Hunt", "Report", "TooLongError", "Worker", "batch_of", "bounded", "hunted", "replay"]
@@ -27,7 +27,7 @@ CPU_S: Final = 60.0
 """Of one input. The largest that are drawn take a tenth of it."""
 
 MEMORY_BYTES: Final = 1 << 30
-"""Of a worker, and of each command that it has run."""
+"""Of a worker, beyond what it begins with; the same for each command that it has run."""
 
 SILENT_S: Final = 900.0
 """A worker that says nothing for so long is ended: Python's own bound cannot end everything."""
@@ -140,8 +140,7 @@ class Worker:
 
 
 def _work(pipe: Any) -> None:
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+    bound_memory(MEMORY_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:
         try:

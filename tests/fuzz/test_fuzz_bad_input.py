@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import pytest
 
+from tests.fuzz import child
 from tests.fuzz.hunters import BAD_INPUTS
 from tests.fuzz.hunting import Hunt, hunted, replay
 from tests.worlds.virtual.seeds import SEEDS_PER_TEST, batch
@@ -32,3 +36,13 @@ def test_most_of_it_is_bad_and_not_all(hunter: str) -> None:
     codes = [hunted(hunter, seed).code for seed in range(500, 540)]
     assert codes.count(2) >= 10
     assert codes.count(0) >= 1
+
+
+def test_a_parent_with_much_memory_leaves_its_children_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a process that ran hundreds of tests before; and the bound still binds."""
+    with mmap.mmap(-1, 2 * child.MEMORY_BYTES, access=mmap.ACCESS_READ):
+        assert child.command(["configs", "-h"], tmp_path).code == 0
+        monkeypatch.setattr(child, "MEMORY_BYTES", 0)
+        assert child.command(["configs", "-h"], tmp_path).code != 0
