@@ -12,7 +12,8 @@ minutes on two GPUs:
     python -m tests.gpu.run OUT release regress two
     python -m tests.gpu.run OUT bench-devices
 
-`eight` is the run of eight ranks on eight GPUs; it needs as many.
+`eight` is the run of eight ranks on eight GPUs; it needs as many. `calls`, `timeline` and `first`
+look for causes: what single calls cost, where the time of a transfer goes, and a crash.
 """
 
 from __future__ import annotations
@@ -234,6 +235,25 @@ STAGES: dict[str, list[Part]] = {
     "bench-devices": [
         Part(name, python("-m", "tests.gpu.stages", "bench", *name.split("-")), ended, 110)
         for name in ("nixl-staged", "nixl", "ucx-staged", "ucx", "mpi-staged")
+    ],
+    # Not results but causes: what single calls cost, and where the time of a transfer goes.
+    "calls": [
+        Part("cuda", python("-m", "tests.gpu.calls", "cuda"), ended, 60),
+        Part("nixl", on_two("-m", "tests.gpu.calls", "nixl"), ended, 60),
+    ],
+    "timeline": [
+        Part("-".join(words), on_two("-m", "tests.gpu.timeline", *words), ended, 40)
+        for words in (
+            ("nixl", "65536", "1024"),
+            ("nixl", "4096", "1"),
+            ("nixl", "4096", "1024"),
+            ("ucx", "65536", "1024"),
+        )
+    ],
+    "first": [
+        Part(f"{connected}-{turn}", on_two("-m", "tests.gpu.stages", "first", connected), ended, 30)
+        for connected in ("yes", "no")
+        for turn in range(4)
     ],
     "eight": [Part("nccl", run_of(NCCL, "kv_cache.blocks=8192"), all_completed, 200)],
 }

@@ -272,6 +272,39 @@ def collective(backend: str) -> None:
     assert world.rank == 1 or told == []
 
 
+def first(connected: str) -> None:
+    """Two ranks of bare NIXL whose first transfer has 1,024 descriptors: a rank crashed in one such
+    once. `connected`: whether the connection is made before (`yes`, as the bench has it)."""
+    import faulthandler
+
+    from adpkv.bench.bare_nixl import BareNixl
+    from adpkv.bench.transport_memory import made_blocks
+
+    faulthandler.enable()
+    world, count = _world(), 1024
+    if connected == "no":
+        library = importlib.import_module("nixl_cu13._api")
+        library.nixl_agent.make_connection = lambda *_: None
+    blocks = made_blocks("cuda", 2 * count, 65536, world.rank)
+    bare = BareNixl(world, blocks.memory)
+    source = random.Random(1).sample(range(0, 2 * count, 2), count)
+    target = random.Random(2).sample(range(0, 2 * count, 2), count)
+    if world.rank == 0:
+        blocks.fill(source)
+    world.Barrier()
+    if world.rank == 0:
+        bare.send(1, source, target)
+    while not bare.is_done():
+        pass
+    if world.rank == 1:
+        blocks.check(target)
+    world.Barrier()
+    assert blocks.wrong == [], blocks.wrong
+    bare.close()
+    blocks.close()
+    print("rank", world.rank, "right")
+
+
 def bench(name: str, staged: str = "") -> None:
     """What `adpkv bench transport` measures of one transport in the memory of devices."""
     from adpkv.bench.transport import transport

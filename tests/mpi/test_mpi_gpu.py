@@ -38,6 +38,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ for 
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The experiment, where CuPy is the stand-in."""
     monkeypatch.setenv("PYTHONPATH", f"{FAKE}:{ROOT}")
+    monkeypatch.setenv("FAKE_NCCL", str(tmp_path))
     found = tmp_path / "on-gpus.yaml"
     found.write_text(EXPERIMENT)
     return found
@@ -82,7 +83,7 @@ def test_a_wait_in_an_iteration_ends_that_run(
     assert "waits for the device inside an iteration" in done.out + done.err
 
 
-@pytest.mark.parametrize("backend", ["ipc", "mpi", "host"])
+@pytest.mark.parametrize("backend", ["nccl", "ipc", "mpi", "host"])
 def test_a_steps_collectives_move_the_right_bytes_and_find_wrong_ones(
     jobs: Jobs, file: Path, backend: str
 ) -> None:

@@ -8,7 +8,6 @@ If not, it aborts NCCL's communicator, which ends the kernel.
 from __future__ import annotations
 
 import os
-from array import array
 from importlib import import_module
 from typing import Any, Final
 
@@ -21,8 +20,6 @@ from adpkv.worlds.mpi.step_collective.buffers import DeviceBuffers
 from adpkv.worlds.mpi.step_collective.layout import Moves
 
 __all__ = ["NcclMover", "load_nccl"]
-
-ID_BYTES: Final = 128
 
 LOOKS: Final = 64
 """After so many looks at the event MPI is asked for failures: that takes some microseconds."""
@@ -56,11 +53,10 @@ class NcclMover:
     def open(self, group: MPI.Intracomm) -> None:
         """Make NCCL's communicator. The former one, with a failed member, was aborted."""
         self._abort()
-        own = self._nccl.get_unique_id() if group.rank == 0 else [0] * ID_BYTES
-        told = array("b", own)
-        group.Bcast([told, ID_BYTES, MPI.BYTE], 0)
+        # As the object that it is: bytes from CuPy 14 on, numbers before, and it takes no other.
+        told = group.bcast(self._nccl.get_unique_id() if group.rank == 0 else None, 0)
         raise_if_revoked(group)
-        self._communicator = self._nccl.NcclCommunicator(group.size, tuple(told), group.rank)
+        self._communicator = self._nccl.NcclCommunicator(group.size, told, group.rank)
 
     def move(self, group: MPI.Intracomm, area: int, moves: Moves) -> None:
         """Sends and receives as one NCCL operation; waits until it is done."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 NOT_READY, INVALID = 600, 400
+NOT_YET = object()
+"""What a piece of work returns that waits for another process: it is asked again."""
 
 
 class Stream:
@@ -26,8 +28,8 @@ class Stream:
 
     def step(self) -> None:
         """Do one piece of its work."""
-        if self.work and not runtime.held:
-            self.work.popleft()()
+        if self.work and not runtime.held and self.work[0]() is not NOT_YET:
+            self.work.popleft()
             self.done += 1
 
     def synchronize(self) -> None:
@@ -49,9 +51,16 @@ def current() -> Stream:
     return runtime.stack[-1]
 
 
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, status: int) -> None:
+        super().__init__(f"CUDA error {status}")
+        self.status = status
+
+
 class Runtime:
     """What `cupy.cuda.runtime` has."""
 
+    CUDARuntimeError = CUDARuntimeError
     eventDisableTiming = 2  # noqa: N815 - CuPy's name
 
     def __init__(self) -> None:
@@ -64,6 +73,7 @@ class Runtime:
         self.count = int(os.environ.get("FAKE_GPUS", "2"))
         self.device = 0
         self.held = self.forbid = False
+        self.peers: set[int] = set()
 
     def no_wait(self, what: str) -> None:
         if self.forbid:
@@ -81,6 +91,11 @@ class Runtime:
 
     def getDeviceProperties(self, number: int) -> dict[str, Any]:  # noqa: N802
         return {"name": b"Fake GPU", "totalGlobalMem": self.total}
+
+    def deviceEnablePeerAccess(self, peer: int) -> None:  # noqa: N802
+        if peer in self.peers:
+            raise CUDARuntimeError(704)
+        self.peers.add(peer)
 
     def deviceGetPCIBusId(self, number: int) -> str:  # noqa: N802
         return f"0000:{number:02x}:00.0"
@@ -139,6 +154,11 @@ class Runtime:
         self, target: int, source: int, nbytes: int, kind: int, stream: int
     ) -> None:
         self.streams[stream].add(lambda: ctypes.memmove(target, source, nbytes))
+
+    def memcpyPeerAsync(  # noqa: N802
+        self, target: int, to: int, source: int, origin: int, nbytes: int, stream: int
+    ) -> None:
+        self.memcpyAsync(target, source, nbytes, 4, stream)
 
     def memcpy(self, target: int, source: int, nbytes: int, kind: int) -> None:
         self.no_wait("memcpy")
