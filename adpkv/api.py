@@ -125,7 +125,7 @@ def simulate(
     )
     if out is None:
         found = simulate_in_memory(checked, jump=jump, assemble=assemble, ports=custom)
-        return of_simulation(checked, found.summary, found.requests, found.events, found.error)
+        return of_simulation(checked, *found)
     try:
         ended = world.simulate(
             checked,

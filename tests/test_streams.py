@@ -63,7 +63,7 @@ def test_a_run_ends_as_it_ends_and_says_what_of_it_was_lost(
     else:
         assert "completed: 1 of 1 requests" in ended.stdout
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.yaml", "events.jsonl", "requests.jsonl", "summary.json",
+        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
     ]  # fmt: skip
     assert '"exit_code": 0' in (out / "summary.json").read_text()
 

@@ -189,7 +189,7 @@ class SloConfig(Section):
 class ObserveConfig(Section):
     """What a run records, checks and shows."""
 
-    events: Switch = Field(default=True, description="write events.jsonl")
+    events: Switch = Field(default=True, description="write events.jsonl and ranks.jsonl")
     unbounded_wait_ns: Duration = duration(
         "5s",
         key="unbounded_wait",

@@ -107,6 +107,8 @@ class WorkCounts(msgspec.Struct, frozen=True, array_like=True):
     tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    own_ns: int = 0
+    """The part of `step_ns` in which this rank itself computed: the rest it waited for others."""
 
 
 class RankReport(msgspec.Struct, frozen=True, array_like=True):

@@ -20,6 +20,7 @@ from adpkv.executor.leader import sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, failure_detail
 from adpkv.executor.rank import Rank, status_of
 from adpkv.executor.succession import shrink_group
+from adpkv.model.port import Batch
 
 __all__ = ["Phases"]
 
@@ -49,6 +50,9 @@ class Phases:
         self._wake_ns = 0
         self._seen_ns = -1
         self._abandon_ns = NEVER
+        self._sampler = rank.ports.sampler
+        self._ran_ns = -1
+        """How long this rank's own part of the step took, where it was run for real."""
 
     # -- intake and observe --------------------------------------------------------------------
 
@@ -69,6 +73,9 @@ class Phases:
         messages = rank.ports.mailbox.receive() if rank.leader is None else self._own_messages
         self._own_messages = ()
         now_ns = self._clock()
+        if now_ns >= self._sampler.due_ns:
+            # Before anything changes: so a line says how it was until now.
+            self._sampler.take(rank, now_ns)
         for message in messages:
             if isinstance(message, Release):
                 rank.succession.release = message  # kept: its leader has one too, and broadcasts it
@@ -272,7 +279,7 @@ class Phases:
             slope,
             most,
             self._until_ns(),
-            lambda: self._model.run(batch),
+            lambda: self._compute(batch),
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
             serving.has_work(),
@@ -280,8 +287,19 @@ class Phases:
             waited,
         )
         rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
-        if serving.stepped(elapsed.steps, began_ns, self._clock()):
+        steps, ran_ns, self._ran_ns = elapsed.steps, self._ran_ns, -1
+        if ran_ns < 0:  # virtual time: the k-th of these steps took base + k * slope
+            own_ticks = steps * base + slope * (steps * (steps - 1) // 2)
+        else:
+            own_ticks = ran_ns * self._model.ticks_per_ns
+        if serving.stepped(steps, began_ns, self._clock(), own_ticks):
             self._moved = True
+
+    def _compute(self, batch: Batch) -> None:
+        """Run this rank's part of one step for real, and note how long that took."""
+        began_ns = self._clock()
+        self._model.run(batch)
+        self._ran_ns = max(self._clock() - began_ns, 0)
 
     async def wait(self) -> None:
         """No step runs: the group waits, for a limited time, for input for any member (5.6)."""
@@ -365,6 +383,7 @@ class Phases:
     async def leave(self) -> tuple[RankReport, ...]:
         """All ranks leave after the same iteration. Returns the reports of all ranks of the job,
         from which each computes the same exit code."""
+        self._sampler.last(self.rank)
         self.rank.serving.leave()
         reports: tuple[RankReport, ...] = await Collective(
             WORLD, "world_allgather", "leave", 0, None, self.report(), tuple

@@ -19,6 +19,7 @@ from adpkv.core.transceiver import Transceiver
 from adpkv.executor.leader import Leader
 from adpkv.executor.messages import Release
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
+from adpkv.executor.sampling import OFF, Sampler
 from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
 from adpkv.memory.port import Memory
@@ -85,6 +86,8 @@ class RankPorts:
     memory: Memory
     staged: StagedTransport | None = None
     """The part of `transport` that packs and unpacks; None without staging."""
+    sampler: Sampler = OFF
+    """Writes down how the rank is over time."""
 
 
 @dataclass(slots=True)

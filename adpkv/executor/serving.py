@@ -54,7 +54,7 @@ class Serving(ABC):
         self.leases = Leases(bundle.pool, bundle.ports.memory)
         self.open_tokens = 0
         self.open_requests = 0
-        self.meter = WorkMeter()
+        self.meter = WorkMeter(bundle.ports.model.ticks_per_ns)
 
     @property
     def limits(self) -> GroupLimits:
@@ -87,10 +87,10 @@ class Serving(ABC):
     def batch(self, now_ns: int) -> StepWork:
         """This rank's part of the step that begins now."""
 
-    def stepped(self, count: int, began_ns: int, now_ns: int) -> bool:
-        """`count` steps over the last batch were made since `began_ns`. Returns whether requests
-        have finished."""
-        self.meter.stepped(count, now_ns - began_ns)
+    def stepped(self, count: int, began_ns: int, now_ns: int, own_ticks: int = 0) -> bool:
+        """`count` steps over the last batch were made since `began_ns`, of which this rank's own
+        computing took `own_ticks`. Returns whether requests have finished."""
+        self.meter.stepped(count, now_ns - began_ns, own_ticks)
         done = self.computed(count)
         for request in done:
             self.finish(request, now_ns)

@@ -25,23 +25,42 @@ class StepWork(NamedTuple):
 class WorkMeter:
     """Counts what a rank has computed, from which its utilisation follows."""
 
-    __slots__ = ("cached_tokens", "prompt_tokens", "step_ns", "steps", "tokens")
+    __slots__ = (
+        "_ticks_per_ns",
+        "cached_tokens",
+        "own_ticks",
+        "prompt_tokens",
+        "step_ns",
+        "steps",
+        "tokens",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, ticks_per_ns: int = 1) -> None:
+        self._ticks_per_ns = ticks_per_ns
         self.steps = self.step_ns = 0
+        self.own_ticks = 0
+        """What its own batches took, without waiting for other ranks. In the model's ticks, so that
+        many steps at once add up to the same as one by one."""
         self.tokens = 0
         """Prompt tokens on a context rank, generated ones on a generation rank. Without ADP only
         one rank of an instance counts them."""
         self.prompt_tokens = self.cached_tokens = 0
         """Prompt tokens of the requests whose prefill began: all, and those found in the cache."""
 
-    def stepped(self, count: int, took_ns: int) -> None:
-        """`count` steps of the group took `took_ns`, which a clock set back may make negative."""
+    def stepped(self, count: int, took_ns: int, own_ticks: int = 0) -> None:
+        """`count` steps of the group took `took_ns`, which a clock set back may make negative, and
+        this rank's own part of them so many ticks."""
         self.steps += count
         self.step_ns += max(took_ns, 0)
+        self.own_ticks += own_ticks
 
     def counts(self) -> WorkCounts:
         """The counts so far."""
         return WorkCounts(
-            self.steps, self.step_ns, self.tokens, self.prompt_tokens, self.cached_tokens
+            self.steps,
+            self.step_ns,
+            self.tokens,
+            self.prompt_tokens,
+            self.cached_tokens,
+            min(self.own_ticks // self._ticks_per_ns, self.step_ns),
         )

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder", "locked", "read_json"]
 
 OURS: Final = re.compile(
-    r"config\.yaml|summary\.json|requests\.jsonl|events\.jsonl|deadlock\.json|timeline\.json\.gz"
-    r"|rings|fr_trace|events\.-?\d+\.part|(summary\.json(\.\d+)?|events\.jsonl|deadlock\.json)\.tmp"
+    r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline\.json\.gz"
+    r"|rings|fr_trace|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
+    r"|(summary\.json(\.\d+)?|(events|ranks)\.jsonl|deadlock\.json|report\.html)\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
 
@@ -124,7 +125,7 @@ class RunFolder:
 
         try:
             self._empty()
-            self._made[:0] = [self.events, self.requests, self.config]
+            self._made[:0] = [self.events, self.samples, self.requests, self.config]
             # First: if this process is killed here, the next start can tell that the folder is a
             # run's.
             self.requests.touch()
@@ -196,6 +197,19 @@ class RunFolder:
     def events_parts(self) -> list[Path]:
         """The parts that exist."""
         return sorted(self.path.glob("events.*.part"))
+
+    @property
+    def samples(self) -> Path:
+        """How each rank was over time."""
+        return self.path / "ranks.jsonl"
+
+    def samples_part(self, rank: int) -> Path:
+        """One rank's samples until they are joined."""
+        return self.path / f"ranks.{rank}.part"
+
+    def samples_parts(self) -> list[Path]:
+        """The parts that exist."""
+        return sorted(self.path.glob("ranks.*.part"))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Write `summary.json` whole or not at all."""

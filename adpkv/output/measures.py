@@ -86,7 +86,8 @@ def rates(tally: Tally, reports: Sequence[RankReport], *, has_slo: bool) -> dict
 def utilisation(
     topology: Topology, reports: Sequence[RankReport], run_s: float
 ) -> dict[str, dict[str, float | None]]:
-    """By instance: the share of the run's time in steps, and what a step computes. A rank whose
+    """By instance: the share of the run's time in steps and in own computing, the share of the
+    steps' time that went into waiting for slower ranks, and what a step computes. A rank whose
     clock ran ahead in a step was not in steps for longer than the run."""
     found: dict[str, dict[str, float | None]] = {}
     told = by_instance(reports)
@@ -94,8 +95,11 @@ def utilisation(
         works = [report.work for report in told.get(instance.index, ())]
         steps = max((work.steps for work in works), default=0)
         in_steps_s = sum(min(work.step_ns / NS_PER_S, run_s) for work in works)
+        own_s = sum(min(work.own_ns / NS_PER_S, run_s) for work in works)
         found[instance.name] = {
             "step_share": _share(in_steps_s, run_s * len(works)),
+            "compute_share": _share(own_s, run_s * len(works)),
+            "step_wait_share": _share(in_steps_s - own_s, in_steps_s),
             "steps": steps,
             "tokens_per_step": _share(sum(work.tokens for work in works), steps),
         }

@@ -16,9 +16,10 @@ from adpkv.output import BrokenOff, RunFolder, build_summary
 from adpkv.output.folder import read_json
 from adpkv.output.losses import with_losses
 from adpkv.output.requests import Tally
+from adpkv.output.samples import read_samples
 from adpkv.output.story_files import RunFiles
 from adpkv.output.story_words import Event
-from adpkv.results.records import Events, Requests
+from adpkv.results.records import Events, Requests, Samples
 from adpkv.results.report import DeadlockReport, of_values
 from adpkv.results.result import Result
 from adpkv.results.summary import Summary, typed
@@ -52,6 +53,7 @@ def load_run(path: Path | str) -> Result:
         summary=summary,
         requests=Requests(requests),
         events=Events(events),
+        samples=Samples(list(read_samples(folder))),
         report=_report(folder),
         folder=folder.path,
         damage=tuple(files.damage.told()),

@@ -10,10 +10,11 @@ from typing import Any, Final, Generic, TypeVar, overload
 import msgspec
 
 from adpkv.core.record import COLUMN_FIELDS, RequestRecord
+from adpkv.core.sample import RankSample
 from adpkv.errors import MissingPieceError
 from adpkv.output.story_words import Event
 
-__all__ = ["Event", "Events", "RawEvent", "Records", "Requests"]
+__all__ = ["Event", "Events", "RawEvent", "Records", "Requests", "Samples"]
 
 Record = TypeVar("Record")
 
@@ -88,6 +89,16 @@ class Requests(Records[RequestRecord]):
 
     def _row(self, record: RequestRecord) -> dict[str, Any]:
         return {**msgspec.structs.asdict(record), "outcome": record.outcome.value}
+
+
+class Samples(Records[RankSample]):
+    """How each rank was over time, in the order in which it was written down."""
+
+    def _made(self, record: RankSample) -> RankSample:
+        return record
+
+    def _row(self, record: RankSample) -> dict[str, Any]:
+        return msgspec.structs.asdict(record)
 
 
 class Events(Records[Event]):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from adpkv.config import Experiment
+from adpkv.core.sample import RankSample
 from adpkv.core.values import Violation
 from adpkv.diagnosis.evidence import Evidence
 from adpkv.diagnosis.report import make_report
@@ -17,7 +18,7 @@ from adpkv.errors import RankLostError, StuckError
 from adpkv.exit_codes import ExitCode
 from adpkv.output.closing import closing_sentence, show_closing
 from adpkv.output.losses import with_losses
-from adpkv.results.records import Events, RawEvent, Requests
+from adpkv.results.records import Events, RawEvent, Requests, Samples
 from adpkv.results.report import DeadlockReport, of_error
 from adpkv.results.summary import Summary, typed
 
@@ -30,14 +31,16 @@ WIDTH: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Result:
-    """`summary` is `summary.json`, `requests` and `events` are its lines. `events` are empty where
-    the experiment says `observe: {events: false}`."""
+    """`summary` is `summary.json`; `requests`, `events` and `samples` are the lines of its other
+    files. `events` and `samples` are empty where the experiment says `observe: {events: false}`."""
 
     experiment: Experiment
     """As resolved, with every default."""
     summary: Summary
     requests: Requests
     events: Events
+    samples: Samples
+    """How each rank was over time."""
     report: DeadlockReport | None = None
     """Why the ranks could not go on together; None where they could."""
     folder: Path | None = None
@@ -118,6 +121,7 @@ def of_simulation(
     summary: dict[str, object],
     requests: list[Any],
     events: list[RawEvent],
+    samples: list[RankSample],
     error: StuckError | RankLostError | None = None,
 ) -> Result:
     """The result of a simulation without a folder."""
@@ -131,6 +135,7 @@ def of_simulation(
         summary=typed(with_losses(summary, ())),
         requests=Requests(requests),
         events=Events(events),
+        samples=Samples(samples),
         report=report,
         _error=error if isinstance(error, StuckError) else None,
     )

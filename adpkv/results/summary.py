@@ -119,11 +119,15 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 class Utilisation(msgspec.Struct, frozen=True):
-    """How an instance spent its time: the share in steps, how many, and tokens in each."""
+    """How an instance spent its time: the share in steps, how many, and tokens in each; the share
+    in which its ranks computed themselves, and the share of the steps' time that they waited for
+    slower ranks."""
 
     step_share: float | None
     steps: int
     tokens_per_step: float | None
+    compute_share: float | None = None
+    step_wait_share: float | None = None
 
 
 class Collectives(msgspec.Struct, frozen=True):

@@ -27,6 +27,8 @@ COUNTED: Final = ("lost", "violations", "unfired", "failures")
 UNIT: Final = re.compile(r"(_per_s|_s|_us)$")
 NOT_FIGURES: Final = frozenset({"adpkv", "world", "outcome", "exit_code", "seed", "ranks"})
 LATENCY: Final = "latency."
+UTILISATION_SHARES: Final = ("step_share", "compute_share", "step_wait_share")
+"""What every instance has, and no summary of no ranks."""
 
 
 def flat(summary: Mapping[str, Any]) -> dict[str, Cell]:
@@ -57,7 +59,7 @@ def known_figures(experiment: Experiment) -> dict[str, Cell]:
     names = [instance.name for instance in topology.instances]
     summary = build_summary("", experiment, [], Tally(experiment.slo), wall_s=0.0, simulated_s=0.0)
     return flat(with_losses(summary, ())) | dict.fromkeys(
-        (f"utilisation.{name}.step_share" for name in names), 0
+        (f"utilisation.{name}.{share}" for name in names for share in UTILISATION_SHARES), 0
     )
 
 

@@ -38,6 +38,7 @@ from adpkv.executor.messages import Pulse, Unpacked
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.rank import Rank, RankPorts, Succession, Timing
+from adpkv.executor.sampling import OFF, Sampler
 from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
 from adpkv.memory.port import Memory, SlotWatch, StagingArea
@@ -192,6 +193,7 @@ def build_rank(
     parts: Parts = CONTRACTS_PARTS,
     phases: Callable[[Rank, Callable[[], CollectiveCounts]], Phases] = Phases,
     route: Router | None = None,
+    sampler: Sampler = OFF,
 ) -> RankProgram:
     """One rank's program, over the ports that its world provides.
 
@@ -201,7 +203,7 @@ def build_rank(
         transport, memory: its end of the transport, and its KV blocks.
         staged: the part of `transport` that packs and unpacks, if there is one.
         model: its part of the forward step.
-        recorder: where it records its events.
+        recorder, sampler: where it records its events, and how it is over time.
         signals: what the operating system asked for.
         inbox_ages: how long its messages and its transfers' ends lie unread.
         counts: what its world has counted of its collectives so far.
@@ -219,7 +221,9 @@ def build_rank(
         instance=instance,
         limits=limits,
         timing=_timing(experiment),
-        ports=RankPorts(clock, mailbox, transport, model, recorder, signals, memory, staged),
+        ports=RankPorts(
+            clock, mailbox, transport, model, recorder, signals, memory, staged, sampler
+        ),
         pool=_pool(experiment, instance),
         transceiver=transceiver,
         owner=_owner(experiment, rank - instance.first, parts),

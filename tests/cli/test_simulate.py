@@ -46,7 +46,13 @@ def test_it_says_how_it_went_and_where_the_files_are(file: Path) -> None:
     assert "context-0" in ended.stdout
     assert ended.stdout.endswith("files: out\n")
     written = {path.name for path in (file.parent / "out").iterdir()}
-    assert written == {"config.yaml", "summary.json", "requests.jsonl", "events.jsonl"}
+    assert written == {
+        "config.yaml",
+        "summary.json",
+        "requests.jsonl",
+        "events.jsonl",
+        "ranks.jsonl",
+    }
 
 
 def test_json_is_the_summary(file: Path) -> None:

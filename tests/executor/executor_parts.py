@@ -14,6 +14,7 @@ from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Role
 from adpkv.core.session_limits import TransceiverLimits
 from adpkv.core.slots import SlotLimits
+from adpkv.core.step_cost import Costs
 from adpkv.core.topology import Instance, Kind
 from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Outcome, RequestSpec, SenderRef, Violation
@@ -23,6 +24,7 @@ from adpkv.executor.messages import Message
 from adpkv.executor.rank import Rank, RankPorts
 from adpkv.executor.serving import Serving
 from adpkv.memory.virtual import LedgerMemory
+from adpkv.model.cost import CostModel
 
 __all__ = [
     "BLOCK_TOKENS",
@@ -113,7 +115,7 @@ def _rank(
             clock=Clock(),
             mailbox=Post(),
             transport=outside,
-            model=outside,
+            model=CostModel(Costs(1, 0, 0, 0, 0), 0.0),
             recorder=notes,
             signals=outside,
             memory=LedgerMemory(

@@ -58,7 +58,7 @@ def test_result_has_these() -> None:
     shown = {name for name in dir(adpkv.Result) if not name.startswith("_")}
     assert shown == {
         "damage", "events", "exit_code", "experiment", "folder", "outcome", "raise_if_stuck",
-        "report", "requests", "summary", "to_dict", "violations", "without_folder",
+        "report", "requests", "samples", "summary", "to_dict", "violations", "without_folder",
     }  # fmt: skip
 
 

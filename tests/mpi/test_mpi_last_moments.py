@@ -25,7 +25,7 @@ def whole(folder: Path) -> None:
     out = folder / "out"
     assert json.loads((out / "summary.json").read_text())["exit_code"] == ASKED_TO_STOP
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.yaml", "events.jsonl", "requests.jsonl", "summary.json",
+        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
     ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_a_run_serves_every_request_and_leaves_its_files(jobs, start, tmp_path: 
     found = finished(jobs, [*start, "configs/four-ranks.yaml", "--out", str(out)])
     assert found.code == 0, found.err
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.yaml", "events.jsonl", "requests.jsonl", "summary.json",
+        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
     ]  # fmt: skip
     summary = json.loads((out / "summary.json").read_text())
     counts = summary["requests"]

@@ -118,7 +118,7 @@ def test_faults_of_the_file_end_an_ill_job(jobs, tmp_path: Path) -> None:
     found = adpkv(jobs, "run", file, out)
     assert found.code == 75, found.err
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.yaml", "events.jsonl", "requests.jsonl", "summary.json",
+        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
     ]  # fmt: skip
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["outcome"], summary["exit_code"]) == ("unhealthy", 75)

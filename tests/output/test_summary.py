@@ -88,7 +88,9 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
         "serving_s", "requests_per_s", "output_tokens_per_s", "prompt_tokens_per_s", "error_rate",
         "goodput_per_s", "slo_attainment", "prefix_hit_rate",
     }  # fmt: skip
-    assert set(summary["utilisation"]["context-0"]) == {"step_share", "steps", "tokens_per_step"}
+    assert set(summary["utilisation"]["context-0"]) == {
+        "step_share", "compute_share", "step_wait_share", "steps", "tokens_per_step"
+    }  # fmt: skip
     assert all(set(latency) == statistics for latency in summary["latency"].values())
     assert set(summary["collectives"]) == {"count", "mismatches", "mean_us", "over"}
     assert set(summary["health"]) == {"unhealthy_intervals", "first_unhealthy_s", "reasons"}

@@ -11,6 +11,7 @@ from adpkv.core.topology import Topology
 from adpkv.core.values import Violation
 from adpkv.errors import UsageError
 from adpkv.executor.ports import Clock, Mailbox, Signals
+from adpkv.executor.sampling import Sampler
 from adpkv.faults.rank import RankFaults
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.memory.cuda import CudaMemory
@@ -81,6 +82,10 @@ class ProcessPorts:
         self.messages = RankMessages(rank, living.communicators, broke)
         self.clock, start_clock = job_clock()
         self.events = files.open_events(rank)
+        self.samples = files.open_samples(rank)
+        self.sampler = Sampler(
+            topology.ranks, self.clock, None if self.samples is None else self.samples.add
+        )
         self.recorder = RankRecorder(self.events, rank, self.clock)
         patience_ns = PATIENCE * experiment.observe.unbounded_wait_ns
         self.inbox_ages = build_inbox_ages(self.recorder, rank, self.clock, patience_ns)
@@ -123,6 +128,18 @@ class ProcessPorts:
             self.transport = PollsMemory(self.transport, self.memory)
             if experiment.staging is None:
                 self.mailbox = AfterWrites(self.mailbox, self.memory)
+
+    def flush_records(self) -> None:
+        """Write out what this rank has recorded so far."""
+        self.events.flush()
+        if self.samples is not None:
+            self.samples.flush()
+
+    def close_records(self) -> None:
+        """Complete the files of what this rank records."""
+        self.events.close()
+        if self.samples is not None:
+            self.samples.close()
 
     def _build_transport(
         self,

@@ -197,8 +197,9 @@ class RankProcess:
             pulse=pulse,
             fired=ports.faults.fired,
             route=None if custom.policy is None else routed_by(custom.policy.choose),
+            sampler=ports.sampler,
         )
-        return ports.faults.program(program, RealProcessFaults(ports.events.flush), ports.excuse)
+        return ports.faults.program(program, RealProcessFaults(ports.flush_records), ports.excuse)
 
     @property
     def lost(self) -> Sequence[int]:
@@ -271,7 +272,7 @@ class RankProcess:
         ports, world = self._ports, self.living.communicators.world
         if self._survivor.has_recovered:
             # What a rank failure has broken stays as it is: this process will leave without MPI.
-            ports.events.close()
+            ports.close_records()
             world.Barrier()
             # What the failed ranks recorded last is for whoever looks into the run.
             self.reports.rescue()
@@ -281,7 +282,7 @@ class RankProcess:
         )
         ports.mpi_transport.release()
         # Before the last collectives: after them rank 0 reads what all have written.
-        ports.events.close()
+        ports.close_records()
         ports.memory.close()
         self.driver.close()
         ports.messages.mailbox.close()

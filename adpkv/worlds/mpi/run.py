@@ -25,6 +25,7 @@ from adpkv.executor.messages import HOST, Pulse
 from adpkv.exit_codes import ExitCode
 from adpkv.output import RequestLog, RunFolder, build_summary, merge_parts
 from adpkv.output.losses import Losses, complete
+from adpkv.output.samples import join_sample_parts
 from adpkv.output.screen import Screen
 from adpkv.terminal import final_line
 from adpkv.workload import Workload
@@ -269,6 +270,7 @@ def _host(
     def written(lost: Sequence[str]) -> int:
         if folder.events_parts():  # none are left if this is repeated after a rank failure
             merge_parts(folder, job.files.losses)
+            join_sample_parts(folder, job.files.losses)
         summary = _summed_up(job, coordinator_host, reports, requests, wall_s)
         summary = complete(folder, summary, job.files.losses, lost)
         here = Path.cwd()

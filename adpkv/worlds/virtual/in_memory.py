@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from adpkv.config import Experiment
 from adpkv.core.record import RequestRecord
+from adpkv.core.sample import RankSample
 from adpkv.errors import RankLostError, StuckError
 from adpkv.executor.loop import RankProgram
 from adpkv.output import BrokenOff, EventSink, NullEventLog
@@ -22,13 +22,13 @@ from adpkv.worlds.virtual.signals import Progress, watch
 __all__ = ["InMemory", "simulate_in_memory"]
 
 
-@dataclass(frozen=True, slots=True)
-class InMemory:
+class InMemory(NamedTuple):
     """The result of a simulation that has written no files; `error` if it was broken off."""
 
     summary: dict[str, object]
     requests: list[RequestRecord]
     events: list[tuple[int, int, str, int, dict[str, Any]]]
+    samples: list[RankSample]
     error: StuckError | RankLostError | None = None
 
 
@@ -48,7 +48,15 @@ def simulate_in_memory(
     check_memory(experiment)
     kept, began_s = Kept(), time.perf_counter()
     events: EventSink = kept if experiment.observe.events else NullEventLog()
-    job = Simulation(experiment, jump=jump, events=events, assemble=assemble, ports=ports)
+    samples: list[RankSample] = []
+    job = Simulation(
+        experiment,
+        jump=jump,
+        events=events,
+        on_sample=samples.append if experiment.observe.events else None,
+        assemble=assemble,
+        ports=ports,
+    )
 
     def ended(reports: list[Any], broken_off: BrokenOff | None = None) -> dict[str, object]:
         return job.summary(reports, job.tally, time.perf_counter() - began_s, broken_off)
@@ -58,10 +66,10 @@ def simulate_in_memory(
     except (StuckError, RankLostError) as error:
         broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
         summary = ended(job.reports_now(), broken_off)
-        return InMemory(summary, job.records, kept.events, error)
+        return InMemory(summary, job.records, kept.events, samples, error)
     if on_progress is not None:
         on_progress(*job.progress())
-    return InMemory(ended(reports), job.records, kept.events)
+    return InMemory(ended(reports), job.records, kept.events, samples)
 
 
 class Kept:

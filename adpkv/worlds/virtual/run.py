@@ -15,6 +15,7 @@ from adpkv.core.ids import COORDINATOR
 from adpkv.core.membership import Membership
 from adpkv.core.record import RequestRecord
 from adpkv.core.router import routed_by
+from adpkv.core.sample import RankSample
 from adpkv.core.values import Violation
 from adpkv.diagnosis.conclude import conclude
 from adpkv.diagnosis.rank_knowledge import RankKnowledge, local
@@ -25,6 +26,7 @@ from adpkv.executor.digest import PlanDigest
 from adpkv.executor.leader import unhealthy_ranks
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
+from adpkv.executor.sampling import Sampler
 from adpkv.faults.process import Program
 from adpkv.faults.process_virtual import VirtualProcessFaults
 from adpkv.faults.rank import RankFaults
@@ -42,6 +44,7 @@ from adpkv.output import (
     build_summary,
 )
 from adpkv.output.losses import Losses, complete
+from adpkv.output.samples import SampleLog
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
@@ -87,6 +90,7 @@ class Simulation:
         workload: Workload | None = None,
         ports: custom_ports.Ports = custom_ports.OURS,
         events: EventSink | None = None,
+        on_sample: Callable[[RankSample], None] | None = None,
         on_record: Callable[[RequestRecord], None] | None = None,
         assemble: Callable[..., RankProgram] = build_rank,
     ) -> None:
@@ -114,7 +118,7 @@ class Simulation:
             ticks_per_ns=model.ticks_per_ns,
         )
         self._events = events or NullEventLog()
-        self._on_record = on_record
+        self._on_record, self._on_sample = on_record, on_sample
         self._timetable = Timetable(self.world)
         link = experiment.transceiver.link
         self._network = Network(
@@ -206,6 +210,7 @@ class Simulation:
             membership=membership,
             fired=faults.fired,
             route=self._route,
+            sampler=Sampler(self.topology.ranks, world.queue.clock, self._on_sample),
         )
         process_faults = VirtualProcessFaults(world.queue.clock)
         return faults.program(program, process_faults, partial(world.excuse, rank))
@@ -261,9 +266,9 @@ class Simulation:
         found = []
         for rank in living:
             with suppress(Exception):  # a rank that was interrupted may be in an inconsistent state
-                found.append(
-                    report_now(self.programs[rank].phases.rank, partial(self.world.counts, rank))
-                )
+                at = self.programs[rank].phases.rank
+                at.ports.sampler.last(at)
+                found.append(report_now(at, partial(self.world.counts, rank)))
         return found
 
     def summary(
@@ -323,13 +328,14 @@ def simulate(
     workload = build_workload(experiment) if ports.workload is None else ports.workload
     folder = RunFolder.create(experiment, out)
 
-    def make(events: EventSink, requests: RequestLog) -> Simulation:
+    def make(events: EventSink, samples: SampleLog | None, requests: RequestLog) -> Simulation:
         return kind(
             experiment,
             jump=jump,
             workload=workload,
             ports=ports,
             events=events,
+            on_sample=None if samples is None else samples.add,
             on_record=requests.write,
             assemble=assemble,
         )
@@ -348,18 +354,20 @@ def simulate(
 def _simulated(
     experiment: Experiment,
     folder: RunFolder,
-    make: Callable[[EventSink, RequestLog], Simulation],
+    make: Callable[[EventSink, SampleLog | None, RequestLog], Simulation],
     on_progress: Progress | None,
     on_broken_off: Callable[[dict[str, object]], None] | None,
     around: Callable[[Simulation], AbstractContextManager[None]],
 ) -> SimulationResult:
     began_s, losses = time.perf_counter(), Losses()
     events: EventSink = NullEventLog()
+    samples = None
     if experiment.observe.events:
         events = EventLog(folder.events, losses)
+        samples = SampleLog(folder.samples, losses)
     requests = RequestLog(folder.requests, experiment.slo, losses)
     try:
-        job = make(events, requests)
+        job = make(events, samples, requests)
         try:
             with around(job):
                 reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
@@ -380,6 +388,8 @@ def _simulated(
     finally:
         events.close()
         requests.close()
+        if samples is not None:
+            samples.close()
     summary = job.summary(reports, requests.tally, time.perf_counter() - began_s)
     summary = complete(folder, summary, losses)
     exit_code = summary["exit_code"]

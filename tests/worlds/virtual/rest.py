@@ -38,6 +38,7 @@ PLAIN = (int, str, float, Enum, frozenset, msgspec.Struct)
 
 COUNTED = {
     "WorkMeter": None,
+    "Sampler": None,
     # What else there is of a rank is walked by itself, or is the group's.
     "Rank": None,
     # A mere step changes these, and nothing follows from them until somebody is done.

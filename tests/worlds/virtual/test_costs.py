@@ -101,7 +101,7 @@ def test_a_run_that_the_end_of_time_cuts_off_keeps_its_folder(tmp_path: Path) ->
     with pytest.raises(EndOfTimeError):
         simulate(parse(data, "test"), out=tmp_path / "out")
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert left == {"config.yaml", "events.jsonl", "requests.jsonl", "summary.json"}
+    assert left == {"config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json"}
     said = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert said["exit_code"] == 2
     assert "longest run" in said["broken_off"]["why"]

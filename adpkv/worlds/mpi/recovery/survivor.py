@@ -82,7 +82,7 @@ class Survivor:
     def _end_without_host(self) -> None:
         """Rank 0 has failed: no rank is left to admit requests, to answer clients, or to write the
         summary."""
-        self._ports.events.close()
+        self._ports.close_records()
         place = self._living.communicators.world.rank
         if place == 0:
             why = HostLostError.text(HOST)
