@@ -25,6 +25,7 @@ from adpkv.core.plan import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.collectives import Collective
 from adpkv.executor.messages import HOST, PAYLOADS
+from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.output import RunFolder
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
@@ -34,7 +35,6 @@ from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight
 from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.signals import StopSignals
-from adpkv.worlds.mpi.slots import SLOT_BYTES
 from adpkv.worlds.select_ports import chosen
 
 __all__ = ["Asked", "Regime", "main"]

@@ -21,8 +21,9 @@ from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective
 from adpkv.executor.digest import PlanDigest
 from adpkv.flight_recorder.job_directory import roots
+from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.flight_recorder.writer import FlightRecorder
-from adpkv.worlds.mpi.slots import PLACE_BYTES, SLOT_BYTES, SlotWriter, is_unchanged
+from adpkv.worlds.mpi.slots import PLACE_BYTES, SlotWriter, is_unchanged
 
 __all__ = ["recording"]
 

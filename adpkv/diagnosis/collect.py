@@ -3,13 +3,14 @@
 The rings say where every rank is and was, whatever state its process is in. What only the rank
 knows, a thread of its process must write: it polls for the request, and writes a snapshot file
 beside its ring. A rank that does not answer in time is suspended, has failed, or holds the
-interpreter's lock.
+interpreter's lock. Where collectives go through shared memory, the slots say what each rank has
+contributed last, ranks of other hosts too.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter_ns
@@ -26,6 +27,8 @@ from adpkv.executor.collectives import WORLD
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.processes import living_state
 from adpkv.flight_recorder.reader import Record, Ring, Snapshot
+from adpkv.flight_recorder.slot_layout import SlotPlace
+from adpkv.flight_recorder.slot_reader import SlotTexts, is_untold, last_slots, of_other_hosts
 
 __all__ = [
     "ASKED",
@@ -126,6 +129,11 @@ def gather_evidence(
     places = {place.rank: place for place in error.places}
     now_ns = perf_counter_ns()
     seen = {ring.rank: ring.snapshot(REMEMBERED) for ring in rings}
+    # After the rings: a rank writes its record before its slot.
+    last_of_all = last_slots(folder)
+    slots = {(slot.rank, slot.place.group): slot.place for slot in last_of_all}
+    remote = of_other_hosts(last_of_all)
+    texts = SlotTexts(list(seen.values()))
     # After the rings were read: the signal interrupts what many a rank hangs in.
     snapshots |= _stacks_of(folder, [rank for rank in alive if rank not in snapshots])
     rank_states = []
@@ -133,9 +141,9 @@ def gather_evidence(
         for rank in instance.members:
             if rank in seen:
                 said = snapshots.get(rank)
-                one = _rank_state(seen[rank], states[rank], said, instance.index, now_ns)
+                one = _rank_state(seen[rank], states[rank], said, instance.index, now_ns, slots)
             else:
-                one = _elsewhere(rank, instance.index, places.get(rank))
+                one = _elsewhere(rank, instance.index, places.get(rank), remote.get(rank), texts)
             rank_states.append(one)
     living = [rank for rank in range(topology.ranks) if rank not in lost]
     members = [
@@ -186,19 +194,26 @@ def _stacks_of(folder: Path, silent: Sequence[int]) -> dict[int, RankSnapshot]:
 
 
 def _rank_state(
-    seen: Snapshot, process: str, said: RankSnapshot | None, group: int, now_ns: int
+    seen: Snapshot,
+    process: str,
+    said: RankSnapshot | None,
+    group: int,
+    now_ns: int,
+    slots: Mapping[tuple[int, int], SlotPlace],
 ) -> RankState:
     current = seen.current
-    state, since_ns = _state(current, process)
+    slot = None if current is None else slots.get((seen.owner.rank, current.group))
+    state, since_ns = _state(current, process, slot)
     collectives = [record for record in seen.records if record.what in LAST_COLLECTIVES]
     clock_ns = seen.owner.clock_ns
     last = tuple(
         _position(record, clock_ns) for record in collectives if record.what is not What.PAUSE
     )
     at = None if current is None else _position(current, clock_ns)
-    if at is not None and said is not None and not (current and current.end_ns):
-        at = msgspec.structs.replace(at, argument=said.argument, plan=said.plan)
     told = said or RankSnapshot(seen.owner.rank)
+    if at is not None and current is not None and not current.end_ns:
+        plan = told.plan or _plan_in(slot, at.sequence)
+        at = msgspec.structs.replace(at, argument=told.argument, plan=plan)
     return RankState(
         seen.owner.rank,
         group,
@@ -214,7 +229,13 @@ def _rank_state(
     )
 
 
-def _state(current: Record | None, process: str) -> tuple[State, int]:
+def _plan_in(slot: SlotPlace | None, sequence: int) -> str:
+    """The digest of a rank's plan, as it has told the others in this collective."""
+    told = slot is not None and slot.sequence == sequence and slot.digest
+    return f"{slot.digest:08x}" if slot and told else ""
+
+
+def _state(current: Record | None, process: str, slot: SlotPlace | None) -> tuple[State, int]:
     """The state of a rank, and since when (monotonic clock in nanoseconds; 0 if not known)."""
     since_ns = 0 if current is None else current.end_ns or current.begin_ns
     if process != "alive":
@@ -227,6 +248,8 @@ def _state(current: Record | None, process: str) -> tuple[State, int]:
         return State.ALONE, since_ns
     if not current.ready_ns:
         return State.COMPUTING, since_ns
+    if is_untold(current, slot):
+        return State.MOVING, since_ns  # it is about to come, and has not
     return State.COLLECTIVE, since_ns
 
 
@@ -241,10 +264,17 @@ def _position(record: Record, clock_ns: int) -> Position:
     )
 
 
-def _elsewhere(rank: int, group: int, place: Place | None) -> RankState:
-    """A rank of another host: its place is known only if the slots of a mismatch showed it."""
-    if place is None or not place.kind:
+def _elsewhere(
+    rank: int, group: int, place: Place | None, slot: SlotPlace | None, texts: SlotTexts
+) -> RankState:
+    """A rank of another host: its place is known if the slots of a mismatch showed it; where it was
+    last, if its slots come into this host's memory."""
+    if place is not None and place.kind:
+        site, _, argument = place.site.partition("[")
+        at = Position(group, place.kind, site, place.iteration, argument=argument.rstrip("]"))
+        return RankState(rank, group, State.COLLECTIVE, at)
+    kind, site = texts.of(slot) if slot else ("", "")
+    if slot is None or not kind or not site:
         return RankState(rank, group, State.SILENT)
-    site, _, argument = place.site.partition("[")
-    at = Position(group, place.kind, site, place.iteration, argument=argument.rstrip("]"))
-    return RankState(rank, group, State.COLLECTIVE, at)
+    at = Position(slot.group, kind, site, slot.iteration, slot.sequence)
+    return RankState(rank, group, State.SILENT, at, last=(at,))

@@ -5,6 +5,7 @@
     /dev/shm/adpkv-UID/JOB/     under the temporary folder where there is no shared memory
         rank-N.ring             the flight recorder of each rank of this host
         rank-N.stacks           where a rank writes its Python stacks when it is asked (SIGUSR1)
+        group-N-EPOCH-TOKEN.slots   what members of a group contribute to its collectives
         run.json                the processes, the run's folder, the experiment
 
 Each rank removes its own files when it leaves, and the last one the directory. After a kill they
@@ -40,6 +41,8 @@ __all__ = [
     "ring_path",
     "ring_paths",
     "roots",
+    "slot_path",
+    "slot_paths",
     "stacks_path",
     "sweep",
 ]
@@ -136,6 +139,18 @@ def ring_paths(folder: Path) -> list[Path]:
             if rank.isdecimal() and name == ring_path(folder, int(rank)).name:
                 found.append(int(rank))
     return [ring_path(folder, rank) for rank in sorted(found)]
+
+
+def slot_path(folder: Path, group: int, epoch: int, token: bytes) -> Path:
+    """The file with the slots of a group. Its name is used only once: a rank failure begins a new
+    epoch, and whoever opens it again in the same epoch has another token."""
+    return folder / f"group-{group}-{epoch}-{token.hex()}.slots"
+
+
+def slot_paths(folder: Path, group: int | None = None, epoch: int | None = None) -> list[Path]:
+    """The files with slots: of one group in one epoch, or of all."""
+    which = ("*" if number is None else str(number) for number in (group, epoch))
+    return sorted(folder.glob(f"group-{'-'.join(which)}-*.slots"))
 
 
 def read_info(folder: Path) -> JobInfo | None:

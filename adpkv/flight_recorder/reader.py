@@ -21,6 +21,7 @@ from adpkv.flight_recorder.format import (
     MAGIC,
     MOST_NAMES,
     NAME_BYTES,
+    NAMES,
     NAMES_AT,
     NUMBER_MASK,
     RECORD,
@@ -96,6 +97,8 @@ class Snapshot(NamedTuple):
     empty_polls: int
     current: Record | None
     records: tuple[Record, ...]
+    names: tuple[str, ...] = ()
+    """All kinds and sites that the rank has named so far."""
 
 
 class Ring:
@@ -163,7 +166,8 @@ class Ring:
             for (number, seen), twice in zip(read, again, strict=True)
             if seen == twice and number > gone and _is(seen, number)
         )
-        return Snapshot(self.owner, newest, self._word(EMPTY_POLLS), current, whole)
+        names = tuple(map(self._name, range(1, self._word(NAMES) + 1)))
+        return Snapshot(self.owner, newest, self._word(EMPTY_POLLS), current, whole, names)
 
     def _slot(self, number: int) -> bytes:
         at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.reader import Record
+from adpkv.flight_recorder.slot_layout import SlotPlace
 from adpkv.inspect.snapshot import RankObservation, Survey, folded
 from adpkv.output.tables import Table, wrapped
 
@@ -33,9 +34,23 @@ def survey_lines(survey: Survey, columns: int | None = None) -> list[str]:
     rest = classes[MOST_CLASSES:]
     if rest:
         lines.append(f"and {sum(map(len, rest)):,} ranks in {len(rest):,} more places")
+    lines += [line for told in _elsewhere(survey) for line in wrapped(told, columns, hang="  ")]
     for note in survey.damage:
         lines += wrapped(f"damaged, left out: {note}", columns, hang="  ")
     return lines
+
+
+def _elsewhere(survey: Survey) -> list[str]:
+    """What is known here of ranks of other hosts."""
+    ranks: dict[tuple[str, int, int], list[int]] = {}
+    for one in survey.elsewhere:
+        where = f"{one.kind} at {one.site}" if one.kind and one.site else "a collective"
+        ranks.setdefault((where, one.slot.iteration, one.slot.sequence), []).append(one.rank)
+    return [
+        f"{'rank' if len(found) == 1 else 'ranks'} {rank_spans(found)} of other hosts:"
+        f" last told of {where}, iteration {iteration}, #{sequence}"
+        for (where, iteration, sequence), found in list(ranks.items())[:MOST_CLASSES]
+    ]
 
 
 def _before(one: RankObservation) -> str:
@@ -126,11 +141,27 @@ def as_values(survey: Survey, stacks: Mapping[int, str] | None = None) -> dict[s
         "classes": classes,
         "ranks": [_rank(one) for one in survey.ranks],
     }
+    if survey.elsewhere:
+        values["elsewhere"] = [
+            {"rank": one.rank, "kind": one.kind, "site": one.site, "slot": _slot(one.slot)}
+            for one in survey.elsewhere
+        ]
     if survey.damage:
         values["damage"] = list(survey.damage)
     if stacks is not None:
         values["stacks"] = {str(rank): text for rank, text in stacks.items()}
     return values
+
+
+def _slot(place: SlotPlace) -> dict[str, Any]:
+    """What a rank has contributed last; kind and site are only hashes there."""
+    return {
+        "group": place.group,
+        "epoch": place.epoch,
+        "sequence": place.sequence,
+        "iteration": place.iteration,
+        "plan": f"{place.digest:08x}",
+    }
 
 
 def _place(one: RankObservation) -> dict[str, Any]:
@@ -155,5 +186,6 @@ def _rank(one: RankObservation) -> dict[str, Any]:
         "since_s": one.since_ns / 1e9,
         "written": one.written,
         "empty_polls": one.empty_polls,
+        "slot": None if one.slot is None else _slot(one.slot),
         "records": [{**r._asdict(), "what": r.what.name.lower()} for r in one.records],
     }

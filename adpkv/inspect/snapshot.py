@@ -7,7 +7,7 @@ differ from most of their group come first.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,8 +19,10 @@ from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.job_directory import JobInfo, read_info, ring_path, ring_paths
 from adpkv.flight_recorder.processes import LivingState, living_state
 from adpkv.flight_recorder.reader import LAST, Record, Ring, Snapshot
+from adpkv.flight_recorder.slot_layout import SlotPlace
+from adpkv.flight_recorder.slot_reader import SlotTexts, is_untold, last_slots, of_other_hosts
 
-__all__ = ["Doing", "RankObservation", "Survey", "folded", "take_survey"]
+__all__ = ["Doing", "Elsewhere", "RankObservation", "Survey", "folded", "take_survey"]
 
 
 class Doing(StrEnum):
@@ -56,13 +58,29 @@ class RankObservation:
     records: tuple[Record, ...]
     instance: str = ""
     """Its instance's name; empty if the job's `run.json` does not say."""
+    slot: SlotPlace | None = None
+    """What it has contributed last to the group of its collective; None where that is not in shared
+    memory, or it has contributed nothing yet."""
+    untold: bool = False
+    """It has come to a collective, and has not contributed to it yet."""
 
     @property
     def where(self) -> str:
         """What it is doing and where, for people."""
         if self.doing is Doing.NOTHING:
             return self.doing.value
-        return f"{self.doing.value} {self.kind} at {self.site}"
+        told = ", told nobody yet" if self.untold else ""
+        return f"{self.doing.value} {self.kind} at {self.site}{told}"
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What a rank of another host has contributed last, as this host has it."""
+
+    rank: int
+    kind: str
+    site: str
+    slot: SlotPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +99,8 @@ class Survey:
     ranks: tuple[RankObservation, ...]
     damage: tuple[str, ...] = ()
     """Rings that could not be read, with the reason; their ranks are missing in `ranks`."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Ranks of other hosts that are in a group with ranks of this one."""
 
 
 def take_survey(folder: Path, last: int = LAST) -> Survey:
@@ -100,13 +120,19 @@ def take_survey(folder: Path, last: int = LAST) -> Survey:
                 damage.append(str(error))
     if not seen:
         raise UsageError("\n".join(damage) or f"{folder}: the job is over")
+    # After the rings: a rank writes its record before its slot.
+    last_of_all = last_slots(folder)
+    slots = {(slot.rank, slot.place.group): slot.place for slot in last_of_all}
+    texts = SlotTexts(seen)
     host = socket.gethostname()
     states = [_state(one, host) for one in seen]
     running = any(state in ("alive", "stopped") for state in states)
     now_ns = perf_counter_ns() if running else max(map(_last_sign_ns, seen))
     began_ns = min(one.owner.clock_ns for one in seen)
     note = read_info(folder)
-    ranks = [_rank(one, state, now_ns, note) for one, state in zip(seen, states, strict=True)]
+    ranks = [
+        _rank(one, state, now_ns, note, slots) for one, state in zip(seen, states, strict=True)
+    ]
     return Survey(
         folder,
         seen[0].owner.experiment,
@@ -115,6 +141,10 @@ def take_survey(folder: Path, last: int = LAST) -> Survey:
         max(0, now_ns - began_ns) if began_ns else 0,
         tuple(sorted(ranks, key=lambda one: one.rank)),
         tuple(damage),
+        tuple(
+            Elsewhere(rank, *texts.of(place), place)
+            for rank, place in of_other_hosts(last_of_all).items()
+        ),
     )
 
 
@@ -143,9 +173,14 @@ def _last_sign_ns(one: Snapshot) -> int:
 
 
 def _rank(
-    one: Snapshot, process: LivingState, now_ns: int, note: JobInfo | None
+    one: Snapshot,
+    process: LivingState,
+    now_ns: int,
+    note: JobInfo | None,
+    slots: Mapping[tuple[int, int], SlotPlace],
 ) -> RankObservation:
     current, owner = one.current, one.owner
+    slot = slots.get((owner.rank, current.group)) if current else None
     doing, from_ns = _doing(current)
     return RankObservation(
         rank=owner.rank,
@@ -164,6 +199,8 @@ def _rank(
         empty_polls=one.empty_polls,
         records=one.records,
         instance=note.instance_of(owner.rank) if note else "",
+        slot=slot,
+        untold=current is not None and is_untold(current, slot),
     )
 
 
@@ -186,7 +223,7 @@ def folded(ranks: Sequence[RankObservation]) -> list[list[RankObservation]]:
     classes: dict[tuple[object, ...], list[RankObservation]] = {}
     for one in ranks:
         members[one.group] = members.get(one.group, 0) + 1
-        key = (one.process, one.doing, one.group, one.kind, one.site, one.iteration)
+        key = (one.process, one.group, one.where, one.iteration)
         classes.setdefault(key, []).append(one)
     return sorted(
         classes.values(),

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from adpkv.executor.collectives import Collective
 from adpkv.flight_recorder.board import Board
-from adpkv.flight_recorder.job_directory import ring_path
+from adpkv.flight_recorder.job_directory import ring_path, slot_path
+from adpkv.flight_recorder.slot_layout import ACROSS, TOKEN_BYTES, Layout
 from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.worlds.mpi.exchange.segment import Segment
+from adpkv.worlds.mpi.slots import SlotWriter
 
 
 def recorder(folder: Path, rank: int = 0, *, size: int = 2, records: int = 16) -> FlightRecorder:
@@ -25,6 +28,26 @@ def host(folder: Path, *ranks: int) -> tuple[list[FlightRecorder], list[Board]]:
     """The recorders of these ranks, and the board as each of them has it."""
     made = [recorder(folder, rank, size=max(ranks) + 1) for rank in ranks]
     return made, [Board.open(folder, ranks, rank) for rank in ranks]
+
+
+class Slots:
+    """What the members of a group on this host have contributed; the first `here` of `ranks` are on
+    this host."""
+
+    def __init__(self, folder: Path, group: int, ranks: tuple[int, ...], here: int) -> None:
+        self.layout = Layout(group, 0, ranks, tuple(range(here)))
+        token = bytes(TOKEN_BYTES)
+        self._made = Segment.create(slot_path(folder, group, 0, token), self.layout, token)
+
+    def told(
+        self, member: int, round_: int, op: Collective, sequence: int, digest: int = 0
+    ) -> None:
+        """A member has contributed to a collective in this round; a member elsewhere as it came."""
+        writer = SlotWriter(self.layout.group, 0, op.kind, op.site)
+        writer.set_place(sequence, op.iteration, digest)
+        self._made.memory[self.layout.slot(round_, member)] = writer.slot
+        here = member < len(self.layout.here)
+        self._made.words[self.layout.published(member) if here else ACROSS] = round_
 
 
 def collective(kind: str = "tp_allgather", site: str = "sync", iteration: int = 7) -> Collective:

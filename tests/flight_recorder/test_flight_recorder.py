@@ -52,14 +52,16 @@ def test_whose_it_is(tmp_path: Path) -> None:
 
 def test_a_collective_is_current_until_it_ends_and_a_record_then(tmp_path: Path) -> None:
     writer, ring = recorder(tmp_path), Ring.open(ring_path(tmp_path, 0))
-    assert ring.snapshot() == (ring.owner, 0, 0, None, ())
+    assert ring.snapshot() == (ring.owner, 0, 0, None, (), ())
     writer.enter(collective(), 41, 1000)
     current = Record(1, What.COLLECTIVE, 1, "tp_allgather", "sync", 7, 41, 1000, 1000, 0, 0)
     assert ring.current() == current
     assert ring.snapshot().records == ()
     writer.leave(1500, 96)
     over = current._replace(end_ns=1500, nbytes=96)
-    assert ring.snapshot() == (ring.owner, 1, 0, over, (over,))
+    assert ring.snapshot() == (
+        ring.owner, 1, 0, over, (over,), ("tp_allgather", "sync"),
+    )  # fmt: skip
 
 
 def test_a_step_is_computed_until_it_is_said(tmp_path: Path) -> None:

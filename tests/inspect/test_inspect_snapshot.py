@@ -17,7 +17,7 @@ from adpkv.flight_recorder.reader import Record
 from adpkv.inspect.render import as_values, rank_spans, span_text, survey_lines
 from adpkv.inspect.snapshot import Doing, RankObservation, Survey, folded, take_survey
 from adpkv.inspect.stacks import stack_lines
-from tests.flight_recorder.rings import collective, recorder
+from tests.flight_recorder.rings import Slots, collective, recorder
 
 MS = 1_000_000
 RANK_AT = 16
@@ -199,3 +199,32 @@ def test_a_record_of_no_kind_is_not_whole(tmp_path: Path) -> None:
     RECORD.pack_into(data, CURRENT_AT, *values)
     path.write_bytes(data)
     assert [one.doing for one in take_survey(tmp_path).ranks] == [Doing.NOTHING]
+
+
+def test_what_ranks_have_told_their_group_is_read_beside_their_rings(tmp_path: Path) -> None:
+    """One of two has come to a collective and told nobody; two on another host were heard of."""
+    slots, ops = Slots(tmp_path, 1, (0, 1, 6, 7), 2), [collective(iteration=i) for i in (7, 8)]
+    for rank in (0, 1):
+        made = recorder(tmp_path, rank, size=8)
+        for sequence, op in enumerate(ops, 1840):
+            made.enter(op, sequence, sequence)
+            if op is ops[0]:
+                made.leave(sequence + 1)
+    for member in range(4):
+        slots.told(member, 5, ops[0], 1840, 0xABC)
+    slots.told(0, 6, ops[1], 1841, 0xABC)
+    found = take_survey(tmp_path)
+    assert [one.untold for one in found.ranks] == [False, True]
+    lines = survey_lines(found)
+    assert any(
+        line.startswith("1 ") and "in tp_allgather at sync, told nobody yet" in line
+        for line in lines
+    )
+    assert (
+        lines[-1]
+        == "ranks 6-7 of other hosts: last told of tp_allgather at sync, iteration 7, #1840"
+    )
+    values = as_values(found)
+    assert [one["slot"]["sequence"] for one in values["ranks"]] == [1841, 1840]
+    assert [one["rank"] for one in values["elsewhere"]] == [6, 7]
+    assert values["elsewhere"][0]["slot"]["plan"] == "00000abc"

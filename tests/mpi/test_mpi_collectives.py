@@ -32,6 +32,16 @@ def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(
     assert "Traceback" not in found.err
 
 
+def test_a_rank_in_another_collective_is_seen_although_a_third_never_comes(program) -> None:
+    """MPI cannot: there the others wait for the third."""
+    found = program("collectives", 8, "shared_memory", "third_absent")
+    assert found.code == 3
+    assert "ranks 0, 3: tp_allgather at sync (group 7" in found.err
+    assert "rank 1: tp_allgather at respond (group 7" in found.err
+    assert "rank 2: not there yet" in found.err
+    assert "Traceback" not in found.err
+
+
 @over
 def test_ranks_that_agreed_on_different_plans_are_seen(program, over: str) -> None:
     found = program("collectives", 4, over, "plan_differs")

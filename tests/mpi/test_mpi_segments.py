@@ -18,7 +18,7 @@ MODULE = "tests.mpi.programs.segments"
 
 
 def test_where_it_cannot_be_had_all_ranks_use_mpi_or_none_starts(program) -> None:
-    cases = ("fine", "nameless", *OBSTACLES, "stopped")
+    cases = ("fine", "named", *OBSTACLES, "stopped")
     found = program("segments", 4, *cases)
     assert found.code == 0, found.err
     assert found.out.splitlines() == [f"passed {case}" for case in cases]

@@ -6,38 +6,43 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from adpkv.errors import UsageError
-from adpkv.worlds.mpi.exchange import segment
-from adpkv.worlds.mpi.exchange.segment import (
+from adpkv.flight_recorder.job_directory import slot_path
+from adpkv.flight_recorder.slot_layout import (
     ACROSS,
     BROKEN,
     LINE_BYTES,
+    PLACE,
     SLOT_BYTES,
     WINDOW_BYTES,
     WORD_BYTES,
     Layout,
-    Segment,
-    obstacle,
-    segment_path,
+    SlotPlace,
 )
+from adpkv.flight_recorder.slot_reader import LastSlot, last_slots
+from adpkv.worlds.mpi.exchange import segment
+from adpkv.worlds.mpi.exchange.segment import Segment, obstacle
 
-LAYOUT = Layout(group=-1, epoch=2, members=5, here=3)
+LAYOUT = Layout(group=-1, epoch=2, ranks=(3, 4, 5, 6, 8), here=(0, 2, 3))
 TOKEN = b"t" * 16
 
 
 def parts(layout: Layout) -> list[tuple[int, int]]:
     """All that is written: where it begins and ends."""
-    words = [BROKEN, ACROSS, *map(layout.published, range(layout.here))]
-    slots = [layout.slot(n, m) for n in (0, 1) for m in range(layout.members)]
+    words = [BROKEN, ACROSS, *map(layout.published, range(len(layout.here)))]
+    lines = [layout.first_line + word * WORD_BYTES for word in words]
+    told = [layout.told(place) for place in range(len(layout.here))]
+    slots = [layout.slot(n, m) for n in (0, 1) for m in range(len(layout.ranks))]
     return [
-        (0, segment.HEADER.size),
-        *((word * WORD_BYTES, word * WORD_BYTES + LINE_BYTES) for word in words),
-        *((slot.start, slot.stop) for slot in slots),
+        (0, len(layout.header(TOKEN))),
+        *((line, line + LINE_BYTES) for line in lines),
+        *((part.start, part.stop) for part in (*told, *slots)),
         *((layout.window(n), layout.window(n) + WINDOW_BYTES) for n in (0, 1)),
     ]
 
@@ -55,37 +60,72 @@ def test_a_round_has_the_set_and_the_window_of_its_parity() -> None:
 
 
 def test_what_one_writes_the_other_reads(tmp_path: Path) -> None:
-    path = segment_path(tmp_path, TOKEN)
+    path = slot_path(tmp_path, -1, 2, TOKEN)
     one, other = Segment.create(path, LAYOUT, TOKEN), Segment.open(path, LAYOUT, TOKEN)
     path.unlink()
     one.memory[LAYOUT.slot(3, 1)] = b"s" * SLOT_BYTES
     one.words[LAYOUT.published(2)] = 1 << 40
     assert other.memory[LAYOUT.slot(3, 1)] == b"s" * SLOT_BYTES
     assert other.words[LAYOUT.published(2)] == 1 << 40
-    assert list(other.words[:BROKEN]) == list(one.words[:BROKEN]), "the header stays what it was"
+    assert Layout.read(other.memory[:]) == LAYOUT, "the header stays what it was"
+
+
+def test_what_is_something_else_has_no_layout(tmp_path: Path) -> None:
+    header = LAYOUT.header(TOKEN)
+    assert Layout.read(header) == LAYOUT
+    newer = header[:8] + bytes([9]) + header[9:]
+    for found in (b"", header[:-4], b"x" * 4096, newer, header[:-1] + b"\xff"):
+        assert Layout.read(found) is None
+
+
+def slot(sequence: int, epoch: int = 2) -> bytes:
+    return PLACE.pack(-1, epoch, sequence, 7, 1, 2, 3).ljust(SLOT_BYTES, b"\0")
+
+
+def test_anyone_may_read_the_last_slots(tmp_path: Path) -> None:
+    """Of members here as they have published them; of others as they came last; of none half."""
+    made = Segment.create(slot_path(tmp_path, -1, 2, TOKEN), LAYOUT, TOKEN)
+    older = Layout(-1, 1, (0, 1), (0, 1))
+    Segment.create(slot_path(tmp_path, -1, 1, TOKEN), older, TOKEN).words[older.published(0)] = 9
+    slot_path(tmp_path, 0, 0, TOKEN).write_bytes(b"of something else")
+    assert last_slots(tmp_path) == []
+    for member in range(5):
+        made.memory[LAYOUT.slot(6, member)] = slot(60)
+        made.memory[LAYOUT.slot(7, member)] = slot(70)
+    made.words[LAYOUT.published(0)] = 7
+    made.words[LAYOUT.published(1)] = 6  # what it writes for round 7 is not published
+    made.words[ACROSS] = 6
+    place = SlotPlace(-1, 2, 60, 7, 1, 2, 3)
+    assert last_slots(tmp_path) == [
+        LastSlot(3, True, place._replace(sequence=70)),
+        LastSlot(4, False, place),
+        LastSlot(5, True, place),
+        LastSlot(8, False, place),
+    ]
 
 
 @pytest.mark.parametrize(
     ("layout", "token"),
     [
         (LAYOUT, b"u" * 16),
-        (Layout(-1, 1, 5, 3), TOKEN),
-        (Layout(0, 2, 5, 3), TOKEN),
-        (Layout(-1, 2, 6, 3), TOKEN),
-        (Layout(-1, 2, 5, 2), TOKEN),
+        (replace(LAYOUT, epoch=1), TOKEN),
+        (replace(LAYOUT, group=0), TOKEN),
+        (replace(LAYOUT, ranks=(3, 4, 5, 6, 8, 9)), TOKEN),
+        (replace(LAYOUT, here=(0, 2)), TOKEN),
+        (replace(LAYOUT, here=(0, 2, 4)), TOKEN),
     ],
 )
 def test_what_belongs_to_another_job_group_or_epoch_is_not_opened(
     tmp_path: Path, layout: Layout, token: bytes
 ) -> None:
-    path = segment_path(tmp_path, TOKEN)
+    path = slot_path(tmp_path, -1, 2, TOKEN)
     Segment.create(path, layout, token)
     with pytest.raises(UsageError, match="not the shared memory of this group"):
         Segment.open(path, LAYOUT, TOKEN)
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
-    path = segment_path(tmp_path, TOKEN)
+    path = slot_path(tmp_path, -1, 2, TOKEN)
     path.write_bytes(b"of a job that is gone")
     with pytest.raises(FileExistsError):
         Segment.create(path, LAYOUT, TOKEN)
@@ -107,7 +147,7 @@ def little_room() -> Iterator[None]:
 
 def test_no_room_is_an_error_that_leaves_no_file(tmp_path: Path) -> None:
     with little_room(), pytest.raises(OSError, match="too large"):
-        Segment.create(segment_path(tmp_path, TOKEN), LAYOUT, TOKEN)
+        Segment.create(slot_path(tmp_path, -1, 2, TOKEN), LAYOUT, TOKEN)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,12 +13,11 @@ from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.digest import PlanDigest
+from adpkv.flight_recorder.slot_layout import SLOT_BYTES, SlotPlace
 from adpkv.worlds.mpi.slots import (
     HEADER_BYTES,
     INLINE_BYTES,
     MAX_PAYLOAD_BYTES,
-    SLOT_BYTES,
-    Header,
     PayloadCodec,
     SlotWriter,
     disagreement,
@@ -121,7 +120,7 @@ def test_the_error_names_all_sides_with_their_ranks() -> None:
 
 
 def test_the_world_is_group_minus_one() -> None:
-    assert Header.read(slot(group=-1), 0).group == -1
+    assert SlotPlace.read(slot(group=-1), 0).group == -1
 
 
 def test_payloads_are_typed_and_nothing_is_nothing() -> None:
@@ -191,6 +190,6 @@ def test_what_goes_on_behind_the_sites_name_is_part_of_the_site() -> None:
     whole = SlotWriter(1, 0, "step", "forward[nothing]")
     whole.set_place(5, 2, 9)
     writer.set_place(5, 2, 9, "[nothing]")
-    assert Header.read(writer.slot, 0) == Header.read(whole.slot, 0)
+    assert SlotPlace.read(writer.slot, 0) == SlotPlace.read(whole.slot, 0)
     writer.set_place(5, 2, 9, "[1 sequences over 3 tokens]")
-    assert Header.read(writer.slot, 0) != Header.read(whole.slot, 0)
+    assert SlotPlace.read(writer.slot, 0) != SlotPlace.read(whole.slot, 0)

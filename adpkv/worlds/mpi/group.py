@@ -3,14 +3,14 @@
 Every small collective is the same all-gather of slots (`slots.py`); payloads that do not fit follow
 in a second round. How both travel is the group's `exchange`. `Step` runs the model's part and then
 uses the same primitive. `Wait` is no collective: each rank sleeps until it has input, and
-wakes the others; a rank that is elsewhere is noticed at the next slot.
+wakes the others, through the exchange too; a rank that is elsewhere is noticed at the next slot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any
 from zlib import crc32
 
 from mpi4py import MPI
@@ -19,12 +19,12 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
+from adpkv.flight_recorder.slot_layout import SlotPlace
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
 from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
-    Header,
     PayloadCodec,
     SlotWriter,
     disagreement,
@@ -36,9 +36,6 @@ from adpkv.worlds.mpi.slots import (
 from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
-
-PLACE_TEXT_BYTES: Final = 96
-"""The room for a kind and a site in the message of a mismatch."""
 
 
 class CollectiveStats:
@@ -171,9 +168,8 @@ class Group:
         """The size of this rank's payload in the last collective."""
         self._stats = stats
         self._clock = clock
-        waking = communicator.Dup()
-        self._waiter = Waiter(waking, has_input)
-        self.communicators = (*self._exchange.communicators, waking)
+        self._waiter = Waiter(self._exchange, has_input)
+        self.communicators = self._exchange.communicators
         """All that a revoke must reach."""
         self.break_off = self._exchange.break_off
 
@@ -249,7 +245,7 @@ class Group:
         """What all members contributed to a collective, if this rank still has it: each call site
         keeps its last one. None also for a wait, to which nothing is contributed."""
         for site in self._sites.values():
-            if site.gathered and Header.read(site.gathered, self._index).sequence == sequence:
+            if site.gathered and SlotPlace.read(site.gathered, self._index).sequence == sequence:
                 return Contributions(site.gathered, bytes(site.landed))
         return None
 
@@ -267,7 +263,6 @@ class Group:
 
     def close(self) -> None:
         """Free what the group has. Every member must call it."""
-        self._waiter.close()
         self._exchange.close()
 
     def _join(self, op: Collective) -> Any:
@@ -342,14 +337,9 @@ class Group:
         site.last_bodies = [b"", *short]
 
     def _places(self, op: Operation) -> list[str]:
-        """What each member calls the collective it is in. Members that disagree are all here, so
-        they can still exchange this."""
-        own = f"{op.kind} at {op.place}".encode()[:PLACE_TEXT_BYTES].ljust(PLACE_TEXT_BYTES)
-        landed = self._exchange.payloads(own, [PLACE_TEXT_BYTES] * self._size)
-        return [
-            landed[at : at + PLACE_TEXT_BYTES].decode(errors="replace").rstrip()
-            for at in range(0, len(landed), PLACE_TEXT_BYTES)
-        ]
+        """What each member calls the collective it is in, as far as it is known."""
+        told = self._exchange.places(f"{op.kind} at {op.place}".encode())
+        return [text.rstrip(b"\0").decode(errors="replace") for text in told]
 
     def _second_round(self, site: _Site, lengths: list[int]) -> dict[int, bytes]:
         """The payloads that did not fit. The slots have announced their lengths."""

@@ -44,8 +44,8 @@ class GroupMaker:
             WORLD: (communicators.world, living),
         }
         exchanges = {
-            number: self.exchanges.open(communicator, number, communicators.epoch)
-            for number, (communicator, _) in members.items()
+            number: self.exchanges.open(communicator, number, communicators.epoch, ranks)
+            for number, (communicator, ranks) in members.items()
         }
         groups = {}
         for number, (communicator, ranks) in members.items():

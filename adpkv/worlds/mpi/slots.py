@@ -20,14 +20,13 @@ from zlib import crc32
 import msgspec
 
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
+from adpkv.flight_recorder.slot_layout import PLACE, SLOT_BYTES, SlotPlace
 
 __all__ = [
     "HEADER_BYTES",
     "INLINE_BYTES",
     "MAX_PAYLOAD_BYTES",
     "PLACE_BYTES",
-    "SLOT_BYTES",
-    "Header",
     "PayloadCodec",
     "SlotWriter",
     "disagreement",
@@ -37,21 +36,17 @@ __all__ = [
     "read_bodies",
 ]
 
-_PLACE = struct.Struct("<iIQQIII")
-"""group, epoch, sequence, iteration, kind, site, plan digest: what all members must agree on."""
-
 _MOVES, _MOVES_AT = struct.Struct("<QQIII"), 8
 """The place without group and epoch, which never change for a communicator."""
 
-_HEADER = struct.Struct(_PLACE.format + "B")
+_HEADER = struct.Struct(PLACE.format + "B")
 """The place, then the payload's length or LONG."""
 
 _LENGTH = struct.Struct("<I")
 """The length of a long payload, which the slot holds instead of the payload."""
 
-PLACE_BYTES: Final = _PLACE.size
+PLACE_BYTES: Final = PLACE.size
 HEADER_BYTES: Final = _HEADER.size
-SLOT_BYTES: Final = 256
 INLINE_BYTES: Final = SLOT_BYTES - HEADER_BYTES
 LONG: Final = 255
 MAX_PAYLOAD_BYTES: Final = 16 << 20
@@ -59,30 +54,6 @@ MAX_PAYLOAD_BYTES: Final = 16 << 20
 
 _SLOT = struct.Struct(f"{PLACE_BYTES}s{SLOT_BYTES - PLACE_BYTES}s")
 """A slot as its place and its body."""
-
-
-class Header(msgspec.Struct, frozen=True):
-    """The collective in which a rank is, according to its slot."""
-
-    group: int
-    epoch: int
-    sequence: int
-    iteration: int
-    kind: int
-    site: int
-    digest: int
-
-    @classmethod
-    def read(cls, slots: bytes | bytearray, member: int) -> Header:
-        """The header of one member's slot."""
-        return cls(*_PLACE.unpack_from(slots, member * SLOT_BYTES))
-
-    def describe(self) -> str:
-        """The header for people, without kind and site: those are only hashes here."""
-        return (
-            f"group {self.group}, epoch {self.epoch}, iteration {self.iteration},"
-            f" sequence {self.sequence}, plan {self.digest:08x}"
-        )
 
 
 class SlotWriter:
@@ -96,7 +67,7 @@ class SlotWriter:
         self.slot = bytearray(SLOT_BYTES)
         self.place = memoryview(self.slot)[:PLACE_BYTES]
         self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
-        _PLACE.pack_into(self.slot, 0, group, epoch, 0, 0, self._kind, self._site, 0)
+        PLACE.pack_into(self.slot, 0, group, epoch, 0, 0, self._kind, self._site, 0)
 
     def set_place(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
         """Set the collective in which this rank is now. `site` extends the name of the call
@@ -149,25 +120,31 @@ def inline_payload(body: bytes) -> bytes:
 def disagreement(
     slots: bytes | bytearray, ranks: Sequence[int], places: Sequence[str]
 ) -> CollectiveMismatchError:
-    """The error that lists which ranks are in which collective. Every member raises the same, since
-    all read the same slots. `places` is what each member calls its kind and site."""
-    sides: dict[tuple[Header, str], list[int]] = {}
-    stand = []
+    """The error that lists which ranks are in which collective. Members that read the same slots
+    raise the same. `places` is what each member calls its kind and site, as far as that is
+    known."""
+    sides: dict[tuple[SlotPlace, str], list[int]] = {}
+    stand, missing = [], []
+    group = 0
     for member, rank in enumerate(ranks):
-        header = Header.read(slots, member)
-        sides.setdefault((header, places[member]), []).append(rank)
+        if not any(slots[member * SLOT_BYTES : (member + 1) * SLOT_BYTES]):
+            missing.append(rank)
+            stand.append(Place(rank, "", "", 0))
+            continue
+        at = SlotPlace.read(slots, member)
+        group = at.group
+        sides.setdefault((at, places[member] or "another collective"), []).append(rank)
         kind, _, site = places[member].partition(" at ")
-        stand.append(Place(rank, kind, site, header.iteration))
-    told = [
-        f"{'rank' if len(found) == 1 else 'ranks'} {', '.join(map(str, found))}:"
-        f" {place} ({header.describe()})"
-        for (header, place), found in sides.items()
-    ]
+        stand.append(Place(rank, kind, site, at.iteration))
+    told = [f"{_ranks(found)}: {place} ({at.describe()})" for (at, place), found in sides.items()]
+    told += [f"{_ranks(missing)}: not there yet"] if missing else []
     return CollectiveMismatchError(
-        "ranks of one group are in different collectives:\n  " + "\n  ".join(told),
-        stand,
-        Header.read(slots, 0).group,
+        "ranks of one group are in different collectives:\n  " + "\n  ".join(told), stand, group
     )
+
+
+def _ranks(found: Sequence[int]) -> str:
+    return f"{'rank' if len(found) == 1 else 'ranks'} {', '.join(map(str, found))}"
 
 
 class PayloadCodec:

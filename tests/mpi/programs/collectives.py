@@ -10,17 +10,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from mpi4py import MPI
 
 from adpkv.executor.collectives import WORLD, Collective, Step, Wait
-from adpkv.flight_recorder.job_directory import SHARED
 from adpkv.worlds.mpi.driver import Driver, guarded
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
+from tests.mpi.programs.private import private_folder
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -47,7 +48,6 @@ class Rig:
 
     def __init__(self, collectives: Any) -> None:
         world = MPI.COMM_WORLD
-        exchanges = ExchangeMaker(collectives, SHARED, local_ranks(os.environ) > cores())
         self.rank, self.size = world.rank, world.size
         half = self.size // 2
         low = self.rank < half
@@ -56,16 +56,19 @@ class Rig:
         self.has_input = False
         self.stats = CollectiveStats()
 
-        def group(comm: MPI.Comm, number: int, ranks: range) -> Group:
+        def group(folder: Path, comm: MPI.Comm, number: int, ranks: range) -> Group:
+            crowded = local_ranks(os.environ) > cores()
+            exchange = ExchangeMaker(collectives, folder, crowded).open(comm, number, 0, ranks)
             return Group(
                 comm, number, ranks, types=TYPES, has_input=lambda: self.has_input,
-                stats=self.stats, exchange=exchanges.open(comm, number, 0),
+                stats=self.stats, exchange=exchange,
             )  # fmt: skip
 
-        groups = {
-            OWN: group(world.Split(0 if low else 1, self.rank), OWN, self.members),
-            WORLD: group(world, WORLD, range(self.size)),
-        }
+        with private_folder() as folder:
+            groups = {
+                OWN: group(folder, world.Split(0 if low else 1, self.rank), OWN, self.members),
+                WORLD: group(folder, world, WORLD, range(self.size)),
+            }
         self.driver = Driver(groups, self.stats)
 
     def join(self, kind: str, payload: Any, at: int = 0, site: str = "", **more: Any) -> Collective:
@@ -174,6 +177,14 @@ async def kind_differs(rig: Rig) -> None:
     await rig.join("tp_allgather", Word(rig.rank), 5, "sync")
 
 
+async def third_absent(rig: Rig) -> None:
+    """One rank is in another collective, and one never comes: who waits for it sees the first."""
+    if rig.place == 2:
+        time.sleep(3_600)
+    site = "respond" if rig.place == 1 else "sync"
+    await rig.join("tp_allgather", Word(rig.rank), 5, site)
+
+
 async def plan_differs(rig: Rig) -> None:
     """Same place, but one rank agreed to something else before."""
     await rig.join("tp_gather", (), 4, "flush", plan=Word(0 if rig.rank == 1 else 1))
@@ -212,6 +223,7 @@ CASES: dict[str, Callable[[Rig], Coroutine[Any, Any, None]]] = {
         has_input,
         smallest_limit,
         kind_differs,
+        third_absent,
         plan_differs,
         waits_elsewhere,
         one_fails,

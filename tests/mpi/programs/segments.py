@@ -13,23 +13,22 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from mpi4py import MPI
 
-from adpkv.flight_recorder.job_directory import SHARED
+from adpkv.flight_recorder.job_directory import slot_path
+from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.worlds.mpi.agreement import AgreedError
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.exchange import opening
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
-from adpkv.worlds.mpi.exchange.segment import segment_path
 from adpkv.worlds.mpi.exchange.shared import SharedExchange
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
-from adpkv.worlds.mpi.slots import SLOT_BYTES
+from tests.mpi.programs.private import private_folder
 
 WORLD = MPI.COMM_WORLD
 RANK, SIZE = WORLD.rank, WORLD.size
@@ -40,8 +39,14 @@ BOUND_S: Final = 20
 STOP: Final = 'kill -STOP "$1"; sleep "$2"; kill -CONT "$1"'
 
 
-def maker(collectives: Any, folder: Path = SHARED) -> ExchangeMaker:
+def maker(collectives: Any, folder: Path) -> ExchangeMaker:
     return ExchangeMaker(collectives, folder, local_ranks(os.environ) > cores())
+
+
+def opened(group: int = 0, epoch: int = 0) -> Any:
+    """An exchange over shared memory, in a folder of its own, which is gone."""
+    with private_folder() as folder:
+        return maker("shared_memory", folder).open(WORLD, group, epoch)
 
 
 def meet(exchange: Any, rounds: int = 50) -> None:
@@ -69,7 +74,7 @@ def refused(folder: Path, why: str) -> None:
 
 def fine() -> None:
     """Two groups at once."""
-    one, other = (maker("auto").open(WORLD, number, 0) for number in (0, 1))
+    one, other = opened(), opened(1)
     for _ in range(10):
         meet(one)
         meet(other, 7)
@@ -78,12 +83,18 @@ def fine() -> None:
         exchange.close()
 
 
-def nameless() -> None:
-    """Once it is open nothing of it has a name, so it goes with its processes."""
-    with private_folder(0o700) as folder:
-        exchange = maker("shared_memory", folder).open(WORLD, 0, 0)
-        assert list(folder.iterdir()) == []
-    meet(exchange, 11)
+def named() -> None:
+    """Its file stays, for whoever reads along; that of the epoch before goes with the next one."""
+    with private_folder() as folder:
+        exchanges = [maker("shared_memory", folder).open(WORLD, 7, 0)]
+        for epoch in range(3):
+            exchanges.append(maker("shared_memory", folder).open(WORLD, 0, epoch))
+            WORLD.Barrier()
+            names = sorted(path.name[:9] for path in folder.iterdir())
+            assert names == [f"group-0-{epoch}", "group-7-0"]
+            WORLD.Barrier()
+    for exchange in exchanges:
+        meet(exchange, 11)
 
 
 def no_room() -> None:
@@ -92,25 +103,10 @@ def no_room() -> None:
     if RANK == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    refused(SHARED, "no shared memory: File too large")
+    with private_folder() as folder:
+        refused(folder, "no shared memory: File too large")
+        assert list(folder.iterdir()) == []
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
-def private_folder(mode: int) -> Iterator[Path]:
-    """One for this case; with 0o500 nobody may write there."""
-    folder = Path(WORLD.bcast(str(SHARED / f"adpkv-test-{os.getpid()}")))
-    if RANK == 0:
-        folder.mkdir(mode)
-    WORLD.Barrier()
-    was = os.geteuid()
-    if was == 0 and mode == 0o500:
-        os.seteuid(65534)  # root may write everywhere
-    yield folder
-    os.seteuid(was)
-    WORLD.Barrier()
-    if RANK == 0:
-        folder.rmdir()
 
 
 def no_permission() -> None:
@@ -121,7 +117,9 @@ def no_permission() -> None:
 
 def elsewhere() -> None:
     """The last rank sees another folder than the others, as in a container of its own."""
-    refused(SHARED / "nowhere" if RANK == SIZE - 1 else SHARED, "No such file or directory")
+    with private_folder() as folder:
+        own = folder / "nowhere" if RANK == SIZE - 1 else folder
+        refused(own, "No such file or directory")
 
 
 def no_shared_memory() -> None:
@@ -132,21 +130,19 @@ def no_shared_memory() -> None:
 def stale() -> None:
     """A file of that name is there already: it is not opened, and it stays."""
     token = WORLD.bcast(secrets.token_bytes(16))
-    old = segment_path(SHARED, token)
-    if RANK == 0:
-        old.write_bytes(b"of a job that is gone")
-    opening.secrets.token_bytes = lambda _: token  # type: ignore[assignment]
-    refused(SHARED, "no shared memory: File exists")
-    opening.secrets.token_bytes = secrets.SystemRandom().randbytes  # type: ignore[assignment]
-    assert old.read_bytes() == b"of a job that is gone"
-    WORLD.Barrier()
-    if RANK == 0:
-        old.unlink()
+    with private_folder() as folder:
+        old = [slot_path(folder, 0, epoch, token) for epoch in (0, 1)]
+        for path in old if RANK == 0 else ():
+            path.write_bytes(b"of a job that is gone")
+        opening.secrets.token_bytes = lambda _: token  # type: ignore[assignment]
+        refused(folder, "no shared memory: File exists")
+        opening.secrets.token_bytes = secrets.SystemRandom().randbytes  # type: ignore[assignment]
+        assert [path.read_bytes() for path in old] == [b"of a job that is gone"] * 2
 
 
 def stopped() -> None:
     """A rank is stopped when half of its slot is written, and one in the middle of a payload."""
-    exchange = maker("shared_memory").open(WORLD, 0, 0)
+    exchange = opened()
     assert isinstance(exchange, SharedExchange)
     meet(exchange)
     whole = exchange._memory
@@ -181,7 +177,7 @@ CASES: dict[str, Callable[[], None]] = {
     case.__name__: case
     for case in (
         fine,
-        nameless,
+        named,
         no_room,
         no_permission,
         elsewhere,

@@ -13,8 +13,9 @@ from typing import Final
 
 from mpi4py import MPI
 
+from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.worlds.mpi.exchange.segment import Segment
-from adpkv.worlds.mpi.slots import SLOT_BYTES
+from adpkv.worlds.mpi.exchange.wakes import WakeMessages
 
 __all__ = ["HostLinks"]
 
@@ -47,7 +48,10 @@ class HostLinks:
         *,
         crowded: bool,
     ) -> None:
-        self.communicators = (leaders,)
+        waking = leaders.Dup()
+        self.communicators = (leaders, waking)
+        self._wakes = WakeMessages(waking)
+        self.woken, self.wake = self._wakes.woken, self._wakes.wake
         self._leaders, self._hosts = leaders, hosts
         self._polls = 0 if crowded else POLLS
         self._own = leaders.rank
@@ -120,6 +124,18 @@ class HostLinks:
                 size = part.stop - part.start
                 self._memory[part] = landing[at : at + size]
                 at += size
+
+    def keep_slots(self, count: int) -> None:
+        """Round `count` has payloads: the last slots of the other hosts shall be in its set, too,
+        for whoever reads along."""
+        for host in self._others:
+            for member in self._hosts[host]:
+                to = self._layout.slot(count, member)
+                self._memory[to] = self._memory[self._layout.slot(count + 1, member)]
+
+    def close(self) -> None:
+        """Receive what is on its way. Every first member of a host must call it."""
+        self._wakes.close()
 
     def _finish(self, requests: Sequence[MPI.Request], attend: Callable[[], None]) -> None:
         polls = 0

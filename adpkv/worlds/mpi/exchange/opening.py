@@ -10,7 +10,8 @@ a communicator that only some have got yet, nobody could.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,17 +20,13 @@ from typing import Final, Literal
 from mpi4py import MPI
 
 from adpkv.errors import UsageError
+from adpkv.flight_recorder.job_directory import slot_path, slot_paths
+from adpkv.flight_recorder.slot_layout import TOKEN_BYTES, Layout
 from adpkv.worlds.mpi.agreement import AgreedError, first_problem
 from adpkv.worlds.mpi.exchange.host_links import HostLinks
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
-from adpkv.worlds.mpi.exchange.segment import (
-    TOKEN_BYTES,
-    Layout,
-    Segment,
-    obstacle,
-    segment_path,
-)
+from adpkv.worlds.mpi.exchange.segment import Segment, obstacle
 from adpkv.worlds.mpi.exchange.shared import SharedExchange
 
 __all__ = ["ExchangeMaker"]
@@ -54,8 +51,11 @@ class ExchangeMaker:
     folder: Path
     crowded: bool
 
-    def open(self, communicator: MPI.Comm, group: int, epoch: int) -> Exchange:
-        """This member's end of the exchange of a group. Every member must call it.
+    def open(
+        self, communicator: MPI.Comm, group: int, epoch: int, ranks: Sequence[int] | None = None
+    ) -> Exchange:
+        """This member's end of the exchange of a group. Every member must call it. `ranks` are the
+        world ranks of the members; their numbers in the communicator if None.
 
         Raises:
             AgreedError: the experiment insists on shared memory, and a member cannot have it. Not
@@ -64,7 +64,8 @@ class ExchangeMaker:
         """
         if self.collectives == "mpi":
             return MpiExchange(communicator)
-        opening = _Opening(self.folder, communicator, group, epoch)
+        members = tuple(range(communicator.size) if ranks is None else ranks)
+        opening = _Opening(self.folder, communicator, group, epoch, members)
         problem = opening.problem_of_all()
         if not problem:
             return opening.exchange(crowded=self.crowded)
@@ -77,8 +78,10 @@ class _Opening:
     """A member's part in the opening of a group's segments. Every member must call the methods in
     their order."""
 
-    def __init__(self, folder: Path, members: MPI.Comm, group: int, epoch: int) -> None:
-        self._folder, self._members = folder, members
+    def __init__(
+        self, folder: Path, members: MPI.Comm, group: int, epoch: int, ranks: tuple[int, ...]
+    ) -> None:
+        self._folder, self._members, self._ranks = folder, members, ranks
         self._group, self._epoch = group, epoch
         self._segment: Segment | None = None
         self._hosts: list[list[int]] = []
@@ -90,9 +93,10 @@ class _Opening:
         token = self._find_hosts()
         if len(self._hosts) > MOST_HOSTS:
             return f"a group on {len(self._hosts)} hosts, at most {MOST_HOSTS} can be"
-        path = segment_path(self._folder, token)
-        layout = Layout(self._group, self._epoch, self._members.size, len(self._here))
+        path = slot_path(self._folder, self._group, self._epoch, token)
+        layout = Layout(self._group, self._epoch, self._ranks, tuple(self._here))
         creates = self._here[0] == self._members.rank
+        agreed = False
         try:
             problem = obstacle(self._folder)
             if creates and not problem:
@@ -100,11 +104,23 @@ class _Opening:
             self._members.Barrier()
             if not (creates or problem):
                 problem = self._have(lambda: Segment.open(path, layout, token))
-            return first_problem(self._members, problem)
+            problem = first_problem(self._members, problem)
+            agreed = not problem
+            return problem
         finally:
-            # All have opened the file, or nobody will.
             if creates and self._segment is not None:
-                path.unlink(missing_ok=True)
+                old = self._of_past_epochs() if agreed else [path]
+                for one in old:
+                    with suppress(OSError):
+                        one.unlink()
+
+    def _of_past_epochs(self) -> list[Path]:
+        """What this group has used until now."""
+        return [
+            path
+            for epoch in range(self._epoch)
+            for path in slot_paths(self._folder, self._group, epoch)
+        ]
 
     def _have(self, make: Callable[[], Segment]) -> str:
         try:

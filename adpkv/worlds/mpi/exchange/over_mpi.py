@@ -11,10 +11,11 @@ from typing import Final
 
 from mpi4py import MPI
 
+from adpkv.flight_recorder.slot_layout import SLOT_BYTES, TOLD_BYTES
 from adpkv.worlds.mpi.communicators import raise_if_revoked
-from adpkv.worlds.mpi.slots import SLOT_BYTES
+from adpkv.worlds.mpi.exchange.wakes import WakeMessages
 
-__all__ = ["MpiExchange"]
+__all__ = ["MpiExchange", "told"]
 
 _IN_PLACE: Final = MPI.IN_PLACE  # the own slot is in the receive buffer already
 
@@ -26,7 +27,10 @@ class MpiExchange:
 
     def __init__(self, communicator: MPI.Comm) -> None:
         self._slots, self._payloads = communicator.Dup(), communicator.Dup()
-        self.communicators = (self._slots, self._payloads)
+        waking = communicator.Dup()
+        self._wakes = WakeMessages(waking)
+        self.woken, self.wake = self._wakes.woken, self._wakes.wake
+        self.communicators = (self._slots, self._payloads, waking)
         self._landing = bytearray(SLOT_BYTES * communicator.size)
         first = SLOT_BYTES * communicator.rank
         self._own = slice(first, first + SLOT_BYTES)
@@ -46,6 +50,12 @@ class MpiExchange:
         raise_if_revoked(self._payloads)
         return landed
 
+    def places(self, own: bytes) -> Sequence[bytes]:
+        """A round of payloads: members that disagree are all here."""
+        size = self._slots.size
+        landed = self.payloads(told(own), [TOLD_BYTES] * size)
+        return [bytes(landed[at : at + TOLD_BYTES]) for at in range(0, len(landed), TOLD_BYTES)]
+
     def check(self) -> None:
         """MPI was seen to return from a collective without its bytes when another rank revoked the
         communicator."""
@@ -56,5 +66,11 @@ class MpiExchange:
 
     def close(self) -> None:
         """Free the communicators."""
+        self._wakes.close()
         for communicator in self.communicators:
             communicator.Free()
+
+
+def told(text: bytes) -> bytes:
+    """As it is told to others."""
+    return text[:TOLD_BYTES].ljust(TOLD_BYTES, b"\0")

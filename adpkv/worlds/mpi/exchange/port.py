@@ -1,4 +1,5 @@
-"""What carries a group's collectives: the slots of all members, and payloads that did not fit.
+"""What carries a group's collectives: the slots of all members, payloads that did not fit, and the
+word that ends a wait.
 
 All members come to the same rounds in the same order. A round may be interrupted by a rank failure:
 it then raises `MPI.Exception`, perhaps on some members only, and `recovery` takes over.
@@ -28,7 +29,8 @@ class Exchange(Protocol):
         ...
 
     def slots(self, own: bytearray) -> bytes:
-        """Contribute a slot; returns the slots of all members in order.
+        """Contribute a slot; returns the slots of all members in order. Where some are in another
+        collective, those of members that have not come may be all zero.
 
         Raises:
             MPI.Exception: a rank failure interrupted it.
@@ -42,6 +44,29 @@ class Exchange(Protocol):
         Raises:
             MPI.Exception: a rank failure interrupted it.
         """
+        ...
+
+    def places(self, own: bytes) -> Sequence[bytes]:
+        """Some slots said that their members are in another collective: returns what each member
+        calls the one that it is in, as far as it is known, cut to a fixed size. `own` is this
+        rank's.
+
+        Raises:
+            MPI.Exception: a rank failure interrupted it.
+        """
+        ...
+
+    def woken(self, number: int) -> bool:
+        """Has any member ended the wait with this number? A wait and a collective never have the
+        same number, and a later one has a higher.
+
+        Raises:
+            MPI.Exception: a rank has failed.
+        """
+        ...
+
+    def wake(self, number: int) -> None:
+        """End this wait for all members."""
         ...
 
     def check(self) -> None:
