@@ -67,7 +67,7 @@ WINDOW_BYTES: Final = 256 << 10
 """Payloads that do not fit into slots go through a window, this much of them in each round."""
 
 WOKEN: Final = 1
-"""Words from a line's first one to the number of a wait."""
+"""How many words behind a line's first one the number of a wait is."""
 
 BROKEN: Final = 0
 ACROSS: Final = LINE_BYTES // WORD_BYTES
