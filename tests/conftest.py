@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from adpkv.worlds.mpi.launcher.segments import segments_of
 from adpkv.worlds.mpi.oversubscription import one_thread
 
 settings.register_profile("adpkv", deadline=None)
@@ -90,6 +91,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(REAL)
         if item.get_closest_marker(REAL) and not item.nodeid.startswith(REAL_PLACES):
             raise pytest.UsageError(f"{item.nodeid} starts real ranks: into tests/mpi with it")
+
+
+def pytest_unconfigure() -> None:
+    """Open MPI leaves the shared memory of a process that no mpirun started: 16 MiB of names for
+    each process of tests that imports mpi4py's MPI."""
+    for segment in segments_of(os.getpid()):
+        Path(segment).unlink(missing_ok=True)
 
 
 def pytest_collection_finish() -> None:

@@ -55,6 +55,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = -1
+        self._reserved = False
         self._made: list[Path] = []
         """What `withdraw` takes away, in this order."""
 
@@ -104,15 +105,19 @@ class RunFolder:
     @classmethod
     def reserve(cls, name: str, out: Path | None = None) -> RunFolder:
         """Choose a folder for another process, which is to `claim` it by its path: without `out` a
-        new one is made. If the other one never came to use it, `withdraw` removes it.
+        new one is made. If the other one never came to `begin`, `withdraw` removes it.
 
         Raises:
             UsageError: it cannot be made.
         """
         try:
-            return cls(out) if out is not None else cls._fresh(name, datetime.now())
+            folder = cls(out) if out is not None else cls._fresh(name, datetime.now())
         except OSError as error:
             raise _unwritable(error, out) from error
+        folder._reserved = True
+        if out is not None:
+            folder._made = [at for at in (out, *out.parents) if not at.exists()]
+        return folder
 
     def begin(self, experiment: Experiment) -> None:
         """The run begins: a former run's files go, and `config.yaml` says the experiment as
@@ -136,11 +141,26 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """The start is refused: take away what it has made, and nothing else."""
+        if self._reserved:
+            self._remove_claim()
         for path in self._made:
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         self._made.clear()
         self.release()
+
+    def _remove_claim(self) -> None:
+        """A process that was killed before `begin`, or in it, leaves an empty `config.yaml`, and
+        perhaps another empty file."""
+        with suppress(OSError):
+            file = os.open(self.config, os.O_RDWR)
+            try:
+                if not os.fstat(file).st_size and locked(file):
+                    self.config.unlink()
+                    if not self.requests.stat().st_size:
+                        self.requests.unlink()
+            finally:
+                os.close(file)
 
     def release(self) -> None:
         """Others may write into it."""

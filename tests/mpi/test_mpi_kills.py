@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import pytest
 
-from adpkv.output import RunFolder
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 from adpkv.worlds.mpi.launcher.startup import RANKS, Stage, stage_of
 from tests.mpi.conftest import outlives_or_skip
@@ -103,14 +102,17 @@ def _ended_well(one: Killed, found: Any) -> None:
     assert found.code in (0, 5), said
     assert "Traceback" not in found.err, said
     summary = one.out / "summary.json"
-    whole = json.loads(summary.read_text())["exit_code"] if summary.exists() else None
+    told = json.loads(summary.read_text()) if summary.exists() else {}
+    whole = told.get("exit_code")
     assert (found.code == 0) == (whole == 0), said
     if one.stage in ("", Stage.LOAD, Stage.INIT):
         assert found.code == 5, said
         # At its very end MPI itself may see it, and cannot say whom.
         assert f"rank {one.rank} (" in found.err or "a rank may have failed" in found.err, said
     if whole is None:
-        RunFolder.claim("next", one.out).withdraw()
+        assert not one.out.exists(), f"{said}\nleft: {os.listdir(one.out)}"
+    elif "failed while the job started: rank " in found.err:
+        assert told["lost"] == [one.rank], said
     assert not list(Path("/dev/shm").glob(f"adpkv-{os.geteuid()}/*-{one.job.pid}*")), said
 
 

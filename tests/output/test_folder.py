@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -174,6 +175,31 @@ def test_who_is_killed_as_it_begins_leaves_a_folder_for_the_next(
             folder.begin(experiment)
     folder.release()
     RunFolder.create(experiment, tmp_path / "out").release()
+
+
+def test_a_reserved_folder_goes_if_who_claimed_it_was_killed_before_it_began(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "out"
+    reserved = RunFolder.reserve("x", out)
+    claimed = RunFolder.claim("x", out)
+    reserved.withdraw()
+    assert out.exists(), "it is another process's as long as that lives"
+    reserved = RunFolder.reserve("x", out)
+    os.close(claimed._lock)
+    reserved.withdraw()
+    assert os.listdir(out.parent) == ["out"], "and it was there before"
+    assert os.listdir(out) == []
+    out.rmdir()
+    out.parent.rmdir()
+    reserved = RunFolder.reserve("x", out)
+    os.close(RunFolder.claim("x", out)._lock)
+    reserved.withdraw()
+    assert os.listdir(tmp_path) == []
+    reserved = RunFolder.reserve("x", out)
+    RunFolder.create(experiment, out).release()
+    reserved.withdraw()
+    assert (out / "config.yaml").stat().st_size, "of a run that began, nothing is taken away"
 
 
 @pytest.mark.parametrize("raw", [b"[" * 100_000, b"\xff", b"{", b"[1]", b'{"exit_code": "0"}'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from adpkv.errors import MissingPieceError
 from adpkv.flight_recorder.processes import living_state, start_ticks
 from adpkv.worlds.mpi.launcher import launch as launching
-from adpkv.worlds.mpi.launcher import process_tree
+from adpkv.worlds.mpi.launcher import process_tree, segments
 from adpkv.worlds.mpi.launcher.launch import Launch
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 
 HUNG = """
 import os, subprocess, sys, tempfile, time
@@ -111,19 +113,28 @@ def test_open_mpi_is_asked_to_outlive_a_rank(tmp_path: Path, says: str, found: l
 def test_shared_memory_and_session_of_a_killed_job_are_removed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(process_tree, "SEGMENT", str(tmp_path / "sm_segment."))
+    monkeypatch.setattr(segments, "SEGMENT", str(tmp_path / "sm_segment."))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     names = ("host.0.a10001.0", "host.0.a10001.1", "host.0.b20001.0")
     segment, unseen, others = (tmp_path / f"sm_segment.{name}" for name in names)
-    for path in (segment, unseen, others):
+    named = tmp_path / f"sm_segment.host.{os.geteuid()}.{segments._job(NAME):x}.3"
+    for path in (segment, unseen, others, named):
         path.write_bytes(bytes(4096))
     session = tmp_path / f"ompi.{os.getpid()}"
     session.mkdir()
     with segment.open("r+b") as file, mmap.mmap(file.fileno(), 0):
-        used = process_tree.segments_of(os.getpid())
+        used = segments.segments_of(os.getpid())
     assert used == {str(segment)}
-    process_tree.ProcessTree(os.getpid()).clean_up(used)
+    ProcessTree(os.getpid()).clean_up(used)
     assert [path.name for path in tmp_path.iterdir()] == [others.name]
+
+
+NAME = f"prterun-{socket.gethostname()}-{os.getpid()}"
+
+
+def test_a_jobs_number_is_the_one_that_open_mpi_makes_of_its_name() -> None:
+    """As a real job had it; `tests/mpi/test_mpi_launch.py` has those of this machine."""
+    assert segments._job("prterun-vm-26414") == 0xB20B0001
 
 
 def test_without_mpirun_it_is_said_how_to_get_it(

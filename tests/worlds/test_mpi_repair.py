@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 
 from adpkv.cli.app import app
 from adpkv.errors import UsageError
-from adpkv.worlds.mpi.launcher import repair
+from adpkv.worlds.mpi.launcher import repair, segments
 
 
 @pytest.fixture
@@ -111,6 +113,36 @@ def test_an_mpirun_that_outlives_its_ranks_ends_as_they_agreed(
     assert found.returncode == code
     assert not Path(f"/proc/{(prefix / 'pid').read_text().strip()}").exists()
     assert found.stdout == ""
+
+
+KILLED = """#!/bin/sh
+echo $$ >"$1"
+until [ -e "$1.go" ]; do sleep 0.01; done
+kill -KILL $$
+"""
+
+
+def test_the_shared_memory_of_a_killed_mpirun_is_removed(prefix: Path) -> None:
+    (prefix / "bin" / "mpirun").write_text(KILLED)
+    repair.wrap_mpirun(prefix)
+    file = prefix / "pid"
+    job = subprocess.Popen([prefix / "bin" / "mpirun", file])
+    until_s = time.monotonic() + 60
+    while not file.exists() or not file.read_text().strip():
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    mpirun = int(file.read_text())
+    number = segments._job(f"prterun-{socket.gethostname()}-{mpirun}")
+    left, others = (
+        Path(f"{segments.SEGMENT}test.{os.geteuid()}.{one:x}.0") for one in (number, number ^ 1)
+    )
+    for path in (left, others):
+        path.touch()
+    file.with_name("pid.go").touch()
+    assert job.wait(60) == 137
+    there = left.exists(), others.exists()
+    others.unlink()
+    assert there == (False, True)
 
 
 def test_an_upgrade_of_open_mpi_is_wrapped_again(prefix: Path) -> None:

@@ -4,16 +4,21 @@ real."""
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
+import socket
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
+from adpkv.worlds.mpi.launcher import segments
 from adpkv.worlds.mpi.launcher.session_folder import (
     PLACE,
     PREFIX,
     YOUNG_S,
+    note_mpirun,
     session_folder,
     session_place,
     sweep_sessions,
@@ -63,3 +68,25 @@ def test_what_kills_have_left_is_swept_and_nothing_else(place: Path) -> None:
     sweep_sessions(place)
     os.close(lock)
     assert set(place.iterdir()) == {used, young, other}
+
+
+def test_the_shared_memory_of_a_killed_job_is_swept_with_its_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process has mapped stays, and what has just been made: the process id may be another
+    mpirun's by now."""
+    monkeypatch.setattr(segments, "SEGMENT", str(place / "sm_segment."))
+    job = segments._job(f"prterun-{socket.gethostname()}-7")
+    names = (f"{job:x}.0", f"{job:x}.1", f"{job:x}.2", "a10001.0")
+    left, used, new, others = (place / f"sm_segment.h.{os.geteuid()}.{name}" for name in names)
+    folder = place / f"{PREFIX}left"
+    folder.mkdir()
+    note_mpirun(folder, 7)
+    for path in (left, used, new, others):
+        path.write_bytes(bytes(4096))
+    long_ago = time.time() - 2 * YOUNG_S
+    for path in (left, used, others, folder):
+        os.utime(path, (long_ago, long_ago))
+    with used.open("r+b") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+        sweep_sessions(place)
+    assert set(place.iterdir()) == {used, new, others}

@@ -132,6 +132,7 @@ def guarded(
     work: Callable[[], T],
     stuck: Callable[[StuckError], str] = str,
     last: Callable[[BaseException], None] = lambda error: None,
+    rank_failed: Callable[[], None] = lambda: None,
 ) -> T:
     """Do `work`; an exception from it ends the job.
 
@@ -141,6 +142,8 @@ def guarded(
         stuck: called for an error that all members of a group see alike. It writes down what is
             known and returns the message; empty if another rank reports for all.
         last: what this rank does before it ends the job because it failed by itself.
+        rank_failed: what it does before it ends the job because MPI reports an error, which under
+            ULFM means that a rank has failed.
     """
     try:
         return work()
@@ -154,7 +157,10 @@ def guarded(
         abort(f"adpkv: {who}: {error}\n{_where(error)}", error.exit_code)
     except MPI.Exception as error:
         # A rank failure where no recovery is possible: as the job starts, or after it has ended.
-        code = ExitCode.RANK_LOST if survives_rank_failures() else ExitCode.INTERNAL_ERROR
+        code = ExitCode.INTERNAL_ERROR
+        if survives_rank_failures():
+            rank_failed()
+            code = ExitCode.RANK_LOST
         abort(f"adpkv: {who}: MPI reports {error}; a rank may have failed\n{_where(error)}", code)
     except BaseException as error:
         last(error)

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, segments_of
+from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
+from adpkv.worlds.mpi.launcher.segments import remove_with_their_job, segments_of
 
 __all__ = ["end_host", "vanish"]
 
@@ -35,7 +36,7 @@ def end_host(code: int, said: str = "") -> NoReturn:
         job.leave_code(code)
         segments = job.segments()
         job.kill_others()
-        job.unlink(segments)
+        remove_with_their_job(segments)
     # At once: another thread of this rank could see that the others failed, and exit differently.
     vanish(code)
 

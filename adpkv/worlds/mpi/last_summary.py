@@ -6,7 +6,7 @@ are in `requests.jsonl`; what the ranks had counted is lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,18 @@ __all__ = ["sum_up_for_failed_ranks"]
 
 
 def sum_up_for_failed_ranks(
-    experiment: Experiment, folder: RunFolder, code: int, why: str, wall_s: float
+    experiment: Experiment,
+    folder: RunFolder,
+    code: int,
+    why: str,
+    wall_s: float,
+    first: Sequence[int] = (),
 ) -> Mapping[str, object] | None:
     """Write the summary of a job that ended with `code`, and return it. None if one of its ranks
-    has written one, or if it cannot be written."""
+    has written one, or if it cannot be written. `first`: the ranks by whose failure it ended, where
+    that is known; otherwise all have failed."""
     code = code if code in OUTCOMES else ExitCode.RANK_LOST
-    everybody = range(experiment.topology.ranks) if code == ExitCode.RANK_LOST else ()
+    lost = first or range(experiment.topology.ranks) if code == ExitCode.RANK_LOST else ()
     summary = with_losses(
         build_summary(
             "mpi",
@@ -37,7 +43,7 @@ def sum_up_for_failed_ranks(
             read_tally(folder.requests, experiment.slo),
             wall_s=wall_s,
             simulated_s=None,
-            lost=everybody,
+            lost=lost,
             broken_off=BrokenOff(code, why),
         ),
         (),

@@ -36,7 +36,7 @@ from adpkv.worlds.mpi.coordinator import CoordinatorHost
 from adpkv.worlds.mpi.driver import abort, guarded
 from adpkv.worlds.mpi.ending import end_mpi, leave_now, no_longer_than
 from adpkv.worlds.mpi.hosts import open_flight
-from adpkv.worlds.mpi.launcher.startup import Stage, at_stage
+from adpkv.worlds.mpi.launcher.startup import Stage, at_stage, leave_to_watch
 from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.select_ports import chosen
@@ -96,6 +96,7 @@ def run(
         code = guarded(
             f"rank {rank}",
             lambda: _run(experiment, signals, out, screen, quiet, workload, assemble, name, ports),
+            rank_failed=leave_to_watch,
         )
     at_stage(Stage.LEAVE)
     end_mpi(code)
@@ -139,6 +140,9 @@ def _run(
         flight = open_flight(world, experiment, claimed.path, name)
     except UsageError as error:
         return _refused(world, claimed, error)
+    except MPI.Exception:
+        claimed.withdraw()
+        raise
     if not _begun(experiment, world, claimed):
         flight.folder.leave(world.rank)
         return ExitCode.USAGE

@@ -27,7 +27,7 @@ from adpkv.output import RunFolder
 from adpkv.terminal import final_line
 from adpkv.worlds.mpi.last_summary import sum_up_for_failed_ranks
 from adpkv.worlds.mpi.launcher.process_tree import ProcessTree, die_with_parent
-from adpkv.worlds.mpi.launcher.session_folder import session_folder, session_place
+from adpkv.worlds.mpi.launcher.session_folder import note_mpirun, session_folder, session_place
 from adpkv.worlds.mpi.launcher.startup import StartWatch, describe
 
 if TYPE_CHECKING:
@@ -89,10 +89,8 @@ IMPATIENT: Final = 3
 POLL_S: Final = 0.2
 LOOK_EVERY_S: Final = 1.0
 YOUNG_S: Final = 30.0
-YOUNG_POLL_S: Final = 0.05
-"""During this time after the start the processes are checked more often, until the shared memory
-was seen once: if all of them are killed, nobody is left who knows its names. A job was seen that
-served its first request, and was killed, within `POLL_S` of having any."""
+"""During this time after the start the processes are looked at in each poll: they come one after
+the other, and a killed mpirun leaves those behind that nobody has seen."""
 
 
 def find_mpirun() -> str:
@@ -143,9 +141,10 @@ def launch(
     try:
         code = started.run()
     finally:
+        begun = folder.begun() not in (None, former)
         # Flight recorders that the ranks could not remove themselves show what became of them.
         for left in JobDirectory.of(job):
-            left.rescue()
+            left.rescue() if begun else left.remove()
     said = folder.read_code()
     words: list[str] = []
     code = job_exit_code(
@@ -153,10 +152,11 @@ def launch(
     )
     for word in words:
         final_line(f"adpkv: {word}")
-    if folder.begun() not in (None, former) and code != ExitCode.USAGE:
-        why = words[-1] if words else f"it ended with {code}, and no rank has summed it up"
+    if begun and code != ExitCode.USAGE:
+        ranks, why = started.failed()
+        why = why or (words or [f"it ended with {code}, and no rank has summed it up"])[-1]
         wall_s = time.monotonic() - began_s
-        summary = sum_up_for_failed_ranks(experiment, folder, code, why, wall_s)
+        summary = sum_up_for_failed_ranks(experiment, folder, code, why, wall_s, ranks)
         if summary is not None:
             on_broken_off(summary)
     return code
@@ -251,6 +251,7 @@ class Launch:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
+            note_mpirun(place, process.pid)
             job = ProcessTree(process.pid, place=place)
             self._start = StartWatch(job, START_PATIENCE_S)
             try:
@@ -274,17 +275,24 @@ class Launch:
         seen = self._start.seen if self._start is not None else {}
         return f"; last seen: {describe(seen)}" if seen else ""
 
+    def failed(self) -> tuple[list[int], str]:
+        """The ranks of this host that failed first, while the job started, and that in words;
+        nothing if it was not so."""
+        found = self._start.failed if self._start is not None else {}
+        ranks = sorted(one.rank for one in found.values())
+        return ranks, f"{describe(found)}: failed while the job started" if ranks else ""
+
     def _wish(self, number: int, frame: object) -> None:
         self._wishes.append(number)
 
     def _see_through(self, process: subprocess.Popen[bytes], job: ProcessTree) -> int:
-        give_up_s = gone_s = look_s = float("inf")
+        give_up_s = gone_s = float("inf")
+        look_s = 0.0
         seen = False
         young_s = time.monotonic() + YOUNG_S
-        nameless = True
         while True:
             try:
-                return of_process(process.wait(YOUNG_POLL_S if nameless else POLL_S))
+                return of_process(process.wait(POLL_S))
             except subprocess.TimeoutExpired:
                 pass
             why = "" if self._start is None or self._start.over else self._start.look()
@@ -295,8 +303,7 @@ class Launch:
             if len(self._wishes) > self._passed_on:
                 give_up_s = min(give_up_s, now_s + self._drain_bound_s)
                 self._pass_on(job)
-            nameless = not self._segments and now_s < young_s
-            if nameless or look_s == float("inf") or now_s >= look_s:
+            if now_s < young_s or now_s >= look_s:
                 look_s = now_s + LOOK_EVERY_S
                 alive = bool(job.ranks())
                 self._segments |= job.segments()

@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from adpkv.flight_recorder.processes import descendants, living_state, start_ticks
+from adpkv.worlds.mpi.launcher.segments import (
+    remove_with_their_job,
+    segments_of,
+    segments_of_job,
+)
 
-__all__ = ["ProcessTree", "die_with_parent", "segments_of"]
+__all__ = ["ProcessTree", "die_with_parent"]
 
 RANK_MARKS: Final = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
 SESSION: Final = "ompi."
@@ -31,10 +36,6 @@ report it. It is removed with the folder."""
 
 JOB_MARK: Final = (b"PMIX_NAMESPACE=",)
 PR_SET_PDEATHSIG: Final = 1
-SEGMENT: Final = "/dev/shm/sm_segment."
-"""The beginning of the names of Open MPI's shared memory. The rest is host, user and job, as
-numbers that only Open MPI can compute; so the names are read from the processes that use them."""
-
 
 LEAVE_BOUND_S: Final = 2.0
 LOOK_S: Final = 0.02
@@ -109,17 +110,10 @@ class ProcessTree:
             time.sleep(LOOK_S)
 
     def clean_up(self, segments: Iterable[str]) -> None:
-        """mpirun has ended: remove what a killed mpirun or killed ranks leave behind."""
-        self.unlink(segments)
+        """mpirun has ended: remove what a killed mpirun or killed ranks leave behind. `segments`:
+        the shared memory that was seen; some of it is enough."""
+        remove_with_their_job({*segments, *segments_of_job(self._pid)})
         shutil.rmtree(self._session, ignore_errors=True)
-
-    def unlink(self, segments: Iterable[str]) -> None:
-        """Remove the shared memory of its ranks; `segments` are those that were seen."""
-        for segment in map(Path, segments):
-            # HOST.USER.JOB.RANK: this also matches ranks whose segments were never seen.
-            for path in segment.parent.glob(f"{segment.stem}.*"):
-                with suppress(OSError):
-                    path.unlink()
 
     def leave_code(self, code: int) -> None:
         """To be called by a rank, whose parent is this mpirun: write down what the job ends with.
@@ -146,18 +140,6 @@ class ProcessTree:
         """Kill those of `pids`, descendants of this mpirun, that are left."""
         left = [pid for pid in pids if _is_rank(pid) or pid in self.everything()]
         _send(left, signal.SIGKILL)
-
-
-def segments_of(pid: int) -> set[str]:
-    """The shared memory that a process has mapped: its own and that of ranks it communicates with,
-    as paths."""
-    try:
-        maps = Path(f"/proc/{pid}/maps").read_text()
-    except OSError:
-        return set()
-    # "FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH", and "(deleted)" once it has no name.
-    fields = [line.split(maxsplit=5) for line in maps.splitlines() if SEGMENT in line]
-    return {found[5] for found in fields if len(found) == 6 and found[5].startswith(SEGMENT)}
 
 
 def _send(pids: Iterable[int], number: int) -> None:

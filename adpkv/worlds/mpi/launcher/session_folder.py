@@ -18,11 +18,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["session_folder", "session_place", "sweep_sessions"]
+from adpkv.worlds.mpi.launcher.segments import remove_unused, segments_of_job
+
+__all__ = ["note_mpirun", "session_folder", "session_place", "sweep_sessions"]
 
 PREFIX: Final = "adpkv-mpirun-"
 PLACE: Final = "PRTE_MCA_prte_local_tmpdir_base"
 """It concerns this host alone: other hosts have no such folder."""
+
+MPIRUN: Final = "mpirun"
+"""A file in it: mpirun's process id. `mpirun.sh` writes it too."""
 
 CHOSEN: Final = ("PRTE_MCA_prte_tmpdir_base", PLACE)
 YOUNG_S: Final = 60.0
@@ -57,8 +62,17 @@ def session_place(added: Mapping[str, str]) -> Path:
     return Path(next(filter(None, found), tempfile.gettempdir()))
 
 
+def note_mpirun(place: Path, pid: int) -> None:
+    """Write down whose folder it is: should everybody be killed, the next run removes the shared
+    memory of its ranks with it."""
+    if place.name.startswith(PREFIX):
+        with suppress(OSError):
+            (place / MPIRUN).write_text(str(pid))
+
+
 def sweep_sessions(place: Path) -> None:
-    """Remove this user's folders that a kill has left behind."""
+    """Remove this user's folders that a kill has left behind, and the shared memory of the jobs
+    that had them."""
     for path in place.glob(f"{PREFIX}*"):
         with suppress(OSError):
             found = path.stat()
@@ -70,6 +84,8 @@ def _remove_unused(path: Path) -> None:
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError, ValueError):
+            remove_unused(segments_of_job(int((path / MPIRUN).read_text())), YOUNG_S)
         shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(lock)

@@ -34,6 +34,7 @@ __all__ = [
     "StartWatch",
     "at_stage",
     "describe",
+    "leave_to_watch",
     "stage_of",
     "start_mpi",
 ]
@@ -49,6 +50,10 @@ with a better message."""
 ABSENT_S: Final = 2.0
 """A launcher starts the ranks of a host within milliseconds of each other. If a rank has not been
 seen after another has been in MPI_Init for this long, it was there and failed."""
+
+WATCHED_S: Final = 2 * GONE_S
+"""How long a rank that heard of a failure from MPI waits for its own watch, which knows whose it
+was."""
 
 LOOK_S: Final = 0.1
 PR_SET_NAME: Final = 15
@@ -123,6 +128,13 @@ def _watch() -> None:
         time.sleep(LOOK_S)
 
 
+def leave_to_watch() -> None:
+    """MPI has told this rank, which still starts, that some rank has failed. The thread that
+    watches the start knows which one, and how far it had come, and ends the job with that. Comes
+    back after a time limit, if the rank was another host's."""
+    time.sleep(WATCHED_S)
+
+
 class StartWatch:
     """Observes the ranks of one host while they start. `patience_s`: how much longer to wait than
     other observers, which are to act first."""
@@ -133,6 +145,8 @@ class StartWatch:
         self._local = 0
         self._first_s = self._waiting_s = 0.0
         self._gone_s: float | None = None
+        self.failed: dict[int, ObservedRank] = {}
+        """The ranks, by process id, that were the first to be gone while others still started."""
         self.over = False
         """Every rank of this host runs or has run: from here on they watch each other."""
 
@@ -185,6 +199,7 @@ class StartWatch:
         ]
         if not ended:
             return ""
+        self.failed = self.failed or {pid: self.seen[pid] for pid in ended}
         return f"failed while the job started: {self._listed(ended)}"
 
     def _absent(self, now_s: float, stages: list[str]) -> str:
