@@ -74,8 +74,8 @@ def remove_with_their_job(segments: Iterable[str]) -> None:
 
 def remove_unused(segments: Iterable[str], young_s: float) -> None:
     """Remove those of these files that no process of this host has mapped. Another job may have got
-    the process id of a dead mpirun, and so its names: a file younger than `young_s` seconds stays,
-    as it may be mapped only in a moment."""
+    the process id of an earlier mpirun, and so its names: a file younger than `young_s` seconds
+    stays, as it may be mapped only in a moment."""
     old = {path for path in segments if _age_s(path) > young_s}
     if old:
         for path in old.difference(*map(segments_of, _processes())):
