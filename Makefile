@@ -73,7 +73,7 @@ clean: ## take away what was made here, .venv too
 # The stamp is made last, so a set-up that broke off is done again.
 $(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py adpkv/worlds/mpi/launcher/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,optimize,test,zstd]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,optimize,test,timeline,zstd]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'nixl-cu13>=1.5' \
 		|| echo "make: no wheel of nixl for this machine: without transport nixl and its tests" >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ucx]' \

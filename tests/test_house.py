@@ -55,6 +55,7 @@ STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
+TIMELINE = "adpkv.timeline"
 TRACES, PRESETS = "adpkv.traces", "adpkv.presets"
 FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.assemble"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
@@ -103,6 +104,7 @@ ARROWS = {
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),
     RECORDER: (ERRORS, EXECUTOR, "adpkv.transport.port"),
     OUTPUT: (CORE, ERRORS, STREAMS, TERMINAL, CONFIG, "adpkv.executor.messages"),
+    TIMELINE: (CORE, ERRORS, CONFIG, EXECUTOR, OUTPUT, "adpkv.model.port"),
     INSPECT: (ERRORS, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
@@ -113,6 +115,7 @@ ARROWS = {
     "adpkv.worlds.virtual": (
         *INNER,
         MEMORY_CHECK,
+        TIMELINE,
         PLUGINS,
         CUSTOM,
         SELECT,
@@ -129,6 +132,7 @@ ARROWS = {
         "adpkv.control_groups",
         TERMINAL,
         RECORDER,
+        TIMELINE,
         GPU,
         "adpkv.memory.host",
         "adpkv.memory.host_staging",

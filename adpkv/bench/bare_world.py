@@ -11,6 +11,7 @@ from adpkv.bench.measuring import seconds
 from adpkv.core.ids import Rank
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.executor.collectives import WORLD, Collective
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.world import VirtualWorld
 
 __all__ = ["bare_world", "collectives_s"]
@@ -28,7 +29,7 @@ async def _collectives(rounds: int) -> None:
 def collectives_s(ranks: int, rounds: int) -> float:
     """Seconds that one group of `ranks` takes to join `rounds` collectives, each at once."""
     topology = Topology((Instance(0, Kind.GENERATION, Rank(0), ranks),))
-    world = VirtualWorld(topology, collective_ns=0, mail_latency_ns=0, jump=True)
+    world = VirtualWorld(topology, pace=Pace(collective_ns=0, jump=True), mail_latency_ns=0)
     programs = [_collectives(rounds) for _ in range(ranks)]
     return seconds(partial(world.run, programs))
 

@@ -15,6 +15,7 @@ from adpkv.bench.polling import polling
 from adpkv.bench.recording import recording
 from adpkv.bench.scale import scale
 from adpkv.bench.sweep import sweep
+from adpkv.bench.timeline import timeline
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import load
 from adpkv.config.shipped import folder
@@ -93,6 +94,10 @@ def _sweep(settings: Settings) -> list[Figure]:
     return sweep(points=12, every=4) if settings.quick else sweep()
 
 
+def _timeline(settings: Settings) -> list[Figure]:
+    return timeline(requests=200, repetitions=3) if settings.quick else timeline()
+
+
 def _transport(settings: Settings) -> list[Figure]:
     _need_mpi("transport")
     from adpkv.bench.transport import QUICK_CELLS, installed, transport
@@ -112,6 +117,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "scale": _scale,
     "bare-world": _bare_world,
     "sweep": _sweep,
+    "timeline": _timeline,
     "transport": _transport,
 }
 """In the order of the table."""

@@ -28,6 +28,7 @@ from adpkv.cli.simulate import simulate
 from adpkv.cli.story import story
 from adpkv.cli.supervise import supervise
 from adpkv.cli.sweep import sweep
+from adpkv.cli.timeline import timeline
 from adpkv.cli.trace import trace
 from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
@@ -46,6 +47,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     init,
     regress,
     story,
+    timeline,
     trace,
     validate,
     schema,

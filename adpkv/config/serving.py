@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from adpkv.config.address import Address
-from adpkv.config.base import Count, Duration, Section, Switch, duration
+from adpkv.config.base import Count, Duration, Section, Size, Switch, duration, size
 from adpkv.config.named import name_of
 from adpkv.config.servers import ServerConfig
 from adpkv.core.topology import Topology
@@ -190,6 +190,15 @@ class ObserveConfig(Section):
     """What a run records, checks and shows."""
 
     events: Switch = Field(default=True, description="write events.jsonl and ranks.jsonl")
+    timeline: Switch = Field(
+        default=False, description="write what `adpkv timeline` shows; needs events"
+    )
+    timeline_limit_bytes: Size = size(
+        "256MiB",
+        key="timeline_limit",
+        about="bytes of the timeline that each process writes at most; what comes later is dropped",
+        gt=0,
+    )
     unbounded_wait_ns: Duration = duration(
         "5s",
         key="unbounded_wait",

@@ -16,6 +16,7 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.model.port import Batch
 
 __all__ = [
+    "NO_WORK",
     "WORLD",
     "Collective",
     "CollectiveCounts",
@@ -30,6 +31,9 @@ __all__ = [
 
 WORLD: Final = -1
 """The group of all ranks of the job; instance groups are numbered from 0."""
+
+
+NO_WORK: Final = Batch()
 
 
 class CollectiveCounts(NamedTuple):
@@ -124,6 +128,8 @@ class Step(Operation, gc=False):
     `tokens`: how many tokens clients get from this rank with each step. `waited`: for each request
     that is new to the batch, how many nanoseconds it has had its first token.
 
+    `work` is this rank's own batch, for whoever records what was computed.
+
     `computes`: this rank has something to compute. Such a step counts as progress even if it takes
     no time, as a workload has a finite number of tokens.
     """
@@ -138,6 +144,7 @@ class Step(Operation, gc=False):
     computes: bool = False
     tokens: int = 0
     waited: tuple[int, ...] = ()
+    work: Batch = NO_WORK
 
     @property
     def place(self) -> str:

@@ -285,6 +285,7 @@ class Phases:
             serving.has_work(),
             tokens,
             waited,
+            batch,
         )
         rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
         steps, ran_ns, self._ran_ns = elapsed.steps, self._ran_ns, -1

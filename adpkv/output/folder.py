@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder", "locked", "read_json"]
 
 OURS: Final = re.compile(
-    r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline\.json\.gz"
+    r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline"
     r"|rings|fr_trace|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
+    r"|timeline\.perfetto-trace(\.tmp)?"
     r"|(summary\.json(\.\d+)?|(events|ranks)\.jsonl|deadlock\.json|report\.html)\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
@@ -35,8 +36,9 @@ OURS: Final = re.compile(
 FOLDERS: Final = {
     "rings": re.compile(r"rank-\d+\.(ring|stacks|snapshot)|run\.json"),
     "fr_trace": re.compile(r"rank_\d+"),
+    "timeline": re.compile(r"(rank-\d+|coordinator|world)\.records"),
 }
-"""The folders inside it that a run leaves if it did not end well, and every name in them."""
+"""The folders inside it, which only some runs leave, and every name in them."""
 
 EVIDENCE_FILES: Final = ("summary.json", "requests.jsonl", "events.jsonl")
 """A folder with `config.yaml` alone could be a user's own; with one of these it is a run's."""
@@ -131,6 +133,9 @@ class RunFolder:
         try:
             self._empty()
             self._made[:0] = [self.events, self.samples, self.requests, self.config]
+            if experiment.observe.timeline:
+                self.timeline.mkdir()
+                self._made.insert(0, self.timeline)
             # First: if this process is killed here, the next start can tell that the folder is a
             # run's.
             self.requests.touch()
@@ -209,6 +214,11 @@ class RunFolder:
     def fr_trace(self) -> Path:
         """The last collectives of each rank, as PyTorch's tools read them; where they got stuck."""
         return self.path / "fr_trace"
+
+    @property
+    def timeline(self) -> Path:
+        """What a timeline is made of, where the run has one."""
+        return self.path / "timeline"
 
     def events_part(self, rank: int) -> Path:
         """One process's events until they are merged; the coordinator's rank is -1."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -23,7 +23,11 @@ from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.story_words import Event, Setting, is_trouble, words
 
-__all__ = ["NOBODYS", "Damage", "RunFiles", "StuckPlace", "read_staged", "read_topology"]
+if TYPE_CHECKING:
+    from adpkv.config.serving import TopologyConfig
+
+__all__ = ["NOBODYS", "Damage", "RunFiles", "StuckPlace", "read_section", "read_staged",
+           "read_topology"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -195,6 +199,15 @@ def read_topology(folder: RunFolder) -> Topology:
     Raises:
         UsageError: it does not say.
     """
+    return read_section(folder).build()
+
+
+def read_section(folder: RunFolder) -> TopologyConfig:
+    """The section `topology` of a run's `config.yaml`.
+
+    Raises:
+        UsageError: it does not say.
+    """
     import yaml
 
     from adpkv.config.serving import TopologyConfig
@@ -203,7 +216,9 @@ def read_topology(folder: RunFolder) -> Topology:
         raise UsageError(f"{folder.path}: there is no such folder")
     try:
         data = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-        return TopologyConfig.model_validate(data["topology"]).build()
+        section = TopologyConfig.model_validate(data["topology"])
+        section.build()
+        return section
     except FileNotFoundError:
         raise UsageError(f"{folder.path}: there is no config.yaml, so this is no run's") from None
     except (OSError, *_UNREADABLE, yaml.YAMLError) as error:

@@ -154,7 +154,8 @@ def test_a_policy_that_does_not_exist_is_told_the_nearest(tmp_path: Path) -> Non
 
 def test_a_key_that_resembles_nothing_is_told_what_is_known(tmp_path: Path) -> None:
     (told,) = problems_in(tmp_path, minimal(observe={"zzz": 1}))
-    known = "events, unbounded_wait, verify_at_end, pulse, http, ready_timeout"
+    known = "events, timeline, timeline_limit, unbounded_wait, verify_at_end, pulse, http"
+    known += ", ready_timeout"
     assert told == f"observe.zzz: is not known here; known are {known} (found 1)"
 
 

@@ -12,6 +12,7 @@ from adpkv.diagnosis.evidence import Evidence
 from adpkv.errors import StuckError
 from adpkv.executor.collectives import WORLD, Collective, Operation, Pause, Step, Wait
 from adpkv.model.port import Batch
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.world import VirtualWorld
 
 FOUR = Topology.of(context=(1, 3), generation=(1, 1))
@@ -83,7 +84,7 @@ PLANTED: dict[Kind, Callable[[], Programs]] = {
 
 def stuck(programs: Programs, topology: Topology = FOUR) -> Evidence:
     """What the world says when these ranks cannot go on; all others have left."""
-    world = VirtualWorld(topology, collective_ns=0, mail_latency_ns=1, jump=True)
+    world = VirtualWorld(topology, pace=Pace(collective_ns=0, jump=True), mail_latency_ns=1)
     everybody = [*programs, *(meet(leave()) for _ in range(topology.ranks - len(programs)))]
     found: object = None
     try:

@@ -41,6 +41,13 @@ MAX_RANKS: Final = 65_536
 """The most ranks of a job. A larger number is more likely a typing error than a cluster."""
 
 
+def timeline(experiment: Experiment) -> Iterator[Problem]:
+    """A timeline shows requests, transfers, faults and health, which are in the events."""
+    observe = experiment.observe
+    if observe.timeline and not observe.events:
+        yield Problem(("observe", "timeline"), "needs observe.events: true")
+
+
 def topology(experiment: Experiment) -> Iterator[Problem]:
     """The job must have at most `MAX_RANKS` ranks."""
     ranks = experiment.topology.ranks

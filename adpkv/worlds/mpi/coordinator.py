@@ -27,7 +27,6 @@ from adpkv.workload import Workload
 from adpkv.worlds.assemble import build_coordinator
 from adpkv.worlds.mpi.backoff import Backoff
 from adpkv.worlds.mpi.driver import guarded
-from adpkv.worlds.mpi.mailbox import CoordinatorMailbox
 
 __all__ = ["CoordinatorHost", "CoordinatorThread"]
 
@@ -41,7 +40,7 @@ class CoordinatorHost:
         topology: Topology,
         clock: Clock,
         events: EventSink,
-        mailbox: CoordinatorMailbox,
+        mailbox: Mailbox,
         workload: Workload,
         on_record: Callable[[RequestRecord], None],
         on_pulse: Callable[[Coordinator, Mapping[int, Pulse]], None] | None,

@@ -17,8 +17,8 @@ from mpi4py import MPI
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError, UsageError
 from adpkv.executor.collectives import Collective, CollectiveCounts, Operation, Pause
 from adpkv.exit_codes import ExitCode
-from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.terminal import final_line
+from adpkv.timeline.recording import CollectiveRecorder
 from adpkv.worlds.mpi.ending import end_job, survives_rank_failures
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.recovery.catch_up import CatchUp
@@ -39,7 +39,7 @@ class Driver:
         self,
         groups: Mapping[int, Group],
         stats: CollectiveStats,
-        recorder: FlightRecorder | None = None,
+        recorder: CollectiveRecorder | None = None,
     ) -> None:
         self._groups: dict[int, Group | CatchUp] = dict(groups)
         self.stats = stats

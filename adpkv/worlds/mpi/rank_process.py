@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter_ns
 from typing import TypeVar
 
 from mpi4py import MPI
@@ -23,10 +24,13 @@ from adpkv.core.topology import Kind
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.messages import Pulse
+from adpkv.executor.ports import Mailbox
 from adpkv.faults.process import Program
 from adpkv.faults.process_real import RealProcessFaults
 from adpkv.flight_recorder.transport import RecordedTransport
 from adpkv.output import RunFolder
+from adpkv.timeline.recording import CollectiveRecorder, RankTimeline, RecordedMailbox
+from adpkv.timeline.writer import RecordFile
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_model, build_rank
@@ -93,7 +97,7 @@ class RankProcess:
         self.rank = world.rank
         self.instance = self.topology.instance_of(self.rank)
         self.living = LivingRanks(world, self.instance.index)
-        self.files = ProcessFiles(folder, events=experiment.observe.events)
+        self.files = ProcessFiles(folder, experiment.observe)
         try:
             self._ports = ProcessPorts(
                 experiment,
@@ -115,6 +119,7 @@ class RankProcess:
                 living=self.living,
                 ports=self._ports,
             )
+            self._timeline = self.files.open_timeline(f"rank-{self.rank}")
             self.driver, recovery = self._build_driver()
         except AgreedError:
             self.files.discard()
@@ -146,17 +151,17 @@ class RankProcess:
             self.driver.recover = self._survivor.recover
 
     def _build_driver(self) -> tuple[Driver, Recovery]:
-        ports = self._ports
+        ports, recorder = self._ports, self._recorder()
         maker = GroupMaker(
             self.instance,
             CollectiveStats(),
             ports.has_input,
             ports.clock,
-            self.flight.recorder.computed,
+            recorder.computed,
             self.exchanges(),
         )
         groups = maker.make(self.living.communicators)
-        driver = Driver(groups, maker.stats, self.flight.recorder)
+        driver = Driver(groups, maker.stats, recorder)
         recovery = Recovery(
             self.rank,
             self.instance.index,
@@ -168,6 +173,19 @@ class RankProcess:
             make_groups=maker.make,
         )
         return driver, recovery
+
+    def _recorder(self) -> CollectiveRecorder:
+        """Records this rank's collectives: in its flight recorder, and in a timeline if there is
+        one."""
+        flight = self.flight.recorder
+        if self._timeline is None:
+            return flight
+        began_ns = perf_counter_ns() - self._ports.clock()
+        return RankTimeline(self._timeline, self.rank, flight, began_ns)
+
+    def _recorded(self, mailbox: Mailbox, owner: int, file: RecordFile | None) -> Mailbox:
+        """A mailbox whose messages are in the timeline, if there is one."""
+        return mailbox if file is None else RecordedMailbox(mailbox, owner, file, self.clock)
 
     def exchanges(self) -> ExchangeMaker:
         """Opens what carries the collectives of this rank's groups."""
@@ -185,7 +203,7 @@ class RankProcess:
             self.topology,
             self.rank,
             clock=ports.rank_clock,
-            mailbox=ports.mailbox,
+            mailbox=self._recorded(ports.mailbox, self.rank, self._timeline),
             transport=RecordedTransport(ports.transport, self.flight.recorder),
             staged=ports.staged,
             memory=ports.memory,
@@ -228,7 +246,7 @@ class RankProcess:
             self.topology,
             self._ports.clock,
             self.files.open_events(COORDINATOR),
-            mailbox,
+            self._recorded(mailbox, COORDINATOR, self.files.open_timeline("coordinator")),
             workload or build_workload(self.experiment),
             on_record,
             on_pulse,
@@ -273,6 +291,7 @@ class RankProcess:
         if self._survivor.has_recovered:
             # What a rank failure has broken stays as it is: this process will leave without MPI.
             ports.close_records()
+            self.files.close_timelines()
             world.Barrier()
             # What the failed ranks recorded last is for whoever looks into the run.
             self.reports.rescue()
@@ -283,6 +302,7 @@ class RankProcess:
         ports.mpi_transport.release()
         # Before the last collectives: after them rank 0 reads what all have written.
         ports.close_records()
+        self.files.close_timelines()
         ports.memory.close()
         self.driver.close()
         ports.messages.mailbox.close()

@@ -16,6 +16,7 @@ from typing import Any, Final
 from adpkv.core.ids import NEVER
 from adpkv.errors import DeadlockError, Place, RankLostError
 from adpkv.executor.collectives import Gone, Pause, Step
+from adpkv.timeline.recording import WorldTimeline
 from adpkv.worlds.virtual.course import Completed, PausedAt
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, RANK_WAKE, EventQueue
 from adpkv.worlds.virtual.group import ALONE, VirtualGroup
@@ -42,8 +43,10 @@ class PausedGroups:
         deadlock: Callable[[str, int], DeadlockError],
         failed_at: Callable[[int], None],
         noticed: Callable[[int, Place], None],
+        timeline: WorldTimeline | None = None,
     ) -> None:
         self._queue = queue
+        self._timeline = timeline
         self._wakings = 0
         """Numbers the planned events, so that no two in the event queue are equal."""
         self._hang_ns = hang_ns
@@ -63,6 +66,9 @@ class PausedGroups:
             raise group.mismatch(operations)
         paused = PausedAt(list(operations), completed, self._queue.now)
         group.course.stop(paused)
+        if self._timeline is not None:
+            index, members = group.instance.index, group.members
+            self._timeline.paused(index, members, operations, self._queue.now)
         for index in range(len(operations)):
             self._plan(group, index)
         if self._hang_ns < NEVER:
@@ -115,9 +121,14 @@ class PausedGroups:
         if type(paused.operations[index]) in ALONE:
             self._plan(group, index)
         elif all(type(operation) not in ALONE for operation in paused.operations):
-            group.course.go_on()
+            self._over(group)
             _extend_waits(paused.operations, self._queue.now - paused.since_ns)
             self._go_on(group, list(range(len(group.resume))), paused.operations, paused.completed)
+
+    def _over(self, group: VirtualGroup) -> None:
+        group.course.go_on()
+        if self._timeline is not None:
+            self._timeline.resumed(group.instance.index, self._queue.now)
 
     def _noticed(self, what: tuple[VirtualGroup, int]) -> None:
         """The group notices that a member has failed, wherever the other members wait by now."""
@@ -126,7 +137,7 @@ class PausedGroups:
             return
         stood = _pause_of(group).operations
         del stood[group.index[rank]]
-        group.course.go_on()
+        self._over(group)
         self._failure_noticed(rank, group.shrink(rank))
         places = group.places()
         if not places:

@@ -45,6 +45,7 @@ from adpkv.output import (
 )
 from adpkv.output.losses import Losses, complete
 from adpkv.output.samples import SampleLog
+from adpkv.timeline.recording import WorldTimeline, open_timeline
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
@@ -57,6 +58,7 @@ from adpkv.worlds.assemble import (
 )
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.memory_check import check_memory
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
@@ -93,6 +95,7 @@ class Simulation:
         on_sample: Callable[[RankSample], None] | None = None,
         on_record: Callable[[RequestRecord], None] | None = None,
         assemble: Callable[..., RankProgram] = build_rank,
+        timeline: WorldTimeline | None = None,
     ) -> None:
         self.experiment = experiment
         self.topology = experiment.topology.build()
@@ -111,11 +114,14 @@ class Simulation:
         ]
         self.world = VirtualWorld(
             self.topology,
-            collective_ns=experiment.model.collective_ns,
+            pace=Pace(
+                collective_ns=experiment.model.collective_ns,
+                jump=jump,
+                ticks_per_ns=model.ticks_per_ns,
+                timeline=timeline,
+            ),
             mail_latency_ns=experiment.transceiver.mail_latency_ns,
-            jump=jump,
             hang_ns=experiment.hang_ns,
-            ticks_per_ns=model.ticks_per_ns,
         )
         self._events = events or NullEventLog()
         self._on_record, self._on_sample = on_record, on_sample
@@ -328,7 +334,12 @@ def simulate(
     workload = build_workload(experiment) if ports.workload is None else ports.workload
     folder = RunFolder.create(experiment, out)
 
-    def make(events: EventSink, samples: SampleLog | None, requests: RequestLog) -> Simulation:
+    def make(
+        events: EventSink,
+        samples: SampleLog | None,
+        requests: RequestLog,
+        timeline: WorldTimeline | None,
+    ) -> Simulation:
         return kind(
             experiment,
             jump=jump,
@@ -338,6 +349,7 @@ def simulate(
             on_sample=None if samples is None else samples.add,
             on_record=requests.write,
             assemble=assemble,
+            timeline=timeline,
         )
 
     try:
@@ -354,7 +366,7 @@ def simulate(
 def _simulated(
     experiment: Experiment,
     folder: RunFolder,
-    make: Callable[[EventSink, SampleLog | None, RequestLog], Simulation],
+    make: Callable[[EventSink, SampleLog | None, RequestLog, WorldTimeline | None], Simulation],
     on_progress: Progress | None,
     on_broken_off: Callable[[dict[str, object]], None] | None,
     around: Callable[[Simulation], AbstractContextManager[None]],
@@ -366,8 +378,9 @@ def _simulated(
         events = EventLog(folder.events, losses)
         samples = SampleLog(folder.samples, losses)
     requests = RequestLog(folder.requests, experiment.slo, losses)
+    timeline = open_timeline(folder, experiment, losses)
     try:
-        job = make(events, samples, requests)
+        job = make(events, samples, requests, timeline)
         try:
             with around(job):
                 reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
@@ -390,6 +403,8 @@ def _simulated(
         requests.close()
         if samples is not None:
             samples.close()
+        if timeline is not None:
+            timeline.close()
     summary = job.summary(reports, requests.tally, time.perf_counter() - began_s)
     summary = complete(folder, summary, losses)
     exit_code = summary["exit_code"]

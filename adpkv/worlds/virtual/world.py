@@ -39,9 +39,10 @@ from adpkv.worlds.virtual.course import Completed
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, EventQueue
 from adpkv.worlds.virtual.group import Program, VirtualGroup, forget
 from adpkv.worlds.virtual.mailbox import Post
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
 from adpkv.worlds.virtual.snapshot import collect
-from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
+from adpkv.worlds.virtual.stretch import StepStretch
 from adpkv.worlds.virtual.stuck import deadlock, livelock
 
 __all__ = ["VirtualWorld"]
@@ -57,29 +58,23 @@ class VirtualWorld:
 
     Args:
         topology: the instances and their ranks.
-        collective_ns: the cost of one small collective.
+        pace: how long steps, waits and collectives take.
         mail_latency_ns: the latency of a message.
-        jump: jump over quiet stretches; the result is the same without.
         hang_ns: a group that waits longer than this for one of its members is a deadlock.
-        ticks_per_ns: the resolution of step costs, which are given in ticks.
     """
 
     def __init__(
         self,
         topology: Topology,
         *,
-        collective_ns: int,
+        pace: Pace,
         mail_latency_ns: int,
-        jump: bool,
         hang_ns: int = NEVER,
-        ticks_per_ns: int = 1,
     ) -> None:
         self.topology = topology
         self.queue = EventQueue()
         self.post = Post(self.queue, mail_latency_ns, self.arrival)
-        self._collective_ns = collective_ns
-        self._ticks_per_ns = ticks_per_ns
-        self._jump = jump
+        self._pace = pace
         self._groups: list[VirtualGroup] = []
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
@@ -94,6 +89,7 @@ class VirtualWorld:
             self._deadlock,
             self._failed_at,
             self._failure_noticed,
+            pace.timeline,
         )
         self._inbox_ages: dict[int, InboxAges] = {}
         self.knowledge_of: Callable[[int, Operation | None], RankKnowledge] | None = None
@@ -119,7 +115,7 @@ class VirtualWorld:
         group = self._groups[self._group_of[rank]]
         count = group.collectives
         gaps = group.gaps if group.members and group.members[0] == rank else None
-        return CollectiveCounts(count, count * self._collective_ns, 0, gaps=gaps)
+        return CollectiveCounts(count, count * self._pace.collective_ns, 0, gaps=gaps)
 
     def run(
         self,
@@ -179,7 +175,7 @@ class VirtualWorld:
 
     def _go_on(self, group: VirtualGroup) -> None:
         """One iteration: resume those who take part until they come to a step or a wait."""
-        taking_part = group.concerned(self.queue.now, lazy=self._jump)
+        taking_part = group.concerned(self.queue.now, lazy=self._pace.jump)
         group.clear_arrivals()
         results = [group.elapsed(index) for index in taking_part]
         self._complete_iteration(group, taking_part, group.resumed(taking_part, results), [])
@@ -271,25 +267,8 @@ class VirtualWorld:
         broken = group.end_iteration()
         quiet = not broken and all(at.quiet_status is not None for at in current)
         group.note(first, now_ns)
-        stretch: StepStretch | WaitStretch
-        if type(first) is Step:
-            steps = group.steps
-            if first.batch is not None:
-                group.check_batches()
-            most, lines = 1, group.step_lines()
-            if quiet and self._jump:
-                most = min([at.most - done for at, done in zip(current, steps, strict=True)])
-            overhead_ns = group.course.debt * self._collective_ns
-            ticks = self._ticks_per_ns
-            stretch = StepStretch(now_ns, overhead_ns, lines, most, ticks)
-            wake_ns = stretch.end(until_ns)[1]
-        elif type(first) is Wait:
-            limit_ns = min([at.limit_ns for at in current])
-            overhead_ns = group.course.debt * self._collective_ns
-            stretch = WaitStretch(now_ns, overhead_ns, limit_ns)
-            wake_ns = self._end_of_waits(stretch, until_ns if quiet else 0)
-        else:
-            raise TypeError(f"a rank program awaited {first!r}")
+        stretch = self._pace.begin(group, first, now_ns, quiet=quiet)
+        wake_ns = self._pace.end(stretch, until_ns, quiet=quiet)
         computes = type(first) is Step and any(at.computes for at in current)
         for_input = quiet and type(first) is Wait and until_ns == NEVER
         course = group.course
@@ -310,11 +289,6 @@ class VirtualWorld:
                 if inbox_ages is not None:
                     inbox_ages.delay(now_ns, course.wake_ns - now_ns)
 
-    def _end_of_waits(self, waits: WaitStretch, until_ns: int) -> int:
-        if not self._jump:
-            return waits.end(0)
-        return NEVER if until_ns == NEVER else waits.end(until_ns)
-
     def _plan_wake(self, group: VirtualGroup, wake_ns: int) -> None:
         version = group.course.wake_at(wake_ns)
         if wake_ns < NEVER:
@@ -327,9 +301,11 @@ class VirtualWorld:
         course = group.course
         if version != course.version:
             return
-        stretch, debt = course.stretch, course.end()
+        stretch, debt, steps = course.stretch, course.end(), 0
         if type(stretch) is StepStretch:
-            group.stepped(stretch, stretch.end(self.queue.now)[0], debt, self.queue.now)
+            steps = stretch.end(self.queue.now)[0]
+            group.stepped(stretch, steps, debt, self.queue.now)
+        self._pace.ended(group, self.queue.now, steps)
         self._go_on(group)
 
     def arrival(self, rank: int) -> None:

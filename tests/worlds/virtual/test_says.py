@@ -20,6 +20,7 @@ from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import WORLD, Collective, Operation, Step, Wait
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.world import VirtualWorld
 from tests.worlds.virtual.running import run
 
@@ -52,7 +53,7 @@ async def meet(*operations: Operation) -> None:
 
 def perform(stretch: str, *woken: Collective) -> list[Any]:
     """The leader wakes up alone; the plan that comes of it wakes rank 1, which brings `woken`."""
-    world = VirtualWorld(THREE, collective_ns=0, mail_latency_ns=1, jump=True)
+    world = VirtualWorld(THREE, pace=Pace(collective_ns=0, jump=True), mail_latency_ns=1)
     leader = meet(asleep(stretch, 5), brings((), "tp_broadcast", "intake"), brings(CALM))
     programs: list[Coroutine[Operation, Any, Any]] = [
         leader,

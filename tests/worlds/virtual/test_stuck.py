@@ -13,6 +13,7 @@ from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError
 from adpkv.executor.collectives import WORLD, Collective, Operation, Receive, Step, Wait
 from adpkv.executor.messages import Admit, Advertise, Answers, Message, Release, Stop
 from adpkv.model.port import Batch
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.world import VirtualWorld
 from tests.worlds.virtual.running import run
 
@@ -47,7 +48,7 @@ async def for_ever(operation: Operation) -> None:
 
 
 def perform(*programs: Coroutine[Operation, Any, Any], jump: bool = True) -> list[Any]:
-    world = VirtualWorld(FOUR, collective_ns=0, mail_latency_ns=1, jump=jump)
+    world = VirtualWorld(FOUR, pace=Pace(collective_ns=0, jump=jump), mail_latency_ns=1)
     try:
         return world.run(programs)
     finally:
@@ -146,7 +147,7 @@ def test_a_coordinator_that_waits_for_ever_is_told() -> None:
     async def coordinator() -> None:
         await Receive(NEVER)
 
-    world = VirtualWorld(FOUR, collective_ns=0, mail_latency_ns=1, jump=True)
+    world = VirtualWorld(FOUR, pace=Pace(collective_ns=0, jump=True), mail_latency_ns=1)
     idle = [for_ever(wait(10, NEVER, group=rank // 3)) for rank in range(4)]
     with pytest.raises(DeadlockError, match="the coordinator waits for messages"):
         world.run(idle, coordinator())
