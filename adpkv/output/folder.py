@@ -150,7 +150,10 @@ class RunFolder:
             self._remove_claim()
         for path in self._made:
             with suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
+                if path == self.timeline:
+                    shutil.rmtree(path)
+                else:
+                    path.rmdir() if path.is_dir() else path.unlink()
         self._made.clear()
         self.release()
 

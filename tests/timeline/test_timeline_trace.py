@@ -253,3 +253,12 @@ def test_the_trace_processor_finds_the_same(trace: Trace, run: Run) -> None:
         assert not list(found.query("select name from stats where severity='error' and value > 0"))
         flows = list(found.query("select count(*) as n from flow"))
         assert flows[0].n == sum(len(one.ends) for one in [*trace.slices, *trace.instants])
+
+
+def test_a_start_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    def refuses(*_: object, **__: object) -> Any:
+        raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        simulate(experiment(), out=tmp_path / "run", assemble=refuses)
+    assert not (tmp_path / "run").exists()

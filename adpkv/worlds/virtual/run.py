@@ -34,18 +34,15 @@ from adpkv.faults.schedule import Restarts
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.output import (
     BrokenOff,
-    EventLog,
     EventSink,
     NullEventLog,
     RankRecorder,
-    RequestLog,
     RunFolder,
     Tally,
     build_summary,
 )
-from adpkv.output.losses import Losses, complete
-from adpkv.output.samples import SampleLog
-from adpkv.timeline.recording import WorldTimeline, open_timeline
+from adpkv.output.losses import complete
+from adpkv.timeline.recording import WorldTimeline
 from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
@@ -60,6 +57,7 @@ from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
+from adpkv.worlds.virtual.run_files import SimulationFiles
 from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -334,22 +332,17 @@ def simulate(
     workload = build_workload(experiment) if ports.workload is None else ports.workload
     folder = RunFolder.create(experiment, out)
 
-    def make(
-        events: EventSink,
-        samples: SampleLog | None,
-        requests: RequestLog,
-        timeline: WorldTimeline | None,
-    ) -> Simulation:
+    def make(files: SimulationFiles) -> Simulation:
         return kind(
             experiment,
             jump=jump,
             workload=workload,
             ports=ports,
-            events=events,
-            on_sample=None if samples is None else samples.add,
-            on_record=requests.write,
+            events=files.events,
+            on_sample=None if files.samples is None else files.samples.add,
+            on_record=files.requests.write,
             assemble=assemble,
-            timeline=timeline,
+            timeline=files.timeline,
         )
 
     try:
@@ -366,28 +359,22 @@ def simulate(
 def _simulated(
     experiment: Experiment,
     folder: RunFolder,
-    make: Callable[[EventSink, SampleLog | None, RequestLog, WorldTimeline | None], Simulation],
+    make: Callable[[SimulationFiles], Simulation],
     on_progress: Progress | None,
     on_broken_off: Callable[[dict[str, object]], None] | None,
     around: Callable[[Simulation], AbstractContextManager[None]],
 ) -> SimulationResult:
-    began_s, losses = time.perf_counter(), Losses()
-    events: EventSink = NullEventLog()
-    samples = None
-    if experiment.observe.events:
-        events = EventLog(folder.events, losses)
-        samples = SampleLog(folder.samples, losses)
-    requests = RequestLog(folder.requests, experiment.slo, losses)
-    timeline = open_timeline(folder, experiment, losses)
+    began_s, files = time.perf_counter(), SimulationFiles(folder, experiment)
+    losses, requests = files.losses, files.requests
     try:
-        job = make(events, samples, requests, timeline)
+        job = make(files)
         try:
             with around(job):
                 reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
             if on_progress is not None:
                 on_progress(*job.progress())
         except Exception as error:
-            events.flush()
+            files.events.flush()
             if isinstance(error, StuckError):
                 conclude(folder, error, experiment.seed, losses)
             broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
@@ -399,12 +386,7 @@ def _simulated(
                 on_broken_off(summary)
             raise
     finally:
-        events.close()
-        requests.close()
-        if samples is not None:
-            samples.close()
-        if timeline is not None:
-            timeline.close()
+        files.close()
     summary = job.summary(reports, requests.tally, time.perf_counter() - began_s)
     summary = complete(folder, summary, losses)
     exit_code = summary["exit_code"]

@@ -28,6 +28,7 @@ from adpkv.executor.collectives import (
 )
 from adpkv.executor.messages import Cancel, RankFailed
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.world import VirtualWorld
 
 FOUR = Topology.of(context=(1, 3), generation=(1, 1))
@@ -60,7 +61,9 @@ class World(VirtualWorld):
     """Four ranks; the fourth waits and leaves."""
 
     def __init__(self, hang_ns: int = NEVER) -> None:
-        super().__init__(FOUR, collective_ns=0, mail_latency_ns=1, jump=True, hang_ns=hang_ns)
+        super().__init__(
+            FOUR, pace=Pace(collective_ns=0, jump=True), mail_latency_ns=1, hang_ns=hang_ns
+        )
 
     def perform(self, *programs: Coroutine[Operation, Any, Any]) -> list[Any]:
         everybody = [*programs, meet(leave())]
