@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu clean
+.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdow
 
 gpu: $(STAMP) ## all that needs GPUs, in named stages; STAGES="probe kernels" or nothing for a list
 	$(BIN)/python -m tests.gpu.run runs/gpu $(STAGES)
+
+calibrate: $(STAMP) ## real runs to calibrate on, then the errors of what is held out; CALIBRATE="--seconds 600"
+	$(BIN)/python -m tests.calibration.campaign runs/calibrate $(CALIBRATE)
 
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts

@@ -27,8 +27,8 @@ from adpkv.executor.collectives import (
     Wait,
 )
 from adpkv.executor.messages import Cancel, RankFailed
-from adpkv.worlds.virtual.paused_groups import NOTICE_NS
 from adpkv.worlds.virtual.pace import Pace
+from adpkv.worlds.virtual.paused_groups import NOTICE_NS
 from adpkv.worlds.virtual.world import VirtualWorld
 
 FOUR = Topology.of(context=(1, 3), generation=(1, 1))
