@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
+TORCH  := .venv-torch/.adpkv-ready
 
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
+.PHONY: help setup run test test-torch check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,9 @@ run: $(STAMP) ## run 200 requests on 8 real ranks
 
 test: $(STAMP) ## run every test
 	$(PYTEST)
+
+test-torch: $(TORCH) ## the tests of programs over torch.distributed, in an environment with torch
+	.venv-torch/bin/python -m pytest -n auto --maxprocesses 4 tests/rank_programs
 
 check: $(STAMP) ## format, lint, types, fast tests: before each commit
 	$(BIN)/ruff format --check .
@@ -70,7 +74,7 @@ fuzz: $(STAMP) ## an hour of random experiments and bad input on all cores; FUZZ
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 clean: ## take away what was made here, .venv too
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is made last, so a set-up that broke off is done again.
@@ -82,4 +86,11 @@ $(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ucx]' \
 		|| echo "make: no wheel of ucxx for this machine: without transport ucx and its tests" >&2
 	$(BIN)/adpkv doctor --repair
+	touch $@
+
+# torch is large, and nothing else needs it: it has an environment of its own.
+$(TORCH): pyproject.toml launch/make_venv.sh
+	sh launch/make_venv.sh $(PYTHON) .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check \
+		'torch==2.13.0' hypothesis pytest pytest-timeout pytest-xdist -e .
 	touch $@

@@ -7,6 +7,8 @@
     │   ├── ConfigError              2  the experiment's YAML: all problems at once
     │   ├── TraceError               2  a line of a workload trace
     │   ├── EndOfTimeError           2  virtual time would pass the largest time there is
+    │   ├── TargetError              2  a rank program that cannot be checked
+    │   ├── LeavesTheModelError      2  a checked rank program does what no schedule can decide
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankProgramError            70  one rank's program ended while the others go on
@@ -37,12 +39,14 @@ __all__ = [
     "EndOfTimeError",
     "HostLostError",
     "IllegalTransitionError",
+    "LeavesTheModelError",
     "LivelockError",
     "MissingPieceError",
     "Place",
     "RankLostError",
     "RankProgramError",
     "StuckError",
+    "TargetError",
     "TraceError",
     "UsageError",
 ]
@@ -76,6 +80,15 @@ class EndOfTimeError(UsageError):
 
 class TraceError(UsageError):
     """A trace line that cannot be used; the message begins with FILE:LINE."""
+
+
+class TargetError(UsageError):
+    """The program of `adpkv check` cannot be checked; the message names its file and line where
+    there is one."""
+
+
+class LeavesTheModelError(UsageError):
+    """A checked program uses a socket, a process or a thread: refused where it is called."""
 
 
 class MissingPieceError(UsageError):

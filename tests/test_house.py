@@ -190,6 +190,8 @@ ARROWS = {
         "adpkv.children",
         TERMINAL,
     ),
+    # Programs of others: nothing of ours but how a report names ranks and breaks lines.
+    "adpkv.rank_programs": (ERRORS, "adpkv.diagnosis.names", "adpkv.output.tables"),
     # The outermost: they may use everything, and nothing uses them but the command line.
     "adpkv.bench": ("adpkv",),
     "adpkv.cli": ("adpkv",),
@@ -282,6 +284,15 @@ def test_only_the_mpi_parts_import_mpi4py() -> None:
             r"adpkv\.bench\.(\w+_ranks|transport_rig|transport_words|bare(_nixl|_ucx)?)", m
         )
     ] == []
+
+
+def test_only_the_torch_parts_import_torch() -> None:
+    asking = [m for m, tree in TREES.items() if any(is_in(i, "torch") for i in imports(tree))]
+    # `libraries` does once the program is known to be torch's.
+    allowed = ("adpkv.rank_programs.torch_ranks", "adpkv.rank_programs.libraries")
+    assert [m for m in asking if not any(is_in(m, a) for a in allowed)] == []
+    at_top = imports(TREES["adpkv.rank_programs.libraries"], at_top_only=True)
+    assert not any(is_in(name, "torch") for name in at_top)
 
 
 def test_simulate_works_without_mpi4py() -> None:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from adpkv import __version__
 from adpkv.cli.bench import bench
+from adpkv.cli.check import check
 from adpkv.cli.compare import compare
 from adpkv.cli.configs import configs
 from adpkv.cli.doctor import doctor
@@ -41,6 +42,7 @@ __all__ = ["COMMANDS", "app", "main"]
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
     simulate,
+    check,
     sweep,
     compare,
     configs,

@@ -1,0 +1,78 @@
+"""The options of `adpkv check`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Allow",
+    "Bound",
+    "Named",
+    "ProgramArguments",
+    "Ranks",
+    "Replay",
+    "Schedules",
+    "Seconds",
+    "Seed",
+    "Shared",
+    "ShowOutput",
+    "Strategy",
+    "UseTorch",
+]
+
+Named = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="FILE.py:FUNCTION, PACKAGE.MODULE:FUNCTION, or FILE.py as it is started.",
+        show_default=False,
+    ),
+]
+ProgramArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="-- ARGUMENTS", help="The program's own arguments.", show_default=False),
+]
+Ranks = Annotated[
+    int, typer.Option("-n", "--ranks", metavar="N", min=1, max=256, help="How many ranks.")
+]
+UseTorch = Annotated[
+    bool,
+    typer.Option("--torch", help="It uses torch.distributed, although its file does not say so."),
+]
+Schedules = Annotated[
+    int, typer.Option(metavar="N", min=1, max=100_000_000, help="At most so many schedules.")
+]
+Seconds = Annotated[
+    float, typer.Option("--for", metavar="S", min=0.001, help="At most so long, in seconds.")
+]
+Strategy = Annotated[
+    str, typer.Option(metavar="NAME", help="How choices are made: random, or pct:D.")
+]
+Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=2**31, help="Of the choices and the ranks.")
+]
+Replay = Annotated[
+    str, typer.Option(metavar="TOKEN", help="Make this one schedule.", show_default=False)
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT",
+        help="Let ranks use what no schedule decides: socket, process, thread.",
+        show_default=False,
+    ),
+]
+Shared = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE",
+        help="A top-level module of the program that all ranks share, as they share libraries.",
+        show_default=False,
+    ),
+]
+Bound = Annotated[
+    float, typer.Option(metavar="S", min=0.1, help="Real time that one schedule may take.")
+]
+ShowOutput = Annotated[bool, typer.Option("--show", help="Show what the ranks print.")]

@@ -1,0 +1,58 @@
+"""What a library of collectives (torch, mpi4py, our own) is for a check: how its calls become
+operations of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["Adapter", "NoLibrary"]
+
+
+class Adapter(Protocol):
+    """One for a number of schedules; used as a context around them."""
+
+    def __enter__(self) -> Adapter: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def begin(self, world: World) -> None:
+        """A schedule begins."""
+        ...
+
+    def swap(self, old: int, new: int) -> None:
+        """The baton goes from one rank to another; -1 is the process itself."""
+        ...
+
+    def enter_rank(self, rank: Rank) -> Mapping[str, Any]:
+        """A rank begins, in its thread: what its program may take as arguments, by name."""
+        ...
+
+    def leave_rank(self, rank: Rank) -> None:
+        """Its program has returned, or raised."""
+        ...
+
+
+class NoLibrary:
+    """Of a program that uses none."""
+
+    def __enter__(self) -> NoLibrary:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self, world: World) -> None:
+        """Nothing to do."""
+
+    def swap(self, old: int, new: int) -> None:
+        """Nothing to do."""
+
+    def enter_rank(self, rank: Rank) -> Mapping[str, Any]:
+        """No arguments beside those that all have."""
+        return {}
+
+    def leave_rank(self, rank: Rank) -> None:
+        """Nothing to do."""

@@ -1,0 +1,252 @@
+"""What kind of failure a schedule has, which ranks are odd, and the sentence that says so.
+
+The kinds are those of a stuck job of the real world (`adpkv.diagnosis`), and a few more that only
+programs have.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from adpkv.diagnosis.names import named, verb
+from adpkv.rank_programs.evidence import Evidence, Place, RankView
+from adpkv.rank_programs.failure import What
+
+__all__ = ["Diagnosis", "Kind", "classify", "operation_text", "where"]
+
+
+class Kind(StrEnum):
+    """The kind of failure; the first five are `adpkv.diagnosis.classify`'s."""
+
+    MISSING_PARTICIPANT = "missing participant"
+    WRONG_OPERATION = "wrong operation"
+    ARGUMENT_MISMATCH = "argument mismatch"
+    ORDER_INVERSION = "order inversion"
+    EARLY_EXIT = "early exit"
+    MISSING_MESSAGE = "missing message"
+    UNWAITED_OPERATION = "unwaited operation"
+    SPIN = "spin"
+    HANG = "hang"
+    EXCEPTION = "exception"
+    OUTSIDE = "outside the model"
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What is wrong, with which ranks, and where the others wait."""
+
+    kind: Kind
+    sentence: str
+    odd: tuple[int, ...] = ()
+    others: tuple[int, ...] = ()
+    group: int = -1
+    position: int = 0
+
+
+def where(place: Place) -> str:
+    """`worker.py:91`, with the path as seen from the current folder."""
+    if not place.file:
+        return "outside the program"
+    return f"{short(place.file)}:{place.line}"
+
+
+def short(file: str) -> str:
+    """A path as seen from the current folder, where that is shorter."""
+    seen = os.path.relpath(file)
+    return seen if len(seen) < len(file) else file
+
+
+def operation_text(place: Place, *, numbered: bool = True) -> str:
+    """`all_reduce #4 ([4] float32, SUM)`."""
+    number = f" #{place.position}" if numbered and place.position else ""
+    return f"{place.kind}{number}" + (f" ({place.text})" if place.text else "")
+
+
+def classify(evidence: Evidence) -> Diagnosis:
+    """The diagnosis of a failed schedule."""
+    failure = evidence.failure
+    match failure.what:
+        case What.MISMATCH if failure.position:
+            return _mismatch(evidence)
+        case What.DEADLOCK:
+            return _deadlock(evidence)
+        case What.UNWAITED:
+            return _unwaited(evidence)
+        case _:
+            return _of_one(evidence)
+
+
+# -- ranks that do not match -------------------------------------------------------------------
+
+
+def _sides(there: dict[int, Place]) -> list[list[int]]:
+    """Ranks by what they brought, the largest side first."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for rank, place in there.items():
+        found.setdefault((place.kind, place.text), []).append(rank)
+    return sorted(found.values(), key=lambda ranks: (-len(ranks), ranks))
+
+
+def _mismatch(evidence: Evidence) -> Diagnosis:
+    failure = evidence.failure
+    group, position = failure.group, failure.position
+    there = evidence.open[(group, position)]
+    common, *rest = _sides(there)
+    odd = tuple(sorted(rank for side in rest for rank in side))
+    same_kind = len({place.kind for place in there.values()}) == 1
+    kind = Kind.ARGUMENT_MISMATCH if same_kind else Kind.WRONG_OPERATION
+    told = [
+        f"{verb(side, 'brings', 'bring')} {_brought(there[side[0]])}" for side in (*rest, common)
+    ]
+    sentence = f"at position {position} of {evidence.name(group)}, {'; '.join(told)}"
+    if failure.message:
+        sentence += f"; {failure.message}"
+    if not odd:
+        odd = (failure.rank,)
+        common = [rank for rank in common if rank != failure.rank]
+    return Diagnosis(kind, sentence, odd, tuple(common), group, position)
+
+
+def _brought(place: Place) -> str:
+    return f"{operation_text(place, numbered=False)} at {where(place)}"
+
+
+# -- nobody can go on --------------------------------------------------------------------------
+
+
+def _deadlock(evidence: Evidence) -> Diagnosis:
+    views = {view.rank: view for view in evidence.ranks}
+    waiting = [key for key in evidence.open if any(v.waits_at == key for v in evidence.ranks)]
+    if not waiting:
+        return _messages(evidence)
+
+    def weight(key: tuple[int, int]) -> tuple[bool, int, tuple[int, int]]:
+        missing = [r for r in evidence.groups[key[0]][1] if r not in evidence.open[key]]
+        gone = any(views[r].state not in ("waits", "runs") for r in missing)
+        return not gone, -len(evidence.open[key]), key
+
+    key = min(waiting, key=weight)
+    there = evidence.open[key]
+    missing = [rank for rank in evidence.groups[key[0]][1] if rank not in there]
+    if not missing:
+        return _messages(evidence)
+    crossed = [views[r] for r in missing if views[r].waits_at not in (None, key)]
+    gone = [r for r in missing if views[r].state not in ("waits", "runs")]
+    place = there[min(there)]
+    waits = f"{verb(sorted(there), 'waits', 'wait')} in {operation_text(place)} of"
+    waits = f"{waits} {evidence.name(key[0])} at {where(place)}"
+    doing = _doing(evidence, [views[rank] for rank in missing])
+    if crossed and not gone and _crosswise(evidence, key, crossed):
+        kind = Kind.ORDER_INVERSION
+    else:
+        kind = Kind.EARLY_EXIT if len(gone) == len(missing) else Kind.MISSING_PARTICIPANT
+    sentence = f"{waits}; {named(missing)} never came: {doing}"
+    odd, others = tuple(missing), tuple(sorted(there))
+    if len(there) < len(missing):
+        odd, others = others, odd
+    return Diagnosis(kind, sentence, odd, others, *key)
+
+
+def _crosswise(evidence: Evidence, key: tuple[int, int], crossed: Sequence[RankView]) -> bool:
+    """Does the other collective wait for the ranks that are in this one?"""
+    for view in crossed:
+        assert view.waits_at is not None
+        there = evidence.open[view.waits_at]
+        awaited = [r for r in evidence.groups[view.waits_at[0]][1] if r not in there]
+        if not set(awaited).isdisjoint(evidence.open[key]):
+            return True
+    return False
+
+
+def _doing(evidence: Evidence, views: Sequence[RankView]) -> str:
+    """What ranks do instead, each way once."""
+    ways: dict[tuple[str, str], list[int]] = {}
+    for view in views:
+        ways.setdefault(_does(evidence, view), []).append(view.rank)
+    if len(ways) == 1:
+        one, many = next(iter(ways))
+        return one if len(views) == 1 else many
+    return ", ".join(
+        f"{named(ranks)}: {one if len(ranks) == 1 else many}" for (one, many), ranks in ways.items()
+    )
+
+
+def _does(evidence: Evidence, view: RankView) -> tuple[str, str]:
+    at = view.at
+    if view.state == "waits" and at is not None and view.waits_at is not None:
+        told = f"in {operation_text(at)} of {evidence.name(at.group)} at {where(at)}"
+        return f"it waits {told}", f"they wait {told}"
+    if view.state == "waits":
+        told = f"in {view.waits_for}{_at_site(view)}"
+        return f"it waits {told}", f"they wait {told}"
+    last = f", after {operation_text(at)} at {where(at)}" if at is not None else ""
+    word = {"returned": "returned", "raised": "raised", "killed": "been killed"}.get(view.state)
+    if word is not None:
+        return f"its program has {word}{last}", f"their programs have {word}{last}"
+    return f"it has not begun{last}", f"they have not begun{last}"
+
+
+def _at_site(view: RankView) -> str:
+    if not view.stack:
+        return ""
+    site = view.stack[-1]
+    return f" at {short(site.file)}:{site.line}"
+
+
+def _messages(evidence: Evidence) -> Diagnosis:
+    waiting = [view for view in evidence.ranks if view.state == "waits"]
+    told = [f"rank {view.rank} waits in {view.waits_for}{_at_site(view)}" for view in waiting[:8]]
+    if len(waiting) > 8:
+        told.append(f"and {len(waiting) - 8} more wait")
+    odd = tuple(view.rank for view in waiting)
+    others = tuple(view.rank for view in evidence.ranks if view.rank not in odd)
+    sentence = f"{'; '.join(told)}: nobody is left who could end that"
+    return Diagnosis(Kind.MISSING_MESSAGE, sentence, odd, others)
+
+
+# -- one rank ----------------------------------------------------------------------------------
+
+_KINDS = {
+    What.EXCEPTION: Kind.EXCEPTION,
+    What.SPIN: Kind.SPIN,
+    What.HANG: Kind.HANG,
+    What.REFUSED: Kind.OUTSIDE,
+    What.MISMATCH: Kind.ARGUMENT_MISMATCH,
+}
+
+
+def _of_one(evidence: Evidence) -> Diagnosis:
+    failure = evidence.failure
+    kind = _KINDS[failure.what]
+    rank = failure.rank
+    others = tuple(view.rank for view in evidence.ranks if view.rank != rank)
+    at = ""
+    if rank >= 0 and evidence.ranks[rank].stack:
+        at = f" ({_at_site(evidence.ranks[rank]).strip()})"
+    who = f"rank {rank}" if rank >= 0 else "the ranks"
+    match failure.what:
+        case What.EXCEPTION:
+            sentence = f"{who} raised {failure.message}"
+        case What.SPIN:
+            sentence = f"{who} asks and asks{at}, and nothing happens: stopped {failure.message}"
+        case What.HANG:
+            sentence = f"{who} neither met the others nor ended{at} {failure.message}"
+        case What.REFUSED:
+            sentence = f"{who}{at}: {failure.message}"
+        case _:
+            sentence = f"{who}{at}: {failure.message}"
+    return Diagnosis(kind, sentence, (rank,) if rank >= 0 else (), others)
+
+
+def _unwaited(evidence: Evidence) -> Diagnosis:
+    failure = evidence.failure
+    view = evidence.ranks[failure.rank]
+    others = tuple(v.rank for v in evidence.ranks if v.rank != view.rank)
+    sentence = (
+        f"rank {view.rank} never waited for its {failure.message}, and its program has returned:"
+        " what it reads may not be there yet"
+    )
+    return Diagnosis(Kind.UNWAITED_OPERATION, sentence, (view.rank,), others)

@@ -1,0 +1,133 @@
+"""What is known of the ranks of a failed schedule: plain values, taken while they stand still."""
+
+from __future__ import annotations
+
+import traceback
+
+import msgspec
+
+from adpkv.rank_programs.failure import Failure
+from adpkv.rank_programs.operations import Arrival, Collective, Site
+from adpkv.rank_programs.program_files import ProgramFiles
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["Evidence", "Place", "RankView", "evidence_of", "place_of"]
+
+MOST_FRAMES = 12
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One operation of one rank."""
+
+    kind: str
+    text: str
+    file: str
+    line: int
+    function: str
+    group: int = -1
+    """-1 for a message, which belongs to no position."""
+    position: int = 0
+
+
+class RankView(msgspec.Struct, frozen=True):
+    """One rank as the schedule failed."""
+
+    rank: int
+    state: str
+    """`waits`, `runs`, `returned`, `raised`, `killed` or `not begun`."""
+    waits_for: str = ""
+    """What it waits for, in the program's words."""
+    at: Place | None = None
+    """The last operation that it made; the one that it waits in if it waits in a collective."""
+    waits_at: tuple[int, int] | None = None
+    """Group and position of the collective that it waits in."""
+    stack: tuple[Site, ...] = ()
+    """The program's frames, outermost first."""
+    error: tuple[str, ...] = ()
+    """The traceback of what it raised, without the frames of adpkv."""
+    counts: dict[int, int] = {}
+    """By group: to how many positions it has come."""
+    output: tuple[str, ...] = ()
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """A failed schedule."""
+
+    failure: Failure
+    ranks: tuple[RankView, ...]
+    groups: tuple[tuple[str, tuple[int, ...]], ...]
+    """By number: the name and the ranks."""
+    open: dict[tuple[int, int], dict[int, Place]]
+    """By group and position: who has come to a collective that is not complete."""
+    clock_s: float
+
+    def name(self, group: int) -> str:
+        """The name of a group."""
+        return self.groups[group][0] if 0 <= group < len(self.groups) else "no group"
+
+
+def place_of(arrival: Arrival) -> Place:
+    """An operation as a value."""
+    operation, site = arrival.operation, arrival.site
+    return Place(
+        operation.kind,
+        operation.text,
+        site.file,
+        site.line,
+        site.function,
+        arrival.group,
+        arrival.position,
+    )
+
+
+def evidence_of(world: World, files: ProgramFiles, outputs: list[list[str]]) -> Evidence:
+    """Everything that a report needs of this world."""
+    assert world.failure is not None
+    found = {}
+    for group in world.groups:
+        for position, collective in group.open.items():
+            there = {rank: place_of(arrival) for rank, arrival in collective.arrivals.items()}
+            found[(group.number, position)] = dict(sorted(there.items()))
+    return Evidence(
+        failure=world.failure,
+        ranks=tuple(
+            _view(rank, files, lines) for rank, lines in zip(world.ranks, outputs, strict=True)
+        ),
+        groups=tuple((group.name, group.ranks) for group in world.groups),
+        open=found,
+        clock_s=world.clock_ns / 1e9,
+    )
+
+
+def _view(rank: Rank, files: ProgramFiles, output: list[str]) -> RankView:
+    on = rank.on
+    waits = on is not None and not on.done and not rank.ended
+    at = rank.history[-1] if rank.history else None
+    waits_at = None
+    if waits and isinstance(on, Collective):
+        waits_at = (on.group, on.position)
+        at = on.arrivals[rank.number]
+    state = rank.ended or ("waits" if waits else "runs" if rank.started else "not begun")
+    sites = [Site(f.f_code.co_filename, f.f_lineno, f.f_code.co_qualname) for f in rank.frames]
+    return RankView(
+        rank=rank.number,
+        state=state,
+        waits_for=rank.what if waits else "",
+        at=None if at is None else place_of(at),
+        waits_at=waits_at,
+        stack=tuple(reversed(sites[:MOST_FRAMES])),
+        error=_error(rank, files),
+        counts=dict(rank.counts),
+        output=tuple(output[-20:]),
+    )
+
+
+def _error(rank: Rank, files: ProgramFiles) -> tuple[str, ...]:
+    error = rank.error
+    if error is None:
+        return ()
+    shown = traceback.TracebackException.from_exception(error, limit=-30)
+    frames = [frame for frame in shown.stack if frame.filename in files]
+    lines = traceback.format_list(frames or shown.stack)
+    told = "".join([*lines, *shown.format_exception_only()])
+    return tuple(told.rstrip().splitlines())

@@ -1,0 +1,145 @@
+"""What a process has once and each rank has of its own: environment, arguments, output, modules,
+and what others add to it, such as torch's generator.
+
+All of it is exchanged as the baton goes from one rank to the next.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from adpkv.rank_programs.driver import Swapped
+from adpkv.rank_programs.modules import ProgramModules
+
+__all__ = ["MOST_OUTPUT", "ProcessState", "launcher_variables"]
+
+MOST_OUTPUT: Final = 200
+"""Lines of output that are kept of each rank."""
+
+
+def launcher_variables(rank: int, size: int) -> dict[str, str]:
+    """What torchrun sets."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+        "GROUP_RANK": "0",
+        "ROLE_RANK": str(rank),
+        "ROLE_WORLD_SIZE": str(size),
+        "GROUP_WORLD_SIZE": "1",
+        "ROLE_NAME": "default",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "29500",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_MAX_RESTARTS": "0",
+        "TORCHELASTIC_RUN_ID": "none",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+class _Output:
+    """The end of a rank's output, line by line; written through where it is shown."""
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def __init__(self, label: str, show: Callable[[str], None] | None) -> None:
+        self._label, self._show = label, show
+        self._part = ""
+        self.lines: list[str] = []
+
+    def write(self, text: str) -> int:
+        self._part += text
+        *lines, self._part = self._part.split("\n")
+        for line in lines:
+            self._add(line)
+        return len(text)
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def _add(self, line: str) -> None:
+        if self._show is not None:
+            self._show(f"{self._label}: {line}")
+        self.lines.append(line)
+        del self.lines[:-MOST_OUTPUT]
+
+
+class ProcessState:
+    """The exchanged state of all ranks. To be used as a context around a number of schedules."""
+
+    def __init__(
+        self,
+        size: int,
+        modules: ProgramModules,
+        arguments: Sequence[str],
+        more: Sequence[Swapped] = (),
+        show: Callable[[str], None] | None = None,
+    ) -> None:
+        self._size, self._modules, self._more = size, modules, more
+        self._arguments, self._show = list(arguments), show
+        self.randoms: list[random.Random] = []
+        self.outputs: list[_Output] = []
+        self._environments: list[dict[Any, Any]] = []
+        self._argv: list[list[str]] = []
+        self._own: tuple[Any, ...] = ()
+
+    def __enter__(self) -> ProcessState:
+        environment: Any = os.environ
+        self._own = (environment._data, sys.argv, sys.stdout, sys.stderr, sys.excepthook)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def begin(self, seed: int) -> None:
+        """A schedule begins: each rank has what a new process has. `seed` is that of the ranks'
+        generators."""
+        environment: Any = os.environ
+        encode = environment.encodekey
+        data: dict[Any, Any] = self._own[0]
+        self._environments, self._argv, self.outputs, self.randoms = [], [], [], []
+        for rank in range(self._size):
+            variables = launcher_variables(rank, self._size)
+            self._environments.append(
+                data | {encode(key): encode(value) for key, value in variables.items()}
+            )
+            self._argv.append(list(self._arguments))
+            self.outputs.append(_Output(f"rank {rank}", self._show))
+            self.randoms.append(random.Random(seed * 1_000_003 + rank))
+        self._modules.begin()
+
+    def swap(self, old: int, new: int) -> None:
+        """The baton goes from one rank to another; -1 is the process itself."""
+        self._modules.swap(old, new)
+        for other in self._more:
+            other.swap(old, new)
+        if new < 0:
+            self._restore()
+            return
+        environment: Any = os.environ
+        environment._data = self._environments[new]
+        if old >= 0:
+            self._argv[old] = sys.argv
+        sys.argv = self._argv[new]
+        output: Any = self.outputs[new]
+        sys.stdout = sys.stderr = output
+
+    def _restore(self) -> None:
+        environment: Any = os.environ
+        environment._data, sys.argv, sys.stdout, sys.stderr, sys.excepthook = self._own

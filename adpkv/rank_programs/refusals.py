@@ -1,0 +1,82 @@
+"""What leaves the model is refused at its call site: sockets, processes, threads.
+
+Other parties that no schedule decides about would make a schedule unrepeatable, and their waits
+look like computation. Python's audit events name these calls, but for threads before 3.12; the one
+hook is installed once for the process (it cannot be taken out) and looks only at ranks.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from adpkv.errors import LeavesTheModelError
+from adpkv.rank_programs.driver import Driver
+
+__all__ = ["ALLOWABLE", "Refusals"]
+
+ALLOWABLE: Final = {
+    "socket": ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo"),
+    "process": ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system",
+                "os.exec"),
+    "thread": ("_thread.start_new_thread",),
+}  # fmt: skip
+"""What `--allow` may name, and the audit events that it stands for."""
+
+_WORDS: Final = {
+    "socket": "uses a socket ({event})",
+    "process": "starts a process ({event})",
+    "thread": "starts a thread of its own",
+}
+
+_BY_EVENT: Final = {event: word for word, events in ALLOWABLE.items() for event in events}
+
+_active: list[Refusals] = []
+"""Innermost last: the hook outlives those that use it."""
+
+
+class Refusals:
+    """To be used as a context around a number of schedules; `allowed` are words of `ALLOWABLE`."""
+
+    installed = False
+
+    def __init__(self, driver: Driver, allowed: frozenset[str]) -> None:
+        self._driver, self._allowed = driver, allowed
+
+    def __enter__(self) -> Refusals:
+        if not Refusals.installed:
+            Refusals.installed = True
+            sys.addaudithook(_hook)
+        _active.append(self)
+        self._start = threading.Thread.start
+        threading.Thread.start = _start(self._start)  # type: ignore
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        threading.Thread.start = self._start  # type: ignore[method-assign]
+        _active.remove(self)
+
+    def look(self, event: str) -> None:
+        """Raise LeavesTheModelError if the running rank must not do this."""
+        word = _BY_EVENT[event]
+        if word in self._allowed or self._driver.rank_here() is None:
+            return
+        told = _WORDS[word].format(event=event)
+        raise LeavesTheModelError(
+            f"the program {told}, which no schedule can decide about; --allow {word} lets it"
+        )
+
+
+def _start(real: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    def start(self: threading.Thread) -> None:
+        _hook("_thread.start_new_thread", ())
+        real(self)
+
+    return start
+
+
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
+    if _active and event in _BY_EVENT:
+        _active[-1].look(event)

@@ -1,0 +1,276 @@
+"""The report about a failed schedule, in the program's own terms: as values, and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.diagnosis.names import named, verb
+from adpkv.output.tables import Table, wrapped
+from adpkv.rank_programs.classify import Diagnosis, operation_text, short, where
+from adpkv.rank_programs.evidence import Evidence, Place, RankView
+from adpkv.rank_programs.failure import What
+from adpkv.rank_programs.variables import line_of
+
+__all__ = ["Report", "Why", "as_values", "render"]
+
+MOST_VARIABLES: Final = 6
+MOST_RANKS: Final = 12
+MOST_OUTPUT: Final = 5
+
+
+class Why(msgspec.Struct, frozen=True):
+    """Where the odd rank and the others took different ways, and what differed there."""
+
+    file: str
+    line: int
+    function: str
+    odd: int
+    """The rank that is compared."""
+    other: int
+    """The one of the others that it is compared with."""
+    parted: int = 0
+    """The first position at which they were not together; 0 where it is no position."""
+    odd_next: int = 0
+    """The line that the odd rank went on to; 0 for none that the program has."""
+    others_next: int = 0
+    alike: tuple[int, ...] = ()
+    """The ranks that went where the odd rank went."""
+    variables: tuple[tuple[str, dict[int, str]], ...] = ()
+    """Name and value on each rank, the most telling first."""
+    odd_there: Place | None = None
+    """What each did at the position where they parted."""
+    other_there: Place | None = None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything that is known of a failed schedule."""
+
+    target: str
+    evidence: Evidence
+    diagnosis: Diagnosis
+    why: Why | None
+    schedules: int
+    """How many schedules were made, this one included."""
+    choices: int
+    """How many of the schedule's choices are not the first option."""
+    token: str
+    replay: str
+    """The command that makes this schedule again."""
+
+
+def as_values(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    evidence, diagnosis = report.evidence, report.diagnosis
+    return {
+        "target": report.target,
+        "error": evidence.failure.what.value,
+        "kind": diagnosis.kind.value,
+        "diagnosis": diagnosis.sentence,
+        "message": evidence.failure.message,
+        "odd": list(diagnosis.odd),
+        "others": list(diagnosis.others),
+        "group": evidence.name(diagnosis.group) if diagnosis.group >= 0 else None,
+        "position": diagnosis.position or None,
+        "parted_position": report.why.parted if report.why and report.why.parted else None,
+        "why": None if report.why is None else _why_values(report.why),
+        "ranks": [_rank_values(evidence, view) for view in evidence.ranks],
+        "groups": [{"name": name, "ranks": list(ranks)} for name, ranks in evidence.groups],
+        "clock_s": evidence.clock_s,
+        "schedules": report.schedules,
+        "choices": report.choices,
+        "token": report.token,
+        "replay": report.replay,
+    }
+
+
+def _why_values(why: Why) -> dict[str, Any]:
+    return {
+        "file": short(why.file),
+        "line": why.line,
+        "source": line_of(why.file, why.line),
+        "function": why.function,
+        "odd_ranks": list(why.alike),
+        "odd_next_line": why.odd_next or None,
+        "odd_next_source": line_of(why.file, why.odd_next) or None,
+        "others_next_line": why.others_next or None,
+        "others_next_source": line_of(why.file, why.others_next) or None,
+        "variables": [
+            {"name": name, "values": {str(rank): text for rank, text in values.items()}}
+            for name, values in why.variables
+        ],
+    }
+
+
+def _rank_values(evidence: Evidence, view: RankView) -> dict[str, Any]:
+    at = view.at
+    return {
+        "rank": view.rank,
+        "state": view.state,
+        "waits_for": view.waits_for or None,
+        "operation": None
+        if at is None
+        else {
+            "kind": at.kind,
+            "text": at.text,
+            "group": evidence.name(at.group) if at.group >= 0 else None,
+            "position": at.position or None,
+            "file": short(at.file),
+            "line": at.line,
+            "source": line_of(at.file, at.line),
+        },
+        "positions": {evidence.name(group): count for group, count in view.counts.items()},
+        "stack": [
+            {
+                "file": short(site.file),
+                "line": site.line,
+                "function": site.function,
+                "source": line_of(site.file, site.line),
+            }
+            for site in view.stack
+        ],
+        "traceback": list(view.error),
+        "output": list(view.output),
+    }
+
+
+# -- as text -----------------------------------------------------------------------------------
+
+
+def render(report: Report, columns: int | None) -> str:
+    """The report for people, as wide as their window; None where there is none."""
+    evidence, diagnosis = report.evidence, report.diagnosis
+    what = evidence.failure.what.value
+    kind = diagnosis.kind.value
+    lines = [what if what == kind else f"{what}: {kind}"]
+    lines += wrapped(diagnosis.sentence, columns)
+    sections: Mapping[str, list[str]] = {
+        "traceback": _tracebacks(evidence, columns),
+        "why": [] if report.why is None else _why(report.why, diagnosis, columns),
+        "who is where": _ranks(evidence, diagnosis, columns),
+        "positions": _positions(evidence, columns),
+        "last output": _output(evidence, diagnosis),
+    }
+    for title, found in sections.items():
+        if found:
+            lines += ["", title, *found]
+    number = "1 choice" if report.choices == 1 else f"{report.choices:,} choices"
+    lines += ["", f"replay ({number} away from the plain schedule): {report.replay}"]
+    return "\n".join(lines)
+
+
+def _tracebacks(evidence: Evidence, columns: int | None) -> list[str]:
+    """The failing rank's own; the others have a line each below."""
+    if evidence.failure.what not in (What.EXCEPTION, What.REFUSED):
+        return []
+    view = evidence.ranks[evidence.failure.rank]
+    return [f"  {line}" for line in view.error]
+
+
+def _why(why: Why, diagnosis: Diagnosis, columns: int | None) -> list[str]:
+    others = [rank for rank in (*diagnosis.odd, *diagnosis.others) if rank not in why.alike]
+    lines = []
+    if why.parted and why.parted != diagnosis.position:
+        lines += wrapped(_parted(why, others), columns, "  ")
+    place = f"{short(why.file)}:{why.line} in {why.function}"
+    lines += wrapped(f"{place}:", columns, "  ")
+    lines.append(f"      {line_of(why.file, why.line)}")
+    if why.odd_next != why.others_next:
+        lines += _way(why.alike, why.file, why.odd_next, columns)
+        lines += _way(others, why.file, why.others_next, columns)
+    if why.variables:
+        lines += _variables(why, others, columns)
+    return lines
+
+
+def _parted(why: Why, others: Sequence[int]) -> str:
+    """At which position, and how that could go unnoticed."""
+    told = f"they parted before position {why.parted}"
+    mine, theirs = why.odd_there, why.other_there
+    if mine is None or theirs is None:
+        return told
+    if where(mine) == where(theirs):
+        ahead = f"which {named(why.alike)} and {named(others)} come to in different passes"
+        return f"{told}, {operation_text(mine)} at {where(mine)}, {ahead}"
+    return (
+        f"{told}, to which {named(why.alike)} came at {where(mine)}, {named(others)} at"
+        f" {where(theirs)}"
+    )
+
+
+def _way(ranks: Sequence[int], file: str, line: int, columns: int | None) -> list[str]:
+    if not ranks:
+        return []
+    if not line:
+        return wrapped(f"{verb(ranks, 'left', 'left')} the function", columns, "  ")
+    told = f"{verb(ranks, 'went', 'went')} on to line {line}: {line_of(file, line)}"
+    return wrapped(told, columns, "  ")
+
+
+def _variables(why: Why, others: Sequence[int], columns: int | None) -> list[str]:
+    head = ["value", named(why.alike), named(others)]
+    rows = [
+        [name, _each(values, why.alike), _each(values, others)]
+        for name, values in why.variables[:MOST_VARIABLES]
+    ]
+    return Table(head, rows, (), indent="  ").text(columns)
+
+
+def _each(values: dict[int, str], ranks: Sequence[int]) -> str:
+    found = list(dict.fromkeys(values[rank] for rank in ranks if rank in values))
+    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "") or "-"
+
+
+def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> list[str]:
+    """Ranks in the same place in one line."""
+    ways: dict[tuple[str, str, str], list[int]] = {}
+    for view in evidence.ranks:
+        ways.setdefault(_way_of(evidence, view), []).append(view.rank)
+    order = sorted(ways.items(), key=lambda item: (not set(item[1]) & set(diagnosis.odd), item[1]))
+    rows = []
+    for (does, at, source), ranks in order[:MOST_RANKS]:
+        mark = "!" if set(ranks) & set(diagnosis.odd) else ""
+        rows.append([mark, named(ranks), does, at, source])
+    lines = Table(["", "ranks", "does", "at", "line"], rows, (), indent="  ").text(columns)
+    if len(order) > MOST_RANKS:
+        lines.append(f"  and {len(order) - MOST_RANKS} more in --json")
+    return lines
+
+
+def _way_of(evidence: Evidence, view: RankView) -> tuple[str, str, str]:
+    at = view.at
+    if view.state == "waits" and view.waits_at is None:
+        site = view.stack[-1] if view.stack else None
+        place = f"{short(site.file)}:{site.line}" if site else ""
+        return f"waits in {view.waits_for}", place, line_of(site.file, site.line) if site else ""
+    if at is None:
+        return view.state, "", ""
+    word = "waits in" if view.state == "waits" else f"has {view.state} after"
+    if view.state == "runs":
+        word = "runs, after"
+    group = evidence.name(at.group)
+    of = "" if at.group < 0 or group == "the default group" else f" of {group}"
+    return f"{word} {operation_text(at)}{of}", where(at), line_of(at.file, at.line)
+
+
+def _positions(evidence: Evidence, columns: int | None) -> list[str]:
+    """How far each rank has come in each group; only groups in which ranks differ."""
+    lines = []
+    for number, (name, ranks) in enumerate(evidence.groups):
+        counts: dict[int, list[int]] = {}
+        for rank in ranks:
+            counts.setdefault(evidence.ranks[rank].counts.get(number, 0), []).append(rank)
+        if len(counts) > 1:
+            told = "; ".join(f"{count} on {named(who)}" for count, who in sorted(counts.items()))
+            lines += wrapped(f"{name}: {told}", columns, "  ")
+    return lines
+
+
+def _output(evidence: Evidence, diagnosis: Diagnosis) -> list[str]:
+    lines = []
+    for rank in diagnosis.odd[:1]:
+        for line in evidence.ranks[rank].output[-MOST_OUTPUT:]:
+            lines.append(f"  rank {rank}: {line}")
+    return lines

@@ -1,0 +1,210 @@
+"""One program under many schedules: what is set up once, and how one schedule is performed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adpkv.errors import LeavesTheModelError, TargetError
+from adpkv.rank_programs.adapter import Adapter
+from adpkv.rank_programs.choices import Strategy
+from adpkv.rank_programs.classify import operation_text, where
+from adpkv.rank_programs.coroutines import Coroutines
+from adpkv.rank_programs.driver import MOST_SECONDS, Around, Driver
+from adpkv.rank_programs.evidence import place_of
+from adpkv.rank_programs.failure import Failure, Stop, What
+from adpkv.rank_programs.libraries import adapter_for
+from adpkv.rank_programs.modules import ProgramModules
+from adpkv.rank_programs.own_world import OwnWorld
+from adpkv.rank_programs.process_state import ProcessState
+from adpkv.rank_programs.program_files import ProgramFiles
+from adpkv.rank_programs.refusals import Refusals
+from adpkv.rank_programs.spawning import Spawning
+from adpkv.rank_programs.target import Target, arguments_of
+from adpkv.rank_programs.threads import Threads
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["MOST_RANKS", "Session", "Settings"]
+
+MOST_RANKS = 256
+"""Ranks of one check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a program is checked, beside which schedules."""
+
+    ranks: int
+    library: str = ""
+    """`torch` or `mpi`; empty: what the program imports."""
+    arguments: Sequence[str] = ()
+    seed: int = 0
+    """Of the ranks' own generators."""
+    allowed: frozenset[str] = frozenset()
+    shared: tuple[str, ...] = ()
+    """Top-level modules of the program that all ranks share."""
+    most_seconds: float = MOST_SECONDS
+
+
+class Session:
+    """A context in which schedules of one program are performed."""
+
+    def __init__(
+        self, target: Target, settings: Settings, show: Callable[[str], None] | None = None
+    ) -> None:
+        self.target, self.settings = target, settings
+        self.files = ProgramFiles(target.roots, settings.shared)
+        seconds = settings.most_seconds
+        self.driver: Driver = (
+            Coroutines(seconds) if target.is_async else Threads(settings.ranks, seconds)
+        )
+        self.show = show
+        self._modules = ProgramModules(settings.ranks, self.files)
+        self._spawning = Spawning(self.driver, settings.ranks)
+        self._stack = contextlib.ExitStack()
+        self._adapter: Adapter
+        self._state: ProcessState
+        self._own: OwnWorld
+
+    def __enter__(self) -> Session:
+        stack, settings, target = self._stack, self.settings, self.target
+        with contextlib.ExitStack() as begun:
+            begun.callback(self.driver.close)
+            self._adapter = begun.enter_context(adapter_for(target, settings.library, self.driver))
+            begun.enter_context(self._modules)
+            first = target.path or target.text
+            self._state = begun.enter_context(
+                ProcessState(
+                    settings.ranks,
+                    self._modules,
+                    [first, *settings.arguments],
+                    [self._adapter],
+                    self._shown,
+                )
+            )
+            self._own = begun.enter_context(OwnWorld(self.driver))
+            begun.enter_context(self._spawning)
+            begun.enter_context(Refusals(self.driver, settings.allowed))
+            begun.callback(sys.path.remove, target.folder)
+            sys.path.insert(0, target.folder)
+            stack.push(begun.pop_all())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _shown(self, line: str) -> None:
+        if self.show is not None:
+            self.show(line)
+
+    def perform(
+        self,
+        strategy: Strategy,
+        look: Callable[[World], None] | None = None,
+        prepare: Callable[[World], None] | None = None,
+        around: Around | None = None,
+    ) -> World:
+        """One schedule. `look` sees a failed world while its ranks stand where they are; `prepare`
+        sees it before it begins, and `around` calls each rank's program."""
+        world = World(self.settings.ranks, strategy, self.files)
+        self._state.begin(self.settings.seed)
+        self._own.begin(world, self._state.randoms)
+        self._adapter.begin(world)
+        self._spawning.begin()
+        if prepare is not None:
+            prepare(world)
+        program = self._coroutine if self.target.is_async else self._run
+        self.driver.run(world, program, self._state, look or _nothing, around)
+        for rank in world.ranks:
+            if isinstance(rank.error, TargetError):
+                raise rank.error
+        self._spawning.check()
+        if world.failure is None:
+            world.failure = _unwaited(world)
+            if world.failure is not None and look is not None:
+                look(world)
+        return world
+
+    @property
+    def outputs(self) -> list[list[str]]:
+        """The last lines that each rank has written in the last schedule."""
+        return [output.lines for output in self._state.outputs]
+
+    def replay_line(self, token: str) -> str:
+        """The command that makes a schedule of this program again."""
+        settings = self.settings
+        words = ["adpkv", "check", self.target.text, "-n", str(settings.ranks)]
+        if settings.library:
+            words.append(f"--{settings.library}")
+        if settings.seed:
+            words += ["--seed", str(settings.seed)]
+        for word in sorted(settings.allowed):
+            words += ["--allow", word]
+        for name in settings.shared:
+            words += ["--shared", name]
+        words += ["--replay", token]
+        if settings.arguments:
+            words += ["--", *settings.arguments]
+        return shlex.join(words)
+
+    # -- one rank ------------------------------------------------------------------------------
+
+    def _run(self, rank: Rank) -> None:
+        known = {
+            "rank": rank.number,
+            "local_rank": rank.number,
+            "world_size": self.settings.ranks,
+            "size": self.settings.ranks,
+        }
+        try:
+            known = {**known, **self._adapter.enter_rank(rank)}
+            function = self._load()
+            if function is not None:
+                function(*arguments_of(function, known))
+        except SystemExit as end:
+            if end.code not in (None, 0):
+                raise
+        finally:
+            self._adapter.leave_rank(rank)
+
+    def _coroutine(self, rank: Rank) -> Any:
+        known = {"world_size": self.settings.ranks, "size": self.settings.ranks}
+        function = self._load()
+        assert function is not None, "a coroutine is a function"
+        return function(*arguments_of(function, {**self._adapter.enter_rank(rank), **known}))
+
+    def _load(self) -> Callable[..., Any] | None:
+        if self.target.is_script:
+            return self.target.load(self._modules)
+        try:
+            return self.target.load(self._modules)
+        except (TargetError, LeavesTheModelError, Stop, SystemExit):
+            raise
+        except Exception as error:
+            raise TargetError(_raised_at_import(self.target, self.files, error)) from None
+
+
+def _raised_at_import(target: Target, files: ProgramFiles, error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename in files]
+    where = f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}: " if own else ""
+    return f"{where}{type(error).__name__} while {target.text} was imported: {error}"
+
+
+def _unwaited(world: World) -> Failure | None:
+    for rank in world.ranks:
+        for arrival in rank.unwaited.values():
+            place = place_of(arrival)
+            told = f"{operation_text(place)} at {where(place)}"
+            return Failure(What.UNWAITED, rank.number, -1, arrival.position, told)
+    return None
+
+
+def _nothing(world: World) -> None:
+    pass

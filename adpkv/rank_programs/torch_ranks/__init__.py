@@ -1,0 +1,1 @@
+"""torch.distributed over the ranks of a schedule. Only this package imports torch."""

@@ -1,0 +1,119 @@
+"""Tensors that one rank sends to another: which receive takes which message.
+
+Between two ranks and with one tag, messages are received in the order in which they were sent.
+A receive from any rank takes one of the first messages of several senders: a choice of the
+schedule. Small messages of Gloo are buffered, as its sockets do; NCCL's never are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+
+from adpkv.rank_programs.operations import Arrival, Operation, Wait
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["EAGER_BYTES", "Messages", "Received", "Sent"]
+
+EAGER_BYTES: Final = 4096
+"""A message of at most so many bytes may be sent before it is received."""
+
+
+class Sent(Wait):
+    """A message that nobody has received yet, or that has been."""
+
+    __slots__ = ("arrival", "data", "group", "source", "tag", "text", "to")
+
+    data: list[Any]
+
+    def __init__(self, group: int, source: int, to: int, tag: int, text: str) -> None:
+        super().__init__()
+        self.group, self.source, self.to, self.tag, self.text = group, source, to, tag, text
+        self.arrival: Arrival
+
+
+class Received(Wait):
+    """A receive; `source` is the sender's number in the group as soon as that is known."""
+
+    __slots__ = ("arrival", "group", "into", "of", "source", "tag", "to")
+
+    def __init__(self, group: int, to: int, into: list[Any], of: int | None, tag: int) -> None:
+        super().__init__()
+        self.group, self.to, self.into, self.of, self.tag = group, to, into, of, tag
+        self.source = -1
+        self.arrival: Arrival
+
+    def takes(self, sent: Sent) -> bool:
+        """Would it take this message?"""
+        return (
+            self.group == sent.group
+            and self.to == sent.to
+            and self.tag == sent.tag
+            and self.of in (None, sent.source)
+        )
+
+
+class Messages:
+    """Those of one schedule that are not received, and receives that have no message."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sent: list[Sent] = []
+        self._receives: list[Received] = []
+
+    def send(self, end: Any, tensors: list[Any], to: int, tag: int, text: str) -> Sent:
+        """The member `end` sends to member `to`."""
+        sent = Sent(end._group.number, end.rank(), to, tag, text)
+        sent.arrival = self._note(end._own, f"send to rank {end._global(to)}", text)
+        eager = end.shown_backend != "nccl" and sum(t.nbytes for t in tensors) <= EAGER_BYTES
+        sent.data = [tensor.detach().clone() for tensor in tensors] if eager else tensors
+        for receive in self._receives:
+            if receive.takes(sent):
+                self._receives.remove(receive)
+                self._deliver(end, sent, receive)
+                return sent
+        self._sent.append(sent)
+        sent.done = eager
+        return sent
+
+    def receive(self, end: Any, into: list[Any], of: int | None, tag: int) -> Received:
+        """The member `end` receives from member `of`; from any if None."""
+        receive = Received(end._group.number, end.rank(), into, of, tag)
+        who = "any rank" if of is None else f"rank {end._global(of)}"
+        receive.arrival = self._note(end._own, f"recv from {who}", "")
+        first: dict[int, Sent] = {}
+        for sent in self._sent:
+            if receive.takes(sent):
+                first.setdefault(sent.source, sent)
+        if not first:
+            self._receives.append(receive)
+            return receive
+        chosen = first[self._world.choose(list(first))]
+        self._sent.remove(chosen)
+        self._deliver(end, chosen, receive)
+        return receive
+
+    def _note(self, rank: Rank, kind: str, text: str) -> Arrival:
+        self._world.progressed()
+        code, line = self._world.files.place(_here())
+        arrival = Arrival(rank.number, Operation(kind, (), text), None, code, line)
+        rank.history.append(arrival)
+        return arrival
+
+    def _deliver(self, end: Any, sent: Sent, receive: Received) -> None:
+        with torch.no_grad():
+            for into, what in zip(receive.into, sent.data, strict=False):
+                if into.numel() < what.numel() or into.dtype != what.dtype:
+                    end.mismatched(
+                        f"a message of {sent.text} is received into {list(into.shape)} {into.dtype}"
+                    )
+                into.detach().view(-1)[: what.numel()].copy_(what.reshape(-1))
+        receive.source = sent.source
+        sent.done = receive.done = True
+
+
+def _here() -> Any:
+    import sys
+
+    return sys._getframe(1)

@@ -1,0 +1,147 @@
+"""torch's key-value store among the ranks of a schedule: a dictionary, with waits of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from torch.distributed import DistStoreError, Store
+
+from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.operations import Wait
+from adpkv.rank_programs.world import World
+
+__all__ = ["RankStore", "StoreData"]
+
+SECONDS: Final = 300.0
+"""How long a wait may take unless the program says otherwise, in virtual time; torch's default."""
+
+
+class StoreData:
+    """What all ranks see of one store, and who waits for which keys."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.values: dict[str, bytes] = {}
+        self.queues: dict[str, list[bytes]] = {}
+        self.waits: list[tuple[Wait, tuple[str, ...]]] = []
+
+    def set(self, key: str, value: bytes) -> None:
+        """Write, and end the waits that have all their keys now."""
+        self.world.progressed()
+        self.values[key] = value
+        for wait, keys in self.waits:
+            wait.done = all(k in self.values for k in keys)
+        self.waits = [(wait, keys) for wait, keys in self.waits if not wait.done]
+
+
+class RankStore(Store):  # type: ignore[misc]
+    """One rank's end of a store."""
+
+    def __init__(self, driver: Driver, data: StoreData) -> None:
+        super().__init__()
+        self._driver, self._data = driver, data
+        self._seconds = SECONDS
+
+    def _meets(self) -> None:
+        rank = self._driver.rank_here()
+        if rank is not None:
+            self._driver.pause(rank)
+
+    def set(self, key: str, value: str | bytes) -> None:
+        """Write a value."""
+        self._meets()
+        self._data.set(key, value.encode() if isinstance(value, str) else bytes(value))
+
+    def get(self, key: str) -> bytes:
+        """Read a value, as soon as there is one."""
+        self.wait([key])
+        return self._data.values[key]
+
+    def add(self, key: str, amount: int) -> int:
+        """Add to a number, and read it."""
+        self._meets()
+        total = int(self._data.values.get(key, b"0")) + amount
+        self._data.set(key, str(total).encode())
+        return total
+
+    def append(self, key: str, value: str | bytes) -> None:
+        """Add to the end of a value."""
+        found = value.encode() if isinstance(value, str) else bytes(value)
+        self.set(key, self._data.values.get(key, b"") + found)
+
+    def compare_set(self, key: str, expected: str | bytes, desired: str | bytes) -> bytes:
+        """Write if the value is the expected one; what is there then."""
+        self._meets()
+        there = self._data.values.get(key)
+        before = expected.encode() if isinstance(expected, str) else bytes(expected)
+        after = desired.encode() if isinstance(desired, str) else bytes(desired)
+        if there == before or (there is None and not before):
+            self._data.set(key, after)
+            return after
+        return before if there is None else there
+
+    def check(self, keys: Sequence[str]) -> bool:
+        """Are all keys there?"""
+        found = all(key in self._data.values for key in keys)
+        rank = self._driver.rank_here()
+        if rank is not None:
+            self._driver.pause(rank, polling=not found)
+        return found
+
+    def delete_key(self, key: str) -> bool:
+        """Take a key away; was it there?"""
+        self._meets()
+        return self._data.values.pop(key, None) is not None
+
+    def num_keys(self) -> int:
+        """How many keys there are."""
+        self._meets()
+        return len(self._data.values)
+
+    def multi_get(self, keys: Sequence[str]) -> list[bytes]:
+        """Several values, as soon as all are there."""
+        self.wait(list(keys))
+        return [self._data.values[key] for key in keys]
+
+    def multi_set(self, keys: Sequence[str], values: Sequence[str | bytes]) -> None:
+        """Several values."""
+        for key, value in zip(keys, values, strict=True):
+            self.set(key, value)
+
+    def wait(self, keys: Sequence[str], timeout: timedelta | None = None) -> None:
+        """Wait until all keys are there; an error when the time is over."""
+        self._meets()
+        data, rank = self._data, self._driver.rank_here()
+        if all(key in data.values for key in keys):
+            return
+        wait = Wait()
+        data.waits.append((wait, tuple(keys)))
+        told = f"store.wait({', '.join(keys)})"
+        if rank is None:
+            raise DistStoreError(f"{told}: no rank waits here")
+        # As with collectives, only a limit that the program itself gives ends a wait: without one
+        # the report says who never wrote the key.
+        deadline_ns = 0
+        if timeout is not None:
+            deadline_ns = data.world.clock_ns + int(timeout.total_seconds() * 1e9)
+        if not self._driver.wait(rank, wait, told, deadline_ns):
+            raise DistStoreError(f"wait timeout after {timeout}, keys: {', '.join(keys)}")
+
+    def set_timeout(self, timeout: timedelta) -> None:
+        """For waits without one of their own."""
+        self._seconds = timeout.total_seconds()
+
+    @property
+    def timeout(self) -> timedelta:
+        """The same."""
+        return timedelta(seconds=self._seconds)
+
+    def has_extended_api(self) -> bool:
+        """Does it have append, multi_get and multi_set?"""
+        return True
+
+    def clone(self) -> Any:
+        """Another end of the same."""
+        return RankStore(self._driver, self._data)

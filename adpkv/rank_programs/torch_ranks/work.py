@@ -1,0 +1,85 @@
+"""torch's handle of an operation that goes on: `Work`, over a wait of the world."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch.distributed import Work
+
+from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.operations import Arrival, Wait
+from adpkv.rank_programs.world import Rank
+
+__all__ = ["RankWork"]
+
+
+class RankWork(Work):  # type: ignore[misc]
+    """What each of c10d's calls returns. Waiting lets other ranks go on."""
+
+    def __init__(
+        self, driver: Driver, rank: Rank, on: Wait, what: str, tensors: Any, arrival: Arrival
+    ) -> None:
+        super().__init__()
+        self._driver, self._rank, self._on, self._what = driver, rank, on, what
+        self._tensors = tensors
+        self.arrival = arrival
+        rank.unwaited[id(self)] = arrival
+
+    def _waited(self) -> None:
+        self._rank.unwaited.pop(id(self), None)
+
+    def wait(self, timeout: timedelta | None = None) -> bool:
+        """Wait until all members have come; a timeout that is given ends it with an error."""
+        self._waited()
+        if self._on.done:
+            return True
+        deadline_ns = 0
+        if timeout is not None and timedelta(0) < timeout < timedelta(days=1):
+            deadline_ns = self._driver.now_ns() + int(timeout.total_seconds() * 1e9)
+        if not self._driver.wait(self._rank, self._on, self._what, deadline_ns):
+            raise torch.distributed.DistBackendError(f"timed out after {timeout} in {self._what}")
+        return True
+
+    def is_completed(self) -> bool:
+        """Have all members come?"""
+        if not self._on.done:
+            self._driver.pause(self._rank, polling=True)
+        if self._on.done:
+            self._waited()
+        return self._on.done
+
+    def is_success(self) -> bool:
+        """Did it end well?"""
+        return self._on.done
+
+    def exception(self) -> None:
+        """What it failed with: nothing, a failure ends the schedule."""
+
+    def synchronize(self) -> None:
+        """Wait, as on a stream."""
+        self.wait()
+
+    def block_current_stream(self) -> None:
+        """Wait, as on a stream."""
+        self.wait()
+
+    def source_rank(self) -> int:
+        """Who sent what was received."""
+        return int(getattr(self._on, "source", -1))
+
+    _source_rank = source_rank
+
+    def result(self) -> Any:
+        """The tensors that it writes."""
+        self.wait()
+        return self._tensors
+
+    def get_future(self) -> Any:
+        """A future that is complete: C++ code waits for it without letting other ranks go on, so
+        the wait is here."""
+        self.wait()
+        future: Any = torch.futures.Future()
+        future.set_result(self._tensors)
+        return future

@@ -1,0 +1,79 @@
+"""Programs over torch.distributed that fail on four ranks, each in its own way."""
+
+import torch
+import torch.distributed as dist
+
+
+def begin():
+    dist.init_process_group("nccl")
+    return dist.get_rank()
+
+
+def wrong_operation():
+    rank = begin()
+    x = torch.ones(4)
+    if rank == 3:
+        dist.broadcast(x, 0)
+    else:
+        dist.all_reduce(x)
+
+
+def wrong_shape():
+    rank = begin()
+    x = torch.ones(3 if rank == 1 else 4)
+    dist.all_reduce(x)
+
+
+def wrong_split():
+    rank = begin()
+    x = torch.zeros(4)
+    dist.all_to_all_single(x, torch.ones(4), [1] * 4, [2, 0, 1, 1] if rank == 2 else [1] * 4)
+
+
+def order_inversion():
+    rank = begin()
+    one, other = dist.new_group([0, 1, 2, 3]), dist.new_group([0, 1, 2, 3])
+    first, second = (one, other) if rank != 1 else (other, one)
+    dist.all_reduce(torch.ones(4), group=first)
+    dist.all_reduce(torch.ones(4), group=second)
+
+
+def never_waited():
+    begin()
+    x = torch.ones(4)
+    dist.all_reduce(x, async_op=True)
+    dist.barrier()
+
+
+def absent_from_the_rendezvous():
+    import os
+
+    if os.environ["RANK"] != "2":
+        begin()
+
+
+def crossed_sends():
+    rank = begin()
+    if rank < 2:
+        dist.send(torch.ones(1), 1 - rank)
+        dist.recv(torch.ones(1), 1 - rank)
+
+
+def unknown_reduction():
+    begin()
+    group = dist.group.WORLD
+    group.allreduce([torch.ones(1)], dist.ReduceOp.PREMUL_SUM)
+
+
+def key_that_nobody_writes():
+    rank = begin()
+    store = dist.TCPStore("127.0.0.1", 29511)
+    if rank == 0:
+        store.get("ready")
+
+
+def another_size():
+    import os
+
+    rank = int(os.environ["RANK"])
+    dist.init_process_group("gloo", rank=rank, world_size=8, init_method="tcp://127.0.0.1:1")

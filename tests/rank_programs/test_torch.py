@@ -1,0 +1,152 @@
+"""Unmodified programs over torch.distributed: results, faults, and what stays as it was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch has it")
+
+from adpkv.errors import TargetError  # noqa: E402
+from adpkv.rank_programs.checking import Checked, Plan, check  # noqa: E402
+from adpkv.rank_programs.classify import Kind  # noqa: E402
+from adpkv.rank_programs.report import render  # noqa: E402
+from adpkv.rank_programs.session import Session, Settings  # noqa: E402
+from adpkv.rank_programs.target import parse_target  # noqa: E402
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def performed(target: str, schedules: int = 6, ranks: int = 4, **settings: object) -> Checked:
+    with Session(parse_target(target), Settings(ranks, **settings)) as session:  # type: ignore[arg-type]
+        return check(session, Plan(schedules))
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        "reductions",
+        "gathers",
+        "objects",
+        "messages",
+        "groups",
+        "functional",
+        "stores",
+        "works",
+        "data_parallel",
+        "generators",
+        "devices",
+    ],
+)
+def test_calls_have_the_results_of_torch(family: str) -> None:
+    found = performed(f"{PROGRAMS / 'torch_calls.py'}:{family}")
+    assert found.report is None, render(found.report, 100)
+    assert found.schedules == 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "odd", "told"),
+    [
+        ("wrong_operation", Kind.WRONG_OPERATION, (3,), "rank 3 brings broadcast ([4] float32"),
+        ("wrong_shape", Kind.ARGUMENT_MISMATCH, (1,), "rank 1 brings all_reduce ([3] float32"),
+        ("wrong_split", Kind.ARGUMENT_MISMATCH, None, "elements are sent where"),
+        ("order_inversion", Kind.ORDER_INVERSION, (1,), "of group 2 at"),
+        ("never_waited", Kind.UNWAITED_OPERATION, (0,), "never waited for its all_reduce #1"),
+        ("absent_from_the_rendezvous", Kind.EARLY_EXIT, (2,), "in init_process_group #1"),
+        ("crossed_sends", Kind.MISSING_MESSAGE, (0, 1), "rank 0 waits in send to rank 1"),
+        ("unknown_reduction", Kind.EXCEPTION, None, "does not know the reduction PREMUL_SUM"),
+        ("key_that_nobody_writes", Kind.MISSING_MESSAGE, (0,), "waits in store.wait(ready)"),
+    ],
+)
+def test_faults_are_named(fault: str, kind: Kind, odd: tuple[int, ...] | None, told: str) -> None:
+    report = performed(f"{PROGRAMS / 'torch_faults.py'}:{fault}").report
+    assert report is not None
+    assert report.diagnosis.kind is kind
+    assert told in report.diagnosis.sentence
+    assert odd in (None, report.diagnosis.odd)
+    assert "torch_faults.py" in render(report, None)
+
+
+def test_groups_are_compared_by_name() -> None:
+    report = performed(f"{PROGRAMS / 'torch_faults.py'}:order_inversion").report
+    assert report is not None
+    assert report.why is not None
+    assert dict(report.why.variables)["first"] == {
+        0: "group 1",
+        1: "group 2",
+        2: "group 1",
+        3: "group 1",
+    }
+
+
+def test_a_world_of_another_size_is_told() -> None:
+    with pytest.raises(TargetError, match=r"makes a world of 8 ranks.* -n 8"):
+        performed(f"{PROGRAMS / 'torch_faults.py'}:another_size")
+
+
+SPAWNS = """
+import sys
+import torch, torch.distributed as dist
+import torch.multiprocessing as mp
+
+def worker(rank, size, steps):
+    dist.init_process_group("gloo", rank=rank, world_size=size)
+    for _ in range(steps):
+        dist.all_reduce(torch.ones(1))
+
+if __name__ == "__main__":
+    {start}
+"""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "mp.spawn(worker, args=(3, int(sys.argv[1])), nprocs=3)",
+        "ps = [mp.Process(target=worker, args=(r, 3, int(sys.argv[1]))) for r in range(3)]\n"
+        "    for p in ps: p.start()\n"
+        "    for p in ps: p.join(); assert p.exitcode == 0",
+    ],
+)
+def test_processes_that_a_script_starts_become_ranks(tmp_path: Path, start: str) -> None:
+    file = tmp_path / "train.py"
+    file.write_text(SPAWNS.replace("{start}", start))
+    found = performed(str(file), ranks=3, arguments=("4",))
+    assert found.report is None, render(found.report, 100)
+    assert found.operations == 3 * 5
+    with pytest.raises(TargetError, match=r"-n 3"):
+        performed(str(file), ranks=2, arguments=("4",))
+
+
+def test_torch_is_as_before_afterwards() -> None:
+    """And the process's own generator goes on where it was."""
+    import torch.distributed as dist
+
+    before = torch.default_generator.get_state()
+    replaced = (dist.TCPStore, dist.distributed_c10d._world.__class__, dist.init_process_group)
+    performed(f"{PROGRAMS / 'torch_calls.py'}:generators")
+    assert torch.equal(torch.default_generator.get_state(), before)
+    assert (
+        dist.TCPStore,
+        dist.distributed_c10d._world.__class__,
+        dist.init_process_group,
+    ) == replaced
+    assert not dist.is_initialized()
+
+
+def test_torch_is_not_imported_for_other_programs(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("async def program(rank):\n    await rank.barrier()\n")
+    script = (
+        "import sys\n"
+        "from adpkv.__main__ import main\n"
+        "sys.argv = ['adpkv', 'check', 'own.py:program', '--schedules', '2']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
