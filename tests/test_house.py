@@ -137,6 +137,7 @@ ARROWS = {
         "adpkv.memory.host",
         "adpkv.memory.host_staging",
         "adpkv.memory.cuda",
+        "adpkv.memory.cuda_staging",
         "adpkv.memory.pattern",
         "adpkv.model.cost",
         "adpkv.model.gemm",

@@ -79,9 +79,10 @@ class _Pair:
     def ours(self) -> _Round:
         """By the transport."""
         self._number += 1
-        transfer, transport = self.rig.transfer(self._number), self.rig.transport
+        rig, transfer = self.rig, self.rig.transfer(self._number)
+        transport = rig.transport
         return self._timed(
-            lambda: transport.expect(transfer), lambda: transport.post(transfer), transport.poll
+            lambda: rig.expect(transfer), lambda: transport.post(transfer), transport.poll
         )
 
     def bare(self) -> _Round:

@@ -46,6 +46,7 @@ class Rig:
         )
         self._experiment = _experiment(asked.kind, cell, self.blocks.memory.blocks)
         self._inner, area = self._made(asked.kind.transport)
+        self._written = (self.blocks.memory if area is None else area).written
         self.transport: Any = self._inner
         self._words = Words(world) if area is not None else None
         if area is not None and self._words is not None:
@@ -78,6 +79,12 @@ class Rig:
         if isinstance(made, NeedsCards):
             made.take_cards(exchange(self._data, made.card()))
         return made, area
+
+    def expect(self, transfer: Transfer) -> None:
+        """Receiver: expect it, and be ready for its bytes."""
+        self.transport.expect(transfer)
+        while not self._written().passed():
+            pass
 
     def _open_idle(self, idle: int, first: int, block_bytes: int) -> None:
         for number in range(idle):

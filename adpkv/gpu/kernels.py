@@ -1,14 +1,17 @@
 """The kernels over KV blocks, as CUDA source: filling, checking, patterns, copies.
 
-Each kernel gets a list of jobs, and one launch does them all: block `x` of the grid does job `x`,
-and the blocks along `y` share its bytes. A check stores 1 into `bad[job]` where it finds a
-difference; nothing else writes there, so no atomic operation is needed. The source includes no
-header and calls no library, so it needs no toolkit to be compiled when it is first used. It is also
-valid C++ for a processor, with a few definitions in front of it: the tests run it that way.
+Each kernel gets a list of jobs, or of blocks' numbers, and one launch does them all: block `x` of
+the grid does job `x`, and the blocks along `y` share its bytes. A check stores 1 into `bad[job]`
+where it finds a difference; nothing else writes there, so no atomic operation is needed. The source
+includes no header and calls no library, so it needs no toolkit to be compiled when it is first
+used. It is also valid C++ for a processor, with a few definitions in front of it: the tests run it
+that way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -24,14 +27,20 @@ SLICE_BYTES: Final = 16384
 JOB: Final = np.dtype([("a", "<u8"), ("b", "<u8"), ("c", "<u8"), ("d", "<u8")])
 """One job. What the four numbers mean is said at each kernel."""
 
-KERNELS: Final = (
-    "adpkv_fill",
-    "adpkv_untouched",
-    "adpkv_copy",
-    "adpkv_pattern",
-    "adpkv_compare",
-    "adpkv_read",
+KERNELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "adpkv_fill": "P",
+        "adpkv_untouched": "PP",
+        "adpkv_mark": "P",
+        "adpkv_marked": "PP",
+        "adpkv_pack": "PQQQ",
+        "adpkv_unpack": "PQQQ",
+        "adpkv_pattern": "PI",
+        "adpkv_compare": "PPI",
+        "adpkv_read": "PP",
+    }
 )
+"""By name: the kinds of its arguments, each `P`: an address, `Q`: 64 bits or `I`: 32 bits."""
 
 SOURCE: Final = r"""
 typedef unsigned char u8;
@@ -82,25 +91,64 @@ extern "C" __global__ void adpkv_untouched(const Job *jobs, u32 *bad) {
     if (wrong) bad[blockIdx.x] = 1;
 }
 
+/* a: address of the first mark, b: the value of each byte | bytes of a mark << 8, c: marks,
+   d: bytes from one to the next */
+extern "C" __global__ void adpkv_mark(const Job *jobs) {
+    const Job job = jobs[blockIdx.x];
+    const u64 nbytes = job.b >> 8;
+    for (u64 i = FIRST; i < job.c * nbytes; i += STRIDE)
+        ((u8 *)job.a)[i / nbytes * job.d + i % nbytes] = (u8)job.b;
+}
+
+/* As adpkv_mark; is each byte still so? */
+extern "C" __global__ void adpkv_marked(const Job *jobs, u32 *bad) {
+    const Job job = jobs[blockIdx.x];
+    const u64 nbytes = job.b >> 8;
+    u32 wrong = 0;
+    for (u64 i = FIRST; i < job.c * nbytes; i += STRIDE)
+        wrong |= ((const u8 *)job.a)[i / nbytes * job.d + i % nbytes] ^ (u8)job.b;
+    if (wrong) bad[blockIdx.x] = 1;
+}
+
+/* Four words at a time: they are on their way from memory together. */
 template <class W> static __device__ inline void copy_as(u64 from, u64 to, u64 nbytes) {
     const u64 head = head_of(to, nbytes, sizeof(W)), wide = (nbytes - head) / sizeof(W);
-    const u8 *source = (const u8 *)from;
-    u8 *target = (u8 *)to;
-    const W *wide_source = (const W *)(from + head);
-    W *wide_target = (W *)(to + head);
+    const u64 stride = STRIDE;
+    const u8 *__restrict__ source = (const u8 *)from;
+    u8 *__restrict__ target = (u8 *)to;
+    const W *__restrict__ wide_source = (const W *)(from + head);
+    W *__restrict__ wide_target = (W *)(to + head);
     for (u64 i = FIRST; i < head; i += STRIDE) target[i] = source[i];
-    for (u64 i = FIRST; i < wide; i += STRIDE) wide_target[i] = wide_source[i];
+    u64 at = FIRST;
+    for (; at + 3 * stride < wide; at += 4 * stride) {
+        const W w0 = wide_source[at], w1 = wide_source[at + stride];
+        const W w2 = wide_source[at + 2 * stride], w3 = wide_source[at + 3 * stride];
+        wide_target[at] = w0;
+        wide_target[at + stride] = w1;
+        wide_target[at + 2 * stride] = w2;
+        wide_target[at + 3 * stride] = w3;
+    }
+    for (; at < wide; at += stride) wide_target[at] = wide_source[at];
     for (u64 i = head + wide * sizeof(W) + FIRST; i < nbytes; i += STRIDE) target[i] = source[i];
 }
 
-/* a: from, b: to, c: bytes. As wide as the two addresses can be aligned together. */
-extern "C" __global__ void adpkv_copy(const Job *jobs) {
-    const Job job = jobs[blockIdx.x];
-    const u64 apart = job.a ^ job.b;
-    if ((apart & 15) == 0) copy_as<uint4>(job.a, job.b, job.c);
-    else if ((apart & 7) == 0) copy_as<u64>(job.a, job.b, job.c);
-    else if ((apart & 3) == 0) copy_as<u32>(job.a, job.b, job.c);
-    else copy_as<u8>(job.a, job.b, job.c);
+/* As wide as the two addresses can be aligned together. */
+static __device__ inline void copy(u64 from, u64 to, u64 nbytes) {
+    const u64 apart = from ^ to;
+    if ((apart & 15) == 0) copy_as<uint4>(from, to, nbytes);
+    else if ((apart & 7) == 0) copy_as<u64>(from, to, nbytes);
+    else if ((apart & 3) == 0) copy_as<u32>(from, to, nbytes);
+    else copy_as<u8>(from, to, nbytes);
+}
+
+/* Blocks of the pool, by their numbers, to adjacent ones from address `area`; `nbytes` each. */
+extern "C" __global__ void adpkv_pack(const u32 *blocks, u64 pool, u64 area, u64 nbytes) {
+    copy(pool + blocks[blockIdx.x] * nbytes, area + blockIdx.x * nbytes, nbytes);
+}
+
+/* The reverse. */
+extern "C" __global__ void adpkv_unpack(const u32 *blocks, u64 pool, u64 area, u64 nbytes) {
+    copy(area + blockIdx.x * nbytes, pool + blocks[blockIdx.x] * nbytes, nbytes);
 }
 
 /* The pattern's word at a place of a block whose content key is mixed to `key`. */

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from struct import pack_into
 from typing import Any, Final
 
 import numpy as np
@@ -34,11 +35,16 @@ MOST_SLICES: Final = 4096
 
 PAUSE_S: Final = 50e-6
 
+PLACES: Final = JOB.itemsize // 4
+"""How many numbers of blocks have the room of a job."""
+
+Jobs = np.ndarray[Any, np.dtype[Any]]
+
 Findings = Callable[[list[int]], None]
 """Gets the numbers of those jobs that found a difference; called only if there are any."""
 
 
-def jobs_of(count: int, *columns: Any) -> np.ndarray[Any, np.dtype[Any]]:
+def jobs_of(count: int, *columns: Any) -> Jobs:
     """So many jobs from their columns, a and b and perhaps c and d: one number, or one for each."""
     jobs = np.zeros(count, JOB)
     for name, column in zip("abcd", columns, strict=False):
@@ -47,18 +53,25 @@ def jobs_of(count: int, *columns: Any) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 class _Operation:
-    __slots__ = ("args", "checks", "end", "event", "found", "jobs", "kernel", "place", "slices")
+    """A launch. `jobs` are jobs, or the numbers of blocks; `room` of the ring is needed for them,
+    in jobs."""
+
+    __slots__ = (
+        "args", "checks", "end", "event", "found", "jobs", "kernel", "place", "room", "slices",
+    )  # fmt: skip
 
     def __init__(
         self,
         kernel: str,
-        jobs: np.ndarray[Any, np.dtype[Any]],
+        jobs: Jobs | Sequence[int],
+        room: int,
         slices: int,
-        args: tuple[Any, ...],
-        checks: bool,
-        found: Findings | None,
+        args: tuple[int, ...],
+        checks: bool = False,
+        found: Findings | None = None,
     ) -> None:
-        self.kernel, self.jobs, self.slices, self.args = kernel, jobs, slices, args
+        self.kernel, self.jobs, self.room = kernel, jobs, room
+        self.slices, self.args = slices, args
         self.checks, self.found = checks, found
         self.event = self.place = self.end = 0
 
@@ -91,7 +104,8 @@ class Work:
         self._jobs_at = device.allocate_pinned(ring_jobs * JOB.itemsize)
         self._bad_at = device.allocate_pinned(ring_jobs * 4)
         self._device_jobs_at = device.allocate(ring_jobs * JOB.itemsize)
-        self._jobs = pinned_view(self._jobs_at, ring_jobs * JOB.itemsize).view(JOB)
+        ring = pinned_view(self._jobs_at, ring_jobs * JOB.itemsize)
+        self._jobs, self._ring = ring.view(JOB), ring.data
         self._bad = pinned_view(self._bad_at, ring_jobs * 4).view(np.uint32)
         self._begin = self._end = 0
         """The part of the ring in use, in jobs since the beginning."""
@@ -113,9 +127,9 @@ class Work:
     def submit(
         self,
         kernel: str,
-        jobs: np.ndarray[Any, np.dtype[Any]],
+        jobs: Jobs,
         nbytes: int,
-        *args: Any,
+        *args: int,
         checks: bool = False,
         found: Findings | None = None,
     ) -> None:
@@ -127,12 +141,31 @@ class Work:
             checks: whether the kernel has findings.
             found: gets them when they are known.
         """
-        slices = min(max(-(-nbytes // SLICE_BYTES), 1), MOST_SLICES)
+        slices = _slices(nbytes)
         for first in range(0, len(jobs), self._most):
             part = jobs[first : first + self._most]
             told = _shifted(found, first) if found is not None and first else found
-            self._waiting.append(_Operation(kernel, part, slices, args, checks, told))
-            self.submitted += 1
+            self._add(_Operation(kernel, part, len(part), slices, args, checks, told))
+
+    def copy(self, kernel: str, blocks: Sequence[int], pool: int, area: int, nbytes: int) -> None:
+        """Pack or unpack blocks after all earlier work. The list of their numbers is all that is
+        written for it: a list of jobs took three times as long.
+
+        Args:
+            kernel: `adpkv_pack` or `adpkv_unpack`.
+            pool: the address of block 0.
+            area: the address of the first of the adjacent blocks.
+            nbytes: the size of a block.
+        """
+        slices, most = _slices(nbytes), self._most
+        for first in range(0, len(blocks), most):
+            part = blocks[first : first + most] if len(blocks) > most else blocks
+            args = (pool, area + first * nbytes, nbytes)
+            self._add(_Operation(kernel, part, -(-len(part) // PLACES), slices, args))
+
+    def _add(self, operation: _Operation) -> None:
+        self.submitted += 1
+        self._waiting.append(operation)
         self._start()
 
     def poll(self) -> None:
@@ -165,7 +198,7 @@ class Work:
 
     def close(self) -> None:
         """Give its memory back. Nothing is under way any more."""
-        self._jobs = self._jobs[:0]
+        self._jobs, self._ring = self._jobs[:0], memoryview(b"")
         self._bad = self._bad[:0]
         self._device.free(self._device_jobs_at)
         self._device.free_pinned(self._jobs_at)
@@ -181,7 +214,7 @@ class Work:
 
     def _place(self, operation: _Operation) -> bool:
         """Give an operation its part of the ring, in one piece; False if there is no room now."""
-        count, size = len(operation.jobs), self._ring_jobs
+        count, size = operation.room, self._ring_jobs
         if not self._running:
             self._begin = self._end = 0
         begin = self._end
@@ -194,21 +227,31 @@ class Work:
         return True
 
     def _launch(self, operation: _Operation) -> None:
-        device, place, count = self._device, operation.place, len(operation.jobs)
-        self._jobs[place : place + count] = operation.jobs
-        offset = place * JOB.itemsize
-        jobs_at, stream = self._jobs_at + offset, self._stream
+        device, place, jobs = self._device, operation.place, operation.jobs
+        count, offset, stream = len(jobs), place * JOB.itemsize, self._stream
+        if isinstance(jobs, np.ndarray):
+            self._jobs[place : place + count] = jobs
+            nbytes = count * JOB.itemsize
+        else:
+            # A third of the time that numpy takes for a tuple.
+            pack_into(f"{count}I", self._ring, offset, *jobs)
+            nbytes = count * 4
+        jobs_at = self._jobs_at + offset
         if count > FEW_JOBS:
             jobs_at = self._device_jobs_at + offset
-            device.copy(jobs_at, self._jobs_at + offset, count * JOB.itemsize, stream)
-        args: list[Any] = [np.uint64(jobs_at)]
+            device.copy(jobs_at, self._jobs_at + offset, nbytes, stream)
+        args = operation.args
         if operation.checks:
             self._bad[place : place + count] = 0
-            args.append(np.uint64(self._bad_at + 4 * place))
-        args += operation.args
-        device.launch(operation.kernel, count, operation.slices, args, stream)
+            args = (self._bad_at + 4 * place, *args)
+        device.launch(operation.kernel, count, operation.slices, (jobs_at, *args), stream)
         operation.event = self._events.pop() if self._events else device.new_event()
         device.record(operation.event, stream)
+
+
+def _slices(nbytes: int) -> int:
+    """How many blocks of the grid share a job of so many bytes."""
+    return min(max(-(-nbytes // SLICE_BYTES), 1), MOST_SLICES)
 
 
 def _shifted(found: Findings, first: int) -> Findings:

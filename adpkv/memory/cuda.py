@@ -66,7 +66,7 @@ class CudaMemory:
         if self._rows * self._row_words >= MOST_WORDS:
             raise AdpkvError(f"a block of {self.block_bytes:,} bytes is too large for the kernels")
         self.device = device
-        self._book = BlockBook(blocks, report)
+        self._book, self._report = BlockBook(blocks, report), report
         self._work = Work(device)
         self._slab = device.allocate(blocks * self.block_bytes)
         self._areas: list[CudaStaging] = []
@@ -103,6 +103,7 @@ class CudaMemory:
             slots,
             slot_blocks,
             self.block_bytes,
+            self._report,
             host=host,
         )
         self._areas.append(area)
@@ -154,7 +155,7 @@ class CudaMemory:
         """Write the pattern of the prompt tokens [first_token, end_token)."""
         touched, jobs = self._pattern_jobs(blocks, keys, first_token, end_token)
         if touched:
-            self._work.submit("adpkv_pattern", jobs, self.block_bytes, np.uint32(self._word))
+            self._work.submit("adpkv_pattern", jobs, self.block_bytes, self._word)
 
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
@@ -172,9 +173,11 @@ class CudaMemory:
         return True
 
     def look_at_free(self) -> None:
-        """Check all free blocks that were ever used, and wait for all results, these and earlier
-        ones."""
+        """Check all free blocks that were ever used, and the staging slots, and wait for all
+        results, these and earlier ones."""
         self._check_untouched(self._book.free_and_used(), "found at the end")
+        for area in self._areas:
+            area.look_at_free()
         self.finish()
 
     def close(self) -> None:
@@ -216,8 +219,8 @@ class CudaMemory:
             leases = tuple(dict.fromkeys(owners[job] for job in bad))
             self._book.tell("wrong_kv", [touched[job] for job in bad], what, leases)
 
-        word = np.uint32(self._word)
-        self._work.submit("adpkv_compare", jobs, self.block_bytes, word, checks=True, found=found)
+        size, word = self.block_bytes, self._word
+        self._work.submit("adpkv_compare", jobs, size, word, checks=True, found=found)
 
     def _pattern_jobs(
         self, blocks: Sequence[int], keys: Sequence[int], first_token: int, end_token: int

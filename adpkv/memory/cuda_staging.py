@@ -4,24 +4,32 @@ The slots are one allocation, on the device or in pinned memory of the host. Ker
 memory by its own address, so packing into it is a copy over the bus, made by the same kernel. A
 pack or unpack is work on the rank's stream, after all that was put there before: what a prefill has
 written is written before it is packed.
+
+The checks of the slots (`memory.slot_book`) are kernels in the same order. What they find is known
+later. A peer's bytes come from outside that order: so before a slot is advertised, `written` must
+have passed, or they could come before the check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from adpkv.core.ids import SessionId
 from adpkv.errors import AdpkvError
 from adpkv.gpu.device import Device, pinned_view
 from adpkv.gpu.work import Work, jobs_of
-from adpkv.memory.port import HOST, Fence, Region
+from adpkv.memory.port import HOST, PASSED, Fence, Region, Report
+from adpkv.memory.slot_book import CANARY, MARK_BYTES, Marks, SlotBook
 
 __all__ = ["CudaStaging"]
 
 
 class CudaStaging:
-    """`memory.port.StagingArea` beside a pool that begins at address `pool` of the device."""
+    """`memory.port.StagingArea` and its `SlotWatch` beside a pool that begins at address `pool` of
+    the device."""
 
     def __init__(
         self,
@@ -31,6 +39,7 @@ class CudaStaging:
         slots: int,
         slot_blocks: int,
         block_bytes: int,
+        report: Report,
         *,
         host: bool,
     ) -> None:
@@ -39,6 +48,8 @@ class CudaStaging:
         self._nbytes = slots * slot_blocks * block_bytes
         allocate = device.allocate_pinned if host else device.allocate
         self._address = allocate(self._nbytes)
+        self._book = SlotBook(slots, slot_blocks, report)
+        self._written: Fence = PASSED
 
     def region(self) -> Region:
         """All slots together."""
@@ -55,32 +66,78 @@ class CudaStaging:
         at, size = self._address + first * self.block_bytes, count * self.block_bytes
         return pinned_view(at, size).data
 
+    def written(self) -> Fence:
+        """All that this rank itself does with slots before others may have them: marks, the checks
+        of them, and so the copies before."""
+        return self._written
+
     def pack(self, blocks: Sequence[int], first: int) -> Fence:
         """Copy these blocks of the pool into adjacent blocks of the area from `first`."""
-        return self._copy(self._scattered(blocks), self._adjacent(first, len(blocks)))
+        self._book.copies(first, len(blocks), into=True)
+        return self._copy("adpkv_pack", blocks, first)
 
     def unpack(self, first: int, blocks: Sequence[int]) -> Fence:
         """Copy adjacent blocks of the area from `first` into these blocks of the pool."""
-        return self._copy(self._adjacent(first, len(blocks)), self._scattered(blocks))
+        self._book.copies(first, len(blocks), into=False)
+        return self._copy("adpkv_unpack", blocks, first)
 
     def close(self) -> None:
         """Give its memory back. No copy is under way, and no peer touches the slots."""
         free = self._device.free_pinned if self._host else self._device.free
         free(self._address)
 
-    def _scattered(self, blocks: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-        return self._pool + np.asarray(blocks, np.uint64) * np.uint64(self.block_bytes)
+    # -- who may touch what ----------------------------------------------------------------------
 
-    def _adjacent(self, first: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-        numbers = np.arange(first, first + count, dtype=np.uint64)
-        return self._address + numbers * np.uint64(self.block_bytes)
+    def take(self, slot: int, request_id: int, blocks: Sequence[int]) -> None:
+        """A session has the slot from now on. Lets the device check that it is as it was left."""
+        self._check(self._book.take(slot, request_id, blocks), slot, request_id)
 
-    def _copy(
-        self,
-        source: np.ndarray[tuple[int], np.dtype[np.uint64]],
-        target: np.ndarray[tuple[int], np.dtype[np.uint64]],
-    ) -> Fence:
-        if len(source):
-            jobs = jobs_of(len(source), source, target, self.block_bytes)
-            self._work.submit("adpkv_copy", jobs, self.block_bytes)
+    def give_back(self, slot: int, request_id: int) -> None:
+        """No peer touches the slot any more: mark what was used of it."""
+        marks = self._book.give_back(slot, request_id)
+        if marks:
+            jobs, nbytes = self._jobs(marks)
+            self._work.submit("adpkv_mark", jobs, nbytes)
+            self._written = self._work.point()
+
+    def look_at_free(self) -> None:
+        """At the end of a run: let the device check the slots that nobody has."""
+        for slot, marks in self._book.free():
+            self._check(marks, slot, None)
+
+    def lend(self, session: SessionId, peer: int, first: int, count: int, *, writes: bool) -> None:
+        """A peer may read these blocks from now on, or write into them."""
+        self._book.lend(session, first, count, writes=writes)
+
+    def take_back(self, session: SessionId) -> None:
+        """The peer does not touch what this session was lent."""
+        self._book.take_back(session)
+
+    def _check(self, marks: list[Marks], slot: int, request_id: int | None) -> None:
+        if not marks:
+            return
+
+        def found(_: list[int]) -> None:
+            self._book.tell_spoilt(slot, request_id)
+
+        jobs, nbytes = self._jobs(marks)
+        self._work.submit("adpkv_marked", jobs, nbytes, checks=True, found=found)
+        self._written = self._work.point()
+
+    def _jobs(self, every: list[Marks]) -> tuple[np.ndarray[Any, np.dtype[Any]], int]:
+        """A job for each half that has marks, and the size of the largest."""
+        mark = min(MARK_BYTES, self.block_bytes)
+        counts = [-(-marks.blocks // marks.step) for marks in every]
+        jobs = jobs_of(
+            len(every),
+            [self._address + marks.first * self.block_bytes for marks in every],
+            CANARY | mark << 8,
+            counts,
+            [marks.step * self.block_bytes for marks in every],
+        )
+        return jobs, max(counts) * mark
+
+    def _copy(self, kernel: str, blocks: Sequence[int], first: int) -> Fence:
+        size = self.block_bytes
+        self._work.copy(kernel, blocks, self._pool, self._address + first * size, size)
         return self._work.point()

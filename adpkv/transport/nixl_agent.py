@@ -33,6 +33,9 @@ LEAST: Final = (1, 5)
 
 GET: Final = "pip install --no-deps nixl-cu13 (or nixl-cu12)"
 
+MOST_RUNS: Final = 256
+"""How many handles are kept to be used again."""
+
 Blocks = np.ndarray[Any, np.dtype[np.int32]]
 """Block numbers, as the library takes them."""
 
@@ -59,6 +62,15 @@ class _Address(msgspec.Struct, frozen=True, gc=False):
 
     agent: bytes
     region: Region
+
+
+class _Run(NamedTuple):
+    """A write of adjacent blocks: to which rank, from and to which block, and how many."""
+
+    to: int
+    source: int
+    target: int
+    blocks: int
 
 
 class _Peer(NamedTuple):
@@ -127,6 +139,10 @@ class Agent:
         self._description = self._described()
         self._addresses: list[_Address] = []
         self._peers: dict[int, _Peer] = {}
+        self._runs: dict[_Run, Handle] = {}
+        """Handles that have ended and may be posted again, the oldest first."""
+        self._run_of: dict[int, _Run] = {}
+        """By the identity of a handle that is in use: what it writes, if it may be kept."""
 
     def _create_backend(self) -> None:
         try:
@@ -222,14 +238,29 @@ class Agent:
             "WRITE", self._own, source, peer.blocks, target, notice, [self._backend]
         )
 
-    def post(self, handle: Handle) -> bool:
+    def prepare_run(self, to: int, source: int, target: int, count: int) -> Handle:
+        """The same for `count` adjacent blocks from `source` to `target`, as from slot to slot,
+        where the same write comes again and again: its handle is used again.
+
+        Raises:
+            one of `errors`: the peer cannot be reached.
+        """
+        run = _Run(to, source, target, count)
+        handle = self._runs.pop(run, None)
+        if handle is None:
+            out, into = (np.arange(one, one + count, dtype=np.int32) for one in (source, target))
+            handle = self.prepare(to, out, into, b"")
+        self._run_of[id(handle)] = run
+        return handle
+
+    def post(self, handle: Handle, notice: bytes = b"") -> bool:
         """Begin to write; returns whether it has ended already. Costs some microseconds for each
-        descriptor, and within a host the time of the copy.
+        descriptor, and within a host the time of the copy. With a notice, it is that of this time.
 
         Raises:
             one of `errors`, or ConnectionError: some of it may be on its way.
         """
-        return self._has_ended(self._agent.transfer(handle))
+        return self._has_ended(self._agent.transfer(handle, notice))
 
     def is_done(self, handle: Handle) -> bool:
         """Whether a write has ended: its bytes are where they belong. Never waits.
@@ -244,10 +275,26 @@ class Agent:
             raise ConnectionError("NIXL reports ERR")
         return state == "DONE"
 
+    def finish(self, handle: Handle) -> None:
+        """A handle has ended well: keep it for the same write again, or release it."""
+        run = self._run_of.pop(id(handle), None)
+        if run is None or run in self._runs:
+            handle.release()
+            return
+        self._runs[run] = handle
+        if len(self._runs) > MOST_RUNS:
+            self._runs.pop(next(iter(self._runs))).release()
+
     def release(self, handle: Handle) -> None:
         """Give back a handle that has ended. Of one that has not, this would prove nothing: the
         library stops nothing."""
+        self._run_of.pop(id(handle), None)
         handle.release()
+
+    def forget(self, rank: int) -> None:
+        """A peer has failed: keep no handle for it."""
+        for run in [run for run in self._runs if run.to == rank]:
+            self._runs.pop(run).release()
 
     def notices(self) -> list[bytes]:
         """Make progress; what peers have notified this rank of since the last call."""
@@ -256,6 +303,9 @@ class Agent:
 
     def close(self) -> None:
         """Deregister the memory and forget all peers. No transfer is in flight."""
+        for handle in self._runs.values():
+            handle.release()
+        self._runs.clear()
         for peer in self._peers.values():
             self._agent.release_dlist_handle(peer.blocks)
         self._agent.release_dlist_handle(self._own)

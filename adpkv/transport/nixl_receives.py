@@ -51,6 +51,8 @@ class Receives:
         self._clock, self._report = clock, report
         self._open: dict[SessionId, Transfer] = {}
         self._by_tag: dict[int, Transfer] = {}
+        self._seen: dict[int, int] = {}
+        """By tag: how many notices have come, where several are needed."""
         self._lingering: list[_Lingering] = []
         self._polls = 0
 
@@ -62,10 +64,16 @@ class Receives:
         if not transfer.target:
             self._end(transfer, EndKind.DONE)
 
-    def notice(self, tag: int, last: bool) -> None:
-        """A sender's notice. One of a transfer that is over is late, and says nothing new."""
+    def notice(self, tag: int, needed: int) -> None:
+        """A sender's notice; `needed` such ones are the end. One of a transfer that is over is
+        late, and says nothing new."""
         found = self._by_tag.get(tag)
-        if found is not None and last:
+        if found is None or not needed:
+            return
+        seen = self._seen.get(tag, 0) + 1
+        if seen < needed:
+            self._seen[tag] = seen
+        else:
             self._end(found, EndKind.DONE)
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
@@ -113,10 +121,12 @@ class Receives:
         """Forget all: no end is reported any more."""
         self._open.clear()
         self._by_tag.clear()
+        self._seen.clear()
         self._lingering.clear()
 
     def _end(self, transfer: Transfer, kind: EndKind) -> None:
         del self._open[transfer.session]
         del self._by_tag[transfer.tag]
+        self._seen.pop(transfer.tag, None)
         nbytes = len(transfer.target) * self._block_bytes if kind is EndKind.DONE else 0
         self._report(TransportEnd(transfer.session, kind, nbytes))

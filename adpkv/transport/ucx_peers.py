@@ -76,20 +76,32 @@ class ExposedBlocks(Protocol):
         ...
 
 
+MOST_ARRAYS: Final = 1 << 16
+"""How many descriptions of ranges of device memory are kept."""
+
+
 class BlockArrays:
-    """The blocks of a memory as UCXX takes them, in host or device memory."""
+    """The blocks of a memory as UCXX takes them, in host or device memory. A description of device
+    memory takes as long to make as its message to post, so it is kept."""
 
     def __init__(self, array: Any, memory: ExposedBlocks) -> None:
         self._array, self._memory, self._region = array, memory, memory.region()
         # UCXX keeps an address, not the bytes there: they must not be freed before the transport.
+        self._made: dict[tuple[int, int], Any] = {}
         self._kept = memory.view(0, 1) if self._region.device == HOST else None
 
     def of(self, first: int, count: int) -> Any:
         """`count` adjacent blocks from `first`, in place."""
         if self._region.device == HOST:
             return self._array(self._memory.view(first, count))
-        size = self._memory.block_bytes
-        return self._array(_DeviceBytes(self._region.address + first * size, count * size))
+        found = self._made.get((first, count))
+        if found is None:
+            size = self._memory.block_bytes
+            there = _DeviceBytes(self._region.address + first * size, count * size)
+            if len(self._made) >= MOST_ARRAYS:
+                self._made.clear()
+            found = self._made[first, count] = self._array(there)
+        return found
 
 
 class Peers:

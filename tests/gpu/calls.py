@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -43,168 +44,117 @@ def say(what: str, found: object) -> None:
     print(f"{what:60} {found}", flush=True)
 
 
-VARIANTS = r"""
-typedef unsigned char u8;
+PLAIN = r"""
 typedef unsigned int u32;
 typedef unsigned long long u64;
-struct Job { u64 a, b, c, d; };
-#define FIRST ((u64)blockIdx.y * blockDim.x + threadIdx.x)
-#define STRIDE ((u64)gridDim.y * blockDim.x)
-
-template <int N> static __device__ inline void several(const Job *jobs) {
-    const Job job = jobs[blockIdx.x];
-    const uint4 *__restrict__ from = (const uint4 *)job.a;
-    uint4 *__restrict__ to = (uint4 *)job.b;
-    const u64 wide = job.c / 16, stride = STRIDE;
-    u64 i = FIRST;
-    for (; i + (N - 1) * stride < wide; i += N * stride) {
-        uint4 got[N];
-#pragma unroll
-        for (int k = 0; k < N; k++) got[k] = from[i + k * stride];
-#pragma unroll
-        for (int k = 0; k < N; k++) to[i + k * stride] = got[k];
-    }
-    for (; i < wide; i += stride) to[i] = from[i];
+extern "C" __global__ void plain(const u32 *blocks, u64 pool, u64 area, u64 nbytes) {
+    const uint4 *from = (const uint4 *)(pool + blocks[blockIdx.x] * nbytes);
+    uint4 *to = (uint4 *)(area + blockIdx.x * nbytes);
+    const u64 stride = gridDim.y * blockDim.x;
+    for (u64 i = blockIdx.y * blockDim.x + threadIdx.x; i < nbytes / 16; i += stride)
+        to[i] = from[i];
 }
-extern "C" __global__ void several1(const Job *jobs) { several<1>(jobs); }
-extern "C" __global__ void several4(const Job *jobs) { several<4>(jobs); }
-extern "C" __global__ void several8(const Job *jobs) { several<8>(jobs); }
-/* Places as 32-bit numbers: target adjacent. */
-extern "C" __global__ void packed4(const u32 *blocks, u64 pool, u64 area, u64 nbytes) {
+extern "C" __global__ void eight(const u32 *blocks, u64 pool, u64 area, u64 nbytes) {
     const uint4 *__restrict__ from = (const uint4 *)(pool + blocks[blockIdx.x] * nbytes);
     uint4 *__restrict__ to = (uint4 *)(area + blockIdx.x * nbytes);
-    const u64 wide = nbytes / 16, stride = STRIDE;
-    u64 i = FIRST;
-    for (; i + 3 * stride < wide; i += 4 * stride) {
-        uint4 got[4];
+    const u64 stride = gridDim.y * blockDim.x, wide = nbytes / 16;
+    u64 i = blockIdx.y * blockDim.x + threadIdx.x;
+    for (; i + 7 * stride < wide; i += 8 * stride) {
+        uint4 got[8];
 #pragma unroll
-        for (int k = 0; k < 4; k++) got[k] = from[i + k * stride];
+        for (int k = 0; k < 8; k++) got[k] = __ldcs(from + i + k * stride);
 #pragma unroll
-        for (int k = 0; k < 4; k++) to[i + k * stride] = got[k];
+        for (int k = 0; k < 8; k++) __stcs(to + i + k * stride, got[k]);
     }
     for (; i < wide; i += stride) to[i] = from[i];
 }
 """
+"""Copies of whole blocks without what the real kernel does for odd ones: one word at a time, and
+eight at a time past the caches."""
 
 
 def cuda() -> None:
     """One process, one device."""
     from adpkv.gpu.device import Device, pinned_view
-    from adpkv.gpu.kernels import JOB
-    from adpkv.gpu.work import jobs_of
+    from adpkv.gpu.work import Work, jobs_of
 
     numbers = tuple(random.Random(1).sample(range(2048), 1024))
-    say("np.asarray(tuple of 1,024, uint64)", us(lambda: np.asarray(numbers, np.uint64)))
-    say("np.asarray(tuple of 1,024)", us(lambda: np.asarray(numbers)))
-    say("np.array(range(512), int32)", us(lambda: np.array(range(512), np.int32)))
-    say("np.arange(512, dtype=int32)", us(lambda: np.arange(512, dtype=np.int32)))
-    column = np.asarray(numbers, np.uint64)
-    say("jobs_of(1024, a, b, c)", us(lambda: jobs_of(1024, column, column, 65536)))
-    say("jobs_of(1, 1, 2, 3)", us(lambda: jobs_of(1, 1, 2, 3)))
     device = Device(0)
-    runtime, stream = device.runtime, device.stream
+    runtime, on, done = device.runtime, device.stream.ptr, device.wait
     pool, area = device.allocate(128 * MIB), device.allocate(64 * MIB)
     host, there = device.allocate_pinned(MIB), device.allocate(MIB)
-    jobs = pinned_view(host, MIB).view(JOB)
-    one = jobs_of(1, pool, area, 4096)
-    jobs[:1] = one
-    event = device.new_event()
-    args = (np.uint64(host),)
-    done = device.wait
-    launch = device.launch
-    say(
-        "device.launch, 1 job", us(lambda: launch("adpkv_copy", 1, 1, [np.uint64(host)]), 200, done)
-    )
-    raw = device._kernels["adpkv_copy"]
-    grid, block = (1, 1, 1), (256, 1, 1)
-
-    def with_stream() -> None:
-        with stream:
-            pass
-
-    say("with stream", us(with_stream))
-    function = getattr(raw, "kernel", None)
-    if function is not None:
-        say("Function(), np.uint64", us(lambda: function(grid, block, args, 0, stream), 200, done))
-        say("Function(), int", us(lambda: function(grid, block, (host,), 0, stream), 200, done))
-    runtime_on = stream.ptr
-    driver = getattr(device._cupy.cuda, "driver", None)
-    value = ctypes.c_uint64(host)
-    pointers = (ctypes.c_void_p * 1)(ctypes.addressof(value))
-    params, on = ctypes.addressof(pointers), runtime_on
-
-    def prepared() -> None:
-        driver.launchKernel(function.ptr, 1, 1, 1, 256, 1, 1, 0, on, params, 0)
-
-    say("driver.launchKernel, prepared", us(prepared, 200, done))
-    say("ctypes: memmove of 8 bytes", us(lambda: ctypes.memmove(host, params, 8)))
-    say("stream.ptr", us(lambda: stream.ptr))
-    say(
-        "memcpyAsync 32 KiB to the device",
-        us(lambda: runtime.memcpyAsync(there, host, 32768, 4, on), 200, done),
-    )
-    say("the same, kind 1", us(lambda: runtime.memcpyAsync(there, host, 32768, 1, on), 200, done))
+    room, event = pinned_view(host, MIB).data, device.new_event()
+    column = np.asarray(numbers, np.uint64)
+    say("np.asarray(tuple of 1,024, uint64)", us(lambda: np.asarray(numbers, np.uint64)))
+    say("pack_into, a tuple of 1,024", us(lambda: struct.pack_into("1024I", room, 0, *numbers)))
+    say("np.arange(512, dtype=int32)", us(lambda: np.arange(512, dtype=np.int32)))
+    say("jobs_of(1024, a, b, c)", us(lambda: jobs_of(1024, column, column, 65536)))
+    say("jobs_of(1, 1, 2, 3)", us(lambda: jobs_of(1, 1, 2, 3)))
+    args = (host, pool, area, 4096)
+    say("device.launch", us(lambda: device.launch("adpkv_pack", 1, 1, args), 200, done))
+    copy = partial(runtime.memcpyAsync, there, host, 4096, 4, on)
+    say("memcpyAsync 4 KiB to the device", us(copy, 200, done))
     say("eventRecord", us(lambda: runtime.eventRecord(event, on), 200, done))
     say("eventQuery, passed", us(lambda: runtime.eventQuery(event)))
+    work = Work(device)
 
-    def not_ready() -> None:
-        launch("adpkv_copy", 1, 1, [np.uint64(host)])
-        runtime.eventRecord(event, on)
-        while runtime.eventQuery(event):
+    def until_passed(call: Callable[[], Any]) -> None:
+        call()
+        point = work.point()
+        while not point.passed():
             pass
 
-    say("launch, record, query until passed", us(not_ready))
-    say("wait (nothing to do)", us(done))
-    _variants(device, pool, area, host, there, jobs, numbers)
+    for count in (1, 64, 512, 1024):
+        call = partial(work.copy, "adpkv_pack", numbers[:count], pool, area, 65536)
+        say(f"Work.copy, {count} of 64 KiB", us(call, 50, lambda: work.drain(1)))
+        say(f"the same until it is known to be done, {count}", us(partial(until_passed, call), 50))
+    _variants(device, pool, area, host, there, numbers)
 
 
-def _variants(
-    device: Any, pool: int, area: int, host: int, there: int, jobs: Any, numbers: tuple[int, ...]
-) -> None:
-    """64 MiB of scattered blocks, by several kernels; GB/s count each byte once."""
-    from adpkv.gpu.work import jobs_of
-
-    cupy, runtime = device._cupy, device.runtime
-    module = cupy.RawModule(code=VARIANTS)
-    kernels = {"now": device._kernels["adpkv_copy"]}
-    kernels |= {name: module.get_function(name) for name in ("several1", "several4", "several8")}
-    packed = module.get_function("packed4")
-    for size, count in ((4096, 1024), (65536, 1024), (MIB, 64)):
-        blocks = np.array(numbers[:count], np.uint64) % np.uint64(128 * MIB // size)
-        targets = area + np.arange(count, dtype=np.uint64) * np.uint64(size)
-        jobs[:count] = jobs_of(count, pool + blocks * np.uint64(size), targets, size)
-        runtime.memcpyAsync(there, host, count * 32, 4, device.stream.ptr)
+def _variants(device: Any, pool: int, area: int, host: int, there: int, numbers: Any) -> None:
+    """Scattered blocks, by several kernels; GB/s count each byte once."""
+    module = device._cupy.RawModule(code=PLAIN)
+    functions = {name: module.get_function(name).kernel.ptr for name in ("plain", "eight")}
+    functions["adpkv_pack"] = device._kernels["adpkv_pack"].function
+    prepared = device._kernels["adpkv_pack"]
+    for size, count in ((4096, 1024), (65536, 512), (65536, 1024), (MIB, 64)):
+        blocks = [number % (128 * MIB // size) for number in numbers[:count]]
         device.wait()
-        for (where, at), (name, kernel), slice_bytes in product(
-            (("device", there), ("pinned", host)), kernels.items(), (4096, 16384, 65536)
-        ):
-            if slice_bytes <= size:
-                grid = (count, size // slice_bytes, 1)
-                took = _took(device, partial(kernel, grid, (256, 1, 1), (np.uint64(at),)))
-                what = f"{size} x {count}, {name}, jobs on {where}, slices {slice_bytes}"
-                say(what, f"{took * 1e6:8.2f} us {size * count / took / 1e9:8.1f} GB/s")
-        places = np.frombuffer(memoryview(jobs).cast("B")[: 4 * count], np.uint32)
-        places[:] = blocks
-        args = (np.uint64(host), np.uint64(pool), np.uint64(area), np.uint64(size))
-        took = _took(device, partial(packed, (count, max(1, size // 16384), 1), (256, 1, 1), args))
-        rate = f"{took * 1e6:8.2f} us {size * count / took / 1e9:8.1f} GB/s"
-        say(f"{size} x {count}, packed4, numbers pinned", rate)
-    took = _took(device, lambda: runtime.memcpyAsync(area, pool, 64 * MIB, 3, device.stream.ptr))
-    say("one memcpy of 64 MiB within the device", f"{took * 1e6:8.2f} us")
+        struct.pack_into(f"{count}I", memoryview(_bytes(host)), 0, *blocks)
+        device.copy(there, host, 4 * count)
+        device.wait()
+        for (name, function), slice_bytes, threads, (where, at) in product(
+            functions.items(), (4096, 8192, 16384, 32768, 65536), (256, 512),
+            (("device", there), ("pinned", host)),
+        ):  # fmt: skip
+            if slice_bytes > size:
+                continue
+            for place, value in enumerate((at, pool, area, size)):
+                prepared.values[place] = value
+            grid, on = (count, size // slice_bytes), device.stream.ptr
+            launch = partial(
+                device._launch, function, *grid, 1, threads, 1, 1, 0, on, prepared.pointers_at, 0
+            )
+            took = _took(device, launch)
+            what = f"{size} x {count}, {name}, slices {slice_bytes}, {threads} threads, {where}"
+            say(what, f"{took * 1e6:8.2f} us {size * count / took / 1e9:8.1f} GB/s")
+
+
+def _bytes(address: int) -> Any:
+    return (ctypes.c_uint8 * MIB).from_address(address)
 
 
 def _took(device: Any, launch: Callable[[], Any]) -> float:
     """Seconds of one launch among twenty in a row."""
-    with device.stream:
-        launch()
+    launch()
+    device.wait()
+    found = []
+    for _ in range(3):
+        began = time.perf_counter()
+        for _ in range(20):
+            launch()
         device.wait()
-        found = []
-        for _ in range(3):
-            began = time.perf_counter()
-            for _ in range(20):
-                launch()
-            device.wait()
-            found.append((time.perf_counter() - began) / 20)
+        found.append((time.perf_counter() - began) / 20)
     return median(found)
 
 

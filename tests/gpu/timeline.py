@@ -55,9 +55,11 @@ def main(name: str = "nixl", block: str = "65536", blocks: str = "1024") -> None
     pair = _Pair(world, rig)
     for _ in range(5):
         pair.ours()
-    whole = median(pair.ours().whole_s for _ in range(20))
-    if world.rank == 0:
-        say(f"staged {name}, {block} x {blocks}, unmarked", f"{whole * 1e6:.1f} us")
+    for turn in range(2):
+        took = [pair.ours().whole_s for _ in range(20)]
+        if world.rank == 0:
+            say(f"staged {name}, {block} x {blocks}, turn {turn}", f"{median(took) * 1e6:.1f} us")
+            print(*(f"{one * 1e6:.0f}" for one in took))
     profile = cProfile.Profile()
     profile.enable()
     for _ in range(20):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adpkv.memory.host import HostMemory
-from adpkv.memory.host_staging import MOST_MARKS, HostStaging
+from adpkv.memory.host_staging import HostStaging
+from adpkv.memory.slot_book import MOST_MARKS
 
 SLOT_BLOCKS = 4
 
@@ -22,9 +25,16 @@ class Rig:
         self.memory.view(block, 1)[:] = bytes([value]) * 64
 
     def used(self, slot: int, request_id: int = 7, blocks: int = 4) -> None:
-        """A session had the slot, and has given it back."""
+        """A session had the slot for a peer to write into, and has given it back."""
         self.area.take(slot, request_id, range(blocks))
+        self.lent(slot)
         self.area.give_back(slot, request_id)
+
+    def lent(self, slot: int) -> None:
+        """A peer may write a block of the slot, for a while."""
+        session: Any = (99, slot)
+        self.area.lend(session, 1, slot * self.area.slot_blocks, 1, writes=True)
+        self.area.take_back(session)
 
 
 @pytest.fixture
@@ -71,9 +81,17 @@ def test_they_are_found_at_the_end_too(rig: Rig) -> None:
 
 
 def test_what_nobody_used_is_not_marked(rig: Rig) -> None:
-    """A slot is only touched as far as it is needed: memory is given when it is touched."""
+    """A slot is only touched as far as it is needed: memory is given when it is touched. One that
+    no peer wrote into is not touched at all."""
     rig.used(0, blocks=1)
     assert bytes(rig.area.view(1, 3)) == bytes(3 * 64)
+    rig.area.take(1, 7, range(4))
+    rig.area.lend((7, 0), 1, 4, 4, writes=False)  # type: ignore[arg-type]
+    rig.area.take_back((7, 0))  # type: ignore[arg-type]
+    rig.area.give_back(1, 7)
+    assert bytes(rig.area.view(4, 4)) == bytes(4 * 64)
+    rig.area.take(1, 8, range(4))
+    assert rig.told == []
 
 
 def test_a_chunk_in_a_large_slot_covers_a_mark() -> None:

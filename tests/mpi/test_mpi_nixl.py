@@ -14,11 +14,11 @@ pytestmark = needs_nixl
 
 
 @pytest.mark.parametrize(
-    ("ranks", "argv"), [(2, ()), (4, ("odd",)), (2, ("faulty",)), (2, ("odd", "staged"))]
+    ("ranks", "argv"), [(2, ()), (4, ("odd", "counted")), (2, ("faulty",)), (2, ("odd", "staged"))]
 )
 def test_transport_nixl_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
-    """By itself; in blocks of an odd size beside idle ranks; with the fault seam around it; through
-    slots that are smaller than the transfers."""
+    """By itself; in blocks of an odd size beside idle ranks, with a notice for each piece; with the
+    fault seam around it; through slots that are smaller than the transfers."""
     found = program("transport", ranks, "nixl", *argv)
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from adpkv.transport.nixl_opened import Piece, Send, cut
+from adpkv.transport.nixl_opened import MANY, Piece, Send, cut, numbers
 from adpkv.transport.port import Transfer
 
 BLOCKS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
@@ -27,6 +27,43 @@ def test_pieces_are_the_whole_transfer_and_within_both_limits(
         ]
         assert descriptors == sum(begins) <= most_descriptors
         assert end - first <= most_blocks
+
+
+@given(st.data(), st.integers(1, 200), st.integers(1, 50))
+def test_long_transfers_are_cut_as_short_ones(
+    data: st.DataObject, most_blocks: int, most_descriptors: int
+) -> None:
+    """They are looked at by numpy."""
+    runs = data.draw(st.lists(st.integers(1, 60), min_size=8, max_size=20))
+    source = [1000 * number + at for number, run in enumerate(runs) for at in range(run)]
+    target = list(range(len(source)))
+    source, target = source * 4, target * 4
+    assume(len(source) >= MANY)
+    pieces = cut(source, target, most_blocks, most_descriptors)
+    wanted, first, descriptors = [], 0, 1
+    for at in range(1, len(source)):
+        begins = source[at] != source[at - 1] + 1 or target[at] != target[at - 1] + 1
+        if at - first == most_blocks or (begins and descriptors == most_descriptors):
+            wanted.append(Piece(first, at, descriptors))
+            first, descriptors = at, 1
+        elif begins:
+            descriptors += 1
+    assert pieces == [*wanted, Piece(first, len(source), descriptors)]
+
+
+def test_numbers_are_what_they_are() -> None:
+    for blocks in (range(3, 9), (5, 1, 2**31 - 1), [4], ()):
+        assert numbers(blocks).tolist() == list(blocks)
+
+
+def test_pieces_that_are_counted_do_not_wait() -> None:
+    send = Send(Transfer(1, 0, 0, 1, 1, (0, 1), (0, 1), 0), cut([0, 1], [0, 1], 1, 1), counted=True)
+    send.posted = 1
+    send.handles.append((object(), 1))
+    assert not send.is_posted()
+    assert [send.needs(number) for number in range(2)] == [2, 2]
+    send.counted = False
+    assert [send.needs(number) for number in range(2)] == [0, 1]
 
 
 def test_adjacent_blocks_are_one_descriptor() -> None:

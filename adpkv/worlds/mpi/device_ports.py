@@ -1,10 +1,10 @@
 """What a rank's ports need besides where its KV blocks are on a device.
 
 A device works behind the rank's back, in the order of its stream. Two things follow. What its
-checks have found must be asked for: with each poll of the transport. And a receiver's blocks may
-still be checked or filled by this rank when it advertises them: the message waits until that is
-done, or a peer's bytes could come in between. (With staging no peer touches a block, so there
-nothing waits. A sender's transport waits for `written` itself.)
+checks have found must be asked for: with each poll of the transport. And what a receiver exposes,
+blocks or a staging slot, may still be checked, filled or copied by this rank when it advertises it:
+the message waits until that is done, or a peer's bytes could come in between. (A sender's transport
+waits for `written` itself.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from adpkv.executor.ports import Mailbox
 from adpkv.memory.port import Fence
 from adpkv.transport.port import Transport, TransportEnd
 
-__all__ = ["AfterWrites", "DeviceMemory", "PollsMemory"]
+__all__ = ["AfterWrites", "DeviceMemory", "PollsMemory", "Written"]
 
 
 class DeviceMemory(Protocol):
@@ -27,8 +27,12 @@ class DeviceMemory(Protocol):
         """Report what has become known. Never waits."""
         ...
 
+
+class Written(Protocol):
+    """What is needed of what peers touch: of the memory, or of its staging area."""
+
     def written(self) -> Fence:
-        """All work on the blocks so far."""
+        """All of this rank's own work on it so far."""
         ...
 
 
@@ -51,17 +55,17 @@ class PollsMemory:
 
 
 class AfterWrites:
-    """A mailbox whose `Advertise` messages leave after what this rank has written before them.
+    """A mailbox whose `Advertise` messages leave after what this rank has exposed is written.
     Later messages wait behind them, so the order stays. `executor.ports.Mailbox`."""
 
-    def __init__(self, mailbox: Mailbox, memory: DeviceMemory) -> None:
-        self._mailbox, self._memory = mailbox, memory
+    def __init__(self, mailbox: Mailbox, exposed: Written) -> None:
+        self._mailbox, self._exposed = mailbox, exposed
         self._held: deque[tuple[int, Message, Fence]] = deque()
 
     def send(self, to: int, message: Message) -> None:
         """Send now, or when the device has done what was put there before."""
         if self._held or isinstance(message, Advertise):
-            self._held.append((to, message, self._memory.written()))
+            self._held.append((to, message, self._exposed.written()))
             self._release()
         else:
             self._mailbox.send(to, message)

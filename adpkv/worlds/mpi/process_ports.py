@@ -126,8 +126,8 @@ class ProcessPorts:
             )
         if isinstance(self.memory, CudaMemory):
             self.transport = PollsMemory(self.transport, self.memory)
-            if experiment.staging is None:
-                self.mailbox = AfterWrites(self.mailbox, self.memory)
+            exposed = self.memory if self._area is None else self._area
+            self.mailbox = AfterWrites(self.mailbox, exposed)
 
     def flush_records(self) -> None:
         """Write out what this rank has recorded so far."""

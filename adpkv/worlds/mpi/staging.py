@@ -8,6 +8,7 @@ from adpkv.config import Experiment
 from adpkv.config.staging import DEVICE_MEMORIES
 from adpkv.errors import UsageError
 from adpkv.executor.ports import Clock, Mailbox
+from adpkv.memory.cuda_staging import CudaStaging
 from adpkv.memory.host_staging import HostStaging
 from adpkv.memory.port import StagingArea
 from adpkv.transport.port import Transport
@@ -53,6 +54,6 @@ def stage(
         area,
         mailbox,
         clock=clock,
-        watch=area if isinstance(area, HostStaging) else None,
+        watch=area if isinstance(area, HostStaging | CudaStaging) else None,
         pack_bytes=NO_LIMIT if on_device else experiment.transceiver.post_budget_bytes // 2,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from mpi4py import MPI
 
 from adpkv.core.ids import SessionId
+from adpkv.memory.cuda_staging import CudaStaging
 from adpkv.memory.host_staging import HostStaging
 from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.staged import StagedTransport
@@ -49,8 +50,9 @@ def staged(side: type[Any], name: str, make: Callable[..., Transport]) -> type[A
                 repeat_ns=50_000_000,
                 clock=time.perf_counter_ns,
                 wake=lambda _: None,
-                watch=area if isinstance(area, HostStaging) else None,
+                watch=area if isinstance(area, HostStaging | CudaStaging) else None,
             )
+            self._written = area.written
             self.withdraw, self.peer_ended = inner.withdraw, inner.peer_ended
             self.last_moved_ns, self.close = inner.last_moved_ns, inner.close
 
@@ -66,7 +68,10 @@ def staged(side: type[Any], name: str, make: Callable[..., Transport]) -> type[A
                 self.staged.unpacked((request_id, attempt), chunks)  # type: ignore[arg-type]
 
         def expect(self, transfer: Transfer) -> bool:
-            return self.staged.expect(_with_slots(transfer))
+            expected = self.staged.expect(_with_slots(transfer))
+            while not self._written().passed():
+                pass  # the sender learns of it when this returns
+            return expected
 
         def post(self, transfer: Transfer) -> None:
             self.staged.post(_with_slots(transfer))

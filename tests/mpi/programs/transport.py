@@ -1,7 +1,8 @@
 """Ranks 0 and 1 put a transport through the conformance bodies; rank 0 prints one line each.
 `transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
 blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling;
-with `cuda`, blocks are in the memory of a GPU; with `staged`, they are packed into small slots."""
+with `cuda`, blocks are in the memory of a GPU; with `staged`, they are packed into small slots;
+with `counted`, nixl counts the notices of a transfer's pieces, as it does of large ones."""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -78,8 +79,11 @@ def made(name: str, comm: MPI.Intracomm, memory: Any) -> Transport:
             comm, memory, piece_bytes=piece_bytes, budget_bytes=budget_bytes, clock=clock
         )
     if name == "nixl":
+        from adpkv.transport import nixl as module
         from adpkv.transport.nixl import NixlTransport
 
+        if "counted" in sys.argv:
+            module.COUNTED_BYTES = 0  # type: ignore[misc]
         nixl = NixlTransport(
             comm.rank, memory, backend="UCX", piece_bytes=piece_bytes, limits=limits, clock=clock
         )

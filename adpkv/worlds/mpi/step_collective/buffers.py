@@ -79,7 +79,7 @@ class DeviceBuffers:
         some = [chunk for chunk in chunks if chunk.nbytes]
         if some:
             jobs, largest = self._jobs(self.area(area), some)
-            self._work.submit("adpkv_pattern", jobs, largest, np.uint32(8))
+            self._work.submit("adpkv_pattern", jobs, largest, 8)
 
     def check(self, chunks: Sequence[Chunk], tell: Tell) -> None:
         """By a kernel; the step's end tells."""
@@ -92,7 +92,7 @@ class DeviceBuffers:
                 tell(some[job])
 
         jobs, largest = self._jobs(self.received, some)
-        self._work.submit("adpkv_compare", jobs, largest, np.uint32(8), checks=True, found=found)
+        self._work.submit("adpkv_compare", jobs, largest, 8, checks=True, found=found)
 
     def _jobs(self, base: int, chunks: Sequence[Chunk]) -> tuple[Any, int]:
         words = np.array([chunk.nbytes // 8 for chunk in chunks], np.uint64)

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import cuda as cuda
 from . import kernels
+from .cuda import driver as driver
 
 __version__ = "14.2.0+fake"
 
