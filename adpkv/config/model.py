@@ -134,8 +134,8 @@ class GemmModelConfig(CostedModelConfig):
     collective_backend: Literal["auto", "nccl", "ipc", "mpi", "none"] = Field(
         default="auto",
         description="what moves them. `nccl`: a GPU for each rank of a group; `ipc`: CUDA IPC, any"
-        " ranks of one host; `mpi`: through the host; auto: the first of them that fits; `none`:"
-        " nothing is moved",
+        " ranks of one host; `mpi`: through the host; auto: `mpi` where ranks share a GPU, else"
+        " `nccl`, or `ipc` without NCCL; `none`: nothing is moved",
     )
 
     @property
