@@ -114,6 +114,9 @@ class Transceiver:
         if session.state is not State.PREPARED:
             self._fire(session, Event.ADVERTISE_AGAIN, now_ns)
             return None
+        if receiver in self._failed:  # it failed after it had sent this
+            self._fire(session, Event.PEER_LOST, now_ns)
+            return None
         if session.peer < 0:
             self.book.set_peer(session, receiver, tag, blocks, slot)
             self._slots.wait(session)
@@ -122,8 +125,12 @@ class Transceiver:
 
     def start(self, now_ns: int) -> None:
         """Begin as many waiting transfers as there are slots. A receiver whose advertise came and
-        that gets no slot is told that it is queued."""
+        that gets no slot is told that it is queued. With a failed peer nothing is begun."""
         for session in self._slots.admit():
+            if session.peer in self._failed:
+                self._slots.give_back(session)
+                self._fire(session, Event.PEER_LOST, now_ns)
+                continue
             self.book.set_slot(session, self._slots.number(session))
             self.book.fire(session, Event.ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
@@ -249,10 +256,15 @@ class Transceiver:
         """These world ranks have failed: end the sessions with them whose blocks are not exposed,
         and begin no more. A session in flight ends when the transport reports that its connection
         is fenced (contract 2.5)."""
-        self._failed.update(failed)
+        self.note_failures(failed)
         for session in list(self.book.sessions.values()):
             if session.peer in self._failed and session.state.is_unexposed:
                 self._fire(session, Event.PEER_LOST, now_ns)
+
+    def note_failures(self, failed: Iterable[int]) -> None:
+        """These world ranks have failed: begin no transfer with them any more. What becomes of the
+        sessions that there are is `handle_peer_failure`'s affair."""
+        self._failed.update(failed)
 
     def forget(self, request_id: int) -> None:
         """Remove the session of a request whose blocks are released."""

@@ -11,7 +11,6 @@ from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
-from adpkv.core.values import RequestSpec
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import StepWork
@@ -32,17 +31,17 @@ class GenerationServing(Serving):
         self._most = most_sequences
         self._admitted = 0
 
-    def assign(self, spec: RequestSpec, now_ns: int) -> ServedRequest:
+    def queue(self, request: ServedRequest, now_ns: int) -> None:
         """Take a request and open its session. The session's wait limit covers the waits for blocks
         and for a slot."""
-        request = super().assign(spec, now_ns)
+        super().queue(request, now_ns)
+        spec = request.spec
         assert spec.sender is not None
         nbytes = prompt_blocks(spec, self.limits.block_tokens) * self.memory.block_bytes
         sender = self.owner.sender(spec.sender.rank)
         request.session = self.transceiver.open(
             spec.request_id, spec.attempt, sender, nbytes, now_ns
         )
-        return request
 
     def admit(self, now_ns: int) -> None:
         """Give blocks to waiting requests in order, for the prompt and all tokens to come: a
@@ -107,7 +106,8 @@ class GenerationServing(Serving):
         """The times until it has blocks, a slot, its KV, a place in the batch, and its last token.
         The time in its sender's queue is taken from that for the KV, as a column of its own."""
         session = request.session
-        assert session is not None
+        if session is None:  # it waits for the end of its earlier attempt (`held`)
+            return spans((request.assigned_ns,), now_ns)
         marks = (
             request.assigned_ns,
             request.reserved_ns,

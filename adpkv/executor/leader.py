@@ -40,7 +40,14 @@ from adpkv.executor.messages import (
 from adpkv.executor.ports import Clock, Mailbox
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["BROADCAST_IDS", "Leader", "sorted_messages", "sum_up", "unhealthy_ranks"]
+__all__ = [
+    "BROADCAST_IDS",
+    "Leader",
+    "failed_ranks",
+    "sorted_messages",
+    "sum_up",
+    "unhealthy_ranks",
+]
 
 BROADCAST_IDS: Final = 65_536
 """The most block hashes and block ids in one broadcast, about 600 kB of the 16 MiB that a
@@ -284,6 +291,12 @@ def sum_up(
         collectives=counts.collectives,
         collectives_ns=counts.collectives_ns,
     )
+
+
+def failed_ranks(messages: Iterable[LeaderMessage]) -> set[int]:
+    """The failed world ranks of which a broadcast tells. A peer's message that is read after it may
+    be one of theirs."""
+    return {rank for one in messages if isinstance(one, Shrink) for rank in one.failed}
 
 
 def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:

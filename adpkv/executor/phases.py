@@ -16,7 +16,7 @@ from adpkv.core.stop import StopReason
 from adpkv.errors import RankLostError
 from adpkv.executor.audit import check_proposal, rank_report, unhealthy_stop
 from adpkv.executor.collectives import WORLD, Collective, CollectiveCounts, Elapsed, Step, Wait
-from adpkv.executor.leader import sorted_messages, sum_up
+from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, failure_detail
 from adpkv.executor.rank import Rank, status_of
 from adpkv.executor.succession import shrink_group
@@ -76,6 +76,8 @@ class Phases:
         if now_ns >= self._sampler.due_ns:
             # Before anything changes: so a line says how it was until now.
             self._sampler.take(rank, now_ns)
+        if self.group_input:
+            rank.transceiver.note_failures(failed_ranks(self.group_input))
         for message in messages:
             if isinstance(message, Release):
                 rank.succession.release = message  # kept: its leader has one too, and broadcasts it
@@ -137,6 +139,8 @@ class Phases:
         serving.decisions.resolve(now_ns)
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
+        if serving.held:
+            serving.held.let_in(now_ns)
         serving.admit(now_ns)
         if serving.next_expiry_ns() <= now_ns:
             serving.expire(now_ns)
@@ -217,11 +221,7 @@ class Phases:
         if plan.agreed:
             serving.decisions.carry_out(plan.agreed, plan.cancels, now_ns)
         for spec in new or ():
-            if spec.attempt and spec.request_id in serving.requests:
-                serving.refuse(spec)
-                rank.transfers.decline(spec)
-            else:
-                serving.assign(spec, now_ns)
+            serving.assign(spec, now_ns)
         if reason is not None:
             self._stop(reason, now_ns)
         self._resolve(now_ns)

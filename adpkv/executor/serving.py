@@ -22,6 +22,7 @@ from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Session
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
 from adpkv.executor.decisions import Decisions
+from adpkv.executor.held_attempts import HeldAttempts
 from adpkv.executor.leases import Leases
 from adpkv.executor.step_work import StepWork, WorkMeter
 from adpkv.transport.staged import StagedTransport
@@ -51,6 +52,7 @@ class Serving(ABC):
         self.waiting: deque[ServedRequest] = deque()
         self.pending_resource_release: dict[int, ServedRequest] = {}
         self.decisions = Decisions(self)
+        self.held = HeldAttempts(self, bundle.ports.mailbox)
         self.leases = Leases(bundle.pool, bundle.ports.memory)
         self.open_tokens = 0
         self.open_requests = 0
@@ -129,23 +131,23 @@ class Serving(ABC):
     # -- requests come and go ------------------------------------------------------------------
 
     def assign(self, spec: RequestSpec, now_ns: int) -> ServedRequest:
-        """The plan assigned a request to this rank."""
+        """The plan assigned a request to this rank. If an earlier attempt of it is still in doubt
+        here, it waits for the end of that (`held`)."""
         request = ServedRequest(spec, now_ns)
         request.keys = content_keys(spec, self.limits.block_tokens)
-        self.requests[spec.request_id] = request
-        self.waiting.append(request)
         self.open_tokens += self.limits.tokens_of(spec)
         self.open_requests += 1
         self.recorder.event("assigned", spec.request_id)
+        if spec.request_id in self.requests:
+            self.held.add(request)
+        else:
+            self.queue(request, now_ns)
         return request
 
-    def refuse(self, spec: RequestSpec) -> None:
-        """Answer a new attempt of a request as failed, because the blocks of its earlier attempt
-        are still in quarantine on this rank."""
-        detail = f"its earlier attempt is still in doubt on rank {self.rank}"
-        answer = Response(spec.request_id, spec.attempt, Outcome.FAILED, self.rank, detail)
-        self.responses.stage(answer)
-        self.recorder.event("responded", spec.request_id, outcome=Outcome.FAILED)
+    def queue(self, request: ServedRequest, now_ns: int) -> None:
+        """Add an assigned request to those that wait for blocks."""
+        self.requests[request.spec.request_id] = request
+        self.waiting.append(request)
 
     def cancel(self, request_id: int, now_ns: int) -> None:
         """The client has cancelled the request. Ignored if this rank does not have it, or not any
@@ -153,6 +155,8 @@ class Serving(ABC):
         request = self.requests.get(request_id)
         if request is not None and request.state is not RequestState.ENDED:
             self.end(request, RequestEvent.CANCEL, now_ns, "cancelled by its client")
+        else:
+            self.held.end(request_id, RequestEvent.CANCEL, now_ns, "cancelled by its client")
 
     def end(
         self,
@@ -287,6 +291,7 @@ class Serving(ABC):
         for request in list(self.requests.values()):
             if request.state is not RequestState.ENDED:
                 self.end(request, RequestEvent.STOP, now_ns, detail)
+        self.held.stop(now_ns, detail)
 
     def load(self) -> tuple[int, int, int]:
         """(open tokens, open requests, requests being computed); zeros on a rank that does not
@@ -302,6 +307,7 @@ class Serving(ABC):
             for request in self.requests.values()
             if request.state not in _ANSWERED
         }
+        here |= self.held.attempts()
         return tuple(attempt for attempt in asked if attempt in here)
 
     def leave(self) -> None:

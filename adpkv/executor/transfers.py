@@ -9,7 +9,6 @@ from __future__ import annotations
 from adpkv.core.session import Event, Order, Session, State
 from adpkv.core.tombstones import NEVER_POSTED
 from adpkv.core.transceiver import Transceiver
-from adpkv.core.values import RequestSpec
 from adpkv.executor.messages import (
     Advertise,
     Began,
@@ -62,6 +61,8 @@ class Transfers:
         transceiver = self._transceiver
         session = (message.request_id, message.attempt)
         if isinstance(message, Advertise):
+            if self._transport.has_failed(message.receiver):
+                transceiver.note_failures((message.receiver,))
             pieces = transceiver.advertised(
                 *session, message.receiver, message.tag, message.blocks, now_ns, message.slot
             )
@@ -114,11 +115,6 @@ class Transfers:
         if session is not None:
             self._transport.peer_ended(session.session_id, pieces)
 
-    def decline(self, spec: RequestSpec) -> None:
-        """This rank does not take the request: tell its sender to free the KV."""
-        if spec.sender is not None:
-            self._mailbox.send(spec.sender.rank, CancelTransfer(spec.request_id, spec.attempt))
-
     def poll(self) -> bool:
         """Poll the transport without waiting; returns whether transfers have ended."""
         ends = self._transport.poll()
@@ -152,6 +148,11 @@ class Transfers:
 
     def _post(self, session: Session) -> None:
         self._serving.exposed(session)
+        if self._transport.has_failed(session.peer):
+            # Nothing is posted, so both is proven at once: that it is lost, and that it is over.
+            self._transceiver.finished(*session.session_id, Event.PEER_LOST)
+            self._transceiver.finished(*session.session_id, Event.ENDED)
+            return
         self._transport.post(self._transfer(session, self._rank, session.peer))
         self._mailbox.send(session.peer, Began(*session.session_id))
 

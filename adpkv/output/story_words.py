@@ -196,6 +196,7 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("client_cancel", None): lambda e, s: "its client cancels",
     ("ended", None): _ended,
     ("assigned", None): lambda e, s: "is given it, waits for KV blocks",
+    ("held_back", None): lambda e, s: "still has its earlier attempt in doubt: waits for the end",
     ("refused", None): lambda e, s: f"refuses it, no rank ever had it: {e.detail.get('outcome')}",
     ("prefill_began", None): lambda e, s: (
         f"has blocks, begins to compute ({e.detail.get('cached')} tokens cached)"

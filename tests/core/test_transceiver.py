@@ -260,6 +260,20 @@ def test_a_sender_posts_for_the_receiver_that_asked() -> None:
     assert orders(ends) == [(Order.POST, 1)]
 
 
+def test_nothing_begins_with_a_peer_that_is_known_to_have_failed() -> None:
+    ends = sender(limits(per_peer=1))
+    early, late = (at_state(ends, S.PREPARED, one) for one in (1, 2))
+    ends.advertised(1, 0, 7, 42, (8, 9), 5)
+    ends.note_failures((7,))
+    assert ends.advertised(2, 0, 7, 43, (8, 9), 5) is None
+    ends.start(5)
+    assert (early.state, late.state, orders(ends)) == (S.FAILED, S.FAILED, [])
+    other = at_state(ends, S.PREPARED, 3)
+    ends.advertised(3, 0, 6, 44, (8, 9), 6)
+    ends.start(6)
+    assert other.state is S.POSTED
+
+
 def test_the_senders_deadline_runs_from_where_it_begins() -> None:
     ends = sender(limits(total=1))
     at_state(ends, S.POSTED, 1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 from executor_parts import Post, context, generation, spec
 
 from adpkv.core.rules import Rules
 from adpkv.core.session import State
 from adpkv.core.slots import SlotLimits
-from adpkv.core.values import Cause, SenderRef
+from adpkv.core.values import Cause
 from adpkv.executor.messages import (
     Advertise,
     Began,
@@ -331,9 +330,19 @@ def test_nothing_ended_is_nothing_heard(receiving: Rig) -> None:
     assert not receiving.transfers.poll()
 
 
-def test_the_sender_of_a_declined_request_need_not_keep_its_blocks(receiving: Rig) -> None:
-    wanted = msgspec.structs.replace(spec(7), attempt=1, sender=SenderRef(5, (1,)))
-    receiving.transfers.decline(wanted)
-    assert receiving.post.taken() == [(5, CancelTransfer(7, 1))]
-    receiving.transfers.decline(msgspec.structs.replace(wanted, sender=None))
-    assert receiving.post.taken() == []
+def test_the_advertise_of_a_rank_that_has_failed_meanwhile_is_not_posted(sending: Rig) -> None:
+    sending.link.failed = {9}
+    sending.on_peer_message(Advertise(1, 0, 9, 0, (1, 2, 3)))
+    assert 1 not in sending.serving.requests, "nobody will fetch it: its blocks are free"
+    assert (sending.link.calls, sending.words()) == ([], [])
+
+
+def test_what_waits_for_a_slot_is_not_posted_to_a_rank_that_has_failed(sending: Rig) -> None:
+    sending.transfers.on_peer_message(Advertise(1, 0, 9, 0, (1, 2, 3)), 1)
+    sending.link.failed = {9}
+    sending.go(1)
+    assert (sending.link.calls, sending.words()) == ([], [])
+    sending.ends.check_transfer_status(2)
+    sending.go(2)
+    sending.serving.retry_pending(2)
+    assert 1 not in sending.serving.requests, "as nothing was posted, it is proven over"
