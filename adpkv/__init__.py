@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from adpkv.api import load, load_run, load_sweep, run, simulate, sweep
+    from adpkv.api import explore, load, load_run, load_sweep, run, simulate, sweep
     from adpkv.config import Experiment
     from adpkv.errors import (
         AdpkvError,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from adpkv.exit_codes import ExitCode
+    from adpkv.exploration.result import Exploration
     from adpkv.results import Result
     from adpkv.sweeps.result import Sweep
 
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "ExitCode",
     "Experiment",
+    "Exploration",
     "MissingPieceError",
     "Result",
     "StuckError",
@@ -46,6 +48,7 @@ __all__ = [
     "TraceError",
     "UsageError",
     "__version__",
+    "explore",
     "load",
     "load_run",
     "load_sweep",
@@ -55,9 +58,12 @@ __all__ = [
 ]
 
 _PLACES: Final = {
-    **dict.fromkeys(("load", "load_run", "load_sweep", "run", "simulate", "sweep"), "adpkv.api"),
+    **dict.fromkeys(
+        ("explore", "load", "load_run", "load_sweep", "run", "simulate", "sweep"), "adpkv.api"
+    ),
     "Experiment": "adpkv.config",
     "ExitCode": "adpkv.exit_codes",
+    "Exploration": "adpkv.exploration.result",
     "Result": "adpkv.results",
     "Sweep": "adpkv.sweeps.result",
 }

@@ -17,6 +17,8 @@ from adpkv.errors import RankLostError, StuckError, UsageError
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
+    from adpkv.exploration.campaign import Campaign
+    from adpkv.exploration.result import Exploration
     from adpkv.plugins import Slot
     from adpkv.ports import (
         Memory,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from adpkv.results import Result
     from adpkv.sweeps.result import Sweep
 
-__all__ = ["load", "load_run", "load_sweep", "run", "simulate", "sweep"]
+__all__ = ["explore", "load", "load_run", "load_sweep", "run", "simulate", "sweep"]
 
 
 def load(
@@ -290,6 +292,53 @@ def sweep(
             checked, changes, Path(folder), world, jobs, limit_s, watch, keep=world == "mpi"
         )
         return made.without_folder()
+
+
+def explore(
+    experiment: Experiment | Mapping[str, Any] | Path | str,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  the same word as --set
+    seeds: tuple[int, int] | None = None,
+    for_s: float | None = None,
+    strategy: str = "random",
+    jobs: int | None = None,
+    finds: int | None = None,
+    out: Path | str | None = None,
+    on_progress: Callable[[Campaign], None] | None = None,
+) -> Exploration:
+    """Look for a schedule, faults and cancels under which an oracle speaks, and make it small.
+
+    Args:
+        experiment, set: as for `load`. Its workload is varied: poisson, closed_loop or script.
+        seeds: from the first to below the second; by default 0 to 1,000, or with `for_s` from 0 on.
+        for_s: begin no more seeds after so many seconds of wall time.
+        strategy: `random`, `pct:DEPTH` or `guided`.
+        jobs: how many processes work: as many as there are cores; 1 is this process itself.
+        finds: end after so many different finds.
+        out: a new or empty folder for `explore.json` and all that is needed to go on. None: no
+            folder is left behind; the result has the replay files as texts.
+        on_progress: called with what is done so far, after each batch of seeds.
+
+    Raises:
+        ConfigError: the experiment is not valid.
+        UsageError: it cannot be varied, an argument is wrong, or `out` cannot be written.
+    """
+    from adpkv.exploration.calling import Bounds, explore_into, explore_plan, jobs_for
+    from adpkv.exploration.campaign import LAST_SEED, plan_for
+    from adpkv.exploration.folder import ExplorationFolder
+    from adpkv.exploration.pool import local_pool
+
+    first, last = seeds or (0, LAST_SEED if for_s is not None else 1000)
+    plan = plan_for(load(experiment, set=set), strategy, first, last)
+    count, bounds = jobs_for(jobs), Bounds(for_s, finds)
+    watch = on_progress or (lambda campaign: None)
+    if out is None:
+        return explore_plan(plan, count, bounds, watch)
+    folder = ExplorationFolder.create(plan, _path(out))
+    try:
+        return explore_into(folder, local_pool(count), bounds, watch)
+    finally:
+        folder.close()
 
 
 def load_sweep(path: Path | str) -> Sweep:

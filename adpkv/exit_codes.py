@@ -36,6 +36,8 @@ class ExitCode(IntEnum):
     """An oracle (a run-time check of the contract) reported a violation."""
     RANK_LOST = 5
     """A rank's process is gone."""
+    INCOMPLETE = 6
+    """`adpkv explore`: an exhaustive walk was cut off before it was complete. No run ends so."""
     INTERNAL_ERROR = 70
     """A bug. This and the next two have the numbers of BSD's sysexits."""
     OUTPUT_LOST = 74
@@ -58,6 +60,7 @@ EXIT_PRECEDENCE: Final = (
     ExitCode.SIGTERM,
     ExitCode.SIGINT,
     ExitCode.SIGHUP,
+    ExitCode.INCOMPLETE,
     ExitCode.COMPLETED,
 )
 """Which exit code wins where ranks propose several (contract 6.6)."""
@@ -68,6 +71,7 @@ OUTCOMES: Final[Mapping[int, str]] = {
     ExitCode.DEADLOCK: "deadlock",
     ExitCode.VIOLATION: "violation",
     ExitCode.RANK_LOST: "rank_lost",
+    ExitCode.INCOMPLETE: "incomplete",
     ExitCode.INTERNAL_ERROR: "internal_error",
     ExitCode.OUTPUT_LOST: "output_lost",
     ExitCode.UNHEALTHY: "unhealthy",

@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "adpkv"
 HOME = PACKAGE / "exit_codes.py"
 
 # "precedence 70, 4, 3, 5, 2, 75, signals, 0"
-CONTRACT = (70, 4, 3, 5, 74, 2, 75, 143, 130, 129, 0)
+# ... and 6, which is an exploration's and never a run's.
+CONTRACT = (70, 4, 3, 5, 74, 2, 75, 143, 130, 129, 6, 0)
 
 ENDINGS = {"Exit", "SystemExit", "exit", "_exit", "abort", "end_host", "end_job", "leave_now"}
 """What is called with an exit code, to end with it."""

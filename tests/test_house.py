@@ -193,6 +193,20 @@ ARROWS = {
     ),
     # Programs of others: nothing of ours but how a report names ranks and breaks lines.
     "adpkv.rank_programs": (ERRORS, "adpkv.diagnosis.names", "adpkv.output.tables"),
+    # It makes runs and hands them to processes, as a sweep does.
+    "adpkv.exploration": (
+        CORE,
+        ERRORS,
+        CONFIG,
+        EXECUTOR,
+        OUTPUT,
+        TERMINAL,
+        FAULTS,
+        "adpkv.worlds.virtual",
+        "adpkv.worlds.mpi",
+        "adpkv.field_policies",
+        "adpkv.sweeps",
+    ),
     # The outermost: they may use everything, and nothing uses them but the command line.
     "adpkv.bench": ("adpkv",),
     "adpkv.cli": ("adpkv",),
@@ -274,7 +288,7 @@ def test_the_worlds_never_meet() -> None:
 
 def test_only_the_mpi_parts_import_mpi4py() -> None:
     allowed = ("adpkv.worlds.mpi", "adpkv.transport.mpi", "adpkv.transport.mpi_opened",
-               "adpkv.sweeps.over_mpi")  # fmt: skip
+               "adpkv.sweeps.over_mpi", "adpkv.exploration.over_mpi")  # fmt: skip
     asking = [m for m, tree in TREES.items() if any(is_in(i, "mpi4py") for i in imports(tree))]
     strangers = [m for m in asking if not any(is_in(m, a) for a in allowed)]
     # A benchmark's own rank programs may: they are started under mpirun.

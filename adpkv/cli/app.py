@@ -20,9 +20,11 @@ from adpkv.cli.check import check
 from adpkv.cli.compare import compare
 from adpkv.cli.configs import configs
 from adpkv.cli.doctor import doctor
+from adpkv.cli.explore import explore
 from adpkv.cli.init import init
 from adpkv.cli.inspect import inspect
 from adpkv.cli.regress import regress
+from adpkv.cli.replay import replay
 from adpkv.cli.run import run
 from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
@@ -45,6 +47,8 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     check,
     sweep,
     compare,
+    explore,
+    replay,
     configs,
     init,
     regress,

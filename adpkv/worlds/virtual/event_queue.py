@@ -14,7 +14,15 @@ from typing import Any, Final
 from adpkv.core.ids import LAST_NS
 from adpkv.errors import EndOfTimeError
 
-__all__ = ["COORDINATOR_WAKE", "GROUP_WAKE", "LINK", "MESSAGES", "RANK_WAKE", "EventQueue"]
+__all__ = [
+    "COORDINATOR_WAKE",
+    "GROUP_WAKE",
+    "LINK",
+    "MESSAGES",
+    "RANK_WAKE",
+    "Action",
+    "EventQueue",
+]
 
 # The order at one instant: what arrives is there before anybody reads it.
 MESSAGES: Final = 0
@@ -66,7 +74,7 @@ class EventQueue:
         Raises:
             EndOfTimeError: it is later than the longest run allows.
         """
-        at_ns, kind, _, _, action, what = heapq.heappop(self._heap)
+        at_ns, kind, action, what = self._next()
         if at_ns > LAST_NS:
             raise EndOfTimeError(
                 f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time, which"
@@ -77,3 +85,12 @@ class EventQueue:
         if kind != GROUP_WAKE:
             self.outside -= 1
         action(what)
+
+    def _next(self) -> tuple[int, int, Action, Any]:
+        """Remove the next event; returns (time, kind, action, argument)."""
+        at_ns, kind, _, _, action, what = heapq.heappop(self._heap)
+        return at_ns, kind, action, what
+
+    def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
+        """When a message that is sent now arrives; `number` is its sender's count."""
+        return self.now + latency_ns

@@ -74,11 +74,11 @@ class Post:
 
     def carry(self, sender: int, to: int, message: Message) -> None:
         """Deliver a message after the latency."""
-        at_ns = self._queue.now + self._latency_ns
         # The owner of the entry is the sender: its own count keeps its messages in order.
         owner = sender - COORDINATOR
         number = self._sent.get(owner, 0)
         self._sent[owner] = number + 1
+        at_ns = self._queue.arrival_ns(owner, to, number, self._latency_ns)
         self._queue.add(at_ns, MESSAGES, owner, number, self._deliver, (to, message))
 
     def _deliver(self, what: tuple[int, Message]) -> None:

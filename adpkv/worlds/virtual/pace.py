@@ -6,6 +6,7 @@ from adpkv.core.ids import NEVER
 from adpkv.executor.collectives import Operation, Step, Wait
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.worlds.virtual.group import VirtualGroup
+from adpkv.worlds.virtual.schedule import Schedule, paced
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 
 __all__ = ["Pace"]
@@ -19,6 +20,7 @@ class Pace:
         jump: jump over quiet stretches; the result is the same without.
         ticks_per_ns: the resolution of step costs, which are given in ticks.
         timeline: records them, where the run has a timeline.
+        schedule: makes steps faster, where the run has a schedule.
     """
 
     def __init__(
@@ -28,10 +30,12 @@ class Pace:
         jump: bool,
         ticks_per_ns: int = 1,
         timeline: WorldTimeline | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self.collective_ns, self.jump = collective_ns, jump
         self._ticks = ticks_per_ns
         self.timeline = timeline
+        self._schedule = schedule
 
     def begin(
         self, group: VirtualGroup, first: Operation, now_ns: int, *, quiet: bool
@@ -47,6 +51,8 @@ class Pace:
             if first.batch is not None:
                 group.check_batches()
             lines = group.step_lines()
+            if self._schedule is not None:
+                lines = paced(self._schedule, group.instance.index, first.iteration, lines)
             if quiet and self.jump:
                 most = min([at.most - done for at, done in zip(current, steps, strict=True)])
             stretch = StepStretch(now_ns, overhead_ns, lines, most, self._ticks)

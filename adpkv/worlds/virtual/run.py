@@ -54,10 +54,12 @@ from adpkv.worlds.assemble import (
     build_rank,
 )
 from adpkv.worlds.select_ports import chosen
+from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.run_files import SimulationFiles
+from adpkv.worlds.virtual.schedule import Schedule, ScheduledQueue
 from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -94,6 +96,7 @@ class Simulation:
         on_record: Callable[[RequestRecord], None] | None = None,
         assemble: Callable[..., RankProgram] = build_rank,
         timeline: WorldTimeline | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self.experiment = experiment
         self.topology = experiment.topology.build()
@@ -110,6 +113,7 @@ class Simulation:
             build_model(experiment, i.index) if is_own and experiment.topology.servers else model
             for i in self.topology.instances
         ]
+        queue = EventQueue() if schedule is None else ScheduledQueue(schedule)
         self.world = VirtualWorld(
             self.topology,
             pace=Pace(
@@ -117,9 +121,11 @@ class Simulation:
                 jump=jump,
                 ticks_per_ns=model.ticks_per_ns,
                 timeline=timeline,
+                schedule=schedule,
             ),
             mail_latency_ns=experiment.transceiver.mail_latency_ns,
             hang_ns=experiment.hang_ns,
+            queue=queue,
         )
         self._events = events or NullEventLog()
         self._on_record, self._on_sample = on_record, on_sample
@@ -308,7 +314,7 @@ def simulate(
     jump: bool = True,
     on_progress: Progress | None = None,
     assemble: Callable[..., RankProgram] = build_rank,
-    kind: type[Simulation] = Simulation,
+    kind: Callable[..., Simulation] = Simulation,
     on_broken_off: Callable[[Mapping[str, Any]], None] | None = None,
     around: Callable[[Simulation], AbstractContextManager[None]] = attended,
     ports: custom_ports.Ports = custom_ports.OURS,
@@ -316,7 +322,7 @@ def simulate(
     """Simulate an experiment and write its output folder.
 
     `jump` over quiet stretches gives the same result as without. `assemble` makes the rank
-    programs, and `kind` is the class of the job; field policies and benchmarks pass their own.
+    programs, and `kind` makes the job; field policies and benchmarks pass their own.
     `on_broken_off` gets the summary of a run that ends with an error, before the raise. `around` is
     a context manager for the time in which the job runs; `ports` are the caller's.
 

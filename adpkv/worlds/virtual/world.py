@@ -61,6 +61,7 @@ class VirtualWorld:
         pace: how long steps, waits and collectives take.
         mail_latency_ns: the latency of a message.
         hang_ns: a group that waits longer than this for one of its members is a deadlock.
+        queue: an empty queue of events that makes choices (`schedule.ScheduledQueue`).
     """
 
     def __init__(
@@ -70,12 +71,13 @@ class VirtualWorld:
         pace: Pace,
         mail_latency_ns: int,
         hang_ns: int = NEVER,
+        queue: EventQueue | None = None,
     ) -> None:
         self.topology = topology
-        self.queue = EventQueue()
+        self.queue = EventQueue() if queue is None else queue
         self.post = Post(self.queue, mail_latency_ns, self.arrival)
         self._pace = pace
-        self._groups: list[VirtualGroup] = []
+        self.groups: list[VirtualGroup] = []
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
         """The groups whose members all are in the collective of the whole job."""
@@ -112,7 +114,7 @@ class VirtualWorld:
     def counts(self, rank: int) -> CollectiveCounts:
         """What was counted of a rank's collectives so far. There is no trace digest: a quiet rank
         is left out of some collectives, and each is compared by value anyway."""
-        group = self._groups[self._group_of[rank]]
+        group = self.groups[self._group_of[rank]]
         count = group.collectives
         gaps = group.gaps if group.members and group.members[0] == rank else None
         return CollectiveCounts(count, count * self._pace.collective_ns, 0, gaps=gaps)
@@ -141,11 +143,11 @@ class VirtualWorld:
         except StuckError as error:
             at_ns, waits = self.queue.now, self._host is not None and self._host.waits
             error.evidence = collect(
-                self._groups, error, at_ns, self.knowledge_of, coordinated=waits
+                self.groups, error, at_ns, self.knowledge_of, coordinated=waits
             )
             raise
         finally:
-            forget(self._groups, self.queue, self._host)
+            forget(self.groups, self.queue, self._host)
         return self._results
 
     def _run(
@@ -154,14 +156,14 @@ class VirtualWorld:
         coordinator: Coroutine[Receive, Any, None] | None,
         watch: Callable[[], None] | None,
     ) -> None:
-        self._groups = [
+        self.groups = [
             VirtualGroup(instance, [programs[rank] for rank in instance.members])
             for instance in self.topology.instances
         ]
         if coordinator is not None:
             self._host = VirtualHost(self.queue, self.post, coordinator)
             self._host.start()
-        for group in self._groups:
+        for group in self.groups:
             self._go_on(group)
         queue, ranks = self.queue, self.topology.ranks
         while self._left < ranks:
@@ -237,15 +239,15 @@ class VirtualWorld:
         """Perform the collective of the whole job, with which all programs end, once every group
         has come to it. `last` is the group that has just come."""
         self._joined.add(last.instance.index)
-        if len(self._joined) < len(self._groups):
+        if len(self._joined) < len(self.groups):
             return
-        operations = [operation for group in self._groups for operation in group.current]
+        operations = [operation for group in self.groups for operation in group.current]
         if not operations:
             return  # all ranks have failed
         first: Any = operations[0]
         payloads = tuple([operation.payload for operation in operations])
         result = payloads if first.combine is None else first.combine(payloads)
-        for group in self._groups:
+        for group in self.groups:
             for index, resume in enumerate(group.resume):
                 try:
                     resume(result)
@@ -292,9 +294,8 @@ class VirtualWorld:
     def _plan_wake(self, group: VirtualGroup, wake_ns: int) -> None:
         version = group.course.wake_at(wake_ns)
         if wake_ns < NEVER:
-            what = (group, version)
             index = group.instance.index
-            self.queue.add(wake_ns, GROUP_WAKE, index, version, self._wake, what)
+            self.queue.add(wake_ns, GROUP_WAKE, index, version, self._wake, (group, version))
 
     def _wake(self, what: tuple[VirtualGroup, int]) -> None:
         group, version = what
@@ -315,7 +316,7 @@ class VirtualWorld:
             if self._host is not None:
                 self._host.wake()
             return
-        group = self._groups[self._group_of[rank]]
+        group = self.groups[self._group_of[rank]]
         index = group.index.get(rank)
         if index is None:
             return  # it has failed
@@ -350,7 +351,7 @@ class VirtualWorld:
             self.handle_peer_failure(rank)
         if self._host is not None and rank == HOST:
             raise HostLostError(rank, last)
-        group = self._groups[self._group_of[rank]]
+        group = self.groups[self._group_of[rank]]
         if group.members:
             return
         if self._host is not None:
@@ -367,10 +368,10 @@ class VirtualWorld:
 
     def _is_stuck(self) -> bool:
         """Nothing can arrive any more. Does every group wait for just that?"""
-        return all(group.course.idle or not group.course.open for group in self._groups)
+        return all(group.course.idle or not group.course.open for group in self.groups)
 
     def _deadlock(self, why: str, group: int | None = None) -> DeadlockError:
-        return deadlock(why, group, self._groups, self._host, self.queue.now)
+        return deadlock(why, group, self.groups, self._host, self.queue.now)
 
     def _livelock(self, group: VirtualGroup, rounds: int) -> LivelockError:
-        return livelock(group, rounds, self._groups, self._host, self.queue.now)
+        return livelock(group, rounds, self.groups, self._host, self.queue.now)

@@ -1,0 +1,160 @@
+"""`adpkv replay`: plays a run that `adpkv explore` found again, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from adpkv.cli.options import AsJson, Quiet
+from adpkv.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from adpkv.exploration.replay_file import Recorded
+    from adpkv.exploration.replaying import Replay
+
+__all__ = ["replay"]
+
+SHOWN: Final = 20
+"""Events before the one at which a replay stops."""
+
+
+def replay(
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A file of `adpkv explore`, or a token.", show_default=False
+        ),
+    ],
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="EVENT", help="Stop behind this event: its number, or a kind."),
+    ] = None,
+    story: Annotated[
+        list[int] | None,
+        typer.Option(metavar="REQUEST", help="Tell the story of a request.", show_default=False),
+    ] = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="Event by event; on a terminal each waits for Enter.")
+    ] = False,
+    as_regression: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make a file for configs/regressions of it, and a test."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write the run there as `adpkv simulate` does; or the regression."
+        ),
+    ] = None,
+    token: Annotated[bool, typer.Option("--token", help="Print the file as a token.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a run that explore found again, bit for bit."""
+    from adpkv.exploration.replay_file import read_replay
+    from adpkv.exploration.replay_file import token as token_of
+    from adpkv.exploration.replaying import play, write_run
+
+    recorded = read_replay(given)
+    if token:
+        print(token_of(recorded))
+        return
+    if as_regression is not None:
+        _keep(recorded, as_regression, out or Path())
+        return
+    if out is not None:
+        write_run(recorded.case, out)
+    if until is not None:
+        _until(recorded, until)
+        return
+    if step:
+        _step(recorded)
+        return
+    if story:
+        _tell(recorded, story)
+        return
+    played = play(recorded)
+    if as_json:
+        print(json.dumps(played.data(), indent=2))
+    elif not quiet:
+        _show(played)
+    raise typer.Exit(_code(played))
+
+
+def _code(played: Replay) -> int:
+    if not played.trial.found:
+        return ExitCode.COMPLETED
+    return ExitCode.DEADLOCK if played.trial.stuck else ExitCode.VIOLATION
+
+
+def _show(played: Replay) -> None:
+    from adpkv.output.tables import wrapped
+    from adpkv.terminal import terminal_columns
+
+    columns = terminal_columns(sys.stdout)
+    trial, recorded = played.trial, played.recorded
+    for one in trial.found:
+        first, *more = one.detail.splitlines() or [""]
+        print(*wrapped(f"{one.kind}: {first}", columns, "", "  "), *more, sep="\n")
+    if not trial.found:
+        print(f"nothing is wrong: {len(trial.events)} events, exit code {int(trial.exit_code)}")
+    if played.same:
+        print(f"the same run, bit for bit: {len(trial.events)} events, {trial.digest}")
+    elif played.same is False:
+        said = recorded.signature or "nothing"
+        print(f"another run than the recorded one, which found {said} ({recorded.digest})")
+
+
+def _until(recorded: Recorded, text: str) -> None:
+    from adpkv.exploration.replaying import event_line, play_until, until_of
+
+    stopped = play_until(recorded.case, until_of(text))
+    first = max(0, len(stopped.events) - SHOWN)
+    for number, event in enumerate(stopped.events[first:], first + 1):
+        print(event_line(number, event))
+    print(f"{stopped.at_ns / 1e6:.6f} ms", *stopped.places, sep="\n")
+
+
+def _step(recorded: Recorded) -> None:
+    from adpkv.exploration.replaying import event_line, play
+
+    played = play(recorded)
+    asks = sys.stdin.isatty() and sys.stdout.isatty()
+    for number, event in enumerate(played.trial.events, 1):
+        print(event_line(number, event), end="" if asks else "\n", flush=asks)
+        if asks and not sys.stdin.readline():
+            print()
+            break
+    _show(played)
+    raise typer.Exit(_code(played))
+
+
+def _tell(recorded: Recorded, requests: list[int]) -> None:
+    from adpkv.exploration.replaying import stories_of
+    from adpkv.output.story_text import story_lines
+    from adpkv.terminal import terminal_columns
+
+    columns = terminal_columns(sys.stdout)
+    lines = stories_of(recorded.case, requests, lambda one: story_lines(one, columns))
+    print("\n".join(lines))
+
+
+def _keep(recorded: Recorded, name: str, folder: Path) -> None:
+    from adpkv.errors import UsageError
+    from adpkv.exploration.regression import regression_files
+
+    made = regression_files(recorded, name)
+    for file, _ in made:
+        if (folder / file).exists():
+            raise UsageError(f"{folder / file}: is there already; choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in made:
+            (folder / file).write_text(text, encoding="utf-8")
+            print(folder / file)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot write here: {error.strerror}") from None

@@ -1,0 +1,89 @@
+"""What a run has reached, as facts: words that can be counted over many runs.
+
+`line:ROLE:STATE:EVENT`, `answer:OUTCOME`, `fault:KIND:PHASE`, `stop:CODE:CAUSE`, `ended:OUTCOME`,
+`health:REASON`, `event:KIND`, `survived:COLLECTIVE`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from adpkv.core.rules import Rules
+from adpkv.core.session import TABLES, Event, Line, Role, State, Table
+from adpkv.core.values import Outcome
+from adpkv.exploration.oracles import Event as RunEvent
+
+__all__ = ["ObservedTables", "facts_of", "pairs_of"]
+
+_NUMBERS: Final = re.compile(r"\d+")
+_STATES: Final = frozenset(State)
+_COUNTED: Final = frozenset(
+    {"client_cancel", "refused", "rank_lost", "recomputed", "prefill_began", "violation"}
+)
+
+
+class _Row(dict[Event, Line | None]):
+    """The lines of one state, that counts each look."""
+
+    def __init__(self, counts: Counter[str], named: str, lines: dict[Event, Line | None]) -> None:
+        super().__init__()
+        self._counts, self._named, self._lines = counts, named, lines
+
+    def __missing__(self, event: Event) -> Line | None:
+        self._counts[f"{self._named}:{event.value}"] += 1
+        return self._lines[event]
+
+
+class ObservedTables:
+    """Rules whose tables count which of their lines are used."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.rules = Rules(tables={role: self._observed(role) for role in Role})
+
+    def _observed(self, role: Role) -> Table:
+        return {
+            state: _Row(self.counts, f"line:{role.value}:{state.value}", lines)
+            for state, lines in TABLES[role].items()
+        }
+
+
+def facts_of(events: Sequence[RunEvent]) -> Counter[str]:
+    """The facts that the events of a run tell."""
+    found: Counter[str] = Counter()
+    for _, rank, kind, _, detail in events:
+        if kind in _STATES:
+            continue
+        if kind == "fault":
+            found[f"fault:{detail['fault']}:{detail['phase']}"] += 1
+        elif kind == "cancel_answer":
+            found[f"answer:{detail['answer']}"] += 1
+        elif kind == "ended" and rank < 0:
+            found[f"ended:{Outcome(detail['outcome']).value}"] += 1
+        elif kind == "stopping":
+            cause = _NUMBERS.sub("N", str(detail["detail"]))
+            found[f"stop:{int(detail['code'])}:{cause}"] += 1
+        elif kind == "health":
+            for reason in detail["reasons"]:
+                found[f"health:{reason}"] += 1
+        elif kind == "survived":
+            found[f"survived:{detail['kind_there']}"] += 1
+        elif kind in _COUNTED:
+            found[f"event:{kind}"] += 1
+    return found
+
+
+def pairs_of(events: Sequence[RunEvent]) -> set[str]:
+    """Which changes followed each other on different ranks at one instant or next to each other:
+    finer than the other facts, and only what `guided` goes by."""
+    found: set[str] = set()
+    before: tuple[int, Any] | None = None
+    for _, rank, kind, _, detail in events:
+        now = (rank, detail.get("cause", "") if kind in _STATES else kind)
+        if before is not None and before[0] != rank:
+            found.add(f"pair:{before[1]}>{now[1]}")
+        before = now
+    return found

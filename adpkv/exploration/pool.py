@@ -1,0 +1,220 @@
+"""Who makes the batches: this process itself, or worker processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, Final, Protocol
+
+import msgspec
+
+from adpkv.exit_codes import of_process
+from adpkv.exploration.batch import BatchResult, Task, perform
+from adpkv.exploration.worker import NOTE_BYTES
+from adpkv.sweeps.environment import without_launcher
+from adpkv.worlds.mpi.launcher.calling import environment_to_import
+from adpkv.worlds.mpi.oversubscription import one_thread
+
+__all__ = ["Here", "Lost", "Pool", "ProcessPool", "local_pool"]
+
+CHUNK: Final = 1 << 16
+STOP_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker ended in the middle of a task, at this seed."""
+
+    task: Task
+    seed: int
+    why: str
+
+
+class Pool(Protocol):
+    """Makes batches side by side."""
+
+    @property
+    def busy(self) -> int:
+        """How many tasks are under way."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """How many more tasks it takes now."""
+        ...
+
+    def give(self, task: Task) -> None:
+        """One more; only where it is `free`."""
+        ...
+
+    def results(self, timeout_s: float) -> list[BatchResult | Lost]:
+        """What has ended since; waits for one, but no longer than this."""
+        ...
+
+    def close(self) -> None:
+        """The tasks under way are not wanted any more."""
+        ...
+
+
+class Here:
+    """This process itself, one task at a time."""
+
+    def __init__(self) -> None:
+        self._task: Task | None = None
+
+    @property
+    def busy(self) -> int:
+        """Zero or one."""
+        return int(self._task is not None)
+
+    @property
+    def free(self) -> int:
+        """Zero or one."""
+        return 1 - self.busy
+
+    def give(self, task: Task) -> None:
+        """It is made as soon as its result is asked for."""
+        self._task = task
+
+    def results(self, timeout_s: float) -> list[BatchResult | Lost]:
+        """Make the task."""
+        task, self._task = self._task, None
+        return [] if task is None else [perform(task)]
+
+    def close(self) -> None:
+        """Nothing is under way."""
+
+
+class ProcessPool:
+    """Worker processes of this machine. One that ends costs the seed that it was at."""
+
+    def __init__(self, size: int, environment: Mapping[str, str]) -> None:
+        self._size, self._environment = size, dict(environment)
+        self._workers: list[_Worker] = []
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def busy(self) -> int:
+        """How many tasks are under way."""
+        return sum(worker.task is not None for worker in self._workers)
+
+    @property
+    def free(self) -> int:
+        """How many more tasks it takes now."""
+        return self._size - self.busy
+
+    def give(self, task: Task) -> None:
+        """To an idle worker, or to a new one."""
+        worker = next((one for one in self._workers if one.task is None), None)
+        if worker is None:
+            worker = _Worker(self._environment)
+            self._workers.append(worker)
+            self._selector.register(worker.rows, selectors.EVENT_READ, worker)
+        worker.give(task)
+
+    def results(self, timeout_s: float) -> list[BatchResult | Lost]:
+        """What has ended since; waits for one, but no longer than this."""
+        found: list[BatchResult | Lost] = []
+        for key, _ in self._selector.select(timeout_s):
+            worker: _Worker = key.data
+            result, ended = worker.read()
+            if ended:
+                lost = worker.lost()
+                found += [] if lost is None else [lost]
+                self._drop(worker)
+            found += [] if result is None else [result]
+        return found
+
+    def _drop(self, worker: _Worker) -> None:
+        self._selector.unregister(worker.rows)
+        self._workers.remove(worker)
+        worker.stop()
+
+    def close(self) -> None:
+        """End all workers; tasks in the middle are broken off."""
+        for worker in list(self._workers):
+            self._drop(worker)
+        self._selector.close()
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.task: Task | None = None
+        self._notes = tempfile.NamedTemporaryFile(prefix="adpkv-explore-")  # noqa: SIM115
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "adpkv.exploration.worker", self._notes.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the exploration, which ends its workers
+        )
+        assert self._process.stdout is not None
+        self.rows = self._process.stdout
+        self._heard = b""
+
+    def give(self, task: Task) -> None:
+        self.task = task
+        os.pwrite(self._notes.fileno(), task.first.to_bytes(NOTE_BYTES, "little"), 0)
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended: its stdout says so
+            self._process.stdin.write(msgspec.json.encode(task) + b"\n")
+            self._process.stdin.flush()
+
+    def read(self) -> tuple[BatchResult | None, bool]:
+        """A result if one is complete; True if the process has ended."""
+        chunk = os.read(self.rows.fileno(), CHUNK)
+        if not chunk:
+            return None, True
+        self._heard += chunk
+        if not self._heard.endswith(b"\n"):
+            return None, False
+        result = msgspec.json.decode(self._heard, type=BatchResult)
+        self._heard, self.task = b"", None
+        return result, False
+
+    def lost(self) -> Lost | None:
+        """The seed that it was at as it ended by itself."""
+        code, task = of_process(self._process.wait()), self.task
+        self.task = None
+        if task is None:
+            return None
+        seed = int.from_bytes(os.pread(self._notes.fileno(), NOTE_BYTES, 0), "little")
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").strip().splitlines()
+        return Lost(task, seed, f"its process ended with {code}{f': {said[-1]}' if said else ''}")
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()  # it has no files of its own
+        self._process.wait(STOP_S)
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        self.rows.close()
+        self._said.close()
+        self._notes.close()
+
+
+@contextmanager
+def local_pool(jobs: int) -> Iterator[Pool]:
+    """This process for one job, else worker processes."""
+    if jobs == 1:
+        yield Here()
+        return
+    environment = without_launcher(environment_to_import())
+    one_thread(environment)
+    pool = ProcessPool(jobs, environment)
+    try:
+        yield pool
+    finally:
+        pool.close()

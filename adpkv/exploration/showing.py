@@ -1,0 +1,141 @@
+"""What `adpkv explore` shows: how far it is, then what it found and what it has reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import IO, Final
+
+from adpkv.exploration.campaign import LAST_SEED, Campaign
+from adpkv.exploration.result import Exploration
+from adpkv.output.progress import LIVE_INTERVAL_S, drawn, drawn_lines, span_text
+from adpkv.output.tables import Table, print_line, width_of, wrapped
+from adpkv.terminal import Terminal, console_for
+
+__all__ = ["ExploreProgress", "show_exploration"]
+
+PLAIN_INTERVAL_S: Final = 5.0
+MOST_DETAIL: Final = 300
+
+
+class ExploreProgress:
+    """How far an exploration is: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(
+        self,
+        stream: IO[str],
+        *,
+        for_s: float | None,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self._quiet, self._for_s = clock, quiet, for_s
+        self._began_s = self._due_s = clock()
+        self._first: int | None = None
+        self._console = console_for(stream)
+        self._terminal: Terminal | None = None
+        if self._console.is_terminal and not self._console.is_dumb_terminal and not quiet:
+            self._terminal = Terminal.behind(stream)
+        if self._terminal is None:
+            self._due_s += PLAIN_INTERVAL_S
+
+    def begin(self, campaign: Campaign) -> None:
+        """What was done before does not count for the rate."""
+        self._first = campaign.seeds
+
+    def __call__(self, campaign: Campaign) -> None:
+        """Another batch is done."""
+        now_s = self._clock()
+        if self._quiet or now_s < self._due_s:
+            return
+        passed_s = max(now_s - self._began_s, 1e-9)
+        rate = (campaign.seeds - (self._first or 0)) / passed_s
+        shares = campaign.coverage.shares()
+        lines = [shares["receiver_lines"], shares["sender_lines"]]
+        words = [
+            f"{rate:,.0f} seeds/s",
+            f"session lines {sum(s.reached for s in lines)}/{sum(s.of for s in lines)}",
+            f"clauses {shares['clauses']}",
+            f"faults {shares['faults']}",
+            f"{len(campaign.finds)} finds" if campaign.finds else "no find",
+        ]
+        share, left_s, total = self._left(campaign, passed_s, rate)
+        if left_s is not None:
+            words.append(f"{span_text(round(left_s))} left")
+        said = f"{campaign.seeds:,}{total} seeds"
+        if self._terminal is None:
+            self._due_s = now_s + PLAIN_INTERVAL_S
+            print_line(self._console, " · ".join([said, *words]))
+            return
+        self._due_s = now_s + LIVE_INTERVAL_S
+        picture = drawn(said, share, words, "red" if campaign.finds else "dim")
+        self._terminal.show(drawn_lines(picture, self._terminal))
+
+    def _left(
+        self, campaign: Campaign, passed_s: float, rate: float
+    ) -> tuple[float, float | None, str]:
+        if self._for_s is not None:
+            return min(passed_s / self._for_s, 1.0), max(self._for_s - passed_s, 0.0), ""
+        plan = campaign.plan
+        if plan.last == LAST_SEED:
+            return 0.0, None, ""
+        count = plan.last - plan.first
+        left = count - campaign.seeds
+        return campaign.seeds / count, left / rate if rate else None, f"/{count:,}"
+
+    def note(self, text: str) -> None:
+        """Say what takes a while now."""
+        if self._quiet:
+            return
+        if self._terminal is None:
+            print_line(self._console, text)
+        else:
+            self._terminal.show([text[: max(1, self._terminal.columns - 1)]])
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._terminal is not None:
+            self._terminal.clear()
+
+
+def show_exploration(stream: IO[str], found: Exploration) -> None:
+    """The finds, what was reached, and where the files are."""
+    console = console_for(stream)
+    columns = width_of(console)
+    for one in found.finds:
+        title = f"{one.signature}: {one.count:,} seeds, the first {one.seed}"
+        print_line(console, title, "bold red")
+        print_lines = wrapped(one.detail.partition("\n")[0][:MOST_DETAIL], columns, "  ", "  ")
+        for line in print_lines:
+            print_line(console, line)
+        faults = ", ".join(one.faults) or "no fault"
+        least = (
+            f"shrunk to {one.ranks} ranks, {one.requests} requests, {faults}, {one.choices} choices"
+            f" of the schedule ({one.tries} runs)"
+        )
+        for line in wrapped(least, columns, "  ", "  "):
+            print_line(console, line)
+        where = one.token if one.file is None else str(one.file)
+        print_line(console, f"  adpkv replay {where}")
+    shares = [
+        (name.replace("_", " "), str(share)) for name, share in found.coverage.shares().items()
+    ]
+    Table(("reached", ""), [list(pair) for pair in shares]).show(console)
+    if found.bound is not None:
+        print_line(
+            console,
+            f"{found.strategy}: a run finds a bug of that depth with at least {found.bound:.2g}",
+        )
+    for name, value in found.walk.items():
+        print_line(console, f"{name.replace('_', ' ')}: {value}")
+    if found.differed:
+        seeds = ", ".join(map(str, found.differed))
+        print_line(console, f"not deterministic: the two runs of seed {seeds} differ", "bold red")
+    finds = f"{len(found.finds)} finds" if found.finds else "no find"
+    checked = f", {found.twice} of them twice" if found.twice else ""
+    rate = f"{found.seeds_per_s:,.0f} a second"
+    said = f"{found.outcome}: {found.seeds:,} seeds{checked}, {rate}, {finds}"
+    for line in wrapped(said, columns):
+        print_line(console, line)
+    if found.folder is not None:
+        print_line(console, f"{found.folder}/explore.json, {found.folder}/coverage.html")

@@ -1,0 +1,191 @@
+"""Makes the run of a case, and says what was wrong with it.
+
+Whatever a run ends with is a result: a violation, ranks that are stuck, an error of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Final
+
+import msgspec
+
+from adpkv.config import Experiment
+from adpkv.core.rules import Rules
+from adpkv.errors import (
+    CollectiveMismatchError,
+    DeadlockError,
+    EndOfTimeError,
+    HostLostError,
+    IllegalTransitionError,
+    LivelockError,
+    RankLostError,
+    RankProgramError,
+    StuckError,
+)
+from adpkv.executor.loop import RankProgram
+from adpkv.exit_codes import ExitCode
+from adpkv.exploration.cases import Case
+from adpkv.exploration.oracles import Ended, Event, Wrong, problems
+from adpkv.field_policies import assembly
+from adpkv.worlds.virtual.in_memory import Kept
+from adpkv.worlds.virtual.run import Simulation
+from adpkv.worlds.virtual.schedule import Schedule
+
+__all__ = ["MOST_EVENTS", "TooManyEventsError", "Trial", "attempt", "signature"]
+
+MOST_EVENTS: Final = 100_000
+"""Of the queue of one run; the largest of a small experiment has some thousands. One that has more
+never ends."""
+
+_NUMBERS: Final = re.compile(r"\d[\d.]*")
+
+Watch = Callable[[Simulation, list[Event]], Callable[[], None]]
+"""Makes what is called between the events of the queue, for a job that is about to run, and from
+the list to which it will add what it has to tell."""
+
+
+class TooManyEventsError(Exception):
+    """A run that does not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run, and what was wrong with it: the first is what it is known by."""
+
+    case: Case
+    found: tuple[Wrong, ...]
+    exit_code: int
+    events: Sequence[Event]
+    job: Simulation
+    stuck: bool = False
+    """The ranks could not go on together, or the run did not end."""
+
+    @property
+    def digest(self) -> str:
+        """Of all events of the run: two runs with the same one are the same, bit for bit."""
+        return hashlib.blake2b(msgspec.json.encode(self.events), digest_size=12).hexdigest()
+
+
+def signature(found: Sequence[Wrong]) -> str:
+    """What a find is known by: the kind of the first thing that was wrong."""
+    return found[0].kind if found else ""
+
+
+@cache
+def _assembly(policy: tuple[tuple[str, str], ...], data: Any) -> Callable[..., RankProgram]:
+    return assembly(data.experiment)
+
+
+class _Same:
+    """An experiment as an argument that does not count: all with one policy are alike."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same)
+
+
+def assemble_for(experiment: Experiment) -> Callable[..., RankProgram]:
+    """What makes the ranks' programs under the experiment's policies; made once for each."""
+    policy = tuple(experiment.policy.historical().items())
+    return _assembly(policy, _Same(experiment))
+
+
+def attempt(
+    case: Case,
+    *,
+    schedule: Schedule | None = None,
+    rules: Rules | None = None,
+    watch: Watch | None = None,
+) -> Trial:
+    """Make the run.
+
+    Args:
+        schedule: in place of the case's own: one that records, or that chooses otherwise.
+        rules: where there is no policy: rules whose tables are observed.
+        watch: makes what is called between events.
+    """
+    experiment, kept = case.experiment, Kept()
+    assemble = assemble_for(experiment)
+    if rules is not None and not experiment.policy.historical():
+        assemble = partial(assemble, rules=rules)
+    job = Simulation(
+        experiment,
+        events=kept,
+        assemble=assemble,
+        schedule=case.choose() if schedule is None else schedule,
+    )
+    seen = _bounded(watch(job, kept.events) if watch is not None else None)
+    try:
+        reports = job.run(seen)
+        summary: dict[str, Any] = job.summary(reports, job.tally, 0.0)
+        ended = Ended(job, kept.events, job.records, reports, summary)
+        found = problems(ended, case.healed_ns)
+        return Trial(case, tuple(found), summary["exit_code"], kept.events, job)
+    except Exception as error:  # whatever it is, it is a result
+        wrong, code = _of_error(error, experiment)
+        told = [
+            Wrong(detail["violation"], f"violation: {detail['detail']}")
+            for _, _, kind, _, detail in kept.events
+            if kind == "violation"
+        ]
+        found = [*told, *wrong] if wrong else told
+        stuck = bool(wrong) and not told and code == ExitCode.DEADLOCK
+        return Trial(case, tuple(found), code, kept.events, job, stuck)
+
+
+def _bounded(inner: Callable[[], None] | None) -> Callable[[], None]:
+    left = MOST_EVENTS
+
+    def seen() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise TooManyEventsError
+        if inner is not None:
+            inner()
+
+    return seen
+
+
+def _of_error(error: Exception, experiment: Experiment) -> tuple[list[Wrong], int]:
+    """What is wrong with a run that ended with this error; nothing if that is how it has to end."""
+    detail = str(error)
+    if isinstance(error, HostLostError | RankLostError):
+        killed = any(fault.kind == "sigkill" for fault in experiment.faults)
+        return ([] if killed else [Wrong("rank_lost", detail)]), ExitCode.RANK_LOST
+    if isinstance(error, StuckError):
+        return [Wrong(_stuck(error), detail)], ExitCode.DEADLOCK
+    if isinstance(error, TooManyEventsError | EndOfTimeError):
+        return [Wrong("no_end", "the run does not end")], ExitCode.DEADLOCK
+    if isinstance(error, IllegalTransitionError):
+        role = error.subject.partition(" ")[0]
+        return [
+            Wrong(f"illegal:{role}:{error.state}:{error.event}", detail)
+        ], ExitCode.INTERNAL_ERROR
+    if isinstance(error, RankProgramError):
+        return [
+            Wrong(f"rank_failed:{_NUMBERS.sub('', detail.rpartition(': ')[2])}", detail)
+        ], ExitCode.INTERNAL_ERROR
+    kind, said = type(error).__name__, _NUMBERS.sub("", detail.partition("(")[0])[:60]
+    return [Wrong(f"error:{kind}:{said}", f"{kind}: {detail}")], ExitCode.INTERNAL_ERROR
+
+
+def _stuck(error: StuckError) -> str:
+    kinds = {
+        CollectiveMismatchError: "mismatch",
+        DeadlockError: "deadlock",
+        LivelockError: "livelock",
+    }
+    places = {(p.kind, p.site.partition("[")[0]) for p in error.places if p.rank >= 0}
+    named = "|".join(f"{kind}@{site}" for kind, site in sorted(places))
+    return f"{kinds.get(type(error), 'stuck')}:{named}"

@@ -1,0 +1,45 @@
+"""A worker process of an exploration: a task a line on stdin, its result a line on stdout.
+
+`python -m adpkv.exploration.worker NOTES`. Before each seed its number is written to the file
+NOTES: if the seed ends this process, whoever waits for it knows which one it was.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+import msgspec
+
+from adpkv.exit_codes import ExitCode
+from adpkv.exploration.batch import Task, perform
+
+__all__ = ["main"]
+
+NOTE_BYTES = 8
+
+
+def main(notes: str) -> int:
+    """Work until there is no more; the exit code."""
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what is printed must not come between the results
+    descriptor = os.open(notes, os.O_WRONLY)
+    decode, encode = msgspec.json.Decoder(Task).decode, msgspec.json.Encoder().encode
+
+    def note(seed: int) -> None:
+        os.pwrite(descriptor, seed.to_bytes(NOTE_BYTES, "little"), 0)
+
+    gc.freeze()
+    try:
+        for line in sys.stdin.buffer:
+            results.write(encode(perform(decode(line), note)) + b"\n")
+            results.flush()
+    except (BrokenPipeError, KeyboardInterrupt):
+        pass  # nobody waits for it any more
+    return ExitCode.COMPLETED
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1])
+    os._exit(code)

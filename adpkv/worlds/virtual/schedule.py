@@ -1,0 +1,110 @@
+"""Which of several possible runs a virtual world makes: the order of simultaneous events, the delay
+of messages, and how long steps take.
+
+Without a schedule a world has one run: simultaneous events happen in their canonical order,
+messages take the longest time that the experiment allows, and so do steps. A schedule chooses
+others, all of which a real job could have. It may only make messages and steps faster than the
+experiment says: its limits count on that (`config.legal_silence`).
+
+Each choice is asked for by an identity that does not depend on what was asked before. So the same
+choices give the same run, and one choice can be taken back while the others stay.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, Final, Protocol
+
+from adpkv.core.ids import SOON_NS
+from adpkv.worlds.virtual.event_queue import GROUP_WAKE, LINK, MESSAGES, Action, EventQueue
+
+__all__ = ["DENOMINATOR", "Schedule", "ScheduledQueue", "paced"]
+
+DENOMINATOR: Final = 16
+"""Delays and step times are chosen in sixteenths of what the experiment says."""
+
+
+LINKS_FIRST: Final = 1 << 40
+"""What ends on a link comes before all else at its instant, in any order among itself. Some of
+these events only wake a rank for what it sees by its clock (a delay that is over): a rank that came
+before could see what it was not woken for. That it comes a nanosecond later is what delays are for.
+"""
+
+
+class Schedule(Protocol):
+    """Makes the choices of one run. All answers are of one range, and 0 is what a world without a
+    schedule does."""
+
+    def order(self, kind: int, owner: int, to: int, at_ns: int) -> int:
+        """The place of an event among those at the same time: the smallest first, equal ones in
+        canonical order. `to` is the receiver of a message, else -1."""
+        ...
+
+    def haste(self, sender: int, to: int, number: int) -> int:
+        """By how many sixteenths of the latency this message, its sender's `number`-th, is early:
+        0 to 16."""
+        ...
+
+    def speed(self, group: int, iteration: int) -> int:
+        """By how many sixteenths of their time the steps from this iteration on are faster, until
+        the group looks up again: 0 to 15."""
+        ...
+
+
+class ScheduledQueue(EventQueue):
+    """The queue of a world that has a schedule."""
+
+    __slots__ = ("_arrives_ns", "_entries", "_schedule")
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self._schedule = schedule
+        self._entries: list[tuple[int, int, int, int, int, Action, Any]] = []
+        self._arrives_ns: dict[tuple[int, int], int] = {}
+        """When the last message from one to another arrives: a later one must not be earlier."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        """Drop all events; `now` stays."""
+        super().clear()
+        self._entries.clear()
+
+    def add(
+        self, at_ns: int, kind: int, owner: int, number: int, action: Action, what: Any
+    ) -> None:
+        """Call `action(what)` at `at_ns`. The place among simultaneous events does not depend on
+        `number`: so what one sends to another, or does on its own link, stays in order."""
+        if kind != GROUP_WAKE:
+            self.outside += 1
+        to = what[0] if kind == MESSAGES else -1
+        place = self._schedule.order(kind, owner, to, at_ns)
+        if kind == LINK:
+            place -= LINKS_FIRST
+        heapq.heappush(self._entries, (at_ns, place, kind, owner, number, action, what))
+
+    def _next(self) -> tuple[int, int, Action, Any]:
+        at_ns, _, kind, _, _, action, what = heapq.heappop(self._entries)
+        return at_ns, kind, action, what
+
+    def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
+        """When a message arrives that is sent now; never before one that was sent earlier."""
+        haste = self._schedule.haste(sender, to, number)
+        early_ns = latency_ns * haste // DENOMINATOR
+        at_ns = self.now + max(latency_ns - early_ns, SOON_NS)
+        pair = (sender, to)
+        at_ns = max(at_ns, self._arrives_ns.get(pair, 0))
+        self._arrives_ns[pair] = at_ns
+        return at_ns
+
+
+def paced(
+    schedule: Schedule, group: int, iteration: int, lines: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The costs of the next steps of a group, from those that the experiment has."""
+    speed = schedule.speed(group, iteration)
+    if not speed:
+        return lines
+    left = DENOMINATOR - speed
+    return [(base * left // DENOMINATOR, slope * left // DENOMINATOR) for base, slope in lines]

@@ -1,0 +1,145 @@
+"""An exploration: the same whoever makes it, kept as it goes, merged by signature."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import adpkv
+from adpkv.config import load
+from adpkv.config.shipped import shipped_file
+from adpkv.errors import UsageError
+from adpkv.exploration.batch import BatchResult, Task, perform
+from adpkv.exploration.campaign import Campaign, Plan, plan_for, run_campaign
+from adpkv.exploration.drawing import draw
+from adpkv.exploration.folder import ExplorationFolder
+from adpkv.exploration.pool import Here, Lost
+from adpkv.exploration.replay_file import read_text
+from adpkv.exploration.result import exit_code_of
+from adpkv.exploration.variation import variation
+
+POLICY = {"policy.responses": "owner"}
+
+
+def plan(strategy: str = "random", last: int = 40, **changes: object) -> Plan:
+    path = shipped_file("explore")
+    assert path is not None
+    experiment = load(path, {key.replace("__", "."): value for key, value in changes.items()})
+    return plan_for(experiment, strategy, 0, last)
+
+
+@pytest.mark.parametrize("strategy", ["random", "pct:3", "guided"])
+def test_a_batch_is_the_same_each_time(strategy: str) -> None:
+    task = next(Campaign(plan(strategy, 12)).tasks())
+    one, other = perform(task), perform(task)
+    assert msgspec.structs.replace(one, wall_s=0.0) == msgspec.structs.replace(other, wall_s=0.0)
+    assert one.counts == {}
+    assert one.twice == 1
+    assert one.differed == []
+
+
+def test_finds_are_merged_and_the_first_one_is_made_small() -> None:
+    found = adpkv.explore("explore", set=POLICY, seeds=(0, 6), jobs=1)
+    assert found.exit_code == adpkv.ExitCode.DEADLOCK
+    assert found.outcome == "stuck"
+    (one,) = found.finds
+    assert one.signature == "mismatch:tp_allgather@sync|tp_gather@respond"
+    assert one.seed == 0
+    assert one.count >= 3
+    assert one.requests == 1
+    data = json.loads(json.dumps(found.data()))
+    assert data["finds"][0]["token"].startswith("adpkv1.")
+    assert data["coverage"]["faults"]
+
+
+def test_a_clean_exploration_reaches_something_and_leaves_its_files(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = adpkv.explore("explore", seeds=(0, 110), jobs=2, out=out)
+    assert found.exit_code == 0
+    assert found.seeds == 110
+    assert found.twice == 2
+    shares = found.coverage.shares()
+    assert shares["clauses"].reached > 15
+    assert shares["receiver_lines"].reached > 25
+    assert json.loads((out / "explore.json").read_text())["outcome"] == "clean"
+    page = (out / "coverage.html").read_text()
+    assert "class=never" in page
+    assert "class=many" in page
+    assert adpkv.explore("explore", seeds=(0, 110), jobs=1).coverage.counts == found.coverage.counts
+
+
+def test_who_is_found_decides_about_the_code() -> None:
+    found = adpkv.explore("explore", set={"policy.reap": "when_scheduled"}, seeds=(0, 2), jobs=1)
+    assert found.exit_code == adpkv.ExitCode.VIOLATION
+    assert exit_code_of([], complete=False) == adpkv.ExitCode.INCOMPLETE
+    assert exit_code_of([], [7]) == adpkv.ExitCode.VIOLATION
+
+
+def test_it_goes_on_where_it_was_halted(tmp_path: Path) -> None:
+    whole = plan("random", 300)
+    folder = ExplorationFolder.create(whole, tmp_path / "out")
+    first, second, third = folder.campaign.tasks()
+    folder.keep(perform(msgspec.structs.replace(second, last=second.first + 3)))
+    folder.close()
+    journal = tmp_path / "out" / "batches.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'{"number":0,"fir')  # killed as it wrote
+    again = ExplorationFolder.resume(tmp_path / "out")
+    assert list(again.campaign.tasks()) == [first, third]
+    assert again.campaign.seeds == 3
+    again.close()
+
+
+def test_the_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ExplorationFolder.create(plan(), out).close()
+    with pytest.raises(UsageError, match=r"is of another experiment \(explore\): kv_cache differ"):
+        ExplorationFolder.resume(out, plan(kv_cache__blocks=20))
+    with pytest.raises(UsageError, match=r"is of --strategy random"):
+        ExplorationFolder.resume(out, plan("guided"))
+    with pytest.raises(UsageError, match="there is an exploration in it"):
+        ExplorationFolder.create(plan(), out)
+    with pytest.raises(UsageError, match="no exploration's folder"):
+        ExplorationFolder.resume(tmp_path / "nowhere")
+    (out / "batches.jsonl").write_text("{}\n")
+    with pytest.raises(UsageError, match=r"batches.jsonl:1: this is no exploration's journal"):
+        ExplorationFolder.resume(out)
+
+
+class Dies(Here):
+    """A pool whose worker is lost at a seed."""
+
+    seed = 7
+
+    def results(self, timeout_s: float) -> list[BatchResult | Lost]:
+        task: Task | None = self._task
+        if task is not None and task.first <= self.seed < task.last:
+            self._task = None
+            return [Lost(task, self.seed, "its process ended with 139")]
+        return super().results(timeout_s)
+
+
+def test_a_seed_that_kills_its_worker_is_a_find_and_costs_no_other() -> None:
+    campaign = Campaign(plan(last=20))
+    kept: list[BatchResult] = []
+    run_campaign(campaign, Dies(), keep=kept.append)
+    assert set(campaign.finds) == {"worker_lost"}
+    find = campaign.finds["worker_lost"]
+    assert (find.seed, find.detail) == (7, "its process ended with 139")
+    case = read_text(find.file, "a file").case  # nobody could write its choices down
+    assert case == draw(variation(load(shipped_file("explore"))), 7)
+    assert campaign.seeds == 20
+    assert sum(result.last - result.first for result in kept) == 20
+
+
+@pytest.mark.parametrize("strategy", ["pct", "pct:0", "pct:x", "best", "random:3"])
+def test_a_strategy_that_is_not_known_is_refused(strategy: str) -> None:
+    with pytest.raises(UsageError, match=f"--strategy {strategy}"):
+        plan(strategy)
+
+
+def test_no_seeds_are_refused() -> None:
+    with pytest.raises(UsageError, match="--seeds 0:0"):
+        plan(last=0)
