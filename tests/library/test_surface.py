@@ -13,6 +13,7 @@ PUBLIC = {
     "ConfigError": "exception",
     "ExitCode": "class",
     "Experiment": "class",
+    "Exploration": "class",
     "MissingPieceError": "exception",
     "Result": "class",
     "StuckError": "exception",
@@ -20,6 +21,8 @@ PUBLIC = {
     "TraceError": "exception",
     "UsageError": "exception",
     "__version__": "str",
+    "explore": "(experiment, *, set=None, seeds=None, for_s=None, strategy='random', jobs=None,"
+    " finds=None, out=None, on_progress=None)",
     "load": "(source, *, set=None)",
     "load_run": "(path)",
     "load_sweep": "(path)",

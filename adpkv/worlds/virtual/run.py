@@ -54,12 +54,11 @@ from adpkv.worlds.assemble import (
     build_rank,
 )
 from adpkv.worlds.select_ports import chosen
-from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.run_files import SimulationFiles
-from adpkv.worlds.virtual.schedule import Schedule, ScheduledQueue
+from adpkv.worlds.virtual.schedule import Schedule, queue_for
 from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
@@ -113,7 +112,6 @@ class Simulation:
             build_model(experiment, i.index) if is_own and experiment.topology.servers else model
             for i in self.topology.instances
         ]
-        queue = EventQueue() if schedule is None else ScheduledQueue(schedule)
         self.world = VirtualWorld(
             self.topology,
             pace=Pace(
@@ -125,15 +123,13 @@ class Simulation:
             ),
             mail_latency_ns=experiment.transceiver.mail_latency_ns,
             hang_ns=experiment.hang_ns,
-            queue=queue,
+            queue=queue_for(schedule),
         )
         self._events = events or NullEventLog()
         self._on_record, self._on_sample = on_record, on_sample
         self._timetable = Timetable(self.world)
-        link = experiment.transceiver.link
-        self._network = Network(
-            self.topology.ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable
-        )
+        ranks, link = self.topology.ranks, experiment.transceiver.link
+        self._network = Network(ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable)
         self._ports = RankPortMaker(experiment, ports, self.ledger, self._network, self._timetable)
         self.recorder = self._recorder(COORDINATOR)
         self.coordinator = build_coordinator(

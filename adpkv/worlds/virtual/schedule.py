@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from adpkv.core.ids import SOON_NS
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, LINK, MESSAGES, Action, EventQueue
 
-__all__ = ["DENOMINATOR", "Schedule", "ScheduledQueue", "paced"]
+__all__ = ["DENOMINATOR", "Schedule", "ScheduledQueue", "paced", "queue_for"]
 
 DENOMINATOR: Final = 16
 """Delays and step times are chosen in sixteenths of what the experiment says."""
@@ -97,6 +97,11 @@ class ScheduledQueue(EventQueue):
         at_ns = max(at_ns, self._arrives_ns.get(pair, 0))
         self._arrives_ns[pair] = at_ns
         return at_ns
+
+
+def queue_for(schedule: Schedule | None) -> EventQueue:
+    """The event queue of a world with this schedule, or without one."""
+    return EventQueue() if schedule is None else ScheduledQueue(schedule)
 
 
 def paced(
