@@ -12,18 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
-from zlib import crc32
 
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.measuring import without_collector
 from adpkv.core.plan import RankStatus
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective
-from adpkv.executor.digest import PlanDigest
 from adpkv.flight_recorder.job_directory import roots
-from adpkv.flight_recorder.slot_layout import SLOT_BYTES
+from adpkv.flight_recorder.slot_layout import PLACE
 from adpkv.flight_recorder.writer import FlightRecorder
-from adpkv.worlds.mpi.slots import PLACE_BYTES, SlotWriter, is_unchanged
+from adpkv.worlds.mpi.slots import code, slot_body
 
 __all__ = ["recording"]
 
@@ -40,13 +38,12 @@ class _Collective:
 
     def __init__(self, folder: Path, members: int) -> None:
         self.op = Collective(0, "tp_allgather", "sync", 7, None, RankStatus())
-        self._digest, self._trace = PlanDigest(), 0
-        self._slot = SlotWriter(0, 0, self.op.kind, self.op.site)
-        # The slots of all members, the same as last time: no payload, and the same position.
-        self._said = [b"", *[bytes(SLOT_BYTES - PLACE_BYTES)] * members]
-        self._slot.set_place(0, self.op.iteration, 0)
-        self._slots = bytes(self._slot.slot) * members
-        if not is_unchanged(self._slots, self._slot.slot, self._said):
+        self._kind, self._site = code(self.op.kind), code(self.op.site)
+        # The bodies of all members, the same as last time: no payload.
+        self._body = slot_body(b"")
+        self._said = [b"", *[self._body] * members]
+        self._slots = (self._placed() + self._body) * members
+        if self._slots != self._placed().join(self._said):
             raise AdpkvError("bench recording: equal slots are not seen as equal")
         self.recorder = FlightRecorder(
             folder / "rank-0.ring", rank=0, size=1, host="", experiment="bench", records=RECORDS
@@ -55,12 +52,13 @@ class _Collective:
     def nothing(self, number: int) -> None:
         """What the loops are made of."""
 
-    def fingerprint(self, number: int) -> None:
-        """Write this rank's position, compare it with the others', and add it to the trace."""
-        slot = self._slot
-        slot.set_place(0, self.op.iteration, self._digest(None))
-        self._trace = crc32(slot.place, self._trace)
-        is_unchanged(self._slots, slot.slot, self._said)
+    def fingerprint(self, number: int) -> bool:
+        """Make this rank's slot, and compare it with the others', as a group does."""
+        place = self._placed()
+        return bool(place + self._body) and self._slots == place.join(self._said)
+
+    def _placed(self) -> bytes:
+        return PLACE.pack(0, 0, 1, self.op.iteration, self._kind, self._site, 0)
 
     def bare(self, rounds: int) -> None:
         """The loop without anything."""
@@ -76,7 +74,7 @@ class _Collective:
         """With recorder and fingerprint."""
         self._recorded(rounds, self.fingerprint)
 
-    def _recorded(self, rounds: int, meet: Callable[[int], None]) -> None:
+    def _recorded(self, rounds: int, meet: Callable[[int], object]) -> None:
         recorder, op = self.recorder, self.op
         for number in range(rounds):
             recorder.enter(op, number, perf_counter_ns())

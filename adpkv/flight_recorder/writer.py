@@ -84,7 +84,11 @@ class FlightRecorder:
             _cut(host, TEXT_BYTES), _cut(experiment, TEXT_BYTES),
         )  # fmt: skip
         self._records = records
+        ends = range(RECORDS_AT, length, RECORD_BYTES)
+        self._places = [slice(at, at + RECORD_BYTES) for at in ends]
         self._ids: dict[str, int] = {}
+        self._sites: dict[str, tuple[str, int, int, int]] = {}
+        """By site: the kind that it had last, both numbers, and what such a record is of."""
         self._written = self._number = self._empty_polls = self._iteration = 0
 
     def start(self, clock_ns: int, wall_ns: int) -> None:
@@ -94,17 +98,16 @@ class FlightRecorder:
 
     def enter(self, op: Operation, sequence: int, now_ns: int) -> None:
         """This rank comes to a collective, which is number `sequence` of its group."""
-        ids = self._ids
-        kind, site = ids.get(op.kind), ids.get(op.site)
-        if kind is None or site is None:
-            kind, site = self._named(op.kind), self._named(op.site)
-        what = _WHAT.get(type(op), 0)
-        self._iteration = op.iteration
+        found = self._sites.get(op.site)
+        if found is None or found[0] != op.kind:
+            found = self._new_site(op)
+        _, kind, site, what = found
+        self._iteration = iteration = op.iteration
         self._number = number = self._written + 1
         _pack_into(
             self._map, CURRENT_AT, number & NUMBER_MASK, op.group,
             now_ns, 0 if what == _STEP else now_ns, 0,
-            sequence, op.iteration, 0, kind, site, what, number & CHECK_MASK,
+            sequence, iteration, 0, kind, site, what, number & CHECK_MASK,
         )  # fmt: skip
 
     def computed(self, now_ns: int) -> None:
@@ -119,8 +122,7 @@ class FlightRecorder:
         if number != self._number:
             self._renumber(number)
         self._written = words[WRITTEN] = number
-        at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES
-        self._view[at : at + RECORD_BYTES] = self._current
+        self._view[self._places[(number - 1) % self._records]] = self._current
 
     def transferred(
         self,
@@ -146,6 +148,11 @@ class FlightRecorder:
     def remove(self) -> None:
         """Unlink the file. The mapping stays, and may still be written to."""
         self.path.unlink(missing_ok=True)
+
+    def _new_site(self, op: Operation) -> tuple[str, int, int, int]:
+        kind, site = self._named(op.kind), self._named(op.site)
+        found = self._sites[op.site] = (op.kind, kind, site, _WHAT.get(type(op), 0))
+        return found
 
     def _note(
         self, what: int, site: str, group: int, sequence: int, nbytes: int, begin: int, end: int

@@ -7,10 +7,10 @@ from pathlib import Path
 from adpkv.executor.collectives import Collective
 from adpkv.flight_recorder.board import Board
 from adpkv.flight_recorder.job_directory import ring_path, slot_path
-from adpkv.flight_recorder.slot_layout import ACROSS, TOKEN_BYTES, Layout
+from adpkv.flight_recorder.slot_layout import ACROSS, PLACE, TOKEN_BYTES, Layout
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.exchange.segment import Segment
-from adpkv.worlds.mpi.slots import SlotWriter
+from adpkv.worlds.mpi.slots import code, slot_body
 
 
 def recorder(folder: Path, rank: int = 0, *, size: int = 2, records: int = 16) -> FlightRecorder:
@@ -43,9 +43,9 @@ class Slots:
         self, member: int, round_: int, op: Collective, sequence: int, digest: int = 0
     ) -> None:
         """A member has contributed to a collective in this round; a member elsewhere as it came."""
-        writer = SlotWriter(self.layout.group, 0, op.kind, op.site)
-        writer.set_place(sequence, op.iteration, digest)
-        self._made.memory[self.layout.slot(round_, member)] = writer.slot
+        codes = code(op.kind), code(op.site)
+        place = PLACE.pack(self.layout.group, 0, sequence, op.iteration, *codes, digest)
+        self._made.memory[self.layout.slot(round_, member)] = place + slot_body(b"")
         here = member < len(self.layout.here)
         self._made.words[self.layout.published(member) if here else ACROSS] = round_
 

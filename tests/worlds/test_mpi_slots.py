@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -13,18 +14,17 @@ from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.digest import PlanDigest
-from adpkv.flight_recorder.slot_layout import SLOT_BYTES, SlotPlace
+from adpkv.flight_recorder.slot_layout import PLACE, SLOT_BYTES, SlotPlace
 from adpkv.worlds.mpi.slots import (
-    HEADER_BYTES,
     INLINE_BYTES,
     MAX_PAYLOAD_BYTES,
     PayloadCodec,
-    SlotWriter,
+    code,
     disagreement,
     inline_payload,
-    is_unchanged,
     long_lengths,
     read_bodies,
+    slot_body,
 )
 
 
@@ -32,28 +32,30 @@ class Word(msgspec.Struct, frozen=True):
     text: str
 
 
-def slot(payload: bytes = b"", **differs: object) -> bytearray:
-    place: dict[str, Any] = {
+def place(**differs: object) -> bytes:
+    at: dict[str, Any] = {
         "group": 1, "epoch": 0, "kind": "tp_gather", "site": "flush",
         "sequence": 5, "iteration": 2, "digest": 9,
     }  # fmt: skip
-    place.update(differs)
-    writer = SlotWriter(place["group"], place["epoch"], place["kind"], place["site"])
-    writer.set_place(place["sequence"], place["iteration"], place["digest"])
-    writer.set_payload(payload)
-    return writer.slot
+    at.update(differs)
+    codes = code(at["kind"]), code(at["site"])
+    numbers = (at[name] for name in ("group", "epoch", "sequence", "iteration"))
+    return PLACE.pack(*numbers, *codes, at["digest"])
+
+
+def slot(payload: bytes = b"", **differs: object) -> bytes:
+    return place(**differs) + slot_body(payload)
 
 
 def test_a_slot_has_one_width_whatever_it_carries() -> None:
     for size in (0, 1, INLINE_BYTES, INLINE_BYTES + 1, 100_000):
         assert len(slot(b"x" * size)) == SLOT_BYTES
-    assert HEADER_BYTES + INLINE_BYTES == SLOT_BYTES
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, INLINE_BYTES])
 def test_what_fits_comes_back(size: int) -> None:
     payload = bytes(range(size))
-    bodies = read_bodies(slot() + slot(payload), slot())
+    bodies = read_bodies(slot() + slot(payload), place())
     assert bodies is not None
     assert inline_payload(bodies[1]) == payload
     assert long_lengths(bodies) is None
@@ -61,29 +63,23 @@ def test_what_fits_comes_back(size: int) -> None:
 
 def test_what_does_not_fit_is_announced_by_its_length() -> None:
     own = slot(b"x" * (INLINE_BYTES + 1))
-    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), own)
+    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), place())
     assert bodies is not None
     assert long_lengths(bodies) == [0, INLINE_BYTES + 1, 70_000]
 
 
-def test_a_shorter_payload_leaves_nothing_of_the_longer_one_before() -> None:
-    writer = SlotWriter(1, 0, "tp_gather", "flush")
-    writer.set_place(5, 2, 9)
-    for payload in (b"longest of all", b"x" * 500, b"short", b""):
-        writer.set_payload(payload)
-    assert writer.slot == slot()
-
-
 def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
-    own = slot(b"ab")
-    bodies = read_bodies(own + slot(b"cd"), own)
+    bodies = read_bodies(slot(b"ab") + slot(b"cd"), place())
     assert bodies is not None
-    said = [b"", *bodies]
-    later = slot(b"ab", sequence=9, iteration=3)
-    assert is_unchanged(later + slot(b"cd", sequence=9, iteration=3), later, said)
-    assert not is_unchanged(later + slot(b"ce", sequence=9, iteration=3), later, said)
-    assert not is_unchanged(later + slot(b"cd", sequence=8, iteration=3), later, said)
-    assert not is_unchanged(later + slot(b"cd", sequence=9, site="sync"), later, said)
+    said, later = [b"", *bodies], place(sequence=9, iteration=3)
+
+    def seen(second: bytes) -> bool:
+        return slot(b"ab", sequence=9, iteration=3) + second == later.join(said)
+
+    assert seen(slot(b"cd", sequence=9, iteration=3))
+    assert not seen(slot(b"ce", sequence=9, iteration=3))
+    assert not seen(slot(b"cd", sequence=8, iteration=3))
+    assert not seen(slot(b"cd", sequence=9, iteration=3, site="sync"))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +95,7 @@ def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     ],
 )
 def test_each_part_of_the_place_is_compared(differs: dict[str, object]) -> None:
-    assert read_bodies(slot() + slot(**differs), slot()) is None
+    assert read_bodies(slot() + slot(**differs), place()) is None
 
 
 def test_the_error_names_all_sides_with_their_ranks() -> None:
@@ -185,11 +181,6 @@ def test_a_plan_counts_by_what_it_does_and_by_the_names_of_its_requests() -> Non
 
 
 def test_what_goes_on_behind_the_sites_name_is_part_of_the_site() -> None:
-    """A batch that must be equal changes from step to step; its slot is one."""
-    writer = SlotWriter(1, 0, "step", "forward")
-    whole = SlotWriter(1, 0, "step", "forward[nothing]")
-    whole.set_place(5, 2, 9)
-    writer.set_place(5, 2, 9, "[nothing]")
-    assert SlotPlace.read(writer.slot, 0) == SlotPlace.read(whole.slot, 0)
-    writer.set_place(5, 2, 9, "[1 sequences over 3 tokens]")
-    assert SlotPlace.read(writer.slot, 0) != SlotPlace.read(whole.slot, 0)
+    """A batch that must be equal changes from step to step; its code goes on from the site's."""
+    rest = "[1 sequences over 3 tokens]"
+    assert crc32(rest.encode(), code("forward")) == code(f"forward{rest}")

@@ -19,29 +19,33 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.flight_recorder.slot_layout import SlotPlace
+from adpkv.flight_recorder.slot_layout import PLACE, SlotPlace
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
 from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
 from adpkv.worlds.mpi.slots import (
     INLINE_BYTES,
     PayloadCodec,
-    SlotWriter,
+    code,
     disagreement,
     inline_payload,
-    is_unchanged,
     long_lengths,
     read_bodies,
+    slot_body,
 )
 from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
 
 
+_pack_place = PLACE.pack
+
+
 class CollectiveStats:
-    """How many collectives this rank took part in, how long they took it, waiting included, and a
-    digest of all of them in order. Slots show ranks that are in different collectives. What slots
-    cannot show, such as a skipped `Wait`, the digests show when they are compared at the end."""
+    """How many collectives this rank took part in, how long they took it, waiting included, and
+    what shows when ranks were not in the same ones: how many, and a digest of its waits in order.
+    Slots show ranks that are in different collectives. What slots cannot show, a wait elsewhere,
+    the digests show when they are compared at the end."""
 
     __slots__ = (
         "before",
@@ -61,12 +65,12 @@ class CollectiveStats:
         self.met = 0
         self.trace = 0
         self.before = 0
-        """The trace digest without the last collective."""
+        """The digest without the last wait, or the same if no wait came last."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
 
-    def note(self, place: bytes | memoryview) -> None:
-        """This rank comes to a collective with this place."""
+    def waits(self, place: bytes) -> None:
+        """This rank comes to a wait with this place."""
         self.met += 1
         self.before = self.trace
         self.trace = crc32(place, self.before)
@@ -81,7 +85,7 @@ class CollectiveStats:
         self.last_step_ns = now_ns
 
     def take_back(self) -> None:
-        """The last collective was interrupted: this rank will come to it again."""
+        """The last collective or wait was interrupted: this rank will come to it again."""
         self.met -= 1
         self.trace = self.before
 
@@ -91,31 +95,35 @@ class CollectiveStats:
 
 
 class _Site:
-    """One call site: this rank's slot, all members' slots, and their payloads as of the last
+    """One call site: what this rank says there, and what all members have said, as of its last
     collective."""
 
     __slots__ = (
+        "bodies",
+        "body",
         "encoded",
         "gathered",
         "kind",
+        "kind_code",
         "landed",
-        "last_bodies",
         "payload",
         "read_members",
-        "slot",
+        "site_code",
         "values",
     )
 
-    def __init__(self, kind: str, slot: SlotWriter, size: int, read_members: range) -> None:
+    def __init__(self, kind: str, site: str, size: int, read_members: range) -> None:
         self.kind = kind
-        self.slot = slot
+        self.kind_code, self.site_code = code(kind), code(site)
         self.read_members = read_members
         self.payload: Any = None
         self.encoded = b""
+        self.body = slot_body(b"")
         self.landed: bytes | bytearray = b""
         """The payloads of the last second round."""
         self.gathered = b""
-        self.last_bodies: list[bytes] = [b""] * (1 + size)  # in the form that `is_unchanged` needs
+        self.bodies: list[bytes] = [b""] * (1 + size)
+        """Of all members, behind an empty text: a place that joins them gives all slots."""
         self.values: list[Any] = [None] * len(read_members)
 
 
@@ -214,7 +222,7 @@ class Group:
                 # A rank failed in the middle of the model's own collectives. The step counts as
                 # come to, so that `undo_last` has something to take back.
                 self.sequence += 1
-                self._stats.note(op.place.encode())
+                self._stats.met += 1
                 raise
         ready_ns = perf_counter_ns()
         if computes:
@@ -259,45 +267,54 @@ class Group:
             self._exchange = exchange
 
     def _note_wait(self, op: Wait) -> None:
-        self._stats.note(f"{op.kind} {op.site} {op.iteration}".encode())
+        self._stats.waits(f"{op.kind} {op.site} {op.iteration}".encode())
 
     def close(self) -> None:
         """Free what the group has. Every member must call it."""
         self._exchange.close()
 
     def _join(self, op: Collective) -> Any:
-        leads = self._leads
-        if op.kind == "tp_broadcast":
-            if leads:
+        kind = op.kind
+        if kind == "tp_broadcast":
+            if self._leads:
                 self._exchange_slots(op, op.payload)
                 return op.payload
             return self._exchange_slots(op, None)[0]
         values = self._exchange_slots(op, op.payload)
-        if op.kind == "tp_gather":
-            return tuple(values) if leads else None
-        return tuple(values) if op.combine is None else op.combine(tuple(values))
+        if kind == "tp_gather":
+            return tuple(values) if self._leads else None
+        combine = op.combine
+        return tuple(values) if combine is None else combine(tuple(values))
 
     def _exchange_slots(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
         """The primitive: contribute a payload; returns the payloads of the members that this rank
-        reads. `rest` is what must be equal beyond the site's name."""
-        self.sequence += 1
-        stats = self._stats
+        reads. `rest` is what must be equal beyond the site's name.
+
+        Each rank does this some ten thousand times a second, so it is written for few steps: a
+        place is packed, and where nothing has changed one comparison tells all.
+        """
+        self.sequence = sequence = self.sequence + 1
         site = self._sites.get(op.site)
         if site is None or site.kind != op.kind:
             site = self._new_site(op)
-        slot = site.slot
         if payload is not site.payload:
             site.payload = payload
             site.encoded = self._codec.encode(op.kind, payload)
-            slot.set_payload(site.encoded)
+            site.body = slot_body(site.encoded)
         self.payload_bytes = len(site.encoded)
         if op.plan is not self._plan:
             self._plan, self._plan_digest = op.plan, self._digest(op.plan)
-        slot.set_place(self.sequence, op.iteration, self._plan_digest, rest)
-        stats.note(slot.place)
-        slots = site.gathered = self._exchange.slots(slot.slot)
-        if not is_unchanged(slots, slot.slot, site.last_bodies):
-            self._take_in(op, site)
+        number, epoch = self._place
+        place = _pack_place(
+            number, epoch, sequence, op.iteration, site.kind_code,
+            crc32(rest.encode(), site.site_code) if rest else site.site_code, self._plan_digest,
+        )  # fmt: skip
+        stats = self._stats
+        stats.met += 1
+        stats.before = stats.trace
+        slots = site.gathered = self._exchange.slots(place + site.body)
+        if slots != place.join(site.bodies):
+            self._take_in(op, site, place)
         stats.count += 1
         return site.values
 
@@ -310,14 +327,13 @@ class Group:
             read_members = range(0)
         else:
             read_members = range(self._size)
-        slot = SlotWriter(*self._place, op.kind, op.site)
-        site = self._sites[op.site] = _Site(op.kind, slot, self._size, read_members)
+        site = self._sites[op.site] = _Site(op.kind, op.site, self._size, read_members)
         return site
 
-    def _take_in(self, op: Operation, site: _Site) -> None:
+    def _take_in(self, op: Operation, site: _Site, place: bytes) -> None:
         """Some member's slot has changed, or it is in another collective. Payloads are frozen: a
         member with an unchanged body gives the same object as last time."""
-        bodies = read_bodies(site.gathered, site.slot.slot)
+        bodies = read_bodies(site.gathered, place)
         if bodies is None:
             self._exchange.check()
             places = self._places(op)
@@ -330,11 +346,10 @@ class Group:
             body = bodies[member]
             if member in long:
                 site.values[member] = decode(op.kind, long[member])
-            elif body != site.last_bodies[1 + member]:
+            elif body != site.bodies[1 + member]:
                 site.values[member] = decode(op.kind, inline_payload(body))
         # A long payload is not compared next time: its body has only its length.
-        short = [b"" if member in long else body for member, body in enumerate(bodies)]
-        site.last_bodies = [b"", *short]
+        site.bodies = [b"", *(b"" if member in long else b for member, b in enumerate(bodies))]
 
     def _places(self, op: Operation) -> list[str]:
         """What each member calls the collective it is in, as far as it is known."""

@@ -23,85 +23,50 @@ from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.flight_recorder.slot_layout import PLACE, SLOT_BYTES, SlotPlace
 
 __all__ = [
-    "HEADER_BYTES",
+    "BODY_BYTES",
     "INLINE_BYTES",
     "MAX_PAYLOAD_BYTES",
     "PLACE_BYTES",
     "PayloadCodec",
-    "SlotWriter",
+    "code",
     "disagreement",
     "inline_payload",
-    "is_unchanged",
     "long_lengths",
     "read_bodies",
+    "slot_body",
 ]
-
-_MOVES, _MOVES_AT = struct.Struct("<QQIII"), 8
-"""The place without group and epoch, which never change for a communicator."""
-
-_HEADER = struct.Struct(PLACE.format + "B")
-"""The place, then the payload's length or LONG."""
 
 _LENGTH = struct.Struct("<I")
 """The length of a long payload, which the slot holds instead of the payload."""
 
 PLACE_BYTES: Final = PLACE.size
-HEADER_BYTES: Final = _HEADER.size
-INLINE_BYTES: Final = SLOT_BYTES - HEADER_BYTES
+BODY_BYTES: Final = SLOT_BYTES - PLACE_BYTES
+INLINE_BYTES: Final = BODY_BYTES - 1
+"""A body begins with the length of its payload, or with LONG."""
+
 LONG: Final = 255
 MAX_PAYLOAD_BYTES: Final = 16 << 20
 """The most that one rank may contribute to one collective: some 3 million block hashes."""
 
-_SLOT = struct.Struct(f"{PLACE_BYTES}s{SLOT_BYTES - PLACE_BYTES}s")
-"""A slot as its place and its body."""
+
+def code(text: str) -> int:
+    """A kind or a site as it is in a slot: a CRC-32, which is the same in every process."""
+    return crc32(text.encode())
 
 
-class SlotWriter:
-    """This rank's slot at one call site. It is reused for each collective of the site, and only
-    what changed is written. Kind and site travel as CRC-32, which is the same in every process."""
-
-    __slots__ = ("_inline", "_kind", "_site", "place", "slot")
-
-    def __init__(self, group: int, epoch: int, kind: str, site: str) -> None:
-        self._inline = 0
-        self.slot = bytearray(SLOT_BYTES)
-        self.place = memoryview(self.slot)[:PLACE_BYTES]
-        self._kind, self._site = crc32(kind.encode()), crc32(site.encode())
-        PLACE.pack_into(self.slot, 0, group, epoch, 0, 0, self._kind, self._site, 0)
-
-    def set_place(self, sequence: int, iteration: int, digest: int, site: str = "") -> None:
-        """Set the collective in which this rank is now. `site` extends the name of the call
-        site."""
-        whole = crc32(site.encode(), self._site) if site else self._site
-        _MOVES.pack_into(self.slot, _MOVES_AT, sequence, iteration, self._kind, whole, digest)
-
-    def set_payload(self, payload: bytes) -> None:
-        """Set the payload from now on; or only its length, if it does not fit."""
-        size = len(payload)
-        self.slot[PLACE_BYTES] = size if size <= INLINE_BYTES else LONG
-        if size > INLINE_BYTES:
-            payload = _LENGTH.pack(size)
-            size = len(payload)
-        # Zero the rest of a longer former payload: equal payloads must give equal slots.
-        width = max(size, self._inline)
-        self.slot[HEADER_BYTES : HEADER_BYTES + width] = payload.ljust(width, b"\0")
-        self._inline = size
+def slot_body(payload: bytes) -> bytes:
+    """What follows the place in a slot: the payload, or its length if it does not fit. Equal
+    payloads have equal bodies."""
+    size = len(payload)
+    body = bytes([size]) + payload if size <= INLINE_BYTES else bytes([LONG]) + _LENGTH.pack(size)
+    return body.ljust(BODY_BYTES, b"\0")
 
 
-def is_unchanged(slots: bytes, own: bytearray, last_bodies: Sequence[bytes]) -> bool:
-    """Are all members in the same collective as this rank's `own` slot, with the same bodies as
-    last time? In a quiet group they mostly are, and this one comparison spares decoding.
-    `last_bodies` is an empty text, then the bodies of last time, so that joining them with the
-    place as separator gives all slots."""
-    return slots == own[:PLACE_BYTES].join(last_bodies)
-
-
-def read_bodies(slots: bytes, own: bytearray) -> list[bytes] | None:
-    """The bodies of all members in order; None if one is in another collective than this rank's
-    `own` slot says."""
-    place = own[:PLACE_BYTES]
-    found = [body for stands, body in _SLOT.iter_unpack(slots) if stands == place]
-    return found if len(found) * SLOT_BYTES == len(slots) else None
+def read_bodies(slots: bytes, place: bytes) -> list[bytes] | None:
+    """The bodies of all members in order; None if one is in another collective than `place`
+    says."""
+    found = [slots[at - BODY_BYTES : at] for at in range(SLOT_BYTES, len(slots) + 1, SLOT_BYTES)]
+    return found if place.join([b"", *found]) == slots else None
 
 
 def long_lengths(bodies: Sequence[bytes]) -> list[int] | None:

@@ -52,7 +52,7 @@ def opened(group: int = 0, epoch: int = 0) -> Any:
 def meet(exchange: Any, rounds: int = 50) -> None:
     """Everybody says something else each time, sometimes at length."""
     for at in range(rounds):
-        slots = exchange.slots(bytearray([at % 251, RANK] * (SLOT_BYTES // 2)))
+        slots = exchange.slots(bytes([at % 251, RANK] * (SLOT_BYTES // 2)))
         assert slots == b"".join(bytes([at % 251, r] * (SLOT_BYTES // 2)) for r in range(SIZE))
         if at % 10 == 0:
             lengths = [0 if r == at % SIZE else 70_000 * r + at for r in range(SIZE)]

@@ -37,7 +37,7 @@ class MpiExchange:
         # Made once: mpi4py need not look at the buffer again on each call.
         self._receive = [self._landing, SLOT_BYTES, MPI.BYTE]
 
-    def slots(self, own: bytearray) -> bytes:
+    def slots(self, own: bytes) -> bytes:
         """The slots of all members."""
         self._landing[self._own] = own
         self._slots.Allgather(_IN_PLACE, self._receive)

@@ -28,7 +28,7 @@ class Exchange(Protocol):
         """All that a revoke must reach."""
         ...
 
-    def slots(self, own: bytearray) -> bytes:
+    def slots(self, own: bytes) -> bytes:
         """Contribute a slot; returns the slots of all members in order. Where some are in another
         collective, those of members that have not come may be all zero.
 

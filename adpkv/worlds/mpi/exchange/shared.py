@@ -106,7 +106,7 @@ class SharedExchange:
         column = struct.Struct("@" + f"Q{gap}x" * (len(words) - 1) + "Q")
         return column.unpack_from, self._layout.first_line + words[0] * WORD_BYTES
 
-    def slots(self, own: bytearray) -> bytes:
+    def slots(self, own: bytes) -> bytes:
         """The slots of all members."""
         self._count = count = self._count + 1
         odd, memory = count & 1, self._memory

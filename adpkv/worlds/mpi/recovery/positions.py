@@ -33,7 +33,7 @@ class ReplayedCollective:
     def __init__(self, contributions: Contributions) -> None:
         self._contributions = contributions
 
-    def slots(self, own: bytearray) -> bytes:
+    def slots(self, own: bytes) -> bytes:
         """The slots."""
         return self._contributions.slots
 
