@@ -57,6 +57,7 @@ class _Pair:
     ) -> _Round:
         """One transfer; `over` is called until it is true."""
         found = _Round(calls_s=[])
+        self.rig.blocks.settle()
         if self._receives:
             expect()
         self._meet(READY)

@@ -104,7 +104,7 @@ class TransceiverConfig(Section):
         "1MiB", key="piece", about="most bytes per posted piece; at least one block", gt=0
     )
     device_piece_bytes: Size = size(
-        "64MiB",
+        "256MiB",
         key="device_piece",
         about="in place of piece for memory of a device, where a post copies nothing",
         gt=0,

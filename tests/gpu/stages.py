@@ -240,15 +240,17 @@ def collective(backend: str) -> None:
         device.wait(stream)
         work.poll()
     assert told == [], told[:4]
-    world.Barrier()
-    began = time.perf_counter()
-    for _ in range(50):
-        exchange.dispatch(32)
-        exchange.combine()
-        device.wait(stream)
-        work.poll()
-    if world.rank == 0:
-        print(f"{backend}: {(time.perf_counter() - began) / 50 * 1e6:.0f} us for 32 tokens a rank")
+    for tokens in (32, most):
+        world.Barrier()
+        began = time.perf_counter()
+        for _ in range(50):
+            exchange.dispatch(tokens)
+            exchange.combine()
+            device.wait(stream)
+            work.poll()
+        took_us = (time.perf_counter() - began) / 50 * 1e6
+        if world.rank == 0:
+            print(f"{backend}: {took_us:.0f} us for {tokens} tokens a rank")
     fill = buffers.fill
 
     def spoilt(area: int, chunks: Any) -> None:
@@ -305,12 +307,14 @@ def first(connected: str) -> None:
     print("rank", world.rank, "right")
 
 
-def bench(name: str, staged: str = "") -> None:
-    """What `adpkv bench transport` measures of one transport in the memory of devices."""
+def bench(name: str, *words: str) -> None:
+    """What `adpkv bench transport` measures of one transport in the memory of devices, or of the
+    host with the word `host`."""
     from adpkv.bench.transport import transport
     from adpkv.bench.transport_cells import Kind
 
-    found = transport([Kind(name, "cuda", bool(staged))], rounds=5)
+    kind = Kind(name, "host" if "host" in words else "cuda", "staged" in words)
+    found = transport([kind], rounds=5)
     for one in found:
         print(one, flush=True)
     assert not [one for one in found if one.note.startswith("failed")]
