@@ -42,7 +42,7 @@ class HostBlocks:
         tokens = len(blocks) * self.memory.block_tokens
         self.memory.verify(0, blocks, range(len(blocks)), tokens)
 
-    def settle(self) -> None:
+    def come_to_rest(self) -> None:
         """Nothing of an earlier transfer is to be done any more."""
 
     def copy_s(self, source: Sequence[int], target: Sequence[int]) -> float:
@@ -106,7 +106,7 @@ class DeviceBlocks(HostBlocks):
         super().check(blocks)
         self.memory.finish()
 
-    def settle(self) -> None:
+    def come_to_rest(self) -> None:
         """Let the driver be done with what came before. It clears up after a thousand copies of the
         bare library in the next call that anybody makes: 0.3 µs for each."""
         device = self._device

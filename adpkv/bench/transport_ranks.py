@@ -57,7 +57,7 @@ class _Pair:
     ) -> _Round:
         """One transfer; `over` is called until it is true."""
         found = _Round(calls_s=[])
-        self.rig.blocks.settle()
+        self.rig.blocks.come_to_rest()
         if self._receives:
             expect()
         self._meet(READY)
