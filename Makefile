@@ -9,7 +9,7 @@ TORCH  := .venv-torch/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test test-torch check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
+.PHONY: help setup run test test-browser test-torch check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: $(STAMP) ## run every test
 
 test-torch: $(TORCH) ## the tests of programs over torch.distributed, in an environment with torch
 	.venv-torch/bin/python -m pytest -n auto --maxprocesses 4 tests/rank_programs
+
+test-browser: $(STAMP) ## look at reports in a real browser; installs Debian's where it may
+	sh tests/browser/install.sh $(BIN)
+	$(BIN)/python -m pytest --campaigns tests/browser
 
 check: $(STAMP) ## format, lint, types, fast tests: before each commit
 	$(BIN)/ruff format --check .
@@ -80,7 +84,7 @@ clean: ## take away what was made here, .venv too
 # The stamp is made last, so a set-up that broke off is done again.
 $(STAMP): pyproject.toml launch/make_venv.sh adpkv/worlds/mpi/launcher/repair.py adpkv/worlds/mpi/launcher/mpirun.sh
 	sh launch/make_venv.sh $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,optimize,test,timeline,zstd]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[http,mpi,optimize,report,test,timeline,zstd]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'nixl-cu13>=1.5' \
 		|| echo "make: no wheel of nixl for this machine: without transport nixl and its tests" >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ucx]' \

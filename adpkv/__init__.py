@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from adpkv.api import explore, load, load_run, load_sweep, run, simulate, sweep
+    from adpkv.api import explore, load, load_run, load_sweep, run, simulate, sweep, write_report
     from adpkv.config import Experiment
     from adpkv.errors import (
         AdpkvError,
@@ -55,11 +55,13 @@ __all__ = [
     "run",
     "simulate",
     "sweep",
+    "write_report",
 ]
 
 _PLACES: Final = {
     **dict.fromkeys(
-        ("explore", "load", "load_run", "load_sweep", "run", "simulate", "sweep"), "adpkv.api"
+        ("explore", "load", "load_run", "load_sweep", "run", "simulate", "sweep", "write_report"),
+        "adpkv.api",
     ),
     "Experiment": "adpkv.config",
     "ExitCode": "adpkv.exit_codes",

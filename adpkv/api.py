@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from adpkv.results import Result
     from adpkv.sweeps.result import Sweep
 
-__all__ = ["explore", "load", "load_run", "load_sweep", "run", "simulate", "sweep"]
+__all__ = ["explore", "load", "load_run", "load_sweep", "run", "simulate", "sweep", "write_report"]
 
 
 def load(
@@ -350,6 +350,39 @@ def load_sweep(path: Path | str) -> Sweep:
     from adpkv.sweeps.result import load_sweep
 
     return load_sweep(_path(path))
+
+
+def write_report(
+    source: Path | str | Result | Sweep,
+    out: Path | str | None = None,
+    *,
+    format: Literal["html", "svg", "png"] = "html",  # noqa: A002  the same word as --format
+    plots: Sequence[str] = (),
+    theme: Literal["light", "dark"] = "light",
+) -> list[Path]:
+    """Write a report of a run or a sweep: a page of plots, or each plot as a file.
+
+    Args:
+        source: the folder of a run or a sweep, or a result.
+        out: the page, or the folder of the plots. None: `report.html` or `plots` in the folder of
+            the run or sweep.
+        format: `html` is one page, which opens without a network.
+        plots: only these, by the names that the page and an error list; not for a page.
+        theme: the colours of plots as files; a page follows its reader.
+
+    Returns:
+        The files.
+
+    Raises:
+        UsageError: there is no run or sweep, nothing to report, or `out` cannot be written.
+        MissingPieceError: the extra `report` is not installed.
+    """
+    from adpkv.reports.calling import write_report
+
+    found = _path(source) if isinstance(source, Path | str) else source
+    return write_report(
+        found, None if out is None else _path(out), format, plots=plots, theme=theme
+    )
 
 
 def _path(asked: object) -> Path:

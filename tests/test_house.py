@@ -179,6 +179,7 @@ ARROWS = {
         "adpkv.results",
         "adpkv.sweeps",
     ),
+    "adpkv.reports": (CORE, ERRORS, CONFIG, OUTPUT, "adpkv.results", "adpkv.sweeps"),
     # The policies are handed to it by the command: nothing else knows that they exist.
     "adpkv.regressions": (
         CORE,

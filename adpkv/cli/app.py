@@ -25,6 +25,7 @@ from adpkv.cli.init import init
 from adpkv.cli.inspect import inspect
 from adpkv.cli.regress import regress
 from adpkv.cli.replay import replay
+from adpkv.cli.report import report
 from adpkv.cli.run import run
 from adpkv.cli.schema import schema
 from adpkv.cli.simulate import simulate
@@ -47,6 +48,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     check,
     sweep,
     compare,
+    report,
     explore,
     replay,
     configs,

@@ -27,7 +27,7 @@ __all__ = ["RunFolder", "locked", "read_json"]
 
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline"
-    r"|rings|fr_trace|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
+    r"|rings|fr_trace|plots|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
     r"|timeline\.perfetto-trace(\.tmp)?"
     r"|(summary\.json(\.\d+)?|(events|ranks)\.jsonl|deadlock\.json|report\.html)\.tmp"
 )
@@ -36,6 +36,7 @@ OURS: Final = re.compile(
 FOLDERS: Final = {
     "rings": re.compile(r"rank-\d+\.(ring|stacks|snapshot)|run\.json"),
     "fr_trace": re.compile(r"rank_\d+"),
+    "plots": re.compile(r"[a-z0-9-]+\.(svg|png)"),
     "timeline": re.compile(r"(rank-\d+|coordinator|world)\.records"),
 }
 """The folders inside it, which only some runs leave, and every name in them."""

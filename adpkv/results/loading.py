@@ -24,7 +24,7 @@ from adpkv.results.report import DeadlockReport, of_values
 from adpkv.results.result import Result
 from adpkv.results.summary import Summary, typed
 
-__all__ = ["load_run"]
+__all__ = ["load_run", "summary_so_far", "written_summary"]
 
 
 def load_run(path: Path | str) -> Result:
@@ -45,9 +45,13 @@ def load_run(path: Path | str) -> Result:
     files = RunFiles(folder, experiment.topology.build())
     requests = list(files.all_records())
     events = _events(files)
-    summary = _summary(folder)
+    summary = written_summary(folder)
     if summary is None:
-        summary = _of_what_is_there(experiment, folder, requests, events)
+        tally = Tally(experiment.slo)
+        for record in requests:
+            tally.add(record)
+        last_ns = max((event[0] for event in events), default=0)
+        summary = summary_so_far(experiment, folder, tally, last_ns)
     return Result(
         experiment=experiment,
         summary=summary,
@@ -68,7 +72,12 @@ def _events(files: RunFiles) -> list[Any]:
     return [(one.at_ns, one.rank, one.kind, one.request, one.detail) for one in found]
 
 
-def _summary(folder: RunFolder) -> Summary | None:
+def written_summary(folder: RunFolder) -> Summary | None:
+    """What `summary.json` says; None where there is none.
+
+    Raises:
+        UsageError: it is no summary of this version.
+    """
     found: Any = None
     try:
         found = read_json(folder.summary)
@@ -83,14 +92,11 @@ def _summary(folder: RunFolder) -> Summary | None:
         ) from error
 
 
-def _of_what_is_there(
-    experiment: Experiment, folder: RunFolder, requests: list[Any], events: list[Any]
+def summary_so_far(
+    experiment: Experiment, folder: RunFolder, tally: Tally, last_ns: int
 ) -> Summary:
-    """The summary of a run whose processes were all killed, or that is still at work."""
-    tally = Tally(experiment.slo)
-    for record in requests:
-        tally.add(record)
-    last_ns = max((event[0] for event in events), default=0)
+    """The summary of a run whose processes were all killed, or that is still at work: `tally` has
+    its requests, and `last_ns` is the time of the last event."""
     real = bool(folder.events_parts()) or (folder.path / RINGS).is_dir()
     return typed(
         with_losses(

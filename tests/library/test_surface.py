@@ -32,6 +32,7 @@ PUBLIC = {
     " model=None, policy=None, memory=None, transport=None)",
     "sweep": "(experiment, *, vary=None, zip=(), design=None, points=None, seeds=None, set=None,"
     " world='virtual', jobs=None, limit_s=None, out=None, keep=False, on_progress=None)",
+    "write_report": "(source, out=None, *, format='html', plots=(), theme='light')",
 }
 
 

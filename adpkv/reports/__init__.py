@@ -1,0 +1,1 @@
+"""`adpkv report`: a run or a sweep as one page of plots."""
