@@ -111,6 +111,8 @@ class CudaMemory:
 
     def poll(self) -> None:
         """Report what the device has found since the last call. Never waits."""
+        for area in self._areas:
+            area.mark()
         self._work.poll()
 
     def finish(self, bound_s: float = END_BOUND_S) -> None:

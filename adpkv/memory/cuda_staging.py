@@ -50,6 +50,7 @@ class CudaStaging:
         self._address = allocate(self._nbytes)
         self._book = SlotBook(slots, slot_blocks, report)
         self._written: Fence = PASSED
+        self._to_mark: list[Marks] = []
 
     def region(self) -> Region:
         """All slots together."""
@@ -69,6 +70,7 @@ class CudaStaging:
     def written(self) -> Fence:
         """All that this rank itself does with slots before others may have them: marks, the checks
         of them, and so the copies before."""
+        self.mark()
         return self._written
 
     def pack(self, blocks: Sequence[int], first: int) -> Fence:
@@ -90,18 +92,25 @@ class CudaStaging:
 
     def take(self, slot: int, request_id: int, blocks: Sequence[int]) -> None:
         """A session has the slot from now on. Lets the device check that it is as it was left."""
+        self.mark()
         self._check(self._book.take(slot, request_id, blocks), slot, request_id)
 
     def give_back(self, slot: int, request_id: int) -> None:
-        """No peer touches the slot any more: mark what was used of it."""
-        marks = self._book.give_back(slot, request_id)
-        if marks:
-            jobs, nbytes = self._jobs(marks)
+        """No peer touches the slot any more: what was used of it is to be marked."""
+        self._to_mark += self._book.give_back(slot, request_id)
+
+    def mark(self) -> None:
+        """Mark the slots that were given back. Not as that happens: a transfer's end would be
+        reported 35 µs later."""
+        if self._to_mark:
+            jobs, nbytes = self._jobs(self._to_mark)
+            self._to_mark = []
             self._work.submit("adpkv_mark", jobs, nbytes)
             self._written = self._work.point()
 
     def look_at_free(self) -> None:
         """At the end of a run: let the device check the slots that nobody has."""
+        self.mark()
         for slot, marks in self._book.free():
             self._check(marks, slot, None)
 

@@ -31,6 +31,7 @@ class Rig:
         self.area.lend(session, 1, slot * self.area.slot_blocks, blocks, writes=True)
         self.area.take_back(session)
         self.area.give_back(slot, 7)
+        self.memory.poll()  # as the rank's next iteration does
 
     def put(self, block: int, at: int = 0) -> None:
         """A byte lands in a block of the area."""
