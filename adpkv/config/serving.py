@@ -116,7 +116,7 @@ class ExecutorConfig(Section):
     queue_timeout_ns: Duration = duration(
         "600s",
         key="queue_timeout",
-        about="longest wait of a request before it is first scheduled",
+        about="longest wait of a request, from its arrival until it is first scheduled",
         gt=0,
     )
     busy_wait_ns: Duration = duration(

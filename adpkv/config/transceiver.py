@@ -68,8 +68,8 @@ class TransceiverConfig(Section):
     wait_timeout_ns: Duration = duration(
         "300s",
         key="wait_timeout",
-        about="longest wait for blocks and a slot before the transfer; and then for a slot of the "
-        "sender",
+        about="longest wait for a rank, blocks and a slot before the transfer; and then for a slot "
+        "of the sender",
         gt=0,
     )
     quarantine_budget: Count = Field(

@@ -52,8 +52,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Stopping: no transfer of this rank is in flight any more, or the drain timeout is over."""
     overdue: bool = False
     """Stopping: the time limit for the coordinator's release is over too."""
-    expired: tuple[int, ...] = ()
-    """Leader: requests that no rank has owned for longer than the queue timeout."""
+    expired: tuple[Attempt, ...] = ()
+    """Leader: requests that have waited too long if they wait still, for a rank or on one."""
     votes: tuple[Vote, ...] = ()
     """Without ADP: what it noticed about requests, until all ranks have acted on it."""
     owed: tuple[Attempt, ...] = ()
@@ -97,6 +97,8 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     refusals: tuple[Refusal, ...] = ()
     waiting: Waiting = NOBODY_WAITS
     """Requests that no rank owns yet."""
+    expired: tuple[Attempt, ...] = ()
+    """Requests that some rank owns, and that have waited too long if they wait there still."""
     agreed: tuple[Vote, ...] = ()
     """Without ADP: what all ranks do about these requests."""
     forward: bool = False
@@ -115,7 +117,9 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def concerned(self) -> Collection[int] | None:
         """The indices of the ranks that have something to apply, not counting the step or wait that
         follows; None for all ranks."""
-        if self.cancels or self.agreed or self.ending or self.stop or self.rank_failure:
+        if self.cancels or self.expired or self.agreed or self.ending:
+            return None
+        if self.stop or self.rank_failure:
             return None
         return self.assignments
 
@@ -223,15 +227,16 @@ def agree(
         and not previous.assignments
         and not previous.cancels
         and not previous.refusals
-        and not previous.agreed
-        and not agreed
+        and not (previous.agreed or agreed)
+        and not (previous.expired or statuses[0].expired)
         and previous.rank_failure is None
         and forward is previous.forward
     ):
         return previous
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
-    waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
+    late = statuses[0].expired
+    waiting, refusals = _refuse(limits, waiting, group_input, late, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
         loads = limits.loads(statuses)
@@ -242,6 +247,7 @@ def agree(
         cancels=group_input.cancelled if group_input else (),
         refusals=refusals,
         waiting=waiting,
+        expired=_still_owned(late, refusals) if late else (),
         agreed=agreed,
         forward=forward,
         stop=stop,
@@ -301,7 +307,7 @@ def _refuse(
     limits: GroupLimits,
     waiting: Waiting,
     group_input: GroupInput | None,
-    expired: tuple[int, ...],
+    expired: tuple[Attempt, ...],
     stopping: bool,
 ) -> tuple[Waiting, tuple[Refusal, ...]]:
     """Take the requests out of the queue that no rank will own: cancelled, expired or impossible
@@ -311,7 +317,9 @@ def _refuse(
     cancelled = set(group_input.cancelled) - group_input.readmitted if group_input else set()
     late = set(expired)
     fresh = {spec.request_id for spec in group_input.admitted} if group_input else set()
-    suspects = _suspects(waiting, {*cancelled, *late, *fresh}, limits.gone)
+    suspects = _suspects(
+        waiting, {*cancelled, *(request_id for request_id, _ in late), *fresh}, limits.gone
+    )
     refused: list[int] = []
     refusals: list[Refusal] = []
     for place in waiting.places() if stopping else sorted(suspects):
@@ -323,7 +331,7 @@ def _refuse(
             end = (Outcome.CANCELLED, "cancelled by its client")
         elif stopping:
             end = (Outcome.FAILED, "the instance is stopping")
-        elif spec.request_id in late:
+        elif (spec.request_id, spec.attempt) in late:
             end = (Outcome.TIMED_OUT, "no rank had room for it within the queue limit")
         elif objection:
             end = (Outcome.FAILED, objection)
@@ -333,6 +341,12 @@ def _refuse(
         refused.append(place)
         refusals.append(Refusal(spec.request_id, spec.attempt, *end, sender))
     return waiting.without(refused), tuple(refusals)
+
+
+def _still_owned(expired: Sequence[Attempt], refusals: Iterable[Refusal]) -> tuple[Attempt, ...]:
+    """Those of the expired requests that some rank may have: none is refused here."""
+    refused = {(refusal.request_id, refusal.attempt) for refusal in refusals}
+    return tuple(attempt for attempt in expired if attempt not in refused)
 
 
 def _suspects(waiting: Waiting, ids: Iterable[int], gone: frozenset[int]) -> set[int]:

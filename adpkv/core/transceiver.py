@@ -266,6 +266,10 @@ class Transceiver:
         sessions that there are is `handle_peer_failure`'s affair."""
         self._failed.update(failed)
 
+    def give_up(self, session: Session, now_ns: int) -> None:
+        """Receiver: the session, which is not advertised yet, has waited too long."""
+        self._fire(session, Event.WAIT_LIMIT, now_ns)
+
     def forget(self, request_id: int) -> None:
         """Remove the session of a request whose blocks are released."""
         self.book.forget(request_id)

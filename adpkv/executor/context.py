@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
-from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
@@ -24,10 +23,9 @@ _DUMMY = StepWork()
 class ContextServing(Serving):
     """Serving on a context rank: prefill, then the sender's end of one session per request."""
 
-    def __init__(self, bundle: Rank, token_budget: int, queue_timeout_ns: int) -> None:
+    def __init__(self, bundle: Rank, token_budget: int) -> None:
         super().__init__(bundle)
         self.schedule = PrefillSchedule(token_budget)
-        self._queue_timeout_ns = queue_timeout_ns
 
     def admit(self, now_ns: int) -> None:
         """Give blocks to waiting prompts in order. A cached prefix is not computed again."""
@@ -50,18 +48,10 @@ class ContextServing(Serving):
             self.meter.cached_tokens += request.computed
             self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
 
-    def expire(self, now_ns: int) -> None:
-        """End requests that have waited for blocks too long. The head has waited longest."""
-        for request in list(self.waiting):
-            if request.assigned_ns + self._queue_timeout_ns > now_ns:
-                return
+    def waited_out(self, request: ServedRequest, now_ns: int) -> None:
+        """End it if it has no blocks yet."""
+        if request.state is RequestState.WAITING:
             self.decisions.decide(request, Outcome.TIMED_OUT, now_ns, "no KV blocks for its prompt")
-
-    def next_expiry_ns(self) -> int:
-        """When the head of the waiting list has waited too long; `NEVER` if none waits."""
-        if not self.waiting:
-            return NEVER
-        return self.waiting[0].assigned_ns + self._queue_timeout_ns
 
     def has_work(self) -> bool:
         """Whether there is a prompt to compute."""

@@ -233,7 +233,8 @@ class Coordinator:
         if kind is Kind.GENERATION and request.context is not None:
             self._load[request.context.index] -= request.weight(Kind.CONTEXT)
         self._load[instance.index] += request.weight(kind)
-        self._tell(instance, Admit(request.spec()))
+        waited_ns = request.unscheduled_ns(self._clock()) if kind is Kind.CONTEXT else 0
+        self._tell(instance, Admit(request.spec(), waited_ns))
         self._recorder.event("routed", request.request_id, instance=instance.index)
         return instance
 

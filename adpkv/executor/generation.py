@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from adpkv.core.block_pool import Use
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
-from adpkv.core.ids import NEVER
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
@@ -76,12 +75,12 @@ class GenerationServing(Serving):
         assert request.lease is not None
         self.memory.end_write(request.lease.number, session.blocks)
 
-    def expire(self, now_ns: int) -> None:
-        """Nothing to do: the session of a waiting request has a wait limit."""
-
-    def next_expiry_ns(self) -> int:
-        """Always `NEVER`: the session has the limit."""
-        return NEVER
+    def waited_out(self, request: ServedRequest, now_ns: int) -> None:
+        """End it if its blocks are not advertised yet. Its session has a limit of its own, which
+        counts from when this rank got the request, and is the later one."""
+        session = request.session
+        if session is not None and session.state.is_unexposed:
+            self.transceiver.give_up(session, now_ns)
 
     def has_work(self) -> bool:
         """Whether a request decodes."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import GroupInput, Plan, RankStatus
+from adpkv.core.queue_limits import QueueLimits
 from adpkv.core.rank_failure import RankFailure
 from adpkv.core.stop import StopReason
 from adpkv.core.values import RequestSpec, Response
@@ -75,7 +76,7 @@ class Leader:
         self._instance = instance
         self._mailbox = mailbox
         self._clock = clock
-        self._queue_timeout_ns = queue_timeout_ns
+        self._limits = QueueLimits(queue_timeout_ns)
         self._pulse_ns = pulse_ns
         self._next_pulse_ns = 0 if pulse_ns else NEVER
         self._unowned_since: OrderedDict[Attempt, int] = OrderedDict()
@@ -144,10 +145,12 @@ class Leader:
         """Remember since when each request waits for a rank. `messages` is the broadcast from which
         the plan was made."""
         since = self._unowned_since
-        if not messages and not since:
+        if not messages and not since and not plan.expired:
             return
         now_ns = self._clock()
-        self._note_new((one.spec for one in messages if isinstance(one, Admit)), now_ns)
+        for message in messages:
+            if isinstance(message, Admit):
+                self._note_new((message.spec,), now_ns, message.waited_ns)
         for message in messages:
             if self._is_successor and isinstance(message, Shrink) and message.asked:
                 self._inherit(message, now_ns)
@@ -158,6 +161,10 @@ class Leader:
             since_ns = since.pop(attempt, now_ns)
             if since_ns < now_ns:
                 self._unowned_for[attempt] = now_ns - since_ns
+        for refusal in plan.refusals:
+            self._limits.over((refusal.request_id, refusal.attempt))
+        for attempt in plan.expired:
+            self._limits.over(attempt)
 
     def _inherit(self, shrink: Shrink, now_ns: int) -> None:
         """Take over from the coordinator since when the group has each of its requests."""
@@ -165,29 +172,30 @@ class Leader:
         for attempt, age_ns in zip(shrink.asked, shrink.ages, strict=True):
             given_ns = now_ns - age_ns
             self._inherited.setdefault(attempt, given_ns)
+            self._limits.since(attempt, given_ns)
             if attempt in since:
                 since[attempt] = min(since[attempt], given_ns)
         self._unowned_since = OrderedDict(sorted(since.items(), key=lambda noted: noted[1]))
 
-    def _note_new(self, specs: Iterable[RequestSpec], now_ns: int) -> None:
+    def _note_new(self, specs: Iterable[RequestSpec], now_ns: int, waited_ns: int = 0) -> None:
         for spec in specs:
-            self._unowned_since[spec.request_id, spec.attempt] = now_ns
+            attempt = (spec.request_id, spec.attempt)
+            self._unowned_since[attempt] = now_ns
+            self._limits.since(attempt, now_ns - waited_ns)
 
     def next_expiry_ns(self) -> int:
-        """When the oldest unowned request will have waited too long; `NEVER` without one."""
-        if not self._unowned_since:
-            return NEVER
-        return next(iter(self._unowned_since.values())) + self._queue_timeout_ns
+        """When the oldest open request will have waited too long, if it still waits then; `NEVER`
+        without one."""
+        return self._limits.next_ns()
 
     def is_expiry_due(self) -> bool:
         """Whether that time has come."""
         return self._clock() >= self.next_expiry_ns()
 
-    def expired(self, now_ns: int) -> tuple[int, ...]:
-        """The unowned requests that have waited too long, oldest first."""
-        past_ns = now_ns - self._queue_timeout_ns
-        oldest = takewhile(lambda noted: noted[1] <= past_ns, self._unowned_since.items())
-        return tuple(request_id for (request_id, _), _ in oldest)
+    def expired(self, now_ns: int) -> tuple[Attempt, ...]:
+        """The open requests that have waited too long unless they are scheduled by now, which only
+        their ranks know; oldest first."""
+        return self._limits.expired(now_ns)
 
     def refusals(self, plan: Plan, rank: int) -> list[Response]:
         """The responses for requests that end before any rank owned them. Context ranks that keep
@@ -212,6 +220,8 @@ class Leader:
         """Forward the responses that a flush gathered; at the pulse interval also the instance's
         state, which `pulse(tokens so far)` makes."""
         responses = tuple(chain.from_iterable(gathered))
+        for response in responses:
+            self._limits.over((response.request_id, response.attempt))
         due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
         if not responses and not due:
             return
@@ -240,6 +250,8 @@ class Leader:
         """Tell the coordinator which of the requests that it asked about were lost with the failed
         ranks. Call it after the flush: then this message follows the answers given before."""
         if plan.rank_failure is not None and plan.rank_failure.missing is not None:
+            for attempt in plan.rank_failure.missing:
+                self._limits.over(attempt)
             self._mailbox.send(COORDINATOR, Missing(self._instance, plan.rank_failure.missing))
 
     def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:

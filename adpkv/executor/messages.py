@@ -57,9 +57,11 @@ MOST_UNHEALTHY: Final = 16
 
 
 class Admit(msgspec.Struct, frozen=True, tag="admit", array_like=True, gc=False):
-    """Coordinator to leader: serve this request."""
+    """Coordinator to leader: serve this request. `waited_ns` is for how long it has waited already:
+    nanoseconds since its arrival, or since its present attempt began."""
 
     spec: RequestSpec
+    waited_ns: int = 0
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", array_like=True, gc=False):

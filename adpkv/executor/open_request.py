@@ -64,6 +64,13 @@ class OpenRequest:
             self.first.sender if self.first is not None else None,
         )
 
+    def unscheduled_ns(self, now_ns: int) -> int:
+        """For how long no server has had it: since its arrival, or since its present attempt began.
+        In nanoseconds, for its queue limit, which so counts from there."""
+        return (
+            max(now_ns - self.ledger.since_ns, 0) if self.attempt else now_ns - self.arrival.at_ns
+        )
+
     def weight(self, kind: Kind) -> int:
         """Its weight when an instance is chosen: the tokens that it will cost there."""
         if kind is Kind.CONTEXT:

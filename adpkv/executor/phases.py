@@ -142,9 +142,6 @@ class Phases:
         if serving.held:
             serving.held.let_in(now_ns)
         serving.admit(now_ns)
-        if serving.next_expiry_ns() <= now_ns:
-            serving.expire(now_ns)
-            serving.admit(now_ns)  # the next in line may fit where the expired head did not
         transceiver.start(now_ns)
         serving.decisions.resolve(now_ns)
         if transceiver.book.orders:
@@ -153,7 +150,7 @@ class Phases:
             self._check_health(now_ns)  # a transfer that began just now is a movement
         abandon_ns = self._abandon_ns if self._abandon_ns >= self._seen_ns else NEVER
         due_ns = transceiver.wake_ns(self._seen_ns)
-        self._wake_ns = min(due_ns, serving.next_expiry_ns(), abandon_ns)
+        self._wake_ns = min(due_ns, abandon_ns)
 
     # -- sync ----------------------------------------------------------------------------------
 
@@ -211,13 +208,14 @@ class Phases:
         if reason is not None and rank.transceiver.drain_deadline_ns != NEVER:
             reason = None  # it has begun to stop before
         lost = plan.rank_failure is not None
-        if not (new or plan.cancels or plan.agreed or reason or lost):
+        if not (new or plan.cancels or plan.expired or plan.agreed or reason or lost):
             return
         now_ns = self._clock()
         if plan.rank_failure is not None:
             rank.transceiver.handle_peer_failure(plan.rank_failure.failed, now_ns)
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
+        serving.expire(plan.expired, now_ns)
         if plan.agreed:
             serving.decisions.carry_out(plan.agreed, plan.cancels, now_ns)
         for spec in new or ():

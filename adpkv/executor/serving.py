@@ -70,12 +70,8 @@ class Serving(ABC):
         """Give KV blocks to waiting requests, first come, first served, while there are any."""
 
     @abstractmethod
-    def expire(self, now_ns: int) -> None:
-        """End the requests that have waited for blocks too long."""
-
-    @abstractmethod
-    def next_expiry_ns(self) -> int:
-        """When the next request will have waited too long; `NEVER` if there is none."""
+    def waited_out(self, request: ServedRequest, now_ns: int) -> None:
+        """The request has waited too long if it still waits for blocks (or a slot): then end it."""
 
     @abstractmethod
     def has_work(self) -> bool:
@@ -157,6 +153,16 @@ class Serving(ABC):
             self.end(request, RequestEvent.CANCEL, now_ns, "cancelled by its client")
         else:
             self.held.end(request_id, RequestEvent.CANCEL, now_ns, "cancelled by its client")
+
+    def expire(self, expired: Iterable[Attempt], now_ns: int) -> None:
+        """These requests have waited too long if they wait still. Most are not on this rank."""
+        for request_id, attempt in expired:
+            request = self.requests.get(request_id)
+            if request is not None and request.spec.attempt == attempt:
+                self.waited_out(request, now_ns)
+            elif self.held and (request_id, attempt) in self.held.attempts():
+                detail = "its earlier attempt is still in doubt"
+                self.held.end(request_id, RequestEvent.TIMEOUT, now_ns, detail)
 
     def end(
         self,

@@ -284,16 +284,22 @@ def _leader(
         instance.index,
         mailbox,
         clock,
-        queue_timeout_ns=experiment.executor.queue_timeout_ns,
+        queue_timeout_ns=_queue_limit_ns(experiment, instance.kind),
         pulse_ns=experiment.pulse_ns if pulse else 0,
     )
 
 
+def _queue_limit_ns(experiment: Experiment, kind: Kind) -> int:
+    """How long a request may wait in an instance, for a rank and for blocks, slots included at the
+    receiving end. A context instance schedules it first; a generation instance fetches its KV."""
+    if kind is Kind.CONTEXT:
+        return experiment.executor.queue_timeout_ns
+    return experiment.transceiver.wait_timeout_ns
+
+
 def _serving(experiment: Experiment, rank: Rank, parts: Parts) -> Serving:
     if rank.instance.kind is Kind.CONTEXT:
-        return parts.context(
-            rank, experiment.executor.token_budget, experiment.executor.queue_timeout_ns
-        )
+        return parts.context(rank, experiment.executor.token_budget)
     return parts.generation(
         rank,
         experiment.executor.max_batch_size,

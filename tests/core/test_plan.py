@@ -171,13 +171,23 @@ def test_cancels_of_owned_requests_go_to_all_ranks() -> None:
 
 
 def test_who_waited_too_long_is_told_so() -> None:
-    leader = RankStatus(requests=99, expired=(2,))
+    leader = RankStatus(requests=99, expired=((2, 0),))
     plan = step(leader, FULL, previous=waiting_plan(1, 2))
     assert (refused(plan), ids(plan.waiting)) == ({2: Outcome.TIMED_OUT}, [1])
 
 
+def test_who_waited_too_long_on_its_rank_is_named_to_all_ranks() -> None:
+    leader = RankStatus(requests=99, expired=((2, 0), (2, 1), (7, 0)))
+    plan = step(leader, FULL, previous=waiting_plan(1, 2))
+    assert (refused(plan), plan.expired) == ({2: Outcome.TIMED_OUT}, ((2, 1), (7, 0)))
+    assert plan.concerned() is None
+    alone = step(RankStatus(expired=((7, 0),)))
+    assert alone.expired == ((7, 0),), "also if nothing else happens"
+    assert step(RankStatus(), previous=alone).expired == ()
+
+
 def test_only_the_leader_counts_the_wait() -> None:
-    other = RankStatus(requests=99, expired=(2,))
+    other = RankStatus(requests=99, expired=((2, 0),))
     assert refused(step(FULL, other, previous=waiting_plan(2))) == {}
 
 
@@ -337,7 +347,7 @@ STATUSES = st.builds(
     stop=st.none() | st.builds(StopReason, st.sampled_from([0, 75, 130])),
     drained=st.booleans(),
     overdue=st.booleans(),
-    expired=st.lists(st.integers(0, 6), max_size=2).map(tuple),
+    expired=st.lists(st.tuples(st.integers(0, 6), st.just(0)), max_size=2).map(tuple),
 )
 SPECS = st.builds(
     spec,

@@ -139,7 +139,7 @@ def _rank(
 def context(
     notes: Notes | None = None, budget: int = 64, owner: SoleOwner | None = None
 ) -> ContextServing:
-    return ContextServing(_rank(Kind.CONTEXT, notes, owner), budget, 1000)
+    return ContextServing(_rank(Kind.CONTEXT, notes, owner), budget)
 
 
 def generation(

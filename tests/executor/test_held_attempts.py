@@ -60,6 +60,13 @@ def test_a_cancel_ends_it_and_its_sender_need_not_keep_the_kv(serving: Generatio
     assert serving.responses.take() == (), "it has ended"
 
 
+def test_it_waits_no_longer_than_any_request(serving: GenerationServing) -> None:
+    serving.expire([(1, 0)], 9)
+    assert outcomes(serving) == [], "that was its earlier attempt"
+    serving.expire([(1, 1)], 9)
+    assert outcomes(serving) == [(1, Outcome.TIMED_OUT)]
+
+
 def test_a_stop_answers_it(serving: GenerationServing) -> None:
     serving.stop(9, "the instance stops")
     assert outcomes(serving) == [(1, Outcome.FAILED)]

@@ -137,8 +137,19 @@ def test_the_wait_of_an_unowned_request_counts_from_when_it_was_first_seen(rig: 
     rig.leader.note_unowned(queued(spec(1), spec(2)), [Cancel(9), Admit(spec(2))])
     assert rig.leader.next_expiry_ns() == 10 + QUEUE_NS
     assert rig.leader.expired(10 + QUEUE_NS - 1) == ()
-    assert rig.leader.expired(10 + QUEUE_NS) == (1,)
-    assert rig.leader.expired(50 + QUEUE_NS) == (1, 2)
+    assert rig.leader.expired(10 + QUEUE_NS) == ((1, 0),)
+    assert rig.leader.expired(50 + QUEUE_NS) == ((1, 0), (2, 0))
+
+
+def test_the_wait_counts_from_the_arrival_and_goes_on_on_a_rank(rig: Rig) -> None:
+    """It counted anew where a rank had got the request: twice the limit in all."""
+    rig.clock.now_ns = 40
+    rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1), 30)])
+    rig.leader.note_unowned(Plan(assignments={1: (spec(1),)}), ())
+    assert rig.leader.next_expiry_ns() == 10 + QUEUE_NS
+    assert rig.leader.expired(10 + QUEUE_NS) == ((1, 0),)
+    rig.leader.note_unowned(Plan(expired=((1, 0),)), ())
+    assert (rig.leader.expired(10**9), rig.leader.next_expiry_ns()) == ((), NEVER), "said once"
 
 
 @pytest.mark.parametrize(
@@ -147,11 +158,13 @@ def test_the_wait_of_an_unowned_request_counts_from_when_it_was_first_seen(rig: 
         Plan(assignments={1: (spec(1),)}),
         Plan(refusals=(Refusal(1, 0, Outcome.CANCELLED, ""),)),
     ],
-    ids=["a rank", "an end"],
+    ids=["an answer", "an end"],
 )
-def test_who_found_a_rank_or_an_end_does_not_expire(rig: Rig, plan: Plan) -> None:
+def test_who_found_an_answer_or_an_end_does_not_expire(rig: Rig, plan: Plan) -> None:
     rig.leader.note_unowned(queued(spec(1)), [Admit(spec(1))])
     rig.leader.note_unowned(plan, ())
+    if plan.assignments:
+        rig.leader.answer(((said(1),),), no_pulse)
     assert rig.leader.next_expiry_ns() == NEVER
     assert rig.leader.expired(10**9) == ()
 
@@ -165,8 +178,8 @@ def test_a_successor_learns_how_long_what_it_leads_has_waited(rig: Rig) -> None:
     rig.clock.now_ns = 1010
     asking = Shrink((5,), ((2, 0), (3, 0), (1, 0)), (30, 90, 70))
     rig.leader.note_unowned(queued(spec(1), spec(2), spec(4)), [asking])
-    assert rig.leader.next_expiry_ns() == 1010 - 70 + QUEUE_NS
-    assert rig.leader.expired(1010 - 30 + QUEUE_NS) == (1, 2)
+    assert rig.leader.next_expiry_ns() == 1010 - 90 + QUEUE_NS, "3 may wait on its rank"
+    assert rig.leader.expired(1010 - 30 + QUEUE_NS) == ((3, 0), (1, 0), (2, 0))
     rig.clock.now_ns = 1040
     ended = msgspec.structs.replace(said(3), spent=(25, 15))
     rig.leader.answer(((ended, said(4)),), no_pulse)

@@ -107,7 +107,7 @@ def test_the_queue_limit_of_one_rank_is_said_before_it_ends_anybody() -> None:
     for request_id in range(1, 8):
         serving.assign(spec(request_id), 0)
     serving.admit(0)
-    serving.expire(1000)
+    serving.expire([(1, 0), (6, 0), (7, 0)], 1000)
     assert [vote.request_id for vote in serving.owner.votes] == [6, 7]
     assert (outcomes(serving), len(serving.waiting)) == ([], 2)
     serving.decisions.carry_out(serving.owner.votes, (), 1000)

@@ -212,15 +212,14 @@ def test_one_token_only_is_complete_with_its_prefill() -> None:
     assert (free(serving), serving.transceiver.book.sessions) == (blocks, {})
 
 
-def test_the_queue_limit_ends_who_found_no_blocks() -> None:
+def test_the_queue_limit_ends_who_found_no_blocks_and_nobody_else() -> None:
     serving = context()
     for request_id in range(1, 7):
         serving.assign(spec(request_id), 0)
     serving.admit(0)
-    assert serving.next_expiry_ns() == 1000
-    serving.expire(999)
-    assert outcomes(serving) == []
-    serving.expire(1000)
+    serving.expire([(6, 1), (9, 0)], 1000)
+    assert outcomes(serving) == [], "another attempt of it, and another rank's request"
+    serving.expire([(1, 0), (6, 0)], 1000)
     assert outcomes(serving) == [(6, Outcome.TIMED_OUT)]
 
 

@@ -79,7 +79,7 @@ def test_15_a_leader_fails_as_the_job_ends(
 
 @pytest.mark.parametrize("jump", [True, False])
 def test_15_who_waits_for_a_rank_as_its_leader_fails_has_waited_all_along(jump: bool) -> None:
-    """Where its time went, and its queue limit, which begins only once."""
+    """Where its time went, and the limit of its wait, which begins only once."""
     data = setting(
         "successor",
         1,
@@ -88,9 +88,9 @@ def test_15_who_waits_for_a_rank_as_its_leader_fails_has_waited_all_along(jump: 
         executor={
             "max_batch_size": 1,
             "max_requests_per_rank": 1,
-            "queue_timeout": "900ms",
             "drain_timeout": "200ms",
         },
+        transceiver={"wait_timeout": "900ms"},
         faults=[{"kind": "sigkill", "ranks": [1], "after": "400ms"}],
     )
     ran = run(data, jump=jump, workload=Script([arrival(0, 16, 60) for _ in range(12)]))

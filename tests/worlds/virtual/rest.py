@@ -50,6 +50,7 @@ COUNTED = {
     "ResponseBuffer": None,
     "HealthMonitor": None,
     "HealthWatch": None,
+    "HeldAttempts": ("_mailbox",),
 }
 """Classes, all of them or some of their fields, that may change while a rank is at rest."""
 
