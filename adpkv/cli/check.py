@@ -19,6 +19,7 @@ from adpkv.cli.check_options import (
     Shared,
     ShowOutput,
     Strategy,
+    UseMpi,
     UseTorch,
 )
 from adpkv.cli.options import AsJson, Quiet
@@ -36,6 +37,7 @@ def check(
     arguments: ProgramArguments = None,
     ranks: Ranks = 2,
     use_torch: UseTorch = False,
+    use_mpi: UseMpi = False,
     schedules: Schedules = 1000,
     seconds: Seconds = 60.0,
     strategy: Strategy = "random",
@@ -68,7 +70,7 @@ def check(
     strategy_of(strategy, 0)
     settings = Settings(
         ranks,
-        "torch" if use_torch else "",
+        "torch" if use_torch else "mpi" if use_mpi else "",
         tuple(arguments or ()),
         seed,
         frozenset(allow or ()),

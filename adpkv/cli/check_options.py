@@ -19,6 +19,7 @@ __all__ = [
     "Shared",
     "ShowOutput",
     "Strategy",
+    "UseMpi",
     "UseTorch",
 ]
 
@@ -40,6 +41,9 @@ Ranks = Annotated[
 UseTorch = Annotated[
     bool,
     typer.Option("--torch", help="It uses torch.distributed, although its file does not say so."),
+]
+UseMpi = Annotated[
+    bool, typer.Option("--mpi", help="It uses mpi4py, although its file does not say so.")
 ]
 Schedules = Annotated[
     int, typer.Option(metavar="N", min=1, max=100_000_000, help="At most so many schedules.")

@@ -54,9 +54,10 @@ def check(session: Session, plan: Plan, progress: Callable[[int], None] | None =
     if first.failure is not None:
         return _failed(session, first, 1, began, first.operations)
     if not first.operations:
+        last = next((lines[-1] for lines in session.outputs if lines), "")
         raise TargetError(
             f"{session.target.text}: its ranks never meet: no rank made a collective, or sent a"
-            " message"
+            " message" + (f"; the last that one of them printed is: {last}" if last else "")
         )
     done = 1
     while done < plan.schedules and time.monotonic() - began < plan.seconds:

@@ -230,6 +230,8 @@ def _of_one(evidence: Evidence) -> Diagnosis:
     match failure.what:
         case What.EXCEPTION:
             sentence = f"{who} raised {failure.message}"
+        case What.SPIN if rank < 0:
+            sentence = f"the ranks were stopped {failure.message}"
         case What.SPIN:
             sentence = f"{who} asks and asks{at}, and nothing happens: stopped {failure.message}"
         case What.HANG:

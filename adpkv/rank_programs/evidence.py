@@ -127,7 +127,8 @@ def _error(rank: Rank, files: ProgramFiles) -> tuple[str, ...]:
     if error is None:
         return ()
     shown = traceback.TracebackException.from_exception(error, limit=-30)
-    frames = [frame for frame in shown.stack if frame.filename in files]
+    # The program's frames, and the innermost one, which is often a library's.
+    frames = [f for f in shown.stack if f.filename in files or f is shown.stack[-1]]
     lines = traceback.format_list(frames or shown.stack)
     told = "".join([*lines, *shown.format_exception_only()])
     return tuple(told.rstrip().splitlines())

@@ -76,7 +76,9 @@ class Session:
         stack, settings, target = self._stack, self.settings, self.target
         with contextlib.ExitStack() as begun:
             begun.callback(self.driver.close)
-            self._adapter = begun.enter_context(adapter_for(target, settings.library, self.driver))
+            self._adapter = begun.enter_context(
+                adapter_for(target, settings.library, self.driver, settings.ranks)
+            )
             begun.enter_context(self._modules)
             first = target.path or target.text
             self._state = begun.enter_context(

@@ -44,6 +44,8 @@ class Target:
     """Does the file's text speak of CUDA?"""
     is_async: bool = False
     """Is the function a coroutine?"""
+    takes_object: bool = False
+    """Does the function take `dist` or `comm`, the object that an executor is given?"""
 
     @property
     def is_script(self) -> bool:
@@ -137,7 +139,7 @@ def _of_file(text: str, path: str, function: str) -> Target:
         function,
         code,
         _imports(tree),
-        b"cuda" in text_bytes,
+        _names_cuda(text_bytes),
         _is_async(tree, function),
     )
 
@@ -165,8 +167,8 @@ def _of_module(text: str, module: str, function: str) -> Target:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise TargetError(f"{file}:{line}: {getattr(error, 'msg', None) or error}") from None
-    is_async = _is_async(tree, function)
-    return Target(text, "", module, function, None, _imports(tree), b"cuda" in content, is_async)
+    about = (_imports(tree), _names_cuda(content), _is_async(tree, function))
+    return Target(text, "", module, function, None, *about, _takes_object(tree, function))
 
 
 def _source(top: Any, module: str) -> str | None:
@@ -180,6 +182,16 @@ def _source(top: Any, module: str) -> str | None:
             if os.path.isfile(file):
                 return file
     raise TargetError(f"there is no module {module}")
+
+
+def _takes_object(tree: ast.AST, function: str) -> bool:
+    name = function.rpartition(".")[2]
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == name]
+    return any(arg.arg in ("dist", "comm") for node in found for arg in node.args.args)
+
+
+def _names_cuda(text: bytes) -> bool:
+    return b"cuda" in text or b"accelerator" in text
 
 
 def _is_async(tree: ast.AST, function: str) -> bool:

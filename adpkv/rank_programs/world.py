@@ -81,7 +81,7 @@ class Rank:
         self.counts: dict[int, int] = {}
         """By group: to how many of its positions the rank has come."""
         self.history: list[Arrival] = []
-        self.unwaited: dict[Any, Arrival] = {}
+        self.unwaited: dict[Arrival | None, Arrival] = {}
         """What it has started and not waited for."""
         self.frames: list[FrameType] = []
         """The program's frames, innermost first, while a failed schedule is looked at."""

@@ -10,6 +10,7 @@ import contextlib
 from typing import Any
 
 import torch
+from torch.distributed.device_mesh import DeviceMesh
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["CudaAsCpu"]
@@ -18,7 +19,13 @@ __all__ = ["CudaAsCpu"]
 def _is_cuda(device: Any) -> bool:
     if isinstance(device, torch.device):
         return bool(device.type == "cuda")
+    if isinstance(device, int) and not isinstance(device, bool):
+        return True  # a bare number is a GPU's
     return isinstance(device, str) and device.partition(":")[0] == "cuda"
+
+
+def _on_cpu(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple("cpu" if _is_cuda(argument) else argument for argument in arguments)
 
 
 class _Mode(TorchFunctionMode):  # type: ignore[misc]
@@ -29,12 +36,12 @@ class _Mode(TorchFunctionMode):  # type: ignore[misc]
     ) -> Any:
         named = dict(named or {})
         name = getattr(function, "__name__", "")
-        if name == "cuda" and args and isinstance(args[0], torch.Tensor | torch.nn.Module):
+        if name in ("cuda", "pin_memory") and args and isinstance(args[0], torch.Tensor):
             return args[0]
         if _is_cuda(named.get("device")):
             named["device"] = "cpu"
-        if any(_is_cuda(argument) for argument in args) and name in ("to", "new_empty", "type"):
-            args = tuple("cpu" if _is_cuda(argument) else argument for argument in args)
+        if name == "to":
+            args = args[:1] + _on_cpu(args[1:])
         return function(*args, **named)
 
 
@@ -67,19 +74,22 @@ class _Nothing:
 class CudaAsCpu:
     """To be used as a context around a number of schedules."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        """`count`: how many GPUs the program sees."""
+        self._count = count
         self._undo = contextlib.ExitStack()
         self._modes: dict[int, Any] = {}
 
     def __enter__(self) -> CudaAsCpu:
         nothing = _Nothing()
-        answers: dict[str, Any] = {
+        cuda: dict[str, Any] = {
             "is_available": lambda: True,
-            "device_count": lambda: 8,
+            "device_count": lambda: self._count,
             "current_device": lambda: 0,
             "set_device": lambda device: None,
             "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
+            "is_current_stream_capturing": lambda: False,
             "manual_seed": lambda seed: None,
             "manual_seed_all": lambda seed: None,
             "current_stream": lambda device=None: nothing,
@@ -87,16 +97,56 @@ class CudaAsCpu:
             "Stream": _Nothing,
             "Event": _Nothing,
         }
-        for name, answer in answers.items():
-            self._undo.callback(setattr, torch.cuda, name, getattr(torch.cuda, name))
-            setattr(torch.cuda, name, answer)
-        self._replace_module_cuda()
+        accelerator: dict[str, Any] = {
+            "is_available": lambda: True,
+            "device_count": lambda: self._count,
+            "current_accelerator": lambda check_available=False: torch.device("cuda"),
+            "current_device_index": lambda: 0,
+            "set_device_index": lambda device: None,
+            "current_stream": lambda device=None: nothing,
+            "set_stream": lambda stream: None,
+            "synchronize": lambda device=None: None,
+        }
+        for name, answer in cuda.items():
+            self._replace(torch.cuda, name, answer)
+        if hasattr(torch, "accelerator"):
+            for name, answer in accelerator.items():
+                self._replace(torch.accelerator, name, answer)
+        self._replace_modules()
         return self
 
-    def _replace_module_cuda(self) -> None:
-        before = torch.nn.Module.cuda
-        self._undo.callback(setattr, torch.nn.Module, "cuda", before)
-        torch.nn.Module.cuda = lambda module, device=None: module
+    def _replace(self, owner: Any, name: str, by: Any) -> None:
+        self._undo.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, by)
+
+    def _replace_modules(self) -> None:
+        module, parallel = torch.nn.Module, torch.nn.parallel.DistributedDataParallel
+        to, begin = module.to, parallel.__init__
+
+        def moved(self: Any, *args: Any, **named: Any) -> Any:
+            if _is_cuda(named.get("device")):
+                named["device"] = "cpu"
+            return to(self, *_on_cpu(args), **named)
+
+        def begun(self: Any, wrapped: Any, *args: Any, **named: Any) -> None:
+            for name in ("device_ids", "output_device"):
+                named.pop(name, None)
+            begin(self, wrapped, *[None for _ in args[:2]], *args[2:], **named)
+
+        loader, mesh = torch.utils.data.DataLoader, DeviceMesh
+        load, span = loader.__init__, mesh.__init__
+
+        def loading(self: Any, *args: Any, **named: Any) -> None:
+            load(self, *args, **(named | {"pin_memory": False}))
+
+        def spanning(self: Any, device_type: str, *args: Any, **named: Any) -> None:
+            span(self, "cpu" if _is_cuda(device_type) else device_type, *args, **named)
+
+        self._replace(loader, "__init__", loading)
+        self._replace(mesh, "__init__", spanning)
+        self._replace(module, "to", moved)
+        self._replace(module, "cuda", lambda self, device=None: self)
+        self._replace(parallel, "__init__", begun)
 
     def __exit__(self, *_: object) -> None:
         self._undo.close()

@@ -69,7 +69,7 @@ for _name in (*_FIELDS, "default_pg", "group_count"):
 class TorchRanks:
     """torch.distributed over the ranks of a schedule; an `Adapter`."""
 
-    def __init__(self, driver: Driver, *, cuda: bool) -> None:
+    def __init__(self, driver: Driver, ranks: int, *, cuda: bool) -> None:
         version = tuple(int(part) for part in torch.__version__.split(".")[:2])
         if version < OLDEST:
             oldest = ".".join(map(str, OLDEST))
@@ -82,7 +82,7 @@ class TorchRanks:
         self._generators: list[Any] = []
         self._process: tuple[Any, Any] = (None, None)
         self._undo = contextlib.ExitStack()
-        self._cuda = CudaAsCpu() if cuda and not torch.cuda.is_available() else None
+        self._cuda = CudaAsCpu(ranks) if cuda and not torch.cuda.is_available() else None
 
     def __enter__(self) -> TorchRanks:
         record: Any = c10d._world

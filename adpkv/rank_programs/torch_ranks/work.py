@@ -25,10 +25,10 @@ class RankWork(Work):  # type: ignore[misc]
         self._driver, self._rank, self._on, self._what = driver, rank, on, what
         self._tensors = tensors
         self.arrival = arrival
-        rank.unwaited[id(self)] = arrival
+        rank.unwaited[arrival] = arrival
 
     def _waited(self) -> None:
-        self._rank.unwaited.pop(id(self), None)
+        self._rank.unwaited.pop(self.arrival, None)
 
     def wait(self, timeout: timedelta | None = None) -> bool:
         """Wait until all members have come; a timeout that is given ends it with an error."""

@@ -1,0 +1,159 @@
+"""What mpi4py takes as a buffer, as flat numpy arrays that share its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["DATATYPES", "IN_PLACE", "Datatype", "InPlace", "MpiError", "blocks", "view"]
+
+
+class MpiError(RuntimeError):
+    """`MPI.Exception`."""
+
+    def Get_error_class(self) -> int:  # noqa: N802
+        """Some class of error; only that it is one is modelled."""
+        return 1
+
+    Get_error_code = Get_error_class
+
+
+class InPlace:
+    """`MPI.IN_PLACE`."""
+
+    def __repr__(self) -> str:
+        return "MPI.IN_PLACE"
+
+
+IN_PLACE: Final = InPlace()
+
+
+class Datatype:
+    """A basic datatype of MPI."""
+
+    def __init__(self, name: str, code: str) -> None:
+        self.name, self.dtype = name, np.dtype(code)
+
+    def Get_size(self) -> int:  # noqa: N802
+        """Bytes."""
+        return self.dtype.itemsize
+
+    size = property(Get_size)
+    extent = property(Get_size)
+
+    def Get_name(self) -> str:  # noqa: N802
+        """Its name in MPI."""
+        return f"MPI_{self.name}"
+
+    def Get_extent(self) -> tuple[int, int]:  # noqa: N802
+        """Where it begins, and bytes."""
+        return 0, self.dtype.itemsize
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"adpkv check does not provide MPI.Datatype.{name}: basic ones alone")
+
+    def Commit(self) -> Datatype:  # noqa: N802
+        """Nothing to do."""
+        return self
+
+    def Free(self) -> None:  # noqa: N802
+        """Nothing to do."""
+
+    def __repr__(self) -> str:
+        return f"MPI.{self.name}"
+
+
+_CODES: Final = {
+    "BYTE": "u1", "CHAR": "S1", "SIGNED_CHAR": "i1", "UNSIGNED_CHAR": "u1", "SHORT": "i2",
+    "UNSIGNED_SHORT": "u2", "INT": "i4", "UNSIGNED": "u4", "LONG": "i8", "UNSIGNED_LONG": "u8",
+    "LONG_LONG": "i8", "FLOAT": "f4", "DOUBLE": "f8", "INT8_T": "i1", "INT16_T": "i2",
+    "INT32_T": "i4", "INT64_T": "i8", "UINT8_T": "u1", "UINT16_T": "u2", "UINT32_T": "u4",
+    "UINT64_T": "u8", "BOOL": "?", "C_BOOL": "?", "COMPLEX": "c8", "DOUBLE_COMPLEX": "c16",
+    "C_FLOAT_COMPLEX": "c8", "C_DOUBLE_COMPLEX": "c16", "INTEGER": "i4", "REAL": "f4",
+    "DOUBLE_PRECISION": "f8", "REAL4": "f4", "REAL8": "f8", "AINT": "i8", "OFFSET": "i8",
+    "UNSIGNED_INT": "u4", "LONG_DOUBLE": "g",
+}  # fmt: skip
+
+DATATYPES: Final = {name: Datatype(name, code) for name, code in _CODES.items()}
+"""By name."""
+
+
+def _flat(buffer: Any, datatype: Any) -> np.ndarray[Any, Any]:
+    if buffer is None:
+        found = np.zeros(0, dtype=np.uint8)
+    elif isinstance(buffer, np.ndarray):
+        if not (buffer.flags.c_contiguous or buffer.flags.f_contiguous):
+            raise BufferError("ndarray is not contiguous")
+        found = buffer.reshape(-1, order="A")
+    elif hasattr(buffer, "__cuda_array_interface__"):
+        raise MpiError("adpkv check knows buffers in host memory alone")
+    else:
+        try:
+            whole = memoryview(buffer)
+        except TypeError:
+            raise TypeError(f"message: cannot use {type(buffer).__name__} as a buffer") from None
+        found = np.frombuffer(whole, dtype=np.uint8)
+        if whole.format not in ("B", "b", "c") and datatype is None:
+            found = found.view(np.dtype(whole.format))
+    if isinstance(datatype, Datatype) and found.dtype != datatype.dtype:
+        found = found.view(datatype.dtype)
+    return found
+
+
+def view(spec: Any) -> np.ndarray[Any, Any]:
+    """The elements of `buffer`, `[buffer, datatype]`, `[buffer, count]` or `[buffer, count,
+    datatype]`."""
+    if not isinstance(spec, list | tuple):
+        return _flat(spec, None)
+    buffer, *rest = spec
+    datatype = None
+    if rest and (isinstance(rest[-1], Datatype | str)):
+        last = rest.pop()
+        datatype = DATATYPES[_named(last)] if isinstance(last, str) else last
+    found = _flat(buffer, datatype)
+    if rest and rest[0] is not None:
+        count = rest[0]
+        if isinstance(count, Sequence):
+            count = count[0] if len(count) == 2 else sum(count)
+        found = found[: int(count)]
+    return found
+
+
+def blocks(spec: Any, parts: int) -> list[np.ndarray[Any, Any]]:
+    """The elements of a buffer in equal parts, or as `[buffer, counts, displacements, datatype]`
+    and `[buffer, (counts, displacements), datatype]` say."""
+    counts: Any = None
+    displacements: Any = None
+    if isinstance(spec, list | tuple):
+        buffer, *rest = spec
+        datatype = rest.pop() if rest and isinstance(rest[-1], Datatype | str) else None
+        if rest:
+            counts = rest[0]
+            displacements = rest[1] if len(rest) > 1 else None
+            if displacements is None and isinstance(counts, tuple) and len(counts) == 2:
+                counts, displacements = counts if not np.isscalar(counts[0]) else (counts, None)
+        spec = [buffer] if datatype is None else [buffer, datatype]
+    whole = view(spec)
+    if counts is None:
+        if whole.size % parts:
+            raise ValueError(
+                f"message: buffer of {whole.size} elements is not divisible by {parts}"
+            )
+        counts = whole.size // parts
+    if np.isscalar(counts):
+        step = int(counts)  # type: ignore[arg-type]
+        if step * parts > whole.size:
+            raise ValueError(f"message: {parts} times {step} elements of {whole.size}")
+        return [whole[place * step : (place + 1) * step] for place in range(parts)]
+    if displacements is None:
+        displacements = [sum(counts[:place]) for place in range(parts)]
+    pairs = zip(counts, displacements, strict=True)
+    return [whole[int(start) : int(start) + int(count)] for count, start in pairs]
+
+
+def _named(code: str) -> str:
+    by_code = {"d": "DOUBLE", "f": "FLOAT", "i": "INT", "l": "LONG", "b": "SIGNED_CHAR",
+               "B": "BYTE", "q": "LONG_LONG", "c": "CHAR"}  # fmt: skip
+    return by_code.get(code, code)

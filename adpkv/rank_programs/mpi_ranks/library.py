@@ -1,0 +1,140 @@
+"""The module `mpi4py.MPI` as a checked program sees it, and the injected object of an executor.
+
+It stands in `sys.modules` while ranks run. mpi4py itself is not imported: it would begin MPI. What
+is not provided is an AttributeError that says so; nothing is made up.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.mpi_ranks.buffers import DATATYPES, IN_PLACE, Datatype, MpiError
+from adpkv.rank_programs.mpi_ranks.collectives import Intracomm, whole
+from adpkv.rank_programs.mpi_ranks.communicator import PROC_NULL, UNDEFINED, GroupOfRanks, Shared
+from adpkv.rank_programs.mpi_ranks.executor_object import ExecutorObject
+from adpkv.rank_programs.mpi_ranks.messages import ANY
+from adpkv.rank_programs.mpi_ranks.reductions import OPS, Op
+from adpkv.rank_programs.mpi_ranks.requests import Request, Status
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["MpiRanks"]
+
+_NAMES = ("mpi4py", "mpi4py.MPI", "mpi4py.rc")
+
+
+class _Missing(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"adpkv check does not provide {self.__name__}.{name}")
+
+
+class MpiRanks:
+    """mpi4py over the ranks of a schedule; an `Adapter`."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._shared: Shared | None = None
+        self._before: dict[str, ModuleType | None] = {}
+        self._modules = self._made()
+
+    def _current(self) -> Shared:
+        if self._shared is None:
+            raise MpiError("communicators are used by ranks alone while a check runs")
+        return self._shared
+
+    def _made(self) -> dict[str, ModuleType]:
+        package, mpi, rc = (_Missing(name) for name in _NAMES)
+        package.__path__ = []
+        rc.__dict__.update(initialize=True, finalize=None, threads=True, thread_level="multiple")
+        driver = self._driver
+        world = whole(self._current)
+        values: dict[str, Any] = {
+            **DATATYPES,
+            **OPS,
+            "COMM_WORLD": world,
+            "COMM_NULL": None,
+            "COMM_SELF": Intracomm(self._current, self._own_group),
+            "Comm": Intracomm,
+            "Intracomm": Intracomm,
+            "Group": GroupOfRanks,
+            "Request": Request,
+            "Status": Status,
+            "Op": Op,
+            "Datatype": Datatype,
+            "Exception": MpiError,
+            "REQUEST_NULL": Request.null(driver),
+            "IN_PLACE": IN_PLACE,
+            "ANY_SOURCE": ANY,
+            "ANY_TAG": ANY,
+            "PROC_NULL": PROC_NULL,
+            "UNDEFINED": UNDEFINED,
+            "SUCCESS": 0,
+            "COMM_TYPE_SHARED": 0,
+            "GROUP_EMPTY": GroupOfRanks((), lambda: -1),
+            "GROUP_NULL": None,
+            "get_vendor": lambda: ("adpkv check", (0, 0, 0)),
+            "TAG_UB": 2**31 - 1,
+            "ERRORS_RETURN": "ERRORS_RETURN",
+            "ERRORS_ARE_FATAL": "ERRORS_ARE_FATAL",
+            "THREAD_SINGLE": 0,
+            "THREAD_FUNNELED": 1,
+            "THREAD_SERIALIZED": 2,
+            "THREAD_MULTIPLE": 3,
+            "Init": lambda: None,
+            "Init_thread": lambda required=3: 3,
+            "Query_thread": lambda: 3,
+            "Finalize": lambda: None,
+            "Is_initialized": lambda: True,
+            "Is_finalized": lambda: False,
+            "Get_processor_name": lambda: "localhost",
+            "Get_version": lambda: (4, 1),
+            "Get_library_version": lambda: "adpkv check",
+            "Wtime": lambda: self._clock(),
+            "Wtick": lambda: 1e-9,
+        }
+        mpi.__dict__.update(values)
+        package.__dict__.update(MPI=mpi, rc=rc, __version__="4.1.0")
+        return dict(zip(_NAMES, (package, mpi, rc), strict=True))
+
+    def _clock(self) -> float:
+        rank = self._driver.rank_here()
+        if rank is not None:
+            self._driver.tick(rank)
+        return self._driver.now_ns() / 1e9
+
+    def _own_group(self) -> Any:
+        shared, rank = self._current(), self._driver.rank_here()
+        assert rank is not None
+        return shared.world.group("MPI.COMM_SELF", [rank.number])
+
+    # -- Adapter -----------------------------------------------------------------------------
+
+    def __enter__(self) -> MpiRanks:
+        self._before = {name: sys.modules.get(name) for name in _NAMES}
+        sys.modules.update(self._modules)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, module in self._before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+    def begin(self, world: World) -> None:
+        """A schedule begins."""
+        self._shared = Shared(self._driver, world)
+
+    def swap(self, old: int, new: int) -> None:
+        """Ranks have nothing of their own here."""
+
+    def enter_rank(self, rank: Rank) -> Mapping[str, Any]:
+        """What a program may take: `comm`, and `dist`, the object that executors inject."""
+        world = self._modules["mpi4py.MPI"].COMM_WORLD
+        return {"comm": world, "dist": ExecutorObject(world, rank.number)}
+
+    def leave_rank(self, rank: Rank) -> None:
+        """Nothing to do."""

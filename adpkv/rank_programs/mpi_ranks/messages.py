@@ -1,0 +1,121 @@
+"""Comm between ranks by communicator, sender and tag: which receive takes which.
+
+Between two ranks messages do not overtake each other. A receive from any source takes the first
+message of one of several senders: a choice of the schedule. Small messages are buffered, as every
+MPI does; larger ones wait for their receive.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from adpkv.rank_programs.operations import Arrival, Operation, Wait
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["ANY", "EAGER_BYTES", "Message", "Messages", "Receive"]
+
+EAGER_BYTES: Final = 4096
+"""A message of at most so many bytes may be sent before it is received: what Open MPI does within a
+host."""
+
+ANY: Final = -1
+"""Any source, or any tag."""
+
+
+class Message(Wait):
+    """A message."""
+
+    __slots__ = ("arrival", "data", "group", "nbytes", "source", "tag", "to")
+
+    def __init__(self, group: int, source: int, to: int, tag: int, data: Any, nbytes: int) -> None:
+        super().__init__()
+        self.group, self.source, self.to, self.tag = group, source, to, tag
+        self.data, self.nbytes = data, nbytes
+        self.arrival: Arrival
+
+
+class Receive(Wait):
+    """A receive, or a probe; `message` is what it has got."""
+
+    __slots__ = ("arrival", "deliver", "group", "message", "probes", "source", "tag", "to")
+
+    def __init__(self, group: int, to: int, source: int, tag: int) -> None:
+        super().__init__()
+        self.group, self.to, self.source, self.tag = group, to, source, tag
+        self.deliver: Callable[[Message], None] | None = None
+        self.probes = False
+        """It leaves the message where it is."""
+        self.message: Message | None = None
+        self.arrival: Arrival
+
+    def takes(self, message: Message) -> bool:
+        """Would it take this message?"""
+        return (
+            self.group == message.group
+            and self.to == message.to
+            and self.source in (ANY, message.source)
+            and self.tag in (ANY, message.tag)
+        )
+
+
+class Messages:
+    """The messages of one schedule that nobody has received, and receives that have none."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._messages: list[Message] = []
+        self._receives: list[Receive] = []
+
+    def send(self, rank: Rank, message: Message, text: str, *, eager: bool) -> None:
+        """A rank sends; the message is done once it may go on."""
+        message.arrival = self.note(rank, "send", text)
+        for receive in list(self._receives):
+            if receive.takes(message):
+                self._receives.remove(receive)
+                receive.message, receive.done = message, True
+                if not receive.probes:
+                    self._deliver(receive, message)
+                    return
+        self._messages.append(message)
+        message.done = eager
+
+    def receive(self, rank: Rank, receive: Receive, text: str) -> None:
+        """A rank receives, or probes; done once it has a message."""
+        receive.arrival = self.note(rank, "probe" if receive.probes else "recv", text)
+        message = self.find(receive)
+        if message is None:
+            self._receives.append(receive)
+            return
+        receive.message, receive.done = message, True
+        if not receive.probes:
+            self._messages.remove(message)
+            self._deliver(receive, message)
+
+    def find(self, receive: Receive) -> Message | None:
+        """The message that it takes now; which one, is a choice where several senders have one."""
+        first: dict[int, Message] = {}
+        for message in self._messages:
+            if receive.takes(message):
+                first.setdefault(message.source, message)
+        return first[self._world.choose(list(first))] if first else None
+
+    def cancel(self, receive: Receive) -> None:
+        """It takes nothing any more."""
+        if receive in self._receives:
+            self._receives.remove(receive)
+        receive.done = True
+
+    def note(self, rank: Rank, kind: str, text: str) -> Arrival:
+        """One operation of a rank, with its line."""
+        self._world.progressed()
+        code, line = self._world.files.place(sys._getframe(1))
+        arrival = Arrival(rank.number, Operation(kind, (), text), None, code, line)
+        rank.history.append(arrival)
+        return arrival
+
+    def _deliver(self, receive: Receive, message: Message) -> None:
+        message.done = True
+        if receive.deliver is not None:
+            receive.deliver(message)

@@ -1,0 +1,185 @@
+"""Calls of mpi4py whose results are known, on four ranks: one function a family."""
+
+import numpy as np
+from mpi4py import MPI
+
+comm = MPI.COMM_WORLD
+
+
+def objects():
+    rank, size = comm.Get_rank(), comm.size
+    assert size == 4
+    assert comm.bcast({"root": rank} if rank == 1 else None, root=1) == {"root": 1}
+    assert comm.gather(rank, root=2) == ([0, 1, 2, 3] if rank == 2 else None)
+    assert comm.allgather((rank,)) == [(0,), (1,), (2,), (3,)]
+    assert comm.scatter([10, 20, 30, 40] if rank == 0 else None) == 10 * (rank + 1)
+    assert comm.alltoall([rank * 10 + i for i in range(4)]) == [i * 10 + rank for i in range(4)]
+    assert comm.reduce(rank, op=MPI.MAX, root=3) == (3 if rank == 3 else None)
+    assert comm.allreduce(rank + 1, op=MPI.PROD) == 24
+    assert comm.allreduce((rank % 2, rank), op=MPI.MAXLOC) == (1, 1)
+    assert comm.scan(rank) == sum(range(rank + 1))
+    assert comm.exscan(1) == (rank or None)
+    comm.barrier()
+    sent = [rank]
+    got = comm.allgather(sent)
+    got[rank].append("mine")
+    assert sent == [rank], "values are copied"
+
+
+def buffers():
+    rank = comm.rank
+    mine = np.full(2, rank, dtype="d")
+    whole = np.zeros(8)
+    comm.Allgather(mine, whole)
+    assert whole.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    comm.Allgather([mine, MPI.DOUBLE], [whole, MPI.DOUBLE])
+    total = np.zeros(2)
+    comm.Allreduce(mine, total, op=MPI.SUM)
+    assert total.tolist() == [6, 6]
+    comm.Allreduce(MPI.IN_PLACE, mine)
+    assert mine.tolist() == [6, 6]
+    root = np.arange(3, dtype="i") if rank == 1 else np.zeros(3, dtype="i")
+    comm.Bcast([root, MPI.INT], root=1)
+    assert root.tolist() == [0, 1, 2]
+    part = np.zeros(2, dtype="i")
+    comm.Scatter(np.arange(8, dtype="i") if rank == 0 else None, part, root=0)
+    assert part.tolist() == [2 * rank, 2 * rank + 1]
+    back = np.zeros(8, dtype="i") if rank == 0 else None
+    comm.Gather(part, back, root=0)
+    assert rank or back.tolist() == list(range(8))
+    counts = [1, 2, 3, 4]
+    ragged = np.full(rank + 1, rank, dtype="i")
+    out = np.zeros(10, dtype="i")
+    comm.Allgatherv(ragged, [out, counts, [0, 1, 3, 6], MPI.INT])
+    assert out.tolist() == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3]
+    comm.Gatherv(ragged, (out, counts) if rank == 2 else None, root=2)
+    swapped = np.zeros(4, dtype="i")
+    comm.Alltoall(np.arange(4, dtype="i") + 10 * rank, swapped)
+    assert swapped.tolist() == [10 * i + rank for i in range(4)]
+    top = np.zeros(1)
+    comm.Reduce(np.array([float(rank)]), top if rank == 3 else None, op=MPI.MAX, root=3)
+    assert rank != 3 or top[0] == 3
+    prefix = np.zeros(1)
+    comm.Scan(np.ones(1), prefix)
+    assert prefix[0] == rank + 1
+    request = comm.Iallreduce(np.ones(1), total[:1])
+    request.Wait()
+    assert total[0] == 4
+
+
+def messages():
+    rank = comm.rank
+    after, before = (rank + 1) % 4, (rank - 1) % 4
+    assert comm.sendrecv(rank, dest=after, source=before) == before
+    got = np.zeros(1)
+    comm.Sendrecv(np.array([float(rank)]), after, recvbuf=got, source=before)
+    assert got[0] == before
+    status = MPI.Status()
+    if rank == 0:
+        seen = set()
+        for _ in range(3):
+            comm.probe(source=MPI.ANY_SOURCE, tag=7, status=status)
+            value = comm.recv(source=status.Get_source(), tag=7, status=status)
+            assert value == status.source
+            seen.add(value)
+        assert seen == {1, 2, 3}
+    else:
+        comm.send(rank, 0, tag=7)
+    requests = [comm.isend(rank, after, tag=1), comm.irecv(source=before, tag=1)]
+    assert MPI.Request.waitall(requests) == [None, before]
+    buffer = np.zeros(5000)
+    sent = comm.Isend(np.full(5000, float(rank)), after, tag=2)
+    while not comm.iprobe(source=before, tag=2):
+        pass
+    comm.Recv(buffer, before, 2, status)
+    sent.Wait()
+    assert buffer[0] == before
+    assert status.Get_count(MPI.DOUBLE) == 5000
+    comm.send("nothing", MPI.PROC_NULL)
+    assert comm.recv(source=MPI.PROC_NULL) is None
+
+
+def communicators():
+    rank = comm.rank
+    half = comm.Split(rank % 2, key=-rank)
+    assert (half.size, half.rank) == (2, 1 - rank // 2)
+    assert half.allgather(rank) == ([2, 0] if rank % 2 == 0 else [3, 1])
+    none = comm.Split(MPI.UNDEFINED if rank else 0)
+    assert (none == MPI.COMM_NULL) == (rank > 0)
+    copy = comm.Dup()
+    if rank == 0:
+        comm.send("world", 1)
+        copy.send("copy", 1)
+    if rank == 1:
+        assert copy.recv(source=0) == "copy"
+        assert comm.recv(source=0) == "world"
+    if rank < 3:
+        few = comm.Create_group(comm.Get_group().Incl([2, 0, 1]))
+        assert few.allgather(rank) == [2, 0, 1]
+    made = comm.Create(comm.group.Excl([0]))
+    assert made is None if rank == 0 else made.size == 3
+    assert MPI.COMM_SELF.allreduce(rank) == rank
+    before = MPI.Wtime()
+    comm.Barrier()
+    assert 0 <= MPI.Wtime() - before < 1
+
+
+def injected(dist):
+    assert dist.tp_allgather(dist.rank) == list(range(dist.world_size))
+    assert dist.tp_gather(1, root=1) == ([1] * 4 if dist.rank == 1 else None)
+    assert dist.tp_broadcast("x" if dist.tp_rank == 0 else None) == "x"
+    assert dist.pp_gather(5) == [5]
+    dist.barrier()
+
+
+def lone_gather(dist):
+    for step in range(4):
+        failed = [7] if dist.rank == 1 and step == 2 else []
+        if failed:
+            dist.tp_gather(failed)
+        dist.tp_allgather(step)
+
+
+def wildcards():
+    if comm.rank == 0:
+        first = comm.recv()
+        second = comm.recv()
+        comm.recv()
+        assert first < second
+    else:
+        comm.send(comm.rank, 0)
+
+
+def crossed():
+    other = np.zeros(2000)
+    if comm.rank < 2:
+        comm.Send(np.zeros(2000), 1 - comm.rank)
+        comm.Recv(other, 1 - comm.rank)
+
+
+def truncated():
+    if comm.rank == 0:
+        comm.Send(np.zeros(4), 1)
+    if comm.rank == 1:
+        comm.Recv(np.zeros(2), 0)
+
+
+def other_root():
+    comm.bcast(1, root=1 if comm.rank == 3 else 0)
+
+
+def other_count():
+    comm.Allreduce(np.zeros(3 if comm.rank == 2 else 4), np.zeros(4))
+
+
+def never_waited():
+    if comm.rank == 0:
+        comm.send(1, 1)
+    if comm.rank == 1:
+        comm.irecv(source=0)
+    comm.barrier()
+
+
+def not_provided():
+    comm.barrier()
+    MPI.Win.Create(None)

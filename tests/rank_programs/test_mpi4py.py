@@ -1,0 +1,64 @@
+"""Programs over mpi4py's interface, and over the object that executors inject. No MPI is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from adpkv.rank_programs.checking import Checked, Plan, check
+from adpkv.rank_programs.classify import Kind
+from adpkv.rank_programs.report import render
+from adpkv.rank_programs.session import Session, Settings
+from adpkv.rank_programs.target import parse_target
+
+PROGRAM = Path(__file__).parent / "programs" / "mpi_calls.py"
+
+
+def performed(function: str, schedules: int = 8) -> Checked:
+    with Session(parse_target(f"{PROGRAM}:{function}"), Settings(4)) as session:
+        return check(session, Plan(schedules))
+
+
+@pytest.mark.parametrize("family", ["objects", "buffers", "messages", "communicators", "injected"])
+def test_calls_have_the_results_of_mpi(family: str) -> None:
+    found = performed(family)
+    assert found.report is None, render(found.report, 100)
+    assert found.schedules == 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "odd", "told"),
+    [
+        ("wildcards", Kind.EXCEPTION, (0,), "AssertionError"),
+        ("crossed", Kind.MISSING_MESSAGE, (0, 1), "rank 0 waits in Send to rank 1"),
+        ("truncated", Kind.EXCEPTION, None, "MPI_ERR_TRUNCATE"),
+        ("other_root", Kind.ARGUMENT_MISMATCH, (3,), "rank 3 brings bcast (root 1)"),
+        ("other_count", Kind.ARGUMENT_MISMATCH, (2,), "rank 2 brings Allreduce (3 float64, SUM)"),
+        ("never_waited", Kind.UNWAITED_OPERATION, (1,), "never waited for its recv"),
+        ("not_provided", Kind.EXCEPTION, None, "adpkv check does not provide mpi4py.MPI.Win"),
+    ],
+)
+def test_faults_are_named(fault: str, kind: Kind, odd: tuple[int, ...] | None, told: str) -> None:
+    report = performed(fault, 200).report
+    assert report is not None
+    assert report.diagnosis.kind is kind
+    assert told in report.diagnosis.sentence
+    assert odd in (None, report.diagnosis.odd)
+
+
+def test_a_lone_collective_is_found_where_it_was_made() -> None:
+    """NVIDIA/TensorRT-LLM #13902."""
+    report = performed("lone_gather").report
+    assert report is not None
+    assert report.diagnosis.kind is Kind.WRONG_OPERATION
+    assert report.diagnosis.odd == (1,)
+    assert report.why is not None
+    assert report.why.variables[0] == ("failed", {0: "[]", 1: "[7]", 2: "[]", 3: "[]"})
+
+
+def test_mpi4py_is_as_before_afterwards() -> None:
+    before = {name: sys.modules.get(name) for name in ("mpi4py", "mpi4py.MPI")}
+    performed("injected", 1)
+    assert {name: sys.modules.get(name) for name in before} == before
