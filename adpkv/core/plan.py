@@ -199,8 +199,7 @@ def agree(
         group_input: the leader's broadcast; None if it was empty.
         statuses: one per living rank of the group, in rank order.
     """
-    work = noticed = False
-    able = True
+    work, noticed, able = False, False, True
     proposed: list[StopReason] = []
     for status in statuses:
         if status.votes:
@@ -235,8 +234,7 @@ def agree(
         return previous
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
-    late = statuses[0].expired
-    waiting, refusals = _refuse(limits, waiting, group_input, late, stopping)
+    waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
         loads = limits.loads(statuses)
@@ -247,7 +245,7 @@ def agree(
         cancels=group_input.cancelled if group_input else (),
         refusals=refusals,
         waiting=waiting,
-        expired=_still_owned(late, refusals) if late else (),
+        expired=_still_owned(statuses[0].expired, refusals),
         agreed=agreed,
         forward=forward,
         stop=stop,
@@ -345,6 +343,8 @@ def _refuse(
 
 def _still_owned(expired: Sequence[Attempt], refusals: Iterable[Refusal]) -> tuple[Attempt, ...]:
     """Those of the expired requests that some rank may have: none is refused here."""
+    if not expired:
+        return ()
     refused = {(refusal.request_id, refusal.attempt) for refusal in refusals}
     return tuple(attempt for attempt in expired if attempt not in refused)
 
