@@ -42,6 +42,10 @@ WRITE_BOUND_S: Final = 1.0
 LOCK_BOUND_S: Final = 0.05
 """A redraw takes far less; a process that holds the lock longer is printing the final line."""
 
+HANG: Final = "  "
+LEAST_COLUMNS: Final = 20
+"""In a narrower window lines are broken as if it were so wide."""
+
 TAKE_BOUND_S: Final = 1.0
 LOOK_S: Final = 0.002
 
@@ -126,11 +130,29 @@ class Terminal:
 
 
 def final_line(text: str) -> None:
-    """Print on stderr why this job ends; no process shows progress on its terminal afterwards."""
+    """Print on stderr why this job ends; no process shows progress on its terminal afterwards.
+    Where stderr is a terminal, lines break between words."""
     terminal = Terminal.behind(sys.stderr)
     if terminal is not None:
+        text = "\n".join(_broken(line, terminal.columns) for line in text.split("\n"))
         terminal.take()
     print(text, file=sys.stderr, flush=True)
+
+
+def _broken(line: str, columns: int) -> str:
+    """The line in lines of so many columns; those after the first stand two columns further in."""
+    if len(line) <= columns:
+        return line
+    from textwrap import wrap
+
+    begin = line[: len(line) - len(line.lstrip())]
+    hang = begin + HANG
+    return "\n".join(
+        wrap(
+            line, max(columns, LEAST_COLUMNS), subsequent_indent=hang,
+            break_long_words=False, break_on_hyphens=False,
+        )
+    )  # fmt: skip
 
 
 def console_for(stream: IO[str]) -> Console:

@@ -8,11 +8,15 @@ and ucxx must come before MPI.
 from __future__ import annotations
 
 import sys
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adpkv.cli.probing import Finding, Need, asked
 
-__all__ = ["port_findings"]
+if TYPE_CHECKING:
+    from adpkv.config import Experiment
+
+__all__ = ["lacking", "port_findings"]
 
 
 class Optional(NamedTuple):
@@ -67,6 +71,30 @@ except AdpkvError as error:
 """
 
 
+WITHOUT: Final = "adpkv simulate runs the same without"
+
+
+def lacking(experiment: Experiment, of: Collection[str] = ()) -> list[str]:
+    """What this experiment's ranks need and could not have on this host, each with its key and how
+    to get it. `of`: only look at these, by their names in `OPTIONAL`."""
+    keys = {
+        f"transport {experiment.transceiver.transport}": "transceiver.transport: "
+        + experiment.transceiver.transport,
+        "memory cuda": experiment.device_key if experiment.needs_device else "",
+    }
+    wanted = [one for one in OPTIONAL if keys.get(one.name) and (not of or one.name in of)]
+    errors = [(keys[one.name], asked([sys.executable, "-c", GUARDED, one.says])[1], one.get)
+              for one in wanted]  # fmt: skip
+    return [
+        f"{key}: {_problem(key, error)}: {get}; {WITHOUT}" for key, error, get in errors if error
+    ]
+
+
+def _problem(key: str, error: str) -> str:
+    """What is wrong, without its key in front, and without how to get it behind."""
+    return error.removeprefix(f"{key}: ").partition(": pip install")[0]
+
+
 def port_findings() -> list[Finding]:
     """One finding each, and what is used unless an experiment names others."""
     found = [_optional(one) for one in OPTIONAL]
@@ -76,11 +104,8 @@ def port_findings() -> list[Finding]:
 def _optional(one: Optional) -> Finding:
     said, error = asked([sys.executable, "-c", GUARDED, one.says])
     if error:
-        problem = error.removeprefix(f"{one.key}: ").removeprefix(f"{one.name.split()[1]}: ")
-        # What it says about how to get it is the hint.
-        return Finding(
-            one.name, False, problem.partition(": pip install")[0], Need.NOTHING, one.get
-        )
+        problem = _problem(f"{one.key}: {one.name.split()[1]}", error)
+        return Finding(one.name, False, problem, Need.NOTHING, one.get)
     return Finding(one.name, True, f"{said}: can be named in {one.key}", Need.NOTHING)
 
 

@@ -137,11 +137,12 @@ def _plugins(slot: Slot) -> Finding:
 
 def _gpu() -> Finding:
     tool = shutil.which("nvidia-smi")
+    hint = "memory cuda and model.device cuda need one; adpkv simulate does not"
     if tool is None:
-        return Finding("GPU", True, "no nvidia-smi", Need.NOTHING)
+        return Finding("GPU", False, "none seen: there is no nvidia-smi", Need.NOTHING, hint)
     said, error = asked([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"])
-    found = f"nvidia-smi: {error}" if error else said.replace("\n", "; ")
-    return Finding("GPU", True, found, Need.NOTHING)
+    found = f"none seen: nvidia-smi: {error}" if error else said.replace("\n", "; ")
+    return Finding("GPU", not error, found, Need.NOTHING, hint)
 
 
 def _shared_memory() -> Finding:

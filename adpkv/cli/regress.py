@@ -62,12 +62,15 @@ def regress(
     if update is not None and (ids or overrides):
         raise UsageError("--update writes the table of all regressions: leave out ids and --set")
     from adpkv.regressions import showing
-    from adpkv.regressions.catalogue import choose, find_folder, read
+    from adpkv.regressions.catalogue import PIN, choose, find_folder, read
     from adpkv.regressions.running import examine
 
     scenarios = choose(read(find_folder(folder), overrides), ids, world)
     for scenario in scenarios:
         look_here(scenario.experiment)
+    pinned = [scenario.regression.id for scenario in scenarios if scenario.pinned]
+    if pinned and not quiet:
+        typer.echo(f"adpkv: {', '.join(pinned)}: about blocks, run with {PIN}", err=True)
     document = None if update is None else showing.Document(update, world)
     progress = showing.Progress(sys.stderr, len(scenarios), quiet=quiet)
     try:

@@ -50,11 +50,12 @@ def run(
 
         find_mpirun()  # or nothing is made
         check_host(experiment)
+        _check_device(experiment)
         # Chosen here, because what the job came to is read there.
         folder = RunFolder.reserve(experiment.name, out)
         argv = _argv(file, overrides, folder.path, quiet=quiet, as_json=as_json)
         screen = Screen(experiment, quiet=quiet, as_json=as_json)
-        screen.progress.stage(f"starting {experiment.topology.ranks} ranks with mpirun")
+        screen.progress.stage(_starting(experiment))
         try:
             code = launch(argv, experiment, folder, screen.broken_off)
         finally:
@@ -105,6 +106,32 @@ def _checked(file: Path, overrides: Sequence[str]) -> Experiment:
     check(experiment, "mpi")
     build(experiment)
     return experiment
+
+
+def _starting(experiment: Experiment) -> str:
+    """What the run uses, before it begins: it is what one forgets to look at."""
+    staging = experiment.staging
+    slots = f", {staging.slots} staging slots each" if staging is not None else ""
+    return (
+        f"starting {experiment.topology.ranks} ranks with mpirun: transport"
+        f" {experiment.transceiver.transport}, {experiment.kv_cache.memory} memory{slots}"
+    )
+
+
+def _check_device(experiment: Experiment) -> None:
+    """A GPU that no rank of this host can use is reported before any rank is started.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from adpkv.cli.probe_ports import lacking
+    from adpkv.errors import UsageError
+    from adpkv.worlds.mpi.memory_check import may_be_elsewhere
+
+    if not experiment.needs_device or may_be_elsewhere():
+        return
+    for problem in lacking(experiment, ["memory cuda"]):
+        raise UsageError(problem)
 
 
 def _checked_together(rank: int, file: Path, overrides: Sequence[str]) -> tuple[Experiment, Ports]:

@@ -17,9 +17,11 @@ def validate(
     overrides: Overrides,
 ) -> None:
     """Check experiment files without running them; all problems at once."""
+    from adpkv.cli.probe_ports import lacking
     from adpkv.config import load
     from adpkv.config.presets import preset_sentence
     from adpkv.config.shipped import named
+    from adpkv.config.unused import unused_keys
     from adpkv.errors import UsageError
     from adpkv.output.advice import beforehand
     from adpkv.workload import build
@@ -40,6 +42,10 @@ def validate(
             print(f"  {memory_text(experiment, workload)}")
             if sentence := preset_sentence(experiment):
                 print(f"  {sentence}")
+            for sentence in unused_keys(experiment):
+                print(f"  note: {sentence}")
+            for sentence in lacking(experiment):
+                print(f"  note: adpkv run would refuse it here: {sentence}")
             remark(experiment)
             for sentence in beforehand(experiment):
                 print(f"  advice: {sentence}")

@@ -37,6 +37,7 @@ from adpkv.config.sweep import SweepConfig
 from adpkv.config.transceiver import TransceiverConfig
 from adpkv.config.workload import WorkloadConfig
 from adpkv.core.step_cost import Costs
+from adpkv.plugins import MEMORY, TRANSPORT
 
 __all__ = ["Experiment"]
 
@@ -145,6 +146,21 @@ class Experiment(Section):
     def needs_device(self) -> bool:
         """Whether each real rank needs a GPU, for its KV or for its steps."""
         return self.kv_cache.memory == "cuda" or self.model_device == "cuda"
+
+    def ports_in(self, world: str) -> dict[str, str]:
+        """What moves and what holds the KV in a world, `mpi` or `virtual`, by their names here. In
+        virtual time a custom one too, but none of ours: there are the link and the ledger."""
+        names = {TRANSPORT: self.transceiver.transport, MEMORY: self.kv_cache.memory}
+        return {
+            slot.port.lower(): "virtual" if world == "virtual" and name in slot.ours else name
+            for slot, name in names.items()
+        }
+
+    @property
+    def device_key(self) -> str:
+        """The key by which each real rank needs a GPU, with its value, for messages."""
+        of_memory = self.kv_cache.memory == "cuda"
+        return "kv_cache.memory: cuda" if of_memory else "model.device: cuda"
 
     @property
     def hang_ns(self) -> int:

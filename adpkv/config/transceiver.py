@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from adpkv.config.base import Count, Duration, Section, Size, duration, size
 from adpkv.config.named import name_of
-from adpkv.plugins import TRANSPORT
+from adpkv.plugins import TRANSPORT, near_name
 
 __all__ = ["LinkConfig", "TransceiverConfig"]
 
@@ -25,6 +25,18 @@ def _on_or_off(value: Any) -> Any:
     """YAML 1.1, which many programs still read and write, takes `on` and `off` for true and
     false."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+_BACKENDS: Final = ("UCX", "LIBFABRIC", "GPUNETIO", "Mooncake", "UCCL")
+"""Back ends of NIXL that write into other ranks' memory, as far as we know them: others may be
+named, but not these in another case."""
+
+
+def _backend(name: str) -> str:
+    known = near_name(name, _BACKENDS, cutoff=1.0)
+    if known and name != known:
+        raise ValueError(f"is not known here: did you mean {known}?")
+    return name
 
 
 class LinkConfig(Section):
@@ -45,7 +57,7 @@ class TransceiverConfig(Section):
         default="mpi",
         description="what moves the bytes in the real world; your own one in both",
     )
-    nixl_backend: str = Field(
+    nixl_backend: Annotated[str, AfterValidator(_backend)] = Field(
         default="UCX",
         pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
         description="the back end of NIXL that transport nixl writes with",

@@ -24,7 +24,7 @@ from adpkv.config.experiment import Experiment
 from adpkv.config.named import NOT_INSTALLED
 from adpkv.config.presets import with_preset
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
-from adpkv.plugins import MODEL, WORKLOAD
+from adpkv.plugins import MODEL, WORKLOAD, near_name
 
 __all__ = ["MOST_PROBLEMS", "validate"]
 
@@ -79,6 +79,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
     "string_type": "must be text (put it in quotes)",
     "string_too_short": "must not be empty",
     "string_unicode": "has a code point that is no character",
@@ -183,7 +184,7 @@ def _problem(entry: Mapping[str, Any], data: object) -> Problem:
 def _nearest(entry: Mapping[str, Any]) -> str:
     """The allowed value that is most similar to the given one; empty if none is similar."""
     choices = _QUOTED.findall(entry["ctx"]["expected"])
-    return next(iter(difflib.get_close_matches(str(entry["input"]), choices, n=1)), "")
+    return near_name(str(entry["input"]), choices)
 
 
 def _unknown(path: Sequence[Key], data: object) -> str:

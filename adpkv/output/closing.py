@@ -76,7 +76,7 @@ def closing_sentence(summary: Summary) -> str:
             said.append(f"{requests[key]} {key.replace('_', ' ')}")
     if requests["never_arrived"]:
         said.append(f"{requests['never_arrived']:,} never arrived")
-    told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}"
+    told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}{_over(summary)}"
     return f"{told}; {'; '.join(_oddities(summary)) or 'no violation, nothing leaked'}."
 
 
@@ -102,6 +102,15 @@ def _is_newest(folder: Path) -> bool:
         return RunFolder.newest().path == folder
     except UsageError:
         return False
+
+
+def _over(summary: Summary) -> str:
+    """With which transport and memory, where ranks were real."""
+    if summary["world"] != "mpi":
+        return ""
+    slots = summary["staging"]
+    staged = f", {slots['total']} staging slots" if slots else ""
+    return f" over {summary['transport']}, {summary['memory']} memory{staged}"
 
 
 def _time_taken(summary: Summary) -> str:

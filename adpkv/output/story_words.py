@@ -32,12 +32,12 @@ class Setting(msgspec.Struct, frozen=True):
     servers: dict[Kind, tuple[int, ...]]
     """The ranks of each kind that were given the request: one, or all replicas."""
     staged: bool = False
-    """With staging peers touch a slot, and the request's blocks are its rank's own affair."""
+    """With staging peers touch a staging slot, and the request's blocks are its rank's alone."""
 
     @property
     def exposed(self) -> str:
         """What a peer may touch, with the verb that follows."""
-        return "its slot is" if self.staged else "its blocks are"
+        return "its staging slot is" if self.staged else "its blocks are"
 
     def side(self, rank: int) -> Kind | None:
         """What kind of rank it is; None for the coordinator."""
@@ -215,10 +215,10 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("timed_out", None): lambda e, s: f"transfer timed out, its blocks are free: {_why(e)}",
     ("quarantined", None): _quarantined,
     ("released", None): lambda e, s: (
-        f"nobody touches its {'slot' if s.staged else 'blocks'} any more: {_why(e)}"
+        f"nobody touches its {'staging slot' if s.staged else 'blocks'} any more: {_why(e)}"
     ),
     ("cancel_answer", None): lambda e, s: (
-        f"may its {'slot' if s.staged else 'blocks'} be freed? {e.detail.get('answer')}"
+        f"may its {'staging slot' if s.staged else 'blocks'} be freed? {e.detail.get('answer')}"
     ),
     ("fault", None): _fault,
     ("violation", None): _violation,

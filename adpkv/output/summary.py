@@ -103,6 +103,7 @@ def build_summary(
     exit_code = _exit_code(codes, broken_off, served)
     return {"adpkv": __version__} | {
         "world": world,
+        **experiment.ports_in(world),
         "ranks": topology.ranks,
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],

@@ -17,6 +17,7 @@ from adpkv.plugins.names import (
     Slot,
     check_name,
     installed,
+    near_name,
 )
 from adpkv.plugins.naming import named
 from adpkv.plugins.port_check import check_port, missing_names
@@ -40,5 +41,6 @@ __all__ = [
     "made",
     "missing_names",
     "named",
+    "near_name",
     "raised",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, NamedTuple
 
@@ -23,6 +24,7 @@ __all__ = [
     "Slot",
     "check_name",
     "installed",
+    "near_name",
 ]
 
 NAME_PATTERN: Final = r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$"
@@ -75,6 +77,13 @@ def installed(slot: Slot) -> dict[str, list[EntryPoint]]:
     return found
 
 
+def near_name(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name that is most similar to this one, whatever its case; empty if none is."""
+    here = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), here, n=1, cutoff=cutoff)
+    return here[near[0]] if near else ""
+
+
 def check_name(slot: Slot, name: str) -> None:
     """Check that a name is one of adpkv's own, `MODULE:FACTORY`, or an installed entry point.
 
@@ -89,9 +98,9 @@ def check_name(slot: Slot, name: str) -> None:
     there = installed(slot)
     if name in there:
         return
-    near = difflib.get_close_matches(name, [*slot.ours, *there], n=1, cutoff=_NEAR)
+    near = near_name(name, [*slot.ours, *there], _NEAR)
     if near:
-        raise ValueError(f"is not known here: did you mean {near[0]}?")
+        raise ValueError(f"is not known here: did you mean {near}?")
     listed = ", ".join(list(there)[:_MOST_LISTED])
     offered = f"{slot.group} has {listed}" if there else f"no package offers any in {slot.group}"
     raise ValueError(f"must be {choices}, or MODULE:FACTORY, or an entry point: {offered}")

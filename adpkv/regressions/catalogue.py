@@ -18,6 +18,9 @@ from adpkv.errors import ConfigError, UsageError
 
 __all__ = ["Scenario", "choose", "find_folder", "read"]
 
+PIN: Final = "transceiver.staging=off"
+"""What regressions about blocks pin: with staging, peers touch slots and never a block."""
+
 NEAR: Final = 0.5
 """How similar a known id must be to be suggested for an unknown one."""
 
@@ -31,6 +34,8 @@ class Scenario:
     regression: RegressionConfig
     overrides: tuple[str, ...] = ()
     """What was set besides, as KEY=VALUE."""
+    pinned: bool = False
+    """Its file has `PIN`, which somebody wanted to be otherwise: it stays."""
 
     def before(self, world: World) -> ExpectationConfig | None:
         """What must be seen in a world; None where the scenario makes no sense."""
@@ -79,7 +84,8 @@ def choose(scenarios: Sequence[Scenario], ids: Sequence[str], world: World) -> l
     """Those with these ids, or all that make sense in this world.
 
     Raises:
-        UsageError: an id is unknown, or its scenario makes no sense in this world.
+        UsageError: an id is unknown, its scenario makes no sense in this world, or it was to run
+            with what its file pins to another value.
     """
     here = {s.regression.id: s for s in scenarios if s.before(world) is not None}
     if not ids:
@@ -96,6 +102,11 @@ def choose(scenarios: Sequence[Scenario], ids: Sequence[str], world: World) -> l
         elif wanted not in here:
             those = f"; those that do: {', '.join(here)}" if here else ""
             problems.append(f"regression {wanted!r} says nothing of the world {world}{those}")
+        elif here[wanted].pinned:
+            problems.append(
+                f"regression {wanted!r} is about blocks, which peers do not touch with staging: its"
+                f" file pins {PIN}"
+            )
     if problems:
         raise UsageError("\n".join(problems))
     return [here[wanted] for wanted in dict.fromkeys(ids)]
@@ -103,6 +114,10 @@ def choose(scenarios: Sequence[Scenario], ids: Sequence[str], world: World) -> l
 
 def _scenario(path: Path, overrides: tuple[str, ...]) -> Scenario:
     experiment = load(path, overrides)
+    pinned = experiment.transceiver.staging != "off" and load(path).transceiver.staging == "off"
+    if pinned:
+        overrides = (*overrides, PIN)
+        experiment = load(path, overrides)
     problems = []
     if experiment.regression is None:
         problems.append("regression: is required here, and missing: what must be seen, and where")
@@ -110,7 +125,7 @@ def _scenario(path: Path, overrides: tuple[str, ...]) -> Scenario:
         problems.append("policy: is the contract's, under which nothing can go wrong as described")
     if problems or experiment.regression is None:
         raise ConfigError(str(path), problems)
-    return Scenario(path, experiment, experiment.regression, overrides)
+    return Scenario(path, experiment, experiment.regression, overrides, pinned)
 
 
 def _order(name: str) -> list[tuple[int, str]]:

@@ -182,6 +182,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     adpkv: str
     """The version that made the run."""
     world: str
+    transport: str = ""
+    """What moved the KV, and below where it was; `virtual` for the link and the ledger."""
+    memory: str = ""
     ranks: int
     seed: int
     outcome: str

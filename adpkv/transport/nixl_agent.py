@@ -91,10 +91,10 @@ def library() -> tuple[Any, str]:
             found = import_module(module)
         except ModuleNotFoundError as error:
             if error.name != module:
-                raise UsageError(_said(f"{module} cannot be imported: {error}")) from error
+                raise UsageError(_said(f"{module} cannot be imported: {error}: {GET}")) from error
             continue
         except ImportError as error:
-            raise UsageError(_said(f"{module} cannot be imported: {error}")) from error
+            raise UsageError(_said(f"{module} cannot be imported: {error}: {GET}")) from error
         version = metadata.version(module.replace("_", "-"))
         if tuple(int(part) for part in version.split(".")[:2]) < LEAST:
             wanted = ".".join(map(str, LEAST))

@@ -80,7 +80,8 @@ def library() -> Library:
                 f" cannot be imported after it: import ucxx first ({said})"
             ) from None
         raise UsageError(
-            f"transceiver.transport: ucx: ucxx cannot be imported: {type(error).__name__}: {said}"
+            f"transceiver.transport: ucx: ucxx cannot be imported: {type(error).__name__}: {said}:"
+            f" {GET_IT}"
         ) from None
     return Library(
         layer.UCXContext,

@@ -146,6 +146,7 @@ def test_what_can_be_used_here_is_said_and_how_to_get_the_rest(
         assert text in findings[name].found
         assert (findings[name].fine, findings[name].need) == (False, Need.NOTHING)
         assert "pip install" in findings[name].hint
+        assert "pip install" not in findings[name].found
     used = "transport mpi and memory host, which work wherever MPI does"
     assert findings["used unless named"].found == used
 
@@ -158,6 +159,14 @@ def test_a_transport_that_works_here_is_named_with_its_versions() -> None:
     assert ucx.fine
     assert re.fullmatch(r"UCXX [\d.]+ over UCX [\d.]+: can be named in .*", ucx.found)
     assert "here also: " in used.found
+
+
+def test_no_gpu_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    finding = probes._gpu()
+    assert (finding.fine, finding.need) == (False, Need.NOTHING)
+    assert finding.found == "none seen: there is no nvidia-smi"
+    assert "adpkv simulate does not" in finding.hint
 
 
 def test_a_small_limit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from adpkv.errors import UsageError
+from adpkv.regressions.catalogue import choose, find_folder, read
 from adpkv.regressions.showing import END
 from tests.regressions.regress_files import write
 
@@ -117,6 +119,19 @@ def test_bad_input_is_told_in_a_line(folder: Path, argv: list[str], told: str) -
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("adpkv: ")]
     assert line.startswith(told)
     assert "Traceback" not in done.stderr
+
+
+def test_who_is_about_blocks_keeps_them_unstaged() -> None:
+    """With staging peers never touch a block, and there would be nothing to see."""
+    staged = ["transceiver.staging=on"]
+    found = {one.regression.id: one for one in read(find_folder(None), staged)}
+    pinned = [name for name, one in found.items() if one.pinned]
+    assert {"8", "18", "20", "21"} <= set(pinned)
+    for name, one in found.items():
+        assert one.experiment.transceiver.staging == ("off" if name in pinned else "on")
+    with pytest.raises(UsageError, match=r"regression '21' is about blocks.*staging=off"):
+        choose(list(found.values()), ["1", "21"], "virtual")
+    assert not any(one.pinned for one in read(find_folder(None), ["transceiver.staging=off"]))
 
 
 def test_it_is_no_rank_of_a_job(folder: Path) -> None:

@@ -54,6 +54,11 @@ def test_it_tells_the_story(here: Path) -> None:
     assert "\x1b" not in ended.stdout
 
 
+def test_the_folder_may_stand_behind_the_number(here: Path) -> None:
+    there = adpkv(here, "story", "1", "out")
+    assert (there.returncode, there.stdout) == (0, adpkv(here, "story", "1", "--out", "out").stdout)
+
+
 def test_json_is_the_story_too(here: Path) -> None:
     values = json.loads(adpkv(here, "story", "0", "--out", "out", "--json").stdout)
     assert (values["request"], values["outcome"], values["wrong"]) == (0, "completed", None)
@@ -70,6 +75,12 @@ def test_without_a_folder_it_is_the_newest_run(here: Path) -> None:
         (("99", "--out", "out"), "out: there is no request 99; its requests are 0 to 11"),
         (("0", "--out", "none"), "none: there is no such folder"),
         (("0", "--out", "."), "there is no config.yaml"),
+        (
+            ("out", "1"),
+            "out: the request's number comes first, then the run's folder, as in: adpkv"
+            " story 1 out",
+        ),
+        (("0", "out", "--out", "out"), "the run's folder is given twice"),
     ],
 )
 def test_what_cannot_be_told_is_one_message(here: Path, argv: tuple[str, ...], said: str) -> None:

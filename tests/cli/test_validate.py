@@ -54,6 +54,29 @@ def test_what_misleads_is_said_beforehand(file: Path) -> None:
     assert "\n  advice: faults.0: a stall without `duration`" in said
 
 
+def test_keys_without_effect_and_what_is_missing_here_are_noted(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "note: " not in _validate(file)[0]
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcuda.so.1: not found')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    sets = ("nixl_backend=UCX", "ucx_error_handling=false", "staging_slots=3", "device_piece=1MiB")
+    words = [word for one in sets for word in ("--set", f"transceiver.{one}")]
+    keys = [f"transceiver.{one.partition('=')[0]}" for one in sets]
+    said, problems = _validate(file, *words)
+    assert not problems
+    noted = re.findall(r"^  note: (\S+) has no effect here", said, re.MULTILINE)
+    assert noted == keys
+    said, problems = _validate(file, *words, "--set", "kv_cache.memory=cuda")
+    assert not problems
+    noted = re.findall(r"^  note: (\S+) has no effect here", said, re.MULTILINE)
+    assert noted == keys[:2], "the others are read with memory of a device"
+    refused = "adpkv run would refuse it here: kv_cache.memory: cuda: CuPy cannot be imported"
+    assert refused in said
+    assert "pip install" in said
+    assert "adpkv simulate" in said
+
+
 def test_overrides_are_checked_too(file: Path) -> None:
     assert "fine, 9 ranks" in _validate(file, "--set", "topology.context.ranks=3")[0]
     assert "topology.context.ranks" in _validate(file, "--set", "topology.context.ranks=0")[1]

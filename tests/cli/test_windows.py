@@ -134,6 +134,17 @@ def test_other_commands_fit_too(command: list[str], columns: int) -> None:
     assert "…" not in "".join(lines)
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_an_error_breaks_between_words(columns: int) -> None:
+    argv = [ADPKV, "validate", "quickstart", "--set", "topology.generation.ranks=none at all"]
+    code, lines, _ = watch(argv, columns, cwd=ROOT.parent)
+    assert code == 2
+    assert "must be a whole number (found 'none at all', from --set)" in " ".join(
+        " ".join(lines).split()
+    )
+    assert max(len(line) for line in lines if " " in line.strip()) <= columns
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_names_of_experiments_can_be_copied_whole(columns: int) -> None:
     code, lines, _ = watch([ADPKV, "configs"], columns, cwd=ROOT)

@@ -152,6 +152,22 @@ def test_a_policy_that_does_not_exist_is_told_the_nearest(tmp_path: Path) -> Non
     assert told == "policy.on_timeouts: is not known here: did you mean on_timeout? (found 'free')"
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("transport", "NIXL", "is not known here: did you mean nixl?"),
+        ("nixl_backend", "ucx", "is not known here: did you mean UCX?"),
+        ("staging", "On", "is not known here: did you mean on?"),
+        ("ucx_error_handling", "maybe", "must be true or false"),
+    ],
+)
+def test_what_differs_in_its_case_alone_is_known(
+    tmp_path: Path, key: str, value: str, told: str
+) -> None:
+    (found,) = problems_in(tmp_path, minimal(transceiver={key: value}))
+    assert found == f"transceiver.{key}: {told} (found {value!r})"
+
+
 def test_a_key_that_resembles_nothing_is_told_what_is_known(tmp_path: Path) -> None:
     (told,) = problems_in(tmp_path, minimal(observe={"zzz": 1}))
     known = "events, timeline, timeline_limit, unbounded_wait, verify_at_end, pulse, http"

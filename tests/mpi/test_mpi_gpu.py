@@ -44,9 +44,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def run(jobs: Jobs, file: Path, *settings: str, words: tuple[str, ...] = ()) -> Finished:
+def run(
+    jobs: Jobs, file: Path, *settings: str, words: tuple[str, ...] = (), by: tuple[str, ...] = ()
+) -> Finished:
     given = [word for setting in settings for word in ("--set", setting)]
-    command = [sys.executable, "-m", "adpkv", "run", str(file), *given, "--quiet"]
+    command = [*by, sys.executable, "-m", "adpkv", "run", str(file), *given, "--quiet"]
     return jobs.finish(jobs.start([*command, "--out", str(file.parent / "out"), *words]), 90)
 
 
@@ -93,9 +95,11 @@ def test_a_steps_collectives_move_the_right_bytes_and_find_wrong_ones(
     assert "wrong_collective" in done.out
 
 
+NO_GPU = "kv_cache.memory: cuda: no GPU can be used here: CUDA sees none"
 WRONG: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
-    "no device": ({"FAKE_GPUS": "0"}, (), "no GPU can be used here: CUDA sees none"),
-    "no CuPy": ({"PYTHONPATH": "BROKEN"}, (), "CuPy cannot be imported"),
+    "no device": ({"FAKE_GPUS": "0"}, (), NO_GPU),
+    "no device, by mpirun": ({"FAKE_GPUS": "0"}, (), NO_GPU),
+    "no CuPy": ({"PYTHONPATH": "BROKEN"}, (), "kv_cache.memory: cuda: CuPy cannot be imported"),
     "a pool larger than the device's part": (
         {"FAKE_GPU_BYTES": str(2_000_000_000)},
         ("kv_cache.blocks=65536", "kv_cache.block_tokens=64"),
@@ -119,7 +123,8 @@ def test_what_cannot_run_is_said_once_before_anything_runs(
         environment = {"PYTHONPATH": f"{file.parent}:{ROOT}"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    done = run(jobs, file, *settings)
+    by = (str(MPIRUN), "-n", "4") if case == "no device, by mpirun" else ()
+    done = run(jobs, file, *settings, by=by)
     assert done.code == 2, (done.out, done.err)
     assert done.err.count(why) == 1, done.err
     assert not (file.parent / "out").exists()

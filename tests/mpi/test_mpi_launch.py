@@ -60,6 +60,8 @@ def test_a_run_serves_every_request_and_leaves_its_files(jobs, start, tmp_path: 
     counts = summary["requests"]
     assert counts["completed"] + counts["cancelled"] == counts["submitted"] > 0
     assert summary["world"] == "mpi"
+    assert (summary["transport"], summary["memory"]) == ("mpi", "host")
+    assert " over mpi, host memory; no violation" in found.out
     assert summary["violations"] == []
     assert all(blocks["leaked"] == 0 for blocks in summary["blocks"].values())
     assert len((out / "requests.jsonl").read_text().splitlines()) == counts["submitted"]

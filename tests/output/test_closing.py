@@ -20,6 +20,7 @@ LEFT_OUT = (
 )
 NO_SAMPLE = dict.fromkeys(("p50", "p90", "p99", "mean", "max"))
 CLEAN: dict[str, Any] = {
+    "world": "virtual",
     "outcome": "completed",
     "exit_code": 0,
     "wall_s": 1.25,
@@ -77,6 +78,13 @@ def test_a_clean_run_in_one_sentence() -> None:
     assert closing_sentence(CLEAN) == (
         "completed: 8 of 9 requests completed, 1 cancelled in 1.2 s; no violation, nothing leaked."
     )
+
+
+def test_of_real_ranks_it_says_over_what() -> None:
+    real = CLEAN | {"world": "mpi", "transport": "nixl", "memory": "cuda", "staging": None}
+    assert " in 1.2 s over nixl, cuda memory; no violation" in closing_sentence(real)
+    staged = closing_sentence(real | {"staging": {"total": 64}})
+    assert " in 1.2 s over nixl, cuda memory, 64 staging slots; no violation" in staged
 
 
 @pytest.mark.parametrize(

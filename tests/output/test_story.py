@@ -146,9 +146,9 @@ def test_with_staging_a_slot_is_in_doubt(tmp_path: Path) -> None:
     )
     (story,) = read_stories(found, [1])
     said = "\n".join(story_lines(story))
-    assert "where its slot is" in said
-    assert "transfer in doubt, its slot is kept: it took too long" in said
-    assert "nobody touches its slot any more" in said
+    assert "where its staging slot is" in said
+    assert "transfer in doubt, its staging slot is kept: it took too long" in said
+    assert "nobody touches its staging slot any more" in said
     assert "blocks are kept" not in said
 
 

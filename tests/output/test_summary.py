@@ -61,8 +61,8 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     summary = _summary(experiment, _reports())
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
-        "adpkv, world, ranks, seed, outcome, exit_code, broken_off, lost, recomputed, wall_s,"
-        " simulated_s,"
+        "adpkv, world, transport, memory, ranks, seed, outcome, exit_code, broken_off, lost,"
+        " recomputed, wall_s, simulated_s,"
         " iterations, requests, failures, responses, transfers, blocks, staging, latency,"
         " rates, utilisation, collectives, health, violations, faults, unfired"
     )
@@ -99,6 +99,7 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
 def test_a_clean_run(experiment: Experiment) -> None:
     summary = _summary(experiment, _reports())
     assert (summary["world"], summary["ranks"], summary["seed"]) == ("virtual", 3, 11)
+    assert (summary["transport"], summary["memory"]) == ("virtual", "virtual")
     assert (summary["outcome"], summary["exit_code"]) == ("completed", 0)
     assert (summary["wall_s"], summary["simulated_s"]) == (1.5, 9.0)
     assert summary["violations"] == []

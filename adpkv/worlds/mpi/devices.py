@@ -23,6 +23,7 @@ CONTEXT_BYTES = 600_000_000
 """What a network library, cuBLAS or NCCL may take beside us on each rank's device."""
 
 BUS_ID_BYTES = 32
+WITHOUT = "adpkv simulate runs the same without a GPU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def open_device(experiment: Experiment, world: MPI.Intracomm) -> HeldDevice | No
     try:
         device = Device(here.rank % device_count())
     except UsageError as error:
-        problem = str(error)
+        problem = f"{experiment.device_key}: {error}; {WITHOUT}"
     check_together(world, problem)
     assert device is not None
     sharing = _sharing(here, device)
