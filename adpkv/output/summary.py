@@ -101,9 +101,7 @@ def build_summary(
     served = never_arrived == 0 and not tally.outcomes[Outcome.FAILED]
     served_s = wall_s if simulated_s is None else simulated_s
     exit_code = _exit_code(codes, broken_off, served)
-    return {"adpkv": __version__} | {
-        "world": world,
-        **experiment.ports_in(world),
+    return {"adpkv": __version__, "world": world, **experiment.ports_in(world)} | {
         "ranks": topology.ranks,
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],
