@@ -60,6 +60,8 @@ class Evidence(msgspec.Struct, frozen=True):
     open: dict[tuple[int, int], dict[int, Place]]
     """By group and position: who has come to a collective that is not complete."""
     clock_s: float
+    skipped: str = ""
+    """Why, where a test's body skipped itself."""
 
     def name(self, group: int) -> str:
         """The name of a group."""
@@ -96,7 +98,16 @@ def evidence_of(world: World, files: ProgramFiles, outputs: list[list[str]]) -> 
         groups=tuple((group.name, group.ranks) for group in world.groups),
         open=found,
         clock_s=world.clock_ns / 1e9,
+        skipped=_skipped(world),
     )
+
+
+def _skipped(world: World) -> str:
+    """pytest's exception is known by its name: pytest need not be installed."""
+    for rank in world.ranks:
+        if type(rank.error).__name__ == "Skipped":
+            return str(rank.error) or "skipped"
+    return ""
 
 
 def _view(rank: Rank, files: ProgramFiles, output: list[str]) -> RankView:

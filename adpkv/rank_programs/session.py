@@ -76,9 +76,7 @@ class Session:
         stack, settings, target = self._stack, self.settings, self.target
         with contextlib.ExitStack() as begun:
             begun.callback(self.driver.close)
-            self._adapter = begun.enter_context(
-                adapter_for(target, settings.library, self.driver, settings.ranks)
-            )
+            self._adapter = begun.enter_context(self._make_adapter())
             begun.enter_context(self._modules)
             first = target.path or target.text
             self._state = begun.enter_context(
@@ -100,6 +98,13 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _make_adapter(self) -> Adapter:
+        settings = self.settings
+        return adapter_for(self.target, settings.library, self.driver, settings.ranks)
+
+    def _load_function(self, modules: ProgramModules) -> Callable[..., Any] | None:
+        return self.target.load(modules)
 
     def _shown(self, line: str) -> None:
         if self.show is not None:
@@ -183,9 +188,9 @@ class Session:
 
     def _load(self) -> Callable[..., Any] | None:
         if self.target.is_script:
-            return self.target.load(self._modules)
+            return self._load_function(self._modules)
         try:
-            return self.target.load(self._modules)
+            return self._load_function(self._modules)
         except (TargetError, LeavesTheModelError, Stop, SystemExit):
             raise
         except Exception as error:

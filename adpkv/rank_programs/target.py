@@ -20,7 +20,7 @@ from typing import Any
 from adpkv.errors import TargetError
 from adpkv.rank_programs.modules import ProgramModules
 
-__all__ = ["MAIN_MODULE", "Target", "arguments_of", "parse_target"]
+__all__ = ["MAIN_MODULE", "Target", "arguments_of", "imports_of", "parse_target"]
 
 MAIN_MODULE = "__main__"
 
@@ -138,7 +138,7 @@ def _of_file(text: str, path: str, function: str) -> Target:
         name,
         function,
         code,
-        _imports(tree),
+        imports_of(tree),
         _names_cuda(text_bytes),
         _is_async(tree, function),
     )
@@ -167,7 +167,7 @@ def _of_module(text: str, module: str, function: str) -> Target:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise TargetError(f"{file}:{line}: {getattr(error, 'msg', None) or error}") from None
-    about = (_imports(tree), _names_cuda(content), _is_async(tree, function))
+    about = (imports_of(tree), _names_cuda(content), _is_async(tree, function))
     return Target(text, "", module, function, None, *about, _takes_object(tree, function))
 
 
@@ -199,7 +199,8 @@ def _is_async(tree: ast.AST, function: str) -> bool:
     return any(isinstance(n, ast.AsyncFunctionDef) and n.name == name for n in ast.walk(tree))
 
 
-def _imports(tree: ast.AST) -> frozenset[str]:
+def imports_of(tree: ast.AST) -> frozenset[str]:
+    """The top-level modules that a file imports anywhere."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

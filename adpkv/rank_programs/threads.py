@@ -62,7 +62,13 @@ class Threads:
         self._main.acquire(blocking=False)
         try:
             self._give(MAIN, world.next_rank(0))
-            self._wait_for_the_end(world)
+            try:
+                self._wait_for_the_end(world)
+            except BaseException:
+                # Ctrl-C, or the limit of a test: no rank is left standing.
+                world.failure = Failure(What.HANG, self._holder, message="when it was interrupted")
+                self._end_all(world)
+                raise
             if world.failure is not None:
                 self._keep_frames(world)
                 look(world)
@@ -297,5 +303,6 @@ def raised(rank: Rank, error: BaseException) -> Failure:
     """A rank's program ended with an error."""
     if isinstance(error, LeavesTheModelError):
         return Failure(What.REFUSED, rank.number, message=str(error))
-    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    first = next(iter(str(error).splitlines()), "")
+    told = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return Failure(What.EXCEPTION, rank.number, message=told)

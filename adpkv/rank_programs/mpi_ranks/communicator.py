@@ -140,6 +140,9 @@ class Comm:
         """In a report."""
         return self._group().name
 
+    def __repr__(self) -> str:
+        return f"<{self._group().name}>" if self._group is not None else "<MPI.COMM_NULL>"
+
     def Get_attr(self, keyval: int) -> int | None:  # noqa: N802
         """The largest tag is the one attribute."""
         return keyval if keyval == 2**31 - 1 else None

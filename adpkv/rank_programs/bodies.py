@@ -1,0 +1,151 @@
+"""The body of a test as a program: each rank calls it, with a handle of its own.
+
+The test's module is not imported again: its ranks share it, and the other fixtures of the test.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from adpkv.rank_programs.adapter import Adapter
+from adpkv.rank_programs.modules import ProgramModules
+from adpkv.rank_programs.session import Session, Settings
+from adpkv.rank_programs.target import Target, imports_of
+from adpkv.rank_programs.world import Rank, World
+
+__all__ = ["BodySession", "Ranks", "Together", "body_target"]
+
+
+class Ranks:
+    """What a test's body gets as `ranks`: who it is, and how it reaches the others."""
+
+    def __init__(
+        self, rank: int, world_size: int, comm: Any, dist: Any, clock: Callable[[], float]
+    ) -> None:
+        self.rank, self.world_size, self.comm = rank, world_size, comm
+        self._dist, self._clock = dist, clock
+
+    def __repr__(self) -> str:
+        return f"<rank {self.rank} of {self.world_size}>"
+
+    @property
+    def dist(self) -> Any:
+        """torch.distributed, with its default group made."""
+        if self._dist is None:
+            raise RuntimeError("ranks.dist is there where the test's module imports torch")
+        return self._dist
+
+    @property
+    def clock(self) -> float:
+        """Time in seconds; virtual in the virtual world."""
+        return self._clock()
+
+    @contextlib.contextmanager
+    def raises(
+        self, kind: type[BaseException], *, on: Collection[int] | None = None
+    ) -> Iterator[None]:
+        """On the ranks `on` (all if None) the block must raise `kind`; on the others it must
+        not."""
+        expected = on is None or self.rank in on
+        if not expected:
+            yield
+            return
+        try:
+            yield
+        except kind:
+            return
+        raise AssertionError(f"rank {self.rank} did not raise {kind.__name__}")
+
+
+class Together:
+    """Several adapters as one."""
+
+    def __init__(self, adapters: Collection[Adapter]) -> None:
+        self._adapters = list(adapters)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Together:
+        for adapter in self._adapters:
+            self._stack.enter_context(adapter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def begin(self, world: World) -> None:
+        """A schedule begins."""
+        for adapter in self._adapters:
+            adapter.begin(world)
+
+    def swap(self, old: int, new: int) -> None:
+        """The baton goes from one rank to another."""
+        for adapter in self._adapters:
+            adapter.swap(old, new)
+
+    def enter_rank(self, rank: Rank) -> Mapping[str, Any]:
+        """What all of them offer as arguments."""
+        found: dict[str, Any] = {}
+        for adapter in self._adapters:
+            found |= adapter.enter_rank(rank)
+        return found
+
+    def leave_rank(self, rank: Rank) -> None:
+        """A rank's program is over."""
+        for adapter in reversed(self._adapters):
+            adapter.leave_rank(rank)
+
+
+def body_target(name: str, file: str, *, is_async: bool) -> Target:
+    """The target that stands for a body in this file."""
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read()
+        imports = imports_of(ast.parse(content))
+    except (OSError, SyntaxError, ValueError):
+        content, imports = b"", frozenset()
+    return Target(name, file, "body", "body", None, imports, b"cuda" in content, is_async)
+
+
+class BodySession(Session):
+    """A session whose program is a function with its arguments."""
+
+    def __init__(
+        self, name: str, file: str, settings: Settings, body: Callable[..., Any], *, is_async: bool
+    ) -> None:
+        super().__init__(body_target(name, file, is_async=is_async), settings)
+        self._body, self._name = body, name
+
+    def replay_line(self, token: str) -> str:
+        """pytest makes the schedule again."""
+        return f"pytest '{self._name}' --adpkv-replay {token}"
+
+    def _make_adapter(self) -> Adapter:
+        from adpkv.rank_programs.libraries import adapter_for
+        from adpkv.rank_programs.mpi_ranks.library import MpiRanks
+
+        target, ranks = self.target, self.settings.ranks
+        if target.is_async:
+            return adapter_for(target, "", self.driver, ranks)
+        adapters: list[Adapter] = [MpiRanks(self.driver)]
+        if "torch" in target.imports:
+            adapters.append(adapter_for(target, "torch", self.driver, ranks))
+        return Together(adapters)
+
+    def _load_function(self, modules: ProgramModules) -> Callable[..., Any] | None:
+        return self._called
+
+    def _called(self, rank: Any, comm: Any = None) -> Any:
+        if self.target.is_async:
+            return self._body(rank)
+        dist = None
+        if "torch" in self.target.imports:
+            import importlib
+
+            dist = importlib.import_module("torch.distributed")
+            dist.init_process_group("gloo")
+        clock = self.driver.now_ns
+        ranks = Ranks(rank, self.settings.ranks, comm, dist, lambda: clock() / 1e9)
+        return self._body(ranks)

@@ -1,0 +1,78 @@
+"""The plugin as users have it: in a pytest of its own, over `suite/cases.py`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CASES = Path(__file__).parent / "suite" / "cases.py"
+
+FAILED = {"test_race", "test_stuck", "test_does_not_raise", "test_no_ranks", "test_wrong_word",
+          "test_too_long"}  # fmt: skip
+
+
+def suite(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs the cases in a folder of their own."""
+    (folder / "test_cases.py").write_text(CASES.read_text())
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "test_cases.py", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The output of one run of all cases, over two processes."""
+    folder = tmp_path_factory.mktemp("suite")
+    done = suite(folder, "-n", "2", "-rA")
+    assert done.returncode == 1, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+def test_each_test_has_its_own_outcome(whole: tuple[Path, str]) -> None:
+    _, text = whole
+    found = set(re.findall(r"^FAILED test_cases.py::(\w+)", text, re.MULTILINE))
+    assert found == FAILED
+    assert "6 failed, 8 passed, 1 skipped" in text
+    assert "test_coroutine[3 ranks]" in text
+
+
+def test_a_failure_tells_rank_report_and_replay(whole: tuple[Path, str]) -> None:
+    _, text = whole
+    assert "rank 0 raised AssertionError: assert 2 < 1" in text
+    assert "rank 0 waits in barrier #1 of MPI.COMM_WORLD at test_cases.py:" in text
+    assert "1 did not raise KeyError" in text
+    assert "n is 0, and not from 1 to 256" in text
+    assert "not sedes" in text
+    assert re.search(r"schedule \d+ of 200, 3 ranks", text)
+
+
+def test_the_replay_line_fails_in_the_same_way(whole: tuple[Path, str]) -> None:
+    folder, text = whole
+    found = re.search(r"pytest '(\S+test_race)' --adpkv-replay (\S+)", text)
+    assert found is not None
+    again = suite(folder, "-k", "test_race", "--adpkv-replay", found[2], "-q")
+    assert "rank 0 raised AssertionError: assert 2 < 1" in again.stdout
+    assert "schedule 1 of 200" in again.stdout
+
+
+def test_the_plugin_imports_nothing_where_it_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "test_plain.py").write_text(
+        "import sys\ndef test_plain():\n"
+        "    own = [m for m in sys.modules if m.startswith('adpkv.')]\n"
+        "    assert sorted(own) == ['adpkv.rank_programs', 'adpkv.rank_programs.pytest_plugin']\n"
+        "    assert not {'mpi4py', 'torch', 'pydantic'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_plain.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
