@@ -65,7 +65,7 @@ class Threads:
             try:
                 self._wait_for_the_end(world)
             except BaseException:
-                # Ctrl-C, or the limit of a test: no rank is left standing.
+                # Ctrl-C, or the limit of a test: no rank stays behind.
                 world.failure = Failure(What.HANG, self._holder, message="when it was interrupted")
                 self._end_all(world)
                 raise
