@@ -40,7 +40,9 @@ def add_time_plots(page: Page, run: RunData) -> None:
     parts: list[Plot | str] = [_in_flight(page, run, edges)]
     if run.marks:
         parts.append(_what_happened(page))
-    parts += [_outcomes(page, run, edges), _throughput(page, run, edges)]
+    if len(run.outcomes):
+        parts.append(_outcomes(page, run))
+    parts.append(_throughput(page, run))
     if run.samples:
         parts.append(blocks(page, run, edges))
     if run.has_events:
@@ -126,7 +128,7 @@ def _what_happened(page: Page) -> Plot:
     )
 
 
-def _outcomes(page: Page, run: RunData, edges: Floats) -> Plot:
+def _outcomes(page: Page, run: RunData) -> Plot:
     alt = altair()
     wide = edges_of(run.end_ns, 80)
     rows = []
@@ -155,7 +157,7 @@ def _outcomes(page: Page, run: RunData, edges: Floats) -> Plot:
     )
 
 
-def _throughput(page: Page, run: RunData, edges: Floats) -> Plot:
+def _throughput(page: Page, run: RunData) -> Plot:
     wide = edges_of(run.end_ns, 120)
     tokens = [
         Choice(

@@ -119,7 +119,8 @@ def _response(page: Page, data: SweepData, place: int) -> Plot:
             page.data[name] = rows
             chart = _curves(data, axis, place, by, number, figure, name)
             choices.append(Choice(figure.short, chart))
-    lines = "" if by is None else f" A line for each {data.axes[by].path}."
+    what = "line" if axis.is_text else "colour"
+    lines = "" if by is None else f" A {what} for each {data.axes[by].path}."
     over = [data.axes[at].path for at in others if at != by]
     means = f" Means over {' and '.join(over)}." if over else ""
     return Plot(
@@ -195,8 +196,8 @@ def _curves(
     bars = base.mark_rule(
         opacity=0.5, strokeWidth=1.5, **({} if by is not None else {"color": "$blue"})
     ).encode(x=x, y=alt.Y("lo:Q", title=figure.title), y2="hi:Q", **styles)
-    drawn = [bars, dots] if not axis.is_text and by is None else [bars, lines, dots]
-    return alt.layer(*drawn)
+    # Points that were drawn differ in all axes: a line from one to the next would say nothing.
+    return alt.layer(*([bars, lines, dots] if axis.is_text else [bars, dots]))
 
 
 def _heat_map(page: Page, data: SweepData, x: int, y: int) -> Plot:

@@ -192,6 +192,15 @@ def test_without_events_there_is_less_and_it_says_so(tmp_path: Path) -> None:
     assert tokens / len(page.data["output-tokens-made"]) == pytest.approx(made, rel=0.02)
 
 
+def test_a_run_that_got_stuck_before_any_answer(tmp_path: Path) -> None:
+    stuck = "regressions/03-gate-that-differs-by-one-block"
+    adpkv.simulate(stuck, out=tmp_path / "stuck")
+    page = report_of(tmp_path / "stuck")
+    assert any("tp_allgather" in note for note in page.notes)
+    assert "outcomes" not in [plot.name for plot in page.plots]
+    assert sum(row["v"] for row in page.data["in_flight"] if row["s"] == "without an answer") > 0
+
+
 def test_no_request_at_all(tmp_path: Path) -> None:
     kept = tmp_path / "run"
     adpkv.simulate("quickstart", set={"workload.requests": 1}, out=kept)
