@@ -40,8 +40,8 @@ class CollectiveCounts(NamedTuple):
     """What a world counts of one rank's collectives.
 
     `collectives` and `collectives_ns` are the small ones and the time spent in them. `trace_length`
-    counts all, steps and waits included, and `trace` is a digest of them in their order; both are 0
-    in a world that compares every collective directly.
+    counts all, steps and waits included, and `trace` is a digest of the waits in their order, which
+    nothing else compares; both are 0 in a world that compares every collective directly.
     """
 
     collectives: int

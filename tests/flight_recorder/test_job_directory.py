@@ -26,7 +26,7 @@ from adpkv.flight_recorder.job_directory import (
     sweep,
 )
 from adpkv.inspect.snapshot import take_survey
-from tests.flight_recorder.rings import recorder
+from tests.flight_recorder.rings import Slots, collective, recorder
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0
@@ -34,11 +34,12 @@ BOUND_S = 60.0
 KILLED = """
 import sys
 from adpkv.flight_recorder.job_directory import JobDirectory, new_job
-from tests.flight_recorder.rings import recorder
+from tests.flight_recorder.rings import Slots, recorder
 
 job = JobDirectory.create(new_job())
 for rank in (0, 1):
     recorder(job.path, rank)
+Slots(job.path, 0, (0, 1), 2)
 print(job.path, flush=True)
 sys.stdin.read()
 """
@@ -95,14 +96,19 @@ def test_the_last_rank_takes_the_folder_along(job: JobDirectory) -> None:
 def test_what_a_failed_job_left_is_moved_to_its_runs_folder(
     job: JobDirectory, tmp_path: Path
 ) -> None:
-    recorder(job.path, 0)
+    recorder(job.path, 0).enter(collective(), 41, 1000)
+    slots = Slots(job.path, 1, (0, 1), 2)
+    slots.told(0, 5, collective(), 40)
     stacks_path(job.path, 0).touch()
     job.write_info(note(tmp_path))
     job.rescue()
     job.rescue()  # one of several
     assert not job.path.exists()
-    assert sorted(p.name for p in (tmp_path / RINGS).iterdir()) == ["rank-0.ring", "run.json"]
-    assert take_survey(tmp_path / RINGS).experiment == "made-up"
+    kept = sorted(p.name for p in (tmp_path / RINGS).iterdir())
+    assert [name for name in kept if not name.endswith(".slots")] == ["rank-0.ring", "run.json"]
+    found = take_survey(tmp_path / RINGS)
+    assert found.experiment == "made-up"
+    assert found.ranks[0].untold, "its last slot is there, and is of the collective before"
 
 
 def test_a_folder_that_is_gone_loses_the_rings_but_leaves_nothing(

@@ -78,13 +78,15 @@ def test_a_rank_fails_on_the_other_host(start: Start, hosts: Pair, policy: str) 
 
 def test_a_cut_within_groups_is_a_deadlock_on_both_sides(start: Start, hosts: Pair) -> None:
     """Each side's watchdogs end the ranks of their host: no word gets through. The parent does not
-    wait for mpirun, which waits for the other side."""
-    job = start(LONG, "diagnosis.hang_timeout=1500ms", spread=True)
+    wait for mpirun, which waits for the other side. Where the others were last is known by their
+    slots."""
+    job = start(LONG, "diagnosis.hang_timeout=1500ms", SHARED, spread=True)
     job.served()
     hosts.cut()
     found = job.finish()
     assert found.code == 3, found.err
     assert "adpkv: missing participant in " in found.err
+    assert "does not answer, last in" in found.err
     assert json.loads((job.out / "deadlock.json").read_text())["error"] == "deadlock"
     job.gone(hosts.second)
 
