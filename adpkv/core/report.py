@@ -135,8 +135,7 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     """How many collectives this rank joined, waits included; 0 in a world that compares every
     collective of a group directly."""
     trace: int = 0
-    """A digest of the waits among them in their order; 0 in such a world. Ranks that are in different
-    collectives see that at once."""
+    """A digest of the waits among them in their order; 0 in such a world."""
     faults: tuple[FaultCount, ...] = ()
     work: WorkCounts = WorkCounts()
     gaps: GapCounts = GapCounts()
