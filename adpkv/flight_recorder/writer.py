@@ -84,8 +84,6 @@ class FlightRecorder:
             _cut(host, TEXT_BYTES), _cut(experiment, TEXT_BYTES),
         )  # fmt: skip
         self._records = records
-        ends = range(RECORDS_AT, length, RECORD_BYTES)
-        self._places = [slice(at, at + RECORD_BYTES) for at in ends]
         self._ids: dict[str, int] = {}
         self._sites: dict[str, tuple[str, int, int, int]] = {}
         """By site: the kind that it had last, both numbers, and what such a record is of."""
@@ -122,7 +120,8 @@ class FlightRecorder:
         if number != self._number:
             self._renumber(number)
         self._written = words[WRITTEN] = number
-        self._view[self._places[(number - 1) % self._records]] = self._current
+        at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES
+        self._view[at : at + RECORD_BYTES] = self._current
 
     def transferred(
         self,
