@@ -9,7 +9,7 @@ TORCH  := .venv-torch/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test test-browser test-torch check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
+.PHONY: help setup run test test-browser test-torch check-examples check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of
 
 fuzz: $(STAMP) ## an hour of random experiments and bad input on all cores; FUZZ="--seconds 60 --seed 1"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+check-examples: $(TORCH) ## the mended programs of docs/examples under 10,000 schedules each
+	.venv-torch/bin/python -m tests.rank_programs.examples 10000
 
 clean: ## take away what was made here, .venv too
 	rm -rf $(VENV) .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

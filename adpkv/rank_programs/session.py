@@ -28,6 +28,7 @@ from adpkv.rank_programs.refusals import Refusals
 from adpkv.rank_programs.spawning import Spawning
 from adpkv.rank_programs.target import Target, arguments_of
 from adpkv.rank_programs.threads import Threads
+from adpkv.rank_programs.variables import line_of
 from adpkv.rank_programs.world import Rank, World
 
 __all__ = ["MOST_RANKS", "Session", "Settings"]
@@ -209,6 +210,8 @@ def _unwaited(world: World) -> Failure | None:
         for arrival in rank.unwaited.values():
             place = place_of(arrival)
             told = f"{operation_text(place)} at {where(place)}"
+            source = line_of(place.file, place.line)
+            told += f" ({source})" if source else ""
             return Failure(What.UNWAITED, rank.number, -1, arrival.position, told)
     return None
 

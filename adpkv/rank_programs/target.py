@@ -141,6 +141,7 @@ def _of_file(text: str, path: str, function: str) -> Target:
         imports_of(tree),
         _names_cuda(text_bytes),
         _is_async(tree, function),
+        _takes_object(tree, function),
     )
 
 

@@ -12,6 +12,7 @@ from adpkv.rank_programs.classify import Kind
 from adpkv.rank_programs.report import render
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
+from tests.rank_programs import examples
 
 PROGRAM = Path(__file__).parent / "programs" / "mpi_calls.py"
 
@@ -50,12 +51,14 @@ def test_faults_are_named(fault: str, kind: Kind, odd: tuple[int, ...] | None, t
 
 def test_a_lone_collective_is_found_where_it_was_made() -> None:
     """NVIDIA/TensorRT-LLM #13902."""
-    report = performed("lone_gather").report
+    kind, odd, line = examples.WRONG["lone_gather"]
+    report = examples.performed("lone_gather", "wrong", 20).report
     assert report is not None
-    assert report.diagnosis.kind is Kind.WRONG_OPERATION
-    assert report.diagnosis.odd == (1,)
+    assert (report.diagnosis.kind, report.diagnosis.odd) == (kind, odd)
+    assert line in render(report, None)
     assert report.why is not None
-    assert report.why.variables[0] == ("failed", {0: "[]", 1: "[7]", 2: "[]", 3: "[]"})
+    assert report.why.variables[0] == ("failed", {0: "[]", 1: "[17]", 2: "[]", 3: "[]"})
+    assert examples.performed("lone_gather", "mended", 50).report is None
 
 
 def test_mpi4py_is_as_before_afterwards() -> None:

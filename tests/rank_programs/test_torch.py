@@ -16,6 +16,7 @@ from adpkv.rank_programs.classify import Kind  # noqa: E402
 from adpkv.rank_programs.report import render  # noqa: E402
 from adpkv.rank_programs.session import Session, Settings  # noqa: E402
 from adpkv.rank_programs.target import parse_target  # noqa: E402
+from tests.rank_programs import examples  # noqa: E402
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -150,3 +151,16 @@ def test_torch_is_not_imported_for_other_programs(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [n for n in examples.WRONG if n not in examples.WITHOUT_TORCH])
+def test_the_examples(name: str) -> None:
+    """The wrong program is found in its first schedule, the mended one lasts."""
+    kind, odd, line = examples.WRONG[name]
+    found = examples.performed(name, "wrong", 20)
+    assert found.report is not None
+    assert found.schedules == 1
+    assert found.report.diagnosis.kind is kind
+    assert odd in (None, found.report.diagnosis.odd)
+    assert line in render(found.report, None)
+    assert examples.performed(name, "mended", 20).report is None

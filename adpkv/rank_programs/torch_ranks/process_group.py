@@ -111,7 +111,7 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
         return self._group.name
 
     def __repr__(self) -> str:
-        return f"<group {self._group.name}, member {self._number} of {self.size()}>"
+        return f"<{self._group.name}, member {self._number} of {self.size()}>"
 
     # -- how an operation is made --------------------------------------------------------------
 

@@ -132,14 +132,6 @@ def injected(dist):
     dist.barrier()
 
 
-def lone_gather(dist):
-    for step in range(4):
-        failed = [7] if dist.rank == 1 and step == 2 else []
-        if failed:
-            dist.tp_gather(failed)
-        dist.tp_allgather(step)
-
-
 def wildcards():
     if comm.rank == 0:
         first = comm.recv()
