@@ -7,6 +7,7 @@ receiver expects the transfer before it starts. Both ranks are on one host, so t
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from statistics import median, quantiles
@@ -57,6 +58,8 @@ class _Pair:
     ) -> _Round:
         """One transfer; `over` is called until it is true."""
         found = _Round(calls_s=[])
+        # What the other way has left behind is not charged to this one: garbage, a driver's own.
+        gc.collect()
         self.rig.blocks.come_to_rest()
         if self._receives:
             expect()
@@ -99,6 +102,8 @@ def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
 
     rig = Rig(world, asked, cell)
     pair = _Pair(world, rig)
+    gc.collect()
+    gc.freeze()  # as a rank of a job does
     ours, bare, copied = [], [], []
     for _ in range(asked.rounds + 1):
         ours.append(pair.ours())
@@ -109,6 +114,7 @@ def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
     seen = world.gather([each.seen_ns for each in ours[1:]], SENDER)
     copies = world.gather(copied[1:], SENDER)
     rig.close()
+    gc.unfreeze()
     if world.rank != SENDER:
         return Found(*[0.0] * 8)
     calls = sorted(call for each in ours[1:] for call in each.calls_s)

@@ -44,6 +44,10 @@ NOTICE: Final = struct.Struct("<QI")
 COUNTED_BYTES: Final = 16 << 20
 """From pieces of so many bytes on, on the average, each has a notice that counts."""
 
+MANY_PIECES: Final = 8
+"""The first of more pieces is posted in the next poll: to cut a long list of blocks takes a while
+already."""
+
 NOTICE_EVERY: Final = 16
 """After so many pieces the receiver gets a notice that something has moved, for its health."""
 
@@ -149,10 +153,12 @@ class NixlTransport:
         if self._end_if_over(found):
             return
         fence = self._written()
-        if fence.passed():
-            self._posting.add(found)
-        else:
+        if not fence.passed():
             self._unwritten.append((fence, found))
+        elif len(pieces) > MANY_PIECES:
+            self._posting.queue(found)
+        else:
+            self._posting.add(found)
 
     def withdraw(self, session: SessionId) -> None:
         """Sender: post no further piece. Receiver: no effect, its peer must say how much it has

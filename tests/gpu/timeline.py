@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cProfile
 import functools
+import gc
 import io
 import pstats
 import sys
@@ -55,11 +56,13 @@ def main(name: str = "nixl", block: str = "65536", blocks: str = "1024") -> None
     pair = _Pair(world, rig)
     for _ in range(5):
         pair.ours()
-    for turn in range(2):
-        took = [pair.ours().whole_s for _ in range(20)]
+    for turn, beside in enumerate(("nothing", "nothing", "bare", "bare, collected", "copy")):
+        took = [_one(pair, beside) for _ in range(20)]
         if world.rank == 0:
-            say(f"staged {name}, {block} x {blocks}, turn {turn}", f"{median(took) * 1e6:.1f} us")
-            print(*(f"{one * 1e6:.0f}" for one in took))
+            what = f"{name}, {block} x {blocks}, {turn}: beside it {beside}"
+            say(what, f"{median(one.whole_s for one in took) * 1e6:.1f} us")
+            print("whole", *(f"{one.whole_s * 1e6:.0f}" for one in took))
+            print("post ", *(f"{one.post_s * 1e6:.0f}" for one in took))
     profile = cProfile.Profile()
     profile.enable()
     for _ in range(20):
@@ -106,6 +109,17 @@ def main(name: str = "nixl", block: str = "65536", blocks: str = "1024") -> None
     world.Barrier()
     rig.check()
     rig.close()
+
+
+def _one(pair: Any, beside: str) -> Any:
+    """One transfer, after something else."""
+    if beside.startswith("bare"):
+        pair.bare()
+    if beside == "copy":
+        pair.rig.copy_s()
+    if beside.endswith("collected"):
+        gc.collect()
+    return pair.ours()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 from adpkv.errors import AdpkvError
 from adpkv.transport.port import EndKind, Transfer
+from adpkv.transport.ucx_opened import SCAN
 from adpkv.transport.ucx_peers import tag_of
 from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, Rig
 
@@ -239,8 +240,24 @@ def test_a_thousand_idle_transfers_are_looked_at_in_turn() -> None:
         request.status = DONE
     rig.moves()
     found = [len(rig.transport.poll()) for _ in range(40)]
-    assert found[:8] == [128] * 7 + [1000 - 7 * 128]
+    assert found[:32] == [SCAN] * 31 + [1000 - 31 * SCAN]
     assert sum(found) == 1000
+
+
+def test_one_that_has_begun_is_looked_at_in_each_poll() -> None:
+    rig = Rig(calls=5000)
+    assert rig.transport.expect(TRANSFER)
+    first, *others = rig.peer().received
+    for number in range(100, 1100):
+        rig.transport.expect(Transfer(number, 0, 0, 1, number, (0,), (0,), 8))
+    first.status = DONE
+    for _ in range(2 * 1001 // SCAN):
+        rig.moves()
+        assert rig.transport.poll() == []
+    for request in others:
+        request.status = DONE
+    rig.moves()
+    assert kinds(rig) == [EndKind.DONE]
 
 
 def test_closing_empties_what_is_expected_and_waits_for_what_is_sent() -> None:
