@@ -18,6 +18,7 @@ from adpkv.config import parse
 from adpkv.exploration.cases import Case, Pct
 from adpkv.exploration.dice import Dice
 from adpkv.exploration.drawing import draw
+from adpkv.exploration.entropy import audited
 from adpkv.exploration.facts import ObservedTables, facts_of, pairs_of
 from adpkv.exploration.mutating import mutated
 from adpkv.exploration.replay_file import file_text, record
@@ -28,7 +29,8 @@ from adpkv.exploration.variation import Variation, variation
 __all__ = ["BatchResult", "Find", "Task", "perform"]
 
 TWICE_EVERY: Final = 100
-"""Each so many-th seed is run twice, and compared event by event."""
+"""Each so many-th seed is run twice, and compared event by event. The second time, reading a clock
+or another source of chance is an error."""
 
 PCT_EVENTS: Final = 512
 """Choices of order among which the change points of PCT are drawn; more count from there on as if
@@ -119,7 +121,9 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
                 finds[known_by] = _find(trial, known_by, seed)
         if seed % TWICE_EVERY == 0:
             twice += 1
-            if attempt(case, rules=observed.rules).events != trial.events:
+            with audited():
+                again = attempt(case, rules=observed.rules)
+            if again.events != trial.events:
                 differed.append(seed)
     facts.update(observed.counts)
     return BatchResult(

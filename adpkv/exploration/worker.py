@@ -18,6 +18,8 @@ from adpkv.exploration.batch import Task, perform
 __all__ = ["main"]
 
 NOTE_BYTES = 8
+YOUNG = 20_000
+"""Objects that are made before Python looks for circles of them."""
 
 
 def main(notes: str) -> int:
@@ -30,7 +32,9 @@ def main(notes: str) -> int:
     def note(seed: int) -> None:
         os.pwrite(descriptor, seed.to_bytes(NOTE_BYTES, "little"), 0)
 
+    # What is imported stays; the objects of a run are many, and most go by themselves.
     gc.freeze()
+    gc.set_threshold(YOUNG)
     try:
         for line in sys.stdin.buffer:
             results.write(encode(perform(decode(line), note)) + b"\n")
