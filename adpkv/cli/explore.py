@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 import typer
 
+from adpkv.cli.explore_options import (
+    DEFAULT_SEEDS,
+    ForTime,
+    Jobs,
+    MostFinds,
+    ResumeIn,
+    Seeds,
+    Strategy,
+    seconds_for,
+)
 from adpkv.cli.options import AsJson, OptionalFile, Out, Overrides, Quiet
 from adpkv.exit_codes import ExitCode, by_signal
 from adpkv.terminal import final_line
@@ -20,49 +30,20 @@ if TYPE_CHECKING:
     from adpkv.exploration.campaign import Plan
     from adpkv.exploration.folder import ExplorationFolder
     from adpkv.exploration.pool import Pool
+    from adpkv.exploration.result import Exploration
 
 __all__ = ["explore"]
-
-DEFAULT_SEEDS: Final = "0:10000"
 
 
 def explore(
     overrides: Overrides,
     file: OptionalFile = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A:B",
-            help="The seeds from A to below B.",
-            show_default=f"{DEFAULT_SEEDS}; with --for from 0 on",
-        ),
-    ] = None,
-    for_time: Annotated[
-        str | None,
-        typer.Option("--for", metavar="TIME", help="Begin no more seeds after this time, as 10m."),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="J", help="How many processes work.", show_default="all cores"),
-    ] = None,
-    strategy: Annotated[
-        str,
-        typer.Option(
-            metavar="random|pct:D|guided",
-            help="How cases are chosen: drawn; schedules that find bugs of depth D; or mutated from"
-            " those that reached something new.",
-        ),
-    ] = "random",
-    finds: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="End after so many different finds."),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Go on in the folder of an exploration.", show_default=False
-        ),
-    ] = None,
+    seeds: Seeds = None,
+    for_time: ForTime = None,
+    jobs: Jobs = None,
+    strategy: Strategy = "random",
+    finds: MostFinds = None,
+    resume: ResumeIn = None,
     out: Out = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -75,8 +56,13 @@ def explore(
     from adpkv.exploration.pool import local_pool
     from adpkv.sweeps.environment import size_of_job
 
-    bounds = Bounds(_seconds(for_time), finds)
+    bounds = Bounds(seconds_for(for_time), finds)
     count = jobs_for(jobs)
+    if strategy == "exhaustive":
+        if file is None or resume is not None or seeds is not None:
+            raise UsageError("--strategy exhaustive walks FILE at one go: no --resume, no --seeds")
+        _walk(file, overrides, bounds, out, quiet=quiet, as_json=as_json)
+        return
 
     def prepared() -> ExplorationFolder:
         if resume is not None:
@@ -98,21 +84,6 @@ def explore(
     _complete(prepared(), local_pool(count), bounds, quiet=quiet, as_json=as_json)
 
 
-def _seconds(text: str | None) -> float | None:
-    from adpkv.config.units import SECOND, parse_duration
-    from adpkv.errors import UsageError
-
-    if text is None:
-        return None
-    try:
-        found = parse_duration(text) / SECOND
-    except ValueError as error:
-        raise UsageError(f"--for {text}: {error}") from None
-    if not found:
-        raise UsageError(f"--for {text}: nothing can be explored in no time")
-    return found
-
-
 def _plan(
     file: Path, overrides: list[str], strategy: str, seeds: str | None, for_time: str | None
 ) -> Plan:
@@ -127,6 +98,54 @@ def _plan(
     return plan_for(load(file, overrides), strategy, int(first), end)
 
 
+def _walk(
+    file: Path,
+    overrides: list[str],
+    bounds: Bounds,
+    out: Path | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Walk all interleavings, and show what came of it."""
+    from adpkv.config import load
+    from adpkv.exploration.calling import explore_all
+    from adpkv.exploration.folder import ExplorationFolder
+    from adpkv.exploration.showing import WalkProgress
+
+    experiment = load(file, overrides)
+    progress = WalkProgress(sys.stderr, quiet=quiet)
+    try:
+        found = explore_all(experiment, bounds, progress)
+    finally:
+        progress.close()
+    folder = ExplorationFolder.of_walk(experiment, out)
+    try:
+        found = folder.close_with(found)
+    except OSError as error:
+        raise _lost(error, folder.path) from error
+    finally:
+        folder.close()
+    _told(found, quiet=quiet, as_json=as_json)
+
+
+def _lost(error: OSError, path: Path) -> typer.Exit:
+    final_line(f"adpkv: {error.filename or path}: cannot write here: {error.strerror}")
+    return typer.Exit(ExitCode.OUTPUT_LOST)
+
+
+def _told(found: Exploration, *, quiet: bool, as_json: bool) -> None:
+    import json
+
+    from adpkv.exploration.showing import show_exploration
+
+    if as_json:
+        print(json.dumps(found.data(), indent=2))
+    elif not quiet:
+        show_exploration(sys.stdout, found)
+    raise typer.Exit(found.exit_code)
+
+
 def _complete(
     folder: ExplorationFolder,
     pools: AbstractContextManager[Pool],
@@ -136,11 +155,9 @@ def _complete(
     as_json: bool,
 ) -> None:
     """Explore, and show what came of it."""
-    import json
-
     from adpkv.cli.sweep_screen import Halted, halting
     from adpkv.exploration.calling import explore_into
-    from adpkv.exploration.showing import ExploreProgress, show_exploration
+    from adpkv.exploration.showing import ExploreProgress
 
     progress = ExploreProgress(sys.stderr, for_s=bounds.for_s, quiet=quiet)
     progress.begin(folder.campaign)
@@ -164,8 +181,4 @@ def _complete(
     finally:
         progress.close()
         folder.close()
-    if as_json:
-        print(json.dumps(found.data(), indent=2))
-    elif not quiet:
-        show_exploration(sys.stdout, found)
-    raise typer.Exit(found.exit_code)
+    _told(found, quiet=quiet, as_json=as_json)

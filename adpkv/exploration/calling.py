@@ -6,16 +6,24 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from adpkv.config import Experiment
+from adpkv.config.workload import ScriptConfig
 from adpkv.errors import UsageError
+from adpkv.exploration.batch import Find
 from adpkv.exploration.campaign import Campaign, Plan, Watching, concluded, run_campaign
+from adpkv.exploration.cases import Case
+from adpkv.exploration.coverage import Coverage
+from adpkv.exploration.exhaustive import Walk, walk
 from adpkv.exploration.folder import ExplorationFolder
 from adpkv.exploration.pool import Pool, local_pool
+from adpkv.exploration.replay_file import file_text, record
 from adpkv.exploration.result import Exploration
 from adpkv.exploration.shrinking import MOST_S
+from adpkv.exploration.trial import signature
 
-__all__ = ["Bounds", "explore_into", "explore_plan", "jobs_for"]
+__all__ = ["Bounds", "explore_all", "explore_into", "explore_plan", "jobs_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,36 @@ def explore_into(
         )
         found = folder.close_with(found)
     return found
+
+
+def explore_all(
+    experiment: Experiment,
+    bounds: Bounds,
+    watch: Callable[[Walk], None] = lambda walked: None,
+) -> Exploration:
+    """Walk all interleavings of an experiment as it is.
+
+    Raises:
+        UsageError: its requests are not written down one by one.
+    """
+    if not isinstance(experiment.workload, ScriptConfig):
+        raise UsageError(
+            f"{experiment.name}: workload.kind: --strategy exhaustive walks the requests of a"
+            " script, two or three of them"
+        )
+    began_s = time.monotonic()
+    until_s = None if bounds.for_s is None else began_s + bounds.for_s
+    walked = walk(Case(experiment), until_s=until_s, most_finds=bounds.most_finds, watch=watch)
+    plan = Plan(experiment.name, "", "exhaustive")
+    campaign = Campaign(plan, seeds=walked.paths, coverage=Coverage(walked.facts))
+    for number, trial in enumerate(walked.finds):
+        known_by = signature(trial.found)
+        detail, code = trial.found[0].detail, int(trial.exit_code)
+        text = file_text(record(trial))
+        campaign.finds[known_by] = Find(known_by, number, detail, code, trial.stuck, text)
+        campaign.counts[known_by] = walked.wrong[known_by]
+    found = concluded(campaign, time.monotonic() - began_s, most_s=bounds.shrink_s)
+    return replace(found, walk=walked.data())
 
 
 def _run(

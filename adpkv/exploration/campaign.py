@@ -73,7 +73,9 @@ def plan_for(experiment: Experiment, strategy: str, first: int, last: int) -> Pl
     where = variation(experiment)
     name, _, depth = strategy.partition(":")
     if name not in STRATEGIES or (depth and name != "pct"):
-        raise UsageError(f"--strategy {strategy}: is not known here: random, pct:DEPTH or guided")
+        raise UsageError(
+            f"--strategy {strategy}: is not known here: random, pct:DEPTH, guided or exhaustive"
+        )
     deep = 0
     if name == "pct":
         if not depth.isdecimal() or not 1 <= int(depth) <= MOST_DEPTH:

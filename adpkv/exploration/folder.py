@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from adpkv import __version__
+from adpkv.config import Experiment
 from adpkv.errors import UsageError
 from adpkv.exploration.batch import BatchResult
 from adpkv.exploration.campaign import Campaign, Plan
@@ -85,6 +86,8 @@ class ExplorationFolder:
                 it, or another version has made it.
         """
         head, results, whole = _read(path)
+        if head.plan.strategy == "exhaustive":
+            raise UsageError(f"{path}: a walk is made at one go: start it again with another --out")
         if head.adpkv != __version__:
             raise UsageError(
                 f"{path}: adpkv {head.adpkv} has begun it, and this is {__version__}: what one"
@@ -130,6 +133,15 @@ class ExplorationFolder:
         folder.mkdir(exist_ok=True)
         name = _NO_NAME.sub("-", known_by).strip("-")[:MOST_NAME]
         return _replaced(folder / f"{name}.yaml", text)
+
+    @classmethod
+    def of_walk(cls, experiment: Experiment, out: Path | None) -> ExplorationFolder:
+        """A new folder of an exhaustive walk, which is made at one go.
+
+        Raises:
+            UsageError: it cannot be written, or there is something in it.
+        """
+        return cls.create(Plan(experiment.name, "", "exhaustive"), out)
 
     def close_with(self, found: Exploration) -> Exploration:
         """Write what was found; the same with the places of its files.

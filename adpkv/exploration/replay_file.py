@@ -41,6 +41,13 @@ _LISTS: Final = {
 }
 """How many numbers identify a choice of each kind."""
 
+_RANGES: Final = {
+    "order": (-(1 << 62), 1 << 62),
+    "haste": (-3_600_000_000_000, 16),
+    "speed": (0, 15),
+}
+"""What a choice may be. A message that is late has its nanoseconds, negative."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -235,8 +242,8 @@ def _choices(data: object, source: str) -> Choices | Spread | Pct:
             if not isinstance(entry, list) or len(entry) != numbers + 1:
                 raise UsageError(f"{where}: must be {shape}")
             values = [_whole(value, where) for value in entry]
-            most = {"order": 1 << 62, "haste": 16, "speed": 15}[name]
-            if abs(values[-1]) > most or (name != "order" and values[-1] < 0):
-                raise UsageError(f"{where}: the choice must be from 0 to {most}")
+            least, most = _RANGES[name]
+            if not least <= values[-1] <= most:
+                raise UsageError(f"{where}: the choice must be from {least} to {most}")
             flat.append((name, tuple(values[:-1]), values[-1]))
     return Choices.of(flat) if flat else CALM

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import IO, Final
 
 from adpkv.exploration.campaign import LAST_SEED, Campaign
+from adpkv.exploration.exhaustive import Walk
 from adpkv.exploration.result import Exploration
 from adpkv.output.progress import LIVE_INTERVAL_S, drawn, drawn_lines, span_text
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.terminal import Terminal, console_for
 
-__all__ = ["ExploreProgress", "show_exploration"]
+__all__ = ["ExploreProgress", "WalkProgress", "show_exploration"]
 
 PLAIN_INTERVAL_S: Final = 5.0
 MOST_DETAIL: Final = 300
@@ -98,6 +99,40 @@ class ExploreProgress:
             self._terminal.clear()
 
 
+class WalkProgress:
+    """How far an exhaustive walk is: a line that changes on a terminal, one now and then else."""
+
+    def __init__(
+        self, stream: IO[str], *, quiet: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._quiet, self._console = clock, quiet, console_for(stream)
+        self._terminal: Terminal | None = None
+        if self._console.is_terminal and not self._console.is_dumb_terminal and not quiet:
+            self._terminal = Terminal.behind(stream)
+        self._due_s = clock() + (0 if self._terminal else PLAIN_INTERVAL_S)
+
+    def __call__(self, walked: Walk) -> None:
+        """Another path was walked."""
+        now_s = self._clock()
+        if self._quiet or now_s < self._due_s:
+            return
+        said = (
+            f"{walked.paths:,} paths · {len(walked.states):,} states · {walked.cut_off:,} cut off"
+            f" · {len(walked.finds)} finds"
+        )
+        if self._terminal is None:
+            self._due_s = now_s + PLAIN_INTERVAL_S
+            print_line(self._console, said)
+        else:
+            self._due_s = now_s + LIVE_INTERVAL_S
+            self._terminal.show([said[: max(1, self._terminal.columns - 1)]])
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._terminal is not None:
+            self._terminal.clear()
+
+
 def show_exploration(stream: IO[str], found: Exploration) -> None:
     """The finds, what was reached, and where the files are."""
     console = console_for(stream)
@@ -134,7 +169,8 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     finds = f"{len(found.finds)} finds" if found.finds else "no find"
     checked = f", {found.twice} of them twice" if found.twice else ""
     rate = f"{found.seeds_per_s:,.0f} a second"
-    said = f"{found.outcome}: {found.seeds:,} seeds{checked}, {rate}, {finds}"
+    what = "paths" if found.walk else "seeds"
+    said = f"{found.outcome}: {found.seeds:,} {what}{checked}, {rate}, {finds}"
     for line in wrapped(said, columns):
         print_line(console, line)
     if found.folder is not None:

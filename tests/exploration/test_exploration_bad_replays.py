@@ -38,7 +38,7 @@ def test_a_file_is_refused_with_the_place(old: str, new: str, said: str) -> None
     [
         ("{hurry: [[1, 2]]}", r"schedule.hurry: is no kind of choice that is known here"),
         ("{haste: [[1, 2]]}", r"schedule.haste\[0\]: must be \[sender, to, number, sixteenths\]"),
-        ("{haste: [[1, 2, 3, 17]]}", r"schedule.haste\[0\]: the choice must be from 0 to 16"),
+        ("{haste: [[1, 2, 3, 17]]}", r"schedule.haste\[0\]: the choice must be from -36"),
         ("{speed: [[0, 1, 16]]}", r"schedule.speed\[0\]"),
         ("{order: [[0, 1, 2, 3, x]]}", r"schedule.order\[0\]: must be a whole number"),
         ("7", "schedule: must be a mapping"),

@@ -41,8 +41,8 @@ class Schedule(Protocol):
         ...
 
     def haste(self, sender: int, to: int, number: int) -> int:
-        """By how many sixteenths of the latency this message, its sender's `number`-th, is early:
-        0 to 16."""
+        """By how many sixteenths of the latency this message, its sender's `number`-th, is early: 0
+        to 16. Less than 0: by how many nanoseconds it is late, as under the fault `late`."""
         ...
 
     def speed(self, group: int, iteration: int) -> int:
@@ -91,7 +91,7 @@ class ScheduledQueue(EventQueue):
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message arrives that is sent now; never before one that was sent earlier."""
         haste = self._schedule.haste(sender, to, number)
-        early_ns = latency_ns * haste // DENOMINATOR
+        early_ns = latency_ns * haste // DENOMINATOR if haste > 0 else haste
         at_ns = self.now + max(latency_ns - early_ns, SOON_NS)
         pair = (sender, to)
         at_ns = max(at_ns, self._arrives_ns.get(pair, 0))
@@ -100,7 +100,10 @@ class ScheduledQueue(EventQueue):
 
 
 def queue_for(schedule: Schedule | None) -> EventQueue:
-    """The event queue of a world with this schedule, or without one."""
+    """The event queue of a world with this schedule, or without one. A schedule may be a queue
+    itself: one that chooses by what else may happen now."""
+    if isinstance(schedule, EventQueue):
+        return schedule
     return EventQueue() if schedule is None else ScheduledQueue(schedule)
 
 

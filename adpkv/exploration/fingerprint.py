@@ -1,0 +1,121 @@
+"""A number for the state of a virtual world: of two runs with the same one, the rest is the same.
+
+It is made of everything that the world's objects hold, but for what only tells of the past: counts,
+stories, times that end up in a record. Programs are coroutines whose position is the operation that
+their group holds; what they decide from is in the objects of their ranks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from enum import Enum
+from fractions import Fraction
+from typing import Any, Final
+
+import msgspec
+from pydantic import BaseModel
+
+from adpkv.core.topology import Topology
+from adpkv.worlds.virtual.event_queue import EventQueue
+from adpkv.worlds.virtual.run import Simulation
+
+__all__ = ["fingerprint"]
+
+PAST: Final = frozenset(
+    {
+        "story", "journal", "history", "gaps", "iteration", "collectives", "tally", "records",
+        "recorder", "_recorder", "_recorders", "_events", "events", "sampler", "_sampler", "meter",
+        "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns", "early_deadlines",
+        "_completed", "_late", "_bytes", "_told", "knowledge_of", "nearest", "queue", "_queue",
+    }
+)  # fmt: skip
+"""Names of attributes that no decision reads, as they say what has been; and the event queue, which
+the caller tells in its own way."""
+
+NUMBERS: Final = frozenset({("Course", "version")})
+"""What only numbers planned events, of which the caller leaves the void ones out."""
+
+_PLAIN: Final = (int, str, bytes, float, bool, type(None), Fraction)
+
+
+def fingerprint(job: Simulation, *more: Any) -> bytes:
+    """The state of a job between two events, with what a caller adds."""
+    digest = hashlib.blake2b(digest_size=16)
+    _Walk(digest.update).see((job.world, job.coordinator, job.programs, job.memories, more))
+    return digest.digest()
+
+
+class _Walk:
+    """Goes through all objects once, in a fixed order."""
+
+    def __init__(self, tell: Callable[[bytes], None]) -> None:
+        self._tell = tell
+        self._seen: dict[int, int] = {}
+        self._kept: list[Any] = []
+        """What is made on the way must live as long: a number is an address."""
+
+    def see(self, thing: Any) -> None:
+        """Tell what it is, and what is in it."""
+        left = [thing]
+        while left:
+            at = left.pop()
+            if isinstance(at, Enum):
+                self._tell(repr(at.value).encode())
+            elif isinstance(at, _PLAIN):
+                self._tell(repr(at).encode() + b";")
+            elif isinstance(at, BaseModel | Topology | EventQueue) or callable(at):
+                self._tell(getattr(at, "__qualname__", type(at).__name__).encode())
+            elif isinstance(at, tuple | msgspec.Struct):
+                # A value: whether two places share one makes no difference.
+                self._tell(type(at).__name__.encode() + b"(")
+                left += reversed([*_parts(at), ")"])
+            else:
+                number = self._seen.get(id(at))
+                if number is not None:
+                    self._tell(b"@%d;" % number)
+                    continue
+                self._seen[id(at)] = len(self._seen)
+                self._kept.append(at)
+                self._tell(type(at).__name__.encode() + b"(")
+                left += reversed([*_parts(at), ")"])
+
+
+def _parts(at: Any) -> Iterator[Any]:
+    if isinstance(at, tuple | list | deque):
+        yield from at
+    elif isinstance(at, dict | OrderedDict):
+        for key, value in at.items():
+            yield from (key, value)
+    elif isinstance(at, set | frozenset):
+        yield from sorted(map(repr, at))
+    elif isinstance(at, bytearray):
+        yield bytes(at)
+    elif isinstance(at, msgspec.Struct):
+        yield from (getattr(at, name) for name in at.__struct_fields__)
+    elif type(at).__module__.startswith("adpkv."):
+        for name in _names(type(at)):
+            if (
+                name not in PAST
+                and (at.__class__.__name__, name) not in NUMBERS
+                and (value := getattr(at, name, _PAST)) is not _PAST
+            ):
+                yield from (name, value)
+        for name, value in getattr(at, "__dict__", {}).items():
+            if name not in PAST:
+                yield from (name, value)
+    elif hasattr(at, "tobytes"):
+        yield at.tobytes()
+
+
+_PAST: Final = object()
+
+
+def _names(kind: type) -> list[str]:
+    """The names of all slots, those of the bases first."""
+    found: list[str] = []
+    for base in reversed(kind.__mro__):
+        slots = base.__dict__.get("__slots__", ())
+        found += [slots] if isinstance(slots, str) else list(slots)
+    return found

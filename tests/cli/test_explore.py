@@ -1,0 +1,92 @@
+"""`adpkv explore` and `adpkv replay`: what they print, how they end, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from adpkv.cli.app import app
+from adpkv.errors import UsageError
+
+RUN = CliRunner()
+
+
+def call(*argv: str, code: int = 0) -> str:
+    done = RUN.invoke(app, list(argv))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exploration that found one thing."""
+    out = tmp_path_factory.mktemp("explore") / "out"
+    policy = "--set=policy.late_success=revives"
+    said = call("explore", "explore", policy, "--seeds", "30:31", "--jobs", "1", "--out", str(out),
+                code=4)  # fmt: skip
+    assert "two_terminal_responses: 1 seeds, the first 30" in said
+    assert "shrunk to 2 ranks, 1 requests, handle_error, 0 choices of the schedule" in said
+    assert "found: 1 seeds" in said
+    return out
+
+
+def test_a_find_has_its_files(found: Path) -> None:
+    data = json.loads((found / "explore.json").read_text())
+    assert (data["outcome"], data["exit_code"]) == ("found", 4)
+    assert [one["signature"] for one in data["finds"]] == ["two_terminal_responses"]
+    assert Path(data["finds"][0]["file"]).is_file()
+
+
+def test_it_is_replayed_in_each_way(found: Path, tmp_path: Path) -> None:
+    file = str(found / "finds" / "two_terminal_responses.yaml")
+    whole = call("replay", file, code=4)
+    assert whole.startswith("two_terminal_responses: ")
+    assert "the same run, bit for bit" in whole
+    word = call("replay", file, "--token").strip()
+    assert json.loads(call("replay", word, "--json", code=4))["same"] is True
+    stopped = call("replay", file, "--until", "quarantined")
+    assert "quarantined" in stopped.splitlines()[-5:][0] or "quarantined" in stopped
+    assert "rank 1 is in" in stopped
+    assert "violation" in call("replay", file, "--step", code=4)
+    assert call("replay", file, "--story", "0").count("\n") > 5
+    kept = call("replay", file, "--as-regression", "revived", "--out", str(tmp_path))
+    assert kept.split() == [str(tmp_path / "revived.yaml"), str(tmp_path / "test_found_revived.py")]
+    listed = json.loads(call("regress", "--from", str(tmp_path), "--json"))
+    assert "revived" in json.dumps(listed)
+
+
+def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    said = call("explore", "explore", "--seeds=0:3", "--jobs=1", "--json", "--out", out)
+    assert json.loads(said)["outcome"] == "clean"
+    assert call("explore", "--resume", out, "--quiet") == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("explore",), "which experiment"),
+        (("explore", "explore", "--seeds", "5"), "--seeds 5"),
+        (("explore", "explore", "--for", "soon"), "--for soon"),
+        (("explore", "explore", "--jobs", "0"), "--jobs 0"),
+        (("explore", "trace-sample"), "trace-sample: workload.kind: 'trace' cannot be varied"),
+        (("explore", "--resume", "nowhere"), "nowhere"),
+        (("explore", "explore", "--strategy", "exhaustive"), "explore: workload.kind"),
+        (("replay", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (("replay", "configs/explore.yaml"), "is no replay file"),
+    ],
+)
+def test_what_is_refused(argv: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=said):
+        call(*argv)
+
+
+def test_an_event_that_is_not_there(found: Path) -> None:
+    file = str(found / "finds" / "two_terminal_responses.yaml")
+    with pytest.raises(UsageError, match="there is no event 9999"):
+        call("replay", file, "--until", "9999")
