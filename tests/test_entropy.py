@@ -89,6 +89,10 @@ def is_set(node: ast.expr, named: set[str]) -> bool:
     return ast.unparse(node) in named
 
 
+def _unstarred(node: ast.expr) -> ast.expr:
+    return node.value if isinstance(node, ast.Starred) else node
+
+
 def orders(tree: ast.Module) -> list[int]:
     """The lines on which the order of a set can be seen. Attributes are known in the whole file,
     other names in their function."""
@@ -111,7 +115,14 @@ def orders_in(tree: ast.AST, named: set[str]) -> Iterator[int]:
         if isinstance(arg, ast.GeneratorExp | ast.SetComp | ast.ListComp)
         for comprehension in arg.generators
     }
-    harmless |= {g for n in ast.walk(tree) if isinstance(n, ast.SetComp) for g in n.generators}
+    into_sets = [
+        made
+        for node in ast.walk(tree)
+        if isinstance(node, ast.SetComp | ast.Set)
+        for made in ([node] if isinstance(node, ast.SetComp) else map(_unstarred, node.elts))
+        if isinstance(made, ast.SetComp | ast.GeneratorExp)
+    ]
+    harmless |= {comprehension for made in into_sets for comprehension in made.generators}
     for node in ast.walk(tree):
         if isinstance(node, ast.For) and is_set(node.iter, named):
             yield node.lineno
