@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from adpkv.bench.bare_world import bare_world
+from adpkv.bench.check import check
 from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
@@ -94,6 +95,10 @@ def _sweep(settings: Settings) -> list[Figure]:
     return sweep(points=12, every=4) if settings.quick else sweep()
 
 
+def _check(settings: Settings) -> list[Figure]:
+    return check(schedules=50, rounds=2) if settings.quick else check()
+
+
 def _timeline(settings: Settings) -> list[Figure]:
     return timeline(requests=200, repetitions=3) if settings.quick else timeline()
 
@@ -118,6 +123,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "bare-world": _bare_world,
     "sweep": _sweep,
     "timeline": _timeline,
+    "check": _check,
     "transport": _transport,
 }
 """In the order of the table."""

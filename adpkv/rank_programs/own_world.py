@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from adpkv.rank_programs.driver import Driver
@@ -44,11 +44,11 @@ class OwnWorld:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._before: list[tuple[Any, str, Any]] = []
-        self._randoms: list[random.Random] = []
+        self._randoms: Mapping[int, random.Random] = {}
         self._arrays: dict[int, Any] = {}
         self._world: World | None = None
 
-    def begin(self, world: World, randoms: list[random.Random]) -> None:
+    def begin(self, world: World, randoms: Mapping[int, random.Random]) -> None:
         """A schedule begins, with one generator for each rank."""
         self._world, self._randoms = world, randoms
         self._arrays = {}

@@ -10,12 +10,12 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from adpkv.rank_programs.driver import Swapped
 from adpkv.rank_programs.modules import ProgramModules
 
-__all__ = ["MOST_OUTPUT", "ProcessState", "launcher_variables"]
+__all__ = ["MOST_OUTPUT", "Generators", "ProcessState", "launcher_variables"]
 
 MOST_OUTPUT: Final = 200
 """Lines of output that are kept of each rank."""
@@ -40,6 +40,18 @@ def launcher_variables(rank: int, size: int) -> dict[str, str]:
         "TORCHELASTIC_RUN_ID": "none",
         "OMP_NUM_THREADS": "1",
     }
+
+
+class Generators(dict[int, random.Random]):
+    """By rank; made as they are asked for."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def __missing__(self, rank: int) -> random.Random:
+        found = self[rank] = random.Random(self._seed * 1_000_003 + rank)
+        return found
 
 
 class _Output:
@@ -93,7 +105,12 @@ class ProcessState:
     ) -> None:
         self._size, self._modules, self._more = size, modules, more
         self._arguments, self._show = list(arguments), show
-        self.randoms: list[random.Random] = []
+        self.randoms = Generators(0)
+        encode = cast("Any", os.environ).encodekey
+        self._variables = [
+            {encode(k): encode(v) for k, v in launcher_variables(rank, size).items()}
+            for rank in range(size)
+        ]
         self.outputs: list[_Output] = []
         self._environments: list[dict[Any, Any]] = []
         self._argv: list[list[str]] = []
@@ -110,18 +127,11 @@ class ProcessState:
     def begin(self, seed: int) -> None:
         """A schedule begins: each rank has what a new process has. `seed` is that of the ranks'
         generators."""
-        environment: Any = os.environ
-        encode = environment.encodekey
-        data: dict[Any, Any] = self._own[0]
-        self._environments, self._argv, self.outputs, self.randoms = [], [], [], []
-        for rank in range(self._size):
-            variables = launcher_variables(rank, self._size)
-            self._environments.append(
-                data | {encode(key): encode(value) for key, value in variables.items()}
-            )
-            self._argv.append(list(self._arguments))
-            self.outputs.append(_Output(f"rank {rank}", self._show))
-            self.randoms.append(random.Random(seed * 1_000_003 + rank))
+        ranks = range(self._size)
+        self._environments = [{**self._own[0], **variables} for variables in self._variables]
+        self._argv = [list(self._arguments) for _ in ranks]
+        self.outputs = [_Output(f"rank {rank}", self._show) for rank in ranks]
+        self.randoms = Generators(seed)
         self._modules.begin()
 
     def swap(self, old: int, new: int) -> None:

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -78,7 +79,7 @@ class Target:
         modules.add(name)
         sys.modules[name] = module
         if not self.is_script:
-            module.__spec__ = importlib.util.spec_from_file_location(name, module.__file__)
+            module.__spec__ = ModuleSpec(name, None, origin=module.__file__)
         assert self.code is not None
         exec(self.code, module.__dict__)
         return module
@@ -215,22 +216,38 @@ def arguments_of(function: Callable[..., Any], known: dict[str, Any]) -> Sequenc
     """What to call the function with: parameters are known by their names, such as `rank` and
     `world_size`. Raises TargetError for one that is not known and has no default."""
     code = getattr(function, "__code__", None)
-    where = f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
-    name = getattr(function, "__qualname__", str(function))
+    found = []
+    for name, has_default, by_place in _parameters(code, function):
+        if by_place and name in known:
+            found.append(known[name])
+        elif not has_default:
+            where = f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
+            what = getattr(function, "__qualname__", str(function))
+            there = ", ".join(known)
+            raise TargetError(f"{where}{what} takes an argument {name!r}; known are {there}")
+    return found
+
+
+_Parameter = tuple[str, bool, bool]
+
+_seen: dict[CodeType, list[_Parameter]] = {}
+"""By code: the module is executed anew for each rank, its code is the same. Bounded by the programs
+that one process checks."""
+
+
+def _parameters(code: CodeType | None, function: Callable[..., Any]) -> list[_Parameter]:
+    """Name, whether there is a default, and whether it can be given by its place."""
+    if code is not None and code in _seen:
+        return _seen[code]
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return ()
-    found = []
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if parameter.kind is parameter.KEYWORD_ONLY or parameter.name not in known:
-            if parameter.default is not parameter.empty:
-                continue
-            there = ", ".join(known)
-            raise TargetError(
-                f"{where}{name} takes an argument {parameter.name!r}; known are {there}"
-            )
-        found.append(known[parameter.name])
+        return []
+    found = [
+        (p.name, p.default is not p.empty, p.kind is not p.KEYWORD_ONLY)
+        for p in parameters
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if code is not None:
+        _seen[code] = found
     return found

@@ -61,6 +61,10 @@ class _Nothing:
         """Is it done?"""
         return True
 
+    def is_capturing(self) -> bool:
+        """Is a graph being captured?"""
+        return False
+
     def elapsed_time(self, other: Any) -> float:
         """Milliseconds between two events."""
         return 0.0
