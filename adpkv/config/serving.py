@@ -179,9 +179,9 @@ class SloConfig(Section):
         default=None, alias="e2e", description="time to its last token, at most; null for any"
     )
 
-    def kept(self, ttft_ns: float, tpot_ns: float | None, e2e_ns: float) -> bool:
+    def kept(self, ttft_ns: float | None, tpot_ns: float | None, e2e_ns: float) -> bool:
         """Whether a completed request met the objective. Nanoseconds; `tpot_ns` is None for a
-        request of one token."""
+        request of one token, and both are for one without tokens."""
         pairs = ((ttft_ns, self.ttft_ns), (tpot_ns, self.tpot_ns), (e2e_ns, self.e2e_ns))
         return all(most is None or took is None or took <= most for took, most in pairs)
 

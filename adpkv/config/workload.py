@@ -51,6 +51,21 @@ class TokenRange(Section):
     max: Count = Field(description="longest")
 
 
+class OutputRange(Section):
+    """A length of the output, drawn uniformly from min to max, both included."""
+
+    min: Natural = Field(description="shortest; 0: the prompt alone")
+    max: Natural = Field(description="longest")
+
+
+class StopConfig(Section):
+    """Output that ends before all tokens that were asked for: no server knows when."""
+
+    probability: Fraction = Field(
+        default=0.0, description="with which each output token is the last one"
+    )
+
+
 class DelayRange(Section):
     """A delay, drawn uniformly from min to max, both included."""
 
@@ -83,6 +98,7 @@ class _CommonConfig(Section):
     cancel: CancelConfig = Field(
         default_factory=CancelConfig, description="clients that cancel their requests"
     )
+    stop: StopConfig = Field(default_factory=StopConfig, description="output that ends early")
     pinned: Fraction = Field(
         default=0.0, description="share of the requests whose client insists on a rank of the group"
     )
@@ -93,7 +109,7 @@ class _DrawnConfig(_CommonConfig):
 
     requests: Count = Field(description="requests in all")
     prompt_tokens: TokenRange = Field(description="length of a prompt")
-    output_tokens: TokenRange = Field(description="tokens to generate")
+    output_tokens: OutputRange = Field(description="tokens to generate, at most")
     shared_prefix: SharedPrefixConfig | None = Field(
         default=None, description="prompts that share a prefix; null for none"
     )
@@ -169,7 +185,9 @@ class ScriptedConfig(Section):
         alias="at", description="arrival, from the start of the run; of several, the first's"
     )
     prompt_tokens: Count = Field(description="length of the prompt")
-    output_tokens: Count = Field(description="tokens to generate")
+    output_tokens: Natural = Field(
+        description="tokens to generate, at most; 0: the prompt is computed, and that is all"
+    )
     wanted: Natural | None = Field(
         default=None, description="rank in its instance that the client insists on; null for any"
     )
@@ -193,6 +211,7 @@ class ScriptConfig(Section):
         max_length=MOST_ENTRIES,
         description="in any order; they are numbered by arrival, at the same time in this order",
     )
+    stop: StopConfig = Field(default_factory=StopConfig, description="output that ends early")
 
 
 class CustomWorkloadConfig(CustomSection):

@@ -46,6 +46,8 @@ class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `block_hashes` has one value >= 0 per *full* block of the prompt; equal prefixes have equal
     values. `wanted` is the index of the rank in the instance that the client insists on. `sender`
     is set for a generation instance, which must fetch the KV there. `attempt` counts from 0.
+    `output_tokens` are asked for, and room is made for all of them; with `stops_after` of them the
+    output ends earlier (-1: it does not), which nobody may use to plan.
     """
 
     request_id: int
@@ -55,6 +57,14 @@ class RequestSpec(msgspec.Struct, frozen=True, array_like=True, gc=False):
     block_hashes: tuple[int, ...] = ()
     wanted: int | None = None
     sender: SenderRef | None = None
+    stops_after: int = -1
+
+    @property
+    def made_tokens(self) -> int:
+        """How many output tokens there will be: the last of them shows that it is the last."""
+        if self.stops_after < 0:
+            return self.output_tokens
+        return min(self.stops_after, self.output_tokens)
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -9,7 +9,7 @@ from adpkv.core.content import prompt_blocks
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
-from adpkv.core.values import Outcome, SenderRef
+from adpkv.core.values import Outcome, RequestSpec, SenderRef
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import StepWork
@@ -18,6 +18,11 @@ from adpkv.model.port import Batch
 __all__ = ["ContextServing"]
 
 _DUMMY = StepWork()
+
+
+def _is_all(spec: RequestSpec) -> bool:
+    """Whether the prompt's step makes all of the request's tokens: nothing is left to decode."""
+    return spec.made_tokens <= 1
 
 
 class ContextServing(Serving):
@@ -73,9 +78,9 @@ class ContextServing(Serving):
         return spans((request.assigned_ns, request.computing_ns), now_ns)
 
     def tokens_of(self, request: ServedRequest) -> int:
-        """One if the request is for one token; any other gets all from the generation instance."""
+        """One if the request is over with that; any other gets all from the generation instance."""
         spec = request.spec
-        return int(spec.output_tokens <= 1 and request.computed == spec.prompt_tokens)
+        return spec.made_tokens * int(_is_all(spec) and request.computed == spec.prompt_tokens)
 
     def computed(self, count: int) -> Sequence[ServedRequest]:
         """The chunks of the last batch are computed; returns the prompts that are complete."""
@@ -92,11 +97,11 @@ class ContextServing(Serving):
 
     def finish(self, request: ServedRequest, now_ns: int) -> None:
         """Answer the coordinator for a complete prompt and prepare its KV for sending. A request
-        for one token is complete."""
+        of which this made all tokens, one or none, is complete."""
         lease, spec = request.lease, request.spec
         assert lease is not None
         self.pool.commit(lease, spec.block_hashes)
-        if spec.output_tokens <= 1:
+        if _is_all(spec):
             self.complete(request, now_ns)
             return
         self.schedule.done(request)

@@ -62,6 +62,7 @@ class OpenRequest:
             arrival.block_hashes,
             arrival.wanted,
             self.first.sender if self.first is not None else None,
+            arrival.stops_after,
         )
 
     def unscheduled_ns(self, now_ns: int) -> int:

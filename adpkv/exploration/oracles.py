@@ -121,7 +121,7 @@ def _wrong_gaps(ran: Ended) -> list[Wrong]:
     if "sigkill" in faults:
         return []
     gaps = GapCounts.together(report.gaps for report in ran.reports)
-    count = sum(record.tokens - 1 for record in ran.records)
+    count = sum(max(record.tokens - 1, 0) for record in ran.records)
     decoded_ns = sum(record.decode_queue_ns + record.decode_ns for record in ran.records)
     if gaps.count != count:
         return [Wrong("gaps", f"{gaps.count} gaps, not {count}")]

@@ -79,18 +79,19 @@ class Tally:
     def _sample(self, record: RequestRecord) -> None:
         self.output_tokens += record.tokens
         self.prompt_tokens += record.prompt_tokens
-        ttft_ns = record.first_token_ns - record.arrival_ns
         e2e_ns = record.ended_ns - record.arrival_ns
-        tpot_ns = None
-        self.ttft_ns.append(ttft_ns)
+        ttft_ns = tpot_ns = None  # of a request without tokens, and of one with one token
+        if record.tokens:
+            ttft_ns = record.first_token_ns - record.arrival_ns
+            self.ttft_ns.append(ttft_ns)
+            self.context_ttft_ns.append(record.context_ttft_ns)
         self.e2e_ns.append(e2e_ns)
-        if record.tokens > 1:
+        if ttft_ns is not None and record.tokens > 1:
             tpot_ns = (e2e_ns - ttft_ns) / (record.tokens - 1)
             self.tpot_ns.append(tpot_ns)
         columns = record.columns()
         for samples, column_ns in zip(self.columns_ns, columns, strict=True):
             samples.append(column_ns)
-        self.context_ttft_ns.append(record.context_ttft_ns)
         self.queue_wait_ns.append(sum([columns[place] for place in QUEUES]))
         if self._slo is not None:
             self.good += self._slo.kept(ttft_ns, tpot_ns, e2e_ns)

@@ -62,6 +62,7 @@ def _measured(run: RunData) -> Measured:
     requests = run.requests
     done = run.ended_as(Outcome.COMPLETED)
     arrival, first, ended = (requests[f"{at}_ns"] for at in ("arrival", "first_token", "ended"))
+    told = done & (requests["tokens"] > 0)
     several = done & (requests["tokens"] > 1)
     e2e = (ended - arrival) / NS_PER_S
     ttft = (first - arrival) / NS_PER_S
@@ -69,7 +70,7 @@ def _measured(run: RunData) -> Measured:
     transfer = requests["kv_transfer_ns"] / NS_PER_S
     moved = done & (transfer > 0)
     return {
-        "time to first token": (done, ttft[done]),
+        "time to first token": (told, ttft[told]),
         "time per output token": (several, tpot[several]),
         "end to end": (done, e2e[done]),
         "KV transfer": (moved, transfer[moved]),

@@ -67,10 +67,11 @@ def check_time_does_not_go_back(rig: Rig) -> None:
 
 
 def check_requests_can_be_served(rig: Rig) -> None:
-    """At least a token each way, a hash for each full block of the prompt, or none."""
+    """At least a token of prompt, a hash for each full block of the prompt, or none."""
     for _, arrival in _taken(rig.made()):
         assert arrival.prompt_tokens >= 1, arrival
-        assert arrival.output_tokens >= 1, arrival
+        assert arrival.output_tokens >= 0, arrival
+        assert -1 <= arrival.stops_after <= arrival.output_tokens, arrival
         blocks = arrival.prompt_tokens // rig.block_tokens
         assert len(arrival.block_hashes) in (0, blocks), arrival
         assert arrival.cancel_ns >= -1, arrival

@@ -33,6 +33,17 @@ def build(experiment: Experiment) -> Workload:
         TraceError: the trace cannot be used, or one of its requests could never be served.
         UsageError: it is a custom workload, and its factory cannot be imported or called.
     """
+    from adpkv.config.workload import CustomWorkloadConfig
+    from adpkv.workload.stops import Stopping
+
+    workload = experiment.workload
+    if not isinstance(workload, CustomWorkloadConfig) and workload.stop.probability:
+        return Stopping(_without_stops(experiment), experiment.seed, workload.stop.probability)
+    return _without_stops(experiment)
+
+
+def _without_stops(experiment: Experiment) -> Workload:
+    """The workload in which each output has all of its tokens; or a custom one, as it is."""
     from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig, TraceConfig
     from adpkv.workload.arrivals import ClosedLoop, Poisson
 

@@ -15,7 +15,9 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     `at_ns` is the arrival in nanoseconds from the start of the run. `block_hashes` has one value
     >= 0 per full block of `kv_cache.block_tokens` prompt tokens; equal prefixes have equal values.
     `cancel_ns` is how many nanoseconds after its arrival the client cancels; -1: never. `wanted` is
-    the rank index in an instance that the client insists on; None for any.
+    the rank index in an instance that the client insists on; None for any. `stops_after` is with
+    which of its output tokens the model stops, which no server knows before; -1: not before all of
+    `output_tokens`. A request of no output tokens is over with its prompt.
     """
 
     at_ns: int
@@ -24,6 +26,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     block_hashes: tuple[int, ...] = ()
     cancel_ns: int = -1
     wanted: int | None = None
+    stops_after: int = -1
 
 
 class Workload(Protocol):

@@ -38,6 +38,16 @@ KINDS: dict[str, dict[str, Any]] = {
             ],
         }
     },
+    "short outputs": {
+        "workload": {
+            "kind": "poisson",
+            "rate": 50,
+            "requests": 60,
+            "prompt_tokens": {"min": 5, "max": 500},
+            "output_tokens": {"min": 0, "max": 20},
+            "stop": {"probability": 0.2},
+        }
+    },
 }
 
 

@@ -16,6 +16,7 @@ from adpkv.config.workload import (
     ClosedLoopConfig,
     CustomWorkloadConfig,
     DelayRange,
+    OutputRange,
     PoissonConfig,
     ScriptConfig,
     TokenRange,
@@ -126,7 +127,7 @@ def sample_ids(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(("workload", "hash_tokens"), f"is {TRACE_BLOCK_TOKENS} in the packaged trace")
 
 
-def _range(key: str, tokens: TokenRange) -> Iterator[Problem]:
+def _range(key: str, tokens: TokenRange | OutputRange) -> Iterator[Problem]:
     if tokens.min > tokens.max:
         path = ("workload", key, "min")
         yield Problem(path, f"must be at most {key}.max, which is {tokens.max}")
