@@ -42,9 +42,6 @@ class HostBlocks:
         tokens = len(blocks) * self.memory.block_tokens
         self.memory.verify(0, blocks, range(len(blocks)), tokens)
 
-    def come_to_rest(self) -> None:
-        """Nothing of an earlier transfer is to be done any more."""
-
     def copy_s(self, source: Sequence[int], target: Sequence[int]) -> float:
         """Seconds that a plain copy of these blocks takes, range by range."""
         view, began = self.memory.view, perf_counter()
@@ -73,7 +70,6 @@ class DeviceBlocks(HostBlocks):
         self.memory = CudaMemory(self._device, blocks, tokens, *SHAPE, self._report)
         self._copied = blocks * block_bytes // 2
         self._other = other
-        self._scratch = self._device.allocate(256)
         self._there = self._allocated_on(other)
 
     def _allocated_on(self, device: int) -> int:
@@ -106,14 +102,6 @@ class DeviceBlocks(HostBlocks):
         super().check(blocks)
         self.memory.finish()
 
-    def come_to_rest(self) -> None:
-        """Let the driver be done with what came before. It clears up after a thousand copies of the
-        bare library in the next call that anybody makes: 0.3 µs for each."""
-        device = self._device
-        device.runtime.deviceSynchronize()
-        device.copy(self._scratch, self._scratch + 128, 16)
-        device.wait()
-
     def copy_s(self, source: Sequence[int], target: Sequence[int]) -> float:
         """Seconds that one copy of as many bytes between the devices takes."""
         device, nbytes = self._device, len(source) * self.block_bytes
@@ -133,7 +121,6 @@ class DeviceBlocks(HostBlocks):
         """Give the memory of both devices back."""
         super().close()
         self._device.runtime.free(self._there)
-        self._device.free(self._scratch)
 
 
 def made_blocks(kind: str, blocks: int, block_bytes: int, rank: int) -> HostBlocks:

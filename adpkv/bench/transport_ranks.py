@@ -58,9 +58,6 @@ class _Pair:
     ) -> _Round:
         """One transfer; `over` is called until it is true."""
         found = _Round(calls_s=[])
-        # What the other way has left behind is not charged to this one: garbage, a driver's own.
-        gc.collect()
-        self.rig.blocks.come_to_rest()
         if self._receives:
             expect()
         self._meet(READY)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
 
 from adpkv.gpu.device import Device
+from adpkv.gpu.kernels import KERNELS
 from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.host import HostMemory
 from adpkv.testing.memory import BLOCKS, BODIES, TOKENS
 from tests.gpu.rigs import CudaRig
+from tests.mpi.conftest import ROOT
 
 SHAPES = {
     "words of 8 bytes": (2, 2, 8, 2),
@@ -20,6 +23,18 @@ SHAPES = {
     "odd": (1, 1, 5, 1),
     "large": (4, 8, 128, 2),
 }
+
+
+def test_every_kernel_that_is_named_is_there() -> None:
+    """Programs for a real device name kernels that no test here runs."""
+    named = {
+        name
+        for folder in ("adpkv", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"submit\(\s*\"(adpkv_\w+)\"", path.read_text())
+    }
+    assert len(named) > 5
+    assert named <= set(KERNELS)
 
 
 @pytest.mark.parametrize("body", BODIES)
