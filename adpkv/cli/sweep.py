@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from adpkv.cli.options import AsJson, OptionalFile, Out, Overrides, Quiet, look_here, remark
+from adpkv.cli.options import AsJson, OptionalFile, Overrides, Quiet, look_here, remark
 from adpkv.cli.sweep_options import (
     Design,
     Keep,
@@ -23,6 +23,7 @@ from adpkv.cli.sweep_options import (
     Show,
     SideBySide,
     SubjectTo,
+    SweepOut,
     Vary,
     WhichWorld,
     Zip,
@@ -56,7 +57,7 @@ def sweep(
     limit: Limit = None,
     keep: Keep = False,
     resume: Resume = None,
-    out: Out = None,
+    out: SweepOut = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "Show",
     "SideBySide",
     "SubjectTo",
+    "SweepOut",
     "Vary",
     "WhichWorld",
     "Zip",
@@ -80,6 +81,15 @@ Limit = Annotated[
 ]
 Keep = Annotated[
     bool, typer.Option("--keep", help="Keep each run's folder, for story and compare.")
+]
+SweepOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder for the table and all that is needed to go on, new or empty.",
+        show_default="runs/NAME-sweep-TIME",
+    ),
 ]
 Resume = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Go on with the sweep in this folder.")

@@ -35,11 +35,14 @@ def validate(
             look_here(experiment)
             chosen(experiment, "")
             workload = build(experiment)
+            swept = _sweep_sentence(experiment)
         except UsageError as error:
             problems.append(str(error))
         else:
             print(f"{named(file)}: fine, {_described(experiment)}, {workload.total:,} requests")
             print(f"  {memory_text(experiment, workload)}")
+            if swept:
+                print(f"  {swept}")
             if sentence := preset_sentence(experiment):
                 print(f"  {sentence}")
             for sentence in unused_keys(experiment):
@@ -51,6 +54,27 @@ def validate(
                 print(f"  advice: {sentence}")
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def _sweep_sentence(experiment: Experiment) -> str:
+    """What the `sweep` section comes to, every point of it checked; empty without one.
+
+    Raises:
+        UsageError: a point is not valid, or what is looked for is no figure.
+    """
+    if experiment.sweep is None or not experiment.sweep.vary:
+        return ""
+    from adpkv.sweeps.objectives import parse_goal
+    from adpkv.sweeps.plan import check_points, make_plan
+
+    plan = make_plan(experiment, "virtual")
+    check_points(plan, look_here, by="sweep.vary")
+    parse_goal(plan.config.optimize, plan.config.subject_to, plan.sample)
+    points = (
+        f"{len(plan.points):,} points" if plan.points else f"a search of {plan.trials:,} points"
+    )
+    seeds = "one seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
+    return f"adpkv sweep: {points} of {seeds}, {plan.runs:,} runs"
 
 
 def _described(experiment: Experiment) -> str:

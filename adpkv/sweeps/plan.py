@@ -161,9 +161,13 @@ def with_sweep(
     return load_data({**data, "sweep": given}, experiment.name)
 
 
-def check_points(plan: Plan, look: Callable[[Experiment], None] = lambda experiment: None) -> None:
+def check_points(
+    plan: Plan,
+    look: Callable[[Experiment], None] = lambda experiment: None,
+    by: str = "--vary",
+) -> None:
     """Check each point, and what the points read. `look` is called with each experiment before its
-    names are looked up.
+    names are looked up. `by` is how the axes were given, for messages.
 
     Raises:
         ConfigError: some are not valid; the error lists all problems, and which points have them.
@@ -182,8 +186,8 @@ def check_points(plan: Plan, look: Callable[[Experiment], None] = lambda experim
                 build(experiment)
         except ConfigError as error:
             for line in error.problems:
-                text = line.replace(", from set)", ", from --vary)")
-                text = f"--vary {text[4:]}" if text.startswith("set ") else text
+                text = line.replace(", from set)", f", from {by})")
+                text = f"{by} {text[4:]}" if text.startswith("set ") else text
                 problems.setdefault(text, []).append(settings)
         except UsageError as error:
             problems.setdefault(str(error), []).append(settings)

@@ -99,3 +99,21 @@ def test_the_schema_is_json_with_every_section() -> None:
     assert result.exit_code == 0
     sections = set(json.loads(result.stdout)["properties"])
     assert {"name", "seed", "topology", "workload", "transceiver", "observe"} <= sections
+
+
+def test_the_points_of_a_sweep_are_checked(file: Path) -> None:
+    sweep = "sweep={vary: {kv_cache.blocks: [64, 128, 256]}, seeds: 2}"
+    assert "  adpkv sweep: 3 points of 2 seeds, 6 runs\n" in _validate(file, "--set", sweep)[0]
+    search = "sweep={vary: {workload.speed: 1..2}, points: 9, optimize: [min ttft_p99]}"
+    assert "adpkv sweep: a search of 9 points of one seed" in _validate(file, "--set", search)[0]
+    for wrong, told in (
+        ("sweep={vary: {kv_cache.blocks: [64, few]}}", "[1 of 2 points, such as kv_cache.blocks="),
+        (
+            "sweep={vary: {kv_cache.block: [64]}}",
+            "kv_cache.block: is not known here: did you mean blocks? (found 64, from sweep.vary)",
+        ),
+        (search.replace("ttft_p99", "joy"), "'joy' is no figure of a run"),
+    ):
+        said, problems = _validate(file, "--set", wrong)
+        assert told in problems
+        assert said == ""
