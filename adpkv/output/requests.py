@@ -81,7 +81,7 @@ class Tally:
         self.prompt_tokens += record.prompt_tokens
         e2e_ns = record.ended_ns - record.arrival_ns
         ttft_ns = tpot_ns = None  # of a request without tokens, and of one with one token
-        if record.tokens:
+        if record.first_token_ns >= 0:
             ttft_ns = record.first_token_ns - record.arrival_ns
             self.ttft_ns.append(ttft_ns)
             self.context_ttft_ns.append(record.context_ttft_ns)
