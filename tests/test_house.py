@@ -115,6 +115,7 @@ ARROWS = {
     "adpkv.worlds.virtual": (
         *INNER,
         MEMORY_CHECK,
+        DRAWS,
         TIMELINE,
         PLUGINS,
         CUSTOM,
@@ -180,6 +181,16 @@ ARROWS = {
         "adpkv.sweeps",
     ),
     "adpkv.reports": (CORE, ERRORS, CONFIG, OUTPUT, "adpkv.results", "adpkv.sweeps"),
+    "adpkv.calibration": (
+        CORE,
+        ERRORS,
+        CONFIG,
+        "adpkv.executor.collectives",
+        "adpkv.executor.messages",
+        OUTPUT,
+        TIMELINE,
+        "adpkv.worlds.virtual",
+    ),
     # The policies are handed to it by the command: nothing else knows that they exist.
     "adpkv.regressions": (
         CORE,

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from adpkv import __version__
 from adpkv.cli.bench import bench
+from adpkv.cli.calibrate import calibrate
 from adpkv.cli.check import check
 from adpkv.cli.compare import compare
 from adpkv.cli.configs import configs
@@ -56,6 +57,7 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     regress,
     story,
     timeline,
+    calibrate,
     trace,
     validate,
     schema,

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from adpkv.config.base import LARGEST, Section, Switch
+from adpkv.config.calibration import CalibrationConfig
 from adpkv.config.diagnosis import DiagnosisConfig
 from adpkv.config.faults import FaultConfig
 from adpkv.config.legal_silence import LegalSilence, legal_silence
@@ -83,6 +84,11 @@ class Experiment(Section):
     model: ModelConfig = Field(
         default_factory=CostModelConfig, description="what a forward step costs"
     )
+    calibration: CalibrationConfig | None = Field(
+        default=None,
+        description="what real runs were measured to cost beyond that, virtual world only"
+        " (`adpkv calibrate`); null for nothing",
+    )
     workload: WorkloadConfig = Field(description="which requests arrive when")
     slo: SloConfig | None = Field(
         default=None, description="what counts as goodput; null: none is reported"
@@ -130,6 +136,8 @@ class Experiment(Section):
             self.transceiver,
             self.workload,
             0 if self.staging is None else self.staging.nbytes(self.block_bytes),
+            self.calibration,
+            max(one.ranks for one in self.topology.build().instances),
         )
 
     @property
@@ -192,6 +200,11 @@ class Experiment(Section):
         assert isinstance(self.model, CostedModelConfig)
         server = self.topology.server(instance)
         return self.model.costs if server is None else server.costs(self.model.costs)
+
+    def measured_costs_of(self, instance: int) -> Costs:
+        """The same as calibrated: what the virtual world takes."""
+        costs = self.costs_of(instance)
+        return costs if self.calibration is None else self.calibration.step.added_to(costs)
 
     def blocks_of(self, instance: int) -> int:
         """The KV blocks of each rank of this instance."""

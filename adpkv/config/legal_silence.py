@@ -13,6 +13,7 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from adpkv.config.base import LARGEST
+from adpkv.config.calibration import CalibrationConfig
 from adpkv.config.model import CustomModelConfig, ModelConfig
 from adpkv.config.serving import ExecutorConfig, KvCacheConfig
 from adpkv.config.transceiver import TransceiverConfig
@@ -24,8 +25,9 @@ from adpkv.config.workload import (
     TraceConfig,
     WorkloadConfig,
 )
+from adpkv.core.step_cost import Costs
 
-__all__ = ["RANK_FAILURE_NS", "LegalSilence", "legal_silence", "longest_step_ns"]
+__all__ = ["RANK_FAILURE_NS", "LegalSilence", "calibrated_ns", "legal_silence", "longest_step_ns"]
 
 COLLECTIVES: Final = 4
 """Small collectives per iteration, that of the step included."""
@@ -62,15 +64,23 @@ def legal_silence(
     transceiver: TransceiverConfig,
     workload: WorkloadConfig,
     staged_bytes: int = 0,
+    calibration: CalibrationConfig | None = None,
+    largest_group: int = 1,
 ) -> LegalSilence:
     """Compute the bounds from the experiment's sections. `staged_bytes`: the size of a rank's
-    staging area; a transfer may wait at each end until so much is packed or unpacked."""
+    staging area; a transfer may wait at each end until so much is packed or unpacked.
+    `largest_group`: ranks of the largest instance."""
     step_ns = longest_step_ns(model, executor, cache, workload)
+    more_ns = calibrated_ns(calibration, executor, transceiver, cache, model, largest_group)
     real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
     small_ns = COLLECTIVES * model.collective_ns
-    look_ns = real_ns + small_ns
-    late_ns = max(real_ns, executor.busy_wait_ns) + small_ns
-    ways_ns = 2 * transceiver.mail_latency_ns + transceiver.link.latency_ns
+    look_ns = real_ns + small_ns + more_ns
+    late_ns = max(real_ns, executor.busy_wait_ns) + small_ns + more_ns
+    message_ns, link_ns = transceiver.mail_latency_ns, transceiver.link.latency_ns
+    if calibration is not None:
+        message_ns = max(message_ns, calibration.messages.longest_ns)
+        link_ns = max(link_ns, calibration.transfers.latency_ns)
+    ways_ns = 2 * message_ns + link_ns
     # At most as many transfers end on a rank at once as it has slots, or as there are requests.
     ends = max(1, min(transceiver.max_inflight_transfers, _most_requests(workload)))
     taken_ns = -(-ends // transceiver.poll_limit) * look_ns
@@ -84,6 +94,42 @@ def legal_silence(
     return LegalSilence(
         *(ns + RANK_FAILURE_NS for ns in (look_ns, late_ns, look_ns + ways_ns, proof_ns))
     )
+
+
+def calibrated_ns(
+    calibration: CalibrationConfig | None,
+    executor: ExecutorConfig,
+    transceiver: TransceiverConfig,
+    cache: KvCacheConfig,
+    model: ModelConfig,
+    ranks: int,
+) -> int:
+    """By how much an iteration of a group of `ranks` is longer at most, as calibrated."""
+    if calibration is None:
+        return 0
+    pool = cache.blocks * cache.block_tokens
+    sequences = executor.max_batch_size
+    prefill, decode = executor.token_budget, min(sequences * pool, LARGEST)
+    step_ns = calibration.step.added_to(Costs(0, 0, 0, 0, 0)).step_ns(
+        prefill, prefill * pool, sequences, decode
+    )
+    group_ns = max(
+        (
+            COLLECTIVES * one.collective_ns
+            + one.iteration_ns
+            + one.sequence_ns * sequences * ranks
+            + one.jitter.longest_ns
+            for one in calibration.groups
+        ),
+        default=Fraction(0),
+    )
+    transfers, kib = calibration.transfers, Fraction(pool * model.kv_bytes_per_token, 1024)
+    post_ns = transceiver.max_inflight_transfers * transfers.post_ns + kib * transfers.post_kib_ns
+    ends = min(transceiver.poll_limit, transceiver.max_inflight_transfers)
+    notice_ns = ends * transfers.notice_ns + kib * transfers.notice_kib_ns
+    # A group's iteration is held up by what all of its ranks do.
+    group_ns += calibration.messages.notice.longest_ns
+    return ceil(step_ns + group_ns + ranks * (post_ns + notice_ns))
 
 
 def longest_step_ns(

@@ -101,10 +101,10 @@ class Parts:
 CONTRACTS_PARTS: Final = Parts()
 
 
-def build_model(experiment: Experiment, instance: int = 0) -> Model:
+def build_model(experiment: Experiment, instance: int = 0, *, calibrated: bool = False) -> Model:
     """The model that the experiment names, with the costs of an instance. One that computes is a
     cost model here, which is all of it that virtual time needs; `worlds.mpi.rank_model` makes it
-    compute.
+    compute. `calibrated`: its steps take what real ones were measured to take.
 
     Raises:
         UsageError: it is a custom model, and cannot be created.
@@ -112,11 +112,12 @@ def build_model(experiment: Experiment, instance: int = 0) -> Model:
     model = experiment.model
     if isinstance(model, CostedModelConfig):
         # A world has one unit of time for the steps of all instances.
+        costs_of = experiment.measured_costs_of if calibrated else experiment.costs_of
+        several = experiment.topology.build().instances if experiment.topology.servers else ()
         ticks = lcm(
-            model.costs.ticks_per_ns,
-            *(one.costs(model.costs).ticks_per_ns for one in experiment.topology.servers),
+            *(costs_of(one.index).ticks_per_ns for one in several), costs_of(0).ticks_per_ns
         )
-        return CostModel(experiment.costs_of(instance), model.time_scale, ticks_per_ns=ticks)
+        return CostModel(costs_of(instance), model.time_scale, ticks_per_ns=ticks)
     found: Model = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
     return found
 

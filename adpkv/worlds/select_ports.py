@@ -87,7 +87,9 @@ def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
     check(experiment, world, ports)
     return dataclasses.replace(
         ports,
-        model=build_model(experiment) if ports.model is None else ports.model,
+        model=build_model(experiment, calibrated=world == "virtual")
+        if ports.model is None
+        else ports.model,
         policy=_policy(experiment) if ports.policy is None else ports.policy,
         memory=ports.memory or _each(experiment, MEMORY, world),
         transport=ports.transport or _each(experiment, TRANSPORT, world),

@@ -137,6 +137,7 @@ def _exact(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     transceiver |= {"max_inflight_transfers": 1, "max_inflight_transfers_per_peer": 1}
     transceiver.setdefault("link", {})["bandwidth"] = draw.choice(EXACT)
     transceiver["staging_bandwidth"] = EXACT[-1]
+    data.pop("calibration", None)  # what is drawn from quantiles is rounded
     shape = ("layers", "kv_heads", "head_dim", "dtype_bytes")
     for key in ("preset", *shape, "time_scale", "device", "collective_backend"):
         data.get("model", {}).pop(key, None)

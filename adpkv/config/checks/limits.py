@@ -21,6 +21,7 @@ __all__ = [
     "MAX_RANKS",
     "batch",
     "budget",
+    "calibration",
     "cancel",
     "hang",
     "piece",
@@ -33,12 +34,24 @@ __all__ = [
     "staging_slot",
     "staging_transport",
     "survivors",
+    "timeline",
     "topology",
     "waits",
 ]
 
 MAX_RANKS: Final = 65_536
 """The most ranks of a job. A larger number is more likely a typing error than a cluster."""
+
+
+def calibration(experiment: Experiment) -> Iterator[Problem]:
+    """Each size of a group has one entry."""
+    groups = () if experiment.calibration is None else experiment.calibration.groups
+    seen: set[int] = set()
+    for number, group in enumerate(groups):
+        if group.ranks in seen:
+            path = ("calibration", "groups", number, "ranks")
+            yield Problem(path, f"there is an entry for {group.ranks} ranks already")
+        seen.add(group.ranks)
 
 
 def timeline(experiment: Experiment) -> Iterator[Problem]:

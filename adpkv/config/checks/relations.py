@@ -94,6 +94,7 @@ _RELATIONS: Final = (
     _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
     _Relation((_executor("idle_wait"), ("observe",)), limits.readiness),
     _Relation((("observe",),), limits.timeline),
+    _Relation((("calibration",),), limits.calibration),
     _Relation((("diagnosis",), ("executor",), ("model",), _PROMPT, _OUTPUT), limits.hang),
     _Relation((_PER_PEER, _transceiver("quarantine_budget")), limits.budget),
     _Relation((_PER_PEER, _transceiver("max_inflight_transfers")), limits.slots),

@@ -10,7 +10,11 @@ from adpkv.core.inbox_age import InboxAge
 from adpkv.executor.messages import Message
 from adpkv.worlds.virtual.event_queue import MESSAGES, EventQueue
 
-__all__ = ["Post", "VirtualMailbox"]
+__all__ = ["Latency", "Post", "VirtualMailbox"]
+
+Latency = Callable[[int, int, int], int]
+"""(sender, receiver, number of the sender's message) -> nanoseconds; the coordinator is one of
+them."""
 
 _EMPTY: list[Message] = []
 
@@ -55,13 +59,16 @@ class Post:
     """Delivers all messages of a world; `on_arrival(rank)` is called for each."""
 
     def __init__(
-        self, queue: EventQueue, latency_ns: int, on_arrival: Callable[[int], None]
+        self, queue: EventQueue, latency_ns: int | Latency, on_arrival: Callable[[int], None]
     ) -> None:
-        self._latency_ns = max(latency_ns, SOON_NS)
+        self._latency_ns = SOON_NS if callable(latency_ns) else max(latency_ns, SOON_NS)
+        self._latency = latency_ns if callable(latency_ns) else None
         self._queue = queue
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
         self._sent: dict[int, int] = {}
+        self._last: dict[tuple[int, int], int] = {}
+        """(sender, receiver) -> when the last message arrives, where latencies differ."""
 
     @property
     def now(self) -> int:
@@ -78,7 +85,13 @@ class Post:
         owner = sender - COORDINATOR
         number = self._sent.get(owner, 0)
         self._sent[owner] = number + 1
-        at_ns = self._queue.arrival_ns(owner, to, number, self._latency_ns)
+        latency_ns = self._latency_ns
+        if self._latency is not None:
+            latency_ns = max(self._latency(sender, to, number), SOON_NS)
+        at_ns = self._queue.arrival_ns(owner, to, number, latency_ns)
+        if self._latency is not None:
+            # A message never overtakes the one before it.
+            at_ns = self._last[sender, to] = max(at_ns, self._last.get((sender, to), 0))
         self._queue.add(at_ns, MESSAGES, owner, number, self._deliver, (to, message))
 
     def _deliver(self, what: tuple[int, Message]) -> None:

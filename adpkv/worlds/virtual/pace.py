@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from math import ceil
+
+from adpkv.config.calibration import CalibrationConfig
 from adpkv.core.ids import NEVER
 from adpkv.executor.collectives import Operation, Step, Wait
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.worlds.virtual.group import VirtualGroup
+from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, drawing
 from adpkv.worlds.virtual.schedule import Schedule, paced
-from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
+from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
 
 __all__ = ["Pace"]
 
@@ -21,6 +27,7 @@ class Pace:
         ticks_per_ns: the resolution of step costs, which are given in ticks.
         timeline: records them, where the run has a timeline.
         schedule: makes steps faster, where the run has a schedule.
+        calibration, seed: what real runs were measured to cost; its noise is drawn by the seed.
     """
 
     def __init__(
@@ -31,33 +38,53 @@ class Pace:
         ticks_per_ns: int = 1,
         timeline: WorldTimeline | None = None,
         schedule: Schedule | None = None,
+        calibration: CalibrationConfig | None = None,
+        seed: int = 0,
     ) -> None:
-        self.collective_ns, self.jump = collective_ns, jump
+        self._collective_ns, self.jump = collective_ns, jump
         self._ticks = ticks_per_ns
         self.timeline = timeline
         self._schedule = schedule
+        self._calibration, self._seed = calibration, seed
+        self._jitters: dict[int, Callable[[int], int]] = {}
+        notice = None if calibration is None else calibration.messages.notice
+        self._notice = drawing(notice, seed, "notice")
+        self._steps: dict[int, int] = {}
+        """By group: the steps it has made."""
+        self._held_ns: dict[int, int] = {}
+        """By group: by how much its ranks hold up the iteration that they are in."""
+
+    def collective_ns(self, group: VirtualGroup) -> int:
+        """What a small collective costs this group."""
+        found = self._calibration and self._calibration.group(group.instance.ranks)
+        return found.collective_ns if found else self._collective_ns
+
+    def hold_up(self, group: int, ns: int) -> None:
+        """A rank of the group does something in this iteration that takes so long."""
+        self._held_ns[group] = self._held_ns.get(group, 0) + ns
 
     def begin(
         self, group: VirtualGroup, first: Operation, now_ns: int, *, quiet: bool
     ) -> StepStretch | WaitStretch:
         """The stretch of steps or waits that all members await; `first` is the first one's.
         `quiet`: several may be made as one."""
-        overhead_ns = group.course.debt * self.collective_ns
-        current = group.current
-        lines: list[tuple[int, int]] = []
+        lines: list[Line] = []
         stretch: StepStretch | WaitStretch
         if type(first) is Step:
-            steps, most = group.steps, 1
             if first.batch is not None:
                 group.check_batches()
             lines = group.step_lines()
             if self._schedule is not None:
                 lines = paced(self._schedule, group.instance.index, first.iteration, lines)
-            if quiet and self.jump:
-                most = min([at.most - done for at, done in zip(current, steps, strict=True)])
-            stretch = StepStretch(now_ns, overhead_ns, lines, most, self._ticks)
+            stretch = self._step_stretch(group, lines, now_ns, quiet=quiet)
         elif type(first) is Wait:
-            stretch = WaitStretch(now_ns, overhead_ns, min([at.limit_ns for at in current]))
+            limit_ns = min([at.limit_ns for at in group.current])
+            held_ns = self._held_ns.pop(group.instance.index, 0)
+            began_ns, overhead_ns = now_ns + held_ns, self._overhead_ns(group)
+            stretch = WaitStretch(began_ns, overhead_ns, limit_ns)
+            if self._calibration is not None:
+                index = group.instance.index
+                stretch = NoticedWaits(began_ns, overhead_ns, limit_ns, self._notice, index)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
         if self.timeline is not None:
@@ -68,28 +95,63 @@ class Pace:
         """When it ends if nothing arrives: at the first boundary at which something is due."""
         if isinstance(stretch, StepStretch):
             return stretch.end(until_ns)[1]
-        if not self.jump:
-            return stretch.end(0)
-        if not quiet:
+        if not quiet or not self.jump:
             return stretch.end(0)
         return NEVER if until_ns == NEVER else stretch.end(until_ns)
 
     def ended(self, group: VirtualGroup, now_ns: int, steps: int) -> None:
         """A group's stretch is over, after this many steps."""
+        index = group.instance.index
+        self._steps[index] = self._steps.get(index, 0) + steps
         if self.timeline is not None:
-            self.timeline.ended(group.instance.index, now_ns, steps)
+            self.timeline.ended(index, now_ns, steps)
+
+    def _step_stretch(
+        self, group: VirtualGroup, lines: list[Line], now_ns: int, *, quiet: bool
+    ) -> StepStretch:
+        most, index = 1, group.instance.index
+        if quiet and self.jump:
+            most = min(
+                [at.most - done for at, done in zip(group.current, group.steps, strict=True)]
+            )
+        overhead_ns = self._overhead_ns(group)
+        if self._calibration is None:
+            return StepStretch(now_ns, overhead_ns, lines, most, self._ticks)
+        jitter = self._jitters.get(index)
+        if jitter is None:
+            found = self._calibration.group(group.instance.ranks)
+            spread = found.jitter if found else None
+            draw = drawing(spread, self._seed, "jitter")
+            jitter = self._jitters[index] = partial(draw, index)
+        return MeasuredStretch(
+            now_ns,
+            overhead_ns,
+            lines,
+            most,
+            self._ticks,
+            jitter=jitter,
+            first=self._steps.get(index, 0),
+            held_ns=self._held_ns.pop(index, 0),
+        )
+
+    def _overhead_ns(self, group: VirtualGroup) -> int:
+        """What an iteration takes beside its step or wait."""
+        overhead_ns = group.course.debt * self.collective_ns(group)
+        found = self._calibration and self._calibration.group(group.instance.ranks)
+        if found:
+            overhead_ns += found.iteration_ns
+            if found.sequence_ns and type(group.current[0]) is Step:
+                overhead_ns += ceil(
+                    found.sequence_ns * sum(at.work.sequences for at in group.current)
+                )
+        return overhead_ns
 
     def _record(
-        self,
-        timeline: WorldTimeline,
-        group: VirtualGroup,
-        lines: list[tuple[int, int]],
-        now_ns: int,
+        self, timeline: WorldTimeline, group: VirtualGroup, lines: list[Line], now_ns: int
     ) -> None:
         # The iteration's collectives are the last of the history; a wait is behind them.
-        paid = group.course.debt
-        last = paid + (not lines)
-        there = list(group.history)[-last:]
+        paid, each_ns = group.course.debt, self.collective_ns(group)
+        there = list(group.history)[-(paid + (not lines)) :]
         timeline.began(
             group.instance.index,
             group.members,
@@ -98,7 +160,7 @@ class Pace:
             lines,
             now_ns,
             paid,
-            self.collective_ns,
-            0,
+            each_ns,
+            self._overhead_ns(group) - paid * each_ns,
             self._ticks,
         )

@@ -54,8 +54,8 @@ from adpkv.worlds.assemble import (
     build_rank,
 )
 from adpkv.worlds.select_ports import chosen
+from adpkv.worlds.virtual.calibrated import holding_up, link, mail_latency, pace_of
 from adpkv.worlds.virtual.memory_check import check_memory
-from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.run_files import SimulationFiles
 from adpkv.worlds.virtual.schedule import Schedule, queue_for
@@ -109,27 +109,23 @@ class Simulation:
         model = ports.model
         assert model is not None
         models = [
-            build_model(experiment, i.index) if is_own and experiment.topology.servers else model
+            build_model(experiment, i.index, calibrated=True)
+            if is_own and experiment.topology.servers
+            else model
             for i in self.topology.instances
         ]
+        pace = self._pace = pace_of(experiment, model.ticks_per_ns, timeline, schedule, jump=jump)
         self.world = VirtualWorld(
             self.topology,
-            pace=Pace(
-                collective_ns=experiment.model.collective_ns,
-                jump=jump,
-                ticks_per_ns=model.ticks_per_ns,
-                timeline=timeline,
-                schedule=schedule,
-            ),
-            mail_latency_ns=experiment.transceiver.mail_latency_ns,
+            pace=pace,
+            mail_latency_ns=mail_latency(experiment),
             hang_ns=experiment.hang_ns,
             queue=queue_for(schedule),
         )
         self._events = events or NullEventLog()
         self._on_record, self._on_sample = on_record, on_sample
         self._timetable = Timetable(self.world)
-        ranks, link = self.topology.ranks, experiment.transceiver.link
-        self._network = Network(ranks, link.latency_ns, link.bandwidth_bytes_per_s, self._timetable)
+        self._network = Network(self.topology.ranks, *link(experiment), self._timetable)
         self._ports = RankPortMaker(experiment, ports, self.ledger, self._network, self._timetable)
         self.recorder = self._recorder(COORDINATOR)
         self.coordinator = build_coordinator(
@@ -198,6 +194,7 @@ class Simulation:
         transport, staged = self._ports.transport(
             rank, memory, inbox_ages, faults, mailbox, recorder
         )
+        transport = holding_up(experiment, self.topology.instance_of(rank), transport, self._pace)
         program = assemble(
             experiment,
             self.topology,

@@ -38,7 +38,7 @@ from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, EventQueue
 from adpkv.worlds.virtual.group import Program, VirtualGroup, forget
-from adpkv.worlds.virtual.mailbox import Post
+from adpkv.worlds.virtual.mailbox import Latency, Post
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
 from adpkv.worlds.virtual.snapshot import collect
@@ -59,7 +59,7 @@ class VirtualWorld:
     Args:
         topology: the instances and their ranks.
         pace: how long steps, waits and collectives take.
-        mail_latency_ns: the latency of a message.
+        mail_latency_ns: the latency of a message, or of one from a sender to a receiver.
         hang_ns: a group that waits longer than this for one of its members is a deadlock.
         queue: an empty queue of events that makes choices (`schedule.ScheduledQueue`).
     """
@@ -69,7 +69,7 @@ class VirtualWorld:
         topology: Topology,
         *,
         pace: Pace,
-        mail_latency_ns: int,
+        mail_latency_ns: int | Latency,
         hang_ns: int = NEVER,
         queue: EventQueue | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class VirtualWorld:
         group = self.groups[self._group_of[rank]]
         count = group.collectives
         gaps = group.gaps if group.members and group.members[0] == rank else None
-        return CollectiveCounts(count, count * self._pace.collective_ns, 0, gaps=gaps)
+        return CollectiveCounts(count, count * self._pace.collective_ns(group), 0, gaps=gaps)
 
     def run(
         self,
@@ -303,7 +303,7 @@ class VirtualWorld:
         if version != course.version:
             return
         stretch, debt, steps = course.stretch, course.end(), 0
-        if type(stretch) is StepStretch:
+        if isinstance(stretch, StepStretch):
             steps = stretch.end(self.queue.now)[0]
             group.stepped(stretch, steps, debt, self.queue.now)
         self._pace.ended(group, self.queue.now, steps)

@@ -1,0 +1,224 @@
+"""Fits a calibration to the samples of runs: what can be measured directly.
+
+An iteration with a step takes as long as its slowest rank's step, its small collectives, and the
+rest: a part that each has, parts for each request that is decoded, each post and each end of a
+transfer (least squares without negative parts), and noise, which is kept as quantiles. All parts
+of an iteration add up to the time from its intake to the next one's, so nothing is counted twice
+and nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+
+from adpkv.calibration.samples import IterationSample, RunSamples
+from adpkv.config.calibration import (
+    PROBABILITIES,
+    CalibrationConfig,
+    Spread,
+    StepCalibration,
+)
+
+__all__ = ["fitted"]
+
+COLLECTIVES: Final = 4
+"""Collectives of an iteration with a step, that of the step included."""
+
+WIRE_NS: Final = 30_000
+"""From a call of MPI until another process can see what it sent: too short to be told apart from
+when that process looks."""
+
+LEAST: Final = 0.01
+"""The quantile that is taken for the least: a single one may be an accident."""
+
+CUT: Final = 0.995
+"""The slowest steps of all do not decide about their coefficients; they are in the noise."""
+
+USUAL, REFITS = 0.9, 3
+"""Nor does the slowest tenth of the iterations about their parts: fitted again without them."""
+
+LEAST_SHARE: Final = 0.02
+"""A coefficient of a step whose part in steps is less than this is taken as right."""
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
+    """The calibration that these runs show."""
+    step = _step(runs)
+    by_size: dict[int, list[IterationSample]] = defaultdict(list)
+    for run in runs:
+        for one in run.iterations:
+            by_size[one.ranks].append(one)
+    collective_ns = {size: _collective_ns(runs, size) for size in by_size}
+    rest = {
+        size: np.array([_rest_ns(one, step, collective_ns[size]) for one in them])
+        for size, them in by_size.items()
+    }
+    intercepts, slopes = _parts(by_size, rest)
+    groups = [
+        _group(size, them, rest[size], collective_ns[size], intercepts[size], slopes)
+        for size, them in sorted(by_size.items())
+    ]
+    told: dict[str, Any] = {
+        "step": step.model_dump(by_alias=True),
+        "groups": groups,
+        "messages": {
+            "to_coordinator": _spread([ns for run in runs for ns in run.to_coordinator]),
+            "beside_coordinator": _spread([ns for run in runs for ns in run.beside_coordinator]),
+            "from_coordinator": _ns(_least([ns for run in runs for ns in run.from_coordinator])),
+            "between_ranks": _spread([ns + WIRE_NS for run in runs for ns in run.between_ranks]),
+            "notice": _spread([max(ns - WIRE_NS, 0) for run in runs for ns in run.notices]),
+        },
+        "transfers": {
+            "post": _ns(slopes[1]),
+            "post_per_kib": _fine(slopes[2]),
+            "notice": _ns(slopes[3]),
+            "notice_per_kib": _fine(slopes[4]),
+            "latency": _ns(
+                WIRE_NS
+                + _middle([ns for run in runs for ns in run.posted], 0.0)
+                + _middle([ns for run in runs for ns in run.seen], 0.0)
+            ),
+            "bandwidth": _bandwidth(runs),
+        },
+    }
+    return CalibrationConfig.model_validate(told)
+
+
+def _step(runs: Sequence[RunSamples]) -> StepCalibration:
+    """What steps take beyond the model's coefficients: by least squares, without what is small."""
+    samples = [one for run in runs for one in run.steps]
+    over = np.array([one.own_ns - one.line_ns for one in samples])
+    batches = np.array([one.batch for one in samples], dtype=np.float64)
+    keep = over <= np.quantile(over, CUT)
+    columns = [np.ones(len(samples)), *batches.T]
+    # What never changes cannot be told from what each step has.
+    told = [0, *(place for place in range(1, 5) if np.ptp(columns[place]) > 0)]
+    found = np.zeros(5)
+    found[told] = _least_squares(np.array([columns[place] for place in told]).T[keep], over[keep])
+    whole = float(np.mean([one.line_ns for one in samples]))
+    for place in range(1, 5):
+        part = found[place] * float(np.mean(columns[place]))
+        if part < LEAST_SHARE * whole:
+            found[place] = 0.0
+    base_ns = float(np.median(over - np.array(columns[1:]).T @ found[1:]))
+    added = (base_ns, *found[1:])
+    aliases = [str(field.alias) for field in StepCalibration.model_fields.values()]
+    return StepCalibration.model_validate(dict(zip(aliases, map(_fine, added), strict=True)))
+
+
+def _collective_ns(runs: Sequence[RunSamples], size: int) -> float:
+    return _middle([ns for run in runs for ns in run.collectives.get(size, ())], 0.0)
+
+
+def _rest_ns(one: IterationSample, step: StepCalibration, collective_ns: float) -> float:
+    """What an iteration took beside its step and its collectives."""
+    added = (
+        step.base_ns, step.prefill_token_ns, step.prefill_pair_ns, step.sequence_ns,
+        step.context_token_ns,
+    )  # fmt: skip
+    slowest = max(
+        line + sum(float(ns) * count for ns, count in zip(added, (1, *batch), strict=True))
+        for line, batch in one.lines
+    )
+    return one.took_ns - slowest - COLLECTIVES * collective_ns
+
+
+def _parts(
+    by_size: dict[int, list[IterationSample]], rest: dict[int, Array]
+) -> tuple[dict[int, float], Array]:
+    """(what each iteration of a size has, what each request, post, KiB, end and KiB adds)."""
+    sizes = sorted(by_size)
+    rows, values = [], []
+    for place, size in enumerate(sizes):
+        for one, ns in zip(by_size[size], rest[size], strict=True):
+            which = [0.0] * len(sizes)
+            which[place] = 1.0
+            rows.append([*which, *_counts(one)])
+            values.append(ns)
+    left, right = np.array(rows), np.array(values)
+    found = _least_squares(left, right)
+    for _ in range(REFITS):
+        over = right - left @ found
+        keep = over <= np.quantile(over, USUAL)
+        found = _least_squares(left[keep], right[keep])
+    return dict(zip(sizes, found[: len(sizes)], strict=True)), found[len(sizes) :]
+
+
+def _counts(one: IterationSample) -> tuple[float, float, float, float, float]:
+    return (one.sequences, one.posts, one.posted_kib, one.ends, one.ended_kib)
+
+
+def _group(
+    size: int,
+    them: Sequence[IterationSample],
+    rest: Array,
+    collective_ns: float,
+    intercept: float,
+    slopes: Array,
+) -> dict[str, Any]:
+    noise = rest - np.array([_counts(one) for one in them]) @ slopes
+    quantiles = np.quantile(noise, PROBABILITIES)
+    # What all iterations have is no noise: but for the fastest ones, of which there are few.
+    always = max(float(np.quantile(noise, 0.02)), 0.0)
+    jitter = np.maximum(quantiles - always, 0.0)
+    return {
+        "ranks": size,
+        "collective": _ns(collective_ns),
+        "iteration": _ns(always),
+        "per_sequence": _fine(slopes[0]),
+        "jitter": _told(jitter),
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, str]:
+    return _told(np.quantile(values, PROBABILITIES)) if values else {}
+
+
+def _told(quantiles: Array) -> dict[str, str]:
+    names = [str(field.alias) for field in Spread.model_fields.values()]
+    return dict(zip(names, map(_ns, quantiles), strict=True))
+
+
+def _bandwidth(runs: Sequence[RunSamples]) -> str:
+    """As the experiments say: what a transfer takes for its bytes is in posts and notices."""
+    return f"{max(run.experiment.transceiver.link.bandwidth_bytes_per_s for run in runs)}B"
+
+
+def _least_squares(rows: Array, values: Array) -> Array:
+    """The least squares solution without negative parts: columns whose part would be negative
+    leave, the worst first."""
+    there = list(range(rows.shape[1]))
+    found = np.zeros(rows.shape[1])
+    while there:
+        solution = np.linalg.lstsq(rows[:, there], values, rcond=None)[0]
+        worst = int(np.argmin(solution))
+        if solution[worst] >= 0:
+            found[there] = solution
+            break
+        del there[worst]
+    return found
+
+
+def _least(values: Sequence[float]) -> float:
+    """The latency of messages that are read when the reader's iteration allows: the least of them
+    found a reader that was just looking."""
+    return float(np.quantile(values, LEAST)) if values else WIRE_NS
+
+
+def _middle(values: Sequence[float], otherwise: float) -> float:
+    return float(median(values)) if values else otherwise
+
+
+def _ns(ns: float) -> str:
+    return f"{max(round(ns), 0)}ns"
+
+
+def _fine(ns: float) -> str:
+    return f"{max(ns, 0.0):.3f}ns"

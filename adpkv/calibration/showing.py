@@ -1,0 +1,79 @@
+"""The errors of a calibration as a table, and the calibration as a section of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import yaml
+from rich.console import Console
+
+from adpkv.calibration.errors import FIGURES, Error
+from adpkv.config.calibration import CalibrationConfig
+from adpkv.output.tables import Table, width_of, wrapped
+
+__all__ = ["as_text", "as_values", "show_errors"]
+
+
+def as_text(calibration: CalibrationConfig, names: Sequence[str], version: str) -> str:
+    """The section as it stands in an experiment's file, with a comment that says where it is
+    from."""
+    section = calibration.model_dump(mode="json", by_alias=True)
+    told = "\n".join(wrapped(f"measured by adpkv {version} on {', '.join(names)}", 97))
+    comment = "".join(f"# {line}\n" for line in told.splitlines())
+    text: str = yaml.safe_dump({"calibration": section}, sort_keys=False)
+    return comment + text
+
+
+def show_errors(stream: TextIO, errors: Sequence[Error]) -> None:
+    """A line for each experiment and figure: real, simulated, signed error, bar."""
+    console = Console(file=stream, highlight=False)
+    rows = []
+    for name in dict.fromkeys(one.experiment for one in errors):
+        for one in errors:
+            if one.experiment == name:
+                rows.append(_row(one))
+    headings = ["experiment", "figure", "real runs", "real ms", "simulated ms", "error",
+                "without", "spread", "bar", "within"]  # fmt: skip
+    Table(headings, rows).show(console)
+    held = [one for one in errors if one.bar is not None]
+    met = sum(one.is_met for one in held)
+    said = (
+        f"{met} of {len(held)} figures are within their bar: 5 % at the median of ttft and tpot"
+        " and of the makespan, 10 % at p99, or twice the spread between real runs"
+    )
+    for line in wrapped(said, width_of(console)):
+        console.print(line, soft_wrap=True)
+
+
+def _row(one: Error) -> list[str]:
+    bar = "" if one.bar is None else f"{one.bar:.1%}"
+    within = "" if one.bar is None else ("yes" if one.is_met else "no")
+    return [
+        one.experiment, one.figure, str(one.runs), f"{one.real_s * 1e3:,.3f}",
+        f"{one.simulated_s * 1e3:,.3f}", f"{one.error:+.1%}", f"{one.before:+.1%}",
+        f"{one.spread:.1%}" if one.runs > 1 else "", bar, within,
+    ]  # fmt: skip
+
+
+def as_values(calibration: CalibrationConfig, errors: Sequence[Error]) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "calibration": calibration.model_dump(mode="json", by_alias=True),
+        "figures": list(FIGURES),
+        "errors": [
+            {
+                "experiment": one.experiment,
+                "figure": one.figure,
+                "real_runs": one.runs,
+                "real_s": one.real_s,
+                "simulated_s": one.simulated_s,
+                "error": one.error,
+                "error_without_calibration": one.before,
+                "spread": one.spread if one.runs > 1 else None,
+                "bar": one.bar,
+                "within": None if one.bar is None else one.is_met,
+            }
+            for one in errors
+        ],
+    }

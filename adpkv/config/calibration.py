@@ -1,0 +1,181 @@
+"""The `calibration` section: what the virtual world's machine costs, as measured on real runs.
+
+`adpkv calibrate` writes it. Real runs do not read it: their machine costs what it costs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field
+
+from adpkv.config.base import Count, Duration, FineDuration, Section, Size, duration, fine_duration
+from adpkv.core.step_cost import Costs
+
+__all__ = [
+    "PROBABILITIES",
+    "CalibrationConfig",
+    "GroupCalibration",
+    "MessageCalibration",
+    "Spread",
+    "StepCalibration",
+    "TransferCalibration",
+]
+
+PROBABILITIES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+"""The probabilities of the quantiles of `Spread`, in order."""
+
+
+class StepCalibration(Section):
+    """What is added to the coefficients of a step (`model`)."""
+
+    base_ns: FineDuration = fine_duration("0s", key="base", about="for each step")
+    prefill_token_ns: FineDuration = fine_duration(
+        "0s", key="per_prefill_token", about="per prompt token"
+    )
+    prefill_pair_ns: FineDuration = fine_duration(
+        "0s", key="per_prefill_pair", about="per (token, earlier token) pair"
+    )
+    sequence_ns: FineDuration = fine_duration(
+        "0s", key="per_sequence", about="per request that decodes a token"
+    )
+    context_token_ns: FineDuration = fine_duration(
+        "0s", key="per_context_token", about="per token of KV that is read"
+    )
+
+    def added_to(self, costs: Costs) -> Costs:
+        """The coefficients with these additions."""
+        return Costs(
+            costs.base_ns + self.base_ns,
+            costs.prefill_token_ns + self.prefill_token_ns,
+            costs.prefill_pair_ns + self.prefill_pair_ns,
+            costs.sequence_ns + self.sequence_ns,
+            costs.context_token_ns + self.context_token_ns,
+        )
+
+
+class Spread(Section):
+    """A duration that differs from time to time, as quantiles. Between two of them it is a straight
+    line; one that is smaller than the one before it counts as that one."""
+
+    least_ns: Duration = duration("0s", key="least", about="never less")
+    p10_ns: Duration = duration("0s", key="p10", about="less in one of 10")
+    p25_ns: Duration = duration("0s", key="p25", about="less in one of 4")
+    p50_ns: Duration = duration("0s", key="p50", about="less in one of 2")
+    p75_ns: Duration = duration("0s", key="p75", about="more in one of 4")
+    p90_ns: Duration = duration("0s", key="p90", about="more in one of 10")
+    p95_ns: Duration = duration("0s", key="p95", about="more in one of 20")
+    p99_ns: Duration = duration("0s", key="p99", about="more in one of 100")
+    p999_ns: Duration = duration("0s", key="p999", about="more in one of 1000")
+    most_ns: Duration = duration("0s", key="most", about="never more")
+
+    @property
+    def quantiles_ns(self) -> tuple[int, ...]:
+        """In order of `PROBABILITIES`; none is smaller than the one before."""
+        found: list[int] = []
+        for name in type(self).model_fields:
+            found.append(max(getattr(self, name), found[-1] if found else 0))
+        return tuple(found)
+
+    @property
+    def longest_ns(self) -> int:
+        """The longest that it can be."""
+        return self.quantiles_ns[-1]
+
+
+class GroupCalibration(Section):
+    """What an iteration costs groups of one size. Another size takes the nearest."""
+
+    ranks: Count = Field(description="the size of the groups")
+    collective_ns: Duration = duration(
+        "0s", key="collective", about="one small collective, in place of `model.collective`"
+    )
+    iteration_ns: Duration = duration(
+        "0s", key="iteration", about="what else each iteration takes its slowest rank"
+    )
+    sequence_ns: FineDuration = fine_duration(
+        "0s", key="per_sequence", about="the same, per request that the group decodes"
+    )
+    jitter: Spread = Field(default_factory=Spread, description="by how much a step takes longer")
+
+
+class MessageCalibration(Section):
+    """How long messages take, in place of `transceiver.mail_latency`."""
+
+    to_coordinator: Spread = Field(
+        default_factory=Spread,
+        description="to the coordinator from a rank, since the rank's iteration began",
+    )
+    beside_coordinator: Spread = Field(
+        default_factory=Spread,
+        description="the same from rank 0, whose process the coordinator has",
+    )
+    from_coordinator_ns: Duration = duration(
+        "50us", key="from_coordinator", about="from the coordinator to a rank"
+    )
+    between_ranks: Spread = Field(
+        default_factory=Spread, description="from rank to rank, since its iteration began"
+    )
+    notice: Spread = Field(
+        default_factory=Spread,
+        description="a group that waits notices what has arrived so much later",
+    )
+
+    @property
+    def longest_ns(self) -> int:
+        """The longest that any message takes."""
+        return max(
+            self.to_coordinator.longest_ns,
+            self.beside_coordinator.longest_ns,
+            self.from_coordinator_ns,
+            self.between_ranks.longest_ns,
+        )
+
+
+class TransferCalibration(Section):
+    """What a transfer costs, in place of `transceiver.link`, and how it holds up iterations."""
+
+    latency_ns: Duration = duration(
+        "20us", key="latency", about="from the end of a post to its arrival"
+    )
+    bandwidth_bytes_per_s: Size = Field(
+        default=10 << 30,
+        alias="bandwidth",
+        gt=0,
+        description="bytes per second, shared by all transfers of a sender",
+        json_schema_extra={"default": "10GiB"},
+    )
+    post_ns: Duration = duration(
+        "0s", key="post", about="a post holds up its iteration for so long"
+    )
+    post_kib_ns: FineDuration = fine_duration(
+        "0s", key="post_per_kib", about="and for each KiB that it posts"
+    )
+    notice_ns: Duration = duration(
+        "0s", key="notice", about="a received transfer holds up the iteration that notices its end"
+    )
+    notice_kib_ns: FineDuration = fine_duration(
+        "0s", key="notice_per_kib", about="and for each KiB of it"
+    )
+
+
+class CalibrationConfig(Section):
+    """What real runs cost beyond the model: `adpkv calibrate` measures it, and the virtual world
+    adds it."""
+
+    step: StepCalibration = Field(
+        default_factory=StepCalibration, description="corrections of the step's coefficients"
+    )
+    groups: tuple[GroupCalibration, ...] = Field(
+        default=(), max_length=100, description="what an iteration costs, by the size of the group"
+    )
+    messages: MessageCalibration = Field(
+        default_factory=MessageCalibration, description="how long messages take"
+    )
+    transfers: TransferCalibration = Field(
+        default_factory=TransferCalibration, description="what a transfer costs"
+    )
+
+    def group(self, ranks: int) -> GroupCalibration | None:
+        """What holds for groups of this size: the nearest, of two the smaller."""
+        return min(self.groups, key=lambda one: (abs(one.ranks - ranks), one.ranks), default=None)

@@ -1,0 +1,84 @@
+"""What of an experiment's `calibration` the virtual world takes for messages and transfers, or what
+the experiment says without one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from adpkv.config import Experiment
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.topology import Instance, Kind
+from adpkv.executor.messages import HOST
+from adpkv.timeline.recording import WorldTimeline
+from adpkv.transport.port import Transport
+from adpkv.worlds.virtual.held_up import HoldingUp
+from adpkv.worlds.virtual.mailbox import Latency
+from adpkv.worlds.virtual.measured import drawing
+from adpkv.worlds.virtual.pace import Pace
+from adpkv.worlds.virtual.schedule import Schedule
+
+__all__ = ["holding_up", "link", "mail_latency", "pace_of"]
+
+
+def pace_of(
+    experiment: Experiment,
+    ticks_per_ns: int,
+    timeline: WorldTimeline | None,
+    schedule: Schedule | None,
+    *,
+    jump: bool,
+) -> Pace:
+    """How long the stretches of a run's groups take."""
+    return Pace(
+        collective_ns=experiment.model.collective_ns,
+        jump=jump,
+        ticks_per_ns=ticks_per_ns,
+        timeline=timeline,
+        schedule=schedule,
+        calibration=experiment.calibration,
+        seed=experiment.seed,
+    )
+
+
+def mail_latency(experiment: Experiment) -> int | Latency:
+    """How long messages take, in nanoseconds."""
+    if experiment.calibration is None:
+        return experiment.transceiver.mail_latency_ns
+    messages = experiment.calibration.messages
+
+    seed = experiment.seed
+    to_coordinator = drawing(messages.to_coordinator, seed, "to coordinator")
+    beside = drawing(messages.beside_coordinator, seed, "beside coordinator")
+    between_ranks = drawing(messages.between_ranks, seed, "between ranks")
+
+    def latency_ns(sender: int, to: int, number: int) -> int:
+        if sender == COORDINATOR:
+            return messages.from_coordinator_ns
+        if to == COORDINATOR:
+            return (beside if sender == HOST else to_coordinator)(sender, number)
+        return between_ranks(sender, number)
+
+    return latency_ns
+
+
+def link(experiment: Experiment) -> tuple[int, int]:
+    """(latency in nanoseconds, bandwidth in bytes per second) of a sender's link."""
+    if experiment.calibration is None:
+        given = experiment.transceiver.link
+        return given.latency_ns, given.bandwidth_bytes_per_s
+    transfers = experiment.calibration.transfers
+    return transfers.latency_ns, transfers.bandwidth_bytes_per_s
+
+
+def holding_up(
+    experiment: Experiment, instance: Instance, transport: Transport, pace: Pace
+) -> Transport:
+    """A rank's transport, which takes its group's time as measured."""
+    if experiment.calibration is None:
+        return transport
+    return HoldingUp(
+        transport,
+        experiment.calibration.transfers,
+        partial(pace.hold_up, instance.index),
+        receives=instance.kind is Kind.GENERATION,
+    )

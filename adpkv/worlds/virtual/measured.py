@@ -1,0 +1,116 @@
+"""Steps that take what real ones were measured to take: with noise, and with what held them up.
+
+The noise of a step is drawn by the seed, the group and the number of the step in the run of its
+group. So a run that makes many steps as one gets the same noise as one that makes each by itself.
+A row of steps has no closed sum then: they are added up one by one, as far as they are asked for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from adpkv.config.calibration import PROBABILITIES, Spread
+from adpkv.random_draws import uniform
+from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
+
+__all__ = ["Draw", "MeasuredStretch", "NoticedWaits", "drawing"]
+
+_PARTS: Final = 1 << 20
+"""Of a quantile's interval: positions in it are whole numbers, so that nothing is rounded twice."""
+
+Draw = Callable[..., int]
+"""From a key to nanoseconds."""
+
+
+def drawing(spread: Spread | None, seed: int, what: str, *, least_ns: int = 0) -> Draw:
+    """Draws durations of this spread by their keys: the same key, the same duration."""
+    quantiles = (0,) if spread is None else spread.quantiles_ns
+    if not quantiles[-1]:
+        return lambda *key: least_ns
+
+    def draw(*key: int) -> int:
+        drawn = uniform(seed, what, *key)
+        above = max(bisect_left(PROBABILITIES, drawn), 1)
+        low, high = PROBABILITIES[above - 1], PROBABILITIES[above]
+        part, base = int((drawn - low) / (high - low) * _PARTS), quantiles[above - 1]
+        return max(base + (quantiles[above] - base) * part // _PARTS, least_ns)
+
+    return draw
+
+
+class NoticedWaits(WaitStretch):
+    """Waits that end some time after something has arrived, but not later than by their limit."""
+
+    __slots__ = ("_group", "_notice")
+
+    def __init__(
+        self, began_ns: int, overhead_ns: int, limit_ns: int, notice: Draw, group: int
+    ) -> None:
+        super().__init__(began_ns, overhead_ns, limit_ns)
+        self._notice, self._group = notice, group
+
+    def arrival(self, at_ns: int) -> int:
+        """The time at which the current wait ends if something arrives at `at_ns`. The delay is
+        drawn by that time, which no way through the run changes."""
+        if at_ns <= self._began_ns:
+            return super().arrival(self._began_ns)
+        ends_ns = super().arrival(at_ns)
+        if ends_ns != at_ns or not self._cycle_ns:
+            return ends_ns  # it came before the wait, and is seen as that begins
+        waits, into_ns = divmod(at_ns - self._began_ns, self._cycle_ns)
+        if not into_ns:
+            return at_ns
+        limit_ns = self._began_ns + (waits + 1) * self._cycle_ns
+        return min(at_ns + self._notice(self._group, at_ns), limit_ns)
+
+
+class MeasuredStretch(StepStretch):
+    """A stretch whose k-th step also takes the noise of step `first + k`; the first one also takes
+    `held_ns`."""
+
+    __slots__ = ("_ends", "_first", "_held_ns", "_jitter", "_lines", "_more", "_most", "_ticks")
+
+    def __init__(
+        self,
+        began_ns: int,
+        overhead_ns: int,
+        lines: Sequence[Line],
+        most: int,
+        ticks_per_ns: int,
+        *,
+        jitter: Callable[[int], int],
+        first: int,
+        held_ns: int,
+    ) -> None:
+        self.began_ns, self.ticks = began_ns, 1
+        self._ticks, self._lines, self._most = ticks_per_ns, lines, most
+        self._more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
+        self._jitter, self._first, self._held_ns = jitter, first, held_ns
+        self._ends: list[int] = []
+        """When each step ends, of those that were asked for so far."""
+
+    def end(self, until_ns: int) -> tuple[int, int]:
+        """(steps, time in ns) of the first step boundary at or after `until_ns`, or of the last
+        step. At least one step is made."""
+        ends = self._ends
+        while not ends or (ends[-1] < until_ns and len(ends) < self._most):
+            self._extend()
+        place = min(bisect_left(ends, until_ns), len(ends) - 1)
+        if until_ns <= self.began_ns:
+            place = 0
+        return place + 1, ends[place]
+
+    def rows(self, made: int) -> list[tuple[int, int, int]]:
+        """The first `made` steps as rows of one step each, in nanoseconds."""
+        begins = [self.began_ns, *self._ends]
+        return [(1, end - begin, 0) for begin, end in zip(begins, self._ends[:made], strict=False)]
+
+    def _extend(self) -> None:
+        step = len(self._ends)
+        line = max([base + step * slope for base, slope in self._lines])
+        took_ns = (line + self._more) // self._ticks + self._jitter(self._first + step)
+        if not step:
+            took_ns += self._held_ns
+        self._ends.append((self._ends[-1] if step else self.began_ns) + took_ns)

@@ -1,0 +1,91 @@
+"""`adpkv calibrate` finds what it is meant to: on timelines that simulations make for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from adpkv.calibration.calling import calibrated
+from adpkv.calibration.errors import Error
+from adpkv.calibration.fit import fitted
+from adpkv.calibration.samples import IterationSample, RunSamples, StepSample
+from adpkv.cli.app import app
+from adpkv.config import parse
+from adpkv.errors import UsageError
+from adpkv.worlds.virtual.run import simulate
+
+DATA = {
+    "name": "fit",
+    "topology": {"context": {"ranks": 2}, "generation": {"ranks": 2}},
+    "workload": {
+        "kind": "closed_loop", "users": 4, "requests": 40,
+        "prompt_tokens": {"min": 16, "max": 64}, "output_tokens": {"min": 4, "max": 16},
+    },
+    "observe": {"timeline": True},
+}  # fmt: skip
+
+
+def samples(iterations: int = 400) -> RunSamples:
+    """A machine whose costs are known: 100 us more a step, 30 us a collective, 500 us and 20 us a
+    sequence an iteration, 200 us a post, 1 us a KiB that came, one iteration of ten 3 ms longer."""
+    run = RunSamples(Path("run"), parse(DATA, "fit"), {}, [])
+    for number in range(iterations):
+        batch = (0, 0, 1 + number % 7, 100)
+        one = IterationSample(0, 2, 0, 0, ((4e6, batch), (3e6, batch)))
+        one.posts, one.ends, one.ended_kib = number % 3, number % 2, 64.0 * (number % 5)
+        one.took_ns = round(
+            4e6 + 100_000 + 4 * 30_000 + 500_000 + 20_000 * one.sequences
+            + 200_000 * one.posts + 1000 * one.ended_kib + (3e6 if number % 10 == 9 else 0)
+        )  # fmt: skip
+        run.iterations.append(one)
+        run.steps.append(StepSample(2, 4e6, 4_100_000, batch))
+        run.collectives[2].append(30_000)
+    run.to_coordinator += range(1_000_000, 2_000_000, 1000)
+    run.posted.append(120_000)
+    return run
+
+
+def test_a_machine_whose_costs_are_known_is_found() -> None:
+    found = fitted([samples()])
+    (group,) = found.groups
+    assert float(found.step.base_ns) == pytest.approx(100_000, rel=0.01)
+    assert group.ranks == 2
+    assert group.collective_ns == 30_000
+    assert group.iteration_ns == pytest.approx(500_000, rel=0.1)
+    assert float(group.sequence_ns) == pytest.approx(20_000, rel=0.2)
+    assert found.transfers.post_ns == pytest.approx(200_000, rel=0.2)
+    assert float(found.transfers.notice_kib_ns) == pytest.approx(1000, rel=0.3)
+    assert group.jitter.p50_ns < 200_000
+    assert group.jitter.p99_ns == pytest.approx(3e6, rel=0.1)
+    assert found.messages.to_coordinator.p50_ns == pytest.approx(1.5e6, rel=0.01)
+    assert found.transfers.latency_ns == pytest.approx(150_000)
+
+
+def test_what_is_no_real_run_with_a_timeline_is_refused(tmp_path: Path) -> None:
+    simulate(parse(DATA, "fit"), out=tmp_path / "virtual")
+    simulate(parse({**DATA, "observe": {}}, "fit"), out=tmp_path / "without")
+    with pytest.raises(UsageError, match="real runs"):
+        calibrated([tmp_path / "virtual"], [])
+    with pytest.raises(UsageError, match=r"observe\.timeline"):
+        calibrated([tmp_path / "without"], [])
+    with pytest.raises(UsageError, match="twice"):
+        calibrated([tmp_path / "virtual"], [tmp_path / "virtual"])
+    output = tmp_path / "calibration.yaml"
+    argv = ["calibrate", str(tmp_path / "virtual"), "--output", str(output)]
+    done = CliRunner().invoke(app, argv)
+    assert isinstance(done.exception, UsageError)
+    assert not output.exists()
+
+
+def test_a_figure_is_held_to_its_bar_or_to_twice_the_spread() -> None:
+    def error(figure: str, simulated_s: float, spread: float) -> Error:
+        return Error("one", figure, 1.0, simulated_s, 0.5, spread, 2)
+
+    assert error("ttft_p50", 1.04, 0.0).is_met
+    assert not error("ttft_p50", 0.94, 0.0).is_met
+    assert error("ttft_p50", 0.94, 0.04).is_met
+    assert not error("ttft_p99", 1.11, 0.0).is_met
+    assert error("ttft_p90", 2.0, 0.0).bar is None
+    assert error("makespan", 1.04, 0.0).before == -0.5

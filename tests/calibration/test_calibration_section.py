@@ -1,0 +1,169 @@
+"""The virtual world with a `calibration`: the same run with and without jumping, all oracles on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adpkv.config import parse
+from adpkv.config.calibration import Spread
+from adpkv.errors import ConfigError
+from adpkv.worlds.virtual.in_memory import InMemory, simulate_in_memory
+from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, drawing
+from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
+from tests.worlds.virtual.experiments import experiment, replicated, staged
+
+CALIBRATION: dict[str, Any] = {
+    "step": {"base": "98us", "per_prefill_token": "1.5ns"},
+    "groups": [
+        {
+            "ranks": 2,
+            "collective": "30us",
+            "iteration": "400us",
+            "per_sequence": "12.5us",
+            "jitter": {"p50": "20us", "p99": "300us", "most": "5ms"},
+        },
+        {"ranks": 4, "collective": "50us", "jitter": {"least": "1us", "most": "9ms"}},
+    ],
+    "messages": {
+        "to_coordinator": {"least": "300us", "p50": "1ms", "most": "4ms"},
+        "beside_coordinator": {"least": "100us", "most": "2ms"},
+        "from_coordinator": "200us",
+        "between_ranks": {"p50": "700us", "most": "9ms"},
+        "notice": {"p50": "400us", "most": "3ms"},
+    },
+    "transfers": {
+        "latency": "150us",
+        "bandwidth": "1GiB",
+        "post": "100us",
+        "post_per_kib": "100ns",
+        "notice": "50us",
+        "notice_per_kib": "130.5ns",
+    },
+}
+
+
+def on_slots(seed: int) -> dict[str, Any]:
+    return staged(experiment(seed))
+
+
+def ended(data: dict[str, Any], *, jump: bool) -> InMemory | str:
+    try:
+        return simulate_in_memory(parse(data, "calibrated"), jump=jump)
+    except Exception as error:
+        return f"{type(error).__name__}"
+
+
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("kind", [experiment, replicated, on_slots])
+def test_a_calibrated_run_that_jumps_equals_one_that_does_not(kind: Any, seed: int) -> None:
+    data = {**kind(seed), "calibration": CALIBRATION}
+    jumped, whole = (ended(data, jump=jump) for jump in (True, False))
+    if isinstance(jumped, str) or isinstance(whole, str):
+        assert jumped == whole
+        return
+    assert jumped.events == whole.events
+    assert jumped.requests == whole.requests
+    # The gaps between tokens too, which a row of steps with noise adds one by one.
+    assert jumped.summary["latency"] == whole.summary["latency"]
+
+
+def quickly(**changes: Any) -> Any:
+    data: dict[str, Any] = {
+        "name": "calibrated",
+        "topology": {"context": {"ranks": 2}, "generation": {"ranks": 2}},
+        "model": {"step_base": "4ms"},
+        "workload": {
+            "kind": "closed_loop", "users": 4, "requests": 40,
+            "prompt_tokens": {"min": 16, "max": 64}, "output_tokens": {"min": 4, "max": 16},
+        },
+        **changes,
+    }  # fmt: skip
+    return parse(data, "quickly")
+
+
+def tpot_ms(**changes: Any) -> float:
+    return 1e3 * simulate_in_memory(quickly(**changes)).summary["latency"]["tpot_s"]["p50"]
+
+
+def test_each_part_of_a_step_takes_its_time() -> None:
+    plain = tpot_ms()
+    groups = [{"ranks": 2, "collective": "100us", "iteration": "1ms"}]
+    # Four collectives of 100 us in place of 40 us, and 1 ms.
+    assert tpot_ms(calibration={"groups": groups}) == pytest.approx(plain + 1.24, abs=0.05)
+    assert tpot_ms(calibration={"step": {"base": "1ms"}}) == pytest.approx(plain + 1, abs=0.05)
+    jitter = [{"ranks": 2, "collective": "40us", "jitter": {"least": "2ms", "most": "2ms"}}]
+    assert tpot_ms(calibration={"groups": jitter}) == pytest.approx(plain + 2, abs=0.05)
+
+
+def test_messages_transfers_and_notices_take_their_time() -> None:
+    def ttft_ms(**calibration: Any) -> float:
+        found = simulate_in_memory(quickly(calibration=calibration)).summary["latency"]
+        return 1e3 * float(found["ttft_s"]["mean"])
+
+    plain = ttft_ms()
+    later = {"least": "20ms", "most": "20ms"}
+    assert ttft_ms(messages={"to_coordinator": later, "beside_coordinator": later}) > plain + 15
+    assert ttft_ms(messages={"from_coordinator": "20ms"}) > plain + 30
+    assert ttft_ms(messages={"between_ranks": later}) > plain + 15
+    assert ttft_ms(messages={"notice": later}) > plain + 3
+    assert ttft_ms(transfers={"latency": "20ms"}) > plain + 15
+    assert ttft_ms(transfers={"post": "20ms"}) > plain + 5
+    assert ttft_ms(transfers={"notice": "20ms"}) > plain + 5
+
+
+def test_the_noise_depends_on_the_seed_alone() -> None:
+    groups = [{"ranks": 2, "jitter": {"most": "5ms"}}]
+    runs = [
+        simulate_in_memory(quickly(seed=seed, calibration={"groups": groups})).requests
+        for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_drawn_durations_have_the_quantiles_that_were_given() -> None:
+    spread = Spread.model_validate({"least": "10ns", "p50": "1us", "p99": "2us", "most": "90us"})
+    draw = drawing(spread, 7, "test")
+    found = sorted(draw(number) for number in range(4000))
+    assert found[0] >= 10
+    assert found[2000] == pytest.approx(1000, rel=0.05)
+    assert found[3960] == pytest.approx(2000, rel=0.1)
+    assert found[-1] <= 90_000
+    assert found[-1] > 2000
+
+
+def test_a_measured_stretch_without_noise_is_a_stretch() -> None:
+    lines = [(7000, 13), (6900, 19)]
+    plain = StepStretch(100, 55, lines, 50, 7)
+    measured = MeasuredStretch(100, 55, lines, 50, 7, jitter=lambda step: 0, first=3, held_ns=0)
+    for until_ns in (0, 100, 101, 5000, 20_000, 10**9):
+        assert measured.end(until_ns) == plain.end(until_ns)
+    assert sum(base for _, base, _ in measured.rows(50)) == plain.end(10**9)[1] - 100
+
+
+def test_noticed_waits_end_later_but_not_after_their_limit() -> None:
+    plain, noticed = WaitStretch(0, 10, 100), NoticedWaits(0, 10, 100, lambda *key: 30, 1)
+    assert plain.arrival(50) == 50
+    assert noticed.arrival(50) == 80
+    assert noticed.arrival(100) == 110  # the limit of this wait
+    assert noticed.arrival(5) == 10  # it was there before the wait began
+    assert noticed.arrival(110) == plain.arrival(110) == 110
+    assert noticed.arrival(165) == 195
+
+
+def test_a_size_of_a_group_has_one_entry() -> None:
+    with pytest.raises(ConfigError, match=r"calibration\.groups\.1\.ranks"):
+        quickly(calibration={"groups": [{"ranks": 2}, {"ranks": 2}]})
+    with pytest.raises(ConfigError, match="jitter"):
+        quickly(calibration={"groups": [{"ranks": 2, "jitter": {"p50": "-1us"}}]})
+
+
+def test_healthy_ranks_may_be_as_slow_as_they_were_measured() -> None:
+    """A limit on waiting for a rank knows how long a calibrated iteration may take."""
+    slow = [{"ranks": 2, "iteration": "40s"}]
+    found = quickly(calibration={"groups": slow})
+    assert found.hang_ns > 2 * 40e9
+    result = simulate_in_memory(quickly(calibration={"groups": slow}, diagnosis={}))
+    assert result.summary["exit_code"] == 0
