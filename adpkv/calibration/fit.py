@@ -29,7 +29,7 @@ __all__ = ["fitted"]
 COLLECTIVES: Final = 4
 """Collectives of an iteration with a step, that of the step included."""
 
-WIRE_NS: Final = 30_000
+SHORTEST_NS: Final = 30_000
 """From a call of MPI until another process can see what it sent: too short to be told apart from
 when that process looks."""
 
@@ -72,8 +72,10 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
             "to_coordinator": _spread([ns for run in runs for ns in run.to_coordinator]),
             "beside_coordinator": _spread([ns for run in runs for ns in run.beside_coordinator]),
             "from_coordinator": _ns(_least([ns for run in runs for ns in run.from_coordinator])),
-            "between_ranks": _spread([ns + WIRE_NS for run in runs for ns in run.between_ranks]),
-            "notice": _spread([max(ns - WIRE_NS, 0) for run in runs for ns in run.notices]),
+            "between_ranks": _spread(
+                [ns + SHORTEST_NS for run in runs for ns in run.between_ranks]
+            ),
+            "notice": _spread([max(ns - SHORTEST_NS, 0) for run in runs for ns in run.notices]),
         },
         "transfers": {
             "post": _ns(slopes[1]),
@@ -81,7 +83,7 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
             "notice": _ns(slopes[3]),
             "notice_per_kib": _fine(slopes[4]),
             "latency": _ns(
-                WIRE_NS
+                SHORTEST_NS
                 + _middle([ns for run in runs for ns in run.posted], 0.0)
                 + _middle([ns for run in runs for ns in run.seen], 0.0)
             ),
@@ -209,7 +211,7 @@ def _least_squares(rows: Array, values: Array) -> Array:
 def _least(values: Sequence[float]) -> float:
     """The latency of messages that are read when the reader's iteration allows: the least of them
     found a reader that was just looking."""
-    return float(np.quantile(values, LEAST)) if values else WIRE_NS
+    return float(np.quantile(values, LEAST)) if values else SHORTEST_NS
 
 
 def _middle(values: Sequence[float], otherwise: float) -> float:
