@@ -98,6 +98,8 @@ class CudaStaging:
     def give_back(self, slot: int, request_id: int) -> None:
         """No peer touches the slot any more: what was used of it is to be marked."""
         self._to_mark += self._book.give_back(slot, request_id)
+        # A copy of a transfer that was stopped may still be going on.
+        self._written = self._work.point()
 
     def mark(self) -> None:
         """Mark the slots that were given back. Not as that happens: a transfer's end would be

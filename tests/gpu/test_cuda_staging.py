@@ -99,6 +99,21 @@ def test_who_may_touch_a_slot_is_checked(rig: Rig) -> None:
     assert rig.told == ["freed_in_doubt"]
 
 
+def test_a_copy_of_a_stopped_transfer_ends_before_the_slot_is_advertised(
+    rig: Rig, fake: Any
+) -> None:
+    rig.memory.finish()
+    fake.held = True
+    rig.area.take(0, 7, range(2))
+    rig.area.pack([5, 2], 0)
+    rig.area.give_back(0, 7)
+    rig.area.take(0, 8, range(2))
+    assert not rig.area.written().passed()
+    fake.held = False
+    rig.memory.finish()
+    assert rig.area.written().passed()
+
+
 def test_a_slot_is_written_when_its_check_is_done(rig: Rig, fake: Any) -> None:
     """A peer that learns of the slot then cannot overtake the check."""
     assert rig.area.written().passed()
