@@ -9,7 +9,7 @@ TORCH  := .venv-torch/.adpkv-ready
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test test-browser test-torch check-examples check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore gpu calibrate clean
+.PHONY: help setup run test test-browser test-torch check-examples check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore mutants gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,10 @@ fuzz: $(STAMP) ## an hour of random experiments and bad input on all cores; FUZZ
 
 check-examples: $(TORCH) ## the mended programs of docs/examples under 10,000 schedules each
 	.venv-torch/bin/python -m tests.rank_programs.examples 10000
+
+mutants: $(STAMP) ## 76 small planted changes in core and executor: what notices each; MUTANTS="--explore-only --for 600"
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
 explore: $(STAMP) ## ten minutes of explore on all cores, each variant; EXPLORE="--for 1h" for more
 	$(BIN)/adpkv explore explore $(or $(EXPLORE),--for 200s)
 	$(BIN)/adpkv explore explore --set topology.attention=replicated $(or $(EXPLORE),--for 200s)

@@ -10,6 +10,7 @@ from typing import Final
 
 from adpkv.bench.bare_world import bare_world
 from adpkv.bench.check import check
+from adpkv.bench.explore import explore
 from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
@@ -99,6 +100,10 @@ def _check(settings: Settings) -> list[Figure]:
     return check(schedules=50, rounds=2) if settings.quick else check()
 
 
+def _explore(settings: Settings) -> list[Figure]:
+    return explore(batches=2) if settings.quick else explore()
+
+
 def _timeline(settings: Settings) -> list[Figure]:
     return timeline(requests=200, repetitions=3) if settings.quick else timeline()
 
@@ -122,6 +127,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "scale": _scale,
     "bare-world": _bare_world,
     "sweep": _sweep,
+    "explore": _explore,
     "timeline": _timeline,
     "check": _check,
     "transport": _transport,

@@ -42,7 +42,7 @@ MOST_EVENTS: Final = 100_000
 """Of the queue of one run; the largest of a small experiment has some thousands. One that has more
 never ends."""
 
-_NUMBERS: Final = re.compile(r"\d[\d.]*")
+_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|\d[\d.]*")
 
 Watch = Callable[[Simulation, list[Event]], Callable[[], None]]
 """Makes what is called between the events of the queue, for a job that is about to run, and from

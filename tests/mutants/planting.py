@@ -1,0 +1,50 @@
+"""Plants a mutation in this process: the module is loaded from its changed source.
+
+As a plugin of pytest (`-p tests.mutants.planting`) it plants the one that `ADPKV_MUTANT` numbers.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
+
+from tests.mutants.mutations import Mutation, mutations
+
+__all__ = ["NUMBER", "plant"]
+
+NUMBER: Final = "ADPKV_MUTANT"
+
+
+class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def __init__(self, mutation: Mutation) -> None:
+        self._mutation = mutation
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != self._mutation.module:
+            return None
+        return importlib.util.spec_from_loader(name, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._mutation.source, f"<{self._mutation.name}>", "exec"), module.__dict__)
+
+
+def plant(mutation: Mutation) -> None:
+    """From now on the module is the changed one: nothing of it is imported yet."""
+    assert mutation.module not in sys.modules
+    sys.meta_path.insert(0, _Planted(mutation))
+
+
+if NUMBER in os.environ:
+    # What this imports itself is no part of what is mutated, but for the draws.
+    chosen = mutations()[int(os.environ[NUMBER])]
+    for name in [one for one in sys.modules if one.startswith("adpkv")]:
+        del sys.modules[name]
+    plant(chosen)
