@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,11 @@ def bench(
         ),
     ],
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small sizes: about half a minute, rough figures.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Small sizes, rough figures: seconds each, more where real ranks start.",
+        ),
     ] = False,
     trace: Annotated[
         Path | None,
@@ -54,8 +59,10 @@ def bench(
     wanted = [*names, *only]
     figures: list[Figure] = []
     skipped: dict[str, str] = {}
-    for name, measure in chosen(wanted).items():
-        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+    benches, began_s = chosen(wanted), time.monotonic()
+    for number, (name, measure) in enumerate(benches.items(), 1):
+        place = f"{number}/{len(benches)} after {time.monotonic() - began_s:.0f} s"
+        print(f"measuring {name} ({place}) ...", file=sys.stderr, flush=True)
         try:
             figures += measure(settings)
         except UsageError as error:
