@@ -60,7 +60,8 @@ hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has
 	$(BIN)/python -m pytest --campaigns tests/hosts
 
 seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make test has half of them
-	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz/test_fuzz_whole.py
+	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz/test_fuzz_whole.py \
+		tests/fuzz/test_fuzz_bad_input.py
 
 kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdown and under shrink; KILLS="5 1 nixl"
 	$(BIN)/python -m tests.mpi.transport_kills runs/kills-transports-$$$$ $(KILLS)

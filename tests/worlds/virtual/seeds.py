@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["SEEDS_PER_TEST", "batch", "batches"]
+__all__ = ["SEEDS_PER_TEST", "batch", "batches", "first_half"]
 
 SEEDS_PER_TEST = 20
 
@@ -19,6 +19,15 @@ def batches(first: int, last: int) -> list[Any]:
     return [
         pytest.param(seed, marks=_marks(number))
         for number, seed in enumerate(range(first, last, SEEDS_PER_TEST))
+    ]
+
+
+def first_half(last: int) -> list[Any]:
+    """The first seed of each batch of the seeds from 0 to below `last`, for a test that is slow:
+    `make test` has the first half of them, `make seeds` all."""
+    return [
+        pytest.param(seed, marks=pytest.mark.campaign if 2 * seed >= last else ())
+        for seed in range(0, last, SEEDS_PER_TEST)
     ]
 
 
