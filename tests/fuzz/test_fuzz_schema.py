@@ -44,7 +44,7 @@ def test_every_key_of_the_schema_is_generated() -> None:
 def test_all_choices_are_made() -> None:
     """Each value of each key that has a list of them, but for a regression's."""
     found: dict[str, set[object]] = {}
-    for data in drawn(more=300):
+    for data in drawn(more=450):
         for place, chosen in keys_of(data):
             if isinstance(chosen, str | bool):
                 found.setdefault(place, set()).add(chosen)
@@ -68,7 +68,7 @@ def test_faults_are_combined() -> None:
 @pytest.mark.slow
 def test_values_at_the_ends_are_given() -> None:
     given: dict[str, set[str]] = {}
-    for data in drawn(more=300):
+    for data in drawn(more=450):
         for place, one in keys_of(data):
             given.setdefault(place, set()).add(repr(one))
     missing = [
