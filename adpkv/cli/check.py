@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import typer
 
 from adpkv.cli.check_options import (
+    DEFAULT_RANKS,
     Allow,
     Bound,
     Named,
@@ -22,6 +24,7 @@ from adpkv.cli.check_options import (
     UseMpi,
     UseTorch,
 )
+from adpkv.cli.launched import launched_rank
 from adpkv.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ __all__ = ["check"]
 def check(
     target: Named,
     arguments: ProgramArguments = None,
-    ranks: Ranks = 2,
+    ranks: Ranks = None,
     use_torch: UseTorch = False,
     use_mpi: UseMpi = False,
     schedules: Schedules = 1000,
@@ -53,6 +56,7 @@ def check(
     """Run the ranks of your own program in one process, and find schedules in which they fail.
 
     Ends with 0 if all schedules end well, 3 if the ranks get stuck, 4 if one raises.
+    Under mpirun, `async def program(rank)` runs once, on the real ranks.
     """
     from adpkv.errors import UsageError
     from adpkv.rank_programs.checking import Plan
@@ -63,6 +67,11 @@ def check(
     from adpkv.rank_programs.session import Session, Settings
     from adpkv.rank_programs.target import parse_target
 
+    if launched_rank(os.environ) is not None:
+        from adpkv.rank_programs.real_ranks import run_for_real
+
+        raise typer.Exit(run_for_real(parse_target(target), ranks))
+    ranks = ranks or DEFAULT_RANKS
     for word in allow or ():
         if word not in ALLOWABLE:
             raise UsageError(f"--allow {word}: there are {', '.join(ALLOWABLE)}")

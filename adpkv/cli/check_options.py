@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 __all__ = [
+    "DEFAULT_RANKS",
     "Allow",
     "Bound",
     "Named",
@@ -35,8 +36,18 @@ ProgramArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="-- ARGUMENTS", help="The program's own arguments.", show_default=False),
 ]
+DEFAULT_RANKS: Final = 2
 Ranks = Annotated[
-    int, typer.Option("-n", "--ranks", metavar="N", min=1, max=256, help="How many ranks.")
+    int | None,
+    typer.Option(
+        "-n",
+        "--ranks",
+        metavar="N",
+        min=1,
+        max=256,
+        help="How many ranks.",
+        show_default=str(DEFAULT_RANKS),
+    ),
 ]
 UseTorch = Annotated[
     bool,

@@ -1,0 +1,109 @@
+"""A program over our rank API on real ranks: `mpirun -n 4 adpkv check FILE.py:FUNCTION`.
+
+The same calls, made with mpi4py: each blocks, so the program's coroutine never waits for its turn.
+Once, as it happens to go: there are no schedules to choose here.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import Any
+
+from adpkv.errors import MissingPieceError, TargetError
+from adpkv.exit_codes import ExitCode
+from adpkv.rank_programs.modules import ProgramModules
+from adpkv.rank_programs.program_files import ProgramFiles
+from adpkv.rank_programs.target import Target, arguments_of
+
+__all__ = ["RealRank", "run_for_real"]
+
+
+class RealRank:
+    """What `RankApi` is, over a communicator of mpi4py."""
+
+    def __init__(self, mpi: Any) -> None:
+        self._mpi, self._comm = mpi, mpi.COMM_WORLD
+        self.rank = self.tp_rank = int(self._comm.rank)
+        self.world_size = self.tp_size = int(self._comm.size)
+        self._began_s = time.monotonic()
+
+    @property
+    def clock(self) -> float:
+        """Seconds since the program began."""
+        return time.monotonic() - self._began_s
+
+    async def tp_allgather(self, value: Any) -> list[Any]:
+        """Everybody's value to everybody, in rank order."""
+        found: list[Any] = self._comm.allgather(value)
+        return found
+
+    async def tp_gather(self, value: Any, root: int = 0) -> list[Any] | None:
+        """Everybody's value to the root; None on the others."""
+        found: list[Any] | None = self._comm.gather(value, root)
+        return found
+
+    async def tp_broadcast(self, value: Any = None, root: int = 0) -> Any:
+        """The root's value to all."""
+        return self._comm.bcast(value, root)
+
+    async def barrier(self) -> None:
+        """All come."""
+        self._comm.barrier()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    async def send(self, value: Any, to: int, tag: int = 0) -> None:
+        """A message. Handed to MPI at once; a large one may wait there for its receive."""
+        self._comm.send(value, to, tag)
+
+    async def recv(self, source: int | None = None, tag: int | None = None) -> Any:
+        """The next message of a rank; of any rank, or with any tag, if that is None."""
+        mpi = self._mpi
+        return self._comm.recv(
+            source=mpi.ANY_SOURCE if source is None else source,
+            tag=mpi.ANY_TAG if tag is None else tag,
+        )
+
+
+def run_for_real(target: Target, ranks: int | None) -> int:
+    """Run the program on the ranks of this job; the exit code of this rank. A rank that raises ends
+    the job: the others would wait for it."""
+    if not target.is_async:
+        raise TargetError(
+            f"{target.text}: under mpirun only `async def program(rank)` can be run: other programs"
+            " are run by mpirun or torchrun themselves"
+        )
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise MissingPieceError("this needs MPI: pip install 'adpkv[mpi]'") from None
+    own = RealRank(MPI)
+    if ranks is not None and ranks != own.world_size:
+        raise TargetError(f"mpirun has started {own.world_size} ranks, and -n says {ranks}")
+    sys.path.insert(0, target.folder)
+    try:
+        program = target.load(ProgramModules(1, ProgramFiles(target.roots)))
+        assert program is not None, "a coroutine is a function"
+        known = {"rank": own, "world_size": own.world_size, "size": own.world_size}
+        _finish(program(*arguments_of(program, known)))
+    except BaseException:
+        sys.stderr.write(f"rank {own.rank}:\n{traceback.format_exc()}")
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(ExitCode.VIOLATION)
+    MPI.COMM_WORLD.Barrier()
+    if own.rank == 0:
+        took_s = own.clock
+        print(f"adpkv: {own.world_size} real ranks ended well in {took_s:.1f} s", file=sys.stderr)
+    return ExitCode.COMPLETED
+
+
+def _finish(coroutine: Any) -> None:
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise TypeError("a rank program awaits what its rank gives it, and nothing else")
