@@ -44,7 +44,7 @@ def test_every_key_of_the_schema_is_generated() -> None:
 def test_all_choices_are_made() -> None:
     """Each value of each key that has a list of them, but for a regression's."""
     found: dict[str, set[object]] = {}
-    for data in drawn(more=450):
+    for data in drawn(more=300):
         for place, chosen in keys_of(data):
             if isinstance(chosen, str | bool):
                 found.setdefault(place, set()).add(chosen)
@@ -76,9 +76,12 @@ def test_values_at_the_ends_are_given() -> None:
         for place, ends in _ends()
         if not place.startswith("regression") and not ends & given.get(place, set())
     ]
-    # What hardly any relation lets through: a piece holds a block, and a budget a piece.
+    # What hardly any relation lets through: a piece holds a block, and a budget a piece; the least
+    # delay is not above the largest.
     shapes = {f"model.{key}" for key in ("layers", "kv_heads", "head_dim", "dtype_bytes")}
-    assert set(missing) <= {"transceiver.piece", *shapes}
+    delays = {place for place in missing if place.endswith(".cancel.delay.min")}
+    assert set(missing) <= {"transceiver.piece", *shapes, *delays}
+    assert len(delays) <= 1
 
 
 def _ends() -> Iterator[tuple[str, set[str]]]:
