@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from adpkv.cli.options import AsJson, Quiet
+from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def replay(
     from adpkv.exploration.replaying import play, write_run
 
     recorded = read_replay(given)
+    _check_one(until=until is not None, step=step, story=bool(story))
     if token:
         print(token_of(recorded))
         return
@@ -83,6 +85,13 @@ def replay(
     elif not quiet:
         _show(played)
     raise typer.Exit(_code(played))
+
+
+def _check_one(**asked: bool) -> None:
+    """They show the same run in different ways, so only one can be meant."""
+    given = [f"--{name}" for name, is_given in asked.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: give one of them")
 
 
 def _code(played: Replay) -> int:
@@ -144,7 +153,6 @@ def _tell(recorded: Recorded, requests: list[int]) -> None:
 
 
 def _keep(recorded: Recorded, name: str, folder: Path) -> None:
-    from adpkv.errors import UsageError
     from adpkv.exploration.regression import regression_files
 
     made = regression_files(recorded, name)

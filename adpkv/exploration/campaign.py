@@ -19,6 +19,7 @@ from adpkv.config.workload import ScriptConfig
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.batch import PCT_EVENTS, BatchResult, Find, Task, case_of, owners
+from adpkv.exploration.cases import MOST_DEPTH
 from adpkv.exploration.coverage import Coverage
 from adpkv.exploration.pool import Lost, Pool
 from adpkv.exploration.replay_file import Recorded, file_text, read_text, record, token
@@ -35,7 +36,6 @@ GUIDED_BATCH: Final = 1000
 """A batch of `guided` learns for itself: so it is longer."""
 
 STRATEGIES: Final = ("random", "pct", "guided")
-MOST_DEPTH: Final = 64
 LAST_SEED: Final = 1 << 62
 WAIT_S: Final = 0.2
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from adpkv.config import Experiment
 from adpkv.core.ids import NEVER
 from adpkv.exploration.schedules import CALM, Choices, Drawn, Priorities, Spread, Written
 from adpkv.worlds.virtual.schedule import Schedule
 
-__all__ = ["Case", "Pct"]
+__all__ = ["MOST_DEPTH", "Case", "Pct"]
+
+MOST_DEPTH: Final = 64
+"""Of `pct`: it has a priority for each."""
 
 
 @dataclass(frozen=True, slots=True)

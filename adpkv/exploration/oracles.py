@@ -7,7 +7,7 @@ What a rank cannot do about a lie of the machine is no business of theirs (`vari
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
     nothing disturbs it."""
     summary = ran.summary
     code, lost = summary["exit_code"], summary["lost"]
-    found = [Wrong(v["kind"], f"violation: {v}") for v in summary["violations"]]
+    found = [Wrong(v["kind"], _said(v)) for v in summary["violations"]]
     if code not in ((5,) if _ends_with(ran, lost) else (0, 75, 130, 143)):
         found.append(Wrong(f"exit_code_{int(code)}", f"exit code {code}"))
     found += _unanswered(ran, code)
@@ -67,6 +67,13 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
     if healed_ns < NEVER and code == ExitCode.COMPLETED:
         found += _not_recovered(ran, healed_ns)
     return found
+
+
+def _said(violation: Mapping[str, Any]) -> str:
+    """A violation as `summary.json` lists it, in a sentence."""
+    rank = violation["rank"]
+    who = f"rank {rank}" if rank >= 0 else "the coordinator"
+    return f"{violation['detail']}; on {who} after {violation['at_s']:.6f} s"
 
 
 def _uneven(record: RequestRecord) -> bool:

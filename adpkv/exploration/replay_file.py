@@ -21,7 +21,7 @@ from adpkv.config.document import read as read_yaml
 from adpkv.config.document import write as write_yaml
 from adpkv.core.ids import NEVER
 from adpkv.errors import ConfigError, UsageError
-from adpkv.exploration.cases import Case, Pct
+from adpkv.exploration.cases import MOST_DEPTH, Case, Pct
 from adpkv.exploration.schedules import CALM, Choices, Spread
 from adpkv.exploration.trial import Trial, signature
 
@@ -176,7 +176,7 @@ def _unpacked(given: str) -> object:
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise ValueError("cut off")
         return json.loads(text)
-    except (ValueError, zlib.error) as error:
+    except (ValueError, zlib.error, RecursionError) as error:
         raise UsageError(f"the token is damaged, or not whole: {error}") from None
 
 
@@ -197,8 +197,10 @@ def _recorded(data: object, source: str) -> Recorded:
         raise UsageError(f"{source}: experiment: must be a mapping of sections")
     found = data.get("found") or {}
     healed_ns = data.get("healed_ns")
-    if not isinstance(found, dict) or not isinstance(healed_ns, int | None):
-        raise UsageError(f"{source}: found or healed_ns: not as `adpkv explore` writes it")
+    if healed_ns is not None and _whole(healed_ns, f"{source}: healed_ns") < 0:
+        raise UsageError(f"{source}: healed_ns: must not be negative")
+    if not isinstance(found, dict):
+        raise UsageError(f"{source}: found: not as `adpkv explore` writes it")
     return Recorded(
         Case(
             parse(experiment, source),
@@ -213,9 +215,11 @@ def _recorded(data: object, source: str) -> Recorded:
     )
 
 
-def _whole(value: object, where: str) -> int:
+def _whole(value: object, where: str, most: int = NEVER) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise UsageError(f"{where}: must be a whole number")
+    if not -most <= value <= most:
+        raise UsageError(f"{where}: is larger than {most}")
     return value
 
 
@@ -228,7 +232,10 @@ def _choices(data: object, source: str) -> Choices | Spread | Pct:
             where = f"{source}: schedule.{name}"
             if len(data) > 1 or not isinstance(given, list) or len(given) != _NUMBERS_OF_DRAWN:
                 raise UsageError(f"{where}: must be four whole numbers, and stand alone")
-            return kind(*(_whole(one, where) for one in given))
+            numbers_of = [_whole(one, where) for one in given]
+            if min(numbers_of) < 0 or (kind is Pct and numbers_of[1] > MOST_DEPTH):
+                raise UsageError(f"{where}: must not be negative; a depth is at most {MOST_DEPTH}")
+            return kind(*numbers_of)
     flat = []
     for name, entries in data.items():
         if name not in _LISTS:

@@ -134,7 +134,7 @@ def attempt(
     except Exception as error:  # whatever it is, it is a result
         wrong, code = _of_error(error, experiment)
         told = [
-            Wrong(detail["violation"], f"violation: {detail['detail']}")
+            Wrong(detail["violation"], str(detail["detail"]))
             for _, _, kind, _, detail in kept.events
             if kind == "violation"
         ]

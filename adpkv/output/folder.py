@@ -186,7 +186,7 @@ class RunFolder:
         """
         runs = list(Path("runs").glob("*/config.yaml"))
         if not runs:
-            raise UsageError("runs: there is no run here; say where it is with --out")
+            raise UsageError("runs: there is no run here; say which folder it is in")
         return cls(max(runs, key=lambda path: path.stat().st_mtime_ns).parent)
 
     @property

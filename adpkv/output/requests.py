@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from adpkv.core.columns import COLUMNS, WAITING_COLUMNS
+from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
 from adpkv.output.json_lines import JsonLines
@@ -19,7 +20,7 @@ from adpkv.output.losses import Losses
 if TYPE_CHECKING:
     from adpkv.config.serving import SloConfig
 
-__all__ = ["RequestLog", "Tally", "read_tally"]
+__all__ = ["RequestLog", "Tally", "decode_record", "read_tally"]
 
 BATCH_RECORDS: Final = 1024
 """Records kept in memory before they are written."""
@@ -101,14 +102,29 @@ class Tally:
         del self.failures[MOST_FAILURES:]
 
 
+_DECODER: Final = msgspec.json.Decoder(RequestRecord)
+
+
+def decode_record(line: bytes) -> RequestRecord:
+    """A line of `requests.jsonl`.
+
+    Raises:
+        ValueError: it is none that adpkv writes; times outside of 64 bits are not either.
+    """
+    record = _DECODER.decode(line)
+    for value in msgspec.structs.astuple(record):
+        if isinstance(value, int) and not -NEVER <= value <= NEVER:
+            raise ValueError(f"{value} is out of range")
+    return record
+
+
 def read_tally(path: Path, slo: SloConfig | None = None) -> Tally:
     """Of the requests in a file, of which the last line may have been cut off."""
     tally = Tally(slo)
-    decoder = msgspec.json.Decoder(RequestRecord)
     with suppress(OSError), path.open("rb") as file:
         for line in file:
             with suppress(ValueError, RecursionError):
-                tally.add(decoder.decode(line))
+                tally.add(decode_record(line))
     return tally
 
 

@@ -21,6 +21,7 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Topology
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
+from adpkv.output.requests import decode_record
 from adpkv.output.story_words import Event, Setting, is_trouble, words
 
 if TYPE_CHECKING:
@@ -114,10 +115,9 @@ class RunFiles:
 
     def all_records(self) -> Iterator[RequestRecord]:
         """What `requests.jsonl` says, in its order; nothing where there is no such file."""
-        decode = msgspec.json.Decoder(RequestRecord).decode
         if self.folder.requests.exists():
             for number, line in self._lines(self.folder.requests):
-                record = self._read(self.folder.requests, number, line, decode)
+                record = self._read(self.folder.requests, number, line, decode_record)
                 if record is not None:
                     yield record
 

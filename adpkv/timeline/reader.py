@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from adpkv.errors import UsageError
 from adpkv.output import RunFolder
+from adpkv.output.story_files import read_section
 from adpkv.timeline.format import (
     DROPPED_AT,
     HEADER_BYTES,
@@ -107,8 +109,15 @@ class RecordReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._names: dict[int, str] = {}
+        self.dropped = 0
+        """How many records found no room."""
+        self._data: mmap.mmap | bytes = b""
         try:
             with path.open("rb") as file:
+                self.is_empty = not os.fstat(file.fileno()).st_size
+                """A rank that was killed as it made its file, or found a full disk, leaves that."""
+                if self.is_empty:
+                    return
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be read: {error}") from error
@@ -117,7 +126,6 @@ class RecordReader:
         if len(head) < HEADER_BYTES or not head.startswith(MAGIC) or version != VERSION:
             raise UsageError(f"{path}: these are no timeline records of this version")
         self.dropped = int.from_bytes(head[DROPPED_AT : DROPPED_AT + 8], "little")
-        """How many records found no room."""
 
     def __iter__(self) -> Iterator[Record]:
         """Every whole record; half a one at the end, and what is no record, are left out."""
@@ -188,6 +196,7 @@ def open_records(folder: RunFolder) -> Sequence[RecordReader]:
     """
     paths = sorted(folder.timeline.glob("*.records"), key=lambda path: (len(path.name), path.name))
     if not paths:
+        read_section(folder)  # which says so if no run is there
         raise UsageError(
             f"{folder.path}: this run has no timeline; make one with --set observe.timeline=true"
         )

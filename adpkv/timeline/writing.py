@@ -98,7 +98,9 @@ def write_trace(
             nbytes = file.tell()
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(f"{error.filename or path}: {error.strerror or error}") from error
+        # The temporary name is ours, and says nothing to who gave the path.
+        named = path if error.filename in (None, str(temporary)) else error.filename
+        raise UsageError(f"{named}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -128,6 +130,8 @@ def _show_ranks(
         for reader in readers
         if reader.dropped
     ]
+    notes += [f"{reader.path.name}: empty, so nothing of it is shown" for reader in readers
+              if reader.is_empty]  # fmt: skip
     fold = window == WHOLE and count_slices(readers) > most_slices
     if fold:
         notes.append(

@@ -90,3 +90,5 @@ def test_an_event_that_is_not_there(found: Path) -> None:
     file = str(found / "finds" / "two_terminal_responses.yaml")
     with pytest.raises(UsageError, match="there is no event 9999"):
         call("replay", file, "--until", "9999")
+    with pytest.raises(UsageError, match="--until and --story: give one"):
+        call("replay", file, "--until", "5", "--story", "0")

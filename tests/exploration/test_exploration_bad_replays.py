@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,9 @@ def test_a_file_is_refused_with_the_place(old: str, new: str, said: str) -> None
         ("{speed: [[0, 1, 16]]}", r"schedule.speed\[0\]"),
         ("{order: [[0, 1, 2, 3, x]]}", r"schedule.order\[0\]: must be a whole number"),
         ("7", "schedule: must be a mapping"),
+        ("{pct: [0, 1000000000, 3, 512]}", "schedule.pct: must not be negative; a depth is at"),
+        ("{drawn: [0, 99, -3, 0]}", "schedule.drawn: must not be negative"),
+        (f"{{drawn: [{10**30}, 0, 0, 0]}}", "schedule.drawn: is larger than"),
     ],
 )
 def test_a_choice_that_is_not_known_is_refused(schedule: str, said: str) -> None:
@@ -53,7 +58,8 @@ def test_a_choice_that_is_not_known_is_refused(schedule: str, said: str) -> None
 
 def test_a_damaged_token_and_a_missing_file() -> None:
     whole = token(record(attempt(written(draw(where(), 1)))))
-    for bad in (whole[:-9], "adpkv1.xxxx", "adpkv1."):
+    deep = base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000)).decode()
+    for bad in (whole[:-9], "adpkv1.xxxx", "adpkv1.", f"adpkv1.{deep}"):
         with pytest.raises(UsageError, match="the token is damaged"):
             read_replay(bad)
     with pytest.raises(UsageError, match=r"nowhere\.yaml: cannot be read"):

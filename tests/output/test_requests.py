@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from adpkv.config.serving import SloConfig
 from adpkv.core.record import RequestRecord
 from adpkv.core.values import Outcome
 from adpkv.output import RequestLog, Tally
+from adpkv.output.requests import decode_record
 
 COMPLETED: dict[str, Any] = {
     "request_id": 1,
@@ -94,3 +97,10 @@ def test_outcomes_add_up_and_only_completed_requests_are_timed() -> None:
 def test_missing_responses_are_counted() -> None:
     tally = _tally({"responses": 0}, {"responses": 1})
     assert tally.terminal == 1
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30)])
+def test_a_time_that_no_run_has_is_no_record(value: int) -> None:
+    line = json.dumps({**COMPLETED, "arrival_ns": value}).encode()
+    with pytest.raises(ValueError, match="out of range"):
+        decode_record(line)

@@ -126,8 +126,16 @@ def test_a_full_disk_is_noted_and_nothing_else_happens(
     assert losses.told() == ("a: No space left on device",)
 
 
-@pytest.mark.parametrize("data", [b"", b"ADPKVTML", b"x" * 100, b"ADPKVTML\x63" + bytes(100)])
+@pytest.mark.parametrize("data", [b"ADPKVTML", b"x" * 100, b"ADPKVTML\x63" + bytes(100)])
 def test_what_is_no_such_file_is_refused_with_its_name(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "rank-0.records").write_bytes(data)
     with pytest.raises(UsageError, match=r"rank-0\.records"):
         RecordReader(tmp_path / "rank-0.records")
+
+
+def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
+    (tmp_path / "rank-0.records").touch()
+    reader = RecordReader(tmp_path / "rank-0.records")
+    assert reader.is_empty
+    assert not reader.dropped
+    assert list(reader) == []

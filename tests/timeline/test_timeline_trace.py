@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -216,12 +217,23 @@ def test_bad_calls_are_refused_and_leave_nothing(run: Run, tmp_path: Path) -> No
         write_trace(RunFolder(tmp_path / "without"))
     with pytest.raises(UsageError, match="no such folder"):
         write_trace(RunFolder(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match=r"cannot|No such"):
+    with pytest.raises(UsageError, match=r"no/such/file: No such"):
         write_trace(RunFolder(run[0]), tmp_path / "no/such/file")
+    with pytest.raises(UsageError, match=rf"{tmp_path}: Is a directory"):
+        write_trace(RunFolder(run[0]), tmp_path)
     for argv in (["--from", "5"], ["--from", "2s", "--to", "1s"]):
         failed = CliRunner().invoke(app, ["timeline", str(run[0]), *argv])
         assert isinstance(failed.exception, UsageError)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["without"]
+
+
+def test_a_rank_without_a_record_takes_nothing_of_the_others(run: Run, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run[0], copied)
+    (copied / "timeline" / "world.records").write_bytes(b"")
+    written = write_trace(RunFolder(copied))
+    assert written.notes[0] == "world.records: empty, so nothing of it is shown"
+    assert written.requests == 60
 
 
 def test_a_timeline_needs_events() -> None:
