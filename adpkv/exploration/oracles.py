@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
@@ -21,6 +21,11 @@ from adpkv.exit_codes import ExitCode
 from adpkv.worlds.virtual.run import Simulation
 
 __all__ = ["Ended", "Wrong", "problems"]
+
+CODES: Final = (ExitCode.COMPLETED, ExitCode.UNHEALTHY, ExitCode.SIGINT, ExitCode.SIGTERM)
+"""With which a run may end that kept the contract."""
+LOST_CODES: Final = (ExitCode.RANK_LOST,)
+"""And one that lost a rank, where that ends the job."""
 
 Event = tuple[int, int, str, int, dict[str, Any]]
 """(at_ns, rank, kind, request, detail)"""
@@ -54,7 +59,7 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
     summary = ran.summary
     code, lost = summary["exit_code"], summary["lost"]
     found = [Wrong(v["kind"], _said(v)) for v in summary["violations"]]
-    if code not in ((5,) if _ends_with(ran, lost) else (0, 75, 130, 143)):
+    if code not in (LOST_CODES if _ends_with(ran, lost) else CODES):
         found.append(Wrong(f"exit_code_{int(code)}", f"exit code {code}"))
     found += _unanswered(ran, code)
     found += [Wrong("columns", f"columns: {r}") for r in ran.records if _uneven(r)]

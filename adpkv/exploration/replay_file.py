@@ -21,6 +21,7 @@ from adpkv.config.document import read as read_yaml
 from adpkv.config.document import write as write_yaml
 from adpkv.core.ids import NEVER
 from adpkv.errors import ConfigError, UsageError
+from adpkv.exit_codes import ExitCode
 from adpkv.exploration.cases import MOST_DEPTH, Case, Pct
 from adpkv.exploration.schedules import CALM, Choices, Spread
 from adpkv.exploration.trial import Trial, signature
@@ -56,7 +57,7 @@ class Recorded:
     case: Case
     signature: str = ""
     detail: str = ""
-    exit_code: int = 0
+    exit_code: int = ExitCode.COMPLETED
     digest: str = ""
     seed: int | None = None
     """The seed of the exploration in which it was found."""

@@ -109,7 +109,7 @@ def _what_happened(page: Page) -> Plot:
     kinds = list(dict.fromkeys(str(row["kind"]) for row in page.data["marks"]))
     chart = (
         alt.Chart(alt.NamedData("marks"))
-        .mark_point(filled=True, size=70, opacity=0.85, clip=True)
+        .mark_point(filled=True, size=72, opacity=0.85, clip=True)
         .encode(
             x=time_axis(alt),
             y=alt.Y("kind:N", title=None, sort=kinds),

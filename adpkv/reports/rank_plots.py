@@ -186,7 +186,7 @@ def _over_time(page: Page, run: RunData, rows: Sequence[Row]) -> Plot:
         + ". Stripes that differ between rows are imbalance.",
         [Choice(label, _map(page, field, title, form)) for label, field, title, form in _MAPS],
         over_time=True,
-        height=max(70, 17 * len(rows)),
+        height=max(72, 17 * len(rows)),
     )
 
 

@@ -103,4 +103,4 @@ def test_only_the_doors_know_history() -> None:
                 "adpkv.field_policies"
             ):
                 knowing.add(path.relative_to(PACKAGE).parts[0])
-    assert knowing == {"field_policies", "cli", "api.py", "sweeps"}
+    assert knowing == {"field_policies", "cli", "api.py", "exploration", "sweeps"}

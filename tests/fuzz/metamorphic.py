@@ -252,6 +252,7 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     ranks = senders + groups["generation"].get("instances", 1) * groups["generation"]["ranks"]
     data.pop("on_rank_failure", None)
     data.pop("recompute", None)
+    data.pop("calibration", None)  # what is drawn from quantiles is drawn by rank
     data["workload"] = {
         "kind": "script",
         "requests": [

@@ -16,8 +16,8 @@ from adpkv.core.record import RequestRecord
 from adpkv.errors import DeadlockError
 from adpkv.transport.virtual import Network
 from adpkv.transport.virtual_link import Link
+from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.run import Simulation
-from adpkv.worlds.virtual.world import VirtualWorld
 from tests.fuzz import hunting
 from tests.fuzz.experiments import Swarm, experiment
 from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, Hunt, smaller
@@ -97,11 +97,11 @@ def test_a_run_that_is_another_the_second_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_jumping_that_changes_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    def init(real: Any, world: VirtualWorld, *args: Any, **kw: Any) -> None:
+    def init(real: Any, pace: Pace, **kw: Any) -> None:
         kw["collective_ns"] += not kw["jump"]
-        real(world, *args, **kw)
+        real(pace, **kw)
 
-    wrapped(monkeypatch, VirtualWorld, "__init__", init)
+    wrapped(monkeypatch, Pace, "__init__", init)
     assert first_find("whole").startswith("not jumped: ")
 
 

@@ -41,6 +41,6 @@ def test_two_real_runs_give_a_section_and_errors(jobs: Jobs, tmp_path: Path) -> 
     assert group["ranks"] == 2
     # Appended to an experiment's file it is one that can be simulated.
     whole = tmp_path / "whole.yaml"
-    whole.write_text((tmp_path / "run-0/config.yaml").read_text() + output.read_text())
+    whole.write_text(Path("configs/four-ranks.yaml").read_text() + output.read_text())
     assert load(whole).calibration is not None
     assert load(whole).calibration.messages.to_coordinator.p50_ns > 0

@@ -13,14 +13,14 @@ from math import isqrt
 from typing import Final
 
 from adpkv.config.experiment import Experiment
-from adpkv.config.legal_silence import longest_step_ns
+from adpkv.config.legal_silence import calibrated_ns, longest_step_ns
 from adpkv.config.model import CostedModelConfig
 from adpkv.config.problem import Problem
 from adpkv.config.units import SECOND, duration_text
 from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
 from adpkv.core.ids import LAST_NS
 
-__all__ = ["answers", "arrivals", "script_times", "skews", "steps"]
+__all__ = ["answers", "arrivals", "calibrated_steps", "script_times", "skews", "steps"]
 
 _LIMIT: Final = f"the longest run is {duration_text(LAST_NS)}, ten years"
 
@@ -74,6 +74,21 @@ def steps(experiment: Experiment) -> Iterator[Problem]:
     if real_ns > LAST_NS:
         text = f"makes steps take up to {duration_text(real_ns)}; {_LIMIT}"
         yield Problem(("model",), text)
+
+
+def calibrated_steps(experiment: Experiment) -> Iterator[Problem]:
+    """Nor may an iteration, with what calibration adds to it."""
+    more_ns = calibrated_ns(
+        experiment.calibration,
+        experiment.executor,
+        experiment.transceiver,
+        experiment.largest_cache,
+        experiment.slowest_model,
+        max(one.ranks for one in experiment.topology.build().instances),
+    )
+    if more_ns > LAST_NS:
+        text = f"makes iterations take up to {duration_text(more_ns)} longer; {_LIMIT}"
+        yield Problem(("calibration",), text)
 
 
 def answers(experiment: Experiment) -> Iterator[Problem]:
