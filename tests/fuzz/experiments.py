@@ -23,12 +23,7 @@ __all__ = ["Swarm", "experiment", "swarm"]
 ATTEMPTS: Final = 100
 """Each with fewer keys than the one before."""
 
-OFTEN: Final = {
-    "faults": 1.0,
-    "policy": 1.0,
-    "workload(trace).limit": 0.99,
-    "calibration": 0.08,
-}
+OFTEN: Final = {"faults": 1.0, "policy": 1.0, "workload(trace).limit": 0.99}
 """Chances that do not depend on the swarm: it has a word of its own on these, or all else is long.
 """
 

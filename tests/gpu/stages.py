@@ -232,7 +232,7 @@ def collective(backend: str) -> None:
         lambda kind, detail, leases: told.append(f"{kind}: {detail}"),
     )
     draw = random.Random(4)
-    for _ in range(25):
+    for _ in range(60):
         counts = [draw.choice((0, 1, 17, 300, most)) for _ in range(world.size)]
         got = exchange.dispatch(counts[world.rank])
         assert got == -(-sum(counts) // world.size)

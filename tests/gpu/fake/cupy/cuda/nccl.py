@@ -2,7 +2,8 @@
 
 It refuses what the real one refuses: an id that is no bytes, several ranks on one device, a send or
 receive outside a group (alone, each would wait for its peer). Making a communicator waits for all
-its ranks; a receive waits on its stream for its peer's bytes.
+its ranks; a receive waits on its stream for its peer's bytes, and a send until it was received: so
+no rank is done, and gone, before its peers have what it sent.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class _Group:
     depth = 0
     sends: ClassVar[list[tuple[int, Callable[[], object]]]] = []
     receives: ClassVar[list[tuple[int, Callable[[], object]]]] = []
+    waits: ClassVar[list[tuple[int, Callable[[], object]]]] = []
 
 
 def get_version() -> int:
@@ -46,9 +48,9 @@ def groupStart() -> None:  # noqa: N802
 
 def groupEnd() -> None:  # noqa: N802
     _Group.depth -= 1
-    for stream, do in _Group.sends + _Group.receives:
+    for stream, do in _Group.sends + _Group.receives + _Group.waits:
         runtime.streams[stream].add(do)
-    _Group.sends, _Group.receives = [], []
+    _Group.sends, _Group.receives, _Group.waits = [], [], []
 
 
 class NcclCommunicator:
@@ -93,7 +95,11 @@ class NcclCommunicator:
         def do() -> None:
             self._write(path, ctypes.string_at(at, count))
 
+        def received() -> object:
+            return NOT_YET if self._alive and path.exists() else None
+
         self._add(_Group.sends, stream, do)
+        self._add(_Group.waits, stream, received)
 
     def recv(self, at: int, count: int, kind: int, peer: int, stream: int) -> None:
         number = self._received[peer]
