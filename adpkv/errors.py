@@ -12,6 +12,7 @@
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankProgramError            70  one rank's program ended while the others go on
+    ├── UnendingRankError            3  a checked program's rank does not end when it is told to
     ├── RankLostError                5  a rank's process has failed; raised in its group
     │   └── HostLostError            5  it was rank 0's process, which also has the coordinator
     └── StuckError                   3  the ranks of a job can no longer go on together
@@ -48,6 +49,7 @@ __all__ = [
     "StuckError",
     "TargetError",
     "TraceError",
+    "UnendingRankError",
     "UsageError",
 ]
 
@@ -89,6 +91,13 @@ class TargetError(UsageError):
 
 class LeavesTheModelError(UsageError):
     """A checked program uses a socket, a process or a thread: refused where it is called."""
+
+
+class UnendingRankError(AdpkvError):
+    """A rank of a checked program catches even what ends it, or waits outside of Python: its thread
+    is left behind, and no schedule follows."""
+
+    exit_code = ExitCode.DEADLOCK
 
 
 class MissingPieceError(UsageError):

@@ -114,7 +114,12 @@ def _root(
 def main() -> None:
     """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
     streams = Streams()
-    sys.exit(streams.finish(_ended()))
+    code = streams.finish(_ended())
+    if "adpkv.rank_programs.unending" in sys.modules:
+        from adpkv.rank_programs.unending import leave_if_left
+
+        leave_if_left(code)
+    sys.exit(code)
 
 
 def _ended() -> int:

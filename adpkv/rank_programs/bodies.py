@@ -146,6 +146,11 @@ class BodySession(Session):
 
             dist = importlib.import_module("torch.distributed")
             dist.init_process_group("gloo")
-        clock = self.driver.now_ns
-        ranks = Ranks(rank, self.settings.ranks, comm, dist, lambda: clock() / 1e9)
-        return self._body(ranks)
+        return self._body(Ranks(rank, self.settings.ranks, comm, dist, self._clock))
+
+    def _clock(self) -> float:
+        """Virtual time in seconds; a little passes with each reading."""
+        here = self.driver.rank_here()
+        if here is not None:
+            self.driver.tick(here)
+        return self.driver.now_ns() / 1e9

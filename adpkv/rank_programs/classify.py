@@ -15,6 +15,7 @@ import msgspec
 from adpkv.diagnosis.names import named, verb
 from adpkv.rank_programs.evidence import Evidence, Place, RankView
 from adpkv.rank_programs.failure import What
+from adpkv.rank_programs.variables import line_of
 
 __all__ = ["Diagnosis", "Kind", "classify", "operation_text", "where"]
 
@@ -225,7 +226,9 @@ def _of_one(evidence: Evidence) -> Diagnosis:
     others = tuple(view.rank for view in evidence.ranks if view.rank != rank)
     at = ""
     if rank >= 0 and evidence.ranks[rank].stack:
-        at = f" ({_at_site(evidence.ranks[rank]).strip()})"
+        site = evidence.ranks[rank].stack[-1]
+        source = line_of(site.file, site.line) if failure.what is What.HANG else ""
+        at = f" (at {short(site.file)}:{site.line}{f': {source}' if source else ''})"
     who = f"rank {rank}" if rank >= 0 else "the ranks"
     match failure.what:
         case What.EXCEPTION:

@@ -6,19 +6,26 @@ longer than the real-time bound.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, NoReturn
 
-from adpkv.errors import AdpkvError
+from adpkv.errors import UnendingRankError
 from adpkv.rank_programs.driver import GRACE_SECONDS, MAIN, MOST_SECONDS, Around, Program, Swapped
 from adpkv.rank_programs.failure import Failure, Stop, What
 from adpkv.rank_programs.operations import Collective, Operation, Wait
-from adpkv.rank_programs.threads import interrupt, raised, stuck
+from adpkv.rank_programs.threads import raised, stuck
+from adpkv.rank_programs.unending import end_job, unending
 from adpkv.rank_programs.world import Combine, Group, Rank, World
 
 __all__ = ["Coroutines"]
+
+_left: list[Any] = []
+"""Coroutines of ranks that do not end. Whoever forgets one closes it, in his own thread, and would
+hang there."""
 
 
 class Coroutines:
@@ -38,6 +45,8 @@ class Coroutines:
         self._swapped: Swapped | None = None
         self._at = MAIN
         self._around: Around | None = None
+        self._busy = False
+        """Does its thread have a job? One that it still has after a schedule is never done."""
 
     # -- Driver, from outside ------------------------------------------------------------------
 
@@ -52,62 +61,103 @@ class Coroutines:
         """Perform one schedule (`Driver.run`)."""
         self._world, self._swapped, self._around = world, swapped, around
         self._at, self._error = MAIN, None
-        self._job = lambda: self._perform(world, program)
+        self._hand(lambda: self._perform(world, program))
+        try:
+            self._wait_for_the_end(world, look)
+        finally:
+            self._finish(world, swapped)
+
+    def _hand(self, job: Callable[[], None]) -> None:
+        self._job, self._busy = job, True
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="ranks", daemon=True)
             self._thread.start()
         self._begin.release()
+
+    def _wait_for_the_end(self, world: World, look: Callable[[World], None]) -> None:
         try:
-            if not self._end.acquire(timeout=self._most_seconds):
-                told = f"within {self._most_seconds:g} s of real time"
-                number = self._current.number if self._current is not None else -1
-                world.failure = world.failure or Failure(What.HANG, number, message=told)
-                interrupt(self._thread.ident)
-                if not self._end.acquire(timeout=GRACE_SECONDS):
-                    raise AdpkvError(f"rank {number} does not end when it is told to")
-            if self._error is not None:
-                raise self._error
-            if world.failure is not None:
-                self._keep_frames(world)
-                look(world)
-        finally:
-            self._finish(world, swapped)
+            hangs = not self._end.acquire(timeout=self._most_seconds)
+        except BaseException:
+            # Ctrl-C, or the limit of a test: the rank that runs ends first.
+            with contextlib.suppress(UnendingRankError):
+                self._end_rank(world)
+            raise
+        if hangs:
+            told = f"within {self._most_seconds:g} s of real time"
+            number = self._current.number if self._current is not None else -1
+            world.failure = world.failure or Failure(What.HANG, number, message=told)
+        else:
+            self._busy = False
+        if self._error is not None:
+            raise self._error
+        if world.failure is not None:
+            self._keep_frames(world)
+            look(world)
+        if hangs:
+            self._end_rank(world)
+
+    def _end_rank(self, world: World, *, at_once: bool = True) -> None:
+        """End what runs in the ranks' thread."""
+        ident = self._thread.ident if self._thread is not None else None
+        here, ended = end_job(ident, self._end, GRACE_SECONDS, world.files, at_once=at_once)
+        self._busy = not ended
+        if here is not None:
+            raise unending(-1 if self._current is None else self._current.number, here)
 
     def _finish(self, world: World, swapped: Swapped) -> None:
-        for number, coroutine in self._running.items():
-            swapped.swap(self._at, number)
-            self._at = number
-            world.ranks[number].frames = []
-            try:
+        """Close the coroutines that are left, in their thread: a program may hang even there."""
+        try:
+            if self._running and not self._busy:
+                self._hand(lambda: self._close_all(world, swapped))
+                self._end_rank(world, at_once=False)
+        finally:
+            if self._busy:
+                _left.extend(self._running.values())
+            self._running = {}
+            for rank in world.ranks:
+                rank.frames = []
+            if self._at != MAIN:
+                swapped.swap(self._at, MAIN)
+            self._at, self._world, self._current = MAIN, None, None
+
+    def _close_all(self, world: World, swapped: Swapped) -> None:
+        for number, coroutine in list(self._running.items()):
+            if number != self._at:
+                swapped.swap(self._at, number)
+                self._at = number
+            self._current = world.ranks[number]
+            self._current.frames = []
+            # What a program does as it is closed is not its failure any more.
+            with contextlib.suppress(BaseException):
                 coroutine.close()
-            except (RuntimeError, Stop):
-                continue  # a program that catches even this is left as it is
-        self._running.clear()
-        if self._at != MAIN:
-            swapped.swap(self._at, MAIN)
-        self._at, self._world, self._current = MAIN, None, None
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, unless its rank does not end."""
         self._job = None
-        if self._thread is not None:
+        if self._thread is not None and not self._busy:
             self._begin.release()
             self._thread.join(GRACE_SECONDS)
-            self._thread = None
+        self._thread = None
 
     def _work(self) -> None:
-        while True:
-            self._begin.acquire()
-            job = self._job
-            if job is None:
-                return
-            try:
-                job()
-            except Stop:
-                pass  # interrupted: the bound of real time
-            except BaseException as error:
-                self._error = error
-            self._end.release()
+        going = True
+        while going:
+            with contextlib.suppress(Stop):  # one that comes when the rank has just ended
+                self._begin.acquire()
+                going = self._work_once()
+
+    def _work_once(self) -> bool:
+        job = self._job
+        if job is None:
+            return False
+        try:
+            job()
+        except Stop:
+            pass  # interrupted: the bound of real time
+        except BaseException as error:
+            self._error = error
+        self._end.release()
+        return True
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -168,6 +218,10 @@ class Coroutines:
                     frames.insert(0, frame)
                 awaiting = getattr(awaiting, "cr_await", None)
             world.ranks[number].frames = frames
+        if self._busy and self._current is not None and self._thread is not None:
+            # It runs: what it has called says where, and not what it awaits.
+            running = sys._current_frames().get(self._thread.ident or 0)
+            self._current.frames = list(world.files.frames(running))
 
     # -- Driver, for the rank that runs ----------------------------------------------------------
 

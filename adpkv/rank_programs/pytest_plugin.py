@@ -104,7 +104,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _performed(item: pytest.Function, body: Any, number: int, seeds: int, strategy: str) -> str:
     """Run the schedules; the report if one failed."""
-    from adpkv.errors import UsageError
+    from adpkv.errors import UnendingRankError, UsageError
     from adpkv.rank_programs.bodies import BodySession
     from adpkv.rank_programs.checking import Plan, check, replay
     from adpkv.rank_programs.choices import from_token
@@ -122,7 +122,7 @@ def _performed(item: pytest.Function, body: Any, number: int, seeds: int, strate
                 found = replay(session, from_token(token))
             else:
                 found = check(session, Plan(seeds, SECONDS, strategy), meets=False)
-    except UsageError as error:
+    except (UsageError, UnendingRankError) as error:
         return str(error)
     report = found.report
     if report is None:

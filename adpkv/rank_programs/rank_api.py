@@ -108,7 +108,8 @@ class RankApi:
 
     @property
     def clock(self) -> float:
-        """Virtual time, in seconds."""
+        """Virtual time, in seconds. A little passes with each reading."""
+        self._shared.driver.tick(self._rank)
         return self._shared.world.clock_ns / 1e9
 
     async def _meet(self, kind: str, key: tuple[Any, ...], text: str, value: Any) -> list[Any]:
@@ -143,6 +144,9 @@ class RankApi:
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
+        if seconds <= 0:  # a poll: the others come first, and not for ever
+            self._shared.driver.tick(self._rank)
+            self._rank.polling = True
         await _TURN
         until = self._shared.world.clock_ns + max(1, int(seconds * 1e9))
         await _Ended(self._rank, Wait(), f"sleep({seconds:g})", until)

@@ -245,6 +245,10 @@ def _way_of(evidence: Evidence, view: RankView) -> tuple[str, str, str]:
         site = view.stack[-1] if view.stack else None
         place = f"{short(site.file)}:{site.line}" if site else ""
         return f"waits in {view.waits_for}", place, line_of(site.file, site.line) if site else ""
+    if view.state == "runs" and view.stack:
+        site = view.stack[-1]
+        after = f", after {operation_text(at)}" if at is not None else ""
+        return f"runs{after}", f"{short(site.file)}:{site.line}", line_of(site.file, site.line)
     if at is None:
         return view.state, "", ""
     word = "waits in" if view.state == "waits" else f"has {view.state} after"

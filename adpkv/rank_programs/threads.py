@@ -7,20 +7,20 @@ that holds the baton for longer than the real-time bound.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from adpkv.errors import AdpkvError, LeavesTheModelError
+from adpkv.errors import LeavesTheModelError, UnendingRankError
 from adpkv.rank_programs.driver import GRACE_SECONDS, MAIN, MOST_SECONDS, Around, Program, Swapped
 from adpkv.rank_programs.failure import Failure, Stop, What
 from adpkv.rank_programs.operations import Collective, Operation, Wait
+from adpkv.rank_programs.unending import end_job, unending
 from adpkv.rank_programs.world import Combine, Group, Rank, World
 
-__all__ = ["Threads", "interrupt", "raised", "stuck"]
+__all__ = ["Threads", "raised", "stuck"]
 
 
 class Threads:
@@ -36,6 +36,8 @@ class Threads:
         self._threads: list[threading.Thread] = []
         self._by_ident: dict[int, int] = {}
         self._closed = False
+        self._left: set[int] = set()
+        """The ranks that did not end when they were told to."""
         self._world: World | None = None
         self._body: Program | None = None
         self._swapped: Swapped | None = None
@@ -67,7 +69,8 @@ class Threads:
             except BaseException:
                 # Ctrl-C, or the limit of a test: no rank stays behind.
                 world.failure = Failure(What.HANG, self._holder, message="when it was interrupted")
-                self._end_all(world)
+                with contextlib.suppress(UnendingRankError):
+                    self._end_all(world)
                 raise
             if world.failure is not None:
                 self._keep_frames(world)
@@ -81,11 +84,12 @@ class Threads:
             self._world = self._body = self._swapped = None
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, all but those that do not end."""
         self._closed = True
-        for lock, thread in zip(self._locks, self._threads, strict=False):
-            lock.release()
-            thread.join(GRACE_SECONDS)
+        for number, (lock, thread) in enumerate(zip(self._locks, self._threads, strict=False)):
+            if number not in self._left and lock.locked():
+                lock.release()
+                thread.join(GRACE_SECONDS)
 
     def rank_here(self) -> Rank | None:
         """The rank whose thread this is; None outside, and where no schedule runs."""
@@ -201,19 +205,21 @@ class Threads:
             self._by_ident[thread.ident] = number
 
     def _work(self, number: int) -> None:
-        while True:
-            self._locks[number].acquire()
-            if self._closed:
-                return
-            world, body = self._world, self._body
-            if world is None or body is None:
-                continue
-            rank = world.ranks[number]
-            if not self._stopping:
-                self._perform(world, rank, body)
-            else:
-                rank.ended = "stopped"
-            self._leave(world, rank)
+        while not self._closed:
+            with contextlib.suppress(Stop):  # one that comes when the rank has just ended
+                self._locks[number].acquire()
+                self._work_once(number)
+
+    def _work_once(self, number: int) -> None:
+        world, body = self._world, self._body
+        if self._closed or world is None or body is None:
+            return
+        rank = world.ranks[number]
+        if not self._stopping:
+            self._perform(world, rank, body)
+        else:
+            rank.ended = "stopped"
+        self._leave(world, rank)
 
     def _perform(self, world: World, rank: Rank, body: Program) -> None:
         rank.started = True
@@ -263,34 +269,31 @@ class Threads:
                 rank.frames = list(world.files.frames(frames.get(ident)))
 
     def _end_all(self, world: World) -> None:
-        """Each rank that still stands somewhere unwinds, one after the other."""
+        """Each rank that still stands somewhere unwinds, one after the other. The one that runs is
+        the first: whatever the others do as they unwind, it would do something meanwhile."""
         self._stopping = True
-        hung = world.failure is not None and world.failure.what is What.HANG
-        for rank in world.ranks:
+        hung = -1
+        if world.failure is not None and world.failure.what is What.HANG:
+            hung = self._holder
+        told: UnendingRankError | None = None
+        for rank in sorted(world.ranks, key=lambda rank: rank.number != hung):
             if rank.ended or not rank.started:
                 continue
-            if hung and rank.number == self._holder:
-                interrupt(self._threads[rank.number].ident)
-            else:
+            ident = self._threads[rank.number].ident
+            if rank.number != hung:
                 if self._swapped is not None and self._holder != rank.number:
                     self._swapped.swap(self._holder, rank.number)
                     self._holder = rank.number
                 self._locks[rank.number].release()
-            if not self._main.acquire(timeout=GRACE_SECONDS):
-                self._abandon(rank)
-
-    def _abandon(self, rank: Rank) -> None:
-        """A rank that does not end even now: its thread is left behind, and no schedule follows."""
-        frames = sys._current_frames()
-        stack = traceback.format_stack(frames.get(self._threads[rank.number].ident or 0))
-        raise AdpkvError(
-            f"rank {rank.number} does not end when it is told to; it is here:\n{''.join(stack)}"
-        )
-
-
-def interrupt(ident: int | None) -> None:
-    """Raise Stop in a thread that runs Python code. One that waits in C does not notice."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident or 0), ctypes.py_object(Stop))
+            grace_s = GRACE_SECONDS if told is None else GRACE_SECONDS / 10
+            runs = rank.number == hung
+            here, ended = end_job(ident, self._main, grace_s, world.files, at_once=runs)
+            if here is not None:
+                told = told or unending(rank.number, here)
+            if not ended:
+                self._left.add(rank.number)
+        if told is not None:
+            raise told
 
 
 def stuck(world: World) -> Failure:
