@@ -74,7 +74,7 @@ def test_a_rank_that_catches_its_end_is_told(
 ) -> None:
     for module in (threads, coroutines):
         monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
-    with pytest.raises(UnendingRankError, match=r"rank \d does not end when .* worker.py:\d+ in"):
+    with pytest.raises(UnendingRankError, match=r"rank \d does not end when .*worker.py:\d+ in"):
         checked("import threading" + SWALLOWS.format(**words), ranks=2, most_seconds=0.2)
 
 
