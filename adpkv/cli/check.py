@@ -70,7 +70,7 @@ def check(
     if launched_rank(os.environ) is not None:
         from adpkv.rank_programs.real_ranks import run_for_real
 
-        raise typer.Exit(run_for_real(parse_target(target), ranks))
+        raise typer.Exit(run_for_real(parse_target(target), ranks, bound))
     ranks = ranks or DEFAULT_RANKS
     for word in allow or ():
         if word not in ALLOWABLE:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from adpkv.errors import TargetError
+from adpkv.errors import TargetError, UnendingRankError
 from adpkv.rank_programs.choices import FirstOption, Recorded, Strategy, strategy_of, to_token
 from adpkv.rank_programs.classify import classify
 from adpkv.rank_programs.evidence import Evidence, evidence_of
 from adpkv.rank_programs.failure import Failure, What
 from adpkv.rank_programs.reasons import reason_of
-from adpkv.rank_programs.report import Report
+from adpkv.rank_programs.report import Report, Why
 from adpkv.rank_programs.session import Session
 from adpkv.rank_programs.world import World
 
@@ -57,7 +57,33 @@ def check(
     never meet is refused; without, it is performed once."""
     strategy_of(plan.strategy, 0)
     began = time.monotonic()
-    first = session.perform(FirstOption())
+    seen: list[tuple[World, Evidence]] = []
+
+    def look(world: World) -> None:
+        seen[:] = [(world, evidence_of(world, session.files, session.outputs))]
+
+    try:
+        return _checked(session, plan, progress, look, began, meets=meets)
+    except UnendingRankError as error:
+        if not seen:
+            raise
+        # No schedule can follow: what was seen as the ranks stood is all there is.
+        world, evidence = seen[-1]
+        done = session.performed
+        report = _told(session, evidence, world.choices, done, str(error))
+        return Checked(done, world.operations, time.monotonic() - began, report)
+
+
+def _checked(
+    session: Session,
+    plan: Plan,
+    progress: Callable[[int], None] | None,
+    look: Callable[[World], None],
+    began: float,
+    *,
+    meets: bool,
+) -> Checked:
+    first = session.perform(FirstOption(), look)
     if first.failure is not None:
         return _failed(session, first, 1, began, first.operations)
     if not first.operations and not meets:
@@ -71,7 +97,7 @@ def check(
     done = 1
     while done < plan.schedules and time.monotonic() - began < plan.seconds:
         strategy: Strategy = strategy_of(plan.strategy, plan.seed * 1_000_003 + done)
-        world = session.perform(strategy)
+        world = session.perform(strategy, look)
         done += 1
         if world.failure is not None:
             return _failed(session, world, done, began, first.operations)
@@ -149,15 +175,27 @@ def _report(
     why = None
     if evidence.failure.what is not What.HANG:
         why = reason_of(session, choices, diagnosis)
+    report = _told(session, evidence, choices, done, why=why)
+    return Checked(done, operations, time.monotonic() - began, report)
+
+
+def _told(
+    session: Session,
+    evidence: Evidence,
+    choices: Sequence[int],
+    done: int,
+    unending: str = "",
+    why: Why | None = None,
+) -> Report:
     token = to_token(choices)
-    report = Report(
+    return Report(
         target=session.target.text,
         evidence=evidence,
-        diagnosis=diagnosis,
+        diagnosis=classify(evidence),
         why=why,
         schedules=done,
         choices=sum(1 for choice in choices if choice),
         token=token,
         replay=session.replay_line(token),
+        unending=unending,
     )
-    return Checked(done, operations, time.monotonic() - began, report)

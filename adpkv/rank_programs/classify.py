@@ -17,7 +17,7 @@ from adpkv.rank_programs.evidence import Evidence, Place, RankView
 from adpkv.rank_programs.failure import What
 from adpkv.rank_programs.variables import line_of
 
-__all__ = ["Diagnosis", "Kind", "classify", "operation_text", "where"]
+__all__ = ["Diagnosis", "Kind", "classify", "operation_text", "short", "where"]
 
 
 class Kind(StrEnum):

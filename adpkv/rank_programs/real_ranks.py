@@ -7,17 +7,24 @@ Once, as it happens to go: there are no schedules to choose here.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import traceback
 from typing import Any
 
 from adpkv.errors import MissingPieceError, TargetError
 from adpkv.exit_codes import ExitCode
+from adpkv.rank_programs.classify import short
+from adpkv.rank_programs.driver import MOST_SECONDS
 from adpkv.rank_programs.modules import ProgramModules
 from adpkv.rank_programs.program_files import ProgramFiles
 from adpkv.rank_programs.target import Target, arguments_of
+from adpkv.rank_programs.variables import line_of
 
 __all__ = ["RealRank", "run_for_real"]
+
+TELL_SECONDS = 1.0
+"""For all ranks to say where they are."""
 
 
 class RealRank:
@@ -28,6 +35,11 @@ class RealRank:
         self.rank = self.tp_rank = int(self._comm.rank)
         self.world_size = self.tp_size = int(self._comm.size)
         self._began_s = time.monotonic()
+        self.last = "it has made no operation"
+        """What it does, or has done last, for people."""
+
+    def _at(self, operation: str) -> None:
+        self.last = f"its last operation is {operation}"
 
     @property
     def clock(self) -> float:
@@ -36,32 +48,39 @@ class RealRank:
 
     async def tp_allgather(self, value: Any) -> list[Any]:
         """Everybody's value to everybody, in rank order."""
+        self._at("tp_allgather")
         found: list[Any] = self._comm.allgather(value)
         return found
 
     async def tp_gather(self, value: Any, root: int = 0) -> list[Any] | None:
         """Everybody's value to the root; None on the others."""
+        self._at(f"tp_gather (root {root})")
         found: list[Any] | None = self._comm.gather(value, root)
         return found
 
     async def tp_broadcast(self, value: Any = None, root: int = 0) -> Any:
         """The root's value to all."""
+        self._at(f"tp_broadcast (root {root})")
         return self._comm.bcast(value, root)
 
     async def barrier(self) -> None:
         """All come."""
+        self._at("barrier")
         self._comm.barrier()
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
+        self._at(f"sleep({seconds:g})")
         time.sleep(seconds)
 
     async def send(self, value: Any, to: int, tag: int = 0) -> None:
         """A message. Handed to MPI at once; a large one may wait there for its receive."""
+        self._at(f"send to rank {to}")
         self._comm.send(value, to, tag)
 
     async def recv(self, source: int | None = None, tag: int | None = None) -> Any:
         """The next message of a rank; of any rank, or with any tag, if that is None."""
+        self._at(f"recv from {'any rank' if source is None else f'rank {source}'}")
         mpi = self._mpi
         return self._comm.recv(
             source=mpi.ANY_SOURCE if source is None else source,
@@ -69,9 +88,14 @@ class RealRank:
         )
 
 
-def run_for_real(target: Target, ranks: int | None) -> int:
+def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECONDS) -> int:
     """Run the program on the ranks of this job; the exit code of this rank. A rank that raises ends
-    the job: the others would wait for it."""
+    the job: the others would wait for it. After `bound_s` each rank says where it is, and the job
+    ends."""
+    files = ProgramFiles(target.roots)
+    if not target.is_async and not target.is_script:
+        sys.path.insert(0, target.folder)
+        target.load(ProgramModules(1, files))  # which says so if there is no such function
     if not target.is_async:
         raise TargetError(
             f"{target.text}: under mpirun only `async def program(rank)` can be run: other programs"
@@ -85,11 +109,17 @@ def run_for_real(target: Target, ranks: int | None) -> int:
     if ranks is not None and ranks != own.world_size:
         raise TargetError(f"mpirun has started {own.world_size} ranks, and -n says {ranks}")
     sys.path.insert(0, target.folder)
+    _watch(own, MPI, files, bound_s)
     try:
-        program = target.load(ProgramModules(1, ProgramFiles(target.roots)))
+        program = target.load(ProgramModules(1, files))
         assert program is not None, "a coroutine is a function"
         known = {"rank": own, "world_size": own.world_size, "size": own.world_size}
         _finish(program(*arguments_of(program, known)))
+        own.last = "its program has returned"
+    except TargetError as error:
+        sys.stderr.write(f"adpkv: {error}\n")
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(ExitCode.USAGE)
     except BaseException:
         sys.stderr.write(f"rank {own.rank}:\n{traceback.format_exc()}")
         sys.stderr.flush()
@@ -99,6 +129,26 @@ def run_for_real(target: Target, ranks: int | None) -> int:
         took_s = own.clock
         print(f"adpkv: {own.world_size} real ranks ended well in {took_s:.1f} s", file=sys.stderr)
     return ExitCode.COMPLETED
+
+
+def _watch(own: RealRank, mpi: Any, files: ProgramFiles, bound_s: float) -> None:
+    """End the job after that time. A wait inside MPI cannot be interrupted, so another thread tells
+    where the rank's own is; a second later the job ends: until then all ranks have told it."""
+    ident = threading.get_ident()
+
+    def watch() -> None:
+        time.sleep(bound_s)
+        code, line = files.place(sys._current_frames().get(ident))
+        told = f"rank {own.rank} has not ended with the others within {bound_s:g} s: {own.last}"
+        if code is not None:
+            told += f"; it is at {short(code.co_filename)}:{line}"
+            told += f" in {code.co_qualname}: {line_of(code.co_filename, line)}"
+        sys.stderr.write(f"adpkv: {told}\n")
+        sys.stderr.flush()
+        time.sleep(TELL_SECONDS)
+        mpi.COMM_WORLD.Abort(ExitCode.DEADLOCK)
+
+    threading.Thread(target=watch, name="bound", daemon=True).start()
 
 
 def _finish(coroutine: Any) -> None:

@@ -7,6 +7,7 @@ hook is installed once for the process (it cannot be taken out) and looks only a
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -52,11 +53,22 @@ class Refusals:
         _active.append(self)
         self._start = threading.Thread.start
         threading.Thread.start = _start(self._start)  # type: ignore
+        self._exit = os._exit
+        os._exit = self._refused_exit  # type: ignore[assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
         threading.Thread.start = self._start  # type: ignore[method-assign]
+        os._exit = self._exit
         _active.remove(self)
+
+    def _refused_exit(self, status: int) -> None:
+        if self._driver.rank_here() is None:
+            self._exit(status)
+        raise LeavesTheModelError(
+            "the program ends its process by os._exit, and all ranks are in this one: sys.exit ends"
+            " a rank"
+        )
 
     def look(self, event: str) -> None:
         """Raise LeavesTheModelError if the running rank must not do this."""

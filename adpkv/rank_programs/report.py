@@ -59,6 +59,8 @@ class Report(msgspec.Struct, frozen=True):
     token: str
     replay: str
     """The command that makes this schedule again."""
+    unending: str = ""
+    """Which rank does not end when it is told to, and where."""
 
 
 def as_values(report: Report) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def as_values(report: Report) -> dict[str, Any]:
         "kind": diagnosis.kind.value,
         "diagnosis": diagnosis.sentence,
         "message": evidence.failure.message,
+        "unending": report.unending or None,
         "odd": list(diagnosis.odd),
         "others": list(diagnosis.others),
         "group": evidence.name(diagnosis.group) if diagnosis.group >= 0 else None,
@@ -146,6 +149,8 @@ def render(report: Report, columns: int | None) -> str:
     kind = diagnosis.kind.value
     lines = [what if what == kind else f"{what}: {kind}"]
     lines += wrapped(diagnosis.sentence, columns)
+    if report.unending:
+        lines += wrapped(report.unending, columns)
     sections: Mapping[str, list[str]] = {
         "traceback": _tracebacks(evidence, columns),
         "why": [] if report.why is None else _why(report.why, diagnosis, columns),

@@ -66,6 +66,8 @@ class Session:
             Coroutines(seconds) if target.is_async else Threads(settings.ranks, seconds)
         )
         self.show = show
+        self.performed = 0
+        """How many schedules it has begun."""
         self._modules = ProgramModules(settings.ranks, self.files)
         self._spawning = Spawning(self.driver, settings.ranks)
         self._stack = contextlib.ExitStack()
@@ -120,6 +122,7 @@ class Session:
     ) -> World:
         """One schedule. `look` sees a failed world while its ranks stand where they are; `prepare`
         sees it before it begins, and `around` calls each rank's program."""
+        self.performed += 1
         world = World(self.settings.ranks, strategy, self.files)
         self._state.begin(self.settings.seed)
         self._own.begin(world, self._state.randoms)

@@ -306,6 +306,9 @@ def raised(rank: Rank, error: BaseException) -> Failure:
     """A rank's program ended with an error."""
     if isinstance(error, LeavesTheModelError):
         return Failure(What.REFUSED, rank.number, message=str(error))
-    first = next(iter(str(error).splitlines()), "")
+    try:
+        first = next(iter(str(error).splitlines()), "")
+    except Exception:
+        first = "(its text cannot be had)"
     told = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return Failure(What.EXCEPTION, rank.number, message=told)

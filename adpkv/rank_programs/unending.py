@@ -50,7 +50,7 @@ def end_job(
 def unending(rank: int, here: Here) -> UnendingRankError:
     """The error that says which rank it is, and where."""
     code, line = here
-    told = f"hang: rank {rank} does not end when it is told to"
+    told = f"rank {rank} does not end when it is told to"
     if code is not None:
         place = Place("", "", code.co_filename, line, code.co_qualname)
         told += f"; it is at {where(place)} in {place.function}: {line_of(place.file, line)}"

@@ -286,6 +286,7 @@ def test_what_leaves_the_model_is_refused_where_it_is_called(checked: Check) -> 
 
 
 @pytest.mark.parametrize("call", ["socket.create_connection(('127.0.0.1', 1))", "os.fork()",
+                                  "os._exit(0)",
                                   "threading.Thread(target=print).start()"])  # fmt: skip
 def test_sockets_processes_and_threads_are_refused(checked: Check, call: str) -> None:
     report = failed(

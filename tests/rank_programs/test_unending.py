@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import pytest
 
-from adpkv.errors import UnendingRankError
-from adpkv.rank_programs import coroutines, threads
+from adpkv.errors import TargetError
+from adpkv.rank_programs import coroutines, real_ranks, threads
 from adpkv.rank_programs.failure import What
 from adpkv.rank_programs.report import Report, render
+from adpkv.rank_programs.target import parse_target
 from tests.rank_programs.conftest import Check
 
 SYNC = """
@@ -74,8 +77,10 @@ def test_a_rank_that_catches_its_end_is_told(
 ) -> None:
     for module in (threads, coroutines):
         monkeypatch.setattr(module, "GRACE_SECONDS", 0.3)
-    with pytest.raises(UnendingRankError, match=r"rank \d does not end when .*worker.py:\d+ in"):
-        checked("import threading" + SWALLOWS.format(**words), ranks=2, most_seconds=0.2)
+    found = checked("import threading" + SWALLOWS.format(**words), ranks=2, most_seconds=0.2)
+    told = render(_report(found), None)
+    assert told.startswith("hang\n")
+    assert re.search(r"^rank \d does not end when it is told to; .*worker.py:\d+ in", told, re.M)
 
 
 @pytest.mark.parametrize("text", [SYNC, ASYNC])
@@ -96,3 +101,51 @@ def test_ctrl_c_ends_a_hang_quietly(tmp_path: Path, text: str) -> None:
 def test_asking_our_api_for_ever_is_a_spin(checked: Check, loop: str) -> None:
     text = f"async def program(rank):\n    await rank.barrier()\n    {loop}\n"
     assert _report(checked(text, ranks=2)).evidence.failure.what is What.SPIN
+
+
+def test_what_an_error_says_may_fail(checked: Check) -> None:
+    text = """
+    class Bad(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    async def program(rank):
+        await rank.barrier()
+        raise Bad
+    """
+    told = _report(checked(text, ranks=2)).diagnosis.sentence
+    assert told.endswith("raised Bad: (its text cannot be had)")
+
+
+def test_a_real_rank_says_where_it_is_before_its_job_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Over a communicator of one rank, whose barrier ends when the job is ended."""
+    codes: list[int] = []
+    ended = threading.Event()
+
+    class Comm:
+        rank, size = 0, 1
+
+        barrier = Barrier = staticmethod(functools.partial(ended.wait, 30))
+
+        def Abort(self, code: int) -> None:  # noqa: N802
+            codes.append(code)
+            ended.set()
+
+    mpi = types.ModuleType("mpi4py")
+    mpi.MPI = types.SimpleNamespace(COMM_WORLD=Comm())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mpi4py", mpi)
+    monkeypatch.setattr(real_ranks, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "stuck.py"
+    file.write_text("async def program(rank):\n    await rank.barrier()\n")
+    real_ranks.run_for_real(parse_target(f"{file}:program"), None, 0.1)
+    told = capfd.readouterr().err
+    assert codes == [3]
+    assert (
+        "rank 0 has not ended with the others within 0.1 s: its last operation is barrier" in told
+    )
+    assert "stuck.py:2 in program: await rank.barrier()" in told
+    with pytest.raises(TargetError, match="has no function nosuch; it has"):
+        real_ranks.run_for_real(parse_target(f"{file}:nosuch"), None)
