@@ -6,6 +6,7 @@ All of it is exchanged as the baton goes from one rank to the next.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -115,14 +116,37 @@ class ProcessState:
         self._environments: list[dict[Any, Any]] = []
         self._argv: list[list[str]] = []
         self._own: tuple[Any, ...] = ()
+        self._folder = os.getcwd()
+        self._folders: list[str] = []
+        """By rank: its working directory."""
+        self._moved = False
+        """Has a rank changed its directory in this schedule? Until then nothing is exchanged."""
 
     def __enter__(self) -> ProcessState:
         environment: Any = os.environ
         self._own = (environment._data, sys.argv, sys.stdout, sys.stderr, sys.excepthook)
+        self._folder, self._changes = os.getcwd(), (os.chdir, os.fchdir)
+        os.chdir = self._moving(os.chdir)
+        os.fchdir = self._moving(os.fchdir)
         return self
 
     def __exit__(self, *_: object) -> None:
+        os.chdir, os.fchdir = self._changes
         self._restore()
+
+    def _moving(self, real: Any) -> Any:
+        def change(path: Any) -> None:
+            self._moved = True
+            real(path)
+
+        return change
+
+    def _move(self, old: int, new: int) -> None:
+        if old >= 0:
+            with contextlib.suppress(OSError):  # it has removed its own
+                self._folders[old] = os.getcwd()
+        with contextlib.suppress(OSError):
+            self._changes[0](self._folder if new < 0 else self._folders[new])
 
     def begin(self, seed: int) -> None:
         """A schedule begins: each rank has what a new process has. `seed` is that of the ranks'
@@ -130,6 +154,7 @@ class ProcessState:
         ranks = range(self._size)
         self._environments = [{**self._own[0], **variables} for variables in self._variables]
         self._argv = [list(self._arguments) for _ in ranks]
+        self._folders, self._moved = [self._folder for _ in ranks], False
         self.outputs = [_Output(f"rank {rank}", self._show) for rank in ranks]
         self.randoms = Generators(seed)
         self._modules.begin()
@@ -139,6 +164,8 @@ class ProcessState:
         self._modules.swap(old, new)
         for other in self._more:
             other.swap(old, new)
+        if self._moved:
+            self._move(old, new)
         if new < 0:
             self._restore()
             return

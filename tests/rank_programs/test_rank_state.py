@@ -112,3 +112,22 @@ def test_generators_begin_the_same_in_each_schedule(checked: Check) -> None:
         """
     )
     assert found.report is None
+
+
+def test_each_rank_has_a_working_directory_of_its_own(tmp_path: Path, checked: Check) -> None:
+    (tmp_path / "below").mkdir()
+    before = os.getcwd()
+    found = checked(
+        f"""
+        import os
+        os.chdir({str(tmp_path)!r})
+        async def program(rank):
+            await rank.barrier()
+            if rank.rank:
+                os.chdir("below")
+            await rank.barrier()
+            assert (os.path.basename(os.getcwd()) == "below") == bool(rank.rank)
+        """
+    )
+    assert found.report is None
+    assert os.getcwd() == before
