@@ -202,6 +202,10 @@ class Coroutines:
         except Stop:
             rank.ended = "stopped"
         except BaseException as error:
+            if isinstance(error, SystemExit) and error.code in (None, 0):
+                rank.ended = "returned"
+                self._running.pop(number, None)
+                return
             rank.ended, rank.error = "raised", error
             if world.failure is None:
                 world.failure = raised(rank, error)

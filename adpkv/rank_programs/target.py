@@ -106,6 +106,8 @@ class Target:
 def parse_target(text: str) -> Target:
     """The target that is meant. Raises TargetError for what is none."""
     before, colon, function = text.rpartition(":")
+    if colon and not function:
+        raise TargetError(f"{text}: there is no name of a function after the colon")
     if not colon:
         before, function = text, ""
     if function and not all(part.isidentifier() for part in function.split(".")):

@@ -73,6 +73,7 @@ def test_a_good_program_ends_with_0(here: Path) -> None:
         ("worker.py:program", "async def program(rank): pass", "its ranks never meet"),
         ("worker.py:program", "program = 3", "program in worker.py is no function"),
         ("worker.py:1x", "", "no name of a function"),
+        ("worker.py:", "", "no name of a function after the colon"),
         ("nothing.here:program", None, "there is no module nothing"),
         ("worker", None, "a target is"),
     ],

@@ -320,3 +320,20 @@ def test_a_program_that_awaits_something_else(checked: Check) -> None:
         )
     )
     assert report.evidence.failure.what is What.EXCEPTION
+
+
+def test_an_exit_with_0_is_an_early_exit(checked: Check) -> None:
+    report = failed(
+        checked(
+            """
+            import sys
+            async def program(rank):
+                await rank.barrier()
+                if rank.rank == 1:
+                    sys.exit(0)
+                await rank.barrier()
+            """
+        )
+    )
+    assert report.diagnosis.kind is Kind.EARLY_EXIT
+    assert report.diagnosis.odd == (1,)
