@@ -187,6 +187,8 @@ class RankApi:
         return receive.message[2]
 
     def _one(self, rank: int) -> None:
+        if not hasattr(rank, "__index__"):
+            raise TypeError(f"a rank is a number, not {rank!r}: send(value, to), recv(source)")
         if not 0 <= rank < self.world_size:
             raise ValueError(f"there is no rank {rank}: there are {self.world_size}")
 

@@ -337,3 +337,9 @@ def test_an_exit_with_0_is_an_early_exit(checked: Check) -> None:
     )
     assert report.diagnosis.kind is Kind.EARLY_EXIT
     assert report.diagnosis.odd == (1,)
+
+
+def test_a_message_to_what_is_no_rank(checked: Check) -> None:
+    text = "async def program(rank):\n    await rank.barrier()\n    await rank.send(0, 'hello')\n"
+    sentence = failed(checked(text)).diagnosis.sentence
+    assert "TypeError: a rank is a number, not 'hello': send(value, to)" in sentence
