@@ -33,7 +33,7 @@ check: $(STAMP) ## format, lint, types, fast tests: before each commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -m "not mpi and not slow"
+	$(PYTEST) -m "not real_ranks and not slow"
 
 bench: $(STAMP) ## measure speed, each figure beside its reference
 	$(BIN)/adpkv bench

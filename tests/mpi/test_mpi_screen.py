@@ -16,7 +16,7 @@ import pytest
 from tests.mpi.conftest import MPIRUN
 from tests.output.window import Window, watch
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.real_ranks
 
 ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))

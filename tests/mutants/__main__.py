@@ -47,7 +47,7 @@ def tested(mutation: Mutation, where: tuple[str, ...]) -> str:
     """The first test of these that fails; empty if none does."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.mutants.planting",
-         "-p", "no:cacheprovider", "-m", "not slow and not mpi", "--no-header", *where],
+         "-p", "no:cacheprovider", "-m", "not slow and not real_ranks", "--no-header", *where],
         capture_output=True,
         text=True,
         timeout=BOUND_S,
