@@ -73,6 +73,7 @@ ARROWS = {
     DRAWS: (),
     "adpkv.control_groups": (ERRORS,),
     "adpkv.children": (),
+    "adpkv.launcher_variables": (),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
     TERMINAL: (STREAMS,),
@@ -157,6 +158,7 @@ ARROWS = {
     "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE, "adpkv.transport.port"),
     # A worker of a sweep is a program: it reads the policy itself.
     "adpkv.sweeps": (
+        "adpkv.launcher_variables",
         ERRORS,
         DRAWS,
         TERMINAL,
@@ -204,9 +206,23 @@ ARROWS = {
         TERMINAL,
     ),
     # Programs of others: nothing of ours but how a report names ranks and breaks lines.
-    "adpkv.rank_programs": (ERRORS, "adpkv.diagnosis.names", "adpkv.output.tables"),
+    "adpkv.rank_programs.under_mpirun": (
+        "adpkv.rank_programs",
+        "adpkv.diagnosis.names",
+        "adpkv.output.tables",
+        "adpkv.flight_recorder.processes",
+        "adpkv.launcher_variables",
+        "adpkv.worlds.mpi.launcher.startup",
+    ),
+    "adpkv.rank_programs": (
+        ERRORS,
+        "adpkv.diagnosis.names",
+        "adpkv.output.tables",
+        "adpkv.launcher_variables",
+    ),
     # It makes runs and hands them to processes, as a sweep does.
     "adpkv.exploration": (
+        "adpkv.launcher_variables",
         CORE,
         ERRORS,
         CONFIG,
@@ -301,7 +317,8 @@ def test_the_worlds_never_meet() -> None:
 def test_only_the_mpi_parts_import_mpi4py() -> None:
     allowed = ("adpkv.worlds.mpi", "adpkv.transport.mpi", "adpkv.transport.mpi_opened",
                "adpkv.sweeps.over_mpi", "adpkv.exploration.over_mpi",
-               "adpkv.rank_programs.real_ranks")  # fmt: skip
+               "adpkv.rank_programs.real_ranks",
+               "adpkv.rank_programs.under_mpirun")  # fmt: skip
     asking = [m for m, tree in TREES.items() if any(is_in(i, "mpi4py") for i in imports(tree))]
     strangers = [m for m in asking if not any(is_in(m, a) for a in allowed)]
     # A benchmark's own rank programs may: they are started under mpirun.

@@ -54,7 +54,7 @@ def explore(
     from adpkv.exploration.folder import ExplorationFolder
     from adpkv.exploration.over_mpi import pool_of_ranks
     from adpkv.exploration.pool import local_pool
-    from adpkv.sweeps.environment import size_of_job
+    from adpkv.launcher_variables import size_of_job
 
     bounds = Bounds(seconds_for(for_time), finds)
     count = jobs_for(jobs)

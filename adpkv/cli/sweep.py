@@ -63,7 +63,7 @@ def sweep(
 ) -> None:
     """Run an experiment with many settings, side by side, into one table."""
     from adpkv.errors import UsageError
-    from adpkv.sweeps.environment import size_of_job
+    from adpkv.launcher_variables import size_of_job
     from adpkv.sweeps.folder import SweepFolder
 
     given = {"vary": vary, "zip": zipped, "seeds": seeds, "design": design, "points": points}

@@ -17,7 +17,7 @@ import msgspec
 from adpkv.exit_codes import of_process
 from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.worker import NOTE_BYTES
-from adpkv.sweeps.environment import without_launcher
+from adpkv.launcher_variables import without_launcher
 from adpkv.worlds.mpi.launcher.calling import environment_to_import
 from adpkv.worlds.mpi.oversubscription import one_thread
 

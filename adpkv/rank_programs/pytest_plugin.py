@@ -8,7 +8,9 @@ and the line that replays the schedule.
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+import os
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -20,6 +22,15 @@ SEEDS: Final = 100
 
 SECONDS: Final = 60.0
 """No further schedule of a test begins after that."""
+
+BOUND: Final = 30.0
+"""Seconds of a test on real ranks, unless its marker says otherwise."""
+
+RANK_OF_BODY: Final = "ADPKV_BODY_FOLDER"
+"""The variable that tells a pytest that it is a rank of such a test; also in `under_mpirun`, which
+is not imported before one is there."""
+
+ON_RANK: Final = "adpkv-on-rank"
 
 _COUNT: Final = "_adpkv_ranks"
 """The argument that stands for the number of ranks where a marker lists several."""
@@ -37,9 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
     config.addinivalue_line(
         "markers",
-        "ranks(n, seeds=100, strategy='random'): run the body on n ranks, or on each of a list of"
-        " numbers, under so many schedules (adpkv)",
+        "ranks(n, seeds=100, strategy='random', world='virtual', bound=30): run the body on n"
+        " ranks, or on each of a list of numbers: in virtual time under so many schedules, or once"
+        " under mpirun (world='mpi') for at most so many seconds (adpkv)",
     )
+    if RANK_OF_BODY in os.environ:
+        from adpkv.rank_programs.under_mpirun.on_rank import BodyOnRank
+
+        folder = Path(os.environ[RANK_OF_BODY])
+        config.pluginmanager.register(BodyOnRank(folder, config, os.environ), ON_RANK)
 
 
 @pytest.fixture
@@ -61,19 +78,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(_COUNT, numbers, ids=[f"{number} ranks" for number in numbers])
 
 
-def _asked(item: pytest.Function, marker: pytest.Mark) -> tuple[int, int, str]:
-    """How many ranks and schedules, and which strategy; a wrong marker is the test's failure."""
-    unknown = sorted(set(marker.kwargs) - {"ranks", "seeds", "strategy"})
+class Asked(NamedTuple):
+    """What a test's marker asks for."""
+
+    ranks: int
+    seeds: int
+    strategy: str
+    world: str
+    bound: float
+
+
+def _asked(item: pytest.Function, marker: pytest.Mark) -> Asked:
+    """A wrong marker is the test's failure."""
+    unknown = sorted(set(marker.kwargs) - {"ranks", *Asked._fields})
     if unknown or len(marker.args) > 1:
         told = f": not {', '.join(unknown)}" if unknown else ""
-        pytest.fail(f"the marker ranks takes n, seeds and strategy{told}", pytrace=False)
-    number = _params(item).get(_COUNT, _numbers(marker))
-    seeds = marker.kwargs.get("seeds", SEEDS)
-    for what, value, most in (("n", number, 256), ("seeds", seeds, 10_000_000)):
-        if not isinstance(value, int) or not 1 <= value <= most:
-            told = f"the marker ranks: {what} is {value!r}, and not from 1 to {most:,}"
-            pytest.fail(told, pytrace=False)
-    return number, seeds, str(marker.kwargs.get("strategy", "random"))
+        pytest.fail(f"the marker ranks takes n, {_listed(Asked._fields[1:])}{told}", pytrace=False)
+    known = {
+        "seeds": SEEDS, "strategy": "random", "world": "virtual", "bound": BOUND, **marker.kwargs,
+    }  # fmt: skip
+    asked = Asked(**known | {"ranks": _params(item).get(_COUNT, _numbers(marker))})
+    numbers = (("n", asked.ranks, 256), ("seeds", asked.seeds, 10_000_000))
+    wrong = [
+        f"{what} is {value!r}, and not from 1 to {most:,}"
+        for what, value, most in numbers
+        if not isinstance(value, int) or not 1 <= value <= most
+    ]
+    if asked.world not in ("virtual", "mpi"):
+        wrong.append(f"world is {asked.world!r}, and neither 'virtual' nor 'mpi'")
+    if not isinstance(asked.bound, int | float) or not 0 < asked.bound <= 86_400:
+        wrong.append(f"bound is {asked.bound!r}, and not a number of seconds up to 86,400")
+    if wrong:
+        pytest.fail(f"the marker ranks: {wrong[0]}", pytrace=False)
+    return asked
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _params(item: pytest.Function) -> dict[str, Any]:
@@ -87,7 +128,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     marker = pyfuncitem.get_closest_marker("ranks")
     if marker is None:
         return None
-    number, seeds, strategy = _asked(pyfuncitem, marker)
+    asked = _asked(pyfuncitem, marker)
     function = pyfuncitem.obj
     names = [name for name in pyfuncitem._fixtureinfo.argnames if name != "ranks"]
     shared = {name: pyfuncitem.funcargs[name] for name in names}
@@ -96,14 +137,53 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     def body(handle: Any) -> Any:
         return function(**shared, **({"ranks": handle} if wants else {}))
 
-    text = _performed(pyfuncitem, body, number, seeds, strategy)
+    perform = _performed if asked.world == "virtual" else _really_performed
+    text = perform(pyfuncitem, body, asked)
     if text:
         pytest.fail(text, pytrace=False)
     return True
 
 
-def _performed(item: pytest.Function, body: Any, number: int, seeds: int, strategy: str) -> str:
+def _really_performed(item: pytest.Function, body: Any, asked: Asked) -> str:
+    """Run the body on real ranks; the report if one failed."""
+    on_rank = item.config.pluginmanager.get_plugin(ON_RANK)
+    if on_rank is not None:
+        from adpkv.rank_programs.under_mpirun.on_rank import perform
+
+        on_rank.begins()
+        perform(item, body, on_rank.killed)
+        return ""
+    from adpkv.launcher_variables import size_of_job
+
+    size = size_of_job(os.environ)
+    if size == 1:
+        return _in_a_job(item, asked)
+    if size != asked.ranks:
+        pytest.skip(f"for {asked.ranks} ranks, and mpirun has started {size}")
+    from adpkv.rank_programs.under_mpirun.in_place import perform_in_place
+
+    return perform_in_place(item, body, asked.bound)
+
+
+def _in_a_job(item: pytest.Function, asked: Asked) -> str:
+    """The same in a job of its own, beside this session."""
+    from adpkv.rank_programs.under_mpirun.job import BodyJob
+    from adpkv.rank_programs.under_mpirun.report import failure_text, skipped_text
+
+    if item.config.getoption("--adpkv-replay"):
+        return "--adpkv-replay makes a schedule again: real ranks have none (world='mpi')"
+    with BodyJob(item, asked.ranks, asked.bound) as job:
+        outcomes = job.outcomes()
+        text = failure_text(outcomes, job, f"pytest '{item.nodeid}'")
+    skipped = skipped_text(outcomes)
+    if skipped:
+        pytest.skip(skipped)
+    return text
+
+
+def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
     """Run the schedules; the report if one failed."""
+    number, seeds, strategy = asked.ranks, asked.seeds, asked.strategy
     from adpkv.errors import UnendingRankError, UsageError
     from adpkv.rank_programs.bodies import BodySession
     from adpkv.rank_programs.checking import Plan, check, replay

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from adpkv.errors import MissingPieceError, TargetError
@@ -21,7 +22,7 @@ from adpkv.rank_programs.program_files import ProgramFiles
 from adpkv.rank_programs.target import Target, arguments_of
 from adpkv.rank_programs.variables import line_of
 
-__all__ = ["RealRank", "run_for_real"]
+__all__ = ["RealRank", "end_after", "finish", "run_for_real"]
 
 TELL_SECONDS = 1.0
 """For all ranks to say where they are."""
@@ -109,12 +110,12 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
     if ranks is not None and ranks != own.world_size:
         raise TargetError(f"mpirun has started {own.world_size} ranks, and -n says {ranks}")
     sys.path.insert(0, target.folder)
-    _watch(own, MPI, files, bound_s)
+    end_after(MPI, files, bound_s, lambda: own.last)
     try:
         program = target.load(ProgramModules(1, files))
         assert program is not None, "a coroutine is a function"
         known = {"rank": own, "world_size": own.world_size, "size": own.world_size}
-        _finish(program(*arguments_of(program, known)))
+        finish(program(*arguments_of(program, known)))
         own.last = "its program has returned"
     except TargetError as error:
         sys.stderr.write(f"adpkv: {error}\n")
@@ -131,15 +132,19 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
     return ExitCode.COMPLETED
 
 
-def _watch(own: RealRank, mpi: Any, files: ProgramFiles, bound_s: float) -> None:
-    """End the job after that time. A wait inside MPI cannot be interrupted, so another thread tells
-    where the rank's own is; a second later the job ends: until then all ranks have told it."""
-    ident = threading.get_ident()
+def end_after(
+    mpi: Any, files: ProgramFiles, bound_s: float, last: Callable[[], str]
+) -> threading.Event:
+    """End the job after that time, unless the returned event is set. A wait inside MPI cannot be
+    interrupted, so another thread tells where the rank's own is; a second later the job ends: until
+    then all ranks have told it. `last`: what the rank does, for people."""
+    ident, over, rank = threading.get_ident(), threading.Event(), int(mpi.COMM_WORLD.rank)
 
     def watch() -> None:
-        time.sleep(bound_s)
+        if over.wait(bound_s):
+            return
         code, line = files.place(sys._current_frames().get(ident))
-        told = f"rank {own.rank} has not ended with the others within {bound_s:g} s: {own.last}"
+        told = f"rank {rank} has not ended with the others within {bound_s:g} s: {last()}"
         if code is not None:
             told += f"; it is at {short(code.co_filename)}:{line}"
             told += f" in {code.co_qualname}: {line_of(code.co_filename, line)}"
@@ -149,9 +154,11 @@ def _watch(own: RealRank, mpi: Any, files: ProgramFiles, bound_s: float) -> None
         mpi.COMM_WORLD.Abort(ExitCode.DEADLOCK)
 
     threading.Thread(target=watch, name="bound", daemon=True).start()
+    return over
 
 
-def _finish(coroutine: Any) -> None:
+def finish(coroutine: Any) -> None:
+    """Run a coroutine that never waits for its turn to its end."""
     try:
         coroutine.send(None)
     except StopIteration:

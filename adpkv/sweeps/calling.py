@@ -9,7 +9,7 @@ from threading import Thread
 
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
-from adpkv.sweeps.environment import without_launcher
+from adpkv.launcher_variables import without_launcher
 from adpkv.sweeps.folder import SweepFolder, parquet_writer
 from adpkv.sweeps.objectives import Goal, parse_goal
 from adpkv.sweeps.optimizing import need_optuna, searched

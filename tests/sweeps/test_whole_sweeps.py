@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import adpkv
-from adpkv.sweeps.environment import size_of_job, without_launcher
+from adpkv.launcher_variables import size_of_job, without_launcher
 from adpkv.sweeps.folder import SweepFolder
 from adpkv.sweeps.perform import perform
 from adpkv.sweeps.plan import make_plan, with_sweep

@@ -1,8 +1,9 @@
-"""The environment of a sweep's workers: without what a launcher says to its ranks.
+"""The environment without what a launcher says to its ranks.
 
-A sweep may be started by `mpirun -n 1`, by `srun`, or in a shell inside of a job. What it starts
-must not take itself for a rank of that job. Where no launcher started this process, the environment
-stays as it is: an allocation of Slurm's is there for the runs.
+A sweep may be started by `mpirun -n 1`, by `srun`, or in a shell inside of a job, and a pytest may
+be a rank. What such a process starts must not take itself for a rank of that job. Where no launcher
+started this process, the environment stays as it is: an allocation of Slurm's is there for the
+runs.
 """
 
 from __future__ import annotations

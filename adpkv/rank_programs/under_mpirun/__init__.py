@@ -1,0 +1,1 @@
+"""Bodies of tests on real ranks: what pytest's plugin does for `world="mpi"`."""
