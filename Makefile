@@ -59,9 +59,8 @@ real: $(STAMP) ## all that starts real ranks, also what make test leaves out
 hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has one of each kind
 	$(BIN)/python -m pytest --campaigns tests/hosts
 
-seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make test has half of them
-	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz/test_fuzz_whole.py \
-		tests/fuzz/test_fuzz_bad_input.py
+seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make test has a quarter
+	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz
 
 kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdown and under shrink; KILLS="5 1 nixl"
 	$(BIN)/python -m tests.mpi.transport_kills runs/kills-transports-$$$$ $(KILLS)

@@ -6,14 +6,14 @@ import pytest
 
 from tests.fuzz.hunting import hunted, replay
 from tests.fuzz.metamorphic import beside_its_double, doubled, twice
-from tests.worlds.virtual.seeds import SEEDS_PER_TEST, batch
+from tests.worlds.virtual.seeds import batch, first_quarter
 
 PAIRS = ("doubled", "permuted", "relieved")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hunter", PAIRS)
-@pytest.mark.parametrize("first", range(0, 160, SEEDS_PER_TEST))
+@pytest.mark.parametrize("first", first_quarter(160))
 def test_any_pair(hunter: str, first: int) -> None:
     hunts = {replay(hunter, seed): hunted(hunter, seed).found for seed in batch(first)}
     assert {command: wrong for command, wrong in hunts.items() if wrong} == {}

@@ -40,7 +40,7 @@ def test_every_key_of_the_schema_is_generated() -> None:
     assert {place for place in regression if place.startswith("regression.after")} <= expected
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_all_choices_are_made() -> None:
     """Each value of each key that has a list of them, but for a regression's."""
     found: dict[str, set[object]] = {}
@@ -65,7 +65,7 @@ def test_faults_are_combined() -> None:
     assert len(pairs) > 0.95 * len(KINDS) * (len(KINDS) - 1) / 2
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_values_at_the_ends_are_given() -> None:
     given: dict[str, set[str]] = {}
     for data in drawn(more=450):
