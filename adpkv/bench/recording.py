@@ -19,9 +19,9 @@ from adpkv.core.plan import RankStatus
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective
 from adpkv.flight_recorder.job_directory import roots
-from adpkv.flight_recorder.slot_layout import PLACE
+from adpkv.flight_recorder.slot_layout import HEAD, HEAD_BYTES, TAG_BYTES
 from adpkv.flight_recorder.writer import FlightRecorder
-from adpkv.worlds.mpi.slots import code, slot_body
+from adpkv.worlds.mpi.slots import TAG, code
 
 __all__ = ["recording"]
 
@@ -39,12 +39,13 @@ class _Collective:
     def __init__(self, folder: Path, members: int) -> None:
         self.op = Collective(0, "tp_allgather", "sync", 7, None, RankStatus())
         self._kind, self._site = code(self.op.kind), code(self.op.site)
-        # The bodies of all members, the same as last time: no payload.
-        self._body = slot_body(b"")
-        self._said = [b"", *[self._body] * members]
-        self._slots = (self._placed() + self._body) * members
-        if self._slots != self._placed().join(self._said):
-            raise AdpkvError("bench recording: equal slots are not seen as equal")
+        # The tags of all members, the same as last time.
+        self._tags = [TAG.pack(1, 0)] * members + [b""]
+        self._memory = bytearray(HEAD_BYTES * members)
+        for member in range(members):
+            self._head_into(member * HEAD_BYTES)
+        if not self.fingerprint(0):
+            raise AdpkvError("bench recording: equal heads are not seen as equal")
         self.recorder = FlightRecorder(
             folder / "rank-0.ring", rank=0, size=1, host="", experiment="bench", records=RECORDS
         )
@@ -53,12 +54,15 @@ class _Collective:
         """What the loops are made of."""
 
     def fingerprint(self, number: int) -> bool:
-        """Make this rank's slot, and compare it with the others', as a group does."""
-        place = self._placed()
-        return bool(place + self._body) and self._slots == place.join(self._said)
+        """Make this rank's head, and compare it with the others', as a group does."""
+        self._head_into(0)
+        heads = bytes(self._memory)
+        return heads == heads[TAG_BYTES:HEAD_BYTES].join(self._tags)
 
-    def _placed(self) -> bytes:
-        return PLACE.pack(0, 0, 1, self.op.iteration, self._kind, self._site, 0)
+    def _head_into(self, at: int) -> None:
+        HEAD.pack_into(
+            self._memory, at, 1, 0, 0, 0, 1, self.op.iteration, self._kind, self._site, 0, 1
+        )
 
     def bare(self, rounds: int) -> None:
         """The loop without anything."""

@@ -3,14 +3,14 @@
 ::
 
     header     magic, sizes, which process wrote it             written once
-    words      position, counts, start of the run's clock       8 bytes each, each written whole
-    current    the record of the collective this rank came to last, open as long as its end is 0
+    words      positions, counts, start of the run's clock      8 bytes each, each written whole
     names      texts of kinds and sites, 64 bytes each; records hold their numbers
     records    the ring, 64 bytes each
 
 Everything is in the machine's native byte order: a ring is read on the machine that wrote it, or on
 one like it. A record begins and ends with its number, and its place in the ring is claimed before
-it is written, so a reader can tell that a record was half overwritten (`reader`).
+it is written, so a reader can tell that a record was half overwritten (`reader`). The record of a
+collective is written as the rank comes to it, and is open as long as its end is 0.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from enum import IntEnum
 from typing import Final
 
 __all__ = [
+    "BYTES",
     "CHECK_MASK",
     "CLOCK",
-    "CURRENT_AT",
-    "CURRENT_BYTES",
-    "CURRENT_END",
-    "CURRENT_READY",
+    "CURRENT",
     "EMPTY_POLLS",
+    "END",
     "HEADER",
     "MAGIC",
     "MOST_NAMES",
@@ -34,6 +33,7 @@ __all__ = [
     "NAMES_AT",
     "NAME_BYTES",
     "NUMBER_MASK",
+    "READY",
     "RECORD",
     "RECORDS_AT",
     "RECORD_BYTES",
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 MAGIC: Final = b"ADPKVRNG"
-VERSION: Final = 1
+VERSION: Final = 2
 TEXT_BYTES: Final = 64
 
 HEADER: Final = struct.Struct(f"@8s8Iq{TEXT_BYTES}s{TEXT_BYTES}s")
@@ -72,14 +72,13 @@ NUMBER_MASK: Final = 0xFFFFFFFF
 CHECK_MASK: Final = 0xFFFF
 
 WORD_BYTES: Final = 8
-WRITTEN, EMPTY_POLLS, NAMES, CLOCK, WALL = 32, 33, 34, 35, 36
+WRITTEN, EMPTY_POLLS, NAMES, CLOCK, WALL, CURRENT = 32, 33, 34, 35, 36, 37
 """Word numbers: records claimed so far; polls that found nothing; names so far; the monotonic clock
-and the calendar clock (both in nanoseconds) when the run's clock began."""
+and the calendar clock (both in nanoseconds) when the run's clock began; the number of the
+collective that this rank came to last, 0 for none."""
 
-CURRENT_AT: Final = 320
-CURRENT_READY: Final = (CURRENT_AT + 16) // WORD_BYTES
-CURRENT_END: Final = (CURRENT_AT + 24) // WORD_BYTES
-CURRENT_BYTES: Final = (CURRENT_AT + 48) // WORD_BYTES
+READY, END, BYTES = 2, 3, 6
+"""Which words of a record are `ready_ns`, `end_ns` and bytes."""
 
 NAMES_AT: Final = 512
 NAME_BYTES: Final = 64

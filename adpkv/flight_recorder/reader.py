@@ -15,8 +15,9 @@ from adpkv.errors import UsageError
 from adpkv.flight_recorder.format import (
     CHECK_MASK,
     CLOCK,
-    CURRENT_AT,
+    CURRENT,
     EMPTY_POLLS,
+    END,
     HEADER,
     MAGIC,
     MOST_NAMES,
@@ -143,20 +144,20 @@ class Ring:
         """The collective that the rank came to last. None if it has come to none, or was killed
         while it wrote this record."""
         for _ in range(MOST_TRIES):
-            seen = self._map[CURRENT_AT : CURRENT_AT + RECORD_BYTES]
-            if seen == self._map[CURRENT_AT : CURRENT_AT + RECORD_BYTES]:
-                number = RECORD.unpack(seen)[0]
-                if number and _is(seen, number):
-                    return self._record(seen, number)
-                if not any(seen) and not self._word(WRITTEN):
-                    return None
+            number = self._word(CURRENT)
+            if not number:
+                return None
+            seen = self._slot(number)
+            if _is(seen, number) and seen == self._slot(number):
+                return self._record(seen, number)
         return None
 
     def snapshot(self, last: int = LAST) -> Snapshot:
         """What can be read now, with the `last` newest records."""
         current = self.current()
         newest = self._word(WRITTEN)
-        wanted = range(max(1, newest - min(last, self._records) + 1), newest + 1)
+        most = min(last + 1, self._records)  # one of them may be open
+        wanted = range(max(1, newest - most + 1), newest + 1)
         read = [(number, self._slot(number)) for number in wanted]
         again = [self._slot(number) for number in wanted]
         # A place is claimed before it is written: an older record may be overwritten by now.
@@ -164,10 +165,11 @@ class Ring:
         whole = tuple(
             self._record(seen, number)
             for (number, seen), twice in zip(read, again, strict=True)
-            if seen == twice and number > gone and _is(seen, number)
+            if seen == twice and number > gone and _is(seen, number) and not _is_open(seen)
         )
         names = tuple(map(self._name, range(1, self._word(NAMES) + 1)))
-        return Snapshot(self.owner, newest, self._word(EMPTY_POLLS), current, whole, names)
+        empty = self._word(EMPTY_POLLS)
+        return Snapshot(self.owner, newest, empty, current, whole[-last:], names)
 
     def _slot(self, number: int) -> bytes:
         at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES
@@ -217,6 +219,11 @@ def _is(seen: bytes, number: int) -> bool:
     fields: tuple[int, ...] = RECORD.unpack(seen)
     whole = fields[0] == number & NUMBER_MASK and fields[11] == number & CHECK_MASK
     return whole and fields[10] in _WHATS
+
+
+def _is_open(seen: bytes) -> bool:
+    """A collective in which the rank is still: `ready_ns` may be there, `end_ns` is not."""
+    return not any(seen[END * WORD_BYTES : (END + 1) * WORD_BYTES])
 
 
 def _text(said: bytes) -> str:

@@ -4,23 +4,28 @@
 
     header      magic, sizes, group, epoch, token, ranks         written once
     broken      not 0: a rank has failed, so do not wait         a line
-    across      the last round that came from the other hosts,
-                and the last wait that ended there               a line
-    published   by member of this host: its last round, and
-                the last wait that it ended                      a line each
+    across      the last round of slots that came from the other
+                hosts, the last wait that ended there, the last
+                round of long payloads                           a line
+    lines       by member of this host: the last wait that it
+                ended, its last round of long payloads           a line each
     told        by member of this host: where it is, as text,
                 once it has seen a mismatch                      TOLD_BYTES each
-    slots       two sets of the slots of all members             SLOT_BYTES each
+    heads       two sets of the heads of all members             HEAD_BYTES each
+    tails       two sets of their short payloads                 TAIL_BYTES each
     windows     two windows for payloads that do not fit         WINDOW_BYTES each
 
-Round n uses set and window n % 2. A member writes its slot, then stores n in its line. Who has read
-n in all lines may read all slots of round n. Nobody stores n + 2 before all have stored n + 1, and
-a member stores n + 1 only after it has read round n: so two sets are enough. This takes a processor
-that shows stores to others in their order, and does not move a store before an earlier load: x86-64
-is such a one. A word of a line is stored and loaded as a whole.
+A slot is a head and a tail. A head is one cache line: which version of its payload a member
+contributes, where it is, and, last, the number of the round. Round n uses set n % 2. A member
+writes its tail if its payload has changed, then its head: who has read n in all heads may read all
+heads and tails of round n. Nobody writes for round n + 2 before all have written n + 1, and a
+member does that only after it has read round n: so two sets are enough. Rounds of long payloads
+have numbers and windows of their own, likewise.
 
-Anyone may read along (`slot_reader`): as long as a member's line says n, its slot in the set of
-round n is whole. In rounds of payloads it puts its last slot there.
+This takes a processor that shows stores to others in their order, and does not move a store before
+an earlier load: x86-64 is such a one. A word is stored and loaded as a whole.
+
+Anyone may read along (`slot_reader`): a head whose number is the same before and after is whole.
 """
 
 from __future__ import annotations
@@ -31,27 +36,41 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 __all__ = [
-    "ACROSS",
-    "BROKEN",
+    "ENDED_WAIT",
+    "HEAD",
+    "HEAD_BYTES",
+    "HEAD_WORDS",
     "LINE_BYTES",
-    "PLACE",
+    "LONG_ROUND",
+    "ROUND",
     "SLOT_BYTES",
+    "TAG_BYTES",
+    "TAIL_BYTES",
     "TOKEN_BYTES",
     "TOLD_BYTES",
     "WINDOW_BYTES",
-    "WOKEN",
     "WORD_BYTES",
     "Layout",
     "SlotPlace",
+    "paired",
 ]
 
-PLACE: Final = struct.Struct("<iIQQIII")
-"""How a slot begins: `SlotPlace`."""
+HEAD: Final = struct.Struct("<II iIQQIII 4xQ 8x")
+"""The tag: a version of a payload, its length. Then the place (`SlotPlace`), and the round."""
 
-SLOT_BYTES: Final = 256
+HEAD_WORDS: Final = struct.Struct("<7Q 8x")
+"""The same as words, for who writes it: tag, group and epoch, sequence, iteration, kind and site,
+digest, round. Packed straight into the memory: `struct` clears the line, then stores word by word,
+so the round is 0 until all else is there."""
+
+HEAD_BYTES: Final = HEAD.size
+TAG_BYTES: Final = 8
+ROUND_AT: Final = 48
+TAIL_BYTES: Final = 192
+SLOT_BYTES: Final = HEAD_BYTES + TAIL_BYTES
 
 MAGIC: Final = b"ADPKVSEG"
-VERSION: Final = 2
+VERSION: Final = 3
 TOKEN_BYTES: Final = 16
 HEADER: Final = struct.Struct(f"@8s3IiI{TOKEN_BYTES}s")
 """magic, version, members, members of this host, group, epoch, token. Behind it the world ranks of
@@ -66,13 +85,13 @@ TOLD_BYTES: Final = LINE_BYTES
 WINDOW_BYTES: Final = 256 << 10
 """Payloads that do not fit into slots go through a window, this much of them in each round."""
 
-WOKEN: Final = 1
-"""How many words behind a line's first one the number of a wait is."""
+ROUND, ENDED_WAIT, LONG_ROUND = 0, 1, 2
+"""What the words of a line are. The round of slots is in that of the other hosts only."""
 
-BROKEN: Final = 0
-ACROSS: Final = LINE_BYTES // WORD_BYTES
-PUBLISHED: Final = 2 * ACROSS
-"""Word numbers, from the first line on."""
+
+def paired(first: int, second: int) -> int:
+    """Two numbers of four bytes as a word."""
+    return (first & 0xFFFFFFFF) | second << 32
 
 
 class SlotPlace(NamedTuple):
@@ -89,9 +108,9 @@ class SlotPlace(NamedTuple):
     """Of the last agreed plan."""
 
     @classmethod
-    def read(cls, slots: bytes | bytearray, member: int = 0) -> SlotPlace:
-        """That of one member's slot."""
-        return cls(*PLACE.unpack_from(slots, member * SLOT_BYTES))
+    def read(cls, heads: bytes | bytearray, member: int = 0) -> SlotPlace:
+        """That of one member's head."""
+        return cls(*HEAD.unpack_from(heads, member * HEAD_BYTES)[2:-1])
 
     def describe(self) -> str:
         """For people, without kind and site: those are only hashes here."""
@@ -118,52 +137,59 @@ class Layout:
         return -(-head // LINE_BYTES) * LINE_BYTES
 
     @property
-    def first_told(self) -> int:
-        """The offset of the first text: where the lines end."""
-        return self.first_line + (2 + len(self.here)) * LINE_BYTES
+    def broken(self) -> int:
+        """The word that breaks off all waits. Words are counted from the beginning."""
+        return self.first_line // WORD_BYTES
 
     @property
-    def first_slot(self) -> int:
-        """The offset of the first set, in bytes."""
-        return self.first_told + len(self.here) * TOLD_BYTES
+    def across(self) -> int:
+        """The first word of the line of the other hosts."""
+        return (self.first_line + LINE_BYTES) // WORD_BYTES
+
+    def line(self, place: int) -> int:
+        """The first word of the line of a member of this host; `place` counts these members."""
+        return (self.first_line + (2 + place) * LINE_BYTES) // WORD_BYTES
+
+    def told(self, place: int) -> slice:
+        """The text of a member of this host."""
+        first = self.first_line + (2 + len(self.here)) * LINE_BYTES + place * TOLD_BYTES
+        return slice(first, first + TOLD_BYTES)
+
+    def heads(self, number: int) -> slice:
+        """All heads of the set for a round."""
+        first = self.told(len(self.here)).start + (number & 1) * self.set_bytes
+        return slice(first, first + len(self.ranks) * HEAD_BYTES)
 
     @property
     def set_bytes(self) -> int:
-        """The size of one set."""
-        return len(self.ranks) * SLOT_BYTES
+        """The size of a set of heads, in whole lines."""
+        return -(-len(self.ranks) * HEAD_BYTES // LINE_BYTES) * LINE_BYTES
 
-    @property
-    def first_window(self) -> int:
-        """The offset of the first window."""
-        return self.first_slot + 2 * self.set_bytes
+    def head(self, number: int, member: int) -> slice:
+        """A member's head in the set for a round."""
+        first = self.heads(number).start + member * HEAD_BYTES
+        return slice(first, first + HEAD_BYTES)
+
+    def round(self, number: int, member: int) -> int:
+        """The word of a member's head that tells of which round it is."""
+        first: int = self.head(number, member).start
+        return (first + ROUND_AT) // WORD_BYTES
+
+    def tail(self, number: int, member: int) -> slice:
+        """A member's tail in the set for a round."""
+        place = (number & 1) * len(self.ranks) + member
+        first = self.heads(0).start + 2 * self.set_bytes + place * TAIL_BYTES
+        return slice(first, first + TAIL_BYTES)
+
+    def window(self, number: int) -> int:
+        """The offset of the window for a round of long payloads."""
+        first: int = self.tail(1, len(self.ranks)).start
+        return first + (number & 1) * WINDOW_BYTES
 
     @property
     def total_bytes(self) -> int:
         """The size of all of it."""
-        return self.first_window + 2 * WINDOW_BYTES
-
-    def published(self, place: int) -> int:
-        """The word with the last round of a member of this host; `place` counts these members."""
-        return PUBLISHED + place * (LINE_BYTES // WORD_BYTES)
-
-    def told(self, place: int) -> slice:
-        """The text of a member of this host."""
-        first = self.first_told + place * TOLD_BYTES
-        return slice(first, first + TOLD_BYTES)
-
-    def set(self, number: int) -> slice:
-        """All slots of the set for a round."""
-        first = self.first_slot + (number & 1) * self.set_bytes
-        return slice(first, first + self.set_bytes)
-
-    def slot(self, number: int, member: int) -> slice:
-        """A member's slot in the set for a round."""
-        first = self.set(number).start + member * SLOT_BYTES
-        return slice(first, first + SLOT_BYTES)
-
-    def window(self, number: int) -> int:
-        """The offset of the window for a round."""
-        return self.first_window + (number & 1) * WINDOW_BYTES
+        return self.window(1) + WINDOW_BYTES
 
     def header(self, token: bytes) -> bytes:
         """What stands at the beginning."""

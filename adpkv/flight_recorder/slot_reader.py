@@ -19,18 +19,12 @@ from adpkv.executor.collectives import WORLD
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.job_directory import slot_paths
 from adpkv.flight_recorder.reader import Record, Snapshot
-from adpkv.flight_recorder.slot_layout import (
-    ACROSS,
-    SLOT_BYTES,
-    WORD_BYTES,
-    Layout,
-    SlotPlace,
-)
+from adpkv.flight_recorder.slot_layout import ROUND, Layout, SlotPlace
 
 __all__ = ["LastSlot", "SlotTexts", "is_untold", "last_slots", "of_other_hosts"]
 
 MOST_TRIES: Final = 100
-"""Attempts to read a slot whole. Its member writes it in less than a microsecond."""
+"""Attempts to read a head whole. Its member writes it in less than a microsecond."""
 
 
 class LastSlot(NamedTuple):
@@ -82,17 +76,16 @@ def _opened(path: Path) -> tuple[Layout, mmap.mmap] | None:
 
 
 def _slots(layout: Layout, mapped: mmap.mmap) -> Iterable[LastSlot]:
-    places = {member: place for place, member in enumerate(layout.here)}
+    words = memoryview(mapped).cast("Q")
     for member, rank in enumerate(layout.ranks):
-        here = member in places
-        word = layout.published(places[member]) if here else ACROSS
-        at = layout.first_line + word * WORD_BYTES
+        here = member in layout.here
+        # Heads from other hosts are received in no order of their bytes; their line tells.
+        told = [layout.round(n, member) for n in (0, 1)] if here else [layout.across + ROUND]
         for _ in range(MOST_TRIES):
-            count = mapped[at : at + WORD_BYTES]
-            slot = mapped[layout.slot(int.from_bytes(count, "little"), member)]
-            if mapped[at : at + WORD_BYTES] == count:
-                if any(count) and len(slot) == SLOT_BYTES:
-                    yield LastSlot(rank, here, SlotPlace.read(slot))
+            number = max(words[at] for at in told)
+            head = mapped[layout.head(number, member)]
+            if number and number == max(words[at] for at in told):
+                yield LastSlot(rank, here, SlotPlace.read(head))
                 break
 
 

@@ -4,8 +4,8 @@ It is always on, so it must be cheap: one prepared struct packs a record into ma
 end of a collective costs two small writes. Since the memory is a file's, other processes can read
 it while this one hangs, and after it was killed.
 
-The collective in which a rank is now is kept in the header, and is copied into the ring when it
-ends. Records of empty polls would push all others out of the ring, so these are only counted.
+The collective in which a rank is now is in the ring too, without an end; the header says where.
+Records of empty polls would push all others out of the ring, so these are only counted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from typing import Final
 
 from adpkv.executor.collectives import Collective, Operation, Pause, Step, Wait
 from adpkv.flight_recorder.format import (
+    BYTES,
     CHECK_MASK,
     CLOCK,
-    CURRENT_AT,
-    CURRENT_BYTES,
-    CURRENT_END,
-    CURRENT_READY,
+    CURRENT,
     EMPTY_POLLS,
+    END,
     HEADER,
     MAGIC,
     MOST_NAMES,
@@ -31,12 +30,14 @@ from adpkv.flight_recorder.format import (
     NAMES,
     NAMES_AT,
     NUMBER_MASK,
+    READY,
     RECORD,
     RECORD_BYTES,
     RECORDS_AT,
     TEXT_BYTES,
     VERSION,
     WALL,
+    WORD_BYTES,
     WRITTEN,
     What,
     file_bytes,
@@ -54,6 +55,8 @@ _WHAT: Final[dict[type, int]] = {
 _STEP: Final = int(What.STEP)
 _POLL: Final = int(What.POLL)
 _pack_into = RECORD.pack_into
+_FIRST: Final = RECORDS_AT // WORD_BYTES
+_WORDS: Final = RECORD_BYTES // WORD_BYTES
 
 
 class FlightRecorder:
@@ -73,9 +76,7 @@ class FlightRecorder:
             # Reserve it now: without room, a later write would raise SIGBUS in the middle of a run.
             os.posix_fallocate(file.fileno(), 0, length)
             self._map = mmap.mmap(file.fileno(), length)
-        self._view = memoryview(self._map)
-        self._current = self._view[CURRENT_AT : CURRENT_AT + RECORD_BYTES]
-        self._words = self._view.cast("q")
+        self._words = memoryview(self._map).cast("q")
         for at in range(0, length, mmap.PAGESIZE):
             self._map[at] = 0  # touch each page now: no page fault during the run
         HEADER.pack_into(
@@ -87,7 +88,9 @@ class FlightRecorder:
         self._ids: dict[str, int] = {}
         self._sites: dict[str, tuple[str, int, int, int]] = {}
         """By site: the kind that it had last, both numbers, and what such a record is of."""
-        self._written = self._number = self._empty_polls = self._iteration = 0
+        self._written = self._empty_polls = self._iteration = 0
+        self._place = -1
+        """Where in the ring the collective is that this rank came to last."""
 
     def start(self, clock_ns: int, wall_ns: int) -> None:
         """The run's clock began at these readings of the monotonic clock and of the calendar clock,
@@ -100,28 +103,27 @@ class FlightRecorder:
         if found is None or found[0] != op.kind:
             found = self._new_site(op)
         _, kind, site, what = found
+        words = self._words
         self._iteration = iteration = op.iteration
-        self._number = number = self._written + 1
+        self._written = number = words[WRITTEN] = self._written + 1
+        self._place = place = (number - 1) % self._records
         _pack_into(
-            self._map, CURRENT_AT, number & NUMBER_MASK, op.group,
+            self._map, RECORDS_AT + place * RECORD_BYTES, number & NUMBER_MASK, op.group,
             now_ns, 0 if what == _STEP else now_ns, 0,
             sequence, iteration, 0, kind, site, what, number & CHECK_MASK,
         )  # fmt: skip
+        words[CURRENT] = number
 
     def computed(self, now_ns: int) -> None:
         """This rank's own part of a step is over: from now on it waits for the others."""
-        self._words[CURRENT_READY] = now_ns
+        self._words[_FIRST + self._place * _WORDS + READY] = now_ns
 
     def leave(self, now_ns: int, nbytes: int = 0) -> None:
         """The collective is over for this rank; `nbytes` is the size of its own payload."""
-        words = self._words
-        words[CURRENT_BYTES], words[CURRENT_END] = nbytes, now_ns
-        number = self._written + 1
-        if number != self._number:
-            self._renumber(number)
-        self._written = words[WRITTEN] = number
-        at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES
-        self._view[at : at + RECORD_BYTES] = self._current
+        words, at = self._words, _FIRST + self._place * _WORDS
+        if nbytes:
+            words[at + BYTES] = nbytes
+        words[at + END] = now_ns
 
     def transferred(
         self,
@@ -158,6 +160,8 @@ class FlightRecorder:
     ) -> None:
         """Write a record of something that is over already."""
         ids, kind = self._ids, _KINDS[what]
+        if self._written % self._records == self._place:
+            self._move_current()
         number = self._written + 1
         self._written = self._words[WRITTEN] = number
         _pack_into(
@@ -167,12 +171,15 @@ class FlightRecorder:
             what, number & CHECK_MASK,
         )  # fmt: skip
 
-    def _renumber(self, number: int) -> None:
-        """Another record was written during the collective and took its number: give the collective
-        a new one."""
-        fields = list(RECORD.unpack_from(self._map, CURRENT_AT))
+    def _move_current(self) -> None:
+        """The ring has come round to the collective in which this rank is, or was last: that
+        becomes the newest record, and stays where it is."""
+        number, at = self._written + 1, RECORDS_AT + self._place * RECORD_BYTES
+        fields = list(RECORD.unpack_from(self._map, at))
         fields[0], fields[-1] = number & NUMBER_MASK, number & CHECK_MASK
-        _pack_into(self._map, CURRENT_AT, *fields)
+        self._written = self._words[WRITTEN] = number
+        _pack_into(self._map, at, *fields)
+        self._words[CURRENT] = number
 
     def _named(self, text: str) -> int:
         """The number of a text. The text is written before any record refers to it."""

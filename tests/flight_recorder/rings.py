@@ -7,10 +7,10 @@ from pathlib import Path
 from adpkv.executor.collectives import Collective
 from adpkv.flight_recorder.board import Board
 from adpkv.flight_recorder.job_directory import ring_path, slot_path
-from adpkv.flight_recorder.slot_layout import ACROSS, PLACE, TOKEN_BYTES, Layout
+from adpkv.flight_recorder.slot_layout import HEAD, ROUND, TOKEN_BYTES, Layout
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.exchange.segment import Segment
-from adpkv.worlds.mpi.slots import code, slot_body
+from adpkv.worlds.mpi.slots import code
 
 
 def recorder(folder: Path, rank: int = 0, *, size: int = 2, records: int = 16) -> FlightRecorder:
@@ -44,10 +44,11 @@ class Slots:
     ) -> None:
         """A member has contributed to a collective in this round; a member elsewhere as it came."""
         codes = code(op.kind), code(op.site)
-        place = PLACE.pack(self.layout.group, 0, sequence, op.iteration, *codes, digest)
-        self._made.memory[self.layout.slot(round_, member)] = place + slot_body(b"")
-        here = member < len(self.layout.here)
-        self._made.words[self.layout.published(member) if here else ACROSS] = round_
+        place = (self.layout.group, 0, sequence, op.iteration, *codes, digest)
+        at = self.layout.head(round_, member).start
+        HEAD.pack_into(self._made.memory, at, 1, 0, *place, round_)
+        if member >= len(self.layout.here):
+            self._made.words[self.layout.across + ROUND] = round_
 
 
 def collective(kind: str = "tp_allgather", site: str = "sync", iteration: int = 7) -> Collective:

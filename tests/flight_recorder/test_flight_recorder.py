@@ -18,7 +18,6 @@ from adpkv.core.ids import NEVER
 from adpkv.errors import UsageError
 from adpkv.executor.collectives import Pause, Step, Wait
 from adpkv.flight_recorder.format import (
-    CURRENT_AT,
     MOST_NAMES,
     NAME_BYTES,
     RECORD_BYTES,
@@ -105,15 +104,35 @@ def test_posts_and_polls_are_records_and_empty_polls_a_count(tmp_path: Path) -> 
     assert (snapshot.written, snapshot.empty_polls) == (3, 2)
 
 
-def test_what_is_noted_during_a_collective_comes_before_it(tmp_path: Path) -> None:
+def test_what_is_noted_during_a_collective_comes_after_it(tmp_path: Path) -> None:
     writer, ring = recorder(tmp_path), Ring.open(ring_path(tmp_path, 0))
     writer.enter(collective(), 1, 10)
     writer.polled("mpi", 1, 5, 12, 12)
+    assert [(r.number, r.what) for r in ring.snapshot().records] == [(2, What.POLL)]
     writer.leave(15)
     assert [(r.number, r.what) for r in ring.snapshot().records] == [
-        (1, What.POLL),
-        (2, What.COLLECTIVE),
+        (1, What.COLLECTIVE),
+        (2, What.POLL),
     ]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_collective_that_came_last_stays_however_much_is_noted(
+    tmp_path: Path, ended: bool
+) -> None:
+    writer, ring = recorder(tmp_path, records=16), Ring.open(ring_path(tmp_path, 0))
+    writer.enter(collective(), 41, 10)
+    for at in range(50):
+        if at == 20 and ended:
+            writer.leave(15, 96)
+        writer.polled("mpi", at, 5, 12, 12)
+        current, polls = ring.current(), ring.snapshot(16).records
+        assert current is not None
+        assert (current.sequence, current.begin_ns) == (41, 10)
+        last = [poll.sequence for poll in polls if poll.what == What.POLL]
+        assert last == list(range(at + 1))[-len(last) :]
+        assert len(last) == min(15, at + 1)
+    assert current.end_ns == (15 if ended else 0)
 
 
 def test_the_newest_records_stay(tmp_path: Path) -> None:
@@ -141,7 +160,7 @@ def test_more_names_than_there_is_place_for_are_unknown(tmp_path: Path) -> None:
     assert current is not None
     assert (current.kind, current.site) == ("kind", "?")
     writer.enter(collective("kind", "site-3"), 1, 1)
-    assert ring.current() == current._replace(site="site-3")
+    assert ring.current() == current._replace(number=current.number + 1, site="site-3")
 
 
 # -- other processes ---------------------------------------------------------------------------
@@ -247,10 +266,10 @@ def test_a_torn_record_is_left_out(path: Path, byte: int) -> None:
 
 
 def test_a_current_record_that_a_kill_tore_is_none(path: Path) -> None:
-    patch(path, CURRENT_AT, bytes(RECORD_BYTES))
+    patch(path, RECORDS_AT + 4 * RECORD_BYTES, bytes(RECORD_BYTES))
     snapshot = Ring.open(path).snapshot()
     assert snapshot.current is None
-    assert len(snapshot.records) == 5
+    assert [r.iteration for r in snapshot.records] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a ring", b"x" * 5000], ids=["empty", "text", "big"])
@@ -268,7 +287,7 @@ def test_a_truncated_ring_says_what_is_missing(path: Path) -> None:
 
 def test_another_version_is_refused(path: Path) -> None:
     patch(path, 8, struct.pack("@I", 99))
-    with pytest.raises(UsageError, match="of version 99; this adpkv reads version 1"):
+    with pytest.raises(UsageError, match="of version 99; this adpkv reads version 2"):
         Ring.open(path)
 
 

@@ -134,8 +134,8 @@ def test_15_a_rank_fails_in_any_phase(
 @pytest.mark.parametrize(
     ("policy", "half", "victim"),
     [
-        ("recompute", "slot", 1),
-        pytest.param("shutdown", "slot", 6, marks=pytest.mark.campaign),
+        ("recompute", "head", 1),
+        pytest.param("shutdown", "tail", 6, marks=pytest.mark.campaign),
         ("shrink", "payload", 4),
         pytest.param("shutdown", "payload", 4, marks=pytest.mark.campaign),
     ],

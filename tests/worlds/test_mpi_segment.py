@@ -15,15 +15,18 @@ import pytest
 from adpkv.errors import UsageError
 from adpkv.flight_recorder.job_directory import slot_path
 from adpkv.flight_recorder.slot_layout import (
-    ACROSS,
-    BROKEN,
+    HEAD,
+    HEAD_BYTES,
+    HEAD_WORDS,
     LINE_BYTES,
-    PLACE,
-    SLOT_BYTES,
+    LONG_ROUND,
+    ROUND,
+    TAIL_BYTES,
     WINDOW_BYTES,
     WORD_BYTES,
     Layout,
     SlotPlace,
+    paired,
 )
 from adpkv.flight_recorder.slot_reader import LastSlot, last_slots
 from adpkv.worlds.mpi.exchange import segment
@@ -35,10 +38,11 @@ TOKEN = b"t" * 16
 
 def parts(layout: Layout) -> list[tuple[int, int]]:
     """All that is written: where it begins and ends."""
-    words = [BROKEN, ACROSS, *map(layout.published, range(len(layout.here)))]
-    lines = [layout.first_line + word * WORD_BYTES for word in words]
+    words = [layout.broken, layout.across, *map(layout.line, range(len(layout.here)))]
+    lines = [word * WORD_BYTES for word in words]
     told = [layout.told(place) for place in range(len(layout.here))]
-    slots = [layout.slot(n, m) for n in (0, 1) for m in range(len(layout.ranks))]
+    both = [(n, m) for n in (0, 1) for m in range(len(layout.ranks))]
+    slots = [part(n, m) for part in (layout.head, layout.tail) for n, m in both]
     return [
         (0, len(layout.header(TOKEN))),
         *((line, line + LINE_BYTES) for line in lines),
@@ -54,19 +58,32 @@ def test_nothing_overlaps_and_all_of_it_is_inside() -> None:
 
 
 def test_a_round_has_the_set_and_the_window_of_its_parity() -> None:
-    for at in (LAYOUT.set, LAYOUT.window, lambda n: LAYOUT.slot(n, 4)):
+    for at in (LAYOUT.heads, LAYOUT.window, lambda n: LAYOUT.tail(n, 4)):
         assert at(7) == at(9) != at(8) == at(10)
-    assert LAYOUT.set(6).stop - LAYOUT.set(6).start == 5 * SLOT_BYTES
+    assert LAYOUT.heads(6).stop - LAYOUT.heads(6).start == 5 * HEAD_BYTES
+
+
+def test_a_head_is_one_cache_line_and_its_round_is_stored_last() -> None:
+    """`struct` packs field by field: who reads the round reads all else as it was stored before."""
+    assert HEAD_BYTES == 64
+    assert {LAYOUT.head(n, m).start % HEAD_BYTES for n in (0, 1) for m in range(5)} == {0}
+    memory = bytearray(LAYOUT.total_bytes)
+    HEAD.pack_into(memory, LAYOUT.head(3, 1).start, *range(1, 10), 1 << 40)
+    assert memoryview(memory).cast("Q")[LAYOUT.round(3, 1)] == 1 << 40
+    assert SlotPlace.read(memory[LAYOUT.heads(3)], 1) == SlotPlace(*range(3, 10))
+    words = (paired(1, 2), paired(3, 4), 5, 6, paired(7, 8), 9, 1 << 40)
+    assert HEAD_WORDS.pack(*words) == memory[LAYOUT.head(3, 1)]
+    assert not any(memory[LAYOUT.round(3, 1) * WORD_BYTES + WORD_BYTES : LAYOUT.head(3, 1).stop])
 
 
 def test_what_one_writes_the_other_reads(tmp_path: Path) -> None:
     path = slot_path(tmp_path, -1, 2, TOKEN)
     one, other = Segment.create(path, LAYOUT, TOKEN), Segment.open(path, LAYOUT, TOKEN)
     path.unlink()
-    one.memory[LAYOUT.slot(3, 1)] = b"s" * SLOT_BYTES
-    one.words[LAYOUT.published(2)] = 1 << 40
-    assert other.memory[LAYOUT.slot(3, 1)] == b"s" * SLOT_BYTES
-    assert other.words[LAYOUT.published(2)] == 1 << 40
+    one.memory[LAYOUT.tail(3, 1)] = b"s" * TAIL_BYTES
+    one.words[LAYOUT.line(2) + LONG_ROUND] = 1 << 40
+    assert other.memory[LAYOUT.tail(3, 1)] == b"s" * TAIL_BYTES
+    assert other.words[LAYOUT.line(2) + LONG_ROUND] == 1 << 40
     assert Layout.read(other.memory[:]) == LAYOUT, "the header stays what it was"
 
 
@@ -78,29 +95,26 @@ def test_what_is_something_else_has_no_layout(tmp_path: Path) -> None:
         assert Layout.read(found) is None
 
 
-def slot(sequence: int, epoch: int = 2) -> bytes:
-    return PLACE.pack(-1, epoch, sequence, 7, 1, 2, 3).ljust(SLOT_BYTES, b"\0")
-
-
 def test_anyone_may_read_the_last_slots(tmp_path: Path) -> None:
     """Of members here as they have published them; of others as they came last; of none half."""
     made = Segment.create(slot_path(tmp_path, -1, 2, TOKEN), LAYOUT, TOKEN)
     older = Layout(-1, 1, (0, 1), (0, 1))
-    Segment.create(slot_path(tmp_path, -1, 1, TOKEN), older, TOKEN).words[older.published(0)] = 9
+    before = Segment.create(slot_path(tmp_path, -1, 1, TOKEN), older, TOKEN)
+    HEAD.pack_into(before.memory, older.head(9, 0).start, 1, 0, -1, 1, 90, 7, 1, 2, 3, 9)
     slot_path(tmp_path, 0, 0, TOKEN).write_bytes(b"of something else")
     assert last_slots(tmp_path) == []
-    for member in range(5):
-        made.memory[LAYOUT.slot(6, member)] = slot(60)
-        made.memory[LAYOUT.slot(7, member)] = slot(70)
-    made.words[LAYOUT.published(0)] = 7
-    made.words[LAYOUT.published(1)] = 6  # what it writes for round 7 is not published
-    made.words[ACROSS] = 6
-    place = SlotPlace(-1, 2, 60, 7, 1, 2, 3)
+    for round_, member in ((6, 0), (7, 0), (6, 1), (7, 1), (6, 2), (6, 4), (7, 4)):
+        place = (-1, 2, 10 * round_, 7, 1, 2, 3)
+        HEAD.pack_into(made.memory, LAYOUT.head(round_, member).start, 1, 0, *place, round_)
+    # What member 2 writes for round 7 is not published.
+    HEAD.pack_into(made.memory, LAYOUT.head(7, 2).start, 1, 0, -1, 2, 70, 7, 1, 2, 3, 0)
+    made.words[LAYOUT.across + ROUND] = 6  # of round 7 not all have come
+    last = SlotPlace(-1, 2, 60, 7, 1, 2, 3)
     assert last_slots(tmp_path) == [
-        LastSlot(3, True, place._replace(sequence=70)),
-        LastSlot(4, False, place),
-        LastSlot(5, True, place),
-        LastSlot(8, False, place),
+        LastSlot(3, True, last._replace(sequence=70)),
+        LastSlot(4, False, last),
+        LastSlot(5, True, last),
+        LastSlot(8, False, last),
     ]
 
 

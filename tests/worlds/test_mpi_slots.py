@@ -14,17 +14,14 @@ from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.digest import PlanDigest
-from adpkv.flight_recorder.slot_layout import PLACE, SLOT_BYTES, SlotPlace
+from adpkv.flight_recorder.slot_layout import HEAD, HEAD_BYTES, TAG_BYTES, SlotPlace
 from adpkv.worlds.mpi.slots import (
-    INLINE_BYTES,
     MAX_PAYLOAD_BYTES,
+    TAG,
     PayloadCodec,
     code,
     disagreement,
-    inline_payload,
-    long_lengths,
-    read_bodies,
-    slot_body,
+    tags,
 )
 
 
@@ -32,7 +29,7 @@ class Word(msgspec.Struct, frozen=True):
     text: str
 
 
-def place(**differs: object) -> bytes:
+def head(version: int = 1, length: int = 0, **differs: object) -> bytes:
     at: dict[str, Any] = {
         "group": 1, "epoch": 0, "kind": "tp_gather", "site": "flush",
         "sequence": 5, "iteration": 2, "digest": 9,
@@ -40,46 +37,19 @@ def place(**differs: object) -> bytes:
     at.update(differs)
     codes = code(at["kind"]), code(at["site"])
     numbers = (at[name] for name in ("group", "epoch", "sequence", "iteration"))
-    return PLACE.pack(*numbers, *codes, at["digest"])
+    return HEAD.pack(version, length, *numbers, *codes, at["digest"], 3)
 
 
-def slot(payload: bytes = b"", **differs: object) -> bytes:
-    return place(**differs) + slot_body(payload)
+def agree(*heads: bytes) -> bool:
+    """Whether they are equal but for their tags, as a group finds out."""
+    all_heads = b"".join(heads)
+    return all_heads == all_heads[TAG_BYTES:HEAD_BYTES].join([*tags(all_heads), b""])
 
 
-def test_a_slot_has_one_width_whatever_it_carries() -> None:
-    for size in (0, 1, INLINE_BYTES, INLINE_BYTES + 1, 100_000):
-        assert len(slot(b"x" * size)) == SLOT_BYTES
-
-
-@pytest.mark.parametrize("size", [0, 1, 100, INLINE_BYTES])
-def test_what_fits_comes_back(size: int) -> None:
-    payload = bytes(range(size))
-    bodies = read_bodies(slot() + slot(payload), place())
-    assert bodies is not None
-    assert inline_payload(bodies[1]) == payload
-    assert long_lengths(bodies) is None
-
-
-def test_what_does_not_fit_is_announced_by_its_length() -> None:
-    own = slot(b"x" * (INLINE_BYTES + 1))
-    bodies = read_bodies(slot(b"ab") + own + slot(b"y" * 70_000), place())
-    assert bodies is not None
-    assert long_lengths(bodies) == [0, INLINE_BYTES + 1, 70_000]
-
-
-def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
-    bodies = read_bodies(slot(b"ab") + slot(b"cd"), place())
-    assert bodies is not None
-    said, later = [b"", *bodies], place(sequence=9, iteration=3)
-
-    def seen(second: bytes) -> bool:
-        return slot(b"ab", sequence=9, iteration=3) + second == later.join(said)
-
-    assert seen(slot(b"cd", sequence=9, iteration=3))
-    assert not seen(slot(b"ce", sequence=9, iteration=3))
-    assert not seen(slot(b"cd", sequence=8, iteration=3))
-    assert not seen(slot(b"cd", sequence=9, iteration=3, site="sync"))
+def test_heads_at_the_same_place_are_seen_at_one_glance_with_their_tags() -> None:
+    heads = head(1, 0) + head(7, 300)
+    assert [TAG.unpack(tag) for tag in tags(heads)] == [(1, 0), (7, 300)]
+    assert agree(head(1, 0), head(7, 300))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +65,12 @@ def test_the_same_bodies_at_the_same_place_are_seen_at_one_glance() -> None:
     ],
 )
 def test_each_part_of_the_place_is_compared(differs: dict[str, object]) -> None:
-    assert read_bodies(slot() + slot(**differs), place()) is None
+    assert not agree(head(), head(**differs))
 
 
 def test_the_error_names_all_sides_with_their_ranks() -> None:
-    slots = slot() + slot(kind="tp_allgather", site="sync", digest=255) + slot()
-    error = disagreement(slots, [4, 5, 6], ["tp_gather at flush", "tp_allgather at sync"] * 2)
+    heads = head() + head(kind="tp_allgather", site="sync", digest=255) + head()
+    error = disagreement(heads, [4, 5, 6], ["tp_gather at flush", "tp_allgather at sync"] * 2)
     assert isinstance(error, CollectiveMismatchError)
     assert error.places == (
         Place(4, "tp_gather", "flush", 2),
@@ -116,7 +86,7 @@ def test_the_error_names_all_sides_with_their_ranks() -> None:
 
 
 def test_the_world_is_group_minus_one() -> None:
-    assert SlotPlace.read(slot(group=-1), 0).group == -1
+    assert SlotPlace.read(head(group=-1), 0).group == -1
 
 
 def test_payloads_are_typed_and_nothing_is_nothing() -> None:

@@ -9,6 +9,8 @@ wakes the others, through the exchange too; a rank that is elsewhere is noticed 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from time import perf_counter_ns
 from typing import Any
 from zlib import crc32
@@ -19,26 +21,15 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.flight_recorder.slot_layout import PLACE, SlotPlace
+from adpkv.flight_recorder.slot_layout import HEAD_BYTES, TAG_BYTES, TAIL_BYTES, SlotPlace, paired
+from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
 from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
-from adpkv.worlds.mpi.slots import (
-    INLINE_BYTES,
-    PayloadCodec,
-    code,
-    disagreement,
-    inline_payload,
-    long_lengths,
-    read_bodies,
-    slot_body,
-)
+from adpkv.worlds.mpi.slots import PayloadCodec, disagreement, tags
 from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
-
-
-_pack_place = PLACE.pack
 
 
 class CollectiveStats:
@@ -48,11 +39,12 @@ class CollectiveStats:
     the digests show when they are compared at the end."""
 
     __slots__ = (
-        "before",
+        "_before",
+        "_compared_from",
+        "_waits",
         "count",
         "gaps",
         "last_step_ns",
-        "met",
         "mismatches",
         "total_ns",
         "trace",
@@ -62,18 +54,23 @@ class CollectiveStats:
         self.count = 0
         self.total_ns = 0
         self.mismatches = 0
-        self.met = 0
         self.trace = 0
-        self.before = 0
-        """The digest without the last wait, or the same if no wait came last."""
         self.gaps = TokenGaps()
         self.last_step_ns = 0
+        self._compared_from = self._waits = 0
+        self._before = 0
+        """The digest without the last wait."""
+
+    @property
+    def met(self) -> int:
+        """How many collectives and waits are compared at the end."""
+        return self.count - self._compared_from + self._waits
 
     def waits(self, place: bytes) -> None:
         """This rank comes to a wait with this place."""
-        self.met += 1
-        self.before = self.trace
-        self.trace = crc32(place, self.before)
+        self._waits += 1
+        self._before = self.trace
+        self.trace = crc32(place, self._before)
 
     def stepped(self, op: Step, began_ns: int, ready_ns: int) -> None:
         """A step is over that began at `began_ns`, and in which this rank did nothing but wait from
@@ -84,47 +81,14 @@ class CollectiveStats:
             self.gaps.add_step(began_ns, now_ns, self.last_step_ns, op.tokens, op.waited)
         self.last_step_ns = now_ns
 
-    def take_back(self) -> None:
-        """The last collective or wait was interrupted: this rank will come to it again."""
-        self.met -= 1
-        self.trace = self.before
+    def take_back_wait(self) -> None:
+        """The last wait was interrupted: this rank will come to it again."""
+        self._waits -= 1
+        self.trace = self._before
 
     def begin_anew(self) -> None:
         """A rank failure broke a collective in the middle: compare only what comes after it."""
-        self.met = self.trace = 0
-
-
-class _Site:
-    """One call site: what this rank says there, and what all members have said, as of its last
-    collective."""
-
-    __slots__ = (
-        "bodies",
-        "body",
-        "encoded",
-        "gathered",
-        "kind",
-        "kind_code",
-        "landed",
-        "payload",
-        "read_members",
-        "site_code",
-        "values",
-    )
-
-    def __init__(self, kind: str, site: str, size: int, read_members: range) -> None:
-        self.kind = kind
-        self.kind_code, self.site_code = code(kind), code(site)
-        self.read_members = read_members
-        self.payload: Any = None
-        self.encoded = b""
-        self.body = slot_body(b"")
-        self.landed: bytes | bytearray = b""
-        """The payloads of the last second round."""
-        self.gathered = b""
-        self.bodies: list[bytes] = [b""] * (1 + size)
-        """Of all members, behind an empty text: a place that joins them gives all slots."""
-        self.values: list[Any] = [None] * len(read_members)
+        self._compared_from, self._waits, self.trace = self.count, 0, 0
 
 
 class Group:
@@ -166,14 +130,19 @@ class Group:
         self._codec = PayloadCodec(types)
         self._digest = PlanDigest()
         self._plan, self._plan_digest = None, 0  # as of the last collective
-        self._place = (number, epoch)
+        self.number = number
+        self._place = paired(number, epoch)
         self._size = communicator.size
-        self._sites: dict[str, _Site] = {}
+        own = communicator.rank * HEAD_BYTES
+        self._common = slice(own + TAG_BYTES, own + HEAD_BYTES)
+        """What all heads have in common, in that of this rank."""
+        self._sites: dict[str, CallSite] = {}
         self._computed = computed
         self.sequence = sequence
         """The number of the last collective or wait."""
         self.payload_bytes = 0
         """The size of this rank's payload in the last collective."""
+        self._last_wait = -1
         self._stats = stats
         self._clock = clock
         self._waiter = Waiter(self._exchange, has_input)
@@ -222,12 +191,12 @@ class Group:
                 # A rank failed in the middle of the model's own collectives. The step counts as
                 # come to, so that `undo_last` has something to take back.
                 self.sequence += 1
-                self._stats.met += 1
                 raise
         ready_ns = perf_counter_ns()
         if computes:
             self._computed(ready_ns)
-        self._exchange_slots(op, None, op.place[len(op.site) :])
+        # The batch of a step is in its place where it must be equal.
+        self._exchange_slots(op, None, "" if op.batch is None else op.place[len(op.site) :])
         self._stats.stepped(op, began_ns, ready_ns)
         return Elapsed(1, op.iteration, op.plan)
 
@@ -240,8 +209,9 @@ class Group:
 
     def undo_last(self) -> None:
         """The collective that this rank came to last was interrupted: it will come to it again."""
+        if self._last_wait == self.sequence:
+            self._stats.take_back_wait()
         self.sequence -= 1
-        self._stats.take_back()
 
     def skip_wait(self, op: Wait) -> Elapsed:
         """Count a wait that other members have completed, without waiting."""
@@ -253,8 +223,8 @@ class Group:
         """What all members contributed to a collective, if this rank still has it: each call site
         keeps its last one. None also for a wait, to which nothing is contributed."""
         for site in self._sites.values():
-            if site.gathered and SlotPlace.read(site.gathered, self._index).sequence == sequence:
-                return Contributions(site.gathered, bytes(site.landed))
+            if site.heads and SlotPlace.read(site.heads, self._index).sequence == sequence:
+                return Contributions(site.heads, tuple(site.payloads))
         return None
 
     def repeat(self, op: Operation, contributions: Contributions) -> Any:
@@ -267,6 +237,7 @@ class Group:
             self._exchange = exchange
 
     def _note_wait(self, op: Wait) -> None:
+        self._last_wait = self.sequence
         self._stats.waits(f"{op.kind} {op.site} {op.iteration}".encode())
 
     def close(self) -> None:
@@ -274,96 +245,72 @@ class Group:
         self._exchange.close()
 
     def _join(self, op: Collective) -> Any:
-        kind = op.kind
-        if kind == "tp_broadcast":
+        if op.kind == "tp_broadcast":
             if self._leads:
                 self._exchange_slots(op, op.payload)
                 return op.payload
-            return self._exchange_slots(op, None)[0]
-        values = self._exchange_slots(op, op.payload)
-        if kind == "tp_gather":
-            return tuple(values) if self._leads else None
-        combine = op.combine
-        return tuple(values) if combine is None else combine(tuple(values))
+            return self._exchange_slots(op, None)
+        result, combine = self._exchange_slots(op, op.payload), op.combine
+        return result if combine is None else combine(result)
 
-    def _exchange_slots(self, op: Operation, payload: Any, rest: str = "") -> list[Any]:
-        """The primitive: contribute a payload; returns the payloads of the members that this rank
-        reads. `rest` is what must be equal beyond the site's name.
+    def _exchange_slots(self, op: Operation, payload: Any, rest: str = "") -> Any:
+        """The primitive: contribute a payload; returns the payloads that this rank reads
+        (`CallSite.result`). `rest` is what must be equal beyond the site's name.
 
-        Each rank does this some ten thousand times a second, so it is written for few steps: a
-        place is packed, and where nothing has changed one comparison tells all.
+        Each rank does this some ten thousand times a second, so it is written for few steps: where
+        nothing has changed, one comparison of all heads tells it.
         """
         self.sequence = sequence = self.sequence + 1
         site = self._sites.get(op.site)
         if site is None or site.kind != op.kind:
-            site = self._new_site(op)
+            site = CallSite(op.kind, op.site, self._size, leads=self._leads)
+            self._sites[op.site] = site
+        changed = b""
         if payload is not site.payload:
-            site.payload = payload
-            site.encoded = self._codec.encode(op.kind, payload)
-            site.body = slot_body(site.encoded)
+            changed = site.say(payload, self._codec.encode(op.kind, payload))
         self.payload_bytes = len(site.encoded)
         if op.plan is not self._plan:
             self._plan, self._plan_digest = op.plan, self._digest(op.plan)
-        number, epoch = self._place
-        place = _pack_place(
-            number, epoch, sequence, op.iteration, site.kind_code,
-            crc32(rest.encode(), site.site_code) if rest else site.site_code, self._plan_digest,
-        )  # fmt: skip
-        stats = self._stats
-        stats.met += 1
-        stats.before = stats.trace
-        slots = site.gathered = self._exchange.slots(place + site.body)
-        if slots != place.join(site.bodies):
-            self._take_in(op, site, place)
-        stats.count += 1
-        return site.values
+        heads = site.heads = self._exchange.slots(
+            changed,
+            site.tag,
+            self._place,
+            sequence,
+            op.iteration,
+            site.code_with(rest) if rest else site.code,
+            self._plan_digest,
+        )
+        if heads != heads[self._common].join(site.tags):
+            self._take_in(op, site)
+        self._stats.count += 1
+        return site.result
 
-    def _new_site(self, op: Operation) -> _Site:
-        """Which members' payloads a rank reads depends on the kind: the leader's in a broadcast,
-        all in a gather on the leader, none in a step."""
-        if op.kind == "tp_broadcast":
-            read_members = range(1)
-        elif op.kind == "step" or (op.kind == "tp_gather" and not self._leads):
-            read_members = range(0)
-        else:
-            read_members = range(self._size)
-        site = self._sites[op.site] = _Site(op.kind, op.site, self._size, read_members)
-        return site
-
-    def _take_in(self, op: Operation, site: _Site, place: bytes) -> None:
-        """Some member's slot has changed, or it is in another collective. Payloads are frozen: a
-        member with an unchanged body gives the same object as last time."""
-        bodies = read_bodies(site.gathered, place)
-        if bodies is None:
-            self._exchange.check()
+    def _take_in(self, op: Operation, site: CallSite) -> None:
+        """Some member says something new, or it is in another collective."""
+        heads, exchange = site.heads, self._exchange
+        said = [*tags(heads), b""]
+        if heads != heads[self._common].join(said):
+            exchange.check()
             places = self._places(op)
             self._stats.mismatches += 1
-            raise disagreement(site.gathered, self._ranks, places)
-        lengths = long_lengths(bodies)
-        long = {} if lengths is None else self._second_round(site, lengths)
-        decode = self._codec.decode
-        for member in site.read_members:
-            body = bodies[member]
-            if member in long:
-                site.values[member] = decode(op.kind, long[member])
-            elif body != site.bodies[1 + member]:
-                site.values[member] = decode(op.kind, inline_payload(body))
-        # A long payload is not compared next time: its body has only its length.
-        site.bodies = [b"", *(b"" if member in long else b for member, b in enumerate(bodies))]
+            raise disagreement(heads, self._ranks, places)
+        lengths = site.changed(said)
+        long = {member: length for member, length in lengths.items() if length > TAIL_BYTES}
+        payloads = {m: exchange.tail(m, n) for m, n in lengths.items() if n <= TAIL_BYTES}
+        if long:
+            payloads |= self._second_round(site, long)
+        site.hear(said, payloads, partial(self._codec.decode, op.kind))
 
     def _places(self, op: Operation) -> list[str]:
         """What each member calls the collective it is in, as far as it is known."""
         told = self._exchange.places(f"{op.kind} at {op.place}".encode())
         return [text.rstrip(b"\0").decode(errors="replace") for text in told]
 
-    def _second_round(self, site: _Site, lengths: list[int]) -> dict[int, bytes]:
-        """The payloads that did not fit. The slots have announced their lengths."""
-        own = site.encoded if len(site.encoded) > INLINE_BYTES else b""
-        landed = site.landed = self._exchange.payloads(own, lengths)
-        found: dict[int, bytes] = {}
-        at = 0
-        for member, length in enumerate(lengths):
-            if length:
-                found[member] = bytes(landed[at : at + length])
-                at += length
-        return found
+    def _second_round(self, site: CallSite, long: Mapping[int, int]) -> dict[int, bytes]:
+        """The payloads that did not fit, of these lengths by member. The tags have announced
+        them."""
+        own = site.encoded if self._index in long else b""
+        landed = self._exchange.payloads(own, [long.get(m, 0) for m in range(self._size)])
+        ends = accumulate(long.values())
+        parts = zip(long, long.values(), ends, strict=True)
+        return {member: bytes(landed[end - length : end]) for member, length, end in parts}

@@ -1,13 +1,15 @@
 """The fixed-width slot that each rank contributes to each small collective: a pure codec, no MPI.
 
-A slot is 256 bytes: a header that says in which collective the rank is, then the payload if it
-fits. All collectives of a group use this one width and one communicator. So ranks that are in
-different collectives *see* it, and do not hang or decode another collective's payload (contract
+A slot is 256 bytes: a head that says in which collective the rank is, then a tail with its payload
+if that fits. All collectives of a group use this one width and one communicator. So ranks that are
+in different collectives *see* it, and do not hang or decode another collective's payload (contract
 5.8; TensorRT-LLM #14560, #16253).
 
-The payload is MessagePack of a known type per kind. If it does not fit, the slot has its length
-instead, and the payload follows in a second round. No extra message is needed to agree on that
-round: every rank reads the same lengths.
+The payload is MessagePack of a known type per kind. A head has no payload, but a tag: how often the
+rank has changed its payload at this call site, and how long it is. Who has seen that tag there
+already has the payload, so only what has changed is read, and where nothing has, one comparison of
+all heads tells it. A changed payload that does not fit into the tail follows in a second round. No
+extra message is needed to agree on that round: every rank reads the same tags.
 """
 
 from __future__ import annotations
@@ -20,31 +22,23 @@ from zlib import crc32
 import msgspec
 
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
-from adpkv.flight_recorder.slot_layout import PLACE, SLOT_BYTES, SlotPlace
+from adpkv.flight_recorder.slot_layout import HEAD_BYTES, TAG_BYTES, SlotPlace
 
 __all__ = [
-    "BODY_BYTES",
-    "INLINE_BYTES",
     "MAX_PAYLOAD_BYTES",
-    "PLACE_BYTES",
+    "TAG",
+    "VERSIONS",
     "PayloadCodec",
     "code",
     "disagreement",
-    "inline_payload",
-    "long_lengths",
-    "read_bodies",
-    "slot_body",
+    "tags",
 ]
 
-_LENGTH = struct.Struct("<I")
-"""The length of a long payload, which the slot holds instead of the payload."""
+TAG: Final = struct.Struct("@II")
+"""The version of a payload, and its length."""
 
-PLACE_BYTES: Final = PLACE.size
-BODY_BYTES: Final = SLOT_BYTES - PLACE_BYTES
-INLINE_BYTES: Final = BODY_BYTES - 1
-"""A body begins with the length of its payload, or with LONG."""
+VERSIONS: Final = 1 << 32
 
-LONG: Final = 255
 MAX_PAYLOAD_BYTES: Final = 16 << 20
 """The most that one rank may contribute to one collective: some 3 million block hashes."""
 
@@ -54,49 +48,26 @@ def code(text: str) -> int:
     return crc32(text.encode())
 
 
-def slot_body(payload: bytes) -> bytes:
-    """What follows the place in a slot: the payload, or its length if it does not fit. Equal
-    payloads have equal bodies."""
-    size = len(payload)
-    body = bytes([size]) + payload if size <= INLINE_BYTES else bytes([LONG]) + _LENGTH.pack(size)
-    return body.ljust(BODY_BYTES, b"\0")
-
-
-def read_bodies(slots: bytes, place: bytes) -> list[bytes] | None:
-    """The bodies of all members in order; None if one is in another collective than `place`
-    says."""
-    found = [slots[at - BODY_BYTES : at] for at in range(SLOT_BYTES, len(slots) + 1, SLOT_BYTES)]
-    return found if place.join([b"", *found]) == slots else None
-
-
-def long_lengths(bodies: Sequence[bytes]) -> list[int] | None:
-    """The lengths of the payloads in the second round, 0 for a member that has none there; None if
-    there is no second round."""
-    if LONG not in [body[0] for body in bodies]:
-        return None
-    return [_LENGTH.unpack_from(body, 1)[0] if body[0] == LONG else 0 for body in bodies]
-
-
-def inline_payload(body: bytes) -> bytes:
-    """The payload of a body that contains it."""
-    return body[1 : 1 + body[0]]
+def tags(heads: bytes) -> list[bytes]:
+    """The tags of all members in order."""
+    return [heads[at : at + TAG_BYTES] for at in range(0, len(heads), HEAD_BYTES)]
 
 
 def disagreement(
-    slots: bytes | bytearray, ranks: Sequence[int], places: Sequence[str]
+    heads: bytes, ranks: Sequence[int], places: Sequence[str]
 ) -> CollectiveMismatchError:
-    """The error that lists which ranks are in which collective. Members that read the same slots
+    """The error that lists which ranks are in which collective. Members that read the same heads
     raise the same. `places` is what each member calls its kind and site, as far as that is
     known."""
     sides: dict[tuple[SlotPlace, str], list[int]] = {}
     stand, missing = [], []
     group = 0
     for member, rank in enumerate(ranks):
-        if not any(slots[member * SLOT_BYTES : (member + 1) * SLOT_BYTES]):
+        if not any(heads[member * HEAD_BYTES : (member + 1) * HEAD_BYTES]):
             missing.append(rank)
             stand.append(Place(rank, "", "", 0))
             continue
-        at = SlotPlace.read(slots, member)
+        at = SlotPlace.read(heads, member)
         group = at.group
         sides.setdefault((at, places[member] or "another collective"), []).append(rank)
         kind, _, site = places[member].partition(" at ")

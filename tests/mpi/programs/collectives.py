@@ -78,7 +78,7 @@ class Rig:
 
 async def results(rig: Rig) -> None:
     """Each kind gives what its contract says, with nothing, little and much to say."""
-    for at, text in enumerate(["", "short", "short", LONG, "", LONG, "y" * 219, "z" * 240]):
+    for at, text in enumerate(["", "short", "short", LONG, "", LONG, "y" * 180, "z" * 240, LONG]):
         own = Word(rig.rank, text)
         everybody = tuple(Word(rank, text) for rank in rig.members)
         said = (own,) if text else ()

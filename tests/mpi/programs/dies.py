@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +20,8 @@ from mpi4py import MPI
 from adpkv.config import parse
 from adpkv.executor.phases import Phases
 from adpkv.field_policies import assembly
-from adpkv.worlds.mpi.exchange.shared import SharedExchange
 from adpkv.worlds.mpi.run import run
+from tests.mpi.programs.halfway import halfway
 from tests.scenarios.script import Script, arrival, setting
 
 FROM_NS = int(os.environ.get("DIES_FROM_MS", "200")) * 1_000_000
@@ -31,7 +30,7 @@ FROM_NS = int(os.environ.get("DIES_FROM_MS", "200")) * 1_000_000
 REQUESTS = 120
 """One every 10 ms: a victim finds any phase within them."""
 
-HALFWAY = ("slot", "payload")
+HALFWAY = ("head", "tail", "payload")
 """Phases in which a rank fails while it writes into shared memory, and has written half."""
 
 POLICIES: dict[str, dict[str, Any]] = {
@@ -79,39 +78,6 @@ def dying(phase: str, delay_s: float) -> type[Phases]:
     return Dying
 
 
-def halfway(what: str, die: Callable[[], None]) -> None:
-    """Let this process call `die` once half of its next slot, or of its next long payload, is
-    written."""
-    original = getattr(SharedExchange, "slots" if what == "slot" else "payloads")
-
-    def half(exchange: Any, own: Any, *args: Any) -> Any:
-        whole = exchange._memory
-        exchange._memory = Half(whole, die)
-        exchange._rounds = lambda memory, at: ()  # it takes real memory
-        try:
-            return original(exchange, own, *args)
-        finally:
-            exchange._memory = whole
-
-    setattr(SharedExchange, "slots" if what == "slot" else "payloads", half)
-
-
-class Half:
-    """Memory of which only half is written."""
-
-    def __init__(self, inner: Any, then: Callable[[], None]) -> None:
-        self._inner, self._then = inner, then
-
-    def __getitem__(self, place: slice) -> bytes:
-        return self._inner[place]  # type: ignore[no-any-return]
-
-    def __setitem__(self, place: slice, data: Any) -> None:
-        middle = (place.stop - place.start) // 2
-        self._inner[place.start : place.start + middle] = data[:middle]
-        self._then()
-        self._inner[place] = data
-
-
 def main() -> int:
     folder, policy, phase, *victims = sys.argv[1:]
     policy, _, collectives = policy.partition("/")
@@ -125,11 +91,14 @@ def main() -> int:
     wanted = {i: i % 4 if policy == "shutdown" else None for i in range(REQUESTS)}
     arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(REQUESTS)]
 
+    assembled: list[Any] = []
+    if str(rank) in delays and phase in HALFWAY:
+        delay_s = float(delays[str(rank)]) / 1e3
+        halfway(phase, lambda: fail(assembled[0], phase, delay_s) if assembled else None)
+
     def assemble(*args: Any, **ports: Any) -> Any:
-        if str(rank) in delays and phase in HALFWAY:
-            named = SimpleNamespace(**ports)
-            halfway(phase, lambda: fail(named, phase, float(delays[str(rank)]) / 1e3))
-        elif str(rank) in delays:
+        assembled.append(SimpleNamespace(**ports))
+        if str(rank) in delays and phase not in HALFWAY:
             ports["phases"] = dying(phase, float(delays[str(rank)]) / 1e3)
         return assembly(args[0])(*args, **ports)
 

@@ -28,10 +28,10 @@ from adpkv.diagnosis.watchdog import Watchdog
 from adpkv.executor.collectives import WORLD, Collective, Operation, Pause, Step, Wait
 from adpkv.flight_recorder.board import Board
 from adpkv.flight_recorder.job_directory import ring_path
+from adpkv.flight_recorder.slot_layout import TAIL_BYTES
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.driver import Driver, guarded
 from adpkv.worlds.mpi.group import CollectiveStats, Group
-from adpkv.worlds.mpi.slots import INLINE_BYTES
 
 HANG_S: Final = 2.0
 SHARES: Final = (0.15, 0.6)
@@ -50,7 +50,7 @@ KINDS = (*COLLECTIVES, "step", "wait")
 FRAME = 2
 """Bytes that MessagePack puts before a short string of bytes."""
 
-EDGE = INLINE_BYTES - FRAME
+EDGE = TAIL_BYTES - FRAME
 LARGE: Final = 1_000_003
 SIZES = (None, 0, 1, 3, EDGE - 1, EDGE, EDGE + 1, LARGE)
 """None: nothing to say. The bound between one round and two lies in the middle."""

@@ -21,13 +21,13 @@ import pytest
 from mpi4py import MPI
 
 from adpkv.flight_recorder.job_directory import slot_path
-from adpkv.flight_recorder.slot_layout import SLOT_BYTES
+from adpkv.flight_recorder.slot_layout import HEAD, HEAD_BYTES, TAIL_BYTES, paired
 from adpkv.worlds.mpi.agreement import AgreedError
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.exchange import opening
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
-from adpkv.worlds.mpi.exchange.shared import SharedExchange
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
+from tests.mpi.programs.halfway import halfway
 from tests.mpi.programs.private import private_folder
 
 WORLD = MPI.COMM_WORLD
@@ -52,8 +52,13 @@ def opened(group: int = 0, epoch: int = 0) -> Any:
 def meet(exchange: Any, rounds: int = 50) -> None:
     """Everybody says something else each time, sometimes at length."""
     for at in range(rounds):
-        slots = exchange.slots(bytes([at % 251, RANK] * (SLOT_BYTES // 2)))
-        assert slots == b"".join(bytes([at % 251, r] * (SLOT_BYTES // 2)) for r in range(SIZE))
+        said = [bytes([at % 251, r]) * (TAIL_BYTES // 2) for r in range(SIZE)]
+        tag = paired(1 + RANK, TAIL_BYTES)
+        heads = exchange.slots(said[RANK], tag, paired(0, 0), at, 5, paired(1, 2), 3)
+        for rank, tail in enumerate(said):
+            version, length, *place, _ = HEAD.unpack_from(heads, rank * HEAD_BYTES)
+            assert (version, length, place) == (1 + rank, TAIL_BYTES, [0, 0, at, 5, 1, 2, 3])
+            assert exchange.tail(rank, length) == tail
         if at % 10 == 0:
             lengths = [0 if r == at % SIZE else 70_000 * r + at for r in range(SIZE)]
             payloads = exchange.payloads(bytes([RANK]) * lengths[RANK], lengths)
@@ -141,36 +146,20 @@ def stale() -> None:
 
 
 def stopped() -> None:
-    """A rank is stopped when half of its slot is written, and one in the middle of a payload."""
-    exchange = opened()
-    assert isinstance(exchange, SharedExchange)
-    meet(exchange)
-    whole = exchange._memory
-    if RANK in (1, 2):
-        exchange._memory = Halting(whole, 2 if RANK == 1 else 3)  # type: ignore[assignment]
-        exchange._rounds = lambda memory, at: ()  # it takes real memory; so look at each line
-    meet(exchange)
-    assert exchange._memory is whole or exchange._memory.halted  # type: ignore[attr-defined]
+    """A rank is stopped when half of its head is written, one in a tail, one in a payload."""
+    left = [3]
 
-
-class Halting:
-    """Memory into which this rank is stopped while it writes for the Nth time."""
-
-    def __init__(self, inner: Any, at: int) -> None:
-        self._inner, self._left, self.halted = inner, at, False
-
-    def __getitem__(self, place: slice) -> bytes:
-        return self._inner[place]  # type: ignore[no-any-return]
-
-    def __setitem__(self, place: slice, data: Any) -> None:
-        self._left -= 1
-        if self._left == 0:
-            middle = (place.stop - place.start) // 2
-            self._inner[place.start : place.start + middle] = data[:middle]
+    def stop() -> None:
+        left[0] -= 1
+        if not left[0]:
             argv = ["/bin/sh", "-c", STOP, "stop", str(os.getpid()), str(STOPPED_S)]
             subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, timeout=BOUND_S)
-            self.halted = True
-        self._inner[place] = data
+
+    what = {0: "head", 1: "tail", 2: "payload"}.get(RANK)
+    if what is not None:
+        halfway(what, stop)
+    meet(opened())
+    assert (left[0] <= 0) == (what is not None)
 
 
 CASES: dict[str, Callable[[], None]] = {

@@ -26,11 +26,11 @@ class Torn:
     def __init__(self, inner: Any, link: str) -> None:
         self._inner, self._link = inner, link
 
-    def slots(self, own: Any) -> Any:
-        slots = self._inner.slots(own)
+    def slots(self, changed: bytes, *head: int) -> Any:
+        heads = self._inner.slots(changed, *head)
         if self._link == "slots":
             raise MPI.Exception(MPI.ERR_OTHER)
-        return slots
+        return heads
 
     def payloads(self, own: Any, lengths: Any) -> Any:
         self._inner.payloads(own, lengths)
@@ -42,7 +42,7 @@ def tear(rank: int, site: str, link: str) -> None:
     meet, second_round, torn = Group._exchange_slots, Group._second_round, []
 
     def here(group: Group) -> bool:
-        return MPI.COMM_WORLD.rank == rank and not torn and group._place[0] != WORLD
+        return MPI.COMM_WORLD.rank == rank and not torn and group.number != WORLD
 
     def is_it(op: Any) -> bool:
         if site == "last":  # before the ranks report, and leave

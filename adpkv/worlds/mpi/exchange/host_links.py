@@ -13,7 +13,6 @@ from typing import Final
 
 from mpi4py import MPI
 
-from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.worlds.mpi.exchange.segment import Segment
 from adpkv.worlds.mpi.exchange.wakes import WakeMessages
 
@@ -61,45 +60,46 @@ class HostLinks:
 
     def _prepared(self, number: int) -> list[MPI.Prequest]:
         """The requests of a set."""
-        slots = memoryview(self._memory)[self._layout.set(number)]
-        requests = []
+        memory, requests = memoryview(self._memory), []
         for host in self._others:
-            ours, theirs = self._slots_of(self._own), self._slots_of(host)
-            requests.append(self._leaders.Recv_init([slots, 1, theirs], host, SLOTS_TAG))
-            requests.append(self._leaders.Send_init([slots, 1, ours], host, SLOTS_TAG))
+            ours, theirs = self._slots_of(self._own, number), self._slots_of(host, number)
+            requests.append(self._leaders.Recv_init([memory, 1, theirs], host, SLOTS_TAG))
+            requests.append(self._leaders.Send_init([memory, 1, ours], host, SLOTS_TAG))
         return requests
 
-    def _slots_of(self, host: int) -> MPI.Datatype:
-        """The slots of a host's members, within a set."""
-        begins = [member * SLOT_BYTES for member in self._hosts[host]]
-        return MPI.BYTE.Create_hindexed_block(SLOT_BYTES, begins).Commit()
+    def _slots_of(self, host: int, number: int) -> MPI.Datatype:
+        """The slots of a host's members in a set: heads, then tails."""
+        layout, members = self._layout, self._hosts[host]
+        parts = [part(number, member) for part in (layout.head, layout.tail) for member in members]
+        lengths = [part.stop - part.start for part in parts]
+        return MPI.BYTE.Create_hindexed(lengths, [part.start for part in parts]).Commit()
 
-    def exchange_slots(self, count: int, attend: Callable[[], None]) -> None:
-        """All slots of this host are in the set of round `count`: get the others'.
+    def exchange_slots(self, number: int, attend: Callable[[], None]) -> None:
+        """All slots of this host are in the set of round `number`: get the others'.
 
         Raises:
             MPI.Exception: a rank failure interrupted it.
         """
-        requests = self._sets[count & 1]
+        requests = self._sets[number & 1]
         MPI.Prequest.Startall(requests)
         self._finish(requests, attend)
 
     def exchange_window(
         self,
-        count: int,
+        number: int,
         begins: Sequence[int],
         begin: int,
         end: int,
         attend: Callable[[], None],
     ) -> None:
-        """This host's part of the window of round `count` is there: get the others'. The window is
+        """This host's part of the window of round `number` is there: get the others'. The window is
         that of the bytes `begin` to `end` of all payloads together; `begins` says where each
         member's begins, and the end of the last.
 
         Raises:
             MPI.Exception: a rank failure interrupted it.
         """
-        base = self._layout.window(count) - begin
+        base = self._layout.window(number) - begin
         parts = [
             [
                 slice(base + low, base + high)
@@ -124,14 +124,6 @@ class HostLinks:
                 size = part.stop - part.start
                 self._memory[part] = landing[at : at + size]
                 at += size
-
-    def keep_slots(self, count: int) -> None:
-        """Round `count` has payloads: the last slots of the other hosts shall be in its set, too,
-        for whoever reads along."""
-        for host in self._others:
-            for member in self._hosts[host]:
-                to = self._layout.slot(count, member)
-                self._memory[to] = self._memory[self._layout.slot(count + 1, member)]
 
     def close(self) -> None:
         """Receive what is on its way. Every first member of a host must call it."""

@@ -7,11 +7,18 @@ waits inside MPI. A revoke ends that wait.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Final
 
 from mpi4py import MPI
 
-from adpkv.flight_recorder.slot_layout import SLOT_BYTES, TOLD_BYTES
+from adpkv.flight_recorder.slot_layout import (
+    HEAD_BYTES,
+    HEAD_WORDS,
+    SLOT_BYTES,
+    TAIL_BYTES,
+    TOLD_BYTES,
+)
 from adpkv.worlds.mpi.communicators import raise_if_revoked
 from adpkv.worlds.mpi.exchange.wakes import WakeMessages
 
@@ -32,16 +39,26 @@ class MpiExchange:
         self.woken, self.wake = self._wakes.woken, self._wakes.wake
         self.communicators = (self._slots, self._payloads, waking)
         self._landing = bytearray(SLOT_BYTES * communicator.size)
-        first = SLOT_BYTES * communicator.rank
-        self._own = slice(first, first + SLOT_BYTES)
+        self._own = SLOT_BYTES * communicator.rank
         # Made once: mpi4py need not look at the buffer again on each call.
         self._receive = [self._landing, SLOT_BYTES, MPI.BYTE]
+        self._heads = Struct(f"{HEAD_BYTES}s{TAIL_BYTES}x" * communicator.size).unpack
+        self._round = 0
 
-    def slots(self, own: bytes) -> bytes:
-        """The slots of all members."""
-        self._landing[self._own] = own
+    def slots(self, changed: bytes, *head: int) -> bytes:
+        """The heads of all members."""
+        self._round = number = self._round + 1
+        HEAD_WORDS.pack_into(self._landing, self._own, *head, number)
+        if changed:
+            at = self._own + HEAD_BYTES
+            self._landing[at : at + len(changed)] = changed
         self._slots.Allgather(_IN_PLACE, self._receive)
-        return bytes(self._landing)
+        return b"".join(self._heads(self._landing))
+
+    def tail(self, member: int, length: int) -> bytes:
+        """The payload in a member's slot."""
+        at = member * SLOT_BYTES + HEAD_BYTES
+        return bytes(self._landing[at : at + length])
 
     def payloads(self, own: bytes, lengths: Sequence[int]) -> bytearray:
         """The payloads of all members."""

@@ -28,13 +28,28 @@ class Exchange(Protocol):
         """All that a revoke must reach."""
         ...
 
-    def slots(self, own: bytes) -> bytes:
-        """Contribute a slot; returns the slots of all members in order. Where some are in another
-        collective, those of members that have not come may be all zero.
+    def slots(
+        self,
+        changed: bytes,
+        tag: int,
+        group: int,
+        sequence: int,
+        iteration: int,
+        site: int,
+        digest: int,
+    ) -> bytes:
+        """Contribute a slot: a head, by its words (`slot_layout.HEAD_WORDS`), and the payload in
+        its tail if that has `changed` and fits. Returns the heads of all members in order, all of
+        the same round. Where some are in another collective, those of members that have not come
+        may be all zero.
 
         Raises:
             MPI.Exception: a rank failure interrupted it.
         """
+        ...
+
+    def tail(self, member: int, length: int) -> bytes:
+        """The payload in a member's slot, as of the last round."""
         ...
 
     def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes | bytearray:

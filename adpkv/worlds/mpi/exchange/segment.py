@@ -24,14 +24,14 @@ ORDERED: Final = ("x86_64", "AMD64")
 
 
 class Segment:
-    """The mapping. `words` are those of the lines, each stored and loaded as a whole."""
+    """The mapping. `words` is the same memory; each is stored and loaded as a whole."""
 
     def __init__(self, layout: Layout, descriptor: int) -> None:
         self.layout = layout
         # All pages now: no page fault during the run.
         flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
         self.memory = mmap.mmap(descriptor, layout.total_bytes, flags)
-        self.words = memoryview(self.memory)[layout.first_line : layout.first_told].cast("Q")
+        self.words = memoryview(self.memory).cast("Q")
 
     @classmethod
     def create(cls, path: Path, layout: Layout, token: bytes) -> Segment:

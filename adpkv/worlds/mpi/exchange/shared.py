@@ -1,10 +1,10 @@
 """A group's exchange over shared memory: no member ever waits inside MPI.
 
-Who waits looks at the lines of the others (`segment`): for a few microseconds without a pause, then
-yielding its core between two looks; at once where ranks share cores. Every `ATTEND_NS` it looks for
-what could end the wait: the segment's broken flag, which is set by whoever interrupts the members
-(`break_off`), and an error of MPI, by which it learns of a rank failure itself. The same call lets
-MPI move its other messages on, KV bytes too: nothing else does, as nobody waits in MPI.
+Who waits looks at the heads of the others (`slot_layout`): for a few microseconds without a pause,
+then yielding its core between two looks; at once where ranks share cores. Every `ATTEND_NS` it
+looks for what could end the wait: the segment's broken flag, which is set by whoever interrupts the
+members (`break_off`), and an error of MPI, by which it learns of a rank failure itself. The same
+call lets MPI move its other messages on, KV bytes too: nothing else does, as nobody waits in MPI.
 
 A member that fails in the middle of a slot has not published it, so nobody reads it. A member that
 stands still keeps the others waiting, as it does in MPI; the watchdog reports it. But a member in
@@ -16,34 +16,34 @@ With several hosts, the first member of each host exchanges the slots with the o
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from os import sched_yield
+from struct import Struct
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mpi4py import MPI
 
 from adpkv.flight_recorder.slot_layout import (
-    ACROSS,
-    BROKEN,
-    LINE_BYTES,
-    SLOT_BYTES,
+    ENDED_WAIT,
+    HEAD_WORDS,
+    LONG_ROUND,
+    ROUND,
+    TAG_BYTES,
     TOLD_BYTES,
     WINDOW_BYTES,
-    WOKEN,
     WORD_BYTES,
+    Layout,
 )
 from adpkv.worlds.mpi.exchange.host_links import HostLinks
 from adpkv.worlds.mpi.exchange.over_mpi import told
 from adpkv.worlds.mpi.exchange.segment import Segment
-from adpkv.worlds.mpi.slots import PLACE_BYTES
 
 __all__ = ["SharedExchange"]
 
-LOOKS: Final = 300
-"""So often a member looks at another's line before it yields: 10 to 15 µs. It holds the
+LOOKS: Final = 100
+"""So often a member looks at the heads of the others before it yields: 10 to 15 µs. It holds the
 interpreter's lock meanwhile, and other threads of this process wait; yielding releases it."""
 
 ATTEND_NS: Final = 50_000
@@ -53,9 +53,32 @@ OTHERS_NS: Final = 200_000_000
 """A member that has seen another one elsewhere waits so long for the rest of the group, so that the
 report has them all, and then for what they call their places. The job is at its end anyway."""
 
+_pack_head = HEAD_WORDS.pack_into
 
-def _never(count: int, now_ns: int) -> bool:
-    return False
+
+class _Column(NamedTuple):
+    """`size` words of the memory, read at once by `read(memory, first)`."""
+
+    read: Callable[[Any, int], tuple[int, ...]]
+    first: int
+    size: int
+
+    @classmethod
+    def of(cls, words: Sequence[int]) -> _Column:
+        """These words, in ascending order."""
+        gaps = (WORD_BYTES * (after - before - 1) for before, after in pairwise(words))
+        form = "@Q" + "".join(f"{gap}xQ" for gap in gaps)
+        return cls(Struct(form).unpack_from, words[0] * WORD_BYTES, len(words))
+
+
+class _Set(NamedTuple):
+    """Where a member writes and looks in the rounds of one parity: its own head and tail, the
+    rounds of those that it waits for, all heads."""
+
+    head: int
+    tail: int
+    rounds: int
+    heads: slice
 
 
 class SharedExchange:
@@ -88,37 +111,49 @@ class SharedExchange:
         self._memory, self._words = segment.memory, segment.words
         self._index, self._place, self._links, self._watch = index, place, links, watch
         self.communicators = (watch, *(links.communicators if links else ()))
-        self._own = layout.slot(0, index), layout.slot(1, index)
-        self._all = layout.set(0), layout.set(1)
-        self._published = layout.published(place)
-        self._here = [layout.published(other) for other in range(len(layout.here))]
         self._alone = hosts == 1
-        self._awaited = self._here if self._alone or links is not None else [ACROSS]
-        self._rounds, self._rounds_at = self._column(self._awaited)
-        self._waits, self._waits_at = self._column([at + WOKEN for at in self._here])
-        self._looks = 0 if crowded else LOOKS
-        self._count = 0
+        self._looks = range(0 if crowded else LOOKS)
+        self._line, self._across, self._broken = layout.line(place), layout.across, layout.broken
+        lines = [layout.line(other) for other in range(len(layout.here))]
+        self._waits = _Column.of([line + ENDED_WAIT for line in lines])
+        if self._alone or links is not None:
+            rounds = [_Column.of([layout.round(n, m) for m in layout.here]) for n in (0, 1)]
+            self._long_rounds = _Column.of([line + LONG_ROUND for line in lines])
+        else:  # the first member of this host looks at the others, and says when they have come
+            rounds = [_Column.of([layout.across + ROUND])] * 2
+            self._long_rounds = _Column.of([layout.across + LONG_ROUND])
+        self._read_rounds, self._awaited = rounds[0].read, rounds[0].size
+        self._sets = _sets(layout, index, [column.first for column in rounds])
+        self._round = self._long_round = 0
         self._differs_since_ns = 0
 
-    def _column(self, words: Sequence[int]) -> tuple[Any, int]:
-        """What reads these words, one of each line, and from which byte on."""
-        gap = LINE_BYTES - WORD_BYTES
-        column = struct.Struct("@" + f"Q{gap}x" * (len(words) - 1) + "Q")
-        return column.unpack_from, self._layout.first_line + words[0] * WORD_BYTES
-
-    def slots(self, own: bytes) -> bytes:
-        """The slots of all members."""
-        self._count = count = self._count + 1
-        odd, memory = count & 1, self._memory
-        memory[self._own[odd]] = own
-        self._words[self._published] = count
-        all_here = (count,) * len(self._awaited)
-        if self._rounds(memory, self._rounds_at) != all_here and not self._have_come(count):
-            return self._slots_so_far(count)
+    def slots(
+        self,
+        changed: bytes,
+        tag: int,
+        group: int,
+        sequence: int,
+        iteration: int,
+        site: int,
+        digest: int,
+    ) -> bytes:
+        """The heads of all members."""
+        self._round = number = self._round + 1
+        memory, (own, tail, at, heads) = self._memory, self._sets[number & 1]
+        if changed:
+            memory[tail : tail + len(changed)] = changed
+        _pack_head(memory, own, tag, group, sequence, iteration, site, digest, number)
+        if self._read_rounds(memory, at) != (number,) * self._awaited and not self._have_come(at):
+            return self._heads_so_far()
         if self._links is not None:
-            self._links.exchange_slots(count, self._attend)
-            self._words[ACROSS] = count
-        return memory[self._all[odd]]
+            self._links.exchange_slots(number, self._attend)
+            self._words[self._across + ROUND] = number
+        return memory[heads]
+
+    def tail(self, member: int, length: int) -> bytes:
+        """The payload in a member's slot."""
+        at = self._layout.tail(self._round, member).start
+        return self._memory[at : at + length]
 
     def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes:
         """The payloads of all members, a window of them in each round."""
@@ -126,35 +161,32 @@ class SharedExchange:
         first, end = begins[self._index], begins[self._index + 1]
         landed = []
         for begin in range(0, begins[-1], WINDOW_BYTES):
-            self._count = count = self._count + 1
-            base, upto = self._layout.window(count), min(begin + WINDOW_BYTES, begins[-1])
+            self._long_round = number = self._long_round + 1
+            base, upto = self._layout.window(number), min(begin + WINDOW_BYTES, begins[-1])
             low, high = max(begin, first), min(upto, end)
             if low < high:
                 at = base - begin
                 self._memory[at + low : at + high] = own[low - first : high - first]
-            # For whoever reads along: the last slot is in the set of the last round.
-            self._memory[self._own[count & 1]] = self._memory[self._own[1 - (count & 1)]]
-            self._words[self._published] = count
-            self._await(count)
+            self._words[self._line + LONG_ROUND] = number
+            self._await(lambda: self._window_is_full(number))  # noqa: B023 - called at once
             if self._links is not None:
-                self._links.keep_slots(count)
-                self._links.exchange_window(count, begins, begin, upto, self._attend)
-                self._words[ACROSS] = count
+                self._links.exchange_window(number, begins, begin, upto, self._attend)
+                self._words[self._across + LONG_ROUND] = number
             landed.append(self._memory[base : base + upto - begin])
         return b"".join(landed)
 
     def places(self, own: bytes) -> Sequence[bytes]:
         """Each member of this host writes it down. Where all members are here or on other hosts, it
         is a round of payloads."""
-        count, words, members = self._count, self._words, len(self._layout.ranks)
-        if not self._alone and words[ACROSS] >= count:
+        layout, words, members = self._layout, self._words, len(self._layout.ranks)
+        if not self._alone and words[self._across + ROUND] == self._round:
             landed = self.payloads(told(own), [TOLD_BYTES] * members)
             return [landed[at : at + TOLD_BYTES] for at in range(0, len(landed), TOLD_BYTES)]
-        self._memory[self._layout.told(self._place)] = told(own)
+        self._memory[layout.told(self._place)] = told(own)
         found, until_ns = [b""] * members, perf_counter_ns() + OTHERS_NS
-        for place, member in enumerate(self._layout.here):
-            while words[self._here[place]] == count and not found[member].strip(b"\0"):
-                found[member] = self._memory[self._layout.told(place)]
+        for place, member in enumerate(layout.here):
+            while self._has_come(member) and not found[member].strip(b"\0"):
+                found[member] = self._memory[layout.told(place)]
                 if perf_counter_ns() > until_ns:
                     break
                 sched_yield()
@@ -164,17 +196,17 @@ class SharedExchange:
         """Has any member ended this wait? The first member of a host passes it on to the other
         hosts, or from them."""
         self._attend()
-        if max(self._waits(self._memory, self._waits_at)) >= number:
+        if max(self._waits.read(self._memory, self._waits.first)) >= number:
             if self._links is not None:
                 self._links.wake(number)
             return True
         if self._links is not None and self._links.woken(number):
-            self._words[ACROSS + WOKEN] = number
-        return self._words[ACROSS + WOKEN] >= number
+            self._words[self._across + ENDED_WAIT] = number
+        return self._words[self._across + ENDED_WAIT] >= number
 
     def wake(self, number: int) -> None:
         """End this wait for all members."""
-        self._words[self._published + WOKEN] = number
+        self._words[self._line + ENDED_WAIT] = number
         if self._links is not None:
             self._links.wake(number)
 
@@ -183,7 +215,7 @@ class SharedExchange:
 
     def break_off(self) -> None:
         """Interrupt the members of this host."""
-        self._words[BROKEN] = 1
+        self._words[self._broken] = 1
 
     def close(self) -> None:
         """Free the communicators. The memory goes with the last process that has it, and its file
@@ -193,67 +225,73 @@ class SharedExchange:
         for communicator in self.communicators:
             communicator.Free()
 
-    def _have_come(self, count: int) -> bool:
-        """Wait until all have published a round of slots. False if some are in another collective
-        meanwhile, and others do not come."""
+    def _have_come(self, at: int) -> bool:
+        """Wait until all have published this round of slots. False if some are in another
+        collective meanwhile, and others do not come."""
+        memory, read, come = self._memory, self._read_rounds, (self._round,) * self._awaited
+        for _ in self._looks:
+            if read(memory, at) == come:
+                return True
         self._differs_since_ns = 0
-        return self._await(count, self._differs)
+        return self._await(lambda: read(memory, at) == come, self._differs)
 
-    def _await(self, count: int, gives_up: Callable[[int, int], bool] = _never) -> bool:
-        """Wait until all have published a round, or this member gives up."""
-        words, looks = self._words, range(self._looks)
-        for at in self._awaited:
-            for _ in looks:
-                if words[at] >= count:
-                    break
-            else:
-                if not self._await_one(at, count, gives_up):
-                    return False
-        return True
+    def _window_is_full(self, number: int) -> bool:
+        """Have all published a round of payloads? Some may have published the next."""
+        return min(self._long_rounds.read(self._memory, self._long_rounds.first)) >= number
 
-    def _await_one(self, at: int, count: int, gives_up: Callable[[int, int], bool]) -> bool:
-        words, due_ns = self._words, perf_counter_ns() + ATTEND_NS
-        while words[at] < count:
+    def _await(
+        self, come: Callable[[], bool], gives_up: Callable[[int], bool] = lambda now_ns: False
+    ) -> bool:
+        """Yield until all have come, or this member gives up."""
+        due_ns = perf_counter_ns() + ATTEND_NS
+        while not come():
             sched_yield()
             now_ns = perf_counter_ns()
             if now_ns >= due_ns:
                 self._attend()
-                if gives_up(count, now_ns):
+                if gives_up(now_ns):
                     return False
                 due_ns = perf_counter_ns() + ATTEND_NS
         return True
 
-    def _differs(self, count: int, now_ns: int) -> bool:
+    def _has_come(self, member: int) -> bool:
+        """Has a member of this host published this round of slots?"""
+        return self._words[self._layout.round(self._round, member)] == self._round
+
+    def _differs(self, now_ns: int) -> bool:
         """Is a member of this host in another collective than this one, and has been so for a
         while? Its slot stays as it is until this member has gone on."""
-        first = [self._layout.slot(count, member).start for member in self._layout.here]
-        places = {
-            self._memory[begin : begin + PLACE_BYTES]
-            for begin, at in zip(first, self._here, strict=True)
-            if self._words[at] >= count
-        }
+        heads = [self._layout.head(self._round, m) for m in self._layout.here if self._has_come(m)]
+        places = {self._memory[head.start + TAG_BYTES : head.stop] for head in heads}
         if len(places) < 2:
             self._differs_since_ns = 0
             return False
         self._differs_since_ns = self._differs_since_ns or now_ns
         return now_ns - self._differs_since_ns >= OTHERS_NS
 
-    def _slots_so_far(self, count: int) -> bytes:
-        """All slots of a round; zeros for members that have not come, or are on other hosts."""
-        found = bytearray(self._layout.set_bytes)
-        for at, member in zip(self._here, self._layout.here, strict=True):
-            if self._words[at] >= count:
-                begin = member * SLOT_BYTES
-                slot = self._layout.slot(count, member)
-                found[begin : begin + SLOT_BYTES] = self._memory[slot]
+    def _heads_so_far(self) -> bytes:
+        """All heads of this round; zeros for members that have not come, or are on other hosts."""
+        layout, heads = self._layout, self._layout.heads(self._round)
+        found = bytearray(heads.stop - heads.start)
+        for member in filter(self._has_come, layout.here):
+            head = layout.head(self._round, member)
+            found[head.start - heads.start : head.stop - heads.start] = self._memory[head]
         return bytes(found)
 
     def _attend(self) -> None:
-        """Look after everything but the lines.
+        """Look after everything but the heads.
 
         Raises:
             MPI.Exception: a rank has failed.
         """
-        if self._words[BROKEN]:
+        if self._words[self._broken]:
             raise MPI.Exception(MPI.ERR_REVOKED)
         self._watch.Iprobe(MPI.ANY_SOURCE)
+
+
+def _sets(layout: Layout, index: int, rounds: Sequence[int]) -> tuple[_Set, ...]:
+    """Both sets of a member; `rounds` is where it looks for the rounds of the others."""
+    return tuple(
+        _Set(layout.head(n, index).start, layout.tail(n, index).start, at, layout.heads(n))
+        for n, at in enumerate(rounds)
+    )

@@ -18,10 +18,10 @@ __all__ = ["Contributions", "RankPosition", "ReplayedCollective", "sources", "ta
 
 
 class Contributions(msgspec.Struct, frozen=True, array_like=True):
-    """All slots of one collective, and the payloads of its second round if it had one."""
+    """The heads of all members in one collective, and their payloads."""
 
-    slots: bytes
-    bodies: bytes
+    heads: bytes
+    payloads: tuple[bytes, ...]
 
 
 class ReplayedCollective:
@@ -33,13 +33,18 @@ class ReplayedCollective:
     def __init__(self, contributions: Contributions) -> None:
         self._contributions = contributions
 
-    def slots(self, own: bytes) -> bytes:
-        """The slots."""
-        return self._contributions.slots
+    def slots(self, changed: bytes, *head: int) -> bytes:
+        """The heads."""
+        return self._contributions.heads
+
+    def tail(self, member: int, length: int) -> bytes:
+        """A payload that fitted."""
+        return self._contributions.payloads[member]
 
     def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes:
         """The payloads of the second round."""
-        return self._contributions.bodies
+        told = zip(self._contributions.payloads, lengths, strict=True)
+        return b"".join(payload for payload, length in told if length)
 
     def places(self, own: bytes) -> Sequence[bytes]:
         """All were in the same collective, or nobody would have completed it."""

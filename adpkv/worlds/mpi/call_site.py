@@ -1,0 +1,92 @@
+"""One call site of a group's collectives: what this rank says there, and what all members have said
+there last.
+
+Most of what is said at a call site is what was said there the time before. So a payload is encoded
+when it is another object, travels when its bytes are other ones, and is decoded when its member has
+changed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from zlib import crc32
+
+from adpkv.flight_recorder.slot_layout import TAIL_BYTES, paired
+from adpkv.worlds.mpi.slots import TAG, VERSIONS, code
+
+__all__ = ["CallSite"]
+
+
+class CallSite:
+    """A kind at a place in the code.
+
+    Args:
+        kind, site: which one.
+        size: how many members the group has.
+        leads: whether this rank is the first of them.
+    """
+
+    def __init__(self, kind: str, site: str, size: int, *, leads: bool) -> None:
+        self.kind = kind
+        self._kind_code, self._site_code = code(kind), code(site)
+        self.code = self.code_with("")
+        """Kind and site, as they are in a head."""
+        self._one = kind == "tp_broadcast"
+        if self._one:
+            self._read = range(1)
+        elif kind == "step" or (kind == "tp_gather" and not leads):
+            self._read = range(0)
+        else:
+            self._read = range(size)
+        self.payload: Any = None
+        self.encoded = b""
+        self._version = 1
+        self.tag = paired(1, 0)
+        self.heads = b""
+        """Of the last collective."""
+        self.tags = [TAG.pack(0, 0)] * size + [b""]
+        """Of all members, and an empty text: joined by what is common to all heads they give all
+        heads. Nobody has version 0, so the first payloads are new."""
+        self.payloads = [b""] * size
+        """What each member has said last."""
+        self._values: list[Any] = [None] * len(self._read)
+        self.result: Any = None
+        """The payloads that this rank reads: the leader's in a broadcast, all in an all-gather and
+        in a gather on the leader; None if it reads none."""
+
+    def code_with(self, rest: str) -> int:
+        """The code of a place where more must be equal than kind and site."""
+        return paired(self._kind_code, crc32(rest.encode(), self._site_code))
+
+    def say(self, payload: Any, encoded: bytes) -> bytes:
+        """This rank says `payload` from now on; returns what goes into its slot for it: nothing if
+        it is the same as before, or too long."""
+        self.payload = payload
+        if encoded == self.encoded:
+            return b""
+        self.encoded, self._version = encoded, (self._version + 1) % VERSIONS
+        self.tag = paired(self._version, len(encoded))
+        return encoded if len(encoded) <= TAIL_BYTES else b""
+
+    def changed(self, tags: list[bytes]) -> dict[int, int]:
+        """The lengths of what members say anew, by member."""
+        before = self.tags
+        return {
+            member: TAG.unpack(tag)[1]
+            for member, tag in enumerate(tags)
+            if tag != before[member] and tag
+        }
+
+    def hear(
+        self, tags: list[bytes], said: Mapping[int, bytes], decode: Callable[[Any], Any]
+    ) -> None:
+        """Members say something new. Payloads are frozen: those that have not changed stay the same
+        objects."""
+        for member, payload in said.items():
+            self.payloads[member] = payload
+            if member in self._read:
+                self._values[member] = decode(payload)
+        if self._read:
+            self.result = self._values[0] if self._one else tuple(self._values)
+        self.tags = tags
