@@ -54,13 +54,14 @@ kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tes
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
 
 real: $(STAMP) ## all that starts real ranks, also what make test leaves out
-	$(BIN)/python -m pytest --campaigns tests/mpi tests/hosts tests/installed tests/bench/test_under_mpirun.py
+	$(BIN)/python -m pytest --campaigns -m real_ranks
 
 hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has one of each kind
 	$(BIN)/python -m pytest --campaigns tests/hosts
 
-seeds: $(STAMP) ## all seeds of the random experiments in virtual time; make test has a quarter
-	$(BIN)/python -m pytest --campaigns -n auto tests/worlds/virtual tests/fuzz
+seeds: $(STAMP) ## the seeds and cases that make test leaves out, as far as they start no real ranks
+	$(BIN)/python -m pytest --campaigns -n auto -m "campaign and not real_ranks" \
+		--ignore tests/browser
 
 kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdown and under shrink; KILLS="5 1 nixl"
 	$(BIN)/python -m tests.mpi.transport_kills runs/kills-transports-$$$$ $(KILLS)

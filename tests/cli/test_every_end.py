@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.forked import adpkv
+
 ROOT = Path(__file__).parents[2]
-ADPKV = str(Path(sys.executable).with_name("adpkv"))
 REGRESSIONS = "configs/regressions"
 HOST_DIES = """
 name: host-fails
@@ -50,8 +49,7 @@ def test_simulate_prints_its_summary(
         file = tmp_path / "experiment.yaml"
         file.write_text(experiment)
     out = tmp_path / "out"
-    argv = [ADPKV, "simulate", str(file), "--json", "--out", str(out)]
-    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = adpkv(ROOT, "simulate", file, "--json", "--out", out)
     assert ended.returncode == code, ended.stderr
     said = json.loads(ended.stdout)
     assert said == json.loads((out / "summary.json").read_text())

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-ADPKV = Path(sys.executable).with_name("adpkv")
+from tests.cli.forked import adpkv
+
 NO_PID = str((1 << 22) + 1)
 """Larger than any process id can be."""
 
 
 def inspected(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ADPKV, "inspect", *argv], capture_output=True, text=True, timeout=60, check=False
-    )
+    return adpkv(Path(), "inspect", *argv)
 
 
 def test_what_is_no_run_is_one_message(tmp_path: Path) -> None:

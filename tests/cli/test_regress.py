@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,24 +12,15 @@ import pytest
 from adpkv.errors import UsageError
 from adpkv.regressions.catalogue import choose, find_folder, read
 from adpkv.regressions.showing import END
+from tests.cli.forked import adpkv
 from tests.regressions.regress_files import write
 
-MAIN = "from adpkv.cli.app import main; main()"
 BROKEN = {"before": {"virtual": {"error": "deadlock"}}}
 MARKS = f"text\n\n<!-- made by adpkv regress --world virtual -->\nold\n{END}\n\nmore\n"
 
 
 def regress(folder: Path, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", MAIN, "regress", "--from", str(folder), *argv]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=folder,
-        env=os.environ | environment,
-    )
+    return adpkv(folder, "regress", "--from", folder, *argv, **environment)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,22 +9,20 @@ import pytest
 
 import adpkv
 from adpkv.output.folder import FOLDERS, OURS
+from adpkv.reports.plot import altair
+from tests.cli.forked import adpkv as adpkv_command
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    altair()  # not in each call again
     folder = tmp_path_factory.mktemp("reported") / "run"
     adpkv.simulate("quickstart", set={"workload.requests": 8}, out=folder)
     return folder
 
 
 def report(*arguments: str | Path, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "adpkv", "report", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = adpkv_command(Path(), "report", *arguments)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.forked import adpkv
+
 pytest.importorskip("adpkv.worlds.virtual.run")
 
 EXPERIMENT = """
@@ -22,7 +24,6 @@ workload:
   prompt_tokens: {min: 64, max: 400}
   output_tokens: {min: 2, max: 20}
 """
-MAIN = "from adpkv.cli.app import main; main()"
 
 
 @pytest.fixture
@@ -33,10 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _simulate(file: Path, out: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", MAIN, "simulate", str(file), "--out", out, *argv]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=file.parent
-    )
+    return adpkv(file.parent, "simulate", file, "--out", out, *argv)
 
 
 def test_it_says_how_it_went_and_where_the_files_are(file: Path) -> None:

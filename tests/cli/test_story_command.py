@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from adpkv.output.figures import COLUMN_TITLES
+from tests.cli.forked import adpkv
 
-MAIN = "from adpkv.cli.app import main; main()"
 EXPERIMENT = """
 name: told
 topology: {context: {ranks: 2}, generation: {ranks: 2}}
@@ -25,13 +23,6 @@ workload:
   prompt_tokens: {min: 64, max: 400}
   output_tokens: {min: 20, max: 40}
 """
-
-
-def adpkv(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", MAIN, *argv]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=folder
-    )
 
 
 @pytest.fixture(scope="module")

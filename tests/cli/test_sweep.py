@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.forked import adpkv
+
 MAIN = "from adpkv.cli.app import main; main()"
 SMALL = ("--set", "workload.requests=6")
 
@@ -28,9 +30,7 @@ def started(folder: Path, *argv: str) -> subprocess.Popen[str]:
 
 
 def sweep(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    process = started(folder, *argv)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+    return adpkv(folder, "sweep", *argv)
 
 
 def test_points_are_shown_and_kept(tmp_path: Path) -> None:

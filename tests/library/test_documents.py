@@ -46,7 +46,7 @@ def test_the_page_about_experiments_can_be_typed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_decision_of_the_page_about_experiments_can_be_repeated(tmp_path: Path) -> None:
     """Both commands, their output to the last digit, and the plot."""
     text = (DOCS / "experiments.md").read_text(encoding="utf-8")

@@ -35,7 +35,12 @@ def parsed(data: dict[str, Any]) -> Experiment:
     return config.parse(data, "test")
 
 
-@pytest.mark.parametrize("timeout", ["1s", "20s", "60s"])
+CAMPAIGN = pytest.mark.campaign
+
+
+@pytest.mark.parametrize(
+    "timeout", [pytest.param("1s", marks=CAMPAIGN), "20s", pytest.param("60s", marks=CAMPAIGN)]
+)
 def test_a_rare_stall_for_ever_makes_any_run_ill_and_it_is_said_before(timeout: str) -> None:
     data = stalled(RARE, transceiver={"transfer_timeout": timeout})
     (said,) = beforehand(parsed(data))
