@@ -82,6 +82,10 @@ class PolicyConfig(Section):
         default="proof",
         description="a withdrawn send is over when that is proven; or when its handle is released",
     )
+    failure_memory: Literal["kept", "none"] = Field(
+        default="kept",
+        description="a rank whose last transfers failed is avoided; or gets most, as it is free",
+    )
 
     reduce: Literal["all", "own"] = Field(
         default="all",

@@ -7,9 +7,10 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from adpkv.config.address import Address
-from adpkv.config.base import Count, Duration, Section, Size, Switch, duration, size
+from adpkv.config.base import Count, Duration, Natural, Section, Size, Switch, duration, size
 from adpkv.config.named import name_of
 from adpkv.config.servers import ServerConfig
+from adpkv.core.failure_memory import MemoryLimits
 from adpkv.core.topology import Topology
 from adpkv.plugins import MEMORY, POLICY
 
@@ -162,6 +163,26 @@ class RouterConfig(Section):
     policy: Annotated[str, *name_of(POLICY)] = Field(
         default="least_tokens", description="`least_tokens`: the rank with the fewest open tokens"
     )
+    avoid_after: Natural = Field(
+        default=3,
+        description="after so many failed transfers in a row a rank is avoided while others are"
+        " not: it gets one request, a probe, after each pause; 0: no rank is avoided",
+    )
+    avoid_pause_ns: Duration = duration(
+        "1s",
+        key="avoid_pause",
+        about="the first pause; each failed probe doubles it",
+        gt=0,
+    )
+    avoid_pause_limit_ns: Duration = duration(
+        "60s", key="avoid_pause_limit", about="the longest pause", gt=0
+    )
+
+    @property
+    def memory_limits(self) -> MemoryLimits:
+        """When a rank is avoided, and for how long."""
+        longest_ns = max(self.avoid_pause_ns, self.avoid_pause_limit_ns)
+        return MemoryLimits(self.avoid_after, self.avoid_pause_ns, longest_ns)
 
 
 class SloConfig(Section):

@@ -83,6 +83,8 @@ _Batch = TypeVar("_Batch")
 class SoleOwner:
     """Attention data parallelism: each request is on one rank, which decides about it alone."""
 
+    shared = False
+    """Whether other ranks have each of its requests too."""
     answers = True
     """Whether this rank answers clients and reports its requests as load."""
     votes: tuple[Vote, ...] = ()
@@ -123,6 +125,8 @@ class Replica(SoleOwner):
     them. So a rank must not act on what it alone has noticed: it votes first (contract 5.2), and
     all ranks act on what was agreed.
     """
+
+    shared = True
 
     def __init__(self, index: int) -> None:
         self._index = index

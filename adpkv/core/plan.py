@@ -14,6 +14,7 @@ import msgspec
 
 from adpkv.core import router
 from adpkv.core.content import blocks_for, prompt_blocks
+from adpkv.core.failure_memory import Trust, advice
 from adpkv.core.ownership import Vote, agree_on
 from adpkv.core.rank_failure import Attempt, RankFailure, missing
 from adpkv.core.stop import StopReason
@@ -59,6 +60,8 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     owed: tuple[Attempt, ...] = ()
     """Of the requests that the last plan asks for (`RankFailure.asked`), those for which this rank
     will still send an answer."""
+    trust: Trust = Trust.FULL
+    """How many new requests it should get, after failures of its own."""
 
 
 class GroupInput(msgspec.Struct, frozen=True, gc=False):
@@ -177,9 +180,19 @@ class GroupLimits:
             return f"wants rank {spec.wanted} of its instance, which has failed"
         return ""
 
-    def loads(self, statuses: Sequence[RankStatus]) -> list[router.Load]:
-        """The router's load of each rank, by rank index. A failed rank has no room."""
-        found = [(status.tokens, status.requests) for status in statuses]
+    def loads(
+        self, statuses: Sequence[RankStatus], wishes: Collection[int | None] = ()
+    ) -> list[router.Load]:
+        """The router's load of each rank, by rank index. A failed rank has no room; nor has one
+        that is avoided, unless a request insists on it (`wishes`)."""
+        most = advice([status.trust for status in statuses], self.most_requests)
+        living = [index for index in range(self.ranks) if index not in self.gone]
+        found = [
+            (status.tokens, status.requests if index in wishes else max(status.requests, full))
+            for index, status, full in zip(
+                living, statuses, [self.most_requests - one for one in most], strict=True
+            )
+        ]
         for index in sorted(self.gone):
             found.insert(index, (0, self.most_requests))
         return found
@@ -237,7 +250,7 @@ def agree(
     waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
-        loads = limits.loads(statuses)
+        loads = limits.loads(statuses, waiting.wishes())
         assignments, waiting = limits.route(waiting, loads, limits.most_requests, limits.tokens_of)
     released = previous.released or (group_input is not None and group_input.released)
     return Plan(

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 import msgspec
 
+from adpkv.core.failure_memory import Avoidance
 from adpkv.core.stop import StopReason
 from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
@@ -143,6 +144,8 @@ class RankReport(msgspec.Struct, frozen=True, array_like=True):
     ranks only."""
     staging: StagingCounts | None = None
     """None without staging."""
+    avoidance: Avoidance = Avoidance()
+    """How often it was avoided after failures of its own."""
 
 
 def by_instance(reports: Iterable[RankReport]) -> dict[int, list[RankReport]]:

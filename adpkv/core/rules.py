@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from adpkv.core import cancel, health
+from adpkv.core import cancel, failure_memory, health
 from adpkv.core.ids import NEVER
 from adpkv.core.session import TABLES, Role, Session, Table
 
@@ -52,3 +52,6 @@ class Rules:
 
     same_attempt: Callable[[Session, int], bool] = _same_attempt
     """Whether a message about a session is about this attempt of it."""
+
+    is_failing: Callable[[failure_memory.FailureRow, int], bool] = failure_memory.is_failing
+    """Whether a rank with this row of failures is avoided."""

@@ -333,6 +333,7 @@ class Session:
         "peer_queued_ns",
         "peer_slot",
         "pieces",
+        "refused",
         "reminded",
         "role",
         "session_id",
@@ -374,6 +375,8 @@ class Session:
         """When the transfer began; on a receiver, when the sender's message about it came."""
         self.reminded = False
         """Receiver: the advertise was sent again, as the sender had not answered."""
+        self.refused = False
+        """This rank's own transport did not take it."""
         self.answer_by_ns = NEVER
         """Until when the sender may leave the advertise unanswered."""
         self.deadline_ns = NEVER

@@ -157,6 +157,10 @@ class SessionBook:
         """The session has this staging slot from now on; -1 without staging."""
         session.slot = slot
 
+    def note_refusal(self, session: Session) -> None:
+        """This rank's own transport has refused the session's transfer."""
+        session.refused = True
+
     def count_pieces(self, session: Session, pieces: int) -> None:
         """Set how many pieces the transport has posted for the session."""
         session.pieces = pieces

@@ -185,6 +185,10 @@ class Transceiver:
         `check_transfer_status`. `pieces`: how many were posted (sender)."""
         self.pending_polls.append((request_id, attempt, event, nbytes, pieces))
 
+    def refused(self, session: Session) -> None:
+        """This rank's own transport refuses the transfer, so its failure is not the peer's."""
+        self.book.note_refusal(session)
+
     def check_transfer_status(self, now_ns: int, at_least: int = 0) -> int:
         """Process the ends that are ready, up to the poll limit; never wait for others.
 

@@ -85,6 +85,7 @@ def report_now(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankReport
         work=rank.serving.meter.counts(),
         gaps=made.gaps.snapshot() if made.gaps is not None else GapCounts(),
         staging=_staging_counts(rank),
+        avoidance=rank.serving.failures.counts(rank.ports.clock()),
     )
 
 

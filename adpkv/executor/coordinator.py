@@ -17,19 +17,19 @@ from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.values import Cause, Outcome, Response, Violation
 from adpkv.executor.collectives import Receive
+from adpkv.executor.instances import Instances
 from adpkv.executor.messages import (
     Admit,
     Answers,
     Cancel,
-    LeaderMessage,
     Message,
     Missing,
     Pulse,
     RankFailed,
-    Release,
     Shrink,
     Stop,
     Stopped,
+    TrustReport,
 )
 from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Clock, Mailbox, Recorder
@@ -60,24 +60,14 @@ class Coordinator:
         self._topology = topology
         self._workload = workload
         self._clock = clock
-        self._mailbox = mailbox
         self._recorder = recorder
         self._on_record = on_record
         self._on_pulse = on_pulse
         self._stop_timeout_ns = stop_timeout_ns
         self._shrinks, self._recompute = shrinks, recompute
-        self._instances = {kind: topology.of_kind(kind) for kind in Kind}
-        self._load = {instance.index: 0 for instance in topology.instances}
+        self._instances = Instances(topology, mailbox, recorder)
         self._open: dict[int, OpenRequest] = {}
         self._cancels: list[tuple[int, int]] = []
-        self._leaders: dict[int, int] = {
-            instance.index: instance.leader for instance in topology.instances
-        }
-        self._drained: set[int] = set()
-        """Instances that have stopped, have no transfer with another instance any more and have
-        answered for everything that was sent to them."""
-        self._failed: dict[int, str] = {}
-        """Failed world rank -> a text about its failure."""
         self._stop: StopReason | None = None
         self._give_up_ns = NEVER
         self.submitted = 0
@@ -94,7 +84,7 @@ class Coordinator:
     @property
     def failed(self) -> frozenset[int]:
         """The world ranks whose failure the coordinator has been told."""
-        return frozenset(self._failed)
+        return frozenset(self._instances.failed)
 
     async def run(self) -> None:
         """Serve the workload, then wait until every instance has stopped."""
@@ -107,7 +97,7 @@ class Coordinator:
             self._cancel_due(now_ns)
             if self._stop is None and self.done == self.total:
                 self._spread(StopReason(ExitCode.COMPLETED))
-            if self._failed and not self._shrinks and len(self._drained) == len(self._load):
+            if self._instances.failed and not self._shrinks and self._instances.are_drained:
                 self._end_all_lost()
             if now_ns >= self._give_up_ns:
                 break
@@ -118,7 +108,7 @@ class Coordinator:
         self._end_unanswered()
 
     def _is_over(self) -> bool:
-        return self._stop is not None and not self._open and len(self._drained) == len(self._load)
+        return self._stop is not None and not self._open and self._instances.are_drained
 
     def _wake_ns(self) -> int:
         if self._stop is not None:
@@ -172,9 +162,11 @@ class Coordinator:
                     here = request.holder.index == message.instance
                     if here and request.attempt == attempt:
                         self._lose(request)
+        elif isinstance(message, TrustReport):
+            self._instances.note_trust(message)
         elif isinstance(message, Stopped):
             if message.drained:
-                self._drained.add(message.instance)
+                self._instances.drained.add(message.instance)
             self._spread(message.reason)
 
     def _answered(self, response: Response) -> None:
@@ -210,9 +202,9 @@ class Coordinator:
         elif action is Action.TO_GENERATION:
             request.generation = self._send(Kind.GENERATION, request)
         elif action is Action.CANCEL_CONTEXT and request.context is not None:
-            self._tell(request.context, Cancel(request.request_id))
+            self._instances.tell(request.context, Cancel(request.request_id))
         elif action is Action.CANCEL_GENERATION and request.generation is not None:
-            self._tell(request.generation, Cancel(request.request_id))
+            self._instances.tell(request.generation, Cancel(request.request_id))
         elif action is Action.END_AS_SAID and response is not None:
             self._end(request, response.outcome, response.detail, response)
         elif action is Action.END_CANCELLED and not (self._stop and self._stop.code):
@@ -226,22 +218,14 @@ class Coordinator:
             self._begin_again(request)
 
     def _send(self, kind: Kind, request: OpenRequest) -> Instance:
-        """Send the request to the instance of this kind with the fewest open tokens per rank."""
-        instance = min(
-            self._instances[kind], key=lambda i: (self._load[i.index] / i.ranks, i.index)
-        )
-        if kind is Kind.GENERATION and request.context is not None:
-            self._load[request.context.index] -= request.weight(Kind.CONTEXT)
-        self._load[instance.index] += request.weight(kind)
+        """Send the request to the instance of this kind that `core.fleet` chooses."""
+        instance = self._instances.fleet.choose(kind, request.request_id)
+        self._unload(request)
+        self._instances.fleet.add(instance, request.weight(kind))
         waited_ns = request.unscheduled_ns(self._clock()) if kind is Kind.CONTEXT else 0
-        self._tell(instance, Admit(request.spec(), waited_ns))
+        self._instances.tell(instance, Admit(request.spec(), waited_ns))
         self._recorder.event("routed", request.request_id, instance=instance.index)
         return instance
-
-    def _tell(self, instance: Instance, message: LeaderMessage) -> None:
-        leader = self._leaders[instance.index]
-        if leader >= 0:  # else all its ranks have failed
-            self._mailbox.send(leader, message)
 
     def _end(
         self, request: OpenRequest, outcome: Outcome, detail: str, last: Response | None
@@ -258,7 +242,8 @@ class Coordinator:
     def _unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""
         if request.holder is not None:
-            self._load[request.holder.index] -= request.weight(request.holder.kind)
+            weight = request.weight(request.holder.kind)
+            self._instances.fleet.take(request.holder, request.request_id, weight)
 
     def _violate(self, kind: str, response: Response) -> None:
         detail = f"request {response.request_id}: {response.outcome} from rank {response.rank}"
@@ -270,15 +255,10 @@ class Coordinator:
     def _handle_rank_failure(self, rank_failure: RankFailed) -> None:
         """A rank has failed. The others of its instance go on or stop; leader -1: none is left."""
         instance = self._topology.instances[rank_failure.instance]
-        successor = rank_failure.leader != self._leaders[rank_failure.instance]
-        self._leaders[rank_failure.instance] = rank_failure.leader
-        for rank in instance.members if rank_failure.leader < 0 else (rank_failure.rank,):
-            if rank not in self._failed:
-                self._failed[rank] = rank_failure.detail
-                self._recorder.event("rank_lost", -1, lost=rank, leader=rank_failure.leader)
+        succeeded = self._instances.note_failure(rank_failure)
         if rank_failure.leader < 0:
             self._handle_instance_failure(instance, rank_failure.detail)
-        elif successor:
+        elif succeeded:
             self._tell_again(instance)
         if self._shrinks:
             self._shrink(instance)
@@ -287,25 +267,24 @@ class Coordinator:
         """Repeat cancels and stop to a new leader: the failed one may not have passed them on."""
         for request in self._open.values():
             if request.holder is instance and request.cancelled_ns >= 0:
-                self._tell(instance, Cancel(request.request_id))
+                self._instances.tell(instance, Cancel(request.request_id))
         if self._stop is not None:
-            self._tell(instance, Stop(self._stop))
+            self._instances.tell(instance, Stop(self._stop))
 
     def _shrink(self, instance: Instance) -> None:
         """Tell all instances to go on without the failed ranks; ask this one what was lost."""
-        failed, now_ns = tuple(self._failed), self._clock()
+        failed, now_ns = tuple(self._instances.failed), self._clock()
         had = [r for r in self._open.values() if r.holder is instance]
         ages = tuple(now_ns - r.ledger.since_ns for r in had)
         asking = Shrink(failed, tuple(r.key for r in had), ages)
         for other in self._topology.instances:
-            self._tell(other, asking if other is instance else Shrink(failed))
+            self._instances.tell(other, asking if other is instance else Shrink(failed))
 
     def _handle_instance_failure(self, instance: Instance, detail: str) -> None:
         """All ranks of an instance have failed: no answer will come for the requests it had."""
-        self._drained.add(instance.index)
-        others = tuple(i for i in self._instances[instance.kind] if i is not instance)
-        self._instances[instance.kind] = others
-        if not others or not self._shrinks:
+        self._instances.drained.add(instance.index)
+        self._instances.fleet.remove(instance)
+        if not self._instances.fleet.has_any(instance.kind) or not self._shrinks:
             self._spread(StopReason(ExitCode.RANK_LOST, detail))
         for request in list(self._open.values()):
             if request.holder is instance:
@@ -321,7 +300,7 @@ class Coordinator:
         if response.outcome is not Outcome.FAILED or not self._recompute:
             return False
         sender = request.first.sender if request.first is not None else None
-        gone = sender is not None and sender.rank in self._failed
+        gone = sender is not None and sender.rank in self._instances.failed
         return gone or response.cause is Cause.PEER_LOST
 
     def _after_failure(self, otherwise: AdmissionEvent) -> AdmissionEvent:
@@ -342,18 +321,12 @@ class Coordinator:
         elif request.cancelled_ns >= 0:
             self._end(request, Outcome.CANCELLED, "cancelled by its client", None)
         else:
-            self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
+            self._end(request, Outcome.FAILED, self._instances.failure_of(request.holder), None)
 
     def _let_go(self, request: OpenRequest) -> None:
         """Cancel it at its context instance, which may keep KV that nobody will fetch."""
         if request.context is not None:
-            self._tell(request.context, Cancel(request.request_id))
-
-    def _failed_rank_of(self, request: OpenRequest) -> str:
-        """The text about the failed rank that had the request: the last one of its instance."""
-        holder = request.holder
-        own = [why for rank, why in self._failed.items() if holder and rank in holder.members]
-        return own[-1] if own else "a rank has failed"
+            self._instances.tell(request.context, Cancel(request.request_id))
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -366,7 +339,7 @@ class Coordinator:
         self._give_up_ns = self._clock() + self._stop_timeout_ns
         for instance in self._topology.instances:
             # Also to one that has stopped by itself: what was admitted before is on its way to it.
-            self._tell(instance, Stop(reason))
+            self._instances.tell(instance, Stop(reason))
         for request in list(self._open.values()):
             self._fire(request, AdmissionEvent.STOP)
 
@@ -374,18 +347,13 @@ class Coordinator:
         """All instances are drained, so all living ranks have answered for what they had and for
         what was on its way to them: the open ones were lost with failed ranks (contract 6.5)."""
         for request in list(self._open.values()):
-            self._end(request, Outcome.FAILED, self._failed_rank_of(request), None)
+            self._end(request, Outcome.FAILED, self._instances.failure_of(request.holder), None)
 
     def _release(self) -> None:
         """All instances are drained: tell the ranks to leave, with the code that won."""
         self._end_unanswered()
         assert self._stop is not None
-        for instance in self._topology.instances:
-            # To each rank, not only to leaders: a leader may fail before it passes the release on,
-            # and the coordinator has ended by then.
-            for rank in instance.members:
-                if rank not in self._failed:
-                    self._mailbox.send(rank, Release(self._stop))
+        self._instances.release(self._stop)
 
     def _end_unanswered(self) -> None:
         """End the requests without an answer. Each is a violation (contract 6.3)."""

@@ -7,7 +7,7 @@ what it noticed, and all carry out what was agreed (`core.ownership`, contract 5
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from adpkv.core.ownership import Vote
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
@@ -26,6 +26,12 @@ _EVENT_OF = {
     Outcome.TIMED_OUT: RequestEvent.TIMEOUT,
     Outcome.FAILED: RequestEvent.FAILURE,
 }
+
+_FAILURES = frozenset({Event.ENDED, Event.ERROR, Event.DEADLINE})
+"""What speaks against one of the two ends of a transfer. A wait is too long where there is much to
+do, a peer that has failed is known, and a cancel or a stop is nobody's failure."""
+
+NS_PER_S: Final = 1e9
 
 
 class Decisions:
@@ -52,9 +58,22 @@ class Decisions:
     ) -> None:
         if line.state is State.COMPLETE:
             wrong = self._serving.received(request, session, now_ns)
+            self._remember(session, now_ns, bool(wrong))
             self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
         elif line.outcome is not None:
+            if event in _FAILURES:
+                self._remember(session, now_ns, failed=True)
             self.decide(request, line.outcome, now_ns, why(event, line), cause_of(event))
+
+    def _remember(self, session: Session, now_ns: int, failed: bool) -> None:
+        """What the end of a transfer says about this rank (`core.failure_memory`)."""
+        failures, attempt = self._serving.failures, session.session_id
+        if not failed:
+            if failures.served(attempt, now_ns):
+                self._serving.recorder.event("readmitted", attempt[0])
+        elif failures.failed(attempt, None if session.refused else session.peer, now_ns):
+            pause_s = failures.pause_ns / NS_PER_S
+            self._serving.recorder.event("avoided", attempt[0], pause_s=pause_s)
 
     def decide(
         self,

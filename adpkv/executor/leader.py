@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from adpkv.core.failure_memory import Trust
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.plan import GroupInput, Plan, RankStatus
 from adpkv.core.queue_limits import QueueLimits
@@ -36,6 +37,7 @@ from adpkv.executor.messages import (
     Shrink,
     Stop,
     Stopped,
+    TrustReport,
     UnhealthyRank,
 )
 from adpkv.executor.ports import Clock, Mailbox
@@ -93,6 +95,10 @@ class Leader:
         self._last_admit_taken = False
         """Whether a broadcast had the coordinator's stop, behind which it admits nothing."""
         self._tokens = 0
+        self._stood: Sequence[RankStatus] = ()
+        """The statuses of which `announce_trust` has taken notice last."""
+        self._told: tuple[int, int] | None = None
+        """What the coordinator was told of the ranks' trust; None: nothing yet."""
         self._kept: deque[LeaderMessage] = deque()
 
     def take_messages(self) -> tuple[tuple[LeaderMessage, ...], list[PeerMessage]]:
@@ -254,6 +260,23 @@ class Leader:
                 self._limits.over(attempt)
             self._mailbox.send(COORDINATOR, Missing(self._instance, plan.rank_failure.missing))
 
+    def announce_trust(self, statuses: Sequence[RankStatus], *, shared: bool) -> None:
+        """Tell the coordinator how many ranks are trusted and how many should get a probe, if that
+        differs from what it knows. It takes all for trusted until it is told. `shared`: each
+        request is on all ranks."""
+        if statuses is self._stood:
+            return
+        self._stood = statuses
+        trusts = [status.trust for status in statuses]
+        if self._told is None and not self._is_successor and not any(trusts):
+            return
+        if shared:
+            trusts = [max(trusts)] * len(trusts)
+        told = (trusts.count(Trust.FULL), trusts.count(Trust.PROBE))
+        if told != self._told:
+            self._told = told
+            self._mailbox.send(COORDINATOR, TrustReport(self._instance, *told))
+
     def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
         """Tell the coordinator once that the instance has stopped and every open request is
         answered, and once that all its ranks are drained and it has taken the coordinator's stop:
@@ -298,6 +321,7 @@ def sum_up(
         in_transfer=sum(status.in_transfer for status in statuses),
         quarantined=sum(status.quarantined for status in statuses),
         unhealthy=unhealthy_ranks((rank, status.reasons) for rank, status in by_rank.items()),
+        avoided=sum(status.trust is not Trust.FULL for status in statuses),
         tokens=tokens,
         iterations=iterations,
         collectives=counts.collectives,

@@ -177,6 +177,8 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quarantined: int = 0
     unhealthy: tuple[UnhealthyRank, ...] = ()
     """The unhealthy ranks; at most the first `MOST_UNHEALTHY`."""
+    avoided: int = 0
+    """Ranks that are avoided after failures of their own, or due for a probe."""
     tokens: int = 0
     """Tokens in the responses so far."""
     iterations: int = 0
@@ -230,6 +232,15 @@ class Missing(msgspec.Struct, frozen=True, tag="missing", array_like=True, gc=Fa
     requests: tuple[Attempt, ...]
 
 
+class TrustReport(msgspec.Struct, frozen=True, tag="trust", array_like=True, gc=False):
+    """Leader to coordinator: so many of my ranks are trusted, and so many should get a probe, after
+    failures of theirs (`core.failure_memory`). Sent when that has changed."""
+
+    instance: int
+    trusted: int
+    probes: int
+
+
 def instance_failed(rank: int, instance: Instance) -> RankFailed:
     """The message about an instance whose last rank, `rank`, has failed."""
     return RankFailed(
@@ -249,7 +260,7 @@ to every rank, in case the leader fails."""
 PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer | Unpacked
 """Messages between two ranks about a session."""
 
-CoordinatorMessage = Answers | Stopped | RankFailed | Missing
+CoordinatorMessage = Answers | Stopped | RankFailed | Missing | TrustReport
 """Messages from leaders to the coordinator."""
 
 Message = LeaderMessage | PeerMessage | CoordinatorMessage

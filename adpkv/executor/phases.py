@@ -149,7 +149,8 @@ class Phases:
         if transceiver.monitor.reasons:
             self._check_health(now_ns)  # a transfer that began just now is a movement
         abandon_ns = self._abandon_ns if self._abandon_ns >= self._seen_ns else NEVER
-        due_ns = transceiver.wake_ns(self._seen_ns)
+        seen_ns = self._seen_ns
+        due_ns = min(transceiver.wake_ns(seen_ns), serving.failures.due_ns(seen_ns))
         self._wake_ns = min(due_ns, abandon_ns)
 
     # -- sync ----------------------------------------------------------------------------------
@@ -250,6 +251,7 @@ class Phases:
         if rank.leader is not None:
             rank.leader.answer(gathered, self.pulse)
             rank.leader.announce_missing(rank.plan)
+            rank.leader.announce_trust(self.statuses, shared=rank.owner.shared)
             rank.leader.announce_stop(rank.plan, self.statuses)
 
     def pulse(self, tokens: int) -> Pulse:
@@ -360,7 +362,8 @@ class Phases:
             # A changed load may let a waiting request in. So may an unchanged one: a request just
             # assigned to this rank may be over already, if its peer has failed.
             return now == last and self._index not in plan.assignments
-        return now.work is last.work and now.stop is last.stop and now.votes == last.votes
+        same_work = now.work is last.work and now.trust is last.trust
+        return same_work and now.stop is last.stop and now.votes == last.votes
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.failure_memory import MemoryLimits
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import SoleOwner
@@ -55,6 +56,7 @@ def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
         expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
         votes=serving.owner.votes,
         owed=serving.owed(rank_failure.asked) if rank_failure is not None else (),
+        trust=serving.failures.trust(now_ns),
     )
 
 
@@ -126,6 +128,8 @@ class Rank:
     transfers: Transfers = field(init=False)
     """Set while the rank is assembled, as they are made from the fields above."""
     rules: Rules = field(default_factory=Rules)
+    memory_limits: MemoryLimits = field(default_factory=MemoryLimits)
+    """When its failures make it avoided."""
     fired: Callable[[], tuple[FaultCount, ...]] = tuple
     """Returns how often each injected fault has hit this rank so far."""
     plan: Plan = FIRST_PLAN

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
+from adpkv.core.failure_memory import FailureMemory
 from adpkv.core.plan import GroupLimits
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
@@ -57,6 +58,7 @@ class Serving(ABC):
         self.open_tokens = 0
         self.open_requests = 0
         self.meter = WorkMeter(bundle.ports.model.ticks_per_ns)
+        self.failures = FailureMemory(bundle.memory_limits, bundle.rules.is_failing)
 
     @property
     def limits(self) -> GroupLimits:
@@ -134,6 +136,10 @@ class Serving(ABC):
         self.open_tokens += self.limits.tokens_of(spec)
         self.open_requests += 1
         self.recorder.event("assigned", spec.request_id)
+        if self.failures.is_avoided and self.failures.given(
+            (spec.request_id, spec.attempt), now_ns
+        ):
+            self.recorder.event("probed", spec.request_id)
         if spec.request_id in self.requests:
             self.held.add(request)
         else:
@@ -179,6 +185,7 @@ class Serving(ABC):
             self.respond(request, outcome, now_ns, detail, cause=cause)
         if before is RequestState.ENDED:
             return
+        self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
         self.left(request, before)
         quiescent = self.can_terminate_request_now(request, now_ns)
         if self.staged is not None:
@@ -205,6 +212,7 @@ class Serving(ABC):
         """The request has all of its tokens: answer it and free its blocks."""
         before = request.state
         request.fire(RequestEvent.FINISHED)
+        self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
         self.respond(request, Outcome.COMPLETED, now_ns)
         self.left(request, before)
         self.release(request)

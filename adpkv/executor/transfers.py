@@ -141,6 +141,8 @@ class Transfers:
             # The blocks were not advertised, so this is proof; the sender may free its own.
             if self._transport.has_failed(session.peer):
                 self._transceiver.finished(request_id, attempt, Event.PEER_LOST)
+            else:
+                self._transceiver.refused(session)
             self._transceiver.finished(request_id, attempt, Event.ENDED)
             self._mailbox.send(session.peer, CancelTransfer(request_id, attempt))
             return

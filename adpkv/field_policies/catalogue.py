@@ -44,6 +44,7 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("watch", "nobody"): waits.NOBODY_WATCHES,
     ("quarantine", "unbounded"): records.UNBOUNDED_QUARANTINE,
     ("release", "trusted"): releases.RELEASE_TRUSTED,
+    ("failure_memory", "none"): records.FAILURES_FORGOTTEN,
 }
 """Every value of a policy key that is not the contract's, in the order in which they apply."""
 

@@ -20,6 +20,7 @@ __all__ = [
     "DEADLINE_FROM_ADMISSION",
     "DEADLINE_FROM_ADVERTISE",
     "EPOCH_IGNORED",
+    "FAILURES_FORGOTTEN",
     "FIRST_FAILURE_FREES",
     "FREE_ON_TIMEOUT",
     "UNBOUNDED_QUARANTINE",
@@ -151,4 +152,10 @@ def _any_attempt(session: Session, attempt: int) -> bool:
 ATTEMPT_IGNORED: Final = Policy(
     "A message about an id is taken for whoever has the id now (sgl-project/sglang #35049).",
     rules=lambda rules: dataclasses.replace(rules, same_attempt=_any_attempt),
+)
+
+FAILURES_FORGOTTEN: Final = Policy(
+    "Requests go to whoever has the least to do, and nobody remembers who failed: what fails at"
+    " once has the least to do (Infera #82).",
+    rules=lambda rules: dataclasses.replace(rules, is_failing=lambda row, after: False),
 )

@@ -48,7 +48,8 @@ def show_closing(
 
 def closing_tables(summary: Summary) -> list[Table]:
     """In the order in which they are shown."""
-    return [_instances(summary), *figure_tables(summary)]
+    avoided = [_avoided(summary)] if summary["avoided"] else []
+    return [_instances(summary), *avoided, *figure_tables(summary)]
 
 
 def _stories(console: Console, folder: Path) -> None:
@@ -146,6 +147,10 @@ def _oddities(summary: Summary) -> list[str]:
         found.append(_count(summary["transfers"]["quarantined_now"], "transfer") + " in quarantine")
     if health["reasons"]:
         found.append(f"unhealthy: {', '.join(health['reasons'])}")
+    if summary["avoided"]:
+        avoided = [str(one["rank"]) for one in summary["avoided"]]
+        word = "rank" if len(avoided) == 1 else "ranks"
+        found.append(f"{word} {', '.join(avoided)} avoided after failures")
     return found
 
 
@@ -159,4 +164,21 @@ def _instances(summary: Summary) -> Table:
     return Table(
         ["KV blocks", *(key.replace("_", " ") for key in keys)],
         [[name, *(f"{counts[key]:,}" for key in keys)] for name, counts in blocks.items()],
+    )
+
+
+def _avoided(summary: Summary) -> Table:
+    return Table(
+        ["avoided", "times", "for", "probes", "readmitted", "at the end"],
+        [
+            [
+                f"rank {one['rank']} ({one['instance']})",
+                f"{one['times']:,}",
+                f"{one['for_s']:,.2f} s",
+                f"{one['probes']:,}",
+                f"{one['readmitted']:,}",
+                "avoided" if one["now"] else "trusted",
+            ]
+            for one in summary["avoided"]
+        ],
     )

@@ -27,6 +27,7 @@ GAUGES: Final = {
     "requests_waiting": ("waiting", "Requests that wait for a rank, blocks or a turn."),
     "transfers_in_flight": ("in_transfer", "KV transfers on their way."),
     "transfers_quarantined": ("quarantined", "KV transfers in doubt, whose blocks are kept."),
+    "ranks_avoided": ("avoided", "Ranks that get no requests after failures of their own."),
     "instance_healthy": ("healthy", "1 while the transceivers of all its ranks are healthy."),
 }
 COUNTERS: Final = {

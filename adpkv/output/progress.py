@@ -117,7 +117,9 @@ class _Words:
             for index, pulse in sorted(pulses.items())
             if not pulse.healthy
         ]
-        return f"unhealthy: {', '.join(sick)}" if sick else "healthy"
+        told = f"unhealthy: {', '.join(sick)}" if sick else "healthy"
+        avoided = sum(pulse.avoided for pulse in pulses.values())
+        return f"{told}, {avoided} avoided" if avoided else told
 
     def _left(self, done: int, total: int, now_s: float) -> list[str]:
         """The time that is left, by the speed so far: empty where none is done yet, or all are."""

@@ -124,10 +124,10 @@ def _arrived(event: Event, _: Setting) -> str:
     return f"arrives: {prompt} prompt tokens, {output} to generate"
 
 
-def _routed(event: Event, setting: Setting) -> str:
+def _instance(event: Event, setting: Setting) -> str:
     index = int(event.detail.get("instance", -1))
     known = 0 <= index < len(setting.topology.instances)
-    return f"goes to {setting.topology.instances[index].name if known else index}"
+    return setting.topology.instances[index].name if known else str(index)
 
 
 def _ended(event: Event, _: Setting) -> str:
@@ -192,7 +192,7 @@ def _recovered(event: Event, _: Setting) -> str:
 
 _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("arrived", None): _arrived,
-    ("routed", None): _routed,
+    ("routed", None): lambda e, s: f"goes to {_instance(e, s)}",
     ("client_cancel", None): lambda e, s: "its client cancels",
     ("ended", None): _ended,
     ("assigned", None): lambda e, s: "is given it, waits for KV blocks",
@@ -224,6 +224,13 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("violation", None): _violation,
     ("health", None): _health,
     ("stopping", None): _stopping,
+    ("avoided", None): lambda e, s: (
+        f"has failed too often: is avoided for {e.detail.get('pause_s')} s"
+    ),
+    ("probed", None): lambda e, s: "was avoided after failures: this request is its probe",
+    ("readmitted", None): lambda e, s: "has served its probe: is trusted again",
+    ("instance_avoided", None): lambda e, s: f"avoids {_instance(e, s)}",
+    ("instance_readmitted", None): lambda e, s: f"trusts {_instance(e, s)} again",
     ("rank_lost", None): lambda e, s: f"hears that rank {e.detail.get('lost')} has failed",
     ("recovered", None): _recovered,
     ("recomputed", None): lambda e, s: "was lost with a failed rank: is computed again",

@@ -122,6 +122,7 @@ def build_summary(
         "utilisation": utilisation(topology, reports, served_s),
         "collectives": _collectives(topology, reports, carrier),
         "health": _health(reports),
+        "avoided": _avoided(topology, reports),
         "violations": [
             {"kind": v.kind, "rank": v.rank, "at_s": v.at_ns / NS_PER_S, "detail": v.detail}
             for v in found
@@ -237,6 +238,24 @@ def _collectives(
         "mean_us": spent_ns / joins / NS_PER_US if joins else None,
         "over": carrier,
     }
+
+
+def _avoided(topology: Topology, reports: Sequence[RankReport]) -> list[dict[str, object]]:
+    """The ranks that were avoided after failures of their own, in order."""
+    return [
+        {
+            "rank": report.rank,
+            "instance": topology.instance_of(report.rank).name,
+            "times": found.times,
+            "probes": found.probes,
+            "readmitted": found.readmitted,
+            "for_s": found.spent_ns / NS_PER_S,
+            "now": found.now,
+        }
+        for report in reports
+        for found in (report.avoidance,)
+        if found.times
+    ]
 
 
 def _health(reports: Sequence[RankReport]) -> dict[str, object]:

@@ -148,6 +148,20 @@ class Health(msgspec.Struct, frozen=True):
     reasons: list[str]
 
 
+class Avoided(msgspec.Struct, frozen=True):
+    """A rank that got no requests for a while after failures of its own: how often, how many probes
+    it got, how often one of them was served, for how long in all, and whether it is so at the end.
+    """
+
+    rank: int
+    instance: str
+    times: int
+    probes: int
+    readmitted: int
+    for_s: float
+    now: bool
+
+
 class Found(msgspec.Struct, frozen=True):
     """A violation of the contract, as the summary lists it."""
 
@@ -206,6 +220,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     utilisation: dict[str, Utilisation]
     collectives: Collectives
     health: Health
+    avoided: list[Avoided] = []
     violations: list[Found]
     faults: dict[str, int]
     unfired: list[str]

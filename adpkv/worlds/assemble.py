@@ -237,6 +237,7 @@ def build_rank(
         ),
         inbox_ages=inbox_ages,
         rules=rules,
+        memory_limits=experiment.router.memory_limits,
         fired=fired,
     )
     serving = assembled.serving = _serving(experiment, assembled, parts)

@@ -15,12 +15,15 @@ from adpkv.exploration.trial import attempt, signature
 from adpkv.field_policies import POLICIES
 from tests.exploration.policies import FOUND, VARIANTS, where
 
+NOBODYS = {("failure_memory", "none")}
+"""They serve badly, and break nothing that an oracle asks: `regress` counts what they lose."""
+
 SLOWEST = 400
 """Seeds within which each policy is found: some seconds."""
 
 
 def test_there_is_a_line_for_each_policy() -> None:
-    assert set(FOUND) == set(POLICIES)
+    assert set(FOUND) | NOBODYS == set(POLICIES)
 
 
 @pytest.mark.parametrize("policy", FOUND, ids=lambda one: one[0])

@@ -19,6 +19,15 @@ LEFT_OUT = (
     *(f"{column}_s" for column in COLUMNS if column != "decode"),
 )
 NO_SAMPLE = dict.fromkeys(("p50", "p90", "p99", "mean", "max"))
+AVOIDED = {
+    "rank": 2,
+    "instance": "generation-1",
+    "times": 4,
+    "probes": 3,
+    "readmitted": 0,
+    "for_s": 7.74,
+    "now": True,
+}
 CLEAN: dict[str, Any] = {
     "world": "virtual",
     "outcome": "completed",
@@ -59,6 +68,7 @@ CLEAN: dict[str, Any] = {
     "lost": [],
     "recomputed": 0,
     "health": {"reasons": []},
+    "avoided": [],
     "violations": [],
     "faults": {},
     "unfired": [],
@@ -97,6 +107,7 @@ def test_of_real_ranks_it_says_over_what() -> None:
         (_changed("transfers", "quarantined_now", to=2), "; 2 transfers in quarantine."),
         (_changed("responses", "duplicates", to=2), "; 2 duplicate responses."),
         (_changed("health", "reasons", to=["age"]), "; unhealthy: age."),
+        (_changed("avoided", to=[AVOIDED]), "; rank 2 avoided after failures."),
         (_changed("recomputed", to=2), "; 2 requests computed again."),
         (
             _changed("violations", to=[{"kind": "leak", "rank": 3, "at_s": 1, "detail": "b7"}]),
@@ -181,3 +192,12 @@ def test_advice_stands_below_the_outcome() -> None:
     show_closing(Console(file=out), CLEAN, Path("runs/x"), ["try something else"])
     lines = out.getvalue().splitlines()
     assert lines[-2:] == ["advice: try something else", "files: runs/x"]
+
+
+def test_who_was_avoided_has_a_table() -> None:
+    shown = io.StringIO()
+    show_closing(Console(file=shown, width=100), _changed("avoided", to=[AVOIDED]))
+    lines = [line.split() for line in shown.getvalue().splitlines()]
+    row = next(line for line in lines if line[:2] == ["rank", "2"])
+    assert row == ["rank", "2", "(generation-1)", "4", "7.74", "s", "3", "0", "avoided"]
+    assert ["avoided", "times", "for", "probes", "readmitted", "at", "the", "end"] in lines

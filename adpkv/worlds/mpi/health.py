@@ -85,7 +85,14 @@ class Health:
         return _answer("live", unalive(self._observe(), self._hang_ns))
 
     def _ready(self, accepts: str) -> Answer:
-        return _answer("ready", unready(self._observe(), self._ready_ns))
+        seen = self._observe()
+        # The job serves without them, so that is no reason to be unready.
+        avoided = {
+            instance.name: last.pulse.avoided
+            for instance in seen.instances
+            if (last := seen.last_pulses.get(instance.index)) and last.pulse.avoided
+        }
+        return _answer("ready", unready(seen, self._ready_ns), avoided=avoided)
 
     def _page(self, accepts: str) -> Answer:
         seen, nothing = self._observe(), Pulse()
@@ -109,11 +116,11 @@ class Health:
         return Answer(HTTPStatus.OK, content_type, body)
 
 
-def _answer(name: str, found: Sequence[Finding]) -> Answer:
+def _answer(name: str, found: Sequence[Finding], **more: object) -> Answer:
     status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
     reasons = [finding._asdict() for finding in found[:MOST_SHOWN]]
     omitted = len(found) - len(reasons)
-    return json_answer(status, {name: not found, "reasons": reasons, "omitted": omitted})
+    return json_answer(status, {name: not found, "reasons": reasons, "omitted": omitted, **more})
 
 
 def _counted(found: Sequence[Finding]) -> dict[str, int]:

@@ -242,6 +242,7 @@ class Simulation:
                 in_transfer=exposed - quarantined,
                 quarantined=quarantined,
                 unhealthy=unhealthy_ranks((r.rank, r.transceiver.monitor.reasons) for r in ranks),
+                avoided=sum(r.serving.failures.is_avoided for r in ranks),
                 tokens=self._tokens[instance.index],
             )
         return found

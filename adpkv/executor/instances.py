@@ -1,0 +1,71 @@
+"""The instances as the coordinator knows them: how it reaches them, and what they have told it."""
+
+from __future__ import annotations
+
+from adpkv.core.fleet import Fleet
+from adpkv.core.stop import StopReason
+from adpkv.core.topology import Instance, Topology
+from adpkv.executor.messages import LeaderMessage, RankFailed, Release, TrustReport
+from adpkv.executor.ports import Mailbox, Recorder
+
+__all__ = ["Instances"]
+
+
+class Instances:
+    """The leaders of the instances, which ranks have failed, and which instances are drained."""
+
+    def __init__(self, topology: Topology, mailbox: Mailbox, recorder: Recorder) -> None:
+        self._topology = topology
+        self._mailbox = mailbox
+        self._recorder = recorder
+        self._leaders: dict[int, int] = {
+            instance.index: instance.leader for instance in topology.instances
+        }
+        self.fleet = Fleet(topology)
+        self.drained: set[int] = set()
+        """Instances that have stopped, have no transfer with another instance any more and have
+        answered for everything that was sent to them."""
+        self.failed: dict[int, str] = {}
+        """Failed world rank -> a text about its failure."""
+
+    @property
+    def are_drained(self) -> bool:
+        """Whether all instances are drained."""
+        return len(self.drained) == len(self._topology.instances)
+
+    def tell(self, instance: Instance, message: LeaderMessage) -> None:
+        """Send a message to the leader of an instance, if a rank of it is left."""
+        leader = self._leaders[instance.index]
+        if leader >= 0:
+            self._mailbox.send(leader, message)
+
+    def note_failure(self, rank_failure: RankFailed) -> bool:
+        """A rank has failed, or the last one of its instance. Returns whether another rank leads
+        its instance now."""
+        instance = self._topology.instances[rank_failure.instance]
+        succeeded = rank_failure.leader != self._leaders[instance.index]
+        self._leaders[instance.index] = rank_failure.leader
+        for rank in instance.members if rank_failure.leader < 0 else (rank_failure.rank,):
+            if rank not in self.failed:
+                self.failed[rank] = rank_failure.detail
+                self._recorder.event("rank_lost", -1, lost=rank, leader=rank_failure.leader)
+        return succeeded
+
+    def note_trust(self, told: TrustReport) -> None:
+        """The leader says how many of its ranks are trusted."""
+        if self.fleet.stands(told.instance, told.trusted, told.probes):
+            kind = "instance_readmitted" if told.trusted else "instance_avoided"
+            self._recorder.event(kind, -1, instance=told.instance)
+
+    def failure_of(self, instance: Instance | None) -> str:
+        """The text about the last rank of an instance that has failed."""
+        own = [why for rank, why in self.failed.items() if instance and rank in instance.members]
+        return own[-1] if own else "a rank has failed"
+
+    def release(self, reason: StopReason) -> None:
+        """Tell the ranks to leave: each of them and not only leaders, because a leader may fail
+        before it passes the release on, and the coordinator has ended by then."""
+        for instance in self._topology.instances:
+            for rank in instance.members:
+                if rank not in self.failed:
+                    self._mailbox.send(rank, Release(reason))
