@@ -208,19 +208,18 @@ def build_rank(
         signals: what the operating system asked for.
         inbox_ages: how long its messages and its transfers' ends lie unread.
         counts: what its world has counted of its collectives so far.
-        pulse: whether its leader reports the state of its instance to the coordinator periodically.
+        pulse: whether its leader reports its instance's state to the coordinator periodically.
         membership: the living members of its group; shared by those of its ranks in one process.
         fired: how often each fault has hit this rank so far.
         rules, parts, phases, route: a policy's, in place of the contract's and of our router.
     """
     instance = topology.instance_of(rank)
-    limits = _group_limits(experiment, instance, route)
     transceiver = _transceiver(experiment, instance, rules, parts, transport)
     successor = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
         instance=instance,
-        limits=limits,
+        limits=_group_limits(experiment, instance, route),
         timing=_timing(experiment),
         ports=RankPorts(
             clock, mailbox, transport, model, recorder, signals, memory, staged, sampler

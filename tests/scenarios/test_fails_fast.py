@@ -41,7 +41,7 @@ def kinds(told: Told, *kinds: str) -> list[tuple[str, int]]:
     return [(str(e[2]), e[1]) for e in told.ran.events if e[2] in kinds]
 
 
-STANDING = ("avoided", "probed", "readmitted")
+CHANGES = ("avoided", "probed", "readmitted")
 
 
 def test_the_experiment_of_the_issue_loses_a_handful() -> None:
@@ -69,7 +69,7 @@ def test_a_rank_of_a_group_is_avoided_probed_and_readmitted() -> None:
     lost = [not served for served in served_by(told, 2)]
     assert lost[:4] == [True] * 4, "three, and the first probe"
     assert sum(lost) == 4
-    assert [kind for kind, rank in kinds(told, *STANDING) if rank == 2] == [
+    assert [kind for kind, rank in kinds(told, *CHANGES) if rank == 2] == [
         "avoided", "probed", "avoided", "probed", "readmitted"
     ]  # fmt: skip
     assert not kinds(told, "instance_avoided"), "two other ranks are trusted"
@@ -105,4 +105,4 @@ def test_requests_that_insist_on_an_avoided_rank_get_it() -> None:
     )
     assert told.outcomes == ["failed"] * 4 + ["completed"] * 6
     assert [told.record(i).generation_rank for i in range(4, 10)] == [1, 1, 1, 2, 2, 2]
-    assert kinds(told, *STANDING) == [("avoided", 1)]
+    assert kinds(told, *CHANGES) == [("avoided", 1)]

@@ -146,9 +146,9 @@ class BodyJob:
 
     def _look(self) -> list[Outcome]:
         found = [one for rank in range(self.ranks) if (one := read(self._folder, rank))]
-        return [self._dead(one) or one for one in found]
+        return [self._gone(one) or one for one in found]
 
-    def _dead(self, seen: Outcome) -> Outcome | None:
+    def _gone(self, seen: Outcome) -> Outcome | None:
         """A rank whose process has gone without a word."""
         if seen.ended or living_state(seen.pid, seen.ticks) not in ("ended", "gone"):
             return None
