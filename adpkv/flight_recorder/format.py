@@ -27,12 +27,14 @@ __all__ = [
     "EMPTY_POLLS",
     "END",
     "HEADER",
+    "ITERATION",
     "MAGIC",
     "MOST_NAMES",
     "NAMES",
     "NAMES_AT",
     "NAME_BYTES",
     "NUMBER_MASK",
+    "OPENED",
     "READY",
     "RECORD",
     "RECORDS_AT",
@@ -63,9 +65,14 @@ RECORD: Final = struct.Struct("@IiqqqqqqHHHH")
 | post, expect | the peer's rank | the request | of the transfer |
 | poll | -1 | how many transfers ended | that they moved |
 
-`ready_ns` is when this rank had done its own part and only waited for the others; 0 until then.
-Times are the machine's monotonic clock, which all processes of a host share.
+`ready_ns` is when this rank had done its own part of a step and only waited for the others; 0 until
+then. In other records it is 0, and means `begin_ns`. Times are the machine's monotonic clock, which
+all processes of a host share.
 """
+
+OPENED: Final = struct.Struct("@Iiq16xqq8xIHH")
+"""What is written of a collective as a rank comes to it: number, group, begin_ns, sequence,
+iteration, kind and site in one number, what, check. All else is 0 then."""
 
 RECORD_BYTES: Final = RECORD.size
 NUMBER_MASK: Final = 0xFFFFFFFF
@@ -77,8 +84,8 @@ WRITTEN, EMPTY_POLLS, NAMES, CLOCK, WALL, CURRENT = 32, 33, 34, 35, 36, 37
 and the calendar clock (both in nanoseconds) when the run's clock began; the number of the
 collective that this rank came to last, 0 for none."""
 
-READY, END, BYTES = 2, 3, 6
-"""Which words of a record are `ready_ns`, `end_ns` and bytes."""
+READY, END, ITERATION, BYTES = 2, 3, 5, 6
+"""Which words of a record are `ready_ns`, `end_ns`, iteration and bytes."""
 
 NAMES_AT: Final = 512
 NAME_BYTES: Final = 64

@@ -180,6 +180,7 @@ class Ring:
         group, begin_ns, ready_ns, end_ns, sequence, iteration, nbytes, kind, site, what = fields[
             1:11
         ]
+        ready_ns = ready_ns or (0 if what == What.STEP else begin_ns)
         return Record(
             number, What(what), group, self._name(kind), self._name(site), iteration, sequence,
             begin_ns, ready_ns, end_ns, nbytes,

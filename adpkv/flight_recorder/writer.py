@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 from pathlib import Path
+from struct import Struct
 from typing import Final
 
 from adpkv.executor.collectives import Collective, Operation, Pause, Step, Wait
@@ -24,12 +25,14 @@ from adpkv.flight_recorder.format import (
     EMPTY_POLLS,
     END,
     HEADER,
+    ITERATION,
     MAGIC,
     MOST_NAMES,
     NAME_BYTES,
     NAMES,
     NAMES_AT,
     NUMBER_MASK,
+    OPENED,
     READY,
     RECORD,
     RECORD_BYTES,
@@ -52,11 +55,11 @@ _WHAT: Final[dict[type, int]] = {
     Wait: int(What.WAIT),
     Pause: int(What.PAUSE),
 }
-_STEP: Final = int(What.STEP)
 _POLL: Final = int(What.POLL)
-_pack_into = RECORD.pack_into
+_pack_into, _open_into = RECORD.pack_into, OPENED.pack_into
 _FIRST: Final = RECORDS_AT // WORD_BYTES
 _WORDS: Final = RECORD_BYTES // WORD_BYTES
+_TWO_NAMES, _NAMES = Struct("@HH"), Struct("@I")
 
 
 class FlightRecorder:
@@ -86,11 +89,12 @@ class FlightRecorder:
         )  # fmt: skip
         self._records = records
         self._ids: dict[str, int] = {}
-        self._sites: dict[str, tuple[str, int, int, int]] = {}
-        """By site: the kind that it had last, both numbers, and what such a record is of."""
-        self._written = self._empty_polls = self._iteration = 0
-        self._place = -1
-        """Where in the ring the collective is that this rank came to last."""
+        self._sites: dict[str, tuple[str, int, int]] = {}
+        """By site: the kind that it had last, both names as in `OPENED`, what such a record is
+        of."""
+        self._written = self._empty_polls = 0
+        self._at = 0
+        """The first word of the collective that this rank came to last; 0 if to none."""
 
     def start(self, clock_ns: int, wall_ns: int) -> None:
         """The run's clock began at these readings of the monotonic clock and of the calendar clock,
@@ -102,25 +106,23 @@ class FlightRecorder:
         found = self._sites.get(op.site)
         if found is None or found[0] != op.kind:
             found = self._new_site(op)
-        _, kind, site, what = found
+        _, names, what = found
         words = self._words
-        self._iteration = iteration = op.iteration
         self._written = number = words[WRITTEN] = self._written + 1
-        self._place = place = (number - 1) % self._records
-        _pack_into(
-            self._map, RECORDS_AT + place * RECORD_BYTES, number & NUMBER_MASK, op.group,
-            now_ns, 0 if what == _STEP else now_ns, 0,
-            sequence, iteration, 0, kind, site, what, number & CHECK_MASK,
+        self._at = at = _FIRST + (number - 1) % self._records * _WORDS  # `_place_of`, in place
+        _open_into(
+            self._map, at * WORD_BYTES, number & NUMBER_MASK, op.group, now_ns,
+            sequence, op.iteration, names, what, number & CHECK_MASK,
         )  # fmt: skip
         words[CURRENT] = number
 
     def computed(self, now_ns: int) -> None:
         """This rank's own part of a step is over: from now on it waits for the others."""
-        self._words[_FIRST + self._place * _WORDS + READY] = now_ns
+        self._words[self._at + READY] = now_ns
 
     def leave(self, now_ns: int, nbytes: int = 0) -> None:
         """The collective is over for this rank; `nbytes` is the size of its own payload."""
-        words, at = self._words, _FIRST + self._place * _WORDS
+        words, at = self._words, self._at
         if nbytes:
             words[at + BYTES] = nbytes
         words[at + END] = now_ns
@@ -150,23 +152,28 @@ class FlightRecorder:
         """Unlink the file. The mapping stays, and may still be written to."""
         self.path.unlink(missing_ok=True)
 
-    def _new_site(self, op: Operation) -> tuple[str, int, int, int]:
-        kind, site = self._named(op.kind), self._named(op.site)
-        found = self._sites[op.site] = (op.kind, kind, site, _WHAT.get(type(op), 0))
+    def _new_site(self, op: Operation) -> tuple[str, int, int]:
+        names = _NAMES.unpack(_TWO_NAMES.pack(self._named(op.kind), self._named(op.site)))[0]
+        found = self._sites[op.site] = (op.kind, names, _WHAT.get(type(op), 0))
         return found
+
+    def _place_of(self, number: int) -> int:
+        """The first word of a record."""
+        return _FIRST + (number - 1) % self._records * _WORDS
 
     def _note(
         self, what: int, site: str, group: int, sequence: int, nbytes: int, begin: int, end: int
     ) -> None:
         """Write a record of something that is over already."""
         ids, kind = self._ids, _KINDS[what]
-        if self._written % self._records == self._place:
+        if self._place_of(self._written + 1) == self._at:
             self._move_current()
         number = self._written + 1
         self._written = self._words[WRITTEN] = number
+        iteration = self._words[self._at + ITERATION] if self._at else 0
         _pack_into(
-            self._map, RECORDS_AT + (number - 1) % self._records * RECORD_BYTES,
-            number & NUMBER_MASK, group, begin, begin, end, sequence, self._iteration, nbytes,
+            self._map, self._place_of(number) * WORD_BYTES,
+            number & NUMBER_MASK, group, begin, 0, end, sequence, iteration, nbytes,
             ids.get(kind) or self._named(kind), ids.get(site) or self._named(site),
             what, number & CHECK_MASK,
         )  # fmt: skip
@@ -174,7 +181,7 @@ class FlightRecorder:
     def _move_current(self) -> None:
         """The ring has come round to the collective in which this rank is, or was last: that
         becomes the newest record, and stays where it is."""
-        number, at = self._written + 1, RECORDS_AT + self._place * RECORD_BYTES
+        number, at = self._written + 1, self._at * WORD_BYTES
         fields = list(RECORD.unpack_from(self._map, at))
         fields[0], fields[-1] = number & NUMBER_MASK, number & CHECK_MASK
         self._written = self._words[WRITTEN] = number

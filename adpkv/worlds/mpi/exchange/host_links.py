@@ -22,8 +22,8 @@ SLOTS_TAG: Final = 1
 WINDOW_TAG: Final = 2
 
 POLLS: Final = 64
-"""So often it polls before it yields its core between two polls; at once where ranks share
-cores."""
+"""So often it polls before it yields its core between two polls. Where ranks share cores MPI yields
+in each poll, and a second yield between two looks would let a turn go by."""
 
 ATTEND_POLLS: Final = 64
 """Polls between two calls of `attend`."""
@@ -52,7 +52,7 @@ class HostLinks:
         self._wakes = WakeMessages(waking)
         self.woken, self.wake = self._wakes.woken, self._wakes.wake
         self._leaders, self._hosts = leaders, hosts
-        self._polls = 0 if crowded else POLLS
+        self._yields = not crowded
         self._own = leaders.rank
         self._others = [host for host in range(leaders.size) if host != leaders.rank]
         self._layout, self._memory = segment.layout, segment.memory
@@ -133,7 +133,7 @@ class HostLinks:
         polls = 0
         while not MPI.Request.Testall(requests):
             polls += 1
-            if polls > self._polls:
+            if self._yields and polls > POLLS:
                 sched_yield()
             if polls % ATTEND_POLLS == 0:
                 attend()

@@ -242,16 +242,21 @@ class SharedExchange:
     def _await(
         self, come: Callable[[], bool], gives_up: Callable[[int], bool] = lambda now_ns: False
     ) -> bool:
-        """Yield until all have come, or this member gives up."""
+        """Yield until all have come, or this member gives up.
+
+        Where ranks share cores, MPI yields too while it attends. So only one of both is done
+        between two looks: who yields twice lets a turn go by in which it could have gone on.
+        """
         due_ns = perf_counter_ns() + ATTEND_NS
         while not come():
-            sched_yield()
             now_ns = perf_counter_ns()
-            if now_ns >= due_ns:
-                self._attend()
-                if gives_up(now_ns):
-                    return False
-                due_ns = perf_counter_ns() + ATTEND_NS
+            if now_ns < due_ns:
+                sched_yield()
+                continue
+            self._attend()
+            if gives_up(now_ns):
+                return False
+            due_ns = perf_counter_ns() + ATTEND_NS
         return True
 
     def _has_come(self, member: int) -> bool:
