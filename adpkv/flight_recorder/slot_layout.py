@@ -86,7 +86,8 @@ WINDOW_BYTES: Final = 256 << 10
 """Payloads that do not fit into slots go through a window, this much of them in each round."""
 
 ROUND, ENDED_WAIT, LONG_ROUND = 0, 1, 2
-"""What the words of a line are. The round of slots is in that of the other hosts only."""
+"""What the words of a line are. The round of slots is in that of the other hosts only. Rounds of
+long payloads have a word for each parity."""
 
 
 def paired(first: int, second: int) -> int:

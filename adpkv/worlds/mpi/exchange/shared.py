@@ -1,10 +1,10 @@
 """A group's exchange over shared memory: no member ever waits inside MPI.
 
-Who waits looks at the heads of the others (`slot_layout`): for a few microseconds without a pause,
-then yielding its core between two looks; at once where ranks share cores. Every `ATTEND_NS` it
-looks for what could end the wait: the segment's broken flag, which is set by whoever interrupts the
-members (`break_off`), and an error of MPI, by which it learns of a rank failure itself. The same
-call lets MPI move its other messages on, KV bytes too: nothing else does, as nobody waits in MPI.
+Who waits looks at the heads of the others (`slot_layout`), and yields its core after some looks;
+after each where ranks share cores. Every `ATTEND_NS` it looks for what could end the wait: the
+segment's broken flag, which is set by whoever interrupts the members (`break_off`), and an error of
+MPI, by which it learns of a rank failure itself. The same call lets MPI move its other messages on,
+KV bytes too: nothing else does, as nobody waits in MPI.
 
 A member that fails in the middle of a slot has not published it, so nobody reads it. A member that
 stands still keeps the others waiting, as it does in MPI; the watchdog reports it. But a member in
@@ -43,8 +43,9 @@ from adpkv.worlds.mpi.exchange.segment import Segment
 __all__ = ["SharedExchange"]
 
 LOOKS: Final = 100
-"""So often a member looks at the heads of the others before it yields: 10 to 15 µs. It holds the
-interpreter's lock meanwhile, and other threads of this process wait; yielding releases it."""
+"""So often a member looks at the heads of the others before it yields, and again: 10 to 15 µs. It
+holds the interpreter's lock meanwhile, and other threads of this process wait; yielding releases
+it."""
 
 ATTEND_NS: Final = 50_000
 """How often a waiting member looks after everything else."""
@@ -112,16 +113,16 @@ class SharedExchange:
         self._index, self._place, self._links, self._watch = index, place, links, watch
         self.communicators = (watch, *(links.communicators if links else ()))
         self._alone = hosts == 1
-        self._looks = range(0 if crowded else LOOKS)
+        self._looks = range(1 if crowded else LOOKS)
         self._line, self._across, self._broken = layout.line(place), layout.across, layout.broken
         lines = [layout.line(other) for other in range(len(layout.here))]
         self._waits = _Column.of([line + ENDED_WAIT for line in lines])
         if self._alone or links is not None:
             rounds = [_Column.of([layout.round(n, m) for m in layout.here]) for n in (0, 1)]
-            self._long_rounds = _Column.of([line + LONG_ROUND for line in lines])
+            self._long_rounds = _Column.of(lines)
         else:  # the first member of this host looks at the others, and says when they have come
             rounds = [_Column.of([layout.across + ROUND])] * 2
-            self._long_rounds = _Column.of([layout.across + LONG_ROUND])
+            self._long_rounds = _Column.of([layout.across])
         self._read_rounds, self._awaited = rounds[0].read, rounds[0].size
         self._sets = _sets(layout, index, [column.first for column in rounds])
         self._round = self._long_round = 0
@@ -167,11 +168,12 @@ class SharedExchange:
             if low < high:
                 at = base - begin
                 self._memory[at + low : at + high] = own[low - first : high - first]
-            self._words[self._line + LONG_ROUND] = number
-            self._await(lambda: self._window_is_full(number))  # noqa: B023 - called at once
+            word = LONG_ROUND + (number & 1)
+            self._words[self._line + word] = number
+            self._await(self._long_rounds.read, self._long_rounds.first + word * WORD_BYTES, number)
             if self._links is not None:
                 self._links.exchange_window(number, begins, begin, upto, self._attend)
-                self._words[self._across + LONG_ROUND] = number
+                self._words[self._across + word] = number
             landed.append(self._memory[base : base + upto - begin])
         return b"".join(landed)
 
@@ -228,36 +230,35 @@ class SharedExchange:
     def _have_come(self, at: int) -> bool:
         """Wait until all have published this round of slots. False if some are in another
         collective meanwhile, and others do not come."""
-        memory, read, come = self._memory, self._read_rounds, (self._round,) * self._awaited
-        for _ in self._looks:
-            if read(memory, at) == come:
-                return True
         self._differs_since_ns = 0
-        return self._await(lambda: read(memory, at) == come, self._differs)
-
-    def _window_is_full(self, number: int) -> bool:
-        """Have all published a round of payloads? Some may have published the next."""
-        return min(self._long_rounds.read(self._memory, self._long_rounds.first)) >= number
+        return self._await(self._read_rounds, at, self._round, self._differs)
 
     def _await(
-        self, come: Callable[[], bool], gives_up: Callable[[int], bool] = lambda now_ns: False
+        self,
+        rounds: Callable[[Any, int], tuple[int, ...]],
+        at: int,
+        number: int,
+        gives_up: Callable[[int], bool] = lambda now_ns: False,
     ) -> bool:
-        """Yield until all have come, or this member gives up.
+        """Look until all have come to a round, or this member gives up.
 
         Where ranks share cores, MPI yields too while it attends. So only one of both is done
         between two looks: who yields twice lets a turn go by in which it could have gone on.
         """
-        due_ns = perf_counter_ns() + ATTEND_NS
-        while not come():
+        memory, come, looks, due_ns = self._memory, (number,) * self._awaited, self._looks, 0
+        while True:
+            for _ in looks:
+                if rounds(memory, at) == come:
+                    return True
             now_ns = perf_counter_ns()
+            due_ns = due_ns or now_ns + ATTEND_NS
             if now_ns < due_ns:
                 sched_yield()
                 continue
             self._attend()
             if gives_up(now_ns):
                 return False
-            due_ns = perf_counter_ns() + ATTEND_NS
-        return True
+            due_ns = 0
 
     def _has_come(self, member: int) -> bool:
         """Has a member of this host published this round of slots?"""
