@@ -4,11 +4,10 @@ beside two bare loops on the same machine."""
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.config import load
 from adpkv.config.shipped import folder
-from adpkv.exploration.batch import Task, perform
+from adpkv.exploration.batch import Task
 from adpkv.exploration.campaign import BATCH, Campaign, plan_for, run_campaign
 from adpkv.exploration.pool import local_pool
 
@@ -28,29 +27,36 @@ JOBS: Final = 2
 KIB: Final = 1024
 
 _LOOP: Final = """
-import sys, msgspec
+import resource, sys, time, msgspec
 from adpkv.exploration.batch import Task, perform
-for task in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Task]):
+from adpkv.exploration.worker import collect_seldom
+tasks = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Task])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+perform(tasks[0])
+collect_seldom()
+before, began = peak(), time.process_time()
+for task in tasks[1:]:
     perform(task)
+print(time.process_time() - began, peak() - before)
 """
+"""A bare loop over tasks. What is imported, is after the first; prints the processor time in
+seconds of the others, and by how many KiB memory has grown."""
 
 
 def explore(*, batches: int = 20) -> list[Figure]:
     """The experiment `explore`: 4 ranks, up to 12 requests, faults on; batches of a hundred."""
     experiment = load(folder() / "explore.yaml")
     plan = plan_for(experiment, "random", 0, BATCH * (batches + 1))
-    first, *tasks = Campaign(plan).tasks()
-    perform(first)  # what is imported, is
-    before_kib, began_s = _peak_kib(), process_time()
-    for task in tasks:
-        perform(task)
-    spent_s, grown_kib = process_time() - began_s, _peak_kib() - before_kib
-    bare_s = _bare(tasks)
+    tasks = list(Campaign(plan).tasks())
+    ((spent_s, grown_kib),) = _bare([tasks])
+    began_s = perf_counter()
+    _bare([tasks[number::JOBS] for number in range(JOBS)])
+    bare_s = perf_counter() - began_s
     began_s = perf_counter()
     with local_pool(JOBS) as pool:
-        run_campaign(Campaign(plan, done={0}), pool)
+        run_campaign(Campaign(plan), pool)
     wall_s = perf_counter() - began_s
-    seeds = BATCH * batches
+    seeds, all_seeds = BATCH * batches, BATCH * (batches + 1)
     return [
         figure(
             "explore, one core",
@@ -67,9 +73,9 @@ def explore(*, batches: int = 20) -> list[Figure]:
         ),
         figure(
             f"explore, {JOBS} jobs",
-            seeds / wall_s,
+            all_seeds / wall_s,
             "seeds/s",
-            reference=seeds / bare_s,
+            reference=all_seeds / bare_s,
             against=f"{JOBS} bare loops",
             target=Target("ratio", ">=", LEAST_SHARE),
             note="by wall time, the start of the processes included on both sides",
@@ -77,22 +83,24 @@ def explore(*, batches: int = 20) -> list[Figure]:
     ]
 
 
-def _peak_kib() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _bare(tasks: Sequence[Task]) -> float:
-    """The seconds in which two processes make the tasks, half each, and tell nobody."""
-    began_s = perf_counter()
+def _bare(shares: Sequence[Sequence[Task]]) -> list[tuple[float, float]]:
+    """Loops at the same time, each over its own tasks; what each of them prints."""
     loops = []
-    for number in range(JOBS):
+    for tasks in shares:
         loop = subprocess.Popen(
-            [sys.executable, "-c", _LOOP], stdin=subprocess.PIPE, env=dict(os.environ)
+            [sys.executable, "-c", _LOOP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=dict(os.environ),
         )
         assert loop.stdin is not None
-        loop.stdin.write(msgspec.json.encode(tasks[number::JOBS]))
+        loop.stdin.write(msgspec.json.encode(tasks))
         loop.stdin.close()
         loops.append(loop)
+    found = []
     for loop in loops:
+        assert loop.stdout is not None
+        spent_s, grown_kib = loop.stdout.read().split()
         loop.wait()
-    return perf_counter() - began_s
+        found.append((float(spent_s), float(grown_kib)))
+    return found

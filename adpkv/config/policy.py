@@ -6,6 +6,7 @@ and the default; `adpkv/field_policies` implements the others.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -94,6 +95,10 @@ class PolicyConfig(Section):
 
     def historical(self) -> dict[str, str]:
         """The keys whose values differ from the contract's, with these values."""
+        return dict(self._historical)
+
+    @cached_property
+    def _historical(self) -> dict[str, str]:
         fields = type(self).model_fields
         chosen = {name: getattr(self, name) for name in fields}
         return {name: value for name, value in chosen.items() if value != fields[name].default}

@@ -325,12 +325,14 @@ def _refuse(
     ones, and all of them if the group is stopping."""
     if not waiting:
         return waiting, ()
+    if not (group_input or expired or stopping or limits.gone):
+        return waiting, ()  # whoever waits was checked before, and nothing is new
     cancelled = set(group_input.cancelled) - group_input.readmitted if group_input else set()
     late = set(expired)
     fresh = {spec.request_id for spec in group_input.admitted} if group_input else set()
-    suspects = _suspects(
-        waiting, {*cancelled, *(request_id for request_id, _ in late), *fresh}, limits.gone
-    )
+    ids = fresh | cancelled
+    ids.update([request_id for request_id, _ in late])
+    suspects = _suspects(waiting, ids, limits.gone)
     refused: list[int] = []
     refusals: list[Refusal] = []
     for place in waiting.places() if stopping else sorted(suspects):
@@ -365,7 +367,10 @@ def _still_owned(expired: Sequence[Attempt], refusals: Iterable[Refusal]) -> tup
 def _suspects(waiting: Waiting, ids: Iterable[int], gone: frozenset[int]) -> set[int]:
     """The places of the waiting requests that may have to be refused: all attempts of `ids`, and
     those that insist on a failed rank. The others need no check."""
-    found = {place for request_id in ids for place in waiting.attempts(request_id)}
-    for rank in gone.intersection(waiting.wishes()):
-        found.update(waiting.lane(rank))
+    found: set[int] = set()
+    for request_id in ids:
+        found.update(waiting.attempts(request_id))
+    if gone:
+        for rank in gone.intersection(waiting.wishes()):
+            found.update(waiting.lane(rank))
     return found

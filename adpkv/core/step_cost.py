@@ -6,7 +6,7 @@ step = base + prefill token * prompt tokens + prefill pair * (token, earlier tok
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
@@ -42,6 +42,17 @@ class Costs:
         )
 
     @property
+    def coefficients(self) -> tuple[Cost, ...]:
+        """All of them, in the order of the fields."""
+        return (
+            self.base_ns,
+            self.prefill_token_ns,
+            self.prefill_pair_ns,
+            self.sequence_ns,
+            self.context_token_ns,
+        )
+
+    @property
     def ticks_per_ns(self) -> int:
         """The smallest number of ticks per nanosecond with which all coefficients are integers."""
-        return lcm(*(Fraction(cost).denominator for cost in astuple(self)))
+        return lcm(*(cost.denominator for cost in self.coefficients))

@@ -57,7 +57,7 @@ def _line(code: CodeType, number: int) -> str:
 
 
 def _describe(file: str, number: int, function: str) -> str:
-    """`executor/loop.py:47 _serve`: the file is relative to the package."""
+    """`executor/loop.py:34 run`: the file is relative to the package."""
     path = Path(file)
     if path.is_relative_to(_PACKAGE):
         name = path.relative_to(_PACKAGE).as_posix()

@@ -157,9 +157,10 @@ class Leader:
         for message in messages:
             if isinstance(message, Admit):
                 self._note_new((message.spec,), now_ns, message.waited_ns)
-        for message in messages:
-            if self._is_successor and isinstance(message, Shrink) and message.asked:
-                self._inherit(message, now_ns)
+        if self._is_successor:
+            for message in messages:
+                if isinstance(message, Shrink) and message.asked:
+                    self._inherit(message, now_ns)
         gone = [(refusal.request_id, refusal.attempt) for refusal in plan.refusals]
         for specs in plan.assignments.values():
             gone += [(spec.request_id, spec.attempt) for spec in specs]
@@ -225,12 +226,12 @@ class Leader:
     def answer(self, gathered: Sequence[Sequence[Response]], pulse: Callable[[int], Pulse]) -> None:
         """Forward the responses that a flush gathered; at the pulse interval also the instance's
         state, which `pulse(tokens so far)` makes."""
+        due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
+        if not due and not any(gathered):
+            return
         responses = tuple(chain.from_iterable(gathered))
         for response in responses:
             self._limits.over((response.request_id, response.attempt))
-        due = self._next_pulse_ns != NEVER and self._clock() >= self._next_pulse_ns
-        if not responses and not due:
-            return
         if self._unowned_for or self._inherited:
             responses = tuple(map(self._with_wait, responses))
         self._tokens += sum(response.tokens for response in responses)
@@ -339,13 +340,28 @@ def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
     """The messages of a broadcast, sorted by kind; None if there are none."""
     if not messages:
         return None
+    admitted: list[RequestSpec] = []
+    cancelled: list[int] = []
+    reasons: list[StopReason] = []
+    shrinks: list[Shrink] = []
+    released = False
+    for message in messages:
+        if isinstance(message, Admit):
+            admitted.append(message.spec)
+        elif isinstance(message, Cancel):
+            cancelled.append(message.request_id)
+        elif isinstance(message, Shrink):
+            shrinks.append(message)
+        else:
+            reasons.append(message.reason)
+            released = released or isinstance(message, Release)
     return GroupInput(
-        admitted=tuple(m.spec for m in messages if isinstance(m, Admit)),
-        cancelled=tuple(m.request_id for m in messages if isinstance(m, Cancel)),
-        stop=_stop([m.reason for m in messages if isinstance(m, Stop | Release)]),
-        released=any(isinstance(m, Release) for m in messages),
-        readmitted=_readmitted(messages) if len(messages) > 1 else frozenset(),
-        rank_failure=_rank_failure([m for m in messages if isinstance(m, Shrink)]),
+        admitted=tuple(admitted),
+        cancelled=tuple(cancelled),
+        readmitted=_readmitted(messages) if cancelled and admitted else frozenset(),
+        stop=_stop(reasons),
+        released=released,
+        rank_failure=_rank_failure(shrinks),
     )
 
 

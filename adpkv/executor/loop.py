@@ -30,23 +30,19 @@ class RankProgram:
         When a rank of the group fails, the others begin a new iteration without it, whatever phase
         they are in.
         """
-        while True:
-            try:
-                return await self._serve()
-            except RankLostError as lost:
-                await self.phases.survive(lost)
-
-    async def _serve(self) -> tuple[RankReport, ...]:
         phases = self.phases
         while True:
-            await phases.intake()
-            phases.observe()
-            plan = await phases.sync()
-            phases.apply(plan)
-            await phases.flush()
-            if plan.leave:
-                return await phases.leave()
-            if plan.forward:
-                await phases.step()
-            else:
-                await phases.wait()
+            try:
+                await phases.intake()
+                phases.observe()
+                plan = await phases.sync()
+                phases.apply(plan)
+                await phases.flush()
+                if plan.leave:
+                    return await phases.leave()
+                if plan.forward:
+                    await phases.step()
+                else:
+                    await phases.wait()
+            except RankLostError as lost:
+                await phases.survive(lost)

@@ -82,6 +82,10 @@ class BatchResult(msgspec.Struct, frozen=True):
     differed: list[int] = []
     """Of the seeds that were run twice, those whose two runs were not the same."""
     wall_s: float = 0.0
+    made: int = 0
+    """Seeds that its process has run by then; 0 where nobody counts."""
+    resident_kib: int = 0
+    """Memory of its process behind it."""
 
 
 Note = Callable[[int], None]

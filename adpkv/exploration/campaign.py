@@ -36,6 +36,8 @@ GUIDED_BATCH: Final = 1000
 """A batch of `guided` learns for itself: so it is longer."""
 
 STRATEGIES: Final = ("random", "pct", "guided")
+LEAST_MADE: Final = 1000
+"""Seeds that a process has run before its memory is of interest."""
 LAST_SEED: Final = 1 << 62
 WAIT_S: Final = 0.2
 
@@ -103,6 +105,9 @@ class Campaign:
     twice: int = 0
     differed: list[int] = field(default_factory=list)
     busy: int = 0
+    memory_kib: dict[int, int] = field(default_factory=dict)
+    """1,000, 10,000, ... -> of the largest process that has run so many seeds, and not yet ten
+    times as many."""
 
     def take(self, result: BatchResult) -> None:
         """Count a batch."""
@@ -113,6 +118,9 @@ class Campaign:
         self.coverage.add(result.facts)
         self.twice += result.twice
         self.differed += result.differed
+        if result.made >= LEAST_MADE:
+            made = 10 ** (len(str(result.made)) - 1)
+            self.memory_kib[made] = max(self.memory_kib.get(made, 0), result.resident_kib)
         for find in result.finds:
             known = self.finds.get(find.signature)
             if known is None or find.seed < known.seed:
@@ -214,6 +222,8 @@ def _whole(
         sum(one.twice for one in found),
         [seed for one in found for seed in one.differed],
         sum(one.wall_s for one in found),
+        max(one.made for one in found),
+        max(one.resident_kib for one in found),
     )
 
 
@@ -259,6 +269,7 @@ def concluded(
         tuple(sorted(campaign.differed)),
         halted,
         bound,
+        memory_kib=dict(sorted(campaign.memory_kib.items())),
     )
 
 

@@ -119,7 +119,7 @@ def walk(
 
 def _end(found: Walk, case: Case, path: _Path, trial: Trial) -> None:
     found.paths += 1
-    answers = [(r.request_id, str(r.outcome), r.ended_ns) for r in trial.job.records]
+    answers = [(r.request_id, str(r.outcome), r.ended_ns) for r in trial.records]
     wrong = sorted({one.kind for one in trial.found})
     found.ends.add(repr((sorted(answers), wrong, int(trial.exit_code))).encode())
     for fact, count in facts_of(trial.events).items():

@@ -30,10 +30,11 @@ class _Row(dict[Event, Line | None]):
 
     def __init__(self, counts: Counter[str], named: str, lines: dict[Event, Line | None]) -> None:
         super().__init__()
-        self._counts, self._named, self._lines = counts, named, lines
+        self._counts, self._lines = counts, lines
+        self._names = {event: f"{named}:{event.value}" for event in lines}
 
     def __missing__(self, event: Event) -> Line | None:
-        self._counts[f"{self._named}:{event.value}"] += 1
+        self._counts[self._names[event]] += 1
         return self._lines[event]
 
 

@@ -15,7 +15,7 @@ from adpkv.exploration.cases import Case
 from adpkv.exploration.oracles import Event
 from adpkv.exploration.replay_file import Recorded
 from adpkv.exploration.trial import Trial, assemble_for, attempt, signature
-from adpkv.worlds.virtual.group import describe
+from adpkv.worlds.virtual.places import describe
 from adpkv.worlds.virtual.run import Simulation, simulate
 
 __all__ = [

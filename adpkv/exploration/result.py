@@ -82,6 +82,9 @@ class Exploration:
     """Under PCT: the least chance that a run has to find a bug of that depth."""
     walk: dict[str, Any] = field(default_factory=dict)
     """Of an exhaustive walk: what was walked, and what was left out."""
+    memory_kib: dict[int, int] = field(default_factory=dict)
+    """1,000, 10,000, ... -> of the largest worker process that had run so many seeds, and not yet
+    ten times as many."""
     folder: Path | None = None
 
     @property
@@ -117,6 +120,9 @@ class Exploration:
             "determinism": {"run_twice": self.twice, "differed": list(self.differed)},
             "pct_bound": self.bound,
             "walk": self.walk or None,
+            "memory_mib": {
+                str(made): round(kib / 1024, 1) for made, kib in self.memory_kib.items()
+            },
             "coverage": self.coverage.data(),
         }
 

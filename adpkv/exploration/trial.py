@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from adpkv.config import Experiment
+from adpkv.core.record import RequestRecord
 from adpkv.core.rules import Rules
 from adpkv.errors import (
     CollectiveMismatchError,
@@ -30,7 +31,7 @@ from adpkv.errors import (
 from adpkv.executor.loop import RankProgram
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.cases import Case
-from adpkv.exploration.oracles import Ended, Event, Wrong, problems
+from adpkv.exploration.oracles import Ended, Event, Wrong, ending_of_job, problems
 from adpkv.field_policies import assembly
 from adpkv.worlds.virtual.in_memory import Kept
 from adpkv.worlds.virtual.run import Simulation
@@ -61,6 +62,7 @@ class Trial:
     found: tuple[Wrong, ...]
     exit_code: int
     events: Sequence[Event]
+    records: Sequence[RequestRecord]
     job: Simulation
     stuck: bool = False
     """The ranks could not go on together, or the run did not end."""
@@ -114,23 +116,23 @@ def attempt(
         rules: where there is no policy: rules whose tables are observed.
         watch: makes what is called between events.
     """
-    experiment, kept = case.experiment, Kept()
+    experiment, kept, records = case.experiment, Kept(), list[RequestRecord]()
     assemble = assemble_for(experiment)
     if rules is not None and not experiment.policy.historical():
         assemble = partial(assemble, rules=rules)
     job = Simulation(
         experiment,
         events=kept,
+        on_record=records.append,
         assemble=assemble,
         schedule=case.choose() if schedule is None else schedule,
     )
     seen = _bounded(watch(job, kept.events) if watch is not None else None)
     try:
         reports = job.run(seen)
-        summary: dict[str, Any] = job.summary(reports, job.tally, 0.0)
-        ended = Ended(job, kept.events, job.records, reports, summary)
+        ended = Ended(job, kept.events, records, reports, ending_of_job(job, records, reports))
         found = problems(ended, case.healed_ns)
-        return Trial(case, tuple(found), summary["exit_code"], kept.events, job)
+        return Trial(case, tuple(found), ended.ending.exit_code, kept.events, records, job)
     except Exception as error:  # whatever it is, it is a result
         wrong, code = _of_error(error, experiment)
         told = [
@@ -140,7 +142,7 @@ def attempt(
         ]
         found = [*told, *wrong] if wrong else told
         stuck = bool(wrong) and not told and code == ExitCode.DEADLOCK
-        return Trial(case, tuple(found), code, kept.events, job, stuck)
+        return Trial(case, tuple(found), code, kept.events, records, job, stuck)
 
 
 def _bounded(inner: Callable[[], None] | None) -> Callable[[], None]:

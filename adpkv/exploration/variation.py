@@ -37,6 +37,10 @@ class Variation:
     """The experiment's limits, and what a few of them make together: what lasts just so long, or a
     little less or more, is likely to matter."""
     step_ns: int
+    blocks: int
+    """A request's at most, of a rank."""
+    peer_blocks: int
+    """A prompt's at most, for which a peer has room."""
     recovery_ns: int
     """So long after the last fault all that it has left behind is over."""
 
@@ -90,6 +94,8 @@ def variation(base: Experiment) -> Variation:
             progress_ns + grace_ns,
             progress_ns + 2 * grace_ns,
         ),
+        blocks=base.least_blocks - 1,
+        peer_blocks=base.most_peer_blocks,
         step_ns=max(1, base.legal_silence.look_ns - 50_000_000),
         recovery_ns=2 * (progress_ns + grace_ns + wait_ns + deadline_ns),
     )
@@ -112,8 +118,8 @@ def _kinds(base: Experiment) -> tuple[str, ...]:
 
 def fits(where: Variation, prompt: int, output: int) -> bool:
     """Whether a rank can hold such a request."""
-    cache, base = where.base.kv_cache, where.base
+    block_tokens = where.base.kv_cache.block_tokens
     return (
-        blocks_for(prompt + output, cache.block_tokens) <= base.least_blocks - 1
-        and blocks_for(prompt, cache.block_tokens) <= base.most_peer_blocks
+        blocks_for(prompt + output, block_tokens) <= where.blocks
+        and blocks_for(prompt, block_tokens) <= where.peer_blocks
     )

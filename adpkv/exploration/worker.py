@@ -9,17 +9,29 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 
 import msgspec
 
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.batch import Task, perform
 
-__all__ = ["main"]
+__all__ = ["collect_seldom", "main"]
 
 NOTE_BYTES = 8
 YOUNG = 20_000
 """Objects that are made before Python looks for circles of them."""
+
+
+def collect_seldom() -> None:
+    """What is imported stays; the objects of a run are many, and most go by themselves."""
+    gc.freeze()
+    gc.set_threshold(YOUNG)
+
+
+def _resident_kib() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def main(notes: str) -> int:
@@ -32,12 +44,14 @@ def main(notes: str) -> int:
     def note(seed: int) -> None:
         os.pwrite(descriptor, seed.to_bytes(NOTE_BYTES, "little"), 0)
 
-    # What is imported stays; the objects of a run are many, and most go by themselves.
-    gc.freeze()
-    gc.set_threshold(YOUNG)
+    collect_seldom()
+    made = 0
     try:
         for line in sys.stdin.buffer:
-            results.write(encode(perform(decode(line), note)) + b"\n")
+            result = perform(decode(line), note)
+            made += result.last - result.first
+            result = msgspec.structs.replace(result, made=made, resident_kib=_resident_kib())
+            results.write(encode(result) + b"\n")
             results.flush()
     except (BrokenPipeError, KeyboardInterrupt):
         pass  # nobody waits for it any more

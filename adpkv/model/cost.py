@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import astuple
 
 from adpkv.core.step_cost import Costs
 from adpkv.model.port import Batch, rounded_ns
@@ -42,7 +41,7 @@ class CostModel:
     ) -> None:
         self.ticks_per_ns = ticks = ticks_per_ns or costs.ticks_per_ns
         # All coefficients in ticks, so they are integers.
-        self._costs = Costs(*(int(cost * ticks) for cost in astuple(costs)))
+        self._costs = Costs(*(int(cost * ticks) for cost in costs.coefficients))
         self._scale = time_scale
         self._sleep = sleep
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,7 @@ from adpkv.output.requests import Tally
 if TYPE_CHECKING:
     from adpkv.config import Experiment
 
-__all__ = ["BrokenOff", "build_summary"]
+__all__ = ["BrokenOff", "Ending", "build_summary", "ending_of"]
 
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
@@ -59,6 +59,41 @@ class BrokenOff(msgspec.Struct, frozen=True):
         return {"why": self.why, "unanswered": self.unanswered}
 
 
+class Ending(NamedTuple):
+    """How a run has ended, without any measure of it."""
+
+    exit_code: int
+    lost: list[int]
+    """The ranks that have failed."""
+    violations: list[Violation]
+    """In the order of their times."""
+
+
+def ending_of(
+    experiment: Experiment,
+    reports: Sequence[RankReport],
+    *,
+    served: bool,
+    violations: Sequence[Violation] = (),
+    exit_codes: Iterable[int] = (),
+    lost: Collection[int] = (),
+    broken_off: BrokenOff | None = None,
+) -> Ending:
+    """How a run has ended. `served`: every request has an answer, and none of them failed. The
+    other arguments are those of `build_summary`."""
+    found = [*(v for report in reports for v in report.violations), *violations]
+    if broken_off is None:
+        found += diverging_traces(reports)
+    found.sort(key=lambda v: (v.at_ns, v.rank))
+    silent = set(range(experiment.topology.build().ranks)) - {r.rank for r in reports}
+    failed = sorted({*lost, *(silent if broken_off is None else ())})
+    codes = [*(report.exit_code for report in reports), *exit_codes]
+    if failed and (experiment.on_rank_failure == "shutdown" or not reports):
+        codes.append(ExitCode.RANK_LOST)
+    codes += [ExitCode.VIOLATION] if found else []
+    return Ending(_exit_code(codes, broken_off, served), failed, found)
+
+
 def build_summary(
     world: str,
     experiment: Experiment,
@@ -87,20 +122,17 @@ def build_summary(
     collectives are counted once per group, not once per rank.
     """
     topology = experiment.topology.build()
-    found = [*(v for report in reports for v in report.violations), *violations]
-    if broken_off is None:
-        found += diverging_traces(reports)
-    found.sort(key=lambda v: (v.at_ns, v.rank))
+    exit_code, failed, found = ending_of(
+        experiment,
+        reports,
+        served=never_arrived == 0 and not tally.outcomes[Outcome.FAILED],
+        violations=violations,
+        exit_codes=exit_codes,
+        lost=lost,
+        broken_off=broken_off,
+    )
     duplicates = sum(v.kind == "two_terminal_responses" for v in found)
-    silent = set(range(topology.ranks)) - {r.rank for r in reports}
-    failed = sorted({*lost, *(silent if broken_off is None else ())})
-    codes = [*(report.exit_code for report in reports), *exit_codes]
-    if failed and (experiment.on_rank_failure == "shutdown" or not reports):
-        codes.append(ExitCode.RANK_LOST)
-    codes += [ExitCode.VIOLATION] if found else []
-    served = never_arrived == 0 and not tally.outcomes[Outcome.FAILED]
     served_s = wall_s if simulated_s is None else simulated_s
-    exit_code = _exit_code(codes, broken_off, served)
     return {"adpkv": __version__, "world": world, **experiment.ports_in(world)} | {
         "ranks": topology.ranks,
         "seed": experiment.seed,

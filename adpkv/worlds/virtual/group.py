@@ -8,9 +8,8 @@ by the world.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
 import msgspec
@@ -23,27 +22,17 @@ from adpkv.executor.collectives import Collective, Elapsed, Gone, Operation, Pau
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
+from adpkv.worlds.virtual.places import LEFT, Program, describe, place_text, whereabouts
 from adpkv.worlds.virtual.stretch import StepStretch
 
-__all__ = ["ALONE", "LEFT", "Program", "VirtualGroup", "awaited", "describe", "forget"]
-
-Program = Coroutine[Operation, Any, Any]
+__all__ = ["ALONE", "VirtualGroup", "forget"]
 
 ALONE: Final = frozenset({Pause, Gone})
 """What a rank awaits without any other rank."""
 
-LEFT: Final = "left"
-UNBEGUN: Final = "not_begun"
-
 REMEMBERED: Final = 12
 """Collectives of a group that are remembered: the last eight, and enough to see what usually comes
 next."""
-
-
-def describe(at: Operation | Place) -> str:
-    """Where a rank is, for people."""
-    site = at.place if isinstance(at, Operation) else at.site
-    return f"is in {at.kind} at {site}, iteration {at.iteration}"
 
 
 class VirtualGroup:
@@ -108,9 +97,10 @@ class VirtualGroup:
         """At the end of an iteration, the members that took part await these steps or waits."""
         first = operations[0]
         self.iteration, self.plan = first.iteration, first.plan
+        current, steps = self.current, self.steps
         for index, operation in zip(there, operations, strict=True):
-            self.current[index] = operation
-            self.steps[index] = 0
+            current[index] = operation
+            steps[index] = 0
 
     def await_the_world(self, operations: list[Any]) -> None:
         """All living members await the collective with which the job ends; an empty list if none is
@@ -119,12 +109,11 @@ class VirtualGroup:
 
     def note(self, operation: Operation, now_ns: int) -> None:
         """All members completed this collective."""
-        if type(operation) is Wait:
-            self.history.append((0, now_ns, operation))
-            return
-        self.collectives += 1
-        self.course.owe()
-        self.history.append((self.collectives, now_ns, operation))
+        number = 0
+        if type(operation) is not Wait:
+            number = self.collectives = self.collectives + 1
+            self.course.owe()
+        self.history.append((number, now_ns, operation))
 
     def note_arrival(self, index: int) -> None:
         """Something has arrived for a member."""
@@ -164,15 +153,31 @@ class VirtualGroup:
             return None
         return Elapsed(self.steps[index], self.iteration, self.plan)
 
-    def resumed(self, taking_part: Sequence[int], results: Sequence[Any]) -> list[Any]:
-        """Resume each member with its result; returns what each awaits next."""
-        resume = self.resume
+    def begin(self, taking_part: Sequence[int]) -> list[Any]:
+        """Members begin an iteration: each is resumed with how far it has come (`Elapsed`); None at
+        the start of a run. Returns what each awaits."""
+        resume, current, steps = self.resume, self.current, self.steps
+        iteration, plan = self.iteration, self.plan
         try:
-            return [
-                resume[index](result) for index, result in zip(taking_part, results, strict=True)
-            ]
+            if current[0] is None:
+                return [resume[index](None) for index in taking_part]
+            return [resume[index](Elapsed(steps[index], iteration, plan)) for index in taking_part]
         except StopIteration:
             raise self.left_alone() from None
+
+    def resumed(self, taking_part: Sequence[int], leader: Any, others: Any) -> list[Any]:
+        """Resume members with the result of a collective, which may differ for the leader, the
+        first of them; returns what each awaits next."""
+        resume = self.resume
+        try:
+            if len(taking_part) == 1:
+                return [resume[taking_part[0]](leader)]
+            found = [resume[taking_part[0]](leader)]
+            for index in taking_part[1:]:
+                found.append(resume[index](others))
+        except StopIteration:
+            raise self.left_alone() from None
+        return found
 
     def outcome(
         self, first: Collective, taking_part: Sequence[int], operations: Sequence[Any]
@@ -235,13 +240,14 @@ class VirtualGroup:
     def agreed(self, operations: Sequence[Any]) -> Any:
         """The operation that all members await; None if they differ, or if one waits alone."""
         first = operations[0]
-        site, iteration, plan = first.site, first.iteration, first.plan
-        kind, group = first.kind, first.group
-        for other in operations:
-            if other.plan is not plan or other.iteration != iteration or other.site != site:
-                return None
-            if other.kind != kind or other.group != group:
-                return None
+        if len(operations) > 1:
+            site, iteration, plan = first.site, first.iteration, first.plan
+            kind, group = first.kind, first.group
+            for other in operations[1:]:
+                if other.plan is not plan or other.iteration != iteration or other.site != site:
+                    return None
+                if other.kind != kind or other.group != group:
+                    return None
         return None if type(first) in ALONE else first
 
     def places(self) -> list[Place]:
@@ -327,7 +333,7 @@ class VirtualGroup:
     def where(self) -> list[str]:
         """Where each member is, one line each."""
         failed = [f"  rank {rank} has failed" for rank in self.failed]
-        return [*(f"  {_describe_place(place)}" for place in self.places()), *failed]
+        return [*(f"  {place_text(place)}" for place in self.places()), *failed]
 
     def left_alone(self) -> CollectiveMismatchError:
         """A program has ended while other members go on; the message names both."""
@@ -358,35 +364,6 @@ class VirtualGroup:
             *self.where(),
         ]
         return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
-
-
-def awaited(program: Program) -> Operation | None:
-    """The operation that a suspended program awaits: its innermost awaitable is the operation's own
-    generator. None if the program has not begun or is over."""
-    inner: Any = program
-    while getattr(inner, "cr_await", None) is not None:
-        inner = inner.cr_await
-    frame = getattr(inner, "gi_frame", None)
-    at = frame.f_locals.get("self") if frame is not None else None
-    return at if isinstance(at, Operation) else None
-
-
-def whereabouts(rank: int, program: Program) -> Place:
-    """Where a suspended program is."""
-    at = awaited(program)
-    if at is None:
-        left = getcoroutinestate(program) == CORO_CLOSED
-        return Place(rank, LEFT if left else UNBEGUN, "", 0)
-    return Place(rank, at.kind, at.place, at.iteration)
-
-
-def _describe_place(place: Place) -> str:
-    """Where a rank is, as a sentence."""
-    if place.kind == LEFT:
-        return f"rank {place.rank} has left"
-    if place.kind == UNBEGUN:
-        return f"rank {place.rank} has not begun"
-    return f"rank {place.rank} {describe(place)}"
 
 
 def forget(groups: Iterable[VirtualGroup], queue: EventQueue, host: VirtualHost | None) -> None:

@@ -56,7 +56,9 @@ class Pace:
 
     def collective_ns(self, group: VirtualGroup) -> int:
         """What a small collective costs this group."""
-        found = self._calibration and self._calibration.group(group.instance.ranks)
+        if self._calibration is None:
+            return self._collective_ns
+        found = self._calibration.group(group.instance.ranks)
         return found.collective_ns if found else self._collective_ns
 
     def hold_up(self, group: int, ns: int) -> None:
@@ -136,8 +138,10 @@ class Pace:
 
     def _overhead_ns(self, group: VirtualGroup) -> int:
         """What an iteration takes beside its step or wait."""
+        if self._calibration is None:
+            return group.course.debt * self._collective_ns
         overhead_ns = group.course.debt * self.collective_ns(group)
-        found = self._calibration and self._calibration.group(group.instance.ranks)
+        found = self._calibration.group(group.instance.ranks)
         if found:
             overhead_ns += found.iteration_ns
             if found.sequence_ns and type(group.current[0]) is Step:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -275,17 +275,19 @@ class Simulation:
                 found.append(report_now(at, partial(self.world.counts, rank)))
         return found
 
+    def violations(self, reports: Sequence[Any]) -> list[Violation]:
+        """Those that no rank's report holds: the coordinator's, and what the link caused in a
+        rank's memory after the rank had left."""
+        told = {report.rank: len(report.violations) for report in reports}
+        found = [*self.recorder.violations]
+        for rank, recorder in enumerate(self._recorders):
+            found += recorder.violations[told.get(rank, 0) :]
+        return found
+
     def summary(
         self, reports: list[Any], tally: Tally, wall_s: float, broken_off: BrokenOff | None = None
     ) -> dict[str, object]:
-        """What `summary.json` says. A rank made its report when it left; violations that the link
-        caused in its memory afterwards are added here."""
-        told = {report.rank: len(report.violations) for report in reports}
-        late = [
-            violation
-            for rank, recorder in enumerate(self._recorders)
-            for violation in recorder.violations[told.get(rank, 0) :]
-        ]
+        """What `summary.json` says."""
         return build_summary(
             "virtual",
             self.experiment,
@@ -293,7 +295,7 @@ class Simulation:
             tally,
             wall_s=wall_s,
             simulated_s=self.world.queue.now / 1e9,
-            violations=[*self.recorder.violations, *late],
+            violations=self.violations(reports),
             last_counts={rank: faults.fired() for rank, faults in enumerate(self._faults)},
             lost=sorted(self._network.failed) if broken_off else (),
             broken_off=broken_off,

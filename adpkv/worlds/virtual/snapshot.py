@@ -16,7 +16,8 @@ from adpkv.diagnosis.report import noticed
 from adpkv.errors import StuckError
 from adpkv.executor.collectives import WORLD, Gone, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.worlds.virtual.group import VirtualGroup, awaited
+from adpkv.worlds.virtual.group import VirtualGroup
+from adpkv.worlds.virtual.places import awaited
 
 __all__ = ["collect"]
 

@@ -37,10 +37,11 @@ from adpkv.executor.messages import HOST, instance_failed
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, EventQueue
-from adpkv.worlds.virtual.group import Program, VirtualGroup, forget
+from adpkv.worlds.virtual.group import VirtualGroup, forget
 from adpkv.worlds.virtual.mailbox import Latency, Post
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
+from adpkv.worlds.virtual.places import Program
 from adpkv.worlds.virtual.snapshot import collect
 from adpkv.worlds.virtual.stretch import StepStretch
 from adpkv.worlds.virtual.stuck import deadlock, livelock
@@ -179,8 +180,7 @@ class VirtualWorld:
         """One iteration: resume those who take part until they come to a step or a wait."""
         taking_part = group.concerned(self.queue.now, lazy=self._pace.jump)
         group.clear_arrivals()
-        results = [group.elapsed(index) for index in taking_part]
-        self._complete_iteration(group, taking_part, group.resumed(taking_part, results), [])
+        self._complete_iteration(group, taking_part, group.begin(taking_part), [])
 
     def _complete_iteration(
         self,
@@ -191,6 +191,7 @@ class VirtualWorld:
     ) -> None:
         """The members that take part await `operations`; `completed` are the collectives of this
         iteration so far."""
+        now_ns, everybody = self.queue.now, len(group.resume)
         while True:
             first = group.agreed(operations)
             if type(first) is not Collective:
@@ -201,13 +202,12 @@ class VirtualWorld:
                 return
             leader, others = group.outcome(first, taking_part, operations)
             completed.append((first, others))
-            group.note(first, self.queue.now)
-            if len(taking_part) < len(group.resume) and type(others) is Plan:
+            group.note(first, now_ns)
+            if len(taking_part) < everybody and type(others) is Plan:
                 taking_part = self._join_in(group, others, taking_part, completed)
-            results = [leader, *[others] * (len(taking_part) - 1)]
             if len(completed) > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise self._livelock(group, len(completed))
-            operations = group.resumed(taking_part, results)
+            operations = group.resumed(taking_part, leader, others)
         if first is None:
             self._paused_groups.begin(
                 group, group.bring_all(taking_part, operations, completed), completed
@@ -265,9 +265,12 @@ class VirtualWorld:
 
     def _begin_stretch(self, group: VirtualGroup, first: Operation) -> None:
         now_ns, current = self.queue.now, group.current
-        until_ns = min([at.until_ns for at in current])
-        broken = group.end_iteration()
-        quiet = not broken and all(at.quiet_status is not None for at in current)
+        until_ns, quiet = NEVER, not group.end_iteration()
+        for at in current:
+            if at.until_ns < until_ns:
+                until_ns = at.until_ns
+            if at.quiet_status is None:
+                quiet = False
         group.note(first, now_ns)
         stretch = self._pace.begin(group, first, now_ns, quiet=quiet)
         wake_ns = self._pace.end(stretch, until_ns, quiet=quiet)

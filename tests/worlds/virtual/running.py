@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 from adpkv.config import parse
 from adpkv.executor.phases import Phases
 from adpkv.exploration import oracles
-from adpkv.exploration.oracles import Ended, Event
+from adpkv.exploration.oracles import Ended, Event, ending_of_job
 from adpkv.workload.port import Workload
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.run import Simulation
@@ -53,8 +54,11 @@ class EagerPhases(Phases):
 EAGER = partial(build_rank, phases=EagerPhases)
 
 
+@dataclass(frozen=True)
 class Ran(Ended):
     """One run, over."""
+
+    summary: dict[str, Any]
 
     @property
     def bytes(self) -> bytes:
@@ -63,9 +67,7 @@ class Ran(Ended):
 
     @property
     def exit_code(self) -> int:
-        code = self.summary["exit_code"]
-        assert isinstance(code, int)
-        return code
+        return self.ending.exit_code
 
 
 def run(
@@ -97,7 +99,9 @@ def run(
 
     reports = job.run(watch)
     summary: dict[str, Any] = job.summary(reports, job.tally, 0.0)
-    return Ran(job, timeline.events, job.records, reports, summary)
+    ending = ending_of_job(job, job.records, reports)
+    assert (ending.exit_code, ending.lost) == (summary["exit_code"], summary["lost"])
+    return Ran(job, timeline.events, job.records, reports, ending, summary)
 
 
 def differences(one: Ran, other: Ran) -> list[str]:

@@ -1,0 +1,52 @@
+"""Where the ranks of a virtual group are: what their suspended programs await."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from inspect import CORO_CLOSED, getcoroutinestate
+from typing import Any, Final
+
+from adpkv.errors import Place
+from adpkv.executor.collectives import Operation
+
+__all__ = ["LEFT", "Program", "awaited", "describe", "place_text", "whereabouts"]
+
+Program = Coroutine[Operation, Any, Any]
+
+LEFT: Final = "left"
+UNBEGUN: Final = "not_begun"
+
+
+def describe(at: Operation | Place) -> str:
+    """Where a rank is, for people."""
+    site = at.place if isinstance(at, Operation) else at.site
+    return f"is in {at.kind} at {site}, iteration {at.iteration}"
+
+
+def awaited(program: Program) -> Operation | None:
+    """The operation that a suspended program awaits: its innermost awaitable is the operation's own
+    generator. None if the program has not begun or is over."""
+    inner: Any = program
+    while getattr(inner, "cr_await", None) is not None:
+        inner = inner.cr_await
+    frame = getattr(inner, "gi_frame", None)
+    at = frame.f_locals.get("self") if frame is not None else None
+    return at if isinstance(at, Operation) else None
+
+
+def whereabouts(rank: int, program: Program) -> Place:
+    """Where a suspended program is."""
+    at = awaited(program)
+    if at is None:
+        left = getcoroutinestate(program) == CORO_CLOSED
+        return Place(rank, LEFT if left else UNBEGUN, "", 0)
+    return Place(rank, at.kind, at.place, at.iteration)
+
+
+def place_text(place: Place) -> str:
+    """Where a rank is, as a sentence."""
+    if place.kind == LEFT:
+        return f"rank {place.rank} has left"
+    if place.kind == UNBEGUN:
+        return f"rank {place.rank} has not begun"
+    return f"rank {place.rank} {describe(place)}"
