@@ -234,6 +234,7 @@ ARROWS = {
         "adpkv.worlds.mpi",
         "adpkv.field_policies",
         "adpkv.sweeps",
+        "adpkv.diagnosis",
     ),
     # The outermost: they may use everything, and nothing uses them but the command line.
     "adpkv.bench": ("adpkv",),

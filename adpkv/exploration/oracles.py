@@ -18,6 +18,7 @@ from adpkv.core.token_gaps import GapCounts
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, Violation
 from adpkv.exit_codes import ExitCode
+from adpkv.exploration.owners import owner_of_doubt
 from adpkv.output.summary import Ending, ending_of
 from adpkv.worlds.virtual.run import Simulation
 
@@ -120,7 +121,8 @@ def _not_recovered(ran: Ended, healed_ns: int) -> list[Wrong]:
     ]
     for report in ran.reports:
         if report.transfers.quarantined_now:
-            text = f"rank {report.rank}: in doubt for ever: {report.transfers}"
+            owner = owner_of_doubt(ran.job, report.rank)
+            text = f"rank {report.rank}: in doubt for ever: {owner}; {report.transfers}"
             found.append(Wrong("still_quarantined", text))
     return found
 

@@ -16,7 +16,7 @@ from adpkv.terminal import Terminal, console_for
 __all__ = ["ExploreProgress", "WalkProgress", "show_exploration"]
 
 PLAIN_INTERVAL_S: Final = 5.0
-MOST_DETAIL: Final = 300
+MOST_DETAIL: Final = 500
 
 
 class ExploreProgress:
@@ -140,9 +140,9 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     for one in found.finds:
         title = f"{one.signature}: {one.count:,} seeds, the first {one.seed}"
         print_line(console, title, "bold red")
-        print_lines = wrapped(one.detail.partition("\n")[0][:MOST_DETAIL], columns, "  ", "  ")
-        for line in print_lines:
-            print_line(console, line)
+        for said in one.detail.split("\n")[: 2 if one.stuck else 1]:
+            for line in wrapped(said[:MOST_DETAIL], columns, "  ", "  "):
+                print_line(console, line)
         faults = ", ".join(one.faults) or "no fault"
         least = (
             f"shrunk to {one.ranks} ranks, {one.requests} requests, {faults}, {one.choices} choices"

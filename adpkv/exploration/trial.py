@@ -32,6 +32,7 @@ from adpkv.executor.loop import RankProgram
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.cases import Case
 from adpkv.exploration.oracles import Ended, Event, Wrong, ending_of_job, problems
+from adpkv.exploration.owners import owner_of_stuck, owners_of_open
 from adpkv.field_policies import assembly
 from adpkv.worlds.virtual.in_memory import Kept
 from adpkv.worlds.virtual.run import Simulation
@@ -134,7 +135,7 @@ def attempt(
         found = problems(ended, case.healed_ns)
         return Trial(case, tuple(found), ended.ending.exit_code, kept.events, records, job)
     except Exception as error:  # whatever it is, it is a result
-        wrong, code = _of_error(error, experiment)
+        wrong, code = _of_error(error, experiment, job)
         told = [
             Wrong(detail["violation"], str(detail["detail"]))
             for _, _, kind, _, detail in kept.events
@@ -159,16 +160,20 @@ def _bounded(inner: Callable[[], None] | None) -> Callable[[], None]:
     return seen
 
 
-def _of_error(error: Exception, experiment: Experiment) -> tuple[list[Wrong], int]:
+def _of_error(error: Exception, experiment: Experiment, job: Simulation) -> tuple[list[Wrong], int]:
     """What is wrong with a run that ended with this error; nothing if that is how it has to end."""
     detail = str(error)
     if isinstance(error, HostLostError | RankLostError):
         killed = any(fault.kind == "sigkill" for fault in experiment.faults)
         return ([] if killed else [Wrong("rank_lost", detail)]), ExitCode.RANK_LOST
     if isinstance(error, StuckError):
-        return [Wrong(_stuck(error), detail)], ExitCode.DEADLOCK
+        first, _, places = detail.partition("\n")
+        owner = owner_of_stuck(error, job)
+        said = f"{first}\n{owner}\n{places}" if owner else detail
+        return [Wrong(_stuck(error), said)], ExitCode.DEADLOCK
     if isinstance(error, TooManyEventsError | EndOfTimeError):
-        return [Wrong("no_end", "the run does not end")], ExitCode.DEADLOCK
+        said = f"the run does not end\n{owners_of_open(job)}"
+        return [Wrong("no_end", said)], ExitCode.DEADLOCK
     if isinstance(error, IllegalTransitionError):
         role = error.subject.partition(" ")[0]
         return [
