@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,6 +12,9 @@ from adpkv.cli.check_options import (
     DEFAULT_RANKS,
     Allow,
     Bound,
+    Kill,
+    Kills,
+    MustHandle,
     Named,
     ProgramArguments,
     Ranks,
@@ -30,7 +34,8 @@ from adpkv.cli.options import AsJson, Quiet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adpkv.rank_programs.checking import Checked
+    from adpkv.rank_programs.checking import Checked, Plan
+    from adpkv.rank_programs.session import Session
 
 __all__ = ["check"]
 
@@ -41,10 +46,13 @@ def check(
     ranks: Ranks = None,
     use_torch: UseTorch = False,
     use_mpi: UseMpi = False,
-    schedules: Schedules = 1000,
+    schedules: Schedules = None,
     seconds: Seconds = 60.0,
     strategy: Strategy = "random",
     seed: Seed = 0,
+    kill: Kill = False,
+    kills: Kills = None,
+    must_handle: MustHandle = False,
     replay: Replay = "",
     allow: Allow = None,
     shared: Shared = None,
@@ -55,14 +63,13 @@ def check(
 ) -> None:
     """Run the ranks of your own program in one process, and find schedules in which they fail.
 
-    Ends with 0 if all schedules end well, 3 if the ranks get stuck, 4 if one raises.
+    Ends with 0 if all schedules end well, 3 if the ranks get stuck, 4 if one raises, 6 if there
+    was no time to walk all of them.
     Under mpirun, `async def program(rank)` runs once, on the real ranks.
     """
     from adpkv.errors import UsageError
     from adpkv.rank_programs.checking import Plan
-    from adpkv.rank_programs.checking import check as check_all
-    from adpkv.rank_programs.checking import replay as replay_one
-    from adpkv.rank_programs.choices import from_token, strategy_of
+    from adpkv.rank_programs.choices import from_token
     from adpkv.rank_programs.refusals import ALLOWABLE
     from adpkv.rank_programs.session import Session, Settings
     from adpkv.rank_programs.target import parse_target
@@ -76,7 +83,6 @@ def check(
         if word not in ALLOWABLE:
             raise UsageError(f"--allow {word}: there are {', '.join(ALLOWABLE)}")
     choices = from_token(replay) if replay else None
-    strategy_of(strategy, 0)
     settings = Settings(
         ranks,
         "torch" if use_torch else "mpi" if use_mpi else "",
@@ -85,22 +91,37 @@ def check(
         frozenset(allow or ()),
         tuple(shared or ()),
         bound,
+        kills or int(kill or must_handle),
+        must_handle,
     )
-    show_line = _shown(as_json) if show else None
-    with Session(parse_target(target), settings, show_line) as session:
-        if choices is not None:
-            found = replay_one(session, choices)
-        else:
-            progress = None if quiet or as_json else _Progress(schedules)
-            found = check_all(session, Plan(schedules, seconds, strategy, seed), progress)
-            if progress is not None:
-                progress.clear()
+    session = Session(parse_target(target), settings, _shown(as_json) if show else None)
+    plan = Plan(schedules, seconds, strategy, seed)
+    found = _performed(session, plan, choices, quiet=quiet or as_json)
     _tell(found, target, ranks, as_json=as_json, quiet=quiet)
 
 
-def _shown(as_json: bool) -> Callable[[str], None]:
-    import sys
+def _performed(session: Session, plan: Plan, choices: list[int] | None, *, quiet: bool) -> Checked:
+    """The schedules of the plan, or the one that is to be replayed."""
+    from msgspec.structs import replace
 
+    from adpkv.rank_programs.checking import check as check_all
+    from adpkv.rank_programs.checking import replay
+    from adpkv.rank_programs.shrinking import with_fewer_ranks
+
+    with session:
+        if choices is not None:
+            return replay(session, choices)
+        progress = None if quiet else _Progress(plan.most)
+        found = check_all(session, plan, progress)
+        if progress is not None:
+            progress.clear()
+    if found.report is None:
+        return found
+    smaller = with_fewer_ranks(session, found.report)
+    return replace(found, report=replace(found.report, smaller=smaller))
+
+
+def _shown(as_json: bool) -> Callable[[str], None]:
     stream = sys.stderr if as_json else sys.stdout
     return lambda line: print(line, file=stream)
 
@@ -109,7 +130,6 @@ class _Progress:
     """A line on a terminal's stderr, twice a second at most."""
 
     def __init__(self, schedules: int) -> None:
-        import sys
         import time
 
         self._stream, self._clock = sys.stderr, time.monotonic
@@ -120,7 +140,8 @@ class _Progress:
         now = self._clock()
         if self._active and now - self._last >= 0.5:
             self._last, self._shown = now, True
-            self._stream.write(f"\r{done:,} of {self._schedules:,} schedules")
+            of = "" if self._schedules == sys.maxsize else f" of {self._schedules:,}"
+            self._stream.write(f"\r{done:,}{of} schedules")
             self._stream.flush()
 
     def clear(self) -> None:
@@ -132,10 +153,12 @@ class _Progress:
 
 def _tell(found: Checked, target: str, ranks: int, *, as_json: bool, quiet: bool) -> None:
     import json
-    import sys
 
+    from adpkv.exit_codes import ExitCode
     from adpkv.rank_programs.failure import EXIT_CODES
+    from adpkv.rank_programs.killed import killed_values
     from adpkv.rank_programs.report import as_values, render
+    from adpkv.rank_programs.summary import summary
     from adpkv.terminal import terminal_columns
 
     report = found.report
@@ -146,17 +169,19 @@ def _tell(found: Checked, target: str, ranks: int, *, as_json: bool, quiet: bool
     }
     if as_json:
         values = {"ok": report is None, "target": target, "ranks": ranks, **counts}
+        if found.killed.schedules:
+            values["killed"] = killed_values(found.killed)
+        if found.walked is not None:
+            values["walk"] = found.walked.data()
         if report is not None:
             values["report"] = as_values(report)
         print(json.dumps(values, indent=2))
     elif report is not None:
         print(render(report, terminal_columns(sys.stdout)))
     if not as_json and not quiet:
-        number = "1 schedule" if found.schedules == 1 else f"{found.schedules:,} schedules"
-        end = "no failure" if report is None else "the last one failed"
-        what = (
-            f"{number} of {ranks} ranks in {found.seconds:.1f} s, {found.operations:,} operations"
-        )
-        print(f"adpkv: {what} in the first: {end}", file=sys.stderr)
+        for line in summary(found, ranks, terminal_columns(sys.stderr)):
+            print(line, file=sys.stderr)
     if report is not None:
         raise typer.Exit(EXIT_CODES[report.evidence.failure.what])
+    if found.walked is not None and not found.walked.complete:
+        raise typer.Exit(ExitCode.INCOMPLETE)

@@ -10,6 +10,9 @@ __all__ = [
     "DEFAULT_RANKS",
     "Allow",
     "Bound",
+    "Kill",
+    "Kills",
+    "MustHandle",
     "Named",
     "ProgramArguments",
     "Ranks",
@@ -57,13 +60,35 @@ UseMpi = Annotated[
     bool, typer.Option("--mpi", help="It uses mpi4py, although its file does not say so.")
 ]
 Schedules = Annotated[
-    int, typer.Option(metavar="N", min=1, max=100_000_000, help="At most so many schedules.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=100_000_000,
+        help="At most so many schedules.",
+        show_default="1000; with exhaustive all",
+    ),
+]
+Kill = Annotated[
+    bool, typer.Option("--kill", help="Any rank may die at any of its operations: one a schedule.")
+]
+Kills = Annotated[
+    int | None,
+    typer.Option("--kills", metavar="N", min=1, max=8, help="The same, up to N a schedule.",
+                 show_default=False),
+]  # fmt: skip
+MustHandle = Annotated[
+    bool,
+    typer.Option(
+        "--must-handle",
+        help="With --kill: a rank that ends with its library's error about that has failed.",
+    ),
 ]
 Seconds = Annotated[
     float, typer.Option("--for", metavar="S", min=0.001, help="At most so long, in seconds.")
 ]
 Strategy = Annotated[
-    str, typer.Option(metavar="NAME", help="How choices are made: random, or pct:D.")
+    str, typer.Option(metavar="random|pct:D|guided|exhaustive", help="How choices are made.")
 ]
 Seed = Annotated[
     int, typer.Option(metavar="N", min=0, max=2**31, help="Of the choices and the ranks.")

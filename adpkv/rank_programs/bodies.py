@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from adpkv.rank_programs.adapter import Adapter
@@ -23,10 +25,16 @@ class Ranks:
     """What a test's body gets as `ranks`: who it is, and how it reaches the others."""
 
     def __init__(
-        self, rank: int, world_size: int, comm: Any, dist: Any, clock: Callable[[], float]
+        self,
+        rank: int,
+        world_size: int,
+        comm: Any,
+        dist: Any,
+        clock: Callable[[], float],
+        kill: Callable[[], None] = lambda: None,
     ) -> None:
         self.rank, self.world_size, self.comm = rank, world_size, comm
-        self._dist, self._clock = dist, clock
+        self._dist, self._clock, self._kill = dist, clock, kill
 
     def __repr__(self) -> str:
         return f"<rank {self.rank} of {self.world_size}>"
@@ -42,6 +50,12 @@ class Ranks:
     def clock(self) -> float:
         """Time in seconds; virtual in the virtual world."""
         return self._clock()
+
+    def kill(self, rank: int) -> None:
+        """The process of this rank dies here, as by SIGKILL; on the others nothing happens. What
+        they see of it is as in life."""
+        if rank == self.rank:
+            self._kill()
 
     @contextlib.contextmanager
     def raises(
@@ -115,10 +129,12 @@ class BodySession(Session):
     def __init__(
         self, name: str, file: str, settings: Settings, body: Callable[..., Any], *, is_async: bool
     ) -> None:
-        super().__init__(body_target(name, file, is_async=is_async), settings)
+        # A test says with `raises` which errors it expects.
+        strict = replace(settings, must_handle=True)
+        super().__init__(body_target(name, file, is_async=is_async), strict)
         self._body, self._name = body, name
 
-    def replay_line(self, token: str) -> str:
+    def replay_line(self, token: str, ranks: int = 0) -> str:
         """pytest makes the schedule again."""
         return f"pytest '{self._name}' --adpkv-replay {token}"
 
@@ -146,7 +162,13 @@ class BodySession(Session):
 
             dist = importlib.import_module("torch.distributed")
             dist.init_process_group("gloo")
-        return self._body(Ranks(rank, self.settings.ranks, comm, dist, self._clock))
+        handle = Ranks(rank, self.settings.ranks, comm, dist, self._clock, self._kill)
+        return self._body(handle)
+
+    def _kill(self) -> None:
+        here = self.driver.rank_here()
+        assert here is not None, "a rank calls it"
+        self.driver.world.kill(here, sys._getframe(2))
 
     def _clock(self) -> float:
         """Virtual time in seconds; a little passes with each reading."""

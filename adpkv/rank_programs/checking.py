@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from adpkv.errors import TargetError, UnendingRankError
-from adpkv.rank_programs.choices import FirstOption, Recorded, Strategy, strategy_of, to_token
+from adpkv.rank_programs.choices import FirstOption, Recorded, to_token
 from adpkv.rank_programs.classify import classify
 from adpkv.rank_programs.evidence import Evidence, evidence_of
-from adpkv.rank_programs.failure import Failure, What
+from adpkv.rank_programs.failure import What
+from adpkv.rank_programs.killed import KilledRanks
 from adpkv.rank_programs.reasons import reason_of
 from adpkv.rank_programs.report import Report, Why
 from adpkv.rank_programs.session import Session
+from adpkv.rank_programs.shrinking import simpler
+from adpkv.rank_programs.strategies import EXHAUSTIVE, Plain, schedules_of
+from adpkv.rank_programs.walking import Walked, walk
 from adpkv.rank_programs.world import World
 
 __all__ = ["Checked", "Plan", "check", "replay"]
 
-MOST_SIMPLER = 60
-"""Simpler schedules that are tried once one has failed."""
-
-SIMPLER_SECONDS = 5.0
+SCHEDULES: Final = 1_000
 
 
 class Plan(msgspec.Struct, frozen=True):
     """Which schedules."""
 
-    schedules: int = 1000
+    schedules: int | None = SCHEDULES
+    """At most so many; None for as many as the strategy makes of itself: 1,000, or with
+    `exhaustive` all."""
     seconds: float = 60.0
     """Real time after which no further schedule begins."""
     strategy: str = "random"
     seed: int = 0
     """Of the schedules."""
+
+    @property
+    def most(self) -> int:
+        """At most so many schedules."""
+        if self.schedules is not None:
+            return self.schedules
+        return sys.maxsize if self.strategy == EXHAUSTIVE else SCHEDULES
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -44,6 +56,10 @@ class Checked(msgspec.Struct, frozen=True):
     """Of the first schedule, all ranks together."""
     seconds: float
     report: Report | None = None
+    killed: KilledRanks = msgspec.field(default_factory=KilledRanks)
+    """What came of ranks that died."""
+    walked: Walked | None = None
+    """With `exhaustive`."""
 
 
 def check(
@@ -55,7 +71,7 @@ def check(
 ) -> Checked:
     """Perform schedules until one fails, or the plan is done. With `meets` a program whose ranks
     never meet is refused; without, it is performed once."""
-    strategy_of(plan.strategy, 0)
+    schedules_of(plan.strategy, 0, Plain(0, 0, 0))
     began = time.monotonic()
     seen: list[tuple[World, Evidence]] = []
 
@@ -94,16 +110,49 @@ def _checked(
             f"{session.target.text}: its ranks never meet: no rank made a collective, or sent a"
             " message" + (f"; the last that one of them printed is: {last}" if last else "")
         )
-    done = 1
-    while done < plan.schedules and time.monotonic() - began < plan.seconds:
-        strategy: Strategy = strategy_of(plan.strategy, plan.seed * 1_000_003 + done)
-        world = session.perform(strategy, look)
+    if plan.strategy == EXHAUSTIVE:
+        return _walked(session, plan, progress, look, began, first)
+    schedules = schedules_of(plan.strategy, plan.seed, _plain(session, first))
+    done, killed = 1, KilledRanks()
+    while done < plan.most and time.monotonic() - began < plan.seconds:
+        world = session.perform(schedules.schedule(done), look, schedules.prepare)
         done += 1
+        killed.add(world)
         if world.failure is not None:
-            return _failed(session, world, done, began, first.operations)
+            found = _failed(session, world, done, began, first.operations)
+            return msgspec.structs.replace(found, killed=killed)
+        schedules.learn(world)
         if progress is not None:
             progress(done)
-    return Checked(done, first.operations, time.monotonic() - began)
+    return Checked(done, first.operations, time.monotonic() - began, killed=killed)
+
+
+def _plain(session: Session, first: World) -> Plain:
+    return Plain(len(first.choices) - first.asked, first.asked, session.settings.kills)
+
+
+def _walked(
+    session: Session,
+    plan: Plan,
+    progress: Callable[[int], None] | None,
+    look: Callable[[World], None],
+    began: float,
+    first: World,
+) -> Checked:
+    killed = KilledRanks()
+    walked, failed = walk(
+        session,
+        look,
+        most=plan.most,
+        until_s=began + plan.seconds,
+        progress=progress,
+        ended=killed.add,
+    )
+    done = walked.paths + walked.cut_off
+    found = Checked(done, first.operations, time.monotonic() - began)
+    if failed is not None:
+        found = _failed(session, failed, done, began, first.operations)
+    return msgspec.structs.replace(found, walked=walked, killed=killed)
 
 
 def replay(session: Session, choices: Sequence[int]) -> Checked:
@@ -119,41 +168,8 @@ def _failed(session: Session, world: World, done: int, began: float, operations:
     assert world.failure is not None
     choices = world.choices
     if world.failure.what is not What.HANG:
-        choices = _simpler(session, choices, world.failure)
+        choices = simpler(session, world)
     return _report(session, choices, done, began, operations)
-
-
-def _simpler(session: Session, choices: Sequence[int], failure: Failure) -> list[int]:
-    """A schedule with as few choices other than the first option as a bounded search finds, that
-    fails in the same way."""
-    kept = list(choices)
-    until = time.monotonic() + SIMPLER_SECONDS
-    tried = 0
-    size = max(1, sum(1 for choice in kept if choice))
-    while size >= 1 and tried < MOST_SIMPLER and time.monotonic() < until:
-        places = [place for place, choice in enumerate(kept) if choice]
-        progress = False
-        for start in range(0, len(places), size):
-            if tried >= MOST_SIMPLER or time.monotonic() >= until:
-                break
-            without = set(places[start : start + size])
-            attempt = [0 if place in without else choice for place, choice in enumerate(kept)]
-            tried += 1
-            world = session.perform(Recorded(attempt))
-            if world.failure is not None and _same(world.failure, failure):
-                kept, progress = world.choices, True
-                break
-        if not progress:
-            size //= 2
-        else:
-            size = min(size, max(1, sum(1 for choice in kept if choice)))
-            if not any(kept):
-                break
-    return kept
-
-
-def _same(one: Failure, other: Failure) -> bool:
-    return (one.what, one.group) == (other.what, other.group)
 
 
 def _report(

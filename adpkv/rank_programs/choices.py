@@ -18,13 +18,13 @@ from adpkv.errors import UsageError
 
 __all__ = [
     "MOST_CHOICES",
+    "Fates",
     "FirstOption",
     "Pct",
     "RandomOption",
     "Recorded",
     "Strategy",
     "from_token",
-    "strategy_of",
     "to_token",
 ]
 
@@ -44,6 +44,26 @@ class Strategy(Protocol):
         where there are two options or more."""
         ...
 
+    def die(self, asked: int, number: int) -> int:
+        """Does the rank die at its operation? 0: no; 1: before it comes to it; 2: in it, with its
+        part done. `asked` counts these questions, `number` the choices of this schedule."""
+        ...
+
+
+class Fates:
+    """At which of its operations a rank dies, drawn: of `asked` questions each is as likely, and in
+    one schedule of eight nobody dies. Before one and in one are as likely too."""
+
+    def __init__(self, draw: random.Random, asked: int, kills: int) -> None:
+        self._at: dict[int, int] = {}
+        for _ in range(kills):
+            if asked and draw.randrange(8):
+                self._at[draw.randrange(asked)] = 1 + draw.randrange(2)
+
+    def die(self, asked: int, number: int) -> int:
+        """As drawn."""
+        return self._at.get(asked, 0)
+
 
 class FirstOption:
     """The plain schedule: each rank goes on until it must wait."""
@@ -52,12 +72,18 @@ class FirstOption:
         """Always the first."""
         return 0
 
+    def die(self, asked: int, number: int) -> int:
+        """Nobody dies."""
+        return 0
+
 
 class RandomOption:
     """Each option is as likely as the others."""
 
-    def __init__(self, seed: int) -> None:
-        self._draw = random.Random(seed).random
+    def __init__(self, seed: int, asked: int = 0, kills: int = 0) -> None:
+        drawn = random.Random(seed)
+        self._draw = drawn.random
+        self.die = Fates(drawn, asked, kills).die
 
     def pick(self, options: Sequence[int], number: int) -> int:
         """One of them."""
@@ -68,8 +94,11 @@ class Pct:
     """Ranks have priorities, which change at `depth - 1` drawn moments (PCT, Burckhardt et al.,
     ASPLOS 2010): finds a bug that takes `depth` ordered events with a known probability."""
 
-    def __init__(self, seed: int, depth: int, length: int = 200) -> None:
+    def __init__(
+        self, seed: int, depth: int, length: int = 200, asked: int = 0, kills: int = 0
+    ) -> None:
         self._random = random.Random(seed)
+        self.die = Fates(self._random, asked, kills).die
         self._priority: dict[int, float] = {}
         self._changes = {self._random.randrange(length) for _ in range(depth - 1)}
 
@@ -95,15 +124,9 @@ class Recorded:
         chosen = self._choices[number] if number < len(self._choices) else 0
         return chosen if chosen < len(options) else 0
 
-
-def strategy_of(text: str, seed: int) -> Strategy:
-    """The strategy that `--strategy` names: `random`, or `pct:D`."""
-    if text == "random":
-        return RandomOption(seed)
-    word, _, depth = text.partition(":")
-    if word == "pct" and depth.isascii() and depth.isdigit() and 1 <= int(depth) <= 100:
-        return Pct(seed, int(depth))
-    raise UsageError(f"--strategy {text}: there are random and pct:D, with D from 1 to 100")
+    def die(self, asked: int, number: int) -> int:
+        """What was chosen then."""
+        return min(self._choices[number], 2) if number < len(self._choices) else 0
 
 
 def to_token(choices: Sequence[int]) -> str:

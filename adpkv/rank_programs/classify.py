@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from adpkv.diagnosis.names import named, verb
-from adpkv.rank_programs.evidence import Evidence, Place, RankView
+from adpkv.rank_programs.evidence import Evidence, KilledView, Place, RankView
 from adpkv.rank_programs.failure import What
 from adpkv.rank_programs.variables import line_of
 
-__all__ = ["Diagnosis", "Kind", "classify", "operation_text", "short", "where"]
+__all__ = ["HAS", "Diagnosis", "Kind", "classify", "operation_text", "short", "where"]
 
 
 class Kind(StrEnum):
@@ -34,6 +35,16 @@ class Kind(StrEnum):
     HANG = "hang"
     EXCEPTION = "exception"
     OUTSIDE = "outside the model"
+
+
+HAS: Final = {
+    "returned": "has returned",
+    "raised": "has raised",
+    "killed": "has been killed",
+    "aborted": "has been aborted",
+    "stopped": "has stopped",
+}
+"""How a rank's program ended, for people."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -68,6 +79,23 @@ def operation_text(place: Place, *, numbered: bool = True) -> str:
 
 def classify(evidence: Evidence) -> Diagnosis:
     """The diagnosis of a failed schedule."""
+    found = _of_kind(evidence)
+    if not evidence.killed:
+        return found
+    told = "; ".join(map(_died, evidence.killed))
+    gone = {kill.rank for kill in evidence.killed}
+    others = tuple(rank for rank in found.others if rank not in gone)
+    return msgspec.structs.replace(found, sentence=f"{told}. {found.sentence}", others=others)
+
+
+def _died(kill: KilledView) -> str:
+    how = "in" if kill.within else "as it came to"
+    done = ", its part of it done" if kill.within else ""
+    at = f"{operation_text(kill.at)} at {where(kill.at)}"
+    return f"rank {kill.rank} was killed {how} {at}{done}"
+
+
+def _of_kind(evidence: Evidence) -> Diagnosis:
     failure = evidence.failure
     match failure.what:
         case What.MISMATCH if failure.position:
@@ -132,6 +160,7 @@ def _deadlock(evidence: Evidence) -> Diagnosis:
     key = min(waiting, key=weight)
     there = evidence.open[key]
     missing = [rank for rank in evidence.groups[key[0]][1] if rank not in there]
+    missing = [rank for rank in missing if views[rank].state != "killed"] or missing
     if not missing:
         return _messages(evidence)
     crossed = [views[r] for r in missing if views[r].waits_at not in (None, key)]
@@ -184,8 +213,8 @@ def _does(evidence: Evidence, view: RankView) -> tuple[str, str]:
         told = f"in {view.waits_for}{_at_site(view)}"
         return f"it waits {told}", f"they wait {told}"
     last = f", after {operation_text(at)} at {where(at)}" if at is not None else ""
-    word = {"returned": "returned", "raised": "raised", "killed": "been killed"}.get(view.state)
-    if word is not None:
+    if view.state in HAS:
+        word = HAS[view.state].removeprefix("has ")
         return f"its program has {word}{last}", f"their programs have {word}{last}"
     return f"it has not begun{last}", f"they have not begun{last}"
 

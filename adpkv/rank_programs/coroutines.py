@@ -17,7 +17,7 @@ from adpkv.errors import UnendingRankError
 from adpkv.rank_programs.driver import GRACE_SECONDS, MAIN, MOST_SECONDS, Around, Program, Swapped
 from adpkv.rank_programs.failure import Failure, Stop, What
 from adpkv.rank_programs.operations import Collective, Operation, Wait
-from adpkv.rank_programs.threads import raised, stuck
+from adpkv.rank_programs.threads import end_with, stuck
 from adpkv.rank_programs.unending import end_job, unending
 from adpkv.rank_programs.world import Combine, Group, Rank, World
 
@@ -181,6 +181,8 @@ class Coroutines:
             self._swapped.swap(self._at, number)
             self._at = number
         self._current = rank
+        if rank.on is None:
+            rank.steps += 1
         rank.on, rank.polling = None, False
         around = self._around
         try:
@@ -198,19 +200,17 @@ class Coroutines:
             if awaited is not None:
                 raise TypeError(f"a rank program awaits what its rank gives it, not {awaited!r}")
         except StopIteration:
-            rank.ended = "returned"
+            rank.ended = rank.ended or "returned"
         except Stop:
-            rank.ended = "stopped"
+            rank.ended = rank.ended or "stopped"
         except BaseException as error:
             if isinstance(error, SystemExit) and error.code in (None, 0):
                 rank.ended = "returned"
-                self._running.pop(number, None)
-                return
-            rank.ended, rank.error = "raised", error
-            if world.failure is None:
-                world.failure = raised(rank, error)
-        if rank.ended:
-            self._running.pop(number, None)
+            else:
+                end_with(world, rank, error)
+        else:
+            return  # it goes on, or was killed and stands where it is
+        self._running.pop(number, None)
 
     def _keep_frames(self, world: World) -> None:
         for number, coroutine in self._running.items():
@@ -239,6 +239,13 @@ class Coroutines:
         """Virtual time."""
         return 0 if self._world is None else self._world.clock_ns
 
+    @property
+    def world(self) -> World:
+        """The schedule that is performed. Raises Stop where there is none."""
+        if self._world is None:
+            raise Stop
+        return self._world
+
     def pause(self, rank: Rank, *, polling: bool = False) -> None:
         """No other rank can go on in the middle of a plain call: only time passes."""
         if polling:
@@ -262,6 +269,10 @@ class Coroutines:
         if self._world is None:
             raise Stop
         return self._world.arrive(rank, group, operation, payload, combine)
+
+    def refuse(self, rank: Rank) -> None:
+        """The rank gets an error because one is gone."""
+        self.world.refuse(rank)
 
     def fail(self, rank: Rank, failure: Failure) -> NoReturn:
         """End the schedule with this failure."""

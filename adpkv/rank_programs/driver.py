@@ -58,6 +58,11 @@ class Driver(Protocol):
         """The rank that calls; None outside of ranks, and where no schedule runs."""
         ...
 
+    @property
+    def world(self) -> World:
+        """The schedule that is performed. Raises Stop where there is none."""
+        ...
+
     def now_ns(self) -> int:
         """Virtual time."""
         ...
@@ -72,13 +77,18 @@ class Driver(Protocol):
         ...
 
     def wait(self, rank: Rank, on: Wait, what: str, deadline_ns: int = 0) -> bool:
-        """Wait until it is done; False if the deadline came first."""
+        """Wait until it is done; False if the deadline came first, or if it is never done because
+        a rank is gone (`Wait.missing`, `Wait.torn`)."""
         ...
 
     def arrive(
         self, rank: Rank, group: Group, operation: Operation, payload: Any, combine: Combine
     ) -> Collective:
         """The rank comes to its next position of the group (`World.arrive`)."""
+        ...
+
+    def refuse(self, rank: Rank) -> None:
+        """The rank gets an error because one is gone (`World.refuse`)."""
         ...
 
     def fail(self, rank: Rank, failure: Failure) -> NoReturn:

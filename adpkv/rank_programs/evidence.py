@@ -8,10 +8,10 @@ import msgspec
 
 from adpkv.rank_programs.failure import Failure
 from adpkv.rank_programs.operations import Arrival, Collective, Site
-from adpkv.rank_programs.program_files import ProgramFiles
+from adpkv.rank_programs.program_files import OWN, ProgramFiles
 from adpkv.rank_programs.world import Rank, World
 
-__all__ = ["Evidence", "Place", "RankView", "evidence_of", "place_of"]
+__all__ = ["Evidence", "KilledView", "Place", "RankView", "evidence_of", "place_of"]
 
 MOST_FRAMES = 12
 
@@ -34,7 +34,7 @@ class RankView(msgspec.Struct, frozen=True):
 
     rank: int
     state: str
-    """`waits`, `runs`, `returned`, `raised`, `killed` or `not begun`."""
+    """`waits`, `runs`, `returned`, `raised`, `killed`, `aborted` or `not begun`."""
     waits_for: str = ""
     """What it waits for, in the program's words."""
     at: Place | None = None
@@ -50,6 +50,17 @@ class RankView(msgspec.Struct, frozen=True):
     output: tuple[str, ...] = ()
 
 
+class KilledView(msgspec.Struct, frozen=True):
+    """A rank that was killed."""
+
+    rank: int
+    at: Place
+    """The operation to which it came."""
+    within: bool
+    """It had done its part."""
+    clock_s: float
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """A failed schedule."""
 
@@ -60,6 +71,9 @@ class Evidence(msgspec.Struct, frozen=True):
     open: dict[tuple[int, int], dict[int, Place]]
     """By group and position: who has come to a collective that is not complete."""
     clock_s: float
+    killed: tuple[KilledView, ...] = ()
+    switches: int = 0
+    """How often the schedule goes from one rank to another."""
     skipped: str = ""
     """Why, where a test's body skipped itself."""
 
@@ -87,8 +101,9 @@ def evidence_of(world: World, files: ProgramFiles, outputs: list[list[str]]) -> 
     assert world.failure is not None
     found = {}
     for group in world.groups:
-        for position, collective in group.open.items():
-            there = {rank: place_of(arrival) for rank, arrival in collective.arrivals.items()}
+        # Copies: a rank that hangs still runs.
+        for position, collective in list(group.open.items()):
+            there = {r: place_of(arrival) for r, arrival in list(collective.arrivals.items())}
             found[(group.number, position)] = dict(sorted(there.items()))
     return Evidence(
         failure=world.failure,
@@ -98,6 +113,10 @@ def evidence_of(world: World, files: ProgramFiles, outputs: list[list[str]]) -> 
         groups=tuple((group.name, group.ranks) for group in world.groups),
         open=found,
         clock_s=world.clock_ns / 1e9,
+        killed=tuple(
+            KilledView(d.rank, place_of(d.at), d.within, d.clock_ns / 1e9) for d in world.killed
+        ),
+        switches=world.switches,
         skipped=_skipped(world),
     )
 
@@ -139,7 +158,8 @@ def _error(rank: Rank, files: ProgramFiles) -> tuple[str, ...]:
         return ()
     shown = traceback.TracebackException.from_exception(error, limit=-30)
     # The program's frames, and the innermost one, which is often a library's.
-    frames = [f for f in shown.stack if f.filename in files or f is shown.stack[-1]]
+    inner = [f for f in shown.stack[-1:] if not f.filename.startswith(OWN)]
+    frames = [f for f in shown.stack if f.filename in files or f in inner]
     lines = traceback.format_list(frames or shown.stack)
     told = "".join([*lines, *shown.format_exception_only()])
     return tuple(told.rstrip().splitlines())

@@ -8,7 +8,7 @@ import msgspec
 
 from adpkv.exit_codes import ExitCode
 
-__all__ = ["EXIT_CODES", "Failure", "Stop", "What"]
+__all__ = ["EXIT_CODES", "Died", "Failure", "Stop", "What", "lost", "rank_to_blame"]
 
 
 class What(StrEnum):
@@ -57,3 +57,25 @@ class Failure(msgspec.Struct, frozen=True):
 class Stop(BaseException):
     """Raised in each rank when its schedule is over. Not an Exception, so that a program that
     catches all of those still ends."""
+
+
+class Died(Stop):
+    """Raised in a rank that dies, where it cannot stand still instead."""
+
+
+def lost(error: Exception, rank: int) -> Exception:
+    """The error that a survivor gets from its library because `rank` is gone, marked as such."""
+    error.__dict__["adpkv_lost"] = rank
+    return error
+
+
+def rank_to_blame(error: BaseException) -> int:
+    """The rank that is gone, and because of which this was raised: by the library, or by a program
+    from the library's error; -1 if it was not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        found = getattr(cause, "__dict__", {}).get("adpkv_lost")
+        if found is not None:
+            return int(found)
+        cause = cause.__cause__
+    return -1

@@ -7,7 +7,10 @@ An `Operation` is one call as one rank made it. Two ranks at one position of a g
 from __future__ import annotations
 
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from adpkv.rank_programs.world import World
 
 __all__ = ["Arrival", "Collective", "Operation", "Site", "Wait"]
 
@@ -55,16 +58,26 @@ class Arrival:
 class Wait:
     """Something that ends once; ranks wait for it."""
 
-    __slots__ = ("done",)
+    __slots__ = ("done", "torn")
 
     def __init__(self) -> None:
         self.done = False
+        self.torn = -1
+        """The member that has died in it; each of the others may have its result or not."""
+
+    def missing(self, world: World) -> int:
+        """The rank that is gone and without which it is never done; -1 if there is none."""
+        return -1
+
+    def told_ns(self, world: World) -> int:
+        """When those that wait for it are told that a rank is gone; 0 for never."""
+        return 0
 
 
 class Collective(Wait):
     """One position of one group: complete when all its members have arrived."""
 
-    __slots__ = ("arrivals", "broken", "group", "position", "values")
+    __slots__ = ("arrivals", "broken", "finish", "group", "position", "values")
 
     def __init__(self, group: int, position: int) -> None:
         super().__init__()
@@ -73,5 +86,22 @@ class Collective(Wait):
         """By rank of the whole job, in order of arrival."""
         self.broken = False
         """Its members do not match: it is never complete."""
+        self.finish: Any = None
+        """Completes it, where that does not take all members."""
         self.values: Any = None
         """What the members get, where they do not share memory to write it to."""
+
+    def missing(self, world: World) -> int:
+        """A member that has gone before it came."""
+        group = world.groups[self.group]
+        if group.living:
+            return -1
+        members, there = group.ranks, self.arrivals
+        return next((r for r in world.gone if r in members and r not in there), -1)
+
+    def told_ns(self, world: World) -> int:
+        """At once, or when the library's patience with that group is over."""
+        group = world.groups[self.group]
+        if group.revoked or self.missing(world) >= 0:
+            return max(1, world.clock_ns + (0 if group.revoked else group.patience_ns))
+        return 0

@@ -9,12 +9,12 @@ import msgspec
 
 from adpkv.diagnosis.names import named, verb
 from adpkv.output.tables import Table, wrapped
-from adpkv.rank_programs.classify import Diagnosis, operation_text, short, where
-from adpkv.rank_programs.evidence import Evidence, Place, RankView
+from adpkv.rank_programs.classify import HAS, Diagnosis, operation_text, short, where
+from adpkv.rank_programs.evidence import Evidence, KilledView, Place, RankView
 from adpkv.rank_programs.failure import What
 from adpkv.rank_programs.variables import line_of
 
-__all__ = ["Report", "Why", "as_values", "render"]
+__all__ = ["Report", "Smaller", "Why", "as_values", "render"]
 
 MOST_VARIABLES: Final = 6
 MOST_RANKS: Final = 12
@@ -45,6 +45,15 @@ class Why(msgspec.Struct, frozen=True):
     other_there: Place | None = None
 
 
+class Smaller(msgspec.Struct, frozen=True):
+    """The same find with fewer ranks."""
+
+    ranks: int
+    token: str
+    replay: str
+    """The command that makes it."""
+
+
 class Report(msgspec.Struct, frozen=True):
     """Everything that is known of a failed schedule."""
 
@@ -61,6 +70,7 @@ class Report(msgspec.Struct, frozen=True):
     """The command that makes this schedule again."""
     unending: str = ""
     """Which rank does not end when it is told to, and where."""
+    smaller: Smaller | None = None
 
 
 def as_values(report: Report) -> dict[str, Any]:
@@ -82,10 +92,19 @@ def as_values(report: Report) -> dict[str, Any]:
         "ranks": [_rank_values(evidence, view) for view in evidence.ranks],
         "groups": [{"name": name, "ranks": list(ranks)} for name, ranks in evidence.groups],
         "clock_s": evidence.clock_s,
+        "killed": [_killed_view(kill) for kill in evidence.killed],
         "schedules": report.schedules,
         "choices": report.choices,
         "token": report.token,
         "replay": report.replay,
+        "switches": evidence.switches,
+        "smaller": None
+        if report.smaller is None
+        else {
+            "ranks": report.smaller.ranks,
+            "token": report.smaller.token,
+            "replay": report.smaller.replay,
+        },
     }
 
 
@@ -104,6 +123,19 @@ def _why_values(why: Why) -> dict[str, Any]:
             {"name": name, "values": {str(rank): text for rank, text in values.items()}}
             for name, values in why.variables
         ],
+    }
+
+
+def _killed_view(kill: KilledView) -> dict[str, Any]:
+    at = kill.at
+    return {
+        "rank": kill.rank,
+        "within": kill.within,
+        "clock_s": kill.clock_s,
+        "operation": operation_text(at),
+        "file": short(at.file),
+        "line": at.line,
+        "source": line_of(at.file, at.line),
     }
 
 
@@ -162,7 +194,11 @@ def render(report: Report, columns: int | None) -> str:
         if found:
             lines += ["", title, *found]
     number = "1 choice" if report.choices == 1 else f"{report.choices:,} choices"
-    lines += ["", f"replay ({number} away from the plain schedule): {report.replay}"]
+    switches = f"{evidence.switches} context switches"
+    away = f"{number} away from the plain schedule, {switches}"
+    lines += ["", f"replay ({away}): {report.replay}"]
+    if report.smaller is not None:
+        lines.append(f"the same with {report.smaller.ranks} ranks: {report.smaller.replay}")
     return "\n".join(lines)
 
 
@@ -246,6 +282,9 @@ def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> lis
 
 def _way_of(evidence: Evidence, view: RankView) -> tuple[str, str, str]:
     at = view.at
+    died = next((kill.at for kill in evidence.killed if kill.rank == view.rank), None)
+    if died is not None:
+        return f"was killed at {operation_text(died)}", where(died), line_of(died.file, died.line)
     if view.state == "waits" and view.waits_at is None:
         site = view.stack[-1] if view.stack else None
         place = f"{short(site.file)}:{site.line}" if site else ""
@@ -255,8 +294,10 @@ def _way_of(evidence: Evidence, view: RankView) -> tuple[str, str, str]:
         after = f", after {operation_text(at)}" if at is not None else ""
         return f"runs{after}", f"{short(site.file)}:{site.line}", line_of(site.file, site.line)
     if at is None:
-        return view.state, "", ""
-    word = "waits in" if view.state == "waits" else f"has {view.state} after"
+        return HAS.get(view.state, view.state), "", ""
+    if view.state == "raised" and evidence.killed and view.error:
+        return f"has raised {view.error[-1][:90]}", where(at), line_of(at.file, at.line)
+    word = "waits in" if view.state == "waits" else f"{HAS[view.state]} after"
     if view.state == "runs":
         word = "runs, after"
     group = evidence.name(at.group)

@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adpkv.errors import LeavesTheModelError, TargetError
@@ -51,6 +51,10 @@ class Settings:
     shared: tuple[str, ...] = ()
     """Top-level modules of the program that all ranks share."""
     most_seconds: float = MOST_SECONDS
+    kills: int = 0
+    """How many ranks may die in a schedule."""
+    must_handle: bool = False
+    """A rank that ends with its library's error about one that was killed has failed."""
 
 
 class Session:
@@ -123,8 +127,11 @@ class Session:
         """One schedule. `look` sees a failed world while its ranks stand where they are; `prepare`
         sees it before it begins, and `around` calls each rank's program."""
         self.performed += 1
-        world = World(self.settings.ranks, strategy, self.files)
-        self._state.begin(self.settings.seed)
+        settings = self.settings
+        world = World(
+            settings.ranks, strategy, self.files, settings.kills, strict=settings.must_handle
+        )
+        self._state.begin(settings.seed)
         self._own.begin(world, self._state.randoms)
         self._adapter.begin(world)
         self._spawning.begin()
@@ -136,21 +143,26 @@ class Session:
             if isinstance(rank.error, TargetError):
                 raise rank.error
         self._spawning.check()
-        if world.failure is None:
+        if world.failure is None and not world.killed:
             world.failure = _unwaited(world)
             if world.failure is not None and look is not None:
                 look(world)
         return world
+
+    def of(self, ranks: int) -> Session:
+        """Another one of the same program, with another number of ranks."""
+        return Session(self.target, replace(self.settings, ranks=ranks))
 
     @property
     def outputs(self) -> list[list[str]]:
         """The last lines that each rank has written in the last schedule."""
         return [output.lines for output in self._state.outputs]
 
-    def replay_line(self, token: str) -> str:
-        """The command that makes a schedule of this program again."""
+    def replay_line(self, token: str, ranks: int = 0) -> str:
+        """The command that makes a schedule of this program again; of so many ranks, if that is
+        given."""
         settings = self.settings
-        words = ["adpkv", "check", self.target.text, "-n", str(settings.ranks)]
+        words = ["adpkv", "check", self.target.text, "-n", str(ranks or settings.ranks)]
         if settings.library:
             words.append(f"--{settings.library}")
         if settings.seed:
@@ -159,6 +171,10 @@ class Session:
             words += ["--allow", word]
         for name in settings.shared:
             words += ["--shared", name]
+        if settings.kills:
+            words += ["--kill"] if settings.kills == 1 else ["--kills", str(settings.kills)]
+        if settings.must_handle:
+            words.append("--must-handle")
         words += ["--replay", token]
         if settings.arguments:
             words += ["--", *settings.arguments]

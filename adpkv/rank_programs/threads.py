@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 from adpkv.errors import LeavesTheModelError, UnendingRankError
 from adpkv.rank_programs.driver import GRACE_SECONDS, MAIN, MOST_SECONDS, Around, Program, Swapped
-from adpkv.rank_programs.failure import Failure, Stop, What
+from adpkv.rank_programs.failure import Failure, Stop, What, rank_to_blame
 from adpkv.rank_programs.operations import Collective, Operation, Wait
 from adpkv.rank_programs.unending import end_job, unending
 from adpkv.rank_programs.world import Combine, Group, Rank, World
 
-__all__ = ["Threads", "raised", "stuck"]
+__all__ = ["Threads", "end_with", "raised", "stuck"]
 
 
 class Threads:
@@ -36,6 +36,8 @@ class Threads:
         self._threads: list[threading.Thread] = []
         self._by_ident: dict[int, int] = {}
         self._closed = False
+        self._over: set[int] = set()
+        """The ranks whose programs are over, and do not stand somewhere."""
         self._left: set[int] = set()
         """The ranks that did not end when they were told to."""
         self._world: World | None = None
@@ -61,6 +63,8 @@ class Threads:
         if around is not None:
             self._body = lambda rank: around(rank, lambda: program(rank))
         self._stopping, self._holder = False, MAIN
+        self._over.clear()
+        world.on_gone = self._gone
         self._main.acquire(blocking=False)
         try:
             self._give(MAIN, world.next_rank(0))
@@ -72,10 +76,12 @@ class Threads:
                 with contextlib.suppress(UnendingRankError):
                     self._end_all(world)
                 raise
-            if world.failure is not None:
-                self._keep_frames(world)
-                look(world)
-            self._end_all(world)
+            try:
+                if world.failure is not None:
+                    self._keep_frames(world)
+                    look(world)
+            finally:
+                self._end_all(world)
         finally:
             for rank in world.ranks:
                 rank.frames = []
@@ -102,6 +108,11 @@ class Threads:
     def now_ns(self) -> int:
         """Virtual time."""
         return 0 if self._world is None else self._world.clock_ns
+
+    @property
+    def world(self) -> World:
+        """The schedule that is performed. Raises Stop where there is none."""
+        return self._running()
 
     # -- what a rank calls, holding the baton --------------------------------------------------
 
@@ -131,15 +142,18 @@ class Threads:
         try:
             return world.arrive(rank, group, operation, payload, combine)
         except Stop:
-            self._failed(rank.number)
+            if not self._stopping:  # else it was killed here, and is ended now
+                self._failed(rank.number)
             raise
 
     def wait(self, rank: Rank, on: Wait, what: str, deadline_ns: int = 0) -> bool:
         """Wait until it is done; False if the deadline came first."""
         if on.done:
-            return True
+            return on.torn < 0 or not self._running().torn(rank, on)
         world = self._running()
         rank.on, rank.what, rank.deadline_ns = on, what, deadline_ns
+        if world.gone:
+            world.tell(rank, on)
         chosen = world.next_rank(rank.number)
         if chosen is None:
             world.failure = world.failure or stuck(world)
@@ -147,13 +161,32 @@ class Threads:
         elif chosen != rank.number:
             self._switch(rank.number, chosen)
         rank.on, rank.deadline_ns = None, 0
-        return on.done
+        return on.done and (on.torn < 0 or not world.torn(rank, on))
+
+    def refuse(self, rank: Rank) -> None:
+        """The rank gets an error because one is gone (`World.refuse`)."""
+        world = self._running()
+        try:
+            world.refuse(rank)
+        except Stop:
+            self._failed(rank.number)
 
     def fail(self, rank: Rank, failure: Failure) -> NoReturn:
         """End the schedule with this failure, which the rank has found. Does not return."""
         world = self._running()
         world.failure = world.failure or failure
         self._failed(rank.number)
+
+    def _gone(self, rank: Rank) -> NoReturn:
+        """The rank's process is gone: its thread stands still, and nothing of its program runs
+        before the schedule is over."""
+        world = self._running()
+        chosen = world.next_rank(rank.number)
+        if chosen is None and world.failure is None and not all(r.ended for r in world.ranks):
+            world.failure = stuck(world)
+        self._give(rank.number, chosen)
+        self._sleep(rank.number)
+        raise Stop
 
     def _running(self) -> World:
         if self._stopping or self._world is None:
@@ -218,24 +251,25 @@ class Threads:
         if not self._stopping:
             self._perform(world, rank, body)
         else:
-            rank.ended = "stopped"
+            rank.ended = rank.ended or "stopped"
+        self._over.add(number)
         self._leave(world, rank)
 
     def _perform(self, world: World, rank: Rank, body: Program) -> None:
         rank.started = True
         try:
             body(rank)
-            rank.ended = "returned"
+            rank.ended = rank.ended or "returned"
         except Stop:
             # Either the schedule is over, or this rank found its failure just now.
             if not self._stopping and world.failure is not None:
                 self._hold(rank)
-            rank.ended = "stopped"
+            rank.ended = rank.ended or "stopped"
         except BaseException as error:
-            rank.ended = "stopped" if self._stopping else "raised"
-            rank.error = error
-            if not self._stopping and world.failure is None:
-                world.failure = raised(rank, error)
+            if self._stopping:
+                rank.ended, rank.error = rank.ended or "stopped", error
+            else:
+                end_with(world, rank, error)
 
     def _hold(self, rank: Rank) -> None:
         """A failure that was raised as Stop: its frames are gone, its history stands."""
@@ -277,7 +311,7 @@ class Threads:
             hung = self._holder
         told: UnendingRankError | None = None
         for rank in sorted(world.ranks, key=lambda rank: rank.number != hung):
-            if rank.ended or not rank.started:
+            if rank.number in self._over or not rank.started:
                 continue
             ident = self._threads[rank.number].ident
             if rank.number != hung:
@@ -300,6 +334,19 @@ def stuck(world: World) -> Failure:
     """Nobody can go on."""
     waiting = [rank for rank in world.ranks if not rank.ended]
     return Failure(What.DEADLOCK, message=f"{len(waiting)} of {world.size} ranks wait")
+
+
+def end_with(world: World, rank: Rank, error: BaseException) -> None:
+    """A rank's program has raised. Where a rank has died, that may be a way to end: the error that
+    the library has given it, or the program's own exit."""
+    rank.error = error
+    given = rank_to_blame(error) >= 0 or isinstance(error, SystemExit)
+    if world.killed and given and not world.strict:
+        world.leave(rank, "raised")
+        return
+    rank.ended = "raised"
+    if world.failure is None:
+        world.failure = raised(rank, error)
 
 
 def raised(rank: Rank, error: BaseException) -> Failure:

@@ -90,8 +90,8 @@ def test_a_wrong_target_is_told(here: Path, target: str, text: str | None, told:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--strategy", "luck"], "there are random and pct:D"),
-        (["--strategy", "pct:0"], "with D from 1 to 100"),
+        (["--strategy", "luck"], "random, pct:D, guided or exhaustive"),
+        (["--strategy", "pct:0"], "needs a depth from 1 to 100"),
         (["--allow", "everything"], "there are socket, process, thread"),
         (["--replay", "xyz"], "no token of a schedule"),
         (["--replay", "c1.AAAA"], "no token of a schedule"),

@@ -7,17 +7,45 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["DATATYPES", "IN_PLACE", "Datatype", "InPlace", "MpiError", "blocks", "view"]
+__all__ = [
+    "DATATYPES",
+    "ERR_PROC_FAILED",
+    "ERR_PROC_FAILED_PENDING",
+    "ERR_REVOKED",
+    "IN_PLACE",
+    "Datatype",
+    "InPlace",
+    "MpiError",
+    "blocks",
+    "view",
+]
 
 
 class MpiError(RuntimeError):
     """`MPI.Exception`."""
 
+    def __init__(self, told: object = "", error_class: int = 1) -> None:
+        super().__init__(told)
+        self.error_class = error_class
+
     def Get_error_class(self) -> int:  # noqa: N802
-        """Some class of error; only that it is one is modelled."""
-        return 1
+        """Whether it is about a rank that is gone; else 1, some class of error."""
+        return self.error_class
 
     Get_error_code = Get_error_class
+    error_code = property(Get_error_class)
+
+    def Get_error_string(self) -> str:  # noqa: N802
+        """Its text."""
+        return str(self)
+
+    error_string = property(Get_error_string)
+
+
+ERR_PROC_FAILED: Final = 75
+ERR_PROC_FAILED_PENDING: Final = 76
+ERR_REVOKED: Final = 77
+"""Classes of errors; the numbers are Open MPI's."""
 
 
 class InPlace:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from adpkv.rank_programs.mpi_ranks.buffers import IN_PLACE, blocks, view
-from adpkv.rank_programs.mpi_ranks.communicator import UNDEFINED, GroupOfRanks, Shared
+from adpkv.rank_programs.mpi_ranks.communicator import Shared
+from adpkv.rank_programs.mpi_ranks.group import UNDEFINED, GroupOfRanks
 from adpkv.rank_programs.mpi_ranks.object_collectives import SUM, ObjectCollectives, loaded
+from adpkv.rank_programs.mpi_ranks.peers import Living
 from adpkv.rank_programs.mpi_ranks.reductions import Op
 from adpkv.rank_programs.mpi_ranks.requests import Request
 from adpkv.rank_programs.operations import Arrival, Collective
@@ -229,6 +231,7 @@ class Intracomm(ObjectCollectives):
     def _new(self, ranks: Sequence[int], label: str) -> Intracomm:
         shared = self._shared()
         group = shared.world.group(label, ranks)
+        group.raising |= self._group().raising & set(ranks)
         return Intracomm(self._shared, lambda: group)
 
     def _numbered(self, kind: str) -> str:
@@ -259,6 +262,13 @@ class Intracomm(ObjectCollectives):
         return self._new(self._group().ranks, self._numbered("dup"))
 
     Clone = Dup
+
+    def Shrink(self) -> Intracomm:  # noqa: N802
+        """One of the members that live, all of which call it."""
+        driver = self._shared().driver
+        found = Living(driver, self._here, self._group()).meet("Shrink", None)
+        left = [rank for rank in self._group().ranks if rank in found]
+        return self._new(left, f"what is left of {self._group().name}: {left}")
 
     def Create(self, group: GroupOfRanks) -> Intracomm | None:  # noqa: N802
         """One of these members; all members of this one call it."""

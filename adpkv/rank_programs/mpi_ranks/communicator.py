@@ -6,8 +6,9 @@ follows from the rank that runs.
 
 from __future__ import annotations
 
+import functools
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -15,15 +16,17 @@ import numpy as np
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What
 from adpkv.rank_programs.mpi_ranks.buffers import MpiError, view
+from adpkv.rank_programs.mpi_ranks.group import GroupOfRanks
 from adpkv.rank_programs.mpi_ranks.messages import ANY, EAGER_BYTES, Message, Messages, Receive
+from adpkv.rank_programs.mpi_ranks.peers import Living, check_revoked, wait_for
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
 from adpkv.rank_programs.operations import Arrival, Collective, Operation
 from adpkv.rank_programs.world import Group, Rank, World
 
-__all__ = ["PROC_NULL", "UNDEFINED", "Comm", "GroupOfRanks", "Shared"]
+__all__ = ["ERRORS_RETURN", "PROC_NULL", "Comm", "Shared"]
 
+ERRORS_RETURN: Final = "ERRORS_RETURN"
 PROC_NULL: Final = -2
-UNDEFINED: Final = -32766
 
 
 class Shared:
@@ -33,52 +36,6 @@ class Shared:
         self.driver, self.world, self.messages = driver, world, Messages(world)
         self.numbers: dict[str, int] = {}
         """By name of a communicator: how many were made of it."""
-
-
-class GroupOfRanks:
-    """`MPI.Group`: ranks of the whole job."""
-
-    def __init__(self, ranks: Sequence[int], here: Callable[[], int]) -> None:
-        self.ranks, self._here = tuple(ranks), here
-
-    def Get_size(self) -> int:  # noqa: N802
-        """How many ranks."""
-        return len(self.ranks)
-
-    def Get_rank(self) -> int:  # noqa: N802
-        """The number of the rank that asks; UNDEFINED if it is not in the group."""
-        here = self._here()
-        return self.ranks.index(here) if here in self.ranks else UNDEFINED
-
-    size, rank = property(Get_size), property(Get_rank)
-
-    def Incl(self, ranks: Sequence[int]) -> GroupOfRanks:  # noqa: N802
-        """These members alone."""
-        return GroupOfRanks([self.ranks[number] for number in ranks], self._here)
-
-    def Excl(self, ranks: Sequence[int]) -> GroupOfRanks:  # noqa: N802
-        """All but these."""
-        kept = [rank for number, rank in enumerate(self.ranks) if number not in set(ranks)]
-        return GroupOfRanks(kept, self._here)
-
-    def Range_incl(self, ranges: Sequence[tuple[int, int, int]]) -> GroupOfRanks:  # noqa: N802
-        """The members of these ranges."""
-        return self.Incl(
-            [n for first, last, step in ranges for n in range(first, last + (1 if step > 0 else -1),
-                                                              step)]
-        )  # fmt: skip
-
-    def Translate_ranks(  # noqa: N802
-        self, ranks: Sequence[int] | None = None, other: GroupOfRanks | None = None
-    ) -> list[int]:
-        """The numbers of these members in another group."""
-        theirs = other.ranks if other is not None else self.ranks
-        asked = range(len(self.ranks)) if ranks is None else ranks
-        mine = [self.ranks[number] for number in asked]
-        return [theirs.index(rank) if rank in theirs else UNDEFINED for rank in mine]
-
-    def Free(self) -> None:  # noqa: N802
-        """Nothing to do."""
 
 
 class Comm:
@@ -151,7 +108,18 @@ class Comm:
         raise AttributeError(f"adpkv check does not provide MPI.Comm.{name}")
 
     def Set_errhandler(self, handler: Any) -> None:  # noqa: N802
-        """Errors are raised, whatever the program asks for."""
+        """With ERRORS_RETURN a rank that is gone is an error here, and not the end of the job.
+        Other errors are raised, whatever the program asks for."""
+        raising = self._group().raising
+        if handler == ERRORS_RETURN:
+            raising.add(self._here().number)
+        else:
+            raising.discard(self._here().number)
+
+    def Get_errhandler(self) -> str:  # noqa: N802
+        """Which one it is."""
+        here = self._here().number in self._group().raising
+        return ERRORS_RETURN if here else "ERRORS_ARE_FATAL"
 
     def Free(self) -> None:  # noqa: N802
         """Nothing to do."""
@@ -161,8 +129,40 @@ class Comm:
     def Abort(self, code: int = 0) -> None:  # noqa: N802
         """The program gives up."""
         rank, shared = self._here(), self._shared()
+        if shared.world.killed and not shared.world.strict:
+            shared.world.abort(rank)  # that is what it does about a rank that is gone
         told = f"MPI_Abort({code})"
         shared.driver.fail(rank, Failure(What.EXCEPTION, rank.number, message=told))
+
+    # -- ranks that are gone (ULFM) ------------------------------------------------------------
+
+    def Revoke(self) -> None:  # noqa: N802
+        """Whoever waits in it, or begins something in it, gets ERR_REVOKED."""
+        shared, rank = self._shared(), self._here()
+        shared.driver.pause(rank)
+        shared.world.progressed()
+        self._group().revoked = True
+        shared.world.tell_all()
+
+    def Is_revoked(self) -> bool:  # noqa: N802
+        """Has a member revoked it?"""
+        return self._group().revoked
+
+    def Get_failed(self) -> GroupOfRanks:  # noqa: N802
+        """The members that are gone."""
+        gone = self._shared().world.gone
+        failed = [rank for rank in self._group().ranks if rank in gone]
+        return GroupOfRanks(failed, lambda: self._here().number)
+
+    def Ack_failed(self, num_to_ack: int | None = None) -> int:  # noqa: N802
+        """How many there are; a receive from any rank still ends with an error."""
+        return len(self.Get_failed().ranks)
+
+    def Agree(self, flag: int) -> int:  # noqa: N802
+        """All members that live come; the bits that all of them have."""
+        shared = self._shared()
+        found = Living(shared.driver, self._here, self._group()).meet("Agree", int(flag))
+        return int(functools.reduce(lambda one, other: one & other, found.values()))
 
     def _one(self, number: int) -> None:
         if not 0 <= number < self.Get_size():
@@ -179,6 +179,7 @@ class Comm:
             return None, rank
         self._one(dest)
         group = self._group()
+        check_revoked(shared.driver, rank, group, kind)
         eager = not waits and nbytes <= EAGER_BYTES
         message = Message(group.number, self.Get_rank(), dest, tag, data, nbytes)
         text = f"{kind} to rank {group.ranks[dest]}, tag {tag}, {nbytes} bytes"
@@ -188,7 +189,7 @@ class Comm:
     def _sent(self, message: Message | None, rank: Rank, kind: str) -> None:
         if message is not None:
             told = f"{kind} to rank {self._group().ranks[message.to]}"
-            self._shared().driver.wait(rank, message, told)
+            wait_for(self._shared().driver, rank, message, told)
 
     def _request(self, message: Message | None, rank: Rank, kind: str) -> Request:
         driver = self._shared().driver
@@ -262,6 +263,7 @@ class Comm:
             return receive, rank
         if source != ANY:
             self._one(source)
+        check_revoked(shared.driver, rank, self._group(), kind)
         receive.probes = kind in ("probe", "Probe")
         if into is not None:
             receive.deliver = lambda message: _copy(message, view(into))
@@ -274,7 +276,9 @@ class Comm:
     def _received(
         self, receive: Receive, rank: Rank, kind: str, status: Status | None
     ) -> Message | None:
-        self._shared().driver.wait(rank, receive, f"{kind} from {self._who(receive.source)}")
+        if receive.source != PROC_NULL:
+            told = f"{kind} from {self._who(receive.source)}"
+            wait_for(self._shared().driver, rank, receive, told)
         if status is not None:
             status.fill(receive.message)
             if receive.source == PROC_NULL:
@@ -375,6 +379,7 @@ class Comm:
     ) -> tuple[Collective, Rank, Arrival]:
         rank, shared = self._here(), self._shared()
         shared.driver.pause(rank)
+        check_revoked(shared.driver, rank, self._group(), kind)
         operation = Operation(kind, key, text)
         found = shared.driver.arrive(rank, self._group(), operation, payload, combine)
         return found, rank, rank.history[-1]

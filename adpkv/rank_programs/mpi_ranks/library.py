@@ -12,10 +12,23 @@ from types import ModuleType
 from typing import Any
 
 from adpkv.rank_programs.driver import Driver
-from adpkv.rank_programs.mpi_ranks.buffers import DATATYPES, IN_PLACE, Datatype, MpiError
+from adpkv.rank_programs.mpi_ranks.buffers import (
+    DATATYPES,
+    ERR_PROC_FAILED,
+    ERR_PROC_FAILED_PENDING,
+    ERR_REVOKED,
+    IN_PLACE,
+    Datatype,
+    MpiError,
+)
 from adpkv.rank_programs.mpi_ranks.collectives import Intracomm, whole
-from adpkv.rank_programs.mpi_ranks.communicator import PROC_NULL, UNDEFINED, GroupOfRanks, Shared
+from adpkv.rank_programs.mpi_ranks.communicator import (
+    ERRORS_RETURN,
+    PROC_NULL,
+    Shared,
+)
 from adpkv.rank_programs.mpi_ranks.executor_object import ExecutorObject
+from adpkv.rank_programs.mpi_ranks.group import UNDEFINED, GroupOfRanks
 from adpkv.rank_programs.mpi_ranks.messages import ANY
 from adpkv.rank_programs.mpi_ranks.reductions import OPS, Op
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
@@ -77,7 +90,10 @@ class MpiRanks:
             "GROUP_NULL": None,
             "get_vendor": lambda: ("adpkv check", (0, 0, 0)),
             "TAG_UB": 2**31 - 1,
-            "ERRORS_RETURN": "ERRORS_RETURN",
+            "ERR_PROC_FAILED": ERR_PROC_FAILED,
+            "ERR_PROC_FAILED_PENDING": ERR_PROC_FAILED_PENDING,
+            "ERR_REVOKED": ERR_REVOKED,
+            "ERRORS_RETURN": ERRORS_RETURN,
             "ERRORS_ARE_FATAL": "ERRORS_ARE_FATAL",
             "THREAD_SINGLE": 0,
             "THREAD_FUNNELED": 1,

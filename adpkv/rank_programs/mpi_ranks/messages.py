@@ -35,6 +35,16 @@ class Message(Wait):
         self.data, self.nbytes = data, nbytes
         self.arrival: Arrival
 
+    def missing(self, world: World) -> int:
+        """Its receiver."""
+        to = world.groups[self.group].ranks[self.to]
+        return to if to in world.gone else -1
+
+    def told_ns(self, world: World) -> int:
+        """At once."""
+        told = world.groups[self.group].revoked or self.missing(world) >= 0
+        return max(1, world.clock_ns) if told else 0
+
 
 class Receive(Wait):
     """A receive, or a probe; `message` is what it has got."""
@@ -49,6 +59,17 @@ class Receive(Wait):
         """It leaves the message where it is."""
         self.message: Message | None = None
         self.arrival: Arrival
+
+    def missing(self, world: World) -> int:
+        """Its sender; one of the members, where that may be any."""
+        ranks = world.groups[self.group].ranks
+        members = ranks if self.source == ANY else (ranks[self.source],)
+        return next((rank for rank in world.gone if rank in members), -1)
+
+    def told_ns(self, world: World) -> int:
+        """At once."""
+        told = world.groups[self.group].revoked or self.missing(world) >= 0
+        return max(1, world.clock_ns) if told else 0
 
     def takes(self, message: Message) -> bool:
         """Would it take this message?"""
@@ -79,7 +100,7 @@ class Messages:
                     self._deliver(receive, message)
                     return
         self._messages.append(message)
-        message.done = eager
+        message.done = eager and not (self._world.gone and message.missing(self._world) >= 0)
 
     def receive(self, rank: Rank, receive: Receive, text: str) -> None:
         """A rank receives, or probes; done once it has a message."""
@@ -109,11 +130,7 @@ class Messages:
 
     def note(self, rank: Rank, kind: str, text: str) -> Arrival:
         """One operation of a rank, with its line."""
-        self._world.progressed()
-        code, line = self._world.files.place(sys._getframe(1))
-        arrival = Arrival(rank.number, Operation(kind, (), text), None, code, line)
-        rank.history.append(arrival)
-        return arrival
+        return self._world.note(rank, Operation(kind, (), text), sys._getframe(1))
 
     def _deliver(self, receive: Receive, message: Message) -> None:
         message.done = True

@@ -8,8 +8,9 @@ from typing import Any
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.mpi_ranks.buffers import Datatype
 from adpkv.rank_programs.mpi_ranks.messages import Message, Messages, Receive
+from adpkv.rank_programs.mpi_ranks.peers import wait_for
 from adpkv.rank_programs.operations import Arrival, Wait
-from adpkv.rank_programs.world import Rank
+from adpkv.rank_programs.world import Rank, World
 
 __all__ = ["Request", "Status"]
 
@@ -92,13 +93,16 @@ class Request:
     def wait(self, status: Status | None = None) -> Any:
         """Wait for its end; what it has brought."""
         if self._rank is not None and not self._over:
-            self._driver.wait(self._rank, self._on, self._what)
+            wait_for(self._driver, self._rank, self._on, self._what)
         return self._waited(status)
 
     def test(self, status: Status | None = None) -> tuple[bool, Any]:
         """Is it over, and what has it brought?"""
         if not self._on.done and self._rank is not None:
             self._driver.pause(self._rank, polling=True)
+            world = self._driver.world
+            if not self._on.done and world.gone and self._on.told_ns(world):
+                self.wait(status)  # which raises, or ends the job
         if not self._on.done:
             return False, None
         return True, self._waited(status)
@@ -148,7 +152,11 @@ class Request:
                     return place, request._waited(status)
             _, first = open_ones[0]
             assert first._rank is not None
-            first._driver.wait(first._rank, _Any([r._on for _, r in open_ones]), "waitany")
+            either = _Any([r._on for _, r in open_ones])
+            if not first._driver.wait(first._rank, either, "waitany"):
+                world = first._driver.world
+                one = next((r for _, r in open_ones if r._on.told_ns(world)), first)
+                one.wait(status)  # which raises, or ends the job
         return -32766, None
 
     @classmethod
@@ -181,6 +189,11 @@ class _Any(Wait):
 
     def __init__(self, several: Sequence[Wait]) -> None:
         self._several = several
+        self.torn = -1
+
+    def told_ns(self, world: World) -> int:
+        """As soon as one of them is told."""
+        return next((ns for ns in (one.told_ns(world) for one in self._several) if ns), 0)
 
     @property
     def done(self) -> bool:  # type: ignore[override]

@@ -9,7 +9,7 @@ thread-isolation mode.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from torch.distributed import distributed_c10d as c10d
 
 from adpkv.errors import TargetError
 from adpkv.rank_programs.driver import Driver
-from adpkv.rank_programs.operations import Operation
+from adpkv.rank_programs.failure import lost
+from adpkv.rank_programs.operations import Arrival, Collective, Operation
 from adpkv.rank_programs.torch_ranks.cuda import CudaAsCpu
 from adpkv.rank_programs.torch_ranks.messages import Messages
+from adpkv.rank_programs.torch_ranks.peers import GLOO_SECONDS, NCCL_SECONDS
 from adpkv.rank_programs.torch_ranks.process_group import RankGroup
 from adpkv.rank_programs.torch_ranks.store import RankStore, StoreData
 from adpkv.rank_programs.world import Rank, World
@@ -56,6 +58,15 @@ def _of_rank(name: str) -> property:
     return property(get, put)
 
 
+def _prefixed(real: Any) -> Any:
+    """torch's own is C++, and calls of a store of ours what that has not."""
+
+    def make(prefix: str, store: Any) -> Any:
+        return store.prefixed(prefix) if isinstance(store, RankStore) else real(prefix, store)
+
+    return make
+
+
 class _RankWorld(c10d._World):  # type: ignore[misc]
     """c10d's record of process groups: that of the rank that runs."""
 
@@ -64,6 +75,18 @@ class _RankWorld(c10d._World):  # type: ignore[misc]
 
 for _name in (*_FIELDS, "default_pg", "group_count"):
     setattr(_RankWorld, _name, _of_rank(_name))
+
+
+def _seconds(backend: str, timeout: Any) -> float:
+    """How long a group's members wait for one that is gone."""
+    seconds = float(NCCL_SECONDS if backend == "nccl" else GLOO_SECONDS)
+    given = seconds if timeout is None else float(timeout.total_seconds())
+    # A torch without NCCL takes Gloo's default for it.
+    return seconds if given == GLOO_SECONDS else given
+
+
+def _numbers(collective: Collective, arrivals: Sequence[Arrival]) -> None:
+    collective.values = {arrival.rank: arrival.payload for arrival in arrivals}
 
 
 class TorchRanks:
@@ -98,6 +121,7 @@ class TorchRanks:
             for name in ("TCPStore", "HashStore", "FileStore"):
                 if hasattr(module, name):
                     self._replace(module, name, self._store_maker(name))
+            self._replace(module, "PrefixStore", _prefixed(module.PrefixStore))
         if self._cuda is not None:
             self._undo.enter_context(self._cuda)
         return self
@@ -182,6 +206,9 @@ class TorchRanks:
     ) -> Iterator[tuple[RankStore, int, int]]:
         world, here, _ = self._here()
         number = here.number if rank < 0 else rank
+        if world.gone and world_size not in (-1, world.size):
+            yield self._store(f"env of {world_size}"), rank, world_size
+            return
         if rank >= 0 and rank != here.number:
             raise TargetError(
                 f"rank {here.number} calls init_process_group with rank={rank}: take RANK from the"
@@ -192,7 +219,7 @@ class TorchRanks:
                 f"the program makes a world of {world_size} ranks; this check has {world.size}:"
                 f" -n {world_size}"
             )
-        yield self._store("env"), number, world.size
+        yield self._store("env"), number, world.size if world_size < 0 else world_size
 
     def _new_group(
         self,
@@ -218,24 +245,65 @@ class TorchRanks:
             return c10d.GroupMember.NON_GROUP_MEMBER, None
         whole = not global_ranks_in_group
         label = "the default group" if whole else f"group {group_name}"
-        end = RankGroup(self._driver, rank, world.group(label, ranks), messages, group_name)
         shown = str(backend)
         if ":" in shown:
             shown = shown.split(",")[0].partition(":")[2]
-        end.shown_backend = "gloo" if shown == "undefined" else shown
-        if whole:
-            self._meet_first(rank, world, end.shown_backend)
+        shown = "gloo" if shown == "undefined" else shown
+        seconds = _seconds(shown, positional[1] if len(positional) > 1 else named.get("timeout"))
+        if whole and group_size != world.size:
+            ranks = self._left(world, group_size, group_rank, rank, seconds)
+            label = f"the default group of {', '.join(map(str, ranks))}"
+        elif whole:
+            self._meet_first(rank, world, shown, ranks, seconds, rank.number)
+        group = world.group(label, ranks)
+        group.timeout_ns = int(seconds * 1e9)
+        group.patience_ns = group.timeout_ns if shown == "nccl" else 0
+        end = RankGroup(self._driver, rank, group, messages, group_name)
+        end.shown_backend = shown
         self._note(end, end.shown_backend, store, group_name, str(backend), tag)
         return end, store
 
-    def _meet_first(self, rank: Rank, world: World, backend: str) -> None:
-        """Ranks wait for each other in `init_process_group`."""
+    def _left(self, world: World, size: int, number: int, rank: Rank, seconds: float) -> list[int]:
+        """The ranks that make a new default group, as others are gone, in the order of the numbers
+        that they give themselves."""
+        left = [r.number for r in world.ranks if r.number not in world.gone]
+        if len(left) != size:
+            told = f"a new world of {size} ranks is initialised, and {len(left)} are left"
+            raise lost(RuntimeError(told), world.gone[-1])
+        numbers = self._meet_first(rank, world, "gloo", left, seconds, number)
+        if sorted(numbers.values()) != list(range(size)):
+            raise ValueError(f"ranks {left} take the numbers {list(numbers.values())}")
+        return sorted(left, key=lambda one: numbers[one])
+
+    def _meet_first(
+        self,
+        rank: Rank,
+        world: World,
+        backend: str,
+        ranks: Sequence[int],
+        seconds: float,
+        number: int,
+    ) -> dict[int, int]:
+        """Ranks wait for each other in `init_process_group`; not for ever, if one is gone. Their
+        numbers in the new group, by rank."""
         driver = self._driver
         driver.pause(rank)
-        group = world.group("the rendezvous", list(range(world.size)))
+        group = world.group("the rendezvous", ranks)
+        group.patience_ns = int(seconds * 1e9)
         operation = Operation("init_process_group", (backend,), backend)
-        found = driver.arrive(rank, group, operation, None, lambda collective, there: None)
-        driver.wait(rank, found, "init_process_group")
+        found = driver.arrive(rank, group, operation, number, _numbers)
+        if not driver.wait(rank, found, "init_process_group"):
+            driver.refuse(rank)
+            gone = found.torn if found.done else found.missing(world)
+            raise lost(
+                dist.DistStoreError(
+                    f"Timed out after {seconds:g} seconds waiting for clients."
+                    f" {len(found.arrivals)}/{len(ranks)} clients joined."
+                ),
+                gone,
+            )
+        numbers: dict[int, int] = found.values
+        return numbers
 
     def _note(
         self, end: RankGroup, backend: str, store: Any, name: str, config: str, tag: Any

@@ -32,6 +32,17 @@ class Sent(Wait):
         self.group, self.source, self.to, self.tag, self.text = group, source, to, tag, text
         self.arrival: Arrival
 
+    def missing(self, world: World) -> int:
+        """Its receiver."""
+        to = world.groups[self.group].ranks[self.to]
+        return to if to in world.gone else -1
+
+    def told_ns(self, world: World) -> int:
+        """When the library's patience with the group is over."""
+        if self.missing(world) < 0:
+            return 0
+        return max(1, world.clock_ns + world.groups[self.group].patience_ns)
+
 
 class Received(Wait):
     """A receive; `source` is the sender's number in the group as soon as that is known."""
@@ -43,6 +54,20 @@ class Received(Wait):
         self.group, self.to, self.into, self.of, self.tag = group, to, into, of, tag
         self.source = -1
         self.arrival: Arrival
+
+    def missing(self, world: World) -> int:
+        """Its sender; one of the members, where that may be any."""
+        ranks = world.groups[self.group].ranks
+        members = ranks if self.of is None else (ranks[self.of],)
+        return next((rank for rank in world.gone if rank in members), -1)
+
+    def told_ns(self, world: World) -> int:
+        """When the library's patience with the group is over; from any rank with its timeout."""
+        if self.missing(world) < 0:
+            return 0
+        group = world.groups[self.group]
+        wait_ns = group.timeout_ns if self.of is None else group.patience_ns
+        return max(1, world.clock_ns + wait_ns)
 
     def takes(self, sent: Sent) -> bool:
         """Would it take this message?"""
@@ -74,7 +99,7 @@ class Messages:
                 self._deliver(end, sent, receive)
                 return sent
         self._sent.append(sent)
-        sent.done = eager
+        sent.done = eager and not (self._world.gone and sent.missing(self._world) >= 0)
         return sent
 
     def receive(self, end: Any, into: list[Any], of: int | None, tag: int) -> Received:
@@ -95,11 +120,7 @@ class Messages:
         return receive
 
     def _note(self, rank: Rank, kind: str, text: str) -> Arrival:
-        self._world.progressed()
-        code, line = self._world.files.place(_here())
-        arrival = Arrival(rank.number, Operation(kind, (), text), None, code, line)
-        rank.history.append(arrival)
-        return arrival
+        return self._world.note(rank, Operation(kind, (), text), _here())
 
     def _deliver(self, end: Any, sent: Sent, receive: Received) -> None:
         with torch.no_grad():

@@ -136,7 +136,7 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
 
     def _work(self, on: Any, kind: str, tensors: Any) -> RankWork:
         rank = self._own
-        work = RankWork(self._driver, rank, on, kind, tensors, rank.history[-1])
+        work = RankWork(self._driver, rank, on, kind, tensors, rank.history[-1], self._group)
         if self._coalescing is not None:
             self._coalescing.append(work)
         return work
@@ -320,7 +320,7 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
         return self._message(received, "recv from any rank", found)
 
     def _message(self, on: Sent | Received, what: str, tensors: Any) -> RankWork:
-        work = RankWork(self._driver, self._own, on, what, tensors, on.arrival)
+        work = RankWork(self._driver, self._own, on, what, tensors, on.arrival, self._group)
         if isinstance(on, Sent):
             work._waited()
         if self._coalescing is not None:

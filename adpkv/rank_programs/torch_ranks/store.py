@@ -9,6 +9,7 @@ from typing import Any, Final
 from torch.distributed import DistStoreError, Store
 
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.failure import lost
 from adpkv.rank_programs.operations import Wait
 from adpkv.rank_programs.world import World
 
@@ -36,12 +37,27 @@ class StoreData:
         self.waits = [(wait, keys) for wait, keys in self.waits if not wait.done]
 
 
+class _KeyWait(Wait):
+    """For keys. Once a rank is gone, which may be the one that would write them, the store's own
+    limit ends it."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def told_ns(self, world: World) -> int:
+        """When the limit is over."""
+        return world.clock_ns + int(self._seconds * 1e9) if world.gone else 0
+
+
 class RankStore(Store):  # type: ignore[misc]
     """One rank's end of a store."""
 
-    def __init__(self, driver: Driver, data: StoreData) -> None:
+    def __init__(self, driver: Driver, data: StoreData, prefix: str = "") -> None:
         super().__init__()
-        self._driver, self._data = driver, data
+        self._driver, self._data, self._prefix = driver, data, prefix
         self._seconds = SECONDS
 
     def _meets(self) -> None:
@@ -49,19 +65,28 @@ class RankStore(Store):  # type: ignore[misc]
         if rank is not None:
             self._driver.pause(rank)
 
+    def prefixed(self, prefix: str) -> RankStore:
+        """Another end of the same, for the keys that begin so: torch's `PrefixStore`."""
+        found = RankStore(self._driver, self._data, f"{self._prefix}{prefix}/")
+        found._seconds = self._seconds
+        return found
+
     def set(self, key: str, value: str | bytes) -> None:
         """Write a value."""
         self._meets()
-        self._data.set(key, value.encode() if isinstance(value, str) else bytes(value))
+        self._data.set(
+            self._prefix + key, value.encode() if isinstance(value, str) else bytes(value)
+        )
 
     def get(self, key: str) -> bytes:
         """Read a value, as soon as there is one."""
         self.wait([key])
-        return self._data.values[key]
+        return self._data.values[self._prefix + key]
 
     def add(self, key: str, amount: int) -> int:
         """Add to a number, and read it."""
         self._meets()
+        key = self._prefix + key
         total = int(self._data.values.get(key, b"0")) + amount
         self._data.set(key, str(total).encode())
         return total
@@ -69,11 +94,12 @@ class RankStore(Store):  # type: ignore[misc]
     def append(self, key: str, value: str | bytes) -> None:
         """Add to the end of a value."""
         found = value.encode() if isinstance(value, str) else bytes(value)
-        self.set(key, self._data.values.get(key, b"") + found)
+        self.set(key, self._data.values.get(self._prefix + key, b"") + found)
 
     def compare_set(self, key: str, expected: str | bytes, desired: str | bytes) -> bytes:
         """Write if the value is the expected one; what is there then."""
         self._meets()
+        key = self._prefix + key
         there = self._data.values.get(key)
         before = expected.encode() if isinstance(expected, str) else bytes(expected)
         after = desired.encode() if isinstance(desired, str) else bytes(desired)
@@ -84,7 +110,7 @@ class RankStore(Store):  # type: ignore[misc]
 
     def check(self, keys: Sequence[str]) -> bool:
         """Are all keys there?"""
-        found = all(key in self._data.values for key in keys)
+        found = all(self._prefix + key in self._data.values for key in keys)
         rank = self._driver.rank_here()
         if rank is not None:
             self._driver.pause(rank, polling=not found)
@@ -93,7 +119,7 @@ class RankStore(Store):  # type: ignore[misc]
     def delete_key(self, key: str) -> bool:
         """Take a key away; was it there?"""
         self._meets()
-        return self._data.values.pop(key, None) is not None
+        return self._data.values.pop(self._prefix + key, None) is not None
 
     def num_keys(self) -> int:
         """How many keys there are."""
@@ -103,7 +129,7 @@ class RankStore(Store):  # type: ignore[misc]
     def multi_get(self, keys: Sequence[str]) -> list[bytes]:
         """Several values, as soon as all are there."""
         self.wait(list(keys))
-        return [self._data.values[key] for key in keys]
+        return [self._data.values[self._prefix + key] for key in keys]
 
     def multi_set(self, keys: Sequence[str], values: Sequence[str | bytes]) -> None:
         """Several values."""
@@ -114,10 +140,11 @@ class RankStore(Store):  # type: ignore[misc]
         """Wait until all keys are there; an error when the time is over."""
         self._meets()
         data, rank = self._data, self._driver.rank_here()
-        if all(key in data.values for key in keys):
+        whole = tuple(self._prefix + key for key in keys)
+        if all(key in data.values for key in whole):
             return
-        wait = Wait()
-        data.waits.append((wait, tuple(keys)))
+        wait = _KeyWait(self._seconds)
+        data.waits.append((wait, whole))
         told = f"store.wait({', '.join(keys)})"
         if rank is None:
             raise DistStoreError(f"{told}: no rank waits here")
@@ -127,7 +154,9 @@ class RankStore(Store):  # type: ignore[misc]
         if timeout is not None:
             deadline_ns = data.world.clock_ns + int(timeout.total_seconds() * 1e9)
         if not self._driver.wait(rank, wait, told, deadline_ns):
-            raise DistStoreError(f"wait timeout after {timeout}, keys: {', '.join(keys)}")
+            seconds = self._seconds if timeout is None else timeout.total_seconds()
+            error = DistStoreError(f"wait timeout after {seconds:g} s, keys: {', '.join(keys)}")
+            raise lost(error, data.world.gone[0]) if timeout is None else error
 
     def set_timeout(self, timeout: timedelta) -> None:
         """For waits without one of their own."""
@@ -144,4 +173,4 @@ class RankStore(Store):  # type: ignore[misc]
 
     def clone(self) -> Any:
         """Another end of the same."""
-        return RankStore(self._driver, self._data)
+        return RankStore(self._driver, self._data, self._prefix)

@@ -10,7 +10,8 @@ from torch.distributed import Work
 
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.operations import Arrival, Wait
-from adpkv.rank_programs.world import Rank
+from adpkv.rank_programs.torch_ranks.peers import broken, connection_closed
+from adpkv.rank_programs.world import Group, Rank
 
 __all__ = ["RankWork"]
 
@@ -19,9 +20,18 @@ class RankWork(Work):  # type: ignore[misc]
     """What each of c10d's calls returns. Waiting lets other ranks go on."""
 
     def __init__(
-        self, driver: Driver, rank: Rank, on: Wait, what: str, tensors: Any, arrival: Arrival
+        self,
+        driver: Driver,
+        rank: Rank,
+        on: Wait,
+        what: str,
+        tensors: Any,
+        arrival: Arrival,
+        group: Group,
     ) -> None:
         super().__init__()
+        self._group = group
+        self._told_ns = 0
         self._driver, self._rank, self._on, self._what = driver, rank, on, what
         self._tensors = tensors
         self.arrival = arrival
@@ -33,12 +43,16 @@ class RankWork(Work):  # type: ignore[misc]
     def wait(self, timeout: timedelta | None = None) -> bool:
         """Wait until all members have come; a timeout that is given ends it with an error."""
         self._waited()
-        if self._on.done:
+        if self._on.done and self._on.torn < 0:
             return True
         deadline_ns = 0
         if timeout is not None and timedelta(0) < timeout < timedelta(days=1):
             deadline_ns = self._driver.now_ns() + int(timeout.total_seconds() * 1e9)
         if not self._driver.wait(self._rank, self._on, self._what, deadline_ns):
+            world = self._driver.world
+            late = 0 < deadline_ns <= world.clock_ns and not self._on.done
+            if world.gone and self._lost() >= 0 and not late:
+                broken(self._driver, self._rank, self._on, self._what, self._group)
             raise torch.distributed.DistBackendError(f"timed out after {timeout} in {self._what}")
         return True
 
@@ -48,14 +62,31 @@ class RankWork(Work):  # type: ignore[misc]
             self._driver.pause(self._rank, polling=True)
         if self._on.done:
             self._waited()
+        elif self._driver.world.gone and self._lost() >= 0:
+            return self._is_told()
         return self._on.done
+
+    def _lost(self) -> int:
+        """The rank that is gone and without which it is never done; -1 if there is none."""
+        return self._on.torn if self._on.done else self._on.missing(self._driver.world)
+
+    def _is_told(self) -> bool:
+        """A rank is gone: has the library noticed? NCCL's watchdog then ends this one."""
+        world, group = self._driver.world, self._group
+        self._told_ns = self._told_ns or world.clock_ns + group.patience_ns
+        if world.clock_ns >= self._told_ns and group.patience_ns:
+            broken(self._driver, self._rank, self._on, self._what, group)
+        return not group.patience_ns
 
     def is_success(self) -> bool:
         """Did it end well?"""
         return self._on.done
 
-    def exception(self) -> None:
-        """What it failed with: nothing, a failure ends the schedule."""
+    def exception(self) -> Exception | None:
+        """What it failed with."""
+        if self._on.done or self._lost() < 0:
+            return None
+        return connection_closed(self._lost())
 
     def synchronize(self) -> None:
         """Wait, as on a stream."""
