@@ -114,10 +114,15 @@ def _of_kind(
         found.append(_rate(kind, cell, one, rounds))
         if kind.staged and kind.on_devices and cell == STAGED:
             found.append(_of_copy(kind, cell, one))
-    found.append(_hold_up(kind, large, _measured(kind, [large], max(3, rounds // 4))[0]))
+    found.append(_hold_up(kind, large, _measured(kind, [large], _rounds(kind, rounds))[0]))
     if not kind.staged:
         found.append(_idle(kind, beside, rounds))
     return found
+
+
+def _rounds(kind: Kind, rounds: int) -> int:
+    """How many of the large transfer: on devices one takes 4 ms and few calls, on a host 0.4 s."""
+    return 2 * rounds if kind.on_devices else max(3, rounds // 4)
 
 
 def _measured(kind: Kind, cells: Sequence[Cell], rounds: int, idle: int = 0) -> list[Found]:
@@ -150,8 +155,9 @@ def _rate(kind: Kind, cell: Cell, found: Found, rounds: int) -> Figure:
         against=f"bare {kind.transport}",
         target=_target(kind, cell),
         note=f"post {_us(found.post_s)} (bare {_us(found.bare_post_s)}), notice"
-        f" {_us(found.notice_s)}, longest call {_us(found.held_most_s)};"
-        f" {_copy(kind)} {found.copied:.3g} GB/s; medians of {rounds} rounds in turns",
+        f" {_us(found.notice_s)}, longest call {_us(found.held_most_s)} ({found.held_at});"
+        f" {_copy(kind)} {found.copied:.3g} GB/s; the first of two {found.ours_first:.3g} (bare"
+        f" {found.bare_first:.3g}); medians of {rounds} rounds in turns",
     )
 
 
@@ -177,13 +183,13 @@ def _hold_up(kind: Kind, cell: Cell, found: Found) -> Figure:
         found.held_p99_s * 1e3,
         "ms",
         target=Target("value", "<=", most_ms),
-        note=f"p99 of the sender's calls, most {found.held_most_s * 1e3:.3g} ms; at"
-        f" {found.ours:.3g} GB/s",
+        note=f"p99 of the sender's calls, most {found.held_most_s * 1e3:.3g} ms ({found.held_at});"
+        f" at {found.ours:.3g} GB/s",
     )
 
 
 def _idle(kind: Kind, cell: Cell, rounds: int) -> Figure:
-    alone, beside = (_measured(kind, [cell], rounds, idle)[0] for idle in (0, IDLE))
+    alone, beside = _measured(kind, [cell], 2 * rounds, IDLE)
     return figure(
         f"transport {kind}, {_text(cell)}, {IDLE:,} idle sessions beside it",
         beside.ours,
@@ -191,7 +197,7 @@ def _idle(kind: Kind, cell: Cell, rounds: int) -> Figure:
         reference=alone.ours,
         against="alone",
         target=Target("ratio", ">=", LEAST_BESIDE),
-        note=f"a bare transfer in the same runs: {beside.bare:.3g} beside them, {alone.bare:.3g}"
+        note=f"a bare transfer in the same turns: {beside.bare:.3g} beside them, {alone.bare:.3g}"
         " alone",
     )
 

@@ -40,7 +40,8 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What to move, and how often. `idle` sessions are open beside it, and never move."""
+    """What to move, and how often. In every second round `idle` sessions are open beside it, and
+    never move: then the only cell is found twice, without them and beside them."""
 
     kind: Kind
     cells: list[Cell]
@@ -54,6 +55,9 @@ class Found(msgspec.Struct, frozen=True):
 
     ours: float
     bare: float
+    ours_first: float
+    """Of the transfer before each, right after others that it had nothing to do with."""
+    bare_first: float
     copied: float
     """A plain copy of as many blocks in the receiver's process."""
     post_s: float
@@ -64,3 +68,5 @@ class Found(msgspec.Struct, frozen=True):
     held_p99_s: float
     held_most_s: float
     """How long one call of the sender took: posting and polling."""
+    held_at: str
+    """Which call took longest, of how many of its transfer."""

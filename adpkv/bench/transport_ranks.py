@@ -93,39 +93,95 @@ class _Pair:
         return self._timed(lambda: bare.expect(*blocks), lambda: bare.send(*blocks), bare.is_done)
 
 
-def _measured(world: Any, asked: Asked, cell: Cell) -> Found:
-    """One cell: rounds of both ways in turn, after one of each."""
+class _Way:
+    """The rounds of one way, always two in a row. The first finds the caches of both processes full
+    of what the other way has done, and says what that costs; the second is what counts."""
+
+    def __init__(self) -> None:
+        self.first: list[_Round] = []
+        self.again: list[_Round] = []
+
+    def move(self, transfer: Callable[[], _Round]) -> None:
+        """Two of them."""
+        self.first.append(transfer())
+        self.again.append(transfer())
+
+    def calls(self) -> list[tuple[float, str]]:
+        """How long each call of the sender took and which it was, the longest last."""
+        found: list[tuple[float, str]] = []
+        for one in (*self.first, *self.again):
+            polls = len(one.calls_s) - 1
+            names = ("post", *(f"poll {at + 1} of {polls}" for at in range(polls)))
+            found += zip(one.calls_s, names, strict=True)
+        return sorted(found)
+
+
+class _Taken:
+    """The rounds of a cell: both ways and a plain copy in turns."""
+
+    def __init__(self) -> None:
+        self.ours, self.bare = _Way(), _Way()
+        self._copied_s: list[float] = []
+
+    def turn(self, pair: _Pair) -> None:
+        """One of each."""
+        self.ours.move(pair.ours)
+        self.bare.move(pair.bare)
+        pair.rig.copy_s()
+        self._copied_s.append(pair.rig.copy_s())
+
+    def found(self, world: Any, nbytes: int) -> Found | None:
+        """What the sender says of it, None at the receiver; to be called by both ranks."""
+        ours, bare = self.ours, self.bare
+        seen = world.gather([each.seen_ns for each in ours.again], SENDER)
+        copies = world.gather(self._copied_s, SENDER)
+        if world.rank != SENDER:
+            return None
+        calls = ours.calls()
+        notices = [(there - here) / 1e9 for here, there in zip(*seen, strict=True)]
+        return Found(
+            ours=_rate(nbytes, ours.again),
+            bare=_rate(nbytes, bare.again),
+            ours_first=_rate(nbytes, ours.first),
+            bare_first=_rate(nbytes, bare.first),
+            copied=nbytes / median(copies[RECEIVER]) / 1e9,
+            post_s=median(each.post_s for each in ours.again),
+            bare_post_s=median(each.post_s for each in bare.again),
+            notice_s=median(notices),
+            # Of few calls the longest, not more than that.
+            held_p99_s=quantiles([took for took, _ in calls], n=100, method="inclusive")[-1],
+            held_most_s=calls[-1][0],
+            held_at=calls[-1][1],
+        )
+
+
+def _rate(nbytes: int, rounds: list[_Round]) -> float:
+    return nbytes / median(each.whole_s for each in rounds) / 1e9
+
+
+def _measured(world: Any, asked: Asked, cell: Cell) -> list[Found | None]:
+    """One cell; twice if there are idle sessions: in turns without them and beside them."""
     from adpkv.bench.transport_rig import Rig
 
     rig = Rig(world, asked, cell)
     pair = _Pair(world, rig)
     gc.collect()
     gc.freeze()  # as a rank of a job does
-    ours, bare, copied = [], [], []
-    for _ in range(asked.rounds + 1):
-        ours.append(pair.ours())
-        bare.append(pair.bare())
-        copied.append(rig.copy_s())
-    ours.append(pair.ours())
+    _Taken().turn(pair)
+    alone, beside = _Taken(), _Taken()
+    for _ in range(asked.rounds):
+        alone.turn(pair)
+        if asked.idle:
+            rig.open_idle()
+            beside.turn(pair)
+            rig.end_idle()
+    pair.ours()
     rig.check()
-    seen = world.gather([each.seen_ns for each in ours[1:]], SENDER)
-    copies = world.gather(copied[1:], SENDER)
+    taken = [alone, beside] if asked.idle else [alone]
+    found = [one.found(world, rig.nbytes) for one in taken]
     rig.close()
     gc.unfreeze()
-    if world.rank != SENDER:
-        return Found(*[0.0] * 8)
-    calls = sorted(call for each in ours[1:] for call in each.calls_s)
-    notices = [(there - here) / 1e9 for here, there in zip(*seen, strict=True)]
-    return Found(
-        ours=rig.nbytes / median(each.whole_s for each in ours[1:]) / 1e9,
-        bare=rig.nbytes / median(each.whole_s for each in bare[1:]) / 1e9,
-        copied=rig.nbytes / median(copies[RECEIVER]) / 1e9,
-        post_s=median(each.post_s for each in ours[1:]),
-        bare_post_s=median(each.post_s for each in bare[1:]),
-        notice_s=median(notices),
-        held_p99_s=quantiles(calls, n=100)[-1] if len(calls) > 1 else calls[0],
-        held_most_s=calls[-1],
-    )
+    return found
 
 
 def main(argv: list[str]) -> None:
@@ -138,8 +194,8 @@ def main(argv: list[str]) -> None:
 
     world = MPI.COMM_WORLD
 
-    def measure() -> list[Found]:
-        return [_measured(world, asked, cell) for cell in asked.cells]
+    def measure() -> list[Found | None]:
+        return [found for cell in asked.cells for found in _measured(world, asked, cell)]
 
     said = guarded(f"bench rank {world.rank}", measure)
     if world.rank == SENDER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 from time import perf_counter, perf_counter_ns
 from typing import Any, Final
@@ -58,10 +59,11 @@ class Rig:
             moved_blocks = self.blocks.memory.blocks
             self._bare_blocks = made_blocks("host", moved_blocks, cell.block_bytes, self._rank)
         self.bare = make_bare(asked.kind.transport, self._data, self._bare_blocks.memory)
+        self._idle: list[Transfer] = []
+        self._idle_blocks = range(moved, moved + asked.idle)
+        self._idle_numbers = count(1)
         if self._rank == SENDER:
             self.blocks.fill(self.source)
-        else:
-            self._open_idle(asked.idle, moved, cell.block_bytes)
 
     def _made(self, name: str) -> tuple[Any, Any]:
         """Our transport as a rank of a job makes it, and the staging area that it is over."""
@@ -85,11 +87,28 @@ class Rig:
         self.transport.expect(transfer)
         while not self._written().passed():
             pass
+        # As the bare library does, which posts all its receives at once.
+        while getattr(self._inner, "has_receives_to_post", False):
+            self.transport.poll()
 
-    def _open_idle(self, idle: int, first: int, block_bytes: int) -> None:
-        for number in range(idle):
-            own = (first + number,)
-            self.transport.expect(_transfer(-1 - number, own, own, block_bytes))
+    def open_idle(self) -> None:
+        """Receiver: expect a transfer for each block that is for that; none of them ever begins."""
+        if self._rank == SENDER:
+            return
+        for block in self._idle_blocks:
+            number = -next(self._idle_numbers)
+            idle = _transfer(number, (block,), (block,), self.blocks.block_bytes)
+            self._idle.append(idle)
+            self.transport.expect(idle)
+
+    def end_idle(self) -> None:
+        """Receiver: end them, as if their sender had said that it never began."""
+        for idle in self._idle:
+            self.transport.peer_ended(idle.session, 0)
+        left = len(self._idle)
+        while left:
+            left -= len(self.transport.poll())
+        self._idle.clear()
 
     def transfer(self, number: int) -> Transfer:
         """The transfer of this number, from rank 0 to rank 1; staged, each end knows its own."""

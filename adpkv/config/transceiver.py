@@ -13,12 +13,19 @@ from adpkv.plugins import TRANSPORT, near_name
 __all__ = ["LinkConfig", "TransceiverConfig"]
 
 _GRACE_DEADLINES: Final = 2
+_PIECE_BYTES: Final = 1 << 20
 
 
 def _default_grace_ns(earlier: dict[str, Any]) -> int:
     # pydantic passes the fields validated so far; an invalid deadline is reported by itself.
     deadline_ns: int = earlier["progress_deadline_ns"]
     return _GRACE_DEADLINES * deadline_ns
+
+
+def _default_piece(earlier: dict[str, Any]) -> int:
+    # Smaller pieces of nixl would not hold up an iteration less, as the budget is posted anyway.
+    whole = earlier.get("post_budget_bytes") if earlier.get("transport") == "nixl" else None
+    return whole or _PIECE_BYTES
 
 
 def _on_or_off(value: Any) -> Any:
@@ -112,8 +119,12 @@ class TransceiverConfig(Section):
         description="descriptors or messages posted per iteration by nixl and ucx, which take some "
         "microseconds for each",
     )
-    piece_bytes: Size = size(
-        "1MiB", key="piece", about="most bytes per posted piece; at least one block", gt=0
+    piece_bytes: Size = Field(
+        default_factory=_default_piece,
+        gt=0,
+        alias="piece",
+        description="most bytes per posted piece; at least one block; default: 1MiB, and the whole "
+        "post_budget with nixl, which copies within the post",
     )
     device_piece_bytes: Size = size(
         "256MiB",
@@ -125,7 +136,7 @@ class TransceiverConfig(Section):
         "1GiB", key="device_post_budget", about="in place of post_budget there", gt=0
     )
     device_post_descriptors: Count = Field(
-        default=40, description="in place of post_descriptors there: each takes 4 to 9 us"
+        default=24, description="in place of post_descriptors there: each takes 4 to 9 us"
     )
     staging: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         default="auto",

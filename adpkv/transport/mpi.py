@@ -83,7 +83,7 @@ class MpiTransport:
         self._inbox_age = inbox_age
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
         limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes)
-        self._posting: Posting[Opened] = Posting(self._post_piece, limits)
+        self._posting: Posting[Opened] = Posting(self._post_pieces, limits)
         self._refused: list[tuple[MPI.Exception, Opened]] = []
         """Errors of posts that MPI refused, with their transfers, until they are handled."""
         self._tags = int(communicator.Get_attr(MPI.TAG_UB) or 32_767) + 1
@@ -288,8 +288,7 @@ class MpiTransport:
         if found.sends:
             return False
         with suppress(MPI.Exception):
-            while found.finished < len(found.requests) and found.requests[found.finished].Test():
-                self._count_piece(found)
+            self._count_ended(found, found.finished)
         return self._end_if_over(found)
 
     def _abandon(self, found: Opened) -> None:
@@ -325,22 +324,31 @@ class MpiTransport:
 
     def _follow(self, found: Opened) -> None:
         """The first open piece has ended: test those after it, watch the first that has not."""
-        self._count_piece(found)
         try:
-            while found.finished < len(found.requests) and found.requests[found.finished].Test():
-                self._count_piece(found)
+            self._count_ended(found, found.finished + 1)
         except MPI.Exception as error:
             self._on_error(error, [found])
             return
         if not self._end_if_over(found):
             self._heads.watch(found)
 
-    def _count_piece(self, found: Opened) -> None:
-        size = found.cut[found.finished][2] * self._memory.block_bytes
-        if found.sends:
-            self._posting.ended(found.transfer.receiver, size)
-        found.finished += 1
-        found.moved_bytes += size
+    def _count_ended(self, found: Opened, at: int) -> None:
+        """The pieces before `at` have ended: count them, and those after them that have.
+
+        Raises:
+            MPI.Exception: the piece after those that were counted has failed.
+        """
+        requests, count = found.requests, len(found.requests)
+        try:
+            while at < count and requests[at].Test():
+                at += 1
+        finally:
+            blocks = sum(cut[2] for cut in found.cut[found.finished : at])
+            size = blocks * self._memory.block_bytes
+            if found.sends:
+                self._posting.ended(found.transfer.receiver, size)
+            found.finished = at
+            found.moved_bytes += size
 
     def _end_if_over(self, found: Opened) -> bool:
         if not found.over():
@@ -353,18 +361,27 @@ class MpiTransport:
             self._ended.append(found.end())
         return True
 
-    def _post_piece(self, found: Opened) -> Posted | None:
-        """Post the next piece of a transfer; None if MPI refuses it."""
-        source, _, count = found.cut[len(found.requests)]
-        leaving = self._memory.view(source, count)
-        size, peer, tag = len(leaving), found.transfer.receiver, found.transfer.tag % self._tags
+    def _post_pieces(self, found: Opened) -> Posted | None:
+        """Post the next pieces of a transfer, no larger together than one may be; None if MPI
+        refuses them."""
+        requests, view, isend = found.requests, self._memory.view, self._comm.Isend
+        peer, tag = found.transfer.receiver, found.transfer.tag % self._tags
+        began, blocks = len(requests), 0
         try:
-            found.requests.append(self._comm.Isend([leaving, size, MPI.BYTE], peer, tag))
+            for source, _, count in found.cut[began : began + self._most_blocks]:
+                blocks += count
+                if blocks > self._most_blocks and len(requests) > began:
+                    blocks -= count
+                    break
+                leaving = view(source, count)
+                requests.append(isend([leaving, len(leaving), MPI.BYTE], peer, tag))
         except MPI.Exception as error:
-            self._refused.append((error, found))
-            return None
+            blocks -= count
+            if len(requests) == began:
+                self._refused.append((error, found))
+                return None
         self._heads.watch(found)
-        return Posted(size)
+        return Posted(blocks * self._memory.block_bytes)
 
     def _handle_refused(self) -> None:
         refused, self._refused = self._refused, []

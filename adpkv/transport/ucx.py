@@ -20,7 +20,6 @@ as their requests have ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from time import perf_counter_ns
 from typing import Any
 
 from adpkv.core.content import pieces
@@ -34,7 +33,8 @@ from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Heads, Opened
-from adpkv.transport.ucx_peers import DONE, PIECES, BlockArrays, ExposedBlocks, Peers
+from adpkv.transport.ucx_peers import PIECES, BlockArrays, ExposedBlocks, Peers
+from adpkv.transport.ucx_posting import Poster
 
 __all__ = ["UcxTransport"]
 
@@ -78,16 +78,23 @@ class UcxTransport:
         self._library, self._clock, self._host = library, clock, host
         self._error_handling, self._inbox_age, self._written = error_handling, inbox_age, written
         self._block_bytes = memory.block_bytes
-        self._blocks = BlockArrays(library.array, memory)
         self._peers = Peers(library, error_handling=error_handling)
         self._hold_up = HoldUp(on_host=memory.region().device == HOST, copies=self._peers.copies)
         self._most_blocks = max(1, self._hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
+        self._poster = Poster(
+            library,
+            self._peers,
+            BlockArrays(library.array, memory),
+            self._hold_up,
+            self._most_blocks,
+            memory.block_bytes,
+        )
         self._gone: set[int] = set()
         """The ranks that all ranks know to have failed."""
-        self._sends: Posting[Opened] = Posting(self._post_piece, limits)
+        self._sends: Posting[Opened] = Posting(self._post_pieces, limits)
         # A receive moves no bytes: only the calls take time.
         self._receives: Posting[Opened] = Posting(
-            self._post_piece, PostLimits(NO_LIMIT, NO_LIMIT, limits.budget_descriptors)
+            self._post_pieces, PostLimits(NO_LIMIT, NO_LIMIT, limits.budget_descriptors)
         )
         self._refused: list[tuple[Exception, Opened]] = []
         """Errors of posts that UCX refused, with their transfers, until they are handled."""
@@ -171,6 +178,12 @@ class UcxTransport:
         if self._ended and self._inbox_age is not None:
             self._inbox_age.came(self._clock(), self._ended[0].session[0])
         return bool(self._ended)
+
+    @property
+    def has_receives_to_post(self) -> bool:
+        """Whether receives of expected transfers are still to be posted: a message that comes
+        before its receive waits for it."""
+        return bool(self._receives)
 
     def last_moved_ns(self) -> int:
         """When a piece last ended, on this rank's clock."""
@@ -316,23 +329,18 @@ class UcxTransport:
         if self._refused:
             self._handle_refused()
 
-    def _post_piece(self, found: Opened) -> Posted | None:
-        """Post the next piece of a transfer; None if UCX refuses it, or nothing more may be."""
-        if self._hold_up.is_reached(sends=found.sends):
-            return None
-        began_ns, piece = perf_counter_ns(), len(found.requests)
-        source, target, count = found.cut[piece]
-        nbytes = count * self._block_bytes
-        act = self._peers.send if found.sends else self._peers.receive
-        array = self._blocks.of(source if found.sends else target, count)
+    def _post_pieces(self, found: Opened) -> Posted | None:
+        """Post the next pieces of a transfer; None if UCX refuses them, or nothing more may be."""
+        posted = len(found.requests)
         try:
-            found.requests.append(act(found.peer(), array, found.tag(piece)))
+            blocks = self._poster.post(found)
         except self._library.error as error:
             self._refused.append((error, found))
             return None
-        self._hold_up.posted(nbytes if found.sends else 0, perf_counter_ns() - began_ns)
+        if not blocks:
+            return None
         self._heads.watch(found)
-        return Posted(nbytes)
+        return Posted(blocks * self._block_bytes, len(found.requests) - posted)
 
     def _handle_refused(self) -> None:
         refused, self._refused = self._refused, []
@@ -342,18 +350,20 @@ class UcxTransport:
     def _follow(self, found: Opened, *, errors: bool = True) -> None:
         """Count the pieces that have ended since the last time. With `errors`, a transfer with one
         that ended with an error is broken off."""
-        while (status := found.status()) == DONE:
-            self._count_piece(found)
+        at, status = found.ended_until()
+        if at > found.finished:
+            self._count_until(found, at)
         if errors and status is not None:
             self._break_off(found, f"UCX ended a piece with status {status}")
         else:
             self._end_if_over(found)
 
-    def _count_piece(self, found: Opened) -> None:
-        size = found.cut[found.finished][2] * self._block_bytes
+    def _count_until(self, found: Opened, at: int) -> None:
+        """The pieces before `at` have ended well."""
+        size = sum(cut[2] for cut in found.cut[found.finished : at]) * self._block_bytes
         if found.sends:
             self._sent(found.transfer.receiver, size)
-        found.finished += 1
+        found.finished = at
         found.moved_bytes += size
         self._moved_ns = self._clock()
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from adpkv.transport.port import EndKind, Transfer, TransportEnd
-from adpkv.transport.ucx_peers import tag_of
+from adpkv.transport.ucx_peers import DONE, tag_of
 
 __all__ = ["Heads", "Opened"]
 
@@ -65,9 +65,16 @@ class Opened:
         """Whether the first open piece has ended, in whatever way."""
         return self.finished < len(self.requests) and self.requests[self.finished].completed
 
-    def status(self) -> int | None:
-        """How the first open piece has ended, `DONE` or an error; None if it has not."""
-        return self.requests[self.finished].status if self.has_ended() else None
+    def ended_until(self) -> tuple[int, int | None]:
+        """The first piece that has not ended well, and the status of its error; None if it has not
+        ended."""
+        requests, at, count = self.requests, self.finished, len(self.requests)
+        while at < count and requests[at].completed:
+            status: int = requests[at].status
+            if status != DONE:
+                return at, status
+            at += 1
+        return at, None
 
     def open_blocks(self) -> int:
         """How many blocks are posted and not counted as ended."""

@@ -183,13 +183,15 @@ class Peers:
         self.worker.progress()
         return lost
 
-    def receive(self, rank: int, array: Any, tag: int) -> Any:
-        """Post a receive that is bound to the connection with a peer; returns the request."""
-        return self.endpoint(rank).tag_recv(array, self._library.tag(tag))
+    def poster(self, rank: int, *, sends: bool) -> Any:
+        """What posts a message to a peer, or a receive that is bound to the connection with it: it
+        takes an array and a tag, and returns the request.
 
-    def send(self, rank: int, array: Any, tag: int) -> Any:
-        """Post a send to a peer; returns the request."""
-        return self.endpoint(rank).tag_send(array, self._library.tag(tag))
+        Raises:
+            Library.error: there is no connection.
+        """
+        endpoint = self.endpoint(rank)
+        return endpoint.tag_send if sends else endpoint.tag_recv
 
     def end_receive(self, tag: int) -> None:
         """End the receive of this tag if no message has come for it: an empty one from this rank

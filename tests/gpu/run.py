@@ -264,7 +264,7 @@ STAGES: dict[str, list[Part]] = {
         for turn in range(4)
     ],
     "bench-host": [
-        Part(name, python("-m", "tests.gpu.stages", "bench", name, "host"), ended, 60)
+        Part(name, python("-m", "tests.gpu.stages", "bench", name, "host"), ended, 100)
         for name in ("mpi", "nixl", "ucx")
     ],
     "eight": [Part("nccl", run_of(NCCL, "kv_cache.blocks=8192"), all_completed, 200)],

@@ -307,7 +307,7 @@ def test_no_byte_of_a_device_is_posted_before_its_own_writes_are_done() -> None:
 
 def test_blocks_of_a_device_are_told_by_their_address() -> None:
     rig = Rig(device=0)
-    array = rig.transport._blocks.of(2, 3)
+    array = rig.transport._poster.blocks.of(2, 3)
     assert array.__cuda_array_interface__["data"] == (4096 + 16, False)
     assert array.__cuda_array_interface__["shape"] == (24,)
 
