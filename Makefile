@@ -72,7 +72,7 @@ gpu: $(STAMP) ## all that needs GPUs, in named stages; STAGES="probe kernels" or
 calibrate: $(STAMP) ## real runs to calibrate on, then the errors of what is held out; CALIBRATE="--seconds 600"
 	rm -rf runs/calibrate
 	$(BIN)/python -m tests.calibration.campaign runs/calibrate $(CALIBRATE)
-	$(BIN)/adpkv calibrate runs/calibrate/*/ --output runs/calibrate/calibration.yaml
+	$(BIN)/adpkv calibrate runs/calibrate/*-[0-9]*/ --output runs/calibrate/calibration.yaml
 
 kills-hosts: $(STAMP) ## as root: 20 jobs over two hosts (namespaces), a rank of each killed somewhere
 	$(BIN)/python -m tests.hosts.kills runs/kills-hosts

@@ -1,8 +1,9 @@
 """Fits a calibration to the samples of runs: what can be measured directly.
 
 An iteration with a step takes as long as its slowest rank's step, its small collectives, and the
-rest: a part that each has, parts for each request that is decoded, each post and each end of a
-transfer (least squares without negative parts), and noise, which is kept as quantiles. All parts
+rest: a part that each has, parts for what its busiest rank did (each request that it decodes, asks
+for or answers, each post and each end of a transfer; least squares without negative parts), stalls,
+and noise, which is kept as quantiles. All parts
 of an iteration add up to the time from its intake to the next one's, so nothing is counted twice
 and nothing is left out.
 """
@@ -16,11 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from adpkv.calibration.samples import IterationSample, RunSamples
+from adpkv.calibration.samples import COUNTED, IterationSample, RunSamples
+from adpkv.calibration.stalls import nanoseconds, stalls_of, told
 from adpkv.config.calibration import (
     PROBABILITIES,
     CalibrationConfig,
-    Spread,
     StepCalibration,
 )
 
@@ -39,7 +40,7 @@ LEAST: Final = 0.01
 CUT: Final = 0.995
 """The slowest steps of all do not decide about their coefficients; they are in the noise."""
 
-USUAL, REFITS = 0.9, 3
+USUAL, REFITS = 0.9, 5
 """Nor does the slowest tenth of the iterations about their parts: fitted again without them."""
 
 LEAST_SHARE: Final = 0.02
@@ -67,22 +68,26 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
     ]
     told: dict[str, Any] = {
         "step": step.model_dump(by_alias=True),
+        "start": nanoseconds(_middle([run.start_ns for run in runs], 0.0)),
         "groups": groups,
+        "requests": {"advertised": _fine(slopes[5]), "answered": _fine(slopes[6])},
         "messages": {
             "to_coordinator": _spread([ns for run in runs for ns in run.to_coordinator]),
             "beside_coordinator": _spread([ns for run in runs for ns in run.beside_coordinator]),
-            "from_coordinator": _ns(_least([ns for run in runs for ns in run.from_coordinator])),
+            "from_coordinator": nanoseconds(
+                _least([ns for run in runs for ns in run.from_coordinator])
+            ),
             "between_ranks": _spread(
                 [ns + SHORTEST_NS for run in runs for ns in run.between_ranks]
             ),
             "notice": _spread([max(ns - SHORTEST_NS, 0) for run in runs for ns in run.notices]),
         },
         "transfers": {
-            "post": _ns(slopes[1]),
+            "post": nanoseconds(slopes[1]),
             "post_per_kib": _fine(slopes[2]),
-            "notice": _ns(slopes[3]),
+            "notice": nanoseconds(slopes[3]),
             "notice_per_kib": _fine(slopes[4]),
-            "latency": _ns(
+            "latency": nanoseconds(
                 SHORTEST_NS
                 + _middle([ns for run in runs for ns in run.posted], 0.0)
                 + _middle([ns for run in runs for ns in run.seen], 0.0)
@@ -135,26 +140,33 @@ def _rest_ns(one: IterationSample, step: StepCalibration, collective_ns: float) 
 def _parts(
     by_size: dict[int, list[IterationSample]], rest: dict[int, Array]
 ) -> tuple[dict[int, float], Array]:
-    """(what each iteration of a size has, what each request, post, KiB, end and KiB adds)."""
+    """(what each iteration of a size has, what each of `COUNTED` adds on the rank that it holds up
+    the longest)."""
     sizes = sorted(by_size)
-    rows, values = [], []
-    for place, size in enumerate(sizes):
-        for one, ns in zip(by_size[size], rest[size], strict=True):
-            which = [0.0] * len(sizes)
-            which[place] = 1.0
-            rows.append([*which, *_counts(one)])
-            values.append(ns)
-    left, right = np.array(rows), np.array(values)
-    found = _least_squares(left, right)
+    which = np.array(
+        [[float(size == one) for one in sizes] for size in sizes for _ in by_size[size]]
+    )
+    right = np.concatenate([rest[size] for size in sizes])
+    slopes, intercepts = np.ones(len(COUNTED)), np.zeros(len(sizes))
+    keep = np.ones(len(right), dtype=np.bool_)
     for _ in range(REFITS):
+        # Which rank that is follows from what each thing adds, and the other way round.
+        counts = np.concatenate([slowest(by_size[size], slopes) for size in sizes])
+        left = np.hstack([which, counts])
+        found = _least_squares(left[keep], right[keep])
+        intercepts, slopes = found[: len(sizes)], found[len(sizes) :]
         over = right - left @ found
         keep = over <= np.quantile(over, USUAL)
-        found = _least_squares(left[keep], right[keep])
-    return dict(zip(sizes, found[: len(sizes)], strict=True)), found[len(sizes) :]
+    return dict(zip(sizes, intercepts, strict=True)), slopes
 
 
-def _counts(one: IterationSample) -> tuple[float, float, float, float, float]:
-    return (one.sequences, one.posts, one.posted_kib, one.ends, one.ended_kib)
+def slowest(them: Sequence[IterationSample], slopes: Array) -> Array:
+    """What is counted on the rank that it holds up the longest, for each iteration."""
+    found = np.zeros((len(them), len(COUNTED)))
+    for place, one in enumerate(them):
+        if one.counts:
+            found[place] = max(one.counts.values(), key=lambda own: float(slopes @ own))
+    return found
 
 
 def _group(
@@ -165,27 +177,25 @@ def _group(
     intercept: float,
     slopes: Array,
 ) -> dict[str, Any]:
-    noise = rest - np.array([_counts(one) for one in them]) @ slopes
+    noise = rest - slowest(them, slopes) @ slopes
+    stalls, steady = stalls_of(them, noise)
+    noise = noise[steady]
     quantiles = np.quantile(noise, PROBABILITIES)
     # What all iterations have is no noise: but for the fastest ones, of which there are few.
     always = max(float(np.quantile(noise, 0.02)), 0.0)
     jitter = np.maximum(quantiles - always, 0.0)
     return {
         "ranks": size,
-        "collective": _ns(collective_ns),
-        "iteration": _ns(always),
+        "collective": nanoseconds(collective_ns),
+        "iteration": nanoseconds(always),
         "per_sequence": _fine(slopes[0]),
-        "jitter": _told(jitter),
+        "jitter": told(jitter),
+        "stalls": stalls,
     }
 
 
 def _spread(values: Sequence[float]) -> dict[str, str]:
-    return _told(np.quantile(values, PROBABILITIES)) if values else {}
-
-
-def _told(quantiles: Array) -> dict[str, str]:
-    names = [str(field.alias) for field in Spread.model_fields.values()]
-    return dict(zip(names, map(_ns, quantiles), strict=True))
+    return told(np.quantile(values, PROBABILITIES)) if values else {}
 
 
 def _bandwidth(runs: Sequence[RunSamples]) -> str:
@@ -216,10 +226,6 @@ def _least(values: Sequence[float]) -> float:
 
 def _middle(values: Sequence[float], otherwise: float) -> float:
     return float(median(values)) if values else otherwise
-
-
-def _ns(ns: float) -> str:
-    return f"{max(round(ns), 0)}ns"
 
 
 def _fine(ns: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,9 +24,15 @@ from adpkv.timeline.format import OPEN
 from adpkv.timeline.matching import GroupCollective, collectives
 from adpkv.timeline.reader import RecordReader, Sent, open_records
 
-__all__ = ["IterationSample", "RunSamples", "StepSample", "read_run"]
+__all__ = ["COUNTED", "IterationSample", "RunSamples", "StepSample", "read_run"]
 
 KIB: Final = 1024
+
+COUNTED: Final = (
+    "sequences", "posts", "posted KiB", "ends", "ended KiB", "advertised", "answered",
+)  # fmt: skip
+"""What makes an iteration longer, each for itself: the requests that a rank decodes, its posts and
+ends of transfers, the requests that it asks for KV of and answers."""
 
 
 @dataclass(slots=True)
@@ -49,15 +55,13 @@ class IterationSample:
     took_ns: int
     lines: tuple[tuple[float, tuple[int, int, int, int]], ...]
     """Of each rank: what its step costs by the model, and its batch."""
-    posts: int = 0
-    posted_kib: float = 0.0
-    ends: int = 0
-    ended_kib: float = 0.0
+    counts: dict[int, list[float]] = field(default_factory=dict)
+    """By rank, of those that did something: how much of each of `COUNTED`."""
 
-    @property
-    def sequences(self) -> int:
-        """The requests that the group decoded a token of."""
-        return sum(batch[2] for _, batch in self.lines)
+    def count(self, rank: int, what: str, number: float = 1) -> None:
+        """A rank did this in the iteration."""
+        own = self.counts.setdefault(rank, [0.0] * len(COUNTED))
+        own[COUNTED.index(what)] += number
 
 
 @dataclass(slots=True)
@@ -68,6 +72,8 @@ class RunSamples:
     experiment: Experiment
     summary: dict[str, object]
     records: list[RequestRecord]
+    start_ns: int = 0
+    """When the first group's first iteration began."""
     collectives: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """By size of the group: how long each small collective took, once all were there."""
     steps: list[StepSample] = field(default_factory=list)
@@ -111,6 +117,7 @@ def read_run(path: Path) -> RunSamples:
     files = RunFiles(folder, experiment.topology.build())
     run = RunSamples(path, experiment, summary, list(files.all_records()))
     starts, waits = _read_collectives(run, readers)
+    run.start_ns = min((times[0] for times in starts.values()), default=0)
     _read_transfers(run, files, starts)
     _read_messages(run, readers, starts, waits)
     if not run.iterations:
@@ -156,7 +163,11 @@ def _read_collectives(
                 for (line, _), one in zip(lines, joint.present, strict=True)
             ]
             if starts[group]:
-                open_ones[group] = IterationSample(group, sizes[group], starts[group][-1], 0, lines)
+                found = IterationSample(group, sizes[group], starts[group][-1], 0, lines)
+                for one in joint.present:
+                    if one.batch[2]:
+                        found.count(one.rank, "sequences", one.batch[2])
+                open_ones[group] = found
         elif joint.is_together:
             took_ns = min(one.end_ns for one in joint.present) - joint.last.ready_ns
             run.collectives[sizes[group]].append(max(took_ns, 0))
@@ -173,7 +184,7 @@ def _line(costs: Costs, batch: tuple[int, int, int, int]) -> float:
 
 
 def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
-    """Count the posts and the ends of transfers in each iteration."""
+    """Count the posts, the ends of transfers and the answers in each iteration."""
     topology, experiment = run.experiment.topology.build(), run.experiment
     kib = {
         one.request_id: -(-one.prompt_tokens // experiment.kv_cache.block_tokens)
@@ -181,32 +192,44 @@ def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
         / KIB
         for one in run.records
     }
-    by_group: dict[int, list[IterationSample]] = defaultdict(list)
-    for one in run.iterations:
-        by_group[one.group].append(one)
-    begins = {group: [one.begin_ns for one in them] for group, them in by_group.items()}
+    sample_at = _sampled(run)
     for event in files.events(None):
         if isinstance(event, int) or event.rank == COORDINATOR or event.request not in kib:
             continue
         instance = topology.instance_of(event.rank)
         wanted = "posted" if instance.kind is Kind.CONTEXT else "complete"
-        if event.kind != wanted or instance.index not in begins:
+        if event.kind not in (wanted, "responded"):
             continue
-        since_ns = _since(starts[instance.index], event.at_ns)
+        sample = sample_at(instance.index, event.at_ns)
+        if event.kind == "responded":
+            if sample is not None:
+                sample.count(event.rank, "answered")
+            continue
+        since_ns = _since(starts.get(instance.index, []), event.at_ns)
         if since_ns is not None:
             (run.posted if wanted == "posted" else run.seen).append(event.at_ns - since_ns)
-        place = bisect_right(begins[instance.index], event.at_ns) - 1
+        if sample is None:
+            continue
+        number, size = ("posts", "posted KiB") if wanted == "posted" else ("ends", "ended KiB")
+        sample.count(event.rank, number)
+        sample.count(event.rank, size, kib[event.request])
+
+
+def _sampled(run: RunSamples) -> Callable[[int, int], IterationSample | None]:
+    """Finds the iteration of a group that lasted at a time."""
+    by_group: dict[int, list[IterationSample]] = defaultdict(list)
+    for one in run.iterations:
+        by_group[one.group].append(one)
+    begins = {group: [one.begin_ns for one in them] for group, them in by_group.items()}
+
+    def sample_at(group: int, at_ns: int) -> IterationSample | None:
+        place = bisect_right(begins.get(group, []), at_ns) - 1
         if place < 0:
-            continue
-        sample = by_group[instance.index][place]
-        if event.at_ns > sample.begin_ns + sample.took_ns:
-            continue
-        if wanted == "posted":
-            sample.posts += 1
-            sample.posted_kib += kib[event.request]
-        else:
-            sample.ends += 1
-            sample.ended_kib += kib[event.request]
+            return None
+        found = by_group[group][place]
+        return found if at_ns <= found.begin_ns + found.took_ns else None
+
+    return sample_at
 
 
 def _read_messages(
@@ -215,7 +238,7 @@ def _read_messages(
     starts: _Times,
     waits: dict[int, dict[int, int]],
 ) -> None:
-    topology = run.experiment.topology.build()
+    topology, sample_at = run.experiment.topology.build(), _sampled(run)
     messages = sorted(
         (record for reader in readers for record in reader if isinstance(record, Sent)),
         key=lambda one: (one.at_ns, one.to is None),
@@ -241,6 +264,9 @@ def _read_messages(
             if since_ns is None:
                 continue
             if one.name == "Advertise":
+                sample = sample_at(instance.index, one.at_ns)
+                if sample is not None:
+                    sample.count(one.owner, "advertised")
                 run.between_ranks.append(one.at_ns - since_ns)
             elif one.name == "Answers":
                 answers[one.name, one.request].append((since_ns, one.owner))

@@ -17,7 +17,9 @@ __all__ = [
     "CalibrationConfig",
     "GroupCalibration",
     "MessageCalibration",
+    "RequestCalibration",
     "Spread",
+    "StallCalibration",
     "StepCalibration",
     "TransferCalibration",
 ]
@@ -83,6 +85,15 @@ class Spread(Section):
         return self.quantiles_ns[-1]
 
 
+class StallCalibration(Section):
+    """Stalls: now and then all steps of a group stand still, for longer than noise explains."""
+
+    every_ns: Duration = duration(
+        "0s", key="every", about="one in each span of this length, at a drawn time; 0s: none"
+    )
+    length: Spread = Field(default_factory=Spread, description="how long one is")
+
+
 class GroupCalibration(Section):
     """What an iteration costs groups of one size. Another size takes the nearest."""
 
@@ -90,13 +101,14 @@ class GroupCalibration(Section):
     collective_ns: Duration = duration(
         "0s", key="collective", about="one small collective, in place of `model.collective`"
     )
-    iteration_ns: Duration = duration(
-        "0s", key="iteration", about="what else each iteration takes its slowest rank"
-    )
+    iteration_ns: Duration = duration("0s", key="iteration", about="what else each iteration takes")
     sequence_ns: FineDuration = fine_duration(
-        "0s", key="per_sequence", about="the same, per request that the group decodes"
+        "0s", key="per_sequence", about="the same, per request that its busiest rank decodes"
     )
     jitter: Spread = Field(default_factory=Spread, description="by how much a step takes longer")
+    stalls: StallCalibration = Field(
+        default_factory=StallCalibration, description="when steps stand still"
+    )
 
 
 class MessageCalibration(Section):
@@ -130,6 +142,15 @@ class MessageCalibration(Section):
             self.from_coordinator_ns,
             self.between_ranks.longest_ns,
         )
+
+
+class RequestCalibration(Section):
+    """What single requests cost the iteration of a group in which it deals with them."""
+
+    advertised_ns: FineDuration = fine_duration(
+        "0s", key="advertised", about="to reserve blocks for one and ask for its KV"
+    )
+    answered_ns: FineDuration = fine_duration("0s", key="answered", about="to answer one")
 
 
 class TransferCalibration(Section):
@@ -166,8 +187,14 @@ class CalibrationConfig(Section):
     step: StepCalibration = Field(
         default_factory=StepCalibration, description="corrections of the step's coefficients"
     )
+    start_ns: Duration = duration(
+        "0s", key="start", about="from the beginning of the run until its ranks take requests"
+    )
     groups: tuple[GroupCalibration, ...] = Field(
         default=(), max_length=100, description="what an iteration costs, by the size of the group"
+    )
+    requests: RequestCalibration = Field(
+        default_factory=RequestCalibration, description="what single requests cost"
     )
     messages: MessageCalibration = Field(
         default_factory=MessageCalibration, description="how long messages take"

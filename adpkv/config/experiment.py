@@ -137,7 +137,6 @@ class Experiment(Section):
             self.workload,
             0 if self.staging is None else self.staging.nbytes(self.block_bytes),
             self.calibration,
-            max(one.ranks for one in self.topology.build().instances),
         )
 
     @property

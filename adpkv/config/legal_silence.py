@@ -65,17 +65,15 @@ def legal_silence(
     workload: WorkloadConfig,
     staged_bytes: int = 0,
     calibration: CalibrationConfig | None = None,
-    largest_group: int = 1,
 ) -> LegalSilence:
     """Compute the bounds from the experiment's sections. `staged_bytes`: the size of a rank's
-    staging area; a transfer may wait at each end until so much is packed or unpacked.
-    `largest_group`: ranks of the largest instance."""
+    staging area; a transfer may wait at each end until so much is packed or unpacked."""
     step_ns = longest_step_ns(model, executor, cache, workload)
-    more_ns = calibrated_ns(calibration, executor, transceiver, cache, model, largest_group)
+    more_ns = calibrated_ns(calibration, executor, transceiver, cache, model)
     real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
     small_ns = COLLECTIVES * model.collective_ns
-    look_ns = real_ns + small_ns + more_ns
-    late_ns = max(real_ns, executor.busy_wait_ns) + small_ns + more_ns
+    look_ns = with_stalls(real_ns + small_ns + more_ns, calibration)
+    late_ns = with_stalls(max(real_ns, executor.busy_wait_ns) + small_ns + more_ns, calibration)
     message_ns, link_ns = transceiver.mail_latency_ns, transceiver.link.latency_ns
     if calibration is not None:
         message_ns = max(message_ns, calibration.messages.longest_ns)
@@ -102,9 +100,8 @@ def calibrated_ns(
     transceiver: TransceiverConfig,
     cache: KvCacheConfig,
     model: ModelConfig,
-    ranks: int,
 ) -> int:
-    """By how much an iteration of a group of `ranks` is longer at most, as calibrated."""
+    """By how much an iteration is longer at most, as calibrated."""
     if calibration is None:
         return 0
     pool = cache.blocks * cache.block_tokens
@@ -117,7 +114,7 @@ def calibrated_ns(
         (
             COLLECTIVES * one.collective_ns
             + one.iteration_ns
-            + one.sequence_ns * sequences * ranks
+            + one.sequence_ns * sequences
             + one.jitter.longest_ns
             for one in calibration.groups
         ),
@@ -127,9 +124,21 @@ def calibrated_ns(
     post_ns = transceiver.max_inflight_transfers * transfers.post_ns + kib * transfers.post_kib_ns
     ends = min(transceiver.poll_limit, transceiver.max_inflight_transfers)
     notice_ns = ends * transfers.notice_ns + kib * transfers.notice_kib_ns
-    # A group's iteration is held up by what all of its ranks do.
+    # Ranks do what holds up an iteration side by side; but the rank that does most of one thing may
+    # be another one than of the next.
+    requests = calibration.requests
+    each_ns = requests.advertised_ns + requests.answered_ns
+    request_ns = executor.max_requests_per_rank * each_ns
     group_ns += calibration.messages.notice.longest_ns
-    return ceil(step_ns + group_ns + ranks * (post_ns + notice_ns))
+    return ceil(step_ns + group_ns + post_ns + notice_ns + request_ns)
+
+
+def with_stalls(ns: int, calibration: CalibrationConfig | None) -> int:
+    """How long something of `ns` takes at most with the stalls that it meets. It meets one in each
+    window that it lasts into, and they are at most half of a window (`checks.limits`)."""
+    stalls = [] if calibration is None else [one.stalls for one in calibration.groups]
+    longest_ns = max((one.length.longest_ns for one in stalls if one.every_ns), default=0)
+    return 2 * ns + 4 * longest_ns if longest_ns else ns
 
 
 def longest_step_ns(

@@ -27,18 +27,29 @@ DATA = {
 }  # fmt: skip
 
 
-def samples(iterations: int = 400) -> RunSamples:
-    """A machine whose costs are known: 100 us more a step, 30 us a collective, 500 us and 20 us a
-    sequence an iteration, 200 us a post, 1 us a KiB that came, one iteration of ten 3 ms longer."""
-    run = RunSamples(Path("run"), parse(DATA, "fit"), {}, [])
+def samples(iterations: int = 600) -> RunSamples:
+    """A machine whose costs are known: 100 us more a step, 30 us a collective; an iteration 500 us
+    and 20 us a sequence, 200 us a post, 1 us a KiB that came, 300 us a request that is asked for,
+    and twice in a hundred a stall of 8 and then 12 ms."""
+    run = RunSamples(Path("run"), parse(DATA, "fit"), {}, [], start_ns=7_000_000)
+    at_ns = 0
     for number in range(iterations):
         batch = (0, 0, 1 + number % 7, 100)
-        one = IterationSample(0, 2, 0, 0, ((4e6, batch), (3e6, batch)))
-        one.posts, one.ends, one.ended_kib = number % 3, number % 2, 64.0 * (number % 5)
+        one = IterationSample(0, 2, at_ns, 0, ((4e6, batch), (3e6, batch)))
+        # The other rank does less, at the same time: that takes no longer.
+        one.count(0, "sequences", 1 + number % 7)
+        one.count(1, "sequences", 1)
+        for what, times in (("posts", number % 3), ("ended KiB", 64.0 * (number % 5)),
+                            ("advertised", number % 4)):  # fmt: skip
+            one.count(0, what, times)
+            one.count(1, what, times / 2)
+        stalled = {50: 8e6, 51: 12e6}.get(number % 100, 0)
         one.took_ns = round(
-            4e6 + 100_000 + 4 * 30_000 + 500_000 + 20_000 * one.sequences
-            + 200_000 * one.posts + 1000 * one.ended_kib + (3e6 if number % 10 == 9 else 0)
+            4e6 + 100_000 + 4 * 30_000 + 500_000 + 20_000 * (1 + number % 7)
+            + 200_000 * (number % 3) + 1000 * 64 * (number % 5) + 300_000 * (number % 4)
+            + (number * 7919 % 100) * 1000 + stalled
         )  # fmt: skip
+        at_ns += one.took_ns
         run.iterations.append(one)
         run.steps.append(StepSample(2, 4e6, 4_100_000, batch))
         run.collectives[2].append(30_000)
@@ -50,17 +61,30 @@ def samples(iterations: int = 400) -> RunSamples:
 def test_a_machine_whose_costs_are_known_is_found() -> None:
     found = fitted([samples()])
     (group,) = found.groups
+    assert found.start_ns == 7_000_000
     assert float(found.step.base_ns) == pytest.approx(100_000, rel=0.01)
     assert group.ranks == 2
     assert group.collective_ns == 30_000
-    assert group.iteration_ns == pytest.approx(500_000, rel=0.1)
+    assert group.iteration_ns + group.jitter.p50_ns == pytest.approx(550_000, rel=0.1)
     assert float(group.sequence_ns) == pytest.approx(20_000, rel=0.2)
     assert found.transfers.post_ns == pytest.approx(200_000, rel=0.2)
     assert float(found.transfers.notice_kib_ns) == pytest.approx(1000, rel=0.3)
-    assert group.jitter.p50_ns < 200_000
-    assert group.jitter.p99_ns == pytest.approx(3e6, rel=0.1)
+    assert float(found.requests.advertised_ns) == pytest.approx(300_000, rel=0.1)
     assert found.messages.to_coordinator.p50_ns == pytest.approx(1.5e6, rel=0.01)
     assert found.transfers.latency_ns == pytest.approx(150_000)
+
+
+def test_slow_iterations_in_a_row_are_one_stall_and_no_noise() -> None:
+    run = samples()
+    (group,) = fitted([run]).groups
+    assert group.stalls.length.p50_ns == pytest.approx(20e6, rel=0.05)
+    whole_ns = sum(one.took_ns for one in run.iterations)
+    assert group.stalls.every_ns == pytest.approx(whole_ns / 6, rel=0.01)
+    assert group.jitter.longest_ns < 200_000
+    # Three of them do not say how often there are any: they are noise.
+    (group,) = fitted([samples(300)]).groups
+    assert group.stalls.every_ns == 0
+    assert group.jitter.longest_ns > 10e6
 
 
 def test_what_is_no_real_run_with_a_timeline_is_refused(tmp_path: Path) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from adpkv.config import parse
-from adpkv.config.calibration import Spread
+from adpkv.config.calibration import Spread, StallCalibration
 from adpkv.errors import ConfigError
+from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.in_memory import InMemory, simulate_in_memory
-from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, drawing
+from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits
+from adpkv.worlds.virtual.stalls import Stalls
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
 from tests.worlds.virtual.experiments import experiment, replicated, staged
 
 CALIBRATION: dict[str, Any] = {
+    "start": "15ms",
+    "requests": {"advertised": "300us", "answered": "150.5us"},
     "step": {"base": "98us", "per_prefill_token": "1.5ns"},
     "groups": [
         {
@@ -23,6 +28,7 @@ CALIBRATION: dict[str, Any] = {
             "iteration": "400us",
             "per_sequence": "12.5us",
             "jitter": {"p50": "20us", "p99": "300us", "most": "5ms"},
+            "stalls": {"every": "70ms", "length": {"p50": "4ms", "most": "35ms"}},
         },
         {"ranks": 4, "collective": "50us", "jitter": {"least": "1us", "most": "9ms"}},
     ],
@@ -111,6 +117,10 @@ def test_messages_transfers_and_notices_take_their_time() -> None:
     assert ttft_ms(transfers={"latency": "20ms"}) > plain + 15
     assert ttft_ms(transfers={"post": "20ms"}) > plain + 5
     assert ttft_ms(transfers={"notice": "20ms"}) > plain + 5
+    assert ttft_ms(requests={"advertised": "20ms"}) > plain + 5
+    assert ttft_ms(requests={"answered": "20ms"}) > plain + 15
+    # The first four of 40 requests meet the start.
+    assert ttft_ms(start="200ms") == pytest.approx(plain + 20, abs=2)
 
 
 def test_the_noise_depends_on_the_seed_alone() -> None:
@@ -151,6 +161,51 @@ def test_noticed_waits_end_later_but_not_after_their_limit() -> None:
     assert noticed.arrival(5) == 10  # it was there before the wait began
     assert noticed.arrival(110) == plain.arrival(110) == 110
     assert noticed.arrival(165) == 195
+
+
+def test_stalls_belong_to_the_time() -> None:
+    """One in each window, whole; whatever lasts into it ends as much later, in one go or in
+    parts."""
+    costs = StallCalibration.model_validate(
+        {"every": "100ms", "length": {"least": "5ms", "p50": "20ms", "p90": "40ms"}}
+    )
+    stalls, again = Stalls(costs, 3, 1), Stalls(costs, 3, 1)
+    lengths = []
+    for window in range(200):
+        begin_ns = window * 100_000_000
+        # So much fits into each window beside its stall.
+        ends = [stalls.past(begin_ns, ns) for ns in range(0, 60_000_001, 500_000)]
+        gaps = [after - before - 500_000 for before, after in pairwise(ends)]
+        found = [gap for gap in (ends[0] - begin_ns, *gaps) if gap > 0]
+        assert len(found) <= 1
+        lengths += found
+    assert len(lengths) > 100
+    assert min(lengths) >= 5_000_000
+    assert max(lengths) <= 40_000_000
+    assert max(lengths) > 35_000_000
+    at_ns, whole_ns = 0, again.past(0, 3_000_000 * 999)
+    for _ in range(999):
+        at_ns = stalls.past(at_ns, 3_000_000)
+    assert at_ns == whole_ns > 3_000_000 * 999 * 1.1
+
+
+def test_a_stall_holds_up_all_that_meets_it() -> None:
+    plain = simulate_in_memory(quickly(calibration={})).summary
+    stalls = {"every": "100ms", "length": {"least": "50ms", "most": "50ms"}}
+    groups = [{"ranks": 2, "collective": "40us", "stalls": stalls}]
+    stalled = simulate_in_memory(quickly(calibration={"groups": groups})).summary
+    assert stalled["rates"]["serving_s"] > 1.5 * plain["rates"]["serving_s"]
+    gaps = stalled["latency"]["itl_s"]
+    assert gaps["p50"] == plain["latency"]["itl_s"]["p50"]
+    assert gaps["p99"] > 0.05
+
+
+def test_a_group_gets_on_between_its_stalls() -> None:
+    stalls = {"every": "100ms", "length": {"most": "51ms"}}
+    with pytest.raises(
+        ConfigError, match=r"groups\.0\.stalls.*51ms is more than half of the 100ms"
+    ):
+        quickly(calibration={"groups": [{"ranks": 2, "stalls": stalls}]})
 
 
 def test_a_size_of_a_group_has_one_entry() -> None:

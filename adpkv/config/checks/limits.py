@@ -44,7 +44,7 @@ MAX_RANKS: Final = 65_536
 
 
 def calibration(experiment: Experiment) -> Iterator[Problem]:
-    """Each size of a group has one entry."""
+    """Each size of a group has one entry, and each group gets on between its stalls."""
     groups = () if experiment.calibration is None else experiment.calibration.groups
     seen: set[int] = set()
     for number, group in enumerate(groups):
@@ -52,6 +52,13 @@ def calibration(experiment: Experiment) -> Iterator[Problem]:
             path = ("calibration", "groups", number, "ranks")
             yield Problem(path, f"there is an entry for {group.ranks} ranks already")
         seen.add(group.ranks)
+        stalls = group.stalls
+        if stalls.every_ns and 2 * stalls.length.longest_ns > stalls.every_ns:
+            yield Problem(
+                ("calibration", "groups", number, "stalls", "length"),
+                f"a stall of up to {duration_text(stalls.length.longest_ns)} is more than half of"
+                f" the {duration_text(stalls.every_ns)} from one to the next",
+            )
 
 
 def timeline(experiment: Experiment) -> Iterator[Problem]:

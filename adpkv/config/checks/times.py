@@ -84,7 +84,6 @@ def calibrated_steps(experiment: Experiment) -> Iterator[Problem]:
         experiment.transceiver,
         experiment.largest_cache,
         experiment.slowest_model,
-        max(one.ranks for one in experiment.topology.build().instances),
     )
     if more_ns > LAST_NS:
         text = f"makes iterations take up to {duration_text(more_ns)} longer; {_LIMIT}"

@@ -3,17 +3,19 @@ the experiment says without one."""
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
+from math import ceil
 
 from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.topology import Instance, Kind
-from adpkv.executor.messages import HOST
+from adpkv.executor.messages import HOST, Advertise, Answers, Message
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.transport.port import Transport
+from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.held_up import HoldingUp
 from adpkv.worlds.virtual.mailbox import Latency
-from adpkv.worlds.virtual.measured import drawing
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.schedule import Schedule
 
@@ -40,22 +42,35 @@ def pace_of(
     )
 
 
-def mail_latency(experiment: Experiment) -> int | Latency:
-    """How long messages take, in nanoseconds."""
+def mail_latency(experiment: Experiment, pace: Pace) -> int | Latency:
+    """How long messages take, in nanoseconds. What a rank does for the request that a message is
+    about holds up its group's iteration."""
     if experiment.calibration is None:
         return experiment.transceiver.mail_latency_ns
-    messages = experiment.calibration.messages
+    messages, requests = experiment.calibration.messages, experiment.calibration.requests
+    instance_of = experiment.topology.build().instance_of
+    advertised_ns, answered_ns = ceil(requests.advertised_ns), ceil(requests.answered_ns)
 
     seed = experiment.seed
     to_coordinator = drawing(messages.to_coordinator, seed, "to coordinator")
     beside = drawing(messages.beside_coordinator, seed, "beside coordinator")
     between_ranks = drawing(messages.between_ranks, seed, "between ranks")
 
-    def latency_ns(sender: int, to: int, number: int) -> int:
+    def latency_ns(sender: int, to: int, number: int, message: Message) -> int:
         if sender == COORDINATOR:
             return messages.from_coordinator_ns
+        group = instance_of(sender).index
+        if isinstance(message, Answers):
+            answers = Counter(response.rank for response in message.responses)
+            for rank, number_of in answers.items():
+                pace.hold_up(group, rank, number_of * answered_ns)
+            # They are made before the iteration from whose beginning their way was measured.
+            held_ns = max(answers.values(), default=0) * answered_ns
+            return held_ns + (beside if sender == HOST else to_coordinator)(sender, number)
         if to == COORDINATOR:
             return (beside if sender == HOST else to_coordinator)(sender, number)
+        if isinstance(message, Advertise):
+            pace.hold_up(group, sender, advertised_ns)
         return between_ranks(sender, number)
 
     return latency_ns
@@ -71,7 +86,7 @@ def link(experiment: Experiment) -> tuple[int, int]:
 
 
 def holding_up(
-    experiment: Experiment, instance: Instance, transport: Transport, pace: Pace
+    experiment: Experiment, instance: Instance, rank: int, transport: Transport, pace: Pace
 ) -> Transport:
     """A rank's transport, which takes its group's time as measured."""
     if experiment.calibration is None:
@@ -79,6 +94,6 @@ def holding_up(
     return HoldingUp(
         transport,
         experiment.calibration.transfers,
-        partial(pace.hold_up, instance.index),
+        partial(pace.hold_up, instance.index, rank),
         receives=instance.kind is Kind.GENERATION,
     )

@@ -12,9 +12,9 @@ from adpkv.worlds.virtual.event_queue import MESSAGES, EventQueue
 
 __all__ = ["Latency", "Post", "VirtualMailbox"]
 
-Latency = Callable[[int, int, int], int]
-"""(sender, receiver, number of the sender's message) -> nanoseconds; the coordinator is one of
-them."""
+Latency = Callable[[int, int, int, Message], int]
+"""(sender, receiver, number of the sender's message, message) -> nanoseconds; the coordinator is
+one of them."""
 
 _EMPTY: list[Message] = []
 
@@ -87,7 +87,7 @@ class Post:
         self._sent[owner] = number + 1
         latency_ns = self._latency_ns
         if self._latency is not None:
-            latency_ns = max(self._latency(sender, to, number), SOON_NS)
+            latency_ns = max(self._latency(sender, to, number, message), SOON_NS)
         at_ns = self._queue.arrival_ns(owner, to, number, latency_ns)
         if self._latency is not None:
             # A message never overtakes the one before it.

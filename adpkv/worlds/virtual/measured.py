@@ -9,35 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from adpkv.config.calibration import PROBABILITIES, Spread
-from adpkv.random_draws import uniform
+from adpkv.worlds.virtual.draws import Draw
 from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
 
-__all__ = ["Draw", "MeasuredStretch", "NoticedWaits", "drawing"]
+__all__ = ["MeasuredStretch", "NoticedWaits", "Past"]
 
-_PARTS: Final = 1 << 20
-"""Of a quantile's interval: positions in it are whole numbers, so that nothing is rounded twice."""
-
-Draw = Callable[..., int]
-"""From a key to nanoseconds."""
-
-
-def drawing(spread: Spread | None, seed: int, what: str, *, least_ns: int = 0) -> Draw:
-    """Draws durations of this spread by their keys: the same key, the same duration."""
-    quantiles = (0,) if spread is None else spread.quantiles_ns
-    if not quantiles[-1]:
-        return lambda *key: least_ns
-
-    def draw(*key: int) -> int:
-        drawn = uniform(seed, what, *key)
-        above = max(bisect_left(PROBABILITIES, drawn), 1)
-        low, high = PROBABILITIES[above - 1], PROBABILITIES[above]
-        part, base = int((drawn - low) / (high - low) * _PARTS), quantiles[above - 1]
-        return max(base + (quantiles[above] - base) * part // _PARTS, least_ns)
-
-    return draw
+Past = Callable[[int, int], int]
+"""(beginning, duration) -> end, in nanoseconds: what stalls make of it."""
 
 
 class NoticedWaits(WaitStretch):
@@ -68,9 +47,11 @@ class NoticedWaits(WaitStretch):
 
 class MeasuredStretch(StepStretch):
     """A stretch whose k-th step also takes the noise of step `first + k`; the first one also takes
-    `held_ns`."""
+    `held_ns`. `past`: the stalls that the steps meet."""
 
-    __slots__ = ("_ends", "_first", "_held_ns", "_jitter", "_lines", "_more", "_most", "_ticks")
+    __slots__ = (
+        "_ends", "_first", "_held_ns", "_jitter", "_lines", "_more", "_most", "_past", "_ticks",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,11 +64,13 @@ class MeasuredStretch(StepStretch):
         jitter: Callable[[int], int],
         first: int,
         held_ns: int,
+        past: Past | None = None,
     ) -> None:
         self.began_ns, self.ticks = began_ns, 1
         self._ticks, self._lines, self._most = ticks_per_ns, lines, most
         self._more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
         self._jitter, self._first, self._held_ns = jitter, first, held_ns
+        self._past = past
         self._ends: list[int] = []
         """When each step ends, of those that were asked for so far."""
 
@@ -113,4 +96,6 @@ class MeasuredStretch(StepStretch):
         took_ns = (line + self._more) // self._ticks + self._jitter(self._first + step)
         if not step:
             took_ns += self._held_ns
-        self._ends.append((self._ends[-1] if step else self.began_ns) + took_ns)
+        begin_ns = self._ends[-1] if step else self.began_ns
+        past = self._past
+        self._ends.append(begin_ns + took_ns if past is None else past(begin_ns, took_ns))

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import ceil
+from typing import Final
 
 from adpkv.config.calibration import CalibrationConfig
 from adpkv.core.ids import NEVER
 from adpkv.executor.collectives import Operation, Step, Wait
 from adpkv.timeline.recording import WorldTimeline
+from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.group import VirtualGroup
-from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, drawing
+from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, Past
 from adpkv.worlds.virtual.schedule import Schedule, paced
+from adpkv.worlds.virtual.stalls import Stalls
 from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
 
 __all__ = ["Pace"]
+
+_START: Final = -1
+"""Among the ranks that hold up a group's first iteration: that they have to start."""
 
 
 class Pace:
@@ -46,13 +52,16 @@ class Pace:
         self.timeline = timeline
         self._schedule = schedule
         self._calibration, self._seed = calibration, seed
-        self._jitters: dict[int, Callable[[int], int]] = {}
+        self._noises: dict[int, tuple[Callable[[int], int], Past | None]] = {}
+        """By group: the noise of its steps, and its stalls."""
         notice = None if calibration is None else calibration.messages.notice
         self._notice = drawing(notice, seed, "notice")
         self._steps: dict[int, int] = {}
         """By group: the steps it has made."""
-        self._held_ns: dict[int, int] = {}
-        """By group: by how much its ranks hold up the iteration that they are in."""
+        self._start_ns = 0 if calibration is None else calibration.start_ns
+        self._held_ns: dict[int, dict[int, int]] = {}
+        """By group: by how much each rank holds up the iteration that it is in. A group that is not
+        in it has not begun its first one, which lasts until the ranks take requests."""
 
     def collective_ns(self, group: VirtualGroup) -> int:
         """What a small collective costs this group."""
@@ -61,9 +70,17 @@ class Pace:
         found = self._calibration.group(group.instance.ranks)
         return found.collective_ns if found else self._collective_ns
 
-    def hold_up(self, group: int, ns: int) -> None:
-        """A rank of the group does something in this iteration that takes so long."""
-        self._held_ns[group] = self._held_ns.get(group, 0) + ns
+    def hold_up(self, group: int, rank: int, ns: int) -> None:
+        """A rank of the group does something in this iteration that takes so long. Ranks do such
+        things side by side: the iteration is as much longer as the slowest of them takes."""
+        held = self._held_ns.setdefault(group, {_START: self._start_ns})
+        held[rank] = held.get(rank, 0) + ns
+
+    def _held(self, group: int) -> int:
+        held = self._held_ns.get(group)
+        found = self._start_ns if held is None else max(held.values(), default=0)
+        self._held_ns[group] = {}
+        return found
 
     def begin(
         self, group: VirtualGroup, first: Operation, now_ns: int, *, quiet: bool
@@ -81,7 +98,7 @@ class Pace:
             stretch = self._step_stretch(group, lines, now_ns, quiet=quiet)
         elif type(first) is Wait:
             limit_ns = min([at.limit_ns for at in group.current])
-            held_ns = self._held_ns.pop(group.instance.index, 0)
+            held_ns = self._held(group.instance.index)
             began_ns, overhead_ns = now_ns + held_ns, self._overhead_ns(group)
             stretch = WaitStretch(began_ns, overhead_ns, limit_ns)
             if self._calibration is not None:
@@ -119,12 +136,7 @@ class Pace:
         overhead_ns = self._overhead_ns(group)
         if self._calibration is None:
             return StepStretch(now_ns, overhead_ns, lines, most, self._ticks)
-        jitter = self._jitters.get(index)
-        if jitter is None:
-            found = self._calibration.group(group.instance.ranks)
-            spread = found.jitter if found else None
-            draw = drawing(spread, self._seed, "jitter")
-            jitter = self._jitters[index] = partial(draw, index)
+        jitter, past = self._noise(group)
         return MeasuredStretch(
             now_ns,
             overhead_ns,
@@ -133,8 +145,21 @@ class Pace:
             self._ticks,
             jitter=jitter,
             first=self._steps.get(index, 0),
-            held_ns=self._held_ns.pop(index, 0),
+            held_ns=self._held(index),
+            past=past,
         )
+
+    def _noise(self, group: VirtualGroup) -> tuple[Callable[[int], int], Past | None]:
+        index = group.instance.index
+        noise = self._noises.get(index)
+        if noise is None:
+            found = self._calibration and self._calibration.group(group.instance.ranks)
+            draw = drawing(found.jitter if found else None, self._seed, "jitter")
+            past = None
+            if found and found.stalls.every_ns:
+                past = Stalls(found.stalls, self._seed, index).past
+            noise = self._noises[index] = partial(draw, index), past
+        return noise
 
     def _overhead_ns(self, group: VirtualGroup) -> int:
         """What an iteration takes beside its step or wait."""
@@ -146,7 +171,7 @@ class Pace:
             overhead_ns += found.iteration_ns
             if found.sequence_ns and type(group.current[0]) is Step:
                 overhead_ns += ceil(
-                    found.sequence_ns * sum(at.work.sequences for at in group.current)
+                    found.sequence_ns * max(at.work.sequences for at in group.current)
                 )
         return overhead_ns
 

@@ -118,7 +118,7 @@ class Simulation:
         self.world = VirtualWorld(
             self.topology,
             pace=pace,
-            mail_latency_ns=mail_latency(experiment),
+            mail_latency_ns=mail_latency(experiment, pace),
             hang_ns=experiment.hang_ns,
             queue=queue_for(schedule),
         )
@@ -194,7 +194,9 @@ class Simulation:
         transport, staged = self._ports.transport(
             rank, memory, inbox_ages, faults, mailbox, recorder
         )
-        transport = holding_up(experiment, self.topology.instance_of(rank), transport, self._pace)
+        transport = holding_up(
+            experiment, self.topology.instance_of(rank), rank, transport, self._pace
+        )
         program = assemble(
             experiment,
             self.topology,
