@@ -43,6 +43,8 @@ def performed(target: str, schedules: int = 6, ranks: int = 4, **settings: objec
     ],
 )
 def test_calls_have_the_results_of_torch(family: str) -> None:
+    if family == "devices" and 0 < torch.cuda.device_count() < 4:
+        pytest.skip("four ranks take four GPUs, or none: then CUDA stands for the CPU")
     found = performed(f"{PROGRAMS / 'torch_calls.py'}:{family}")
     assert found.report is None, render(found.report, 100)
     assert found.schedules == 6
