@@ -23,6 +23,9 @@ SEGMENT: Final = "/dev/shm/sm_segment."
 FIRST_JOB: Final = 1
 """mpirun numbers its jobs, and has one."""
 
+INIT: Final = 1
+"""In a container it may hide what it has mapped from everybody. mpirun starts no rank as that."""
+
 WORD: Final = 0xFFFFFFFF
 
 
@@ -30,9 +33,13 @@ def segments_of(pid: int) -> set[str]:
     """The shared memory that a process has mapped: its own and that of ranks it communicates with,
     as paths."""
     try:
-        maps = Path(f"/proc/{pid}/maps").read_text()
+        return _mapped_by(pid)
     except OSError:
         return set()
+
+
+def _mapped_by(pid: int) -> set[str]:
+    maps = Path(f"/proc/{pid}/maps").read_text()
     # "FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH", and "(deleted)" once it has no name.
     fields = [line.split(maxsplit=5) for line in maps.splitlines() if SEGMENT in line]
     return {found[5] for found in fields if len(found) == 6 and found[5].startswith(SEGMENT)}
@@ -72,15 +79,52 @@ def remove_with_their_job(segments: Iterable[str]) -> None:
                 path.unlink()
 
 
-def remove_unused(segments: Iterable[str], young_s: float) -> None:
+def remove_unused(segments: Iterable[str], young_s: float) -> bool:
     """Remove those of these files that no process of this host has mapped. Another job may have got
     the process id of an earlier mpirun, and so its names: a file younger than `young_s` seconds
-    stays, as it may be mapped only in a moment."""
+    stays, as it may be mapped only in a moment. All stay while it cannot be known of a process that
+    could have mapped them; then this returns False."""
     old = {path for path in segments if _age_s(path) > young_s}
-    if old:
-        for path in old.difference(*map(segments_of, _processes())):
-            with suppress(OSError):
-                os.unlink(path)
+    if not old:
+        return True
+    try:
+        unused = old.difference(*map(_known_to_be_mapped_by, _processes()))
+    except PermissionError:
+        return False
+    for path in unused:
+        with suppress(OSError):
+            os.unlink(path)
+    return True
+
+
+def _known_to_be_mapped_by(pid: int) -> set[str]:
+    """What a process has mapped, as far as it can have any of this user's files, which are nobody
+    else's to open.
+
+    Raises:
+        PermissionError: it is this user's, and hides what it has mapped.
+    """
+    try:
+        return _mapped_by(pid)
+    except PermissionError:
+        if pid != INIT and _is_own(pid):
+            raise
+    except OSError:
+        pass  # it has ended
+    return set()
+
+
+def _is_own(pid: int) -> bool:
+    """Whether a process runs as this user; also if that cannot be known, unless it has ended. Its
+    folder belongs to root where it hides what it has."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    users = next((line for line in status.splitlines() if line.startswith("Uid:")), "Uid:")
+    return not users.split()[1:] or str(os.geteuid()) in users.split()[1:]
 
 
 def _age_s(path: str) -> float:

@@ -85,7 +85,8 @@ def _remove_unused(path: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with suppress(OSError, ValueError):
-            remove_unused(segments_of_job(int((path / MPIRUN).read_text())), YOUNG_S)
+            if not remove_unused(segments_of_job(int((path / MPIRUN).read_text())), YOUNG_S):
+                return  # it tells a later run whose they are
         shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(lock)
