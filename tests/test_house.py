@@ -52,6 +52,7 @@ def is_in(module: str, package: str) -> bool:
 
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.random_draws"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
+COUNTING = "adpkv.counting"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
@@ -74,6 +75,7 @@ ARROWS = {
     "adpkv.control_groups": (ERRORS,),
     "adpkv.children": (),
     "adpkv.launcher_variables": (),
+    COUNTING: (),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
     TERMINAL: (STREAMS,),
@@ -105,8 +107,8 @@ ARROWS = {
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),
     RECORDER: (ERRORS, EXECUTOR, "adpkv.transport.port"),
     OUTPUT: (CORE, ERRORS, STREAMS, TERMINAL, CONFIG, "adpkv.executor.messages"),
-    TIMELINE: (CORE, ERRORS, CONFIG, EXECUTOR, OUTPUT, "adpkv.model.port"),
-    INSPECT: (ERRORS, TERMINAL, RECORDER, "adpkv.output.tables"),
+    TIMELINE: (CORE, ERRORS, COUNTING, CONFIG, EXECUTOR, OUTPUT, "adpkv.model.port"),
+    INSPECT: (ERRORS, COUNTING, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
     ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, STAGED, "adpkv.model.cost"),
@@ -216,6 +218,7 @@ ARROWS = {
     ),
     "adpkv.rank_programs": (
         ERRORS,
+        COUNTING,
         "adpkv.diagnosis.names",
         "adpkv.output.tables",
         "adpkv.launcher_variables",
@@ -223,6 +226,7 @@ ARROWS = {
     # It makes runs and hands them to processes, as a sweep does.
     "adpkv.exploration": (
         "adpkv.launcher_variables",
+        COUNTING,
         CORE,
         ERRORS,
         CONFIG,

@@ -32,7 +32,7 @@ from adpkv.cli.launched import launched_rank
 from adpkv.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from adpkv.rank_programs.checking import Checked, Plan
     from adpkv.rank_programs.session import Session
@@ -53,7 +53,7 @@ def check(
     kill: Kill = False,
     kills: Kills = None,
     must_handle: MustHandle = False,
-    replay: Replay = "",
+    replay: Replay = None,
     allow: Allow = None,
     shared: Shared = None,
     bound: Bound = 30.0,
@@ -82,7 +82,7 @@ def check(
     for word in allow or ():
         if word not in ALLOWABLE:
             raise UsageError(f"--allow {word}: there are {', '.join(ALLOWABLE)}")
-    choices = from_token(replay) if replay else None
+    choices = None if replay is None else from_token(replay)
     settings = Settings(
         ranks,
         "torch" if use_torch else "mpi" if use_mpi else "",
@@ -94,7 +94,9 @@ def check(
         kills or int(kill or must_handle),
         must_handle,
     )
-    session = Session(parse_target(target), settings, _shown(as_json) if show else None)
+    program = parse_target(target)
+    _look_for(shared or (), program.folder)
+    session = Session(program, settings, _shown(as_json) if show else None)
     plan = Plan(schedules, seconds, strategy, seed)
     found = _performed(session, plan, choices, quiet=quiet or as_json)
     _tell(found, target, ranks, as_json=as_json, quiet=quiet)
@@ -119,6 +121,25 @@ def _performed(session: Session, plan: Plan, choices: list[int] | None, *, quiet
         return found
     smaller = with_fewer_ranks(session, found.report)
     return replace(found, report=replace(found.report, smaller=smaller))
+
+
+def _look_for(shared: Sequence[str], folder: str) -> None:
+    """Each is a module that the program can import.
+
+    Raises:
+        UsageError: one is not there, or is a part of a package.
+    """
+    from importlib.machinery import PathFinder
+
+    from adpkv.errors import UsageError
+
+    for name in shared:
+        if "." in name:
+            raise UsageError(
+                f"--shared {name}: give a top-level module, here {name.partition('.')[0]}"
+            )
+        if PathFinder.find_spec(name, [folder, *sys.path]) is None:
+            raise UsageError(f"--shared {name}: there is no module {name}")
 
 
 def _shown(as_json: bool) -> Callable[[str], None]:

@@ -94,7 +94,7 @@ Seed = Annotated[
     int, typer.Option(metavar="N", min=0, max=2**31, help="Of the choices and the ranks.")
 ]
 Replay = Annotated[
-    str, typer.Option(metavar="TOKEN", help="Make this one schedule.", show_default=False)
+    str | None, typer.Option(metavar="TOKEN", help="Make this one schedule.", show_default=False)
 ]
 Allow = Annotated[
     list[str] | None,

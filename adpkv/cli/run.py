@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, look_here, remark
+from adpkv.counting import counted
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -77,7 +78,7 @@ def run(
     from adpkv.field_policies import assembly
 
     screen = Screen(experiment, quiet=quiet or rank != 0, as_json=as_json)
-    screen.progress.stage(f"waiting for {experiment.topology.ranks} ranks in MPI_Init")
+    screen.progress.stage(f"waiting for {counted(experiment.topology.ranks, 'rank')} in MPI_Init")
     yield_where_crowded(os.environ)
     import_before_mpi(experiment.transceiver.transport)
     start_mpi()
@@ -113,7 +114,7 @@ def _starting(experiment: Experiment) -> str:
     staging = experiment.staging
     slots = f", {staging.slots} staging slots each" if staging is not None else ""
     return (
-        f"starting {experiment.topology.ranks} ranks with mpirun: transport"
+        f"starting {counted(experiment.topology.ranks, 'rank')} with mpirun: transport"
         f" {experiment.transceiver.transport}, {experiment.kv_cache.memory} memory{slots}"
     )
 

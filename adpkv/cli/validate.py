@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adpkv.cli.options import ExperimentFiles, Overrides, look_here, remark
+from adpkv.counting import counted
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -71,10 +72,12 @@ def _sweep_sentence(experiment: Experiment) -> str:
     check_points(plan, look_here, by="sweep.vary")
     parse_goal(plan.config.optimize, plan.config.subject_to, plan.sample)
     points = (
-        f"{len(plan.points):,} points" if plan.points else f"a search of {plan.trials:,} points"
+        counted(len(plan.points), "point")
+        if plan.points
+        else f"a search of {counted(plan.trials, 'point')}"
     )
     seeds = "one seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
-    return f"adpkv sweep: {points} of {seeds}, {plan.runs:,} runs"
+    return f"adpkv sweep: {points} of {seeds}, {counted(plan.runs, 'run')}"
 
 
 def _described(experiment: Experiment) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Final
 
+from adpkv.counting import counted
 from adpkv.exploration.campaign import LAST_SEED, Campaign
 from adpkv.exploration.exhaustive import Walk
 from adpkv.exploration.result import Exploration
@@ -138,15 +139,15 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     console = console_for(stream)
     columns = width_of(console)
     for one in found.finds:
-        title = f"{one.signature}: {one.count:,} seeds, the first {one.seed}"
+        title = f"{one.signature}: {counted(one.count, 'seed')}, the first {one.seed}"
         print_line(console, title, "bold red")
         for said in one.detail.split("\n")[: 2 if one.stuck else 1]:
             for line in wrapped(said[:MOST_DETAIL], columns, "  ", "  "):
                 print_line(console, line)
         faults = ", ".join(one.faults) or "no fault"
         least = (
-            f"shrunk to {one.ranks} ranks, {one.requests} requests, {faults}, {one.choices} choices"
-            f" of the schedule ({one.tries} runs)"
+            f"shrunk to {counted(one.ranks, 'rank')}, {counted(one.requests, 'request')}, {faults},"
+            f" {counted(one.choices, 'choice')} of the schedule ({counted(one.tries, 'run')})"
         )
         for line in wrapped(least, columns, "  ", "  "):
             print_line(console, line)

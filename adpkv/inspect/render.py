@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from adpkv.counting import counted
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.reader import Record
 from adpkv.flight_recorder.slot_layout import SlotPlace
@@ -60,7 +61,9 @@ def _before(one: RankObservation) -> str:
 def _title(survey: Survey) -> str:
     here = len(survey.ranks)
     which = (
-        f"{here} ranks" if here == survey.size else f"{here} of {survey.size} ranks, this host's"
+        counted(here, "rank")
+        if here == survey.size
+        else f"{here} of {survey.size} ranks, this host's"
     )
     age = span_text(survey.age_ns)
     if survey.running:

@@ -27,6 +27,9 @@ __all__ = ["Checked", "Plan", "check", "replay"]
 
 SCHEDULES: Final = 1_000
 
+NEVER_AWAITED = " was never awaited"
+"""How Python's warning of a coroutine that nobody awaits ends."""
+
 
 class Plan(msgspec.Struct, frozen=True):
     """Which schedules."""
@@ -105,10 +108,9 @@ def _checked(
     if not first.operations and not meets:
         return Checked(1, 0, time.monotonic() - began)
     if not first.operations:
-        last = next((lines[-1] for lines in session.outputs if lines), "")
         raise TargetError(
             f"{session.target.text}: its ranks never meet: no rank made a collective, or sent a"
-            " message" + (f"; the last that one of them printed is: {last}" if last else "")
+            f" message{_hint(session.outputs)}"
         )
     if plan.strategy == EXHAUSTIVE:
         return _walked(session, plan, progress, look, began, first)
@@ -153,6 +155,16 @@ def _walked(
     if failed is not None:
         found = _failed(session, failed, done, began, first.operations)
     return msgspec.structs.replace(found, walked=walked, killed=killed)
+
+
+def _hint(outputs: Sequence[Sequence[str]]) -> str:
+    """What may be the cause: a forgotten await, or what some rank printed last."""
+    for lines in outputs:
+        for line in lines:
+            if line.endswith(NEVER_AWAITED):
+                return f"; an await is forgotten: {line.replace(' RuntimeWarning:', '')}"
+    last = next((lines[-1] for lines in outputs if lines), "")
+    return f"; the last that one of them printed is: {last}" if last else ""
 
 
 def replay(session: Session, choices: Sequence[int]) -> Checked:

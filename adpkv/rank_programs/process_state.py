@@ -55,6 +55,10 @@ class Generators(dict[int, random.Random]):
         return found
 
 
+UNASKED: Final = "RuntimeWarning: Enable tracemalloc to get the object allocation traceback"
+"""What Python advises behind a coroutine that nobody awaited; the lines before say where."""
+
+
 class _Output:
     """The end of a rank's output, line by line; written through where it is shown."""
 
@@ -87,6 +91,8 @@ class _Output:
         return True
 
     def _add(self, line: str) -> None:
+        if line == UNASKED:
+            return
         if self._show is not None:
             self._show(f"{self._label}: {line}")
         self.lines.append(line)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from adpkv.counting import counted
 from adpkv.errors import MissingPieceError, TargetError
 from adpkv.exit_codes import ExitCode
 from adpkv.rank_programs.classify import short
@@ -108,7 +109,9 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
         raise MissingPieceError("this needs MPI: pip install 'adpkv[mpi]'") from None
     own = RealRank(MPI)
     if ranks is not None and ranks != own.world_size:
-        raise TargetError(f"mpirun has started {own.world_size} ranks, and -n says {ranks}")
+        raise TargetError(
+            f"mpirun has started {counted(own.world_size, 'rank')}, and -n says {ranks}"
+        )
     sys.path.insert(0, target.folder)
     end_after(MPI, files, bound_s, lambda: own.last)
     try:
@@ -128,7 +131,10 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
     MPI.COMM_WORLD.Barrier()
     if own.rank == 0:
         took_s = own.clock
-        print(f"adpkv: {own.world_size} real ranks ended well in {took_s:.1f} s", file=sys.stderr)
+        print(
+            f"adpkv: {counted(own.world_size, 'real rank')} ended well in {took_s:.1f} s",
+            file=sys.stderr,
+        )
     return ExitCode.COMPLETED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adpkv.counting import counted
 from adpkv.output.tables import Table, wrapped
 from adpkv.rank_programs.checking import Checked
 from adpkv.rank_programs.classify import short
@@ -15,9 +16,11 @@ MOST_SPOTS = 20
 
 def summary(found: Checked, ranks: int, columns: int | None) -> list[str]:
     """The lines, as wide as the window; None where there is none."""
-    number = _count(found.schedules, "schedule")
     end = "no failure" if found.report is None else "the last one failed"
-    what = f"{number} of {ranks} ranks in {found.seconds:.1f} s, {found.operations:,} operations"
+    what = (
+        f"{counted(found.schedules, 'schedule')} of {counted(ranks, 'rank')} in"
+        f" {found.seconds:.1f} s, {counted(found.operations, 'operation')}"
+    )
     lines = wrapped(f"adpkv: {what} in the first: {end}", columns)
     if found.walked is not None:
         lines += wrapped(_walked(found.walked, failed=found.report is not None), columns)
@@ -33,20 +36,16 @@ def _walked(walked: Walked, *, failed: bool) -> str:
     if not walked.complete and not failed:
         told += ": there was no time, or too few schedules"
     return (
-        f"{told}; {_count(walked.paths, 'path')}, {_count(walked.states, 'state')},"
-        f" {_count(walked.cut_off, 'schedule')} cut off at known states,"
-        f" {_count(walked.independent, 'order')} without difference,"
-        f" {_count(walked.ends, 'different end')}"
+        f"{told}; {counted(walked.paths, 'path')}, {counted(walked.states, 'state')},"
+        f" {counted(walked.cut_off, 'schedule')} cut off at known states,"
+        f" {counted(walked.independent, 'order')} without difference,"
+        f" {counted(walked.ends, 'different end')}"
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def _killed(killed: KilledRanks, columns: int | None) -> list[str]:
     longest = f"; all had ended {killed.longest_s:.3g} s later at the latest"
-    told = f"a rank died in {_count(killed.schedules, 'schedule')}"
+    told = f"a rank died in {counted(killed.schedules, 'schedule')}"
     lines = wrapped(told + (longest if killed.longest_s >= 0.001 else ""), columns)
     head = ["killed at", "place", "handled", "ended with the error", "aborted", "failed"]
     rows = []

@@ -151,6 +151,11 @@ def _of_file(text: str, path: str, function: str) -> Target:
 def _of_module(text: str, module: str, function: str) -> Target:
     if not all(part.isidentifier() for part in module.split(".")):
         raise TargetError(f"{text}: {module!r} is no name of a module")
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise TargetError(
+            f"{text}: {module} is Python's own; a program of ranks is a function of yours, in a"
+            " file or a module with another name"
+        )
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adpkv.config.units import parse_duration
 from adpkv.core.ids import LAST_NS
+from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.output.tables import wrapped
 from adpkv.timeline.writing import Window, Written
@@ -31,8 +32,9 @@ def window(since: str, until: str | None) -> Window:
 def lines(written: Written, width: int | None) -> list[str]:
     """What was written and how to look at it."""
     said = (
-        f"{written.slices:,} slices of {written.ranks} ranks, {written.requests:,} requests and"
-        f" {written.transfers:,} completed transfers, {written.nbytes / 1e6:.1f} MB"
+        f"{counted(written.slices, 'slice')} of {counted(written.ranks, 'rank')},"
+        f" {counted(written.requests, 'request')} and"
+        f" {counted(written.transfers, 'completed transfer')}, {written.nbytes / 1e6:.1f} MB"
     )
     how = (
         "open it at https://ui.perfetto.dev: the page comes from there, the trace is read in your"

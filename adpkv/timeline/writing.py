@@ -67,8 +67,8 @@ def write_trace(
     """Write a run's trace to `output`, or into its folder; whole or not at all.
 
     Raises:
-        UsageError: the run has no timeline, a file cannot be read or written, or the package
-            perfetto is missing.
+        UsageError: the run has no timeline, a file cannot be read or written, the package perfetto
+            is missing, or nothing at all is in the window.
     """
     section = read_section(folder)
     topology = section.build()
@@ -96,6 +96,8 @@ def write_trace(
                     requests.add(event)
             requests.close()
             nbytes = file.tell()
+        if not trace.slices and not requests.shown and window != WHOLE:
+            raise UsageError(_nothing_in(window, readers, sizes))
         temporary.replace(path)
     except OSError as error:
         # The temporary name is ours, and says nothing to who gave the path.
@@ -114,6 +116,19 @@ def write_trace(
         ranks.steps,
         (*notes, *files.damage.told()),
     )
+
+
+def _nothing_in(window: Window, readers: Sequence[RecordReader], sizes: dict[int, int]) -> str:
+    """What to say of a window in which there is nothing: where there is something."""
+    first_ns, last_ns = LAST_NS, 0
+    for joint in collectives(readers, sizes, fold=True):
+        for one in joint.present:
+            first_ns, last_ns = min(first_ns, one.begin_ns), max(last_ns, one.begin_ns, one.end_ns)
+    to = "the end" if window.to_ns == LAST_NS else f"{window.to_ns / 1e9:g} s"
+    where = f"nothing of the run is between {window.from_ns / 1e9:g} s and {to}"
+    if first_ns > last_ns:
+        return f"{where}, nor anywhere else: its records are empty"
+    return f"{where}: its ranks were at work from {first_ns / 1e9:.3f} s to {last_ns / 1e9:.3f} s"
 
 
 def _show_ranks(

@@ -29,8 +29,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     policy = "--set=policy.late_success=revives"
     said = call("explore", "explore", policy, "--seeds", "30:31", "--jobs", "1", "--out", str(out),
                 code=4)  # fmt: skip
-    assert "two_terminal_responses: 1 seeds, the first 30" in said
-    assert "shrunk to 2 ranks, 1 requests, handle_error, 0 choices of the schedule" in said
+    assert "two_terminal_responses: 1 seed, the first 30" in said
+    assert "shrunk to 2 ranks, 1 request, handle_error, 0 choices of the schedule" in said
     assert "found: 1 seeds" in said
     return out
 

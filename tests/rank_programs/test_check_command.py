@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,7 @@ def test_a_good_program_ends_with_0(here: Path) -> None:
         ("worker.py:", "", "no name of a function after the colon"),
         ("nothing.here:program", None, "there is no module nothing"),
         ("worker", None, "a target is"),
+        ("os.path:join", None, "os.path is Python's own; a program of ranks is a function of"),
     ],
 )  # fmt: skip
 def test_a_wrong_target_is_told(here: Path, target: str, text: str | None, told: str) -> None:
@@ -84,6 +87,18 @@ def test_a_wrong_target_is_told(here: Path, target: str, text: str | None, told:
     done = call(target)
     assert isinstance(done.exception, UsageError)
     assert told in str(done.exception)
+
+
+def test_a_forgotten_await_is_told_with_its_line(here: Path) -> None:
+    """In a process of its own: within pytest Python's warnings are pytest's."""
+    (here / "worker.py").write_text("async def program(rank):\n    rank.barrier()\n")
+    command = [sys.executable, "-m", "adpkv", "check", "worker.py:program"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    told = "an await is forgotten: "
+    assert told in done.stderr
+    said = done.stderr.partition(told)[2]
+    assert said.endswith("worker.py:2: coroutine 'RankApi.barrier' was never awaited\n")
 
 
 @pytest.mark.usefixtures("here")
@@ -96,6 +111,9 @@ def test_a_wrong_target_is_told(here: Path, target: str, text: str | None, told:
         (["--replay", "xyz"], "no token of a schedule"),
         (["--replay", "c1.AAAA"], "no token of a schedule"),
         (["--replay", "c1.é"], "no token of a schedule"),
+        (["--replay", ""], "no token of a schedule"),
+        (["--shared", "nosuch"], "--shared nosuch: there is no module nosuch"),
+        (["--shared", "race.part"], "--shared race.part: give a top-level module, here race"),
     ],
 )
 def test_a_wrong_option_is_told(options: list[str], told: str) -> None:

@@ -17,7 +17,7 @@ from tests.worlds.virtual.running import Ran, run
 REQUESTS = 300
 
 EACH_PLACE = pytest.mark.parametrize(
-    "victim", [1, 4, *(pytest.param(rank, marks=pytest.mark.slow) for rank in (3, 6))]
+    "victim", [1, 4, *(pytest.param(rank, marks=pytest.mark.campaign) for rank in (3, 6))]
 )
 """A follower and a leader; then the last of a group, and one in the middle."""
 
@@ -133,7 +133,7 @@ def nothing_is_lost(ran: Ran, failed: list[int]) -> None:
 
 
 @pytest.mark.parametrize("failed", [[2, 3], [3, 2], [2, 3, 4], [4, 2, 3]])
-@pytest.mark.parametrize("apart_ms", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("apart_ms", [0, pytest.param(1, marks=pytest.mark.campaign)])
 @pytest.mark.parametrize("phase", ["intake", "sync", "flush", "step"])
 def test_15_a_leader_fails_together_with_who_would_lead_next(
     failed: list[int], phase: str, apart_ms: int

@@ -224,6 +224,11 @@ def test_bad_calls_are_refused_and_leave_nothing(run: Run, tmp_path: Path) -> No
     for argv in (["--from", "5"], ["--from", "2s", "--to", "1s"]):
         failed = CliRunner().invoke(app, ["timeline", str(run[0]), *argv])
         assert isinstance(failed.exception, UsageError)
+    argv = ["timeline", str(run[0]), "--output", str(tmp_path / "beyond"), "--from", "1h"]
+    beyond = CliRunner().invoke(app, argv).exception
+    assert isinstance(beyond, UsageError)
+    said = "nothing of the run is between 3600 s and the end: its ranks were at work from 0.000 s"
+    assert str(beyond).startswith(said)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["without"]
 
 
