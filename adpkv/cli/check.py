@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,6 +13,7 @@ from adpkv.cli.check_options import (
     DEFAULT_RANKS,
     Allow,
     Bound,
+    Dumps,
     Kill,
     Kills,
     MustHandle,
@@ -56,6 +58,7 @@ def check(
     replay: Replay = None,
     allow: Allow = None,
     shared: Shared = None,
+    dumps: Dumps = None,
     bound: Bound = 30.0,
     show: ShowOutput = False,
     as_json: AsJson = False,
@@ -73,6 +76,7 @@ def check(
     from adpkv.rank_programs.refusals import ALLOWABLE
     from adpkv.rank_programs.session import Session, Settings
     from adpkv.rank_programs.target import parse_target
+    from adpkv.rank_programs.torch_dumps import check_folder
 
     if launched_rank(os.environ) is not None:
         from adpkv.rank_programs.real_ranks import run_for_real
@@ -98,26 +102,35 @@ def check(
     _look_for(shared or (), program.folder)
     session = Session(program, settings, _shown(as_json) if show else None)
     plan = Plan(schedules, seconds, strategy, seed)
-    found = _performed(session, plan, choices, quiet=quiet or as_json)
+    if dumps is not None:
+        check_folder(dumps)
+    found = _performed(session, plan, choices, dumps, quiet=quiet or as_json)
     _tell(found, target, ranks, as_json=as_json, quiet=quiet)
 
 
-def _performed(session: Session, plan: Plan, choices: list[int] | None, *, quiet: bool) -> Checked:
+def _performed(
+    session: Session, plan: Plan, choices: list[int] | None, dumps: Path | None, *, quiet: bool
+) -> Checked:
     """The schedules of the plan, or the one that is to be replayed."""
     from msgspec.structs import replace
 
     from adpkv.rank_programs.checking import check as check_all
     from adpkv.rank_programs.checking import replay
+    from adpkv.rank_programs.choices import from_token
     from adpkv.rank_programs.shrinking import with_fewer_ranks
+    from adpkv.rank_programs.torch_dumps import write_dumps
 
     with session:
         if choices is not None:
-            return replay(session, choices)
-        progress = None if quiet else _Progress(plan.most)
-        found = check_all(session, plan, progress)
-        if progress is not None:
-            progress.clear()
-    if found.report is None:
+            found = replay(session, choices)
+        else:
+            progress = None if quiet else _Progress(plan.most)
+            found = check_all(session, plan, progress)
+            if progress is not None:
+                progress.clear()
+        if dumps is not None and found.report is not None and not found.report.unending:
+            write_dumps(session, from_token(found.report.token), dumps)
+    if found.report is None or choices is not None:
         return found
     smaller = with_fewer_ranks(session, found.report)
     return replace(found, report=replace(found.report, smaller=smaller))

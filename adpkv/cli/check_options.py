@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,6 +11,7 @@ __all__ = [
     "DEFAULT_RANKS",
     "Allow",
     "Bound",
+    "Dumps",
     "Kill",
     "Kills",
     "MustHandle",
@@ -109,6 +111,15 @@ Shared = Annotated[
     typer.Option(
         metavar="MODULE",
         help="A top-level module of the program that all ranks share, as they share libraries.",
+        show_default=False,
+    ),
+]
+Dumps = Annotated[
+    Path | None,
+    typer.Option(
+        "--flight-recorder",
+        metavar="DIR",
+        help="Write a find as dumps of PyTorch's Flight Recorder, for its analyser.",
         show_default=False,
     ),
 ]
