@@ -6,5 +6,7 @@ __all__ = ["counted"]
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 rank`, `2,000 ranks`; the plural of `noun` is made with an s."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """`1 rank`, `2,000 ranks`, `2 switches`; for nouns whose plural is made with an s."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith(('ch', 's', 'x')) else 's'}"

@@ -84,7 +84,18 @@ def replay(
         print(json.dumps(played.data(), indent=2))
     elif not quiet:
         _show(played)
+    _note_what_is_gone(played)
     raise typer.Exit(_code(played))
+
+
+def _note_what_is_gone(played: Replay) -> None:
+    """Nobody takes the code 0 of a file that was edited for a find that came again."""
+    if played.recorded.signature and not played.trial.found:
+        print(
+            f"adpkv: {played.recorded.signature} was recorded, and nothing is found now: the file"
+            " was edited, or adpkv is another",
+            file=sys.stderr,
+        )
 
 
 def _check_one(**asked: bool) -> None:
@@ -139,6 +150,7 @@ def _step(recorded: Recorded) -> None:
             print()
             break
     _show(played)
+    _note_what_is_gone(played)
     raise typer.Exit(_code(played))
 
 

@@ -59,7 +59,7 @@ class ExploreProgress:
             f"session lines {sum(s.reached for s in lines)}/{sum(s.of for s in lines)}",
             f"clauses {shares['clauses']}",
             f"faults {shares['faults']}",
-            f"{len(campaign.finds)} finds" if campaign.finds else "no find",
+            counted(len(campaign.finds), "find") if campaign.finds else "no find",
         ]
         share, left_s, total = self._left(campaign, passed_s, rate)
         if left_s is not None:
@@ -119,7 +119,7 @@ class WalkProgress:
             return
         said = (
             f"{walked.paths:,} paths · {len(walked.states):,} states · {walked.cut_off:,} cut off"
-            f" · {len(walked.finds)} finds"
+            f" · {counted(len(walked.finds), 'find')}"
         )
         if self._terminal is None:
             self._due_s = now_s + PLAIN_INTERVAL_S
@@ -170,11 +170,11 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     if found.differed:
         seeds = ", ".join(map(str, found.differed))
         print_line(console, f"not deterministic: the two runs of seed {seeds} differ", "bold red")
-    finds = f"{len(found.finds)} finds" if found.finds else "no find"
+    finds = counted(len(found.finds), "find") if found.finds else "no find"
     checked = f", {found.twice} of them twice" if found.twice else ""
     rate = f"{found.seeds_per_s:,.0f} a second"
-    what = "paths" if found.walk else "seeds"
-    said = f"{found.outcome}: {found.seeds:,} {what}{checked}, {rate}, {finds}"
+    what = counted(found.seeds, "path" if found.walk else "seed")
+    said = f"{found.outcome}: {what}{checked}, {rate}, {finds}"
     for line in wrapped(said, columns):
         print_line(console, line)
     if found.folder is not None:

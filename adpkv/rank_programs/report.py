@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adpkv.counting import counted
 from adpkv.diagnosis.names import named, verb
 from adpkv.output.tables import Table, wrapped
 from adpkv.rank_programs.classify import HAS, Diagnosis, operation_text, short, where
@@ -18,6 +19,10 @@ __all__ = ["Report", "Smaller", "Why", "as_values", "render"]
 
 MOST_VARIABLES: Final = 6
 MOST_RANKS: Final = 12
+
+TABLE_COLUMNS: Final = 72
+"""In a narrower window, who is where is no table, unless it fits as it is."""
+
 MOST_OUTPUT: Final = 5
 
 
@@ -193,8 +198,8 @@ def render(report: Report, columns: int | None) -> str:
     for title, found in sections.items():
         if found:
             lines += ["", title, *found]
-    number = "1 choice" if report.choices == 1 else f"{report.choices:,} choices"
-    switches = f"{evidence.switches} context switches"
+    number = counted(report.choices, "choice")
+    switches = counted(evidence.switches, "context switch")
     away = f"{number} away from the plain schedule, {switches}"
     lines += ["", f"replay ({away}): {report.replay}"]
     if report.smaller is not None:
@@ -274,9 +279,22 @@ def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> lis
     for (does, at, source), ranks in order[:MOST_RANKS]:
         mark = "!" if set(ranks) & set(diagnosis.odd) else ""
         rows.append([mark, named(ranks), does, at, source])
-    lines = Table(["", "ranks", "does", "at", "line"], rows, (), indent="  ").text(columns)
+    table = Table(["", "ranks", "does", "at", "line"], rows, (), indent="  ")
+    lines = table.text(None)
+    if columns is not None and max(map(len, lines)) > columns:
+        lines = table.text(columns) if columns >= TABLE_COLUMNS else _below(rows, columns)
     if len(order) > MOST_RANKS:
         lines.append(f"  and {len(order) - MOST_RANKS} more in --json")
+    return lines
+
+
+def _below(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
+    """The same where a window is too narrow for five columns: the place below what a rank does."""
+    lines = []
+    for mark, ranks, does, at, source in rows:
+        lines += wrapped(f"{mark or ' '} {ranks}: {does}", columns, "  ", "    ")
+        if at:
+            lines += wrapped(f"{at}: {source}", columns, "      ", "  ")
     return lines
 
 

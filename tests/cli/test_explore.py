@@ -31,7 +31,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 code=4)  # fmt: skip
     assert "two_terminal_responses: 1 seed, the first 30" in said
     assert "shrunk to 2 ranks, 1 request, handle_error, 0 choices of the schedule" in said
-    assert "found: 1 seeds" in said
+    assert "found: 1 seed, " in said
     return out
 
 
@@ -58,6 +58,17 @@ def test_it_is_replayed_in_each_way(found: Path, tmp_path: Path) -> None:
     assert kept.split() == [str(tmp_path / "revived.yaml"), str(tmp_path / "test_found_revived.py")]
     listed = json.loads(call("regress", "--from", str(tmp_path), "--json"))
     assert "revived" in json.dumps(listed)
+
+
+def test_a_file_that_was_edited_says_that_its_find_is_gone(found: Path, tmp_path: Path) -> None:
+    text = (found / "finds" / "two_terminal_responses.yaml").read_text()
+    lines = [line for line in text.splitlines() if "late_success" not in line]
+    assert len(lines) == len(text.splitlines()) - 1
+    (tmp_path / "edited.yaml").write_text("\n".join(lines))
+    said = CliRunner().invoke(app, ["replay", str(tmp_path / "edited.yaml"), "--quiet"])
+    assert (said.exit_code, said.stdout) == (0, "")
+    gone = "adpkv: two_terminal_responses was recorded, and nothing is found now"
+    assert said.stderr.startswith(gone)
 
 
 def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
