@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from adpkv.core.cancel import TransferCancelResult, cancel_answer
 from adpkv.core.rules import Rules
 from adpkv.core.session import TABLES, Event, Line, Role, State, Table
 from adpkv.core.values import Outcome
@@ -39,11 +40,20 @@ class _Row(dict[Event, Line | None]):
 
 
 class ObservedTables:
-    """Rules whose tables count which of their lines are used."""
+    """Rules that count which lines of their tables are used, and what cancels are answered."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.rules = Rules(tables={role: self._observed(role) for role in Role})
+        self.rules = Rules(
+            tables={role: self._observed(role) for role in Role}, cancel_answer=self._answer
+        )
+
+    def _answer(
+        self, state: State | None, is_healthy: bool, can_withdraw: bool
+    ) -> TransferCancelResult:
+        answer = cancel_answer(state, is_healthy, can_withdraw)
+        self.counts[f"answer:{answer.value}"] += 1
+        return answer
 
     def _observed(self, role: Role) -> Table:
         return {
@@ -60,8 +70,6 @@ def facts_of(events: Sequence[RunEvent]) -> Counter[str]:
             continue
         if kind == "fault":
             found[f"fault:{detail['fault']}:{detail['phase']}"] += 1
-        elif kind == "cancel_answer":
-            found[f"answer:{detail['answer']}"] += 1
         elif kind == "ended" and rank < 0:
             found[f"ended:{Outcome(detail['outcome']).value}"] += 1
         elif kind == "stopping":

@@ -2,22 +2,22 @@
 round, a boundary moved, two calls in the other order.
 
 They are made from the syntax trees of the modules that decide, and drawn evenly over these, so that
-nobody chooses what will be found.
+nobody chooses what will be found. Each is drawn by its own text: what is changed elsewhere in the
+code leaves the others as they are.
 """
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from adpkv.exploration.dice import Dice
-
-__all__ = ["Mutation", "mutations"]
+__all__ = ["NOTHING", "ROOT", "Mutation", "mutations", "unchanged"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
@@ -32,6 +32,8 @@ MODULES: Final = (
 
 EACH: Final = 3
 """Of each module; in all at least sixty."""
+
+FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 _BOUNDARIES: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Lt: ast.LtE,
@@ -48,15 +50,24 @@ class Mutation:
     number: int
     module: str
     """Its dotted name."""
-    line: int
     what: str
+    """The function, and what is changed in it."""
     source: str
     """The whole module with the change in it."""
 
     @property
     def name(self) -> str:
-        """For a table."""
-        return f"{self.module.removeprefix('adpkv.')}:{self.line} {self.what}"
+        """For a table; the same as long as its function is."""
+        return f"{self.module.removeprefix('adpkv.')}: {self.what}"
+
+
+class _Site(NamedTuple):
+    """A place that can be changed."""
+
+    what: str
+    body: list[ast.stmt]
+    place: int
+    how: str
 
 
 @cache
@@ -64,54 +75,81 @@ def mutations() -> tuple[Mutation, ...]:
     """All of them, always the same for the same code."""
     found: list[Mutation] = []
     for name in MODULES:
-        path = ROOT / "adpkv" / f"{name}.py"
-        text = path.read_text()
+        text = (ROOT / "adpkv" / f"{name}.py").read_text()
         module = "adpkv." + name.replace("/", ".")
-        count = sum(1 for _ in _sites(ast.parse(text)))
-        dice = Dice(count, len(found))
-        for index in dice.some(range(count), EACH):
-            line, what, source = _changed(text, index)
-            found.append(Mutation(len(found), module, line, what, source))
+        drawn = sorted((site.what for site in _sites(ast.parse(text))), key=_lot)[:EACH]
+        for what in drawn:
+            found.append(Mutation(len(found), module, what, _changed(text, what)))
     return tuple(found)
 
 
-def _changed(text: str, index: int) -> tuple[int, str, str]:
-    """(line, what, source) of one of the changes that can be made to a module."""
+NOTHING: Final = Mutation(-1, "adpkv", "nothing is changed", "")
+"""Stands for `unchanged` where one mutation is asked for."""
+
+
+def unchanged() -> tuple[Mutation, ...]:
+    """Every module as it is, in the same form: nothing may notice these."""
+    return tuple(
+        Mutation(-1, "adpkv." + name.replace("/", "."), NOTHING.what, _parsed(name))
+        for name in MODULES
+    )
+
+
+def _parsed(name: str) -> str:
+    return ast.unparse(ast.parse((ROOT / "adpkv" / f"{name}.py").read_text()))
+
+
+def _lot(what: str) -> bytes:
+    return blake2b(what.encode(), digest_size=8).digest()
+
+
+def _changed(text: str, what: str) -> str:
+    """The source with one of the changes that can be made to it."""
     tree = ast.parse(text)
-    body, place, how = next(islice(_sites(tree), index, None))
-    line, what = _change(body, place, how)
-    return line, what, ast.unparse(ast.fix_missing_locations(tree))
+    site = next(site for site in _sites(tree) if site.what == what)
+    _change(site.body, site.place, site.how)
+    return ast.unparse(ast.fix_missing_locations(tree))
 
 
-Site = tuple[list[ast.stmt], int, str]
-
-
-def _sites(tree: ast.Module) -> Iterator[Site]:
-    for function in ast.walk(tree):
-        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if function.name.startswith("__"):
-            continue
+def _sites(tree: ast.Module) -> Iterator[_Site]:
+    seen = Counter[str]()
+    for owner, function in _functions(tree):
         for node in ast.walk(function):
             for field in ("body", "orelse"):
                 body = getattr(node, field, None)
                 if isinstance(body, list):
-                    yield from _sites_in(body)
+                    for place, how in _sites_in(body):
+                        said = ast.unparse(body[place]).splitlines()[0][:60]
+                        what = f"{owner}{function.name}: {how}: {said}"
+                        seen[what] += 1
+                        nth = f" ({seen[what]})" if seen[what] > 1 else ""
+                        yield _Site(what + nth, body, place, how)
 
 
-def _sites_in(body: list[ast.stmt]) -> Iterator[Site]:
+def _functions(
+    tree: ast.Module,
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """The functions of a module with the class they are in; without those that Python calls."""
+    for node in tree.body:
+        owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for one in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(one, FUNCTION) and not one.name.startswith("__"):
+                yield owner, one
+
+
+def _sites_in(body: list[ast.stmt]) -> Iterator[tuple[int, str]]:
     for place, statement in enumerate(body):
         if _is_call(statement) or _is_kept(statement):
-            yield body, place, "drop"
+            yield place, "drop"
         if _is_call(statement) and place + 1 < len(body) and _is_call(body[place + 1]):
-            yield body, place, "swap"
+            yield place, "swap"
         if isinstance(statement, ast.If):
-            yield body, place, "negate"
+            yield place, "negate"
             if (
                 isinstance(statement.test, ast.Compare)
                 and type(statement.test.ops[0]) in _BOUNDARIES
             ):
-                yield body, place, "boundary"
+                yield place, "boundary"
 
 
 def _is_kept(statement: ast.stmt) -> bool:
@@ -130,9 +168,8 @@ def _is_call(statement: ast.stmt) -> bool:
     )
 
 
-def _change(body: list[ast.stmt], place: int, how: str) -> tuple[int, str]:
+def _change(body: list[ast.stmt], place: int, how: str) -> None:
     statement = body[place]
-    said = ast.unparse(statement).splitlines()[0][:60]
     if how == "drop":
         body[place] = ast.copy_location(ast.Pass(), statement)
     elif how == "swap":
@@ -141,4 +178,3 @@ def _change(body: list[ast.stmt], place: int, how: str) -> tuple[int, str]:
         statement.test = ast.UnaryOp(ast.Not(), statement.test)
     elif isinstance(statement, ast.If) and isinstance(statement.test, ast.Compare):
         statement.test.ops[0] = _BOUNDARIES[type(statement.test.ops[0])]()
-    return statement.lineno, f"{how}: {said}"

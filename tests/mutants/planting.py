@@ -1,6 +1,7 @@
 """Plants a mutation in this process: the module is loaded from its changed source.
 
-As a plugin of pytest (`-p tests.mutants.planting`) it plants the one that `ADPKV_MUTANT` numbers.
+As a plugin of pytest (`-p tests.mutants.planting`) it plants the one that `ADPKV_MUTANT` numbers;
+-1 is none: every module comes from its own text, and no test may notice that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from tests.mutants.mutations import Mutation, mutations
+from tests.mutants.mutations import ROOT, Mutation, mutations, unchanged
 
 __all__ = ["NUMBER", "plant"]
 
@@ -33,7 +34,9 @@ class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.util.spec_from_loader(name, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        exec(compile(self._mutation.source, f"<{self._mutation.name}>", "exec"), module.__dict__)
+        # Under the name of its file, as some tests look for that.
+        file = ROOT / f"{self._mutation.module.replace('.', '/')}.py"
+        exec(compile(self._mutation.source, str(file), "exec"), module.__dict__)
 
 
 def plant(mutation: Mutation) -> None:
@@ -44,7 +47,9 @@ def plant(mutation: Mutation) -> None:
 
 if NUMBER in os.environ:
     # What this imports itself is no part of what is mutated, but for the draws.
-    chosen = mutations()[int(os.environ[NUMBER])]
+    number = int(os.environ[NUMBER])
+    chosen = unchanged() if number < 0 else (mutations()[number],)
     for name in [one for one in sys.modules if one.startswith("adpkv")]:
         del sys.modules[name]
-    plant(chosen)
+    for one in chosen:
+        plant(one)
