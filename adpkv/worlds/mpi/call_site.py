@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zlib import crc32
 
-from adpkv.flight_recorder.slot_layout import TAIL_BYTES, paired
+from adpkv.flight_recorder.slot_layout import HEAD_BYTES, TAG_BYTES, TAIL_BYTES, paired
 from adpkv.worlds.mpi.slots import TAG, VERSIONS, code
 
 __all__ = ["CallSite"]
@@ -24,10 +24,10 @@ class CallSite:
     Args:
         kind, site: which one.
         size: how many members the group has.
-        leads: whether this rank is the first of them.
+        index: this rank's number among them.
     """
 
-    def __init__(self, kind: str, site: str, size: int, *, leads: bool) -> None:
+    def __init__(self, kind: str, site: str, size: int, index: int) -> None:
         self.kind = kind
         self._kind_code, self._site_code = code(kind), code(site)
         self.code = self.code_with("")
@@ -35,7 +35,7 @@ class CallSite:
         self._one = kind == "tp_broadcast"
         if self._one:
             self._read = range(1)
-        elif kind == "step" or (kind == "tp_gather" and not leads):
+        elif kind == "step" or (kind == "tp_gather" and index):
             self._read = range(0)
         else:
             self._read = range(size)
@@ -44,9 +44,11 @@ class CallSite:
         self._version = 1
         self.tag = paired(1, 0)
         self.heads = b""
-        """Of the last collective."""
+        """Of all members in the last collective here."""
+        self.common = slice(index * HEAD_BYTES + TAG_BYTES, (index + 1) * HEAD_BYTES)
+        """What all heads have in common, in this rank's."""
         self.tags = [TAG.pack(0, 0)] * size + [b""]
-        """Of all members, and an empty text: joined by what is common to all heads they give all
+        """Of all members, and an empty text: joined by what all heads have in common they are all
         heads. Nobody has version 0, so the first payloads are new."""
         self.payloads = [b""] * size
         """What each member has said last."""

@@ -21,7 +21,7 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
-from adpkv.flight_recorder.slot_layout import HEAD_BYTES, TAG_BYTES, TAIL_BYTES, SlotPlace, paired
+from adpkv.flight_recorder.slot_layout import TAIL_BYTES, SlotPlace, paired
 from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
@@ -133,9 +133,6 @@ class Group:
         self.number = number
         self._place = paired(number, epoch)
         self._size = communicator.size
-        own = communicator.rank * HEAD_BYTES
-        self._common = slice(own + TAG_BYTES, own + HEAD_BYTES)
-        """What all heads have in common, in that of this rank."""
         self._sites: dict[str, CallSite] = {}
         self._computed = computed
         self.sequence = sequence
@@ -258,12 +255,12 @@ class Group:
         (`CallSite.result`). `rest` is what must be equal beyond the site's name.
 
         Each rank does this some ten thousand times a second, so it is written for few steps: where
-        nothing has changed, one comparison of all heads tells it.
+        nobody says anything new, one comparison of all heads tells it.
         """
         self.sequence = sequence = self.sequence + 1
         site = self._sites.get(op.site)
         if site is None or site.kind != op.kind:
-            site = CallSite(op.kind, op.site, self._size, leads=self._leads)
+            site = CallSite(op.kind, op.site, self._size, self._index)
             self._sites[op.site] = site
         changed = b""
         if payload is not site.payload:
@@ -271,16 +268,10 @@ class Group:
         self.payload_bytes = len(site.encoded)
         if op.plan is not self._plan:
             self._plan, self._plan_digest = op.plan, self._digest(op.plan)
-        heads = site.heads = self._exchange.slots(
-            changed,
-            site.tag,
-            self._place,
-            sequence,
-            op.iteration,
-            site.code_with(rest) if rest else site.code,
-            self._plan_digest,
-        )
-        if heads != heads[self._common].join(site.tags):
+        code = site.code_with(rest) if rest else site.code
+        if not self._exchange.slots(
+            site, changed, self._place, sequence, op.iteration, code, self._plan_digest
+        ):
             self._take_in(op, site)
         self._stats.count += 1
         return site.result
@@ -289,7 +280,7 @@ class Group:
         """Some member says something new, or it is in another collective."""
         heads, exchange = site.heads, self._exchange
         said = [*tags(heads), b""]
-        if heads != heads[self._common].join(said):
+        if heads != heads[site.common].join(said):
             exchange.check()
             places = self._places(op)
             self._stats.mismatches += 1

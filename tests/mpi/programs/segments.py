@@ -23,10 +23,12 @@ from mpi4py import MPI
 from adpkv.flight_recorder.job_directory import slot_path
 from adpkv.flight_recorder.slot_layout import HEAD, HEAD_BYTES, TAIL_BYTES, paired
 from adpkv.worlds.mpi.agreement import AgreedError
+from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.exchange import opening
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
+from adpkv.worlds.mpi.slots import tags
 from tests.mpi.programs.halfway import halfway
 from tests.mpi.programs.private import private_folder
 
@@ -53,11 +55,16 @@ def meet(exchange: Any, rounds: int = 50) -> None:
     """Everybody says something else each time, sometimes at length."""
     for at in range(rounds):
         said = [bytes([at % 251, r]) * (TAIL_BYTES // 2) for r in range(SIZE)]
-        tag = paired(1 + RANK, TAIL_BYTES)
-        heads = exchange.slots(said[RANK], tag, paired(0, 0), at, 5, paired(1, 2), 3)
+        site = CallSite("kind", "site", SIZE, RANK)
+        for again in (False, True):
+            site.say(None, said[RANK])
+            same = exchange.slots(site, said[RANK], paired(0, 0), at, 5, paired(1, 2), 3)
+            assert same is again
+            site.tags = [*tags(site.heads), b""]
+        heads = site.heads
         for rank, tail in enumerate(said):
             version, length, *place, _ = HEAD.unpack_from(heads, rank * HEAD_BYTES)
-            assert (version, length, place) == (1 + rank, TAIL_BYTES, [0, 0, at, 5, 1, 2, 3])
+            assert (version, length, place) == (2, TAIL_BYTES, [0, 0, at, 5, 1, 2, 3])
             assert exchange.tail(rank, length) == tail
         if at % 10 == 0:
             lengths = [0 if r == at % SIZE else 70_000 * r + at for r in range(SIZE)]

@@ -26,11 +26,11 @@ class Torn:
     def __init__(self, inner: Any, link: str) -> None:
         self._inner, self._link = inner, link
 
-    def slots(self, changed: bytes, *head: int) -> Any:
-        heads = self._inner.slots(changed, *head)
+    def slots(self, *what: Any) -> Any:
+        nothing_new = self._inner.slots(*what)
         if self._link == "slots":
             raise MPI.Exception(MPI.ERR_OTHER)
-        return heads
+        return nothing_new
 
     def payloads(self, own: Any, lengths: Any) -> Any:
         self._inner.payloads(own, lengths)

@@ -19,6 +19,7 @@ from adpkv.flight_recorder.slot_layout import (
     TAIL_BYTES,
     TOLD_BYTES,
 )
+from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.communicators import raise_if_revoked
 from adpkv.worlds.mpi.exchange.wakes import WakeMessages
 
@@ -45,15 +46,16 @@ class MpiExchange:
         self._heads = Struct(f"{HEAD_BYTES}s{TAIL_BYTES}x" * communicator.size).unpack
         self._round = 0
 
-    def slots(self, changed: bytes, *head: int) -> bytes:
-        """The heads of all members."""
+    def slots(self, site: CallSite, changed: bytes, *place: int) -> bool:
+        """Contribute a slot."""
         self._round = number = self._round + 1
-        HEAD_WORDS.pack_into(self._landing, self._own, *head, number)
+        HEAD_WORDS.pack_into(self._landing, self._own, site.tag, *place, number)
         if changed:
             at = self._own + HEAD_BYTES
             self._landing[at : at + len(changed)] = changed
         self._slots.Allgather(_IN_PLACE, self._receive)
-        return b"".join(self._heads(self._landing))
+        heads = site.heads = b"".join(self._heads(self._landing))
+        return heads == heads[site.common].join(site.tags)
 
     def tail(self, member: int, length: int) -> bytes:
         """The payload in a member's slot."""

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from mpi4py import MPI
 
+from adpkv.worlds.mpi.call_site import CallSite
+
 __all__ = ["Exchange"]
 
 
@@ -30,18 +32,19 @@ class Exchange(Protocol):
 
     def slots(
         self,
+        site: CallSite,
         changed: bytes,
-        tag: int,
         group: int,
         sequence: int,
         iteration: int,
-        site: int,
+        code: int,
         digest: int,
-    ) -> bytes:
-        """Contribute a slot: a head, by its words (`slot_layout.HEAD_WORDS`), and the payload in
-        its tail if that has `changed` and fits. Returns the heads of all members in order, all of
-        the same round. Where some are in another collective, those of members that have not come
-        may be all zero.
+    ) -> bool:
+        """Contribute a slot: a head, by its words (`slot_layout.HEAD_WORDS`; the first is the
+        site's tag), and the payload in its tail if that has `changed` and fits. Puts the heads of
+        all members in order into `site.heads`, all of the same round. True if they are what they
+        were the last time: all members are here, and say nothing new. Where some are in another
+        collective, the heads of members that have not come may be all zero.
 
         Raises:
             MPI.Exception: a rank failure interrupted it.

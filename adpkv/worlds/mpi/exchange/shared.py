@@ -36,16 +36,18 @@ from adpkv.flight_recorder.slot_layout import (
     WORD_BYTES,
     Layout,
 )
+from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange.host_links import HostLinks
 from adpkv.worlds.mpi.exchange.over_mpi import told
 from adpkv.worlds.mpi.exchange.segment import Segment
 
 __all__ = ["SharedExchange"]
 
-LOOKS: Final = 100
-"""So often a member looks at the heads of the others before it yields, and again: 10 to 15 µs. It
-holds the interpreter's lock meanwhile, and other threads of this process wait; yielding releases
-it."""
+FIRST_LOOKS: Final = 100
+LOOKS: Final = 40
+"""So often a member looks at the heads of the others before it yields, first and then again and
+again: about 10 µs each. It holds the interpreter's lock meanwhile, and other threads of this
+process wait; yielding releases it."""
 
 ATTEND_NS: Final = 50_000
 """How often a waiting member looks after everything else."""
@@ -114,6 +116,8 @@ class SharedExchange:
         self.communicators = (watch, *(links.communicators if links else ()))
         self._alone = hosts == 1
         self._looks = range(1 if crowded else LOOKS)
+        # Heads from other hosts are received, in no order: only their host's line tells.
+        self._first_looks = range((1 if crowded else FIRST_LOOKS) if self._alone else 0)
         self._line, self._across, self._broken = layout.line(place), layout.across, layout.broken
         lines = [layout.line(other) for other in range(len(layout.here))]
         self._waits = _Column.of([line + ENDED_WAIT for line in lines])
@@ -130,26 +134,41 @@ class SharedExchange:
 
     def slots(
         self,
+        site: CallSite,
         changed: bytes,
-        tag: int,
         group: int,
         sequence: int,
         iteration: int,
-        site: int,
+        code: int,
         digest: int,
-    ) -> bytes:
-        """The heads of all members."""
+    ) -> bool:
+        """Contribute a slot, and wait for those of the others."""
         self._round = number = self._round + 1
-        memory, (own, tail, at, heads) = self._memory, self._sets[number & 1]
+        memory, (own, tail, at, all_heads) = self._memory, self._sets[number & 1]
         if changed:
             memory[tail : tail + len(changed)] = changed
-        _pack_head(memory, own, tag, group, sequence, iteration, site, digest, number)
-        if self._read_rounds(memory, at) != (number,) * self._awaited and not self._have_come(at):
-            return self._heads_so_far()
+        _pack_head(memory, own, site.tag, group, sequence, iteration, code, digest, number)
+        common, tags, seen = site.common, site.tags, b""
+        for look in self._first_looks:
+            heads = memory[all_heads]
+            if heads != seen:
+                # A copy has no order within itself. But the second is made after all of the first
+                # was there, so if it is the same, the first is whole.
+                if heads == heads[common].join(tags) and memory[all_heads] == heads:
+                    site.heads = heads
+                    return True
+                seen = heads
+            elif not look % 8 and self._read_rounds(memory, at) == (number,) * self._awaited:
+                break  # all are here, and some say something new
+        else:
+            if not self._have_come(at):
+                site.heads = self._heads_so_far()
+                return False
         if self._links is not None:
             self._links.exchange_slots(number, self._attend)
             self._words[self._across + ROUND] = number
-        return memory[heads]
+        heads = site.heads = memory[all_heads]
+        return heads == heads[common].join(tags)
 
     def tail(self, member: int, length: int) -> bytes:
         """The payload in a member's slot."""

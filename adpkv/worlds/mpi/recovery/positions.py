@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from adpkv.worlds.mpi.call_site import CallSite
+
 __all__ = ["Contributions", "RankPosition", "ReplayedCollective", "sources", "targets"]
 
 
@@ -33,9 +35,10 @@ class ReplayedCollective:
     def __init__(self, contributions: Contributions) -> None:
         self._contributions = contributions
 
-    def slots(self, changed: bytes, *head: int) -> bytes:
-        """The heads."""
-        return self._contributions.heads
+    def slots(self, site: CallSite, changed: bytes, *place: int) -> bool:
+        """The heads as they were."""
+        site.heads = self._contributions.heads
+        return False
 
     def tail(self, member: int, length: int) -> bytes:
         """A payload that fitted."""
