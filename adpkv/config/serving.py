@@ -51,7 +51,7 @@ class TopologyConfig(Section):
     )
 
     collectives: Literal["auto", "shared_memory", "mpi"] = Field(
-        default="mpi",
+        default="auto",
         description="what carries the small collectives of real ranks: `shared_memory` within a "
         "host, and a rank of each host between hosts; `mpi`; `auto`: shared memory where all ranks "
         "of a group can have it",

@@ -164,7 +164,11 @@ class Group:
             CollectiveMismatchError: the members are in different collectives.
         """
         if isinstance(op, Collective):
-            return self._join(op)
+            if op.kind == "tp_broadcast":
+                said = self._exchange_slots(op, op.payload if self._leads else None)
+                return op.payload if self._leads else said
+            said, combine = self._exchange_slots(op, op.payload), op.combine
+            return said if combine is None else combine(said)
         if isinstance(op, Pause):
             self.payload_bytes = 0
             return self._waiter.pause(op, self._clock)
@@ -240,15 +244,6 @@ class Group:
     def close(self) -> None:
         """Free what the group has. Every member must call it."""
         self._exchange.close()
-
-    def _join(self, op: Collective) -> Any:
-        if op.kind == "tp_broadcast":
-            if self._leads:
-                self._exchange_slots(op, op.payload)
-                return op.payload
-            return self._exchange_slots(op, None)
-        result, combine = self._exchange_slots(op, op.payload), op.combine
-        return result if combine is None else combine(result)
 
     def _exchange_slots(self, op: Operation, payload: Any, rest: str = "") -> Any:
         """The primitive: contribute a payload; returns the payloads that this rank reads
