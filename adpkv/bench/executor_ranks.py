@@ -21,7 +21,7 @@ from mpi4py import MPI
 
 from adpkv.bench.stopwatch import FIRST_SITE, Iteration, Stopwatch
 from adpkv.config import Experiment, load
-from adpkv.core.plan import RankStatus
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.collectives import Collective
 from adpkv.executor.messages import HOST, PAYLOADS

@@ -15,7 +15,7 @@ from time import perf_counter_ns
 
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.bench.measuring import without_collector
-from adpkv.core.plan import RankStatus
+from adpkv.core.rank_status import RankStatus
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective
 from adpkv.flight_recorder.job_directory import roots

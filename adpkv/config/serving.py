@@ -161,7 +161,10 @@ class RouterConfig(Section):
     """Which rank of an instance gets a request that does not insist on one."""
 
     policy: Annotated[str, *name_of(POLICY)] = Field(
-        default="least_tokens", description="`least_tokens`: the rank with the fewest open tokens"
+        default="load",
+        description="`load`: the rank with the fewest open tokens; `prefix`: the same, less what it"
+        " has cached of the prompt; `round_robin`; `power_of_two`: the less loaded one of two that"
+        " are drawn",
     )
     avoid_after: Natural = Field(
         default=3,

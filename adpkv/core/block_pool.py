@@ -13,8 +13,9 @@ applies to one of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import takewhile
 
 from adpkv.core.report import BlockCounts
 from adpkv.errors import AdpkvError
@@ -145,6 +146,12 @@ class BlockPool:
             del self._index[self._hash_of.pop(block)]
             into.append(block)
         return need
+
+    def cached(self, hashes: Iterable[int]) -> int:
+        """How many blocks of this prefix are in the index, whether a lease has them or not."""
+        if not self._reuse:
+            return 0
+        return sum(1 for _ in takewhile(self._index.__contains__, hashes))
 
     def commit(self, lease: Lease, hashes: Sequence[int]) -> None:
         """Put the lease's first blocks into the prefix index: they hold the KV of these hashes now.

@@ -1,8 +1,9 @@
 """Which instance gets the next request: the coordinator's choice, as a pure value.
 
-It goes to the instance with the fewest open tokens per trusted rank. An instance without a trusted
-rank (`core.failure_memory`) is avoided while another one has some; when one of its ranks is due for
-a probe, the next request is that, and no other follows until it is answered.
+It goes to the instance with the fewest open tokens per trusted rank; equal ones take turns. An
+instance without a trusted rank (`core.failure_memory`) is avoided while another one has some; when
+one of its ranks is due for a probe, the next request is that, and no other follows until it is
+answered.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ __all__ = ["Fleet"]
 class _Member:
     """What is known of one instance."""
 
-    __slots__ = ("instance", "load", "probe", "probes", "trusted")
+    __slots__ = ("instance", "load", "probe", "probes", "trusted", "turn")
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self.load = 0
+        self.turn = 0
+        """When it got its last request, as a number that rises."""
         self.trusted = instance.ranks
         self.probes = 0
         self.probe = -1
@@ -32,6 +35,7 @@ class Fleet:
 
     def __init__(self, topology: Topology) -> None:
         self._members = [_Member(instance) for instance in topology.instances]
+        self._turns = 0
         self._serving = {kind: list(topology.of_kind(kind)) for kind in Kind}
 
     def has_any(self, kind: Kind) -> bool:
@@ -64,14 +68,15 @@ class Fleet:
                 probed.probe = request_id
                 return probed.instance
         members = trusted or there
-        found = min(
-            members, key=lambda m: (m.load / (m.trusted or m.instance.ranks), m.instance.index)
-        )
+        found = min(members, key=lambda m: (m.load / (m.trusted or m.instance.ranks), m.turn))
         return found.instance
 
     def add(self, instance: Instance, tokens: int) -> None:
         """The instance has the request now, which weighs so much."""
-        self._members[instance.index].load += tokens
+        member = self._members[instance.index]
+        member.load += tokens
+        self._turns += 1
+        member.turn = self._turns
 
     def take(self, instance: Instance, request_id: int, tokens: int) -> None:
         """The instance does not have the request any more."""

@@ -7,61 +7,20 @@ The plan also carries the queue of requests that no rank owns yet, so no rank ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from adpkv.core import router
-from adpkv.core.content import blocks_for, prompt_blocks
-from adpkv.core.failure_memory import Trust, advice
+from adpkv.core.group_limits import GroupLimits
 from adpkv.core.ownership import Vote, agree_on
 from adpkv.core.rank_failure import Attempt, RankFailure, missing
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.stop import StopReason
-from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.waiting import NOBODY_WAITS, Waiting
 from adpkv.exit_codes import ExitCode, worst
 
-__all__ = ["FIRST_PLAN", "GroupInput", "GroupLimits", "Plan", "RankStatus", "Refusal", "agree"]
-
-
-class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rank contributes to the all-gather at sync. On the wire it has a fixed width except
-    for its tuples and `stop`.
-
-    No field changes merely because a step was made. So an unchanged status means that `agree` has
-    nothing new to decide, and the virtual world can jump over iterations with unchanged statuses.
-    """
-
-    work: bool = False
-    """The rank has tokens to compute."""
-    able: bool = True
-    """The rank can join a step, if need be with a dummy batch. Under the contract it always can, as
-    a block for the dummy is reserved. A model that is not ready, or a historical policy, may set
-    False."""
-    tokens: int = 0
-    requests: int = 0
-    running: int = 0
-    in_transfer: int = 0
-    quarantined: int = 0
-    reasons: tuple[str, ...] = ()
-    """Why its transceiver is unhealthy; empty if it is healthy."""
-    stop: StopReason | None = None
-    """Why it proposes to stop; None if it does not."""
-    drained: bool = True
-    """Stopping: no transfer of this rank is in flight any more, or the drain timeout is over."""
-    overdue: bool = False
-    """Stopping: the time limit for the coordinator's release is over too."""
-    expired: tuple[Attempt, ...] = ()
-    """Leader: requests that have waited too long if they wait still, for a rank or on one."""
-    votes: tuple[Vote, ...] = ()
-    """Without ADP: what it noticed about requests, until all ranks have acted on it."""
-    owed: tuple[Attempt, ...] = ()
-    """Of the requests that the last plan asks for (`RankFailure.asked`), those for which this rank
-    will still send an answer."""
-    trust: Trust = Trust.FULL
-    """How many new requests it should get, after failures of its own."""
+__all__ = ["FIRST_PLAN", "GroupInput", "Plan", "Refusal", "agree"]
 
 
 class GroupInput(msgspec.Struct, frozen=True, gc=False):
@@ -131,73 +90,6 @@ FIRST_PLAN = Plan()
 """The plan before a group's first iteration."""
 
 
-Router = Callable[
-    [Waiting, Sequence[router.Load], int, Callable[[RequestSpec], int]],
-    tuple[dict[int, tuple[RequestSpec, ...]], Waiting],
-]
-"""The type of `core.router.route`."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupLimits:
-    """The group's fixed properties, as `agree` needs them; the same on each rank."""
-
-    kind: Kind
-    ranks: int
-    block_tokens: int
-    usable_blocks: int
-    """KV blocks per rank, without the one reserved for the dummy."""
-    peer_blocks: int
-    """The most blocks that may be in flight to one peer: a longer prompt could never be sent."""
-    most_requests: int
-    """The most open requests that a rank may own."""
-    route: Router = router.route
-    """Decides which rank gets which request."""
-    gone: frozenset[int] = frozenset()
-    """Indices of the group's failed ranks; the indices of the others do not change."""
-
-    def tokens_of(self, spec: RequestSpec) -> int:
-        """A request's weight for the router: the tokens that it costs on this kind of instance."""
-        if self.kind is Kind.CONTEXT:
-            return spec.prompt_tokens
-        return spec.prompt_tokens + spec.output_tokens
-
-    def blocks_of(self, spec: RequestSpec) -> int:
-        """How many KV blocks a request needs on a rank of this kind, for its whole life."""
-        return blocks_for(self.tokens_of(spec), self.block_tokens)
-
-    def objection(self, spec: RequestSpec) -> str:
-        """Why a request can never be served here, as a text for its client; empty if it can."""
-        needed = self.blocks_of(spec)
-        if needed > self.usable_blocks:
-            return f"needs {needed} KV blocks, a rank has {self.usable_blocks}"
-        sent = prompt_blocks(spec, self.block_tokens)
-        if sent > self.peer_blocks:
-            return f"has {sent} blocks to send, max_inflight_blocks_per_peer is {self.peer_blocks}"
-        if spec.wanted is not None and not 0 <= spec.wanted < self.ranks:
-            return f"wants rank {spec.wanted} of {self.ranks}"
-        if spec.wanted in self.gone:
-            return f"wants rank {spec.wanted} of its instance, which has failed"
-        return ""
-
-    def loads(
-        self, statuses: Sequence[RankStatus], wishes: Collection[int | None] = ()
-    ) -> list[router.Load]:
-        """The router's load of each rank, by rank index. A failed rank has no room; nor has one
-        that is avoided, unless a request insists on it (`wishes`)."""
-        most = advice([status.trust for status in statuses], self.most_requests)
-        living = [index for index in range(self.ranks) if index not in self.gone]
-        found = [
-            (status.tokens, status.requests if index in wishes else max(status.requests, full))
-            for index, status, full in zip(
-                living, statuses, [self.most_requests - one for one in most], strict=True
-            )
-        ]
-        for index in sorted(self.gone):
-            found.insert(index, (0, self.most_requests))
-        return found
-
-
 def agree(
     limits: GroupLimits,
     previous: Plan,
@@ -250,8 +142,7 @@ def agree(
     waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
     assignments: dict[int, tuple[RequestSpec, ...]] = {}
     if waiting:
-        loads = limits.loads(statuses, waiting.wishes())
-        assignments, waiting = limits.route(waiting, loads, limits.most_requests, limits.tokens_of)
+        assignments, waiting = limits.route(waiting, limits.ranks_of(statuses))
     released = previous.released or (group_input is not None and group_input.released)
     return Plan(
         assignments=assignments,

@@ -1,73 +1,83 @@
 """The router: which rank of an instance gets which request. Pure, so all ranks agree.
 
-The next request goes to the rank with room that has the fewest open tokens; in a tie, to the lower
-rank. A request whose client insists on a rank waits for that rank, and later requests may pass it.
-Without ADP all ranks get each request (`replicate`).
+A policy decides among the ranks that can take the request. Equal ranks take turns: the one whose
+last request is the longest ago comes first. A request whose client insists on a rank waits for that
+rank, and later requests may pass it. Without ADP all ranks get each request (`replicate`).
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Final
 
+from adpkv.core.group_ranks import GroupRanks
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import UsageError
 
-__all__ = ["Choose", "Load", "replicate", "route", "routed_by"]
+__all__ = [
+    "LOOKED_AT",
+    "POLICIES",
+    "WANTS_CACHED",
+    "Choose",
+    "Load",
+    "Router",
+    "by_load",
+    "candidates",
+    "replicate",
+    "routed_by",
+]
 
 Load = tuple[int, int]
 """(open tokens, open requests) of one rank."""
 
 Choose = Callable[[RequestSpec, Sequence[Load], Sequence[int]], int | None]
-"""A routing policy: from a request that insists on no rank, each rank's load and each rank's room
-(in requests), choose the index of the rank that gets it, or None to let it wait."""
+"""A custom routing policy: from a request that insists on no rank, each rank's load and each rank's
+room (in requests), choose the index of the rank that gets it, or None to let it wait."""
 
 Routed = tuple[dict[int, tuple[RequestSpec, ...]], Waiting]
+"""(rank index -> its new requests, the requests that still wait, in order)."""
+
+Router = Callable[[Waiting, GroupRanks], Routed]
+"""Assigns the requests for which there is room: from those that no rank owns, oldest first, and the
+group's ranks, on which each assignment is noted."""
+
+Pick = Callable[[RequestSpec], int | None]
+"""The rank for a request that insists on none; None if it has to wait."""
+
+LOOKED_AT: Final = 32
+"""How many waiting requests one plan looks at that can not be assigned, of those that want the same
+rank; and for how many requests the ranks say what they have cached."""
 
 
-def route(
-    waiting: Waiting,
-    loads: Sequence[Load],
-    most_requests: int,
-    tokens_of: Callable[[RequestSpec], int],
-) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting]:
-    """Assign the requests for which there is room, in order of arrival.
+def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
+    """Assign in order of arrival. Costs O(assigned + lanes * LOOKED_AT) calls of `pick`, however
+    many wait.
 
-    Costs O(ranks + assigned requests * log ranks), however many wait.
-
-    Args:
-        waiting: requests that no rank owns, oldest first.
-        loads: the load of each rank of the group, by index.
-        most_requests: how many open requests a rank may own.
-        tokens_of: the tokens that a request costs on this kind of instance.
-
-    Returns:
-        (rank index -> its new requests, the requests that still wait, in order).
+    A lane is the queue of the requests that want the same rank, or of those that want none.
     """
-    tokens = [load[0] for load in loads]
-    room = [most_requests - load[1] for load in loads]
-    least = [(tokens[i], i) for i in range(len(loads)) if room[i] > 0]
-    heapq.heapify(least)
     lanes = {wanted: waiting.lane(wanted) for wanted in waiting.wishes()}
-    # A lane is the queue of the requests that want the same rank. Only its first one can be next.
     heads = [(next(lane), wanted) for wanted, lane in lanes.items()]
     heapq.heapify(heads)
+    left = dict.fromkeys(lanes, LOOKED_AT)
     taken: list[int] = []
     found: dict[int, list[RequestSpec]] = {}
     while heads:
         place, wanted = heads[0]
-        rank = _least_loaded(least, tokens, room) if wanted is None else wanted
-        if rank is None or room[rank] <= 0:
+        if not ranks.has_room(wanted):
             heapq.heappop(heads)
             continue
         spec = waiting[place]
-        tokens[rank] += tokens_of(spec)
-        room[rank] -= 1
-        found.setdefault(rank, []).append(spec)
-        taken.append(place)
-        following = next(lanes[wanted], None)
+        rank = pick(spec) if wanted is None else wanted
+        if rank is not None and ranks.can_take(rank, spec):
+            ranks.give(rank, spec)
+            found.setdefault(rank, []).append(spec)
+            taken.append(place)
+        else:
+            left[wanted] -= 1
+        following = next(lanes[wanted], None) if left[wanted] else None
         if following is None:
             heapq.heappop(heads)
         else:
@@ -76,80 +86,152 @@ def route(
     return assigned, waiting.without(taken)
 
 
-def _least_loaded(
-    least: list[tuple[int, int]], tokens: Sequence[int], room: Sequence[int]
-) -> int | None:
-    """The rank with the fewest tokens that has room; None if no rank has room.
+class _First:
+    """Finds the first rank, in the order of a key, that can take a request.
 
-    An entry of the heap is stale once its rank was given a request or is full; stale entries at the
-    top are corrected or dropped.
+    A key may only grow while its rank is given requests. So a heap does, in O(log ranks) for each
+    request, as long as the first rank can take it; stale entries at its top are corrected.
     """
-    while least:
-        noted, rank = least[0]
-        if room[rank] <= 0:
-            heapq.heappop(least)
-        elif noted != tokens[rank]:
-            heapq.heapreplace(least, (tokens[rank], rank))
-        else:
-            return rank
-    return None
+
+    def __init__(self, ranks: GroupRanks, key: Callable[[int], tuple[int, ...]]) -> None:
+        self._ranks, self._key = ranks, key
+        self._heap = [(key(rank), rank) for rank in range(len(ranks)) if ranks.is_open(rank)]
+        heapq.heapify(self._heap)
+
+    def __call__(self, spec: RequestSpec) -> int | None:
+        heap, ranks = self._heap, self._ranks
+        unable: list[tuple[tuple[int, ...], int]] = []
+        found = None
+        while heap:
+            noted, rank = heap[0]
+            key = self._key(rank)
+            if not ranks.is_open(rank):
+                heapq.heappop(heap)
+            elif noted != key:
+                heapq.heapreplace(heap, (key, rank))
+            elif ranks.can_take(rank, spec):
+                found = rank
+                break
+            else:
+                unable.append(heapq.heappop(heap))
+        for entry in unable:
+            heapq.heappush(heap, entry)
+        return found
 
 
-def replicate(
-    waiting: Waiting,
-    loads: Sequence[Load],
-    most_requests: int,
-    tokens_of: Callable[[RequestSpec], int],
-) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting]:
+def by_load(waiting: Waiting, ranks: GroupRanks) -> Routed:
+    """`load`: the rank with the fewest open tokens."""
+    return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.tokens[r], ranks.turns[r], r)))
+
+
+def round_robin(waiting: Waiting, ranks: GroupRanks) -> Routed:
+    """`round_robin`: the rank whose last request is the longest ago, whatever it has to do."""
+    return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.turns[r], r)))
+
+
+def power_of_two(waiting: Waiting, ranks: GroupRanks) -> Routed:
+    """`power_of_two`: of two ranks drawn for the request, the one with fewer open tokens
+    (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing)."""
+
+    def pick(spec: RequestSpec) -> int | None:
+        able = [rank for rank in range(len(ranks)) if ranks.can_take(rank, spec)]
+        if len(able) > 1:
+            able = _two_of(able, spec)
+        return min(able, key=lambda r: (ranks.tokens[r], ranks.turns[r], r), default=None)
+
+    return _assign(waiting, ranks, pick)
+
+
+def _two_of(able: Sequence[int], spec: RequestSpec) -> list[int]:
+    """Two different ones of them, drawn by the request's id: the same on every rank."""
+    drawn = _mixed(spec.request_id << 16 ^ spec.attempt)
+    first = drawn % len(able)
+    second = (first + 1 + (drawn >> 32) % (len(able) - 1)) % len(able)
+    return [able[first], able[second]]
+
+
+def _mixed(value: int) -> int:
+    """64 bits that look random (the finalizer of SplitMix64)."""
+    value = (value + 0x9E3779B97F4A7C15) & _64_BITS
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return value ^ (value >> 31)
+
+
+_64_BITS: Final = (1 << 64) - 1
+
+
+def by_prefix(waiting: Waiting, ranks: GroupRanks) -> Routed:
+    """`prefix`: the rank that would have the request's first token soonest, by tokens: its open
+    ones, and those of the prompt that it has not cached.
+
+    So a cached prefix attracts requests until its rank has as many more open tokens than another
+    one as the prefix saves. Without a cached prefix this is `load`.
+    """
+
+    def pick(spec: RequestSpec) -> int | None:
+        able = [rank for rank in range(len(ranks)) if ranks.can_take(rank, spec)]
+        return min(
+            able,
+            key=lambda r: (ranks.tokens[r] - ranks.cached_tokens(r, spec), ranks.turns[r], r),
+            default=None,
+        )
+
+    return _assign(waiting, ranks, pick)
+
+
+POLICIES: Final[Mapping[str, Router]] = {
+    "load": by_load,
+    "prefix": by_prefix,
+    "round_robin": round_robin,
+    "power_of_two": power_of_two,
+}
+"""The values of `router.policy` that are ours."""
+
+WANTS_CACHED: Final = by_prefix
+"""The policy for which the ranks say what they have cached of the requests that are to be routed.
+"""
+
+
+def candidates(waiting: Waiting, new: Sequence[RequestSpec]) -> Iterator[RequestSpec]:
+    """The requests for which the ranks say what they have cached: the first `LOOKED_AT` that insist
+    on no rank, those that wait already and then the `new` ones."""
+    old = (waiting[place] for place in waiting.lane(None)) if waiting else iter(())
+    yield from islice(_then(old, new), LOOKED_AT)
+
+
+def _then(old: Iterator[RequestSpec], new: Sequence[RequestSpec]) -> Iterator[RequestSpec]:
+    yield from old
+    yield from (spec for spec in new if spec.wanted is None)
+
+
+def replicate(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """Give each request to all ranks, in order of arrival, as the first rank has room.
 
-    Arguments and result are those of `route`. `RequestSpec.wanted` and tokens are ignored.
+    `RequestSpec.wanted` and tokens are ignored.
     """
-    room = max(most_requests - loads[0][1], 0)
-    taken = [*islice(waiting.places(), room)]
+    taken = [*islice(waiting.places(), max(ranks.seats[0], 0))]
     given = tuple(waiting[place] for place in taken)
-    return (dict.fromkeys(range(len(loads)), given) if given else {}), waiting.without(taken)
+    return (dict.fromkeys(range(len(ranks)), given) if given else {}), waiting.without(taken)
 
 
-def routed_by(
-    choose: Choose,
-) -> Callable[[Waiting, Sequence[Load], int, Callable[[RequestSpec], int]], Routed]:
-    """A router like `route`, with `choose` as its policy.
+def routed_by(choose: Choose) -> Router:
+    """A router with `choose` as its policy.
 
     `choose` is called for each request that insists on no rank, in order of arrival, as long as a
-    rank has room. Costs O(waiting requests), and O(1) if no rank has room.
+    rank has room; and for at most `LOOKED_AT` that it lets wait.
 
     Raises:
         UsageError: (the router) `choose` returned something else than a rank index or None.
     """
 
-    def routed(
-        waiting: Waiting,
-        loads: Sequence[Load],
-        most_requests: int,
-        tokens_of: Callable[[RequestSpec], int],
-    ) -> Routed:
-        now = list(loads)
-        room = [most_requests - load[1] for load in loads]
-        free = sum(max(one, 0) for one in room)
-        found: dict[int, list[RequestSpec]] = {}
-        taken: list[int] = []
-        for place in waiting.places():
-            if not free:
-                break
-            spec = waiting[place]
-            rank = spec.wanted
-            if rank is None:
-                rank = _checked(choose(spec, tuple(now), tuple(room)), len(room))
-            if rank is None or room[rank] <= 0:
-                continue
-            now[rank] = (now[rank][0] + tokens_of(spec), now[rank][1] + 1)
-            room[rank] -= 1
-            free -= 1
-            found.setdefault(rank, []).append(spec)
-            taken.append(place)
-        assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
-        return assigned, waiting.without(taken)
+    def routed(waiting: Waiting, ranks: GroupRanks) -> Routed:
+        def pick(spec: RequestSpec) -> int | None:
+            loads = tuple(zip(ranks.tokens, ranks.requests, strict=True))
+            room = tuple(map(min, ranks.seats, ranks.advised))
+            return _checked(choose(spec, loads, room), len(ranks))
+
+        return _assign(waiting, ranks, pick)
 
     return routed
 

@@ -16,9 +16,10 @@ import msgspec
 
 from adpkv.core.failure_memory import Trust
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.plan import GroupInput, Plan, RankStatus
+from adpkv.core.plan import GroupInput, Plan
 from adpkv.core.queue_limits import QueueLimits
 from adpkv.core.rank_failure import RankFailure
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.stop import StopReason
 from adpkv.core.values import RequestSpec, Response
 from adpkv.executor.collectives import CollectiveCounts

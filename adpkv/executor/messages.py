@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from adpkv.core.plan import RankStatus
 from adpkv.core.rank_failure import Attempt
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance

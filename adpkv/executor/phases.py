@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from adpkv.core.ids import NEVER
-from adpkv.core.plan import Plan, RankStatus, agree
+from adpkv.core.plan import Plan, agree
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.core.stop import StopReason
 from adpkv.errors import RankLostError
@@ -18,7 +19,7 @@ from adpkv.executor.audit import check_proposal, rank_report, unhealthy_stop
 from adpkv.executor.collectives import WORLD, Collective, CollectiveCounts, Elapsed, Step, Wait
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, failure_detail
-from adpkv.executor.rank import Rank, status_of
+from adpkv.executor.rank import Rank, is_outdated, status_of
 from adpkv.executor.succession import shrink_group
 from adpkv.model.port import Batch
 
@@ -187,12 +188,11 @@ class Phases:
     def status(self) -> RankStatus:
         """This rank's status as of now."""
         self._moved = False
-        return status_of(self.rank, self._abandon_ns)
+        return status_of(self.rank, self._abandon_ns, self.group_input)
 
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent."""
-        last = self._status
-        return self._moved or bool(last.expired) or last.stop is not self.rank.proposal
+        return self._moved or is_outdated(self.rank, self._status, self.group_input)
 
     # -- apply and flush -----------------------------------------------------------------------
 

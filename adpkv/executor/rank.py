@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.failure_memory import MemoryLimits
+from adpkv.core.group_limits import GroupLimits
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import SoleOwner
-from adpkv.core.plan import FIRST_PLAN, GroupLimits, Plan, RankStatus
+from adpkv.core.plan import FIRST_PLAN, Plan
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
+from adpkv.core.router import candidates
 from adpkv.core.rules import Rules
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance
 from adpkv.core.transceiver import Transceiver
 from adpkv.executor.leader import Leader
-from adpkv.executor.messages import Release
+from adpkv.executor.messages import Admit, LeaderMessage, Release
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
 from adpkv.executor.sampling import OFF, Sampler
 from adpkv.executor.serving import Serving
@@ -28,15 +31,16 @@ from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
 
-__all__ = ["Rank", "RankPorts", "Succession", "Timing", "status_of"]
+__all__ = ["Rank", "RankPorts", "Succession", "Timing", "is_outdated", "status_of"]
 
 
-def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
+def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage]) -> RankStatus:
     """What a rank contributes to the next sync.
 
     Args:
         abandon_ns: from then on, a rank that is stopping does not wait for the coordinator's
             release any more.
+        group_input: the broadcast on which the group decides in this sync, if it is there.
     """
     serving, transceiver, rank_failure = rank.serving, rank.transceiver, rank.plan.rank_failure
     quarantined = len(transceiver.book.quarantine)
@@ -47,6 +51,7 @@ def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
         tokens=tokens,
         requests=requests,
         running=running,
+        turn=serving.turn,
         in_transfer=transceiver.book.in_flight - quarantined,
         quarantined=quarantined,
         reasons=transceiver.monitor.reasons,
@@ -55,9 +60,25 @@ def status_of(rank: Rank, abandon_ns: int) -> RankStatus:
         overdue=now_ns >= abandon_ns,
         expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
         votes=serving.owner.votes,
+        cached=_cached(rank, group_input),
         owed=serving.owed(rank_failure.asked) if rank_failure is not None else (),
         trust=serving.failures.trust(now_ns),
     )
+
+
+def is_outdated(rank: Rank, last: RankStatus, group_input: Sequence[LeaderMessage]) -> bool:
+    """Whether a rank's next status differs from its last one although nothing has changed here."""
+    if last.expired or last.cached or last.stop is not rank.proposal:
+        return True
+    return rank.limits.asks_cached and bool(group_input or rank.plan.waiting)
+
+
+def _cached(rank: Rank, group_input: Sequence[LeaderMessage]) -> tuple[tuple[int, int, int], ...]:
+    """What the rank has cached of the requests that the next plan may route, if the router asks."""
+    if not rank.limits.asks_cached:
+        return ()
+    new = [message.spec for message in group_input if isinstance(message, Admit)]
+    return rank.serving.cached(candidates(rank.plan.waiting.current(), new))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
 from adpkv.core.failure_memory import FailureMemory
-from adpkv.core.plan import GroupLimits
+from adpkv.core.group_limits import GroupLimits
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Session
@@ -57,6 +57,8 @@ class Serving(ABC):
         self.leases = Leases(bundle.pool, bundle.ports.memory)
         self.open_tokens = 0
         self.open_requests = 0
+        self.turn = 0
+        """The iteration in which it was last given a request."""
         self.meter = WorkMeter(bundle.ports.model.ticks_per_ns)
         self.failures = FailureMemory(bundle.memory_limits, bundle.rules.is_failing)
 
@@ -135,6 +137,7 @@ class Serving(ABC):
         request.keys = content_keys(spec, self.limits.block_tokens)
         self.open_tokens += self.limits.tokens_of(spec)
         self.open_requests += 1
+        self.turn = self._bundle.iteration
         self.recorder.event("assigned", spec.request_id)
         if self.failures.is_avoided and self.failures.given(
             (spec.request_id, spec.attempt), now_ns
@@ -313,6 +316,12 @@ class Serving(ABC):
         if not self.owner.answers:
             return 0, 0, 0
         return self.open_tokens, self.open_requests, self.running()
+
+    def cached(self, asked: Iterable[RequestSpec]) -> tuple[tuple[int, int, int], ...]:
+        """(request, attempt, blocks of its prompt in this rank's prefix cache) of those that have
+        any there."""
+        found = [(one.request_id, one.attempt, self.pool.cached(one.block_hashes)) for one in asked]
+        return tuple([one for one in found if one[2]])
 
     def owed(self, asked: Iterable[Attempt]) -> tuple[Attempt, ...]:
         """Those of `asked` for which this rank will still send an answer."""

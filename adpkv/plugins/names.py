@@ -64,7 +64,12 @@ WORKLOAD: Final = Slot(
     "adpkv.workloads",
     parameters=True,
 )
-POLICY: Final = Slot("Policy", "router.policy", ("least_tokens",), "adpkv.policies")
+POLICY: Final = Slot(
+    "Policy",
+    "router.policy",
+    ("load", "prefix", "round_robin", "power_of_two"),
+    "adpkv.policies",
+)
 SLOTS: Final = (WORKLOAD, MODEL, POLICY, MEMORY, TRANSPORT)
 
 

@@ -13,14 +13,15 @@ from adpkv.config import Experiment
 from adpkv.config.model import CostedModelConfig
 from adpkv.core import router
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.group_limits import GroupLimits
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import Replica, SoleOwner
-from adpkv.core.plan import GroupLimits, Router
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
+from adpkv.core.router import Router
 from adpkv.core.rules import Rules
 from adpkv.core.session import Role
 from adpkv.core.session_limits import TransceiverLimits
@@ -51,6 +52,7 @@ from adpkv.workload.port import Workload
 __all__ = [
     "NO_LIMIT",
     "Parts",
+    "asking_kinds",
     "build_coordinator",
     "build_inbox_ages",
     "build_model",
@@ -311,6 +313,8 @@ def _serving(experiment: Experiment, rank: Rank, parts: Parts) -> Serving:
 def _group_limits(experiment: Experiment, instance: Instance, route: Router | None) -> GroupLimits:
     if experiment.topology.replicated:
         route = router.replicate  # every rank gets every request: there is nothing to choose
+    elif route is None:
+        route = router.POLICIES[experiment.router.policy]
     return GroupLimits(
         kind=instance.kind,
         ranks=instance.ranks,
@@ -318,8 +322,19 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
         usable_blocks=experiment.blocks_of(instance.index) - 1,
         peer_blocks=experiment.most_peer_blocks,
         most_requests=experiment.executor.max_requests_per_rank,
-        route=route or router.route,
+        route=route,
+        asks_cached=route is router.WANTS_CACHED and instance.kind in asking_kinds(experiment),
     )
+
+
+def asking_kinds(experiment: Experiment) -> tuple[Kind, ...]:
+    """The kinds of instances whose ranks say what they have cached, for the router."""
+    asks = (
+        experiment.kv_cache.reuse
+        and not experiment.topology.replicated
+        and router.POLICIES.get(experiment.router.policy) is router.WANTS_CACHED
+    )
+    return (Kind.CONTEXT,) if asks else ()
 
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:

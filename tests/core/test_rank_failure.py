@@ -7,8 +7,10 @@ from core_parts import receiver, sender, spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adpkv.core.plan import FIRST_PLAN, GroupInput, GroupLimits, Plan, RankStatus, agree
+from adpkv.core.group_limits import GroupLimits
+from adpkv.core.plan import FIRST_PLAN, GroupInput, Plan, agree
 from adpkv.core.rank_failure import RankFailure, missing
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.session import State
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adpkv.core.waiting as waiting_module
-from adpkv.core.plan import GroupInput, GroupLimits, Plan, RankStatus, agree
+from adpkv.core.group_limits import GroupLimits
+from adpkv.core.plan import GroupInput, Plan, agree
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.topology import Kind
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import NOBODY_WAITS, Waiting

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.group_limits import GroupLimits
 from adpkv.core.ids import Rank as RankId
 from adpkv.core.ownership import SoleOwner
-from adpkv.core.plan import GroupLimits
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Role

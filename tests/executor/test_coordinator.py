@@ -163,7 +163,7 @@ def test_what_an_instance_is_done_with_weighs_no_more() -> None:
     rig.at(10, prefilled(0))
     assert kinds(rig.at(20)) == [(0, "Admit")], "its prompt is with the generation instance"
     rig.at(25, ended(0), prefilled(2))
-    assert [to for to, _ in rig.at(26, prefilled(1, instance=1))] == [6]
+    assert [to for to, _ in rig.at(26, prefilled(1, instance=1))] == [4], "equal ones take turns"
 
 
 def test_one_token_only_ends_where_it_was_prefilled() -> None:

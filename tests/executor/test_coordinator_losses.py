@@ -20,9 +20,13 @@ def lost(rank: int, leader: int) -> RankFailed:
 
 
 def answered(
-    outcome: Outcome, detail: str, attempt: int = 0, cause: Cause = Cause.OTHER
+    outcome: Outcome,
+    detail: str,
+    attempt: int = 0,
+    cause: Cause = Cause.OTHER,
+    instance: int = 2,
 ) -> Answers:
-    return Answers(2, (Response(0, attempt, outcome, 4, detail, cause=cause),))
+    return Answers(instance, (Response(0, attempt, outcome, 4, detail, cause=cause),))
 
 
 def decoding(*, recompute: bool = False, cancel_ns: int = -1) -> Rig:
@@ -59,14 +63,14 @@ def test_what_is_missing_is_computed_again_as_another_attempt() -> None:
     rig = decoding(recompute=True)
     rig.at(2, lost(5, 4))
     sent = rig.at(3, Missing(2, ((0, 0),)))
-    assert kinds(sent) == [(0, "Cancel"), (0, "Admit")]
+    assert kinds(sent) == [(0, "Cancel"), (2, "Admit")], "equal context instances take turns"
     admit = sent[1][1]
     assert isinstance(admit, Admit)
     assert (admit.spec.request_id, admit.spec.attempt, admit.spec.sender) == (0, 1, None)
     assert rig.at(4, Missing(2, ((0, 0),))) == [], "its earlier attempt"
     again = Response(0, 1, Outcome.PREFILLED, 1, sender=SenderRef(1, (1,)))
-    assert kinds(rig.at(5, Answers(0, (again,)))) == [(4, "Admit")]
-    rig.at(6, answered(Outcome.COMPLETED, "", attempt=1))
+    assert kinds(rig.at(5, Answers(1, (again,)))) == [(6, "Admit")]
+    rig.at(6, answered(Outcome.COMPLETED, "", attempt=1, instance=3))
     [record] = rig.records
     assert (record.outcome, record.recomputed, record.context_rank) == (Outcome.COMPLETED, 1, 1)
     assert sum(record.columns()) == 6
@@ -132,7 +136,7 @@ def test_an_instance_without_ranks_gets_nothing_any_more() -> None:
     rig.at(1, prefilled())
     rig.at(2, lost(5, 4))
     sent = rig.at(3, lost(4, -1))
-    assert kinds(sent)[:2] == [(0, "Cancel"), (0, "Admit")], "at once: nobody is left to ask"
+    assert kinds(sent)[:2] == [(0, "Cancel"), (2, "Admit")], "at once: nobody is left to ask"
     assert 4 not in [to for to, _ in sent]
     again = Response(0, 1, Outcome.PREFILLED, 1, sender=SenderRef(1, (1,)))
     assert kinds(rig.at(4, Answers(0, (again,)))) == [(6, "Admit")]

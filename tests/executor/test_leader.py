@@ -7,7 +7,8 @@ import pytest
 from executor_parts import Clock, Post, spec
 
 from adpkv.core.ids import COORDINATOR, NEVER
-from adpkv.core.plan import GroupInput, Plan, RankStatus, Refusal
+from adpkv.core.plan import GroupInput, Plan, Refusal
+from adpkv.core.rank_status import RankStatus
 from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.core.waiting import Waiting

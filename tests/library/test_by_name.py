@@ -142,7 +142,7 @@ BROKEN = {
         ({"model.kind": "a:b:c"}, "model.kind: must be MODULE:FACTORY, such as mypackage.module"),
         ({"model.kind": "a b"}, "model.kind: must be 'cost' or 'gemm', or MODULE:FACTORY"),
         ({"router.policy": 5}, "router.policy: must be text"),
-        ({"router.policy": "least_token"}, "router.policy: .* did you mean least_tokens"),
+        ({"router.policy": "round_robbin"}, "router.policy: .* did you mean round_robin"),
         ({"transceiver.transport": "nowhere:Link"}, "there is no module nowhere, here"),
         ({"transceiver.transport": "burst_and_co.deeper:W"}, "no module burst_and_co.deeper"),
         ({"transceiver.transport": f"{MODULE}:Link"}, "burst_and_co.py has no Link: .* link"),

@@ -48,6 +48,7 @@ from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds import custom_ports
 from adpkv.worlds.assemble import (
+    asking_kinds,
     build_coordinator,
     build_inbox_ages,
     build_model,
@@ -121,6 +122,7 @@ class Simulation:
             mail_latency_ns=mail_latency(experiment, pace),
             hang_ns=experiment.hang_ns,
             queue=queue_for(schedule),
+            asking=asking_kinds(experiment),
         )
         self._events = events or NullEventLog()
         self._on_record, self._on_sample = on_record, on_sample

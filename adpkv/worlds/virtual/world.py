@@ -8,13 +8,13 @@ arrives between two iterations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.plan import Plan
-from adpkv.core.topology import Topology
+from adpkv.core.topology import Kind, Topology
 from adpkv.diagnosis.rank_knowledge import RankKnowledge
 from adpkv.errors import (
     CollectiveMismatchError,
@@ -63,6 +63,7 @@ class VirtualWorld:
         mail_latency_ns: the latency of a message, or of one from a sender to a receiver.
         hang_ns: a group that waits longer than this for one of its members is a deadlock.
         queue: an empty queue of events that makes choices (`schedule.ScheduledQueue`).
+        asking: the kinds of instances whose ranks say what they know of each iteration's input.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class VirtualWorld:
         mail_latency_ns: int | Latency,
         hang_ns: int = NEVER,
         queue: EventQueue | None = None,
+        asking: Collection[Kind] = (),
     ) -> None:
         self.topology = topology
         self.queue = EventQueue() if queue is None else queue
         self.post = Post(self.queue, mail_latency_ns, self.arrival)
         self._pace = pace
         self.groups: list[VirtualGroup] = []
+        self._asking = asking
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
         """The groups whose members all are in the collective of the whole job."""
@@ -178,9 +181,17 @@ class VirtualWorld:
 
     def _go_on(self, group: VirtualGroup) -> None:
         """One iteration: resume those who take part until they come to a step or a wait."""
-        taking_part = group.concerned(self.queue.now, lazy=self._pace.jump)
+        lazy = self._pace.jump and not self._asks_all(group)
+        taking_part = group.concerned(self.queue.now, lazy=lazy)
         group.clear_arrivals()
         self._complete_iteration(group, taking_part, group.begin(taking_part), [])
+
+    def _asks_all(self, group: VirtualGroup) -> bool:
+        """Whether each member says what it knows of the input of the iteration that begins."""
+        at = group.current[0]
+        if group.instance.kind not in self._asking or at is None:
+            return False
+        return 0 in group.awake or at.quiet_status is None
 
     def _complete_iteration(
         self,
@@ -227,6 +238,8 @@ class VirtualWorld:
         whom = plan.concerned()
         if plan.forward is not (type(group.current[0]) is Step):
             whom = None  # from steps to waits or back: this concerns all members
+        if group.instance.kind in self._asking and plan.waiting:
+            whom = None  # each says what it knows of those that wait now
         there = set(taking_part)
         for index in range(len(group.resume)):
             place = group.members[index] - group.instance.first

@@ -102,7 +102,7 @@ class RestingPhases(Phases):
         self.rest = self.owned()
 
     async def sync(self) -> Plan:
-        fresh = status_of(self.rank, self._abandon_ns)
+        fresh = status_of(self.rank, self._abandon_ns, self.group_input)
         plan = await super().sync()
         assert self._status == fresh, "what it said is not how it is"
         return plan

@@ -54,7 +54,7 @@ LIES: dict[str, set[str]] = {
 }
 
 
-def data(*faults: dict[str, Any], bandwidth: str = "4MiB") -> dict[str, Any]:
+def data(*faults: dict[str, Any], bandwidth: str = "2MiB") -> dict[str, Any]:
     link = {"bandwidth": bandwidth, "latency": "1ms"}
     return setting(
         "kinds", 2, 2, faults=list(faults), transceiver=DOUBT | {"link": link}, executor={

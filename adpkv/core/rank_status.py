@@ -1,0 +1,55 @@
+"""What one rank brings to a sync; `agree` makes the group's plan of all of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adpkv.core.failure_memory import Trust
+from adpkv.core.ownership import Vote
+from adpkv.core.rank_failure import Attempt
+from adpkv.core.stop import StopReason
+
+__all__ = ["RankStatus"]
+
+
+class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one rank contributes to the all-gather at sync. On the wire it has a fixed width except
+    for its tuples and `stop`.
+
+    No field changes merely because a step was made. So an unchanged status means that `agree` has
+    nothing new to decide, and the virtual world can jump over iterations with unchanged statuses.
+    """
+
+    work: bool = False
+    """The rank has tokens to compute."""
+    able: bool = True
+    """The rank can join a step, if need be with a dummy batch. Under the contract it always can, as
+    a block for the dummy is reserved. A model that is not ready, or a historical policy, may set
+    False."""
+    tokens: int = 0
+    requests: int = 0
+    running: int = 0
+    turn: int = 0
+    """The iteration in which it was last given a request; 0 before it was given one."""
+    in_transfer: int = 0
+    quarantined: int = 0
+    reasons: tuple[str, ...] = ()
+    """Why its transceiver is unhealthy; empty if it is healthy."""
+    stop: StopReason | None = None
+    """Why it proposes to stop; None if it does not."""
+    drained: bool = True
+    """Stopping: no transfer of this rank is in flight any more, or the drain timeout is over."""
+    overdue: bool = False
+    """Stopping: the time limit for the coordinator's release is over too."""
+    expired: tuple[Attempt, ...] = ()
+    """Leader: requests that have waited too long if they wait still, for a rank or on one."""
+    votes: tuple[Vote, ...] = ()
+    """Without ADP: what it noticed about requests, until all ranks have acted on it."""
+    cached: tuple[tuple[int, int, int], ...] = ()
+    """If the router's policy asks for it: (request, attempt, blocks of its prompt in this rank's
+    prefix cache) for the first requests that are to be routed; those without any are left out."""
+    trust: Trust = Trust.FULL
+    """How many new requests it should get, after failures of its own."""
+    owed: tuple[Attempt, ...] = ()
+    """Of the requests that the last plan asks for (`RankFailure.asked`), those for which this rank
+    will still send an answer."""
