@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-PROMISES = ("results", "much_more", "one_speaks", "step", "counted", "has_input", "smallest_limit")
+PROMISES = (
+    "results",
+    "much_more",
+    "said_again",
+    "one_speaks",
+    "step",
+    "counted",
+    "has_input",
+    "smallest_limit",
+)
 """Cases that end well, so that one job has them all."""
 
 

@@ -111,6 +111,22 @@ async def much_more(rig: Rig) -> None:
         assert await rig.join("tp_gather", (), at) in (None, ((),) * len(rig.members))
 
 
+async def said_again(rig: Rig) -> None:
+    """What is said again is neither sent nor decoded again; what one says anew is, of it alone."""
+    exchange, lengths = rig.driver.groups[OWN]._exchange, list[Any]()
+    payloads = exchange.payloads
+    exchange.payloads = lambda own, told: lengths.append(told) or payloads(own, told)  # type: ignore[method-assign, func-returns-value]
+    first, before = rig.members[0], tuple[Word, ...]()
+    for at, text in enumerate([LONG, LONG, "short", "short", LONG]):
+        said = {rank: Word(rank, text if rank == first else LONG) for rank in rig.members}
+        heard = await rig.join("tp_allgather", said[rig.rank], at, "again")
+        assert heard == tuple(said.values())
+        assert [a is b for a, b in zip(heard, before, strict=False)].count(False) == (at in (2, 4))
+        before = heard
+    del exchange.payloads  # type: ignore[method-assign]
+    assert [sum(map(bool, told)) for told in lengths] == [len(rig.members), 1]
+
+
 async def one_speaks(rig: Rig) -> None:
     """Only one rank has something to say, and it is long; afterwards nobody has."""
     last = len(rig.members) - 1
@@ -217,6 +233,7 @@ CASES: dict[str, Callable[[Rig], Coroutine[Any, Any, None]]] = {
     for case in (
         results,
         much_more,
+        said_again,
         one_speaks,
         step,
         counted,
