@@ -51,6 +51,8 @@ class Task(msgspec.Struct, frozen=True):
     first: int
     last: int
     """The seeds from `first` to below `last`."""
+    most_finds: int = 0
+    """End behind the seed at which so many different finds were made; 0: run all."""
 
 
 class Find(msgspec.Struct, frozen=True):
@@ -86,6 +88,8 @@ class BatchResult(msgspec.Struct, frozen=True):
     """Seeds that its process has run by then; 0 where nobody counts."""
     resident_kib: int = 0
     """Memory of its process behind it."""
+    broken_off: bool = False
+    """It ended at its most finds: its batch is not done."""
 
 
 Note = Callable[[int], None]
@@ -107,6 +111,7 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
     counts: Counter[str] = Counter()
     twice, differed, events = 0, list[int](), 0
     cases = _Guided(where, task) if task.strategy == "guided" else None
+    last = task.last
     for seed in range(task.first, task.last):
         note(seed)
         case = (
@@ -129,11 +134,14 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
                 again = attempt(case, rules=observed.rules)
             if again.events != trial.events:
                 differed.append(seed)
+        if task.most_finds and len(finds) >= task.most_finds:
+            last = seed + 1
+            break
     facts.update(observed.counts)
     return BatchResult(
         number=task.number,
         first=task.first,
-        last=task.last,
+        last=last,
         events=events,
         finds=list(finds.values()),
         counts=dict(counts),
@@ -141,6 +149,7 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
         twice=twice,
         differed=differed,
         wall_s=time.perf_counter() - began_s,
+        broken_off=last < task.last,
     )
 
 

@@ -110,8 +110,9 @@ class Campaign:
     times as many."""
 
     def take(self, result: BatchResult) -> None:
-        """Count a batch."""
-        self.done.add(result.number)
+        """Count a batch; it is done, unless it was broken off."""
+        if not result.broken_off:
+            self.done.add(result.number)
         self.seeds += result.last - result.first
         self.events += result.events
         self.counts.update(result.counts)
@@ -155,28 +156,41 @@ def run_campaign(
     Args:
         until_s: of `time.monotonic`: no batch begins later.
         keep: called with each result as soon as it is there.
-        most_finds: end as soon as there are so many different ones.
+        most_finds: end as soon as there are so many different ones; what else is under way is not
+            waited for.
     """
     tasks, again = campaign.tasks(), list[Task]()
     parts: dict[int, list[BatchResult]] = {}
     more = True
     while more or pool.busy:
         late = until_s is not None and time.monotonic() >= until_s
-        if late or (most_finds is not None and len(campaign.finds) >= most_finds):
+        if most_finds is not None and len(campaign.finds) >= most_finds:
+            return
+        if late:
             more = False
         while more and pool.free > 0:
             task = again.pop() if again else next(tasks, None)
             more = task is not None
             if task is not None:
-                pool.give(task)
+                left = 0 if most_finds is None else most_finds - len(campaign.finds)
+                pool.give(msgspec.structs.replace(task, most_finds=left))
         campaign.busy = pool.busy
         for result in pool.results(WAIT_S):
             if isinstance(result, Lost):
-                part, left = _after(campaign.plan, result)
-                again += left
-                more = more or (bool(left) and not late)
+                part, rest = _after(campaign.plan, result)
+                again += rest
+                more = more or (bool(rest) and not late)
             else:
                 part = result
+            if part.broken_off:
+                met = {*campaign.finds, *(find.signature for find in part.finds)}
+                if most_finds is not None and len(met) >= most_finds:
+                    campaign.take(part)
+                    watch(campaign)
+                    return
+                # Others have met the same meanwhile: what is left of the batch is another part.
+                again.append(_left_of(campaign, part))
+                more, part = True, msgspec.structs.replace(part, broken_off=False)
             whole = _whole(campaign, part, parts)
             if whole is not None:
                 campaign.take(whole)
@@ -195,6 +209,12 @@ def _after(plan: Plan, lost: Lost) -> tuple[BatchResult, list[Task]]:
     part = BatchResult(task.number, seed, seed + 1, 0, [find], {WORKER_LOST: 1}, {})
     spans = ((task.first, seed), (seed + 1, task.last))
     return part, [msgspec.structs.replace(task, first=a, last=b) for a, b in spans if a < b]
+
+
+def _left_of(campaign: Campaign, part: BatchResult) -> Task:
+    """What a batch that was broken off has not run."""
+    plan, (_, last) = campaign.plan, campaign.span(part.number)
+    return Task(part.number, plan.experiment, plan.strategy, plan.depth, part.last, last)
 
 
 def _whole(

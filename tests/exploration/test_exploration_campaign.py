@@ -13,15 +13,17 @@ from adpkv.config import load
 from adpkv.config.shipped import shipped_file
 from adpkv.errors import UsageError
 from adpkv.exploration.batch import BatchResult, Task, perform
+from adpkv.exploration.calling import Bounds, explore_into
 from adpkv.exploration.campaign import Campaign, Plan, plan_for, run_campaign
 from adpkv.exploration.drawing import draw
 from adpkv.exploration.folder import ExplorationFolder
-from adpkv.exploration.pool import Here, Lost
+from adpkv.exploration.pool import Here, Lost, local_pool
 from adpkv.exploration.replay_file import read_text
 from adpkv.exploration.result import exit_code_of
 from adpkv.exploration.variation import variation
 
 POLICY = {"policy.responses": "owner"}
+SETTING = {"policy__responses": "owner"}
 
 
 def plan(strategy: str = "random", last: int = 40, **changes: object) -> Plan:
@@ -53,6 +55,32 @@ def test_finds_are_merged_and_the_first_one_is_made_small() -> None:
     data = json.loads(json.dumps(found.data()))
     assert data["finds"][0]["token"].startswith("adpkv1.")
     assert data["coverage"]["faults"]
+
+
+def test_it_ends_at_the_first_find_and_not_with_its_batch(tmp_path: Path) -> None:
+    """What was broken off is no batch that is done: who goes on runs it whole."""
+    folder = ExplorationFolder.create(plan(last=8, **SETTING), tmp_path / "out")
+    ended = explore_into(folder, local_pool(1), Bounds(most_finds=1, shrink_s=0))
+    assert (ended.seeds, len(ended.finds)) == (1, 1)
+    folder.close()
+    again = ExplorationFolder.resume(tmp_path / "out")
+    whole = explore_into(again, local_pool(1), Bounds(shrink_s=0))
+    assert whole.seeds == 8
+    assert whole.finds[0].count > 1
+
+
+def test_what_others_have_found_meanwhile_ends_no_batch() -> None:
+    """A task is given with how many finds are left then; another one may have met them."""
+    campaign = Campaign(plan(last=12, **SETTING))
+    run_campaign(campaign, _Ahead(), most_finds=2)
+    assert (campaign.seeds, campaign.done) == (12, {0})
+
+
+class _Ahead(Here):
+    """Says of each task that it was broken off behind its first find."""
+
+    def give(self, task: Task) -> None:
+        super().give(msgspec.structs.replace(task, most_finds=1))
 
 
 def test_a_clean_exploration_reaches_something_and_leaves_its_files(tmp_path: Path) -> None:
