@@ -50,7 +50,7 @@ alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the te
 failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy
 	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_rank_failures.py
 
-kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have twelve
+kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have eight
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
 
 real: $(STAMP) ## all that starts real ranks, also what make test leaves out

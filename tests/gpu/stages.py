@@ -274,6 +274,12 @@ def collective(backend: str) -> None:
     assert world.rank == 1 or told == []
 
 
+def collectives(*backends: str) -> None:
+    """The same of several, one after the other."""
+    for backend in backends:
+        collective(backend)
+
+
 def first(connected: str) -> None:
     """Two ranks of bare NIXL whose first transfer has 1,024 descriptors: a rank crashed in one such
     once. `connected`: whether the connection is made before (`yes`, as the bench has it)."""

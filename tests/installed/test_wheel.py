@@ -155,7 +155,7 @@ def as_ordinary_user(python: Path) -> list[str] | None:
 # -- the other commands of the README ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["wheel", "clone"])
+@pytest.mark.parametrize("where", ["wheel", pytest.param("clone", marks=pytest.mark.campaign)])
 def test_what_the_readme_shows_can_be_typed(
     installed: Installed, mpirun: Path, where: str, tmp_path: Path
 ) -> None:

@@ -17,19 +17,36 @@ PROMISES = (
 """Cases that end well, so that one job has them all."""
 
 
-over = pytest.mark.parametrize("over", ["mpi", "shared_memory"])
-"""What carries them."""
+CAMPAIGN = pytest.mark.campaign
 
 
-@over
-@pytest.mark.parametrize("ranks", [4, 8])
+def over(*here: str) -> pytest.MarkDecorator:
+    """What carries them: these, and the other in the campaign."""
+    return pytest.mark.parametrize(
+        "over",
+        [
+            pytest.param(one, marks=() if one in here else CAMPAIGN)
+            for one in ("mpi", "shared_memory")
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("over", "ranks"),
+    [
+        ("mpi", 8),
+        ("shared_memory", 4),
+        pytest.param("mpi", 4, marks=CAMPAIGN),
+        pytest.param("shared_memory", 8, marks=CAMPAIGN),
+    ],
+)
 def test_collectives_give_what_they_promise(program, over: str, ranks: int) -> None:
     found = program("collectives", ranks, over, *PROMISES)
     assert found.code == 0, found.err
     assert found.out.splitlines() == [f"passed {case}" for case in PROMISES]
 
 
-@over
+@over("mpi", "shared_memory")
 def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(
     program, over: str
 ) -> None:
@@ -51,7 +68,7 @@ def test_a_rank_in_another_collective_is_seen_although_a_third_never_comes(progr
     assert "Traceback" not in found.err
 
 
-@over
+@over("mpi")
 def test_ranks_that_agreed_on_different_plans_are_seen(program, over: str) -> None:
     found = program("collectives", 4, over, "plan_differs")
     assert found.code == 3
@@ -59,7 +76,7 @@ def test_ranks_that_agreed_on_different_plans_are_seen(program, over: str) -> No
     assert len({line.rpartition("plan ")[2] for line in sides}) == 2
 
 
-@over
+@over("shared_memory")
 def test_a_rank_that_stepped_while_the_others_waited_is_seen(program, over: str) -> None:
     found = program("collectives", 4, over, "waits_elsewhere")
     assert found.code == 3
@@ -67,7 +84,7 @@ def test_a_rank_that_stepped_while_the_others_waited_is_seen(program, over: str)
     assert "rank 0: tp_broadcast at intake" in found.err
 
 
-@over
+@over("shared_memory")
 def test_a_failure_of_one_rank_ends_the_job_and_names_the_rank(program, over: str) -> None:
     found = program("collectives", 8, over, "one_fails")
     assert found.code == 70

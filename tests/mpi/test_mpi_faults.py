@@ -49,7 +49,7 @@ def survived(found: Any, summary: Any) -> None:
 
 
 def test_a_stopped_process_costs_nothing_but_time(jobs, tmp_path: Path) -> None:
-    stop = {"kind": "sigstop", "after": "300ms", "duration": "3s"}
+    stop = {"kind": "sigstop", "after": "300ms", "duration": "1500ms"}
     found, summary = ran(
         jobs,
         tmp_path,
@@ -62,7 +62,7 @@ def test_a_stopped_process_costs_nothing_but_time(jobs, tmp_path: Path) -> None:
     assert summary["requests"]["completed"] == summary["requests"]["submitted"] == 20
     events = [json.loads(line) for line in (tmp_path / "out/events.jsonl").open()]
     at_ns = next(e["at_ns"] for e in events if e["kind"] == "fault" and e["rank"] == 2)
-    meanwhile = [e for e in events if e["rank"] == 2 and at_ns < e["at_ns"] < at_ns + 2_900_000_000]
+    meanwhile = [e for e in events if e["rank"] == 2 and at_ns < e["at_ns"] < at_ns + 1_400_000_000]
     assert meanwhile == [], "it did nothing while it was stopped"
 
 
@@ -82,25 +82,23 @@ def test_messages_that_is_said_twice_or_late_or_in_another_order(jobs, tmp_path:
     assert summary["transfers"]["late"] > 0
 
 
-def test_lost_messages_ends_with_a_proof_all_the_same(jobs, tmp_path: Path) -> None:
-    """The receiver gives up, its cancel finds a sender that was never asked."""
+def test_lost_messages_end_with_a_proof_and_refused_blocks_cost_their_request_alone(
+    jobs, tmp_path: Path
+) -> None:
+    """Where a message is lost the receiver gives up; its cancel finds a sender that was never
+    asked."""
     found, summary = ran(
         jobs,
         tmp_path,
         {"kind": "lose", "phase": "advertise", "requests": [3, 7]},
+        {"kind": "refuse_registration", "requests": [4, 11]},
         transceiver={"transfer_timeout": "300ms"},
     )
     survived(found, summary)
+    assert summary["faults"] == {"lose": 2, "refuse_registration": 2}
     assert summary["requests"]["timed_out"] == 2
-    assert summary["requests"]["completed"] == 18
-
-
-def test_refused_blocks_cost_their_request_and_nothing_else(jobs, tmp_path: Path) -> None:
-    found, summary = ran(jobs, tmp_path, {"kind": "refuse_registration", "requests": [4, 11]})
-    survived(found, summary)
-    assert summary["faults"] == {"refuse_registration": 2}
     assert summary["requests"]["failed"] == 2
-    assert summary["requests"]["completed"] == 18
+    assert summary["requests"]["completed"] == 16
 
 
 def test_a_transport_that_restarts_is_used_again(jobs, tmp_path: Path) -> None:

@@ -85,14 +85,15 @@ def test_a_wait_in_an_iteration_ends_that_run(
     assert "waits for the device inside an iteration" in done.out + done.err
 
 
-@pytest.mark.parametrize("backend", ["nccl", "ipc", "mpi", "host"])
 def test_a_steps_collectives_move_the_right_bytes_and_find_wrong_ones(
-    jobs: Jobs, file: Path, backend: str
+    jobs: Jobs, file: Path
 ) -> None:
-    words = ["-m", "tests.gpu.stages", "collective", backend]
+    backends = ("nccl", "ipc", "mpi", "host")
+    words = ["-m", "tests.gpu.stages", "collectives", *backends]
     done = jobs.finish(jobs.start([str(MPIRUN), "-n", "2", sys.executable, *words]), 60)
     assert done.code == 0, done.err
-    assert "wrong_collective" in done.out
+    for backend in backends:
+        assert f"rank 1 {backend} ['wrong_collective" in done.out
 
 
 NO_GPU = "kv_cache.memory: cuda: no GPU can be used here: CUDA sees none"

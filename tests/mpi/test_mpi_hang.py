@@ -25,7 +25,13 @@ def test_an_absent_rank_is_named(program, tmp_path: Path) -> None:
     assert {places[rank] for rank in (4, 5, 7)} == {("tp_allgather", "sync")}
 
 
-@pytest.mark.parametrize("victim", [5, 4], ids=["a-follower", "the-leader"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        pytest.param(5, id="a-follower", marks=pytest.mark.campaign),
+        pytest.param(4, id="the-leader"),
+    ],
+)
 def test_an_absent_rank_is_named_though_another_has_failed(
     program, tmp_path: Path, victim: int
 ) -> None:

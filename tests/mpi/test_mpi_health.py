@@ -190,7 +190,7 @@ def test_a_failed_loop_beside_a_living_server_is_503(jobs, address, tmp_path: Pa
     assert jobs.finish(job, BOUND_S).code == 130
 
 
-@pytest.mark.parametrize("start", ["adpkv", "mpirun"])
+@pytest.mark.parametrize("start", [pytest.param("adpkv", marks=pytest.mark.campaign), "mpirun"])
 def test_a_port_in_use_is_one_message_and_nothing_is_written(
     jobs, start: str, address, tmp_path: Path
 ) -> None:

@@ -67,7 +67,13 @@ def test_a_job_that_was_killed_can_be_inspected_until_the_next_run(jobs, tmp_pat
     assert left_of(out) == []
 
 
-@pytest.mark.parametrize("start", [RUN, [*MPIRUN, *RUN]], ids=["adpkv", "mpirun"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(RUN, id="adpkv", marks=pytest.mark.campaign),
+        pytest.param([*MPIRUN, *RUN], id="mpirun"),
+    ],
+)
 def test_a_run_that_ends_well_leaves_nothing(jobs, start, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job = jobs.start([*start, "configs/four-ranks.yaml", "--quiet", "--out", str(out)])

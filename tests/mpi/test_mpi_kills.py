@@ -1,6 +1,6 @@
 """Ranks killed at any moment of a job's start and of its end: the job ends, and says what is true.
 
-Twelve of them here, four jobs at a time; `make kills-start` for hundreds. Each job has three ranks
+Eight of them here, four jobs at a time; `make kills-start` for hundreds. Each job has three ranks
 and serves three requests.
 """
 
@@ -25,7 +25,7 @@ from tests.mpi.conftest import outlives_or_skip
 from tests.mpi.test_mpi_launch import LONG, RUN, until_served
 
 SEED: Final = int(os.environ.get("ADPKV_KILLS_SEED", "1"))
-KILLS: Final = int(os.environ.get("ADPKV_KILLS", "12"))
+KILLS: Final = int(os.environ.get("ADPKV_KILLS", "8"))
 AT_ONCE: Final = 4
 START_S: Final = 3.0
 """A start takes so long where four jobs share two cores."""

@@ -32,7 +32,7 @@ def whole(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "victims", "by"),
     [
-        ("killed-before", ["2"], "adpkv"),
+        pytest.param("killed-before", ["2"], "adpkv", marks=pytest.mark.campaign),
         pytest.param("killed-before", ["0", "3", "5"], "mpirun", marks=pytest.mark.campaign),
         ("killed-inside", ["0"], "adpkv"),
         pytest.param("stopped-before", ["6"], "adpkv", marks=pytest.mark.campaign),

@@ -48,33 +48,28 @@ def places_of(rank: int) -> list[Path]:
     return [session, session.parent]
 
 
-@pytest.mark.parametrize("start", [RUN, BY_MPIRUN], ids=["adpkv", "mpirun"])
-def test_a_run_serves_every_request_and_leaves_its_files(jobs, start, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    found = finished(jobs, [*start, "configs/four-ranks.yaml", "--out", str(out)])
-    assert found.code == 0, found.err
-    assert sorted(path.name for path in out.iterdir()) == [
-        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
-    ]  # fmt: skip
-    summary = json.loads((out / "summary.json").read_text())
-    counts = summary["requests"]
-    assert counts["completed"] + counts["cancelled"] == counts["submitted"] > 0
-    assert summary["world"] == "mpi"
-    assert (summary["transport"], summary["memory"]) == ("mpi", "host")
-    assert " over mpi, host memory; no violation" in found.out
-    assert summary["violations"] == []
-    assert all(blocks["leaked"] == 0 for blocks in summary["blocks"].values())
-    assert len((out / "requests.jsonl").read_text().splitlines()) == counts["submitted"]
+CAMPAIGN = pytest.mark.campaign
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("start", [RUN, BY_MPIRUN], ids=["adpkv", "mpirun"])
-def test_a_signal_drains_the_job(jobs, start, number: int, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("start", "number", "times", "code"),
+    [
+        pytest.param(RUN, signal.SIGINT, 2, 130, id="adpkv, asked again"),
+        pytest.param(BY_MPIRUN, signal.SIGTERM, 1, 143, id="mpirun"),
+        pytest.param(RUN, signal.SIGINT, 1, 130, id="adpkv, Ctrl-C", marks=CAMPAIGN),
+        pytest.param(RUN, signal.SIGTERM, 1, 143, id="adpkv", marks=CAMPAIGN),
+        pytest.param(BY_MPIRUN, signal.SIGINT, 1, 130, id="mpirun, Ctrl-C", marks=CAMPAIGN),
+    ],
+)
+def test_a_signal_drains_the_job(
+    jobs, start, number: int, times: int, code: int, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     job = jobs.start([*start, *LONG, "--quiet", "--out", str(out)])
     until_served(out, job)
     # To the whole process group, as Ctrl-C in a terminal does.
-    os.killpg(job.pid, number)
+    for _ in range(times):
+        os.killpg(job.pid, number)
     found = jobs.finish(job, 60)
     assert found.code == code, found.err
     assert "Traceback" not in found.err
@@ -87,16 +82,7 @@ def test_a_signal_drains_the_job(jobs, start, number: int, code: int, tmp_path: 
     assert not list(out.glob("*.part"))
 
 
-def test_asking_again_keeps_draining(jobs, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    job = jobs.start([*RUN, *LONG, "--quiet", "--out", str(out)])
-    until_served(out, job)
-    os.killpg(job.pid, signal.SIGINT)
-    os.killpg(job.pid, signal.SIGINT)
-    assert jobs.finish(job, 60).code == 130
-
-
-@pytest.mark.parametrize("given", [2, 5])
+@pytest.mark.parametrize("given", [2, pytest.param(5, marks=CAMPAIGN)])
 def test_another_number_of_ranks_is_one_message(jobs, given: int, tmp_path: Path) -> None:
     out = tmp_path / "out"
     argv = [str(BIN / "mpirun"), "-n", str(given), *RUN, "configs/four-ranks.yaml"]
@@ -132,8 +118,12 @@ def test_a_killed_parent_takes_the_job_along(jobs, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kills", "code"),
-    [(1, 5), (2, 5), (4, 5), (5, 137)],
-    ids=["one", "two", "all", "all-and-mpirun"],
+    [
+        pytest.param(1, 5, id="one"),
+        pytest.param(2, 5, id="two", marks=CAMPAIGN),
+        pytest.param(4, 5, id="all", marks=CAMPAIGN),
+        pytest.param(5, 137, id="all-and-mpirun"),
+    ],
 )
 def test_killed_ranks_leave_nothing_behind(jobs, tmp_path: Path, kills: int, code: int) -> None:
     outlives_or_skip()

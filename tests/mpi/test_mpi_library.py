@@ -20,27 +20,6 @@ from tests.library.test_documents import blocks
 
 __all__ = ["site"]
 
-SMALL = {"workload.requests": 8}
-
-
-@pytest.mark.usefixtures("mpirun")
-def test_a_program_runs_real_ranks_from_any_thread(tmp_path: Path) -> None:
-    found: list[adpkv.Result] = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def called() -> None:
-        found.append(adpkv.run("four-ranks", set=SMALL, ranks=4))
-
-    thread = threading.Thread(target=called)
-    thread.start()
-    thread.join(90)
-    [result] = found
-    assert (result.outcome, result.summary.world, result.folder) == ("completed", "mpi", None)
-    assert len(result.requests) == 8
-    assert result.events.of(3)
-    assert result.summary.simulated_s is None
-    assert signal.getsignal(signal.SIGINT) is before
-
 
 @pytest.mark.campaign
 @pytest.mark.usefixtures("mpirun")
@@ -80,6 +59,7 @@ def test_ctrl_c_in_the_program_ends_the_ranks_too(jobs, tmp_path: Path) -> None:
     assert adpkv.load_run(out).exit_code == ExitCode.SIGTERM
 
 
+@pytest.mark.campaign
 def test_a_killed_run_is_a_result_too(jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     argv = [str(Path(sys.executable).with_name("adpkv")), "run", "four-ranks", "--quiet"]
@@ -123,20 +103,37 @@ def link(setting):
 
 
 @pytest.mark.usefixtures("mpirun")
-def test_all_five_ports_of_real_ranks_go_by_name(site: Path) -> None:
+def test_a_program_runs_real_ranks_from_any_thread_and_all_five_ports_go_by_name(
+    site: Path,
+) -> None:
     import burst_and_co  # type: ignore[import-not-found]
 
     (site / "noted.py").write_text(NOTED)
-    result = adpkv.run(
-        "four-ranks",
-        workload=functools.partial(burst_and_co.Burst, total=12),
-        model=functools.partial(burst_and_co.Constant, step_ms=2),
-        policy="last_rank",
-        memory="noted:memory",
-        transport="noted:link",
-        timeout_s=90,
-    )
-    assert (result.outcome, list(result.violations)) == ("completed", [])
+    found: list[adpkv.Result] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def called() -> None:
+        found.append(
+            adpkv.run(
+                "four-ranks",
+                workload=functools.partial(burst_and_co.Burst, total=12),
+                model=functools.partial(burst_and_co.Constant, step_ms=2),
+                policy="last_rank",
+                memory="noted:memory",
+                transport="noted:link",
+                timeout_s=90,
+            )
+        )
+
+    thread = threading.Thread(target=called)
+    thread.start()
+    thread.join(120)
+    [result] = found
+    assert signal.getsignal(signal.SIGINT) is before
+    assert (result.outcome, result.summary.world, result.folder) == ("completed", "mpi", None)
+    assert list(result.violations) == []
+    assert result.events.of(3)
+    assert result.summary.simulated_s is None
     assert {(one.prompt_tokens, one.output_tokens) for one in result.requests} == {(64, 4)}
     assert {one.generation_rank for one in result.requests} == {3}
     assert result.summary.transfers.completed == len(result.requests) == 12

@@ -6,8 +6,10 @@ import pytest
 
 from tests.conformance.mailbox import BODIES
 
+ALONE = pytest.param(1, marks=pytest.mark.campaign)
 
-@pytest.mark.parametrize("ranks", [1, 4, 8])
+
+@pytest.mark.parametrize("ranks", [ALONE, 4, pytest.param(8, marks=pytest.mark.campaign)])
 def test_messages_conforms(program, ranks: int) -> None:
     found = program("mailbox", ranks)
     assert found.code == 0, found.err
@@ -15,7 +17,7 @@ def test_messages_conforms(program, ranks: int) -> None:
     assert passed == list(BODIES)
 
 
-@pytest.mark.parametrize("ranks", [1, 4])
+@pytest.mark.parametrize("ranks", [ALONE, 4])
 def test_a_coordinator_thread_takes_its_messages_beside_rank_0(program, ranks: int) -> None:
     found = program("messages", ranks, "coordinator")
     assert found.code == 0, found.err

@@ -14,7 +14,13 @@ pytestmark = needs_nixl
 
 
 @pytest.mark.parametrize(
-    ("ranks", "argv"), [(2, ()), (4, ("odd", "counted")), (2, ("faulty",)), (2, ("odd", "staged"))]
+    ("ranks", "argv"),
+    [
+        pytest.param(2, (), marks=pytest.mark.campaign),
+        pytest.param(4, ("odd", "counted"), marks=pytest.mark.campaign),
+        (2, ("faulty",)),
+        (2, ("odd", "staged")),
+    ],
 )
 def test_transport_nixl_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
     """By itself; in blocks of an odd size beside idle ranks, with a notice for each piece; with the

@@ -7,18 +7,25 @@ from pathlib import Path
 
 import pytest
 
+CAMPAIGN = ("Honest", "Leaks", "LeavesForNothing")
+"""What is seen at the end, of what ranks report, is seen in the same way in virtual time; and other
+tests have honest ranks. The rest is seen by what only real memory and real messages show."""
+
 CASES = {
     "Honest": (None, "", 0),
     "WaitsElsewhere": ("diverging_traces", "rank 2 made", 4),
     "Overwrites": ("wrong_kv", "overwritten after arrival", 4),
     "WritesAfterFree": ("write_after_free", "found at the end", 4),
-    "Deaf": ("unbounded_wait", "messages lay there for", 4),
+    "Deaf": ("unbounded_wait", " lay there for", 4),
     "Leaks": ("leak", "2 of 64 blocks belong to nobody", 4),
     "LeavesForNothing": ("shutdown_without_cause", "the contract sees nothing wrong", 4),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(one, marks=pytest.mark.campaign if one in CAMPAIGN else ()) for one in CASES],
+)
 def test_a_planted_fault_is_seen(program, case: str, tmp_path: Path) -> None:
     kind, said, code = CASES[case]
     found = program("planted", 4, case, str(tmp_path / "out"))

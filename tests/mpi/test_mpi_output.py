@@ -7,7 +7,8 @@ import shutil
 import signal
 from pathlib import Path
 
-from tests.mpi.test_mpi_launch import LONG, RUN, finished, until_served
+from tests.cli.forked import adpkv
+from tests.mpi.test_mpi_launch import LONG, ROOT, RUN, finished, until_served
 
 
 def test_a_folder_is_of_one_run_at_a_time_and_may_be_lost(jobs, tmp_path: Path) -> None:
@@ -17,11 +18,12 @@ def test_a_folder_is_of_one_run_at_a_time_and_may_be_lost(jobs, tmp_path: Path) 
 
     # Meanwhile a second one is refused, in either world, and changes nothing.
     before = {path.name for path in out.iterdir()}
-    for command in ("run", "simulate"):
-        argv = [RUN[0], command, "configs/four-ranks.yaml", "--out", str(out)]
-        refused = finished(jobs, argv)
-        assert refused.code == 2
-        assert refused.err.count("another run is writing into this folder") == 1
+    call = ("configs/four-ranks.yaml", "--out", str(out))
+    refused = adpkv(ROOT, "simulate", *call)
+    real = finished(jobs, [*RUN, *call])
+    for code, err in [(refused.returncode, refused.stderr), (real.code, real.err)]:
+        assert code == 2
+        assert err.count("another run is writing into this folder") == 1
     assert before <= {path.name for path in out.iterdir()}
 
     # Nor does it end when its folder is removed; it says so when it is asked to stop.

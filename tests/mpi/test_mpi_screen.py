@@ -66,6 +66,22 @@ def test_the_last_lines_of_a_real_run_are_its_result(served: Shown) -> None:
     assert not any("requests ·" in line for line in served.lines)
 
 
+def test_a_run_serves_every_request_and_leaves_its_files(served: Shown) -> None:
+    out = served.out
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
+    ]  # fmt: skip
+    summary = json.loads((out / "summary.json").read_text())
+    counts = summary["requests"]
+    assert counts["completed"] + counts["cancelled"] == counts["submitted"] > 0
+    assert summary["world"] == "mpi"
+    assert (summary["transport"], summary["memory"]) == ("mpi", "host")
+    assert " over mpi, host memory; no violation" in " ".join(" ".join(served.lines).split())
+    assert summary["violations"] == []
+    assert all(blocks["leaked"] == 0 for blocks in summary["blocks"].values())
+    assert len((out / "requests.jsonl").read_text().splitlines()) == counts["submitted"]
+
+
 def test_no_figure_is_cut(served: Shown) -> None:
     summary = json.loads((served.out / "summary.json").read_text())
     figures = " ".join(served.lines).split()

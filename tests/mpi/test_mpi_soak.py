@@ -15,10 +15,10 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ADPKV = str(Path(sys.executable).with_name("adpkv"))
-REQUESTS = 400
-"""25 a second: sixteen seconds."""
+REQUESTS = 275
+"""25 a second: eleven seconds."""
 
-SOONER = 4
+SOONER = 6
 """So many times sooner than in the soak comes what has its time in the first minute; what comes
 after that is left out, however slow the machine is."""
 
@@ -28,7 +28,7 @@ BOUND_S = 240
 
 
 def hastened(folder: Path) -> Path:
-    """The soak with its first minute in a quarter of it."""
+    """The soak with its first minute in a sixth of it."""
     data = yaml.safe_load((ROOT / "configs/soak.yaml").read_text())
     data["workload"]["requests"] = REQUESTS
     data["faults"] = [fault for fault in data["faults"] if _seconds(fault) < MINUTE_S]

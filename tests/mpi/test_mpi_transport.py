@@ -8,7 +8,13 @@ from adpkv.testing.transport import BODIES
 
 
 @pytest.mark.parametrize(
-    ("ranks", "argv"), [(2, ()), (4, ("odd",)), (2, ("faulty",)), (2, ("odd", "staged"))]
+    ("ranks", "argv"),
+    [
+        pytest.param(2, (), marks=pytest.mark.campaign),
+        (4, ("odd",)),
+        (2, ("faulty",)),
+        (2, ("odd", "staged")),
+    ],
 )
 def test_transport_mpi_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
     """By itself; in blocks of an odd size beside idle ranks; with the fault seam around it; through

@@ -18,7 +18,13 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "argv", [("large",), ("odd", "faulty"), ("large", "errors-off"), ("odd", "staged")]
+    "argv",
+    [
+        pytest.param(("large",), marks=pytest.mark.campaign),
+        ("odd", "faulty"),
+        pytest.param(("large", "errors-off"), marks=pytest.mark.campaign),
+        ("odd", "staged"),
+    ],
 )
 def test_transport_ucx_conforms(program, argv: tuple[str, ...]) -> None:
     """Blocks that are copied once; blocks of an odd size, with the fault seam around it; over
