@@ -77,7 +77,16 @@ class OneForAllReal(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForAllReal:
+    config.option.loadscopereorder = False  # as collected, and not those of most tests first
     return OneForAllReal(config, log)
+
+
+def first_those_that_decide(item: pytest.Item) -> int:
+    """What runs longest begins first, or the others wait for it at the end: all real jobs, which
+    one process works off, and then what builds a wheel and starts jobs of its own."""
+    if not item.nodeid.startswith(REAL_PLACES):
+        return 2
+    return 1 if item.nodeid.startswith(MOSTLY_ALONE) else 0
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -87,6 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if item.get_closest_marker(CAMPAIGN)]
         items[:] = [item for item in items if not item.get_closest_marker(CAMPAIGN)]
         config.hook.pytest_deselected(items=left)
+    items.sort(key=first_those_that_decide)
     for item in items:
         if "mpirun" in getattr(item, "fixturenames", ()):
             item.add_marker(REAL)
