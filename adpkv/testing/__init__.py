@@ -14,8 +14,8 @@ adpkv's own transports, memories, models and workloads pass the same. In a test 
         check_workload(Rig)
 
 A suite is a set of bodies, functions that each check one property. Each gets an object that the
-maker made for it alone. `TRANSPORT`, `MEMORY`, `MODEL` and `WORKLOAD` are the bodies by their
-names, for a test of its own for each.
+maker made for it alone. `TRANSPORT`, `TRANSPORT_KILLED`, `MEMORY`, `MODEL` and `WORKLOAD` are
+the bodies by their names, for a test of its own for each.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from adpkv.testing.model import BODIES as MODEL
 from adpkv.testing.model import Rig as ModelRig
 from adpkv.testing.transport import BODIES as TRANSPORT
 from adpkv.testing.transport import Pair
+from adpkv.testing.transport_killed import BODIES as TRANSPORT_KILLED
+from adpkv.testing.transport_killed import Mortal
 from adpkv.testing.workload import BODIES as WORKLOAD
 from adpkv.testing.workload import Rig as WorkloadRig
 
@@ -36,14 +38,17 @@ __all__ = [
     "MEMORY",
     "MODEL",
     "TRANSPORT",
+    "TRANSPORT_KILLED",
     "WORKLOAD",
     "MemoryRig",
     "ModelRig",
+    "Mortal",
     "Pair",
     "WorkloadRig",
     "check_memory",
     "check_model",
     "check_transport",
+    "check_transport_killed",
     "check_workload",
 ]
 
@@ -55,6 +60,15 @@ def check_transport(make: Callable[[], Pair]) -> None:
         AssertionError: one fails; its name, and what it asks for.
     """
     _check("transport", TRANSPORT, make)
+
+
+def check_transport_killed(make: Callable[[], Mortal]) -> None:
+    """Put a link through the bodies in which its other end dies (`adpkv.testing.transport_killed`).
+
+    Raises:
+        AssertionError: one fails; its name, and what it asks for.
+    """
+    _check("transport", TRANSPORT_KILLED, make)
 
 
 def check_memory(make: Callable[[], MemoryRig]) -> None:

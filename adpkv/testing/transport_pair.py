@@ -102,7 +102,7 @@ def finish(pair: Pair, count: int) -> list[dict[tuple[int, int], TransportEnd]]:
     ]
 
 
-def bodies_of(module: Mapping[str, Any]) -> dict[str, Callable[[Pair], None]]:
+def bodies_of(module: Mapping[str, Any]) -> dict[str, Callable[[Any], None]]:
     """The bodies among the names of a module, without the prefix that marks them."""
     return {
         name.removeprefix("check_"): body

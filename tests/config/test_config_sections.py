@@ -53,6 +53,17 @@ def test_the_smallest_experiment_has_the_contracts_defaults() -> None:
     assert experiment.observe.events
 
 
+def test_a_piece_of_nixl_is_the_post_budget() -> None:
+    for given, piece in (
+        ({}, 1 << 20),
+        ({"transport": "ucx", "post_budget": "8MiB"}, 1 << 20),
+        ({"transport": "nixl"}, 4 << 20),
+        ({"transport": "nixl", "post_budget": "2MiB"}, 2 << 20),
+        ({"transport": "nixl", "piece": "64KiB"}, 1 << 16),
+    ):
+        assert parsed(transceiver=given).transceiver.piece_bytes == piece, given
+
+
 def test_the_shutdown_grace_follows_the_progress_deadline() -> None:
     experiment = parsed(transceiver={"progress_deadline": "5s"})
     assert experiment.transceiver.shutdown_grace_ns == 10_000_000_000

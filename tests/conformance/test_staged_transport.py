@@ -20,6 +20,8 @@ from test_virtual_transport import (
 
 from adpkv.memory.virtual_staging import LedgerStaging, StagedLedger
 from adpkv.testing.transport import BLOCKS, BODIES
+from adpkv.testing.transport_killed import BODIES as KILLED
+from adpkv.testing.transport_killed import MORTAL, SEED
 from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.staged import StagedTransport
 from adpkv.transport.staged_chunks import Posted
@@ -129,6 +131,41 @@ class Link:
 
     def agree(self, pieces: int) -> int:
         return pieces
+
+
+class Mortal:
+    """The end of rank 0 of a link, and rank 1, which dies."""
+
+    def __init__(self, half: int) -> None:
+        self.link = Link(half, bare)
+        self._living, self._mortal = self.link.sender, self.link.receiver
+        self._mortal.fill(tuple(range(BLOCKS)), SEED)
+        self._is_gone = False
+        self.expect, self.post = self._living.expect, self._living.post
+        self.poll = self._living.poll
+        self.fill, self.holds = self._living.fill, self._living.holds
+
+    def step(self) -> None:
+        self.link.time.step()
+        self._living.ready()
+        if not self._is_gone:
+            self._mortal.ready()
+
+    def tell(self, word: str, transfer: Transfer) -> None:
+        getattr(self._mortal, word)(transfer)
+
+    def kill(self) -> None:
+        self._is_gone = True
+        self.link.network.handle_peer_failure(MORTAL)
+        self._living.staged.handle_peer_failure(MORTAL)
+
+
+@pytest.mark.parametrize("half", [1, 8])
+@pytest.mark.parametrize("name", KILLED)
+def test_the_staged_transport_conforms_where_a_peer_dies(name: str, half: int) -> None:
+    end = Mortal(half)
+    KILLED[name](end)
+    assert end.link.sender.complaints == []
 
 
 @pytest.mark.parametrize("half", [1, 3, 8])

@@ -17,6 +17,8 @@ from adpkv.faults.schedule import Upcoming
 from adpkv.faults.transport import FaultyTransport
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.testing.transport import BLOCKS, BODIES
+from adpkv.testing.transport_killed import BODIES as KILLED
+from adpkv.testing.transport_killed import MORTAL, SEED
 from adpkv.transport.port import Transfer, Transport, TransportEnd
 from adpkv.transport.virtual import Network
 from tests.scenarios.story import setting
@@ -141,7 +143,7 @@ class Link:
 
     def __init__(self, around: Callable[[Transport, int, Time], Transport]) -> None:
         self._time = Time()
-        network = Network(2, LATENCY_NS, BANDWIDTH_BYTES_PER_S, self._time)
+        self._network = network = Network(2, LATENCY_NS, BANDWIDTH_BYTES_PER_S, self._time)
         self.sender, self.receiver = (self._end(network, rank, around) for rank in (0, 1))
         self.sender.peer, self.receiver.peer = self.receiver, self.sender
 
@@ -162,6 +164,23 @@ class Link:
 
     def agree(self, pieces: int) -> int:
         return pieces
+
+
+class Mortal(Link):
+    """The end of rank 0, and rank 1, which dies."""
+
+    def __init__(self, around: Callable[[Transport, int, Time], Transport]) -> None:
+        super().__init__(around)
+        living, self._dying = self.sender, self.receiver
+        self._dying.fill(tuple(range(BLOCKS)), SEED)
+        self.expect, self.post, self.poll = living.expect, living.post, living.poll
+        self.fill, self.holds = living.fill, living.holds
+
+    def tell(self, word: str, transfer: Transfer) -> None:
+        getattr(self._dying, word)(transfer)
+
+    def kill(self) -> None:
+        self._network.handle_peer_failure(MORTAL)
 
 
 def bare(link: Transport, _rank: int, _time: Time) -> Transport:
@@ -196,3 +215,10 @@ def test_transport_virtual_conforms(
     link = Link(around)
     BODIES[name](link)
     assert link.sender.memory.complaints + link.receiver.memory.complaints == []
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_transport_virtual_conforms_where_a_peer_dies(name: str) -> None:
+    link = Mortal(bare)
+    KILLED[name](link)
+    assert link.sender.memory.complaints == []

@@ -80,6 +80,7 @@ def test_the_ports_and_the_suites() -> None:
         "Transport", "TransportEnd", "TransportSetting", "VirtualMemory", "Workload",
     ]  # fmt: skip
     assert sorted(testing.__all__) == [
-        "MEMORY", "MODEL", "MemoryRig", "ModelRig", "Pair", "TRANSPORT", "WORKLOAD",
-        "WorkloadRig", "check_memory", "check_model", "check_transport", "check_workload",
+        "MEMORY", "MODEL", "MemoryRig", "ModelRig", "Mortal", "Pair", "TRANSPORT",
+        "TRANSPORT_KILLED", "WORKLOAD", "WorkloadRig", "check_memory", "check_model",
+        "check_transport", "check_transport_killed", "check_workload",
     ]  # fmt: skip

@@ -36,7 +36,9 @@ def folder(shared_jobs, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "cancel": {"probability": 0.3, "delay": {"min": "10ms", "max": "150ms"}},
     }
     data["faults"] += [
-        {"kind": "stall", "phase": "post", "ranks": [0], "count": 1},
+        # Of a request that its client does not cancel: nothing of it was posted, so a cancel would
+        # end it.
+        {"kind": "stall", "phase": "post", "requests": [1], "count": 1},
         {"kind": "delay", "phase": "post", "duration": "60ms", "probability": 0.1},
     ]
     made = tmp_path_factory.mktemp("staging")
