@@ -113,7 +113,7 @@ def main() -> None:
     if world.rank:
         comm, control = linked(world, world.rank)
         obey(Side(comm), control)
-    # All before the first death: a call of the world would meet it.
+    # All before the first rank dies: a call of the world would meet that.
     links = [linked(world, other) for other in range(1, world.size)]
     for pid, link, (name, body) in zip(pids[1:], links, BODIES.items(), strict=True):
         end: Any = Living(*link, pid)
