@@ -145,7 +145,7 @@ class BodySession(Session):
         target, ranks = self.target, self.settings.ranks
         if target.is_async:
             return adapter_for(target, "", self.driver, ranks)
-        adapters: list[Adapter] = [MpiRanks(self.driver)]
+        adapters: list[Adapter] = [MpiRanks(self.driver, raising=True)]
         if "torch" in target.imports:
             adapters.append(adapter_for(target, "torch", self.driver, ranks))
         return Together(adapters)

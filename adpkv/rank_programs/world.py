@@ -166,25 +166,26 @@ class World:
 
     def next_rank(self, current: int, *, polling: bool = False) -> int | None:
         """Who goes on; None if nobody can. A rank that polled in vain comes last."""
+        # One that polled comes last, and the next ones take their turns: no rank that could end a
+        # wait is passed over for ever.
+        first = (current + 1) % self.size if polling else current
         while True:
             now = self.clock_ns
-            options = []
+            options: list[int] = []
+            behind: list[int] = []
             for rank in self.ranks:
                 if rank.ended:
                     continue
                 on = rank.on
                 if on is None or on.done or 0 < rank.deadline_ns <= now:
-                    options.append(rank.number)
+                    (options if rank.number >= first else behind).append(rank.number)
+            options += behind
+            if len(options) > 1:
+                self.resting = True
+                chosen = self.choose(options)
+                self.resting = False
+                return chosen
             if options:
-                if len(options) > 1:
-                    # One that polled comes last, and the next ones take their turns: no rank that
-                    # could end a wait is passed over for ever.
-                    first = current + 1 if polling else current
-                    options.sort(key=lambda number: (number - first) % self.size)
-                    self.resting = True
-                    chosen = self.choose(options)
-                    self.resting = False
-                    return chosen
                 return options[0]
             deadlines = [r.deadline_ns for r in self.ranks if not r.ended and r.deadline_ns]
             if not deadlines:

@@ -47,8 +47,10 @@ class _Missing(ModuleType):
 class MpiRanks:
     """mpi4py over the ranks of a schedule; an `Adapter`."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, *, raising: bool = False) -> None:
+        """`raising`: a rank that is gone is an error on the others, and not the end of the job,
+        without their asking for it."""
+        self._driver, self._raising = driver, raising
         self._shared: Shared | None = None
         self._before: dict[str, ModuleType | None] = {}
         self._modules = self._made()
@@ -143,6 +145,9 @@ class MpiRanks:
     def begin(self, world: World) -> None:
         """A schedule begins."""
         self._shared = Shared(self._driver, world)
+        if self._raising:
+            members = range(world.size)
+            world.group("MPI.COMM_WORLD", members).raising.update(members)
 
     def swap(self, old: int, new: int) -> None:
         """Ranks have nothing of their own here."""

@@ -43,7 +43,7 @@ def _reduced(tensors: Sequence[Any], op: str) -> Any:
     first = tensors[0]
     found = first.clone() if len(tensors) == 1 else first
     for tensor in tensors[1:]:
-        found = combine(found, tensor.view(found.shape))
+        found = combine(found, tensor if tensor.shape == found.shape else tensor.view(found.shape))
     if op == "AVG":
         # The result of integers is rounded towards zero, as NCCL does it.
         whole = not (found.is_floating_point() or found.is_complex())
@@ -54,7 +54,8 @@ def _reduced(tensors: Sequence[Any], op: str) -> Any:
 
 def _write(into: Any, what: Any) -> None:
     # Without its history: c10d's writes are not part of the autograd graph.
-    into.detach().copy_(what.view(into.shape) if what.shape != into.shape else what)
+    target = into.detach() if into.requires_grad else into
+    target.copy_(what if what.shape == into.shape else what.view(into.shape))
 
 
 def all_reduce(members: Sequence[Payload], op: str) -> None:

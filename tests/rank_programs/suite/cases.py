@@ -44,6 +44,31 @@ def test_does_not_raise(ranks):
         pass
 
 
+@pytest.mark.ranks(3, seeds=20)
+def test_survivors(ranks):
+    ranks.comm.barrier()
+    ranks.kill(2)
+    with ranks.raises(RuntimeError, on={0, 1}):
+        ranks.comm.barrier()
+
+
+@pytest.mark.ranks(3, seeds=20)
+async def test_survivors_shrink(ranks):
+    from adpkv.errors import RankLostError
+
+    ranks.kill(1)
+    with pytest.raises(RankLostError):
+        await ranks.barrier()
+    assert await ranks.shrink() == (0, 2)
+    assert await ranks.tp_allgather(ranks.rank) == [0, 2]
+
+
+@pytest.mark.ranks(3, seeds=20)
+def test_not_handled(ranks):
+    ranks.kill(2)
+    ranks.comm.barrier()
+
+
 @pytest.mark.ranks(2)
 def test_skipped(ranks):
     pytest.skip("not here")
