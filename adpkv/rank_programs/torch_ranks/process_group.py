@@ -9,7 +9,7 @@ ends in torch's own error that the backend does not support it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.distributed import ProcessGroup
@@ -18,56 +18,12 @@ from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What
 from adpkv.rank_programs.operations import Collective, Operation
 from adpkv.rank_programs.torch_ranks import reductions
+from adpkv.rank_programs.torch_ranks.described import listed, reduction, shape, text_of
 from adpkv.rank_programs.torch_ranks.messages import Messages, Received, Sent
 from adpkv.rank_programs.torch_ranks.work import RankWork
 from adpkv.rank_programs.world import Group, Rank
 
 __all__ = ["RankGroup"]
-
-
-MOST_TEXTS: Final = 10_000
-
-_texts: dict[tuple[Any, Any], str] = {}
-"""By shape and dtype: a text takes longer than all else of a small collective."""
-
-_reductions: dict[Any, str] = {}
-"""By torch's value: its name."""
-
-
-def _listed(tensors: Any) -> list[Any]:
-    return [tensors] if isinstance(tensors, torch.Tensor) else list(tensors)
-
-
-def _shape(tensor: Any) -> tuple[int, Any]:
-    return tensor.numel(), tensor.dtype
-
-
-def _text(tensors: Sequence[Any]) -> str:
-    told = []
-    for tensor in tensors[:4]:
-        known = (tensor.shape, tensor.dtype)
-        text = _texts.get(known)
-        if text is None:
-            text = f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-            if len(_texts) < MOST_TEXTS:
-                _texts[known] = text
-        told.append(text)
-    if len(told) == 1:
-        return told[0]
-    return ", ".join(told) + (f" and {len(tensors) - 4} more" if len(tensors) > 4 else "")
-
-
-def _reduction(options: Any) -> str:
-    op = getattr(options, "reduceOp", options)
-    op = getattr(op, "op", op)
-    known = _reductions.get(op)
-    if known is not None:
-        return known
-    name = getattr(op, "name", None) or str(op).rpartition(".")[2]
-    if name not in reductions.REDUCTIONS:
-        raise NotImplementedError(f"adpkv check does not know the reduction {name}")
-    _reductions[op] = str(name)
-    return str(name)
 
 
 class RankGroup(ProcessGroup):  # type: ignore[misc]
@@ -177,48 +133,48 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
 
     def allreduce(self, tensors: Any, opts: Any = None, timeout: Any = None) -> RankWork:
         """Sum, or another reduction, of all members."""
-        found, op = _listed(tensors), _reduction(opts or torch.distributed.ReduceOp.SUM)
-        key = (op, *map(_shape, found))
+        found, op = listed(tensors), reduction(opts or torch.distributed.ReduceOp.SUM)
+        key = (op, *map(shape, found))
         payload = (found, found)
-        text = f"{_text(found)}, {op}"
+        text = f"{text_of(found)}, {op}"
         return self._meet("all_reduce", key, text, payload, reductions.all_reduce, op)
 
     allreduce_coalesced = allreduce
 
     def broadcast(self, tensors: Any, opts: Any = None, timeout: Any = None) -> RankWork:
         """From the root to all."""
-        found = _listed(tensors)
+        found = listed(tensors)
         root = opts if isinstance(opts, int) else opts.rootRank
-        key = (root, *map(_shape, found))
-        text = f"{_text(found)}, root {self._global(root)}"
+        key = (root, *map(shape, found))
+        text = f"{text_of(found)}, root {self._global(root)}"
         return self._meet("broadcast", key, text, (found, found), reductions.broadcast, root)
 
     def reduce(self, tensors: Any, opts: Any = None, op: Any = None, *_: Any) -> RankWork:
         """From all to the root."""
-        found = _listed(tensors)
+        found = listed(tensors)
         root = opts if isinstance(opts, int) else opts.rootRank
-        name = _reduction(op or opts) if not isinstance(opts, int) or op else "SUM"
-        key = (root, name, *map(_shape, found))
-        text = f"{_text(found)}, {name}, root {self._global(root)}"
+        name = reduction(op or opts) if not isinstance(opts, int) or op else "SUM"
+        key = (root, name, *map(shape, found))
+        text = f"{text_of(found)}, {name}, root {self._global(root)}"
         return self._meet("reduce", key, text, (found, found), reductions.reduce, name, root)
 
     def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> RankWork:
         """Everybody's tensor to everybody."""
-        given = _listed(inputs)
+        given = listed(inputs)
         into = list(outputs[0]) if isinstance(outputs[0], list | tuple) else list(outputs)
         self._one_each(into, "all_gather")
-        key = (_shape(given[0]),)
+        key = (shape(given[0]),)
         payload = (into, given)
-        return self._meet("all_gather", key, _text(given), payload, reductions.all_gather)
+        return self._meet("all_gather", key, text_of(given), payload, reductions.all_gather)
 
     def all_gather_single(self, output: Any, given: Any, opts: Any = None) -> RankWork:
         """The same into one tensor."""
         into = list(output.view(-1).chunk(self.size())) if output.numel() else []
         into = into or [output] * self.size()
-        key, payload = (_shape(given),), (into, [given])
+        key, payload = (shape(given),), (into, [given])
         if output.numel() != given.numel() * self.size():
             raise ValueError("all_gather_into_tensor: the output has not size times the input")
-        return self._meet("all_gather", key, _text([given]), payload, reductions.all_gather)
+        return self._meet("all_gather", key, text_of([given]), payload, reductions.all_gather)
 
     _allgather_base = all_gather_single
 
@@ -240,33 +196,33 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
 
     def gather(self, outputs: Any, inputs: Any, opts: Any = None, *_: Any) -> RankWork:
         """Everybody's tensor to the root."""
-        given = _listed(inputs)
+        given = listed(inputs)
         root = opts if isinstance(opts, int) else opts.rootRank
         into = list(outputs[0]) if outputs and self._number == root else []
         if self._number == root:
             self._one_each(into, "gather")
-        key, text = (root, _shape(given[0])), f"{_text(given)}, root {self._global(root)}"
+        key, text = (root, shape(given[0])), f"{text_of(given)}, root {self._global(root)}"
         return self._meet("gather", key, text, (into, given), reductions.gather, root)
 
     def scatter(self, outputs: Any, inputs: Any, opts: Any = None, *_: Any) -> RankWork:
         """A tensor for each from the root."""
-        into = _listed(outputs)
+        into = listed(outputs)
         root = opts if isinstance(opts, int) else opts.rootRank
         given = []
         if self._number == root:
             given = list(inputs[0]) if isinstance(inputs[0], list | tuple) else list(inputs)
             self._one_each(given, "scatter")
-        key, text = (root, _shape(into[0])), f"{_text(into)}, root {self._global(root)}"
+        key, text = (root, shape(into[0])), f"{text_of(into)}, root {self._global(root)}"
         return self._meet("scatter", key, text, (into, given), reductions.scatter, root)
 
     def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None, *_: Any) -> RankWork:
         """The reduction of one part for each."""
-        into = _listed(outputs)
+        into = listed(outputs)
         given = list(inputs[0]) if isinstance(inputs[0], list | tuple) else list(inputs)
         self._one_each(given, "reduce_scatter")
-        op = _reduction(opts or torch.distributed.ReduceOp.SUM)
-        key, payload = (op, *map(_shape, given)), (into, given)
-        text = f"{_text(into)}, {op}"
+        op = reduction(opts or torch.distributed.ReduceOp.SUM)
+        key, payload = (op, *map(shape, given)), (into, given)
+        text = f"{text_of(into)}, {op}"
         return self._meet("reduce_scatter", key, text, payload, reductions.reduce_scatter, op)
 
     def reduce_scatter_single(self, output: Any, given: Any, opts: Any = None) -> RankWork:
@@ -293,14 +249,14 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
         self._one_each(into, "all_to_all")
         self._one_each(given, "all_to_all")
         key, payload = (given[0].dtype,), (into, given)
-        return self._meet("all_to_all", key, _text(given), payload, reductions.all_to_all)
+        return self._meet("all_to_all", key, text_of(given), payload, reductions.all_to_all)
 
     def all_to_all_single(
         self, output: Any, given: Any, to_splits: Any = None, splits: Any = None, opts: Any = None
     ) -> RankWork:
         """The same in one tensor, in equal parts or in those of the splits."""
         into, parts = self._split(output, to_splits), self._split(given, splits)
-        key, text = (given.dtype,), f"{_text([given])} to {_text([output])}"
+        key, text = (given.dtype,), f"{text_of([given])} to {text_of([output])}"
         return self._meet("all_to_all", key, text, (into, parts), reductions.all_to_all)
 
     alltoall_base = all_to_all_single
@@ -325,21 +281,21 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
 
     def send(self, tensors: Any, dst: int, tag: int = 0) -> RankWork:
         """To one member."""
-        found = _listed(tensors)
+        found = listed(tensors)
         self._driver.pause(self._own)
-        sent = self._messages.send(self, found, dst, tag, _text(found))
+        sent = self._messages.send(self, found, dst, tag, text_of(found))
         return self._message(sent, f"send to rank {self._global(dst)}", found)
 
     def recv(self, tensors: Any, src: int, tag: int = 0) -> RankWork:
         """From one member."""
-        found = _listed(tensors)
+        found = listed(tensors)
         self._driver.pause(self._own)
         received = self._messages.receive(self, found, src, tag)
         return self._message(received, f"recv from rank {self._global(src)}", found)
 
     def recv_anysource(self, tensors: Any, tag: int = 0) -> RankWork:
         """From whoever sends."""
-        found = _listed(tensors)
+        found = listed(tensors)
         self._driver.pause(self._own)
         received = self._messages.receive(self, found, None, tag)
         return self._message(received, "recv from any rank", found)
