@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from adpkv.calibration.samples import COUNTED, IterationSample, RunSamples
-from adpkv.calibration.stalls import nanoseconds, stalls_of, told
+from adpkv.calibration.stalls import nanoseconds, stalls_of, told, usual
+from adpkv.calibration.ways import FEWEST, Look, arrived_after
 from adpkv.config.calibration import (
     PROBABILITIES,
     CalibrationConfig,
@@ -30,12 +31,12 @@ __all__ = ["fitted"]
 COLLECTIVES: Final = 4
 """Collectives of an iteration with a step, that of the step included."""
 
+SMALL: Final = 3
+"""Those before an iteration's step or wait."""
+
 SHORTEST_NS: Final = 30_000
 """From a call of MPI until another process can see what it sent: too short to be told apart from
 when that process looks."""
-
-LEAST: Final = 0.01
-"""The quantile that is taken for the least: a single one may be an accident."""
 
 CUT: Final = 0.995
 """The slowest steps of all do not decide about their coefficients; they are in the noise."""
@@ -61,26 +62,32 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
         size: np.array([_rest_ns(one, step, collective_ns[size]) for one in them])
         for size, them in by_size.items()
     }
-    intercepts, slopes = _parts(by_size, rest)
+    slopes = _parts(by_size, rest)
     groups = [
-        _group(size, them, rest[size], collective_ns[size], intercepts[size], slopes)
+        _group(size, them, rest[size], collective_ns[size], _idle_ns(runs, size), slopes)
         for size, them in sorted(by_size.items())
     ]
-    told: dict[str, Any] = {
+    way_ns = _arrived([one for run in runs for one in run.addresses])[PROBABILITIES.index(0.5)]
+    section: dict[str, Any] = {
         "step": step.model_dump(by_alias=True),
         "start": nanoseconds(_middle([run.start_ns for run in runs], 0.0)),
         "groups": groups,
-        "requests": {"advertised": _fine(slopes[5]), "answered": _fine(slopes[6])},
+        "requests": {
+            "advertised": _fine(slopes[5]),
+            "advertised_per_kib": _fine(slopes[6]),
+            "answered": _fine(slopes[7]),
+        },
         "messages": {
             "to_coordinator": _spread([ns for run in runs for ns in run.to_coordinator]),
             "beside_coordinator": _spread([ns for run in runs for ns in run.beside_coordinator]),
-            "from_coordinator": nanoseconds(
-                _least([ns for run in runs for ns in run.from_coordinator])
+            "from_coordinator": told(
+                _arrived([one for run in runs for one in run.from_coordinator])
             ),
-            "between_ranks": _spread(
-                [ns + SHORTEST_NS for run in runs for ns in run.between_ranks]
+            "between_ranks": _spread([ns + way_ns for run in runs for ns in run.between_ranks]),
+            # Without those that a stall held up, which is there by itself.
+            "notice": _spread(
+                usual([max(ns - SHORTEST_NS, 0) for run in runs for ns in run.notices])
             ),
-            "notice": _spread([max(ns - SHORTEST_NS, 0) for run in runs for ns in run.notices]),
         },
         "transfers": {
             "post": nanoseconds(slopes[1]),
@@ -88,14 +95,15 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
             "notice": nanoseconds(slopes[3]),
             "notice_per_kib": _fine(slopes[4]),
             "latency": nanoseconds(
+                # The iteration that sees it may have begun before it was there.
                 SHORTEST_NS
                 + _middle([ns for run in runs for ns in run.posted], 0.0)
-                + _middle([ns for run in runs for ns in run.seen], 0.0)
+                - _middle([ns for run in runs for ns in run.seen], 0.0)
             ),
             "bandwidth": _bandwidth(runs),
         },
     }
-    return CalibrationConfig.model_validate(told)
+    return CalibrationConfig.model_validate(section)
 
 
 def _step(runs: Sequence[RunSamples]) -> StepCalibration:
@@ -124,6 +132,10 @@ def _collective_ns(runs: Sequence[RunSamples], size: int) -> float:
     return _middle([ns for run in runs for ns in run.collectives.get(size, ())], 0.0)
 
 
+def _idle_ns(runs: Sequence[RunSamples], size: int) -> float:
+    return _middle([ns for run in runs for ns in run.idle.get(size, ())], 0.0)
+
+
 def _rest_ns(one: IterationSample, step: StepCalibration, collective_ns: float) -> float:
     """What an iteration took beside its step and its collectives."""
     added = (
@@ -137,27 +149,24 @@ def _rest_ns(one: IterationSample, step: StepCalibration, collective_ns: float) 
     return one.took_ns - slowest - COLLECTIVES * collective_ns
 
 
-def _parts(
-    by_size: dict[int, list[IterationSample]], rest: dict[int, Array]
-) -> tuple[dict[int, float], Array]:
-    """(what each iteration of a size has, what each of `COUNTED` adds on the rank that it holds up
-    the longest)."""
+def _parts(by_size: dict[int, list[IterationSample]], rest: dict[int, Array]) -> Array:
+    """What each of `COUNTED` adds, on the rank that it holds up the longest."""
     sizes = sorted(by_size)
     which = np.array(
         [[float(size == one) for one in sizes] for size in sizes for _ in by_size[size]]
     )
     right = np.concatenate([rest[size] for size in sizes])
-    slopes, intercepts = np.ones(len(COUNTED)), np.zeros(len(sizes))
+    slopes = np.ones(len(COUNTED))
     keep = np.ones(len(right), dtype=np.bool_)
     for _ in range(REFITS):
         # Which rank that is follows from what each thing adds, and the other way round.
         counts = np.concatenate([slowest(by_size[size], slopes) for size in sizes])
         left = np.hstack([which, counts])
         found = _least_squares(left[keep], right[keep])
-        intercepts, slopes = found[: len(sizes)], found[len(sizes) :]
+        slopes = found[len(sizes) :]
         over = right - left @ found
         keep = over <= np.quantile(over, USUAL)
-    return dict(zip(sizes, intercepts, strict=True)), slopes
+    return slopes
 
 
 def slowest(them: Sequence[IterationSample], slopes: Array) -> Array:
@@ -174,7 +183,7 @@ def _group(
     them: Sequence[IterationSample],
     rest: Array,
     collective_ns: float,
-    intercept: float,
+    idle_ns: float,
     slopes: Array,
 ) -> dict[str, Any]:
     noise = rest - slowest(them, slopes) @ slopes
@@ -189,6 +198,7 @@ def _group(
         "collective": nanoseconds(collective_ns),
         "iteration": nanoseconds(always),
         "per_sequence": _fine(slopes[0]),
+        "idle": nanoseconds(idle_ns - SMALL * collective_ns),
         "jitter": told(jitter),
         "stalls": stalls,
     }
@@ -218,10 +228,11 @@ def _least_squares(rows: Array, values: Array) -> Array:
     return found
 
 
-def _least(values: Sequence[float]) -> float:
-    """The latency of messages that are read when the reader's iteration allows: the least of them
-    found a reader that was just looking."""
-    return float(np.quantile(values, LEAST)) if values else SHORTEST_NS
+def _arrived(looks: Sequence[Look]) -> list[float]:
+    """How long messages are under way, as quantiles."""
+    if len(looks) < FEWEST:
+        return [float(SHORTEST_NS)] * len(PROBABILITIES)
+    return arrived_after(looks, PROBABILITIES)
 
 
 def _middle(values: Sequence[float], otherwise: float) -> float:

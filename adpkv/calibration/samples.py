@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from adpkv.calibration.ways import Look
 from adpkv.config import Experiment, load
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
@@ -29,7 +30,8 @@ __all__ = ["COUNTED", "IterationSample", "RunSamples", "StepSample", "read_run"]
 KIB: Final = 1024
 
 COUNTED: Final = (
-    "sequences", "posts", "posted KiB", "ends", "ended KiB", "advertised", "answered",
+    "sequences", "posts", "posted KiB", "ends", "ended KiB", "advertised", "advertised KiB",
+    "answered",
 )  # fmt: skip
 """What makes an iteration longer, each for itself: the requests that a rank decodes, its posts and
 ends of transfers, the requests that it asks for KV of and answers."""
@@ -76,16 +78,20 @@ class RunSamples:
     """When the first group's first iteration began."""
     collectives: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """By size of the group: how long each small collective took, once all were there."""
+    idle: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """By size of the group: from the beginning of each iteration without a step until it waited."""
     steps: list[StepSample] = field(default_factory=list)
     iterations: list[IterationSample] = field(default_factory=list)
     to_coordinator: list[int] = field(default_factory=list)
     """From the beginning of a leader's iteration until the coordinator read its answers."""
-    from_coordinator: list[int] = field(default_factory=list)
-    """From when it sent a request to a leader in another process until that read it."""
+    from_coordinator: list[Look] = field(default_factory=list)
+    """Of each request that it sent to a leader in another process, whose group was in a step."""
     beside_coordinator: list[int] = field(default_factory=list)
     """The same of rank 0, in whose process the coordinator is."""
     between_ranks: list[int] = field(default_factory=list)
     """From the beginning of a rank's iteration until it sent another rank its address."""
+    addresses: list[Look] = field(default_factory=list)
+    """Of each address that was sent to a rank whose group was in a step."""
     posted: list[int] = field(default_factory=list)
     """From the beginning of a rank's iteration until it had posted a transfer."""
     seen: list[int] = field(default_factory=list)
@@ -156,6 +162,8 @@ def _read_collectives(
                 waits[group][begin_ns] = waited.pop(group)
         if joint.kind == "wait":
             waited[group] = begin_ns
+            if starts[group]:
+                run.idle[sizes[group]].append(begin_ns - starts[group][-1])
         if joint.kind == "step":
             lines = tuple((_line(costs[group], one.batch), one.batch) for one in joint.present)
             run.steps += [
@@ -185,13 +193,8 @@ def _line(costs: Costs, batch: tuple[int, int, int, int]) -> float:
 
 def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
     """Count the posts, the ends of transfers and the answers in each iteration."""
-    topology, experiment = run.experiment.topology.build(), run.experiment
-    kib = {
-        one.request_id: -(-one.prompt_tokens // experiment.kv_cache.block_tokens)
-        * experiment.block_bytes
-        / KIB
-        for one in run.records
-    }
+    topology = run.experiment.topology.build()
+    kib = _kib_of(run)
     sample_at = _sampled(run)
     for event in files.events(None):
         if isinstance(event, int) or event.rank == COORDINATOR or event.request not in kib:
@@ -213,6 +216,15 @@ def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
         number, size = ("posts", "posted KiB") if wanted == "posted" else ("ends", "ended KiB")
         sample.count(event.rank, number)
         sample.count(event.rank, size, kib[event.request])
+
+
+def _kib_of(run: RunSamples) -> dict[int, float]:
+    """The KV of each request, in whole blocks."""
+    cache, block_kib = run.experiment.kv_cache, run.experiment.block_bytes / KIB
+    return {
+        one.request_id: -(-one.prompt_tokens // cache.block_tokens) * block_kib
+        for one in run.records
+    }
 
 
 def _sampled(run: RunSamples) -> Callable[[int, int], IterationSample | None]:
@@ -238,7 +250,7 @@ def _read_messages(
     starts: _Times,
     waits: dict[int, dict[int, int]],
 ) -> None:
-    topology, sample_at = run.experiment.topology.build(), _sampled(run)
+    topology, sample_at, kib = run.experiment.topology.build(), _sampled(run), _kib_of(run)
     messages = sorted(
         (record for reader in readers for record in reader if isinstance(record, Sent)),
         key=lambda one: (one.at_ns, one.to is None),
@@ -252,12 +264,14 @@ def _read_messages(
             group = topology.instance_of(one.owner).index
             sent_ns = sent[one.name, one.request, one.owner].popleft()
             start_ns = _since(starts[group], one.at_ns)
-            if one.name == "Admit" and one.owner != HOST:
-                run.from_coordinator.append(one.at_ns - sent_ns)
             # Sent while the group waited, and read in the iteration after that wait.
             wait_ns = waits[group].get(start_ns or -1)
             if start_ns is not None and wait_ns is not None and wait_ns < sent_ns < start_ns:
                 run.notices.append(start_ns - sent_ns)
+            elif one.name == "Advertise":
+                run.addresses += _look(starts[group], sent_ns, one.at_ns)
+            elif one.name == "Admit" and one.owner != HOST:
+                run.from_coordinator += _look(starts[group], sent_ns, one.at_ns)
         if one.owner != COORDINATOR and one.to is not None:
             instance = topology.instance_of(one.owner)
             since_ns = _since(starts.get(instance.index, []), one.at_ns)
@@ -267,6 +281,7 @@ def _read_messages(
                 sample = sample_at(instance.index, one.at_ns)
                 if sample is not None:
                     sample.count(one.owner, "advertised")
+                    sample.count(one.owner, "advertised KiB", kib.get(one.request, 0.0))
                 run.between_ranks.append(one.at_ns - since_ns)
             elif one.name == "Answers":
                 answers[one.name, one.request].append((since_ns, one.owner))
@@ -281,3 +296,14 @@ def _read_messages(
 def _since(starts: Sequence[int], at_ns: int) -> int | None:
     place = bisect_right(starts, at_ns) - 1
     return None if place < 0 else starts[place]
+
+
+def _look(starts: Sequence[int], sent_ns: int, read_ns: int) -> list[Look]:
+    """Whether the first iteration that began after a message was sent read it, if it tells."""
+    place = bisect_right(starts, sent_ns)
+    if place + 1 >= len(starts):
+        return []
+    # A leader reads before all are there, other ranks do later: nearer to this iteration's
+    # beginning than to the next one's.
+    found = read_ns < (starts[place] + starts[place + 1]) // 2
+    return [(starts[place] - sent_ns, found)]

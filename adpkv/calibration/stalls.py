@@ -16,7 +16,7 @@ import numpy as np
 from adpkv.calibration.samples import IterationSample
 from adpkv.config.calibration import PROBABILITIES, Spread
 
-__all__ = ["nanoseconds", "stalls_of", "told"]
+__all__ = ["nanoseconds", "stalls_of", "told", "usual"]
 
 FAR: Final = 4
 """An iteration is stalled if its noise is above the slowest tenth by so many times what that is
@@ -41,8 +41,8 @@ def stalls_of(
         them: iterations of groups of one size, those of a group in order.
         noise: by how much each was longer than explained, in nanoseconds.
     """
-    middle, slow = np.quantile(noise, [0.5, 0.9])
-    stalled = noise > slow + FAR * (slow - middle)
+    middle = float(np.median(noise))
+    stalled = noise > _usual_ns(noise)
     lengths: list[float] = []
     last = -NEIGHBOURS - 1
     for place in np.flatnonzero(stalled).tolist():
@@ -60,6 +60,20 @@ def stalls_of(
     # Checked in the configuration: a group must get on between its stalls.
     spread = np.minimum(np.quantile(lengths, PROBABILITIES), every_ns / 2)
     return {"every": nanoseconds(every_ns), "length": told(spread)}, ~stalled
+
+
+def usual(values: Sequence[float]) -> list[float]:
+    """Those that no stall held up."""
+    if not values:
+        return []
+    most_ns = _usual_ns(np.array(values))
+    return [one for one in values if one <= most_ns]
+
+
+def _usual_ns(values: Array) -> float:
+    """What is longer than this is no noise."""
+    middle, slow = np.quantile(values, [0.5, 0.9])
+    return float(slow + FAR * (slow - middle))
 
 
 def told(quantiles: Sequence[float] | Array) -> dict[str, str]:

@@ -101,9 +101,14 @@ class GroupCalibration(Section):
     collective_ns: Duration = duration(
         "0s", key="collective", about="one small collective, in place of `model.collective`"
     )
-    iteration_ns: Duration = duration("0s", key="iteration", about="what else each iteration takes")
+    iteration_ns: Duration = duration(
+        "0s", key="iteration", about="what else an iteration with a step takes"
+    )
     sequence_ns: FineDuration = fine_duration(
         "0s", key="per_sequence", about="the same, per request that its busiest rank decodes"
+    )
+    idle_ns: Duration = duration(
+        "0s", key="idle", about="what an iteration without a step takes until it waits"
     )
     jitter: Spread = Field(default_factory=Spread, description="by how much a step takes longer")
     stalls: StallCalibration = Field(
@@ -122,8 +127,8 @@ class MessageCalibration(Section):
         default_factory=Spread,
         description="the same from rank 0, whose process the coordinator has",
     )
-    from_coordinator_ns: Duration = duration(
-        "50us", key="from_coordinator", about="from the coordinator to a rank"
+    from_coordinator: Spread = Field(
+        default_factory=Spread, description="from the coordinator to a rank"
     )
     between_ranks: Spread = Field(
         default_factory=Spread, description="from rank to rank, since its iteration began"
@@ -139,7 +144,7 @@ class MessageCalibration(Section):
         return max(
             self.to_coordinator.longest_ns,
             self.beside_coordinator.longest_ns,
-            self.from_coordinator_ns,
+            self.from_coordinator.longest_ns,
             self.between_ranks.longest_ns,
         )
 
@@ -149,6 +154,9 @@ class RequestCalibration(Section):
 
     advertised_ns: FineDuration = fine_duration(
         "0s", key="advertised", about="to reserve blocks for one and ask for its KV"
+    )
+    advertised_kib_ns: FineDuration = fine_duration(
+        "0s", key="advertised_per_kib", about="and for each KiB of it"
     )
     answered_ns: FineDuration = fine_duration("0s", key="answered", about="to answer one")
 

@@ -113,7 +113,7 @@ def calibrated_ns(
     group_ns = max(
         (
             COLLECTIVES * one.collective_ns
-            + one.iteration_ns
+            + max(one.iteration_ns, one.idle_ns)
             + one.sequence_ns * sequences
             + one.jitter.longest_ns
             for one in calibration.groups
@@ -128,7 +128,7 @@ def calibrated_ns(
     # be another one than of the next.
     requests = calibration.requests
     each_ns = requests.advertised_ns + requests.answered_ns
-    request_ns = executor.max_requests_per_rank * each_ns
+    request_ns = executor.max_requests_per_rank * each_ns + kib * requests.advertised_kib_ns
     group_ns += calibration.messages.notice.longest_ns
     return ceil(step_ns + group_ns + post_ns + notice_ns + request_ns)
 

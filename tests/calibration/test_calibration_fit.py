@@ -11,6 +11,7 @@ from adpkv.calibration.calling import calibrated
 from adpkv.calibration.errors import Error
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.samples import IterationSample, RunSamples, StepSample
+from adpkv.calibration.ways import arrived_after
 from adpkv.cli.app import app
 from adpkv.config import parse
 from adpkv.errors import UsageError
@@ -53,8 +54,15 @@ def samples(iterations: int = 600) -> RunSamples:
         run.iterations.append(one)
         run.steps.append(StepSample(2, 4e6, 4_100_000, batch))
         run.collectives[2].append(30_000)
+        run.idle[2].append(250_000)
     run.to_coordinator += range(1_000_000, 2_000_000, 1000)
     run.posted.append(120_000)
+    run.seen.append(50_000)
+    # A reader looks every 2 ms; a message is under way for 100 to 500 us, evenly.
+    run.from_coordinator += [
+        (gap_ns, gap_ns >= 100_000 + gap_ns * 7919 % 400_000)
+        for gap_ns in range(0, 2_000_000, 1000)
+    ]
     return run
 
 
@@ -65,13 +73,15 @@ def test_a_machine_whose_costs_are_known_is_found() -> None:
     assert float(found.step.base_ns) == pytest.approx(100_000, rel=0.01)
     assert group.ranks == 2
     assert group.collective_ns == 30_000
+    assert group.idle_ns == 250_000 - 3 * 30_000
     assert group.iteration_ns + group.jitter.p50_ns == pytest.approx(550_000, rel=0.1)
     assert float(group.sequence_ns) == pytest.approx(20_000, rel=0.2)
     assert found.transfers.post_ns == pytest.approx(200_000, rel=0.2)
     assert float(found.transfers.notice_kib_ns) == pytest.approx(1000, rel=0.3)
     assert float(found.requests.advertised_ns) == pytest.approx(300_000, rel=0.1)
     assert found.messages.to_coordinator.p50_ns == pytest.approx(1.5e6, rel=0.01)
-    assert found.transfers.latency_ns == pytest.approx(150_000)
+    assert found.transfers.latency_ns == pytest.approx(100_000)
+    assert found.messages.from_coordinator.p50_ns == pytest.approx(300_000, rel=0.15)
 
 
 def test_slow_iterations_in_a_row_are_one_stall_and_no_noise() -> None:
@@ -85,6 +95,19 @@ def test_slow_iterations_in_a_row_are_one_stall_and_no_noise() -> None:
     (group,) = fitted([samples(300)]).groups
     assert group.stalls.every_ns == 0
     assert group.jitter.longest_ns > 10e6
+
+
+def test_how_long_messages_are_under_way_is_told_by_whether_a_look_found_them() -> None:
+    sure = [(100 * number, number >= 30) for number in range(100)]
+    assert arrived_after(sure, [0.1, 0.5, 1.0]) == [3000, 3000, 3000]
+    # Half of them take 1000, half 3000; one that was missed much later is no message that long.
+    mixed = [(number, number >= 3000 or (number >= 1000 and number % 2 == 0))
+             for number in range(0, 9000, 7)]  # fmt: skip
+    found = arrived_after([*mixed, (8000, False)], [0.0, 0.25, 0.9, 1.0])
+    assert found[0] == 0
+    assert found[1] == pytest.approx(1000, abs=20)
+    assert found[2] == pytest.approx(3000, abs=200)
+    assert found[3] < 4000
 
 
 def test_what_is_no_real_run_with_a_timeline_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ CALIBRATION: dict[str, Any] = {
             "collective": "30us",
             "iteration": "400us",
             "per_sequence": "12.5us",
+            "idle": "90us",
             "jitter": {"p50": "20us", "p99": "300us", "most": "5ms"},
             "stalls": {"every": "70ms", "length": {"p50": "4ms", "most": "35ms"}},
         },
@@ -35,7 +36,7 @@ CALIBRATION: dict[str, Any] = {
     "messages": {
         "to_coordinator": {"least": "300us", "p50": "1ms", "most": "4ms"},
         "beside_coordinator": {"least": "100us", "most": "2ms"},
-        "from_coordinator": "200us",
+        "from_coordinator": {"least": "200us", "most": "2ms"},
         "between_ranks": {"p50": "700us", "most": "9ms"},
         "notice": {"p50": "400us", "most": "3ms"},
     },
@@ -111,9 +112,10 @@ def test_messages_transfers_and_notices_take_their_time() -> None:
     plain = ttft_ms()
     later = {"least": "20ms", "most": "20ms"}
     assert ttft_ms(messages={"to_coordinator": later, "beside_coordinator": later}) > plain + 15
-    assert ttft_ms(messages={"from_coordinator": "20ms"}) > plain + 30
+    assert ttft_ms(messages={"from_coordinator": later}) > plain + 30
     assert ttft_ms(messages={"between_ranks": later}) > plain + 15
     assert ttft_ms(messages={"notice": later}) > plain + 3
+    assert ttft_ms(groups=[{"ranks": 2, "collective": "40us", "idle": "20ms"}]) > plain + 3
     assert ttft_ms(transfers={"latency": "20ms"}) > plain + 15
     assert ttft_ms(transfers={"post": "20ms"}) > plain + 5
     assert ttft_ms(transfers={"notice": "20ms"}) > plain + 5
@@ -161,6 +163,9 @@ def test_noticed_waits_end_later_but_not_after_their_limit() -> None:
     assert noticed.arrival(5) == 10  # it was there before the wait began
     assert noticed.arrival(110) == plain.arrival(110) == 110
     assert noticed.arrival(165) == 195
+    # Not in a stall either, but for the limit.
+    stalled = NoticedWaits(0, 10, 100, lambda *key: 30, 1, lambda at, took: max(at + took, 90))
+    assert stalled.arrival(20) == 90
 
 
 def test_stalls_belong_to_the_time() -> None:

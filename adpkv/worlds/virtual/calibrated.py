@@ -14,7 +14,7 @@ from adpkv.executor.messages import HOST, Advertise, Answers, Message
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.transport.port import Transport
 from adpkv.worlds.virtual.draws import drawing
-from adpkv.worlds.virtual.held_up import HoldingUp
+from adpkv.worlds.virtual.held_up import HoldingUp, for_bytes
 from adpkv.worlds.virtual.mailbox import Latency
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.schedule import Schedule
@@ -53,12 +53,13 @@ def mail_latency(experiment: Experiment, pace: Pace) -> int | Latency:
 
     seed = experiment.seed
     to_coordinator = drawing(messages.to_coordinator, seed, "to coordinator")
+    from_coordinator = drawing(messages.from_coordinator, seed, "from coordinator")
     beside = drawing(messages.beside_coordinator, seed, "beside coordinator")
     between_ranks = drawing(messages.between_ranks, seed, "between ranks")
 
     def latency_ns(sender: int, to: int, number: int, message: Message) -> int:
         if sender == COORDINATOR:
-            return messages.from_coordinator_ns
+            return from_coordinator(number)
         group = instance_of(sender).index
         if isinstance(message, Answers):
             answers = Counter(response.rank for response in message.responses)
@@ -70,7 +71,9 @@ def mail_latency(experiment: Experiment, pace: Pace) -> int | Latency:
         if to == COORDINATOR:
             return (beside if sender == HOST else to_coordinator)(sender, number)
         if isinstance(message, Advertise):
-            pace.hold_up(group, sender, advertised_ns)
+            nbytes = len(message.blocks) * experiment.block_bytes
+            ns = advertised_ns + for_bytes(requests.advertised_kib_ns, nbytes)
+            pace.hold_up(group, sender, ns)
         return between_ranks(sender, number)
 
     return latency_ns

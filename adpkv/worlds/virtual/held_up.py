@@ -10,7 +10,7 @@ from typing import Final
 from adpkv.config.calibration import TransferCalibration
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
 
-__all__ = ["HoldingUp"]
+__all__ = ["HoldingUp", "for_bytes"]
 
 KIB: Final = 1024
 
@@ -43,7 +43,7 @@ class HoldingUp:
         """Passed on; it takes its time."""
         self._inner.post(transfer)
         costs = self._costs
-        self._hold_up(costs.post_ns + _for_bytes(costs.post_kib_ns, transfer.nbytes))
+        self._hold_up(costs.post_ns + for_bytes(costs.post_kib_ns, transfer.nbytes))
 
     def poll(self) -> list[TransportEnd]:
         """Passed on; what came is checked."""
@@ -52,9 +52,10 @@ class HoldingUp:
             costs = self._costs
             done = [end for end in ends if end.kind is EndKind.DONE]
             nbytes = sum(end.nbytes for end in done)
-            self._hold_up(len(done) * costs.notice_ns + _for_bytes(costs.notice_kib_ns, nbytes))
+            self._hold_up(len(done) * costs.notice_ns + for_bytes(costs.notice_kib_ns, nbytes))
         return ends
 
 
-def _for_bytes(kib_ns: Fraction, nbytes: int) -> int:
+def for_bytes(kib_ns: Fraction, nbytes: int) -> int:
+    """What so many bytes take, in nanoseconds."""
     return ceil(kib_ns * nbytes / KIB) if kib_ns else 0

@@ -20,15 +20,22 @@ Past = Callable[[int, int], int]
 
 
 class NoticedWaits(WaitStretch):
-    """Waits that end some time after something has arrived, but not later than by their limit."""
+    """Waits that end some time after something has arrived, but not later than by their limit.
+    `past`: the stalls in which it is not noticed."""
 
-    __slots__ = ("_group", "_notice")
+    __slots__ = ("_group", "_notice", "_past")
 
     def __init__(
-        self, began_ns: int, overhead_ns: int, limit_ns: int, notice: Draw, group: int
+        self,
+        began_ns: int,
+        overhead_ns: int,
+        limit_ns: int,
+        notice: Draw,
+        group: int,
+        past: Past | None = None,
     ) -> None:
         super().__init__(began_ns, overhead_ns, limit_ns)
-        self._notice, self._group = notice, group
+        self._notice, self._group, self._past = notice, group, past
 
     def arrival(self, at_ns: int) -> int:
         """The time at which the current wait ends if something arrives at `at_ns`. The delay is
@@ -42,7 +49,9 @@ class NoticedWaits(WaitStretch):
         if not into_ns:
             return at_ns
         limit_ns = self._began_ns + (waits + 1) * self._cycle_ns
-        return min(at_ns + self._notice(self._group, at_ns), limit_ns)
+        notice_ns = self._notice(self._group, at_ns)
+        noticed_ns = at_ns + notice_ns if self._past is None else self._past(at_ns, notice_ns)
+        return min(noticed_ns, limit_ns)
 
 
 class MeasuredStretch(StepStretch):

@@ -103,7 +103,8 @@ class Pace:
             stretch = WaitStretch(began_ns, overhead_ns, limit_ns)
             if self._calibration is not None:
                 index = group.instance.index
-                stretch = NoticedWaits(began_ns, overhead_ns, limit_ns, self._notice, index)
+                _, past = self._noise(group)
+                stretch = NoticedWaits(began_ns, overhead_ns, limit_ns, self._notice, index, past)
         else:
             raise TypeError(f"a rank program awaited {first!r}")
         if self.timeline is not None:
@@ -167,12 +168,13 @@ class Pace:
             return group.course.debt * self._collective_ns
         overhead_ns = group.course.debt * self.collective_ns(group)
         found = self._calibration.group(group.instance.ranks)
-        if found:
+        if found and type(group.current[0]) is Step:
             overhead_ns += found.iteration_ns
-            if found.sequence_ns and type(group.current[0]) is Step:
-                overhead_ns += ceil(
-                    found.sequence_ns * max(at.work.sequences for at in group.current)
-                )
+            if found.sequence_ns:
+                busiest = max(at.work.sequences for at in group.current)
+                overhead_ns += ceil(found.sequence_ns * busiest)
+        elif found:
+            overhead_ns += found.idle_ns
         return overhead_ns
 
     def _record(
