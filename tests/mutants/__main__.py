@@ -54,7 +54,8 @@ def _noticed(
         under_way: dict[Future[Noticed], tuple[Mutation, str]] = {}
         while True:
             while left and len(under_way) < options.jobs and time.monotonic() < until_s:
-                mutation, stage = left.pop(0)
+                mutation, stage = min(left, key=lambda one: _rank(known, stages, *one))
+                left.remove((mutation, stage))
                 future = pool.submit(notice, mutation, stage, options.seconds, options.bound)
                 under_way[future] = mutation, stage
             if not under_way:
@@ -62,6 +63,12 @@ def _noticed(
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 mutation, stage = under_way.pop(future)
                 yield mutation, stage, future.result()
+
+
+def _rank(known: Known, stages: list[str], mutation: Mutation, stage: str) -> tuple[int, bool]:
+    """By stage; in each first what nothing has noticed yet: whoever runs out of time knows most."""
+    noticed = any(said.by for said in known.get(mutation.name, {}).values())
+    return stages.index(stage), noticed
 
 
 def _known(path: Path) -> Known:
