@@ -94,6 +94,12 @@ class Coverage:
             if fact.startswith("stop:")
         }
 
+    @property
+    def observed(self) -> bool:
+        """Whether lines of the tables and answers to cancels were counted: under a policy they are
+        not."""
+        return any(fact.startswith("line:") for fact in self.counts)
+
     def shares(self) -> dict[str, Share]:
         """Each of the tables in two numbers."""
         return {
