@@ -43,8 +43,11 @@ class Fleet:
         return bool(self._serving[kind])
 
     def remove(self, instance: Instance) -> None:
-        """All ranks of the instance have failed."""
-        self._serving[instance.kind].remove(instance)
+        """All ranks of the instance have failed. Each of several that failed together may be told
+        as the last: so this may be said more than once."""
+        self._serving[instance.kind] = [
+            one for one in self._serving[instance.kind] if one.index != instance.index
+        ]
 
     def stands(self, index: int, trusted: int, probes: int) -> bool:
         """The leader says how many of its ranks are trusted, and how many should get a probe.
