@@ -193,7 +193,11 @@ class Serving(ABC):
         quiescent = self.can_terminate_request_now(request, now_ns)
         if self.staged is not None:
             self._free_blocks(request, self.staged)
-        if request.session is None or self.owner.may_free(request.spec.request_id, quiescent):
+        if request.session is None:
+            self.owner.acted(request.spec.request_id)  # a vote would be about nobody
+            self.release(request)
+            return
+        if self.owner.may_free(request.spec.request_id, quiescent):
             self.release(request)
             return
         if request.lease is not None:

@@ -137,3 +137,15 @@ def test_ranks_that_part_keep_only_what_they_doubt_themselves() -> None:
     serving.leave()
     assert list(serving.pending_resource_release) == [2]
     assert serving.pool.counts().quarantined == 4
+
+
+def test_who_ends_for_another_reason_is_not_voted_on_any_more() -> None:
+    """A request without blocks is let go at once: a vote that stayed would be agreed on, and nobody
+    has the request then."""
+    serving = context(owner=Replica(0))
+    serving.assign(spec(1), 0)
+    serving.expire([(1, 0)], 1)
+    assert [vote.request_id for vote in serving.owner.votes] == [1]
+    serving.stop(1, "the instance is stopping")
+    assert serving.requests == {}
+    assert serving.owner.votes == ()

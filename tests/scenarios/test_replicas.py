@@ -7,7 +7,7 @@ import pytest
 from adpkv.errors import CollectiveMismatchError
 from tests.scenarios.replicas import GROUP, R0, R1, SKEWED, late, replicas, skewed, unreduced
 from tests.scenarios.story import MS, Script, Told, arrival, tell
-from tests.worlds.virtual.running import run
+from tests.worlds.virtual.running import examine, run
 
 
 @pytest.mark.parametrize(("completes", "too_late"), [(R0, R1), (R1, R0)])
@@ -121,3 +121,41 @@ def test_a_storm_of_cancels() -> None:
     told = tell(data, [arrival(5 * i, 32, 4, cancel_ms=7 * i % 200) for i in range(150)])
     assert {"completed", "cancelled"} <= set(told.outcomes)
     assert told.summary["transfers"]["quarantined_now"] == 0
+
+
+def test_a_request_that_expires_as_its_group_stops_is_answered_once() -> None:
+    """Found by `adpkv explore`: the clock of the leader jumps, so that in one iteration a request
+    has waited too long for blocks and the group stops. All had voted for its end, and none had it
+    any more when that was agreed."""
+    waits = {"queue_timeout": "2s", "drain_timeout": "200ms"}
+    limits = {
+        "transfer_timeout": "100ms",
+        "wait_timeout": "500ms",
+        "progress_deadline": "400ms",
+        "shutdown_grace": "400ms",
+        "quarantine_budget": 2,
+        "max_inflight_transfers": 2,
+        "max_inflight_transfers_per_peer": 2,
+        "link": {"bandwidth": "4MiB"},
+    }
+    jumps = {"kind": "skew", "ranks": [0], "count": 2, "before": "220640us", "duration": "930ms"}
+    asked = [(173, 2), (1, 1)]
+    data = replicas(
+        "expires-at-the-stop",
+        {"kind": "delay", "duration": "280ms"},
+        jumps,
+        seed=68_228,
+        kv_cache={"block_tokens": 16, "blocks": 12, "reuse": False},
+        executor=waits,
+        transceiver=limits,
+        workload={
+            "kind": "script",
+            "requests": [
+                {"at": "0s", "prompt_tokens": prompt, "output_tokens": output}
+                for prompt, output in asked
+            ],
+        },
+    )
+    assert examine(data) == []
+    ended = sorted(run(data).records, key=lambda record: record.request_id)
+    assert [str(record.outcome) for record in ended] == ["timed_out", "failed"]
