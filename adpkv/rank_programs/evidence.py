@@ -138,6 +138,8 @@ def _view(rank: Rank, files: ProgramFiles, output: list[str]) -> RankView:
         waits_at = (on.group, on.position)
         at = on.arrivals[rank.number]
     state = rank.ended or ("waits" if waits else "runs" if rank.started else "not begun")
+    if state == "stopped" and rank.frames:
+        state = "runs"  # where it was stopped
     sites = [Site(f.f_code.co_filename, f.f_lineno, f.f_code.co_qualname) for f in rank.frames]
     return RankView(
         rank=rank.number,

@@ -209,4 +209,6 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
         return ""
     if report.evidence.skipped:
         pytest.skip(report.evidence.skipped)
-    return f"{render(report, 100)}\nschedule {report.schedules} of {seeds}, {number} ranks"
+    # pytest's summary has the first line alone.
+    what, _, rest = render(report, 100).partition("\n")
+    return f"{what}: {rest}\nschedule {report.schedules} of {seeds}, {number} ranks"

@@ -214,6 +214,9 @@ class World:
         """Note the failure, the first one that counts, and end the rank that runs."""
         if self.failure is None:
             self.failure = failure
+            if failure.rank >= 0:  # a coroutine's are gone once Stop has passed through it
+                found = self.files.frames(sys._getframe(1))
+                self.ranks[failure.rank].frames = list(found)
         raise Stop
 
     # -- groups and collectives --------------------------------------------------------------

@@ -237,6 +237,8 @@ def test_a_program_that_asks_and_asks_is_stopped(checked: Check) -> None:
     )
     assert report.evidence.failure.what is What.SPIN
     assert "10,000 polls" in report.diagnosis.sentence
+    assert "runs, after barrier #1" in render(report, None)
+    assert "while time.time() > 0:" in render(report, None)
 
 
 def test_a_program_that_computes_for_ever_is_stopped(checked: Check) -> None:

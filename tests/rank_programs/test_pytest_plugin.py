@@ -48,6 +48,7 @@ def test_each_test_has_its_own_outcome(whole: tuple[Path, str]) -> None:
 def test_a_failure_tells_rank_report_and_replay(whole: tuple[Path, str]) -> None:
     _, text = whole
     assert "rank 0 raised AssertionError: assert 2 < 1" in text
+    assert "test_race - Failed: exception: rank 0" in text
     assert "rank 0 waits in barrier #1 of MPI.COMM_WORLD at test_cases.py:" in text
     assert "1 did not raise KeyError" in text
     assert "n is 0, and not from 1 to 256" in text
