@@ -6,6 +6,8 @@ Once, as it happens to go: there are no schedules to choose here.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adpkv.counting import counted
-from adpkv.errors import MissingPieceError, TargetError
+from adpkv.errors import MissingPieceError, Place, RankLostError, TargetError
 from adpkv.exit_codes import ExitCode
 from adpkv.rank_programs.classify import short
 from adpkv.rank_programs.driver import MOST_SECONDS
@@ -24,6 +26,12 @@ from adpkv.rank_programs.target import Target, arguments_of
 from adpkv.rank_programs.variables import line_of
 
 __all__ = ["RealRank", "end_after", "finish", "run_for_real"]
+
+LEAVE_SECONDS = 0.02
+"""Between ranks that end without MPI: mpirun may hang where they end at the same moment."""
+
+UNKNOWN = -1
+"""In place of the rank that is gone."""
 
 TELL_SECONDS = 1.0
 """For all ranks to say where they are."""
@@ -36,58 +44,126 @@ class RealRank:
         self._mpi, self._comm = mpi, mpi.COMM_WORLD
         self.rank = self.tp_rank = int(self._comm.rank)
         self.world_size = self.tp_size = int(self._comm.size)
+        self._members = tuple(range(self.world_size))
+        self._survives = os.environ.get("OMPI_MCA_mpi_ft_enable") == "1"  # noqa: SIM112
+        """Has `mpirun --with-ft ulfm` started it?"""
         self._began_s = time.monotonic()
         self.last = "it has made no operation"
         """What it does, or has done last, for people."""
-
-    def _at(self, operation: str) -> None:
-        self.last = f"its last operation is {operation}"
 
     @property
     def clock(self) -> float:
         """Seconds since the program began."""
         return time.monotonic() - self._began_s
 
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The members of its group: all ranks, until it shrinks."""
+        return self._members
+
+    def _called(self, what: str, call: Callable[[], Any]) -> Any:
+        """One call of MPI. Under ULFM its error about a process that is gone is RankLostError."""
+        self.last = f"its last operation is {what}"
+        try:
+            return call()
+        except self._mpi.Exception:
+            if not self._survives:
+                raise
+            # A member that hears of it by `Revoke` does not know yet which rank is gone.
+            gone = self._gone() or [UNKNOWN]
+            raise RankLostError(gone[0], Place(self.rank, what, "real ranks", 0)) from None
+
+    def _gone(self) -> list[int]:
+        """The members whose processes are gone, as far as MPI knows: without ULFM nobody's."""
+        try:
+            failed = self._comm.Get_failed()
+            found = failed.Translate_ranks(None, self._mpi.COMM_WORLD.Get_group())
+        except (AttributeError, NotImplementedError, self._mpi.Exception):
+            return []
+        return sorted(map(int, found))
+
     async def tp_allgather(self, value: Any) -> list[Any]:
         """Everybody's value to everybody, in rank order."""
-        self._at("tp_allgather")
-        found: list[Any] = self._comm.allgather(value)
+        found: list[Any] = self._called("tp_allgather", lambda: self._comm.allgather(value))
         return found
 
     async def tp_gather(self, value: Any, root: int = 0) -> list[Any] | None:
         """Everybody's value to the root; None on the others."""
-        self._at(f"tp_gather (root {root})")
-        found: list[Any] | None = self._comm.gather(value, root)
+        to = self._members.index(root)
+        found: list[Any] | None = self._called(
+            f"tp_gather (root {root})", lambda: self._comm.gather(value, to)
+        )
         return found
 
     async def tp_broadcast(self, value: Any = None, root: int = 0) -> Any:
         """The root's value to all."""
-        self._at(f"tp_broadcast (root {root})")
-        return self._comm.bcast(value, root)
+        of = self._members.index(root)
+        return self._called(f"tp_broadcast (root {root})", lambda: self._comm.bcast(value, of))
 
     async def barrier(self) -> None:
         """All come."""
-        self._at("barrier")
-        self._comm.barrier()
+        self._called("barrier", self._comm.barrier)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
-        self._at(f"sleep({seconds:g})")
-        time.sleep(seconds)
+        self._called(f"sleep({seconds:g})", lambda: time.sleep(seconds))
 
     async def send(self, value: Any, to: int, tag: int = 0) -> None:
         """A message. Handed to MPI at once; a large one may wait there for its receive."""
-        self._at(f"send to rank {to}")
-        self._comm.send(value, to, tag)
+        member = self._members.index(to)
+        self._called(f"send to rank {to}", lambda: self._comm.send(value, member, tag))
 
     async def recv(self, source: int | None = None, tag: int | None = None) -> Any:
         """The next message of a rank; of any rank, or with any tag, if that is None."""
-        self._at(f"recv from {'any rank' if source is None else f'rank {source}'}")
         mpi = self._mpi
-        return self._comm.recv(
-            source=mpi.ANY_SOURCE if source is None else source,
-            tag=mpi.ANY_TAG if tag is None else tag,
-        )
+        member = mpi.ANY_SOURCE if source is None else self._members.index(source)
+        which = mpi.ANY_TAG if tag is None else tag
+        who = "any rank" if source is None else f"rank {source}"
+        return self._called(f"recv from {who}", lambda: self._comm.recv(source=member, tag=which))
+
+    def kill(self, rank: int) -> None:
+        """The process of this rank dies here by SIGKILL; on the others nothing happens."""
+        if rank == self.rank:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def shrink(self) -> tuple[int, ...]:
+        """Go on without those that are gone; without ULFM nobody is."""
+        if not self._survives:
+            return self._members
+        if self._gone():
+            self._comm.Revoke()
+        self._comm = self._called("shrink", self._comm.Shrink)
+        world = self._mpi.COMM_WORLD.Get_group()
+        found = self._comm.Get_group().Translate_ranks(None, world)
+        self._members = tuple(map(int, found))
+        return self._members
+
+    async def agree(self, flag: bool) -> bool:
+        """Do all members that live bring true?"""
+        if not self._survives:
+            return all(self._called("agree", lambda: self._comm.allgather(bool(flag))))
+        if self._gone():
+            self._comm.Revoke()
+        self._comm.Ack_failed()
+        try:
+            return bool(self._called("agree", lambda: self._comm.Agree(int(flag))))
+        except RankLostError:
+            return False  # one has gone meanwhile: all get that error
+
+    def leave(self) -> None:
+        """The program is over. Where a rank is gone, `MPI_Finalize` may never end."""
+        world = self._mpi.COMM_WORLD
+        gone = [rank for rank in range(self.world_size) if rank not in self._members]
+        gone = gone or (self._gone() if self._survives else [])
+        if not gone:
+            world.Barrier()
+            return
+        if self.rank == self._members[0]:
+            print(f"adpkv: rank {gone[0]} is gone, the others ended well", file=sys.stderr)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        time.sleep(LEAVE_SECONDS * self._members.index(self.rank))
+        os._exit(ExitCode.COMPLETED)
 
 
 def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECONDS) -> int:
@@ -128,7 +204,7 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
         sys.stderr.write(f"rank {own.rank}:\n{traceback.format_exc()}")
         sys.stderr.flush()
         MPI.COMM_WORLD.Abort(ExitCode.VIOLATION)
-    MPI.COMM_WORLD.Barrier()
+    own.leave()
     if own.rank == 0:
         took_s = own.clock
         print(
