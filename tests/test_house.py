@@ -62,7 +62,9 @@ FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.ass
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
 STAGED = "adpkv.transport.staged"
-INNER = (CORE, ERRORS, CONFIG, EXECUTOR, OUTPUT, DIAGNOSIS, FAULTS, WORKLOAD, ASSEMBLE, *PORTS)
+COORDINATES = "adpkv.worlds.assemble_coordinator"
+SERVED = (EXECUTOR, OUTPUT, DIAGNOSIS, FAULTS, WORKLOAD, ASSEMBLE, COORDINATES)
+INNER = (CORE, ERRORS, CONFIG, *SERVED, *PORTS)
 MEMORY_CHECK = "adpkv.worlds.memory_check"
 CUSTOM, SELECT = "adpkv.worlds.custom_ports", "adpkv.worlds.select_ports"
 
@@ -112,6 +114,7 @@ ARROWS = {
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
     ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, STAGED, "adpkv.model.cost"),
+    COORDINATES: (CORE, CONFIG, EXECUTOR, ASSEMBLE, *PORTS),
     # Ports of a caller or of a plugin, in either world.
     CUSTOM: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, "adpkv.transport.virtual"),
     SELECT: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, ASSEMBLE, CUSTOM),

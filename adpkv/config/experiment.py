@@ -102,10 +102,21 @@ class Experiment(Section):
         "code 5; `shrink`: its group goes on without it (but not without rank 0, which has the "
         "coordinator)",
     )
+    on_instance_unhealthy: Literal["shutdown", "drain"] = Field(
+        default="shutdown",
+        description="`shutdown`: a rank that is unhealthy for `transceiver.shutdown_grace` ends "
+        "the job with code 75; `drain`: its instance is taken out of service while others of its "
+        "kind, or spares, can serve, and put in again once it is healthy",
+    )
+    on_sigterm: Literal["answer", "finish"] = Field(
+        default="answer",
+        description="`answer`: what is open is answered as failed at once; `finish`: nothing is "
+        "admitted any more, and what is open is finished within `executor.drain_timeout`",
+    )
     recompute: Switch = Field(
         default=False,
-        description="with `shrink`: requests lost with a failed rank are computed again instead of "
-        "answered as failed",
+        description="with `shrink` or `drain`: requests lost with a failed rank, or taken from an "
+        "instance, are computed again instead of answered as failed",
     )
     policy: PolicyConfig = Field(
         default_factory=PolicyConfig,

@@ -18,6 +18,7 @@ __all__ = [
     "ExecutorConfig",
     "GroupConfig",
     "KvCacheConfig",
+    "MaintenanceConfig",
     "ObserveConfig",
     "RouterConfig",
     "SloConfig",
@@ -34,6 +35,26 @@ class GroupConfig(Section):
 
     instances: Count = Field(default=1, description="how many servers of this kind")
     ranks: Count = Field(description="ranks of each of them; they form one group")
+    spares: Natural = Field(
+        default=0,
+        description="how many of them, the last ones, serve only in place of one that is taken out"
+        " or has failed",
+    )
+
+
+class MaintenanceConfig(Section):
+    """An instance that is taken out of service on purpose."""
+
+    instance: Natural = Field(
+        description="which one, by its number: context instances from 0, then generation"
+    )
+    after_ns: Duration = duration("0s", key="after", about="when it gets no requests any more")
+    duration_ns: Duration | None = Field(
+        default=None,
+        alias="duration",
+        gt=0,
+        description="for how long; then it may serve again; null for to the end",
+    )
 
 
 class TopologyConfig(Section):
@@ -43,6 +64,12 @@ class TopologyConfig(Section):
     generation: GroupConfig = Field(description="the servers that decode")
     servers: tuple[ServerConfig, ...] = Field(
         default=(), max_length=MOST_SERVERS, description="instances that differ from the others"
+    )
+    maintenance: tuple[MaintenanceConfig, ...] = Field(
+        default=(),
+        max_length=MOST_SERVERS,
+        description="instances that are taken out of service, and put in again. One that is out"
+        " finishes what it has, for at most `executor.drain_timeout`",
     )
     attention: Literal["data_parallel", "replicated"] = Field(
         default="data_parallel",

@@ -4,25 +4,34 @@ It goes to the instance with the fewest open tokens per trusted rank; equal ones
 instance without a trusted rank (`core.failure_memory`) is avoided while another one has some; when
 one of its ranks is due for a probe, the next request is that, and no other follows until it is
 answered.
+
+An instance can be taken out of service and put in again. As many of a kind are in service as the
+topology says; the others are spares, of which the first steps in for one that is taken out.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from adpkv.core.topology import Instance, Kind, Topology
 
 __all__ = ["Fleet"]
 
 
+NO_SPARES: Final[Mapping[Kind, int]] = MappingProxyType({})
+
+
 class _Member:
     """What is known of one instance."""
 
-    __slots__ = ("instance", "load", "probe", "probes", "trusted", "turn")
+    __slots__ = ("instance", "load", "probe", "probes", "requests", "trusted", "turn")
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self.load = 0
-        self.turn = 0
-        """When it got its last request, as a number that rises."""
+        self.load = self.requests = self.turn = 0
+        """`turn`: when it got its last request, as a number that rises."""
         self.trusted = instance.ranks
         self.probes = 0
         self.probe = -1
@@ -33,21 +42,62 @@ class Fleet:
     """The instances of a job, with their loads in tokens and with what their leaders say of their
     ranks."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, spares: Mapping[Kind, int] = NO_SPARES) -> None:
+        """`spares`: how many of a kind, the last ones, serve only in place of another one."""
         self._members = [_Member(instance) for instance in topology.instances]
         self._turns = 0
-        self._serving = {kind: list(topology.of_kind(kind)) for kind in Kind}
+        self._wanted = {kind: len(topology.of_kind(kind)) - spares.get(kind, 0) for kind in Kind}
+        every = {kind: list(topology.of_kind(kind)) for kind in Kind}
+        self._serving = {kind: every[kind][: self._wanted[kind]] for kind in Kind}
+        self._spares = {kind: every[kind][self._wanted[kind] :] for kind in Kind}
 
     def has_any(self, kind: Kind) -> bool:
-        """Whether an instance of this kind is left."""
+        """Whether an instance of this kind is in service."""
         return bool(self._serving[kind])
 
-    def remove(self, instance: Instance) -> None:
-        """All ranks of the instance have failed. Each of several that failed together may be told
-        as the last: so this may be said more than once."""
-        self._serving[instance.kind] = [
-            one for one in self._serving[instance.kind] if one.index != instance.index
-        ]
+    def is_replaceable(self, instance: Instance) -> bool:
+        """Whether another one of its kind serves, or could."""
+        others = [one for one in self._serving[instance.kind] if one is not instance]
+        spares = [one for one in self._spares[instance.kind] if one is not instance]
+        return bool(others or spares)
+
+    def take_out(self, instance: Instance) -> Instance | None:
+        """The instance gets no requests from now on. Returns the spare that steps in, if any.
+
+        May be said again: each of several ranks that fail together may be told as the last.
+        """
+        serving, spares = self._serving[instance.kind], self._spares[instance.kind]
+        if instance in spares:
+            spares.remove(instance)
+        if instance not in serving:
+            return None
+        serving.remove(instance)
+        if not spares:
+            return None
+        spare = spares.pop(0)
+        self._put(serving, spare)
+        return spare
+
+    def put_in(self, instance: Instance) -> bool:
+        """The instance may get requests again. Returns whether it serves; else it is a spare."""
+        serving = self._serving[instance.kind]
+        serves = len(serving) < self._wanted[instance.kind]
+        self._put(serving if serves else self._spares[instance.kind], instance)
+        return serves
+
+    def is_out(self, instance: Instance) -> bool:
+        """Whether it is neither in service nor a spare."""
+        kind = instance.kind
+        return instance not in self._serving[kind] and instance not in self._spares[kind]
+
+    def requests(self, instance: Instance) -> int:
+        """How many requests it has."""
+        return self._members[instance.index].requests
+
+    @staticmethod
+    def _put(there: list[Instance], instance: Instance) -> None:
+        there.append(instance)
+        there.sort(key=lambda one: one.index)
 
     def stands(self, index: int, trusted: int, probes: int) -> bool:
         """The leader says how many of its ranks are trusted, and how many should get a probe.
@@ -78,6 +128,7 @@ class Fleet:
         """The instance has the request now, which weighs so much."""
         member = self._members[instance.index]
         member.load += tokens
+        member.requests += 1
         self._turns += 1
         member.turn = self._turns
 
@@ -85,5 +136,6 @@ class Fleet:
         """The instance does not have the request any more."""
         member = self._members[instance.index]
         member.load -= tokens
+        member.requests -= 1
         if member.probe == request_id:
             member.probe = -1

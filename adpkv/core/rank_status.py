@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from adpkv.core.failure_memory import Trust
+from adpkv.core.illness import Illness
 from adpkv.core.ownership import Vote
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.stop import StopReason
@@ -53,3 +54,12 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     owed: tuple[Attempt, ...] = ()
     """Of the requests that the last plan asks for (`RankFailure.asked`), those for which this rank
     will still send an answer."""
+    illness: Illness | None = None
+    """It was unhealthy for its grace, and an instance like that is drained."""
+    closing: StopReason | None = None
+    """It was asked to stop by a signal, once what is open is finished."""
+
+    @property
+    def calls(self) -> tuple[Trust, Illness | None, StopReason | None]:
+        """What the leader passes on to the coordinator."""
+        return self.trust, self.illness, self.closing

@@ -290,6 +290,12 @@ class Transceiver:
             if _is_open(session):
                 self._fire(session, Event.STOP, now_ns)
 
+    def stuck_peers(self) -> tuple[int, ...]:
+        """The ranks with which transfers are in quarantine; if none is, those of all in flight."""
+        sessions = [one for one in self.book.sessions.values() if one.state.is_exposed]
+        stuck = [one for one in sessions if one.state is State.QUARANTINED] or sessions
+        return tuple(sorted({one.peer for one in stuck if one.peer >= 0}))
+
     def slot_counts(self) -> tuple[int, int]:
         """How many staging slots there are, and how many of them no session has."""
         return self._slots.numbers()

@@ -70,6 +70,9 @@ class JobObservation:
     """The board entries of this host's ranks."""
     ending: str = ""
     """Why no request is admitted any more; empty while they are."""
+    forgiven: frozenset[int] = frozenset()
+    """The instances whose ill health is dealt with: they are out of service, or stuck with others
+    that are."""
     over: bool = False
     """Rank 0's own loop has ended, and what is left is cleaning up."""
 
@@ -86,7 +89,8 @@ def unready(seen: JobObservation, timeout_ns: int) -> list[Finding]:
             continue
         if seen.now_ns - latest.at_ns > timeout_ns:
             found.append(_silent(instance, latest, seen.now_ns))
-        found += _unhealthy_ranks(instance, latest.pulse)
+        if instance.index not in seen.forgiven:
+            found += _unhealthy_ranks(instance, latest.pulse)
     for instance in seen.instances:
         found += _stuck_ranks(instance, seen, timeout_ns)
     return found

@@ -49,7 +49,7 @@ def rank_report(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankRepor
     if blocks.leaked:
         detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
         _violate(rank, "leak", detail)
-    if rank.proposal is None:
+    if rank.proposal is None and not rank.was_ill:
         _check_stays(rank, now_ns)
     _check_deadlines(rank)
     rank.inbox_ages.close(now_ns)
@@ -122,7 +122,8 @@ def check_proposal(rank: Rank, proposal: StopReason) -> None:
     """
     now_ns = rank.ports.clock()
     if proposal.code != ExitCode.UNHEALTHY:
-        _check_stays(rank, now_ns)
+        if not rank.was_ill:
+            _check_stays(rank, now_ns)
         return
     since_ns, reasons = _unhealthy_since(rank, now_ns)
     grace_ns = rank.transceiver.monitor.grace_ns

@@ -7,7 +7,6 @@ It also ends the job: when one instance stops, it tells all others to stop (cont
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 
 from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
@@ -16,22 +15,25 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.core.values import Cause, Outcome, Response, Violation
+from adpkv.executor.clients import Clients
 from adpkv.executor.collectives import Receive
 from adpkv.executor.instances import Instances
 from adpkv.executor.messages import (
     Admit,
     Answers,
     Cancel,
+    Closing,
+    Condition,
     Message,
     Missing,
     Pulse,
     RankFailed,
-    Shrink,
     Stop,
     Stopped,
     TrustReport,
 )
-from adpkv.executor.open_request import OpenRequest
+from adpkv.executor.open_request import OpenRequest, as_taken
+from adpkv.executor.outages import FIXED, Elasticity, Outages
 from adpkv.executor.ports import Clock, Mailbox, Recorder
 from adpkv.exit_codes import ExitCode, worst
 from adpkv.workload.port import Workload
@@ -56,30 +58,38 @@ class Coordinator:
         stop_timeout_ns: int,
         shrinks: bool = False,
         recompute: bool = False,
+        elasticity: Elasticity = FIXED,
     ) -> None:
         self._topology = topology
-        self._workload = workload
+        self._clients = Clients(workload)
         self._clock = clock
         self._recorder = recorder
         self._on_record = on_record
         self._on_pulse = on_pulse
         self._stop_timeout_ns = stop_timeout_ns
         self._shrinks, self._recompute = shrinks, recompute
-        self._instances = Instances(topology, mailbox, recorder)
+        self._instances = Instances(topology, mailbox, recorder, elasticity.spares)
+        self._drain_timeout_ns = elasticity.drain_timeout_ns
+        self.outages = Outages(topology, self._instances, recorder, clock, elasticity)
         self._open: dict[int, OpenRequest] = {}
-        self._cancels: list[tuple[int, int]] = []
         self._stop: StopReason | None = None
+        self._closing: StopReason | None = None
+        """Why nothing is admitted any more, while what is open is finished."""
+        self._finish_ns = NEVER
         self._give_up_ns = NEVER
-        self.submitted = 0
         self.done = 0
         self.total = workload.total
 
     @property
+    def submitted(self) -> int:
+        """How many requests have arrived."""
+        return self._clients.submitted
+
+    @property
     def ending(self) -> str:
         """Why no more requests are admitted, as a text; empty while they are."""
-        if self._stop is None:
-            return ""
-        return self._stop.detail or "every request is answered"
+        reason = self._stop or self._closing
+        return "" if reason is None else reason.detail or "every request is answered"
 
     @property
     def failed(self) -> frozenset[int]:
@@ -95,8 +105,9 @@ class Coordinator:
             now_ns = self._clock()
             self._admit_due(now_ns)
             self._cancel_due(now_ns)
-            if self._stop is None and self.done == self.total:
-                self._spread(StopReason(ExitCode.COMPLETED))
+            if self._stop is None:
+                self._evict_due(now_ns)
+                self._end_when_done(now_ns)
             if self._instances.failed and not self._shrinks and self._instances.are_drained:
                 self._end_all_lost()
             if now_ns >= self._give_up_ns:
@@ -113,20 +124,17 @@ class Coordinator:
     def _wake_ns(self) -> int:
         if self._stop is not None:
             return self._give_up_ns
-        cancel_ns = self._cancels[0][0] if self._cancels else NEVER
-        return min(self._workload.due_ns(), cancel_ns)
+        client_ns = self._clients.next_ns(admitting=self._closing is None)
+        return min(client_ns, self._finish_ns, self.outages.next_ns())
 
     # -- clients -------------------------------------------------------------------------------
 
     def _admit_due(self, now_ns: int) -> None:
-        while self._stop is None and self._workload.due_ns() <= now_ns:
-            arrival = self._workload.take()
-            request = OpenRequest(self.submitted, arrival)
-            self.submitted += 1
+        if self._stop is not None or self._closing is not None:
+            return
+        for request in self._clients.arrivals(now_ns):
             self._open[request.request_id] = request
-            if arrival.cancel_ns >= 0:
-                due_ns = arrival.at_ns + arrival.cancel_ns
-                heapq.heappush(self._cancels, (due_ns, request.request_id))
+            arrival = request.arrival
             self._recorder.event(
                 "arrived",
                 request.request_id,
@@ -137,8 +145,7 @@ class Coordinator:
             self._fire(request, AdmissionEvent.ADMIT)
 
     def _cancel_due(self, now_ns: int) -> None:
-        while self._cancels and self._cancels[0][0] <= now_ns:
-            _, request_id = heapq.heappop(self._cancels)
+        for request_id in self._clients.cancels(now_ns):
             request = self._open.get(request_id)
             if request is not None:
                 request.cancelled_ns = now_ns
@@ -164,6 +171,12 @@ class Coordinator:
                         self._lose(request)
         elif isinstance(message, TrustReport):
             self._instances.note_trust(message)
+        elif isinstance(message, Condition):
+            reason = self.outages.note_condition(message) if self._stop is None else None
+            if reason is not None:
+                self._spread(reason)
+        elif isinstance(message, Closing):
+            self._close_down(message.reason)
         elif isinstance(message, Stopped):
             if message.drained:
                 self._instances.drained.add(message.instance)
@@ -172,16 +185,17 @@ class Coordinator:
     def _answered(self, response: Response) -> None:
         request = self._open.get(response.request_id)
         prefilled = response.outcome is Outcome.PREFILLED
-        event = AdmissionEvent.PREFILLED if prefilled else AdmissionEvent.TERMINAL
         if request is None or response.attempt != request.attempt:
             # After the request's end only PREFILLED may still come, if a stop was on its way.
             if not prefilled or self._stop is None:
                 self._violate("two_terminal_responses", response)
             return
         request.answered(response, self._clock())
-        if prefilled:
-            request.first = response
-        if self._is_lost(request, response):
+        response, taken = as_taken(request, response)
+        event = AdmissionEvent.TERMINAL
+        if response.outcome is Outcome.PREFILLED:
+            request.first, event = response, AdmissionEvent.PREFILLED
+        if taken or self._is_lost(request, response):
             event = self._after_failure(event)
         self._fire(request, event, response)
 
@@ -237,7 +251,7 @@ class Coordinator:
         self._unload(request)
         self._on_record(request.record(outcome, detail, last, now_ns))
         self._recorder.event("ended", request.request_id, outcome=outcome, detail=detail)
-        self._workload.ended(now_ns, request.request_id)
+        self._clients.ended(now_ns, request.request_id)
 
     def _unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""
@@ -261,7 +275,8 @@ class Coordinator:
         elif succeeded:
             self._tell_again(instance)
         if self._shrinks:
-            self._shrink(instance)
+            had = [request for request in self._open.values() if request.holder is instance]
+            self._instances.shrink(instance, had, self._clock())
 
     def _tell_again(self, instance: Instance) -> None:
         """Repeat cancels and stop to a new leader: the failed one may not have passed them on."""
@@ -271,19 +286,10 @@ class Coordinator:
         if self._stop is not None:
             self._instances.tell(instance, Stop(self._stop))
 
-    def _shrink(self, instance: Instance) -> None:
-        """Tell all instances to go on without the failed ranks; ask this one what was lost."""
-        failed, now_ns = tuple(self._instances.failed), self._clock()
-        had = [r for r in self._open.values() if r.holder is instance]
-        ages = tuple(now_ns - r.ledger.since_ns for r in had)
-        asking = Shrink(failed, tuple(r.key for r in had), ages)
-        for other in self._topology.instances:
-            self._instances.tell(other, asking if other is instance else Shrink(failed))
-
     def _handle_instance_failure(self, instance: Instance, detail: str) -> None:
         """All ranks of an instance have failed: no answer will come for the requests it had."""
         self._instances.drained.add(instance.index)
-        self._instances.fleet.remove(instance)
+        self.outages.lost(instance)
         if not self._instances.fleet.has_any(instance.kind) or not self._shrinks:
             self._spread(StopReason(ExitCode.RANK_LOST, detail))
         for request in list(self._open.values()):
@@ -327,6 +333,32 @@ class Coordinator:
         """Cancel it at its context instance, which may keep KV that nobody will fetch."""
         if request.context is not None:
             self._instances.tell(request.context, Cancel(request.request_id))
+
+    # -- instances that are drained --------------------------------------------------------------
+
+    def _evict_due(self, now_ns: int) -> None:
+        """Take from instances that are out what they did not finish in time."""
+        for outage in self.outages.due(now_ns):
+            instance = outage.instance
+            had = [request for request in self._open.values() if request.holder is instance]
+            outage.taken = len(had)
+            for request in had:
+                request.taken_from = instance.name
+                self._recorder.event("taken", request.request_id, instance=instance.index)
+                self._instances.tell(instance, Cancel(request.request_id))
+
+    def _close_down(self, reason: StopReason) -> None:
+        """Admit nothing any more. The job stops once nothing is open, or at the drain timeout."""
+        if self._stop is None and self._closing is None:
+            self._closing = reason
+            self._finish_ns = self._clock() + self._drain_timeout_ns
+            self._recorder.event("closing", -1, code=reason.code, detail=reason.detail)
+
+    def _end_when_done(self, now_ns: int) -> None:
+        if self.done == self.total:
+            self._spread(self._closing or StopReason(ExitCode.COMPLETED))
+        elif self._closing is not None and (not self._open or now_ns >= self._finish_ns):
+            self._spread(self._closing)
 
     # -- the end -------------------------------------------------------------------------------
 

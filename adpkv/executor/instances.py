@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from adpkv.core.fleet import Fleet
+from collections.abc import Mapping, Sequence
+
+from adpkv.core.fleet import NO_SPARES, Fleet
 from adpkv.core.stop import StopReason
-from adpkv.core.topology import Instance, Topology
-from adpkv.executor.messages import LeaderMessage, RankFailed, Release, TrustReport
+from adpkv.core.topology import Instance, Kind, Topology
+from adpkv.executor.messages import LeaderMessage, RankFailed, Release, Shrink, TrustReport
+from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Mailbox, Recorder
 
 __all__ = ["Instances"]
@@ -14,14 +17,20 @@ __all__ = ["Instances"]
 class Instances:
     """The leaders of the instances, which ranks have failed, and which instances are drained."""
 
-    def __init__(self, topology: Topology, mailbox: Mailbox, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        mailbox: Mailbox,
+        recorder: Recorder,
+        spares: Mapping[Kind, int] = NO_SPARES,
+    ) -> None:
         self._topology = topology
         self._mailbox = mailbox
         self._recorder = recorder
         self._leaders: dict[int, int] = {
             instance.index: instance.leader for instance in topology.instances
         }
-        self.fleet = Fleet(topology)
+        self.fleet = Fleet(topology, spares)
         self.drained: set[int] = set()
         """Instances that have stopped, have no transfer with another instance any more and have
         answered for everything that was sent to them."""
@@ -50,6 +59,15 @@ class Instances:
                 self.failed[rank] = rank_failure.detail
                 self._recorder.event("rank_lost", -1, lost=rank, leader=rank_failure.leader)
         return succeeded
+
+    def shrink(self, instance: Instance, had: Sequence[OpenRequest], now_ns: int) -> None:
+        """Tell all instances to go on without the failed ranks; ask this one, which had these
+        requests, what was lost."""
+        failed = tuple(self.failed)
+        ages = tuple(now_ns - request.ledger.since_ns for request in had)
+        asking = Shrink(failed, tuple(request.key for request in had), ages)
+        for other in self._topology.instances:
+            self.tell(other, asking if other is instance else Shrink(failed))
 
     def note_trust(self, told: TrustReport) -> None:
         """The leader says how many of its ranks are trusted."""

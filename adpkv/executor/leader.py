@@ -38,10 +38,10 @@ from adpkv.executor.messages import (
     Shrink,
     Stop,
     Stopped,
-    TrustReport,
     UnhealthyRank,
 )
 from adpkv.executor.ports import Clock, Mailbox
+from adpkv.executor.status_notices import StatusNotices
 from adpkv.exit_codes import ExitCode, worst
 
 __all__ = [
@@ -96,10 +96,8 @@ class Leader:
         self._last_admit_taken = False
         """Whether a broadcast had the coordinator's stop, behind which it admits nothing."""
         self._tokens = 0
-        self._stood: Sequence[RankStatus] = ()
-        """The statuses of which `announce_trust` has taken notice last."""
-        self._told: tuple[int, int] | None = None
-        """What the coordinator was told of the ranks' trust; None: nothing yet."""
+        self.notices = StatusNotices(instance, mailbox)
+        """What it passes on of the ranks' statuses."""
         self._kept: deque[LeaderMessage] = deque()
 
     def take_messages(self) -> tuple[tuple[LeaderMessage, ...], list[PeerMessage]]:
@@ -146,6 +144,7 @@ class Leader:
         coordinator says since when it really is (`_inherit`): the former leader's times are lost.
         """
         self._is_successor = True
+        self.notices.take_over()
         self._note_new(plan.waiting, self._clock())
 
     def note_unowned(self, plan: Plan, messages: Sequence[LeaderMessage]) -> None:
@@ -261,23 +260,6 @@ class Leader:
             for attempt in plan.rank_failure.missing:
                 self._limits.over(attempt)
             self._mailbox.send(COORDINATOR, Missing(self._instance, plan.rank_failure.missing))
-
-    def announce_trust(self, statuses: Sequence[RankStatus], *, shared: bool) -> None:
-        """Tell the coordinator how many ranks are trusted and how many should get a probe, if that
-        differs from what it knows. It takes all for trusted until it is told. `shared`: each
-        request is on all ranks."""
-        if statuses is self._stood:
-            return
-        self._stood = statuses
-        trusts = [status.trust for status in statuses]
-        if self._told is None and not self._is_successor and not any(trusts):
-            return
-        if shared:
-            trusts = [max(trusts)] * len(trusts)
-        told = (trusts.count(Trust.FULL), trusts.count(Trust.PROBE))
-        if told != self._told:
-            self._told = told
-            self._mailbox.send(COORDINATOR, TrustReport(self._instance, *told))
 
     def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
         """Tell the coordinator once that the instance has stopped and every open request is

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from adpkv.core.illness import Illness
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
@@ -241,6 +242,22 @@ class TrustReport(msgspec.Struct, frozen=True, tag="trust", array_like=True, gc=
     probes: int
 
 
+class Condition(msgspec.Struct, frozen=True, tag="condition", array_like=True, gc=False):
+    """Leader to coordinator: a rank of mine was unhealthy for its grace, or (None) none is any
+    more. The peers are those of all such ranks."""
+
+    instance: int
+    illness: Illness | None
+
+
+class Closing(msgspec.Struct, frozen=True, tag="closing", array_like=True, gc=False):
+    """Leader to coordinator: a rank of mine was asked to stop by a signal, after what is open is
+    finished."""
+
+    instance: int
+    reason: StopReason
+
+
 def instance_failed(rank: int, instance: Instance) -> RankFailed:
     """The message about an instance whose last rank, `rank`, has failed."""
     return RankFailed(
@@ -260,7 +277,7 @@ to every rank, in case the leader fails."""
 PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer | Unpacked
 """Messages between two ranks about a session."""
 
-CoordinatorMessage = Answers | Stopped | RankFailed | Missing | TrustReport
+CoordinatorMessage = Answers | Stopped | RankFailed | Missing | TrustReport | Condition | Closing
 """Messages from leaders to the coordinator."""
 
 Message = LeaderMessage | PeerMessage | CoordinatorMessage

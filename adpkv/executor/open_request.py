@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from adpkv.core.admission import AdmissionState
 from adpkv.core.columns import CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger
 from adpkv.core.rank_failure import Attempt
@@ -10,7 +12,18 @@ from adpkv.core.topology import Instance, Kind
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.workload.port import Arrival
 
-__all__ = ["OpenRequest"]
+__all__ = ["OpenRequest", "as_taken"]
+
+
+def as_taken(request: OpenRequest, response: Response) -> tuple[Response, bool]:
+    """An answer about a request that was taken from its instance: whether it was lost by that, and
+    the answer for its client if so. One that is complete is complete, and one that its client has
+    cancelled is cancelled."""
+    lost = response.outcome in (Outcome.CANCELLED, Outcome.PREFILLED)
+    if not request.taken_from or not lost or request.cancelled_ns >= 0:
+        return response, False
+    detail = f"{request.taken_from} was taken out of service"
+    return msgspec.structs.replace(response, outcome=Outcome.FAILED, detail=detail), True
 
 
 class OpenRequest:
@@ -26,6 +39,7 @@ class OpenRequest:
         "ledger",
         "request_id",
         "state",
+        "taken_from",
     )
 
     def __init__(self, request_id: int, arrival: Arrival) -> None:
@@ -40,6 +54,8 @@ class OpenRequest:
         self.cancelled_ns = -1
         self.attempt = 0
         """How often it was computed again. Answers about an earlier attempt are ignored."""
+        self.taken_from = ""
+        """The name of the instance that it was taken from, and that has to let it go."""
 
     @property
     def holder(self) -> Instance | None:
@@ -88,6 +104,7 @@ class OpenRequest:
         self.attempt += 1
         self.ledger.lost(now_ns)
         self.context = self.generation = self.first = None
+        self.taken_from = ""
 
     def record(
         self, outcome: Outcome, detail: str, last: Response | None, now_ns: int

@@ -15,8 +15,9 @@ from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.core.stop import StopReason
 from adpkv.errors import RankLostError
-from adpkv.executor.audit import check_proposal, rank_report, unhealthy_stop
+from adpkv.executor.audit import check_proposal, rank_report
 from adpkv.executor.collectives import WORLD, Collective, CollectiveCounts, Elapsed, Step, Wait
+from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, failure_detail
 from adpkv.executor.rank import Rank, is_outdated, status_of
@@ -86,9 +87,8 @@ class Phases:
                 rank.transfers.on_peer_message(message, now_ns)  # type: ignore[arg-type]
         # After the messages: with a peer's message the transport may be able to prove an end.
         ended = self.poll()
-        code = self._asked_to_stop()
-        if code:
-            self.propose(StopReason(code, "asked to stop by a signal"))
+        if code := self._asked_to_stop():
+            asked_by_signal(rank, code, self.propose)
         if (
             messages
             or ended
@@ -114,8 +114,8 @@ class Phases:
         if now_ns >= self._wake_ns:
             transceiver.expire(now_ns)
         self._check_health(now_ns)
-        if now_ns >= transceiver.monitor.grace_over_ns():
-            self.propose(unhealthy_stop(rank))
+        if rank.illness or now_ns >= transceiver.monitor.grace_over_ns():
+            unhealthy_too_long(rank, self.propose)
         self._resolve(now_ns)
 
     def _check_health(self, now_ns: int) -> None:
@@ -251,7 +251,7 @@ class Phases:
         if rank.leader is not None:
             rank.leader.answer(gathered, self.pulse)
             rank.leader.announce_missing(rank.plan)
-            rank.leader.announce_trust(self.statuses, shared=rank.owner.shared)
+            rank.leader.notices.announce(self.statuses, shared=rank.owner.shared)
             rank.leader.announce_stop(rank.plan, self.statuses)
 
     def pulse(self, tokens: int) -> Pulse:
@@ -362,8 +362,8 @@ class Phases:
             # A changed load may let a waiting request in. So may an unchanged one: a request just
             # assigned to this rank may be over already, if its peer has failed.
             return now == last and self._index not in plan.assignments
-        same_work = now.work is last.work and now.trust is last.trust
-        return same_work and now.stop is last.stop and now.votes == last.votes
+        same_work = now.work is last.work and now.votes == last.votes
+        return same_work and now.stop is last.stop and now.calls == last.calls
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.failure_memory import MemoryLimits
 from adpkv.core.group_limits import GroupLimits
+from adpkv.core.illness import Illness
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import SoleOwner
@@ -31,7 +32,7 @@ from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
 
-__all__ = ["Rank", "RankPorts", "Succession", "Timing", "is_outdated", "status_of"]
+__all__ = ["Conduct", "Rank", "RankPorts", "Succession", "Timing", "is_outdated", "status_of"]
 
 
 def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage]) -> RankStatus:
@@ -63,6 +64,8 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         cached=_cached(rank, group_input),
         owed=serving.owed(rank_failure.asked) if rank_failure is not None else (),
         trust=serving.failures.trust(now_ns),
+        illness=rank.illness,
+        closing=rank.closing,
     )
 
 
@@ -79,6 +82,16 @@ def _cached(rank: Rank, group_input: Sequence[LeaderMessage]) -> tuple[tuple[int
         return ()
     new = [message.spec for message in group_input if isinstance(message, Admit)]
     return rank.serving.cached(candidates(rank.plan.waiting.current(), new))
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What a rank does instead of proposing to stop, as the coordinator can do better."""
+
+    drains: bool = False
+    """An unhealthy rank says so: its instance is taken out of service."""
+    finishes: bool = False
+    """On SIGTERM what is open is finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +170,14 @@ class Rank:
     iteration: int = 0
     proposal: StopReason | None = None
     """Why this rank proposes to stop; None while it does not."""
+    conduct: Conduct = Conduct()
+    """What it does where it would else propose to stop."""
+    illness: Illness | None = None
+    """That it was unhealthy for its grace, where an instance like that is drained; None if it is
+    not, or healthy again."""
+    was_ill: bool = False
+    closing: StopReason | None = None
+    """That it was asked to stop by a signal, where what is open is finished first."""
 
     @property
     def members(self) -> Sequence[int]:

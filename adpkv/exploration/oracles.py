@@ -144,8 +144,8 @@ def _wrong_gaps(ran: Ended) -> list[Wrong]:
     if any(record.outcome is not Outcome.COMPLETED for record in ran.records):
         return []
     faults = {fault.kind for fault in ran.job.experiment.faults}
-    if "sigkill" in faults:
-        return []
+    if "sigkill" in faults or any(record.recomputed for record in ran.records):
+        return []  # the tokens of earlier attempts were generated too
     gaps = GapCounts.together(report.gaps for report in ran.reports)
     count = sum(max(record.tokens - 1, 0) for record in ran.records)
     decoded_ns = sum(record.decode_queue_ns + record.decode_ns for record in ran.records)

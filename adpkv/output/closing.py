@@ -49,7 +49,8 @@ def show_closing(
 def closing_tables(summary: Summary) -> list[Table]:
     """In the order in which they are shown."""
     avoided = [_avoided(summary)] if summary["avoided"] else []
-    return [_instances(summary), *avoided, *figure_tables(summary)]
+    outages = [_outages(summary)] if summary["outages"] else []
+    return [_instances(summary), *avoided, *outages, *figure_tables(summary)]
 
 
 def _stories(console: Console, folder: Path) -> None:
@@ -151,6 +152,9 @@ def _oddities(summary: Summary) -> list[str]:
         avoided = [str(one["rank"]) for one in summary["avoided"]]
         word = "rank" if len(avoided) == 1 else "ranks"
         found.append(f"{word} {', '.join(avoided)} avoided after failures")
+    if summary["outages"]:
+        names = dict.fromkeys(one["instance"] for one in summary["outages"])
+        found.append(f"{', '.join(names)} taken out of service")
     return found
 
 
@@ -164,6 +168,24 @@ def _instances(summary: Summary) -> Table:
     return Table(
         ["KV blocks", *(key.replace("_", " ") for key in keys)],
         [[name, *(f"{counts[key]:,}" for key in keys)] for name, counts in blocks.items()],
+    )
+
+
+def _outages(summary: Summary) -> Table:
+    return Table(
+        ["taken out", "why", "from", "drained", "until", "requests taken", "spare"],
+        [
+            [
+                one["instance"],
+                one["why"],
+                f"{one['from_s']:,.2f} s",
+                "-" if one["drained_s"] is None else f"{one['drained_s']:,.2f} s",
+                "the end" if one["until_s"] is None else f"{one['until_s']:,.2f} s",
+                f"{one['taken']:,}",
+                one["spare"] or "-",
+            ]
+            for one in summary["outages"]
+        ],
     )
 
 

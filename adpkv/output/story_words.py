@@ -231,9 +231,18 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("readmitted", None): lambda e, s: "has served its probe: is trusted again",
     ("instance_avoided", None): lambda e, s: f"avoids {_instance(e, s)}",
     ("instance_readmitted", None): lambda e, s: f"trusts {_instance(e, s)} again",
+    ("instance_out", None): lambda e, s: f"takes {_instance(e, s)} out: {e.detail.get('why')}",
+    ("instance_drained", None): lambda e, s: f"{_instance(e, s)} has no request any more",
+    ("instance_back", None): lambda e, s: (
+        f"puts {_instance(e, s)} in again{', as a spare' if e.detail.get('spare') else ''}"
+    ),
+    ("instance_stepped_in", None): lambda e, s: f"{_instance(e, s)} steps in",
+    ("instance_kept", None): lambda e, s: f"{_instance(e, s)} stays: no other could serve",
+    ("taken", None): lambda e, s: f"is taken from {_instance(e, s)}, which is out of service",
+    ("closing", None): lambda e, s: f"admits nothing any more: {e.detail.get('detail')}",
     ("rank_lost", None): lambda e, s: f"hears that rank {e.detail.get('lost')} has failed",
     ("recovered", None): _recovered,
-    ("recomputed", None): lambda e, s: "was lost with a failed rank: is computed again",
+    ("recomputed", None): lambda e, s: "is computed again, as another attempt",
     ("survived", None): lambda e, s: (
         f"goes on without rank {e.detail.get('lost')}, which has failed"
     ),

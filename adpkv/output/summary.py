@@ -109,6 +109,7 @@ def build_summary(
     broken_off: BrokenOff | None = None,
     never_arrived: int | None = None,
     carrier: str | None = None,
+    outages: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
@@ -118,8 +119,8 @@ def build_summary(
     in any case. After a run that was `broken_off` that is not so: a rank without a report may be
     alive, and the ranks of a group may have made different numbers of collectives. `never_arrived`
     counts the requests that were still to come; None where nobody knows. `simulated_s` is None
-    where time was real. `carrier` is what carried the collectives of real ranks. Iterations and
-    collectives are counted once per group, not once per rank.
+    where time was real. `carrier` is what carried the collectives of real ranks; `outages` are the
+    coordinator's. Iterations and collectives are counted once per group, not once per rank.
     """
     topology = experiment.topology.build()
     exit_code, failed, found = ending_of(
@@ -131,8 +132,6 @@ def build_summary(
         lost=lost,
         broken_off=broken_off,
     )
-    duplicates = sum(v.kind == "two_terminal_responses" for v in found)
-    served_s = wall_s if simulated_s is None else simulated_s
     return {"adpkv": __version__, "world": world, **experiment.ports_in(world)} | {
         "ranks": topology.ranks,
         "seed": experiment.seed,
@@ -146,15 +145,16 @@ def build_summary(
         "iterations": _once_per_group(topology, {r.rank: r.iterations for r in reports}),
         "requests": _requests(tally, never_arrived),
         "failures": _failures(tally),
-        "responses": {"terminal": tally.terminal, "duplicates": duplicates},
+        "responses": {"terminal": tally.terminal, "duplicates": _duplicates(found)},
         "transfers": _transfers(topology, reports),
         **_places(experiment, topology, reports),
         "latency": latency(tally, reports),
         "rates": rates(tally, reports, has_slo=experiment.slo is not None),
-        "utilisation": utilisation(topology, reports, served_s),
+        "utilisation": utilisation(
+            topology, reports, wall_s if simulated_s is None else simulated_s
+        ),
         "collectives": _collectives(topology, reports, carrier),
-        "health": _health(reports),
-        "avoided": _avoided(topology, reports),
+        **_troubles(topology, reports, outages),
         "violations": [
             {"kind": v.kind, "rank": v.rank, "at_s": v.at_ns / NS_PER_S, "detail": v.detail}
             for v in found
@@ -270,6 +270,18 @@ def _collectives(
         "mean_us": spent_ns / joins / NS_PER_US if joins else None,
         "over": carrier,
     }
+
+
+def _duplicates(found: Sequence[Violation]) -> int:
+    return sum(violation.kind == "two_terminal_responses" for violation in found)
+
+
+def _troubles(
+    topology: Topology, reports: Sequence[RankReport], outages: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
+    """Who was ill, and what was done about it."""
+    avoided = _avoided(topology, reports)
+    return {"health": _health(reports), "avoided": avoided, "outages": [*outages]}
 
 
 def _avoided(topology: Topology, reports: Sequence[RankReport]) -> list[dict[str, object]]:

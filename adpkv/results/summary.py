@@ -162,6 +162,20 @@ class Avoided(msgspec.Struct, frozen=True):
     now: bool
 
 
+class OutageTold(msgspec.Struct, frozen=True):
+    """An instance that was taken out of service: why, from when, when it had no request any more,
+    and when it was put in again (None: it was not); how many requests were taken from it, and which
+    spare stepped in."""
+
+    instance: str
+    why: str
+    from_s: float
+    drained_s: float | None
+    until_s: float | None
+    taken: int
+    spare: str | None
+
+
 class Found(msgspec.Struct, frozen=True):
     """A violation of the contract, as the summary lists it."""
 
@@ -221,6 +235,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     collectives: Collectives
     health: Health
     avoided: list[Avoided] = []
+    outages: list[OutageTold] = []
     violations: list[Found]
     faults: dict[str, int]
     unfired: list[str]

@@ -18,7 +18,6 @@ from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import Replica, SoleOwner
-from adpkv.core.record import RequestRecord
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
 from adpkv.core.router import Router
@@ -31,14 +30,13 @@ from adpkv.core.transceiver import Transceiver
 from adpkv.core.values import Violation
 from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.context import ContextServing
-from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.leader import Leader
 from adpkv.executor.loop import RankProgram
-from adpkv.executor.messages import Pulse, Unpacked
+from adpkv.executor.messages import Unpacked
 from adpkv.executor.phases import Phases
 from adpkv.executor.ports import Clock, Mailbox, Recorder, Signals
-from adpkv.executor.rank import Rank, RankPorts, Succession, Timing
+from adpkv.executor.rank import Conduct, Rank, RankPorts, Succession, Timing
 from adpkv.executor.sampling import OFF, Sampler
 from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
@@ -47,21 +45,17 @@ from adpkv.model.cost import CostModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
-from adpkv.workload.port import Workload
 
 __all__ = [
     "NO_LIMIT",
     "Parts",
     "asking_kinds",
-    "build_coordinator",
     "build_inbox_ages",
     "build_model",
     "build_rank",
     "build_staged",
+    "stop_ns",
 ]
-
-STOP_TIMEOUTS = 3
-"""How many drain timeouts the coordinator gives the instances to answer and drain."""
 
 ABANDON_AFTER = 4
 """After how many drain timeouts a group leaves without the coordinator's release. The coordinator
@@ -206,7 +200,7 @@ def build_rank(
         transport, memory: its end of the transport, and its KV blocks.
         staged: the part of `transport` that packs and unpacks, if there is one.
         model: its part of the forward step.
-        recorder, sampler: where it records its events, and how it is over time.
+        recorder, sampler: where it records its events, and its state over time.
         signals: what the operating system asked for.
         inbox_ages: how long its messages and its transfers' ends lie unread.
         counts: what its world has counted of its collectives so far.
@@ -216,7 +210,6 @@ def build_rank(
         rules, parts, phases, route: a policy's, in place of the contract's and of our router.
     """
     instance = topology.instance_of(rank)
-    transceiver = _transceiver(experiment, instance, rules, parts, transport)
     successor = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
@@ -227,23 +220,32 @@ def build_rank(
             clock, mailbox, transport, model, recorder, signals, memory, staged, sampler
         ),
         pool=_pool(experiment, instance),
-        transceiver=transceiver,
+        transceiver=_transceiver(experiment, instance, rules, parts, transport),
         owner=_owner(experiment, rank - instance.first, parts),
         responses=ResponseBuffer(),
         leader=successor() if rank == instance.leader else None,
-        succession=Succession(
-            membership or Membership(instance.members),
-            successor,
-            shrinks=experiment.on_rank_failure == "shrink",
-        ),
+        succession=_succession(experiment, membership or Membership(instance.members), successor),
         inbox_ages=inbox_ages,
         rules=rules,
         memory_limits=experiment.router.memory_limits,
+        conduct=_conduct(experiment),
         fired=fired,
     )
     serving = assembled.serving = _serving(experiment, assembled, parts)
+    transceiver = assembled.transceiver
     assembled.transfers = Transfers(rank, transceiver, transport, mailbox, serving, staged)
     return RankProgram(phases(assembled, counts))
+
+
+def _succession(
+    experiment: Experiment, membership: Membership, successor: Callable[[], Leader]
+) -> Succession:
+    return Succession(membership, successor, shrinks=experiment.on_rank_failure == "shrink")
+
+
+def _conduct(experiment: Experiment) -> Conduct:
+    drains = experiment.on_instance_unhealthy == "drain"
+    return Conduct(drains=drains, finishes=experiment.on_sigterm == "finish")
 
 
 def _owner(experiment: Experiment, index: int, parts: Parts) -> SoleOwner:
@@ -269,12 +271,12 @@ def _timing(experiment: Experiment) -> Timing:
         experiment.executor.busy_wait_ns,
         experiment.executor.idle_wait_ns,
         max(experiment.executor.drain_timeout_ns, experiment.legal_silence.proof_ns),
-        ABANDON_AFTER * _stop_ns(experiment),
+        ABANDON_AFTER * stop_ns(experiment),
         experiment.legal_silence.late_ns,
     )
 
 
-def _stop_ns(experiment: Experiment) -> int:
+def stop_ns(experiment: Experiment) -> int:
     """For how long an instance may send nothing while it stops, in nanoseconds."""
     patience_ns = experiment.legal_silence.proof_ns + RANK_FAILURE_SLACK_NS
     return max(experiment.executor.drain_timeout_ns, patience_ns)
@@ -362,31 +364,4 @@ def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits
         progress_deadline_ns=max(config.progress_deadline_ns, legal_silence.proof_ns),
         shutdown_grace_ns=config.shutdown_grace_ns,
         poll_limit=config.poll_limit,
-    )
-
-
-def build_coordinator(
-    experiment: Experiment,
-    topology: Topology,
-    workload: Workload,
-    *,
-    clock: Clock,
-    mailbox: Mailbox,
-    recorder: Recorder,
-    on_record: Callable[[RequestRecord], None],
-    on_pulse: Callable[[int, Pulse], None] | None = None,
-) -> Coordinator:
-    """The coordinator, over its own mailbox and clock. `on_record` gets each finished request;
-    `on_pulse(instance, pulse)` each report of an instance's leader."""
-    return Coordinator(
-        topology,
-        workload,
-        clock=clock,
-        mailbox=mailbox,
-        recorder=recorder,
-        on_record=on_record,
-        on_pulse=on_pulse,
-        stop_timeout_ns=STOP_TIMEOUTS * _stop_ns(experiment),
-        shrinks=experiment.on_rank_failure == "shrink",
-        recompute=experiment.recompute,
     )

@@ -34,6 +34,14 @@ HOLDS: list[dict[str, Any]] = [
     {"transceiver": {"staging": "on", "max_inflight_blocks_per_peer": 1}},
     {"transceiver": {"staging": "auto", "transport": "here:Custom"}},
     {"executor": {"max_requests_per_rank": 64, "max_batch_size": 64}},
+    {"recompute": True, "on_instance_unhealthy": "drain"},
+    {
+        "topology": {
+            "context": {"ranks": 1},
+            "generation": {"instances": 2, "ranks": 1, "spares": 1},
+            "maintenance": [{"instance": 2, "after": "1s", "duration": "1s"}],
+        }
+    },
     {"executor": {"busy_wait": "1s", "idle_wait": "1s"}},
     {"diagnosis": {"hang_timeout": "501ms"}},  # more than idle_wait and a step of 174 ms
     {"diagnosis": {"hang_timeout": "1044201us"}, "model": SLOW},
@@ -60,6 +68,19 @@ HOLDS: list[dict[str, Any]] = [
 ]
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
+    (
+        {"topology": {**TWO_AND_TWO, "context": {"ranks": 2, "spares": 1}}},
+        "topology.context.spares: must be below instances, which is 1 (found 1)",
+    ),
+    (
+        {"topology": {**TWO_AND_TWO, "maintenance": [{"instance": 2}]}},
+        "topology.maintenance.0.instance: 2 is no instance: they are 0 to 1 (found 2)",
+    ),
+    (
+        {"recompute": True},
+        "recompute: means nothing here: it needs on_rank_failure: shrink, or"
+        " on_instance_unhealthy: drain (found true)",
+    ),
     (
         {"transceiver": {"staging": "on", "staging_slot": "131071B"}},
         "transceiver.staging_slot: must be at least two KV blocks, which are 128KiB: "

@@ -59,9 +59,40 @@ def test_where_nobody_is_trusted_nobody_is_avoided() -> None:
 
 def test_one_that_has_failed_gets_nothing() -> None:
     fleet = Fleet(TOPOLOGY)
-    fleet.remove(FIRST)
-    fleet.remove(SECOND)
-    fleet.remove(SECOND)  # two of its ranks failed together: each was told as the last
+    fleet.take_out(FIRST)
+    fleet.take_out(SECOND)
+    fleet.take_out(SECOND)  # two of its ranks failed together: each was told as the last
     assert chosen(fleet, 2) == [3, 3]
-    fleet.remove(THIRD)
+    fleet.take_out(THIRD)
     assert (fleet.has_any(Kind.GENERATION), fleet.has_any(Kind.CONTEXT)) == (False, True)
+
+
+def test_equal_ones_take_turns() -> None:
+    fleet = Fleet(Topology.of_sizes([1], [1, 1, 1]))
+    found = []
+    for request in range(6):
+        found.append(fleet.choose(Kind.GENERATION, request).index)
+    assert found == [1, 2, 3] * 2, "none has anything to do"
+
+
+def test_a_spare_steps_in_and_who_comes_back_is_the_spare() -> None:
+    fleet = Fleet(TOPOLOGY, {Kind.GENERATION: 1})
+    assert set(chosen(fleet, 6)) == {1, 2}, "the last one waits"
+    assert fleet.take_out(FIRST) is THIRD
+    assert fleet.is_out(FIRST)
+    assert not fleet.is_out(THIRD)
+    assert fleet.take_out(SECOND) is None
+    assert not fleet.is_replaceable(THIRD)
+    assert fleet.put_in(FIRST)
+    assert not fleet.put_in(SECOND), "as many serve as the topology says"
+    assert set(chosen(fleet, 6)) == {1, 3}
+    assert fleet.take_out(SECOND) is None, "a spare can be taken out too"
+    assert fleet.is_out(SECOND)
+
+
+def test_it_knows_how_many_requests_each_has() -> None:
+    fleet = Fleet(TOPOLOGY)
+    chosen(fleet, 4)
+    assert [fleet.requests(one) for one in GENERATION] == [2, 1, 1]
+    fleet.take(FIRST, 0, 10)
+    assert fleet.requests(FIRST) == 1

@@ -69,6 +69,7 @@ CLEAN: dict[str, Any] = {
     "recomputed": 0,
     "health": {"reasons": []},
     "avoided": [],
+    "outages": [],
     "violations": [],
     "faults": {},
     "unfired": [],
@@ -192,6 +193,24 @@ def test_advice_stands_below_the_outcome() -> None:
     show_closing(Console(file=out), CLEAN, Path("runs/x"), ["try something else"])
     lines = out.getvalue().splitlines()
     assert lines[-2:] == ["advice: try something else", "files: runs/x"]
+
+
+def test_what_was_taken_out_has_a_table() -> None:
+    outage = {
+        "instance": "generation-2",
+        "why": "maintenance",
+        "from_s": 1.0,
+        "drained_s": 1.3,
+        "until_s": None,
+        "taken": 2,
+        "spare": "generation-3",
+    }
+    summary, shown = _changed("outages", to=[outage, outage]), io.StringIO()
+    assert closing_sentence(summary).endswith("; generation-2 taken out of service.")
+    show_closing(Console(file=shown, width=100), summary)
+    rows = [line.split() for line in shown.getvalue().splitlines() if "maintenance" in line]
+    row = "generation-2 maintenance 1.00 s 1.30 s the end 2 generation-3"
+    assert rows == [row.split()] * 2
 
 
 def test_who_was_avoided_has_a_table() -> None:

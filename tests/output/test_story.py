@@ -110,7 +110,7 @@ def test_of_a_request_that_was_computed_again_the_last_attempt_counts(tmp_path: 
     lines = map(json.loads, out.requests.read_text().splitlines())
     again = next(line["request_id"] for line in lines if line["recomputed"])
     (story,) = read_stories(out, [again])
-    assert "coordinator was lost with a failed rank: is computed again" in whats(story)
+    assert "coordinator is computed again, as another attempt" in whats(story)
     parts = {part.name: part.duration_ns for part in story.parts()}
     assert story.record is not None
     assert parts["decode"] == story.record.decode_ns

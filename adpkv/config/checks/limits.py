@@ -108,8 +108,25 @@ def survivors(experiment: Experiment) -> Iterator[Problem]:
             "topology.attention is replicated, so a failed rank's shard of each request is missing"
         )
         yield Problem(("on_rank_failure",), f"must be shutdown: {why}")
-    if experiment.recompute and not shrinks:
-        yield Problem(("recompute",), "means nothing here: it needs on_rank_failure: shrink")
+    topology = experiment.topology
+    drains = experiment.on_instance_unhealthy == "drain" or topology.maintenance
+    if experiment.recompute and not shrinks and not drains:
+        needs = "on_rank_failure: shrink, or on_instance_unhealthy: drain"
+        yield Problem(("recompute",), f"means nothing here: it needs {needs}")
+
+
+def spares(experiment: Experiment) -> Iterator[Problem]:
+    """One of each kind serves, and what is taken out of service exists."""
+    topology = experiment.topology
+    for key, group in (("context", topology.context), ("generation", topology.generation)):
+        if group.spares >= group.instances:
+            most = f"must be below instances, which is {group.instances}"
+            yield Problem(("topology", key, "spares"), most)
+    count = topology.context.instances + topology.generation.instances
+    for i, one in enumerate(topology.maintenance):
+        if one.instance >= count:
+            path = ("topology", "maintenance", i, "instance")
+            yield Problem(path, f"{one.instance} is no instance: they are 0 to {count - 1}")
 
 
 def reduction(experiment: Experiment) -> Iterator[Problem]:

@@ -90,6 +90,7 @@ _RELATIONS: Final = (
     _Relation((("topology",), ("policy", "reduce")), limits.reduction),
     _Relation((("topology",), ("policy", "cancel")), limits.cancel),
     _Relation((("topology",), ("on_rank_failure",), ("recompute",)), limits.survivors),
+    _Relation((("topology",),), limits.spares),
     _Relation((_BATCH, _PER_RANK), limits.batch),
     _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
     _Relation((_executor("idle_wait"), ("observe",)), limits.readiness),

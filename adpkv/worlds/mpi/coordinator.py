@@ -24,7 +24,7 @@ from adpkv.executor.messages import Pulse
 from adpkv.executor.ports import Clock, Mailbox
 from adpkv.output import EventSink, RankRecorder
 from adpkv.workload import Workload
-from adpkv.worlds.assemble import build_coordinator
+from adpkv.worlds.assemble_coordinator import build_coordinator
 from adpkv.worlds.mpi.backoff import Backoff
 from adpkv.worlds.mpi.driver import guarded
 

@@ -77,6 +77,7 @@ class Health:
             entries=entries,
             ending=ending,
             over=self._over,
+            forgiven=self._coordinator_host.coordinator.outages.forgiven,
             instances=[i for i in self._instances if not failed.issuperset(i.members)],
             now_ns=perf_counter_ns(),
         )
@@ -92,7 +93,9 @@ class Health:
             for instance in seen.instances
             if (last := seen.last_pulses.get(instance.index)) and last.pulse.avoided
         }
-        return _answer("ready", unready(seen, self._ready_ns), avoided=avoided)
+        outages = self._coordinator_host.coordinator.outages
+        out = [instance.name for instance in seen.instances if instance.index in outages.out]
+        return _answer("ready", unready(seen, self._ready_ns), avoided=avoided, out=out)
 
     def _page(self, accepts: str) -> Answer:
         seen, nothing = self._observe(), Pulse()

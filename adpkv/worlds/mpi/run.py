@@ -338,5 +338,6 @@ def _summed_up(
         violations=coordinator_host.recorder.violations,
         lost=job.lost,
         never_arrived=coordinator_host.never_arrived(),
+        outages=coordinator_host.coordinator.outages.told(),
         carrier=job.carrier,
     )

@@ -49,11 +49,11 @@ from adpkv.workload import build as build_workload
 from adpkv.worlds import custom_ports
 from adpkv.worlds.assemble import (
     asking_kinds,
-    build_coordinator,
     build_inbox_ages,
     build_model,
     build_rank,
 )
+from adpkv.worlds.assemble_coordinator import build_coordinator
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.calibrated import holding_up, link, mail_latency, pace_of
 from adpkv.worlds.virtual.memory_check import check_memory
@@ -304,6 +304,7 @@ class Simulation:
             lost=sorted(self._network.failed) if broken_off else (),
             broken_off=broken_off,
             never_arrived=self.coordinator.total - self.coordinator.submitted,
+            outages=self.coordinator.outages.told(),
         )
 
 

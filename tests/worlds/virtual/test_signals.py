@@ -126,3 +126,45 @@ def test_a_real_signal_in_the_middle_of_anything(tmp_path: Path) -> None:
     ends = ("completed", "cancelled", "timed_out", "failed")
     assert requests["submitted"] == sum(requests[end] for end in ends)
     assert (result.folder / "summary.json").exists()
+
+
+CLOSING = {
+    "name": "closing",
+    "topology": {"context": {"ranks": 2}, "generation": {"ranks": 2}},
+    "executor": {"drain_timeout": "500ms"},
+    "workload": {
+        "kind": "closed_loop",
+        "users": 6,
+        "requests": 30,
+        "prompt_tokens": {"min": 16, "max": 16},
+        "output_tokens": {"min": 5, "max": 20},
+    },
+    "on_sigterm": "finish",
+}
+
+
+@pytest.mark.parametrize("jump", [True, False])
+def test_on_sigterm_what_is_open_may_be_finished(jump: bool) -> None:
+    ran = run(CLOSING, prepare=after(5, 143), jump=jump)
+    assert problems(ran) == []
+    assert (ran.exit_code, ran.summary["outcome"]) == (143, "interrupted")
+    assert 5 < len(ran.records) < 30, "nobody asks any more"
+    assert {str(record.outcome) for record in ran.records} == {"completed"}
+    assert ran.summary["requests"]["never_arrived"] == 30 - len(ran.records)
+
+
+def test_what_is_not_finished_within_the_drain_timeout_is_answered() -> None:
+    data = CLOSING | {"workload": CLOSING["workload"] | {"output_tokens": {"min": 5, "max": 900}}}  # type: ignore[operator]
+    ran = run(data, prepare=after(2, 143))
+    assert problems(ran) == []
+    assert ran.exit_code == 143
+    failed = [record for record in ran.records if record.outcome == "failed"]
+    assert {record.detail for record in failed} == {"asked to stop by a signal"}
+    closing, *_ = [event[0] for event in ran.events if event[2] == "closing"]
+    assert all(500e6 < record.ended_ns - closing < 520e6 for record in failed)
+
+
+def test_ctrl_c_waits_for_nobody() -> None:
+    ran = run(CLOSING, prepare=after(5, 130))
+    assert problems(ran) == []
+    assert "failed" in {str(record.outcome) for record in ran.records}

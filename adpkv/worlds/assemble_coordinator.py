@@ -1,0 +1,66 @@
+"""Assembles the coordinator from an experiment; the same for both worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adpkv.config import Experiment
+from adpkv.core.ids import NEVER
+from adpkv.core.record import RequestRecord
+from adpkv.core.topology import Kind, Topology
+from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.messages import Pulse
+from adpkv.executor.outages import Elasticity, Maintenance
+from adpkv.executor.ports import Clock, Mailbox, Recorder
+from adpkv.workload.port import Workload
+from adpkv.worlds.assemble import stop_ns
+
+__all__ = ["build_coordinator"]
+
+STOP_TIMEOUTS = 3
+"""How many drain timeouts the coordinator gives the instances to answer and drain."""
+
+
+def build_coordinator(
+    experiment: Experiment,
+    topology: Topology,
+    workload: Workload,
+    *,
+    clock: Clock,
+    mailbox: Mailbox,
+    recorder: Recorder,
+    on_record: Callable[[RequestRecord], None],
+    on_pulse: Callable[[int, Pulse], None] | None = None,
+) -> Coordinator:
+    """The coordinator, over its own mailbox and clock. `on_record` gets each finished request;
+    `on_pulse(instance, pulse)` each report of an instance's leader."""
+    return Coordinator(
+        topology,
+        workload,
+        clock=clock,
+        mailbox=mailbox,
+        recorder=recorder,
+        on_record=on_record,
+        on_pulse=on_pulse,
+        stop_timeout_ns=STOP_TIMEOUTS * stop_ns(experiment),
+        shrinks=experiment.on_rank_failure == "shrink",
+        recompute=experiment.recompute,
+        elasticity=_elasticity(experiment),
+    )
+
+
+def _elasticity(experiment: Experiment) -> Elasticity:
+    topology = experiment.topology
+    return Elasticity(
+        drain_timeout_ns=experiment.executor.drain_timeout_ns,
+        drains=experiment.on_instance_unhealthy == "drain",
+        spares={Kind.CONTEXT: topology.context.spares, Kind.GENERATION: topology.generation.spares},
+        maintenance=tuple(
+            Maintenance(
+                one.instance,
+                one.after_ns,
+                NEVER if one.duration_ns is None else one.after_ns + one.duration_ns,
+            )
+            for one in topology.maintenance
+        ),
+    )

@@ -1,0 +1,192 @@
+"""An instance is taken out of service, and put in again, while the job goes on (contract 6.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.scenarios.story import Told, setting, tell
+from tests.worlds.virtual.running import differences, problems, run
+
+KINDS = ("instance_out", "instance_drained", "instance_back", "instance_stepped_in")
+LATER = {"at": "3s", "prompt_tokens": 64, "output_tokens": 4, "times": 10, "every": "100ms"}
+ILL: dict[str, Any] = {
+    "progress_deadline": "500ms",
+    "shutdown_grace": "500ms",
+    "transfer_timeout": "200ms",
+}
+
+
+def story(
+    context: dict[str, int],
+    generation: dict[str, int],
+    *faults: dict[str, Any],
+    in_doubt: tuple[int, ...] = (),
+    requests: int = 10,
+    tokens: int = 4,
+    **more: Any,
+) -> Told:
+    """Requests come every 100 ms, and ten more after 3 s."""
+    first = {"at": "0s", "prompt_tokens": 64, "output_tokens": tokens} | {
+        "times": requests,
+        "every": "100ms",
+    }
+    sections: dict[str, Any] = {
+        "topology": {"context": context, "generation": generation} | more.pop("topology", {}),
+        "transceiver": ILL,
+        "executor": {"drain_timeout": "300ms"},
+        "workload": {"kind": "script", "requests": [first, LATER]},
+        "faults": [*faults],
+        "on_instance_unhealthy": "drain",
+    }
+    return tell(setting("drained", 1, 1) | sections | more, in_doubt=in_doubt)
+
+
+def changes(told: Told) -> list[tuple[str, int]]:
+    """What happened to which instance, as the coordinator tells it."""
+    return [(str(e[2]), e[4]["instance"]) for e in told.ran.events if e[2] in KINDS]
+
+
+def instances(told: Told, first: int) -> set[int]:
+    """The decode servers of the requests from this one on."""
+    return {r.generation_instance for r in told.ran.records if r.request_id >= first}
+
+
+def stuck(*, sender: int, peers: list[int], **when: Any) -> dict[str, Any]:
+    return {"kind": "stall", "ranks": [sender], "peers": peers} | when
+
+
+def outcomes(told: Told, first: int) -> set[str]:
+    return {str(r.outcome) for r in told.ran.records if r.request_id >= first}
+
+
+def test_one_sick_server_does_not_stop_the_job() -> None:
+    """Its transfers are stuck, so its sender's are too; that one is needed, and not blamed."""
+    told = story(
+        {"ranks": 1}, {"instances": 2, "ranks": 1}, stuck(sender=0, peers=[2]), in_doubt=(0, 2)
+    )
+    assert told.summary["exit_code"] == 0
+    assert changes(told) == [("instance_out", 2), ("instance_drained", 2)]
+    assert instances(told, 10) == {1}
+    assert outcomes(told, 10) == {"completed"}
+    (outage,) = told.summary["outages"]
+    assert (outage["instance"], outage["until_s"]) == ("generation-2", None)
+    assert outage["why"].startswith("unhealthy: ")
+    assert 1 < outage["from_s"] == outage["drained_s"] < 1.5
+
+
+def test_without_draining_the_same_stops_the_job() -> None:
+    told = story(
+        {"ranks": 1},
+        {"instances": 2, "ranks": 1},
+        stuck(sender=0, peers=[2]),
+        in_doubt=(0, 2),
+        on_instance_unhealthy="shutdown",
+    )
+    assert (told.summary["exit_code"], told.summary["requests"]["submitted"]) == (75, 10)
+    assert told.summary["outages"] == []
+
+
+def test_a_sick_sender_is_blamed_where_several_receivers_wait_for_it() -> None:
+    told = story(
+        {"instances": 2, "ranks": 1},
+        {"instances": 2, "ranks": 1},
+        stuck(sender=1, peers=[2, 3]),
+        in_doubt=(1, 2, 3),
+        requests=20,
+    )
+    assert told.summary["exit_code"] == 0
+    assert [one["instance"] for one in told.summary["outages"] if one["until_s"] is None] == [
+        "context-1"
+    ]
+    assert {r.context_instance for r in told.ran.records if r.request_id >= 20} == {0}
+    assert outcomes(told, 20) == {"completed"}
+
+
+def test_healthy_again_it_is_put_in_again() -> None:
+    """The transfers that stood still go on after 2 s."""
+    told = story(
+        {"ranks": 1},
+        {"instances": 2, "ranks": 1},
+        stuck(sender=0, peers=[2], before="1s", duration="2s"),
+    )
+    assert told.summary["exit_code"] == 0
+    assert changes(told) == [
+        ("instance_out", 2),
+        ("instance_drained", 2),
+        ("instance_back", 2),
+    ]
+    assert instances(told, 10) == {1, 2}
+    assert outcomes(told, 10) == {"completed"}
+
+
+def test_where_no_other_can_serve_the_job_ends_as_ever() -> None:
+    told = story({"ranks": 1}, {"ranks": 1}, stuck(sender=0, peers=[1]), in_doubt=(0, 1))
+    assert told.summary["exit_code"] == 75
+    assert changes(told) == []
+
+
+def test_a_spare_steps_in_for_a_sick_one() -> None:
+    told = story(
+        {"ranks": 1},
+        {"instances": 2, "ranks": 1, "spares": 1},
+        stuck(sender=0, peers=[1]),
+        in_doubt=(0, 1),
+    )
+    assert changes(told)[:2] == [("instance_out", 1), ("instance_stepped_in", 2)]
+    assert (instances(told, 10), outcomes(told, 10)) == ({2}, {"completed"})
+    assert told.summary["outages"][0]["spare"] == "generation-2"
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_is_not_finished_in_time_is_taken_and_computed_again_if_asked(
+    recompute: bool,
+) -> None:
+    """Its requests decode for two seconds, and it has 300 ms."""
+    told = story(
+        {"ranks": 1},
+        {"instances": 2, "ranks": 1},
+        requests=4,
+        tokens=400,
+        topology={"maintenance": [{"instance": 2, "after": "1s", "duration": "1s"}]},
+        kv_cache={"block_tokens": 16, "blocks": 512, "reuse": False},
+        recompute=recompute,
+    )
+    assert changes(told) == [
+        ("instance_out", 2),
+        ("instance_drained", 2),
+        ("instance_back", 2),
+    ]
+    (outage,) = told.summary["outages"]
+    assert (outage["why"], outage["taken"], outage["spare"]) == ("maintenance", 2, None)
+    assert outage["drained_s"] == pytest.approx(1.3, abs=0.02)
+    failed = [r for r in told.ran.records if r.outcome == "failed"]
+    assert {r.detail for r in failed} == (
+        set() if recompute else {"generation-2 was taken out of service"}
+    )
+    assert len(failed) + told.summary["recomputed"] == 2
+    assert instances(told, 4) == {1, 2}, "it serves again"
+
+
+def test_the_last_one_is_kept() -> None:
+    told = story({"ranks": 1}, {"ranks": 1}, topology={"maintenance": [{"instance": 1}]})
+    assert told.summary["outages"] == []
+    assert outcomes(told, 0) == {"completed"}
+
+
+def test_a_spare_steps_in_for_one_whose_ranks_have_failed() -> None:
+    data = setting("lost", 1, 1) | {
+        "topology": {
+            "context": {"ranks": 1},
+            "generation": {"instances": 2, "ranks": 1, "spares": 1},
+        },
+        "workload": {"kind": "script", "requests": [LATER]},
+        "faults": [{"kind": "sigkill", "ranks": [1], "after": "2s"}],
+        "on_rank_failure": "shrink",
+    }
+    jumped, stepped = (run(data, jump=jump) for jump in (True, False))
+    assert differences(jumped, stepped) == []
+    assert problems(jumped) == []
+    assert changes(Told(jumped)) == [("instance_stepped_in", 2)]
+    assert {r.generation_instance for r in jumped.records} == {2}
