@@ -71,7 +71,10 @@ def test_equal_ones_take_turns() -> None:
     fleet = Fleet(Topology.of_sizes([1], [1, 1, 1]))
     found = []
     for request in range(6):
-        found.append(fleet.choose(Kind.GENERATION, request).index)
+        instance = fleet.choose(Kind.GENERATION, request)
+        fleet.add(instance, 10)
+        fleet.take(instance, request, 10)
+        found.append(instance.index)
     assert found == [1, 2, 3] * 2, "none has anything to do"
 
 

@@ -47,12 +47,7 @@ from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds import custom_ports
-from adpkv.worlds.assemble import (
-    asking_kinds,
-    build_inbox_ages,
-    build_model,
-    build_rank,
-)
+from adpkv.worlds.assemble import asking_kinds, build_inbox_ages, build_model, build_rank
 from adpkv.worlds.assemble_coordinator import build_coordinator
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.calibrated import holding_up, link, mail_latency, pace_of
