@@ -117,7 +117,7 @@ class SharedExchange:
         self._alone = hosts == 1
         self._looks = range(1 if crowded else LOOKS)
         # Heads from other hosts are received, in no order: only their host's line tells.
-        self._first_looks = range((1 if crowded else FIRST_LOOKS) if self._alone else 0)
+        self._first_looks = range(FIRST_LOOKS if self._alone and not crowded else 0)
         self._line, self._across, self._broken = layout.line(place), layout.across, layout.broken
         lines = [layout.line(other) for other in range(len(layout.here))]
         self._waits = _Column.of([line + ENDED_WAIT for line in lines])
