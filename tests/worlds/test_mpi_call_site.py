@@ -1,0 +1,80 @@
+"""What is said at a call site: sent when it changes, decoded when its member has changed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adpkv.flight_recorder.slot_layout import TAIL_BYTES, paired
+from adpkv.worlds.mpi.call_site import CallSite
+from adpkv.worlds.mpi.slots import TAG, code
+
+
+def decoded(payload: bytes) -> list[bytes]:
+    """Something that is no other's object."""
+    return [payload]
+
+
+def tags_of(*pairs: tuple[int, int]) -> list[bytes]:
+    return [*(TAG.pack(*pair) for pair in pairs), b""]
+
+
+def test_what_is_said_again_is_not_sent_again() -> None:
+    site = CallSite("tp_allgather", "sync", 2, 0)
+    assert site.tag == paired(1, 0), "nothing, at first"
+    assert site.say("a", b"a") == b"a"
+    first = site.tag
+    assert first == paired(2, 1)
+    assert site.say("another object", b"a") == b""
+    assert site.tag == first
+    assert site.payload == "another object"
+    assert site.say("b", b"b") == b"b"
+    assert site.say("a", b"a") == b"a"
+    assert site.tag == paired(4, 1), "another version, although it was said before"
+
+
+def test_a_long_payload_is_announced_and_does_not_go_into_the_slot() -> None:
+    site = CallSite("tp_allgather", "sync", 2, 0)
+    assert site.say("x", b"x" * TAIL_BYTES) == b"x" * TAIL_BYTES
+    assert site.say("y", b"y" * (TAIL_BYTES + 1)) == b""
+    assert site.tag == paired(3, TAIL_BYTES + 1)
+
+
+def test_only_what_has_changed_is_decoded() -> None:
+    site = CallSite("tp_allgather", "sync", 3, 1)
+    said = tags_of((1, 0), (1, 5), (1, 300))
+    assert site.changed(said) == {0: 0, 1: 5, 2: 300}, "the first time all of it"
+    site.hear(said, {0: b"", 1: b"short", 2: b"long"}, decoded)
+    before = site.result
+    assert before == ([b""], [b"short"], [b"long"])
+    said = tags_of((1, 0), (2, 5), (1, 300))
+    assert site.changed(said) == {1: 5}
+    site.hear(said, {1: b"other"}, decoded)
+    assert site.result == ([b""], [b"other"], [b"long"])
+    assert [a is b for a, b in zip(site.result, before, strict=True)] == [True, False, True]
+    assert site.payloads == [b"", b"other", b"long"], "what a rank that missed it would be given"
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "result"),
+    [
+        ("tp_broadcast", 1, [b"0"]),
+        ("tp_allgather", 1, ([b"0"], [b"1"])),
+        ("tp_gather", 0, ([b"0"], [b"1"])),
+        ("tp_gather", 1, None),
+        ("step", 0, None),
+    ],
+)
+def test_what_a_rank_reads_depends_on_the_kind(kind: str, index: int, result: Any) -> None:
+    site = CallSite(kind, "site", 2, index)
+    site.hear(tags_of((1, 1), (1, 1)), {0: b"0", 1: b"1"}, decoded)
+    assert site.result == result
+    assert site.payloads == [b"0", b"1"]
+
+
+def test_what_must_be_equal_beyond_the_site_is_in_its_code() -> None:
+    site = CallSite("step", "forward", 2, 0)
+    rest = "[1 sequences over 3 tokens]"
+    assert site.code == paired(code("step"), code("forward"))
+    assert site.code_with(rest) == paired(code("step"), code(f"forward{rest}"))
