@@ -121,7 +121,8 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
         events += len(trial.events)
         told = facts_of(trial.events)
         facts.update(told)
-        if cases is not None:
+        # What is wrong is not kept: its like would be found again and again, and may never end.
+        if cases is not None and not trial.found:
             cases.learn(case, {*told, *pairs_of(trial.events), *_new(observed, facts)})
         if trial.found:
             known_by = signature(trial.found)
