@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from adpkv.config import Experiment
+from adpkv.config.model import CostedModelConfig
 from adpkv.config.named import CustomSection
 from adpkv.errors import ConfigError, UsageError
 from adpkv.memory.port import Memory
@@ -78,7 +79,7 @@ def check(experiment: Experiment, world: str = "", ports: Ports = OURS) -> None:
 
 def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
     """The ports of a run in this world, except the workload. None stands for ours, which the world
-    creates itself; the model is always set.
+    creates itself: so is a model whose costs may differ between the instances.
 
     Raises:
         ConfigError: a port that the experiment names does not exist, or does not fit.
@@ -87,8 +88,8 @@ def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
     check(experiment, world, ports)
     return dataclasses.replace(
         ports,
-        model=build_model(experiment, calibrated=world == "virtual")
-        if ports.model is None
+        model=build_model(experiment)
+        if ports.model is None and not isinstance(experiment.model, CostedModelConfig)
         else ports.model,
         policy=_policy(experiment) if ports.policy is None else ports.policy,
         memory=ports.memory or _each(experiment, MEMORY, world),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from adpkv.config.model import CostModelConfig
 from adpkv.core.topology import Kind
 from adpkv.errors import ConfigError
 from adpkv.worlds.assemble import build_model
+from adpkv.worlds.virtual.in_memory import simulate_in_memory
 from adpkv.worlds.virtual.run import simulate
 from tests.config.config_minimal import minimal
 
@@ -143,3 +145,12 @@ def test_a_run_is_the_same_with_and_without_jumping(tmp_path: Path) -> None:
     totals = [one["total"] for one in blocks.values()]
     assert totals == [3 * 1024, 2 * 1024, 2 * 1024, 4 * 60]
     assert load(tmp_path / "True" / "config.yaml") == experiment
+    # And each has its own costs, in a run with files as in one without.
+    prefill_ns: dict[int, list[int]] = {0: [], 1: []}
+    for line in (tmp_path / "True" / "requests.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        prefill_ns[record["context_instance"]].append(record["prefill_ns"])
+    assert min(prefill_ns[0]) > 9_000_000
+    assert min(prefill_ns[1]) < 9_000_000
+    quiet = simulate_in_memory(experiment)
+    assert sum(record.prefill_ns for record in quiet.requests) == sum(map(sum, prefill_ns.values()))

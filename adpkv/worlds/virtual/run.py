@@ -32,6 +32,7 @@ from adpkv.faults.process_virtual import VirtualProcessFaults
 from adpkv.faults.rank import RankFaults
 from adpkv.faults.schedule import Restarts
 from adpkv.memory.virtual import LedgerMemory
+from adpkv.model.port import Model
 from adpkv.output import (
     BrokenOff,
     EventSink,
@@ -99,18 +100,13 @@ class Simulation:
         self.records: list[RequestRecord] = []
         self._tokens = [0] * len(self.topology.instances)
         self.stop = StopFlag()
-        is_own, ports = ports.model is None, chosen(experiment, "virtual", ports)
+        ports = chosen(experiment, "virtual", ports)
         workload = ports.workload if workload is None else workload
         self._route = None if ports.policy is None else routed_by(ports.policy.choose)
-        model = ports.model
-        assert model is not None
-        models = [
-            build_model(experiment, i.index, calibrated=True)
-            if is_own and experiment.topology.servers
-            else model
-            for i in self.topology.instances
-        ]
-        pace = self._pace = pace_of(experiment, model.ticks_per_ns, timeline, schedule, jump=jump)
+        models = self._models(ports.model)
+        pace = self._pace = pace_of(
+            experiment, models[0].ticks_per_ns, timeline, schedule, jump=jump
+        )
         self.world = VirtualWorld(
             self.topology,
             pace=pace,
@@ -159,6 +155,13 @@ class Simulation:
 
     def _recorder(self, rank: int) -> RankRecorder:
         return RankRecorder(self._events, rank, self.world.queue.clock)
+
+    def _models(self, given: Model | None) -> list[Model]:
+        """The model of each instance; ours have the costs of theirs."""
+        experiment, several = self.experiment, self.topology.instances
+        if given is None and experiment.topology.servers:
+            return [build_model(experiment, one.index, calibrated=True) for one in several]
+        return [given or build_model(experiment, calibrated=True)] * len(several)
 
     def _program(
         self, assemble: Callable[..., RankProgram], rank: int, model: Any, membership: Membership
