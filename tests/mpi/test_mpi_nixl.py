@@ -33,7 +33,7 @@ def test_transport_nixl_conforms(program, ranks: int, argv: tuple[str, ...]) -> 
 
 def test_what_a_release_and_what_a_kill_leave_behind(jobs) -> None:
     """A released write goes on landing; under the contract nothing lands after an end. And a peer
-    that is killed before, during and after. See tests/transport/nixl_killed.py."""
+    that is killed in the middle. See tests/transport/nixl_killed.py."""
     found = jobs.finish(jobs.start([sys.executable, "-m", "tests.transport.nixl_killed"]), 120)
     assert found.code == 0, found.err
     assert [line.partition(":")[0] for line in found.out.splitlines()] == list(CASES)

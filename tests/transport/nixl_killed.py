@@ -1,5 +1,6 @@
 """A program of two real processes with NIXL between them, over TCP: handles that are released in
-mid-write, transfers that are withdrawn, and a process that is killed before, during and after.
+mid-write, transfers that are withdrawn, and a process that is killed in the middle. (Before and
+after: `adpkv.testing.transport_killed`.)
 
 `python -m tests.transport.nixl_killed CASE...` prints one line per case that went as it must. The
 child writes into this process's memory, or is written to.
@@ -183,17 +184,6 @@ def case_nothing_lands_after_the_end_of_a_withdrawn_write(link: Link) -> str:
     return f"{end.pieces} of {BLOCKS} MiB posted"
 
 
-def case_sender_killed_before(link: Link) -> str:
-    link.connect()
-    link.transport.expect(transfer(1, CHILD))
-    link.kill()
-    link.transport.handle_peer_failure([CHILD])
-    assert link.end.kinds(2) == [EndKind.LOST, EndKind.FAILED]
-    assert not link.transport.expect(transfer(2, CHILD)), "nobody would write"
-    assert link.transport.has_failed(CHILD)
-    return "its receive ended"
-
-
 def case_sender_killed_in_the_middle(link: Link) -> str:
     """Bytes may land after the kill, and none after the end."""
     link.connect()
@@ -216,26 +206,6 @@ def case_sender_killed_in_the_middle(link: Link) -> str:
     return f"{(at_the_end - at_the_kill) / 16:.1f} MiB landed after the kill"
 
 
-def case_sender_killed_after(link: Link) -> str:
-    link.transport.expect(transfer(1, CHILD))
-    link.tell("post", transfer(1, CHILD))
-    assert link.end.kinds(1) == [EndKind.DONE]
-    link.kill()
-    link.transport.handle_peer_failure([CHILD])
-    assert link.transport.poll() == []
-    assert link.end.landed() == BLOCKS * 16
-    return "nothing more was told"
-
-
-def case_receiver_killed_before(link: Link) -> str:
-    link.kill()
-    link.transport.handle_peer_failure([CHILD])
-    link.transport.post(transfer(1, LIVING))
-    [end] = link.transport.poll()
-    assert (end.kind, end.pieces) == (EndKind.FAILED, 0)
-    return "nothing was posted"
-
-
 def case_receiver_killed_in_the_middle(link: Link) -> str:
     """The library's error comes first: the write is in doubt until all have agreed."""
     link.connect()
@@ -256,16 +226,6 @@ def case_receiver_killed_in_the_middle(link: Link) -> str:
         assert time.monotonic() < until_s
     link.transport.release()
     return "lost, then ended"
-
-
-def case_receiver_killed_after(link: Link) -> str:
-    link.tell("expect", transfer(1, LIVING))
-    link.transport.post(transfer(1, LIVING))
-    assert link.end.kinds(1) == [EndKind.DONE]
-    link.kill()
-    link.transport.handle_peer_failure([CHILD])
-    assert link.transport.poll() == []
-    return "nothing more was told"
 
 
 CASES: dict[str, Callable[[Link], str]] = {

@@ -139,16 +139,6 @@ def moved(end: End) -> Callable[[list[TransportEnd]], bool]:
     return lambda _: end.transport.last_moved_ns() > 0
 
 
-def sender_killed_before(pair: Pair) -> None:
-    """Its receiver has advertised, and nothing was sent."""
-    pair.end.transport.expect(transfer(1, CHILD))
-    assert pair.end.quiet() == []
-    pair.signal(signal.SIGKILL)
-    found = pair.end.until(over, "an end")
-    assert kinds(found) == [EndKind.LOST, EndKind.FAILED], found
-    never_touched_again(pair.end)
-
-
 def sender_killed_during(pair: Pair) -> None:
     pair.end.transport.expect(transfer(1, CHILD))
     pair.tell("post", transfer(1, CHILD))
@@ -160,18 +150,6 @@ def sender_killed_during(pair: Pair) -> None:
     assert not pair.end.transport._lingering
     pair.end.transport.handle_peer_failure([CHILD])
     assert pair.end.quiet() == []
-
-
-def sender_killed_after(pair: Pair) -> None:
-    """What has arrived stays: DONE, and nothing more is said of it."""
-    pair.end.transport.expect(transfer(1, CHILD))
-    pair.tell("post", transfer(1, CHILD))
-    found = pair.end.until(over, "an end")
-    pair.signal(signal.SIGKILL)
-    assert kinds(found + pair.end.quiet()) == [EndKind.DONE]
-    assert pair.end.have(5)
-    pair.end.transport.expect(transfer(2, CHILD))
-    assert kinds(pair.end.until(over, "an end")) == [EndKind.LOST, EndKind.FAILED]
 
 
 def receiver_killed_during(pair: Pair) -> None:
