@@ -28,7 +28,6 @@ from adpkv.worlds.mpi.transports import OURS, Hooks
 __all__ = ["Rig"]
 
 CLOSING_S: Final = 10.0
-MIB: Final = 1 << 20
 
 
 class Rig:
@@ -165,14 +164,12 @@ def _transfer(
 
 
 def _experiment(kind: Kind, cell: Cell, blocks: int) -> Experiment:
-    """An experiment with this transport and memory, and the defaults where a block fits in them."""
+    """An experiment with this transport and memory, and the defaults."""
     transceiver = {
         "transport": kind.transport,
         "staging": "on" if kind.staged else "off",
         "staging_slots": 2,
     }
-    if cell.block_bytes > MIB:
-        transceiver |= {"piece": f"{cell.block_bytes}B"}
     return parse(
         {
             "name": "bench",

@@ -13,7 +13,7 @@ from adpkv.plugins import TRANSPORT, near_name
 __all__ = ["LinkConfig", "TransceiverConfig"]
 
 _GRACE_DEADLINES: Final = 2
-_PIECE_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 4 << 20
 
 
 def _default_grace_ns(earlier: dict[str, Any]) -> int:
@@ -23,9 +23,9 @@ def _default_grace_ns(earlier: dict[str, Any]) -> int:
 
 
 def _default_piece(earlier: dict[str, Any]) -> int:
-    # Smaller pieces of nixl would not hold up an iteration less, as the budget is posted anyway.
-    whole = earlier.get("post_budget_bytes") if earlier.get("transport") == "nixl" else None
-    return whole or _PIECE_BYTES
+    # Smaller pieces would not hold up an iteration less, as the budget is posted anyway.
+    whole: int = earlier.get("post_budget_bytes", _PIECE_BYTES)
+    return whole
 
 
 def _on_or_off(value: Any) -> Any:
@@ -123,8 +123,8 @@ class TransceiverConfig(Section):
         default_factory=_default_piece,
         gt=0,
         alias="piece",
-        description="most bytes per posted piece; at least one block; default: 1MiB, and the whole "
-        "post_budget with nixl, which copies within the post",
+        description="most bytes per posted piece; at least one block; default: the whole "
+        "post_budget; ucx takes 512KiB at most in host memory",
     )
     device_piece_bytes: Size = size(
         "256MiB",
@@ -136,7 +136,7 @@ class TransceiverConfig(Section):
         "1GiB", key="device_post_budget", about="in place of post_budget there", gt=0
     )
     device_post_descriptors: Count = Field(
-        default=24, description="in place of post_descriptors there: each takes 4 to 9 us"
+        default=28, description="in place of post_descriptors there: each takes 4 to 9 us"
     )
     staging: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         default="auto",

@@ -33,18 +33,22 @@ class Piece(NamedTuple):
 def cut(
     source: Sequence[int], target: Sequence[int], most_blocks: int, most_descriptors: int
 ) -> list[Piece]:
-    """Cut a transfer into pieces. Both sides get the same from the same two lists."""
+    """Cut a transfer into pieces. Both sides get the same from the same two lists. The first piece
+    has half the descriptors: what posts it has found its code out of the caches."""
     count = len(source)
     if _is_run(source) and _is_run(target):
         return [Piece(at, min(at + most_blocks, count), 1) for at in range(0, count, most_blocks)]
     find = _begins_of_many if count >= MANY else _begins
     begins = find(source, target)
-    found, first = [], 0
+    found, first, most = [], 0, most_descriptors
+    if len(begins) >= most:
+        most = max(1, most // 2)
     while first < count:
         after = bisect_right(begins, first)
         end = min(first + most_blocks, count)
-        if after + most_descriptors - 1 < len(begins):
-            end = min(end, begins[after + most_descriptors - 1])
+        if after + most - 1 < len(begins):
+            end = min(end, begins[after + most - 1])
+        most = most_descriptors
         found.append(Piece(first, end, 1 + bisect_left(begins, end) - after))
         first = end
     return found

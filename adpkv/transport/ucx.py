@@ -39,10 +39,6 @@ from adpkv.transport.ucx_posting import Poster
 __all__ = ["UcxTransport"]
 
 
-def _at_once() -> Fence:
-    return PASSED
-
-
 class UcxTransport:
     """`transport.port.Transport` over one UCX worker.
 
@@ -73,13 +69,14 @@ class UcxTransport:
         clock: Callable[[], int],
         host: str = "",
         inbox_age: InboxAge | None = None,
-        written: Callable[[], Fence] = _at_once,
+        written: Callable[[], Fence] = lambda: PASSED,
     ) -> None:
         self._library, self._clock, self._host = library, clock, host
         self._error_handling, self._inbox_age, self._written = error_handling, inbox_age, written
         self._block_bytes = memory.block_bytes
-        self._peers = Peers(library, error_handling=error_handling)
-        self._hold_up = HoldUp(on_host=memory.region().device == HOST, copies=self._peers.copies)
+        on_host = memory.region().device == HOST
+        self._peers = Peers(library, on_host=on_host, error_handling=error_handling)
+        self._hold_up = HoldUp(on_host=on_host, copies=self._peers.copies)
         self._most_blocks = max(1, self._hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
         self._poster = Poster(
             library,

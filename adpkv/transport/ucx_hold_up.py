@@ -14,7 +14,7 @@ __all__ = ["HoldUp"]
 HOST_PIECE_BYTES: Final = 512 << 10
 """The size limit of a piece in host memory. Both ends must have the same."""
 
-COPIED_BYTES: Final = 3 << 19
+COPIED_BYTES: Final = 2 << 20
 """Where UCX copies: how much of what is sent may be on its way, to all peers together."""
 
 POST_NS: Final = 150_000

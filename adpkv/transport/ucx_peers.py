@@ -11,6 +11,7 @@ limited in time.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any, Final, Protocol
@@ -30,16 +31,24 @@ TAGS: Final = 1 << 40
 
 EVERY_BIT: Final = (1 << 64) - 1
 
-PROGRESS_NS: Final = 500_000
+PROGRESS_NS: Final = 250_000
 """The limit of one call of `progress`. One step of UCX may take longer."""
 
 WITHOUT_COPY: Final = ("rc_", "dc_", "ud_", "srd", "gga_")
 """What the names of UCX's transports begin with that move host memory by themselves."""
 
-SETTINGS: Final = {"RNDV_THRESH": "4096"}
-"""Larger messages are not sent before their receiver has matched them, and end with an error if the
-peer fails. A message that is sent at once in several parts would not: if its sender was killed
-between two parts, its receive stayed pending for ever, with error handling too (UCX 1.21)."""
+AT_ONCE: Final = 4095
+"""The largest message that is sent before its receiver has matched it. A larger one ends with an
+error if the peer fails. A message that is sent at once in several parts would not: if its sender
+was killed between two parts, its receive stayed pending for ever, with error handling too (UCX
+1.21)."""
+
+AT_ONCE_OVER_TCP: Final = 4096
+"""The same where host memory moves over TCP alone, which has 8 KiB for a part: a block of 4 KiB
+took 1.4 times as long otherwise."""
+
+TCP_PART: Final = "UCX_TCP_TX_SEG_SIZE"
+"""By this a user may have made the parts smaller."""
 
 
 def tag_of(transfer_tag: int, piece: int) -> int:
@@ -109,17 +118,20 @@ class Peers:
 
     Args:
         library: UCXX.
+        on_host: whether host memory is moved.
         error_handling: whether a lost connection ends the requests on it. Without it UCX may use
             shared memory between processes of one host; but what a failed peer was to send or
             receive stays pending for ever, and reading from it can abort this process.
     """
 
-    def __init__(self, library: Library, *, error_handling: bool) -> None:
+    def __init__(self, library: Library, *, on_host: bool, error_handling: bool) -> None:
         self._library, self._error_handling = library, error_handling
-        self._context = library.context(SETTINGS, (library.tag_feature,))
-        self.worker = library.worker(self._context)
+        self._context = self._context_of(AT_ONCE)
         self.copies = not any(f"-- {name}" in self._context.info for name in WITHOUT_COPY)
         """Whether this process copies the bytes of host memory itself, in `progress`."""
+        if on_host and self.copies and error_handling and TCP_PART not in os.environ:
+            self._context = self._context_of(AT_ONCE_OVER_TCP)
+        self.worker = library.worker(self._context)
         own = library.address.create_from_worker(self.worker)
         self.address: bytes = own.tobytes()
         self._addresses: Sequence[bytes] = ()
@@ -136,6 +148,10 @@ class Peers:
         """Endpoints that must not be destroyed before they are closed (`_pin`)."""
         # The first endpoint with error handling takes 5 ms, later ones 0.5 ms: not in an iteration.
         self._close(self.worker.create_endpoint_from_worker_address(own, error_handling))
+
+    def _context_of(self, at_once: int) -> Any:
+        settings = {"RNDV_THRESH": str(at_once + 1)}
+        return self._library.context(settings, (self._library.tag_feature,))
 
     def take(self, addresses: Sequence[bytes]) -> None:
         """The addresses of all ranks."""

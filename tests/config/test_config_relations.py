@@ -108,7 +108,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "(64 tokens of 1KiB) (found '65535B')",
     ),
     (
-        {"transceiver": {"post_budget": "1000kB"}},
+        {"transceiver": {"post_budget": "1000kB", "piece": "1MiB"}},
         "transceiver.post_budget: must be at least transceiver.piece, which is 1MiB "
         "(found '1000kB')",
     ),

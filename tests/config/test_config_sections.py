@@ -53,13 +53,11 @@ def test_the_smallest_experiment_has_the_contracts_defaults() -> None:
     assert experiment.observe.events
 
 
-def test_a_piece_of_nixl_is_the_post_budget() -> None:
+def test_a_piece_is_the_post_budget_unless_it_is_given() -> None:
     for given, piece in (
-        ({}, 1 << 20),
-        ({"transport": "ucx", "post_budget": "8MiB"}, 1 << 20),
-        ({"transport": "nixl"}, 4 << 20),
-        ({"transport": "nixl", "post_budget": "2MiB"}, 2 << 20),
-        ({"transport": "nixl", "piece": "64KiB"}, 1 << 16),
+        ({}, 4 << 20),
+        ({"post_budget": "2MiB"}, 2 << 20),
+        ({"piece": "64KiB"}, 1 << 16),
     ):
         assert parsed(transceiver=given).transceiver.piece_bytes == piece, given
 

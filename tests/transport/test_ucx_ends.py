@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from adpkv.errors import AdpkvError
 from adpkv.transport.port import EndKind, Transfer
 from adpkv.transport.ucx_opened import SCAN
 from adpkv.transport.ucx_peers import tag_of
-from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, Rig
+from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, STUB, Rig
 
 TRANSFER = Transfer(1, 0, 0, 1, 5, (0, 1, 2, 3), (4, 5, 6, 7), 32)
 BACK = Transfer(2, 0, 1, 0, 6, (0, 1, 2), (4, 5, 6), 24)
@@ -343,3 +346,30 @@ def test_a_poll_posts_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> Non
     for posted in (1, 2, 3):
         rig.transport.poll()
         assert len(rig.peer().sent) == posted
+
+
+@pytest.mark.parametrize(
+    ("info", "how", "largest"),
+    [
+        ("-- tcp/lo", {}, 4096),
+        ("-- tcp/lo", {"device": 0}, 4095),
+        ("-- tcp/lo -- rc_mlx5", {}, 4095),
+        ("-- tcp/lo", {"error_handling": False}, 4095),
+    ],
+)
+def test_what_goes_at_once_is_one_part(
+    monkeypatch: pytest.MonkeyPatch, info: str, how: dict[str, object], largest: int
+) -> None:
+    """A message of several parts would never end for its receiver if its sender died between."""
+    asked: list[dict[str, str]] = []
+
+    def context(settings: dict[str, str], features: object) -> SimpleNamespace:
+        asked.append(settings)
+        return SimpleNamespace(info=info)
+
+    monkeypatch.setattr("tests.transport.ucx_stub.STUB", replace(STUB, context=context))
+    Rig(**how)  # type: ignore[arg-type]
+    assert asked[-1] == {"RNDV_THRESH": str(largest + 1)}
+    monkeypatch.setenv("UCX_TCP_TX_SEG_SIZE", "2k")
+    Rig(**how)  # type: ignore[arg-type]
+    assert asked[-1] == {"RNDV_THRESH": "4096"}
