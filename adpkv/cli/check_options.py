@@ -102,7 +102,7 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WHAT",
-        help="Let ranks use what no schedule decides: socket, process, thread.",
+        help="Let ranks use what no schedule decides: socket, process, thread, zmq, rpc.",
         show_default=False,
     ),
 ]

@@ -3,12 +3,13 @@ operations of the world."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from adpkv.rank_programs.world import Rank, World
 
-__all__ = ["Adapter", "NoLibrary"]
+__all__ = ["Adapter", "NoLibrary", "Together"]
 
 
 class Adapter(Protocol):
@@ -56,3 +57,41 @@ class NoLibrary:
 
     def leave_rank(self, rank: Rank) -> None:
         """Nothing to do."""
+
+
+class Together:
+    """Several adapters as one."""
+
+    def __init__(self, adapters: Collection[Adapter]) -> None:
+        self._adapters = list(adapters)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Together:
+        for adapter in self._adapters:
+            self._stack.enter_context(adapter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def begin(self, world: World) -> None:
+        """A schedule begins."""
+        for adapter in self._adapters:
+            adapter.begin(world)
+
+    def swap(self, old: int, new: int) -> None:
+        """The baton goes from one rank to another."""
+        for adapter in self._adapters:
+            adapter.swap(old, new)
+
+    def enter_rank(self, rank: Rank) -> Mapping[str, Any]:
+        """What all of them offer as arguments."""
+        found: dict[str, Any] = {}
+        for adapter in self._adapters:
+            found |= adapter.enter_rank(rank)
+        return found
+
+    def leave_rank(self, rank: Rank) -> None:
+        """A rank's program is over."""
+        for adapter in reversed(self._adapters):
+            adapter.leave_rank(rank)

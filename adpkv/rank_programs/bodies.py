@@ -8,17 +8,16 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from adpkv.rank_programs.adapter import Adapter
+from adpkv.rank_programs.adapter import Adapter, Together
 from adpkv.rank_programs.modules import ProgramModules
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import Target, imports_of
-from adpkv.rank_programs.world import Rank, World
 
-__all__ = ["BodySession", "Ranks", "Together", "body_target"]
+__all__ = ["BodySession", "Ranks", "body_target"]
 
 
 class Ranks:
@@ -72,44 +71,6 @@ class Ranks:
         except kind:
             return
         raise AssertionError(f"rank {self.rank} did not raise {kind.__name__}")
-
-
-class Together:
-    """Several adapters as one."""
-
-    def __init__(self, adapters: Collection[Adapter]) -> None:
-        self._adapters = list(adapters)
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Together:
-        for adapter in self._adapters:
-            self._stack.enter_context(adapter)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def begin(self, world: World) -> None:
-        """A schedule begins."""
-        for adapter in self._adapters:
-            adapter.begin(world)
-
-    def swap(self, old: int, new: int) -> None:
-        """The baton goes from one rank to another."""
-        for adapter in self._adapters:
-            adapter.swap(old, new)
-
-    def enter_rank(self, rank: Rank) -> Mapping[str, Any]:
-        """What all of them offer as arguments."""
-        found: dict[str, Any] = {}
-        for adapter in self._adapters:
-            found |= adapter.enter_rank(rank)
-        return found
-
-    def leave_rank(self, rank: Rank) -> None:
-        """A rank's program is over."""
-        for adapter in reversed(self._adapters):
-            adapter.leave_rank(rank)
 
 
 def body_target(name: str, file: str, *, is_async: bool) -> Target:

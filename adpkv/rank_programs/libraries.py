@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from adpkv.errors import MissingPieceError, TargetError
-from adpkv.rank_programs.adapter import Adapter, NoLibrary
+from adpkv.rank_programs.adapter import Adapter, NoLibrary, Together
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.mpi_ranks.library import MpiRanks
 from adpkv.rank_programs.rank_api import OwnRanks
@@ -23,7 +23,8 @@ def adapter_for(target: Target, library: str, driver: Driver, ranks: int) -> Ada
     if not library and "mpi4py" in target.imports:
         library = "mpi"
     if library == "torch":
-        return _torch(target, driver, ranks)
+        torch = _torch(target, driver, ranks)
+        return Together([MpiRanks(driver), torch]) if "mpi4py" in target.imports else torch
     if library == "mpi" or target.takes_object:
         return MpiRanks(driver)
     return NoLibrary()

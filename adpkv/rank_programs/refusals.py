@@ -7,6 +7,9 @@ hook is installed once for the process (it cannot be taken out) and looks only a
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import importlib.util
 import os
 import sys
 import threading
@@ -23,14 +26,26 @@ ALLOWABLE: Final = {
     "process": ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system",
                 "os.exec"),
     "thread": ("_thread.start_new_thread",),
+    "zmq": ("zmq.Socket",),
+    "rpc": ("torch.distributed.rpc.init_rpc",),
 }  # fmt: skip
-"""What `--allow` may name, and the audit events that it stands for."""
+"""What `--allow` may name, and the audit events that it stands for. The last two are not Python's:
+libraries that open sockets and start threads in C raise none, so that their calls are replaced."""
 
 _WORDS: Final = {
     "socket": "uses a socket ({event})",
     "process": "starts a process ({event})",
     "thread": "starts a thread of its own",
+    "zmq": "uses ZeroMQ ({event})",
+    "rpc": "uses torch's RPC ({event})",
 }
+
+_IN_C: Final = (
+    ("zmq", "Socket", "__init__", "zmq.Socket"),
+    ("torch.distributed.rpc", "", "init_rpc", "torch.distributed.rpc.init_rpc"),
+)
+"""Module, class and name of what is replaced, and the event in its place. torch's is there once a
+program's adapter has imported it."""
 
 _BY_EVENT: Final = {event: word for word, events in ALLOWABLE.items() for event in events}
 
@@ -45,6 +60,7 @@ class Refusals:
 
     def __init__(self, driver: Driver, allowed: frozenset[str]) -> None:
         self._driver, self._allowed = driver, allowed
+        self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Refusals:
         if not Refusals.installed:
@@ -55,11 +71,31 @@ class Refusals:
         threading.Thread.start = _start(self._start)  # type: ignore
         self._exit = os._exit
         os._exit = self._refused_exit  # type: ignore[assignment]
+        for module, owner, name, event in _IN_C:
+            self._watch(module, owner, name, event)
         return self
+
+    def _watch(self, module: str, owner: str, name: str, event: str) -> None:
+        """Look at each call of a function of a library, if that is there."""
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            return
+        found = sys.modules.get(module) if "." in module else importlib.import_module(module)
+        place = getattr(found, owner) if owner else found
+        real = getattr(place, name, None)
+        if real is None:
+            return
+
+        def call(*arguments: object, **named: object) -> object:
+            _hook(event, ())
+            return real(*arguments, **named)
+
+        setattr(place, name, call)
+        self._undo.callback(setattr, place, name, real)
 
     def __exit__(self, *_: object) -> None:
         threading.Thread.start = self._start  # type: ignore[method-assign]
         os._exit = self._exit
+        self._undo.close()
         _active.remove(self)
 
     def _refused_exit(self, status: int) -> None:

@@ -73,7 +73,7 @@ class Session:
         self.performed = 0
         """How many schedules it has begun."""
         self._modules = ProgramModules(settings.ranks, self.files)
-        self._spawning = Spawning(self.driver, settings.ranks)
+        self._spawning = Spawning(self.driver, settings.ranks, self.files)
         self._stack = contextlib.ExitStack()
         self._adapter: Adapter
         self._state: ProcessState

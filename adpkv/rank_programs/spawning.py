@@ -16,6 +16,7 @@ from typing import Any
 
 from adpkv.errors import TargetError
 from adpkv.rank_programs.driver import Driver
+from adpkv.rank_programs.program_files import ProgramFiles
 
 __all__ = ["Spawning"]
 
@@ -31,8 +32,8 @@ class _Joined:
 class Spawning:
     """To be used as a context around a number of schedules of a script."""
 
-    def __init__(self, driver: Driver, size: int) -> None:
-        self._driver, self._size = driver, size
+    def __init__(self, driver: Driver, size: int, files: ProgramFiles) -> None:
+        self._driver, self._size, self._files = driver, size, files
         self._undo = contextlib.ExitStack()
         self._started: dict[int, int] = {}
 
@@ -78,8 +79,9 @@ class Spawning:
     def _start(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def start(process: Any) -> None:
             rank = self._driver.rank_here()
-            if rank is None:
-                real(process)
+            by_program = sys._getframe(1).f_code.co_filename in self._files
+            if rank is None or not by_program:
+                real(process)  # workers of a library, such as a DataLoader's, are no ranks
                 return
             number = self._started.get(rank.number, 0)
             self._started[rank.number] = number + 1

@@ -304,6 +304,21 @@ def test_sockets_processes_and_threads_are_refused(checked: Check, call: str) ->
     assert report.evidence.failure.what is What.REFUSED
 
 
+def test_zeromq_is_refused(checked: Check) -> None:
+    pytest.importorskip("zmq", reason="pyzmq is not installed")
+    text = """
+        import zmq
+        async def program(rank):
+            await rank.barrier()
+            zmq.Context.instance().socket(zmq.PUB)
+        """
+    report = failed(checked(text))
+    assert report.evidence.failure.what is What.REFUSED
+    assert "--allow zmq" in report.diagnosis.sentence
+    assert "zmq.Context.instance().socket(zmq.PUB)" in render(report, None)
+    assert checked(text, schedules=2, allowed=frozenset({"zmq"})).report is None
+
+
 def test_a_program_that_never_meets(checked: Check) -> None:
     with pytest.raises(TargetError, match="its ranks never meet"):
         checked("async def program(rank):\n    pass\n")

@@ -51,6 +51,29 @@ def test_calls_have_the_results_of_torch(family: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "family",
+    ["coalesced", "subgroups", "members_by_their_numbers", "distributed_tensors", "with_gradients"],
+)
+def test_further_forms_have_the_results_of_torch(family: str) -> None:
+    found = performed(f"{PROGRAMS / 'torch_more_calls.py'}:{family}", schedules=4)
+    assert found.report is None, render(found.report, 100)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("remote_calls", "torch's RPC (torch.distributed.rpc.init_rpc)"),
+        ("workers_of_a_loader", "starts a process (os.fork)"),
+    ],
+)
+def test_what_torch_does_outside_of_the_model_is_refused(fault: str, told: str) -> None:
+    report = performed(f"{PROGRAMS / 'torch_faults.py'}:{fault}").report
+    assert report is not None
+    assert report.diagnosis.kind is Kind.OUTSIDE
+    assert told in report.diagnosis.sentence
+
+
+@pytest.mark.parametrize(
     ("fault", "kind", "odd", "told"),
     [
         ("wrong_operation", Kind.WRONG_OPERATION, (3,), "rank 3 brings broadcast ([4] float32"),
@@ -83,6 +106,21 @@ def test_groups_are_compared_by_name() -> None:
         2: "group 1",
         3: "group 1",
     }
+
+
+def test_mpi4py_beside_torch(tmp_path: Path) -> None:
+    """Who a rank is, by MPI; the rest by torch."""
+    file = tmp_path / "both.py"
+    file.write_text(
+        "import torch, torch.distributed as dist\n"
+        "from mpi4py import MPI\n"
+        "def program():\n"
+        "    comm = MPI.COMM_WORLD\n"
+        "    dist.init_process_group('nccl', rank=comm.rank, world_size=comm.size)\n"
+        "    dist.all_reduce(found := torch.ones(1))\n"
+        "    assert comm.allreduce(1) == found[0] == 4\n"
+    )
+    assert performed(f"{file}:program").report is None
 
 
 def test_a_world_of_another_size_is_told() -> None:

@@ -9,6 +9,7 @@ thread-isolation mode.
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,8 @@ class TorchRanks:
         self._cuda = CudaAsCpu(ranks) if cuda and not torch.cuda.is_available() else None
 
     def __enter__(self) -> TorchRanks:
+        # Its functions have the default group of whoever imports it as a default argument.
+        importlib.import_module("torch.distributed.nn.functional")
         record: Any = c10d._world
         self._undo.callback(setattr, record, "__class__", type(record))
         self._process = (_fresh(), torch.default_generator.get_state())

@@ -110,6 +110,13 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
                 torch._C._set_grad_enabled(grad)
 
         driver, rank = self._driver, self._own
+        here = driver.rank_here()
+        if here is not rank:
+            who = "no rank" if here is None else f"rank {here.number}"
+            raise RuntimeError(
+                f"{who} uses the process group of rank {rank.number}: a library has kept it in a"
+                " module, which ranks share"
+            )
         driver.pause(rank)
         operation = Operation(kind, key, text)
         found = driver.arrive(rank, self._group, operation, payload, complete)

@@ -77,3 +77,12 @@ def another_size():
 
     rank = int(os.environ["RANK"])
     dist.init_process_group("gloo", rank=rank, world_size=8, init_method="tcp://127.0.0.1:1")
+
+
+def remote_calls(rank: int) -> None:
+    dist.rpc.init_rpc(f"worker {rank}", rank=rank, world_size=4)
+
+
+def workers_of_a_loader() -> None:
+    dist.init_process_group("gloo")
+    list(torch.utils.data.DataLoader(list(range(8)), num_workers=2))
