@@ -81,6 +81,8 @@ def check(
     if launched_rank(os.environ) is not None:
         from adpkv.rank_programs.real_ranks import run_for_real
 
+        if kill or kills or must_handle:
+            raise UsageError("--kill is for ranks in virtual time: under mpirun call rank.kill(2)")
         raise typer.Exit(run_for_real(parse_target(target), ranks, bound))
     ranks = ranks or DEFAULT_RANKS
     for word in allow or ():

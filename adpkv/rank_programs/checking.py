@@ -150,7 +150,7 @@ def _walked(
         progress=progress,
         ended=killed.add,
     )
-    done = walked.paths + walked.cut_off
+    done = session.performed
     found = Checked(done, first.operations, time.monotonic() - began)
     if failed is not None:
         found = _failed(session, failed, done, began, first.operations)

@@ -82,8 +82,11 @@ class Asked(NamedTuple):
     """What a test's marker asks for."""
 
     ranks: int
-    seeds: int
+    seeds: int | None
+    """None: as many as the strategy makes of itself."""
     strategy: str
+    kills: int
+    """How many ranks may die in a schedule."""
     world: str
     bound: float
 
@@ -94,15 +97,20 @@ def _asked(item: pytest.Function, marker: pytest.Mark) -> Asked:
     if unknown or len(marker.args) > 1:
         told = f": not {', '.join(unknown)}" if unknown else ""
         pytest.fail(f"the marker ranks takes n, {_listed(Asked._fields[1:])}{told}", pytrace=False)
+    every = marker.kwargs.get("strategy") == "exhaustive"
     known = {
-        "seeds": SEEDS, "strategy": "random", "world": "virtual", "bound": BOUND, **marker.kwargs,
+        "seeds": None if every else SEEDS, "strategy": "random", "kills": 0, "world": "virtual",
+        "bound": BOUND, **marker.kwargs,
     }  # fmt: skip
     asked = Asked(**known | {"ranks": _params(item).get(_COUNT, _numbers(marker))})
-    numbers = (("n", asked.ranks, 256), ("seeds", asked.seeds, 10_000_000))
+    seeds = 1 if every and asked.seeds is None else asked.seeds
+    numbers = (
+        ("n", asked.ranks, 1, 256), ("seeds", seeds, 1, 10_000_000), ("kills", asked.kills, 0, 8),
+    )  # fmt: skip
     wrong = [
-        f"{what} is {value!r}, and not from 1 to {most:,}"
-        for what, value, most in numbers
-        if not isinstance(value, int) or not 1 <= value <= most
+        f"{what} is {value!r}, and not from {least} to {most:,}"
+        for what, value, least, most in numbers
+        if not isinstance(value, int) or not least <= value <= most
     ]
     if asked.world not in ("virtual", "mpi"):
         wrong.append(f"world is {asked.world!r}, and neither 'virtual' nor 'mpi'")
@@ -195,7 +203,11 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
     is_async = inspect.iscoroutinefunction(item.obj)
     try:
         session = BodySession(
-            item.nodeid, str(item.path), Settings(number), body, is_async=is_async
+            item.nodeid,
+            str(item.path),
+            Settings(number, kills=asked.kills),
+            body,
+            is_async=is_async,
         )
         with session:
             if token:
@@ -205,10 +217,13 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
     except (UsageError, UnendingRankError) as error:
         return str(error)
     report = found.report
+    if report is None and found.walked is not None and not found.walked.complete:
+        return "not all interleavings were walked: there was no time, or too few schedules"
     if report is None:
         return ""
     if report.evidence.skipped:
         pytest.skip(report.evidence.skipped)
     # pytest's summary has the first line alone.
     what, _, rest = render(report, 100).partition("\n")
-    return f"{what}: {rest}\nschedule {report.schedules} of {seeds}, {number} ranks"
+    of = "" if seeds is None else f" of {seeds}"
+    return f"{what}: {rest}\nschedule {report.schedules}{of}, {number} ranks"

@@ -63,6 +63,25 @@ async def test_survivors_shrink(ranks):
     assert await ranks.tp_allgather(ranks.rank) == [0, 2]
 
 
+@pytest.mark.ranks(2, strategy="exhaustive", kills=1)
+async def test_all_kills(ranks):
+    from adpkv.errors import RankLostError
+
+    try:
+        await ranks.barrier()
+        await ranks.barrier()
+    except RankLostError:
+        assert ranks.rank in await ranks.shrink()
+
+
+@pytest.mark.ranks(3, strategy="exhaustive", seeds=2)
+async def test_too_few(ranks):
+    if ranks.rank:
+        await ranks.send(1, 0)
+    else:
+        await ranks.recv(), await ranks.recv()
+
+
 @pytest.mark.ranks(3, seeds=20)
 def test_not_handled(ranks):
     ranks.kill(2)
