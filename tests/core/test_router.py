@@ -250,3 +250,12 @@ def test_without_adp_all_ranks_get_each_request_while_there_is_room() -> None:
     assert [*left] == [third]
     for most in (2, 3):
         assert replicate(left, loaded((0, 3), (0, 0), most=most)) == ({}, left)
+
+
+def test_who_came_first_is_first_though_its_lane_is_the_younger() -> None:
+    """Those who want no rank came before the one who wants one, and after it as well."""
+    asked = [spec(0), spec(1, wanted=0), spec(2)]
+    left = Waiting(asked).without([0])
+    found, still = by_load(left, loaded((0, 0), most=1))
+    assert [one.request_id for one in found[0]] == [1]
+    assert [one.request_id for one in still] == [2]

@@ -223,6 +223,17 @@ def test_the_queue_limit_ends_who_found_no_blocks_and_nobody_else() -> None:
     assert outcomes(serving) == [(6, Outcome.TIMED_OUT)]
 
 
+def test_the_queue_limit_ends_who_found_no_blocks_where_it_decodes() -> None:
+    """The session's own limit counts from when this rank got it, and is later."""
+    serving = generation(most=2)
+    begun(serving, 1, 2, 3)
+    serving.transceiver.start(0)
+    serving.decisions.resolve(0)
+    serving.expire([(1, 0), (3, 0)], 1000)
+    serving.decisions.resolve(1000)
+    assert outcomes(serving) == [(3, Outcome.TIMED_OUT)], "the first is advertised"
+
+
 def test_a_cancel_after_the_hand_over_says_nothing_more() -> None:
     serving = context()
     blocks = free(serving)

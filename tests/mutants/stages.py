@@ -16,7 +16,10 @@ from tests.mutants.planting import NUMBER
 __all__ = ["STAGES", "Noticed", "notice"]
 
 STAGES: Final = ("explore", "unit", "scenario")
-WHERE: Final = {"unit": ("tests/core", "tests/executor"), "scenario": ("tests/scenarios",)}
+WHERE: Final = {
+    "unit": ("tests/core", "tests/executor"),
+    "scenario": ("tests/scenarios", "tests/worlds/virtual/test_staging.py"),
+}
 
 
 @dataclass(frozen=True, slots=True)
