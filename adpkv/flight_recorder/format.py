@@ -33,6 +33,7 @@ __all__ = [
     "NAMES",
     "NAMES_AT",
     "NAME_BYTES",
+    "NOTED",
     "NUMBER_MASK",
     "OPENED",
     "READY",
@@ -43,7 +44,6 @@ __all__ = [
     "VERSION",
     "WALL",
     "WORD_BYTES",
-    "WRITTEN",
     "What",
     "file_bytes",
 ]
@@ -79,10 +79,10 @@ NUMBER_MASK: Final = 0xFFFFFFFF
 CHECK_MASK: Final = 0xFFFF
 
 WORD_BYTES: Final = 8
-WRITTEN, EMPTY_POLLS, NAMES, CLOCK, WALL, CURRENT = 32, 33, 34, 35, 36, 37
-"""Word numbers: records claimed so far; polls that found nothing; names so far; the monotonic clock
-and the calendar clock (both in nanoseconds) when the run's clock began; the number of the
-collective that this rank came to last, 0 for none."""
+CURRENT, NOTED, EMPTY_POLLS, NAMES, CLOCK, WALL = 32, 33, 34, 35, 36, 37
+"""Word numbers: the number of the collective that this rank came to last, and of the last record of
+something else, 0 for none; polls that found nothing; names so far; the monotonic clock and the
+calendar clock (both in nanoseconds) when the run's clock began."""
 
 READY, END, ITERATION, BYTES = 2, 3, 5, 6
 """Which words of a record are `ready_ns`, `end_ns`, iteration and bytes."""

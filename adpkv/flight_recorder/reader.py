@@ -24,6 +24,7 @@ from adpkv.flight_recorder.format import (
     NAME_BYTES,
     NAMES,
     NAMES_AT,
+    NOTED,
     NUMBER_MASK,
     RECORD,
     RECORD_BYTES,
@@ -31,7 +32,6 @@ from adpkv.flight_recorder.format import (
     VERSION,
     WALL,
     WORD_BYTES,
-    WRITTEN,
     What,
     file_bytes,
 )
@@ -155,13 +155,13 @@ class Ring:
     def snapshot(self, last: int = LAST) -> Snapshot:
         """What can be read now, with the `last` newest records."""
         current = self.current()
-        newest = self._word(WRITTEN)
+        newest = self._newest()
         most = min(last + 1, self._records)  # one of them may be open
         wanted = range(max(1, newest - most + 1), newest + 1)
         read = [(number, self._slot(number)) for number in wanted]
         again = [self._slot(number) for number in wanted]
         # A place is claimed before it is written: an older record may be overwritten by now.
-        gone = self._word(WRITTEN) - self._records
+        gone = self._newest() - self._records
         whole = tuple(
             self._record(seen, number)
             for (number, seen), twice in zip(read, again, strict=True)
@@ -170,6 +170,10 @@ class Ring:
         names = tuple(map(self._name, range(1, self._word(NAMES) + 1)))
         empty = self._word(EMPTY_POLLS)
         return Snapshot(self.owner, newest, empty, current, whole[-last:], names)
+
+    def _newest(self) -> int:
+        """The number of the last record that was claimed."""
+        return max(self._word(CURRENT), self._word(NOTED))
 
     def _slot(self, number: int) -> bytes:
         at = RECORDS_AT + (number - 1) % self._records * RECORD_BYTES

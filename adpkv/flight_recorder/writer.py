@@ -31,6 +31,7 @@ from adpkv.flight_recorder.format import (
     NAME_BYTES,
     NAMES,
     NAMES_AT,
+    NOTED,
     NUMBER_MASK,
     OPENED,
     READY,
@@ -41,7 +42,6 @@ from adpkv.flight_recorder.format import (
     VERSION,
     WALL,
     WORD_BYTES,
-    WRITTEN,
     What,
     file_bytes,
 )
@@ -108,13 +108,12 @@ class FlightRecorder:
             found = self._new_site(op)
         _, names, what = found
         words = self._words
-        self._written = number = words[WRITTEN] = self._written + 1
+        self._written = number = words[CURRENT] = self._written + 1
         self._at = at = _FIRST + (number - 1) % self._records * _WORDS  # `_place_of`, in place
         _open_into(
             self._map, at * WORD_BYTES, number & NUMBER_MASK, op.group, now_ns,
             sequence, op.iteration, names, what, number & CHECK_MASK,
         )  # fmt: skip
-        words[CURRENT] = number
 
     def computed(self, now_ns: int) -> None:
         """This rank's own part of a step is over: from now on it waits for the others."""
@@ -169,7 +168,7 @@ class FlightRecorder:
         if self._place_of(self._written + 1) == self._at:
             self._move_current()
         number = self._written + 1
-        self._written = self._words[WRITTEN] = number
+        self._written = self._words[NOTED] = number
         iteration = self._words[self._at + ITERATION] if self._at else 0
         _pack_into(
             self._map, self._place_of(number) * WORD_BYTES,
@@ -184,9 +183,8 @@ class FlightRecorder:
         number, at = self._written + 1, self._at * WORD_BYTES
         fields = list(RECORD.unpack_from(self._map, at))
         fields[0], fields[-1] = number & NUMBER_MASK, number & CHECK_MASK
-        self._written = self._words[WRITTEN] = number
+        self._written = self._words[CURRENT] = number
         _pack_into(self._map, at, *fields)
-        self._words[CURRENT] = number
 
     def _named(self, text: str) -> int:
         """The number of a text. The text is written before any record refers to it."""
