@@ -12,6 +12,7 @@ from adpkv.config.document import Document, Malformed, read, write
 from adpkv.config.experiment import Experiment
 from adpkv.config.kinds import other_kind
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup, short
+from adpkv.config.replaced_presets import without_replaced
 from adpkv.config.shipped import near
 from adpkv.config.validation import MOST_PROBLEMS, validate
 from adpkv.config.workload import SAMPLE, TraceConfig
@@ -79,9 +80,8 @@ def _checked(
         raise ConfigError(
             source, [*lines, f"must be a mapping of sections ({_found(changed.data)})"]
         )
-    experiment, problems = validate(
-        _without_empty(changed.data), installed=installed, folder=folder
-    )
+    written = without_replaced(data, changed, folder)
+    experiment, problems = validate(_without_empty(written), installed=installed, folder=folder)
     if experiment is not None:
         experiment, problems = _with_trace(experiment, folder)
     if experiment is not None and not lines:

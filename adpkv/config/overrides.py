@@ -108,7 +108,7 @@ def _replaced(data: object, path: Sequence[Key], value: object, above: tuple[Key
     here = (*above, key)
     if data is None:
         data = [] if isinstance(key, int) else {}
-    if isinstance(data, list):
+    if isinstance(data, list | tuple):  # as in a file, or as an experiment has them
         if not isinstance(key, int) or key >= len(data):
             raise ValueError(_no_entry(data, above, key))
         return [_replaced(v, rest, value, here) if i == key else v for i, v in enumerate(data)]

@@ -81,11 +81,12 @@ def _rates(summary: Mapping[str, Any]) -> Table:
 
 def _utilisation(summary: Mapping[str, Any]) -> Table:
     return Table(
-        ["utilisation", "in steps", "steps", "tokens per step"],
+        ["utilisation", "in steps", "step wait", "steps", "tokens per step"],
         [
             [
                 name,
                 _percent(found["step_share"]),
+                _percent(found["step_wait_share"]),
                 f"{found['steps']:,}",
                 _number(found["tokens_per_step"]),
             ]

@@ -8,8 +8,9 @@ H200, whose experts are spread over eight. In place of a model's name there may 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,7 +82,7 @@ def parse_preset(name: str, kv_dtype_bytes: int = 2) -> Preset:
         raise UsageError("must be MODEL@DEVICE, such as llama-3.3-70b@h100x8-tp8")
     device = DEVICES.get(found["device"])
     if device is None:
-        raise UsageError(f"there is no device {found['device']}: {', '.join(DEVICES)}")
+        raise UsageError(_unknown("device", found["device"], DEVICES))
     architecture = _architecture(found["model"])
     if found["precision"] is not None:
         if found["precision"] not in PRECISIONS:
@@ -101,13 +102,18 @@ def parse_preset(name: str, kv_dtype_bytes: int = 2) -> Preset:
     return preset
 
 
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    there = list(known)
+    near = get_close_matches(name.lower(), there, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"there is no {what} {name}{hint}: {', '.join(there)}"
+
+
 def _architecture(model: str) -> Architecture:
     if model in MODELS:
         return architecture_of(MODELS[model])
     if not model.endswith(".json"):
-        raise UsageError(
-            f"there is no model {model}: {', '.join(MODELS)}, or the path of a config.json"
-        )
+        raise UsageError(f"{_unknown('model', model, MODELS)}, or the path of a config.json")
     path = Path(model)
     try:
         with path.open("rb") as file:

@@ -8,6 +8,7 @@ from config_minimal import minimal, problems_in
 
 from adpkv.config import Experiment, load
 from adpkv.config.kinds import EXAMPLES
+from adpkv.config.loading import load_data
 
 FAULTS = [{"kind": "stall"}, {"kind": "fail"}]
 
@@ -52,6 +53,9 @@ def test_a_list_is_entered_by_index(tmp_path: Path) -> None:
     experiment = loaded(tmp_path, "faults.1.count=2", "faults.0.duration=3s")
     assert experiment.faults[1].count == 2
     assert experiment.faults[0].duration_ns == 3_000_000_000
+    # And in what has been read, whose lists are tuples: the points of a sweep.
+    again = load_data(experiment.model_dump(by_alias=True), "point", {"faults.1.count": 5})
+    assert [one.count for one in again.faults][1] == 5
 
 
 def test_a_value_may_hold_an_equals_sign(tmp_path: Path) -> None:

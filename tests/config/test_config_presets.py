@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from adpkv.config import Experiment, dump, load, parse
+from adpkv.config.loading import load_data
 from adpkv.config.model import CostModelConfig
 from adpkv.config.presets import preset_sentence
 from adpkv.errors import ConfigError
@@ -88,7 +89,7 @@ def test_a_sentence_says_what_a_rank_is_and_what_fits() -> None:
     [
         ("llama", "must be MODEL@DEVICE, such as llama-3.3-70b@h100x8-tp8"),
         ("llama@h100", "there is no model llama: llama-3.1-8b, "),
-        ("llama-3.1-8b@h1", "there is no device h1: a100, h20, h100"),
+        ("llama-3.1-8b@h1", "there is no device h1 (did you mean h100?): a100, h20, h100"),
         ("llama-3.1-8b:int3@h100", "there is no precision int3: bf16, fp8"),
         ("llama-3.3-70b@h100", "does not fit: the weights are 141 GB on each device, which has 80"),
         ("llama-3.3-70b@h100x8-tp3", "has 8 devices, which cannot be split into ranks of 3"),
@@ -134,3 +135,26 @@ def test_what_else_is_wrong_is_told_too(transceiver: object) -> None:
 def test_a_custom_models_preset_is_its_own() -> None:
     experiment = parsed({"kind": "tests.library.brought.burst_and_co:constant", "preset": "mine"})
     assert experiment.model.parameters["preset"] == "mine"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("other", ["llama-3.1-8b@h200", "qwen2.5-72b@h200x4-tp4"])
+def test_another_preset_replaces_what_the_one_before_gave(tmp_path: Path, other: str) -> None:
+    """In a file whose keys are all spelled out, and in the points of a sweep."""
+    given = {"step_base": "1ms", "dtype_bytes": 1}
+    server = {"instances": [1], "preset": "llama-3.1-8b@l40s", "per_sequence": "7us"}
+    topology = {**minimal()["topology"], "servers": [server]}
+    first, second = (
+        parsed({"preset": name, **given}, topology=topology, transceiver={"piece": "32MiB"})
+        for name in (NAME, other)
+    )
+    (tmp_path / "config.yaml").write_text(dump(first))
+    assert load(tmp_path / "config.yaml", [f"model.preset={other}"]) == second
+    assert load(tmp_path / "config.yaml", [f"model.preset={NAME}"]) == first
+    data = first.model_dump(by_alias=True, exclude_unset=True)
+    assert load_data(data, "point", {"model.preset": other}) == second
+    # An override of a key wins, also with the value that the old preset gave.
+    layers = load_data(data, "point", {"model.preset": "llama-3.1-8b@h100", "model.layers": 80})
+    assert layers.model.layers == 80
+    own = load_data(data, "point", {"topology.servers.0.preset": "llama-3.1-8b@h100"}).costs_of(1)
+    assert own.sequence_ns == 7000
+    assert own.base_ns < 8_000_000 < first.costs_of(1).base_ns

@@ -63,7 +63,14 @@ CLEAN: dict[str, Any] = {
         "slo_attainment": None,
         "prefix_hit_rate": 0.5,
     },
-    "utilisation": {"context-0": {"step_share": 0.415, "steps": 177, "tokens_per_step": 480.8}},
+    "utilisation": {
+        "context-0": {
+            "step_share": 0.415,
+            "step_wait_share": 0.284,
+            "steps": 177,
+            "tokens_per_step": 480.8,
+        }
+    },
     "failures": [],
     "lost": [],
     "recomputed": 0,
@@ -128,6 +135,7 @@ def test_without_a_terminal_it_is_plain_text() -> None:
     assert "generation-1 1,024 1,024 0 0" in lines
     assert "time to first token 12.50 ms 1.50 s 2.00 s 250.0 µs 2.00 s" in lines
     assert "time per output token - - - - -" in lines
+    assert "context-0 41.5% 28.4% 177 480.8" in lines
     assert out.getvalue().splitlines()[-2:] == [closing_sentence(CLEAN), "files: runs/x"]
     assert "\x1b" not in out.getvalue()
 
