@@ -14,8 +14,9 @@ from typing import Any
 
 from adpkv.rank_programs.adapter import Adapter, Together
 from adpkv.rank_programs.modules import ProgramModules
+from adpkv.rank_programs.program_imports import imports_of
 from adpkv.rank_programs.session import Session, Settings
-from adpkv.rank_programs.target import Target, imports_of
+from adpkv.rank_programs.target import Target
 
 __all__ = ["BodySession", "Ranks", "body_target"]
 

@@ -24,7 +24,8 @@ def adapter_for(target: Target, library: str, driver: Driver, ranks: int) -> Ada
         library = "mpi"
     if library == "torch":
         torch = _torch(target, driver, ranks)
-        return Together([MpiRanks(driver), torch]) if "mpi4py" in target.imports else torch
+        both = target.takes_object or "mpi4py" in target.imports
+        return Together([MpiRanks(driver), torch]) if both else torch
     if library == "mpi" or target.takes_object:
         return MpiRanks(driver)
     return NoLibrary()

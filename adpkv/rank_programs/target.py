@@ -20,8 +20,9 @@ from typing import Any
 
 from adpkv.errors import TargetError
 from adpkv.rank_programs.modules import ProgramModules
+from adpkv.rank_programs.program_imports import imports_of_program
 
-__all__ = ["MAIN_MODULE", "Target", "arguments_of", "imports_of", "parse_target"]
+__all__ = ["MAIN_MODULE", "Target", "arguments_of", "parse_target"]
 
 MAIN_MODULE = "__main__"
 
@@ -39,10 +40,10 @@ class Target:
     code: CodeType | None
     """Of a file."""
     imports: frozenset[str]
-    """The top-level modules that the file imports, as far as its text says."""
+    """The top-level modules that the program's files import, as far as their texts say."""
 
     names_cuda: bool = False
-    """Does the file's text speak of CUDA?"""
+    """Does one of the texts speak of CUDA?"""
     is_async: bool = False
     """Is the function a coroutine?"""
     takes_object: bool = False
@@ -141,8 +142,7 @@ def _of_file(text: str, path: str, function: str) -> Target:
         name,
         function,
         code,
-        imports_of(tree),
-        _names_cuda(text_bytes),
+        *imports_of_program(path, text_bytes, tree, os.path.dirname(os.path.abspath(path))),
         _is_async(tree, function),
         _takes_object(tree, function),
     )
@@ -176,8 +176,9 @@ def _of_module(text: str, module: str, function: str) -> Target:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise TargetError(f"{file}:{line}: {getattr(error, 'msg', None) or error}") from None
-    about = (imports_of(tree), _names_cuda(content), _is_async(tree, function))
-    return Target(text, "", module, function, None, *about, _takes_object(tree, function))
+    found = imports_of_program(file, content, tree, folder)
+    about = (_is_async(tree, function), _takes_object(tree, function))
+    return Target(text, "", module, function, None, *found, *about)
 
 
 def _source(top: Any, module: str) -> str | None:
@@ -199,24 +200,9 @@ def _takes_object(tree: ast.AST, function: str) -> bool:
     return any(arg.arg in ("dist", "comm") for node in found for arg in node.args.args)
 
 
-def _names_cuda(text: bytes) -> bool:
-    return b"cuda" in text or b"accelerator" in text
-
-
 def _is_async(tree: ast.AST, function: str) -> bool:
     name = function.rpartition(".")[2]
     return any(isinstance(n, ast.AsyncFunctionDef) and n.name == name for n in ast.walk(tree))
-
-
-def imports_of(tree: ast.AST) -> frozenset[str]:
-    """The top-level modules that a file imports anywhere."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
-    return frozenset(found)
 
 
 def arguments_of(function: Callable[..., Any], known: dict[str, Any]) -> Sequence[Any]:

@@ -108,6 +108,29 @@ def test_groups_are_compared_by_name() -> None:
     }
 
 
+def test_torch_is_noticed_in_any_file_of_the_program(tmp_path: Path) -> None:
+    """The first file imports a package of the program, which imports it. Beside it the object that
+    an executor is given is there."""
+    package = tmp_path / "engine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import steps\n")
+    (package / "steps.py").write_text("from .deep.work import meet\n")
+    (package / "deep").mkdir()
+    (package / "deep" / "work.py").write_text(
+        "import torch, torch.distributed as dist\n"
+        "def meet():\n"
+        "    dist.init_process_group('gloo')\n"
+        "    dist.all_reduce(torch.ones(1))\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import engine\n"
+        "def main():\n    engine.steps.meet()\n"
+        "def serve(dist):\n    engine.steps.meet()\n    assert dist.tp_allgather(1) == [1] * 4\n"
+    )
+    assert performed(f"{tmp_path / 'train.py'}:main").operations == 8
+    assert performed(f"{tmp_path / 'train.py'}:serve").report is None
+
+
 def test_mpi4py_beside_torch(tmp_path: Path) -> None:
     """Who a rank is, by MPI; the rest by torch."""
     file = tmp_path / "both.py"
