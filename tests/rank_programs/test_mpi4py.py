@@ -22,7 +22,8 @@ def performed(function: str, schedules: int = 8) -> Checked:
         return check(session, Plan(schedules))
 
 
-@pytest.mark.parametrize("family", ["objects", "buffers", "messages", "communicators", "injected"])
+@pytest.mark.parametrize("family", ["objects", "buffers", "messages", "communicators", "injected",
+                                    "several"])  # fmt: skip
 def test_calls_have_the_results_of_mpi(family: str) -> None:
     found = performed(family)
     assert found.report is None, render(found.report, 100)
@@ -33,6 +34,7 @@ def test_calls_have_the_results_of_mpi(family: str) -> None:
     ("fault", "kind", "odd", "told"),
     [
         ("wildcards", Kind.EXCEPTION, (0,), "AssertionError"),
+        ("first_of_several", Kind.EXCEPTION, (0,), "AssertionError: the other was first"),
         ("crossed", Kind.MISSING_MESSAGE, (0, 1), "rank 0 waits in Send to rank 1"),
         ("truncated", Kind.EXCEPTION, None, "MPI_ERR_TRUNCATE"),
         ("other_root", Kind.ARGUMENT_MISMATCH, (3,), "rank 3 brings bcast (root 1)"),

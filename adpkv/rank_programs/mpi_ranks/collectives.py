@@ -103,9 +103,13 @@ class Intracomm(ObjectCollectives):
         """Everybody's buffer to the root."""
         self.Igather(sendbuf, recvbuf, root).wait()
 
+    def Igatherv(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> Request:  # noqa: N802
+        """The same with counts of their own, later."""
+        return self._gathered("Gatherv", sendbuf, recvbuf, root)
+
     def Gatherv(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:  # noqa: N802
         """The same with counts of their own."""
-        self._gathered("Gatherv", sendbuf, recvbuf, root).wait()
+        self.Igatherv(sendbuf, recvbuf, root).wait()
 
     def Iallgather(self, sendbuf: Any, recvbuf: Any) -> Request:  # noqa: N802
         """Everybody's buffer to everybody, later."""
@@ -115,9 +119,13 @@ class Intracomm(ObjectCollectives):
         """Everybody's buffer to everybody."""
         self.Iallgather(sendbuf, recvbuf).wait()
 
+    def Iallgatherv(self, sendbuf: Any, recvbuf: Any) -> Request:  # noqa: N802
+        """The same with counts of their own, later."""
+        return self._gathered("Allgatherv", sendbuf, recvbuf, -1)
+
     def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:  # noqa: N802
         """The same with counts of their own."""
-        self._gathered("Allgatherv", sendbuf, recvbuf, -1).wait()
+        self.Iallgatherv(sendbuf, recvbuf).wait()
 
     def _scattered(self, kind: str, send: Any, recv: Any, root: int) -> Request:
         number, text = self.Get_rank(), self._root(root)
@@ -139,9 +147,13 @@ class Intracomm(ObjectCollectives):
         """The same, later."""
         return self._scattered("Scatter", sendbuf, recvbuf, root)
 
+    def Iscatterv(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> Request:  # noqa: N802
+        """The same with counts of their own, later."""
+        return self._scattered("Scatterv", sendbuf, recvbuf, root)
+
     def Scatterv(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:  # noqa: N802
         """The same with counts of their own."""
-        self._scattered("Scatterv", sendbuf, recvbuf, root).wait()
+        self.Iscatterv(sendbuf, recvbuf, root).wait()
 
     def _exchanged(self, kind: str, send: Any, recv: Any) -> Request:
         size = self.Get_size()
@@ -162,9 +174,13 @@ class Intracomm(ObjectCollectives):
         """A part from each to each."""
         self.Ialltoall(sendbuf, recvbuf).wait()
 
+    def Ialltoallv(self, sendbuf: Any, recvbuf: Any) -> Request:  # noqa: N802
+        """The same with counts of their own, later."""
+        return self._exchanged("Alltoallv", sendbuf, recvbuf)
+
     def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:  # noqa: N802
         """The same with counts of their own."""
-        self._exchanged("Alltoallv", sendbuf, recvbuf).wait()
+        self.Ialltoallv(sendbuf, recvbuf).wait()
 
     def _reduced(
         self, kind: str, send: Any, recv: Any, op: Op, members: Callable[[int], range | None],
@@ -205,18 +221,32 @@ class Intracomm(ObjectCollectives):
         """All buffers as one."""
         self.Iallreduce(sendbuf, recvbuf, op).wait()
 
+    def Iscan(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> Request:  # noqa: N802
+        """The buffers up to one's own as one, later."""
+        return self._reduced("Scan", sendbuf, recvbuf, op, lambda number: range(number + 1))
+
     def Scan(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> None:  # noqa: N802
         """The buffers up to one's own as one."""
-        self._reduced("Scan", sendbuf, recvbuf, op, lambda number: range(number + 1)).wait()
+        self.Iscan(sendbuf, recvbuf, op).wait()
+
+    def Iexscan(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> Request:  # noqa: N802
+        """The buffers before one's own as one, later."""
+        return self._reduced(
+            "Exscan", sendbuf, recvbuf, op, lambda number: range(number) if number else None
+        )
 
     def Exscan(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> None:  # noqa: N802
         """The buffers before one's own as one."""
-        self._reduced(
-            "Exscan", sendbuf, recvbuf, op, lambda number: range(number) if number else None
-        ).wait()
+        self.Iexscan(sendbuf, recvbuf, op).wait()
 
     def Reduce_scatter_block(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> None:  # noqa: N802
         """The reduction of one part for each."""
+        self.Ireduce_scatter_block(sendbuf, recvbuf, op).wait()
+
+    def Ireduce_scatter_block(  # noqa: N802
+        self, sendbuf: Any, recvbuf: Any, op: Op = SUM
+    ) -> Request:
+        """The reduction of one part for each, later."""
         size, into = self.Get_size(), [view(recvbuf)]
         given = blocks(sendbuf, size)
 
@@ -224,7 +254,7 @@ class Intracomm(ObjectCollectives):
             return [op.arrays([b[number] for b in brought])]
 
         key = (op.name, given[0].nbytes)
-        self._buffers("Reduce_scatter_block", given, into, plan, *key, text=op.name).wait()
+        return self._buffers("Reduce_scatter_block", given, into, plan, *key, text=op.name)
 
     # -- new communicators ---------------------------------------------------------------------
 

@@ -147,11 +147,13 @@ class Request:
         """Wait for one of them: its place, and what it has brought."""
         open_ones = [(place, r) for place, r in enumerate(requests) if not r._over]
         while open_ones:
-            for place, request in open_ones:
-                if request._on.done:
-                    return place, request._waited(status)
+            done = [place for place, request in open_ones if request._on.done]
             _, first = open_ones[0]
             assert first._rank is not None
+            if done:
+                # Which of them it is, is a choice, as it is with any MPI.
+                place = first._driver.world.choose(done)
+                return place, requests[place]._waited(status)
             either = _Any([r._on for _, r in open_ones])
             if not first._driver.wait(first._rank, either, "waitany"):
                 world = first._driver.world
@@ -165,6 +167,51 @@ class Request:
     ) -> int:
         """The same without what it has brought."""
         return cls.waitany(requests, status)[0]
+
+    @classmethod
+    def waitsome(
+        cls, requests: Sequence[Request], statuses: Any = None
+    ) -> tuple[list[int] | None, list[Any] | None]:
+        """Wait until one of them is over: the places of all that are, and what they have
+        brought."""
+        if all(request._over for request in requests):
+            return None, None
+        place, value = cls.waitany(requests)
+        places, values = [place], [value]
+        for other, request in enumerate(requests):
+            if not request._over and request._on.done:
+                places.append(other)
+                values.append(request._waited(None))
+        return places, values
+
+    @classmethod
+    def Waitsome(  # noqa: N802
+        cls, requests: Sequence[Request], statuses: Any = None
+    ) -> list[int] | None:
+        """The same without what they have brought."""
+        return cls.waitsome(requests, statuses)[0]
+
+    @classmethod
+    def testany(
+        cls, requests: Sequence[Request], status: Status | None = None
+    ) -> tuple[int, bool, Any]:
+        """Is one of them over?"""
+        open_ones = [request for request in requests if not request._over]
+        if not open_ones:
+            return -32766, True, None
+        if not any(request._on.done for request in open_ones):
+            open_ones[0].test()
+        if any(request._on.done and not request._over for request in open_ones):
+            place, value = cls.waitany(requests, status)
+            return place, True, value
+        return -32766, False, None
+
+    @classmethod
+    def Testany(  # noqa: N802
+        cls, requests: Sequence[Request], status: Status | None = None
+    ) -> tuple[int, bool]:
+        """The same without what it has brought."""
+        return cls.testany(requests, status)[:2]
 
     @classmethod
     def testall(cls, requests: Sequence[Request], statuses: Any = None) -> tuple[bool, Any]:

@@ -124,6 +124,41 @@ def communicators():
     assert 0 <= MPI.Wtime() - before < 1
 
 
+def several():
+    comm = MPI.COMM_WORLD
+    rank, size = comm.Get_rank(), comm.Get_size()
+    part, scanned = np.zeros(1), np.zeros(1)
+    handles = [
+        comm.Iscan(np.ones(1), scanned),
+        comm.Ireduce_scatter_block(np.ones(size), part),
+        comm.Iallgatherv(np.full(1, float(rank)), [found := np.zeros(size), [1] * size]),
+    ]
+    left = list(handles)
+    while any(left):
+        places, _ = MPI.Request.waitsome(left)
+        assert places
+    assert (scanned[0], part[0], found.tolist()) == (rank + 1, size, list(range(size)))
+    assert MPI.Request.waitsome(left) == (None, None)
+    nexts = [comm.ibarrier(), comm.ibarrier()]
+    while not all(MPI.Request.testany(nexts)[1] for _ in nexts):
+        pass
+    MPI.Request.waitall(nexts)
+
+
+def first_of_several():
+    comm = MPI.COMM_WORLD
+    if comm.Get_rank() == 0:
+        handles = [comm.irecv(source=1), comm.irecv(source=2)]
+        comm.barrier()
+        place, _ = MPI.Request.waitany(handles)
+        assert place == 0, "the other was first"
+        MPI.Request.waitall(handles)
+    else:
+        if comm.Get_rank() < 3:
+            comm.send(1, 0)
+        comm.barrier()
+
+
 def injected(dist):
     assert dist.tp_allgather(dist.rank) == list(range(dist.world_size))
     assert dist.tp_gather(1, root=1) == ([1] * 4 if dist.rank == 1 else None)
