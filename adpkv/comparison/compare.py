@@ -20,6 +20,7 @@ USUAL: Final = (
     "requests.cancelled",
     "requests.timed_out",
     "requests.failed",
+    "requests.refused",
     "rates.error_rate",
     "rates.goodput_per_s",
     "rates.slo_attainment",

@@ -26,6 +26,7 @@ from adpkv.config.policy import PolicyConfig
 from adpkv.config.regression import RegressionConfig
 from adpkv.config.servers import COST_FIELDS
 from adpkv.config.serving import (
+    AdmissionConfig,
     ExecutorConfig,
     KvCacheConfig,
     ObserveConfig,
@@ -77,6 +78,9 @@ class Experiment(Section):
     )
     transceiver: TransceiverConfig = Field(
         default_factory=TransceiverConfig, description="how KV moves between instances"
+    )
+    admission: AdmissionConfig = Field(
+        default_factory=AdmissionConfig, description="what is refused because too much waits"
     )
     router: RouterConfig = Field(
         default_factory=RouterConfig, description="which rank gets which request"

@@ -96,6 +96,7 @@ class RequestCountsConfig(Section):
     cancelled: Bounds = bounds(about="by their clients")
     timed_out: Bounds = bounds(about="past one of their limits")
     failed: Bounds = bounds(about="with an error")
+    refused: Bounds = bounds(about="at once, by admission control")
 
 
 class ExpectationConfig(Section):

@@ -15,6 +15,7 @@ from adpkv.core.topology import Topology
 from adpkv.plugins import MEMORY, POLICY
 
 __all__ = [
+    "AdmissionConfig",
     "ExecutorConfig",
     "GroupConfig",
     "KvCacheConfig",
@@ -181,6 +182,19 @@ class KvCacheConfig(Section):
         default="host",
         description="what holds the bytes in the real world (a ledger does in virtual time): "
         "`host`, `cuda` (a GPU), or your own one, in both",
+    )
+
+
+class AdmissionConfig(Section):
+    """How much may wait for its first token. What comes beyond that is refused at once."""
+
+    requests: Count | None = Field(
+        default=None, description="so many requests, in the whole job; null for any number"
+    )
+    tokens: Count | None = Field(
+        default=None,
+        description="so many prompt tokens, in the whole job; one request may always wait; null for"
+        " any number",
     )
 
 

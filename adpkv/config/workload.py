@@ -66,6 +66,15 @@ class StopConfig(Section):
     )
 
 
+class RetryConfig(Section):
+    """Clients whose request failed, timed out or was refused, and who send it again."""
+
+    attempts: Count = Field(default=1, description="how often a client tries in all; 1: once")
+    pause_ns: Duration = duration(
+        "1s", key="pause", about="until the second try; each further pause is twice as long"
+    )
+
+
 class DelayRange(Section):
     """A delay, drawn uniformly from min to max, both included."""
 
@@ -99,6 +108,16 @@ class _CommonConfig(Section):
         default_factory=CancelConfig, description="clients that cancel their requests"
     )
     stop: StopConfig = Field(default_factory=StopConfig, description="output that ends early")
+    deadline_ns: Duration | None = Field(
+        default=None,
+        alias="deadline",
+        gt=0,
+        description="how long a client waits for its whole answer; then it gives up, and the "
+        "request is timed out; null for any time",
+    )
+    retry: RetryConfig = Field(
+        default_factory=RetryConfig, description="clients that try again after a failure"
+    )
     pinned: Fraction = Field(
         default=0.0, description="share of the requests whose client insists on a rank of the group"
     )
@@ -199,6 +218,17 @@ class ScriptedConfig(Section):
     invalid: Switch = Field(
         default=False, description="may need more than a rank has; it is then refused"
     )
+    deadline_ns: Duration | None = Field(
+        default=None,
+        alias="deadline",
+        gt=0,
+        description="how long its client waits for its whole answer; null for the workload's",
+    )
+    id: Annotated[Text, Field(min_length=1)] | None = Field(
+        default=None,
+        description="by what its client calls it: while that request is open, another one with the "
+        "same id is refused; null for no name",
+    )
     times: Count = Field(default=1, description="how many equal requests")
     every_ns: Duration = duration("0s", key="every", about="time between two of them")
 
@@ -212,6 +242,16 @@ class ScriptConfig(Section):
         description="in any order; they are numbered by arrival, at the same time in this order",
     )
     stop: StopConfig = Field(default_factory=StopConfig, description="output that ends early")
+    deadline_ns: Duration | None = Field(
+        default=None,
+        alias="deadline",
+        gt=0,
+        description="how long a client waits for its whole answer; then it gives up, and the "
+        "request is timed out; null for any time",
+    )
+    retry: RetryConfig = Field(
+        default_factory=RetryConfig, description="clients that try again after a failure"
+    )
 
 
 class CustomWorkloadConfig(CustomSection):

@@ -4,8 +4,8 @@ The table covers a cancel before admission, in prefill, between the instances, a
 event that it calls impossible breaks the contract (such as a second terminal response); the
 coordinator reports it as a violation.
 
-Today a request is admitted as soon as it arrives, so a cancel or a stop never finds it in
-`ARRIVED`. The lines of that state are for a coordinator that holds requests back.
+A request is admitted or refused as soon as it arrives, so a cancel or a stop never finds it in
+`ARRIVED`. The other lines of that state are for a coordinator that holds requests back.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class AdmissionEvent(StrEnum):
     """What can happen to a request."""
 
     ADMIT = "admit"
+    REFUSE = "refuse"
+    """Too much waits already, or its client's id is in use."""
     CANCEL = "cancel"
     PREFILLED = "prefilled"
     TERMINAL = "terminal"
@@ -55,6 +57,7 @@ class Action(StrEnum):
     END_CANCELLED = "end_cancelled"
     END_STOPPED = "end_stopped"
     END_LOST = "end_lost"
+    END_REFUSED = "end_refused"
     AGAIN = "again"
     """Send it to a context instance again, as its next attempt."""
 
@@ -71,6 +74,7 @@ _S, _E, _A = AdmissionState, AdmissionEvent, Action
 ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     _S.ARRIVED: {
         _E.ADMIT: AdmissionLine(_S.PREFILL, _A.TO_CONTEXT),
+        _E.REFUSE: AdmissionLine(_S.ENDED, _A.END_REFUSED),
         _E.CANCEL: AdmissionLine(_S.ENDED, _A.END_CANCELLED),
         _E.PREFILLED: None,
         _E.TERMINAL: None,
@@ -80,6 +84,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     },
     _S.PREFILL: {
         _E.ADMIT: None,
+        _E.REFUSE: None,
         _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED, _A.CANCEL_CONTEXT),
         _E.PREFILLED: AdmissionLine(_S.DECODE, _A.TO_GENERATION),
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
@@ -90,6 +95,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     },
     _S.PREFILL_CANCELLED: {
         _E.ADMIT: None,
+        _E.REFUSE: None,
         _E.CANCEL: AdmissionLine(_S.PREFILL_CANCELLED),
         # Between the instances: it is not sent to a generation instance, and the cancel that was
         # sent makes the context rank free the KV.
@@ -101,6 +107,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     },
     _S.DECODE: {
         _E.ADMIT: None,
+        _E.REFUSE: None,
         _E.CANCEL: AdmissionLine(_S.DECODE_CANCELLED, _A.CANCEL_GENERATION),
         _E.PREFILLED: None,
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
@@ -110,6 +117,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     },
     _S.DECODE_CANCELLED: {
         _E.ADMIT: None,
+        _E.REFUSE: None,
         _E.CANCEL: AdmissionLine(_S.DECODE_CANCELLED),
         _E.PREFILLED: None,
         _E.TERMINAL: AdmissionLine(_S.ENDED, _A.END_AS_SAID),
@@ -119,6 +127,7 @@ ADMISSION: dict[AdmissionState, dict[AdmissionEvent, AdmissionLine | None]] = {
     },
     _S.ENDED: {
         _E.ADMIT: None,
+        _E.REFUSE: None,
         _E.CANCEL: AdmissionLine(_S.ENDED),
         _E.PREFILLED: None,
         _E.TERMINAL: None,

@@ -90,6 +90,11 @@ class Fleet:
         kind = instance.kind
         return instance not in self._serving[kind] and instance not in self._spares[kind]
 
+    def queued(self) -> tuple[int, int]:
+        """(requests, prompt tokens) of the requests that have no first token yet."""
+        waiting = [one for one in self._members if one.instance.kind is Kind.CONTEXT]
+        return sum(one.requests for one in waiting), sum(one.load for one in waiting)
+
     def requests(self, instance: Instance) -> int:
         """How many requests it has."""
         return self._members[instance.index].requests

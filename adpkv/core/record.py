@@ -54,6 +54,10 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_ns: int = -1
     responses: int = 0
     recomputed: int = 0
+    retry_of: int = -1
+    """The request that its client sent first, if it sends it again; -1 if this is the first."""
+    client_id: str = ""
+    """By what its client calls it; empty if it has no name."""
 
     def columns(self) -> tuple[int, ...]:
         """Its time per column in nanoseconds, in the order of `core.columns.COLUMNS`."""

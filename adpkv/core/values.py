@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     FAILED = "failed"
+    REFUSED = "refused"
+    """It was not admitted: too much waits already, or its client's id is in use."""
 
 
 class Cause(StrEnum):

@@ -1,46 +1,151 @@
-"""The clients of a job, as the coordinator meets them: what arrives when, and what they cancel."""
+"""The clients of a job, as the coordinator meets them: what arrives when, what they cancel, how
+long they wait, and what they send again.
+
+A client that sends a request again is a new request to everybody, with the same content; its
+record names the first one. The workload hears of a request's end once, when its client has an
+answer or tries no more.
+"""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from adpkv.core.ids import NEVER
+import msgspec
+
+from adpkv.core.fleet import Fleet
+from adpkv.core.ids import LAST_NS, NEVER
+from adpkv.core.values import Outcome
 from adpkv.executor.open_request import OpenRequest
-from adpkv.workload.port import Workload
+from adpkv.workload.port import Arrival, Workload
 
-__all__ = ["Clients"]
+__all__ = ["ASK_ALL", "Clients", "Gate", "Manners"]
+
+BAD: Final = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.REFUSED})
+"""After these a client tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How often clients try, and how much may wait."""
+
+    attempts: int = 1
+    pause_ns: int = 0
+    most_requests: int | None = None
+    most_tokens: int | None = None
+
+
+ASK_ALL: Final = Manners()
+
+
+class Gate:
+    """Decides whether a request is admitted."""
+
+    def __init__(self, manners: Manners, fleet: Fleet) -> None:
+        self._manners = manners
+        self._fleet = fleet
+        self._ids: dict[str, int] = {}
+        """Client id -> the open request that has it."""
+
+    def objection(self, request: OpenRequest) -> str:
+        """Why the request is refused; empty if it is admitted, which is noted."""
+        arrival, manners = request.arrival, self._manners
+        other = self._ids.get(arrival.client_id)
+        if other is not None:
+            return f"its client id is that of request {other}, which is open"
+        requests, tokens = self._fleet.queued()
+        if manners.most_requests is not None and requests >= manners.most_requests:
+            return f"{requests} requests wait for their first token"
+        most = manners.most_tokens
+        if most is not None and requests and tokens + arrival.prompt_tokens > most:
+            return f"{tokens} prompt tokens wait for their first token"
+        if arrival.client_id:
+            self._ids[arrival.client_id] = request.request_id
+        return ""
+
+    def ended(self, request: OpenRequest) -> None:
+        """The request is over: its client may use its id again."""
+        if self._ids.get(request.arrival.client_id) == request.request_id:
+            del self._ids[request.arrival.client_id]
+
+
+class _Again(NamedTuple):
+    """A request that will be sent again."""
+
+    due_ns: int
+    first: int
+    number: int
+    tries: int
+    arrival: Arrival
 
 
 class Clients:
     """The workload, with the times at which its clients do something about open requests."""
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, manners: Manners) -> None:
         self._workload = workload
-        self._cancels: list[tuple[int, int]] = []
+        self._manners = manners
+        self._wishes: list[tuple[int, int, bool]] = []
+        """(time, request, whether it is its client's deadline) of cancels to come."""
+        self._again: list[_Again] = []
+        self._taken = self._retries = 0
         self.submitted = 0
+
+    @property
+    def total(self) -> int:
+        """How many requests there will be, with those that will be sent again so far."""
+        return self._workload.total + self._retries
 
     def next_ns(self, *, admitting: bool) -> int:
         """When a client does something next; `admitting`: arrivals count too."""
-        cancel_ns = self._cancels[0][0] if self._cancels else NEVER
-        return min(self._workload.due_ns(), cancel_ns) if admitting else cancel_ns
+        wish_ns = self._wishes[0][0] if self._wishes else NEVER
+        return min(self._due_ns(), wish_ns) if admitting else wish_ns
+
+    def _due_ns(self) -> int:
+        again_ns = self._again[0].due_ns if self._again else NEVER
+        return min(self._workload.due_ns(), again_ns)
 
     def arrivals(self, now_ns: int) -> Iterator[OpenRequest]:
-        """The requests that have arrived by now."""
-        while self._workload.due_ns() <= now_ns:
-            arrival = self._workload.take()
-            request = OpenRequest(self.submitted, arrival)
+        """The requests that have arrived by now, those that come again at a time before others."""
+        while self._due_ns() <= now_ns:
+            request = self._next()
             self.submitted += 1
-            if arrival.cancel_ns >= 0:
-                due_ns = arrival.at_ns + arrival.cancel_ns
-                heapq.heappush(self._cancels, (due_ns, request.request_id))
+            arrival = request.arrival
+            for after_ns, gives_up in ((arrival.cancel_ns, False), (arrival.deadline_ns, True)):
+                if after_ns >= 0:
+                    due_ns = arrival.at_ns + after_ns
+                    heapq.heappush(self._wishes, (due_ns, request.request_id, gives_up))
             yield request
 
-    def cancels(self, now_ns: int) -> Iterator[int]:
-        """The requests that their clients cancel by now, also those that are over."""
-        while self._cancels and self._cancels[0][0] <= now_ns:
-            yield heapq.heappop(self._cancels)[1]
+    def _next(self) -> OpenRequest:
+        if not self._again or self._again[0].due_ns > self._workload.due_ns():
+            request = OpenRequest(self.submitted, self._workload.take())
+            request.number = self._taken
+            self._taken += 1
+            return request
+        again = heapq.heappop(self._again)
+        request = OpenRequest(self.submitted, again.arrival)
+        request.number, request.tries, request.retry_of = again.number, again.tries, again.first
+        return request
 
-    def ended(self, now_ns: int, request_id: int) -> None:
-        """A client has its answer."""
-        self._workload.ended(now_ns, request_id)
+    def wishes(self, now_ns: int) -> Iterator[tuple[int, bool]]:
+        """(request, whether its client's deadline is over) of those that their clients do not want
+        any more by now, also those that are over."""
+        while self._wishes and self._wishes[0][0] <= now_ns:
+            _, request_id, gives_up = heapq.heappop(self._wishes)
+            yield request_id, gives_up
+
+    def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
+        """A client has its answer. It sends its request again, or the workload hears of it."""
+        if outcome not in BAD or request.tries >= self._manners.attempts:
+            self._workload.ended(now_ns, request.number)
+            return
+        pause_ns = self._manners.pause_ns << min(request.tries - 1, 40)
+        due_ns = min(now_ns + pause_ns, LAST_NS)
+        first = request.request_id if request.retry_of < 0 else request.retry_of
+        arrival = msgspec.structs.replace(request.arrival, at_ns=due_ns)
+        again = _Again(due_ns, first, request.number, request.tries + 1, arrival)
+        heapq.heappush(self._again, again)
+        self._retries += 1

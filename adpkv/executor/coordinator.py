@@ -14,8 +14,8 @@ from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
-from adpkv.core.values import Cause, Outcome, Response, Violation
-from adpkv.executor.clients import Clients
+from adpkv.core.values import Outcome, Response, Violation
+from adpkv.executor.clients import ASK_ALL, Clients, Gate, Manners
 from adpkv.executor.collectives import Receive
 from adpkv.executor.instances import Instances
 from adpkv.executor.messages import (
@@ -32,7 +32,7 @@ from adpkv.executor.messages import (
     Stopped,
     TrustReport,
 )
-from adpkv.executor.open_request import OpenRequest, as_taken
+from adpkv.executor.open_request import OpenRequest, as_taken, is_lost
 from adpkv.executor.outages import FIXED, Elasticity, Outages
 from adpkv.executor.ports import Clock, Mailbox, Recorder
 from adpkv.exit_codes import ExitCode, worst
@@ -59,9 +59,9 @@ class Coordinator:
         shrinks: bool = False,
         recompute: bool = False,
         elasticity: Elasticity = FIXED,
+        manners: Manners = ASK_ALL,
     ) -> None:
         self._topology = topology
-        self._clients = Clients(workload)
         self._clock = clock
         self._recorder = recorder
         self._on_record = on_record
@@ -69,6 +69,8 @@ class Coordinator:
         self._stop_timeout_ns = stop_timeout_ns
         self._shrinks, self._recompute = shrinks, recompute
         self._instances = Instances(topology, mailbox, recorder, elasticity.spares)
+        self._clients = Clients(workload, manners)
+        self._gate = Gate(manners, self._instances.fleet)
         self._drain_timeout_ns = elasticity.drain_timeout_ns
         self.outages = Outages(topology, self._instances, recorder, clock, elasticity)
         self._open: dict[int, OpenRequest] = {}
@@ -78,7 +80,11 @@ class Coordinator:
         self._finish_ns = NEVER
         self._give_up_ns = NEVER
         self.done = 0
-        self.total = workload.total
+
+    @property
+    def total(self) -> int:
+        """How many requests there will be in all, as far as that is known."""
+        return self._clients.total
 
     @property
     def submitted(self) -> int:
@@ -106,7 +112,7 @@ class Coordinator:
             self._admit_due(now_ns)
             self._cancel_due(now_ns)
             if self._stop is None:
-                self._evict_due(now_ns)
+                self.outages.evict(now_ns, self._open.values())
                 self._end_when_done(now_ns)
             if self._instances.failed and not self._shrinks and self._instances.are_drained:
                 self._end_all_lost()
@@ -142,14 +148,17 @@ class Coordinator:
                 output_tokens=arrival.output_tokens,
             )
             request.ledger.waited(now_ns)
-            self._fire(request, AdmissionEvent.ADMIT)
+            request.refusal = self._gate.objection(request)
+            refused = AdmissionEvent.REFUSE if request.refusal else AdmissionEvent.ADMIT
+            self._fire(request, refused)
 
     def _cancel_due(self, now_ns: int) -> None:
-        for request_id in self._clients.cancels(now_ns):
+        for request_id, gives_up in self._clients.wishes(now_ns):
             request = self._open.get(request_id)
             if request is not None:
-                request.cancelled_ns = now_ns
-                self._recorder.event("client_cancel", request_id)
+                request.cancelled_ns, request.gave_up = now_ns, gives_up
+                kind = "client_deadline" if gives_up else "client_cancel"
+                self._recorder.event(kind, request_id)
                 self._fire(request, AdmissionEvent.CANCEL)
 
     # -- instances -----------------------------------------------------------------------------
@@ -195,7 +204,7 @@ class Coordinator:
         event = AdmissionEvent.TERMINAL
         if response.outcome is Outcome.PREFILLED:
             request.first, event = response, AdmissionEvent.PREFILLED
-        if taken or self._is_lost(request, response):
+        if taken or is_lost(request, response, self._instances.failed, again=self._recompute):
             event = self._after_failure(event)
         self._fire(request, event, response)
 
@@ -226,6 +235,8 @@ class Coordinator:
         elif action in (Action.END_CANCELLED, Action.END_STOPPED):
             why = self._stop.detail if self._stop is not None else ""
             self._end(request, Outcome.FAILED, why or "the job is stopping", response)
+        elif action is Action.END_REFUSED:
+            self._end(request, Outcome.REFUSED, request.refusal, None)
         elif action is Action.END_LOST:
             self._end_lost(request, response)
         elif action is Action.AGAIN:
@@ -246,12 +257,15 @@ class Coordinator:
     ) -> None:
         """The request gets its one terminal answer: record it."""
         now_ns = self._clock()
+        if outcome is Outcome.CANCELLED and request.gave_up:
+            outcome, detail = Outcome.TIMED_OUT, "its client's deadline has passed"
+        self._gate.ended(request)
         del self._open[request.request_id]
         self.done += 1
         self._unload(request)
         self._on_record(request.record(outcome, detail, last, now_ns))
         self._recorder.event("ended", request.request_id, outcome=outcome, detail=detail)
-        self._clients.ended(now_ns, request.request_id)
+        self._clients.ended(now_ns, request, outcome)
 
     def _unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""
@@ -300,15 +314,6 @@ class Coordinator:
         """The request was lost with a failed rank, or its answer with a failed leader."""
         self._fire(request, self._after_failure(AdmissionEvent.LOST))
 
-    def _is_lost(self, request: OpenRequest, response: Response) -> bool:
-        """Whether a request to be recomputed failed because the rank with its KV has failed. The
-        response may come before the message about that rank."""
-        if response.outcome is not Outcome.FAILED or not self._recompute:
-            return False
-        sender = request.first.sender if request.first is not None else None
-        gone = sender is not None and sender.rank in self._instances.failed
-        return gone or response.cause is Cause.PEER_LOST
-
     def _after_failure(self, otherwise: AdmissionEvent) -> AdmissionEvent:
         again = self._recompute and self._stop is None
         return AdmissionEvent.RECOMPUTE if again else otherwise
@@ -335,17 +340,6 @@ class Coordinator:
             self._instances.tell(request.context, Cancel(request.request_id))
 
     # -- instances that are drained --------------------------------------------------------------
-
-    def _evict_due(self, now_ns: int) -> None:
-        """Take from instances that are out what they did not finish in time."""
-        for outage in self.outages.due(now_ns):
-            instance = outage.instance
-            had = [request for request in self._open.values() if request.holder is instance]
-            outage.taken = len(had)
-            for request in had:
-                request.taken_from = instance.name
-                self._recorder.event("taken", request.request_id, instance=instance.index)
-                self._instances.tell(instance, Cancel(request.request_id))
 
     def _close_down(self, reason: StopReason) -> None:
         """Admit nothing any more. The job stops once nothing is open, or at the drain timeout."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from adpkv.core.admission import AdmissionState
@@ -9,10 +11,10 @@ from adpkv.core.columns import CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.record import COLUMN_FIELDS, RequestRecord
 from adpkv.core.topology import Instance, Kind
-from adpkv.core.values import Outcome, RequestSpec, Response
+from adpkv.core.values import Cause, Outcome, RequestSpec, Response
 from adpkv.workload.port import Arrival
 
-__all__ = ["OpenRequest", "as_taken"]
+__all__ = ["OpenRequest", "as_taken", "is_lost"]
 
 
 def as_taken(request: OpenRequest, response: Response) -> tuple[Response, bool]:
@@ -26,6 +28,18 @@ def as_taken(request: OpenRequest, response: Response) -> tuple[Response, bool]:
     return msgspec.structs.replace(response, outcome=Outcome.FAILED, detail=detail), True
 
 
+def is_lost(
+    request: OpenRequest, response: Response, failed: Collection[int], *, again: bool
+) -> bool:
+    """Whether a request that is to be computed `again` failed because the rank with its KV has
+    failed. The response may come before the message about that rank."""
+    if response.outcome is not Outcome.FAILED or not again:
+        return False
+    sender = request.first.sender if request.first is not None else None
+    gone = sender is not None and sender.rank in failed
+    return gone or response.cause is Cause.PEER_LOST
+
+
 class OpenRequest:
     """A request that has no terminal answer yet."""
 
@@ -35,11 +49,16 @@ class OpenRequest:
         "cancelled_ns",
         "context",
         "first",
+        "gave_up",
         "generation",
         "ledger",
+        "number",
+        "refusal",
         "request_id",
+        "retry_of",
         "state",
         "taken_from",
+        "tries",
     )
 
     def __init__(self, request_id: int, arrival: Arrival) -> None:
@@ -51,6 +70,14 @@ class OpenRequest:
         self.first: Response | None = None
         """The context instance's PREFILLED answer."""
         self.ledger = Ledger(arrival.at_ns)
+        self.number = request_id
+        """Which request of the workload it is. Those that are sent again have the same."""
+        self.tries, self.retry_of = 1, -1
+        """How often its client has sent it, and which request was the first of them."""
+        self.refusal = ""
+        """Why it is not admitted."""
+        self.gave_up = False
+        """Whether its client's deadline has passed."""
         self.cancelled_ns = -1
         self.attempt = 0
         """How often it was computed again. Answers about an earlier attempt are ignored."""
@@ -134,5 +161,7 @@ class OpenRequest:
             cancelled_ns=self.cancelled_ns,
             responses=1 if outcome is not Outcome.FAILED or last else 0,
             recomputed=self.attempt,
+            retry_of=self.retry_of,
+            client_id=arrival.client_id,
             **columns,
         )

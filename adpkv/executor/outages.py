@@ -8,7 +8,7 @@ to end, and as they may be needed again (contract 6.2).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -17,7 +17,8 @@ from adpkv.core.illness import Illness, is_excused, to_blame
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.executor.instances import Instances
-from adpkv.executor.messages import Condition
+from adpkv.executor.messages import Cancel, Condition
+from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Clock, Recorder
 
 __all__ = ["FIXED", "Elasticity", "Maintenance", "Outage", "Outages"]
@@ -80,7 +81,7 @@ class Outages:
         elasticity: Elasticity,
     ) -> None:
         self._topology = topology
-        self._fleet = instances.fleet
+        self._instances, self._fleet = instances, instances.fleet
         self._recorder = recorder
         self._clock = clock
         self._drain_timeout_ns = elasticity.drain_timeout_ns
@@ -130,6 +131,17 @@ class Outages:
             elif self._is_draining(outage) and now_ns >= outage.from_ns + self._drain_timeout_ns:
                 late.append(outage)
         return late
+
+    def evict(self, now_ns: int, open_requests: Iterable[OpenRequest]) -> None:
+        """Do what is due, and take from instances that are out what they did not finish in time."""
+        for outage in self.due(now_ns):
+            instance = outage.instance
+            had = [request for request in open_requests if request.holder is instance]
+            outage.taken = len(had)
+            for request in had:
+                request.taken_from = instance.name
+                self._recorder.event("taken", request.request_id, instance=instance.index)
+                self._instances.tell(instance, Cancel(request.request_id))
 
     def _maintain(self, instance: Instance, *, ends: bool) -> None:
         outage = self._open.get(instance.index)

@@ -204,10 +204,10 @@ class Phases:
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
                 rank.ports.recorder.event("refused", response.request_id, outcome=response.outcome)
+        if rank.illness is not None and plan.ending:
+            unhealthy_too_long(rank, self.propose)
         new = plan.assignments.get(self._index)
-        reason = plan.stop
-        if reason is not None and rank.transceiver.drain_deadline_ns != NEVER:
-            reason = None  # it has begun to stop before
+        reason = plan.stop if rank.transceiver.drain_deadline_ns == NEVER else None  # has begun
         lost = plan.rank_failure is not None
         if not (new or plan.cancels or plan.expired or plan.agreed or reason or lost):
             return

@@ -73,7 +73,7 @@ def closing_sentence(summary: Summary) -> str:
     """The outcome in one sentence: what was served, in what time, and what is wrong."""
     requests = summary["requests"]
     said = [f"{requests['completed']} of {requests['submitted']} requests completed"]
-    for key in ("cancelled", "timed_out", "failed"):
+    for key in ("cancelled", "timed_out", "failed", "refused"):
         if requests[key]:
             said.append(f"{requests[key]} {key.replace('_', ' ')}")
     if requests["never_arrived"]:

@@ -74,7 +74,7 @@ class Tally:
         self.last_end_ns = max(self.last_end_ns, record.ended_ns)
         if record.outcome is Outcome.COMPLETED:
             self._sample(record)
-        elif record.outcome is not Outcome.CANCELLED:
+        elif record.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             self._note_failure(record)
 
     def _sample(self, record: RequestRecord) -> None:

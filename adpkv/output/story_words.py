@@ -60,6 +60,7 @@ class Setting(msgspec.Struct, frozen=True):
 TROUBLE: Final = frozenset(
     {
         "client_cancel",
+        "client_deadline",
         "fault",
         "refused",
         "cancelled",
@@ -194,6 +195,7 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("arrived", None): _arrived,
     ("routed", None): lambda e, s: f"goes to {_instance(e, s)}",
     ("client_cancel", None): lambda e, s: "its client cancels",
+    ("client_deadline", None): lambda e, s: "its client has waited too long, and gives up",
     ("ended", None): _ended,
     ("assigned", None): lambda e, s: "is given it, waits for KV blocks",
     ("held_back", None): lambda e, s: "still has its earlier attempt in doubt: waits for the end",

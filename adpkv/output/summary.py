@@ -172,7 +172,8 @@ def _exit_code(codes: Sequence[int], broken_off: BrokenOff | None, served: bool)
 
 
 def _requests(tally: Tally, never_arrived: int | None) -> dict[str, int | None]:
-    told = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.FAILED)
+    ended = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.FAILED)
+    told = (*ended, Outcome.REFUSED)
     return {
         "submitted": tally.submitted,
         **{outcome.value: tally.outcomes[outcome] for outcome in told},

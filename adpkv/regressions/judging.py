@@ -113,7 +113,7 @@ def _of_requests(
     submitted = seen.requests["submitted"]
     if submitted < total and outcome in ("completed", "violation"):
         yield f"{submitted} of {total} requests were answered"
-    for key in ("completed", "cancelled", "timed_out", "failed"):
+    for key in ("completed", "cancelled", "timed_out", "failed", "refused"):
         bounds = getattr(expected, key)
         if bounds is not None and not bounds.holds(seen.requests[key]):
             name = key.replace("_", " ")
@@ -128,7 +128,7 @@ def _outcome(expected: ExpectationConfig) -> str:
 
 def _counts_told(expected: ExpectationConfig) -> Iterator[str]:
     requests = expected.requests or RequestCountsConfig()
-    for key in ("completed", "cancelled", "timed_out", "failed"):
+    for key in ("completed", "cancelled", "timed_out", "failed", "refused"):
         bounds = getattr(requests, key)
         if bounds is not None and bounds.least:
             yield f"{bounds.text()} {key.replace('_', ' ')}"

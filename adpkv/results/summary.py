@@ -53,6 +53,7 @@ class RequestCounts(msgspec.Struct, frozen=True):
     cancelled: int
     timed_out: int
     failed: int
+    refused: int
     never_arrived: int | None
 
 

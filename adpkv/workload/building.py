@@ -34,12 +34,17 @@ def build(experiment: Experiment) -> Workload:
         UsageError: it is a custom workload, and its factory cannot be imported or called.
     """
     from adpkv.config.workload import CustomWorkloadConfig
+    from adpkv.workload.deadlines import Hurried
     from adpkv.workload.stops import Stopping
 
-    workload = experiment.workload
-    if not isinstance(workload, CustomWorkloadConfig) and workload.stop.probability:
-        return Stopping(_without_stops(experiment), experiment.seed, workload.stop.probability)
-    return _without_stops(experiment)
+    workload, found = experiment.workload, _without_stops(experiment)
+    if isinstance(workload, CustomWorkloadConfig):
+        return found
+    if workload.stop.probability:
+        found = Stopping(found, experiment.seed, workload.stop.probability)
+    if workload.deadline_ns is not None:
+        found = Hurried(found, workload.deadline_ns)
+    return found
 
 
 def _without_stops(experiment: Experiment) -> Workload:
@@ -119,6 +124,8 @@ def _script(requests: Sequence[ScriptedConfig]) -> Workload:
                 output_tokens=asked.output_tokens,
                 cancel_ns=NO_CANCEL_NS if asked.cancel_ns is None else asked.cancel_ns,
                 wanted=asked.wanted,
+                deadline_ns=-1 if asked.deadline_ns is None else asked.deadline_ns,
+                client_id=asked.id or "",
             ),
             asked.times,
             asked.every_ns,

@@ -17,7 +17,9 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     `cancel_ns` is how many nanoseconds after its arrival the client cancels; -1: never. `wanted` is
     the rank index in an instance that the client insists on; None for any. `stops_after` is with
     which of its output tokens the model stops, which no server knows before; -1: not before all of
-    `output_tokens`. A request of no output tokens is over with its prompt.
+    `output_tokens`. A request of no output tokens is over with its prompt. `deadline_ns` is for how
+    many nanoseconds its client waits for its answer; -1: for any time. `client_id` is by what its
+    client calls it: no two open requests may have the same; empty: it has no name.
     """
 
     at_ns: int
@@ -27,6 +29,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     cancel_ns: int = -1
     wanted: int | None = None
     stops_after: int = -1
+    deadline_ns: int = -1
+    client_id: str = ""
 
 
 class Workload(Protocol):

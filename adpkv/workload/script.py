@@ -31,6 +31,8 @@ class Scripted:
                 output_tokens=one.output_tokens,
                 cancel_ns=one.cancel_ns,
                 wanted=one.wanted,
+                deadline_ns=one.deadline_ns,
+                client_id=one.client_id,
             )
 
 

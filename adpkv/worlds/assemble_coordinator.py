@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adpkv.config import Experiment
+from adpkv.config.workload import CustomWorkloadConfig
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Kind, Topology
+from adpkv.executor.clients import Manners
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.messages import Pulse
 from adpkv.executor.outages import Elasticity, Maintenance
@@ -46,6 +48,18 @@ def build_coordinator(
         shrinks=experiment.on_rank_failure == "shrink",
         recompute=experiment.recompute,
         elasticity=_elasticity(experiment),
+        manners=_manners(experiment),
+    )
+
+
+def _manners(experiment: Experiment) -> Manners:
+    workload, admission = experiment.workload, experiment.admission
+    retry = None if isinstance(workload, CustomWorkloadConfig) else workload.retry
+    return Manners(
+        1 if retry is None else retry.attempts,
+        0 if retry is None else retry.pause_ns,
+        admission.requests,
+        admission.tokens,
     )
 
 

@@ -41,6 +41,7 @@ def test_the_table_is_complete() -> None:
             S.ENDED,
         ),
         ((E.STOP,), [A.END_STOPPED], S.ENDED),
+        ((E.REFUSE,), [A.END_REFUSED], S.ENDED),
         ((E.ADMIT, E.STOP, E.PREFILLED), [A.TO_CONTEXT, A.NOTHING, A.END_CANCELLED], S.ENDED),
         (
             (E.ADMIT, E.PREFILLED, E.STOP, E.TERMINAL),
@@ -72,7 +73,7 @@ def test_a_way_through(events: tuple[E, ...], actions: list[A], end: S) -> None:
 
 
 def test_no_way_ends_a_request_twice() -> None:
-    ends = (A.END_AS_SAID, A.END_CANCELLED, A.END_STOPPED, A.END_LOST)
+    ends = (A.END_AS_SAID, A.END_CANCELLED, A.END_STOPPED, A.END_LOST, A.END_REFUSED)
     for events in itertools.product(E, repeat=5):
         state, ended = S.ARRIVED, 0
         for event in events:

@@ -40,6 +40,7 @@ CLEAN: dict[str, Any] = {
         "cancelled": 1,
         "timed_out": 0,
         "failed": 0,
+        "refused": 0,
         "never_arrived": 0,
     },
     "responses": {"terminal": 9, "duplicates": 0},

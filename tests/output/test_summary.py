@@ -67,7 +67,7 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
         " rates, utilisation, collectives, health, avoided, outages, violations, faults, unfired"
     )
     assert set(summary["requests"]) == {
-        "submitted", "completed", "cancelled", "timed_out", "failed", "never_arrived"
+        "submitted", "completed", "cancelled", "timed_out", "failed", "refused", "never_arrived"
     }  # fmt: skip
     assert set(summary["responses"]) == {"terminal", "duplicates"}
     assert set(summary["transfers"]) == {

@@ -14,7 +14,14 @@ from adpkv.regressions.seen import Seen
 
 TOTAL = 10
 CLEAN = Seen(
-    requests={"submitted": 10, "completed": 10, "cancelled": 0, "timed_out": 0, "failed": 0}
+    requests={
+        "submitted": 10,
+        "completed": 10,
+        "cancelled": 0,
+        "timed_out": 0,
+        "failed": 0,
+        "refused": 0,
+    }
 )
 MISMATCH = Seen(
     error="mismatch",
@@ -30,12 +37,19 @@ LOST = Seen(
     error="rank_lost",
     ranks=(5,),
     outcome="rank_lost",
-    requests={"submitted": 4, "completed": 1, "cancelled": 0, "timed_out": 0, "failed": 3},
+    requests={
+        "submitted": 4,
+        "completed": 1,
+        "cancelled": 0,
+        "timed_out": 0,
+        "failed": 3,
+        "refused": 0,
+    },
 )
 
 
 def requests(**counts: int) -> dict[str, int]:
-    ended = {"cancelled": 0, "timed_out": 0, "failed": 0} | counts
+    ended = {"cancelled": 0, "timed_out": 0, "failed": 0, "refused": 0} | counts
     return {"submitted": TOTAL, "completed": TOTAL - sum(counts.values()), **ended}
 
 

@@ -190,3 +190,34 @@ def test_a_spare_steps_in_for_one_whose_ranks_have_failed() -> None:
     assert problems(jumped) == []
     assert changes(Told(jumped)) == [("instance_stepped_in", 2)]
     assert {r.generation_instance for r in jumped.records} == {2}
+
+
+def test_an_ill_rank_with_nothing_to_do_hears_that_the_job_ends() -> None:
+    """It sleeps, and would bring another status than it has announced: found by exploration."""
+    requests = [("0s", 2), ("0s", 3), ("500ms", 2), ("3320ms", 3)]
+    data = setting("asleep", 1, 1) | {
+        "topology": {
+            "context": {"instances": 2, "ranks": 2},
+            "generation": {"instances": 2, "ranks": 1},
+        },
+        "kv_cache": {"block_tokens": 16, "blocks": 3, "reuse": False},
+        "executor": {"drain_timeout": "200ms"},
+        "transceiver": {
+            "progress_deadline": "400ms",
+            "shutdown_grace": "400ms",
+            "transfer_timeout": "100ms",
+            "wait_timeout": "500ms",
+        },
+        "workload": {
+            "kind": "script",
+            "requests": [
+                {"at": at, "prompt_tokens": 1, "output_tokens": output} for at, output in requests
+            ],
+        },
+        "faults": [{"kind": "fail", "proven": False}],
+        "on_instance_unhealthy": "drain",
+    }
+    jumped, stepped = (run(data, jump=jump) for jump in (True, False))
+    assert differences(jumped, stepped) == []
+    assert problems(jumped) == []
+    assert jumped.summary["outages"]

@@ -1,0 +1,120 @@
+"""Clients as they are: deadlines, a second try, one id twice, and more than may wait."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from tests.scenarios.story import Told, setting, tell
+
+
+def story(*requests: dict[str, Any], context: int = 1, **more: Any) -> Told:
+    workload = {"kind": "script", "requests": [*requests]} | more.pop("workload", {})
+    return tell(setting("clients", context, 1, workload=workload, **more))
+
+
+def request(at: str, output: int = 4, **more: Any) -> dict[str, Any]:
+    return {"at": at, "prompt_tokens": 64, "output_tokens": output} | more
+
+
+def test_a_client_gives_up_at_its_deadline_and_its_request_is_timed_out() -> None:
+    told = story(
+        request("0s", 100),
+        request("0s", 100, deadline="100ms"),
+        request("0s", 100, deadline="2s"),
+        workload={"deadline": "300ms"},
+        kv_cache={"block_tokens": 16, "blocks": 256, "reuse": False},
+    )
+    assert told.outcomes == ["timed_out", "timed_out", "completed"]
+    assert {told.record(i).detail for i in (0, 1)} == {"its client's deadline has passed"}
+    late_ms = [(told.record(i).ended_ns - told.record(i).arrival_ns) / 1e6 for i in (0, 1)]
+    assert 300 <= late_ms[0] < 320, "the workload's"
+    assert 100 <= late_ms[1] < 120, "its own comes first"
+
+
+def test_a_client_tries_again_with_growing_pauses_until_it_is_served() -> None:
+    """All transfers of the first 300 ms fail: those of the first two tries."""
+    told = story(
+        request("0s"),
+        workload={"retry": {"attempts": 4, "pause": "200ms"}},
+        faults=[{"kind": "refuse_registration", "before": "300ms"}],
+    )
+    assert told.outcomes == ["failed", "failed", "completed"]
+    assert [told.record(i).retry_of for i in range(3)] == [-1, 0, 0]
+    ends = [told.record(i).ended_ns for i in range(3)]
+    pauses = [told.record(i + 1).arrival_ns - ends[i] for i in range(2)]
+    assert pauses == [200_000_000, 400_000_000]
+    requests = told.summary["requests"]
+    assert (requests["submitted"], requests["failed"], requests["never_arrived"]) == (3, 2, 0)
+
+
+def test_a_client_tries_no_more_than_it_wants_to() -> None:
+    told = story(
+        request("0s"),
+        workload={"retry": {"attempts": 3, "pause": "10ms"}},
+        faults=[{"kind": "refuse_registration"}],
+    )
+    assert told.outcomes == ["failed"] * 3
+
+
+def test_the_user_of_a_closed_loop_goes_on_when_it_tries_no_more() -> None:
+    """Two requests of one user, each tried twice: never two at a time."""
+    told = tell(
+        setting(
+            "user",
+            1,
+            1,
+            workload={
+                "kind": "closed_loop",
+                "users": 1,
+                "requests": 2,
+                "prompt_tokens": {"min": 64, "max": 64},
+                "output_tokens": {"min": 4, "max": 4},
+                "retry": {"attempts": 2, "pause": "50ms"},
+            },
+            faults=[{"kind": "refuse_registration"}],
+        )
+    )
+    assert [told.record(i).retry_of for i in range(4)] == [-1, 0, -1, 2]
+    times = [(told.record(i).arrival_ns, told.record(i).ended_ns) for i in range(4)]
+    assert all(later[0] >= earlier[1] for earlier, later in pairwise(times))
+
+
+def test_an_id_that_is_in_use_is_refused_and_free_again_after_the_answer() -> None:
+    told = story(
+        request("0s", 40, id="a"),
+        request("10ms", id="a"),
+        request("10ms", id="b"),
+        request("1s", id="a"),
+    )
+    assert told.outcomes == ["completed", "refused", "completed", "completed"]
+    refused = told.record(1)
+    assert refused.detail == "its client id is that of request 0, which is open"
+    assert (refused.client_id, refused.ended_ns) == ("a", refused.arrival_ns), "at once"
+
+
+def test_what_is_more_than_may_wait_is_refused_at_once_and_counted_apart() -> None:
+    told = story(request("0s", times=5), request("1s"), admission={"requests": 2})
+    assert told.outcomes == ["completed"] * 2 + ["refused"] * 3 + ["completed"]
+    assert {told.record(i).detail for i in (2, 3, 4)} == {"2 requests wait for their first token"}
+    requests = told.summary["requests"]
+    assert (requests["completed"], requests["refused"], requests["failed"]) == (3, 3, 0)
+    assert sum(requests[key] for key in ("completed", "refused")) == requests["submitted"]
+    assert (told.summary["rates"]["error_rate"], told.summary["exit_code"]) == (0.0, 0)
+    assert told.record(2).generation_instance == told.record(2).context_instance == -1
+
+
+def test_the_limit_in_tokens_lets_one_wait_however_long_it_is() -> None:
+    told = story(request("0s", times=3), request("1s"), admission={"tokens": 100})
+    assert told.outcomes == ["completed", "refused", "refused", "completed"]
+    alone = story(request("0s"), request("1s"), admission={"tokens": 1})
+    assert alone.outcomes == ["completed"] * 2
+
+
+def test_who_is_refused_may_try_again() -> None:
+    told = story(
+        request("0s", times=3),
+        admission={"requests": 1},
+        workload={"retry": {"attempts": 2, "pause": "500ms"}},
+    )
+    assert told.outcomes == ["completed", "refused", "refused", "completed", "refused"]
