@@ -92,7 +92,7 @@ def transport(
     cells: Sequence[Cell] = CELLS,
     large: Cell = LARGE,
     beside: Cell = BESIDE,
-    rounds: int = 7,
+    rounds: int = 8,
 ) -> list[Figure]:
     """The figures of these kinds: each cell; the largest hold-up; what idle sessions cost."""
     found: list[Figure] = []

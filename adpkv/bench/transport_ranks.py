@@ -124,9 +124,11 @@ class _Taken:
         self._copied_s: list[float] = []
 
     def turn(self, pair: _Pair) -> None:
-        """One of each."""
-        self.ours.move(pair.ours)
-        self.bare.move(pair.bare)
+        """One of each. The copy takes the caches from whoever comes after it: so ours are the first
+        in every second turn only."""
+        ways = [(self.ours, pair.ours), (self.bare, pair.bare)]
+        for way, move in ways if len(self._copied_s) % 2 else reversed(ways):
+            way.move(move)
         pair.rig.copy_s()
         self._copied_s.append(pair.rig.copy_s())
 

@@ -320,7 +320,7 @@ def bench(name: str, *words: str) -> None:
     from adpkv.bench.transport_cells import Kind
 
     kind = Kind(name, "host" if "host" in words else "cuda", "staged" in words)
-    found = transport([kind], rounds=5)
+    found = transport([kind], rounds=6)
     for one in found:
         print(one, flush=True)
     assert not [one for one in found if one.note.startswith("failed")]
