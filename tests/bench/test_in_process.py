@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,3 +94,29 @@ def test_the_bare_world_is_shown_beside_plain_events() -> None:
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_the_event_loop_ends(rounds: int) -> None:
     assert heapq_rate(4, rounds) > 0
+
+
+def test_either_way_comes_after_the_plain_copy_in_turn() -> None:
+    """Each two in a row: whoever is next after the copy finds no cache of its own."""
+    from adpkv.bench.transport_ranks import _Round, _Taken
+
+    done: list[str] = []
+
+    def move(name: str) -> Callable[[], _Round]:
+        def moved() -> _Round:
+            done.append(name)
+            return _Round()
+
+        return moved
+
+    def copied() -> float:
+        done.append("copy")
+        return 1.0
+
+    pair = SimpleNamespace(ours=move("ours"), bare=move("bare"), rig=SimpleNamespace(copy_s=copied))
+    taken = _Taken()
+    for _ in range(2):
+        taken.turn(pair)  # type: ignore[arg-type]
+    ways = ["bare", "ours", "copy", "ours", "bare", "copy"]
+    assert done == [one for way in ways for one in (way, way)]
+    assert len(taken.ours.first) == len(taken.ours.again) == len(taken.bare.again) == 2
