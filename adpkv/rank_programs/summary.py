@@ -44,9 +44,11 @@ def _walked(walked: Walked, *, failed: bool) -> str:
 
 
 def _killed(killed: KilledRanks, columns: int | None) -> list[str]:
-    longest = f"; all had ended {killed.longest_s:.3g} s later at the latest"
+    seconds = killed.longest_s
+    shown = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.3g}"
+    longest = f"; all had ended {shown} s later at the latest"
     told = f"a rank died in {counted(killed.schedules, 'schedule')}"
-    lines = wrapped(told + (longest if killed.longest_s >= 0.001 else ""), columns)
+    lines = wrapped(told + (longest if seconds >= 0.001 else ""), columns)
     head = ["killed at", "place", "handled", "ended with the error", "aborted", "failed"]
     rows = []
     spots = killed.rows()
