@@ -36,6 +36,7 @@ _REQUESTS: Final[tuple[Key, ...]] = ("workload", "requests")
 _ITEMS: Final[Mapping[tuple[Key, ...], object]] = {
     ("faults",): {"kind": "stall"},
     ("topology", "servers"): {"instances": [0]},
+    ("topology", "maintenance"): {"instance": 0},
     ("calibration", "groups"): {"ranks": 1},
     _REQUESTS: {"at": "0s", "prompt_tokens": 1, "output_tokens": 1},
 }

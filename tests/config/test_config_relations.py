@@ -77,6 +77,10 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "topology.maintenance.0.instance: 2 is no instance: they are 0 to 1 (found 2)",
     ),
     (
+        {"topology": {**TWO_AND_TWO, "maintenance": [{"instance": "x"}]}},
+        "topology.maintenance.0.instance: must be a whole number (found 'x')",
+    ),
+    (
         {"recompute": True},
         "recompute: means nothing here: it needs on_rank_failure: shrink, or"
         " on_instance_unhealthy: drain (found true)",

@@ -131,7 +131,8 @@ def _wrong_with(judged: Judged, ran: Ran) -> list[str]:
     if judged.clean:
         found += _wrong_where_all_is_well(ran)
     requests = ran.summary["requests"]
-    ends = sum(requests[end] for end in ("completed", "cancelled", "timed_out", "failed"))
+    told = ("completed", "cancelled", "timed_out", "failed", "refused")
+    ends = sum(requests[end] for end in told)
     if not ends == requests["submitted"] == ran.job.coordinator.submitted:
         found.append(f"{ends} ends of {ran.job.coordinator.submitted} requests")
     return found
