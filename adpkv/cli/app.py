@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from typer.core import TyperGroup
 
 from adpkv import __version__
 from adpkv.cli.bench import bench
@@ -22,6 +21,7 @@ from adpkv.cli.compare import compare
 from adpkv.cli.configs import configs
 from adpkv.cli.doctor import doctor
 from adpkv.cli.explore import explore
+from adpkv.cli.group import CommandGroup, Commands
 from adpkv.cli.init import init
 from adpkv.cli.inspect import inspect
 from adpkv.cli.regress import regress
@@ -41,7 +41,7 @@ from adpkv.exit_codes import ExitCode
 from adpkv.streams import Streams
 from adpkv.terminal import final_line, terminal_columns
 
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["ALL", "COMMANDS", "app", "main"]
 
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     run,
@@ -68,17 +68,15 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
 )
 """In the order of `--help`; each function is a command of its name."""
 
+# What follows the command of `supervise` belongs to that command, options too.
+_SETTINGS: Final = {"supervise": {"allow_interspersed_args": False}}
 
-class _Group(TyperGroup):
-    """Typer's two options for completion stand in one sentence below the help and not among the
-    options, where a narrow window cuts their long names."""
+ALL: Final = Commands({one.__name__: (one, _SETTINGS.get(one.__name__, {})) for one in COMMANDS})
+"""The same as commands of Typer, each built when it is called."""
 
-    def get_params(self, ctx: Any) -> Any:
-        found = super().get_params(ctx)
-        for one in found:
-            if one.name in ("install_completion", "show_completion"):
-                one.hidden = True  # type: ignore[attr-defined]
-        return found
+
+class _Group(CommandGroup):
+    lazy = ALL
 
 
 app = typer.Typer(
@@ -90,9 +88,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in COMMANDS:
-    # What follows the command of `supervise` belongs to that command, options too.
-    app.command(context_settings={"allow_interspersed_args": command is not supervise})(command)
 
 
 def _version(wanted: bool) -> None:

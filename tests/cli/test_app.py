@@ -10,6 +10,7 @@ import pytest
 
 from adpkv import __version__
 from adpkv.cli import app as cli
+from adpkv.cli.group import Commands
 from adpkv.errors import DeadlockError, MissingPieceError
 
 
@@ -108,6 +109,31 @@ def test_the_command_line_loads_only_itself() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert ended.stdout == "set()\n"
+
+
+def test_the_help_of_all_commands_makes_none_and_leaves_rich_whole() -> None:
+    """What is not loaded is what takes long; who wants it after that gets the real one."""
+    script = (
+        "import sys; from adpkv.cli import app as cli\n"
+        "try: cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pydantic', 'yaml', 'markdown_it', 'pygments'}\n"
+        "print(heavy & set(sys.modules), file=sys.stderr)\n"
+        "print(cli.ALL.built(), file=sys.stderr)\n"
+        "from rich.markdown import Markdown; from rich.traceback import Traceback\n"
+        "print(Markdown.__module__, Traceback.__module__, file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stderr.splitlines() == ["set()", "[]", "rich.markdown rich.traceback"]
+
+
+def test_a_command_alone_is_built() -> None:
+    commands = Commands({"one": (cli.run, {}), "two": (cli.simulate, {})})
+    assert commands["two"].name == "two"
+    assert commands.built() == ["two"]
+    assert list(commands) == ["one", "two"]
 
 
 @pytest.mark.parametrize("module", ["adpkv.errors", "typer", "adpkv.streams"])
