@@ -109,18 +109,20 @@ def _walk(
 ) -> None:
     """Walk all interleavings, and show what came of it."""
     from adpkv.config import load
-    from adpkv.exploration.calling import explore_all
+    from adpkv.exploration.calling import check_walkable, explore_all
     from adpkv.exploration.folder import ExplorationFolder
     from adpkv.exploration.showing import WalkProgress
 
     experiment = load(file, overrides)
+    check_walkable(experiment)
+    # Whoever cannot write there shall hear of it before the walk, not after.
+    folder = ExplorationFolder.of_walk(experiment, out)
     progress = WalkProgress(sys.stderr, quiet=quiet)
     try:
-        found = explore_all(experiment, bounds, progress)
-    finally:
-        progress.close()
-    folder = ExplorationFolder.of_walk(experiment, out)
-    try:
+        try:
+            found = explore_all(experiment, bounds, progress)
+        finally:
+            progress.close()
         found = folder.close_with(found)
     except OSError as error:
         raise _lost(error, folder.path) from error

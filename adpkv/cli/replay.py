@@ -71,7 +71,7 @@ def replay(
     if out is not None:
         write_run(recorded.case, out)
     if until is not None:
-        _until(recorded, until)
+        _until(recorded, until, as_json=as_json)
         return
     if step:
         _step(recorded)
@@ -129,10 +129,13 @@ def _show(played: Replay) -> None:
         print(f"another run than the recorded one, which found {said} ({recorded.digest})")
 
 
-def _until(recorded: Recorded, text: str) -> None:
+def _until(recorded: Recorded, text: str, *, as_json: bool) -> None:
     from adpkv.exploration.replaying import event_line, play_until, until_of
 
     stopped = play_until(recorded.case, until_of(text))
+    if as_json:
+        print(json.dumps(stopped.data(), indent=2))
+        return
     first = max(0, len(stopped.events) - SHOWN)
     for number, event in enumerate(stopped.events[first:], first + 1):
         print(event_line(number, event))

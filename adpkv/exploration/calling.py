@@ -23,7 +23,7 @@ from adpkv.exploration.result import Exploration
 from adpkv.exploration.shrinking import MOST_S
 from adpkv.exploration.trial import signature
 
-__all__ = ["Bounds", "explore_all", "explore_into", "explore_plan", "jobs_for"]
+__all__ = ["Bounds", "check_walkable", "explore_all", "explore_into", "explore_plan", "jobs_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,19 @@ def explore_into(
     return found
 
 
+def check_walkable(experiment: Experiment) -> None:
+    """Whether all interleavings of this experiment can be walked.
+
+    Raises:
+        UsageError: its requests are not written down one by one.
+    """
+    if not isinstance(experiment.workload, ScriptConfig):
+        raise UsageError(
+            f"{experiment.name}: workload.kind: --strategy exhaustive walks the requests of a"
+            " script, two or three of them"
+        )
+
+
 def explore_all(
     experiment: Experiment,
     bounds: Bounds,
@@ -100,11 +113,7 @@ def explore_all(
     Raises:
         UsageError: its requests are not written down one by one.
     """
-    if not isinstance(experiment.workload, ScriptConfig):
-        raise UsageError(
-            f"{experiment.name}: workload.kind: --strategy exhaustive walks the requests of a"
-            " script, two or three of them"
-        )
+    check_walkable(experiment)
     began_s = time.monotonic()
     until_s = None if bounds.for_s is None else began_s + bounds.for_s
     walked = walk(Case(experiment), until_s=until_s, most_finds=bounds.most_finds, watch=watch)

@@ -113,6 +113,12 @@ class Stopped:
     """Where each rank is."""
     at_ns: int
 
+    def data(self) -> dict[str, Any]:
+        """As `adpkv replay --until E --json` prints it."""
+        keys = ("at_ns", "rank", "kind", "request", "detail")
+        events = [dict(zip(keys, event, strict=True)) for event in self.events]
+        return {"at_ns": self.at_ns, "places": self.places, "events": events}
+
 
 def play_until(case: Case, until: Until) -> Stopped:
     """The run up to an event.
@@ -168,14 +174,21 @@ def _said(value: Any) -> str:
 
 
 def stories_of(case: Case, requests: list[int], tell: Callable[[Any], Iterable[str]]) -> list[str]:
-    """The stories of some requests of the run."""
+    """The stories of some requests of the run.
+
+    Raises:
+        UsageError: it has no such request.
+    """
     from adpkv.output.folder import RunFolder
     from adpkv.output.story import read_stories
 
     with tempfile.TemporaryDirectory(prefix="adpkv-replay-") as parent:
         folder = Path(parent) / "run"
         write_run(case, folder)
-        found = read_stories(RunFolder(folder), requests)
+        try:
+            found = read_stories(RunFolder(folder), requests)
+        except UsageError as error:
+            raise UsageError(f"--story: {str(error).removeprefix(f'{folder}: ')}") from None
         return [line for one in found for line in tell(one)]
 
 

@@ -52,6 +52,10 @@ def test_it_is_replayed_in_each_way(found: Path, tmp_path: Path) -> None:
     stopped = call("replay", file, "--until", "quarantined")
     assert "quarantined" in stopped.splitlines()[-5:][0] or "quarantined" in stopped
     assert "rank 1 is in" in stopped
+    values = json.loads(call("replay", file, "--until", "3", "--json"))
+    assert [one["kind"] for one in values["events"]][:1] == ["arrived"]
+    assert len(values["events"]) == 3
+    assert len(values["places"]) == 2
     assert "violation" in call("replay", file, "--step", code=4)
     assert call("replay", file, "--story", "0").count("\n") > 5
     kept = call("replay", file, "--as-regression", "revived", "--out", str(tmp_path))
@@ -101,5 +105,7 @@ def test_an_event_that_is_not_there(found: Path) -> None:
     file = str(found / "finds" / "two_terminal_responses.yaml")
     with pytest.raises(UsageError, match="there is no event 9999"):
         call("replay", file, "--until", "9999")
+    with pytest.raises(UsageError, match=r"^--story: there is no request 99"):
+        call("replay", file, "--story", "99")
     with pytest.raises(UsageError, match="--until and --story: give one"):
         call("replay", file, "--until", "5", "--story", "0")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +31,11 @@ CHUNK: Final = 50
 
 def first_find(policy: tuple[str, str], strategy: str) -> tuple[int, str]:
     """(seeds until the first find, its signature); (0, "") where nothing is found."""
-    step = FINDING if strategy == "guided" else CHUNK
-    for first in range(0, FINDING, step):
-        finds = perform(_task(policy, FOUND[policy].variant, strategy, first, first + step)).finds
+    spans = [(first, first + CHUNK) for first in range(0, FINDING, CHUNK)]
+    if strategy == "guided":  # which learns from the first seed on
+        spans = [(0, last) for last in (CHUNK, 4 * CHUNK, FINDING)]
+    for span in spans:
+        finds = perform(_task(policy, FOUND[policy].variant, strategy, *span)).finds
         if finds:
             found = min(finds, key=lambda one: one.seed)
             return found.seed + 1, found.signature
@@ -56,7 +58,7 @@ def _task(
     return Task(0, plan.experiment, plan.strategy, plan.depth, first, last)
 
 
-def main() -> int:
+def main() -> None:
     """All of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.exploration.strategies")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -64,32 +66,35 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3000)
     parser.add_argument("--out", type=Path, default=Path("runs/strategies.json"))
     options = parser.parse_args()
-    began_s = time.monotonic()
+    until_s = time.monotonic() + options.for_s
+    tasks: list[_Made] = [(policy, "", s, 0) for policy in FOUND for s in STRATEGIES]
+    tasks += [(None, variant, s, options.seeds) for variant in VARIANTS for s in STRATEGIES]
     found: dict[str, dict[str, Any]] = {}
-    with ProcessPoolExecutor(options.jobs) as pool:
-        tasks: dict[Future[Any], tuple[str, str]] = {}
-        for variant in VARIANTS:
-            for strategy in STRATEGIES:
-                given = pool.submit(reached, variant, strategy, options.seeds)
-                tasks[given] = f"reached, {variant or 'as it is'}", strategy
-        for policy in FOUND:
-            for strategy in STRATEGIES:
-                tasks[pool.submit(first_find, policy, strategy)] = ": ".join(policy), strategy
-        try:
-            left_s = options.for_s - (time.monotonic() - began_s)
-            for task in as_completed(tasks, timeout=max(left_s, 0)):
-                name, strategy = tasks[task]
-                found.setdefault(name, {})[strategy] = task.result()
-        except TimeoutError:
-            for task in tasks:
-                task.cancel()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1))
+    with multiprocessing.Pool(options.jobs) as pool, suppress(multiprocessing.TimeoutError):
+        results = pool.imap_unordered(_made, tasks)
+        for _ in tasks:
+            name, strategy, value = results.next(max(until_s - time.monotonic(), 0.0))
+            found.setdefault(name, {})[strategy] = value
+    _write(options.out, found)
+
+
+_Made = tuple[tuple[str, str] | None, str, str, int]
+
+
+def _made(task: _Made) -> tuple[str, str, Any]:
+    policy, variant, strategy, seeds = task
+    if policy is not None:
+        return ": ".join(policy), strategy, first_find(policy, strategy)
+    return f"reached, {variant or 'as it is'}", strategy, reached(variant, strategy, seeds)
+
+
+def _write(out: Path, found: dict[str, dict[str, Any]]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=1))
     print(f"| policy | {' | '.join(f'`{one}`' for one in STRATEGIES)} |")
     print(f"|---|{'---|' * len(STRATEGIES)}")
     for name, by in found.items():
         print(f"| `{name}` | {' | '.join(_cell(by.get(one)) for one in STRATEGIES)} |")
-    return 0
 
 
 def _cell(value: Any) -> str:
@@ -102,4 +107,4 @@ def _cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,7 +18,7 @@ __all__ = ["STAGES", "Noticed", "notice"]
 STAGES: Final = ("explore", "unit", "scenario")
 WHERE: Final = {
     "unit": ("tests/core", "tests/executor"),
-    "scenario": ("tests/scenarios", "tests/worlds/virtual/test_staging.py"),
+    "scenario": ("tests/worlds/virtual/test_staging.py", "tests/scenarios"),
 }
 
 
