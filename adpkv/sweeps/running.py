@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -43,7 +44,9 @@ def jobs_for(experiment: Experiment, world: World, asked: int | None) -> Jobs:
     """
     if asked is not None and asked < 1:
         raise UsageError(f"--jobs {asked}: at least one run goes at a time")
-    wanted = asked or (1 if world == "mpi" else max(1, math.floor(cores())))
+    # Those on which its workers may run, as they inherit it: not those of the shell above.
+    here = min(cores(), len(os.sched_getaffinity(0)))
+    wanted = asked or (1 if world == "mpi" else max(1, math.floor(here)))
     room = available_bytes()
     if world == "mpi" or room is None:
         return Jobs(wanted)
