@@ -93,6 +93,11 @@ class PolicyConfig(Section):
         description="without ADP, all replicas act on one vote; or each on its own",
     )
 
+    routing: Literal["late", "blind"] = Field(
+        default="late",
+        description="a request is bound to a rank that has room for it; or at once, by its tokens",
+    )
+
     def historical(self) -> dict[str, str]:
         """The keys whose values differ from the contract's, with these values."""
         return dict(self._historical)

@@ -207,6 +207,11 @@ class RouterConfig(Section):
         " has cached of the prompt; `round_robin`; `power_of_two`: the less loaded one of two that"
         " are drawn",
     )
+    most_overtaken: Count = Field(
+        default=16,
+        description="how many later requests may be given to ranks before one that finds no room;"
+        " then a rank is kept free for it, and after twice as many all of them",
+    )
     avoid_after: Natural = Field(
         default=3,
         description="after so many failed transfers in a row a rank is avoided while others are"

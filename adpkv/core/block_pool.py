@@ -147,11 +147,16 @@ class BlockPool:
             into.append(block)
         return need
 
-    def cached(self, hashes: Iterable[int]) -> int:
-        """How many blocks of this prefix are in the index, whether a lease has them or not."""
+    def available(self) -> int:
+        """How many blocks a lease could have now, the cached ones included."""
+        return len(self._free) + len(self._unused) + len(self._idle)
+
+    def cached(self, hashes: Iterable[int]) -> tuple[int, int]:
+        """How many blocks of this prefix are in the index, and how many of these have a lease."""
         if not self._reuse:
-            return 0
-        return sum(1 for _ in takewhile(self._index.__contains__, hashes))
+            return 0, 0
+        found = [self._index[one] for one in takewhile(self._index.__contains__, hashes)]
+        return len(found), sum(1 for block in found if block in self._holders)
 
     def commit(self, lease: Lease, hashes: Sequence[int]) -> None:
         """Put the lease's first blocks into the prefix index: they hold the KV of these hashes now.

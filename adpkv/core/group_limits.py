@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from adpkv.core.content import blocks_for, prompt_blocks
 from adpkv.core.failure_memory import advice
-from adpkv.core.group_ranks import GroupRanks
-from adpkv.core.rank_failure import Attempt
-from adpkv.core.rank_status import RankStatus
+from adpkv.core.group_ranks import Cached, GroupRanks, Shares
+from adpkv.core.overtaking import Passed
+from adpkv.core.rank_status import NO_LIMIT, RankStatus
 from adpkv.core.router import Router, by_load
 from adpkv.core.topology import Kind
 from adpkv.core.values import RequestSpec
@@ -33,10 +33,19 @@ class GroupLimits:
     """The most blocks that may be in flight to one peer: a longer prompt could never be sent."""
     most_requests: int
     """The most open requests that a rank may own."""
+    peer_transfers: int = NO_LIMIT
+    """The most transfers of a rank with one peer."""
+    late: bool = True
+    """A request is bound to a rank when that has its blocks, its seat and its slot; until then it
+    waits in the instance. False: when the rank may own one more request."""
     route: Router = by_load
     """Decides which rank gets which request."""
+    reuses: bool = False
+    """Whether the ranks say what they have cached of the first requests that wait."""
     asks_cached: bool = False
-    """Whether the ranks say what they have cached of the requests that are to be routed."""
+    """Whether they say that of new requests too, before these are routed."""
+    most_passed: int = 16
+    """How many later requests may be assigned before one that waits, until ranks wait for it."""
     gone: frozenset[int] = frozenset()
     """Indices of the group's failed ranks; the indices of the others do not change."""
 
@@ -64,24 +73,33 @@ class GroupLimits:
             return f"wants rank {spec.wanted} of its instance, which has failed"
         return ""
 
-    def ranks_of(self, statuses: Sequence[RankStatus]) -> GroupRanks:
+    def ranks_of(self, statuses: Sequence[RankStatus], passed: Passed = ()) -> GroupRanks:
         """What the router knows of the ranks. Failed ones have no room; avoided ones have none for
         requests that do not insist on them."""
         indices = [i for i in range(self.ranks) if i not in self.gone] if self.gone else None
-        cached: list[Mapping[Attempt, int]] = [
-            {(i, a): n for i, a, n in status.cached} for status in statuses
+        every = self._by_index
+        owned = [self.most_requests - one.requests for one in statuses]
+        if self.late:
+            owned = [min(most, one.seats) for most, one in zip(owned, statuses, strict=True)]
+        cached: list[Cached] = [
+            {(i, a): (n, used) for i, a, n, used in one.cached} for one in statuses
         ]
+        shares: list[Shares] = [
+            {peer: (transfers, blocks) for peer, transfers, blocks in one.peers} for one in statuses
+        ]
+        trusts = [status.trust for status in statuses]
         return GroupRanks(
-            self._by_index([status.tokens for status in statuses], indices, 0),
-            self._by_index([status.requests for status in statuses], indices, 0),
-            self._by_index([self.most_requests - one.requests for one in statuses], indices, 0),
-            self._by_index(
-                advice([status.trust for status in statuses], self.most_requests), indices, 0
-            ),
-            self._by_index([status.turn for status in statuses], indices, 0),
-            self.tokens_of,
-            self.block_tokens,
-            self._by_index(cached, indices, {}) if any(cached) else (),
+            self,
+            tokens=every([one.tokens for one in statuses], indices, 0),
+            requests=every([one.requests for one in statuses], indices, 0),
+            seats=every(owned, indices, 0),
+            advised=every(advice(trusts, self.most_requests), indices, 0),
+            turns=every([one.turn for one in statuses], indices, 0),
+            blocks=every([one.blocks for one in statuses], indices, 0),
+            slots=every([one.slots if self.late else NO_LIMIT for one in statuses], indices, 0),
+            shares=every(shares, indices, {}),
+            cached=every(cached, indices, {}) if any(cached) else (),
+            passed=passed,
         )
 
     def _by_index(self, found: list[T], indices: Sequence[int] | None, gone: T) -> list[T]:

@@ -1,28 +1,44 @@
 """What is known of a group's ranks while requests are assigned to them, by rank index.
 
 It is made of the statuses that the ranks brought to one sync, so it is the same on every rank. Each
-assignment is subtracted at once, so the next request sees it.
+assignment is subtracted at once, so the next request sees it. A request that was assigned gets its
+blocks, its seat and its slot in the same iteration: between sync and apply a rank only loses
+requests. Blocks that it shares with others count as theirs, so this holds whoever ends meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
+from adpkv.core.content import prompt_blocks
+from adpkv.core.overtaking import Overtaking, Passed
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.values import RequestSpec
 
-__all__ = ["GroupRanks"]
+if TYPE_CHECKING:
+    from adpkv.core.group_limits import GroupLimits
+
+__all__ = ["Cached", "GroupRanks", "Shares"]
 
 _NOW = 1 << 60
 """Later than any iteration: the turn of the first assignment of this plan."""
+
+Cached = Mapping[Attempt, tuple[int, int]]
+"""Request -> (blocks of its prompt in a rank's cache, how many of these others use now)."""
+
+Shares = dict[int, tuple[int, int]]
+"""Sender -> (transfers, blocks) that a rank may still begin with it."""
 
 
 @dataclass(slots=True)
 class GroupRanks:
     """The ranks of one group, and what each can still be given."""
 
+    costs: GroupLimits
+    """What a request costs on this kind of instance."""
     tokens: list[int]
     """Open tokens: of each rank's requests that are not over."""
     requests: list[int]
@@ -33,48 +49,101 @@ class GroupRanks:
     """Of these, how many may be requests that do not insist on the rank (`core.failure_memory`)."""
     turns: list[int]
     """When each rank was given its last request: the iteration."""
-    tokens_of: Callable[[RequestSpec], int]
-    """The tokens that a request costs on this kind of instance."""
-    block_tokens: int = 1
-    cached: Sequence[Mapping[Attempt, int]] = ()
-    """By rank: request -> how many blocks of its prompt the rank has in its prefix cache. Without
-    an entry none is known."""
+    blocks: list[int]
+    slots: list[int]
+    shares: list[Shares]
+    cached: Sequence[Cached] = ()
+    """By rank. Without an entry nothing is known to be cached."""
+    passed: Passed = ()
+    """How often the waiting requests were overtaken by the last plan."""
+    overtaking: Overtaking = field(init=False)
     _now: count[int] = field(default_factory=lambda: count(_NOW))
-    _free: int = field(init=False)
+    _open: int = field(init=False)
     """How many ranks may be given a request that insists on none."""
+    _most_blocks: int = -1
+    """The most blocks that one of them has; -1 if that is to be looked up."""
 
     def __post_init__(self) -> None:
-        self._free = sum(1 for rank in range(len(self)) if self.is_open(rank))
+        self.overtaking = Overtaking(self, self.passed, self.costs.most_passed)
+        self._open = sum(1 for rank in range(len(self)) if self.is_open(rank))
 
     def __len__(self) -> int:
         return len(self.seats)
 
     def is_open(self, rank: int) -> bool:
         """Whether the rank may be given any request that insists on none."""
-        return self.seats[rank] > 0 and self.advised[rank] > 0
+        return self.seats[rank] > 0 and self.advised[rank] > 0 and self.slots[rank] > 0
 
-    def has_room(self, rank: int | None) -> bool:
+    def has_room(self, wanted: int | None) -> bool:
         """Whether this rank can be given any request; None: whether any rank can."""
-        return self._free > 0 if rank is None else self.seats[rank] > 0
+        if wanted is None:
+            return self._open > 0
+        return self.seats[wanted] > 0 and self.slots[wanted] > 0
+
+    def may_fit(self, spec: RequestSpec) -> bool:
+        """Whether any open rank may have the blocks for a request. O(1) as long as nothing was
+        assigned since the last call."""
+        if not self.costs.late or self.cached:
+            return True
+        if self._most_blocks < 0:
+            open_ranks = [n for r, n in enumerate(self.blocks) if self.is_open(r)]
+            self._most_blocks = max(open_ranks, default=0)
+        return self.costs.blocks_of(spec) <= self._most_blocks
 
     def can_take(self, rank: int, spec: RequestSpec) -> bool:
-        """Whether a rank can be given this request now."""
-        return self.seats[rank] > 0 if spec.wanted is not None else self.is_open(rank)
+        """Whether a rank has everything for this request now."""
+        if not (self.has_room(rank) if spec.wanted is not None else self.is_open(rank)):
+            return False
+        if not self.costs.late:
+            return True
+        return self._needed(rank, spec) <= self.blocks[rank] and self.has_share(rank, spec)
+
+    def has_share(self, rank: int, spec: RequestSpec) -> bool:
+        """Whether the rank may begin the request's transfer, as far as its sender goes."""
+        if spec.sender is None or not self.costs.late:
+            return True
+        transfers, blocks = self._share(rank, spec.sender.rank)
+        return transfers > 0 and prompt_blocks(spec, self.costs.block_tokens) <= blocks
+
+    def _share(self, rank: int, sender: int) -> tuple[int, int]:
+        whole = (self.costs.peer_transfers, self.costs.peer_blocks)
+        return self.shares[rank].get(sender, whole)
+
+    def _needed(self, rank: int, spec: RequestSpec) -> int:
+        """The free or unused blocks that the rank needs for the request."""
+        needed = self.costs.blocks_of(spec)
+        if self.cached:
+            needed -= self.cached[rank].get((spec.request_id, spec.attempt), (0, 0))[1]
+        return needed
 
     def give(self, rank: int, spec: RequestSpec) -> None:
         """A rank is given the request."""
-        self.tokens[rank] += self.tokens_of(spec)
-        self.requests[rank] += 1
         was_open = self.is_open(rank)
+        self.tokens[rank] += self.costs.tokens_of(spec)
+        self.requests[rank] += 1
         self.seats[rank] -= 1
         self.advised[rank] -= 1
-        self._free -= was_open and not self.is_open(rank)
         self.turns[rank] = next(self._now)
+        if self.costs.late:
+            self.blocks[rank] -= self._needed(rank, spec)
+            self._most_blocks = -1
+            if spec.sender is not None:
+                transfers, blocks = self._share(rank, spec.sender.rank)
+                blocks -= prompt_blocks(spec, self.costs.block_tokens)
+                self.shares[rank][spec.sender.rank] = (transfers - 1, blocks)
+                self.slots[rank] -= 1
+        self._open -= was_open and not self.is_open(rank)
+
+    def close(self, rank: int) -> None:
+        """The rank is given nothing more in this plan."""
+        self._open -= self.is_open(rank)
+        self.seats[rank] = 0
+        self._most_blocks = -1
 
     def cached_tokens(self, rank: int, spec: RequestSpec) -> int:
         """How many tokens of the prompt a rank need not compute, as it has their KV. The last one
         is always computed, because the first output token follows from it."""
         if not self.cached:
             return 0
-        blocks = self.cached[rank].get((spec.request_id, spec.attempt), 0)
-        return min(blocks * self.block_tokens, spec.prompt_tokens - 1)
+        blocks, _ = self.cached[rank].get((spec.request_id, spec.attempt), (0, 0))
+        return min(blocks * self.costs.block_tokens, spec.prompt_tokens - 1)

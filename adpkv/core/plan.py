@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from adpkv.core.group_limits import GroupLimits
+from adpkv.core.overtaking import Passed
 from adpkv.core.ownership import Vote, agree_on
 from adpkv.core.rank_failure import Attempt, RankFailure, missing
 from adpkv.core.rank_status import RankStatus
@@ -59,6 +60,8 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     refusals: tuple[Refusal, ...] = ()
     waiting: Waiting = NOBODY_WAITS
     """Requests that no rank owns yet."""
+    passed: Passed = ()
+    """How often those were overtaken that may not be overtaken without end (`core.overtaking`)."""
     expired: tuple[Attempt, ...] = ()
     """Requests that some rank owns, and that have waited too long if they wait there still."""
     agreed: tuple[Vote, ...] = ()
@@ -123,9 +126,8 @@ def agree(
     stopping = stop is not None
     forward = work and able and not stopping
     agreed = agree_on([status.votes for status in statuses], len(statuses)) if noticed else ()
-    if (
+    same = (
         group_input is None
-        and not previous.waiting
         and not stopping
         and ending is previous.ending
         and not previous.assignments
@@ -135,20 +137,22 @@ def agree(
         and not (previous.expired or statuses[0].expired)
         and previous.rank_failure is None
         and forward is previous.forward
-    ):
+    )
+    if same and not previous.waiting:
         return previous
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
     waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
-    assignments: dict[int, tuple[RequestSpec, ...]] = {}
-    if waiting:
-        assignments, waiting = limits.route(waiting, limits.ranks_of(statuses))
+    assignments, waiting, passed = _bind(limits, previous.passed, waiting, statuses)
+    if same and not assignments:
+        return previous  # nobody has room for one of those that wait
     released = previous.released or (group_input is not None and group_input.released)
     return Plan(
         assignments=assignments,
         cancels=group_input.cancelled if group_input else (),
         refusals=refusals,
         waiting=waiting,
+        passed=passed,
         expired=_still_owned(statuses[0].expired, refusals),
         agreed=agreed,
         forward=forward,
@@ -158,6 +162,18 @@ def agree(
         leave=stopping and _may_leave(statuses, released=released),
         rank_failure=rank_failure,
     )
+
+
+def _bind(
+    limits: GroupLimits, passed: Passed, waiting: Waiting, statuses: Sequence[RankStatus]
+) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting, Passed]:
+    """Bind those that wait to the ranks that have room for them. Returns (assignments, those that
+    wait still, how often these were overtaken)."""
+    if not waiting:
+        return {}, waiting, ()
+    ranks = limits.ranks_of(statuses, passed)
+    assignments, waiting = limits.route(waiting, ranks)
+    return assignments, waiting, ranks.overtaking.passed(waiting)
 
 
 def _may_leave(statuses: Sequence[RankStatus], *, released: bool) -> bool:
@@ -223,7 +239,9 @@ def _refuse(
     fresh = {spec.request_id for spec in group_input.admitted} if group_input else set()
     ids = fresh | cancelled
     ids.update([request_id for request_id, _ in late])
-    suspects = _suspects(waiting, ids, limits.gone)
+    failure = group_input.rank_failure if group_input else None
+    lost = failure.failed if failure is not None else ()
+    suspects = _suspects(waiting, ids, limits.gone, lost)
     refused: list[int] = []
     refusals: list[Refusal] = []
     for place in waiting.places() if stopping else sorted(suspects):
@@ -237,6 +255,8 @@ def _refuse(
             end = (Outcome.FAILED, "the instance is stopping")
         elif (spec.request_id, spec.attempt) in late:
             end = (Outcome.TIMED_OUT, "no rank had room for it within the queue limit")
+        elif spec.sender is not None and spec.sender.rank in lost:
+            end = (Outcome.FAILED, f"its KV is lost: rank {spec.sender.rank} has failed")
         elif objection:
             end = (Outcome.FAILED, objection)
         else:
@@ -255,13 +275,16 @@ def _still_owned(expired: Sequence[Attempt], refusals: Iterable[Refusal]) -> tup
     return tuple(attempt for attempt in expired if attempt not in refused)
 
 
-def _suspects(waiting: Waiting, ids: Iterable[int], gone: frozenset[int]) -> set[int]:
-    """The places of the waiting requests that may have to be refused: all attempts of `ids`, and
-    those that insist on a failed rank. The others need no check."""
+def _suspects(
+    waiting: Waiting, ids: Iterable[int], gone: frozenset[int], lost: Collection[int]
+) -> set[int]:
+    """The places of the waiting requests that may have to be refused: all attempts of `ids`, those
+    that insist on a failed rank, and those whose sender is lost. The others need no check."""
     found: set[int] = set()
     for request_id in ids:
         found.update(waiting.attempts(request_id))
-    if gone:
-        for rank in gone.intersection(waiting.wishes()):
-            found.update(waiting.lane(rank))
+    if gone or lost:
+        for lane in waiting.lanes():
+            if lane[0] in gone or lane[1] in lost:
+                found.update(waiting.lane(lane))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from adpkv.core.failure_memory import Trust
@@ -10,7 +12,10 @@ from adpkv.core.ownership import Vote
 from adpkv.core.rank_failure import Attempt
 from adpkv.core.stop import StopReason
 
-__all__ = ["RankStatus"]
+__all__ = ["NO_LIMIT", "RankStatus"]
+
+NO_LIMIT: Final = 1 << 40
+"""More than any rank can have."""
 
 
 class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -30,6 +35,16 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tokens: int = 0
     requests: int = 0
     running: int = 0
+    blocks: int = NO_LIMIT
+    """KV blocks that a new request could have now, cached ones included, without those for which
+    requests wait that are bound to the rank."""
+    seats: int = NO_LIMIT
+    """Places in the batch that no request has or waits for."""
+    slots: int = NO_LIMIT
+    """Transfers that a receiver could begin now."""
+    peers: tuple[tuple[int, int, int], ...] = ()
+    """(sender, transfers, blocks) that it could begin now, for the senders with which it has some
+    in flight. With others it has its whole share."""
     turn: int = 0
     """The iteration in which it was last given a request; 0 before it was given one."""
     in_transfer: int = 0
@@ -46,9 +61,10 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Leader: requests that have waited too long if they wait still, for a rank or on one."""
     votes: tuple[Vote, ...] = ()
     """Without ADP: what it noticed about requests, until all ranks have acted on it."""
-    cached: tuple[tuple[int, int, int], ...] = ()
-    """If the router's policy asks for it: (request, attempt, blocks of its prompt in this rank's
-    prefix cache) for the first requests that are to be routed; those without any are left out."""
+    cached: tuple[tuple[int, int, int, int], ...] = ()
+    """(request, attempt, blocks of its prompt in this rank's prefix cache, how many of them other
+    requests use now) for the first requests that wait, and for the new ones if the router's policy
+    asks for it; those without any are left out."""
     trust: Trust = Trust.FULL
     """How many new requests it should get, after failures of its own."""
     owed: tuple[Attempt, ...] = ()

@@ -1,6 +1,7 @@
 """The router: which rank of an instance gets which request. Pure, so all ranks agree.
 
-A policy decides among the ranks that can take the request. Equal ranks take turns: the one whose
+A policy decides among the ranks that have room for the request now: blocks, a seat, a slot. While
+none has, it waits in its instance, and is bound to no rank. Equal ranks take turns: the one whose
 last request is the longest ago comes first. A request whose client insists on a rank waits for that
 rank, and later requests may pass it. Without ADP all ranks get each request (`replicate`).
 """
@@ -19,11 +20,13 @@ from adpkv.errors import UsageError
 
 __all__ = [
     "LOOKED_AT",
+    "LOOKED_PAST",
     "POLICIES",
     "WANTS_CACHED",
     "Choose",
     "Load",
     "Router",
+    "blind",
     "by_load",
     "candidates",
     "replicate",
@@ -47,41 +50,48 @@ group's ranks, on which each assignment is noted."""
 Pick = Callable[[RequestSpec], int | None]
 """The rank for a request that insists on none; None if it has to wait."""
 
+LOOKED_PAST: Final = 8
+"""How many requests of a lane that find no room one plan looks at."""
+
 LOOKED_AT: Final = 32
-"""How many waiting requests one plan looks at that can not be assigned, of those that want the same
-rank; and for how many requests the ranks say what they have cached."""
+"""For how many requests the ranks say what they have cached."""
 
 
 def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
-    """Assign in order of arrival. Costs O(assigned + lanes * LOOKED_AT) calls of `pick`, however
+    """Assign in order of arrival. Costs O(assigned + lanes * LOOKED_PAST) calls of `pick`, however
     many wait.
 
-    A lane is the queue of the requests that want the same rank, or of those that want none.
+    A later request may be assigned before one that finds no room, but only so often: then ranks
+    wait for that one (`core.overtaking`).
     """
-    lanes = {wanted: waiting.lane(wanted) for wanted in waiting.wishes()}
-    heads = [(next(lane), wanted) for wanted, lane in lanes.items()]
+    lanes = {lane: waiting.lane(lane) for lane in waiting.lanes()}
+    heads = [(next(places), lane) for lane, places in lanes.items()]
     heapq.heapify(heads)
-    left = dict.fromkeys(lanes, LOOKED_AT)
+    left = dict.fromkeys(lanes, LOOKED_PAST)
     taken: list[int] = []
     found: dict[int, list[RequestSpec]] = {}
     while heads:
-        place, wanted = heads[0]
+        place, lane = heads[0]
+        wanted = lane[0]
         if not ranks.has_room(wanted):
             heapq.heappop(heads)
             continue
         spec = waiting[place]
-        rank = pick(spec) if wanted is None else wanted
+        rank = wanted
+        if rank is None:
+            rank = pick(spec) if ranks.may_fit(spec) else None
         if rank is not None and ranks.can_take(rank, spec):
             ranks.give(rank, spec)
+            ranks.overtaking.assigned(rank, spec)
             found.setdefault(rank, []).append(spec)
             taken.append(place)
         else:
-            left[wanted] -= 1
-        following = next(lanes[wanted], None) if left[wanted] else None
+            left[lane] = 0 if ranks.overtaking.waits(spec) else left[lane] - 1
+        following = next(lanes[lane], None) if left[lane] else None
         if following is None:
             heapq.heappop(heads)
         else:
-            heapq.heapreplace(heads, (following, wanted))
+            heapq.heapreplace(heads, (following, lane))
     assigned = {rank: tuple(specs) for rank, specs in sorted(found.items())}
     return assigned, waiting.without(taken)
 
@@ -122,6 +132,11 @@ class _First:
 def by_load(waiting: Waiting, ranks: GroupRanks) -> Routed:
     """`load`: the rank with the fewest open tokens."""
     return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.tokens[r], ranks.turns[r], r)))
+
+
+def blind(waiting: Waiting, ranks: GroupRanks) -> Routed:
+    """The fewest open tokens, and in a tie the lower rank: what a field policy keeps."""
+    return _assign(waiting, ranks, _First(ranks, lambda r: (ranks.tokens[r], r)))
 
 
 def round_robin(waiting: Waiting, ranks: GroupRanks) -> Routed:
@@ -193,11 +208,11 @@ WANTS_CACHED: Final = by_prefix
 """
 
 
-def candidates(waiting: Waiting, new: Sequence[RequestSpec]) -> Iterator[RequestSpec]:
-    """The requests for which the ranks say what they have cached: the first `LOOKED_AT` that insist
-    on no rank, those that wait already and then the `new` ones."""
-    old = (waiting[place] for place in waiting.lane(None)) if waiting else iter(())
-    yield from islice(_then(old, new), LOOKED_AT)
+def candidates(waiting: Waiting, new: Sequence[RequestSpec], most: int) -> Iterator[RequestSpec]:
+    """The requests for which the ranks say what they have cached: the first ones that insist on no
+    rank, those that wait already and then the `new` ones."""
+    old = (waiting[place] for place in waiting.lane((None, None))) if waiting else iter(())
+    return islice(_then(old, new), most)
 
 
 def _then(old: Iterator[RequestSpec], new: Sequence[RequestSpec]) -> Iterator[RequestSpec]:
@@ -219,7 +234,7 @@ def routed_by(choose: Choose) -> Router:
     """A router with `choose` as its policy.
 
     `choose` is called for each request that insists on no rank, in order of arrival, as long as a
-    rank has room; and for at most `LOOKED_AT` that it lets wait.
+    rank has room; and for at most `LOOKED_PAST` that it lets wait.
 
     Raises:
         UsageError: (the router) `choose` returned something else than a rank index or None.
@@ -228,7 +243,10 @@ def routed_by(choose: Choose) -> Router:
     def routed(waiting: Waiting, ranks: GroupRanks) -> Routed:
         def pick(spec: RequestSpec) -> int | None:
             loads = tuple(zip(ranks.tokens, ranks.requests, strict=True))
-            room = tuple(map(min, ranks.seats, ranks.advised))
+            room = tuple(
+                min(ranks.seats[rank], ranks.advised[rank]) if ranks.can_take(rank, spec) else 0
+                for rank in range(len(ranks))
+            )
             return _checked(choose(spec, loads, room), len(ranks))
 
         return _assign(waiting, ranks, pick)

@@ -14,9 +14,13 @@ from collections import deque
 from dataclasses import dataclass
 
 from adpkv.core.ids import SessionId
+from adpkv.core.rank_status import NO_LIMIT
 from adpkv.core.session import Session
 
 __all__ = ["SlotLimits", "SlotQueue"]
+
+Room = tuple[int, tuple[tuple[int, int, int], ...]]
+"""(sessions in all, (peer, transfers, blocks) of each peer with which there are some)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,12 @@ class SlotQueue:
         self._in_use = 0
         self._held: dict[int, list[int]] = {}
         self._waiting: dict[int, deque[Session]] = {}
+        self._room: Room | None = None
+        """The last result of `room`, until something changes."""
 
     def wait(self, session: Session) -> None:
         """Add a session that wants a slot for a transfer with `session.peer`."""
+        self._room = None
         self._waiting.setdefault(session.peer, deque()).append(session)
 
     def leave(self, session: Session) -> bool:
@@ -61,6 +68,7 @@ class SlotQueue:
         queue = self._waiting.get(session.peer)
         if queue is None or session not in queue:
             return False
+        self._room = None
         queue.remove(session)
         if not queue:
             del self._waiting[session.peer]
@@ -99,6 +107,7 @@ class SlotQueue:
         return bool(limits.staging) or blocks + len(session.blocks) <= limits.blocks_per_peer
 
     def _take(self, peer: int, session: Session) -> None:
+        self._room = None
         held = self._held.setdefault(peer, [0, 0])
         held[0] += 1
         held[1] += len(session.blocks)
@@ -108,6 +117,7 @@ class SlotQueue:
 
     def give_back(self, session: Session) -> None:
         """Free the slot of a session whose blocks no peer touches any more."""
+        self._room = None
         held = self._held[session.peer]
         held[0] -= 1
         held[1] -= len(session.blocks)
@@ -121,6 +131,25 @@ class SlotQueue:
     def number(self, session: Session) -> int:
         """The staging slot of a session that has a slot; -1 without staging."""
         return self._numbers.get(session.session_id, -1)
+
+    def room(self) -> Room:
+        """(sessions that could have a slot now, (peer, transfers, blocks) that could be begun with
+        each peer with which there are some). Those that wait for a slot count as if they had it."""
+        if self._room is None:
+            self._room = self._counted()
+        return self._room
+
+    def _counted(self) -> Room:
+        limits = self._limits
+        wait = sum(len(queue) for queue in self._waiting.values())
+        shares = []
+        for peer in sorted({*self._held, *self._waiting}):
+            count, blocks = self._held.get(peer, (0, 0))
+            for session in self._waiting.get(peer, ()):
+                count, blocks = count + 1, blocks + len(session.blocks)
+            left = NO_LIMIT if limits.staging else limits.blocks_per_peer - blocks
+            shares.append((peer, limits.per_peer - count, left))
+        return self._total - self._in_use - wait, tuple(shares)
 
     def numbers(self) -> tuple[int, int]:
         """How many staging slots there are, and how many of them no session has."""

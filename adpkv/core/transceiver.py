@@ -296,6 +296,10 @@ class Transceiver:
         stuck = [one for one in sessions if one.state is State.QUARANTINED] or sessions
         return tuple(sorted({one.peer for one in stuck if one.peer >= 0}))
 
+    def room(self) -> tuple[int, tuple[tuple[int, int, int], ...]]:
+        """How many transfers a receiver could begin now, in all and with which peers."""
+        return self._slots.room()
+
     def slot_counts(self) -> tuple[int, int]:
         """How many staging slots there are, and how many of them no session has."""
         return self._slots.numbers()

@@ -16,7 +16,11 @@ from typing import Final
 
 from adpkv.core.values import RequestSpec
 
-__all__ = ["NOBODY_WAITS", "Waiting"]
+__all__ = ["NOBODY_WAITS", "Lane", "Waiting", "lane_of"]
+
+Lane = tuple[int | None, int | None]
+"""(rank index on which its requests insist, context rank that has their KV). What keeps the first
+of a lane waiting mostly keeps the others waiting too, and no other lane."""
 
 NOT_YET: Final = 1 << 62
 """The version with which a request leaves that still waits."""
@@ -24,6 +28,11 @@ NOT_YET: Final = 1 << 62
 MOST_LEFT: Final = 64
 """A log is replaced by a new one when more requests have left it than wait in it, and more than
 this number."""
+
+
+def lane_of(spec: RequestSpec) -> Lane:
+    """The lane in which a request waits."""
+    return spec.wanted, None if spec.sender is None else spec.sender.rank
 
 
 class _Log:
@@ -36,9 +45,8 @@ class _Log:
         """The version of the newest queue. `lanes` and `attempts` are those of this queue."""
         self.specs: list[RequestSpec] = []
         self.left_with: list[int] = []
-        self.lanes: dict[int | None, deque[int]] = {}
-        """Rank index -> the places of the requests that insist on it, in order; None -> those of
-        the requests that insist on none. The first place of each still waits."""
+        self.lanes: dict[Lane, deque[int]] = {}
+        """The places of each lane's requests, in order. The first place of each still waits."""
         self.attempts: dict[int, list[int]] = {}
         """Request -> the places of its attempts that wait."""
         for spec in specs:
@@ -48,7 +56,7 @@ class _Log:
         place = len(self.specs)
         self.specs.append(spec)
         self.left_with.append(NOT_YET)
-        self.lanes.setdefault(spec.wanted, deque()).append(place)
+        self.lanes.setdefault(lane_of(spec), deque()).append(place)
         self.attempts.setdefault(spec.request_id, []).append(place)
 
     def take(self, place: int) -> None:
@@ -59,11 +67,11 @@ class _Log:
         attempts.remove(place)
         if not attempts:
             del self.attempts[spec.request_id]
-        lane = self.lanes[spec.wanted]
+        lane = self.lanes[lane_of(spec)]
         while lane and self.left_with[lane[0]] != NOT_YET:
             lane.popleft()
         if not lane:
-            del self.lanes[spec.wanted]
+            del self.lanes[lane_of(spec)]
 
 
 class Waiting:
@@ -110,16 +118,15 @@ class Waiting:
         """This queue if it is the newest of its log; else an equal one that is."""
         return self if self._version == self._log.version else Waiting(self)
 
-    def wishes(self) -> Collection[int | None]:
-        """The rank indices on which waiting requests insist; with None if some insist on none."""
+    def lanes(self) -> Collection[Lane]:
+        """The lanes in which requests wait."""
         return self._newest().lanes.keys()
 
-    def lane(self, wanted: int | None) -> Iterator[int]:
-        """The places of the requests that insist on this rank; None: of those that insist on
-        none."""
+    def lane(self, lane: Lane) -> Iterator[int]:
+        """The places of a lane's requests, in order."""
         log = self._newest()
         left_with = log.left_with
-        return (place for place in log.lanes.get(wanted, ()) if left_with[place] == NOT_YET)
+        return (place for place in log.lanes.get(lane, ()) if left_with[place] == NOT_YET)
 
     def attempts(self, request_id: int) -> Collection[int]:
         """The places of a request, one for each of its attempts that waits."""

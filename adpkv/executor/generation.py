@@ -82,6 +82,12 @@ class GenerationServing(Serving):
         if session is not None and session.state.is_unexposed:
             self.transceiver.give_up(session, now_ns)
 
+    def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
+        """As `Serving.room`, with places in the batch and slots for transfers."""
+        slots, peers = self.transceiver.room()
+        bound = len(self.waiting) + len(self.held)
+        return self.free_blocks(), self._most - self._admitted - bound, slots - bound, peers
+
     def has_work(self) -> bool:
         """Whether a request decodes."""
         return self.schedule.sequences > 0

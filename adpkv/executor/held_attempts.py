@@ -8,6 +8,7 @@ request. It is not refused: the doubt of a failed peer ends as soon as the trans
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from adpkv.core.rank_failure import Attempt
@@ -62,6 +63,10 @@ class HeldAttempts:
         """The instance stops: end all of them."""
         for request_id in list(self._held):
             self.end(request_id, RequestEvent.STOP, now_ns, detail)
+
+    def requests(self) -> Iterable[ServedRequest]:
+        """Each of them."""
+        return self._held.values()
 
     def attempts(self) -> set[Attempt]:
         """(request, attempt) of each of them."""

@@ -305,24 +305,24 @@ class Phases:
     async def wait(self) -> None:
         """No step runs: the group waits, for a limited time, for input for any member (5.6)."""
         rank = self.rank
-        limit_ns = rank.timing.idle_wait_ns
-        if (
-            rank.transceiver.book.in_flight
-            or rank.serving.pending_resource_release
-            or len(rank.responses)
-        ):
-            limit_ns = rank.timing.busy_wait_ns
-        voted = self._status.votes
+        busy = rank.transceiver.book.in_flight or rank.serving.pending_resource_release
+        timing = rank.timing
+        limit_ns = timing.busy_wait_ns if busy or len(rank.responses) else timing.idle_wait_ns
+        last = self._status
         quiet = self.is_quiet()
+        if rank.plan.waiting and self._is_stale():
+            self._status = self.status()
         if (
             rank.transceiver.pending_polls
             or (not quiet and rank.serving.has_work())
-            or rank.serving.owner.votes != voted
+            or rank.serving.owner.votes != last.votes
+            or (rank.plan.waiting and self._status != last)
             or rank.plan.rank_failure is not None
             or (rank.leader is not None and rank.leader.has_more())
         ):
             # Do not wait: ends are left over by the poll limit; or a request got its blocks in
-            # apply, so a step can run; or there is a new vote, or a message for the coordinator;
+            # apply, so a step can run; or it has room now for one that waits; or there is a new
+            # vote, or a message for the coordinator;
             # or messages from it that did not fit into one broadcast.
             limit_ns = 0
         elapsed: Elapsed = await Wait(

@@ -13,10 +13,10 @@ from adpkv.core.inbox_age import InboxAges
 from adpkv.core.membership import Membership
 from adpkv.core.ownership import SoleOwner
 from adpkv.core.plan import FIRST_PLAN, Plan
-from adpkv.core.rank_status import RankStatus
+from adpkv.core.rank_status import NO_LIMIT, RankStatus
 from adpkv.core.report import FaultCount
 from adpkv.core.responses import ResponseBuffer
-from adpkv.core.router import candidates
+from adpkv.core.router import LOOKED_AT, LOOKED_PAST, candidates
 from adpkv.core.rules import Rules
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance
@@ -47,11 +47,17 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
     quarantined = len(transceiver.book.quarantine)
     now_ns = rank.ports.clock()
     tokens, requests, running = serving.load()
+    late = rank.limits.late
+    blocks, seats, slots, peers = serving.room() if late else (NO_LIMIT, NO_LIMIT, NO_LIMIT, ())
     return RankStatus(
         work=serving.has_work(),
         tokens=tokens,
         requests=requests,
         running=running,
+        blocks=blocks,
+        seats=seats,
+        slots=slots,
+        peers=peers,
         turn=serving.turn,
         in_transfer=transceiver.book.in_flight - quarantined,
         quarantined=quarantined,
@@ -61,7 +67,7 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         overdue=now_ns >= abandon_ns,
         expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
         votes=serving.owner.votes,
-        cached=_cached(rank, group_input),
+        cached=_cached(rank, group_input, blocks),
         owed=serving.owed(rank_failure.asked) if rank_failure is not None else (),
         trust=serving.failures.trust(now_ns),
         illness=rank.illness,
@@ -73,15 +79,22 @@ def is_outdated(rank: Rank, last: RankStatus, group_input: Sequence[LeaderMessag
     """Whether a rank's next status differs from its last one although nothing has changed here."""
     if last.expired or last.cached or last.stop is not rank.proposal:
         return True
-    return rank.limits.asks_cached and bool(group_input or rank.plan.waiting)
+    limits, waiting = rank.limits, rank.plan.waiting
+    return bool((waiting and limits.reuses) or (group_input and limits.asks_cached))
 
 
-def _cached(rank: Rank, group_input: Sequence[LeaderMessage]) -> tuple[tuple[int, int, int], ...]:
-    """What the rank has cached of the requests that the next plan may route, if the router asks."""
-    if not rank.limits.asks_cached:
-        return ()
+def _cached(
+    rank: Rank, group_input: Sequence[LeaderMessage], free: int
+) -> tuple[tuple[int, int, int, int], ...]:
+    """What the rank has cached of the requests that the next plan may route: if the router asks for
+    it, and of those that wait and do not fit into its `free` blocks without."""
+    limits, waiting = rank.limits, rank.plan.waiting
+    if not limits.asks_cached:
+        if not waiting or not limits.reuses:
+            return ()
+        return rank.serving.cached(candidates(waiting.current(), (), LOOKED_PAST), free)
     new = [message.spec for message in group_input if isinstance(message, Admit)]
-    return rank.serving.cached(candidates(rank.plan.waiting.current(), new))
+    return rank.serving.cached(candidates(waiting.current(), new, LOOKED_AT), -1)
 
 
 @dataclass(frozen=True, slots=True)

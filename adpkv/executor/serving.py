@@ -19,6 +19,7 @@ from adpkv.core.content import content_keys
 from adpkv.core.failure_memory import FailureMemory
 from adpkv.core.group_limits import GroupLimits
 from adpkv.core.rank_failure import Attempt
+from adpkv.core.rank_status import NO_LIMIT
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Session
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response, SenderRef
@@ -321,11 +322,32 @@ class Serving(ABC):
             return 0, 0, 0
         return self.open_tokens, self.open_requests, self.running()
 
-    def cached(self, asked: Iterable[RequestSpec]) -> tuple[tuple[int, int, int], ...]:
-        """(request, attempt, blocks of its prompt in this rank's prefix cache) of those that have
-        any there."""
-        found = [(one.request_id, one.attempt, self.pool.cached(one.block_hashes)) for one in asked]
-        return tuple([one for one in found if one[2]])
+    def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
+        """(KV blocks, places in the batch, transfers, transfers by sender) that new requests could
+        have now. What those need that are bound to this rank, and wait, is theirs."""
+        return self.free_blocks(), NO_LIMIT, NO_LIMIT, ()
+
+    def free_blocks(self) -> int:
+        """KV blocks that nothing bound to this rank has or waits for."""
+        free = self.pool.available()
+        if self.waiting or self.held:
+            for request in (*self.waiting, *self.held.requests()):
+                free -= self.limits.blocks_of(request.spec)
+        return free
+
+    def cached(
+        self, asked: Iterable[RequestSpec], enough: int
+    ) -> tuple[tuple[int, int, int, int], ...]:
+        """(request, attempt, blocks of its prompt in this rank's prefix cache, how many of them
+        other requests use) of those that have any there and need more than `enough` blocks."""
+        limits, found = self.limits, []
+        for one in asked:
+            if limits.blocks_of(one) > enough:
+                hashes = one.block_hashes[: (one.prompt_tokens - 1) // limits.block_tokens]
+                there, used = self.pool.cached(hashes)
+                if there:
+                    found.append((one.request_id, one.attempt, there, used))
+        return tuple(found)
 
     def owed(self, asked: Iterable[Attempt]) -> tuple[Attempt, ...]:
         """Those of `asked` for which this rank will still send an answer."""

@@ -14,7 +14,7 @@ from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.phases import Phases
-from adpkv.field_policies import collectives, ends, records, releases, waits
+from adpkv.field_policies import collectives, ends, records, releases, routing, waits
 from adpkv.field_policies.policy import Policy, combined
 from adpkv.worlds.assemble import Parts, build_rank
 
@@ -44,6 +44,7 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("watch", "nobody"): waits.NOBODY_WATCHES,
     ("quarantine", "unbounded"): records.UNBOUNDED_QUARANTINE,
     ("release", "trusted"): releases.RELEASE_TRUSTED,
+    ("routing", "blind"): routing.BLIND_ROUTER,
     ("failure_memory", "none"): records.FAILURES_FORGOTTEN,
 }
 """Every value of a policy key that is not the contract's, in the order in which they apply."""
@@ -76,6 +77,8 @@ def _assembly(policies: Sequence[Policy]) -> Callable[..., RankProgram]:
     def assemble(*job: Any, phases: type[Phases] = Phases, **ports: Any) -> RankProgram:
         mixed = contracts if phases is Phases else combined(phases, others)
         for policy in policies:
+            if policy.route is not None:
+                ports["route"] = policy.route
             if policy.transport is not None:
                 ports["transport"] = policy.transport(ports["transport"])
         return build_rank(*job, rules=rules, parts=parts, phases=mixed, **ports)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adpkv.core.plan import Plan
+from adpkv.core.router import blind
 from adpkv.core.values import Outcome
 from adpkv.executor.collectives import Collective
 from adpkv.executor.messages import Admit
@@ -112,4 +113,5 @@ GATED_POLL: Final = Policy(
     "Transfers are polled in a collective, joined only where the next request does not fit: one"
     " free block more or less, and ranks disagree (#14020).",
     phases=PollsInAGate,
+    route=blind,  # a next request on a rank that has no room for it: bound early
 )

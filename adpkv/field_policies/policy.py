@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from adpkv.core.ownership import Replica
+from adpkv.core.router import Router
 from adpkv.core.rules import Rules
 from adpkv.core.session import Event, Line, Role, State
 from adpkv.core.session_limits import TransceiverLimits
@@ -43,6 +44,8 @@ class Policy:
     replica: type[Replica] | None = None
     transport: Callable[[Transport], Transport] | None = None
     """Put around a rank's transport."""
+    route: Router | None = None
+    """In place of the experiment's `router.policy`."""
 
 
 class NeverQuiet(Phases):

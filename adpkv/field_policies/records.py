@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from adpkv.core.health import HealthInputs
+from adpkv.core.router import blind
 from adpkv.core.rules import Rules
 from adpkv.core.session import Blocks, Event, Line, Order, Role, Session, State
 from adpkv.core.session_limits import TransceiverLimits
@@ -103,6 +104,7 @@ DEADLINE_FROM_ADMISSION: Final = Policy(
     "The transfer's deadline runs while it waits for a slot: a long queue looks like a slow link"
     " (#13824).",
     rules=_deadline_from(_since_admission_ns),
+    route=blind,  # admitted to a rank, and then waiting for a slot there
 )
 
 

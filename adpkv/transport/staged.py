@@ -83,6 +83,8 @@ class StagedTransport:
         self._sending: dict[SessionId, Sending] = {}
         self._receiving: dict[SessionId, Receiving] = {}
         self._unwanted: list[SessionId] = []
+        self._lost_ns: dict[int, int] = {}
+        """From when on it is seen that a rank has failed; without an entry at once."""
         """Chunks that the inner transport expects, of transfers that were refused. They are ended
         right before a poll, which takes in their ends."""
         self._ended: list[TransportEnd] = []
@@ -163,7 +165,12 @@ class StagedTransport:
         open; a transfer without any must be looked at too."""
         every = (*self._sending.values(), *self._receiving.values())
         if any(rank in (one.transfer.sender, one.transfer.receiver) for one in every):
-            self._wake(self._clock() + SOON_NS)
+            # Not before: whoever happens to poll at this very instant would see it earlier.
+            self._lost_ns[rank] = self._clock() + SOON_NS
+            self._wake(self._lost_ns[rank])
+
+    def _is_lost(self, rank: int) -> bool:
+        return self.has_failed(rank) and self._clock() >= self._lost_ns.get(rank, 0)
 
     def poll(self) -> list[TransportEnd]:
         """The transfers that ended since the last call."""
@@ -259,7 +266,7 @@ class StagedTransport:
     def _look_at_receiver(self, found: Sending) -> None:
         """End a transfer to a failed rank of which the inner transport has nothing to report."""
         receiver = found.transfer.receiver
-        if not found.stopped and not found.open and self.has_failed(receiver):
+        if not found.stopped and not found.open and self._is_lost(receiver):
             self._tell_once(found, EndKind.LOST, f"rank {receiver} has failed")
             found.stopped = True
 
@@ -319,7 +326,7 @@ class StagedTransport:
         """End a transfer that waits for nothing of its failed sender but what never comes."""
         sender = found.transfer.sender
         waits = not found.open and found.expected < found.chunks
-        if waits and not found.stopped and self.has_failed(sender):
+        if waits and not found.stopped and self._is_lost(sender):
             self._tell_once(found, EndKind.LOST, f"rank {sender} has failed")
             found.stopped = True
 

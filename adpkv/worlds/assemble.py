@@ -49,11 +49,11 @@ from adpkv.transport.staged import StagedTransport
 __all__ = [
     "NO_LIMIT",
     "Parts",
-    "asking_kinds",
     "build_inbox_ages",
     "build_model",
     "build_rank",
     "build_staged",
+    "says_cached",
     "stop_ns",
 ]
 
@@ -317,6 +317,7 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
         route = router.replicate  # every rank gets every request: there is nothing to choose
     elif route is None:
         route = router.POLICIES[experiment.router.policy]
+    says = says_cached(experiment)
     return GroupLimits(
         kind=instance.kind,
         ranks=instance.ranks,
@@ -325,18 +326,21 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
         peer_blocks=experiment.most_peer_blocks,
         most_requests=experiment.executor.max_requests_per_rank,
         route=route,
-        asks_cached=route is router.WANTS_CACHED and instance.kind in asking_kinds(experiment),
+        late=route not in (router.replicate, router.blind),
+        peer_transfers=experiment.transceiver.max_inflight_transfers_per_peer,
+        reuses=instance.kind in says,
+        asks_cached=route is router.WANTS_CACHED and says.get(instance.kind, False),
+        most_passed=experiment.router.most_overtaken,
     )
 
 
-def asking_kinds(experiment: Experiment) -> tuple[Kind, ...]:
-    """The kinds of instances whose ranks say what they have cached, for the router."""
-    asks = (
-        experiment.kv_cache.reuse
-        and not experiment.topology.replicated
-        and router.POLICIES.get(experiment.router.policy) is router.WANTS_CACHED
-    )
-    return (Kind.CONTEXT,) if asks else ()
+def says_cached(experiment: Experiment) -> dict[Kind, bool]:
+    """The kinds of instances whose ranks say what they have cached of the requests that wait, and
+    whether they say it of new ones too, before these are routed."""
+    if not experiment.kv_cache.reuse or experiment.topology.replicated:
+        return {}
+    wanted = router.POLICIES.get(experiment.router.policy) is router.WANTS_CACHED
+    return {Kind.CONTEXT: wanted}
 
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from adpkv.core.group_limits import GroupLimits
 from adpkv.core.group_ranks import GroupRanks
 from adpkv.core.rank_status import RankStatus
-from adpkv.core.router import LOOKED_AT, POLICIES, Router, by_load, candidates, replicate, routed_by
+from adpkv.core.router import (
+    LOOKED_AT,
+    LOOKED_PAST,
+    POLICIES,
+    Router,
+    by_load,
+    candidates,
+    replicate,
+    routed_by,
+)
 from adpkv.core.topology import Kind
 from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
@@ -155,7 +164,7 @@ def one_by_one(policy: str, count: int, prefixes: int = 0) -> tuple[list[int], i
     for i in range(count):
         prefix = i * 7 % prefixes if prefixes else i
         statuses = [
-            RankStatus(turn=turns[r], cached=((i, 0, 8),) if prefix in caches[r] else ())
+            RankStatus(turn=turns[r], cached=((i, 0, 8, 0),) if prefix in caches[r] else ())
             for r in range(4)
         ]
         found, _ = routed([spec(i, prompt=40)], ranks_of(*statuses), POLICIES[policy])
@@ -181,13 +190,13 @@ def test_one_user_over_idle_ranks_reaches_all_of_them() -> None:
 
 def test_a_cached_prefix_attracts_as_far_as_it_saves() -> None:
     """16 tokens are cached on rank 0: up to 16 more open ones there are worth waiting for."""
-    cached = ((1, 0, 4),)
+    cached = ((1, 0, 4, 0),)
     for tokens, rank in ((0, 0), (15, 0), (17, 1), (500, 1)):
         ranks = ranks_of(RankStatus(tokens=tokens, cached=cached), RankStatus())
         assert routed([spec(1, prompt=40)], ranks, POLICIES["prefix"]) == ({rank: [1]}, [])
     another = ranks_of(RankStatus(tokens=1, cached=cached), RankStatus())
     assert routed([spec(2, prompt=40)], another, POLICIES["prefix"]) == ({1: [2]}, [])
-    whole = ranks_of(RankStatus(tokens=39, cached=((1, 0, 10),)), RankStatus(turn=1))
+    whole = ranks_of(RankStatus(tokens=39, cached=((1, 0, 10, 0),)), RankStatus(turn=1))
     assert routed([spec(1, prompt=40)], whole, POLICIES["prefix"]) == ({0: [1]}, []), (
         "the last token is always computed"
     )
@@ -216,13 +225,13 @@ def test_a_custom_policy_that_lets_wait_is_asked_about_so_many_only() -> None:
 
     def choose(one: RequestSpec, loads: object, room: object) -> int | None:
         asked.append((one.request_id, loads, room))
-        return 1 if one.request_id == LOOKED_AT - 1 else None
+        return 1 if one.request_id == LOOKED_PAST - 1 else None
 
-    waiting = [spec(i, prompt=10) for i in range(5 * LOOKED_AT)]
+    waiting = [spec(i, prompt=10) for i in range(5 * LOOKED_PAST)]
     found, left = routed(waiting, loaded((0, 0), (7, 1), most=2), routed_by(choose))
-    assert found == {1: [LOOKED_AT - 1]}
+    assert found == {1: [LOOKED_PAST - 1]}
     assert len(left) == len(waiting) - 1
-    assert [one for one, _, _ in asked] == [*range(LOOKED_AT + 1)]
+    assert [one for one, _, _ in asked] == [*range(LOOKED_PAST + 1)]
     assert asked[0][1:] == (((0, 0), (7, 1)), (2, 1))
     assert asked[-1][1:] == (((0, 0), (17, 2)), (2, 0)), "with what was just assigned"
 
@@ -237,9 +246,9 @@ def test_a_custom_policy_must_choose_a_rank_of_the_group() -> None:
 def test_of_whom_the_ranks_say_what_they_have_cached() -> None:
     waiting = Waiting([spec(1), spec(2, wanted=1), spec(3)])
     new = [spec(4, wanted=0), *(spec(i) for i in range(5, 99))]
-    found = [one.request_id for one in candidates(waiting, new)]
+    found = [one.request_id for one in candidates(waiting, new, LOOKED_AT)]
     assert found == [1, 3, *range(5, 5 + LOOKED_AT - 2)]
-    assert [*candidates(Waiting(), ())] == []
+    assert [*candidates(Waiting(), (), LOOKED_AT)] == []
 
 
 def test_without_adp_all_ranks_get_each_request_while_there_is_room() -> None:

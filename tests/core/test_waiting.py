@@ -29,7 +29,7 @@ def test_an_empty_queue_is_shared_by_all_and_kept_by_none() -> None:
     assert (ids(first), ids(second), ids(NOBODY_WAITS)) == ([1], [2], [])
     assert first.without([*first.places()]) is NOBODY_WAITS
     assert not NOBODY_WAITS
-    assert list(NOBODY_WAITS.lane(None)) == []
+    assert list(NOBODY_WAITS.lane((None, None))) == []
 
 
 def test_nothing_new_is_the_same_queue() -> None:
@@ -40,15 +40,17 @@ def test_nothing_new_is_the_same_queue() -> None:
 
 
 def test_lanes_are_those_who_want_the_same() -> None:
-    queue = Waiting([spec(1), spec(2, wanted=3), spec(3), spec(4, wanted=3)])
-    assert set(queue.wishes()) == {None, 3}
-    assert [ids(queue[p] for p in queue.lane(wish)) for wish in (None, 3, 9)] == [
+    queue = Waiting([spec(1), spec(2, wanted=3), spec(3), spec(4, wanted=3), spec(5, from_rank=7)])
+    free, third, fetched = (None, None), (3, None), (None, 7)
+    assert set(queue.lanes()) == {free, third, fetched}
+    assert [ids(queue[p] for p in queue.lane(lane)) for lane in (free, third, fetched, (9, 7))] == [
         [1, 3],
         [2, 4],
+        [5],
         [],
     ]
-    fewer = queue.without([*queue.lane(3)])
-    assert set(fewer.wishes()) == {None}
+    fewer = queue.without([*queue.lane(third)])
+    assert set(fewer.lanes()) == {free, fetched}
 
 
 def test_a_request_may_wait_in_two_of_its_lives() -> None:
@@ -98,7 +100,8 @@ def test_each_queue_of_a_row_equals_a_list(changes: list[list[RequestSpec] | set
         assert copy.deepcopy(queue) == queue
     queue, model = row[-1]
     for wish in (None, 0, 1, 2):
-        assert [queue[p] for p in queue.lane(wish)] == [one for one in model if one.wanted == wish]
+        lane = (wish, None)
+        assert [queue[p] for p in queue.lane(lane)] == [one for one in model if one.wanted == wish]
     for request in range(6):
         assert [queue[p] for p in queue.attempts(request)] == [
             one for one in model if one.request_id == request

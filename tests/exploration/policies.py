@@ -82,7 +82,7 @@ FOUND: Final = {
     ),
     ("dummy", "asserted"): Found(
         "rank_failed:there is a block for the dummy",
-        26,
+        24,
     ),
     ("idle_wait", "unbounded"): Found(
         "deadlock:queue@get_new_requests|tp_broadcast@intake",
@@ -102,7 +102,8 @@ FOUND: Final = {
     ),
     ("connection_epoch", "ignored"): Found(
         "write_after_free",
-        342,
+        194,
+        "dying",
     ),
     ("reduce", "own"): Found(
         "mismatch:step@forward",

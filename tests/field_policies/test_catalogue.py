@@ -51,7 +51,10 @@ def test_without_a_policy_nothing_is_replaced() -> None:
 def test_each_policy_says_what_it_was_and_changes_something(key: tuple[str, str]) -> None:
     policy = POLICIES[key]
     assert "#" in policy.about, "where the field learned better"
-    rules, parts = policy.rules(Rules()), (policy.phases, policy.serving, policy.replica)
+    rules, parts = (
+        policy.rules(Rules()),
+        (policy.phases, policy.serving, policy.replica, policy.route),
+    )
     assert rules != Rules() or any(parts)
 
 

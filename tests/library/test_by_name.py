@@ -53,7 +53,8 @@ def test_a_name_is_the_object_that_it_stands_for(brought: Any) -> None:
         memory=brought.memory,
         transport=brought.link,
     )
-    assert {one.generation_rank for one in as_objects.requests} == {7}
+    # Rank 7 first, and the next ones while it has its share of the transfers from rank 3.
+    assert {one.generation_rank for one in as_objects.requests} == {5, 6, 7}
     assert as_objects.summary.transfers.completed == 12
     for names in (BY_MODULE, BY_ENTRY_POINT):
         found = by_name(names)

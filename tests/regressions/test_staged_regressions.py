@@ -10,7 +10,7 @@ from adpkv.regressions.catalogue import read
 from adpkv.regressions.running import examine
 from tests.regressions.regress_files import FILES
 
-ABOUT_BLOCKS = {"8", "8b", "9", "10", "14", "18", "19", "20", "21"}
+ABOUT_BLOCKS = {"8", "8b", "9", "10", "14", "18", "19", "20", "21", "23"}
 
 DECODED_ONE_MORE = {"4"}
 """It expects how many tokens were decoded at an instant, and packing takes a moment."""

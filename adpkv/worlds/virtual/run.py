@@ -48,7 +48,7 @@ from adpkv.transport.virtual import Network
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds import custom_ports
-from adpkv.worlds.assemble import asking_kinds, build_inbox_ages, build_model, build_rank
+from adpkv.worlds.assemble import build_inbox_ages, build_model, build_rank, says_cached
 from adpkv.worlds.assemble_coordinator import build_coordinator
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.calibrated import holding_up, link, mail_latency, pace_of
@@ -113,7 +113,7 @@ class Simulation:
             mail_latency_ns=mail_latency(experiment, pace),
             hang_ns=experiment.hang_ns,
             queue=queue_for(schedule),
-            asking=asking_kinds(experiment),
+            says_cached=says_cached(experiment),
         )
         self._events = events or NullEventLog()
         self._on_record, self._on_sample = on_record, on_sample

@@ -8,7 +8,7 @@ arrives between two iterations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
@@ -63,7 +63,8 @@ class VirtualWorld:
         mail_latency_ns: the latency of a message, or of one from a sender to a receiver.
         hang_ns: a group that waits longer than this for one of its members is a deadlock.
         queue: an empty queue of events that makes choices (`schedule.ScheduledQueue`).
-        asking: the kinds of instances whose ranks say what they know of each iteration's input.
+        says_cached: the kinds of instances whose ranks say what they know of the requests that
+            wait, and whether they say it of each iteration's input too.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class VirtualWorld:
         mail_latency_ns: int | Latency,
         hang_ns: int = NEVER,
         queue: EventQueue | None = None,
-        asking: Collection[Kind] = (),
+        says_cached: Mapping[Kind, bool] | None = None,
     ) -> None:
         self.topology = topology
         self.queue = EventQueue() if queue is None else queue
         self.post = Post(self.queue, mail_latency_ns, self.arrival)
         self._pace = pace
         self.groups: list[VirtualGroup] = []
-        self._asking = asking
+        self._says_cached = says_cached or {}
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
         """The groups whose members all are in the collective of the whole job."""
@@ -189,7 +190,7 @@ class VirtualWorld:
     def _asks_all(self, group: VirtualGroup) -> bool:
         """Whether each member says what it knows of the input of the iteration that begins."""
         at = group.current[0]
-        if group.instance.kind not in self._asking or at is None:
+        if at is None or not self._says_cached.get(group.instance.kind):
             return False
         return 0 in group.awake or at.quiet_status is None
 
@@ -238,7 +239,10 @@ class VirtualWorld:
         whom = plan.concerned()
         if plan.forward is not (type(group.current[0]) is Step):
             whom = None  # from steps to waits or back: this concerns all members
-        if group.instance.kind in self._asking and plan.waiting:
+        before = group.plan
+        if group.instance.kind in self._says_cached and (
+            plan.waiting or (before is not None and before.waiting)
+        ):
             whom = None  # each says what it knows of those that wait now
         there = set(taking_part)
         for index in range(len(group.resume)):

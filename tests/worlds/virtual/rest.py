@@ -47,6 +47,8 @@ COUNTED = {
     "ServedRequest": ("computed", "computing_ns"),
     # Entries that no longer stand are dropped as somebody comes by them.
     "SessionBook": ("_limits", "moved_ns"),
+    # A count that is remembered until something changes.
+    "SlotQueue": ("_room",),
     "ResponseBuffer": None,
     "HealthMonitor": None,
     "HealthWatch": None,

@@ -58,14 +58,14 @@ def data(*faults: dict[str, Any], **transceiver: Any) -> dict[str, Any]:
             "staging_slot": f"{2 * BLOCK_BYTES}B",
             "staging_slots": 3,
             "staging_bandwidth": "64MiB",
-            "link": {"latency": "1ms", "bandwidth": "16MiB"},
+            "link": {"latency": "1ms", "bandwidth": "12MiB"},
         }
         | transceiver,
         "model": {"step_base": "1ms"},
         "workload": {
             "kind": "closed_loop",
             "users": 8,
-            "requests": 60,
+            "requests": 120,
             "prompt_tokens": {"min": 100, "max": 128},
             "output_tokens": {"min": 2, "max": 8},
             "cancel": {"probability": 0.5, "delay": {"min": "5ms", "max": "40ms"}},
@@ -133,7 +133,7 @@ def test_a_lost_message_about_chunks_is_sent_again() -> None:
     lost = {"kind": "lose", "phase": "unpacked", "requests": [4], "count": 2}
     ran = run(data(lost, transfer_timeout="2s") | {"workload": WITHOUT_CANCELS})
     assert ran.summary["faults"] == {"lose": 2}
-    assert ran.summary["requests"]["completed"] == 60
+    assert ran.summary["requests"]["completed"] == 120
     assert 0.25 <= ran.summary["latency"]["kv_transfer_s"]["max"] < 1
 
 

@@ -1,0 +1,73 @@
+"""How often a waiting request is overtaken, and what then waits for it.
+
+A request that finds no room does not keep others from ranks that have room for them. But each later
+request that gets what it could have had counts as one that overtook it. After `most` of these, the
+rank that is nearest to having room for it takes no later request any more; after twice as many, all
+ranks do that could ever have room. So it is served as soon as what runs there has ended.
+
+A request that waits only for its sender's other transfers holds no rank up: only those behind it
+in its lane take what it waits for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adpkv.core.rank_failure import Attempt
+from adpkv.core.values import RequestSpec
+from adpkv.core.waiting import Waiting, lane_of
+
+if TYPE_CHECKING:
+    from adpkv.core.group_ranks import GroupRanks
+
+__all__ = ["Overtaking", "Passed"]
+
+Passed = tuple[tuple[int, int, int], ...]
+"""(request, attempt, how often it was overtaken) of requests that wait; in order of arrival."""
+
+
+class Overtaking:
+    """The requests of one plan that have found no room so far, oldest first."""
+
+    def __init__(self, ranks: GroupRanks, passed: Passed, most: int) -> None:
+        self._ranks = ranks
+        self._most = most
+        self._passed: dict[Attempt, int] = {(i, a): times for i, a, times in passed}
+        self._waiting: list[RequestSpec] = []
+
+    def waits(self, spec: RequestSpec) -> bool:
+        """The request finds no room. Returns whether those behind it in its lane must wait too."""
+        self._waiting.append(spec)
+        times = self._passed.get((spec.request_id, spec.attempt), 0)
+        if times >= self._most:
+            self._hold(spec, times)
+        return times >= 2 * self._most
+
+    def assigned(self, rank: int, spec: RequestSpec) -> None:
+        """A later request was given to a rank."""
+        lane = lane_of(spec)
+        for older in self._waiting:
+            wanted = older.wanted in (None, rank) and self._ranks.has_share(rank, older)
+            if wanted or lane_of(older) == lane:
+                attempt = (older.request_id, older.attempt)
+                times = self._passed[attempt] = self._passed.get(attempt, 0) + 1
+                if times in (self._most, 2 * self._most):
+                    self._hold(older, times)
+
+    def _hold(self, spec: RequestSpec, times: int) -> None:
+        """Keep ranks free for a request."""
+        ranks = self._ranks
+        found = range(len(ranks)) if spec.wanted is None else (spec.wanted,)
+        able = [rank for rank in found if ranks.has_share(rank, spec)]
+        if times < 2 * self._most:
+            able = sorted(able, key=lambda rank: (-ranks.blocks[rank], rank))[:1]
+        for rank in able:
+            ranks.close(rank)
+
+    def passed(self, waiting: Waiting) -> Passed:
+        """How often the requests were overtaken that wait still."""
+        return tuple(
+            (request_id, attempt, times)
+            for (request_id, attempt), times in self._passed.items()
+            if any(waiting[p].attempt == attempt for p in waiting.attempts(request_id))
+        )
