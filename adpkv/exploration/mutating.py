@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adpkv.config.workload import ScriptConfig, ScriptedConfig
+from adpkv.core.ids import NEVER
 from adpkv.exploration.cases import Case
 from adpkv.exploration.dice import Dice
 from adpkv.exploration.drawing import draw, placed
@@ -36,7 +37,8 @@ def mutated(where: Variation, case: Case, dice: Dice, seed: int) -> Case:
             for fault in other.experiment.faults[own : own + 2]
         ]
         healed_ns = max(healed_ns, other.healed_ns)
-        if healed_ns != case.healed_ns:
+        # Where nobody knows when the faults are over, requests that came afterwards stay.
+        if case.healed_ns < healed_ns < NEVER:
             shift = healed_ns - case.healed_ns
             requests = [
                 one.model_copy(update={"at_ns": one.at_ns + shift})

@@ -79,3 +79,13 @@ def test_a_script_is_varied_within_its_lengths() -> None:
     assert limits.prompt == (32, 32)
     assert limits.output == (4, 400)
     assert limits.base.regression is None
+
+
+def test_every_request_of_a_mutated_case_comes() -> None:
+    """One that never comes keeps a run for ever, which is no find."""
+    limits = where()
+    for seed in range(400):
+        case = mutated(limits, draw(limits, seed), Dice(seed, 1), seed + 1)
+        workload = case.experiment.workload
+        assert isinstance(workload, ScriptConfig)
+        assert max(one.at_ns for one in workload.requests) < 60_000_000_000, seed
