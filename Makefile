@@ -42,16 +42,16 @@ soak: $(STAMP) ## ten minutes of random faults on 8 real ranks
 	$(BIN)/adpkv run soak
 
 soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there are cores
-	$(BIN)/python -m tests.mpi.loaded runs/soak-loaded configs/soak.yaml
+	$(BIN)/python -m tests.real_ranks.loaded runs/soak-loaded configs/soak.yaml
 
 alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take eight
-	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_false_alarms.py
+	$(BIN)/python -m pytest --campaigns tests/real_ranks/test_mpi_false_alarms.py
 
 failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy
-	$(BIN)/python -m pytest --campaigns tests/mpi/test_mpi_rank_failures.py
+	$(BIN)/python -m pytest --campaigns tests/real_ranks/test_mpi_rank_failures.py
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have eight
-	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/mpi/test_mpi_kills.py -k any_moment
+	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/real_ranks/test_mpi_kills.py -k any_moment
 
 real: $(STAMP) ## all that starts real ranks, also what make test leaves out
 	$(BIN)/python -m pytest --campaigns -m real_ranks
@@ -64,7 +64,7 @@ seeds: $(STAMP) ## the seeds and cases that make test leaves out, as far as they
 		--ignore tests/browser
 
 kills-transports: $(STAMP) ## 30 ranks killed over each transport, under shutdown and under shrink; KILLS="5 1 nixl"
-	$(BIN)/python -m tests.mpi.transport_kills runs/kills-transports-$$$$ $(KILLS)
+	$(BIN)/python -m tests.real_ranks.transport_kills runs/kills-transports-$$$$ $(KILLS)
 
 gpu: $(STAMP) ## all that needs GPUs, in named stages; STAGES="probe kernels" or nothing for a list
 	$(BIN)/python -m tests.gpu.run runs/gpu $(STAGES)

@@ -30,7 +30,7 @@ all of adpkv again: 0.16 of the 0.44 s that a rank needs before MPI begins."""
 REAL = "real_ranks"
 """The marker of tests that start real MPI processes. No test carries it by hand: who asks for
 `mpirun`, also through another fixture, has it. (`mpi` would be the marker of pytest-mpi, which
-skips what carries it.)"""
+skips what carries it; also what is in a folder of that name.)"""
 
 
 CAMPAIGN = "campaign"
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 REAL_PLACES = (
-    "tests/mpi/",
+    "tests/real_ranks/",
     "tests/hosts/",
     "tests/installed/",
     "tests/bench/test_under_mpirun.py",
@@ -101,7 +101,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "mpirun" in getattr(item, "fixturenames", ()):
             item.add_marker(REAL)
         if item.get_closest_marker(REAL) and not item.nodeid.startswith(REAL_PLACES):
-            raise pytest.UsageError(f"{item.nodeid} starts real ranks: into tests/mpi with it")
+            raise pytest.UsageError(
+                f"{item.nodeid} starts real ranks: into tests/real_ranks with it"
+            )
 
 
 def pytest_unconfigure() -> None:

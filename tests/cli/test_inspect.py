@@ -1,4 +1,4 @@
-"""`adpkv inspect` on what is no run says so; the rest is shown with real ranks in `tests/mpi`."""
+"""`adpkv inspect` on what is no run says so; `tests/real_ranks` shows the rest."""
 
 from __future__ import annotations
 

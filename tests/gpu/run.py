@@ -174,7 +174,7 @@ STAGES: dict[str, list[Part]] = {
     "conformance": [
         Part(
             f"{name}{''.join(f'-{word}' for word in words)}",
-            on_two("-m", "tests.mpi.programs.transport", name, "cuda", *words),
+            on_two("-m", "tests.real_ranks.programs.transport", name, "cuda", *words),
             conforms,
             90,
         )

@@ -14,7 +14,7 @@ from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.host import HostMemory
 from adpkv.testing.memory import BLOCKS, BODIES, TOKENS
 from tests.gpu.rigs import CudaRig
-from tests.mpi.conftest import ROOT
+from tests.real_ranks.conftest import ROOT
 
 SHAPES = {
     "words of 8 bytes": (2, 2, 8, 2),

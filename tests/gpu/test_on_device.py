@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.mpi.conftest import ROOT
+from tests.real_ranks.conftest import ROOT
 
 LOOK = "from adpkv.gpu.device import device_count; device_count()"
 

@@ -16,7 +16,7 @@ import pytest
 from adpkv.errors import UsageError
 from adpkv.inspect.snapshot import take_survey
 from tests.hosts.pair import Host, Pair, lacking, pair
-from tests.mpi.conftest import Finished, Jobs, outlives_or_skip
+from tests.real_ranks.conftest import Finished, Jobs, outlives_or_skip
 
 BIN = Path(sys.executable).parent
 LOOK_S = 0.02

@@ -1,4 +1,5 @@
-"""The stories of both worlds in virtual time; `tests/mpi/test_mpi_scenarios.py` has the other."""
+"""The stories of both worlds in virtual time; `tests/real_ranks/test_mpi_scenarios.py` has the
+other."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ NAME = f"prterun-{socket.gethostname()}-{os.getpid()}"
 
 
 def test_a_jobs_number_is_the_one_that_open_mpi_makes_of_its_name() -> None:
-    """As a real job had it; `tests/mpi/test_mpi_launch.py` has those of this machine."""
+    """As a real job had it; `tests/real_ranks/test_mpi_launch.py` has those of this machine."""
     assert segments._job("prterun-vm-26414") == 0xB20B0001
 
 

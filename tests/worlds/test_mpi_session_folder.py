@@ -1,5 +1,5 @@
-"""Each mpirun has a folder that no killed one has left; `tests/mpi/test_mpi_launch.py` has it for
-real."""
+"""Each mpirun has a folder that no killed one has left; `tests/real_ranks/test_mpi_launch.py` has
+it for real."""
 
 from __future__ import annotations
 

@@ -1,0 +1,76 @@
+"""Ranks fail, or stand still, where all is written and only MPI is left to be finalized.
+
+python -m tests.real_ranks.programs.finalizes FOLDER HOW VICTIM...
+
+It is a job that somebody has asked to stop, so that its code is none that an accident could have.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from mpi4py import MPI
+
+from adpkv.config import parse
+from adpkv.worlds.mpi import ending
+from adpkv.worlds.mpi import run as running
+from adpkv.worlds.mpi.ending import end_mpi
+from adpkv.worlds.mpi.rank_process import RankProcess
+from tests.scenarios.script import Script, arrival, setting
+
+ASKED_S = 0.5
+LEAVE_BOUND_S, FINALIZE_BOUND_S = 1.0, 1.5
+"""Each of these jobs waits one of them out: shorter than in life, and long for healthy ranks."""
+
+LATER = "import os, sys, time; time.sleep(0.002); os.kill(int(sys.argv[1]), 9)"
+
+
+def stricken(how: str) -> None:
+    """What a victim does in the place of finalizing MPI, or of closing before that."""
+
+    def end(code: int) -> None:
+        if how == "killed-before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "stopped-before":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif how == "mpirun-stopped":
+            os.kill(os.getppid(), signal.SIGSTOP)
+        else:
+            subprocess.Popen([sys.executable, "-S", "-c", LATER, str(os.getpid())])
+        end_mpi(code)
+
+    def close(job: RankProcess) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    if how == "stopped-leaving":
+        RankProcess.close = close
+    else:
+        running.end_mpi = end
+
+
+def main() -> int:
+    folder, how, *victims = sys.argv[1:]
+    rank, half = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size // 2
+    ending.FINALIZE_BOUND_S = FINALIZE_BOUND_S  # type: ignore[misc]
+    if how == "stopped-leaving":
+        running.LEAVE_BOUND_S = LEAVE_BOUND_S
+    if str(rank) in victims:
+        stricken(how)
+    arrivals = [arrival(10 * i, 32, 4) for i in range(2000)]
+    if rank == 1:
+        threading.Timer(ASKED_S, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    return running.run(
+        parse(setting("finalizes", half, half, executor={"drain_timeout": "2s"}), "finalizes"),
+        out=Path(folder) / "out",
+        quiet=True,
+        workload=Script(arrivals) if rank == 0 else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

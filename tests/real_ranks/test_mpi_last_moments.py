@@ -1,0 +1,65 @@
+"""The last moments of a job: MPI is to be finalized, or has been, and something is broken. The job
+ends all the same, in bounded time, with the code that its ranks have agreed on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.real_ranks.conftest import outlives_or_skip
+
+ASKED_TO_STOP = 143
+DEADLOCK = 3
+BOUND_S = 60
+
+
+@pytest.fixture(autouse=True)
+def ulfm() -> None:
+    outlives_or_skip()
+
+
+def whole(folder: Path) -> None:
+    """Everything was written before that moment."""
+    out = folder / "out"
+    assert json.loads((out / "summary.json").read_text())["exit_code"] == ASKED_TO_STOP
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("how", "victims", "by"),
+    [
+        pytest.param("killed-before", ["2"], "adpkv", marks=pytest.mark.campaign),
+        pytest.param("killed-before", ["0", "3", "5"], "mpirun", marks=pytest.mark.campaign),
+        ("killed-inside", ["0"], "adpkv"),
+        pytest.param("stopped-before", ["6"], "adpkv", marks=pytest.mark.campaign),
+        ("stopped-before", ["0"], "mpirun"),
+    ],
+)
+def test_a_rank_is_lost_in_finalize(
+    program, tmp_path: Path, how: str, victims: list[str], by: str
+) -> None:
+    argv = ["finalizes", 8, str(tmp_path), how, *victims]
+    found = program(*argv, timeout_s=BOUND_S, outlives=True, by=by)
+    assert found.code == ASKED_TO_STOP, found.err
+    assert "adpkv" not in found.err
+    whole(tmp_path)
+
+
+@pytest.mark.parametrize("by", [pytest.param("adpkv", marks=pytest.mark.campaign), "mpirun"])
+def test_a_rank_stands_still_as_all_close(program, tmp_path: Path, by: str) -> None:
+    argv = ["finalizes", 4, str(tmp_path), "stopped-leaving", "2"]
+    found = program(*argv, timeout_s=BOUND_S, outlives=True, by=by)
+    assert found.code == DEADLOCK, found.err
+    assert "the others did not end the job within 1 s" in found.err
+
+
+def test_mpirun_hangs_as_its_ranks_leave(program, tmp_path: Path) -> None:
+    argv = ["finalizes", 4, str(tmp_path), "mpirun-stopped", "1"]
+    found = program(*argv, timeout_s=BOUND_S, outlives=True, by="adpkv")
+    assert found.code == ASKED_TO_STOP, found.err
+    assert found.err.count("adpkv: killing mpirun: its ranks have ended, mpirun has not") == 1
+    whole(tmp_path)

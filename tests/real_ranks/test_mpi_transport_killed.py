@@ -1,0 +1,23 @@
+"""Transports between real processes of which one is killed, by the bodies that are the same for
+every transport."""
+
+from __future__ import annotations
+
+import pytest
+
+from adpkv.testing.transport_killed import BODIES
+from tests.real_ranks.conftest import outlives_or_skip
+from tests.real_ranks.nixl_here import needs_nixl
+from tests.real_ranks.test_mpi_ucx import pytestmark as needs_ucx
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mpi", pytest.param("nixl", marks=needs_nixl), pytest.param("ucx", marks=needs_ucx)],
+)
+def test_it_conforms_where_a_peer_dies(program, name: str) -> None:
+    """A rank for each body, which is killed in it."""
+    outlives_or_skip()
+    found = program("killed", 1 + len(BODIES), name, "large", outlives=True)
+    assert found.code == 0, found.err
+    assert found.out.split() == [word for body in BODIES for word in ("passed", body)]
