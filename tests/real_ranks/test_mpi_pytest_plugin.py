@@ -81,7 +81,7 @@ def test_marked_tests_run_in_place_beside_those_of_pytest_mpi(jobs: Jobs) -> Non
         "-p",
         "no:cacheprovider",
     ]
-    call = [str(MPIRUN), "-n", "4", *ours, "tests/mpi/in_place"]
+    call = [str(MPIRUN), "-n", "4", *ours, "tests/real_ranks/in_place"]
     done = jobs.finish(jobs.start(call), 120)
     assert done.code == 0, done.out + done.err
     assert done.out.count("5 passed, 1 skipped") == 4
