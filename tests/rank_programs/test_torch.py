@@ -84,6 +84,7 @@ def test_what_torch_does_outside_of_the_model_is_refused(fault: str, told: str) 
         ("absent_from_the_rendezvous", Kind.EARLY_EXIT, (2,), "in init_process_group #1"),
         ("crossed_sends", Kind.MISSING_MESSAGE, (0, 1), "rank 0 waits in send to rank 1"),
         ("unknown_reduction", Kind.EXCEPTION, None, "does not know the reduction PREMUL_SUM"),
+        ("count_that_is_never_reached", Kind.SPIN, None, "10,000 polls in a row"),
         ("key_that_nobody_writes", Kind.MISSING_MESSAGE, (0,), "waits in store.wait(ready)"),
     ],
 )

@@ -59,6 +59,8 @@ class RankStore(Store):  # type: ignore[misc]
         super().__init__()
         self._driver, self._data, self._prefix = driver, data, prefix
         self._seconds = SECONDS
+        self._read: tuple[str, bytes] | None = None
+        """What was read last."""
 
     def _meets(self) -> None:
         rank = self._driver.rank_here()
@@ -79,8 +81,13 @@ class RankStore(Store):  # type: ignore[misc]
         )
 
     def get(self, key: str) -> bytes:
-        """Read a value, as soon as there is one."""
+        """Read a value, as soon as there is one. Who reads the same again asks in vain: the others
+        come first, and not for ever."""
         self.wait([key])
+        rank = self._driver.rank_here()
+        if rank is not None and self._read == (key, self._data.values[self._prefix + key]):
+            self._driver.pause(rank, polling=True)
+        self._read = (key, self._data.values[self._prefix + key])
         return self._data.values[self._prefix + key]
 
     def add(self, key: str, amount: int) -> int:

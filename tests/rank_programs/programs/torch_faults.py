@@ -86,3 +86,11 @@ def remote_calls(rank: int) -> None:
 def workers_of_a_loader() -> None:
     dist.init_process_group("gloo")
     list(torch.utils.data.DataLoader(list(range(8)), num_workers=2))
+
+
+def count_that_is_never_reached() -> None:
+    dist.init_process_group("gloo")
+    store = dist.TCPStore("127.0.0.1", 1234, 4, dist.get_rank() == 0)
+    store.add("here", 1)
+    while int(store.get("here")) < 5:
+        pass
