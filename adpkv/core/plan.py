@@ -238,7 +238,7 @@ def _refuse(
     late = set(expired)
     fresh = {spec.request_id for spec in group_input.admitted} if group_input else set()
     ids = fresh | cancelled
-    ids.update([request_id for request_id, _ in late])
+    ids.update(request_id for request_id, _ in expired)
     failure = group_input.rank_failure if group_input else None
     lost = failure.failed if failure is not None else ()
     suspects = _suspects(waiting, ids, limits.gone, lost)

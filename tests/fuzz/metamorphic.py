@@ -244,7 +244,8 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     groups = data["topology"]
     groups.pop("attention", None)
     groups.pop("servers", None)
-    groups["generation"].pop("instances", None)  # of answers at one instant, a rank's is first
+    for key in ("instances", "spares"):  # of answers at one instant, a rank's is first
+        groups["generation"].pop(key, None)
     for kind in ("context", "generation"):
         groups[kind]["ranks"] = draw.choice((2, 2, 3, 4))
     least = min(groups[kind]["ranks"] for kind in ("context", "generation"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import mmap
+import os
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from adpkv.exit_codes import ExitCode
 from tests.fuzz import child
 from tests.fuzz.hunters import BAD_INPUTS
 from tests.fuzz.hunting import Hunt, hunted, replay
@@ -42,11 +44,16 @@ def test_most_of_it_is_bad_and_not_all(hunter: str) -> None:
     assert codes.count(0) >= 1
 
 
-def test_a_parent_with_much_memory_leaves_its_children_theirs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_parent_with_much_memory_leaves_its_children_theirs(tmp_path: Path) -> None:
     """As that of a process that ran hundreds of tests before; and the bound still binds."""
     with mmap.mmap(-1, 2 * child.MEMORY_BYTES, access=mmap.ACCESS_READ):
         assert child.command(["configs", "-h"], tmp_path).code == 0
-        monkeypatch.setattr(child, "MEMORY_BYTES", 0)
-        assert child.command(["configs", "-h"], tmp_path).code != 0
+        pid = os.fork()
+        if not pid:
+            child.bound_memory(1 << 20)
+            try:
+                mmap.mmap(-1, 64 << 20)
+            except (OSError, MemoryError):
+                os._exit(ExitCode.COMPLETED)
+            os._exit(ExitCode.INTERNAL_ERROR)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == ExitCode.COMPLETED

