@@ -54,16 +54,22 @@ class Ranks:
     def kill(self, rank: int) -> None:
         """The process of this rank dies here, as by SIGKILL; on the others nothing happens. What
         they see of it is as in life."""
-        if rank == self.rank:
+        if self._known(rank) == self.rank:
             self._kill()
+
+    def _known(self, rank: int) -> int:
+        if not isinstance(rank, int) or not 0 <= rank < self.world_size:
+            raise ValueError(f"there is no rank {rank!r}: they are 0 to {self.world_size - 1}")
+        return rank
 
     @contextlib.contextmanager
     def raises(
-        self, kind: type[BaseException], *, on: Collection[int] | None = None
+        self, kind: type[BaseException], *, on: Collection[int] | int | None = None
     ) -> Iterator[None]:
         """On the ranks `on` (all if None) the block must raise `kind`; on the others it must
         not."""
-        expected = on is None or self.rank in on
+        named = {on} if isinstance(on, int) else on
+        expected = named is None or self.rank in [self._known(rank) for rank in named]
         if not expected:
             yield
             return

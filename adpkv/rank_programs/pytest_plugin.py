@@ -60,8 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def ranks() -> Any:
+def ranks(request: pytest.FixtureRequest) -> Any:
     """In the body of a test with the marker `ranks`: this rank, and how it reaches the others."""
+    if request.node.get_closest_marker("ranks") is None:
+        pytest.fail("`ranks` is for a test with the marker: @pytest.mark.ranks(4)", pytrace=False)
     return None
 
 
@@ -116,6 +118,10 @@ def _asked(item: pytest.Function, marker: pytest.Mark) -> Asked:
         wrong.append(f"world is {asked.world!r}, and neither 'virtual' nor 'mpi'")
     if not isinstance(asked.bound, int | float) or not 0 < asked.bound <= 86_400:
         wrong.append(f"bound is {asked.bound!r}, and not a number of seconds up to 86,400")
+    others = ("kills", "strategy") if asked.world == "mpi" else ("bound",)
+    wrong += [
+        f"{word} is not for world={asked.world!r}" for word in others if word in marker.kwargs
+    ]
     if wrong:
         pytest.fail(f"the marker ranks: {wrong[0]}", pytrace=False)
     return asked
@@ -179,7 +185,7 @@ def _in_a_job(item: pytest.Function, asked: Asked) -> str:
     from adpkv.rank_programs.under_mpirun.report import failure_text, skipped_text
 
     if item.config.getoption("--adpkv-replay"):
-        return "--adpkv-replay makes a schedule again: real ranks have none (world='mpi')"
+        pytest.skip("--adpkv-replay makes a schedule again: real ranks have none")
     with BodyJob(item, asked.ranks, asked.bound) as job:
         outcomes = job.outcomes()
         text = failure_text(outcomes, job, f"pytest '{item.nodeid}'")

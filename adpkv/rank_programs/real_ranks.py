@@ -214,12 +214,21 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
     return ExitCode.COMPLETED
 
 
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def end_after(
-    mpi: Any, files: ProgramFiles, bound_s: float, last: Callable[[], str]
+    mpi: Any,
+    files: ProgramFiles,
+    bound_s: float,
+    last: Callable[[], str],
+    say: Callable[[str], None] = _say,
 ) -> threading.Event:
     """End the job after that time, unless the returned event is set. A wait inside MPI cannot be
     interrupted, so another thread tells where the rank's own is; a second later the job ends: until
-    then all ranks have told it. `last`: what the rank does, for people."""
+    then all ranks have told it. `last`: what the rank does, for people; `say` prints a line."""
     ident, over, rank = threading.get_ident(), threading.Event(), int(mpi.COMM_WORLD.rank)
 
     def watch() -> None:
@@ -230,8 +239,7 @@ def end_after(
         if code is not None:
             told += f"; it is at {short(code.co_filename)}:{line}"
             told += f" in {code.co_qualname}: {line_of(code.co_filename, line)}"
-        sys.stderr.write(f"adpkv: {told}\n")
-        sys.stderr.flush()
+        say(f"adpkv: {told}\n")
         time.sleep(TELL_SECONDS)
         mpi.COMM_WORLD.Abort(ExitCode.DEADLOCK)
 

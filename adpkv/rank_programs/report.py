@@ -190,7 +190,7 @@ def render(report: Report, columns: int | None) -> str:
         lines += wrapped(report.unending, columns)
     sections: Mapping[str, list[str]] = {
         "traceback": _tracebacks(evidence, columns),
-        "why": [] if report.why is None else _why(report.why, diagnosis, columns),
+        "why": [] if report.why is None else _why(report.why, report, columns),
         "who is where": _ranks(evidence, diagnosis, columns),
         "positions": _positions(evidence, columns),
         "last output": _output(evidence, diagnosis),
@@ -215,7 +215,8 @@ def _tracebacks(evidence: Evidence, columns: int | None) -> list[str]:
     return [f"  {line}" for line in view.error]
 
 
-def _why(why: Why, diagnosis: Diagnosis, columns: int | None) -> list[str]:
+def _why(why: Why, report: Report, columns: int | None) -> list[str]:
+    diagnosis, ranks = report.diagnosis, report.evidence.ranks
     others = [rank for rank in (*diagnosis.odd, *diagnosis.others) if rank not in why.alike]
     lines = []
     if why.parted and why.parted != diagnosis.position:
@@ -224,8 +225,9 @@ def _why(why: Why, diagnosis: Diagnosis, columns: int | None) -> list[str]:
     lines += wrapped(f"{place}:", columns, "  ")
     lines.append(f"      {line_of(why.file, why.line)}")
     if why.odd_next != why.others_next:
-        lines += _way(why.alike, why.file, why.odd_next, columns)
-        lines += _way(others, why.file, why.others_next, columns)
+        for who, line in ((why.alike, why.odd_next), (others, why.others_next)):
+            waits = not line and all(_waits_there(ranks[rank], why) for rank in who)
+            lines += _way(who, why.file, line, columns, waits=waits)
     if why.variables:
         lines += _variables(why, others, columns)
     return lines
@@ -246,9 +248,19 @@ def _parted(why: Why, others: Sequence[int]) -> str:
     )
 
 
-def _way(ranks: Sequence[int], file: str, line: int, columns: int | None) -> list[str]:
+def _waits_there(view: RankView, why: Why) -> bool:
+    """Is the rank still in this line?"""
+    here = (why.file, why.line)
+    return view.state == "waits" and any((site.file, site.line) == here for site in view.stack)
+
+
+def _way(
+    ranks: Sequence[int], file: str, line: int, columns: int | None, *, waits: bool
+) -> list[str]:
     if not ranks:
         return []
+    if waits:
+        return wrapped(f"{verb(ranks, 'waits', 'wait')} in this line", columns, "  ")
     if not line:
         return wrapped(f"{verb(ranks, 'left', 'left')} the function", columns, "  ")
     told = f"{verb(ranks, 'went', 'went')} on to line {line}: {line_of(file, line)}"

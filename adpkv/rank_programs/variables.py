@@ -79,7 +79,8 @@ def words_of(file: str, line: int) -> list[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt) or not node.lineno <= line <= (node.end_lineno or line):
             continue
-        if found is None or node.lineno >= getattr(found, "lineno", 0):
+        # In `if x: return`, on one line, the condition decides; it is met before what it guards.
+        if found is None or node.lineno > getattr(found, "lineno", 0):
             found = node
     if found is None:
         return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +23,8 @@ def perform_in_place(item: pytest.Function, body: Callable[[Any], Any], seconds:
     from mpi4py import MPI
 
     last = "it runs the body"
-    over = end_after(MPI, ProgramFiles(), seconds, lambda: last)
+    say = functools.partial(_say, item.config, MPI.COMM_WORLD.rank == 0)
+    over = end_after(MPI, ProgramFiles(), seconds, lambda: last, say)
     raised: BaseException | None = None
     told = ""
     try:
@@ -36,3 +39,16 @@ def perform_in_place(item: pytest.Function, body: Callable[[Any], Any], seconds:
         raise raised
     failed = [f"rank {rank} raised {text}" for rank, text in enumerate(found) if text]
     return "\n".join(failed)
+
+
+def _say(config: pytest.Config, first: bool, text: str) -> None:
+    """The job is about to end, so pytest will print nothing: neither what it has caught, nor the
+    failures before, which the `first` rank tells."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if capture is not None:
+        capture.suspend_global_capture()
+    failed = terminal.stats.get("failed", []) if first and terminal is not None else []
+    told = [f"\nFAILED {one.nodeid}\n{one.longreprtext}\n" for one in failed]
+    sys.stderr.write("".join([*told, text]))
+    sys.stderr.flush()

@@ -51,7 +51,7 @@ class RealRanks(Ranks):
 
     def kill(self, rank: int) -> None:
         """The process of this rank dies here by SIGKILL; on the others nothing happens."""
-        if rank == self.rank:
+        if self._known(rank) == self.rank:
             self._killed()
             os.kill(os.getpid(), signal.SIGKILL)
 

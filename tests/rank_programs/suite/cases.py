@@ -32,7 +32,7 @@ async def test_coroutine(ranks):
 @pytest.mark.ranks(2, seeds=5)
 def test_raises(ranks):
     ranks.comm.barrier()
-    with ranks.raises(KeyError, on={1}):
+    with ranks.raises(KeyError, on=1):
         if ranks.rank == 1:
             {}["x"]
 
@@ -95,6 +95,20 @@ def test_skipped(ranks):
 
 @pytest.mark.ranks(0)
 def test_no_ranks(ranks):
+    pass
+
+
+@pytest.mark.ranks(2, seeds=1)
+def test_no_such_rank(ranks):
+    ranks.kill(9)
+
+
+def test_no_marker(ranks):
+    ranks.comm.barrier()
+
+
+@pytest.mark.ranks(2, world="mpi", kills=1)
+def test_not_for_real_ranks(ranks):
     pass
 
 
