@@ -204,7 +204,7 @@ class Phases:
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
                 rank.ports.recorder.event("refused", response.request_id, outcome=response.outcome)
-        if rank.illness is not None and plan.ending:
+        if rank.illness is not None and (plan.ending or plan.stop is not None):
             unhealthy_too_long(rank, self.propose)
         new = plan.assignments.get(self._index)
         reason = plan.stop if rank.transceiver.drain_deadline_ns == NEVER else None  # has begun

@@ -221,3 +221,23 @@ def test_an_ill_rank_with_nothing_to_do_hears_that_the_job_ends() -> None:
     assert differences(jumped, stepped) == []
     assert problems(jumped) == []
     assert jumped.summary["outages"]
+
+
+def test_an_ill_rank_that_sleeps_has_said_that_it_wants_to_stop() -> None:
+    """The group ends: its plan says so, and with it an ill rank proposes what it has not yet."""
+    data = setting("ends", 1, 1) | {
+        "topology": {"context": {"instances": 3, "ranks": 1}, "generation": {"ranks": 3}},
+        "on_instance_unhealthy": "drain",
+        "workload": {
+            "kind": "poisson",
+            "rate": 1,
+            "requests": 1,
+            "prompt_tokens": {"min": 1, "max": 1},
+            "output_tokens": {"min": 1, "max": 2},
+            "retry": {"attempts": 4},
+        },
+        "faults": [{"kind": "lose"}],
+    }
+    jumped, stepped = run(data), run(data, jump=False)
+    assert jumped.exit_code == stepped.exit_code == 75
+    assert differences(jumped, stepped) == []
