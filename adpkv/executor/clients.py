@@ -139,7 +139,8 @@ class Clients:
 
     def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
         """A client has its answer. It sends its request again, or the workload hears of it."""
-        if outcome not in BAD or request.tries >= self._manners.attempts:
+        cancelled = request.cancelled_ns >= 0 and not request.gave_up
+        if outcome not in BAD or cancelled or request.tries >= self._manners.attempts:
             self._workload.ended(now_ns, request.number)
             return
         pause_ns = self._manners.pause_ns << min(request.tries - 1, 40)

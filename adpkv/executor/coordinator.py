@@ -155,7 +155,7 @@ class Coordinator:
     def _cancel_due(self, now_ns: int) -> None:
         for request_id, gives_up in self._clients.wishes(now_ns):
             request = self._open.get(request_id)
-            if request is not None:
+            if request is not None and request.cancelled_ns < 0:
                 request.cancelled_ns, request.gave_up = now_ns, gives_up
                 kind = "client_deadline" if gives_up else "client_cancel"
                 self._recorder.event(kind, request_id)

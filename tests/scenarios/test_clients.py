@@ -5,7 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from tests.scenarios.story import Told, setting, tell
+import pytest
+
+from adpkv.core.values import Outcome
+from adpkv.executor.clients import Clients, Manners
+from adpkv.workload.port import Arrival
+from tests.scenarios.story import Script, Told, setting, tell
 
 
 def story(*requests: dict[str, Any], context: int = 1, **more: Any) -> Told:
@@ -30,6 +35,37 @@ def test_a_client_gives_up_at_its_deadline_and_its_request_is_timed_out() -> Non
     late_ms = [(told.record(i).ended_ns - told.record(i).arrival_ns) / 1e6 for i in (0, 1)]
     assert 300 <= late_ms[0] < 320, "the workload's"
     assert 100 <= late_ms[1] < 120, "its own comes first"
+
+
+@pytest.mark.parametrize(
+    ("cancel", "deadline", "outcomes"),
+    [
+        ("2ms", "3ms", ["cancelled"]),
+        ("3ms", "2ms", ["timed_out"] * 2),
+        ("2ms", "2ms", ["cancelled"]),
+    ],
+)
+def test_of_a_cancel_and_a_deadline_the_first_counts(
+    cancel: str, deadline: str, outcomes: list[str]
+) -> None:
+    """Both come during one prefill. Only who has not cancelled tries again."""
+    told = story(
+        request("0s", cancel=cancel, deadline=deadline) | {"prompt_tokens": 2000},
+        workload={"retry": {"attempts": 2, "pause": "0s"}},
+        kv_cache={"block_tokens": 16, "blocks": 256, "reuse": False},
+    )
+    assert told.outcomes == outcomes
+
+
+@pytest.mark.parametrize(("gave_up", "again"), [(False, 0), (True, 1)])
+def test_who_has_cancelled_does_not_try_again_whatever_the_end_was(
+    gave_up: bool, again: int
+) -> None:
+    clients = Clients(Script([Arrival(0, 64, 4)]), Manners(attempts=2))
+    (sent,) = clients.arrivals(0)
+    sent.cancelled_ns, sent.gave_up = 1, gave_up
+    clients.ended(2, sent, Outcome.FAILED)
+    assert len([*clients.arrivals(2)]) == again
 
 
 def test_a_client_tries_again_with_growing_pauses_until_it_is_served() -> None:
