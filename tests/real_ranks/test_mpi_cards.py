@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mpi4py import MPI
 
+from adpkv.transport.cards import Card
+from adpkv.worlds.mpi.cards import exchange
 from tests.real_ranks.conftest import MPIRUN
 from tests.real_ranks.nixl_here import needs_nixl
 from tests.real_ranks.test_mpi_launch import BIN
@@ -44,3 +49,20 @@ def test_differences_end_the_job_with_2(
     assert found.err.count(said) == 1, found.err
     assert "Traceback" not in found.err
     assert not out.exists()
+
+
+def test_a_card_that_never_came_is_a_failed_rank() -> None:
+    """The gather of a rank that died in it may end well elsewhere, with nothing in its place."""
+
+    class Torn:
+        size = 2
+
+        def Allgather(self, sent: Any, landing: Any) -> None:
+            landing[0][:] = array("Q", [sent[0][0]] * 2)
+
+        def Allgatherv(self, sent: Any, landing: Any) -> None:
+            landing[0][: sent[1]] = sent[0]
+
+    with pytest.raises(MPI.Exception) as raised:
+        exchange(Torn(), Card("mpi"))  # type: ignore[arg-type]
+    assert raised.value.Get_error_class() == MPI.ERR_PROC_FAILED

@@ -22,6 +22,7 @@ def exchange(communicator: MPI.Intracomm, card: Card) -> list[Card]:
 
     Raises:
         AgreedError: the transports of two ranks do not fit; all ranks get the same text.
+        MPI.Exception: a rank has failed.
     """
     own = msgspec.msgpack.encode(card)
     sizes = array("Q", [0] * communicator.size)
@@ -29,9 +30,13 @@ def exchange(communicator: MPI.Intracomm, card: Card) -> list[Card]:
     landing = bytearray(sum(sizes))
     communicator.Allgatherv([own, len(own), MPI.BYTE], [landing, list(sizes), None, MPI.BYTE])
     cards, at = [], 0
-    for size in sizes:
-        cards.append(msgspec.msgpack.decode(landing[at : at + size], type=Card))
-        at += size
+    try:
+        for size in sizes:
+            cards.append(msgspec.msgpack.decode(landing[at : at + size], type=Card))
+            at += size
+    except msgspec.DecodeError:
+        # Seen with Open MPI 5.0.11: a rank died in the gather, which nevertheless ended well here.
+        raise MPI.Exception(MPI.ERR_PROC_FAILED) from None
     problem = difference(cards)
     if problem:
         raise AgreedError(problem)

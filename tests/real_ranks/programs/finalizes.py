@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from mpi4py import MPI
@@ -23,7 +24,9 @@ from adpkv.worlds.mpi.ending import end_mpi
 from adpkv.worlds.mpi.rank_process import RankProcess
 from tests.scenarios.script import Script, arrival, setting
 
-ASKED_S = 0.5
+ASKED_S = 0.2
+"""After the folder is there: before, a rank may not listen to signals yet."""
+LOOK_S = 0.01
 LEAVE_BOUND_S, FINALIZE_BOUND_S = 1.0, 1.5
 """Each of these jobs waits one of them out: shorter than in life, and long for healthy ranks."""
 
@@ -53,6 +56,14 @@ def stricken(how: str) -> None:
         running.end_mpi = end
 
 
+def ask(begun: Path) -> None:
+    """Ask this rank to stop, once the job has begun."""
+    while not begun.exists():
+        time.sleep(LOOK_S)
+    time.sleep(ASKED_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> int:
     folder, how, *victims = sys.argv[1:]
     rank, half = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size // 2
@@ -63,7 +74,9 @@ def main() -> int:
         stricken(how)
     arrivals = [arrival(10 * i, 32, 4) for i in range(2000)]
     if rank == 1:
-        threading.Timer(ASKED_S, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        threading.Thread(
+            target=ask, args=(Path(folder) / "out" / "config.yaml",), daemon=True
+        ).start()
     return running.run(
         parse(setting("finalizes", half, half, executor={"drain_timeout": "2s"}), "finalizes"),
         out=Path(folder) / "out",
