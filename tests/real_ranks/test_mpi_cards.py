@@ -57,10 +57,10 @@ def test_a_card_that_never_came_is_a_failed_rank() -> None:
     class Torn:
         size = 2
 
-        def Allgather(self, sent: Any, landing: Any) -> None:
+        def Allgather(self, sent: Any, landing: Any) -> None:  # noqa: N802
             landing[0][:] = array("Q", [sent[0][0]] * 2)
 
-        def Allgatherv(self, sent: Any, landing: Any) -> None:
+        def Allgatherv(self, sent: Any, landing: Any) -> None:  # noqa: N802
             landing[0][: sent[1]] = sent[0]
 
     with pytest.raises(MPI.Exception) as raised:
