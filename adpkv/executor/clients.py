@@ -98,6 +98,16 @@ class Clients:
         """How many requests there will be, with those that will be sent again so far."""
         return self._workload.total + self._retries
 
+    @property
+    def never_arrived(self) -> int:
+        """How many requests the workload has still to submit, without those sent again."""
+        return self._workload.total - self._taken
+
+    @property
+    def retries_due(self) -> int:
+        """How many requests their clients have still to send again."""
+        return len(self._again)
+
     def next_ns(self, *, admitting: bool) -> int:
         """When a client does something next; `admitting`: arrivals count too."""
         wish_ns = self._wishes[0][0] if self._wishes else NEVER

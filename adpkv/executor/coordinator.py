@@ -69,7 +69,7 @@ class Coordinator:
         self._stop_timeout_ns = stop_timeout_ns
         self._shrinks, self._recompute = shrinks, recompute
         self._instances = Instances(topology, mailbox, recorder, elasticity.spares)
-        self._clients = Clients(workload, manners)
+        self.clients = Clients(workload, manners)
         self._gate = Gate(manners, self._instances.fleet)
         self._drain_timeout_ns = elasticity.drain_timeout_ns
         self.outages = Outages(topology, self._instances, recorder, clock, elasticity)
@@ -84,12 +84,12 @@ class Coordinator:
     @property
     def total(self) -> int:
         """How many requests there will be in all, as far as that is known."""
-        return self._clients.total
+        return self.clients.total
 
     @property
     def submitted(self) -> int:
         """How many requests have arrived."""
-        return self._clients.submitted
+        return self.clients.submitted
 
     @property
     def ending(self) -> str:
@@ -130,7 +130,7 @@ class Coordinator:
     def _wake_ns(self) -> int:
         if self._stop is not None:
             return self._give_up_ns
-        client_ns = self._clients.next_ns(admitting=self._closing is None)
+        client_ns = self.clients.next_ns(admitting=self._closing is None)
         return min(client_ns, self._finish_ns, self.outages.next_ns())
 
     # -- clients -------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class Coordinator:
     def _admit_due(self, now_ns: int) -> None:
         if self._stop is not None or self._closing is not None:
             return
-        for request in self._clients.arrivals(now_ns):
+        for request in self.clients.arrivals(now_ns):
             self._open[request.request_id] = request
             arrival = request.arrival
             self._recorder.event(
@@ -153,7 +153,7 @@ class Coordinator:
             self._fire(request, refused)
 
     def _cancel_due(self, now_ns: int) -> None:
-        for request_id, gives_up in self._clients.wishes(now_ns):
+        for request_id, gives_up in self.clients.wishes(now_ns):
             request = self._open.get(request_id)
             if request is not None and request.cancelled_ns < 0:
                 request.cancelled_ns, request.gave_up = now_ns, gives_up
@@ -265,7 +265,7 @@ class Coordinator:
         self._unload(request)
         self._on_record(request.record(outcome, detail, last, now_ns))
         self._recorder.event("ended", request.request_id, outcome=outcome, detail=detail)
-        self._clients.ended(now_ns, request, outcome)
+        self.clients.ended(now_ns, request, outcome)
 
     def _unload(self, request: OpenRequest) -> None:
         """Subtract the request from the load of the instance that has it."""

@@ -108,6 +108,7 @@ def build_summary(
     lost: Collection[int] = (),
     broken_off: BrokenOff | None = None,
     never_arrived: int | None = None,
+    retries_due: int = 0,
     carrier: str | None = None,
     outages: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, object]:
@@ -118,15 +119,17 @@ def build_summary(
     known. `lost` are those that failed after their report; a rank without a report counts as failed
     in any case. After a run that was `broken_off` that is not so: a rank without a report may be
     alive, and the ranks of a group may have made different numbers of collectives. `never_arrived`
-    counts the requests that were still to come; None where nobody knows. `simulated_s` is None
-    where time was real. `carrier` is what carried the collectives of real ranks; `outages` are the
-    coordinator's. Iterations and collectives are counted once per group, not once per rank.
+    counts the workload's requests that were still to come; None where nobody knows. `retries_due`
+    are those that clients had still to send again: not all was served while there are any.
+    `simulated_s` is None where time was real. `carrier` is what carried the collectives of real
+    ranks; `outages` are the coordinator's. Iterations and collectives are counted once per group,
+    not once per rank.
     """
     topology = experiment.topology.build()
     exit_code, failed, found = ending_of(
         experiment,
         reports,
-        served=never_arrived == 0 and not tally.outcomes[Outcome.FAILED],
+        served=never_arrived == 0 and not retries_due and not tally.outcomes[Outcome.FAILED],
         violations=violations,
         exit_codes=exit_codes,
         lost=lost,

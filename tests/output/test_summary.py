@@ -232,6 +232,8 @@ def test_what_broke_off_says_why_and_counts_what_is_known(experiment: Experiment
 def test_ill_health_that_cut_nobody_off_asks_for_no_restart(experiment: Experiment) -> None:
     assert _summary(experiment, _reports(exit_code=75), never_arrived=0)["exit_code"] == 0
     assert _summary(experiment, _reports(exit_code=75))["exit_code"] == 75
+    more = {"never_arrived": 0, "retries_due": 1}
+    assert _summary(experiment, _reports(exit_code=75), **more)["exit_code"] == 75
 
 
 def test_beside_a_75_it_is_said_what_was_ill(experiment: Experiment) -> None:

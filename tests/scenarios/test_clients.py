@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +14,11 @@ from adpkv.workload.port import Arrival
 from tests.scenarios.story import Script, Told, setting, tell
 
 
-def story(*requests: dict[str, Any], context: int = 1, **more: Any) -> Told:
+def story(
+    *requests: dict[str, Any], context: int = 1, in_doubt: Sequence[int] = (), **more: Any
+) -> Told:
     workload = {"kind": "script", "requests": [*requests]} | more.pop("workload", {})
-    return tell(setting("clients", context, 1, workload=workload, **more))
+    return tell(setting("clients", context, 1, workload=workload, **more), in_doubt=in_doubt)
 
 
 def request(at: str, output: int = 4, **more: Any) -> dict[str, Any]:
@@ -82,6 +85,19 @@ def test_a_client_tries_again_with_growing_pauses_until_it_is_served() -> None:
     assert pauses == [200_000_000, 400_000_000]
     requests = told.summary["requests"]
     assert (requests["submitted"], requests["failed"], requests["never_arrived"]) == (3, 2, 0)
+
+
+def test_who_would_have_tried_again_has_arrived_before() -> None:
+    """The job ends as unhealthy while its clients pause."""
+    told = story(
+        request("0s", times=3),
+        workload={"retry": {"attempts": 3, "pause": "60s"}},
+        transceiver={"transfer_timeout": "100ms", "progress_deadline": "200ms"},
+        faults=[{"kind": "stall"}],
+        in_doubt=[0, 1],
+    )
+    assert told.outcomes == ["timed_out"] * 3
+    assert (told.summary["requests"]["never_arrived"], told.summary["exit_code"]) == (0, 75)
 
 
 def test_a_client_tries_no_more_than_it_wants_to() -> None:

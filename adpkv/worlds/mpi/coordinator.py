@@ -82,7 +82,7 @@ class CoordinatorHost:
 
     def never_arrived(self) -> int:
         """How many requests the workload had still to submit."""
-        return self.coordinator.total - self.coordinator.submitted
+        return self.coordinator.clients.never_arrived
 
     def _note_pulse(self, instance: int, pulse: Pulse) -> None:
         self._pulses[instance] = pulse

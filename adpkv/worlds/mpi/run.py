@@ -338,6 +338,7 @@ def _summed_up(
         violations=coordinator_host.recorder.violations,
         lost=job.lost,
         never_arrived=coordinator_host.never_arrived(),
+        retries_due=coordinator_host.coordinator.clients.retries_due,
         outages=coordinator_host.coordinator.outages.told(),
         carrier=job.carrier,
     )

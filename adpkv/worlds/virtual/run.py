@@ -301,7 +301,8 @@ class Simulation:
             last_counts={rank: faults.fired() for rank, faults in enumerate(self._faults)},
             lost=sorted(self._network.failed) if broken_off else (),
             broken_off=broken_off,
-            never_arrived=self.coordinator.total - self.coordinator.submitted,
+            never_arrived=self.coordinator.clients.never_arrived,
+            retries_due=self.coordinator.clients.retries_due,
             outages=self.coordinator.outages.told(),
         )
 
