@@ -29,6 +29,9 @@ CODES: Final = (ExitCode.COMPLETED, ExitCode.UNHEALTHY, ExitCode.SIGINT, ExitCod
 LOST_CODES: Final = (ExitCode.RANK_LOST,)
 """And one that lost a rank, where that ends the job."""
 
+ANSWERED: Final = frozenset({Outcome.COMPLETED, Outcome.REFUSED})
+"""The outcomes of who came after all was healed: admission may refuse also a healthy job's."""
+
 NS_PER_S: Final = 1e9
 
 Event = tuple[int, int, str, int, dict[str, Any]]
@@ -112,15 +115,16 @@ def _unanswered(ran: Ended, code: int) -> list[Wrong]:
 
 
 def _not_recovered(ran: Ended, healed_ns: int) -> list[Wrong]:
-    """Liveness: who came after all was healed is served, and nothing is in doubt any more. Not of a
-    job that went on without an instance: it would have ended else, and been started again."""
+    """Liveness: who came after all was healed is served, or refused by admission, and nothing is in
+    doubt any more. Not of a job that went on without an instance: it would have ended else, and
+    been started again."""
     if ran.job.coordinator.outages.every:
         return []
     valid = [r for r in ran.records if r.arrival_ns >= healed_ns]
     found = [
         Wrong("not_recovered", f"came after all was healed, and ended so: {r}")
         for r in valid
-        if r.outcome is not Outcome.COMPLETED
+        if r.outcome not in ANSWERED
     ]
     for report in ran.reports:
         if report.transfers.quarantined_now:
