@@ -230,8 +230,7 @@ class RouterConfig(Section):
     @property
     def memory_limits(self) -> MemoryLimits:
         """When a rank is avoided, and for how long."""
-        longest_ns = max(self.avoid_pause_ns, self.avoid_pause_limit_ns)
-        return MemoryLimits(self.avoid_after, self.avoid_pause_ns, longest_ns)
+        return MemoryLimits(self.avoid_after, self.avoid_pause_ns, self.avoid_pause_limit_ns)
 
 
 class SloConfig(Section):

@@ -43,6 +43,7 @@ HOLDS: list[dict[str, Any]] = [
         }
     },
     {"executor": {"busy_wait": "1s", "idle_wait": "1s"}},
+    {"router": {"avoid_pause": "90s", "avoid_pause_limit": "90s"}},
     {"diagnosis": {"hang_timeout": "501ms"}},  # more than idle_wait and a step of 174 ms
     {"diagnosis": {"hang_timeout": "1044201us"}, "model": SLOW},
     {"model": {"step_base": "31s"}},  # nothing is said of hang_timeout, which follows
@@ -124,6 +125,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (
         {"executor": {"idle_wait": "9ms"}},
         "executor.idle_wait: must be at least executor.busy_wait, which is 10ms (found '9ms')",
+    ),
+    (
+        {"router": {"avoid_pause_limit": "999ms"}},
+        "router.avoid_pause_limit: must be at least router.avoid_pause, which is 1s "
+        "(found '999ms')",
     ),
     (
         {"diagnosis": {"hang_timeout": "500ms"}},

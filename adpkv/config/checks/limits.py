@@ -19,6 +19,7 @@ from adpkv.plugins import TRANSPORT
 
 __all__ = [
     "MAX_RANKS",
+    "avoidance",
     "batch",
     "budget",
     "calibration",
@@ -159,6 +160,14 @@ def waits(experiment: Experiment) -> Iterator[Problem]:
     if experiment.executor.idle_wait_ns < busy_ns:
         least = f"executor.busy_wait, which is {duration_text(busy_ns)}"
         yield Problem(("executor", "idle_wait"), f"must be at least {least}")
+
+
+def avoidance(experiment: Experiment) -> Iterator[Problem]:
+    """The longest pause of a rank that is avoided must not be shorter than the first one."""
+    first_ns = experiment.router.avoid_pause_ns
+    if experiment.router.avoid_pause_limit_ns < first_ns:
+        least = f"router.avoid_pause, which is {duration_text(first_ns)}"
+        yield Problem(("router", "avoid_pause_limit"), f"must be at least {least}")
 
 
 def readiness(experiment: Experiment) -> Iterator[Problem]:

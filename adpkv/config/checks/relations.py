@@ -93,6 +93,7 @@ _RELATIONS: Final = (
     _Relation((("topology",),), limits.spares),
     _Relation((_BATCH, _PER_RANK), limits.batch),
     _Relation((_executor("busy_wait"), _executor("idle_wait")), limits.waits),
+    _Relation((("router", "avoid_pause"), ("router", "avoid_pause_limit")), limits.avoidance),
     _Relation((_executor("idle_wait"), ("observe",)), limits.readiness),
     _Relation((("observe",),), limits.timeline),
     _Relation((("calibration",),), limits.calibration),
