@@ -24,6 +24,8 @@ from adpkv.executor.ports import Clock, Recorder
 __all__ = ["FIXED", "Elasticity", "Maintenance", "Outage", "Outages"]
 
 MAINTENANCE: Final = "maintenance"
+ENDS, STARTS = 0, 1
+"""At one instant one is put in before another is taken out: it may be what has to serve."""
 NS_PER_S: Final = 1e9
 
 
@@ -88,9 +90,10 @@ class Outages:
         self._drains = elasticity.drains
         self._ill: dict[int, Illness] = {}
         times = elasticity.maintenance
-        self._changes = [(one.from_ns, 0, one.instance) for one in times]
-        self._changes += [(one.until_ns, 1, one.instance) for one in times]
+        self._changes = [*_ends(times), *((one.from_ns, STARTS, one.instance) for one in times)]
         heapq.heapify(self._changes)
+        self._maintained: set[int] = set()
+        """Those that are out and whose time is not over: they stay out, well or not."""
         self.every: list[Outage] = []
         """All outages so far, oldest first."""
         self._open: dict[int, Outage] = {}
@@ -121,8 +124,11 @@ class Outages:
         """Do what is due. Returns the outages whose drain timeout is over: what their instances
         still have is to be taken from them."""
         while self._changes and self._changes[0][0] <= now_ns:
-            _, ends, index = heapq.heappop(self._changes)
-            self._maintain(self._topology.instances[index], ends=bool(ends))
+            _, change, index = heapq.heappop(self._changes)
+            if change == ENDS:
+                self._end_maintenance(index)
+            else:
+                self._maintain(self._topology.instances[index])
         late: list[Outage] = []
         for outage in self._open.values():
             if outage.drained_ns < 0 and not self._fleet.requests(outage.instance):
@@ -143,15 +149,22 @@ class Outages:
                 self._recorder.event("taken", request.request_id, instance=instance.index)
                 self._instances.tell(instance, Cancel(request.request_id))
 
-    def _maintain(self, instance: Instance, *, ends: bool) -> None:
-        outage = self._open.get(instance.index)
-        if ends:
-            if outage is not None and outage.why == MAINTENANCE:
-                self._put_in(outage)
-        elif not self._fleet.is_out(instance) and self._fleet.is_replaceable(instance):
+    def _maintain(self, instance: Instance) -> None:
+        if instance.index not in self._open:
+            if self._fleet.is_out(instance) or not self._fleet.is_replaceable(instance):
+                self._tell("instance_kept", instance)
+                return
             self._take_out(instance, MAINTENANCE)
-        else:
-            self._tell("instance_kept", instance)
+        self._maintained.add(instance.index)
+
+    def _end_maintenance(self, index: int) -> None:
+        if index in self._maintained:
+            self._maintained.remove(index)
+            outage = self._open[index]
+            if self._drains and not self._is_well(index):
+                outage.ill = True
+            else:
+                self._put_in(outage)
 
     def note_condition(self, told: Condition) -> StopReason | None:
         """An instance has become unhealthy, or healthy again. Returns why the job has to stop, if
@@ -172,11 +185,17 @@ class Outages:
             why = blamed.reason.detail if blamed else "others have stuck transfers with it"
             self._take_out(self._topology.instances[worst], why, ill=True)
         for index, outage in list(self._open.items()):
-            accused = any(index in ill[one] for one in ill if one not in self._open)
-            fit = index not in ill or is_excused(index, ill, {*self._open, *self._lost})
-            if outage.ill and fit and not accused:
+            if outage.ill and index not in self._maintained and self._is_well(index):
                 self._put_in(outage)
         return None
+
+    def _is_well(self, index: int) -> bool:
+        """Whether one that is out is fit to serve: nothing is stuck there but with others that are
+        out, and none that serves has stuck transfers with it."""
+        ill = {one: self._with_whom(illness) for one, illness in self._ill.items()}
+        accused = any(index in ill[one] for one in ill if one not in self._open)
+        fit = index not in ill or is_excused(index, ill, {*self._open, *self._lost})
+        return fit and not accused
 
     def _with_whom(self, illness: Illness) -> set[int]:
         return {self._topology.instance_of(rank).index for rank in illness.peers}
@@ -216,6 +235,7 @@ class Outages:
     def lost(self, instance: Instance) -> None:
         """All ranks of the instance have failed: it never comes back."""
         self._lost.add(instance.index)
+        self._maintained.discard(instance.index)
         self._ill.pop(instance.index, None)
         if self._open.pop(instance.index, None) is None:
             spare = self._fleet.take_out(instance)
@@ -224,3 +244,14 @@ class Outages:
 
     def _tell(self, kind: str, instance: Instance, **detail: object) -> None:
         self._recorder.event(kind, -1, instance=instance.index, **detail)
+
+
+def _ends(times: Sequence[Maintenance]) -> list[tuple[int, int, int]]:
+    """When instances are put in again: times of one instance that overlap or meet end together."""
+    found: list[tuple[int, int, int]] = []
+    for index, from_ns, until_ns in sorted(times):
+        if found and found[-1][2] == index and from_ns <= found[-1][0]:
+            found[-1] = (max(found[-1][0], until_ns), ENDS, index)
+        else:
+            found.append((until_ns, ENDS, index))
+    return found

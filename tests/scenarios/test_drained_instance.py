@@ -175,6 +175,63 @@ def test_the_last_one_is_kept() -> None:
     assert outcomes(told, 0) == {"completed"}
 
 
+def windows(*times: tuple[int, str, str | None]) -> dict[str, Any]:
+    every = [{"instance": i, "after": after, "duration": lasts} for i, after, lasts in times]
+    return {"maintenance": every}
+
+
+def outages(told: Told) -> list[tuple[str, float, float | None]]:
+    return [(one["instance"], one["from_s"], one["until_s"]) for one in told.summary["outages"]]
+
+
+def test_one_goes_out_at_the_instant_at_which_another_comes_back() -> None:
+    times = windows((1, "500ms", "2s"), (2, "2500ms", "1s"))
+    told = story({"ranks": 1}, {"instances": 2, "ranks": 1}, topology=times)
+    assert outages(told) == [("generation-1", 0.5, 2.5), ("generation-2", 2.5, 3.5)]
+    assert outcomes(told, 0) == {"completed"}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [("1s", "500ms"), ("1s", "2500ms"), ("2500ms", "1s")],
+    ids=["within", "overlaps", "meets"],
+)
+def test_one_is_out_as_long_as_any_of_its_times_lasts(second: tuple[str, str]) -> None:
+    times = windows((2, *second), (2, "500ms", "2s"))
+    told = story({"ranks": 1}, {"instances": 2, "ranks": 1}, topology=times)
+    until = 2.5 if second == ("1s", "500ms") else 3.5
+    assert outages(told) == [("generation-2", 0.5, until)]
+
+
+def test_one_that_is_well_again_stays_out_until_its_time_is_over() -> None:
+    """It is ill from about 1.4 s to 3 s, and its time is from 2 s to 3.5 s."""
+    told = story(
+        {"ranks": 1},
+        {"instances": 2, "ranks": 1},
+        stuck(sender=0, peers=[2], before="1s", duration="2s"),
+        topology=windows((2, "2s", "1500ms")),
+    )
+    ((name, from_s, until_s),) = outages(told)
+    assert (name, until_s) == ("generation-2", 3.5)
+    assert 1 < from_s < 2
+    early = {r.generation_instance for r in told.ran.records if 3e9 <= r.arrival_ns < 3.5e9}
+    assert early == {1}
+    assert instances(told, 10) == {1, 2}
+
+
+def test_one_that_is_ill_when_its_time_is_over_stays_out_until_it_is_well() -> None:
+    told = story(
+        {"ranks": 1},
+        {"instances": 2, "ranks": 1},
+        stuck(sender=0, peers=[2], before="1s", duration="3s"),
+        topology=windows((2, "900ms", "1s")),
+    )
+    ((name, from_s, until_s),) = outages(told)
+    assert (name, from_s) == ("generation-2", 0.9)
+    assert until_s is not None
+    assert until_s > 2.5
+
+
 def test_a_spare_steps_in_for_one_whose_ranks_have_failed() -> None:
     data = setting("lost", 1, 1) | {
         "topology": {
