@@ -249,6 +249,9 @@ def _pinned(data: dict[str, Any], draw: Random) -> dict[str, Any]:
     for kind in ("context", "generation"):
         groups[kind]["ranks"] = draw.choice((2, 2, 3, 4))
     least = min(groups[kind]["ranks"] for kind in ("context", "generation"))
+    instances = groups["context"].get("instances", 1) + 1
+    if "maintenance" in groups:
+        groups["maintenance"] = [m for m in groups["maintenance"] if m["instance"] < instances]
     senders = groups["context"].get("instances", 1) * groups["context"]["ranks"]
     ranks = senders + groups["generation"].get("instances", 1) * groups["generation"]["ranks"]
     data.pop("on_rank_failure", None)
