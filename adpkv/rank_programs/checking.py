@@ -16,6 +16,7 @@ from adpkv.rank_programs.evidence import Evidence, evidence_of
 from adpkv.rank_programs.failure import What
 from adpkv.rank_programs.killed import KilledRanks
 from adpkv.rank_programs.reasons import reason_of
+from adpkv.rank_programs.released import is_open, left_out
 from adpkv.rank_programs.report import Report, Why
 from adpkv.rank_programs.session import Session
 from adpkv.rank_programs.shrinking import simpler
@@ -199,6 +200,8 @@ def _report(
             " outside the ranks decides, such as a set's order or the real time"
         )
     evidence = seen[0]
+    if is_open(evidence):
+        evidence = msgspec.structs.replace(evidence, left_out=left_out(session, choices))
     diagnosis = classify(evidence)
     why = None
     if evidence.failure.what is not What.HANG:

@@ -155,7 +155,7 @@ def _deadlock(evidence: Evidence) -> Diagnosis:
     def weight(key: tuple[int, int]) -> tuple[bool, int, tuple[int, int]]:
         missing = [r for r in evidence.groups[key[0]][1] if r not in evidence.open[key]]
         gone = any(views[r].state not in ("waits", "runs") for r in missing)
-        return not gone, -len(evidence.open[key]), key
+        return not (gone or evidence.left_out.get(key)), -len(evidence.open[key]), key
 
     key = min(waiting, key=weight)
     there = evidence.open[key]
@@ -165,29 +165,49 @@ def _deadlock(evidence: Evidence) -> Diagnosis:
         return _messages(evidence)
     crossed = [views[r] for r in missing if views[r].waits_at not in (None, key)]
     gone = [r for r in missing if views[r].state not in ("waits", "runs")]
-    place = there[min(there)]
-    waits = f"{verb(sorted(there), 'waits', 'wait')} in {operation_text(place)} of"
-    waits = f"{waits} {evidence.name(key[0])} at {where(place)}"
+    waits = f"{verb(sorted(there), 'waits', 'wait')} in {operation_text(there[min(there)])} of"
+    waits = f"{waits} {evidence.name(key[0])} at {_lines(there)}"
     doing = _doing(evidence, [views[rank] for rank in missing])
-    if crossed and not gone and _crosswise(evidence, key, crossed):
+    left_out = evidence.left_out.get(key)
+    if left_out:
+        missing, gone, later = list(left_out), [], ", and would not come later"
+        doing = _doing(evidence, [views[rank] for rank in missing])
+    else:
+        later = ""
+    if crossed and not gone and not left_out and _crosswise(evidence, key, crossed):
         kind = Kind.ORDER_INVERSION
     else:
         kind = Kind.EARLY_EXIT if len(gone) == len(missing) else Kind.MISSING_PARTICIPANT
-    sentence = f"{waits}; {named(missing)} never came: {doing}"
+    sentence = f"{waits}; {named(missing)} never came{later}: {doing}"
     odd, others = tuple(missing), tuple(sorted(there))
     if len(there) < len(missing):
         odd, others = others, odd
     return Diagnosis(kind, sentence, odd, others, *key)
 
 
+def _lines(there: dict[int, Place]) -> str:
+    """The one line at which all are, or who is at which."""
+    whose: dict[str, list[int]] = {}
+    for rank, place in there.items():
+        whose.setdefault(where(place), []).append(rank)
+    if len(whose) == 1:
+        return next(iter(whose))
+    return " and ".join(f"{line} ({named(ranks)})" for line, ranks in whose.items())
+
+
 def _crosswise(evidence: Evidence, key: tuple[int, int], crossed: Sequence[RankView]) -> bool:
-    """Does the other collective wait for the ranks that are in this one?"""
-    for view in crossed:
-        assert view.waits_at is not None
-        there = evidence.open[view.waits_at]
-        awaited = [r for r in evidence.groups[view.waits_at[0]][1] if r not in there]
-        if not set(awaited).isdisjoint(evidence.open[key]):
+    """Does the other collective wait for the ranks that are in this one, or does one for which it
+    waits?"""
+    seen, left = {key}, [view.waits_at for view in crossed]
+    while left:
+        other = left.pop()
+        if other is None or other in seen:
+            continue
+        seen.add(other)
+        awaited = set(evidence.groups[other[0]][1]).difference(evidence.open[other])
+        if not awaited.isdisjoint(evidence.open[key]):
             return True
+        left += [evidence.ranks[rank].waits_at for rank in awaited]
     return False
 
 

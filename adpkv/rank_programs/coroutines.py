@@ -32,7 +32,7 @@ class Coroutines:
     """A `Driver` for coroutines, which yield where another rank may go on."""
 
     def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
-        self._most_seconds = most_seconds
+        self.most_seconds = most_seconds
         self._world: World | None = None
         self._current: Rank | None = None
         self._job: Callable[[], None] | None = None
@@ -76,14 +76,14 @@ class Coroutines:
 
     def _wait_for_the_end(self, world: World, look: Callable[[World], None]) -> None:
         try:
-            hangs = not self._end.acquire(timeout=self._most_seconds)
+            hangs = not self._end.acquire(timeout=self.most_seconds)
         except BaseException:
             # Ctrl-C, or the limit of a test: the rank that runs ends first.
             with contextlib.suppress(UnendingRankError):
                 self._end_rank(world)
             raise
         if hangs:
-            told = f"within {self._most_seconds:g} s of real time"
+            told = f"within {self.most_seconds:g} s of real time"
             number = self._current.number if self._current is not None else -1
             world.failure = world.failure or Failure(What.HANG, number, message=told)
         else:

@@ -38,6 +38,9 @@ class Swapped(Protocol):
 class Driver(Protocol):
     """Performs schedules; all but the first two methods are for the rank that runs."""
 
+    most_seconds: float
+    """Real time that a schedule may take."""
+
     def run(
         self,
         world: World,

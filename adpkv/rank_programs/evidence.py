@@ -74,6 +74,9 @@ class Evidence(msgspec.Struct, frozen=True):
     killed: tuple[KilledView, ...] = ()
     switches: int = 0
     """How often the schedule goes from one rank to another."""
+    left_out: dict[tuple[int, int], tuple[int, ...]] = {}
+    """By group and position: who would never have come, where that had to be found out
+    (`released`)."""
     skipped: str = ""
     """Why, where a test's body skipped itself."""
 

@@ -87,7 +87,7 @@ class Collective(Wait):
         self.broken = False
         """Its members do not match: it is never complete."""
         self.finish: Any = None
-        """Completes it, where that does not take all members."""
+        """Completes it, of those arrivals that it is given."""
         self.values: Any = None
         """What the members get, where they do not share memory to write it to."""
 

@@ -277,20 +277,29 @@ def _variables(why: Why, others: Sequence[int], columns: int | None) -> list[str
 
 
 def _each(values: dict[int, str], ranks: Sequence[int]) -> str:
-    found = list(dict.fromkeys(values[rank] for rank in ranks if rank in values))
-    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "") or "-"
+    """The one value that all of them have, or whose is which."""
+    whose: dict[str, list[int]] = {}
+    for rank in ranks:
+        if rank in values:
+            whose.setdefault(values[rank], []).append(rank)
+    if not whose:
+        return "-"
+    if len(whose) == 1 and all(rank in values for rank in ranks):
+        return next(iter(whose))
+    found = [f"{text} on {named(who)}" for text, who in whose.items()]
+    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
 
 
 def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> list[str]:
-    """Ranks in the same place in one line."""
-    ways: dict[tuple[str, str, str], list[int]] = {}
+    """Ranks in the same place in one line; one to blame is not among others."""
+    ways: dict[tuple[bool, tuple[str, str, str]], list[int]] = {}
     for view in evidence.ranks:
-        ways.setdefault(_way_of(evidence, view), []).append(view.rank)
-    order = sorted(ways.items(), key=lambda item: (not set(item[1]) & set(diagnosis.odd), item[1]))
+        key = view.rank not in diagnosis.odd, _way_of(evidence, view)
+        ways.setdefault(key, []).append(view.rank)
+    order = sorted(ways.items(), key=lambda item: (item[0][0], item[1]))
     rows = []
-    for (does, at, source), ranks in order[:MOST_RANKS]:
-        mark = "!" if set(ranks) & set(diagnosis.odd) else ""
-        rows.append([mark, named(ranks), does, at, source])
+    for (other, (does, at, source)), ranks in order[:MOST_RANKS]:
+        rows.append(["" if other else "!", named(ranks), does, at, source])
     table = Table(["", "ranks", "does", "at", "line"], rows, (), indent="  ")
     lines = table.text(None)
     if columns is not None and max(map(len, lines)) > columns:

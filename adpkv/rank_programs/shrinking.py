@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from adpkv.errors import AdpkvError
 from adpkv.rank_programs.choices import FirstOption, RandomOption, Recorded, to_token
 from adpkv.rank_programs.classify import classify
@@ -138,12 +140,14 @@ def _alike(one: Evidence, other: Evidence) -> bool:
     """The same kind of failure, of ranks at the same lines."""
     if (one.failure.what, _kind(one.failure)) != (other.failure.what, _kind(other.failure)):
         return False
+    # As they stand: who left something out is known of one of them alone.
+    other = msgspec.structs.replace(other, left_out={})
     if classify(one).kind is not classify(other).kind:
         return False
     return _lines(one) == _lines(other)
 
 
 def _lines(evidence: Evidence) -> set[tuple[str, str, int]]:
-    odd = set(classify(evidence).odd)
+    odd = set(classify(msgspec.structs.replace(evidence, left_out={})).odd)
     views = [view for view in evidence.ranks if view.rank in odd and view.at is not None]
     return {(v.state, v.at.file, v.at.line) for v in views if v.at is not None}

@@ -28,7 +28,7 @@ class Threads:
 
     def __init__(self, size: int, most_seconds: float = MOST_SECONDS) -> None:
         self.size = size
-        self._most_seconds = most_seconds
+        self.most_seconds = most_seconds
         self._locks = [threading.Lock() for _ in range(size)]
         self._main = threading.Lock()
         for lock in (*self._locks, self._main):
@@ -290,9 +290,9 @@ class Threads:
     # -- the end -------------------------------------------------------------------------------
 
     def _wait_for_the_end(self, world: World) -> None:
-        if self._main.acquire(timeout=self._most_seconds):
+        if self._main.acquire(timeout=self.most_seconds):
             return
-        told = f"within {self._most_seconds:g} s of real time"
+        told = f"within {self.most_seconds:g} s of real time"
         world.failure = world.failure or Failure(What.HANG, self._holder, message=told)
 
     def _keep_frames(self, world: World) -> None:

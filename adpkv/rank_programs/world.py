@@ -135,6 +135,8 @@ class World:
         """Called with each arrival while a schedule is traced."""
         self.on_note: Callable[[Rank, Arrival], None] | None = None
         """The same for messages."""
+        self.on_stuck: Callable[[], bool] | None = None
+        """Asked when nobody can go on: has it ended somebody's wait?"""
         self.on_gone: Callable[[Rank], NoReturn] | None = None
         """Keeps a rank that is gone from going on; where there is none, Died is raised."""
         self.kills, self.strict = kills, strict
@@ -189,6 +191,8 @@ class World:
                 return options[0]
             deadlines = [r.deadline_ns for r in self.ranks if not r.ended and r.deadline_ns]
             if not deadlines:
+                if self.on_stuck is not None and self.on_stuck():
+                    continue
                 return None
             self.clock_ns = max(now, min(deadlines))
 
@@ -250,8 +254,7 @@ class World:
         arrivals = collective.arrivals
         first = next(iter(arrivals.values()), arrival).operation
         arrivals[rank.number] = arrival
-        if group.living:
-            collective.finish = combine
+        collective.finish = combine
         if self.on_arrival is not None:
             self.on_arrival(rank, arrival, group)
         if first.kind != operation.kind or first.key != operation.key:
@@ -330,7 +333,6 @@ class World:
             if group.living:
                 for collective in list(group.open.values()):
                     if not collective.broken and self._all_there(collective):
-                        assert collective.finish is not None
                         self._complete(group, collective, collective.finish)
         self.tell_all()
 

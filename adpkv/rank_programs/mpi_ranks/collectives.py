@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from adpkv.diagnosis.names import named
 from adpkv.rank_programs.mpi_ranks.buffers import IN_PLACE, blocks, view
 from adpkv.rank_programs.mpi_ranks.communicator import Shared
 from adpkv.rank_programs.mpi_ranks.group import UNDEFINED, GroupOfRanks
@@ -303,17 +304,19 @@ class Intracomm(ObjectCollectives):
     def Create(self, group: GroupOfRanks) -> Intracomm | None:  # noqa: N802
         """One of these members; all members of this one call it."""
         self._objects("Create", None, lambda values, number: None).wait()
-        label = self._numbered("create")
+        label = f"{self._numbered('create')}: {named(group.ranks)}"
         return self._new(group.ranks, label) if self._here().number in group.ranks else None
 
     def Create_group(self, group: GroupOfRanks, tag: int = 0) -> Intracomm | None:  # noqa: N802
         """One of these members, who alone call it."""
         shared, rank = self._shared(), self._here()
-        made = shared.world.group(f"group of {self._group().name}, tag {tag}", group.ranks)
+        name = f"group of {self._group().name}, tag {tag}: {named(group.ranks)}"
+        made = shared.world.group(name, group.ranks)
         number = rank.counts.get(made.number, 0)
         whole = Intracomm(self._shared, lambda: made)
         whole._objects("Create_group", None, lambda values, member: None).wait()
-        return self._new(group.ranks, f"group {number + 1} of {self._group().name}, tag {tag}")
+        label = f"group {number + 1} of {self._group().name}, tag {tag}: {named(group.ranks)}"
+        return self._new(group.ranks, label)
 
 
 def whole(shared: Callable[[], Shared]) -> Intracomm:

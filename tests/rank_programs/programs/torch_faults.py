@@ -94,3 +94,32 @@ def count_that_is_never_reached() -> None:
     store.add("here", 1)
     while int(store.get("here")) < 5:
         pass
+
+
+def half():
+    """The group of the even or the odd ranks."""
+    rank = begin()
+    groups = [dist.new_group(list(range(first, dist.get_world_size(), 2))) for first in (0, 1)]
+    return rank, groups[rank % 2]
+
+
+def skips_in_a_group():
+    rank, group = half()
+    if rank != 2:
+        dist.all_reduce(torch.ones(4), group=group)
+    dist.barrier()
+
+
+def skips_objects_in_a_group():
+    rank, group = half()
+    if rank != 2:
+        found = [None] * dist.get_world_size(group)
+        dist.all_gather_object(found, {"rank": rank}, group=group)
+    dist.all_reduce(torch.ones(2))
+
+
+def other_order_in_a_group():
+    rank, group = half()
+    order = [None, group] if rank == 2 else [group, None]
+    for one in order:
+        dist.all_reduce(torch.ones(2), group=one)
