@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from adpkv.bench.bare_world import bare_world
 from adpkv.bench.check import check
+from adpkv.bench.dynosim import DynoSim, cut
 from adpkv.bench.explore import explore
 from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
@@ -23,6 +28,8 @@ from adpkv.config import load
 from adpkv.config.shipped import folder
 from adpkv.config.workload import SAMPLE
 from adpkv.errors import MissingPieceError, UsageError
+from adpkv.workload import make_bursts
+from adpkv.workload.building import SAMPLE as PACKAGED
 
 __all__ = ["BENCHES", "CONVERSATION", "Settings", "chosen", "trace_runs"]
 
@@ -36,6 +43,9 @@ TRACES: Final = tuple(
 
 QUICK_REQUESTS: Final = 500
 
+TURNS: Final = 5
+"""Runs of a whole trace of which the median is taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -44,6 +54,8 @@ class Settings:
     quick: bool = False
     trace: Path | None = None
     """Instead of the trace that the experiment names."""
+    dynosim: Path | None = None
+    """A Python that has DynoSim, which then runs beside our simulation of a trace."""
 
 
 Bench = Callable[[Settings], list[Figure]]
@@ -71,8 +83,28 @@ def _executor(settings: Settings) -> list[Figure]:
 
 
 def _trace(settings: Settings) -> list[Figure]:
-    runs, whole = trace_runs(settings)
-    return trace(runs, repetitions=1 if settings.quick else 3, whole=whole)
+    with _with_dynosim(settings) as (runs, whole):
+        return trace(
+            runs,
+            repetitions=1 if settings.quick else TURNS,
+            whole=whole,
+            is_bound=not settings.quick,
+        )
+
+
+def _bursts(settings: Settings) -> list[Figure]:
+    count = QUICK_REQUESTS if settings.quick else make_bursts.REQUESTS
+    with tempfile.TemporaryDirectory(prefix="adpkv-bench-") as made:
+        path = Path(made) / "bursts.jsonl"
+        path.write_text("".join(f"{line}\n" for line in make_bursts.lines(count)))
+        with _with_dynosim(Settings(trace=path, dynosim=settings.dynosim)) as (runs, _):
+            found = trace(
+                runs,
+                repetitions=1 if settings.quick else TURNS,
+                whole=False,
+                is_bound=not settings.quick,
+            )
+    return [structs.replace(one, name=one.name.replace("virtual trace", "bursts")) for one in found]
 
 
 def _oracles(settings: Settings) -> list[Figure]:
@@ -122,6 +154,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "recording": _recording,
     "executor": _executor,
     "trace": _trace,
+    "bursts": _bursts,
     "oracles": _oracles,
     "shares": _shares,
     "scale": _scale,
@@ -174,3 +207,25 @@ def trace_runs(settings: Settings) -> tuple[TraceRuns, bool]:
         about = "the packaged sample, as the experiment's trace is not here"
     load(experiment, overrides)
     return TraceRuns(experiment, overrides, about), bool(given) and not settings.quick
+
+
+@contextmanager
+def _with_dynosim(settings: Settings) -> Iterator[tuple[TraceRuns, bool]]:
+    """The same, with DynoSim beside it if the caller says where it is. It replays whole files, so a
+    part of a trace is made one meanwhile.
+
+    Raises:
+        UsageError: there is no such trace, or no such Python.
+    """
+    runs, whole = trace_runs(settings)
+    if settings.dynosim is None:
+        yield runs, whole
+        return
+    experiment = load(folder() / CONVERSATION, runs.overrides)
+    path = Path(getattr(experiment.workload, "path", SAMPLE))
+    path = PACKAGED if str(path) == SAMPLE else path
+    with tempfile.TemporaryDirectory(prefix="adpkv-bench-") as made:
+        if settings.quick:
+            path = cut(path, QUICK_REQUESTS, Path(made) / path.name)
+        runs.dynosim = DynoSim(settings.dynosim, path, experiment)
+        yield runs, whole

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from adpkv.children import run_bounded
 from adpkv.errors import AdpkvError, MissingPieceError
 
-__all__ = ["run_module", "run_ranks"]
+__all__ = ["Whole", "run_measured", "run_module", "run_ranks"]
 
 MESSAGE_CHARACTERS = 2_000
 """How much of a failed child's stderr is passed on."""
 
 
-def run_module(module: str, argv: Sequence[str], *, bound_s: float) -> tuple[Any, float]:
-    """What `python -m module` prints in JSON on its last line, and its wall seconds as a whole.
+class Whole(NamedTuple):
+    """What a process took as a whole, from its start to its end, with all that it started."""
+
+    wall_s: float
+    cpu_s: float
+    """Processor time. Beside other load it grows less than wall time does."""
+
+
+def run_module(module: str, argv: Sequence[str], *, bound_s: float) -> tuple[Any, Whole]:
+    """What `python -m module` prints in JSON on its last line, and what it took.
 
     Raises:
         AdpkvError: it failed, or did not end within `bound_s`.
     """
-    return _run([sys.executable, "-m", module, *argv], bound_s)
+    return run_measured([sys.executable, "-m", module, *argv], bound_s=bound_s)
 
 
 def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -> Any:
@@ -37,7 +46,7 @@ def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -
         AdpkvError: the job failed, or did not end within `bound_s`.
     """
     command = [_mpirun(), "-n", str(ranks), sys.executable, "-m", module, *argv]
-    return _run(command, bound_s)[0]
+    return run_measured(command, bound_s=bound_s)[0]
 
 
 def _mpirun() -> str:
@@ -48,16 +57,30 @@ def _mpirun() -> str:
     return found
 
 
-def _run(command: list[str], bound_s: float) -> tuple[Any, float]:
-    began = perf_counter()
+def run_measured(command: Sequence[str], *, bound_s: float) -> tuple[Any, Whole]:
+    """The same of any command.
+
+    Raises:
+        AdpkvError: it failed, did not end within `bound_s`, or its last line is no JSON.
+    """
+    began_s, began_cpu_s = perf_counter(), _children_cpu_s()
     ended = run_bounded(command, bound_s)
     if ended.code is None:
         raise AdpkvError(f"{_told(command)} did not end within {bound_s:g} s")
-    wall_s = perf_counter() - began
+    took = Whole(perf_counter() - began_s, _children_cpu_s() - began_cpu_s)
     if ended.code:
         said = ended.err[-MESSAGE_CHARACTERS:]
         raise AdpkvError(f"{_told(command)} ended with {ended.code}\n{said}")
-    return msgspec.json.decode(ended.out.splitlines()[-1]), wall_s
+    last = (ended.out.splitlines() or [""])[-1]
+    try:
+        return msgspec.json.decode(last), took
+    except msgspec.DecodeError:
+        raise AdpkvError(f"{_told(command)} printed no figures: {last[:80]!r}") from None
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _told(command: Sequence[str]) -> str:

@@ -46,6 +46,14 @@ def bench(
             show_default="conversation_trace.jsonl here or in traces/, else the packaged sample",
         ),
     ] = None,
+    dynosim: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PYTHON",
+            help="A Python that has DynoSim, to run beside `trace` and `bursts`.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure speed: each figure beside its reference, measured in the same run."""
@@ -55,7 +63,7 @@ def bench(
     from adpkv.bench.table import show
     from adpkv.errors import UsageError
 
-    settings = Settings(quick=quick, trace=trace)
+    settings = Settings(quick=quick, trace=trace, dynosim=dynosim)
     wanted = [*names, *only]
     figures: list[Figure] = []
     skipped: dict[str, str] = {}
