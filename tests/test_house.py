@@ -157,7 +157,7 @@ ARROWS = {
         STAGED,
     ),
     "adpkv.worlds": (),
-    "adpkv.results": (CORE, ERRORS, CONFIG, RECORDER, DIAGNOSIS, OUTPUT),
+    "adpkv.results": (CORE, ERRORS, TERMINAL, CONFIG, RECORDER, DIAGNOSIS, OUTPUT),
     "adpkv.testing": (CORE, ERRORS, *PORTS),
     "adpkv.ports": (CORE, *PORTS, CUSTOM),
     "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE, "adpkv.transport.port"),
@@ -191,6 +191,7 @@ ARROWS = {
     "adpkv.calibration": (
         CORE,
         ERRORS,
+        TERMINAL,
         CONFIG,
         "adpkv.executor.collectives",
         "adpkv.executor.messages",

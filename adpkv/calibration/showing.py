@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 import yaml
-from rich.console import Console
 
 from adpkv.calibration.errors import FIGURES, Error
 from adpkv.config.calibration import CalibrationConfig
-from adpkv.output.tables import Table, width_of, wrapped
+from adpkv.output.tables import Table, print_line, width_of, wrapped
+from adpkv.terminal import console_for
 
 __all__ = ["as_text", "as_values", "show_errors"]
 
@@ -27,7 +27,7 @@ def as_text(calibration: CalibrationConfig, names: Sequence[str], version: str) 
 
 def show_errors(stream: TextIO, errors: Sequence[Error]) -> None:
     """A line for each experiment and figure: real, simulated, signed error, bar."""
-    console = Console(file=stream, highlight=False)
+    console = console_for(stream)
     rows = []
     for name in dict.fromkeys(one.experiment for one in errors):
         for one in errors:
@@ -43,7 +43,7 @@ def show_errors(stream: TextIO, errors: Sequence[Error]) -> None:
         " and of the makespan, 10 % at p99, or twice the spread between real runs"
     )
     for line in wrapped(said, width_of(console)):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
 
 
 def _row(one: Error) -> list[str]:

@@ -1,41 +1,19 @@
 """The command `adpkv`: its subcommands, and how its errors become messages and exit codes.
 
-Commands import what they need when they are called: `adpkv --help` loads no configuration and
-`adpkv simulate` no MPI.
+Commands are imported when they are called, and import what they need then: `adpkv --help` loads no
+configuration and `adpkv simulate` no MPI.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 
 from adpkv import __version__
-from adpkv.cli.bench import bench
-from adpkv.cli.calibrate import calibrate
-from adpkv.cli.check import check
-from adpkv.cli.compare import compare
-from adpkv.cli.configs import configs
-from adpkv.cli.doctor import doctor
-from adpkv.cli.explore import explore
 from adpkv.cli.group import CommandGroup, Commands
-from adpkv.cli.init import init
-from adpkv.cli.inspect import inspect
-from adpkv.cli.regress import regress
-from adpkv.cli.replay import replay
-from adpkv.cli.report import report
-from adpkv.cli.run import run
-from adpkv.cli.schema import schema
-from adpkv.cli.simulate import simulate
-from adpkv.cli.story import story
-from adpkv.cli.supervise import supervise
-from adpkv.cli.sweep import sweep
-from adpkv.cli.timeline import timeline
-from adpkv.cli.trace import trace
-from adpkv.cli.validate import validate
 from adpkv.errors import AdpkvError, StuckError
 from adpkv.exit_codes import ExitCode
 from adpkv.streams import Streams
@@ -43,36 +21,36 @@ from adpkv.terminal import final_line, terminal_columns
 
 __all__ = ["ALL", "COMMANDS", "app", "main"]
 
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (
-    run,
-    simulate,
-    check,
-    sweep,
-    compare,
-    report,
-    explore,
-    replay,
-    configs,
-    init,
-    regress,
-    story,
-    timeline,
-    calibrate,
-    trace,
-    validate,
-    schema,
-    inspect,
-    supervise,
-    doctor,
-    bench,
+COMMANDS: Final = (
+    "run",
+    "simulate",
+    "check",
+    "sweep",
+    "compare",
+    "report",
+    "explore",
+    "replay",
+    "configs",
+    "init",
+    "regress",
+    "story",
+    "timeline",
+    "calibrate",
+    "trace",
+    "validate",
+    "schema",
+    "inspect",
+    "supervise",
+    "doctor",
+    "bench",
 )
-"""In the order of `--help`; each function is a command of its name."""
+"""In the order of `--help`; each is the function of that name in the module of that name."""
 
 # What follows the command of `supervise` belongs to that command, options too.
 _SETTINGS: Final = {"supervise": {"allow_interspersed_args": False}}
 
-ALL: Final = Commands({one.__name__: (one, _SETTINGS.get(one.__name__, {})) for one in COMMANDS})
-"""The same as commands of Typer, each built when it is called."""
+ALL: Final = Commands("adpkv.cli", {name: _SETTINGS.get(name, {}) for name in COMMANDS})
+"""The same as commands of Typer, each imported and built when it is called."""
 
 
 class _Group(CommandGroup):

@@ -1,8 +1,9 @@
-"""The group of all commands: what of them is not asked for is not made.
+"""The group of all commands: what of them is not asked for is neither imported nor made.
 
-Typer builds every option of all commands before it looks which one is meant (40 ms), and loads a
-parser of Markdown and a highlighter of Python for any help (60 ms). `adpkv --help` needs of each
-command its name and docstring, and of those two nothing.
+Typer builds every option of all commands before it looks which one is meant (40 ms). For any help
+and any usage error it loads a parser of Markdown and a highlighter of Python (60 ms), and for an
+option that nobody gave it loads pydantic (60 ms). `adpkv --help` needs of each command its name and
+docstring, and of those three nothing; nor do `adpkv COMMAND --help` and a typing error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
@@ -19,24 +22,42 @@ from typer.core import TyperCommand, TyperGroup
 __all__ = ["CommandGroup", "Commands"]
 
 COMPLETION: Final = ("install_completion", "show_completion")
+OF_TYPER: Final = (*COMPLETION, "help")
 UNUSED: Final = ("rich.markdown", "rich.traceback")
+
+USAGE_ERROR: Final[type[BaseException]] = typer.BadParameter.__mro__[1]
+"""What typer raises for a wrong command line, which it does not export by its own name."""
 
 Command = Callable[..., None]
 
 
-class Commands(Mapping[str, Any]):
-    """Commands by name, in the order of `--help`; each is built when it is first asked for."""
+class LeanCommand(TyperCommand):
+    """A command whose help loads nothing that it does not need."""
 
-    def __init__(self, commands: Mapping[str, tuple[Command, Mapping[str, Any]]]) -> None:
-        """By name: the function, and the settings of its context."""
-        self._commands = commands
+    def get_params(self, ctx: Any) -> Any:
+        """Typer's."""
+        return _false_if_absent(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Typer's help."""
+        _load_lean_rich()
+        super().format_help(ctx, formatter)
+
+
+class Commands(Mapping[str, Any]):
+    """Commands by name, in the order of `--help`; each is imported and built when it is first asked
+    for. The command `x` is the function `x` of the module `x` in `package`."""
+
+    def __init__(self, package: str, commands: Mapping[str, Mapping[str, Any]]) -> None:
+        """By name: the settings of its context."""
+        self._package, self._commands = package, commands
         self._built: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
-            function, settings = self._commands[name]
+            settings = dict(self._commands[name])
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            alone.command(name, context_settings=dict(settings))(function)
+            alone.command(name, cls=LeanCommand, context_settings=settings)(self._function(name))
             self._built[name] = typer.main.get_command(alone)
         return self._built[name]
 
@@ -52,10 +73,12 @@ class Commands(Mapping[str, Any]):
 
     def described(self) -> dict[str, Any]:
         """What a help shows of each: name and docstring."""
-        return {
-            name: TyperCommand(name, help=inspect.getdoc(function))
-            for name, (function, _) in self._commands.items()
-        }
+        docstrings = {name: inspect.getdoc(self._function(name)) for name in self}
+        return {name: TyperCommand(name, help=docstring) for name, docstring in docstrings.items()}
+
+    def _function(self, name: str) -> Command:
+        found: Command = getattr(import_module(f"{self._package}.{name}"), name)
+        return found
 
 
 class CommandGroup(TyperGroup):
@@ -72,15 +95,25 @@ class CommandGroup(TyperGroup):
 
     def get_params(self, ctx: Any) -> Any:
         """Typer's, some of them hidden."""
-        found = super().get_params(ctx)
+        found = _false_if_absent(super().get_params(ctx))
         for one in found:
             if one.name in COMPLETION:
-                one.hidden = True  # type: ignore[attr-defined]
+                one.hidden = True
         return found
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In their order; builds none."""
         return list(self.lazy)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Typer's; reads the options before the command."""
+        with _lean_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Typer's; finds the command, reads its options and runs it."""
+        with _lean_errors():
+            return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help of all, for which no command is built."""
@@ -98,6 +131,24 @@ class _StandIn(ModuleType):
 
     Markdown = object
     Traceback = object
+
+
+def _false_if_absent(params: list[Any]) -> list[Any]:
+    """Typer's own switches are None where nobody gives them, and it has pydantic look at that."""
+    for one in params:
+        if one.name in OF_TYPER and one.default is None:
+            one.default = False
+    return params
+
+
+@contextmanager
+def _lean_errors() -> Iterator[None]:
+    """Typer shows a wrong command line with rich."""
+    try:
+        yield
+    except USAGE_ERROR:
+        _load_lean_rich()
+        raise
 
 
 def _load_lean_rich() -> None:

@@ -17,7 +17,6 @@ from adpkv.config.shipped import near
 from adpkv.config.validation import MOST_PROBLEMS, validate
 from adpkv.config.workload import SAMPLE, TraceConfig
 from adpkv.errors import ConfigError
-from adpkv.traces.faults import faults_in
 
 __all__ = ["MAX_FILE_BYTES", "dump", "load", "load_data", "parse"]
 
@@ -167,6 +166,8 @@ def _with_trace_faults(experiment: Experiment) -> tuple[Experiment | None, list[
         return experiment, []
     if workload.path == SAMPLE:
         return experiment, []
+    from adpkv.traces.faults import faults_in
+
     found = faults_in(
         Path(workload.path),
         speed=workload.speed,

@@ -20,10 +20,10 @@ from adpkv.config.problem import Problem
 from adpkv.config.servers import COSTS
 from adpkv.config.units import exact_duration, size_text
 from adpkv.errors import UsageError
-from adpkv.presets.preset import Preset, parse_preset
 
 if TYPE_CHECKING:
     from adpkv.config.experiment import Experiment
+    from adpkv.presets.preset import Preset
 
 __all__ = ["LINK_LATENCY", "preset_of", "preset_sentence", "with_preset"]
 
@@ -163,4 +163,6 @@ def preset_of(name: str, kv_dtype_bytes: object = None, folder: Path = Path()) -
             looked = " and ".join(dict.fromkeys(map(str, tried)))
             raise UsageError(f"there is no such file: looked for {looked}")
         name = f"{path}{':' if colon else ''}{precision}{at}{rest}"
+    from adpkv.presets.preset import parse_preset
+
     return parse_preset(name, int(str(size)))

@@ -8,7 +8,6 @@ from pathlib import Path
 from adpkv.config.experiment import Experiment
 from adpkv.config.workload import SAMPLE, TraceConfig
 from adpkv.errors import UsageError
-from adpkv.traces.registry import assumed, notice
 
 __all__ = ["stand_in", "trace_assumptions"]
 
@@ -31,6 +30,8 @@ def trace_assumptions(experiment: Experiment) -> str:
     workload = experiment.workload
     if not isinstance(workload, TraceConfig) or workload.path == SAMPLE:
         return ""
+    from adpkv.traces.registry import assumed, notice
+
     path = Path(workload.path)
     try:
         return f"{path.name}: {assumed(notice(path), workload.hash_tokens or 0)}"

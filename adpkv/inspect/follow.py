@@ -10,9 +10,10 @@ from typing import IO, TYPE_CHECKING, Final
 from adpkv.errors import UsageError
 from adpkv.inspect.render import survey_lines
 from adpkv.inspect.snapshot import Survey, take_survey
+from adpkv.output.tables import print_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from adpkv.terminal import Console
 
 __all__ = ["follow"]
 
@@ -33,7 +34,7 @@ def follow(folder: Path, stream: IO[str]) -> None:
             _plain(folder, console)
     except KeyboardInterrupt:
         return
-    console.print("the job is over", markup=False, highlight=False)
+    print_line(console, "the job is over")
 
 
 def _now(folder: Path) -> Survey | None:
@@ -47,8 +48,11 @@ def _now(folder: Path) -> Survey | None:
 
 
 def _live(folder: Path, console: Console) -> None:
+    from rich.console import Console as RichConsole
     from rich.live import Live
     from rich.text import Text
+
+    assert isinstance(console, RichConsole)
 
     # No refresh thread: nothing changes between two readings.
     with Live(console=console, auto_refresh=False) as live:
@@ -59,7 +63,5 @@ def _live(folder: Path, console: Console) -> None:
 
 def _plain(folder: Path, console: Console) -> None:
     while (survey := _now(folder)) is not None:
-        console.print(
-            "\n".join(survey_lines(survey)), markup=False, highlight=False, soft_wrap=True
-        )
+        print_line(console, "\n".join(survey_lines(survey)))
         time.sleep(PLAIN_INTERVAL_S)

@@ -13,7 +13,7 @@ from adpkv.output.losses import lost_sentence
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from adpkv.terminal import Console
 
 __all__ = ["closing_sentence", "closing_tables", "show_closing"]
 

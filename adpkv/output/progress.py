@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from adpkv.executor.messages import Pulse
+from adpkv.output.tables import print_line
 from adpkv.streams import PLAIN
-from adpkv.terminal import Terminal, console_for
+from adpkv.terminal import Console, Terminal, console_for
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
 __all__ = [
     "LIVE_INTERVAL_S",
@@ -182,7 +183,7 @@ class PlainProgress:
         self._print(" · ".join([f"{done}/{total} requests", *words]))
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_line(self._console, text)
 
     def close(self) -> None:
         """Lines need no end."""
@@ -247,12 +248,12 @@ class LiveProgress:
 def drawn_lines(picture: RenderableType, terminal: Terminal) -> list[str]:
     """As the terminal takes it as it is now. It must not break a line itself, as the number of
     lines is how the cursor finds back."""
-    from rich.console import Console
+    from rich.console import Console as RichConsole
 
     told = io.BytesIO()
     out = io.TextIOWrapper(told, encoding=terminal.encoding, errors=PLAIN)
     width = max(1, terminal.columns - 1)
-    Console(file=out, force_terminal=True, width=width, highlight=False).print(picture)
+    RichConsole(file=out, force_terminal=True, width=width, highlight=False).print(picture)
     out.flush()
     return told.getvalue().decode(terminal.encoding).splitlines()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from adpkv.terminal import Console
 
 __all__ = ["Line", "Table", "print_line", "width_of", "wrapped"]
 
@@ -77,7 +77,9 @@ def width_of(console: Console) -> int | None:
 
 def print_line(console: Console, text: str, style: str = "") -> None:
     """Print text as it stands: nothing in it is markup, and nobody breaks it again."""
-    console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        text, style=style or None, markup=False, highlight=False, emoji=False, soft_wrap=True
+    )
 
 
 def wrapped(text: str, columns: int | None, indent: str = "", hang: str = "") -> list[str]:

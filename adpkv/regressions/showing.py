@@ -41,7 +41,7 @@ class Progress:
             self._console.file.write(f"\r\x1b[2K{line}")
             self._console.file.flush()
         elif which == "before":
-            self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+            print_line(self._console, said)
 
     def close(self) -> None:
         """Take the line away."""

@@ -25,8 +25,6 @@ from adpkv.results.summary import Summary, typed
 __all__ = ["Result", "of_simulation"]
 
 NS_PER_S: Final = 1_000_000_000
-WIDTH: Final = 100
-"""Columns of a printed result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -96,13 +94,11 @@ class Result:
         return f"<Result of {self.experiment.name}: {closing_sentence(self.to_dict())}>"
 
     def __str__(self) -> str:
-        from rich.console import Console
-
         from adpkv.output.advice import afterwards
+        from adpkv.terminal import PlainConsole
 
         text, values = StringIO(), self.to_dict()
-        console = Console(file=text, width=WIDTH, force_terminal=False)
-        show_closing(console, values, self.folder, afterwards(self.experiment, values))
+        show_closing(PlainConsole(text), values, self.folder, afterwards(self.experiment, values))
         return text.getvalue().rstrip()
 
     def _repr_markdown_(self) -> str:

@@ -23,7 +23,6 @@ from adpkv.config.workload import (
     TraceConfig,
 )
 from adpkv.core.content import blocks_for
-from adpkv.traces.mooncake import TRACE_BLOCK_TOKENS
 
 __all__ = [
     "cancel_delay",
@@ -110,6 +109,8 @@ def trace_blocks(experiment: Experiment) -> Iterator[Problem]:
     tokens, workload = experiment.kv_cache.block_tokens, experiment.workload
     if not isinstance(workload, TraceConfig) or workload.path != SAMPLE:
         return
+    from adpkv.traces.mooncake import TRACE_BLOCK_TOKENS
+
     if TRACE_BLOCK_TOKENS % tokens and tokens % TRACE_BLOCK_TOKENS:
         yield Problem(
             ("kv_cache", "block_tokens"),
@@ -123,6 +124,8 @@ def sample_ids(experiment: Experiment) -> Iterator[Problem]:
     workload = experiment.workload
     if not isinstance(workload, TraceConfig) or workload.path != SAMPLE:
         return
+    from adpkv.traces.mooncake import TRACE_BLOCK_TOKENS
+
     if workload.hash_tokens not in (None, TRACE_BLOCK_TOKENS):
         yield Problem(("workload", "hash_tokens"), f"is {TRACE_BLOCK_TOKENS} in the packaged trace")
 

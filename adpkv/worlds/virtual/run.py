@@ -17,7 +17,6 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.router import routed_by
 from adpkv.core.sample import RankSample
 from adpkv.core.values import Violation
-from adpkv.diagnosis.conclude import conclude
 from adpkv.diagnosis.rank_knowledge import RankKnowledge, local
 from adpkv.errors import EndOfTimeError, StuckError, UsageError
 from adpkv.executor.audit import report_now
@@ -179,13 +178,12 @@ class Simulation:
         bound_ns = experiment.observe.unbounded_wait_ns
         inbox_ages = build_inbox_ages(recorder, rank, world.queue.clock, bound_ns)
         world.watch_inbox(rank, inbox_ages)
-        timetable = self._timetable
         faults = RankFaults(
             experiment,
             self.topology,
             rank,
             clock=world.queue.clock,
-            wake=lambda at_ns: timetable.later(at_ns, rank, world.arrival, rank),
+            wake=lambda at_ns: self._timetable.later(at_ns, rank, world.arrival, rank),
             recorder=recorder,
             restarts=self._restarts,
         )
@@ -382,6 +380,8 @@ def _simulated(
         except Exception as error:
             files.events.flush()
             if isinstance(error, StuckError):
+                from adpkv.diagnosis.conclude import conclude  # most runs need none of it
+
                 conclude(folder, error, experiment.seed, losses)
             broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
             wall_s = time.perf_counter() - began_s
