@@ -111,6 +111,8 @@ class Coordinator:
             now_ns = self._clock()
             self._admit_due(now_ns)
             self._cancel_due(now_ns)
+            if self._stop is None and (reason := self.outages.judge(now_ns)) is not None:
+                self._spread(reason)
             if self._stop is None:
                 self.outages.evict(now_ns, self._open.values())
                 self._end_when_done(now_ns)
@@ -181,9 +183,8 @@ class Coordinator:
         elif isinstance(message, TrustReport):
             self._instances.note_trust(message)
         elif isinstance(message, Condition):
-            reason = self.outages.note_condition(message) if self._stop is None else None
-            if reason is not None:
-                self._spread(reason)
+            if self._stop is None:
+                self.outages.note_condition(message)
         elif isinstance(message, Closing):
             self._close_down(message.reason)
         elif isinstance(message, Stopped):

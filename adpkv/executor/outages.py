@@ -7,34 +7,24 @@ to end, and as they may be needed again (contract 6.2).
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from adpkv.core.ids import NEVER
 from adpkv.core.illness import Illness, is_excused, to_blame
 from adpkv.core.stop import StopReason
 from adpkv.core.topology import Instance, Kind, Topology
 from adpkv.executor.instances import Instances
+from adpkv.executor.maintenance import Maintenance, MaintenanceTimes
 from adpkv.executor.messages import Cancel, Condition
 from adpkv.executor.open_request import OpenRequest
 from adpkv.executor.ports import Clock, Recorder
 
-__all__ = ["FIXED", "Elasticity", "Maintenance", "Outage", "Outages"]
+__all__ = ["FIXED", "Elasticity", "Outage", "Outages"]
 
 MAINTENANCE: Final = "maintenance"
-ENDS, STARTS = 0, 1
-"""At one instant one is put in before another is taken out: it may be what has to serve."""
 NS_PER_S: Final = 1e9
-
-
-class Maintenance(NamedTuple):
-    """An instance is taken out at `from_ns` and put in again at `until_ns` (`NEVER`: not)."""
-
-    instance: int
-    from_ns: int
-    until_ns: int = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +38,8 @@ class Elasticity:
     spares: Mapping[Kind, int] = field(default_factory=dict)
     """How many instances of a kind serve only in place of another one."""
     maintenance: Sequence[Maintenance] = ()
+    hearing_ns: int = 0
+    """For how long others are heard after the first word of an illness, before it is judged."""
 
 
 FIXED: Final = Elasticity()
@@ -89,9 +81,10 @@ class Outages:
         self._drain_timeout_ns = elasticity.drain_timeout_ns
         self._drains = elasticity.drains
         self._ill: dict[int, Illness] = {}
-        times = elasticity.maintenance
-        self._changes = [*_ends(times), *((one.from_ns, STARTS, one.instance) for one in times)]
-        heapq.heapify(self._changes)
+        self._judging_ns = NEVER
+        """When it is judged who is to blame; `NEVER` while nobody is."""
+        self._hearing_ns = elasticity.hearing_ns
+        self._times = MaintenanceTimes(elasticity.maintenance)
         self._maintained: set[int] = set()
         """Those that are out and whose time is not over: they stay out, well or not."""
         self.every: list[Outage] = []
@@ -113,7 +106,7 @@ class Outages:
 
     def next_ns(self) -> int:
         """When something is due; `NEVER` if nothing is."""
-        changes_ns = self._changes[0][0] if self._changes else NEVER
+        changes_ns = min(self._times.next_ns(), self._judging_ns)
         begun = [one.from_ns for one in self._open.values() if self._is_draining(one)]
         return min(changes_ns, min(begun) + self._drain_timeout_ns) if begun else changes_ns
 
@@ -123,12 +116,12 @@ class Outages:
     def due(self, now_ns: int) -> list[Outage]:
         """Do what is due. Returns the outages whose drain timeout is over: what their instances
         still have is to be taken from them."""
-        while self._changes and self._changes[0][0] <= now_ns:
-            _, change, index = heapq.heappop(self._changes)
-            if change == ENDS:
+        while (due := self._times.take(now_ns)) is not None:
+            index, entry = due
+            if entry is None:
                 self._end_maintenance(index)
             else:
-                self._maintain(self._topology.instances[index])
+                self._maintain(self._topology.instances[index], entry)
         late: list[Outage] = []
         for outage in self._open.values():
             if outage.drained_ns < 0 and not self._fleet.requests(outage.instance):
@@ -149,10 +142,13 @@ class Outages:
                 self._recorder.event("taken", request.request_id, instance=instance.index)
                 self._instances.tell(instance, Cancel(request.request_id))
 
-    def _maintain(self, instance: Instance) -> None:
+    def _maintain(self, instance: Instance, entry: int) -> None:
         if instance.index not in self._open:
-            if self._fleet.is_out(instance) or not self._fleet.is_replaceable(instance):
-                self._tell("instance_kept", instance)
+            lost = self._fleet.is_out(instance)
+            if lost or not self._fleet.is_replaceable(instance):
+                why = "its ranks have failed" if lost else "no other of its kind could serve"
+                self._times.miss(entry, why)
+                self._tell("instance_kept", instance, why=why)
                 return
             self._take_out(instance, MAINTENANCE)
         self._maintained.add(instance.index)
@@ -166,28 +162,52 @@ class Outages:
             else:
                 self._put_in(outage)
 
-    def note_condition(self, told: Condition) -> StopReason | None:
-        """An instance has become unhealthy, or healthy again. Returns why the job has to stop, if
-        it has to: the instance to blame cannot be replaced."""
+    def note_condition(self, told: Condition) -> None:
+        """An instance has become unhealthy, or healthy again. Who is to blame is judged a little
+        later: the other ends of what is stuck tell the same, and who spoke first is not the one."""
         if told.illness is None:
             self._ill.pop(told.instance, None)
         else:
             self._ill[told.instance] = told.illness
-        if not self._drains:
-            return None
+        if self._drains:
+            self._put_in_whoever_is_well()
+            self._judge_later()
+
+    def _judge_later(self) -> None:
+        """Judge once all have spoken, if somebody is to blame as far as is known."""
+        if self._to_blame() is None:
+            self._judging_ns = NEVER
+        elif not any(self._is_replaceable(one.index) for one in self._topology.instances):
+            self._judging_ns = self._clock()  # whoever it is, the job ends
+        elif self._judging_ns == NEVER:
+            self._judging_ns = self._clock() + self._hearing_ns
+
+    def _to_blame(self) -> int | None:
         ill = {one: self._with_whom(illness) for one, illness in self._ill.items()}
-        gone = {*self._open, *self._lost}
-        worst = to_blame(ill, gone, self._is_replaceable)
-        if worst is not None:
-            if not self._is_replaceable(worst):
-                return (self._ill.get(worst) or next(iter(self._ill.values()))).reason
-            blamed = self._ill.get(worst)
-            why = blamed.reason.detail if blamed else "others have stuck transfers with it"
-            self._take_out(self._topology.instances[worst], why, ill=True)
+        return to_blame(ill, {*self._open, *self._lost}, self._is_replaceable)
+
+    def judge(self, now_ns: int) -> StopReason | None:
+        """Take out the instance that is to blame, when that is due. Returns why the job has to
+        stop, if it has to: that one cannot be replaced."""
+        if now_ns < self._judging_ns:
+            return None
+        self._judging_ns = NEVER
+        worst = self._to_blame()
+        if worst is None:
+            return None
+        blamed = self._ill.get(worst)
+        if not self._is_replaceable(worst):
+            return (blamed or next(iter(self._ill.values()))).reason
+        why = blamed.reason.detail if blamed else "others have stuck transfers with it"
+        self._take_out(self._topology.instances[worst], why, ill=True)
+        self._put_in_whoever_is_well()
+        self._judge_later()
+        return None
+
+    def _put_in_whoever_is_well(self) -> None:
         for index, outage in list(self._open.items()):
             if outage.ill and index not in self._maintained and self._is_well(index):
                 self._put_in(outage)
-        return None
 
     def _is_well(self, index: int) -> bool:
         """Whether one that is out is fit to serve: nothing is stuck there but with others that are
@@ -217,9 +237,9 @@ class Outages:
         serves = self._fleet.put_in(outage.instance)
         self._tell("instance_back", outage.instance, spare=not serves)
 
-    def told(self) -> list[dict[str, object]]:
-        """All outages, as `summary.json` has them."""
-        return [
+    def told(self) -> dict[str, list[dict[str, object]]]:
+        """All outages, and the maintenance that did not happen, as `summary.json` has them."""
+        outages: list[dict[str, object]] = [
             {
                 "instance": one.instance.name,
                 "why": one.why,
@@ -231,6 +251,7 @@ class Outages:
             }
             for one in self.every
         ]
+        return {"outages": outages, "maintenance_missed": self._times.missed(self._topology)}
 
     def lost(self, instance: Instance) -> None:
         """All ranks of the instance have failed: it never comes back."""
@@ -244,14 +265,3 @@ class Outages:
 
     def _tell(self, kind: str, instance: Instance, **detail: object) -> None:
         self._recorder.event(kind, -1, instance=instance.index, **detail)
-
-
-def _ends(times: Sequence[Maintenance]) -> list[tuple[int, int, int]]:
-    """When instances are put in again: times of one instance that overlap or meet end together."""
-    found: list[tuple[int, int, int]] = []
-    for index, from_ns, until_ns in sorted(times):
-        if found and found[-1][2] == index and from_ns <= found[-1][0]:
-            found[-1] = (max(found[-1][0], until_ns), ENDS, index)
-        else:
-            found.append((until_ns, ENDS, index))
-    return found

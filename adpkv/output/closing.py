@@ -15,7 +15,7 @@ from adpkv.output.tables import Table, print_line, width_of, wrapped
 if TYPE_CHECKING:
     from adpkv.terminal import Console
 
-__all__ = ["closing_sentence", "closing_tables", "show_closing"]
+__all__ = ["closing_sentence", "closing_tables", "missed_maintenance", "show_closing"]
 
 Summary = Mapping[str, Any]
 """`summary.json` as `build_summary` makes it."""
@@ -33,10 +33,10 @@ def show_closing(
     good = summary["exit_code"] == ExitCode.COMPLETED
     for line in wrapped(closing_sentence(summary), width):
         print_line(console, line, "bold green" if good else "bold red")
-    for sentence in summary["unfired"]:
-        if COULD_NEVER in sentence:
-            for line in wrapped(f"warning: {sentence}", width, hang="  "):
-                print_line(console, line, "yellow")
+    unfired = [sentence for sentence in summary["unfired"] if COULD_NEVER in sentence]
+    for sentence in (*unfired, *missed_maintenance(summary)):
+        for line in wrapped(f"warning: {sentence}", width, hang="  "):
+            print_line(console, line, "yellow")
     for sentence in advice:
         for line in wrapped(f"advice: {sentence}", width, hang="  "):
             print_line(console, line, "yellow")
@@ -160,6 +160,15 @@ def _oddities(summary: Summary) -> list[str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def missed_maintenance(summary: Summary) -> list[str]:
+    """A sentence for each entry of `topology.maintenance` that took no instance out."""
+    return [
+        f"topology.maintenance.{one['entry']} ({one['instance']} after {one['after_s']:g} s) did"
+        f" not happen: {one['why']}"
+        for one in summary["maintenance_missed"]
+    ]
 
 
 def _instances(summary: Summary) -> Table:

@@ -30,6 +30,7 @@ __all__ = ["BrokenOff", "Ending", "build_summary", "ending_of"]
 
 NS_PER_S: Final = 1e9
 NS_PER_US: Final = 1e3
+NO_OUTAGES: Final = MappingProxyType({"outages": (), "maintenance_missed": ()})
 
 
 class BrokenOff(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ def build_summary(
     never_arrived: int | None = None,
     retries_due: int = 0,
     carrier: str | None = None,
-    outages: Sequence[Mapping[str, object]] = (),
+    outages: Mapping[str, object] = NO_OUTAGES,
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
 
@@ -122,8 +123,8 @@ def build_summary(
     counts the workload's requests that were still to come; None where nobody knows. `retries_due`
     are those that clients had still to send again: not all was served while there are any.
     `simulated_s` is None where time was real. `carrier` is what carried the collectives of real
-    ranks; `outages` are the coordinator's. Iterations and collectives are counted once per group,
-    not once per rank.
+    ranks; `outages` is what the coordinator says of them. Iterations and collectives are counted
+    once per group, not once per rank.
     """
     topology = experiment.topology.build()
     exit_code, failed, found = ending_of(
@@ -281,11 +282,11 @@ def _duplicates(found: Sequence[Violation]) -> int:
 
 
 def _troubles(
-    topology: Topology, reports: Sequence[RankReport], outages: Sequence[Mapping[str, object]]
+    topology: Topology, reports: Sequence[RankReport], outages: Mapping[str, object]
 ) -> dict[str, object]:
     """Who was ill, and what was done about it."""
     avoided = _avoided(topology, reports)
-    return {"health": _health(reports), "avoided": avoided, "outages": [*outages]}
+    return {"health": _health(reports), "avoided": avoided, **outages}
 
 
 def _avoided(topology: Topology, reports: Sequence[RankReport]) -> list[dict[str, object]]:

@@ -177,6 +177,15 @@ class OutageTold(msgspec.Struct, frozen=True):
     spare: str | None
 
 
+class MissedMaintenance(msgspec.Struct, frozen=True):
+    """An entry of `topology.maintenance` that took no instance out, and why."""
+
+    entry: int
+    instance: str
+    after_s: float
+    why: str
+
+
 class Found(msgspec.Struct, frozen=True):
     """A violation of the contract, as the summary lists it."""
 
@@ -237,6 +246,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     health: Health
     avoided: list[Avoided] = []
     outages: list[OutageTold] = []
+    maintenance_missed: list[MissedMaintenance] = []
     violations: list[Found]
     faults: dict[str, int]
     unfired: list[str]

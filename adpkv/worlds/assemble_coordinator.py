@@ -11,8 +11,9 @@ from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Kind, Topology
 from adpkv.executor.clients import Manners
 from adpkv.executor.coordinator import Coordinator
+from adpkv.executor.maintenance import Maintenance
 from adpkv.executor.messages import Pulse
-from adpkv.executor.outages import Elasticity, Maintenance
+from adpkv.executor.outages import Elasticity
 from adpkv.executor.ports import Clock, Mailbox, Recorder
 from adpkv.workload.port import Workload
 from adpkv.worlds.assemble import stop_ns
@@ -21,6 +22,11 @@ __all__ = ["build_coordinator"]
 
 STOP_TIMEOUTS = 3
 """How many drain timeouts the coordinator gives the instances to answer and drain."""
+
+HEARING_SHARE = 8
+"""A rank speaks of its illness when its grace is over. The other end of what is stuck does so too,
+by a transfer timeout later (one counts from the post, the other from the quarantine). For the way
+of that word there is an eighth of the grace more."""
 
 
 def build_coordinator(
@@ -64,7 +70,7 @@ def _manners(experiment: Experiment) -> Manners:
 
 
 def _elasticity(experiment: Experiment) -> Elasticity:
-    topology = experiment.topology
+    topology, limits = experiment.topology, experiment.transceiver
     return Elasticity(
         drain_timeout_ns=experiment.executor.drain_timeout_ns,
         drains=experiment.on_instance_unhealthy == "drain",
@@ -77,4 +83,5 @@ def _elasticity(experiment: Experiment) -> Elasticity:
             )
             for one in topology.maintenance
         ),
+        hearing_ns=limits.transfer_timeout_ns + limits.shutdown_grace_ns // HEARING_SHARE,
     )

@@ -81,6 +81,7 @@ CLEAN: dict[str, Any] = {
     "violations": [],
     "faults": {},
     "unfired": [],
+    "maintenance_missed": [],
 }
 
 
@@ -159,6 +160,12 @@ def test_a_fault_that_could_never_fire_is_a_warning() -> None:
     show_closing(Console(file=out), _changed("unfired", to=[never, chance]))
     assert f"warning: {never}\n" in out.getvalue()
     assert "faults.1" not in out.getvalue()
+
+
+def test_maintenance_that_did_not_happen_is_a_warning() -> None:
+    missed = {"entry": 0, "instance": "context-0", "after_s": 0.25, "why": "none could serve"}
+    said = "topology.maintenance.0 (context-0 after 0.25 s) did not happen: none could serve"
+    assert f"warning: {said}\n" in shown(_changed("maintenance_missed", to=[missed]), None)
 
 
 def shown(summary: dict[str, Any], folder: Path | None) -> str:

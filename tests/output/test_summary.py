@@ -64,7 +64,8 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
         "adpkv, world, transport, memory, ranks, seed, outcome, exit_code, broken_off, lost,"
         " recomputed, wall_s, simulated_s,"
         " iterations, requests, failures, responses, transfers, blocks, staging, latency,"
-        " rates, utilisation, collectives, health, avoided, outages, violations, faults, unfired"
+        " rates, utilisation, collectives, health, avoided, outages,"
+        " maintenance_missed, violations, faults, unfired"
     )
     assert set(summary["requests"]) == {
         "submitted", "completed", "cancelled", "timed_out", "failed", "refused", "never_arrived"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adpkv.output.closing import missed_maintenance
 from tests.scenarios.story import Told, setting, tell
 from tests.worlds.virtual.running import differences, problems, run
 
@@ -23,16 +24,25 @@ def story(
     generation: dict[str, int],
     *faults: dict[str, Any],
     in_doubt: tuple[int, ...] = (),
+    **more: Any,
+) -> Told:
+    return tell(sections(context, generation, *faults, **more), in_doubt=in_doubt)
+
+
+def sections(
+    context: dict[str, int],
+    generation: dict[str, int],
+    *faults: dict[str, Any],
     requests: int = 10,
     tokens: int = 4,
     **more: Any,
-) -> Told:
+) -> dict[str, Any]:
     """Requests come every 100 ms, and ten more after 3 s."""
     first = {"at": "0s", "prompt_tokens": 64, "output_tokens": tokens} | {
         "times": requests,
         "every": "100ms",
     }
-    sections: dict[str, Any] = {
+    found: dict[str, Any] = {
         "topology": {"context": context, "generation": generation} | more.pop("topology", {}),
         "transceiver": ILL,
         "executor": {"drain_timeout": "300ms"},
@@ -40,7 +50,7 @@ def story(
         "faults": [*faults],
         "on_instance_unhealthy": "drain",
     }
-    return tell(setting("drained", 1, 1) | sections | more, in_doubt=in_doubt)
+    return setting("drained", 1, 1) | found | more
 
 
 def changes(told: Told) -> list[tuple[str, int]]:
@@ -73,7 +83,7 @@ def test_one_sick_server_does_not_stop_the_job() -> None:
     (outage,) = told.summary["outages"]
     assert (outage["instance"], outage["until_s"]) == ("generation-2", None)
     assert outage["why"].startswith("unhealthy: ")
-    assert 1 < outage["from_s"] == outage["drained_s"] < 1.5
+    assert 1 < outage["from_s"] == outage["drained_s"] < 1.7
 
 
 def test_without_draining_the_same_stops_the_job() -> None:
@@ -102,6 +112,19 @@ def test_a_sick_sender_is_blamed_where_several_receivers_wait_for_it() -> None:
     ]
     assert {r.context_instance for r in told.ran.records if r.request_id >= 20} == {0}
     assert outcomes(told, 20) == {"completed"}
+
+
+@pytest.mark.parametrize(("contexts", "ranks"), [(2, 2), (3, 1)])
+def test_a_sick_receiver_is_blamed_though_its_senders_speak_first(
+    contexts: int, ranks: int
+) -> None:
+    """A sender has no progress a transfer timeout before the other end is stuck in quarantine."""
+    stuck_here = {"kind": "stall", "peers": [contexts * ranks]}
+    servers = {"instances": contexts, "ranks": ranks}, {"instances": 2, "ranks": ranks}
+    ran = run(sections(*servers, stuck_here, requests=20))
+    assert problems(ran) == []
+    assert [one["instance"] for one in ran.summary["outages"]] == [f"generation-{contexts}"]
+    assert outcomes(Told(ran), 20) == {"completed"}
 
 
 def test_healthy_again_it_is_put_in_again() -> None:
@@ -170,9 +193,29 @@ def test_what_is_not_finished_in_time_is_taken_and_computed_again_if_asked(
 
 
 def test_the_last_one_is_kept() -> None:
-    told = story({"ranks": 1}, {"ranks": 1}, topology={"maintenance": [{"instance": 1}]})
+    told = story({"ranks": 1}, {"ranks": 1}, topology=windows((1, "0s", None)))
     assert told.summary["outages"] == []
     assert outcomes(told, 0) == {"completed"}
+
+
+def test_maintenance_that_did_not_happen_is_told_with_its_reason() -> None:
+    times = windows((0, "100ms", None), (1, "2500ms", "1s"), (2, "1h", None))
+    servers = {"context": {"ranks": 1}, "generation": {"instances": 2, "ranks": 1}}
+    ran = run(
+        setting("kept", 1, 1)
+        | {"topology": servers | times, "on_rank_failure": "shrink"}
+        | {"workload": {"kind": "script", "requests": [LATER]}}
+        | {"faults": [{"kind": "sigkill", "ranks": [1], "after": "2s"}]}
+    )
+    assert problems(ran) == []
+    assert ran.summary["outages"] == []
+    assert missed_maintenance(ran.summary) == [
+        "topology.maintenance.0 (context-0 after 0.1 s) did not happen:"
+        " no other of its kind could serve",
+        "topology.maintenance.1 (generation-1 after 2.5 s) did not happen: its ranks have failed",
+        "topology.maintenance.2 (generation-2 after 3600 s) did not happen:"
+        " the run was over before its time came",
+    ]
 
 
 def windows(*times: tuple[int, str, str | None]) -> dict[str, Any]:
