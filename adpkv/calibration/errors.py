@@ -100,7 +100,6 @@ def errors_of(own: Sequence[RunSamples], calibration: CalibrationConfig) -> list
 def _simulated(experiment: Experiment, calibration: CalibrationConfig | None) -> dict[str, object]:
     observe = experiment.observe.model_copy(update={"events": False, "timeline": False})
     changed = experiment.model_copy(update={"calibration": calibration, "observe": observe})
-    changed.__dict__.pop("legal_silence", None)  # computed of another calibration
     result = simulate_in_memory(changed)
     if result.error is not None:
         raise result.error

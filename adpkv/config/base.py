@@ -8,7 +8,8 @@ the Python attribute (`queue_timeout_ns`) and in the value's text (`600s`), so i
 from __future__ import annotations
 
 import fractions
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -101,6 +102,22 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    computed_of: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """The name of a `cached_property` -> the attributes that it is computed of. One that is not
+    here may be computed of any."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, without what was computed of the values before. pydantic copies
+        that along, and it would be wrong."""
+        found = super().model_copy(update=update, deep=deep)
+        values, fields = found.__dict__, type(self).model_fields
+        if update and len(values) > len(fields):
+            for name in [name for name in values if name not in fields]:
+                sources = self.computed_of.get(name)
+                if sources is None or not sources.isdisjoint(update):
+                    del values[name]
+        return found
 
 
 def duration(default: str, *, key: str, about: str, gt: int | None = None) -> Any:

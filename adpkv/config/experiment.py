@@ -6,8 +6,9 @@ Make it with `adpkv.config.load` or `parse`. These also check the relations betw
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -141,6 +142,14 @@ class Experiment(Section):
         default=None, description="what `adpkv sweep` varies; null for an ordinary experiment"
     )
 
+    computed_of: ClassVar[Mapping[str, frozenset[str]]] = {
+        "block_bytes": frozenset({"model", "kv_cache"}),
+        "staging": frozenset({"model", "kv_cache", "transceiver"}),
+        "legal_silence": frozenset(
+            {"model", "executor", "kv_cache", "topology", "transceiver", "workload", "calibration"}
+        ),
+    }
+
     @cached_property
     def legal_silence(self) -> LegalSilence:
         """How long a healthy rank may take to react."""
@@ -262,12 +271,12 @@ class Experiment(Section):
         }
         return model.model_copy(update=largest)
 
-    @property
+    @cached_property
     def block_bytes(self) -> int:
         """Bytes of one KV block."""
         return self.model.kv_bytes_per_token * self.kv_cache.block_tokens
 
-    @property
+    @cached_property
     def staging(self) -> Staging | None:
         """The staging area of each rank; None without staging."""
         return staging(self.transceiver, self.kv_cache, self.block_bytes)

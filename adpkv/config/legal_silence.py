@@ -70,7 +70,7 @@ def legal_silence(
     staging area; a transfer may wait at each end until so much is packed or unpacked."""
     step_ns = longest_step_ns(model, executor, cache, workload)
     more_ns = calibrated_ns(calibration, executor, transceiver, cache, model)
-    real_ns = ceil(step_ns * Fraction(max(model.time_scale, 1)))
+    real_ns = ceil(step_ns * Fraction(model.time_scale)) if model.time_scale > 1 else step_ns
     small_ns = COLLECTIVES * model.collective_ns
     look_ns = with_stalls(real_ns + small_ns + more_ns, calibration)
     late_ns = with_stalls(max(real_ns, executor.busy_wait_ns) + small_ns + more_ns, calibration)
@@ -85,10 +85,8 @@ def legal_silence(
     # The sender reads the cancel, then processes the ends; then this rank processes the ends. Its
     # first check is not counted, because the end counts as in time at that check.
     proof_ns = look_ns + taken_ns + (taken_ns - look_ns) + ways_ns
-    copies_ns = 2 * ceil(
-        Fraction(staged_bytes * NS_PER_S, transceiver.staging_bandwidth_bytes_per_s)
-    )
-    proof_ns += copies_ns
+    copies_ns = -(-staged_bytes * NS_PER_S // transceiver.staging_bandwidth_bytes_per_s)
+    proof_ns += 2 * copies_ns
     return LegalSilence(
         *(ns + RANK_FAILURE_NS for ns in (look_ns, late_ns, look_ns + ways_ns, proof_ns))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -123,6 +124,10 @@ class TopologyConfig(Section):
 
     def build(self) -> Topology:
         """The instances with their world ranks."""
+        return self._built
+
+    @cached_property
+    def _built(self) -> Topology:
         if self.servers:
             return Topology.of_sizes(*self.sizes())
         return Topology.of(

@@ -189,9 +189,7 @@ def placed(
     """The experiment with this workload, and these faults beside its own."""
     workload = ScriptConfig.model_construct(kind="script", requests=tuple(requests))
     changed = {"seed": seed, "workload": workload, "faults": (*base.faults, *faults)}
-    found = base.model_copy(update=changed)
-    found.__dict__.pop("legal_silence", None)  # it depends on the workload
-    return found
+    return base.model_copy(update=changed)
 
 
 def draw(where: Variation, seed: int) -> Case:

@@ -100,7 +100,6 @@ class _Search:
     def with_changes(self, **changes: Any) -> Case:
         """The least case with other sections."""
         found = self.experiment.model_copy(update=changes)
-        found.__dict__.pop("legal_silence", None)
         return replace(self.best, experiment=found)
 
     def with_requests(self, requests: Sequence[ScriptedConfig], **changes: Any) -> Case:
