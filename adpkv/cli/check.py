@@ -66,8 +66,8 @@ def check(
 ) -> None:
     """Run the ranks of your own program in one process, and find schedules in which they fail.
 
-    Ends with 0 if all schedules end well, 3 if the ranks get stuck, 4 if one raises, 6 if there
-    was no time to walk all of them.
+    Ends with 0 if all schedules end well, 3 if the ranks get stuck, 4 if one raises or leaves a
+    message or a request behind, 6 if there was no time to walk all of them.
     Under mpirun, `async def program(rank)` runs once, on the real ranks.
     """
     from adpkv.errors import UsageError

@@ -102,7 +102,8 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WHAT",
-        help="Let ranks use what no schedule decides: socket, process, thread, zmq, rpc.",
+        help="Let ranks use what no schedule decides (socket, process, thread, zmq, rpc), or leave"
+        " at their end what is unwaited or unreceived.",
         show_default=False,
     ),
 ]

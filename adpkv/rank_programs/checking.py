@@ -15,6 +15,7 @@ from adpkv.rank_programs.classify import classify
 from adpkv.rank_programs.evidence import Evidence, evidence_of
 from adpkv.rank_programs.failure import What
 from adpkv.rank_programs.killed import KilledRanks
+from adpkv.rank_programs.races import Race, races_of
 from adpkv.rank_programs.reasons import reason_of
 from adpkv.rank_programs.released import is_open, left_out
 from adpkv.rank_programs.report import Report, Why
@@ -203,10 +204,11 @@ def _report(
     if is_open(evidence):
         evidence = msgspec.structs.replace(evidence, left_out=left_out(session, choices))
     diagnosis = classify(evidence)
-    why = None
+    why, races = None, tuple[Race, ...]()
     if evidence.failure.what is not What.HANG:
         why = reason_of(session, choices, diagnosis)
-    report = _told(session, evidence, choices, done, why=why)
+        races = races_of(session, choices)
+    report = _told(session, evidence, choices, done, why=why, races=races)
     return Checked(done, operations, time.monotonic() - began, report)
 
 
@@ -217,6 +219,7 @@ def _told(
     done: int,
     unending: str = "",
     why: Why | None = None,
+    races: tuple[Race, ...] = (),
 ) -> Report:
     token = to_token(choices)
     return Report(
@@ -228,5 +231,6 @@ def _told(
         choices=sum(1 for choice in choices if choice),
         token=token,
         replay=session.replay_line(token),
+        races=races,
         unending=unending,
     )

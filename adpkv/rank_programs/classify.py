@@ -6,7 +6,6 @@ programs have.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
@@ -16,9 +15,11 @@ import msgspec
 from adpkv.diagnosis.names import named, verb
 from adpkv.rank_programs.evidence import Evidence, KilledView, Place, RankView
 from adpkv.rank_programs.failure import What
+from adpkv.rank_programs.sites import operation_text, short, where
+from adpkv.rank_programs.strays import near_misses, unreceived
 from adpkv.rank_programs.variables import line_of
 
-__all__ = ["HAS", "Diagnosis", "Kind", "classify", "operation_text", "short", "where"]
+__all__ = ["HAS", "Diagnosis", "Kind", "classify"]
 
 
 class Kind(StrEnum):
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     EARLY_EXIT = "early exit"
     MISSING_MESSAGE = "missing message"
     UNWAITED_OPERATION = "unwaited operation"
+    UNRECEIVED_MESSAGE = "unreceived message"
     SPIN = "spin"
     HANG = "hang"
     EXCEPTION = "exception"
@@ -58,25 +60,6 @@ class Diagnosis(msgspec.Struct, frozen=True):
     position: int = 0
 
 
-def where(place: Place) -> str:
-    """`worker.py:91`, with the path as seen from the current folder."""
-    if not place.file:
-        return "outside the program"
-    return f"{short(place.file)}:{place.line}"
-
-
-def short(file: str) -> str:
-    """A path as seen from the current folder, where that is shorter."""
-    seen = os.path.relpath(file)
-    return seen if len(seen) < len(file) else file
-
-
-def operation_text(place: Place, *, numbered: bool = True) -> str:
-    """`all_reduce #4 ([4] float32, SUM)`."""
-    number = f" #{place.position}" if numbered and place.position else ""
-    return f"{place.kind}{number}" + (f" ({place.text})" if place.text else "")
-
-
 def classify(evidence: Evidence) -> Diagnosis:
     """The diagnosis of a failed schedule."""
     found = _of_kind(evidence)
@@ -101,7 +84,13 @@ def _of_kind(evidence: Evidence) -> Diagnosis:
         case What.MISMATCH if failure.position:
             return _mismatch(evidence)
         case What.DEADLOCK:
-            return _deadlock(evidence)
+            found = _deadlock(evidence)
+            sentence = found.sentence + near_misses(evidence)
+            return msgspec.structs.replace(found, sentence=sentence)
+        case What.UNRECEIVED:
+            first = evidence.letters[0]
+            odd, others = (first.sender,), (first.receiver,)
+            return Diagnosis(Kind.UNRECEIVED_MESSAGE, unreceived(evidence), odd, others)
         case What.UNWAITED:
             return _unwaited(evidence)
         case _:
@@ -299,8 +288,11 @@ def _unwaited(evidence: Evidence) -> Diagnosis:
     failure = evidence.failure
     view = evidence.ranks[failure.rank]
     others = tuple(v.rank for v in evidence.ranks if v.rank != view.rank)
+    what = "sends may have changed before it is sent"
+    if "send" not in failure.message.partition(" ")[0].lower():
+        what = "reads may not be there yet"
     sentence = (
         f"rank {view.rank} never waited for its {failure.message}, and its program has returned:"
-        " what it reads may not be there yet"
+        f" what it {what}"
     )
     return Diagnosis(Kind.UNWAITED_OPERATION, sentence, (view.rank,), others)

@@ -7,11 +7,21 @@ import traceback
 import msgspec
 
 from adpkv.rank_programs.failure import Failure
+from adpkv.rank_programs.letters import letters_of, sought_of
 from adpkv.rank_programs.operations import Arrival, Collective, Site
 from adpkv.rank_programs.program_files import OWN, ProgramFiles
 from adpkv.rank_programs.world import Rank, World
 
-__all__ = ["Evidence", "KilledView", "Place", "RankView", "evidence_of", "place_of"]
+__all__ = [
+    "Evidence",
+    "KilledView",
+    "LetterView",
+    "Place",
+    "RankView",
+    "SoughtView",
+    "evidence_of",
+    "place_of",
+]
 
 MOST_FRAMES = 12
 
@@ -61,6 +71,26 @@ class KilledView(msgspec.Struct, frozen=True):
     clock_s: float
 
 
+class LetterView(msgspec.Struct, frozen=True):
+    """A message that nobody has received."""
+
+    sender: int
+    receiver: int
+    tag: int
+    group: int
+    at: Place
+
+
+class SoughtView(msgspec.Struct, frozen=True):
+    """A receive that has nothing yet; `sender` and `tag` are None for any."""
+
+    receiver: int
+    sender: int | None
+    tag: int | None
+    group: int
+    at: Place
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """A failed schedule."""
 
@@ -74,6 +104,8 @@ class Evidence(msgspec.Struct, frozen=True):
     killed: tuple[KilledView, ...] = ()
     switches: int = 0
     """How often the schedule goes from one rank to another."""
+    letters: tuple[LetterView, ...] = ()
+    sought: tuple[SoughtView, ...] = ()
     left_out: dict[tuple[int, int], tuple[int, ...]] = {}
     """By group and position: who would never have come, where that had to be found out
     (`released`)."""
@@ -120,6 +152,14 @@ def evidence_of(world: World, files: ProgramFiles, outputs: list[list[str]]) -> 
             KilledView(d.rank, place_of(d.at), d.within, d.clock_ns / 1e9) for d in world.killed
         ),
         switches=world.switches,
+        letters=tuple(
+            LetterView(one.sender, one.receiver, one.tag, one.group, place_of(one.arrival))
+            for one in letters_of(world.mailboxes)
+        ),
+        sought=tuple(
+            SoughtView(one.receiver, one.sender, one.tag, one.group, place_of(one.arrival))
+            for one in sought_of(world.mailboxes)
+        ),
         skipped=_skipped(world),
     )
 

@@ -22,6 +22,8 @@ class What(StrEnum):
     """A rank's program raised, or exited with a code other than 0."""
     UNWAITED = "unwaited"
     """A rank's program ended without waiting for an operation that it had started."""
+    UNRECEIVED = "unreceived"
+    """All programs have returned, and a message is left that nobody has received."""
     SPIN = "spin"
     """The ranks ask and ask, and nothing happens."""
     HANG = "hang"
@@ -37,6 +39,7 @@ EXIT_CODES = {
     What.HANG: ExitCode.DEADLOCK,
     What.EXCEPTION: ExitCode.VIOLATION,
     What.UNWAITED: ExitCode.VIOLATION,
+    What.UNRECEIVED: ExitCode.VIOLATION,
     What.REFUSED: ExitCode.USAGE,
 }
 """What `adpkv check` ends with."""

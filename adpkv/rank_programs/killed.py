@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from adpkv.rank_programs.classify import operation_text, short
 from adpkv.rank_programs.evidence import place_of
+from adpkv.rank_programs.sites import operation_text, short
 from adpkv.rank_programs.variables import line_of
 from adpkv.rank_programs.world import World
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from adpkv.errors import Place, RankLostError
 from adpkv.rank_programs.adapter import NoLibrary
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Died, lost
+from adpkv.rank_programs.letters import Letter, Sought
 from adpkv.rank_programs.operations import Arrival, Collective, Operation, Wait
 from adpkv.rank_programs.world import Group, Rank, World
 
@@ -60,22 +61,35 @@ class _Ended:
         return on.done and (on.torn < 0 or not world.torn(rank, on))
 
 
-_Message = tuple[int, int, Any]
-"""Sender, tag, value."""
+class _Message(NamedTuple):
+    sender: int
+    tag: int
+    value: Any
+    arrival: Arrival
+
+    @property
+    def got(self) -> tuple[int, int, Any]:
+        """What its receiver knows of it."""
+        return self[:3]
 
 
 class _Receive(Wait):
     """A receive that has no message yet."""
 
-    __slots__ = ("group", "message", "source", "tag")
+    __slots__ = ("arrival", "group", "message", "source", "tag")
 
     def __init__(self, source: int | None, tag: int | None, group: Group) -> None:
         super().__init__()
         self.source, self.tag, self.group = source, tag, group
         self.message: _Message
+        self.arrival: Arrival
+
+    def view(self) -> Sought:
+        arrival = self.arrival
+        return Sought(arrival.rank, self.source, self.tag, self.group.number, arrival)
 
     def takes(self, message: _Message) -> bool:
-        return self.source in (None, message[0]) and self.tag in (None, message[1])
+        return self.source in (None, message.sender) and self.tag in (None, message.tag)
 
     def missing(self, world: World) -> int:
         """Its sender, or if that may be any, one of the group: nobody knows whether it was that."""
@@ -108,6 +122,28 @@ class RankApis:
         """By receiver: what nobody has received."""
         self.receives: list[list[_Receive]] = [[] for _ in range(world.size)]
         """By receiver: what has no message."""
+        world.mailboxes.append(self)
+
+    def letters(self) -> Iterator[Letter]:
+        """What nobody has received."""
+        for receiver, messages in enumerate(self.messages):
+            for message in messages:
+                yield self.view(message, receiver)
+
+    def sought(self) -> Iterator[Sought]:
+        """The receives that have nothing yet."""
+        return (receive.view() for receives in self.receives for receive in receives)
+
+    def view(self, message: _Message, receiver: int) -> Letter:
+        """As all libraries have it."""
+        group, arrival = self.group.number, message.arrival
+        return Letter(message.sender, receiver, message.tag, group, arrival)
+
+    def taken(self, receive: _Receive, message: _Message) -> None:
+        """A receive has got it."""
+        if self.world.on_taken is not None:
+            sought = receive.view()
+            self.world.on_taken(sought, self.view(message, sought.receiver))
 
     def of(self, rank: Rank) -> RankApi:
         """The end of one rank."""
@@ -247,16 +283,19 @@ class RankApi:
         await _TURN
         self._one(to)
         try:
-            self._note(f"send to rank {to}")
+            arrival = self._note(f"send to rank {to}", f"tag {tag}" if tag else "")
         except Died:
             await _TURN
         shared = self._shared
         if to in shared.world.gone:
             self._lost(_Receive(to, None, self._group), f"send to rank {to}")
-        message = (self.rank, tag, _copied(value))
+        message = _Message(self.rank, tag, _copied(value), arrival)
+        if shared.world.on_letter is not None:
+            shared.world.on_letter(shared.view(message, to))
         for receive in shared.receives[to]:
             if receive.takes(message):
                 shared.receives[to].remove(receive)
+                shared.taken(receive, message)
                 receive.message, receive.done = message, True
                 return
         shared.messages[to].append(message)
@@ -269,26 +308,29 @@ class RankApi:
         if source is not None:
             self._one(source)
             who = f"rank {source}"
+        told = "" if tag is None else f"tag {tag}"
+        shared, receive = self._shared, _Receive(source, tag, self._group)
         try:
-            self._note(f"recv from {who}")
+            receive.arrival = self._note(f"recv from {who}", told)
         except Died:
             await _TURN
-        shared, receive = self._shared, _Receive(source, tag, self._group)
+        what = f"recv from {who}" + (f", {told}" if told else "")
         first: dict[int, _Message] = {}
         for message in shared.messages[self.rank]:
             if receive.takes(message):
-                first.setdefault(message[0], message)
+                first.setdefault(message.sender, message)
         if first:
             chosen = first[shared.world.choose(list(first))]
             shared.messages[self.rank].remove(chosen)
-            self._gets(chosen)
-            return chosen[2]
+            shared.taken(receive, chosen)
+            self._gets(chosen.got)
+            return chosen.value
         shared.receives[self.rank].append(receive)
-        if not await _Ended(shared.world, self._rank, receive, f"recv from {who}"):
+        if not await _Ended(shared.world, self._rank, receive, what):
             shared.receives[self.rank].remove(receive)
-            self._lost(receive, f"recv from {who}")
-        self._gets(receive.message)
-        return receive.message[2]
+            self._lost(receive, what)
+        self._gets(receive.message.got)
+        return receive.message.value
 
     def kill(self, rank: int) -> None:
         """The process of this rank dies here, as by SIGKILL; on the others nothing happens."""
@@ -301,8 +343,9 @@ class RankApi:
         if not 0 <= rank < self.world_size:
             raise ValueError(f"there is no rank {rank}: there are {self.world_size}")
 
-    def _note(self, kind: str) -> None:
-        self._shared.world.note(self._rank, Operation(kind), sys._getframe(1))
+    def _note(self, kind: str, text: str) -> Arrival:
+        operation = Operation(kind, (), text)
+        return self._shared.world.note(self._rank, operation, sys._getframe(1))
 
 
 class OwnRanks(NoLibrary):

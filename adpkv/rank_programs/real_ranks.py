@@ -18,10 +18,10 @@ from typing import Any
 from adpkv.counting import counted
 from adpkv.errors import MissingPieceError, Place, RankLostError, TargetError
 from adpkv.exit_codes import ExitCode
-from adpkv.rank_programs.classify import short
 from adpkv.rank_programs.driver import MOST_SECONDS
 from adpkv.rank_programs.modules import ProgramModules
 from adpkv.rank_programs.program_files import ProgramFiles
+from adpkv.rank_programs.sites import short
 from adpkv.rank_programs.target import Target, arguments_of
 from adpkv.rank_programs.variables import line_of
 

@@ -17,7 +17,13 @@ from adpkv.rank_programs.variables import read, words_of
 
 __all__ = ["reason_of"]
 
-_NOT_COMPARED = (Kind.SPIN, Kind.HANG, Kind.OUTSIDE, Kind.UNWAITED_OPERATION)
+_NOT_COMPARED = (
+    Kind.SPIN,
+    Kind.HANG,
+    Kind.OUTSIDE,
+    Kind.UNWAITED_OPERATION,
+    Kind.UNRECEIVED_MESSAGE,
+)
 
 
 def reason_of(session: Session, choices: Sequence[int], diagnosis: Diagnosis) -> Why | None:

@@ -28,9 +28,11 @@ ALLOWABLE: Final = {
     "thread": ("_thread.start_new_thread",),
     "zmq": ("zmq.Socket",),
     "rpc": ("torch.distributed.rpc.init_rpc",),
+    "unreceived": (), "unwaited": (),
 }  # fmt: skip
-"""What `--allow` may name, and the audit events that it stands for. The last two are not Python's:
-libraries that open sockets and start threads in C raise none, so that their calls are replaced."""
+"""What `--allow` may name, and the audit events that it stands for. `zmq` and `rpc` are not
+Python's: libraries that open sockets and start threads in C raise none, so that their calls are
+replaced. The last two are what may be left at the end (`session`)."""
 
 _WORDS: Final = {
     "socket": "uses a socket ({event})",

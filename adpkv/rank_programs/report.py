@@ -10,9 +10,12 @@ import msgspec
 from adpkv.counting import counted
 from adpkv.diagnosis.names import named, verb
 from adpkv.output.tables import Table, wrapped
-from adpkv.rank_programs.classify import HAS, Diagnosis, operation_text, short, where
+from adpkv.rank_programs.classify import HAS, Diagnosis
 from adpkv.rank_programs.evidence import Evidence, KilledView, Place, RankView
 from adpkv.rank_programs.failure import What
+from adpkv.rank_programs.race_report import race_values, told_races
+from adpkv.rank_programs.races import Race
+from adpkv.rank_programs.sites import operation_text, short, where
 from adpkv.rank_programs.variables import line_of
 
 __all__ = ["Report", "Smaller", "Why", "as_values", "render"]
@@ -73,6 +76,8 @@ class Report(msgspec.Struct, frozen=True):
     token: str
     replay: str
     """The command that makes this schedule again."""
+    races: tuple[Race, ...] = ()
+    """The receives from any rank that could have taken another message."""
     unending: str = ""
     """Which rank does not end when it is told to, and where."""
     smaller: Smaller | None = None
@@ -94,6 +99,7 @@ def as_values(report: Report) -> dict[str, Any]:
         "position": diagnosis.position or None,
         "parted_position": report.why.parted if report.why and report.why.parted else None,
         "why": None if report.why is None else _why_values(report.why),
+        "races": [race_values(race) for race in report.races],
         "ranks": [_rank_values(evidence, view) for view in evidence.ranks],
         "groups": [{"name": name, "ranks": list(ranks)} for name, ranks in evidence.groups],
         "clock_s": evidence.clock_s,
@@ -191,6 +197,7 @@ def render(report: Report, columns: int | None) -> str:
     sections: Mapping[str, list[str]] = {
         "traceback": _tracebacks(evidence, columns),
         "why": [] if report.why is None else _why(report.why, report, columns),
+        "which message came first": told_races(report.races, columns),
         "who is where": _ranks(evidence, diagnosis, columns),
         "positions": _positions(evidence, columns),
         "last output": _output(evidence, diagnosis),

@@ -11,20 +11,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from adpkv.counting import counted
 from adpkv.errors import LeavesTheModelError, TargetError
 from adpkv.rank_programs.adapter import Adapter
 from adpkv.rank_programs.choices import Strategy
-from adpkv.rank_programs.classify import operation_text, where
 from adpkv.rank_programs.coroutines import Coroutines
 from adpkv.rank_programs.driver import MOST_SECONDS, Around, Driver
 from adpkv.rank_programs.evidence import place_of
 from adpkv.rank_programs.failure import Failure, Stop, What
+from adpkv.rank_programs.letters import letters_of
 from adpkv.rank_programs.libraries import adapter_for
 from adpkv.rank_programs.modules import ProgramModules
 from adpkv.rank_programs.own_world import OwnWorld
 from adpkv.rank_programs.process_state import ProcessState
 from adpkv.rank_programs.program_files import ProgramFiles
 from adpkv.rank_programs.refusals import Refusals
+from adpkv.rank_programs.sites import operation_text, where
 from adpkv.rank_programs.spawning import Spawning
 from adpkv.rank_programs.target import Target, arguments_of
 from adpkv.rank_programs.threads import Threads
@@ -144,7 +146,7 @@ class Session:
                 raise rank.error
         self._spawning.check()
         if world.failure is None and not world.killed:
-            world.failure = _unwaited(world)
+            world.failure = _left(world, settings.allowed)
             if world.failure is not None and look is not None:
                 look(world)
         return world
@@ -222,6 +224,15 @@ def _raised_at_import(target: Target, files: ProgramFiles, error: Exception) -> 
     own = [frame for frame in frames if frame.filename in files]
     where = f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}: " if own else ""
     return f"{where}{type(error).__name__} while {target.text} was imported: {error}"
+
+
+def _left(world: World, allowed: frozenset[str]) -> Failure | None:
+    """What is not finished, although all programs have returned."""
+    letters = [] if "unreceived" in allowed else letters_of(world.mailboxes)
+    if letters:
+        told = f"{counted(len(letters), 'message')} left"
+        return Failure(What.UNRECEIVED, letters[0].sender, message=told)
+    return None if "unwaited" in allowed else _unwaited(world)
 
 
 def _unwaited(world: World) -> Failure | None:

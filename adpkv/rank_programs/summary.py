@@ -5,8 +5,8 @@ from __future__ import annotations
 from adpkv.counting import counted
 from adpkv.output.tables import Table, wrapped
 from adpkv.rank_programs.checking import Checked
-from adpkv.rank_programs.classify import short
 from adpkv.rank_programs.killed import KilledRanks
+from adpkv.rank_programs.sites import short
 from adpkv.rank_programs.walking import Walked
 
 __all__ = ["summary"]

@@ -14,10 +14,10 @@ import threading
 from types import CodeType
 
 from adpkv.errors import UnendingRankError
-from adpkv.rank_programs.classify import where
 from adpkv.rank_programs.evidence import Place
 from adpkv.rank_programs.failure import Stop
 from adpkv.rank_programs.program_files import ProgramFiles
+from adpkv.rank_programs.sites import where
 from adpkv.rank_programs.variables import line_of
 
 __all__ = ["Here", "end_job", "leave_if_left", "unending"]

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from adpkv.rank_programs.choices import Strategy
 from adpkv.rank_programs.failure import Died, Failure, Stop, What
+from adpkv.rank_programs.letters import Letter, Mailbox, Sought
 from adpkv.rank_programs.operations import Arrival, Collective, Operation, Wait
 from adpkv.rank_programs.program_files import ProgramFiles
 
@@ -135,6 +136,11 @@ class World:
         """Called with each arrival while a schedule is traced."""
         self.on_note: Callable[[Rank, Arrival], None] | None = None
         """The same for messages."""
+        self.mailboxes: list[Mailbox] = []
+        self.on_letter: Callable[[Letter], None] | None = None
+        """Called with each message as it is sent, where its way is followed."""
+        self.on_taken: Callable[[Sought, Letter], None] | None = None
+        """The same for what takes it."""
         self.on_stuck: Callable[[], bool] | None = None
         """Asked when nobody can go on: has it ended somebody's wait?"""
         self.on_gone: Callable[[Rank], NoReturn] | None = None

@@ -39,7 +39,7 @@ def test_calls_have_the_results_of_mpi(family: str) -> None:
         ("truncated", Kind.EXCEPTION, None, "MPI_ERR_TRUNCATE"),
         ("other_root", Kind.ARGUMENT_MISMATCH, (3,), "rank 3 brings bcast (root 1)"),
         ("other_count", Kind.ARGUMENT_MISMATCH, (2,), "rank 2 brings Allreduce (3 float64, SUM)"),
-        ("never_waited", Kind.UNWAITED_OPERATION, (1,), "never waited for its recv"),
+        ("never_waited", Kind.UNWAITED_OPERATION, (1,), "never waited for its irecv"),
         ("not_provided", Kind.EXCEPTION, None, "adpkv check does not provide mpi4py.MPI.Win"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Comm between ranks by communicator, sender and tag: which receive takes which.
+"""Messages between ranks by communicator, sender and tag: which receive takes which.
 
 Between two ranks messages do not overtake each other. A receive from any source takes the first
 message of one of several senders: a choice of the schedule. Small messages are buffered, as every
@@ -8,9 +8,10 @@ MPI does; larger ones wait for their receive.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from adpkv.rank_programs.letters import Letter, Sought
 from adpkv.rank_programs.operations import Arrival, Operation, Wait
 from adpkv.rank_programs.world import Rank, World
 
@@ -34,6 +35,11 @@ class Message(Wait):
         self.group, self.source, self.to, self.tag = group, source, to, tag
         self.data, self.nbytes = data, nbytes
         self.arrival: Arrival
+
+    def view(self, world: World) -> Letter:
+        """The same between ranks of the whole job."""
+        ranks = world.groups[self.group].ranks
+        return Letter(ranks[self.source], ranks[self.to], self.tag, self.group, self.arrival)
 
     def missing(self, world: World) -> int:
         """Its receiver."""
@@ -71,6 +77,13 @@ class Receive(Wait):
         told = world.groups[self.group].revoked or self.missing(world) >= 0
         return max(1, world.clock_ns) if told else 0
 
+    def view(self, world: World) -> Sought:
+        """The same between ranks of the whole job."""
+        ranks = world.groups[self.group].ranks
+        source = None if self.source == ANY else ranks[self.source]
+        tag = None if self.tag == ANY else self.tag
+        return Sought(ranks[self.to], source, tag, self.group, self.arrival)
+
     def takes(self, message: Message) -> bool:
         """Would it take this message?"""
         return (
@@ -88,28 +101,41 @@ class Messages:
         self._world = world
         self._messages: list[Message] = []
         self._receives: list[Receive] = []
+        world.mailboxes.append(self)
 
-    def send(self, rank: Rank, message: Message, text: str, *, eager: bool) -> None:
+    def letters(self) -> Iterator[Letter]:
+        """What nobody has received."""
+        return (message.view(self._world) for message in self._messages)
+
+    def sought(self) -> Iterator[Sought]:
+        """The receives that have nothing yet."""
+        return (receive.view(self._world) for receive in self._receives)
+
+    def send(self, rank: Rank, message: Message, kind: str, text: str, *, eager: bool) -> None:
         """A rank sends; the message is done once it may go on."""
-        message.arrival = self.note(rank, "send", text)
+        message.arrival = self.note(rank, kind, text)
+        if self._world.on_letter is not None:
+            self._world.on_letter(message.view(self._world))
         for receive in list(self._receives):
             if receive.takes(message):
                 self._receives.remove(receive)
                 receive.message, receive.done = message, True
+                self._taken(receive, message)
                 if not receive.probes:
                     self._deliver(receive, message)
                     return
         self._messages.append(message)
         message.done = eager and not (self._world.gone and message.missing(self._world) >= 0)
 
-    def receive(self, rank: Rank, receive: Receive, text: str) -> None:
+    def receive(self, rank: Rank, receive: Receive, kind: str, text: str) -> None:
         """A rank receives, or probes; done once it has a message."""
-        receive.arrival = self.note(rank, "probe" if receive.probes else "recv", text)
+        receive.arrival = self.note(rank, kind, text)
         message = self.find(receive)
         if message is None:
             self._receives.append(receive)
             return
         receive.message, receive.done = message, True
+        self._taken(receive, message)
         if not receive.probes:
             self._messages.remove(message)
             self._deliver(receive, message)
@@ -131,6 +157,17 @@ class Messages:
     def note(self, rank: Rank, kind: str, text: str) -> Arrival:
         """One operation of a rank, with its line."""
         return self._world.note(rank, Operation(kind, (), text), sys._getframe(1))
+
+    def looked(self, rank: Rank, sought: Receive, kind: str, text: str, message: Message) -> None:
+        """A rank that asked has been told of this message."""
+        if self._world.on_taken is not None:
+            code, line = self._world.files.place(sys._getframe(1))
+            sought.arrival = Arrival(rank.number, Operation(kind, (), text), None, code, line)
+            self._taken(sought, message)
+
+    def _taken(self, receive: Receive, message: Message) -> None:
+        if self._world.on_taken is not None:
+            self._world.on_taken(receive.view(self._world), message.view(self._world))
 
     def _deliver(self, receive: Receive, message: Message) -> None:
         message.done = True

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from adpkv.rank_programs.mpi_ranks.communicator import Comm
+from adpkv.rank_programs.mpi_ranks.point_to_point import PointToPoint
 from adpkv.rank_programs.mpi_ranks.reductions import OPS, Op
 from adpkv.rank_programs.mpi_ranks.requests import Request
 from adpkv.rank_programs.operations import Arrival, Collective
@@ -27,7 +27,7 @@ def loaded(data: bytes) -> Any:
     return pickle.loads(data)
 
 
-class ObjectCollectives(Comm):
+class ObjectCollectives(PointToPoint):
     """A communicator, as far as it is about objects."""
 
     def _objects(

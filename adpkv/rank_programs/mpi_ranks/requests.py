@@ -72,7 +72,7 @@ class Request:
         self._result, self._messages = result, messages
         self._over = rank is None
         self._arrival = arrival
-        if rank is not None and arrival is not None and not isinstance(on, Message):
+        if rank is not None and arrival is not None:
             rank.unwaited[arrival] = arrival
 
     @classmethod

@@ -7,10 +7,13 @@ schedule. Small messages of Gloo are buffered, as its sockets do; NCCL's never a
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
 
+from adpkv.rank_programs.letters import Letter, Sought
 from adpkv.rank_programs.operations import Arrival, Operation, Wait
 from adpkv.rank_programs.world import Rank, World
 
@@ -31,6 +34,11 @@ class Sent(Wait):
         super().__init__()
         self.group, self.source, self.to, self.tag, self.text = group, source, to, tag, text
         self.arrival: Arrival
+
+    def view(self, world: World) -> Letter:
+        """The same between ranks of the whole job."""
+        ranks = world.groups[self.group].ranks
+        return Letter(ranks[self.source], ranks[self.to], self.tag, self.group, self.arrival)
 
     def missing(self, world: World) -> int:
         """Its receiver."""
@@ -69,6 +77,12 @@ class Received(Wait):
         wait_ns = group.timeout_ns if self.of is None else group.patience_ns
         return max(1, world.clock_ns + wait_ns)
 
+    def view(self, world: World) -> Sought:
+        """The same between ranks of the whole job."""
+        ranks = world.groups[self.group].ranks
+        source = None if self.of is None else ranks[self.of]
+        return Sought(ranks[self.to], source, self.tag, self.group, self.arrival)
+
     def takes(self, sent: Sent) -> bool:
         """Would it take this message?"""
         return (
@@ -86,11 +100,24 @@ class Messages:
         self._world = world
         self._sent: list[Sent] = []
         self._receives: list[Received] = []
+        world.mailboxes.append(self)
+
+    def letters(self) -> Iterator[Letter]:
+        """What nobody has received."""
+        return (sent.view(self._world) for sent in self._sent)
+
+    def sought(self) -> Iterator[Sought]:
+        """The receives that have nothing yet."""
+        return (receive.view(self._world) for receive in self._receives)
 
     def send(self, end: Any, tensors: list[Any], to: int, tag: int, text: str) -> Sent:
         """The member `end` sends to member `to`."""
+        tag = _of(end, tag)
         sent = Sent(end._group.number, end.rank(), to, tag, text)
-        sent.arrival = self._note(end._own, f"send to rank {end._global(to)}", text)
+        told = f"{text}, tag {tag}" if tag else text
+        sent.arrival = self._note(end._own, f"send to rank {end._global(to)}", told)
+        if self._world.on_letter is not None:
+            self._world.on_letter(sent.view(self._world))
         eager = end.shown_backend != "nccl" and sum(t.nbytes for t in tensors) <= EAGER_BYTES
         sent.data = [tensor.detach().clone() for tensor in tensors] if eager else tensors
         for receive in self._receives:
@@ -104,9 +131,11 @@ class Messages:
 
     def receive(self, end: Any, into: list[Any], of: int | None, tag: int) -> Received:
         """The member `end` receives from member `of`; from any if None."""
+        tag = _of(end, tag)
         receive = Received(end._group.number, end.rank(), into, of, tag)
         who = "any rank" if of is None else f"rank {end._global(of)}"
-        receive.arrival = self._note(end._own, f"recv from {who}", "")
+        told = f"tag {tag}" if tag else ""
+        receive.arrival = self._note(end._own, f"recv from {who}", told)
         first: dict[int, Sent] = {}
         for sent in self._sent:
             if receive.takes(sent):
@@ -120,9 +149,11 @@ class Messages:
         return receive
 
     def _note(self, rank: Rank, kind: str, text: str) -> Arrival:
-        return self._world.note(rank, Operation(kind, (), text), _here())
+        return self._world.note(rank, Operation(kind, (), text), sys._getframe(1))
 
     def _deliver(self, end: Any, sent: Sent, receive: Received) -> None:
+        if self._world.on_taken is not None:
+            self._world.on_taken(receive.view(self._world), sent.view(self._world))
         with torch.no_grad():
             for into, what in zip(receive.into, sent.data, strict=False):
                 if into.numel() < what.numel() or into.dtype != what.dtype:
@@ -134,7 +165,6 @@ class Messages:
         sent.done = receive.done = True
 
 
-def _here() -> Any:
-    import sys
-
-    return sys._getframe(1)
+def _of(end: Any, tag: int) -> int:
+    """NCCL knows no tags."""
+    return 0 if end.shown_backend == "nccl" else tag

@@ -291,26 +291,28 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
         found = listed(tensors)
         self._driver.pause(self._own)
         sent = self._messages.send(self, found, dst, tag, text_of(found))
-        return self._message(sent, f"send to rank {self._global(dst)}", found)
+        return self._message(sent, f"send to rank {self._global(dst)}", found, sent.tag)
 
     def recv(self, tensors: Any, src: int, tag: int = 0) -> RankWork:
         """From one member."""
         found = listed(tensors)
         self._driver.pause(self._own)
         received = self._messages.receive(self, found, src, tag)
-        return self._message(received, f"recv from rank {self._global(src)}", found)
+        told = f"recv from rank {self._global(src)}"
+        return self._message(received, told, found, received.tag)
 
     def recv_anysource(self, tensors: Any, tag: int = 0) -> RankWork:
         """From whoever sends."""
         found = listed(tensors)
         self._driver.pause(self._own)
         received = self._messages.receive(self, found, None, tag)
-        return self._message(received, "recv from any rank", found)
+        return self._message(received, "recv from any rank", found, received.tag)
 
-    def _message(self, on: Sent | Received, what: str, tensors: Any) -> RankWork:
+    def _message(self, on: Sent | Received, what: str, tensors: Any, tag: int) -> RankWork:
+        what += f", tag {tag}" if tag else ""
         work = RankWork(self._driver, self._own, on, what, tensors, on.arrival, self._group)
-        if isinstance(on, Sent):
-            work._waited()
+        if isinstance(on, Sent) and self.shown_backend == "nccl":
+            work._waited()  # its stream keeps the order, and the tensor
         if self._coalescing is not None:
             self._coalescing.append(work)
         return work

@@ -19,10 +19,10 @@ import pytest
 
 from adpkv.flight_recorder.processes import start_ticks
 from adpkv.rank_programs.bodies import Ranks
-from adpkv.rank_programs.classify import short
 from adpkv.rank_programs.process_state import launcher_variables
 from adpkv.rank_programs.program_files import ProgramFiles
 from adpkv.rank_programs.real_ranks import RealRank, finish
+from adpkv.rank_programs.sites import short
 from adpkv.rank_programs.under_mpirun.outcome import (
     OPTIONS,
     WHERE,
