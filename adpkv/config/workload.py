@@ -71,7 +71,10 @@ class RetryConfig(Section):
 
     attempts: Count = Field(default=1, description="how often a client tries in all; 1: once")
     pause_ns: Duration = duration(
-        "1s", key="pause", about="until the second try; each further pause is twice as long"
+        "1s",
+        key="pause",
+        about="until the second try; each further pause is twice as long, and a client tries no"
+        " more that would have to wait until after the longest run (ten years)",
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, SupportsIndex
 
 from adpkv.core.group_ranks import GroupRanks
 from adpkv.core.values import RequestSpec
@@ -230,8 +230,8 @@ def replicate(waiting: Waiting, ranks: GroupRanks) -> Routed:
     return (dict.fromkeys(range(len(ranks)), given) if given else {}), waiting.without(taken)
 
 
-def routed_by(choose: Choose) -> Router:
-    """A router with `choose` as its policy.
+def routed_by(choose: Choose, who: str = "the policy") -> Router:
+    """A router with `choose` as its policy, which is `who` in the text of an error.
 
     `choose` is called for each request that insists on no rank, in order of arrival, as long as a
     rank has room; and for at most `LOOKED_PAST` that it lets wait.
@@ -247,14 +247,18 @@ def routed_by(choose: Choose) -> Router:
                 min(ranks.seats[rank], ranks.advised[rank]) if ranks.can_take(rank, spec) else 0
                 for rank in range(len(ranks))
             )
-            return _checked(choose(spec, loads, room), len(ranks))
+            return _checked(choose(spec, loads, room), len(ranks), who)
 
         return _assign(waiting, ranks, pick)
 
     return routed
 
 
-def _checked(rank: object, ranks: int) -> int | None:
-    if rank is not None and (not isinstance(rank, int) or not 0 <= rank < ranks):
-        raise UsageError(f"the policy chose rank {rank!r} of an instance with {ranks}")
-    return rank
+def _checked(rank: object, ranks: int, who: str) -> int | None:
+    """The index as an int; other integers, as numpy's, count too."""
+    if rank is None:
+        return None
+    index = -1 if isinstance(rank, bool) or not isinstance(rank, SupportsIndex) else int(rank)
+    if not 0 <= index < ranks:
+        raise UsageError(f"{who} chose rank {rank!r} of an instance with {ranks}")
+    return index

@@ -150,11 +150,11 @@ class Clients:
     def ended(self, now_ns: int, request: OpenRequest, outcome: Outcome) -> None:
         """A client has its answer. It sends its request again, or the workload hears of it."""
         cancelled = request.cancelled_ns >= 0 and not request.gave_up
-        if outcome not in BAD or cancelled or request.tries >= self._manners.attempts:
+        due_ns = now_ns + (self._manners.pause_ns << min(request.tries - 1, 60))
+        tries_no_more = request.tries >= self._manners.attempts or due_ns > LAST_NS
+        if outcome not in BAD or cancelled or tries_no_more:
             self._workload.ended(now_ns, request.number)
             return
-        pause_ns = self._manners.pause_ns << min(request.tries - 1, 40)
-        due_ns = min(now_ns + pause_ns, LAST_NS)
         first = request.request_id if request.retry_of < 0 else request.retry_of
         arrival = msgspec.structs.replace(request.arrival, at_ns=due_ns)
         again = _Again(due_ns, first, request.number, request.tries + 1, arrival)

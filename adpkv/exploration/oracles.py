@@ -18,6 +18,7 @@ from adpkv.core.token_gaps import GapCounts
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, Violation
 from adpkv.exit_codes import ExitCode
+from adpkv.exploration.admitted import wrongly_admitted
 from adpkv.exploration.owners import owner_of_doubt
 from adpkv.output.summary import Ending, ending_of
 from adpkv.worlds.virtual.run import Simulation
@@ -30,7 +31,8 @@ LOST_CODES: Final = (ExitCode.RANK_LOST,)
 """And one that lost a rank, where that ends the job."""
 
 ANSWERED: Final = frozenset({Outcome.COMPLETED, Outcome.REFUSED})
-"""The outcomes of who came after all was healed: admission may refuse also a healthy job's."""
+"""The outcomes of who came after all was healed: admission may refuse also a healthy job's, and
+whether it had to is asked of each (`admitted`)."""
 
 NS_PER_S: Final = 1e9
 
@@ -79,6 +81,7 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
     if code not in (LOST_CODES if _ends_with(ran, lost) else CODES):
         found.append(Wrong(f"exit_code_{int(code)}", f"exit code {code}"))
     found += _unanswered(ran, code)
+    found += _admission(ran)
     found += [Wrong("columns", f"columns: {r}") for r in ran.records if _uneven(r)]
     found += _wrong_gaps(ran)
     for report in ran.reports:
@@ -112,6 +115,12 @@ def _unanswered(ran: Ended, code: int) -> list[Wrong]:
     if code == ExitCode.COMPLETED and len(ran.records) != ran.job.coordinator.total:
         found.append(Wrong("not_served", "the workload was not served to its end"))
     return found + [Wrong("two_responses", f"{r}") for r in ran.records if r.responses > 1]
+
+
+def _admission(ran: Ended) -> list[Wrong]:
+    names = {record.request_id: record.client_id for record in ran.records}
+    found = wrongly_admitted(ran.job.experiment, names, ran.events)
+    return [Wrong("wrong_admission", text) for text in found]
 
 
 def _not_recovered(ran: Ended, healed_ns: int) -> list[Wrong]:

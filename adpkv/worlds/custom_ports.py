@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from adpkv.config import Experiment
-from adpkv.core.router import Load
+from adpkv.core.router import Load, Router, routed_by
 from adpkv.core.values import RequestSpec
 from adpkv.errors import UsageError
 from adpkv.memory.port import Memory, Region, Report
 from adpkv.model.port import Model
-from adpkv.plugins import check_port, missing_names
+from adpkv.plugins import POLICY, check_port, missing_names, raised
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Timetable
 from adpkv.workload.port import Workload
@@ -33,6 +33,7 @@ __all__ = [
     "VirtualMemory",
     "given",
     "maker",
+    "router_of",
 ]
 
 
@@ -208,3 +209,20 @@ def maker(name: str, brought: Any) -> Any:
     if brought is not None and not callable(brought):
         raise UsageError(f"{name}: {type(brought).__name__} cannot be called to create one")
     return brought
+
+
+def router_of(policy: Policy | None, experiment: Experiment) -> Router | None:
+    """A router with the caller's policy; None for ours. An error of the policy is told as its own:
+    with the policy's name, and where it was raised."""
+    if policy is None:
+        return None
+    named, ours = experiment.router.policy, POLICY.ours
+    who = f"{POLICY.key}: {type(policy).__name__ if named in ours else named}"
+
+    def choose(request: RequestSpec, loads: Sequence[Load], room: Sequence[int]) -> int | None:
+        try:
+            return policy.choose(request, loads, room)
+        except Exception as error:
+            raise UsageError(f"{who} {raised(error)}") from error
+
+    return routed_by(choose, who)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import numpy
 import pytest
 from core_parts import spec
 from hypothesis import given
@@ -237,10 +238,13 @@ def test_a_custom_policy_that_lets_wait_is_asked_about_so_many_only() -> None:
 
 
 def test_a_custom_policy_must_choose_a_rank_of_the_group() -> None:
-    for wrong in (2, -1, "0", 1.0):
+    for wrong in (2, -1, "0", 1.0, True):
         route = routed_by(lambda *_, wrong=wrong: wrong)  # type: ignore[misc, arg-type]
         with pytest.raises(UsageError, match="an instance with 2"):
             routed([spec(1)], loaded((0, 0), (0, 0)), route)
+    of_numpy = routed_by(lambda *_: numpy.int64(1))  # type: ignore[arg-type, return-value]
+    found, _ = routed([spec(1)], loaded((0, 0), (0, 0)), of_numpy)
+    assert found == {1: [1]}
 
 
 def test_of_whom_the_ranks_say_what_they_have_cached() -> None:

@@ -11,6 +11,8 @@ import pytest
 import adpkv
 from adpkv.config import load
 from adpkv.config.shipped import shipped_file
+from adpkv.core.fleet import Fleet
+from adpkv.core.topology import Instance
 from adpkv.errors import UsageError
 from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.calling import Bounds, explore_into
@@ -48,6 +50,25 @@ def test_a_probe_that_admission_refuses_has_its_answer() -> None:
     changes = {"admission.requests": 1, "topology.context.instances": 2}
     found = adpkv.explore("explore", set=changes, seeds=(0, 40), jobs=1)
     assert (found.exit_code, [*found.finds]) == (0, [])
+
+
+@pytest.mark.parametrize("limit", ["requests", "tokens"])
+def test_a_refusal_by_a_leak_of_what_waits_is_found(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused request is no failure, so nothing else would tell."""
+
+    def leaking(self: Fleet, instance: Instance, request_id: int, tokens: int) -> None:
+        if request_id % 3:
+            take(self, instance, request_id, tokens)
+
+    take = Fleet.take
+    changes = {f"admission.{limit}": 90}
+    assert adpkv.explore("explore", set=changes, seeds=(0, 3), jobs=1).exit_code == 0
+    monkeypatch.setattr(Fleet, "take", leaking)
+    changes = {f"admission.{limit}": 2}
+    found = adpkv.explore("explore", set=changes, seeds=(0, 9), jobs=1)
+    assert [one.signature for one in found.finds] == ["wrong_admission"]
 
 
 def test_finds_are_merged_and_the_first_one_is_made_small() -> None:

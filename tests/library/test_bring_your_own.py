@@ -222,5 +222,17 @@ def test_a_policy_that_chooses_nobody_of_the_instance_is_named() -> None:
         def choose(self, *_: Any) -> int | None:
             return 9
 
-    with pytest.raises(adpkv.UsageError, match="the policy chose rank 9 of an instance with 4"):
+    told = "router.policy: Wrong chose rank 9 of an instance with 4"
+    with pytest.raises(adpkv.UsageError, match=told):
         adpkv.simulate("quickstart", set=SMALL, policy=Wrong())
+
+
+def test_a_policy_that_raises_is_named_with_its_line() -> None:
+    class Broken(LastRank):
+        def choose(self, *_: Any) -> int | None:
+            raise ValueError("no idea")
+
+    line = Broken.choose.__code__.co_firstlineno + 1
+    told = rf"router.policy: Broken raised ValueError: no idea \(test_bring_your_own.py:{line}\)"
+    with pytest.raises(adpkv.UsageError, match=told):
+        adpkv.simulate("quickstart", set=SMALL, policy=Broken())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adpkv.core.ids import LAST_NS
 from adpkv.core.values import Outcome
 from adpkv.executor.clients import Clients, Manners
 from adpkv.workload.port import Arrival
@@ -69,6 +70,19 @@ def test_who_has_cancelled_does_not_try_again_whatever_the_end_was(
     sent.cancelled_ns, sent.gave_up = 1, gave_up
     clients.ended(2, sent, Outcome.FAILED)
     assert len([*clients.arrivals(2)]) == again
+
+
+def test_who_would_wait_until_after_the_longest_run_tries_no_more() -> None:
+    clients = Clients(Script([Arrival(0, 64, 4)]), Manners(attempts=999, pause_ns=LAST_NS // 9))
+    tries = [0]
+    while True:
+        for sent in clients.arrivals(tries[-1]):
+            clients.ended(tries[-1], sent, Outcome.FAILED)
+        if clients.next_ns(admitting=True) > LAST_NS:
+            break
+        tries.append(clients.next_ns(admitting=True))
+    assert [at_ns * 9 // LAST_NS for at_ns in tries] == [0, 1, 3, 7]
+    assert (clients.submitted, clients.retries_due) == (4, 0)
 
 
 def test_a_client_tries_again_with_growing_pauses_until_it_is_served() -> None:

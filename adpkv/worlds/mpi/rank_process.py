@@ -19,7 +19,6 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
-from adpkv.core.router import routed_by
 from adpkv.core.topology import Kind
 from adpkv.executor.coordinator import Coordinator
 from adpkv.executor.loop import RankProgram
@@ -34,7 +33,7 @@ from adpkv.timeline.writer import RecordFile
 from adpkv.workload import Workload
 from adpkv.workload import build as build_workload
 from adpkv.worlds.assemble import build_model, build_rank
-from adpkv.worlds.custom_ports import Ports
+from adpkv.worlds.custom_ports import Ports, router_of
 from adpkv.worlds.mpi.agreement import AgreedError
 from adpkv.worlds.mpi.communicators import LivingRanks
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
@@ -214,7 +213,7 @@ class RankProcess:
             counts=self.driver.counts,
             pulse=pulse,
             fired=ports.faults.fired,
-            route=None if custom.policy is None else routed_by(custom.policy.choose),
+            route=router_of(custom.policy, self.experiment),
             sampler=ports.sampler,
         )
         return ports.faults.program(program, RealProcessFaults(ports.flush_records), ports.excuse)

@@ -14,7 +14,6 @@ from adpkv.config import Experiment
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.membership import Membership
 from adpkv.core.record import RequestRecord
-from adpkv.core.router import routed_by
 from adpkv.core.sample import RankSample
 from adpkv.core.values import Violation
 from adpkv.diagnosis.rank_knowledge import RankKnowledge, local
@@ -101,7 +100,7 @@ class Simulation:
         self.stop = StopFlag()
         ports = chosen(experiment, "virtual", ports)
         workload = ports.workload if workload is None else workload
-        self._route = None if ports.policy is None else routed_by(ports.policy.choose)
+        self._route = custom_ports.router_of(ports.policy, experiment)
         models = self._models(ports.model)
         pace = self._pace = pace_of(
             experiment, models[0].ticks_per_ns, timeline, schedule, jump=jump
