@@ -1,4 +1,4 @@
-"""The command `adpkv`: its subcommands, and how its errors become messages and exit codes.
+"""The command `adpkv` and its subcommands.
 
 Commands are imported when they are called, and import what they need then: `adpkv --help` loads no
 configuration and `adpkv simulate` no MPI.
@@ -7,17 +7,14 @@ configuration and `adpkv simulate` no MPI.
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Annotated, Final
 
 import typer
 
 from adpkv import __version__
+from adpkv.cli.ending import ended
 from adpkv.cli.group import CommandGroup, Commands
-from adpkv.errors import AdpkvError, StuckError
-from adpkv.exit_codes import ExitCode
 from adpkv.streams import Streams
-from adpkv.terminal import final_line, terminal_columns
 
 __all__ = ["ALL", "COMMANDS", "app", "main"]
 
@@ -87,32 +84,9 @@ def _root(
 def main() -> None:
     """The console script. Typer itself ends usage errors with 2 and Ctrl-C with 130."""
     streams = Streams()
-    code = streams.finish(_ended())
+    code = streams.finish(ended(app))
     if "adpkv.rank_programs.unending" in sys.modules:
         from adpkv.rank_programs.unending import leave_if_left
 
         leave_if_left(code)
     sys.exit(code)
-
-
-def _ended() -> int:
-    """Run the command; how it ended."""
-    try:
-        app()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
-    except KeyboardInterrupt:
-        return ExitCode.SIGINT  # before Typer runs the command, as it reads what commands there are
-    except StuckError as error:
-        from adpkv.diagnosis.conclude import error_text
-
-        final_line(f"adpkv: {error_text(error, terminal_columns(sys.stderr))}")
-        return error.exit_code
-    except AdpkvError as error:
-        final_line(f"adpkv: {error}")
-        return error.exit_code
-    except Exception:
-        traceback.print_exc()
-        final_line("adpkv: this is a bug in adpkv, please report it with the above")
-        return ExitCode.INTERNAL_ERROR
-    return ExitCode.COMPLETED

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from adpkv.config import Experiment
+from adpkv.cli.remarks import say
 
 __all__ = [
     "AsJson",
@@ -20,34 +17,7 @@ __all__ = [
     "Out",
     "Overrides",
     "Quiet",
-    "look_here",
-    "remark",
 ]
-
-
-def remark(experiment: Experiment) -> None:
-    """Print on stderr what one should know of an experiment before it runs; under mpirun once."""
-    from adpkv.config.stand_in import stand_in, trace_assumptions
-
-    _say(stand_in(experiment))
-    _say(trace_assumptions(experiment))
-
-
-def look_here(experiment: Experiment) -> None:
-    """Let `MODULE:FACTORY` be found in the current folder first, as with `python -m`. Where the
-    experiment names nothing of the kind, the import path stays as it is."""
-    from adpkv.worlds.select_ports import names_others
-
-    here = os.getcwd()
-    if names_others(experiment) and here not in sys.path:
-        sys.path.insert(0, here)
-
-
-def _say(text: str) -> None:
-    from adpkv.cli.launched import launched_rank
-
-    if text and not launched_rank(os.environ):
-        typer.echo(f"adpkv: {text}", err=True)
 
 
 def _found(context: typer.Context, asked: Path) -> Path:
@@ -58,7 +28,7 @@ def _found(context: typer.Context, asked: Path) -> Path:
 
     found = find(asked)
     if not context.params.get("quiet", False):
-        _say(found.note)
+        say(found.note)
     return found.path
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from adpkv.cli.options import AsJson, Overrides, Quiet, look_here
+from adpkv.cli.options import AsJson, Overrides, Quiet
+from adpkv.cli.remarks import look_here
 from adpkv.exit_codes import ExitCode
 
 __all__ = ["DID_NOT_HOLD", "regress"]

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet, look_here, remark
+from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
+from adpkv.cli.remarks import look_here, remark
 
 __all__ = ["simulate"]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from adpkv.cli.options import AsJson, OptionalFile, Overrides, Quiet, look_here, remark
+from adpkv.cli.options import AsJson, OptionalFile, Overrides, Quiet
+from adpkv.cli.remarks import look_here, remark
 from adpkv.cli.sweep_options import (
     Design,
     Keep,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adpkv.cli.options import ExperimentFiles, Overrides, look_here, remark
+from adpkv.cli.options import ExperimentFiles, Overrides
+from adpkv.cli.remarks import look_here, remark
 from adpkv.counting import counted
 
 if TYPE_CHECKING:

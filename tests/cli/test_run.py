@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.cli.launched import launched_rank
-from adpkv.cli.run import _argv
+from adpkv.cli.rank import RankCall
 
 
 @pytest.mark.parametrize(
@@ -27,12 +28,10 @@ def test_a_launcher_gives_a_rank(environment: dict[str, str], rank: int | None) 
 
 
 def test_the_ranks_get_the_same_call() -> None:
-    plain = _argv(Path("a.yaml"), [], Path("o"), quiet=False, as_json=False)
-    assert plain == ["run", "a.yaml", "--out", "o"]
-    full = _argv(Path("a.yaml"), ["seed=1", "name=b"], Path("o"), quiet=True, as_json=True)
-    assert full == (
-        ["run", "a.yaml", "--set", "seed=1", "--set", "name=b", "--out", "o", "--quiet", "--json"]
-    )
+    call = RankCall("a b.yaml", ["seed=1", 'name="b"'], "o", quiet=True, as_json=True)
+    python, *module, told = call.command("job-7")
+    assert (python, module) == (sys.executable, ["-m", "adpkv.cli.rank"])
+    assert RankCall(**json.loads(told)) == call._replace(job="job-7")
 
 
 def test_many_ranks_complain_once(mpirun: Path, tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ a time it can be counted."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from adpkv.cli.rank import RankCall
 
 NOT_ASKED_FOR = {"numpy", "yaml", "msgspec", "pydantic", "mpi4py", "adpkv.config", "adpkv.core"}
 OF_TYPER = {"markdown_it", "pygments", "rich.markdown", "rich.traceback", "importlib.metadata"}
@@ -102,3 +105,25 @@ def test_after_a_help_who_wants_all_of_rich_gets_it() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert ended.stderr.splitlines() == ["[]", "rich.markdown rich.traceback"]
+
+
+def test_a_rank_loads_no_command_line(tmp_path: Path) -> None:
+    """What reads command lines is most of what it does not need. It ends before MPI: here is no
+    such experiment."""
+    call = RankCall(str(tmp_path / "none.yaml"), quiet=True).command("job-1")
+    script = (
+        "import json, sys; sys.argv = json.loads(sys.argv[1])\n"
+        "from adpkv.cli.rank import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, *{'typer', 'rich', 'mpi4py'} & set(sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(call[2:])],
+        env={**os.environ, "OMPI_COMM_WORLD_RANK": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == "2\n"
+    assert "none.yaml: 1 problem" in ended.stderr

@@ -119,13 +119,13 @@ def mpirun_path() -> str | None:
 
 
 def launch(
-    argv: Sequence[str],
+    rank_command: Callable[[str], Sequence[str]],
     experiment: Experiment,
     folder: RunFolder,
     on_broken_off: Callable[[Mapping[str, object]], None],
 ) -> int:
-    """Run `adpkv ARGV`, which runs the experiment and writes to `folder`, under mpirun; returns the
-    job's exit code.
+    """Run the experiment, whose ranks write to `folder`, under mpirun; returns the job's exit code.
+    `rank_command` makes, from the job's name, the command line of each rank.
 
     This process must end soon afterwards: it ignores signals from here on. `on_broken_off` is
     called with the summary of a job that left no rank to write one.
@@ -135,9 +135,8 @@ def launch(
     """
     mpirun, job = find_mpirun(), new_job()
     command = [mpirun, *fault_tolerance(mpirun), "-n", str(experiment.topology.ranks)]
-    call = [sys.executable, "-m", "adpkv", *argv, "--job", job]
     before, former, began_s = folder.read_code(), folder.begun(), time.monotonic()
-    started = Launch([*command, *call], last=True)
+    started = Launch([*command, *rank_command(job)], last=True)
     try:
         code = started.run()
     finally:

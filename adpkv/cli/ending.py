@@ -1,0 +1,36 @@
+"""How a process of adpkv ends: its errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from adpkv.errors import AdpkvError, StuckError
+from adpkv.exit_codes import ExitCode
+from adpkv.terminal import final_line, terminal_columns
+
+__all__ = ["ended"]
+
+
+def ended(command: Callable[[], object]) -> int:
+    """Run the command; the exit code with which this process ends."""
+    try:
+        command()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
+    except KeyboardInterrupt:
+        return ExitCode.SIGINT  # before Typer runs the command, as it reads what commands there are
+    except StuckError as error:
+        from adpkv.diagnosis.conclude import error_text
+
+        final_line(f"adpkv: {error_text(error, terminal_columns(sys.stderr))}")
+        return error.exit_code
+    except AdpkvError as error:
+        final_line(f"adpkv: {error}")
+        return error.exit_code
+    except Exception:
+        traceback.print_exc()
+        final_line("adpkv: this is a bug in adpkv, please report it with the above")
+        return ExitCode.INTERNAL_ERROR
+    return ExitCode.COMPLETED
