@@ -57,7 +57,10 @@ class GroupLimits:
 
     def blocks_of(self, spec: RequestSpec) -> int:
         """How many KV blocks a request needs on a rank of this kind, for its whole life."""
-        return blocks_for(self.tokens_of(spec), self.block_tokens)
+        tokens = spec.prompt_tokens
+        if self.kind is not Kind.CONTEXT:
+            tokens += spec.output_tokens
+        return blocks_for(tokens, self.block_tokens)
 
     def objection(self, spec: RequestSpec) -> str:
         """Why a request can never be served here, as a text for its client; empty if it can."""

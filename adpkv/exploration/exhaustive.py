@@ -29,6 +29,7 @@ from adpkv.worlds.virtual.event_queue import (
     LINK,
     MESSAGES,
     Action,
+    Entry,
     EventQueue,
 )
 from adpkv.worlds.virtual.run import Simulation
@@ -152,7 +153,7 @@ class _Path(EventQueue):
         self._job: Simulation | None = None
         self._order: dict[tuple[int, int, int, int], int] = {}
         self._haste: dict[tuple[int, int, int], int] = {}
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._arrives_ns: dict[tuple[int, int], int] = {}
 
     def begin(self, job: Simulation, events: Any) -> Callable[[], None]:
@@ -209,12 +210,7 @@ class _Path(EventQueue):
         self._arrives_ns[sender, to] = at_ns
         return at_ns
 
-    def _next(self) -> tuple[int, int, Action, Any]:
-        entry = self._picked()
-        at_ns, kind, _, _, action, what = entry
-        return at_ns, kind, action, what
-
-    def _picked(self) -> _Entry:
+    def _next(self) -> Entry:
         enabled = self._enabled()
         if len(enabled) == 1:
             return heapq.heappop(self._entries)
@@ -232,24 +228,24 @@ class _Path(EventQueue):
         self._order[kind, owner, to, at_ns] = FIRST + len(self._order)
         return self._taken(entry)
 
-    def _enabled(self) -> list[_Entry]:
+    def _enabled(self) -> list[Entry]:
         """The first event of each owner at the next instant; the first alone if it is a link's."""
         at_ns, kind, *_ = self._entries[0]
         if kind == LINK:
             return [self._entries[0]]
-        found: dict[tuple[int, int, int], _Entry] = {}
+        found: dict[tuple[int, int, int], Entry] = {}
         for entry in sorted(one for one in self._entries if one[0] == at_ns):
             if not _is_void(entry):
                 to = entry[5][0] if entry[1] == MESSAGES else -1
                 found.setdefault((entry[1], entry[2], to), entry)
         return list(found.values()) if len(found) > 1 else [self._entries[0]]
 
-    def _taken(self, entry: _Entry) -> _Entry:
+    def _taken(self, entry: Entry) -> Entry:
         self._entries.remove(entry)
         heapq.heapify(self._entries)
         return entry
 
-    def _touches(self, entry: _Entry) -> frozenset[int]:
+    def _touches(self, entry: Entry) -> frozenset[int]:
         """The groups that an event concerns, at once or by what it makes happen at this instant. A
         context group may post, which concerns the receivers at once."""
         _, kind, owner, _, _, what = entry
@@ -293,11 +289,10 @@ class _Path(EventQueue):
             raise _SeenError
 
 
-_Entry = tuple[int, int, int, int, Action, Any]
 _KEY: Final = itemgetter(0, 1, 2, 3)
 
 
-def _told(entry: _Entry) -> tuple[Any, ...]:
+def _told(entry: Entry) -> tuple[Any, ...]:
     """An event as part of a state: a group's wake-up without its number."""
     at_ns, kind, owner, number, _, what = entry
     if kind == GROUP_WAKE and isinstance(what[1], int):
@@ -305,7 +300,7 @@ def _told(entry: _Entry) -> tuple[Any, ...]:
     return at_ns, kind, owner, number, what
 
 
-def _is_void(entry: _Entry) -> bool:
+def _is_void(entry: Entry) -> bool:
     """A wake-up that is planned for another time by now."""
     _, kind, _, number, _, what = entry
     if kind != GROUP_WAKE or not isinstance(what[1], int):

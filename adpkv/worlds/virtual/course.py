@@ -28,7 +28,9 @@ class Course:
     """The current stretch or pause of one group. Only the methods of this class write its
     fields."""
 
-    __slots__ = ("debt", "idle", "open", "paused", "stalled", "stretch", "version", "wake_ns")
+    __slots__ = (
+        "debt", "has_input", "idle", "open", "paused", "stalled", "stretch", "version", "wake_ns",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.debt = 0
@@ -44,6 +46,8 @@ class Course:
         """A stretch is under way, and an arrival can end it."""
         self.idle = False
         """It waits without a limit of its own: only an arrival can end it."""
+        self.has_input = False
+        """Something has arrived since the stretch began."""
         self.wake_ns = 0
         self.version = 0
         """Counts the planned wake-ups: older ones in the event queue are void."""
@@ -52,13 +56,12 @@ class Course:
         """Count a small collective, whose time is charged later."""
         self.debt += 1
 
-    def begin(
-        self, stretch: StepStretch | WaitStretch, *, took_time: bool, computes: bool, idle: bool
-    ) -> None:
-        """A stretch begins. One that takes no time and computes nothing counts as stalled."""
+    def begin(self, stretch: StepStretch | WaitStretch, *, moves: bool, idle: bool) -> None:
+        """A stretch begins. One that does not move, as it takes no time and computes nothing,
+        counts as stalled."""
         self.stretch = stretch
-        self.stalled = 0 if took_time or computes else self.stalled + 1
-        self.open, self.idle = True, idle
+        self.stalled = 0 if moves else self.stalled + 1
+        self.open, self.idle, self.has_input = True, idle, False
 
     def wake_at(self, wake_ns: int) -> int:
         """Plan the end of the stretch, and void the former plan; returns the wake-up's version."""
@@ -66,9 +69,12 @@ class Course:
         self.version += 1
         return self.version
 
-    def arrived(self) -> None:
-        """Something arrived, so the stretch will end."""
+    def arrived(self) -> bool:
+        """Something arrived, so the stretch will end; returns whether it is the first input."""
         self.idle = False
+        is_first = not self.has_input
+        self.has_input = True
+        return is_first
 
     def end(self) -> int:
         """The stretch is over; returns how many small collectives each of its iterations had."""

@@ -21,6 +21,7 @@ __all__ = [
     "MESSAGES",
     "RANK_WAKE",
     "Action",
+    "Entry",
     "EventQueue",
 ]
 
@@ -34,6 +35,9 @@ GROUP_WAKE: Final = 4
 
 Action = Callable[[Any], None]
 
+Entry = tuple[int, int, int, int, Action, Any]
+"""(time, kind, owner, number, action, its argument) of an event."""
+
 
 class EventQueue:
     """A heap of (time, kind, owner, number) with the action to perform. `now` is the world's
@@ -45,7 +49,7 @@ class EventQueue:
         self.now = 0
         self.outside = 0
         """Entries that are not a group's own wake-up: while there are none, nothing can arrive."""
-        self._heap: list[tuple[int, int, int, int, Action, Any]] = []
+        self._heap: list[Entry] = []
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -74,7 +78,7 @@ class EventQueue:
         Raises:
             EndOfTimeError: it is later than the longest run allows.
         """
-        at_ns, kind, action, what = self._next()
+        at_ns, kind, _, _, action, what = self._next()
         if at_ns > LAST_NS:
             raise EndOfTimeError(
                 f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time, which"
@@ -86,10 +90,9 @@ class EventQueue:
             self.outside -= 1
         action(what)
 
-    def _next(self) -> tuple[int, int, Action, Any]:
-        """Remove the next event; returns (time, kind, action, argument)."""
-        at_ns, kind, _, _, action, what = heapq.heappop(self._heap)
-        return at_ns, kind, action, what
+    def _next(self) -> Entry:
+        """Remove and return the next event."""
+        return heapq.heappop(self._heap)
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message that is sent now arrives; `number` is its sender's count."""

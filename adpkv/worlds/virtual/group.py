@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
@@ -53,6 +54,7 @@ class VirtualGroup:
         "iteration",
         "last_step_ns",
         "members",
+        "most",
         "plan",
         "programs",
         "resume",
@@ -88,6 +90,8 @@ class VirtualGroup:
         self.gaps = TokenGaps()
         self.last_step_ns = 0
         """When the last step ended."""
+        self.most = 1
+        """How many steps in a row the batches of all members allow."""
         self.tokens = 0
         """The tokens that clients get with each step of this stretch; `waited` as in `Step`."""
         self.waited: tuple[int, ...] = ()
@@ -190,8 +194,11 @@ class VirtualGroup:
         if len(operations) == len(self.resume):
             payloads = tuple([operation.payload for operation in operations])
         else:
-            nothing = kind == "tp_gather"
-            said = [() if nothing else at.quiet_status for at in self.current]
+            said: list[Any]
+            if kind == "tp_gather":
+                said = [()] * len(self.resume)
+            else:
+                said = [at.quiet_status for at in self.current]
             for index, operation in zip(taking_part, operations, strict=True):
                 said[index] = operation.payload
             payloads = tuple(said)
@@ -273,16 +280,28 @@ class VirtualGroup:
 
     def step_lines(self) -> list[tuple[int, int]]:
         """What each member's next steps cost, as lines (base, slope) in ticks. Also counts the
-        tokens that clients get from these steps."""
+        tokens that clients get from these steps, and how many may be made in a row (`most`)."""
         lines = []
-        tokens, waited = 0, ()
+        tokens, waited, most = 0, (), NEVER
         for at, done in zip(self.current, self.steps, strict=True):
-            lines.append((at.base + done * at.slope, at.slope))
+            slope = at.slope
+            if done:
+                lines.append((at.base + done * slope, slope))
+                left = at.most - done
+            else:
+                lines.append((at.base, slope))
+                left = at.most
+                if at.waited:
+                    waited += at.waited
+            if left < most:
+                most = left
             tokens += at.tokens
-            if at.waited and not done:
-                waited += at.waited
-        self.tokens, self.waited = tokens, waited
+        self.tokens, self.waited, self.most = tokens, waited, most
         return lines
+
+    def computes(self) -> bool:
+        """Whether any member has something to compute in the step that it awaits."""
+        return any(at.computes for at in self.current)
 
     def stepped(self, stretch: StepStretch, made: int, debt: int, now_ns: int) -> None:
         """`made` steps of a stretch are over. Each iteration that was jumped over had `debt` small

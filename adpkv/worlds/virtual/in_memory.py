@@ -17,7 +17,7 @@ from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.custom_ports import OURS, Ports
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.run import Simulation
-from adpkv.worlds.virtual.signals import Progress, watch
+from adpkv.worlds.virtual.signals import WATCH_EVERY, Progress, watch
 
 __all__ = ["InMemory", "simulate_in_memory"]
 
@@ -62,7 +62,7 @@ def simulate_in_memory(
         return job.summary(reports, job.tally, time.perf_counter() - began_s, broken_off)
 
     try:
-        reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
+        reports = job.run(watch(job, on_progress), WATCH_EVERY)
     except (StuckError, RankLostError) as error:
         broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
         summary = ended(job.reports_now(), broken_off)

@@ -129,11 +129,8 @@ class Pace:
     def _step_stretch(
         self, group: VirtualGroup, lines: list[Line], now_ns: int, *, quiet: bool
     ) -> StepStretch:
-        most, index = 1, group.instance.index
-        if quiet and self.jump:
-            most = min(
-                [at.most - done for at, done in zip(group.current, group.steps, strict=True)]
-            )
+        index = group.instance.index
+        most = group.most if quiet and self.jump else 1
         overhead_ns = self._overhead_ns(group)
         if self._calibration is None:
             return StepStretch(now_ns, overhead_ns, lines, most, self._ticks)

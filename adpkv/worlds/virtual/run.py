@@ -54,7 +54,7 @@ from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.run_files import SimulationFiles
 from adpkv.worlds.virtual.schedule import Schedule, queue_for
-from adpkv.worlds.virtual.signals import Progress, StopFlag, attended, watch
+from adpkv.worlds.virtual.signals import WATCH_EVERY, Progress, StopFlag, attended, watch
 from adpkv.worlds.virtual.timetable import Timetable
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -251,14 +251,14 @@ class Simulation:
         coordinator = self.coordinator
         return coordinator.done, coordinator.total, self.pulses(), self.world.queue.now / NS_PER_S
 
-    def run(self, watched: Callable[[], None] | None = None) -> list[Any]:
-        """Run to the end; returns the reports of all ranks.
+    def run(self, watched: Callable[[], None] | None = None, every: int = 1) -> list[Any]:
+        """Run to the end, calling `watched` after each `every` events; returns all ranks' reports.
 
         Raises:
             StuckError: the ranks could not go on together.
         """
         results = self.world.run(
-            [program.run() for program in self.programs], self.coordinator.run(), watched
+            [program.run() for program in self.programs], self.coordinator.run(), watched, every
         )
         self.coordinator.close()
         return list(next(result for result in results if result is not None))
@@ -373,7 +373,7 @@ def _simulated(
         job = make(files)
         try:
             with around(job):
-                reports = job.run(watch(job, on_progress, experiment.observe.pulse_ns))
+                reports = job.run(watch(job, on_progress), WATCH_EVERY)
             if on_progress is not None:
                 on_progress(*job.progress())
         except Exception as error:

@@ -16,7 +16,14 @@ import heapq
 from typing import Any, Final, Protocol
 
 from adpkv.core.ids import SOON_NS
-from adpkv.worlds.virtual.event_queue import GROUP_WAKE, LINK, MESSAGES, Action, EventQueue
+from adpkv.worlds.virtual.event_queue import (
+    GROUP_WAKE,
+    LINK,
+    MESSAGES,
+    Action,
+    Entry,
+    EventQueue,
+)
 
 __all__ = ["DENOMINATOR", "Schedule", "ScheduledQueue", "paced", "queue_for"]
 
@@ -84,9 +91,9 @@ class ScheduledQueue(EventQueue):
             place -= LINKS_FIRST
         heapq.heappush(self._entries, (at_ns, place, kind, owner, number, action, what))
 
-    def _next(self) -> tuple[int, int, Action, Any]:
-        at_ns, _, kind, _, _, action, what = heapq.heappop(self._entries)
-        return at_ns, kind, action, what
+    def _next(self) -> Entry:
+        at_ns, _, kind, owner, number, action, what = heapq.heappop(self._entries)
+        return at_ns, kind, owner, number, action, what
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message arrives that is sent now; never before one that was sent earlier."""

@@ -17,7 +17,15 @@ from adpkv.exit_codes import ExitCode, by_signal
 if TYPE_CHECKING:
     from adpkv.worlds.virtual.run import Simulation
 
-__all__ = ["Progress", "StopFlag", "attended", "rare_collections", "signals", "watch"]
+__all__ = [
+    "WATCH_EVERY",
+    "Progress",
+    "StopFlag",
+    "attended",
+    "rare_collections",
+    "signals",
+    "watch",
+]
 
 WATCH_EVERY: Final = 2048
 """Events between two checks of the wall clock and of signals."""
@@ -43,25 +51,21 @@ class StopFlag:
         return self.code
 
 
-def watch(job: Simulation, on_progress: Progress | None, pulse_ns: int) -> Callable[[], None]:
-    """What the world calls between events. Every `WATCH_EVERY` calls it reports progress and passes
-    a signal on to the ranks."""
-    left = WATCH_EVERY
-    next_s = time.perf_counter() + pulse_ns / 1e9
+def watch(job: Simulation, on_progress: Progress | None) -> Callable[[], None]:
+    """What the world calls every `WATCH_EVERY` events: it reports progress, and passes a signal on
+    to the ranks."""
+    pulse_s = job.experiment.observe.pulse_ns / 1e9
+    next_s = time.perf_counter() + pulse_s
     passed_on = False
 
     def look() -> None:
-        nonlocal left, next_s, passed_on
-        left -= 1
-        if left:
-            return
-        left = WATCH_EVERY
+        nonlocal next_s, passed_on
         if job.stop.noted and not passed_on:
             passed_on = True
             job.stop.code = job.stop.noted
             job.world.interrupt()
         if on_progress is not None and time.perf_counter() >= next_s:
-            next_s = time.perf_counter() + pulse_ns / 1e9
+            next_s = time.perf_counter() + pulse_s
             on_progress(*job.progress())
 
     return look

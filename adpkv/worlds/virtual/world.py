@@ -129,13 +129,15 @@ class VirtualWorld:
         programs: Sequence[Program],
         coordinator: Coroutine[Receive, Any, None] | None = None,
         watch: Callable[[], None] | None = None,
+        watch_every: int = 1,
     ) -> list[Any]:
         """Run every program to its end; returns their results by rank.
 
         Args:
             programs: one per world rank.
             coordinator: the coordinator's program, if any.
-            watch: called between events, for progress and signals; it may call `interrupt`.
+            watch: called after each `watch_every` events, for progress and signals; it may call
+                `interrupt`.
 
         Raises:
             CollectiveMismatchError: ranks of a group are in different collectives.
@@ -144,7 +146,7 @@ class VirtualWorld:
             HostLostError: rank 0 has failed, and the coordinator with it.
         """
         try:
-            self._run(programs, coordinator, watch)
+            self._run(programs, coordinator, watch, watch_every)
         except StuckError as error:
             at_ns, waits = self.queue.now, self._host is not None and self._host.waits
             error.evidence = collect(
@@ -160,6 +162,7 @@ class VirtualWorld:
         programs: Sequence[Program],
         coordinator: Coroutine[Receive, Any, None] | None,
         watch: Callable[[], None] | None,
+        watch_every: int,
     ) -> None:
         self.groups = [
             VirtualGroup(instance, [programs[rank] for rank in instance.members])
@@ -170,12 +173,14 @@ class VirtualWorld:
             self._host.start()
         for group in self.groups:
             self._go_on(group)
-        queue, ranks = self.queue, self.topology.ranks
+        queue, ranks, unwatched = self.queue, self.topology.ranks, 0
         while self._left < ranks:
             if not queue.outside and self._is_stuck():
                 raise self._deadlock("no rank can go on")
             queue.step()
-            if watch is not None:
+            unwatched += 1
+            if watch is not None and unwatched == watch_every:
+                unwatched = 0
                 watch()
 
     # -- collectives ------------------------------------------------------------------------------
@@ -281,9 +286,9 @@ class VirtualWorld:
     # -- time ----------------------------------------------------------------------------------
 
     def _begin_stretch(self, group: VirtualGroup, first: Operation) -> None:
-        now_ns, current = self.queue.now, group.current
+        now_ns = self.queue.now
         until_ns, quiet = NEVER, not group.end_iteration()
-        for at in current:
+        for at in group.current:
             if at.until_ns < until_ns:
                 until_ns = at.until_ns
             if at.quiet_status is None:
@@ -291,14 +296,11 @@ class VirtualWorld:
         group.note(first, now_ns)
         stretch = self._pace.begin(group, first, now_ns, quiet=quiet)
         wake_ns = self._pace.end(stretch, until_ns, quiet=quiet)
-        computes = type(first) is Step and any(at.computes for at in current)
-        for_input = quiet and type(first) is Wait and until_ns == NEVER
         course = group.course
         course.begin(
             stretch,
-            took_time=wake_ns > now_ns,
-            computes=computes,
-            idle=for_input or wake_ns >= NEVER,
+            moves=wake_ns > now_ns or (type(first) is Step and group.computes()),
+            idle=wake_ns >= NEVER or (quiet and until_ns == NEVER and type(first) is Wait),
         )
         if course.stalled > MOST_ROUNDS_AT_ONE_INSTANT:
             raise self._livelock(group, course.stalled)
@@ -346,12 +348,13 @@ class VirtualWorld:
                 self._paused_groups.arrival(group, rank)
             return
         group.note_arrival(index)
-        course.arrived()
-        now_ns, stretch = self.queue.now, course.stretch
+        now_ns, stretch, is_first = self.queue.now, course.stretch, course.arrived()
         assert stretch is not None
-        at_ns = (
-            stretch.end(now_ns)[1] if isinstance(stretch, StepStretch) else stretch.arrival(now_ns)
-        )
+        if isinstance(stretch, StepStretch):
+            # Further input is read at the step boundary that the first one has set.
+            at_ns = stretch.end(now_ns)[1] if is_first else course.wake_ns
+        else:
+            at_ns = stretch.arrival(now_ns)
         if at_ns < course.wake_ns:
             self._plan_wake(group, at_ns)
         inbox_ages = self._inbox_ages.get(rank)
