@@ -102,12 +102,9 @@ class BlockPool:
                 found.append(block)
         need = count - len(found)
         idle = self._idle
-        spare = (
-            len(self._free)
-            + len(self._unused)
-            + len(idle)
-            - sum(1 for block in found if block in idle)
-        )
+        spare = len(self._free) + len(self._unused) + len(idle)
+        if found and need <= spare:
+            spare -= sum([block in idle for block in found])
         if need > spare:
             return None
         holders, used = self._holders, self._used
@@ -141,9 +138,10 @@ class BlockPool:
             fresh = min(need, len(self._unused))
             self._unused = self._unused[fresh:]
             need -= fresh
+        evict, index, hash_of = self._idle.popitem, self._index, self._hash_of
         for _ in range(need):
-            block, _ = self._idle.popitem(last=False)
-            del self._index[self._hash_of.pop(block)]
+            block, _ = evict(last=False)
+            del index[hash_of.pop(block)]
             into.append(block)
         return need
 
@@ -167,16 +165,15 @@ class BlockPool:
         """
         if not self._reuse:
             return
-        index = self._index
-        unit = _UNIT[lease.use]
-        for i in range(lease.tracked, len(hashes)):
-            if hashes[i] in index:
+        index, hash_of, holders = self._index, self._hash_of, self._holders
+        unit, first = _UNIT[lease.use], lease.tracked
+        for value, block in zip(hashes[first:], lease.blocks[first:], strict=False):
+            if value in index:
                 break
-            block = lease.blocks[i]
-            index[hashes[i]] = block
-            self._hash_of[block] = hashes[i]
-            self._holders[block] = unit
-            lease.tracked = i + 1
+            index[value] = block
+            hash_of[block] = value
+            holders[block] = unit
+            lease.tracked += 1
 
     def set_use(self, lease: Lease, use: Use) -> None:
         """Change what the lease's blocks are used for.
@@ -214,7 +211,7 @@ class BlockPool:
         """
         self._check_open(lease)
         lease.open = False
-        used, holders = self._used, self._holders
+        used, holders, idle = self._used, self._holders, self._idle
         unit = _UNIT[lease.use]
         gone = len(lease.blocks)
         # Backwards, so that the tail of a prefix is evicted before its head.
@@ -222,7 +219,7 @@ class BlockPool:
             before = holders[block]
             if before == unit:
                 del holders[block]
-                self._idle[block] = None
+                idle[block] = None
             else:
                 gone -= 1
                 holders[block] = after = before - unit

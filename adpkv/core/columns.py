@@ -69,19 +69,23 @@ def spans(marks: Sequence[int], now_ns: int) -> tuple[int, ...]:
     """
     found = [0] * len(marks)
     at, since_ns = 0, marks[0]
-    for place, mark_ns in enumerate(marks[1:], 1):
-        if mark_ns >= 0:
-            found[at] = max(mark_ns - since_ns, 0)
+    for place, mark_ns in enumerate(marks):
+        if place and mark_ns >= 0:
+            if mark_ns > since_ns:
+                found[at] = mark_ns - since_ns
             at, since_ns = place, mark_ns
-    found[at] = max(now_ns - since_ns, 0)
+    if now_ns > since_ns:
+        found[at] = now_ns - since_ns
     return tuple(found)
 
 
-def fitted(spent: Sequence[int], total_ns: int) -> list[int]:
+def fitted(spent: Sequence[int], total_ns: int) -> Sequence[int]:
     """`spent` with its last durations shortened so that their sum is at most `total_ns`.
 
     A sum above `total_ns` comes from a rank whose clock runs fast. Nanoseconds.
     """
+    if spent and sum(spent) <= total_ns and min(spent) >= 0:
+        return spent
     left_ns, found = total_ns, []
     for span_ns in spent:
         found.append(min(max(span_ns, 0), left_ns))

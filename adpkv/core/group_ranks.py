@@ -61,14 +61,23 @@ class GroupRanks:
     _open: int = field(init=False)
     """How many ranks may be given a request that insists on none."""
     _most_blocks: int = -1
-    """The most blocks that one of them has; -1 if that is to be looked up."""
+    """At least as many blocks as any of them has; -1 if that is to be looked up."""
 
     def __post_init__(self) -> None:
         self.overtaking = Overtaking(self, self.passed, self.costs.most_passed)
-        self._open = sum(1 for rank in range(len(self)) if self.is_open(rank))
+        self._open = len(self.open_ranks())
 
     def __len__(self) -> int:
         return len(self.seats)
+
+    def open_ranks(self) -> list[int]:
+        """The ranks that may be given any request that insists on none, in order."""
+        each = zip(self.seats, self.advised, self.slots, strict=True)
+        return [
+            rank
+            for rank, (seats, advised, slots) in enumerate(each)
+            if seats > 0 and advised > 0 and slots > 0
+        ]
 
     def is_open(self, rank: int) -> bool:
         """Whether the rank may be given any request that insists on none."""
@@ -81,18 +90,23 @@ class GroupRanks:
         return self.seats[wanted] > 0 and self.slots[wanted] > 0
 
     def may_fit(self, spec: RequestSpec) -> bool:
-        """Whether any open rank may have the blocks for a request. O(1) as long as nothing was
-        assigned since the last call."""
+        """Whether any open rank may have the blocks for a request. O(1): ranks are only given
+        requests, so the most that a rank had stays a bound. Call `unfit` where no rank had them."""
         if not self.costs.late or self.cached:
             return True
         if self._most_blocks < 0:
-            open_ranks = [n for r, n in enumerate(self.blocks) if self.is_open(r)]
-            self._most_blocks = max(open_ranks, default=0)
+            self._most_blocks = max([self.blocks[r] for r in self.open_ranks()], default=0)
         return self.costs.blocks_of(spec) <= self._most_blocks
+
+    def unfit(self) -> None:
+        """A request that might have fitted did not: look the bound up again."""
+        self._most_blocks = -1
 
     def can_take(self, rank: int, spec: RequestSpec) -> bool:
         """Whether a rank has everything for this request now."""
-        if not (self.has_room(rank) if spec.wanted is not None else self.is_open(rank)):
+        if self.seats[rank] <= 0 or self.slots[rank] <= 0:
+            return False
+        if spec.wanted is None and self.advised[rank] <= 0:
             return False
         if not self.costs.late:
             return True
@@ -126,7 +140,6 @@ class GroupRanks:
         self.turns[rank] = next(self._now)
         if self.costs.late:
             self.blocks[rank] -= self._needed(rank, spec)
-            self._most_blocks = -1
             if spec.sender is not None:
                 transfers, blocks = self._share(rank, spec.sender.rank)
                 blocks -= prompt_blocks(spec, self.costs.block_tokens)
@@ -138,7 +151,6 @@ class GroupRanks:
         """The rank is given nothing more in this plan."""
         self._open -= self.is_open(rank)
         self.seats[rank] = 0
-        self._most_blocks = -1
 
     def cached_tokens(self, rank: int, spec: RequestSpec) -> int:
         """How many tokens of the prompt a rank need not compute, as it has their KV. The last one

@@ -22,13 +22,13 @@ class HealthWatch:
 
     def inputs(self) -> HealthInputs:
         """The present values from which health follows."""
-        book = self._book
+        book, quarantine = self._book, self._book.quarantine
         return HealthInputs(
             in_flight=book.under_way,
             moved_ns=book.moved_ns,
-            quarantined=len(book.quarantine),
-            oldest_ns=book.quarantine.oldest_ns(),
-            quarantine_moved_ns=book.quarantine.moved_ns,
+            quarantined=len(quarantine.since),
+            oldest_ns=quarantine.oldest_ns(),
+            quarantine_moved_ns=quarantine.moved_ns,
             budget=self._limits.quarantine_budget,
             deadline_ns=self._limits.progress_deadline_ns,
         )

@@ -45,6 +45,8 @@ class Overtaking:
 
     def assigned(self, rank: int, spec: RequestSpec) -> None:
         """A later request was given to a rank."""
+        if not self._waiting:
+            return
         lane = lane_of(spec)
         for older in self._waiting:
             wanted = older.wanted in (None, rank) and self._ranks.has_share(rank, older)
@@ -66,6 +68,8 @@ class Overtaking:
 
     def passed(self, waiting: Waiting) -> Passed:
         """How often the requests were overtaken that wait still."""
+        if not self._passed:
+            return ()
         return tuple(
             (request_id, attempt, times)
             for (request_id, attempt), times in self._passed.items()

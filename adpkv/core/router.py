@@ -48,7 +48,7 @@ Router = Callable[[Waiting, GroupRanks], Routed]
 group's ranks, on which each assignment is noted."""
 
 Pick = Callable[[RequestSpec], int | None]
-"""The rank for a request that insists on none; None if it has to wait."""
+"""A rank that can take a request which insists on none; None if it has to wait."""
 
 LOOKED_PAST: Final = 8
 """How many requests of a lane that find no room one plan looks at."""
@@ -77,10 +77,8 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
             heapq.heappop(heads)
             continue
         spec = waiting[place]
-        rank = wanted
-        if rank is None:
-            rank = pick(spec) if ranks.may_fit(spec) else None
-        if rank is not None and ranks.can_take(rank, spec):
+        rank = _rank_for(spec, ranks, pick)
+        if rank is not None:
             ranks.give(rank, spec)
             ranks.overtaking.assigned(rank, spec)
             found.setdefault(rank, []).append(spec)
@@ -96,6 +94,18 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
     return assigned, waiting.without(taken)
 
 
+def _rank_for(spec: RequestSpec, ranks: GroupRanks, pick: Pick) -> int | None:
+    """The rank that is given the request now; None if it has to wait."""
+    if spec.wanted is not None:
+        return spec.wanted if ranks.can_take(spec.wanted, spec) else None
+    if not ranks.may_fit(spec):
+        return None
+    rank = pick(spec)
+    if rank is None:
+        ranks.unfit()
+    return rank
+
+
 class _First:
     """Finds the first rank, in the order of a key, that can take a request.
 
@@ -105,7 +115,7 @@ class _First:
 
     def __init__(self, ranks: GroupRanks, key: Callable[[int], tuple[int, ...]]) -> None:
         self._ranks, self._key = ranks, key
-        self._heap = [(key(rank), rank) for rank in range(len(ranks)) if ranks.is_open(rank)]
+        self._heap = [(key(rank), rank) for rank in ranks.open_ranks()]
         heapq.heapify(self._heap)
 
     def __call__(self, spec: RequestSpec) -> int | None:
@@ -247,7 +257,8 @@ def routed_by(choose: Choose, who: str = "the policy") -> Router:
                 min(ranks.seats[rank], ranks.advised[rank]) if ranks.can_take(rank, spec) else 0
                 for rank in range(len(ranks))
             )
-            return _checked(choose(spec, loads, room), len(ranks), who)
+            rank = _checked(choose(spec, loads, room), len(ranks), who)
+            return rank if rank is not None and ranks.can_take(rank, spec) else None
 
         return _assign(waiting, ranks, pick)
 

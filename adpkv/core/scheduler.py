@@ -21,15 +21,13 @@ class PrefillSchedule:
 
     def __init__(self, token_budget: int) -> None:
         self._budget = token_budget
-        self._running: deque[ServedRequest] = deque()
+        self.running: deque[ServedRequest] = deque()
+        """Read only."""
         self._chunks: list[tuple[ServedRequest, int]] = []
-
-    def __len__(self) -> int:
-        return len(self._running)
 
     def add(self, request: ServedRequest) -> None:
         """Add a prompt that has its blocks; `request.computed` of its tokens were cached."""
-        self._running.append(request)
+        self.running.append(request)
 
     def plan(self, now_ns: int) -> tuple[int, int]:
         """Choose the chunks of the next step. Returns (tokens, pairs).
@@ -40,7 +38,7 @@ class PrefillSchedule:
         left = self._budget
         pairs = 0
         self._chunks = []
-        for request in self._running:
+        for request in self.running:
             if left == 0:
                 break
             done = request.computed
@@ -63,10 +61,10 @@ class PrefillSchedule:
 
     def done(self, request: ServedRequest) -> None:
         """Remove a request, finished or ended. O(running) unless it is the oldest."""
-        if self._running and self._running[0] is request:
-            self._running.popleft()
+        if self.running and self.running[0] is request:
+            self.running.popleft()
         else:
-            self._running.remove(request)
+            self.running.remove(request)
 
 
 class DecodeSchedule:

@@ -32,11 +32,12 @@ Messages can be lost, and one lost message must not hold blocks for ever, nor ma
 class Quarantine:
     """The quarantined sessions, oldest first. Times are nanoseconds."""
 
-    __slots__ = ("_since", "longest", "moved_ns", "peak")
+    __slots__ = ("longest", "moved_ns", "peak", "since")
 
     def __init__(self) -> None:
         # An OrderedDict finds its first entry in O(1) after many removals; a dict does not.
-        self._since: OrderedDict[SessionId, int] = OrderedDict()
+        self.since: OrderedDict[SessionId, int] = OrderedDict()
+        """When each entry came. Read only."""
         self.moved_ns = NEVER
         """When an entry last ended or got a message from its peer, or when the first of the present
         entries came; `NEVER` before the first."""
@@ -46,41 +47,41 @@ class Quarantine:
         """The longest stay of an entry that has ended, and its session."""
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self.since)
 
     def __contains__(self, session: SessionId) -> bool:
-        return session in self._since
+        return session in self.since
 
     def add(self, session: SessionId, now_ns: int) -> None:
         """Add a session."""
-        if not self._since:
+        if not self.since:
             self.moved_ns = now_ns  # the first entry starts the clock; a further one is no movement
-        self._since[session] = now_ns
-        self.peak = max(self.peak, len(self._since))
+        self.since[session] = now_ns
+        self.peak = max(self.peak, len(self.since))
 
     def move(self, session: SessionId, now_ns: int) -> None:
         """A message came from the entry's peer: the transfer is slow, not stuck."""
-        if session in self._since:
+        if session in self.since:
             self.moved_ns = now_ns
 
     def end(self, session: SessionId, now_ns: int) -> None:
         """Remove a session: it is proven that no peer touches its blocks."""
-        stay = now_ns - self._since.pop(session)
+        stay = now_ns - self.since.pop(session)
         if self.longest is None or stay > self.longest[0]:
             self.longest = stay, session
         self.moved_ns = now_ns
 
     def pause_ns(self, session: SessionId, now_ns: int) -> int:
         """How long to wait before an entry's cancel is repeated; it grows with its stay."""
-        return (now_ns - self._since[session]) // ASKS
+        return (now_ns - self.since[session]) // ASKS
 
     def oldest(self) -> SessionId | None:
         """The session of the oldest entry; None if there is none."""
-        return next(iter(self._since), None)
+        return next(iter(self.since), None)
 
     def oldest_ns(self) -> int:
         """When the oldest entry was added; `NEVER` if there is none."""
-        return next(iter(self._since.values())) if self._since else NEVER
+        return next(iter(self.since.values())) if self.since else NEVER
 
 
 _PEER_EVENTS = frozenset({Event.BEGAN, Event.PEER_QUEUED})

@@ -134,6 +134,8 @@ class Transceiver:
             self.book.set_slot(session, self._slots.number(session))
             self.book.fire(session, Event.ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
+        if not self._asked:
+            return
         for session in self._asked:
             if session.state is State.PREPARED:
                 self.book.fire(session, Event.NO_SLOT, now_ns)
@@ -203,6 +205,8 @@ class Transceiver:
             How many ends were processed.
         """
         queue = self.pending_polls
+        if not queue:
+            return 0
         count = min(len(queue), max(self._poll_limit, at_least))
         for _ in range(count):
             request_id, attempt, event, _nbytes, pieces = queue.popleft()
@@ -322,12 +326,10 @@ class Transceiver:
     def wake_ns(self, seen_ns: int = -1) -> int:
         """When this transceiver needs attention next if nothing happens until then; `NEVER` if it
         needs none. What was due by the last check, at `seen_ns`, is not due again."""
+        health_ns, limit_ns = self.health.due_ns(seen_ns), self.book.next_limit_ns()
+        wake_ns = health_ns if health_ns < limit_ns else limit_ns
         drain_ns = self.drain_deadline_ns
-        return min(
-            self.health.due_ns(seen_ns),
-            self.book.next_limit_ns(),
-            drain_ns if drain_ns >= seen_ns else NEVER,
-        )
+        return drain_ns if seen_ns <= drain_ns < wake_ns else wake_ns
 
 
 def _is_open(session: Session) -> bool:

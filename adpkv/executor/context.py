@@ -60,15 +60,15 @@ class ContextServing(Serving):
 
     def has_work(self) -> bool:
         """Whether there is a prompt to compute."""
-        return len(self.schedule) > 0
+        return bool(self.schedule.running)
 
     def running(self) -> int:
         """How many prompts have their blocks and are not done."""
-        return len(self.schedule)
+        return len(self.schedule.running)
 
     def batch(self, now_ns: int) -> StepWork:
         """The next chunks. They change from step to step, so at most one step in a row."""
-        if not len(self.schedule):
+        if not self.schedule.running:
             return _DUMMY
         tokens, pairs = self.schedule.plan(now_ns)
         return StepWork(Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1)

@@ -85,7 +85,7 @@ class GenerationServing(Serving):
     def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
         """As `Serving.room`, with places in the batch and slots for transfers."""
         slots, peers = self.transceiver.room()
-        bound = len(self.waiting) + len(self.held)
+        bound = len(self.waiting) + len(self.held.by_request)
         return self.free_blocks(), self._most - self._admitted - bound, slots - bound, peers
 
     def has_work(self) -> bool:

@@ -29,26 +29,24 @@ class HeldAttempts:
     def __init__(self, serving: Serving, mailbox: Mailbox) -> None:
         self._serving = serving
         self._mailbox = mailbox
-        self._held: dict[int, ServedRequest] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
+        self.by_request: dict[int, ServedRequest] = {}
+        """Read only: whether any are held is asked for in each iteration."""
 
     def add(self, request: ServedRequest) -> None:
         """Keep a request that is assigned to this rank, where its earlier attempt still is."""
-        self._held[request.spec.request_id] = request
+        self.by_request[request.spec.request_id] = request
         self._serving.recorder.event("held_back", request.spec.request_id)
 
     def let_in(self, now_ns: int) -> None:
         """Queue the requests whose earlier attempt is released, in the order in which they came."""
-        ready = [one for one in self._held if one not in self._serving.requests]
+        ready = [one for one in self.by_request if one not in self._serving.requests]
         for request_id in ready:
-            self._serving.queue(self._held.pop(request_id), now_ns)
+            self._serving.queue(self.by_request.pop(request_id), now_ns)
 
     def end(self, request_id: int, event: RequestEvent, now_ns: int, detail: str) -> None:
         """End a held request: answer it, and tell the sender of its KV to free it. Ignored if the
         request is not held."""
-        request = self._held.pop(request_id, None)
+        request = self.by_request.pop(request_id, None)
         if request is None:
             return
         outcome = request.fire(event)
@@ -61,13 +59,13 @@ class HeldAttempts:
 
     def stop(self, now_ns: int, detail: str) -> None:
         """The instance stops: end all of them."""
-        for request_id in list(self._held):
+        for request_id in list(self.by_request):
             self.end(request_id, RequestEvent.STOP, now_ns, detail)
 
     def requests(self) -> Iterable[ServedRequest]:
         """Each of them."""
-        return self._held.values()
+        return self.by_request.values()
 
     def attempts(self) -> set[Attempt]:
         """(request, attempt) of each of them."""
-        return {(one.spec.request_id, one.spec.attempt) for one in self._held.values()}
+        return {(one.spec.request_id, one.spec.attempt) for one in self.by_request.values()}

@@ -136,23 +136,23 @@ class Phases:
         method that changes any of them must end with this call."""
         rank = self.rank
         self._moved = True
-        serving, transceiver = rank.serving, rank.transceiver
+        serving, transceiver = self._serving, self._transceiver
         serving.decisions.resolve(now_ns)
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
-        if serving.held:
+        if serving.held.by_request:
             serving.held.let_in(now_ns)
-        serving.admit(now_ns)
+        if serving.waiting:
+            serving.admit(now_ns)
         transceiver.start(now_ns)
         serving.decisions.resolve(now_ns)
         if transceiver.book.orders:
             rank.transfers.deliver()
         if transceiver.monitor.reasons:
             self._check_health(now_ns)  # a transfer that began just now is a movement
-        abandon_ns = self._abandon_ns if self._abandon_ns >= self._seen_ns else NEVER
-        seen_ns = self._seen_ns
-        due_ns = min(transceiver.wake_ns(seen_ns), serving.failures.due_ns(seen_ns))
-        self._wake_ns = min(due_ns, abandon_ns)
+        seen_ns, abandon_ns = self._seen_ns, self._abandon_ns
+        wake_ns = min(transceiver.wake_ns(seen_ns), serving.failures.due_ns(seen_ns))
+        self._wake_ns = abandon_ns if seen_ns <= abandon_ns < wake_ns else wake_ns
 
     # -- sync ----------------------------------------------------------------------------------
 

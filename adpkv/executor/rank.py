@@ -44,7 +44,8 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         group_input: the broadcast on which the group decides in this sync, if it is there.
     """
     serving, transceiver, rank_failure = rank.serving, rank.transceiver, rank.plan.rank_failure
-    quarantined = len(transceiver.book.quarantine)
+    book = transceiver.book
+    quarantined = len(book.quarantine.since)
     now_ns = rank.ports.clock()
     tokens, requests, running = serving.load()
     late = rank.limits.late
@@ -59,11 +60,11 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         slots=slots,
         peers=peers,
         turn=serving.turn,
-        in_transfer=transceiver.book.in_flight - quarantined,
+        in_transfer=book.in_flight - quarantined,
         quarantined=quarantined,
         reasons=transceiver.monitor.reasons,
         stop=rank.proposal,
-        drained=transceiver.is_drained() or transceiver.is_overdue(now_ns),
+        drained=not book.in_flight or transceiver.is_overdue(now_ns),
         overdue=now_ns >= abandon_ns,
         expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
         votes=serving.owner.votes,
@@ -79,8 +80,10 @@ def is_outdated(rank: Rank, last: RankStatus, group_input: Sequence[LeaderMessag
     """Whether a rank's next status differs from its last one although nothing has changed here."""
     if last.expired or last.cached or last.stop is not rank.proposal:
         return True
-    limits, waiting = rank.limits, rank.plan.waiting
-    return bool((waiting and limits.reuses) or (group_input and limits.asks_cached))
+    limits = rank.limits
+    if limits.asks_cached and group_input:
+        return True
+    return limits.reuses and bool(rank.plan.waiting)
 
 
 def _cached(
@@ -90,7 +93,7 @@ def _cached(
     it, and of those that wait and do not fit into its `free` blocks without."""
     limits, waiting = rank.limits, rank.plan.waiting
     if not limits.asks_cached:
-        if not waiting or not limits.reuses:
+        if not limits.reuses or not waiting:
             return ()
         return rank.serving.cached(candidates(waiting.current(), (), LOOKED_PAST), free)
     new = [message.spec for message in group_input if isinstance(message, Admit)]

@@ -170,7 +170,7 @@ class Serving(ABC):
             request = self.requests.get(request_id)
             if request is not None and request.spec.attempt == attempt:
                 self.waited_out(request, now_ns)
-            elif self.held and (request_id, attempt) in self.held.attempts():
+            elif self.held.by_request and (request_id, attempt) in self.held.attempts():
                 detail = "its earlier attempt is still in doubt"
                 self.held.end(request_id, RequestEvent.TIMEOUT, now_ns, detail)
 
@@ -330,7 +330,7 @@ class Serving(ABC):
     def free_blocks(self) -> int:
         """KV blocks that nothing bound to this rank has or waits for."""
         free = self.pool.available()
-        if self.waiting or self.held:
+        if self.waiting or self.held.by_request:
             for request in (*self.waiting, *self.held.requests()):
                 free -= self.limits.blocks_of(request.spec)
         return free

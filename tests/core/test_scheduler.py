@@ -42,7 +42,7 @@ def test_prompts_are_cut_at_the_budget_oldest_first() -> None:
     for request_id, tokens in ((1, 5), (2, 10), (3, 1)):
         schedule.add(prompt(request_id, tokens))
     steps = []
-    while len(schedule):
+    while schedule.running:
         assert schedule.plan(0)[0] <= 8
         steps.append(prefilled(schedule))
     assert steps == [[(1, 5), (2, 3)], [(2, 7), (3, 1)]]
@@ -70,13 +70,13 @@ def test_everybody_finishes_in_order_of_arrival(prompts: list[int], budget: int)
     for i, tokens in enumerate(prompts):
         schedule.add(prompt(i, tokens))
     left, finished, steps = sum(prompts), [], 0
-    while len(schedule):
+    while schedule.running:
         tokens, _ = schedule.plan(0)
         assert tokens == min(budget, left)
         left -= tokens
-        before = len(schedule)
+        before = len(schedule.running)
         done = [request_id for request_id, _ in prefilled(schedule)]
-        finished += done[: before - len(schedule)]
+        finished += done[: before - len(schedule.running)]
         steps += 1
     assert finished == list(range(len(prompts)))
     assert steps == -(-sum(prompts) // budget)

@@ -34,13 +34,13 @@ def sent(serving: GenerationServing) -> list[object]:
 
 def test_it_waits_for_the_end_of_the_doubt_and_is_served_then(serving: GenerationServing) -> None:
     serving.held.let_in(5)
-    assert (len(serving.held), serving.requests[1].spec.attempt) == (1, 0)
+    assert (len(serving.held.by_request), serving.requests[1].spec.attempt) == (1, 0)
     finished(serving, 1, Event.ENDED)
     serving.retry_pending(6)
     serving.held.let_in(6)
     serving.admit(6)
     request = serving.requests[1]
-    assert (len(serving.held), request.spec.attempt) == (0, 1)
+    assert (len(serving.held.by_request), request.spec.attempt) == (0, 1)
     assert (request.state, request.assigned_ns) == (RequestState.RECEIVING, 4)
     assert outcomes(serving) == [], "it is not refused"
 
@@ -55,7 +55,7 @@ def test_a_cancel_ends_it_and_its_sender_need_not_keep_the_kv(serving: Generatio
     [answer] = serving.responses.take()
     assert (answer.attempt, answer.outcome, answer.spent) == (1, Outcome.CANCELLED, (5,))
     assert sent(serving) == [CancelTransfer(1, 1)]
-    assert (len(serving.held), serving.open_tokens, serving.open_requests) == (0, 0, 0)
+    assert (len(serving.held.by_request), serving.open_tokens, serving.open_requests) == (0, 0, 0)
     serving.cancel(1, 10)
     assert serving.responses.take() == (), "it has ended"
 
@@ -70,4 +70,4 @@ def test_it_waits_no_longer_than_any_request(serving: GenerationServing) -> None
 def test_a_stop_answers_it(serving: GenerationServing) -> None:
     serving.stop(9, "the instance stops")
     assert outcomes(serving) == [(1, Outcome.FAILED)]
-    assert len(serving.held) == 0
+    assert len(serving.held.by_request) == 0
