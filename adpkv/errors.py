@@ -9,6 +9,7 @@
     │   ├── EndOfTimeError           2  virtual time would pass the largest time there is
     │   ├── TargetError              2  a rank program that cannot be checked
     │   ├── LeavesTheModelError      2  a checked rank program does what no schedule can decide
+    │   │   └── NotProvidedError     2  it calls what the model of its library does not have
     │   └── MissingPieceError        2  something optional is needed and not installed
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankProgramError            70  one rank's program ended while the others go on
@@ -43,6 +44,7 @@ __all__ = [
     "LeavesTheModelError",
     "LivelockError",
     "MissingPieceError",
+    "NotProvidedError",
     "Place",
     "RankLostError",
     "RankProgramError",
@@ -91,6 +93,29 @@ class TargetError(UsageError):
 
 class LeavesTheModelError(UsageError):
     """A checked program uses a socket, a process or a thread: refused where it is called."""
+
+
+class NotProvidedError(LeavesTheModelError):
+    """A checked program calls what the model of its library does not have. `of_name` is one for a
+    name that is looked up, which a program may ask for with `hasattr`, or find missing."""
+
+    @staticmethod
+    def of_name(name: str) -> NotProvidedError:
+        """The error of an attribute."""
+        return _NoAttributeError(f"adpkv check does not provide {name}")
+
+    @staticmethod
+    def of_module(name: str) -> NotProvidedError:
+        """The error of a module that is imported."""
+        return _NoModuleError(f"adpkv check does not provide {name}")
+
+
+class _NoAttributeError(NotProvidedError, AttributeError):
+    pass
+
+
+class _NoModuleError(NotProvidedError, ImportError):
+    pass
 
 
 class UnendingRankError(AdpkvError):

@@ -267,6 +267,8 @@ def _of_one(evidence: Evidence) -> Diagnosis:
         site = evidence.ranks[rank].stack[-1]
         source = line_of(site.file, site.line) if failure.what is What.HANG else ""
         at = f" (at {short(site.file)}:{site.line}{f': {source}' if source else ''})"
+    elif failure.file:
+        at = f" (at {short(failure.file)}:{failure.line})"
     who = f"rank {rank}" if rank >= 0 else "the ranks"
     match failure.what:
         case What.EXCEPTION:

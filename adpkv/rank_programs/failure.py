@@ -55,6 +55,9 @@ class Failure(msgspec.Struct, frozen=True):
     """The group whose ranks do not match; -1 if it is not about one."""
     position: int = 0
     message: str = ""
+    file: str = ""
+    """Where a program called what is refused."""
+    line: int = 0
 
 
 class Stop(BaseException):

@@ -47,7 +47,9 @@ class _Taken:
     def __init__(self, sought: Sought, letter: Letter, number: int) -> None:
         self.sought, self.letter, self.number = sought, letter, number
         """`number`: how many messages the receiver has taken, this one included."""
-        self.probes = "probe" in sought.arrival.operation.kind.lower()
+        kind = sought.arrival.operation.kind.lower()
+        self.probes = "probe" in kind and "mprobe" not in kind
+        """It has left the message where it was."""
 
 
 class _Followed:

@@ -190,7 +190,8 @@ def render(report: Report, columns: int | None) -> str:
     evidence, diagnosis = report.evidence, report.diagnosis
     what = evidence.failure.what.value
     kind = diagnosis.kind.value
-    lines = [what if what == kind else f"{what}: {kind}"]
+    # `unwaited operation` says more than `unwaited`, of which it is one.
+    lines = [kind if kind.startswith(what) else f"{what}: {kind}"]
     lines += wrapped(diagnosis.sentence, columns)
     if report.unending:
         lines += wrapped(report.unending, columns)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -346,16 +347,34 @@ def end_with(world: World, rank: Rank, error: BaseException) -> None:
         return
     rank.ended = "raised"
     if world.failure is None:
-        world.failure = raised(rank, error)
+        world.failure = raised(world, rank, error)
 
 
-def raised(rank: Rank, error: BaseException) -> Failure:
+def raised(world: World, rank: Rank, error: BaseException) -> Failure:
     """A rank's program ended with an error."""
-    if isinstance(error, LeavesTheModelError):
-        return Failure(What.REFUSED, rank.number, message=str(error))
+    refused = _refused(error)
+    if refused is not None:
+        frames = [frame for frame, _ in traceback.walk_tb(refused.__traceback__)]
+        code, line = world.files.place(frames[-1] if frames else None)
+        file = code.co_filename if code is not None else ""
+        return Failure(What.REFUSED, rank.number, message=str(refused), file=file, line=line)
     try:
         first = next(iter(str(error).splitlines()), "")
     except Exception:
         first = "(its text cannot be had)"
-    told = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    kind = type(error)
+    name = kind.__name__
+    if name == "Exception" and kind.__module__ != "builtins":
+        name = f"{kind.__module__.rpartition('.')[2]}.{name}"  # MPI's
+    told = f"{name}: {first}" if first else name
     return Failure(What.EXCEPTION, rank.number, message=told)
+
+
+def _refused(error: BaseException) -> LeavesTheModelError | None:
+    """What was refused, also where a program has raised something from it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, LeavesTheModelError):
+            return cause
+        cause = cause.__cause__
+    return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from adpkv.exit_codes import ExitCode
 from adpkv.rank_programs.checking import Checked, Plan, check
 from adpkv.rank_programs.classify import Kind
+from adpkv.rank_programs.failure import EXIT_CODES
 from adpkv.rank_programs.report import render
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
@@ -23,7 +26,8 @@ def performed(function: str, schedules: int = 8) -> Checked:
 
 
 @pytest.mark.parametrize("family", ["objects", "buffers", "messages", "communicators", "injected",
-                                    "several"])  # fmt: skip
+                                    "several", "persistent", "kept",
+                                    "asks_what_is_there"])  # fmt: skip
 def test_calls_have_the_results_of_mpi(family: str) -> None:
     found = performed(family)
     assert found.report is None, render(found.report, 100)
@@ -40,7 +44,17 @@ def test_calls_have_the_results_of_mpi(family: str) -> None:
         ("other_root", Kind.ARGUMENT_MISMATCH, (3,), "rank 3 brings bcast (root 1)"),
         ("other_count", Kind.ARGUMENT_MISMATCH, (2,), "rank 2 brings Allreduce (3 float64, SUM)"),
         ("never_waited", Kind.UNWAITED_OPERATION, (1,), "never waited for its irecv"),
-        ("not_provided", Kind.EXCEPTION, None, "adpkv check does not provide mpi4py.MPI.Win"),
+        ("not_provided", Kind.OUTSIDE, None, "adpkv check does not provide mpi4py.MPI.Win"),
+        ("of_a_class", Kind.OUTSIDE, None, "provide MPI.Datatype.Create_struct"),
+        ("of_an_object", Kind.OUTSIDE, None, "provide MPI.Comm.Create_cart"),
+        ("of_a_module", Kind.OUTSIDE, None, "adpkv check does not provide mpi4py.futures"),
+        ("raised_from_it", Kind.OUTSIDE, None, "adpkv check does not provide mpi4py.MPI.Win"),
+        ("in_a_class_of_its_own", Kind.EXCEPTION, None, "'Mine' has no attribute 'nothing'"),
+        ("after_the_end", Kind.EXCEPTION, None, "is used after MPI.Finalize()"),
+        ("no_such_rank", Kind.EXCEPTION, None, "raised MPI.Exception: MPI_ERR_RANK"),
+        ("started_twice", Kind.EXCEPTION, None, "Irecv from rank 1 was started, and not waited"),
+        ("started_and_left", Kind.UNWAITED_OPERATION, (0,), "never waited for its Irecv"),
+        ("kept_and_left", Kind.UNRECEIVED_MESSAGE, (1,), "rank 0 never received what rank 1"),
     ],
 )
 def test_faults_are_named(fault: str, kind: Kind, odd: tuple[int, ...] | None, told: str) -> None:
@@ -49,6 +63,9 @@ def test_faults_are_named(fault: str, kind: Kind, odd: tuple[int, ...] | None, t
     assert report.diagnosis.kind is kind
     assert told in report.diagnosis.sentence
     assert odd in (None, report.diagnosis.odd)
+    if kind is Kind.OUTSIDE:
+        assert EXIT_CODES[report.evidence.failure.what] is ExitCode.USAGE
+        assert re.search(r"rank \d \(at \S+mpi_calls.py:\d+\): ", report.diagnosis.sentence)
 
 
 def test_a_lone_collective_is_found_where_it_was_made() -> None:

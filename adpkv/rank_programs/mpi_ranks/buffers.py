@@ -7,8 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from adpkv.errors import NotProvidedError
+from adpkv.rank_programs.mpi_ranks.provided import Provided
+
 __all__ = [
     "DATATYPES",
+    "ERROR_CLASSES",
     "ERR_PROC_FAILED",
     "ERR_PROC_FAILED_PENDING",
     "ERR_REVOKED",
@@ -24,12 +28,13 @@ __all__ = [
 class MpiError(RuntimeError):
     """`MPI.Exception`."""
 
-    def __init__(self, told: object = "", error_class: int = 1) -> None:
+    def __init__(self, told: object = "", error_class: int = 0) -> None:
         super().__init__(told)
-        self.error_class = error_class
+        name = str(told).partition(":")[0].removeprefix("MPI_")
+        self.error_class = error_class or ERROR_CLASSES.get(name, ERROR_CLASSES["ERR_OTHER"])
 
     def Get_error_class(self) -> int:  # noqa: N802
-        """Whether it is about a rank that is gone; else 1, some class of error."""
+        """Its class: `MPI.ERR_RANK` and the like."""
         return self.error_class
 
     Get_error_code = Get_error_class
@@ -48,6 +53,20 @@ ERR_REVOKED: Final = 77
 """Classes of errors; the numbers are Open MPI's."""
 
 
+ERROR_CLASSES: Final = {
+    "SUCCESS": 0, "ERR_BUFFER": 1, "ERR_COUNT": 2, "ERR_TYPE": 3, "ERR_TAG": 4, "ERR_COMM": 5,
+    "ERR_RANK": 6, "ERR_REQUEST": 7, "ERR_ROOT": 8, "ERR_GROUP": 9, "ERR_OP": 10, "ERR_ARG": 13,
+    "ERR_UNKNOWN": 14, "ERR_TRUNCATE": 15, "ERR_OTHER": 16, "ERR_INTERN": 17, "ERR_IN_STATUS": 18,
+    "ERR_PENDING": 19, "ERR_PROC_FAILED": ERR_PROC_FAILED, "ERR_REVOKED": ERR_REVOKED,
+    "ERR_PROC_FAILED_PENDING": ERR_PROC_FAILED_PENDING,
+}  # fmt: skip
+"""By name."""
+
+# What a program sees is MPI's own name.
+MpiError.__module__ = "mpi4py.MPI"
+MpiError.__name__ = MpiError.__qualname__ = "Exception"
+
+
 class InPlace:
     """`MPI.IN_PLACE`."""
 
@@ -58,7 +77,7 @@ class InPlace:
 IN_PLACE: Final = InPlace()
 
 
-class Datatype:
+class Datatype(Provided):
     """A basic datatype of MPI."""
 
     def __init__(self, name: str, code: str) -> None:
@@ -78,9 +97,6 @@ class Datatype:
     def Get_extent(self) -> tuple[int, int]:  # noqa: N802
         """Where it begins, and bytes."""
         return 0, self.dtype.itemsize
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"adpkv check does not provide MPI.Datatype.{name}: basic ones alone")
 
     def Commit(self) -> Datatype:  # noqa: N802
         """Nothing to do."""
@@ -116,7 +132,7 @@ def _flat(buffer: Any, datatype: Any) -> np.ndarray[Any, Any]:
             raise BufferError("ndarray is not contiguous")
         found = buffer.reshape(-1, order="A")
     elif hasattr(buffer, "__cuda_array_interface__"):
-        raise MpiError("adpkv check knows buffers in host memory alone")
+        raise NotProvidedError("adpkv check does not provide buffers in a GPU's memory")
     else:
         try:
             whole = memoryview(buffer)

@@ -16,6 +16,7 @@ from adpkv.rank_programs.mpi_ranks.communicator import Shared
 from adpkv.rank_programs.mpi_ranks.group import UNDEFINED, GroupOfRanks
 from adpkv.rank_programs.mpi_ranks.object_collectives import SUM, ObjectCollectives, loaded
 from adpkv.rank_programs.mpi_ranks.peers import Living
+from adpkv.rank_programs.mpi_ranks.persistent import PersistentRequest
 from adpkv.rank_programs.mpi_ranks.reductions import Op
 from adpkv.rank_programs.mpi_ranks.requests import Request
 from adpkv.rank_programs.operations import Arrival, Collective
@@ -317,6 +318,25 @@ class Intracomm(ObjectCollectives):
         whole._objects("Create_group", None, lambda values, member: None).wait()
         label = f"group {number + 1} of {self._group().name}, tag {tag}: {named(group.ranks)}"
         return self._new(group.ranks, label)
+
+
+_LATER = (
+    "barrier", "bcast", "gather", "gatherv", "allgather", "allgatherv", "scatter", "scatterv",
+    "alltoall", "alltoallv", "reduce", "allreduce", "scan", "exscan", "reduce_scatter_block",
+)  # fmt: skip
+"""Collectives that end later, which can be persistent too."""
+
+
+def _persistent(name: str) -> Callable[..., PersistentRequest]:
+    def init(self: Intracomm, *arguments: Any, **named: Any) -> PersistentRequest:
+        return self._persistent(lambda: getattr(self, f"I{name}")(*arguments, **named))
+
+    init.__doc__ = f"`I{name}`, each time that it is started."
+    return init
+
+
+for _name in _LATER:
+    setattr(Intracomm, f"{_name.capitalize()}_init", _persistent(_name))
 
 
 def whole(shared: Callable[[], Shared]) -> Intracomm:

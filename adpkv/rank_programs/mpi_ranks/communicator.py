@@ -16,6 +16,7 @@ from adpkv.rank_programs.mpi_ranks.buffers import MpiError
 from adpkv.rank_programs.mpi_ranks.group import GroupOfRanks
 from adpkv.rank_programs.mpi_ranks.messages import Messages
 from adpkv.rank_programs.mpi_ranks.peers import Living, check_revoked
+from adpkv.rank_programs.mpi_ranks.provided import Provided
 from adpkv.rank_programs.operations import Arrival, Collective, Operation
 from adpkv.rank_programs.world import Group, Rank, World
 
@@ -32,9 +33,13 @@ class Shared:
         self.driver, self.world, self.messages = driver, world, Messages(world)
         self.numbers: dict[str, int] = {}
         """By name of a communicator: how many were made of it."""
+        self.attached: dict[int, Any] = {}
+        """By rank: the buffer that it has given MPI."""
+        self.finalized: set[int] = set()
+        """The ranks that have called `MPI.Finalize`."""
 
 
-class Comm:
+class Comm(Provided):
     """A communicator, as far as it is about members."""
 
     def __new__(cls, *_: Any) -> Comm:
@@ -55,6 +60,8 @@ class Comm:
         rank = self._shared().driver.rank_here()
         if rank is None:
             raise MpiError("communicators are used by ranks alone while a check runs")
+        if rank.number in self._shared().finalized:
+            raise MpiError("MPI_ERR_OTHER: a communicator is used after MPI.Finalize()")
         return rank
 
     def Get_rank(self) -> int:  # noqa: N802
@@ -99,9 +106,6 @@ class Comm:
     def Get_attr(self, keyval: int) -> int | None:  # noqa: N802
         """The largest tag is the one attribute."""
         return keyval if keyval == 2**31 - 1 else None
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"adpkv check does not provide MPI.Comm.{name}")
 
     def Set_errhandler(self, handler: Any) -> None:  # noqa: N802
         """With ERRORS_RETURN a rank that is gone is an error here, and not the end of the job.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from adpkv.rank_programs.mpi_ranks.provided import Provided
+
 __all__ = ["UNDEFINED", "GroupOfRanks"]
 
 UNDEFINED: Final = -32766
 """The number of a rank in a group that it is not in."""
 
 
-class GroupOfRanks:
+class GroupOfRanks(Provided):
     """`MPI.Group`: ranks of the whole job."""
 
     def __init__(self, ranks: Sequence[int], here: Callable[[], int]) -> None:

@@ -1,22 +1,22 @@
 """The module `mpi4py.MPI` as a checked program sees it, and the injected object of an executor.
 
 It stands in `sys.modules` while ranks run. mpi4py itself is not imported: it would begin MPI. What
-is not provided is an AttributeError that says so; nothing is made up.
+is not provided is refused with its name (`NotProvidedError`); nothing is made up.
 """
 
 from __future__ import annotations
 
+import importlib.abc
 import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from adpkv.errors import NotProvidedError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.mpi_ranks.buffers import (
     DATATYPES,
-    ERR_PROC_FAILED,
-    ERR_PROC_FAILED_PENDING,
-    ERR_REVOKED,
+    ERROR_CLASSES,
     IN_PLACE,
     Datatype,
     MpiError,
@@ -29,7 +29,9 @@ from adpkv.rank_programs.mpi_ranks.communicator import (
 )
 from adpkv.rank_programs.mpi_ranks.executor_object import ExecutorObject
 from adpkv.rank_programs.mpi_ranks.group import UNDEFINED, GroupOfRanks
+from adpkv.rank_programs.mpi_ranks.matched import NO_MESSAGE, MatchedMessage
 from adpkv.rank_programs.mpi_ranks.messages import ANY
+from adpkv.rank_programs.mpi_ranks.persistent import PersistentRequest
 from adpkv.rank_programs.mpi_ranks.reductions import OPS, Op
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
 from adpkv.rank_programs.world import Rank, World
@@ -41,7 +43,21 @@ _NAMES = ("mpi4py", "mpi4py.MPI", "mpi4py.rc")
 
 class _Missing(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"adpkv check does not provide {self.__name__}.{name}")
+        if name[:2] == "__":  # asked for by Python itself, as by `import`
+            raise AttributeError(name)
+        raise NotProvidedError.of_name(f"{self.__name__}.{name}")
+
+
+class _MissingParts(importlib.abc.MetaPathFinder):
+    """mpi4py's other modules."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Refuse them while a check runs."""
+        if name.startswith("mpi4py."):
+            raise NotProvidedError.of_module(name)
+
+
+_MISSING_PARTS = _MissingParts()
 
 
 class MpiRanks:
@@ -69,6 +85,7 @@ class MpiRanks:
         values: dict[str, Any] = {
             **DATATYPES,
             **OPS,
+            **ERROR_CLASSES,
             "COMM_WORLD": world,
             "COMM_NULL": None,
             "COMM_SELF": Intracomm(self._current, self._own_group),
@@ -76,6 +93,10 @@ class MpiRanks:
             "Intracomm": Intracomm,
             "Group": GroupOfRanks,
             "Request": Request,
+            "Prequest": PersistentRequest,
+            "Message": MatchedMessage,
+            "MESSAGE_NULL": NO_MESSAGE,
+            "MESSAGE_NO_PROC": NO_MESSAGE,
             "Status": Status,
             "Op": Op,
             "Datatype": Datatype,
@@ -86,15 +107,11 @@ class MpiRanks:
             "ANY_TAG": ANY,
             "PROC_NULL": PROC_NULL,
             "UNDEFINED": UNDEFINED,
-            "SUCCESS": 0,
             "COMM_TYPE_SHARED": 0,
             "GROUP_EMPTY": GroupOfRanks((), lambda: -1),
             "GROUP_NULL": None,
             "get_vendor": lambda: ("adpkv check", (0, 0, 0)),
             "TAG_UB": 2**31 - 1,
-            "ERR_PROC_FAILED": ERR_PROC_FAILED,
-            "ERR_PROC_FAILED_PENDING": ERR_PROC_FAILED_PENDING,
-            "ERR_REVOKED": ERR_REVOKED,
             "ERRORS_RETURN": ERRORS_RETURN,
             "ERRORS_ARE_FATAL": "ERRORS_ARE_FATAL",
             "THREAD_SINGLE": 0,
@@ -104,9 +121,12 @@ class MpiRanks:
             "Init": lambda: None,
             "Init_thread": lambda required=3: 3,
             "Query_thread": lambda: 3,
-            "Finalize": lambda: None,
+            "BSEND_OVERHEAD": 0,
+            "Attach_buffer": self._attach,
+            "Detach_buffer": lambda: self._attach(None),
+            "Finalize": self._finalize,
             "Is_initialized": lambda: True,
-            "Is_finalized": lambda: False,
+            "Is_finalized": self._is_finalized,
             "Get_processor_name": lambda: "localhost",
             "Get_version": lambda: (4, 1),
             "Get_library_version": lambda: "adpkv check",
@@ -123,6 +143,24 @@ class MpiRanks:
             self._driver.tick(rank)
         return self._driver.now_ns() / 1e9
 
+    def _attach(self, buffer: Any) -> Any:
+        """Room for buffered sends, which need none here: the one that was attached before."""
+        rank, attached = self._driver.rank_here(), self._current().attached
+        number = -1 if rank is None else rank.number
+        before = attached.pop(number, None)
+        attached[number] = buffer
+        return before
+
+    def _finalize(self) -> None:
+        """The rank calls nothing of MPI any more. What it has left open is found at its end."""
+        rank = self._driver.rank_here()
+        if rank is not None:
+            self._current().finalized.add(rank.number)
+
+    def _is_finalized(self) -> bool:
+        rank = self._driver.rank_here()
+        return rank is not None and rank.number in self._current().finalized
+
     def _own_group(self) -> Any:
         shared, rank = self._current(), self._driver.rank_here()
         assert rank is not None
@@ -133,9 +171,11 @@ class MpiRanks:
     def __enter__(self) -> MpiRanks:
         self._before = {name: sys.modules.get(name) for name in _NAMES}
         sys.modules.update(self._modules)
+        sys.meta_path.insert(0, _MISSING_PARTS)
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(_MISSING_PARTS)
         for name, module in self._before.items():
             if module is None:
                 sys.modules.pop(name, None)

@@ -55,7 +55,9 @@ class Message(Wait):
 class Receive(Wait):
     """A receive, or a probe; `message` is what it has got."""
 
-    __slots__ = ("arrival", "deliver", "group", "message", "probes", "source", "tag", "to")
+    __slots__ = (
+        "arrival", "claims", "deliver", "group", "message", "probes", "source", "tag", "to",
+    )  # fmt: skip
 
     def __init__(self, group: int, to: int, source: int, tag: int) -> None:
         super().__init__()
@@ -63,6 +65,8 @@ class Receive(Wait):
         self.deliver: Callable[[Message], None] | None = None
         self.probes = False
         """It leaves the message where it is."""
+        self.claims = False
+        """It is a probe that keeps the message for whoever asked."""
         self.message: Message | None = None
         self.arrival: Arrival
 
@@ -101,11 +105,14 @@ class Messages:
         self._world = world
         self._messages: list[Message] = []
         self._receives: list[Receive] = []
+        self._claimed: list[Message] = []
+        """Kept for somebody who has not received them yet."""
         world.mailboxes.append(self)
 
     def letters(self) -> Iterator[Letter]:
         """What nobody has received."""
-        return (message.view(self._world) for message in self._messages)
+        left = (*self._messages, *self._claimed)
+        return (message.view(self._world) for message in left)
 
     def sought(self) -> Iterator[Sought]:
         """The receives that have nothing yet."""
@@ -116,6 +123,7 @@ class Messages:
         message.arrival = self.note(rank, kind, text)
         if self._world.on_letter is not None:
             self._world.on_letter(message.view(self._world))
+        kept = self._messages
         for receive in list(self._receives):
             if receive.takes(message):
                 self._receives.remove(receive)
@@ -124,7 +132,10 @@ class Messages:
                 if not receive.probes:
                     self._deliver(receive, message)
                     return
-        self._messages.append(message)
+                if receive.claims:
+                    kept = self._claimed
+                    break
+        kept.append(message)
         message.done = eager and not (self._world.gone and message.missing(self._world) >= 0)
 
     def receive(self, rank: Rank, receive: Receive, kind: str, text: str) -> None:
@@ -136,9 +147,23 @@ class Messages:
             return
         receive.message, receive.done = message, True
         self._taken(receive, message)
-        if not receive.probes:
+        if receive.claims:
+            self.claim(message)
+        elif not receive.probes:
             self._messages.remove(message)
             self._deliver(receive, message)
+
+    def claim(self, message: Message) -> None:
+        """Nobody else can receive it any more."""
+        self._messages.remove(message)
+        self._claimed.append(message)
+
+    def take(self, rank: Rank, message: Message, kind: str, text: str) -> Arrival:
+        """A rank receives what it has claimed."""
+        arrival = self.note(rank, kind, text)
+        self._claimed.remove(message)
+        message.done = True
+        return arrival
 
     def find(self, receive: Receive) -> Message | None:
         """The message that it takes now; which one, is a choice where several senders have one."""

@@ -6,12 +6,12 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from adpkv.rank_programs.mpi_ranks.buffers import MpiError, view
+from adpkv.rank_programs.mpi_ranks.buffers import view
 from adpkv.rank_programs.mpi_ranks.communicator import PROC_NULL, Comm
+from adpkv.rank_programs.mpi_ranks.matched import MatchedMessage, copied, loaded_object
 from adpkv.rank_programs.mpi_ranks.messages import ANY, EAGER_BYTES, Message, Receive
 from adpkv.rank_programs.mpi_ranks.peers import check_revoked, wait_for
+from adpkv.rank_programs.mpi_ranks.persistent import PersistentRequest
 from adpkv.rank_programs.mpi_ranks.requests import Request, Status
 from adpkv.rank_programs.world import Rank
 
@@ -24,8 +24,9 @@ class PointToPoint(Comm):
     # -- sending -----------------------------------------------------------------------------
 
     def _send(
-        self, data: Any, nbytes: int, dest: int, tag: int, *, waits: bool, kind: str
+        self, data: Any, nbytes: int, dest: int, tag: int, *, waits: bool | None, kind: str
     ) -> tuple[Message | None, Rank]:
+        """`waits` for its receive: True always, None never, False if it is large."""
         rank, shared = self._here(), self._shared()
         shared.driver.pause(rank)
         if dest == PROC_NULL:
@@ -33,7 +34,7 @@ class PointToPoint(Comm):
         self._one(dest)
         group = self._group()
         check_revoked(shared.driver, rank, group, kind)
-        eager = not waits and nbytes <= EAGER_BYTES
+        eager = waits is None or (not waits and nbytes <= EAGER_BYTES)
         message = Message(group.number, self.Get_rank(), dest, tag, data, nbytes)
         text = f"{self._to(message)}, {nbytes} bytes"
         shared.messages.send(rank, message, kind, text, eager=eager)
@@ -58,7 +59,10 @@ class PointToPoint(Comm):
         data = pickle.dumps(obj)
         self._sent(*self._send(data, len(data), dest, tag, waits=False, kind="send"), "send")
 
-    bsend = send
+    def bsend(self, obj: Any, dest: int, tag: int = 0) -> None:
+        """An object, which is buffered."""
+        data = pickle.dumps(obj)
+        self._send(data, len(data), dest, tag, waits=None, kind="bsend")
 
     def ssend(self, obj: Any, dest: int, tag: int = 0) -> None:
         """An object; over once it is received."""
@@ -71,7 +75,11 @@ class PointToPoint(Comm):
         message, rank = self._send(data, len(data), dest, tag, waits=False, kind="isend")
         return self._request(message, rank, "isend")
 
-    ibsend = isend
+    def ibsend(self, obj: Any, dest: int, tag: int = 0) -> Request:
+        """An object, which is buffered, later."""
+        data = pickle.dumps(obj)
+        message, rank = self._send(data, len(data), dest, tag, waits=None, kind="ibsend")
+        return self._request(message, rank, "ibsend")
 
     def issend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """An object, later; over once it is received."""
@@ -84,7 +92,12 @@ class PointToPoint(Comm):
         data = view(buf).copy()
         self._sent(*self._send(data, data.nbytes, dest, tag, waits=False, kind="Send"), "Send")
 
-    Bsend = Rsend = Send
+    Rsend = Send
+
+    def Bsend(self, buf: Any, dest: int, tag: int = 0) -> None:  # noqa: N802
+        """A buffer, which is copied into one of MPI's."""
+        data = view(buf).copy()
+        self._send(data, data.nbytes, dest, tag, waits=None, kind="Bsend")
 
     def Ssend(self, buf: Any, dest: int, tag: int = 0) -> None:  # noqa: N802
         """A buffer; over once it is received."""
@@ -99,13 +112,36 @@ class PointToPoint(Comm):
         message, rank = self._send(kept, data.nbytes, dest, tag, waits=False, kind="Isend")
         return self._request(message, rank, "Isend")
 
-    Ibsend = Irsend = Isend
+    Irsend = Isend
+
+    def Ibsend(self, buf: Any, dest: int, tag: int = 0) -> Request:  # noqa: N802
+        """A buffer, which is copied into one of MPI's, later."""
+        data = view(buf).copy()
+        message, rank = self._send(data, data.nbytes, dest, tag, waits=None, kind="Ibsend")
+        return self._request(message, rank, "Ibsend")
 
     def Issend(self, buf: Any, dest: int, tag: int = 0) -> Request:  # noqa: N802
         """A buffer, later; over once it is received."""
         data = view(buf)
         message, rank = self._send(data, data.nbytes, dest, tag, waits=True, kind="Issend")
         return self._request(message, rank, "Issend")
+
+    def _persistent(self, begin: Callable[[], Request]) -> PersistentRequest:
+        return PersistentRequest(self._shared().driver, begin)
+
+    def Send_init(self, buf: Any, dest: int, tag: int = 0) -> PersistentRequest:  # noqa: N802
+        """A buffer, each time that it is started."""
+        return self._persistent(lambda: self.Isend(buf, dest, tag))
+
+    Rsend_init = Send_init
+
+    def Bsend_init(self, buf: Any, dest: int, tag: int = 0) -> PersistentRequest:  # noqa: N802
+        """The same, copied into a buffer of MPI's."""
+        return self._persistent(lambda: self.Ibsend(buf, dest, tag))
+
+    def Ssend_init(self, buf: Any, dest: int, tag: int = 0) -> PersistentRequest:  # noqa: N802
+        """The same, over once it is received."""
+        return self._persistent(lambda: self.Issend(buf, dest, tag))
 
     # -- receiving ---------------------------------------------------------------------------
 
@@ -119,9 +155,10 @@ class PointToPoint(Comm):
         if source != ANY:
             self._one(source)
         check_revoked(shared.driver, rank, self._group(), kind)
-        receive.probes = kind in ("probe", "Probe")
+        receive.probes = kind in ("probe", "mprobe")
+        receive.claims = kind == "mprobe"
         if into is not None:
-            receive.deliver = lambda message: _copy(message, view(into))
+            receive.deliver = lambda message: copied(message, view(into))
         shared.messages.receive(rank, receive, kind, self._from(receive))
         return receive, rank
 
@@ -146,12 +183,12 @@ class PointToPoint(Comm):
         self, buf: Any = None, source: int = ANY, tag: int = ANY, status: Status | None = None
     ) -> Any:
         """An object."""
-        return _object(self._received(*self._receive(source, tag, "recv"), "recv", status))
+        return loaded_object(self._received(*self._receive(source, tag, "recv"), "recv", status))
 
     def irecv(self, buf: Any = None, source: int = ANY, tag: int = ANY) -> Request:
         """An object, later."""
         receive, rank = self._receive(source, tag, "irecv")
-        return self._receiving(receive, rank, "irecv", lambda: _object(receive.message))
+        return self._receiving(receive, rank, "irecv", lambda: loaded_object(receive.message))
 
     def _receiving(
         self, receive: Receive, rank: Rank, kind: str, result: Callable[[], Any]
@@ -173,6 +210,12 @@ class PointToPoint(Comm):
         receive, rank = self._receive(source, tag, "Irecv", buf)
         return self._receiving(receive, rank, "Irecv", lambda: None)
 
+    def Recv_init(  # noqa: N802
+        self, buf: Any, source: int = ANY, tag: int = ANY
+    ) -> PersistentRequest:
+        """A buffer, each time that it is started."""
+        return self._persistent(lambda: self.Irecv(buf, source, tag))
+
     def probe(self, source: int = ANY, tag: int = ANY, status: Status | None = None) -> bool:
         """Wait for a message, and leave it."""
         self._received(*self._receive(source, tag, "probe"), "probe", status)
@@ -182,6 +225,13 @@ class PointToPoint(Comm):
 
     def iprobe(self, source: int = ANY, tag: int = ANY, status: Status | None = None) -> bool:
         """Is there a message?"""
+        return self._looked(source, tag, status, "iprobe")[0] is not None
+
+    Iprobe = iprobe
+
+    def _looked(
+        self, source: int, tag: int, status: Status | None, kind: str
+    ) -> tuple[Message | None, Rank]:
         rank, shared = self._here(), self._shared()
         sought = Receive(self._group().number, self.Get_rank(), source, tag)
         shared.driver.pause(rank)
@@ -190,12 +240,34 @@ class PointToPoint(Comm):
             shared.driver.pause(rank, polling=True)
             message = shared.messages.find(sought)
         if message is not None:
-            shared.messages.looked(rank, sought, "iprobe", self._from(sought), message)
+            shared.messages.looked(rank, sought, kind, self._from(sought), message)
         if status is not None:
             status.fill(message)
-        return message is not None
+        return message, rank
 
-    Iprobe = iprobe
+    def mprobe(
+        self, source: int = ANY, tag: int = ANY, status: Status | None = None
+    ) -> MatchedMessage:
+        """Wait for a message, and keep it from all other receives."""
+        receive, rank = self._receive(source, tag, "mprobe")
+        message = self._received(receive, rank, "mprobe", status)
+        shared = self._shared()
+        return MatchedMessage(shared.driver, shared.messages, rank, message)
+
+    Mprobe = mprobe
+
+    def improbe(
+        self, source: int = ANY, tag: int = ANY, status: Status | None = None
+    ) -> MatchedMessage | None:
+        """Is there a message? Then keep it from all other receives."""
+        message, rank = self._looked(source, tag, status, "improbe")
+        if message is None:
+            return None
+        shared = self._shared()
+        shared.messages.claim(message)
+        return MatchedMessage(shared.driver, shared.messages, rank, message)
+
+    Improbe = improbe
 
     def sendrecv(
         self,
@@ -211,7 +283,7 @@ class PointToPoint(Comm):
         receive, rank = self._receive(source, recvtag, "sendrecv")
         data = pickle.dumps(sendobj)
         sent, _ = self._send(data, len(data), dest, sendtag, waits=False, kind="sendrecv")
-        found = _object(self._received(receive, rank, "sendrecv", status))
+        found = loaded_object(self._received(receive, rank, "sendrecv", status))
         self._sent(sent, rank, "sendrecv")
         return found
 
@@ -231,18 +303,3 @@ class PointToPoint(Comm):
         message, _ = self._send(sent, sent.nbytes, dest, sendtag, waits=False, kind="Sendrecv")
         self._received(receive, rank, "Sendrecv", status)
         self._sent(message, rank, "Sendrecv")
-
-
-def _object(message: Message | None) -> Any:
-    return None if message is None else pickle.loads(message.data)
-
-
-def _copy(message: Message, into: np.ndarray[Any, Any]) -> None:
-    data = message.data
-    if not isinstance(data, np.ndarray):
-        data = np.frombuffer(data, dtype=np.uint8)
-    if data.nbytes > into.nbytes:
-        raise MpiError(
-            f"MPI_ERR_TRUNCATE: a message of {data.nbytes} bytes is received into {into.nbytes}"
-        )
-    into.view(np.uint8)[: data.nbytes] = np.ascontiguousarray(data).view(np.uint8)

@@ -9,13 +9,14 @@ from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.mpi_ranks.buffers import Datatype
 from adpkv.rank_programs.mpi_ranks.messages import Message, Messages, Receive
 from adpkv.rank_programs.mpi_ranks.peers import wait_for
+from adpkv.rank_programs.mpi_ranks.provided import Provided
 from adpkv.rank_programs.operations import Arrival, Wait
 from adpkv.rank_programs.world import Rank, World
 
 __all__ = ["Request", "Status"]
 
 
-class Status:
+class Status(Provided):
     """What a receive, or a probe, found."""
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Status:
         return self.cancelled
 
 
-class Request:
+class Request(Provided):
     """An operation that goes on; its `result` is what `wait` returns."""
 
     def __init__(

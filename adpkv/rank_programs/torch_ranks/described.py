@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 
+from adpkv.errors import NotProvidedError
 from adpkv.rank_programs.torch_ranks.reductions import REDUCTIONS
 
 __all__ = ["MOST_TEXTS", "listed", "reduction", "shape", "text_of"]
@@ -47,7 +48,7 @@ def text_of(tensors: Sequence[Any]) -> str:
 
 
 def reduction(options: Any) -> str:
-    """The name of torch's reduction. Raises NotImplementedError for one that is not known."""
+    """The name of torch's reduction. Raises NotProvidedError for one that is not known."""
     op = getattr(options, "reduceOp", options)
     op = getattr(op, "op", op)
     known = _reductions.get(op)
@@ -55,6 +56,6 @@ def reduction(options: Any) -> str:
         return known
     name = getattr(op, "name", None) or str(op).rpartition(".")[2]
     if name not in REDUCTIONS:
-        raise NotImplementedError(f"adpkv check does not know the reduction {name}")
+        raise NotProvidedError(f"adpkv check does not provide torch's reduction {name}")
     _reductions[op] = str(name)
     return str(name)

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import distributed_c10d as c10d
 
-from adpkv.errors import TargetError
+from adpkv.errors import NotProvidedError, TargetError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import lost
 from adpkv.rank_programs.operations import Arrival, Collective, Operation
@@ -243,6 +243,8 @@ class TorchRanks:
             existing = c10d._find_pg_by_ranks_and_tag(tag, global_ranks_in_group)
             if existing:
                 return existing, record.pg_map[existing][1]
+        if str(backend) == "mpi":
+            raise NotProvidedError("adpkv check does not provide torch's backend mpi")
         ranks = global_ranks_in_group or list(range(world.size))
         if rank.number not in ranks:
             return c10d.GroupMember.NON_GROUP_MEMBER, None

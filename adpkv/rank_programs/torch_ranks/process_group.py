@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.distributed import ProcessGroup
 
+from adpkv.errors import NotProvidedError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import Failure, What
 from adpkv.rank_programs.operations import Collective, Operation
@@ -321,6 +322,22 @@ class RankGroup(ProcessGroup):  # type: ignore[misc]
         """End the schedule: two ends of a message do not fit."""
         failure = Failure(What.MISMATCH, self._own.number, self._group.number, 0, told)
         self._driver.fail(self._own, failure)
+
+    # -- what is not provided: c10d's own would look for backends in C++, and not find them ------
+
+    def split_group(self, *_: Any, **__: Any) -> Any:
+        """A group made of this one by its backend."""
+        raise NotProvidedError("adpkv check does not provide ProcessGroup.split_group")
+
+    def merge_remote_group(self, *_: Any, **__: Any) -> Any:
+        """A group of this one and another one."""
+        raise NotProvidedError("adpkv check does not provide ProcessGroup.merge_remote_group")
+
+    def _register_on_completion_hook(self, hook: Any) -> None:
+        raise NotProvidedError("adpkv check does not provide hooks of a ProcessGroup")
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotProvidedError.of_name(f"ProcessGroup.{name}")
 
     # -- the rest ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import numpy as np
 from mpi4py import MPI
 
 comm = MPI.COMM_WORLD
+rank, size = comm.Get_rank(), comm.Get_size()
 
 
 def objects():
@@ -210,3 +211,117 @@ def never_waited():
 def not_provided():
     comm.barrier()
     MPI.Win.Create(None)
+
+
+def of_a_class():
+    MPI.Datatype.Create_struct([1], [0], [MPI.INT])
+
+
+def of_an_object():
+    comm.Create_cart([2, 2])
+
+
+def of_a_module():
+    from mpi4py.futures import MPIPoolExecutor  # noqa: F401
+
+
+def raised_from_it():
+    try:
+        MPI.Win.Allocate(3)
+    except AttributeError as error:
+        raise RuntimeError("no windows") from error
+
+
+def in_a_class_of_its_own():
+    class Mine(MPI.Intracomm):
+        pass
+
+    print(Mine(comm).nothing)
+
+
+def after_the_end():
+    comm.barrier()
+    MPI.Finalize()
+    assert MPI.Is_finalized()
+    comm.barrier()
+
+
+def no_such_rank():
+    comm.send("x", 9)
+
+
+def asks_what_is_there():
+    assert not hasattr(MPI, "Win")
+    assert not hasattr(comm, "Create_cart")
+    assert hasattr(comm, "Split")
+    try:
+        comm.send("x", 9)
+    except MPI.Exception as error:
+        found = error.Get_error_class()
+    assert found == MPI.ERR_RANK
+    try:
+        from mpi4py import futures
+    except ImportError:
+        futures = None
+    assert futures is None
+    comm.barrier()
+
+
+def persistent():
+    given, got = np.zeros(3), np.zeros(3)
+    before, after = (rank - 1) % size, (rank + 1) % size
+    requests = [comm.Send_init(given, after, 4), comm.Recv_init(got, before, 4)]
+    for number in range(3):
+        given[:] = rank + number
+        MPI.Prequest.Startall(requests)
+        MPI.Request.Waitall(requests)
+        assert (got == before + number).all()
+    assert requests[0].Test()
+    total = np.zeros(1)
+    reduction = comm.Allreduce_init(np.ones(1), total)
+    for _ in range(2):
+        reduction.Start()
+        reduction.Wait()
+        assert total[0] == size
+    for request in (*requests, reduction):
+        request.Free()
+
+
+def started_twice():
+    if rank == 0:
+        request = comm.Recv_init(np.zeros(1), 1)
+        request.Start()
+        request.Start()
+
+
+def started_and_left():
+    if rank == 0:
+        comm.Recv_init(np.zeros(1), 1).Start()
+    elif rank == 1:
+        comm.Send(np.ones(1), 0)
+
+
+def kept():
+    status, into = MPI.Status(), np.zeros(2)
+    if rank == 0:
+        for _ in range(size - 1):
+            message = comm.mprobe(tag=3, status=status)
+            assert not comm.iprobe(source=status.Get_source(), tag=3)
+            assert message.recv() == status.Get_source()
+        message = None
+        while message is None:
+            message = MPI.Message.Iprobe(comm, source=1, tag=9)
+        message.Irecv(into).Wait()
+        assert (into == 1).all()
+        assert comm.mprobe(source=MPI.PROC_NULL).recv() is None
+    else:
+        comm.send(rank, 0, tag=3)
+        if rank == 1:
+            comm.Send(np.ones(2), 0, tag=9)
+
+
+def kept_and_left():
+    if rank == 0:
+        comm.mprobe()
+    elif rank == 1:
+        comm.send("x", 0)

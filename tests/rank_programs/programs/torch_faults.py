@@ -123,3 +123,13 @@ def other_order_in_a_group():
     order = [None, group] if rank == 2 else [group, None]
     for one in order:
         dist.all_reduce(torch.ones(2), group=one)
+
+
+def split_by_its_backend():
+    begin()
+    dist.group.WORLD.split_group([0], None, None, "part")
+
+
+def sparse():
+    begin()
+    dist.group.WORLD.allreduce_sparse([torch.ones(2)])
