@@ -21,6 +21,7 @@ from adpkv.bench.figure import Figure
 from adpkv.bench.polling import polling
 from adpkv.bench.recording import recording
 from adpkv.bench.scale import scale
+from adpkv.bench.start import run_start, start
 from adpkv.bench.sweep import sweep
 from adpkv.bench.timeline import timeline
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
@@ -140,6 +141,13 @@ def _timeline(settings: Settings) -> list[Figure]:
     return timeline(requests=200, repetitions=3) if settings.quick else timeline()
 
 
+def _start(settings: Settings) -> list[Figure]:
+    found = start(turns=3) if settings.quick else start()
+    if find_spec("mpi4py") is not None:
+        found += run_start(turns=1) if settings.quick else run_start()
+    return found
+
+
 def _transport(settings: Settings) -> list[Figure]:
     _need_mpi("transport")
     from adpkv.bench.transport import QUICK_CELLS, installed, transport
@@ -163,6 +171,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "explore": _explore,
     "timeline": _timeline,
     "check": _check,
+    "start": _start,
     "transport": _transport,
 }
 """In the order of the table."""

@@ -15,7 +15,7 @@ import msgspec
 from adpkv.children import run_bounded
 from adpkv.errors import AdpkvError, MissingPieceError
 
-__all__ = ["Whole", "run_measured", "run_module", "run_ranks"]
+__all__ = ["Whole", "mpirun", "run_measured", "run_module", "run_ranks", "run_whole"]
 
 MESSAGE_CHARACTERS = 2_000
 """How much of a failed child's stderr is passed on."""
@@ -45,11 +45,16 @@ def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -
         MissingPieceError: there is no mpirun.
         AdpkvError: the job failed, or did not end within `bound_s`.
     """
-    command = [_mpirun(), "-n", str(ranks), sys.executable, "-m", module, *argv]
+    command = [mpirun(), "-n", str(ranks), sys.executable, "-m", module, *argv]
     return run_measured(command, bound_s=bound_s)[0]
 
 
-def _mpirun() -> str:
+def mpirun() -> str:
+    """The launcher beside this Python, or another one.
+
+    Raises:
+        MissingPieceError: there is none.
+    """
     beside = Path(sys.executable).with_name("mpirun")
     found = str(beside) if beside.exists() else shutil.which("mpirun")
     if found is None:
@@ -63,19 +68,29 @@ def run_measured(command: Sequence[str], *, bound_s: float) -> tuple[Any, Whole]
     Raises:
         AdpkvError: it failed, did not end within `bound_s`, or its last line is no JSON.
     """
+    said, took = run_whole(command, bound_s=bound_s)
+    last = (said.splitlines() or [""])[-1]
+    try:
+        return msgspec.json.decode(last), took
+    except msgspec.DecodeError:
+        raise AdpkvError(f"{_told(command)} printed no figures: {last[:80]!r}") from None
+
+
+def run_whole(command: Sequence[str], *, bound_s: float, code: int = 0) -> tuple[str, Whole]:
+    """The stdout of a command that has to end with this code, and what it took.
+
+    Raises:
+        AdpkvError: it ended with another one, or not within `bound_s`.
+    """
     began_s, began_cpu_s = perf_counter(), _children_cpu_s()
     ended = run_bounded(command, bound_s)
     if ended.code is None:
         raise AdpkvError(f"{_told(command)} did not end within {bound_s:g} s")
     took = Whole(perf_counter() - began_s, _children_cpu_s() - began_cpu_s)
-    if ended.code:
+    if ended.code != code:
         said = ended.err[-MESSAGE_CHARACTERS:]
         raise AdpkvError(f"{_told(command)} ended with {ended.code}\n{said}")
-    last = (ended.out.splitlines() or [""])[-1]
-    try:
-        return msgspec.json.decode(last), took
-    except msgspec.DecodeError:
-        raise AdpkvError(f"{_told(command)} printed no figures: {last[:80]!r}") from None
+    return ended.out, took
 
 
 def _children_cpu_s() -> float:

@@ -54,3 +54,13 @@ def test_a_transport_is_measured_beside_its_library(mpirun: Path, name: str, sta
 def test_a_job_that_does_not_end_is_ended(mpirun: Path) -> None:
     with pytest.raises(AdpkvError, match="did not end within 1 s"):
         run_ranks("tests.bench.stuck", 1, [], bound_s=1)
+
+
+@pytest.mark.campaign
+def test_real_ranks_are_shown_beside_a_bare_mpirun(mpirun: Path) -> None:
+    from adpkv.bench.start import run_start
+
+    (found,) = run_start(turns=1)
+    assert (found.reference_name, found.target) == ("bare mpirun", "value <= 2.5")
+    assert found.value > 0
+    assert "mpirun of 8 `true`" in found.note

@@ -29,6 +29,7 @@ from adpkv.worlds.mpi.launcher.process_tree import ProcessTree
 
 __all__ = [
     "RANKS",
+    "STARTED",
     "START_BOUND_S",
     "Stage",
     "StartWatch",
@@ -81,6 +82,7 @@ WORDS: Final[Mapping[str, str]] = {
 }
 BEGUN: Final = "as its process began"
 STARTED: Final = (Stage.RUN, Stage.LEAVE)
+"""The stages of a rank whose start is over."""
 
 
 class ObservedRank(NamedTuple):
