@@ -12,6 +12,7 @@ topology says; the others are spares, of which the first steps in for one that i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
@@ -116,8 +117,14 @@ class Fleet:
         """Whether none of its ranks is trusted."""
         return not self._members[index].trusted
 
-    def choose(self, kind: Kind, request_id: int) -> Instance:
-        """The instance that gets this request."""
+    def choose(self, kind: Kind, request_id: int, earlier: Instance | None = None) -> Instance:
+        """The instance that gets this request. It has one rank less for it where an `earlier`
+        attempt was, as what is left of that may be in doubt there."""
+
+        def share(member: _Member) -> float:
+            ranks = (member.trusted or member.instance.ranks) - (member.instance is earlier)
+            return member.load / ranks if ranks else inf
+
         there = [self._members[one.index] for one in self._serving[kind]]
         trusted = [one for one in there if one.trusted]
         if trusted:
@@ -126,8 +133,7 @@ class Fleet:
                 probed.probe = request_id
                 return probed.instance
         members = trusted or there
-        found = min(members, key=lambda m: (m.load / (m.trusted or m.instance.ranks), m.turn))
-        return found.instance
+        return min(members, key=lambda m: (share(m), m.turn)).instance
 
     def add(self, instance: Instance, tokens: int) -> None:
         """The instance has the request now, which weighs so much."""

@@ -44,6 +44,8 @@ class GroupLimits:
     """Whether the ranks say what they have cached of the first requests that wait."""
     asks_cached: bool = False
     """Whether they say that of new requests too, before these are routed."""
+    recomputes: bool = False
+    """Whether a request may come again, as another attempt."""
     most_passed: int = 16
     """How many later requests may be assigned before one that waits, until ranks wait for it."""
     gone: frozenset[int] = frozenset()
@@ -76,9 +78,15 @@ class GroupLimits:
             return f"wants rank {spec.wanted} of its instance, which has failed"
         return ""
 
-    def ranks_of(self, statuses: Sequence[RankStatus], passed: Passed = ()) -> GroupRanks:
+    def ranks_of(
+        self,
+        statuses: Sequence[RankStatus],
+        passed: Passed = (),
+        not_yet: frozenset[int] = frozenset(),
+    ) -> GroupRanks:
         """What the router knows of the ranks. Failed ones have no room; avoided ones have none for
-        requests that do not insist on them."""
+        requests that do not insist on them; none has any for the requests that are `not_yet` to be
+        bound."""
         indices = [i for i in range(self.ranks) if i not in self.gone] if self.gone else None
         every = self._by_index
         owned = [self.most_requests - one.requests for one in statuses]
@@ -103,6 +111,8 @@ class GroupLimits:
             shares=every(shares, indices, {}),
             cached=every(cached, indices, {}) if any(cached) else (),
             passed=passed,
+            doubted=every([one.doubted for one in statuses], indices, ()),
+            not_yet=not_yet,
         )
 
     def _by_index(self, found: list[T], indices: Sequence[int] | None, gone: T) -> list[T]:

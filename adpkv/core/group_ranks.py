@@ -8,7 +8,7 @@ requests. Blocks that it shares with others count as theirs, so this holds whoev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -56,6 +56,10 @@ class GroupRanks:
     """By rank. Without an entry nothing is known to be cached."""
     passed: Passed = ()
     """How often the waiting requests were overtaken by the last plan."""
+    doubted: Sequence[Collection[int]] = ()
+    """By rank: the requests of which an earlier attempt is in doubt there."""
+    not_yet: frozenset[int] = frozenset()
+    """Requests of which the ranks have still to say that."""
     overtaking: Overtaking = field(init=False)
     _now: count[int] = field(default_factory=lambda: count(_NOW))
     _open: int = field(init=False)
@@ -110,7 +114,16 @@ class GroupRanks:
             return False
         if not self.costs.late:
             return True
+        if self.is_doubted(rank, spec):
+            return False
         return self._needed(rank, spec) <= self.blocks[rank] and self.has_share(rank, spec)
+
+    def is_doubted(self, rank: int, spec: RequestSpec) -> bool:
+        """Whether an earlier attempt of the request is in doubt on the rank, as far as is known: it
+        would have to wait there."""
+        if not spec.attempt:
+            return False
+        return spec.request_id in self.not_yet or spec.request_id in self.doubted[rank]
 
     def has_share(self, rank: int, spec: RequestSpec) -> bool:
         """Whether the rank may begin the request's transfer, as far as its sender goes."""
@@ -129,6 +142,14 @@ class GroupRanks:
         if self.cached:
             needed -= self.cached[rank].get((spec.request_id, spec.attempt), (0, 0))[1]
         return needed
+
+    def waits_for_doubt(self, spec: RequestSpec) -> bool:
+        """Whether no rank may have the request whatever room it has. So it waits for none, and
+        keeps nobody from any."""
+        if not spec.attempt or not self.costs.late:
+            return False
+        every = range(len(self)) if spec.wanted is None else (spec.wanted,)
+        return all(self.is_doubted(rank, spec) for rank in every if rank not in self.costs.gone)
 
     def give(self, rank: int, spec: RequestSpec) -> None:
         """A rank is given the request."""

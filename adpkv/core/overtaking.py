@@ -6,7 +6,7 @@ rank that is nearest to having room for it takes no later request any more; afte
 ranks do that could ever have room. So it is served as soon as what runs there has ended.
 
 A request that waits only for its sender's other transfers holds no rank up: only those behind it
-in its lane take what it waits for.
+in its lane take what it waits for. Nor does one whose earlier attempt is in doubt on the rank.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Overtaking:
             return
         lane = lane_of(spec)
         for older in self._waiting:
-            wanted = older.wanted in (None, rank) and self._ranks.has_share(rank, older)
+            wanted = older.wanted in (None, rank) and self._could_have(rank, older)
             if wanted or lane_of(older) == lane:
                 attempt = (older.request_id, older.attempt)
                 times = self._passed[attempt] = self._passed.get(attempt, 0) + 1
@@ -60,11 +60,15 @@ class Overtaking:
         """Keep ranks free for a request."""
         ranks = self._ranks
         found = range(len(ranks)) if spec.wanted is None else (spec.wanted,)
-        able = [rank for rank in found if ranks.has_share(rank, spec)]
+        able = [rank for rank in found if self._could_have(rank, spec)]
         if times < 2 * self._most:
             able = sorted(able, key=lambda rank: (-ranks.blocks[rank], rank))[:1]
         for rank in able:
             ranks.close(rank)
+
+    def _could_have(self, rank: int, spec: RequestSpec) -> bool:
+        """Whether it is room that the request waits for on this rank."""
+        return self._ranks.has_share(rank, spec) and not self._ranks.is_doubted(rank, spec)
 
     def passed(self, waiting: Waiting) -> Passed:
         """How often the requests were overtaken that wait still."""

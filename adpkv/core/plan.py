@@ -78,6 +78,9 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The ranks leave after this iteration's flush."""
     rank_failure: RankFailure | None = None
     """What the group does about failed ranks, if it goes on without them."""
+    deferred: bool = False
+    """A request waits only until the ranks have said what is left of its earlier attempt, which is
+    cancelled in this iteration."""
 
     def concerned(self) -> Collection[int] | None:
         """The indices of the ranks that have something to apply, not counting the step or wait that
@@ -143,7 +146,7 @@ def agree(
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
     waiting, refusals = _refuse(limits, waiting, group_input, statuses[0].expired, stopping)
-    assignments, waiting, passed = _bind(limits, previous.passed, waiting, statuses)
+    assignments, waiting, passed = _bind(limits, previous.passed, waiting, statuses, group_input)
     if same and not assignments:
         return previous  # nobody has room for one of those that wait
     released = previous.released or (group_input is not None and group_input.released)
@@ -161,17 +164,23 @@ def agree(
         released=released,
         leave=stopping and _may_leave(statuses, released=released),
         rank_failure=rank_failure,
+        deferred=bool(waiting and group_input and group_input.readmitted),
     )
 
 
 def _bind(
-    limits: GroupLimits, passed: Passed, waiting: Waiting, statuses: Sequence[RankStatus]
+    limits: GroupLimits,
+    passed: Passed,
+    waiting: Waiting,
+    statuses: Sequence[RankStatus],
+    group_input: GroupInput | None,
 ) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting, Passed]:
     """Bind those that wait to the ranks that have room for them. Returns (assignments, those that
     wait still, how often these were overtaken)."""
     if not waiting:
         return {}, waiting, ()
-    ranks = limits.ranks_of(statuses, passed)
+    not_yet = group_input.readmitted if group_input else frozenset[int]()
+    ranks = limits.ranks_of(statuses, passed, not_yet)
     assignments, waiting = limits.route(waiting, ranks)
     return assignments, waiting, ranks.overtaking.passed(waiting)
 

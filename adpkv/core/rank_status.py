@@ -75,6 +75,10 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     closing: StopReason | None = None
     """It was asked to stop by a signal, once what is open is finished."""
 
+    doubted: tuple[int, ...] = ()
+    """Requests that are over here and whose transfer is still in doubt, where a request may be
+    computed again: a later attempt is not bound to this rank meanwhile."""
+
     @property
     def calls(self) -> tuple[Trust, Illness | None, StopReason | None]:
         """What the leader passes on to the coordinator."""

@@ -59,7 +59,7 @@ LOOKED_AT: Final = 32
 
 def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
     """Assign in order of arrival. Costs O(assigned + lanes * LOOKED_PAST) calls of `pick`, however
-    many wait.
+    many wait, but for those that wait for a doubt to end: no more than transfers can be in doubt.
 
     A later request may be assigned before one that finds no room, but only so often: then ranks
     wait for that one (`core.overtaking`).
@@ -83,7 +83,7 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
             ranks.overtaking.assigned(rank, spec)
             found.setdefault(rank, []).append(spec)
             taken.append(place)
-        else:
+        elif not ranks.waits_for_doubt(spec):
             left[lane] = 0 if ranks.overtaking.waits(spec) else left[lane] - 1
         following = next(lanes[lane], None) if left[lane] else None
         if following is None:

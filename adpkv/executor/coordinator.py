@@ -245,7 +245,7 @@ class Coordinator:
 
     def _send(self, kind: Kind, request: OpenRequest) -> Instance:
         """Send the request to the instance of this kind that `core.fleet` chooses."""
-        instance = self._instances.fleet.choose(kind, request.request_id)
+        instance = self._instances.fleet.choose(kind, request.request_id, request.earlier.get(kind))
         self._unload(request)
         self._instances.fleet.add(instance, request.weight(kind))
         waited_ns = request.unscheduled_ns(self._clock()) if kind is Kind.CONTEXT else 0

@@ -48,6 +48,7 @@ class OpenRequest:
         "attempt",
         "cancelled_ns",
         "context",
+        "earlier",
         "first",
         "gave_up",
         "generation",
@@ -81,6 +82,8 @@ class OpenRequest:
         self.cancelled_ns = -1
         self.attempt = 0
         """How often it was computed again. Answers about an earlier attempt are ignored."""
+        self.earlier: dict[Kind, Instance | None] = {}
+        """Where its last attempt was: some of its KV may be in doubt there."""
         self.taken_from = ""
         """The name of the instance that it was taken from, and that has to let it go."""
 
@@ -130,6 +133,7 @@ class OpenRequest:
         """Begin a new attempt, from which its client gets all tokens."""
         self.attempt += 1
         self.ledger.lost(now_ns)
+        self.earlier = {Kind.CONTEXT: self.context, Kind.GENERATION: self.generation}
         self.context = self.generation = self.first = None
         self.taken_from = ""
 

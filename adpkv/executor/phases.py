@@ -318,12 +318,12 @@ class Phases:
             or rank.serving.owner.votes != last.votes
             or (rank.plan.waiting and self._status != last)
             or rank.plan.rank_failure is not None
+            or rank.plan.deferred
             or (rank.leader is not None and rank.leader.has_more())
         ):
             # Do not wait: ends are left over by the poll limit; or a request got its blocks in
-            # apply, so a step can run; or it has room now for one that waits; or there is a new
-            # vote, or a message for the coordinator;
-            # or messages from it that did not fit into one broadcast.
+            # apply, so a step can run; or one that waits has room now, or may have it in the next
+            # plan; or there is a new vote, or messages for the coordinator or left over from it.
             limit_ns = 0
         elapsed: Elapsed = await Wait(
             self._group,
@@ -348,7 +348,7 @@ class Phases:
         """Whether the next iteration would decide the same as this one if no input comes until
         then. Then a world may jump over it, with `_status` as this rank's status in it."""
         plan, last = self.rank.plan, self._status
-        if plan.rank_failure is not None:
+        if plan.rank_failure is not None or plan.deferred:
             return False
         leader = self.rank.leader
         if self._transceiver.pending_polls or (leader is not None and leader.has_more()):

@@ -73,6 +73,7 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         trust=serving.failures.trust(now_ns),
         illness=rank.illness,
         closing=rank.closing,
+        doubted=tuple(serving.pending_resource_release) if rank.limits.recomputes else (),
     )
 
 

@@ -19,6 +19,7 @@ from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, Violation
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.admitted import wrongly_admitted
+from adpkv.exploration.bound import waited_bound
 from adpkv.exploration.owners import owner_of_doubt
 from adpkv.output.summary import Ending, ending_of
 from adpkv.worlds.virtual.run import Simulation
@@ -81,7 +82,6 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
     if code not in (LOST_CODES if _ends_with(ran, lost) else CODES):
         found.append(Wrong(f"exit_code_{int(code)}", f"exit code {code}"))
     found += _unanswered(ran, code)
-    found += _admission(ran)
     found += [Wrong("columns", f"columns: {r}") for r in ran.records if _uneven(r)]
     found += _wrong_gaps(ran)
     for report in ran.reports:
@@ -91,7 +91,7 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
             found += _left_behind(program.phases.rank)
     if healed_ns < NEVER and code == ExitCode.COMPLETED:
         found += _not_recovered(ran, healed_ns)
-    return found
+    return found + _unserved(ran, lost)
 
 
 def _said(violation: Violation) -> str:
@@ -117,10 +117,14 @@ def _unanswered(ran: Ended, code: int) -> list[Wrong]:
     return found + [Wrong("two_responses", f"{r}") for r in ran.records if r.responses > 1]
 
 
-def _admission(ran: Ended) -> list[Wrong]:
+def _unserved(ran: Ended, lost: Sequence[int]) -> list[Wrong]:
+    """What was kept from being served, though nobody failed it."""
     names = {record.request_id: record.client_id for record in ran.records}
-    found = wrongly_admitted(ran.job.experiment, names, ran.events)
-    return [Wrong("wrong_admission", text) for text in found]
+    refused = wrongly_admitted(ran.job.experiment, names, ran.events)
+    replicated = ran.job.experiment.topology.replicated
+    waited = [] if replicated else waited_bound(ran.events, lost)
+    found = [("wrong_admission", text) for text in refused]
+    return [Wrong(*one) for one in (*found, *(("waited_bound", text) for text in waited))]
 
 
 def _not_recovered(ran: Ended, healed_ns: int) -> list[Wrong]:

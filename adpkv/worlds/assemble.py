@@ -330,6 +330,7 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
         peer_transfers=experiment.transceiver.max_inflight_transfers_per_peer,
         reuses=instance.kind in says,
         asks_cached=route is router.WANTS_CACHED and says.get(instance.kind, False),
+        recomputes=experiment.recompute,
         most_passed=experiment.router.most_overtaken,
     )
 

@@ -93,6 +93,16 @@ def test_a_spare_steps_in_and_who_comes_back_is_the_spare() -> None:
     assert fleet.is_out(SECOND)
 
 
+def test_where_an_earlier_attempt_may_be_in_doubt_an_instance_has_one_rank_less() -> None:
+    fleet = Fleet(TOPOLOGY)
+    assert fleet.choose(Kind.GENERATION, 0, SECOND) is FIRST
+    fleet.add(FIRST, 10)
+    fleet.add(THIRD, 99)
+    assert fleet.choose(Kind.GENERATION, 1) is SECOND
+    assert fleet.choose(Kind.GENERATION, 1, SECOND) is FIRST, "idle, but of one rank"
+    assert fleet.choose(Kind.CONTEXT, 1, CONTEXT) is CONTEXT, "there is no other"
+
+
 def test_it_knows_how_many_requests_each_has() -> None:
     fleet = Fleet(TOPOLOGY)
     chosen(fleet, 4)

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import msgspec
 import pytest
 from core_parts import spec
 
@@ -24,6 +25,11 @@ MOST = 4
 CONTEXT = GroupLimits(Kind.CONTEXT, 2, 10, 16, 100, 99, most_passed=MOST)
 GENERATION = replace(CONTEXT, kind=Kind.GENERATION, peer_transfers=2, peer_blocks=8)
 """Two ranks with blocks of ten tokens."""
+
+
+def replace_attempt(one: RequestSpec) -> RequestSpec:
+    """The same request, computed again."""
+    return msgspec.structs.replace(one, attempt=1)
 
 
 def bound(
@@ -143,6 +149,19 @@ def test_nobody_is_overtaken_without_bound(seed: int) -> None:
                     overtaken.update(other for other in open_ if other < one.request_id)
     assert max(overtaken.values()) <= 2 * MOST + 8, "those that one plan binds at once, beyond it"
     assert sum(1 for one in bound_at if one % 4 == 0) > 50
+
+
+def test_who_waits_for_the_end_of_its_own_doubt_keeps_no_rank_from_others() -> None:
+    again = replace_attempt(spec(0, prompt=10))
+    others = [spec(i, prompt=10) for i in range(1, 9)]
+    doubting = RankStatus(blocks=9, doubted=(0,))
+    for times in (0, MOST, 2 * MOST):
+        found = bound([again, *others], doubting, doubting, passed=((0, 1, times),))
+        assert sorted(one for ids in found.values() for one in ids) == [*range(1, 9)]
+    beside = RankStatus(blocks=0)
+    assert bound([again, *others], doubting, beside, passed=((0, 1, MOST),)) == {
+        0: [*range(1, 9)]
+    }, "it waits for the other rank, which is the one kept for it"
 
 
 def test_a_plan_in_which_nobody_fits_is_the_last_one() -> None:

@@ -83,12 +83,19 @@ def test_who_insists_on_a_failed_rank_is_told_however_long_it_has_waited() -> No
         assert refusal.detail == "wants rank 1 of its instance, which has failed"
 
 
-def test_a_request_that_is_admitted_again_behind_its_cancel_is_not_cancelled() -> None:
+def test_a_request_that_comes_again_behind_its_cancel_is_bound_where_no_doubt_is_left() -> None:
+    """Whether its earlier attempt is in doubt somewhere, the ranks say once they have cancelled
+    it. So it is bound in the next plan, and waits in the instance if that is so everywhere."""
     again = msgspec.structs.replace(spec(7), attempt=1)
     group_input = GroupInput(admitted=(again,), cancelled=(7,), readmitted=frozenset({7}))
     plan = step(group_input=group_input)
     assert (plan.cancels, plan.refusals) == ((7,), ())
-    assert plan.assignments == {0: (again,)}
+    assert (plan.assignments, [*plan.waiting]) == ({}, [again])
+    doubting = RankStatus(doubted=(3, 7))
+    assert step(doubting, IDLE, doubting, previous=plan).assignments == {2: (again,)}
+    nobody = step(*[doubting] * 3, previous=plan)
+    assert (nobody.assignments, [*nobody.waiting]) == ({}, [again])
+    assert step(previous=nobody).assignments == {0: (again,)}, "the doubt has ended"
     plan = step(group_input=GroupInput(admitted=(again,), cancelled=(7,)))
     assert [refusal.outcome for refusal in plan.refusals] == [Outcome.CANCELLED]
 

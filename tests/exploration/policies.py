@@ -123,6 +123,10 @@ FOUND: Final = {
         "write_after_free",
         6,
     ),
+    ("routing", "blind"): Found(
+        "waited_bound",
+        0,
+    ),
 }
 
 

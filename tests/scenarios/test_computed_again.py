@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from adpkv.core.router import POLICIES
 from tests.scenarios.story import Told
 from tests.worlds.virtual.running import differences, run
 
@@ -13,17 +16,18 @@ SETTING: dict[str, Any] = {
     "topology": {"context": {"ranks": 1}, "generation": {"ranks": 2}},
     "on_rank_failure": "shrink",
     "recompute": True,
-    "faults": [{"kind": "sigkill", "ranks": [1], "after": "100ms"}],
 }
 REQUEST = {"at": "0s", "prompt_tokens": 640, "output_tokens": 20}
 
 
-def tell(**sections: Any) -> Told:
-    """The story, which is the same with and without jumping, and went on without rank 1."""
+def tell(lost: int = 1, **sections: Any) -> Told:
+    """The story, which is the same with and without jumping, and went on without the rank that was
+    lost."""
+    sections["faults"] = [{"kind": "sigkill", "ranks": [lost], "after": "100ms"}]
     jumped, stepped = (run({**SETTING, **sections}, jump=jump) for jump in (True, False))
     assert differences(jumped, stepped) == []
     assert (stepped.exit_code, stepped.summary["violations"]) == (0, [])
-    assert stepped.summary["lost"] == [1]
+    assert stepped.summary["lost"] == [lost]
     return Told(stepped)
 
 
@@ -44,12 +48,43 @@ def test_nothing_is_posted_to_a_rank_that_is_known_to_have_failed() -> None:
     assert told.summary["transfers"]["quarantined_peak"] == 0
 
 
+SLOW = {"link": {"latency": "1s"}}
+"""A failure is noticed after 50 ms, and what was on its way is proven fenced after the latency."""
+
+
 def test_a_new_attempt_waits_until_the_first_is_out_of_doubt() -> None:
-    """The failure is noticed after 50 ms, but proven fenced only after the link's latency."""
-    slow = {"link": {"latency": "1s"}}
-    told = tell(transceiver=slow, workload=script(REQUEST))
+    told = tell(transceiver=SLOW, workload=script(REQUEST))
     assert told.outcomes == ["completed"]
-    kinds = told.kinds(0, 0)
-    assert kinds.index("held_back") < kinds.index("quarantined") < kinds.index("released")
-    let_in_ns = [e[0] for e in told.events(0, 0) if e[2] == "prefill_began"][1]
-    assert let_in_ns == told.at_ns("released", 0, 0), "at once"
+    bound_ns = [e[0] for e in told.events(0, 0) if e[2] == "assigned"][1]
+    assert bound_ns == told.at_ns("released", 0, 0), "at once"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_new_attempt_goes_to_a_rank_without_doubt_whatever_the_policy(policy: str) -> None:
+    """Rank 1 has had a request since, and rank 0 has the prompt in its cache: so by turns and by
+    prefix it would be rank 0, on which it would wait for a second."""
+    servers = {"context": {"ranks": 2}, "generation": {"ranks": 2}}
+    told = tell(
+        lost=2,
+        topology=servers,
+        router={"policy": policy},
+        transceiver=SLOW,
+        workload=script(REQUEST, REQUEST | {"at": "1ms", "prompt_tokens": 64}),
+    )
+    assert told.outcomes == ["completed", "completed"]
+    assert (told.record(0).recomputed, told.record(0).context_rank) == (1, 1)
+    assert told.record(0).ended_ns < 1_500_000_000
+
+
+def test_a_new_attempt_goes_to_an_instance_without_doubt() -> None:
+    """Of two with one rank each."""
+    servers = {"context": {"instances": 2, "ranks": 1}, "generation": {"ranks": 2}}
+    told = tell(
+        lost=3,
+        topology=servers,
+        transceiver=SLOW,
+        workload=script(REQUEST, REQUEST | {"at": "1ms", "prompt_tokens": 64}),
+    )
+    assert told.outcomes == ["completed", "completed"]
+    assert (told.record(0).recomputed, told.record(0).context_instance) == (1, 1)
+    assert told.record(0).ended_ns < 1_500_000_000
