@@ -141,7 +141,7 @@ def agree(
         and previous.rank_failure is None
         and forward is previous.forward
     )
-    if same and not previous.waiting:
+    if same and not previous.waiting.count:
         return previous
     waiting = previous.waiting.current().with_new(group_input.admitted if group_input else ())
     rank_failure = _rank_failure(previous, group_input, waiting, statuses)
@@ -177,7 +177,7 @@ def _bind(
 ) -> tuple[dict[int, tuple[RequestSpec, ...]], Waiting, Passed]:
     """Bind those that wait to the ranks that have room for them. Returns (assignments, those that
     wait still, how often these were overtaken)."""
-    if not waiting:
+    if not waiting.count:
         return {}, waiting, ()
     not_yet = group_input.readmitted if group_input else frozenset[int]()
     ranks = limits.ranks_of(statuses, passed, not_yet)
@@ -239,7 +239,7 @@ def _refuse(
 ) -> tuple[Waiting, tuple[Refusal, ...]]:
     """Take the requests out of the queue that no rank will own: cancelled, expired or impossible
     ones, and all of them if the group is stopping."""
-    if not waiting:
+    if not waiting.count:
         return waiting, ()
     if not (group_input or expired or stopping or limits.gone):
         return waiting, ()  # whoever waits was checked before, and nothing is new

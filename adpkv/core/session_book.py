@@ -205,7 +205,8 @@ class SessionBook:
                 self.moved_ns = now_ns
             return line
         self._expose(session, before, after, now_ns)
-        self._count(session, line)
+        if line.outcome is not None or after.is_over:
+            self._count(session, line)
         if line.outcome is not None or not after.is_exposed or after is State.QUARANTINED:
             self.resolved.append((session, event, line))
         return line

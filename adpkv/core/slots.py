@@ -54,47 +54,46 @@ class SlotQueue:
         """The staging slots of the sessions that have one."""
         self._in_use = 0
         self._held: dict[int, list[int]] = {}
-        self._waiting: dict[int, deque[Session]] = {}
+        self.waiting: dict[int, deque[Session]] = {}
+        """By peer: the sessions that have no slot yet. Read only."""
         self._room: Room | None = None
         """The last result of `room`, until something changes."""
 
     def wait(self, session: Session) -> None:
         """Add a session that wants a slot for a transfer with `session.peer`."""
         self._room = None
-        self._waiting.setdefault(session.peer, deque()).append(session)
+        self.waiting.setdefault(session.peer, deque()).append(session)
 
     def leave(self, session: Session) -> bool:
         """Remove a session; returns whether it was waiting. O(waiting sessions of its peer)."""
-        queue = self._waiting.get(session.peer)
+        queue = self.waiting.get(session.peer)
         if queue is None or session not in queue:
             return False
         self._room = None
         queue.remove(session)
         if not queue:
-            del self._waiting[session.peer]
+            del self.waiting[session.peer]
         return True
 
     def admit(self) -> list[Session]:
         """Give slots to as many waiting sessions as the limits allow, the peers taking turns.
         Returns these sessions."""
-        if not self._waiting:
-            return []
         admitted: list[Session] = []
-        for peer in list(self._waiting):
-            queue = self._waiting[peer]
+        for peer in list(self.waiting):
+            queue = self.waiting[peer]
             before = len(admitted)
             while queue and self._in_use < self._total and self._fits(peer, queue[0]):
                 session = queue.popleft()
                 self._take(peer, session)
                 admitted.append(session)
             if not queue:
-                del self._waiting[peer]
+                del self.waiting[peer]
             elif len(admitted) > before:
                 # To the end, so that another peer gets the next free slot. Only a peer that got one
                 # moves: a call that gives none must change nothing, or the number of calls would
                 # affect the result.
-                del self._waiting[peer]
-                self._waiting[peer] = queue
+                del self.waiting[peer]
+                self.waiting[peer] = queue
             if self._in_use >= self._total:
                 break
         return admitted
@@ -141,11 +140,11 @@ class SlotQueue:
 
     def _counted(self) -> Room:
         limits = self._limits
-        wait = sum(len(queue) for queue in self._waiting.values())
+        wait = sum(len(queue) for queue in self.waiting.values())
         shares = []
-        for peer in sorted({*self._held, *self._waiting}):
+        for peer in sorted({*self._held, *self.waiting}):
             count, blocks = self._held.get(peer, (0, 0))
-            for session in self._waiting.get(peer, ()):
+            for session in self.waiting.get(peer, ()):
                 count, blocks = count + 1, blocks + len(session.blocks)
             left = NO_LIMIT if limits.staging else limits.blocks_per_peer - blocks
             shares.append((peer, limits.per_peer - count, left))

@@ -126,6 +126,17 @@ class Transceiver:
     def start(self, now_ns: int) -> None:
         """Begin as many waiting transfers as there are slots. A receiver whose advertise came and
         that gets no slot is told that it is queued. With a failed peer nothing is begun."""
+        if self._slots.waiting:
+            self._admit(now_ns)
+        if not self._asked:
+            return
+        for session in self._asked:
+            if session.state is State.PREPARED:
+                self.book.fire(session, Event.NO_SLOT, now_ns)
+                self.limits.queued(session, now_ns)
+        self._asked.clear()
+
+    def _admit(self, now_ns: int) -> None:
         for session in self._slots.admit():
             if session.peer in self._failed:
                 self._slots.give_back(session)
@@ -134,13 +145,6 @@ class Transceiver:
             self.book.set_slot(session, self._slots.number(session))
             self.book.fire(session, Event.ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
-        if not self._asked:
-            return
-        for session in self._asked:
-            if session.state is State.PREPARED:
-                self.book.fire(session, Event.NO_SLOT, now_ns)
-                self.limits.queued(session, now_ns)
-        self._asked.clear()
 
     # -- sessions move -------------------------------------------------------------------------
 

@@ -78,15 +78,16 @@ class Waiting:
     """Waiting requests in order of arrival. Immutable. A *place* is an integer that identifies one
     of them; places rise in order of arrival."""
 
-    __slots__ = ("_count", "_first", "_log", "_version")
+    __slots__ = ("_first", "_log", "_version", "count")
 
     def __init__(self, specs: Iterable[RequestSpec] = ()) -> None:
         self._log = _Log(specs)
         self._version = self._first = 0
-        self._count = len(self._log.specs)
+        self.count = len(self._log.specs)
+        """How many wait: each rank asks in each iteration, and a call of `len` takes longer."""
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def __iter__(self) -> Iterator[RequestSpec]:
         return (self._log.specs[place] for place in self.places())
@@ -104,7 +105,7 @@ class Waiting:
 
     def places(self) -> Iterator[int]:
         """The places of all requests that wait, in order."""
-        left_with, version, missing = self._log.left_with, self._version, self._count
+        left_with, version, missing = self._log.left_with, self._version, self.count
         place = self._first
         while missing:  # places after the last of them belong to later queues
             if left_with[place] > version:
@@ -136,25 +137,25 @@ class Waiting:
         """This queue with these requests added at its end."""
         if not specs:
             return self
-        if not self._count:
+        if not self.count:
             return Waiting(specs)  # an empty queue need not keep its log
         log = self._newest()
         log.version += 1
         for spec in specs:
             log.add(spec)
-        return self._following(log, self._count + len(specs))
+        return self._following(log, self.count + len(specs))
 
     def without(self, places: Collection[int]) -> Waiting:
         """This queue without the requests at these places."""
         if not places:
             return self
-        if len(places) == self._count:
+        if len(places) == self.count:
             return NOBODY_WAITS
         log = self._newest()
         log.version += 1
         for place in places:
             log.take(place)
-        return self._following(log, self._count - len(places))
+        return self._following(log, self.count - len(places))
 
     def _newest(self) -> _Log:
         assert self._version == self._log.version, "an older queue: `current` first"
@@ -165,7 +166,7 @@ class Waiting:
         while left_with[first] != NOT_YET:
             first += 1
         found = Waiting.__new__(Waiting)
-        found._log, found._version, found._first, found._count = log, log.version, first, count
+        found._log, found._version, found._first, found.count = log, log.version, first, count
         gone = len(left_with) - count
         return Waiting(found) if gone > max(count, MOST_LEFT) else found
 

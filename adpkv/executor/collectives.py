@@ -94,7 +94,7 @@ class Collective(Operation, gc=False):
     combine: Callable[[tuple[Any, ...]], Any] | None = None
 
 
-class Elapsed(NamedTuple):
+class Elapsed(msgspec.Struct, frozen=True, gc=False):
     """The result of a step or a wait: the forward steps made, and the iteration and plan that the
     group has reached.
 

@@ -12,12 +12,10 @@ from adpkv.core.session import Session
 from adpkv.core.values import Outcome, RequestSpec, SenderRef
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
-from adpkv.executor.step_work import StepWork
+from adpkv.executor.step_work import DUMMY, StepWork
 from adpkv.model.port import Batch
 
 __all__ = ["ContextServing"]
-
-_DUMMY = StepWork()
 
 
 def _is_all(spec: RequestSpec) -> bool:
@@ -69,9 +67,9 @@ class ContextServing(Serving):
     def batch(self, now_ns: int) -> StepWork:
         """The next chunks. They change from step to step, so at most one step in a row."""
         if not self.schedule.running:
-            return _DUMMY
+            return DUMMY
         tokens, pairs = self.schedule.plan(now_ns)
-        return StepWork(Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1)
+        return Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1, 0, ()
 
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
         """`context_queue`: until a step computes it. `prefill`: from then on."""

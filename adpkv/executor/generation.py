@@ -12,12 +12,10 @@ from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
-from adpkv.executor.step_work import StepWork
+from adpkv.executor.step_work import DUMMY, StepWork
 from adpkv.model.port import Batch
 
 __all__ = ["GenerationServing"]
-
-_DUMMY = StepWork()
 
 
 class GenerationServing(Serving):
@@ -100,12 +98,12 @@ class GenerationServing(Serving):
         """All requests that decode. The batch may be stepped until the first of them finishes."""
         schedule = self.schedule
         if not schedule.sequences:
-            return _DUMMY
+            return DUMMY
         waited = schedule.begin(now_ns)
         batch = Batch(sequences=schedule.sequences, context_tokens=schedule.context_tokens)
         if not self.owner.answers:
-            return StepWork(batch, schedule.most_steps())
-        return StepWork(batch, schedule.most_steps(), schedule.sequences, waited)
+            return batch, schedule.most_steps(), 0, ()
+        return batch, schedule.most_steps(), schedule.sequences, waited
 
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
         """The times until it has blocks, a slot, its KV, a place in the batch, and its last token.

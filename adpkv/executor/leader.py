@@ -316,7 +316,7 @@ def sum_up(
 def failed_ranks(messages: Iterable[LeaderMessage]) -> set[int]:
     """The failed world ranks of which a broadcast tells. A peer's message that is read after it may
     be one of theirs."""
-    return {rank for one in messages if isinstance(one, Shrink) for rank in one.failed}
+    return {rank for one in messages if type(one) is Shrink for rank in one.failed}
 
 
 def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:

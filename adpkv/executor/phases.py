@@ -310,13 +310,13 @@ class Phases:
         limit_ns = timing.busy_wait_ns if busy or len(rank.responses) else timing.idle_wait_ns
         last = self._status
         quiet = self.is_quiet()
-        if rank.plan.waiting and self._is_stale():
+        if rank.plan.waiting.count and self._is_stale():
             self._status = self.status()
         if (
             rank.transceiver.pending_polls
             or (not quiet and rank.serving.has_work())
             or rank.serving.owner.votes != last.votes
-            or (rank.plan.waiting and self._status != last)
+            or (rank.plan.waiting.count and self._status != last)
             or rank.plan.rank_failure is not None
             or rank.plan.deferred
             or (rank.leader is not None and rank.leader.has_more())
@@ -358,7 +358,7 @@ class Phases:
         now = self._status = self.status()
         if plan.ending or plan.stop is not None:
             return now == last  # whether the group may leave depends on the whole status
-        if plan.waiting:
+        if plan.waiting.count:
             # A changed load may let a waiting request in. So may an unchanged one: a request just
             # assigned to this rank may be over already, if its peer has failed.
             return now == last and self._index not in plan.assignments

@@ -84,7 +84,7 @@ def is_outdated(rank: Rank, last: RankStatus, group_input: Sequence[LeaderMessag
     limits = rank.limits
     if limits.asks_cached and group_input:
         return True
-    return limits.reuses and bool(rank.plan.waiting)
+    return limits.reuses and rank.plan.waiting.count > 0
 
 
 def _cached(
@@ -94,7 +94,7 @@ def _cached(
     it, and of those that wait and do not fit into its `free` blocks without."""
     limits, waiting = rank.limits, rank.plan.waiting
     if not limits.asks_cached:
-        if not limits.reuses or not waiting:
+        if not limits.reuses or not waiting.count:
             return ()
         return rank.serving.cached(candidates(waiting.current(), (), LOOKED_PAST), free)
     new = [message.spec for message in group_input if isinstance(message, Admit)]

@@ -26,16 +26,22 @@ class StatusNotices:
         self._illness: Illness | None = None
         self._closing = False
         self._unsure = False
+        self._calm = -1
+        """How many ranks had nothing to tell by the last look; -1 if any of them had."""
 
     def take_over(self) -> None:
         """Nobody knows what the former leader has told."""
-        self._unsure = True
+        self._unsure, self._calm = True, -1
 
     def announce(self, statuses: Sequence[RankStatus], *, shared: bool) -> None:
         """Tell what is new in these statuses. `shared`: each request is on all ranks."""
         if statuses is self._seen:
             return
         self._seen = statuses
+        loud = [one for one in statuses if one.trust or one.illness or one.closing]
+        if not loud and self._calm == len(statuses):
+            return
+        self._calm = -1 if loud else len(statuses)
         self._tell_trust([status.trust for status in statuses], shared=shared)
         illness = summed_up([status.illness for status in statuses])
         if illness != self._illness or self._unsure:

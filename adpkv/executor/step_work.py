@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
 
 from adpkv.core.report import WorkCounts
 from adpkv.model.port import Batch
 
-__all__ = ["StepWork", "WorkMeter"]
+__all__ = ["DUMMY", "StepWork", "WorkMeter"]
 
 
-class StepWork(NamedTuple):
-    """One rank's part of a step. The defaults are those of a dummy."""
+StepWork = tuple[Batch, int, int, tuple[int, ...]]
+"""One rank's part of a step: the batch; how many steps in a row it allows; how many tokens clients
+get from this rank with each step; and, for each request that is new to the batch, how many
+nanoseconds ago its KV arrived. A plain tuple: one is made for each step."""
 
-    batch: Batch = Batch()
-    most: int = 1 << 30
-    """How many steps in a row the batch allows."""
-    tokens: int = 0
-    """How many tokens clients get from this rank with each step."""
-    waited: tuple[int, ...] = ()
-    """For each request that is new to the batch: how many nanoseconds ago its KV arrived."""
+DUMMY: Final[StepWork] = (Batch(), 1 << 30, 0, ())
+"""That of a rank without work."""
 
 
 class WorkMeter:

@@ -159,20 +159,18 @@ class Transfers:
         self._mailbox.send(session.peer, Began(*session.session_id))
 
     def _transfer(self, session: Session, sender: int, receiver: int) -> Transfer:
-        ends = [(session.blocks, session.slot), (session.peer_blocks, session.peer_slot)]
-        (source, source_slot), (target, target_slot) = (
-            ends if sender == self._rank else reversed(ends)
-        )
+        here, there = (session.blocks, session.slot), (session.peer_blocks, session.peer_slot)
+        source, target = (here, there) if sender == self._rank else (there, here)
         return Transfer(
             *session.session_id,
             sender,
             receiver,
             session.tag,
-            source,
-            target,
+            source[0],
+            target[0],
             session.nbytes,
-            source_slot,
-            target_slot,
+            source[1],
+            target[1],
         )
 
     def _tell(self, order: Order, session: Session) -> None:

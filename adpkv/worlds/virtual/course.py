@@ -29,13 +29,10 @@ class Course:
     fields."""
 
     __slots__ = (
-        "debt", "has_input", "idle", "open", "paused", "stalled", "stretch", "version", "wake_ns",
+        "has_input", "idle", "open", "paused", "stalled", "stretch", "version", "wake_ns",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.debt = 0
-        """Small collectives since the last step or wait. The next one takes longer by their
-        cost."""
         self.stretch: StepStretch | WaitStretch | None = None
         """The current stretch of steps or waits, or the last one."""
         self.paused: PausedAt | None = None
@@ -51,10 +48,6 @@ class Course:
         self.wake_ns = 0
         self.version = 0
         """Counts the planned wake-ups: older ones in the event queue are void."""
-
-    def owe(self) -> None:
-        """Count a small collective, whose time is charged later."""
-        self.debt += 1
 
     def begin(self, stretch: StepStretch | WaitStretch, *, moves: bool, idle: bool) -> None:
         """A stretch begins. One that does not move, as it takes no time and computes nothing,
@@ -76,11 +69,9 @@ class Course:
         self.has_input = True
         return is_first
 
-    def end(self) -> int:
-        """The stretch is over; returns how many small collectives each of its iterations had."""
+    def end(self) -> None:
+        """The stretch is over."""
         self.open = False
-        debt, self.debt = self.debt, 0
-        return debt
 
     def stop(self, paused: PausedAt) -> None:
         """The group pauses; its planned wake-ups are void."""

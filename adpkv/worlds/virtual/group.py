@@ -8,28 +8,24 @@ by the world.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
-
-import msgspec
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
-from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
-from adpkv.executor.collectives import Collective, Elapsed, Gone, Operation, Pause, Step, Wait
+from adpkv.errors import AdpkvError, Place
+from adpkv.executor.collectives import Collective, Elapsed, Operation, Step, Wait
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
-from adpkv.worlds.virtual.places import LEFT, Program, describe, place_text, whereabouts
+from adpkv.worlds.virtual.mismatch import left_alone
+from adpkv.worlds.virtual.places import Program, describe, place_text, whereabouts
 from adpkv.worlds.virtual.stretch import StepStretch
 
-__all__ = ["ALONE", "VirtualGroup", "forget"]
-
-ALONE: Final = frozenset({Pause, Gone})
-"""What a rank awaits without any other rank."""
+__all__ = ["VirtualGroup", "forget"]
 
 REMEMBERED: Final = 12
 """Collectives of a group that are remembered: the last eight, and enough to see what usually comes
@@ -46,6 +42,7 @@ class VirtualGroup:
         "collectives_with_failed",
         "course",
         "current",
+        "debt",
         "failed",
         "gaps",
         "history",
@@ -85,6 +82,9 @@ class VirtualGroup:
         self.iteration = 0
         self.plan: Plan | None = None
         self.collectives = 0
+        self.debt = 0
+        """Small collectives since the last step or wait. The next one takes longer by their
+        cost."""
         self.history: deque[tuple[int, int, Operation]] = deque(maxlen=REMEMBERED)
         """The last collectives that all members completed, each with its number and its time."""
         self.gaps = TokenGaps()
@@ -116,7 +116,7 @@ class VirtualGroup:
         number = 0
         if type(operation) is not Wait:
             number = self.collectives = self.collectives + 1
-            self.course.owe()
+            self.debt += 1
         self.history.append((number, now_ns, operation))
 
     def note_arrival(self, index: int) -> None:
@@ -167,7 +167,7 @@ class VirtualGroup:
                 return [resume[index](None) for index in taking_part]
             return [resume[index](Elapsed(steps[index], iteration, plan)) for index in taking_part]
         except StopIteration:
-            raise self.left_alone() from None
+            raise left_alone(self) from None
 
     def resumed(self, taking_part: Sequence[int], leader: Any, others: Any) -> list[Any]:
         """Resume members with the result of a collective, which may differ for the leader, the
@@ -180,7 +180,7 @@ class VirtualGroup:
             for index in taking_part[1:]:
                 found.append(resume[index](others))
         except StopIteration:
-            raise self.left_alone() from None
+            raise left_alone(self) from None
         return found
 
     def outcome(
@@ -230,6 +230,18 @@ class VirtualGroup:
                 )
             value = result
 
+    def join(
+        self, whom: Collection[int] | None, there: Sequence[int], completed: Completed
+    ) -> list[int]:
+        """The quiet members of these places in the instance take part after all; None: all of them.
+        Returns who takes part then."""
+        found = set(there)
+        for index, rank in enumerate(self.members):
+            if index not in found and (whom is None or rank - self.instance.first in whom):
+                self.catch_up(index, completed)
+                found.add(index)
+        return sorted(found)
+
     def bring_all(
         self,
         there: Sequence[int],
@@ -243,19 +255,6 @@ class VirtualGroup:
                 self.catch_up(index, completed)
                 found[index] = resume(completed[-1][1] if completed else self.elapsed(index))
         return [found[index] for index in range(len(self.resume))]
-
-    def agreed(self, operations: Sequence[Any]) -> Any:
-        """The operation that all members await; None if they differ, or if one waits alone."""
-        first = operations[0]
-        if len(operations) > 1:
-            site, iteration, plan = first.site, first.iteration, first.plan
-            kind, group = first.kind, first.group
-            for other in operations[1:]:
-                if other.plan is not plan or other.iteration != iteration or other.site != site:
-                    return None
-                if other.kind != kind or other.group != group:
-                    return None
-        return None if type(first) in ALONE else first
 
     def places(self) -> list[Place]:
         """Where each member is."""
@@ -303,6 +302,11 @@ class VirtualGroup:
         """Whether any member has something to compute in the step that it awaits."""
         return any(at.computes for at in self.current)
 
+    def pay(self) -> int:
+        """The step or wait is over; returns how many small collectives each iteration had."""
+        debt, self.debt = self.debt, 0
+        return debt
+
     def stepped(self, stretch: StepStretch, made: int, debt: int, now_ns: int) -> None:
         """`made` steps of a stretch are over. Each iteration that was jumped over had `debt` small
         collectives."""
@@ -322,22 +326,6 @@ class VirtualGroup:
                 self.gaps.add_rows(rows, ticks, now_ns - first_ns, self.tokens)
         self.last_step_ns = now_ns
 
-    def check_batches(self) -> None:
-        """Check that all members compute the same batch, quiet members included.
-
-        Raises:
-            CollectiveMismatchError: two differ; the message names both.
-        """
-        now = [
-            msgspec.structs.replace(
-                at, batch=at.batch_after(done), iteration=self.iteration, plan=self.plan
-            )
-            for at, done in zip(self.current, self.steps, strict=True)
-        ]
-        for index, at in enumerate(now):
-            if at.batch != now[0].batch:
-                raise self._mismatch(0, now[0], index, at)
-
     def let_go(self) -> None:
         """The run is over: close the programs, wherever they are."""
         self.history.clear()
@@ -353,36 +341,6 @@ class VirtualGroup:
         """Where each member is, one line each."""
         failed = [f"  rank {rank} has failed" for rank in self.failed]
         return [*(f"  {place_text(place)}" for place in self.places()), *failed]
-
-    def left_alone(self) -> CollectiveMismatchError:
-        """A program has ended while other members go on; the message names both."""
-        gone = [f"rank {place.rank}" for place in self.places() if place.kind == LEFT]
-        lines = [f"{self.instance.name}: {', '.join(gone)} left while others go on", *self.where()]
-        return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
-
-    def mismatch(self, operations: Sequence[Any]) -> CollectiveMismatchError:
-        """Members are in different collectives; `operations` are those of all members."""
-        together = [i for i, operation in enumerate(operations) if type(operation) not in ALONE]
-        first, *rest = together
-        second = next(i for i in rest if self.agreed([operations[first], operations[i]]) is None)
-        return self._mismatch(first, operations[first], second, operations[second])
-
-    def _mismatch(
-        self, index: int, operation: Operation, other_index: int, other: Operation
-    ) -> CollectiveMismatchError:
-        alike = (operation.kind, operation.place, operation.iteration, operation.group) == (
-            other.kind,
-            other.place,
-            other.iteration,
-            other.group,
-        )
-        why = "; they agreed on different plans" if alike else ""
-        lines = [
-            f"{self.instance.name}: rank {self.members[index]} {describe(operation)}, "
-            f"rank {self.members[other_index]} {describe(other)}{why}",
-            *self.where(),
-        ]
-        return CollectiveMismatchError("\n".join(lines), self.places(), self.instance.index)
 
 
 def forget(groups: Iterable[VirtualGroup], queue: EventQueue, host: VirtualHost | None) -> None:

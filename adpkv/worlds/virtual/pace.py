@@ -14,6 +14,7 @@ from adpkv.timeline.recording import WorldTimeline
 from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.group import VirtualGroup
 from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, Past
+from adpkv.worlds.virtual.mismatch import check_batches
 from adpkv.worlds.virtual.schedule import Schedule, paced
 from adpkv.worlds.virtual.stalls import Stalls
 from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
@@ -91,7 +92,7 @@ class Pace:
         stretch: StepStretch | WaitStretch
         if type(first) is Step:
             if first.batch is not None:
-                group.check_batches()
+                check_batches(group)
             lines = group.step_lines()
             if self._schedule is not None:
                 lines = paced(self._schedule, group.instance.index, first.iteration, lines)
@@ -162,8 +163,8 @@ class Pace:
     def _overhead_ns(self, group: VirtualGroup) -> int:
         """What an iteration takes beside its step or wait."""
         if self._calibration is None:
-            return group.course.debt * self._collective_ns
-        overhead_ns = group.course.debt * self.collective_ns(group)
+            return group.debt * self._collective_ns
+        overhead_ns = group.debt * self.collective_ns(group)
         found = self._calibration.group(group.instance.ranks)
         if found and type(group.current[0]) is Step:
             overhead_ns += found.iteration_ns
@@ -178,7 +179,7 @@ class Pace:
         self, timeline: WorldTimeline, group: VirtualGroup, lines: list[Line], now_ns: int
     ) -> None:
         # The iteration's collectives are the last of the history; a wait is behind them.
-        paid, each_ns = group.course.debt, self.collective_ns(group)
+        paid, each_ns = group.debt, self.collective_ns(group)
         there = list(group.history)[-(paid + (not lines)) :]
         timeline.began(
             group.instance.index,

@@ -19,7 +19,9 @@ from adpkv.executor.collectives import Gone, Pause, Step
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.worlds.virtual.course import Completed, PausedAt
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, RANK_WAKE, EventQueue
-from adpkv.worlds.virtual.group import ALONE, VirtualGroup
+from adpkv.worlds.virtual.group import VirtualGroup
+from adpkv.worlds.virtual.mismatch import left_alone, mismatch
+from adpkv.worlds.virtual.places import ALONE, agreed
 
 __all__ = ["NOTICE_NS", "PausedGroups"]
 
@@ -62,8 +64,8 @@ class PausedGroups:
             CollectiveMismatchError: two members are in different collectives.
         """
         together = [operation for operation in operations if type(operation) not in ALONE]
-        if together and group.agreed(together) is None:
-            raise group.mismatch(operations)
+        if together and agreed(together) is None:
+            raise mismatch(group, operations)
         paused = PausedAt(list(operations), completed, self._queue.now)
         group.course.stop(paused)
         if self._timeline is not None:
@@ -117,7 +119,7 @@ class PausedGroups:
         try:
             paused.operations[index] = group.resume[index](None)
         except StopIteration:
-            raise group.left_alone() from None
+            raise left_alone(group) from None
         if type(paused.operations[index]) in ALONE:
             self._plan(group, index)
         elif all(type(operation) not in ALONE for operation in paused.operations):

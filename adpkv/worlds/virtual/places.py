@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
 from adpkv.errors import Place
-from adpkv.executor.collectives import Operation
+from adpkv.executor.collectives import Gone, Operation, Pause
 
-__all__ = ["LEFT", "Program", "awaited", "describe", "place_text", "whereabouts"]
+__all__ = [
+    "ALONE",
+    "LEFT",
+    "Program",
+    "agreed",
+    "awaited",
+    "describe",
+    "place_text",
+    "whereabouts",
+]
 
 Program = Coroutine[Operation, Any, Any]
 
+ALONE: Final = frozenset({Pause, Gone})
+"""What a rank awaits without any other rank."""
+
 LEFT: Final = "left"
 UNBEGUN: Final = "not_begun"
+
+
+def agreed(operations: Sequence[Any]) -> Any:
+    """The operation that all members await; None if they differ, or if one waits alone."""
+    first = operations[0]
+    if len(operations) > 1:
+        site, iteration, plan = first.site, first.iteration, first.plan
+        kind, group = first.kind, first.group
+        for other in operations[1:]:
+            if other.plan is not plan or other.iteration != iteration or other.site != site:
+                return None
+            if other.kind != kind or other.group != group:
+                return None
+    return None if type(first) in ALONE else first
 
 
 def describe(at: Operation | Place) -> str:

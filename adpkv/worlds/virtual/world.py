@@ -41,7 +41,7 @@ from adpkv.worlds.virtual.group import VirtualGroup, forget
 from adpkv.worlds.virtual.mailbox import Latency, Post
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
-from adpkv.worlds.virtual.places import Program
+from adpkv.worlds.virtual.places import Program, agreed
 from adpkv.worlds.virtual.snapshot import collect
 from adpkv.worlds.virtual.stretch import StepStretch
 from adpkv.worlds.virtual.stuck import deadlock, livelock
@@ -210,7 +210,7 @@ class VirtualWorld:
         iteration so far."""
         now_ns, everybody = self.queue.now, len(group.resume)
         while True:
-            first = group.agreed(operations)
+            first = agreed(operations)
             if type(first) is not Collective:
                 break
             if first.group == WORLD:
@@ -246,16 +246,11 @@ class VirtualWorld:
             whom = None  # from steps to waits or back: this concerns all members
         before = group.plan
         if group.instance.kind in self._says_cached and (
-            plan.waiting or (before is not None and before.waiting)
+            plan.waiting.count or (before is not None and before.waiting.count)
         ):
             whom = None  # each says what it knows of those that wait now
-        there = set(taking_part)
-        for index in range(len(group.resume)):
-            place = group.members[index] - group.instance.first
-            if index not in there and (whom is None or place in whom):
-                group.catch_up(index, completed)
-                there.add(index)
-        return sorted(there)
+        nobody = whom is not None and not whom
+        return taking_part if nobody else group.join(whom, taking_part, completed)
 
     def _complete_last_collective(self, last: VirtualGroup) -> None:
         """Perform the collective of the whole job, with which all programs end, once every group
@@ -324,7 +319,8 @@ class VirtualWorld:
         course = group.course
         if version != course.version:
             return
-        stretch, debt, steps = course.stretch, course.end(), 0
+        course.end()
+        stretch, debt, steps = course.stretch, group.pay(), 0
         if isinstance(stretch, StepStretch):
             steps = stretch.end(self.queue.now)[0]
             group.stepped(stretch, steps, debt, self.queue.now)
