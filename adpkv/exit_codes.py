@@ -38,6 +38,8 @@ class ExitCode(IntEnum):
     """A rank's process is gone."""
     INCOMPLETE = 6
     """`adpkv explore`: an exhaustive walk was cut off before it was complete. No run ends so."""
+    GONE = 7
+    """`adpkv replay`: what the file has recorded is not found any more. No run ends so."""
     INTERNAL_ERROR = 70
     """A bug. This and the next two have the numbers of BSD's sysexits."""
     OUTPUT_LOST = 74
@@ -61,6 +63,7 @@ EXIT_PRECEDENCE: Final = (
     ExitCode.SIGINT,
     ExitCode.SIGHUP,
     ExitCode.INCOMPLETE,
+    ExitCode.GONE,
     ExitCode.COMPLETED,
 )
 """Which exit code wins where ranks propose several (contract 6.6)."""
@@ -72,6 +75,7 @@ OUTCOMES: Final[Mapping[int, str]] = {
     ExitCode.VIOLATION: "violation",
     ExitCode.RANK_LOST: "rank_lost",
     ExitCode.INCOMPLETE: "incomplete",
+    ExitCode.GONE: "gone",
     ExitCode.INTERNAL_ERROR: "internal_error",
     ExitCode.OUTPUT_LOST: "output_lost",
     ExitCode.UNHEALTHY: "unhealthy",

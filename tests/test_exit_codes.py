@@ -20,8 +20,8 @@ OF_MPI = PACKAGE / "rank_programs" / "mpi_ranks" / "buffers.py"
 """The classes of MPI's errors have numbers too."""
 
 # "precedence 70, 4, 3, 5, 2, 75, signals, 0"
-# ... and 6, which is an exploration's and never a run's.
-CONTRACT = (70, 4, 3, 5, 74, 2, 75, 143, 130, 129, 6, 0)
+# ... and 6 and 7, which are an exploration's and a replay's and never a run's.
+CONTRACT = (70, 4, 3, 5, 74, 2, 75, 143, 130, 129, 6, 7, 0)
 
 ENDINGS = {"Exit", "SystemExit", "exit", "_exit", "abort", "end_host", "end_job", "leave_now"}
 """What is called with an exit code, to end with it."""

@@ -20,6 +20,7 @@ from adpkv.cli.explore_options import (
     seconds_for,
 )
 from adpkv.cli.options import AsJson, OptionalFile, Out, Overrides, Quiet
+from adpkv.counting import counted
 from adpkv.exit_codes import ExitCode, by_signal
 from adpkv.terminal import final_line
 
@@ -59,8 +60,13 @@ def explore(
     bounds = Bounds(seconds_for(for_time), finds)
     count = jobs_for(jobs)
     if strategy == "exhaustive":
-        if file is None or resume is not None or seeds is not None:
-            raise UsageError("--strategy exhaustive walks FILE at one go: no --resume, no --seeds")
+        given = {"--resume": resume, "--seeds": seeds, "--jobs": jobs}
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise UsageError(
+                f"{', '.join(wrong)}: --strategy exhaustive walks FILE at one go, in one process"
+            )
+        if file is None:
+            raise UsageError("which experiment? adpkv explore FILE --strategy exhaustive")
         _walk(file, overrides, bounds, out, quiet=quiet, as_json=as_json)
         return
 
@@ -108,8 +114,12 @@ def _walk(
     as_json: bool,
 ) -> None:
     """Walk all interleavings, and show what came of it."""
+    import time
+
+    from adpkv.cli.sweep_screen import Halted, halting
     from adpkv.config import load
-    from adpkv.exploration.calling import check_walkable, explore_all
+    from adpkv.exploration.calling import all_so_far, check_walkable, explore_all
+    from adpkv.exploration.exhaustive import Walk
     from adpkv.exploration.folder import ExplorationFolder
     from adpkv.exploration.showing import WalkProgress
 
@@ -117,13 +127,21 @@ def _walk(
     check_walkable(experiment)
     # Whoever cannot write there shall hear of it before the walk, not after.
     folder = ExplorationFolder.of_walk(experiment, out)
-    progress = WalkProgress(sys.stderr, quiet=quiet)
+    progress, walked, began_s = WalkProgress(sys.stderr, quiet=quiet), Walk(), time.monotonic()
     try:
         try:
-            found = explore_all(experiment, bounds, progress)
+            with halting():
+                found = explore_all(experiment, bounds, progress, walked)
         finally:
             progress.close()
         found = folder.close_with(found)
+    except Halted as halt:
+        found = folder.close_with(all_so_far(experiment, walked, began_s))
+        final_line(
+            f"adpkv: halted: {counted(found.seeds, 'path')} and {counted(len(found.finds), 'find')}"
+            f" are in {folder.path}; a walk is made at one go: start it again with another --out"
+        )
+        raise typer.Exit(by_signal(halt.number)) from None
     except OSError as error:
         raise _lost(error, folder.path) from error
     finally:
@@ -169,7 +187,8 @@ def _complete(
     except Halted as halt:
         progress.close()
         final_line(
-            f"adpkv: halted: {folder.campaign.seeds:,} seeds are in {folder.path};"
+            f"adpkv: halted: {counted(folder.campaign.seeds, 'seed')} and"
+            f" {counted(len(folder.campaign.finds), 'find')} are in {folder.path};"
             f" go on with: adpkv explore --resume {folder.path}"
         )
         raise typer.Exit(by_signal(halt.number)) from None

@@ -89,13 +89,17 @@ def replay(
 
 
 def _note_what_is_gone(played: Replay) -> None:
-    """Nobody takes the code 0 of a file that was edited for a find that came again."""
-    if played.recorded.signature and not played.trial.found:
-        print(
-            f"adpkv: {played.recorded.signature} was recorded, and nothing is found now: the file"
-            " was edited, or adpkv is another",
-            file=sys.stderr,
-        )
+    """Also with --quiet: what is not the find that was recorded is no replay of it."""
+    from adpkv.exploration.trial import signature
+
+    if not played.recorded.signature or played.reproduced:
+        return
+    now = signature(played.trial.found) or "nothing"
+    print(
+        f"adpkv: {played.recorded.signature} was recorded, and {now} is found now: the file was"
+        " edited, or adpkv is another",
+        file=sys.stderr,
+    )
 
 
 def _check_one(**asked: bool) -> None:
@@ -107,7 +111,7 @@ def _check_one(**asked: bool) -> None:
 
 def _code(played: Replay) -> int:
     if not played.trial.found:
-        return ExitCode.COMPLETED
+        return ExitCode.GONE if played.recorded.signature else ExitCode.COMPLETED
     return ExitCode.DEADLOCK if played.trial.stuck else ExitCode.VIOLATION
 
 

@@ -21,9 +21,17 @@ from adpkv.exploration.pool import Pool, local_pool
 from adpkv.exploration.replay_file import file_text, record
 from adpkv.exploration.result import Exploration
 from adpkv.exploration.shrinking import MOST_S
-from adpkv.exploration.trial import signature
+from adpkv.exploration.trial import check_ports, signature
 
-__all__ = ["Bounds", "check_walkable", "explore_all", "explore_into", "explore_plan", "jobs_for"]
+__all__ = [
+    "Bounds",
+    "all_so_far",
+    "check_walkable",
+    "explore_all",
+    "explore_into",
+    "explore_plan",
+    "jobs_for",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,38 +102,60 @@ def check_walkable(experiment: Experiment) -> None:
     """Whether all interleavings of this experiment can be walked.
 
     Raises:
-        UsageError: its requests are not written down one by one.
+        UsageError: its requests are not written down one by one, or a port that it names cannot be
+            made.
     """
     if not isinstance(experiment.workload, ScriptConfig):
         raise UsageError(
             f"{experiment.name}: workload.kind: --strategy exhaustive walks the requests of a"
             " script, two or three of them"
         )
+    check_ports(Case(experiment))
 
 
 def explore_all(
     experiment: Experiment,
     bounds: Bounds,
     watch: Callable[[Walk], None] = lambda walked: None,
+    into: Walk | None = None,
 ) -> Exploration:
-    """Walk all interleavings of an experiment as it is.
+    """Walk all interleavings of an experiment as it is. `into` is filled as it goes: what it holds
+    of a walk that is broken off, `all_so_far` tells.
 
     Raises:
         UsageError: its requests are not written down one by one.
     """
     check_walkable(experiment)
     began_s = time.monotonic()
-    until_s = None if bounds.for_s is None else began_s + bounds.for_s
-    walked = walk(Case(experiment), until_s=until_s, most_finds=bounds.most_finds, watch=watch)
+    walked = walk(
+        Case(experiment),
+        until_s=None if bounds.for_s is None else began_s + bounds.for_s,
+        most_finds=bounds.most_finds,
+        watch=watch,
+        into=into,
+    )
+    return _of_walk(experiment, walked, began_s, bounds.shrink_s)
+
+
+def all_so_far(experiment: Experiment, walked: Walk, began_s: float) -> Exploration:
+    """What a walk has found that was broken off; whoever asked for an end is waiting, so no find is
+    made small."""
+    return _of_walk(experiment, walked, began_s, 0, halted=True)
+
+
+def _of_walk(
+    experiment: Experiment, walked: Walk, began_s: float, shrink_s: float, *, halted: bool = False
+) -> Exploration:
     plan = Plan(experiment.name, "", "exhaustive")
-    campaign = Campaign(plan, seeds=walked.paths, coverage=Coverage(walked.facts))
+    reached = {**walked.facts, **walked.lines}
+    campaign = Campaign(plan, seeds=walked.paths, coverage=Coverage(reached))
     for number, trial in enumerate(walked.finds):
         known_by = signature(trial.found)
         detail, code = trial.found[0].detail, int(trial.exit_code)
         text = file_text(record(trial))
         campaign.finds[known_by] = Find(known_by, number, detail, code, trial.stuck, text)
         campaign.counts[known_by] = walked.wrong[known_by]
-    found = concluded(campaign, time.monotonic() - began_s, most_s=bounds.shrink_s)
+    found = concluded(campaign, time.monotonic() - began_s, halted=halted, most_s=shrink_s)
     return replace(found, walk=walked.data())
 
 

@@ -21,12 +21,13 @@ from adpkv.exit_codes import ExitCode
 from adpkv.exploration.batch import PCT_EVENTS, BatchResult, Find, Task, case_of, owners
 from adpkv.exploration.cases import MOST_DEPTH
 from adpkv.exploration.coverage import Coverage
+from adpkv.exploration.drawing import draw
 from adpkv.exploration.pool import Lost, Pool
 from adpkv.exploration.replay_file import Recorded, file_text, read_text, record, token
 from adpkv.exploration.result import Exploration, Found
 from adpkv.exploration.schedules import Choices
 from adpkv.exploration.shrinking import MOST_S, shrink
-from adpkv.exploration.trial import attempt, signature
+from adpkv.exploration.trial import attempt, check_ports, signature
 from adpkv.exploration.variation import variation
 
 __all__ = ["BATCH", "STRATEGIES", "Campaign", "Plan", "Watching", "plan_for", "run_campaign"]
@@ -38,6 +39,8 @@ GUIDED_BATCH: Final = 1000
 STRATEGIES: Final = ("random", "pct", "guided")
 LEAST_MADE: Final = 1000
 """Seeds that a process has run before its memory is of interest."""
+MEASURED_EVERY: Final = 10_000
+"""And from then on it is told after each so many."""
 LAST_SEED: Final = 1 << 62
 WAIT_S: Final = 0.2
 
@@ -70,7 +73,8 @@ def plan_for(experiment: Experiment, strategy: str, first: int, last: int) -> Pl
     """The plan of an exploration.
 
     Raises:
-        UsageError: the experiment cannot be varied, or there is no such strategy.
+        UsageError: the experiment cannot be varied, a port that it names cannot be made, or there
+            is no such strategy.
     """
     where = variation(experiment)
     name, _, depth = strategy.partition(":")
@@ -85,6 +89,7 @@ def plan_for(experiment: Experiment, strategy: str, first: int, last: int) -> Pl
         deep = int(depth)
     if not 0 <= first < last:
         raise UsageError(f"--seeds {first}:{last}: there is no seed from {first} to below {last}")
+    check_ports(draw(where, first))
     base = where.base.model_dump(by_alias=True, mode="json")
     data = msgspec.json.encode(base).decode()
     return Plan(experiment.name, data, name, deep, first, last)
@@ -106,8 +111,8 @@ class Campaign:
     differed: list[int] = field(default_factory=list)
     busy: int = 0
     memory_kib: dict[int, int] = field(default_factory=dict)
-    """1,000, 10,000, ... -> of the largest process that has run so many seeds, and not yet ten
-    times as many."""
+    """1,000, 10,000, 20,000, ... -> of the largest process that has run so many seeds, and not yet
+    the next number of them."""
 
     def take(self, result: BatchResult) -> None:
         """Count a batch; it is done, unless it was broken off."""
@@ -120,7 +125,7 @@ class Campaign:
         self.twice += result.twice
         self.differed += result.differed
         if result.made >= LEAST_MADE:
-            made = 10 ** (len(str(result.made)) - 1)
+            made = result.made // MEASURED_EVERY * MEASURED_EVERY or LEAST_MADE
             self.memory_kib[made] = max(self.memory_kib.get(made, 0), result.resident_kib)
         for find in result.finds:
             known = self.finds.get(find.signature)

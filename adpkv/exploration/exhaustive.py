@@ -65,7 +65,10 @@ class Walk:
     """The first of each kind."""
     wrong: Counter[str] = field(default_factory=Counter)
     """How many paths had each kind of find."""
-    facts: dict[str, int] = field(default_factory=dict)
+    facts: Counter[str] = field(default_factory=Counter)
+    """What the events of all paths tell."""
+    lines: dict[str, int] = field(default_factory=dict)
+    """Which lines of the tables and answers to cancels were used."""
     complete: bool = False
 
     def data(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ def walk(
     delays: int = 1,
     most_finds: int | None = None,
     watch: Callable[[Walk], None] = lambda walked: None,
+    into: Walk | None = None,
 ) -> Walk:
     """All paths of the case.
 
@@ -96,8 +100,9 @@ def walk(
         reduced: leave out what is known to make no difference.
         delays: how many messages of a path may be delayed.
         most_finds: end as soon as there are so many kinds of finds; then it is not complete.
+        into: what is filled, path by path: so whoever breaks the walk off has what was walked.
     """
-    found, observed = Walk(), ObservedTables()
+    found, observed = Walk() if into is None else into, ObservedTables()
     prefixes: list[tuple[int, ...]] = [()]
     while prefixes:
         late = until_s is not None and time.monotonic() >= until_s
@@ -112,7 +117,7 @@ def walk(
         for at in range(len(path.given), len(path.arities)):
             chosen = tuple(path.chosen[:at])
             prefixes += [(*chosen, other) for other in range(1, path.arities[at])]
-        found.facts = dict(observed.counts)
+        found.lines = dict(observed.counts)
         watch(found)
     found.complete = True
     return found
@@ -123,8 +128,7 @@ def _end(found: Walk, case: Case, path: _Path, trial: Trial) -> None:
     answers = [(r.request_id, str(r.outcome), r.ended_ns) for r in trial.records]
     wrong = sorted({one.kind for one in trial.found})
     found.ends.add(repr((sorted(answers), wrong, int(trial.exit_code))).encode())
-    for fact, count in facts_of(trial.events).items():
-        found.facts[fact] = found.facts.get(fact, 0) + count
+    found.facts.update(facts_of(trial.events))
     if trial.found:
         found.wrong[trial.found[0].kind] += 1
     if trial.found and all(one.found[0].kind != trial.found[0].kind for one in found.finds):

@@ -16,7 +16,7 @@ import msgspec
 
 from adpkv.exit_codes import of_process
 from adpkv.exploration.batch import BatchResult, Task, perform
-from adpkv.exploration.worker import NOTE_BYTES
+from adpkv.exploration.worker import NOTE_BYTES, measured
 from adpkv.launcher_variables import without_launcher
 from adpkv.worlds.mpi.launcher.calling import environment_to_import
 from adpkv.worlds.mpi.oversubscription import one_thread
@@ -67,6 +67,7 @@ class Here:
 
     def __init__(self) -> None:
         self._task: Task | None = None
+        self._made = 0
 
     @property
     def busy(self) -> int:
@@ -85,7 +86,11 @@ class Here:
     def results(self, timeout_s: float) -> list[BatchResult | Lost]:
         """Make the task."""
         task, self._task = self._task, None
-        return [] if task is None else [perform(task)]
+        if task is None:
+            return []
+        result = perform(task)
+        self._made += result.last - result.first
+        return [measured(result, self._made)]
 
     def close(self) -> None:
         """Nothing is under way."""
@@ -190,8 +195,8 @@ class _Worker:
             return None
         seed = int.from_bytes(os.pread(self._notes.fileno(), NOTE_BYTES, 0), "little")
         self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip().splitlines()
-        return Lost(task, seed, f"its process ended with {code}{f': {said[-1]}' if said else ''}")
+        said = _last_words(self._said.read().decode(errors="replace"))
+        return Lost(task, seed, f"its process ended with {code}{f': {said}' if said else ''}")
 
     def stop(self) -> None:
         if self._process.poll() is None:
@@ -203,6 +208,13 @@ class _Worker:
         self.rows.close()
         self._said.close()
         self._notes.close()
+
+
+def _last_words(said: str) -> str:
+    """The last thing that a process has said: a line, or an error with all of its lines."""
+    lines = said.strip().splitlines()
+    begins = [at for at, line in enumerate(lines) if not line[:1].isspace()]
+    return "; ".join(line.strip() for line in lines[begins[-1] :]) if begins else ""
 
 
 @contextmanager

@@ -52,6 +52,7 @@ class Replay:
         return {
             "signature": signature(self.trial.found),
             "recorded": self.recorded.signature,
+            "reproduced": self.reproduced,
             "same": self.same,
             "exit_code": int(self.trial.exit_code),
             "events": len(self.trial.events),
@@ -148,7 +149,9 @@ def play_until(case: Case, until: Until) -> Stopped:
     if not number:
         what = f"event {until.number}" if until.number else f"event {until.kind!r}"
         raise UsageError(f"--until: there is no {what}: the run has {len(trial.events)} events")
-    return Stopped(list(trial.events[:number]), places_of(trial.job), trial.job.world.queue.now)
+    job, events = trial.job, list(trial.events[:number])
+    assert job is not None  # it has events, so it ran
+    return Stopped(events, places_of(job), job.world.queue.now)
 
 
 def places_of(job: Simulation) -> list[str]:

@@ -83,8 +83,8 @@ class Exploration:
     walk: dict[str, Any] = field(default_factory=dict)
     """Of an exhaustive walk: what was walked, and what was left out."""
     memory_kib: dict[int, int] = field(default_factory=dict)
-    """1,000, 10,000, ... -> of the largest worker process that had run so many seeds, and not yet
-    ten times as many."""
+    """1,000, 10,000, 20,000, ... -> of the largest process that had run so many seeds, and not yet
+    the next number of them."""
     folder: Path | None = None
 
     @property

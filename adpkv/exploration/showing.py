@@ -172,8 +172,9 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     for name, value in found.walk.items():
         print_line(console, f"{name.replace('_', ' ')}: {value}")
     if len(found.memory_kib) > 1:
-        grown = [f"{kib / 1024:.0f} MiB from {n:,} seeds on" for n, kib in found.memory_kib.items()]
-        print_line(console, f"memory of a worker: {', '.join(grown)}")
+        (first, began_kib), *_, (last, kib) = found.memory_kib.items()
+        grown = f"{began_kib / 1024:.0f} MiB from {first:,} seeds on"
+        print_line(console, f"memory of a worker: {grown}, {kib / 1024:.0f} MiB from {last:,} on")
     if found.differed:
         seeds = ", ".join(map(str, found.differed))
         print_line(console, f"not deterministic: the two runs of seed {seeds} differ", "bold red")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from os import sep
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +29,7 @@ from adpkv.errors import (
     RankLostError,
     RankProgramError,
     StuckError,
+    UsageError,
 )
 from adpkv.executor.loop import RankProgram
 from adpkv.exit_codes import ExitCode
@@ -38,7 +41,7 @@ from adpkv.worlds.virtual.in_memory import Kept
 from adpkv.worlds.virtual.run import Simulation
 from adpkv.worlds.virtual.schedule import Schedule
 
-__all__ = ["MOST_EVENTS", "TooManyEventsError", "Trial", "attempt", "signature"]
+__all__ = ["MOST_EVENTS", "TooManyEventsError", "Trial", "attempt", "check_ports", "signature"]
 
 MOST_EVENTS: Final = 100_000
 """Of the queue of one run; the largest of a small experiment has some thousands. One that has more
@@ -64,7 +67,8 @@ class Trial:
     exit_code: int
     events: Sequence[Event]
     records: Sequence[RequestRecord]
-    job: Simulation
+    job: Simulation | None
+    """None where it could not be put together."""
     stuck: bool = False
     """The ranks could not go on together, or the run did not end."""
 
@@ -116,18 +120,18 @@ def attempt(
         schedule: in place of the case's own: one that records, or that chooses otherwise.
         rules: where there is no policy: rules whose tables are observed.
         watch: makes what is called between events.
+
+    Raises:
+        UsageError: a port that the experiment names cannot be made.
     """
     experiment, kept, records = case.experiment, Kept(), list[RequestRecord]()
-    assemble = assemble_for(experiment)
-    if rules is not None and not experiment.policy.historical():
-        assemble = partial(assemble, rules=rules)
-    job = Simulation(
-        experiment,
-        events=kept,
-        on_record=records.append,
-        assemble=assemble,
-        schedule=case.choose() if schedule is None else schedule,
-    )
+    try:
+        job = _put_together(case, kept, records, schedule, rules)
+    except UsageError:
+        raise
+    except Exception as error:  # a bug in what it is made of
+        bug, code = _unexpected(error, "as its job was put together: ")
+        return Trial(case, (bug,), code, kept.events, records, None)
     seen = _bounded(watch(job, kept.events) if watch is not None else None)
     try:
         reports = job.run(seen)
@@ -144,6 +148,40 @@ def attempt(
         found = [*told, *wrong] if wrong else told
         stuck = bool(wrong) and not told and code == ExitCode.DEADLOCK
         return Trial(case, tuple(found), code, kept.events, records, job, stuck)
+
+
+def check_ports(case: Case) -> None:
+    """Can the ports that the experiment names be made?
+
+    Raises:
+        UsageError: one cannot.
+    """
+    try:
+        _put_together(case, Kept(), [], None, None)
+    except UsageError:
+        raise
+    except Exception:
+        return  # each seed will say so
+
+
+def _put_together(
+    case: Case,
+    kept: Kept,
+    records: list[RequestRecord],
+    schedule: Schedule | None,
+    rules: Rules | None,
+) -> Simulation:
+    experiment = case.experiment
+    assemble = assemble_for(experiment)
+    if rules is not None and not experiment.policy.historical():
+        assemble = partial(assemble, rules=rules)
+    return Simulation(
+        experiment,
+        events=kept,
+        on_record=records.append,
+        assemble=assemble,
+        schedule=case.choose() if schedule is None else schedule,
+    )
 
 
 def _bounded(inner: Callable[[], None] | None) -> Callable[[], None]:
@@ -183,8 +221,21 @@ def _of_error(error: Exception, experiment: Experiment, job: Simulation) -> tupl
         return [
             Wrong(f"rank_failed:{_NUMBERS.sub('', detail.rpartition(': ')[2])}", detail)
         ], ExitCode.INTERNAL_ERROR
-    kind, said = type(error).__name__, _NUMBERS.sub("", detail.partition("(")[0])[:60]
-    return [Wrong(f"error:{kind}:{said}", f"{kind}: {detail}")], ExitCode.INTERNAL_ERROR
+    wrong, internal = _unexpected(error)
+    return [wrong], internal
+
+
+def _unexpected(error: Exception, when: str = "") -> tuple[Wrong, int]:
+    """An error that no run has to end with: what it is, and where in adpkv it was raised."""
+    kind, detail = type(error).__name__, str(error)
+    said = _NUMBERS.sub("", detail.partition("(")[0])[:60]
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [
+        f"{one.filename}:{one.lineno}" for one in frames if f"{sep}adpkv{sep}" in one.filename
+    ]
+    where = f" (adpkv{places[-1].rpartition(f'{sep}adpkv')[2]})" if places else ""
+    wrong = Wrong(f"error:{kind}:{said}", f"{when}{kind}: {detail}{where}")
+    return wrong, ExitCode.INTERNAL_ERROR
 
 
 def _stuck(error: StuckError) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from adpkv.exit_codes import ExitCode
-from adpkv.exploration.batch import Task, perform
+from adpkv.exploration.batch import BatchResult, Task, perform
 
-__all__ = ["collect_seldom", "main"]
+__all__ = ["collect_seldom", "main", "measured"]
 
 NOTE_BYTES = 8
 YOUNG = 20_000
@@ -27,6 +27,11 @@ def collect_seldom() -> None:
     """What is imported stays; the objects of a run are many, and most go by themselves."""
     gc.freeze()
     gc.set_threshold(YOUNG)
+
+
+def measured(result: BatchResult, made: int) -> BatchResult:
+    """With how many seeds this process has made by now, and how large it is."""
+    return msgspec.structs.replace(result, made=made, resident_kib=_resident_kib())
 
 
 def _resident_kib() -> int:
@@ -50,8 +55,7 @@ def main(notes: str) -> int:
         for line in sys.stdin.buffer:
             result = perform(decode(line), note)
             made += result.last - result.first
-            result = msgspec.structs.replace(result, made=made, resident_kib=_resident_kib())
-            results.write(encode(result) + b"\n")
+            results.write(encode(measured(result, made)) + b"\n")
             results.flush()
     except (BrokenPipeError, KeyboardInterrupt):
         pass  # nobody waits for it any more

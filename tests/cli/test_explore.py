@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import adpkv
 from adpkv.cli.app import app
 from adpkv.errors import UsageError
+from adpkv.exploration.exhaustive import Walk
+from adpkv.exploration.showing import WalkProgress
 
 RUN = CliRunner()
 
@@ -70,7 +75,7 @@ def test_a_file_that_was_edited_says_that_its_find_is_gone(found: Path, tmp_path
     assert len(lines) == len(text.splitlines()) - 1
     (tmp_path / "edited.yaml").write_text("\n".join(lines))
     said = CliRunner().invoke(app, ["replay", str(tmp_path / "edited.yaml"), "--quiet"])
-    assert (said.exit_code, said.stdout) == (0, "")
+    assert (said.exit_code, said.stdout) == (adpkv.ExitCode.GONE, "")
     gone = "adpkv: two_terminal_responses was recorded, and nothing is found now"
     assert said.stderr.startswith(gone)
 
@@ -89,6 +94,14 @@ def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
         (("explore", "explore", "--seeds", "5"), "--seeds 5"),
         (("explore", "explore", "--for", "soon"), "--for soon"),
         (("explore", "explore", "--jobs", "0"), "--jobs 0"),
+        (
+            ("explore", "explore", "--set", "model.kind=os:getcwd"),
+            "model.step_base: is no parameter of os:getcwd",
+        ),
+        (
+            ("explore", "explore-small", "--strategy=exhaustive", "--jobs=2", "--seeds=0:1"),
+            "--seeds, --jobs: --strategy exhaustive walks FILE at one go",
+        ),
         (("explore", "trace-sample"), "trace-sample: workload.kind: 'trace' cannot be varied"),
         (("explore", "--resume", "nowhere"), "nowhere"),
         (("explore", "explore", "--strategy", "exhaustive"), "explore: workload.kind"),
@@ -99,6 +112,27 @@ def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
 def test_what_is_refused(argv: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=said):
         call(*argv)
+
+
+def test_a_walk_that_is_halted_keeps_what_it_has_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(progress: WalkProgress, walked: Walk) -> None:
+        if walked.finds:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(WalkProgress, "__call__", interrupt)
+    out, before = tmp_path / "out", signal.getsignal(signal.SIGINT)
+    call(
+        "explore", "explore-small", "--strategy=exhaustive", "--set=policy.idle_wait=unbounded",
+        "--out", str(out), code=130,
+    )  # fmt: skip
+    data = json.loads((out / "explore.json").read_text())
+    assert data["halted"]
+    assert data["walk"]["paths"] == data["seeds"] > 0
+    assert [Path(one["file"]).is_file() for one in data["finds"]] == [True]
+    assert (out / "coverage.html").is_file()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_event_that_is_not_there(found: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Never
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from adpkv.exploration.pool import Here, Lost, local_pool
 from adpkv.exploration.replay_file import read_text
 from adpkv.exploration.result import exit_code_of
 from adpkv.exploration.variation import variation
+from adpkv.worlds.virtual.world import VirtualWorld
 
 POLICY = {"policy.responses": "owner"}
 SETTING = {"policy__responses": "owner"}
@@ -188,6 +190,23 @@ def test_a_seed_that_kills_its_worker_is_a_find_and_costs_no_other() -> None:
     assert case == draw(variation(load(shipped_file("explore"))), 7)
     assert campaign.seeds == 20
     assert sum(result.last - result.first for result in kept) == 20
+
+
+def test_a_bug_where_a_job_is_put_together_is_a_find_with_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def planted(*_: object) -> Never:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(VirtualWorld, "watch_inbox", planted)
+    campaign = Campaign(plan(last=3))
+    run_campaign(campaign, Here())
+    (find,) = campaign.finds.values()
+    assert (find.signature, find.exit_code) == ("error:KeyError:'planted'", 70)
+    said = "as its job was put together: KeyError: 'planted' (adpkv/worlds/virtual/run.py:"
+    assert find.detail.startswith(said)
+    assert campaign.counts == {find.signature: 3}
+    assert read_text(find.file, "a file").signature == find.signature
 
 
 @pytest.mark.parametrize("strategy", ["pct", "pct:0", "pct:x", "best", "random:3"])

@@ -79,6 +79,16 @@ def test_a_walk_that_is_cut_off_is_not_complete() -> None:
     assert found.data()["walk"]["paths"] == found.seeds
 
 
+def test_faults_that_a_walk_has_met_are_counted() -> None:
+    fault = {"kind": "late", "phase": "advertise", "duration": "5ms"}
+    case = small(faults=[fault])
+    walked = walk(case, delays=0, until_s=time.monotonic() + 0.2)
+    assert walked.facts["fault:late:advertise"] == walked.paths > 0
+    reached = explore_all(case.experiment, Bounds(for_s=0.05)).coverage
+    assert reached.shares()["faults"].reached == 1
+    assert reached.shares()["receiver_lines"].reached > 0
+
+
 def test_only_a_script_can_be_walked() -> None:
     path = shipped_file("explore")
     assert path is not None

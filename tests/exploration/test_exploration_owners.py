@@ -38,9 +38,13 @@ def test_a_transfer_is_told_as_both_of_its_ends_know_it() -> None:
 
 def test_who_owes_the_proof_for_what_is_in_doubt() -> None:
     ran = found_of(("quarantine", "unbounded"))
-    said = [owner_of_doubt(ran.job, rank) for rank in range(ran.job.topology.ranks)]
+    job = ran.job
+    assert job is not None
+    said = [owner_of_doubt(job, rank) for rank in range(job.topology.ranks)]
     assert any(one.endswith("as quarantined") and "the proof: request" in one for one in said)
-    assert owner_of_doubt(attempt(draw(where(), 0)).job, 2) == ""
+    calm = attempt(draw(where(), 0)).job
+    assert calm is not None
+    assert owner_of_doubt(calm, 2) == ""
 
 
 def test_a_run_without_end_says_who_has_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
