@@ -5,16 +5,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.adpkv-ready
 TORCH  := .venv-torch/.adpkv-ready
+FAST   := .venv-fast/.adpkv-ready
 
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup run test test-browser test-torch check-examples check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore mutants gpu calibrate clean
+.PHONY: help setup fast same-bytes run test test-browser test-torch check-examples check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore mutants gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv, with MPI and adpkv in it
+
+fast: $(FAST) ## make .venv-fast, with adpkv compiled by mypyc in it; needs a C compiler
 
 run: $(STAMP) ## run 200 requests on 8 real ranks
 	$(BIN)/adpkv run quickstart
@@ -34,6 +37,9 @@ check: $(STAMP) ## format, lint, types, fast tests: before each commit
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -m "not real_ranks and not slow"
+
+same-bytes: $(STAMP) $(FAST) ## the compiled build writes the same bytes: regressions, 300 experiments, the trace
+	$(BIN)/python -m tests.compiled.compare $(SAME)
 
 bench: $(STAMP) ## measure speed, each figure beside its reference
 	$(BIN)/adpkv bench
@@ -92,7 +98,7 @@ explore: $(STAMP) ## ten minutes of explore on all cores, each variant; EXPLORE=
 	$(BIN)/adpkv explore explore --set on_rank_failure=shrink --set recompute=true $(or $(EXPLORE),--for 200s)
 
 clean: ## take away what was made here, .venv too
-	rm -rf $(VENV) .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-fast .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is made last, so a set-up that broke off is done again.
@@ -111,4 +117,14 @@ $(TORCH): pyproject.toml launch/make_venv.sh
 	sh launch/make_venv.sh $(PYTHON) .venv-torch
 	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check \
 		'torch==2.13.0' hypothesis pytest pytest-timeout pytest-xdist -e .
+	touch $@
+
+# Not editable: a compiled adpkv is a copy, and is made anew when its sources are newer.
+$(FAST): pyproject.toml launch/make_venv.sh launch/compiled_build.py launch/mypyc.ini $(shell find adpkv configs -name '*.py' -o -name '*.yaml')
+	sh launch/make_venv.sh $(PYTHON) .venv-fast
+	ADPKV_COMPILE=1 .venv-fast/bin/python -m pip install --quiet --disable-pip-version-check \
+		--upgrade --force-reinstall --no-deps .
+	.venv-fast/bin/python -m pip install --quiet --disable-pip-version-check \
+		'adpkv[http,mpi,optimize,report,timeline,zstd]'
+	.venv-fast/bin/adpkv doctor --repair
 	touch $@

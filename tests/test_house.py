@@ -52,7 +52,7 @@ def is_in(module: str, package: str) -> bool:
 
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.random_draws"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
-COUNTING = "adpkv.counting"
+COUNTING, BUILD = "adpkv.counting", "adpkv.build"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
@@ -78,6 +78,7 @@ ARROWS = {
     "adpkv.children": (),
     "adpkv.launcher_variables": (),
     COUNTING: (),
+    BUILD: (),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
     TERMINAL: (STREAMS,),
@@ -108,7 +109,7 @@ ARROWS = {
     # Around a rank's ports in either world, so of neither.
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),
     RECORDER: (ERRORS, EXECUTOR, "adpkv.transport.port"),
-    OUTPUT: (CORE, ERRORS, STREAMS, TERMINAL, CONFIG, "adpkv.executor.messages"),
+    OUTPUT: (BUILD, CORE, ERRORS, STREAMS, TERMINAL, CONFIG, "adpkv.executor.messages"),
     TIMELINE: (CORE, ERRORS, COUNTING, CONFIG, EXECUTOR, OUTPUT, "adpkv.model.port"),
     INSPECT: (ERRORS, COUNTING, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),

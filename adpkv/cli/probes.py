@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from adpkv.build import build
 from adpkv.cli.probe_ports import port_findings
 from adpkv.cli.probing import Finding, Need, asked
 from adpkv.plugins import SLOTS, Slot, installed
@@ -44,6 +45,7 @@ def all_findings() -> list[Finding]:
     """Look at everything; takes a second or two because ranks are really started."""
     return [
         _python(),
+        _build(),
         *map(_package, PACKAGES),
         _mpi(),
         _mpirun(),
@@ -63,6 +65,11 @@ def _python() -> Finding:
     return Finding(
         "Python", fine, platform.python_version(), Need.EVERYTHING, f"Python {wanted} or newer"
     )
+
+
+def _build() -> Finding:
+    told = {"python": "plain Python", "compiled": "compiled by mypyc"}
+    return Finding("build", True, told[build()], Need.NOTHING)
 
 
 def _package(name: str) -> Finding:

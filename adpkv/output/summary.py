@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from adpkv import __version__
+from adpkv.build import build
 from adpkv.core.report import (
     BlockCounts,
     FaultCount,
@@ -136,7 +137,9 @@ def build_summary(
         lost=lost,
         broken_off=broken_off,
     )
-    return {"adpkv": __version__, "world": world, **experiment.ports_in(world)} | {
+    made_by = {"adpkv": __version__, "build": build(), "world": world}
+    made_by |= experiment.ports_in(world)
+    return made_by | {
         "ranks": topology.ranks,
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],

@@ -1,0 +1,122 @@
+"""The wheel with its hot modules compiled by mypyc: `ADPKV_COMPILE=1 pip install .`.
+
+A build hook of hatch (pyproject.toml). Without ADPKV_COMPILE it does nothing, and the wheel is
+plain Python. A C compiler and Python's headers are needed only here. The sources stay in the wheel
+beside what was made of them, so that a traceback shows its lines.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+__all__ = ["CompiledBuild", "compiled_modules"]
+
+WANTED = "ADPKV_COMPILE"
+NEEDS = ["mypy>=2.4", "setuptools>=75"]
+CONFIG = Path(__file__).with_name("mypyc.ini")
+
+FOLDERS = ("core", "executor", "faults", "worlds/virtual")
+FILES = (
+    *(f"memory/{name}.py" for name in ("book", "slot_book", "virtual", "virtual_staging")),
+    *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
+    *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
+    # A class that inherits from a compiled one has to be compiled too.
+    "bench/blind.py",
+    "exploration/exhaustive.py",
+    "field_policies/ends.py",
+    "field_policies/policy.py",
+)
+LEFT_OUT = frozenset({"faults/process_real.py", "worlds/virtual/run.py"})
+"""They end processes, or put a run together: nothing to gain."""
+
+
+def compiled_modules(package: Path) -> list[Path]:
+    """The files that are compiled, of a folder `adpkv`. Packages themselves stay as they are."""
+    found = [path for folder in FOLDERS for path in sorted((package / folder).glob("*.py"))]
+    found += [package / name for name in FILES]
+    out = {package / name for name in LEFT_OUT}
+    return [path for path in found if path not in out and path.name != "__init__.py"]
+
+
+class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
+    """Puts the extension modules into the wheel if they are wanted."""
+
+    def dependencies(self) -> list[str]:
+        """What the build needs besides hatchling."""
+        return NEEDS if _wanted() else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile in a copy, and say which files the wheel gets besides its sources."""
+        if not _wanted():
+            return
+        if version == "editable":
+            self.app.abort(f"{WANTED}: an editable install is plain Python; leave out -e")
+        wrong = _lacks()
+        if wrong:
+            self.app.abort(f"{WANTED}: {wrong}")
+        folder = Path(tempfile.mkdtemp(prefix="adpkv-compiled-"))
+        self._folder = folder
+        shutil.copytree(Path(self.root, "adpkv"), folder / "adpkv")
+        if subprocess.run([sys.executable, __file__], cwd=folder, check=False).returncode:
+            self.finalize(version, build_data, "")
+            self.app.abort(f"{WANTED}: mypyc or the C compiler failed, see above")
+        for made in folder.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+            inside = made.relative_to(folder)
+            if inside.parts[0] != "build":
+                build_data["force_include"][str(made)] = str(inside)
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Take away the copy."""
+        if hasattr(self, "_folder"):
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _wanted() -> bool:
+    return os.environ.get(WANTED, "") not in ("", "0")
+
+
+def _lacks() -> str:
+    """What is missing for a build in C; empty if nothing is."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"there is no C compiler ({compiler}): apt install gcc, or set CC"
+    headers = Path(sysconfig.get_path("include"))
+    if not (headers / "Python.h").is_file():
+        return f"Python's headers are not in {headers}: apt install python3-dev"
+    return ""
+
+
+def _compile() -> None:
+    """Put the extension modules beside the sources of the current folder: a process of its own,
+    because mypy and setuptools end theirs if something is wrong."""
+    from mypyc.build import mypycify
+    from setuptools import setup
+
+    names = [str(path) for path in compiled_modules(Path("adpkv"))]
+    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    setup(
+        name="adpkv-compiled",
+        packages=[],
+        ext_modules=mypycify(
+            ["--config-file", str(CONFIG), *names],
+            opt_level="2",
+            debug_level="0",
+            multi_file=True,
+        ),
+        script_args=["-q", "build_ext", "--inplace", f"-j{jobs}"],
+    )
+
+
+if __name__ == "__main__":
+    _compile()
