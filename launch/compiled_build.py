@@ -39,12 +39,21 @@ LEFT_OUT = frozenset({"faults/process_real.py", "worlds/virtual/run.py"})
 """They end processes, or put a run together: nothing to gain."""
 
 
+STRUCT = "(msgspec.Struct"
+"""mypyc forgets what such a class says of itself (frozen, array_like, tag): its module stays Python.
+"""
+
+
 def compiled_modules(package: Path) -> list[Path]:
     """The files that are compiled, of a folder `adpkv`. Packages themselves stay as they are."""
     found = [path for folder in FOLDERS for path in sorted((package / folder).glob("*.py"))]
     found += [package / name for name in FILES]
     out = {package / name for name in LEFT_OUT}
-    return [path for path in found if path not in out and path.name != "__init__.py"]
+    return [
+        path
+        for path in found
+        if path not in out and path.name != "__init__.py" and STRUCT not in path.read_text("utf-8")
+    ]
 
 
 class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
