@@ -57,7 +57,8 @@ class Topology:
         Args:
             context, generation: (number of instances, ranks of each).
         """
-        return cls.of_sizes(*([ranks] * count for count, ranks in (context, generation)))
+        (contexts, context_ranks), (generations, generation_ranks) = context, generation
+        return cls.of_sizes([context_ranks] * contexts, [generation_ranks] * generations)
 
     @classmethod
     def of_sizes(cls, context: Sequence[int], generation: Sequence[int]) -> Topology:

@@ -281,7 +281,8 @@ class VirtualGroup:
         """What each member's next steps cost, as lines (base, slope) in ticks. Also counts the
         tokens that clients get from these steps, and how many may be made in a row (`most`)."""
         lines = []
-        tokens, waited, most = 0, (), NEVER
+        tokens, most = 0, NEVER
+        waited: tuple[int, ...] = ()
         for at, done in zip(self.current, self.steps, strict=True):
             slope = at.slope
             if done:
