@@ -19,9 +19,9 @@ from adpkv.core.rank_status import RankStatus
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective
 from adpkv.flight_recorder.job_directory import roots
-from adpkv.flight_recorder.slot_layout import HEAD, HEAD_BYTES, TAG_BYTES
+from adpkv.flight_recorder.slot_layout import HEAD_BYTES, HEAD_WORDS, paired
 from adpkv.flight_recorder.writer import FlightRecorder
-from adpkv.worlds.mpi.slots import TAG, code
+from adpkv.worlds.mpi.call_site import AGAIN, CallSite
 
 __all__ = ["recording"]
 
@@ -38,9 +38,8 @@ class _Collective:
 
     def __init__(self, folder: Path, members: int) -> None:
         self.op = Collective(0, "tp_allgather", "sync", 7, None, RankStatus())
-        self._kind, self._site = code(self.op.kind), code(self.op.site)
-        # The tags of all members, the same as last time.
-        self._tags = [TAG.pack(1, 0)] * members + [b""]
+        self._code = CallSite(self.op.kind, self.op.site, members, 0).code
+        self._members = members
         self._memory = bytearray(HEAD_BYTES * members)
         for member in range(members):
             self._head_into(member * HEAD_BYTES)
@@ -56,12 +55,11 @@ class _Collective:
     def fingerprint(self, number: int) -> bool:
         """Make this rank's head, and compare it with the others', as a group does."""
         self._head_into(0)
-        heads = bytes(self._memory)
-        return heads == heads[TAG_BYTES:HEAD_BYTES].join(self._tags)
+        return self._memory == self._memory[:HEAD_BYTES] * self._members
 
     def _head_into(self, at: int) -> None:
-        HEAD.pack_into(
-            self._memory, at, 1, 0, 0, 0, 1, self.op.iteration, self._kind, self._site, 0, 1
+        HEAD_WORDS.pack_into(
+            self._memory, at, AGAIN, paired(0, 0), 1, self.op.iteration, self._code, 0, 1
         )
 
     def bare(self, rounds: int) -> None:

@@ -8,9 +8,10 @@
     records    the ring, 64 bytes each
 
 Everything is in the machine's native byte order: a ring is read on the machine that wrote it, or on
-one like it. A record begins and ends with its number, and its place in the ring is claimed before
-it is written, so a reader can tell that a record was half overwritten (`reader`). The record of a
-collective is written as the rank comes to it, and is open as long as its end is 0.
+one like it. A record ends with its number: `struct` clears the record, then stores field by field,
+so the number is there when all else is. And its place in the ring is claimed before it is written,
+so a reader can tell that a record was half overwritten (`reader`). The record of a collective is
+written as the rank comes to it, and is open as long as its end is 0.
 """
 
 from __future__ import annotations
@@ -21,20 +22,19 @@ from typing import Final
 
 __all__ = [
     "BYTES",
-    "CHECK_MASK",
     "CLOCK",
     "CURRENT",
     "EMPTY_POLLS",
     "END",
     "HEADER",
     "ITERATION",
+    "KIND_BITS",
     "MAGIC",
     "MOST_NAMES",
     "NAMES",
     "NAMES_AT",
     "NAME_BYTES",
     "NOTED",
-    "NUMBER_MASK",
     "OPENED",
     "READY",
     "RECORD",
@@ -49,15 +49,16 @@ __all__ = [
 ]
 
 MAGIC: Final = b"ADPKVRNG"
-VERSION: Final = 2
+VERSION: Final = 3
 TEXT_BYTES: Final = 64
 
 HEADER: Final = struct.Struct(f"@8s8Iq{TEXT_BYTES}s{TEXT_BYTES}s")
 """magic, version, pid, rank, size, records, bytes of a record, names, bytes of a name, start time
 of the process (in the kernel's ticks: a process id alone may be reused), host, experiment."""
 
-RECORD: Final = struct.Struct("@IiqqqqqqHHHH")
-"""number, group, begin_ns, ready_ns, end_ns, sequence, iteration, bytes, kind, site, what, check.
+RECORD: Final = struct.Struct("@qqqqqqiHHQ")
+"""begin_ns, ready_ns, end_ns, sequence, iteration, bytes, group, kind with what, site, number.
+`What` it is of stands above the `KIND_BITS` of the kind.
 
 | what | group | sequence | bytes |
 |---|---|---|---|
@@ -70,13 +71,12 @@ then. In other records it is 0, and means `begin_ns`. Times are the machine's mo
 all processes of a host share.
 """
 
-OPENED: Final = struct.Struct("@Iiq16xqq8xIHH")
-"""What is written of a collective as a rank comes to it: number, group, begin_ns, sequence,
-iteration, kind and site in one number, what, check. All else is 0 then."""
+OPENED: Final = struct.Struct("@q16xqq8xiIQ")
+"""What is written of a collective as a rank comes to it: begin_ns, sequence, iteration, group,
+kind and site in one number, number. All else is 0 then."""
 
 RECORD_BYTES: Final = RECORD.size
-NUMBER_MASK: Final = 0xFFFFFFFF
-CHECK_MASK: Final = 0xFFFF
+KIND_BITS: Final = 12
 
 WORD_BYTES: Final = 8
 CURRENT, NOTED, EMPTY_POLLS, NAMES, CLOCK, WALL = 32, 33, 34, 35, 36, 37
@@ -84,7 +84,7 @@ CURRENT, NOTED, EMPTY_POLLS, NAMES, CLOCK, WALL = 32, 33, 34, 35, 36, 37
 something else, 0 for none; polls that found nothing; names so far; the monotonic clock and the
 calendar clock (both in nanoseconds) when the run's clock began."""
 
-READY, END, ITERATION, BYTES = 2, 3, 5, 6
+READY, END, ITERATION, BYTES = 1, 2, 4, 5
 """Which words of a record are `ready_ns`, `end_ns`, iteration and bytes."""
 
 NAMES_AT: Final = 512

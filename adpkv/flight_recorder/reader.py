@@ -1,8 +1,8 @@
 """Reads a flight recorder's ring, from any process, while its writer runs, hangs or has ended.
 
 The writer never waits for a reader, so a reader may see a record that is half overwritten. It
-accepts a record only if two reads were equal, the record begins and ends with its own number, and
-its place in the ring had not been claimed again meanwhile.
+accepts a record only if two reads were equal, the record has its own number, which is stored last,
+and its place in the ring had not been claimed again meanwhile.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from typing import Any, Final, NamedTuple
 
 from adpkv.errors import UsageError
 from adpkv.flight_recorder.format import (
-    CHECK_MASK,
     CLOCK,
     CURRENT,
     EMPTY_POLLS,
     END,
     HEADER,
+    KIND_BITS,
     MAGIC,
     MOST_NAMES,
     NAME_BYTES,
     NAMES,
     NAMES_AT,
     NOTED,
-    NUMBER_MASK,
     RECORD,
     RECORD_BYTES,
     RECORDS_AT,
@@ -181,9 +180,8 @@ class Ring:
 
     def _record(self, seen: bytes, number: int) -> Record:
         fields = RECORD.unpack(seen)
-        group, begin_ns, ready_ns, end_ns, sequence, iteration, nbytes, kind, site, what = fields[
-            1:11
-        ]
+        begin_ns, ready_ns, end_ns, sequence, iteration, nbytes, group, kind, site, _ = fields
+        what, kind = kind >> KIND_BITS, kind % (1 << KIND_BITS)
         ready_ns = ready_ns or (0 if what == What.STEP else begin_ns)
         return Record(
             number, What(what), group, self._name(kind), self._name(site), iteration, sequence,
@@ -222,8 +220,7 @@ def _check(path: Path, head: bytes, length: int) -> None:
 
 def _is(seen: bytes, number: int) -> bool:
     fields: tuple[int, ...] = RECORD.unpack(seen)
-    whole = fields[0] == number & NUMBER_MASK and fields[11] == number & CHECK_MASK
-    return whole and fields[10] in _WHATS
+    return fields[-1] == number and fields[7] >> KIND_BITS in _WHATS
 
 
 def _is_open(seen: bytes) -> bool:

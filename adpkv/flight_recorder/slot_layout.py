@@ -15,8 +15,8 @@
     tails       two sets of their short payloads                 TAIL_BYTES each
     windows     two windows for payloads that do not fit         WINDOW_BYTES each
 
-A slot is a head and a tail. A head is one cache line: which version of its payload a member
-contributes, where it is, and, last, the number of the round. Round n uses set n % 2. A member
+A slot is a head and a tail. A head is one cache line: whether a member says something new, where it
+is, and, last, the number of the round. Round n uses set n % 2. A member
 writes its tail if its payload has changed, then its head: who has read n in all heads may read all
 heads and tails of round n. Nobody writes for round n + 2 before all have written n + 1, and a
 member does that only after it has read round n: so two sets are enough. Rounds of long payloads
@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 HEAD: Final = struct.Struct("<II iIQQIII 4xQ 8x")
-"""The tag: a version of a payload, its length. Then the place (`SlotPlace`), and the round."""
+"""The tag: whether a payload is new, its length. Then the place (`SlotPlace`), and the round."""
 
 HEAD_WORDS: Final = struct.Struct("<7Q 8x")
 """The same as words, for who writes it: tag, group and epoch, sequence, iteration, kind and site,
@@ -70,7 +70,7 @@ TAIL_BYTES: Final = 192
 SLOT_BYTES: Final = HEAD_BYTES + TAIL_BYTES
 
 MAGIC: Final = b"ADPKVSEG"
-VERSION: Final = 3
+VERSION: Final = 4
 TOKEN_BYTES: Final = 16
 HEADER: Final = struct.Struct(f"@8s3IiI{TOKEN_BYTES}s")
 """magic, version, members, members of this host, group, epoch, token. Behind it the world ranks of

@@ -19,20 +19,19 @@ from typing import Final
 from adpkv.executor.collectives import Collective, Operation, Pause, Step, Wait
 from adpkv.flight_recorder.format import (
     BYTES,
-    CHECK_MASK,
     CLOCK,
     CURRENT,
     EMPTY_POLLS,
     END,
     HEADER,
     ITERATION,
+    KIND_BITS,
     MAGIC,
     MOST_NAMES,
     NAME_BYTES,
     NAMES,
     NAMES_AT,
     NOTED,
-    NUMBER_MASK,
     OPENED,
     READY,
     RECORD,
@@ -87,12 +86,13 @@ class FlightRecorder:
             MOST_NAMES, NAME_BYTES, start_ticks(os.getpid()),
             _cut(host, TEXT_BYTES), _cut(experiment, TEXT_BYTES),
         )  # fmt: skip
-        self._records = records
+        self._end = _FIRST + records * _WORDS
         self._ids: dict[str, int] = {}
-        self._sites: dict[str, tuple[str, int, int]] = {}
-        """By site: the kind that it had last, both names as in `OPENED`, what such a record is
-        of."""
+        self._sites: dict[str, tuple[str, int]] = {}
+        """By site: the kind that it had last, both names as in `OPENED`."""
         self._written = self._empty_polls = 0
+        self._next = _FIRST
+        """The first word of the next record's place."""
         self._at = 0
         """The first word of the collective that this rank came to last; 0 if to none."""
 
@@ -106,14 +106,14 @@ class FlightRecorder:
         found = self._sites.get(op.site)
         if found is None or found[0] != op.kind:
             found = self._new_site(op)
-        _, names, what = found
-        words = self._words
-        self._written = number = words[CURRENT] = self._written + 1
-        self._at = at = _FIRST + (number - 1) % self._records * _WORDS  # `_place_of`, in place
+        self._written = number = self._words[CURRENT] = self._written + 1
+        self._at = at = self._next
+        after = self._next = at + _WORDS
+        if after == self._end:
+            self._next = _FIRST
         _open_into(
-            self._map, at * WORD_BYTES, number & NUMBER_MASK, op.group, now_ns,
-            sequence, op.iteration, names, what, number & CHECK_MASK,
-        )  # fmt: skip
+            self._map, at * WORD_BYTES, now_ns, sequence, op.iteration, op.group, found[1], number
+        )
 
     def computed(self, now_ns: int) -> None:
         """This rank's own part of a step is over: from now on it waits for the others."""
@@ -151,38 +151,41 @@ class FlightRecorder:
         """Unlink the file. The mapping stays, and may still be written to."""
         self.path.unlink(missing_ok=True)
 
-    def _new_site(self, op: Operation) -> tuple[str, int, int]:
-        names = _NAMES.unpack(_TWO_NAMES.pack(self._named(op.kind), self._named(op.site)))[0]
-        found = self._sites[op.site] = (op.kind, names, _WHAT.get(type(op), 0))
+    def _new_site(self, op: Operation) -> tuple[str, int]:
+        kind = self._named(op.kind) | _WHAT.get(type(op), 0) << KIND_BITS
+        names: int = _NAMES.unpack(_TWO_NAMES.pack(kind, self._named(op.site)))[0]
+        found = self._sites[op.site] = (op.kind, names)
         return found
 
-    def _place_of(self, number: int) -> int:
-        """The first word of a record."""
-        return _FIRST + (number - 1) % self._records * _WORDS
+    def _place(self) -> int:
+        """The first word of the next record, which is taken."""
+        at = self._next
+        self._next = at + _WORDS if at + _WORDS < self._end else _FIRST
+        return at
 
     def _note(
         self, what: int, site: str, group: int, sequence: int, nbytes: int, begin: int, end: int
     ) -> None:
         """Write a record of something that is over already."""
         ids, kind = self._ids, _KINDS[what]
-        if self._place_of(self._written + 1) == self._at:
+        if self._next == self._at:
             self._move_current()
         number = self._written + 1
         self._written = self._words[NOTED] = number
         iteration = self._words[self._at + ITERATION] if self._at else 0
         _pack_into(
-            self._map, self._place_of(number) * WORD_BYTES,
-            number & NUMBER_MASK, group, begin, 0, end, sequence, iteration, nbytes,
-            ids.get(kind) or self._named(kind), ids.get(site) or self._named(site),
-            what, number & CHECK_MASK,
+            self._map, self._place() * WORD_BYTES,
+            begin, 0, end, sequence, iteration, nbytes, group,
+            (ids.get(kind) or self._named(kind)) | what << KIND_BITS,
+            ids.get(site) or self._named(site), number,
         )  # fmt: skip
 
     def _move_current(self) -> None:
         """The ring has come round to the collective in which this rank is, or was last: that
         becomes the newest record, and stays where it is."""
-        number, at = self._written + 1, self._at * WORD_BYTES
+        number, at = self._written + 1, self._place() * WORD_BYTES
         fields = list(RECORD.unpack_from(self._map, at))
-        fields[0], fields[-1] = number & NUMBER_MASK, number & CHECK_MASK
+        fields[-1] = number
         self._written = self._words[CURRENT] = number
         _pack_into(self._map, at, *fields)
 

@@ -11,7 +11,7 @@ import pytest
 
 from adpkv.errors import UsageError
 from adpkv.executor.collectives import Pause, Step
-from adpkv.flight_recorder.format import RECORD, RECORDS_AT, What
+from adpkv.flight_recorder.format import KIND_BITS, RECORD, RECORDS_AT, What
 from adpkv.flight_recorder.job_directory import ring_path
 from adpkv.flight_recorder.reader import Record
 from adpkv.inspect.render import as_values, rank_spans, span_text, survey_lines
@@ -195,7 +195,7 @@ def test_a_record_of_no_kind_is_not_whole(tmp_path: Path) -> None:
     path = ring_path(tmp_path, 0)
     data = bytearray(path.read_bytes())
     values = list(RECORD.unpack_from(data, RECORDS_AT))
-    values[10] = 99
+    values[7] |= 9 << KIND_BITS
     RECORD.pack_into(data, RECORDS_AT, *values)
     path.write_bytes(data)
     assert [one.doing for one in take_survey(tmp_path).ranks] == [Doing.NOTHING]

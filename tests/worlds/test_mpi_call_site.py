@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from adpkv.flight_recorder.slot_layout import TAIL_BYTES, paired
-from adpkv.worlds.mpi.call_site import CallSite
-from adpkv.worlds.mpi.slots import TAG, code
+from adpkv.worlds.mpi.call_site import AGAIN, CallSite
+from adpkv.worlds.mpi.slots import NEW, code
 
 
 def decoded(payload: bytes) -> list[bytes]:
@@ -16,41 +16,35 @@ def decoded(payload: bytes) -> list[bytes]:
     return [payload]
 
 
-def tags_of(*pairs: tuple[int, int]) -> list[bytes]:
-    return [*(TAG.pack(*pair) for pair in pairs), b""]
-
-
 def test_what_is_said_again_is_not_sent_again() -> None:
     site = CallSite("tp_allgather", "sync", 2, 0)
-    assert site.tag == paired(1, 0), "nothing, at first"
+    assert site.tag == paired(NEW, 0), "nothing, at first: that is news too"
     assert site.say("a", b"a") == b"a"
-    first = site.tag
-    assert first == paired(2, 1)
+    assert site.tag == paired(NEW, 1)
+    site.hear({}, decoded)
     assert site.say("another object", b"a") == b""
-    assert site.tag == first
+    assert site.tag == AGAIN
     assert site.payload == "another object"
     assert site.say("b", b"b") == b"b"
+    site.hear({}, decoded)
     assert site.say("a", b"a") == b"a"
-    assert site.tag == paired(4, 1), "another version, although it was said before"
+    assert site.tag == paired(NEW, 1), "although it was said before"
+    assert site.nbytes == 1
 
 
 def test_a_long_payload_is_announced_and_does_not_go_into_the_slot() -> None:
     site = CallSite("tp_allgather", "sync", 2, 0)
     assert site.say("x", b"x" * TAIL_BYTES) == b"x" * TAIL_BYTES
     assert site.say("y", b"y" * (TAIL_BYTES + 1)) == b""
-    assert site.tag == paired(3, TAIL_BYTES + 1)
+    assert site.tag == paired(NEW, TAIL_BYTES + 1)
 
 
 def test_only_what_has_changed_is_decoded() -> None:
     site = CallSite("tp_allgather", "sync", 3, 1)
-    said = tags_of((1, 0), (1, 5), (1, 300))
-    assert site.changed(said) == {0: 0, 1: 5, 2: 300}, "the first time all of it"
-    site.hear(said, {0: b"", 1: b"short", 2: b"long"}, decoded)
+    site.hear({0: b"", 1: b"short", 2: b"long"}, decoded)
     before = site.result
     assert before == ([b""], [b"short"], [b"long"])
-    said = tags_of((1, 0), (2, 5), (1, 300))
-    assert site.changed(said) == {1: 5}
-    site.hear(said, {1: b"other"}, decoded)
+    site.hear({1: b"other"}, decoded)
     assert site.result == ([b""], [b"other"], [b"long"])
     assert [a is b for a, b in zip(site.result, before, strict=True)] == [True, False, True]
     assert site.payloads == [b"", b"other", b"long"], "what a rank that missed it would be given"
@@ -68,7 +62,7 @@ def test_only_what_has_changed_is_decoded() -> None:
 )
 def test_what_a_rank_reads_depends_on_the_kind(kind: str, index: int, result: Any) -> None:
     site = CallSite(kind, "site", 2, index)
-    site.hear(tags_of((1, 1), (1, 1)), {0: b"0", 1: b"1"}, decoded)
+    site.hear({0: b"0", 1: b"1"}, decoded)
     assert site.result == result
     assert site.payloads == [b"0", b"1"]
 

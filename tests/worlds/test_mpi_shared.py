@@ -17,7 +17,7 @@ from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange import shared
 from adpkv.worlds.mpi.exchange.segment import Segment
 from adpkv.worlds.mpi.exchange.shared import SharedExchange
-from adpkv.worlds.mpi.slots import tags
+from adpkv.worlds.mpi.slots import NEW, HeadReader
 
 LAYOUT = Layout(group=3, epoch=0, ranks=(0, 1, 2), here=(0, 1, 2))
 TOKEN = b"t" * 16
@@ -54,11 +54,11 @@ class Rig:
         self.steps.append("look")
         return found
 
-    def others(self, round_: int, *members: int, version: int = 1, sequence: int = 5) -> None:
+    def others(self, round_: int, *members: int, new: int = 0, sequence: int = 5) -> None:
         """These members have come to a round."""
         for member in members:
             at = LAYOUT.head(round_, member).start
-            place = (paired(version, 0), paired(3, 0), sequence, 9, CODE, 4, round_)
+            place = (paired(new, 0), paired(3, 0), sequence, 9, CODE, 4, round_)
             HEAD_WORDS.pack_into(self.segment.memory, at, *place)
 
     def meet(self) -> bool:
@@ -84,15 +84,15 @@ def test_what_is_said_again_is_seen_by_the_heads_alone(
 ) -> None:
     rig = Rig(tmp_path, monkeypatch, crowded=False)
     rig.others(1, 1, 2)
-    assert not rig.meet(), "nobody's payload is known yet"
-    rig.site.tags = [*tags(rig.site.heads), b""]
+    assert not rig.meet(), "what this member says is not known yet"
+    rig.site.hear({}, bytes)
     rig.steps.clear()
     rig.others(2, 1, 2)
     assert rig.meet()
     assert rig.steps == []
-    rig.others(3, 1, 2, version=2)
+    rig.others(3, 1, 2, new=NEW)
     assert not rig.meet(), "something new"
-    assert rig.site.changed([*tags(rig.site.heads), b""]) == {1: 0, 2: 0}
+    assert HeadReader(3).lengths_of_new(rig.site.heads) == {1: 0, 2: 0}
 
 
 def test_a_member_elsewhere_is_seen_although_a_third_never_comes(

@@ -14,14 +14,14 @@ from adpkv.core.values import RequestSpec
 from adpkv.core.waiting import Waiting
 from adpkv.errors import AdpkvError, CollectiveMismatchError, Place
 from adpkv.executor.digest import PlanDigest
-from adpkv.flight_recorder.slot_layout import HEAD, HEAD_BYTES, TAG_BYTES, SlotPlace
+from adpkv.flight_recorder.slot_layout import HEAD, SlotPlace
 from adpkv.worlds.mpi.slots import (
     MAX_PAYLOAD_BYTES,
-    TAG,
+    NEW,
+    HeadReader,
     PayloadCodec,
     code,
     disagreement,
-    tags,
 )
 
 
@@ -29,7 +29,7 @@ class Word(msgspec.Struct, frozen=True):
     text: str
 
 
-def head(version: int = 1, length: int = 0, **differs: object) -> bytes:
+def head(new: int = 0, length: int = 0, **differs: object) -> bytes:
     at: dict[str, Any] = {
         "group": 1, "epoch": 0, "kind": "tp_gather", "site": "flush",
         "sequence": 5, "iteration": 2, "digest": 9,
@@ -37,19 +37,13 @@ def head(version: int = 1, length: int = 0, **differs: object) -> bytes:
     at.update(differs)
     codes = code(at["kind"]), code(at["site"])
     numbers = (at[name] for name in ("group", "epoch", "sequence", "iteration"))
-    return HEAD.pack(version, length, *numbers, *codes, at["digest"], 3)
+    return HEAD.pack(new, length, *numbers, *codes, at["digest"], 3)
 
 
-def agree(*heads: bytes) -> bool:
-    """Whether they are equal but for their tags, as a group finds out."""
-    all_heads = b"".join(heads)
-    return all_heads == all_heads[TAG_BYTES:HEAD_BYTES].join([*tags(all_heads), b""])
-
-
-def test_heads_at_the_same_place_are_seen_at_one_glance_with_their_tags() -> None:
-    heads = head(1, 0) + head(7, 300)
-    assert [TAG.unpack(tag) for tag in tags(heads)] == [(1, 0), (7, 300)]
-    assert agree(head(1, 0), head(7, 300))
+def test_heads_at_the_same_place_tell_what_is_new() -> None:
+    heads = head() + head(NEW, 300) + head(NEW, 0)
+    assert HeadReader(3).are_one(heads)
+    assert HeadReader(3).lengths_of_new(heads) == {1: 300, 2: 0}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +59,8 @@ def test_heads_at_the_same_place_are_seen_at_one_glance_with_their_tags() -> Non
     ],
 )
 def test_each_part_of_the_place_is_compared(differs: dict[str, object]) -> None:
-    assert not agree(head(), head(**differs))
+    assert not HeadReader(2).are_one(head() + head(**differs))
+    assert not HeadReader(2).are_one(head(NEW, 5, **differs) + head())
 
 
 def test_the_error_names_all_sides_with_their_ranks() -> None:

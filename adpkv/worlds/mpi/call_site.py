@@ -9,13 +9,16 @@ changed it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from zlib import crc32
 
-from adpkv.flight_recorder.slot_layout import HEAD_BYTES, TAG_BYTES, TAIL_BYTES, paired
-from adpkv.worlds.mpi.slots import TAG, VERSIONS, code
+from adpkv.flight_recorder.slot_layout import TAIL_BYTES, paired
+from adpkv.worlds.mpi.slots import NEW, code
 
-__all__ = ["CallSite"]
+__all__ = ["AGAIN", "CallSite"]
+
+AGAIN: Final = 0
+"""The tag of who says what it said at this site the time before."""
 
 
 class CallSite:
@@ -40,16 +43,11 @@ class CallSite:
         else:
             self._read = range(size)
         self.payload: Any = None
-        self.encoded = b""
-        self._version = 1
-        self.tag = paired(1, 0)
+        self.encoded, self.nbytes = b"", 0
+        self.tag = paired(NEW, 0)
+        """Of this rank's next head; the first payload is new, whatever it is."""
         self.heads = b""
         """Of all members in the last collective here."""
-        self.common = slice(index * HEAD_BYTES + TAG_BYTES, (index + 1) * HEAD_BYTES)
-        """What all heads have in common, in this rank's."""
-        self.tags = [TAG.pack(0, 0)] * size + [b""]
-        """Of all members, and an empty text: joined by what all heads have in common they are all
-        heads. Nobody has version 0, so the first payloads are new."""
         self.payloads = [b""] * size
         """What each member has said last."""
         self._values: list[Any] = [None] * len(self._read)
@@ -67,28 +65,17 @@ class CallSite:
         self.payload = payload
         if encoded == self.encoded:
             return b""
-        self.encoded, self._version = encoded, (self._version + 1) % VERSIONS
-        self.tag = paired(self._version, len(encoded))
+        self.encoded, self.nbytes = encoded, len(encoded)
+        self.tag = paired(NEW, len(encoded))
         return encoded if len(encoded) <= TAIL_BYTES else b""
 
-    def changed(self, tags: list[bytes]) -> dict[int, int]:
-        """The lengths of what members say anew, by member."""
-        before = self.tags
-        return {
-            member: TAG.unpack(tag)[1]
-            for member, tag in enumerate(tags)
-            if tag != before[member] and tag
-        }
-
-    def hear(
-        self, tags: list[bytes], said: Mapping[int, bytes], decode: Callable[[Any], Any]
-    ) -> None:
-        """Members say something new. Payloads are frozen: those that have not changed stay the same
-        objects."""
+    def hear(self, said: Mapping[int, bytes], decode: Callable[[Any], Any]) -> None:
+        """Some members say something new: `said`, by member. Payloads are frozen: those that have
+        not changed stay the same objects."""
         for member, payload in said.items():
             self.payloads[member] = payload
             if member in self._read:
                 self._values[member] = decode(payload)
         if self._read:
             self.result = self._values[0] if self._one else tuple(self._values)
-        self.tags = tags
+        self.tag = AGAIN

@@ -26,7 +26,7 @@ from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
 from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
-from adpkv.worlds.mpi.slots import PayloadCodec, disagreement, tags
+from adpkv.worlds.mpi.slots import HeadReader, PayloadCodec, disagreement
 from adpkv.worlds.mpi.waiting import Waiter
 
 __all__ = ["CollectiveStats", "Group"]
@@ -127,7 +127,7 @@ class Group:
         self._ranks = tuple(ranks)
         self._index = communicator.rank
         self._leads = communicator.rank == 0
-        self._codec = PayloadCodec(types)
+        self._codec, self._reader = PayloadCodec(types), HeadReader(communicator.size)
         self._digest = PlanDigest()
         self._plan, self._plan_digest = None, 0  # as of the last collective
         self.number = number
@@ -250,7 +250,7 @@ class Group:
         (`CallSite.result`). `rest` is what must be equal beyond the site's name.
 
         Each rank does this some ten thousand times a second, so it is written for few steps: where
-        nobody says anything new, one comparison of all heads tells it.
+        nobody says anything new, all heads are the same.
         """
         self.sequence = sequence = self.sequence + 1
         site = self._sites.get(op.site)
@@ -260,7 +260,7 @@ class Group:
         changed = b""
         if payload is not site.payload:
             changed = site.say(payload, self._codec.encode(op.kind, payload))
-        self.payload_bytes = len(site.encoded)
+        self.payload_bytes = site.nbytes
         if op.plan is not self._plan:
             self._plan, self._plan_digest = op.plan, self._digest(op.plan)
         code = site.code_with(rest) if rest else site.code
@@ -274,18 +274,17 @@ class Group:
     def _take_in(self, op: Operation, site: CallSite) -> None:
         """Some member says something new, or it is in another collective."""
         heads, exchange = site.heads, self._exchange
-        said = [*tags(heads), b""]
-        if heads != heads[site.common].join(said):
+        if not self._reader.are_one(heads):
             exchange.check()
             places = self._places(op)
             self._stats.mismatches += 1
             raise disagreement(heads, self._ranks, places)
-        lengths = site.changed(said)
+        lengths = self._reader.lengths_of_new(heads)
         long = {member: length for member, length in lengths.items() if length > TAIL_BYTES}
         payloads = {m: exchange.tail(m, n) for m, n in lengths.items() if n <= TAIL_BYTES}
         if long:
             payloads |= self._second_round(site, long)
-        site.hear(said, payloads, partial(self._codec.decode, op.kind))
+        site.hear(payloads, partial(self._codec.decode, op.kind))
 
     def _places(self, op: Operation) -> list[str]:
         """What each member calls the collective it is in, as far as it is known."""

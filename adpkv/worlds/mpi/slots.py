@@ -5,11 +5,11 @@ if that fits. All collectives of a group use this one width and one communicator
 in different collectives *see* it, and do not hang or decode another collective's payload (contract
 5.8; TensorRT-LLM #14560, #16253).
 
-The payload is MessagePack of a known type per kind. A head has no payload, but a tag: how often the
-rank has changed its payload at this call site, and how long it is. Who has seen that tag there
-already has the payload, so only what has changed is read, and where nothing has, one comparison of
-all heads tells it. A changed payload that does not fit into the tail follows in a second round. No
-extra message is needed to agree on that round: every rank reads the same tags.
+The payload is MessagePack of a known type per kind. A head has no payload, but a tag: whether the
+rank says something else than the time before at this call site, and how long that is. So only what
+has changed is read, and where nothing has, all heads are the same. A changed payload that does not
+fit into the tail follows in a second round. No extra message is needed to agree on that round:
+every rank reads the same tags.
 """
 
 from __future__ import annotations
@@ -26,18 +26,16 @@ from adpkv.flight_recorder.slot_layout import HEAD_BYTES, TAG_BYTES, SlotPlace
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",
-    "TAG",
-    "VERSIONS",
+    "NEW",
+    "HeadReader",
     "PayloadCodec",
     "code",
     "disagreement",
-    "tags",
 ]
 
-TAG: Final = struct.Struct("@II")
-"""The version of a payload, and its length."""
-
-VERSIONS: Final = 1 << 32
+NEW: Final = 1
+"""The first part of a tag where a payload is new; the second is its length. Zeros if it is what was
+said there before."""
 
 MAX_PAYLOAD_BYTES: Final = 16 << 20
 """The most that one rank may contribute to one collective: some 3 million block hashes."""
@@ -48,9 +46,24 @@ def code(text: str) -> int:
     return crc32(text.encode())
 
 
-def tags(heads: bytes) -> list[bytes]:
-    """The tags of all members in order."""
-    return [heads[at : at + TAG_BYTES] for at in range(0, len(heads), HEAD_BYTES)]
+class HeadReader:
+    """Reads the heads of all members of a group, of which there are `size`."""
+
+    def __init__(self, size: int) -> None:
+        place = HEAD_BYTES - TAG_BYTES
+        self._places = struct.Struct("@" + f"{TAG_BYTES}x{place}s" * size).unpack
+        self._tags = struct.Struct("@" + f"II{place}x" * size).unpack
+
+    def are_one(self, heads: bytes) -> bool:
+        """Are all members in the same collective? They may say something new in it."""
+        places = self._places(heads)
+        return places.count(places[0]) == len(places)
+
+    def lengths_of_new(self, heads: bytes) -> dict[int, int]:
+        """By member that says something new: how long it is."""
+        tags = self._tags(heads)
+        lengths = tags[1::2]
+        return {member: lengths[member] for member, new in enumerate(tags[::2]) if new}
 
 
 def disagreement(

@@ -28,7 +28,7 @@ from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.exchange import opening
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
-from adpkv.worlds.mpi.slots import tags
+from adpkv.worlds.mpi.slots import NEW
 from tests.real_ranks.programs.halfway import halfway
 from tests.real_ranks.programs.private import private_folder
 
@@ -60,11 +60,12 @@ def meet(exchange: Any, rounds: int = 50) -> None:
             site.say(None, said[RANK])
             same = exchange.slots(site, said[RANK], paired(0, 0), at, 5, paired(1, 2), 3)
             assert same is again
-            site.tags = [*tags(site.heads), b""]
-        heads = site.heads
+            if not again:
+                heads = site.heads
+                site.hear({}, bytes)
         for rank, tail in enumerate(said):
-            version, length, *place, _ = HEAD.unpack_from(heads, rank * HEAD_BYTES)
-            assert (version, length, place) == (2, TAIL_BYTES, [0, 0, at, 5, 1, 2, 3])
+            new, length, *place, _ = HEAD.unpack_from(heads, rank * HEAD_BYTES)
+            assert (new, length, place) == (NEW, TAIL_BYTES, [0, 0, at, 5, 1, 2, 3])
             assert exchange.tail(rank, length) == tail
         if at % 10 == 0:
             lengths = [0 if r == at % SIZE else 70_000 * r + at for r in range(SIZE)]

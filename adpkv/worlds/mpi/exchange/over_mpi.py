@@ -19,7 +19,7 @@ from adpkv.flight_recorder.slot_layout import (
     TAIL_BYTES,
     TOLD_BYTES,
 )
-from adpkv.worlds.mpi.call_site import CallSite
+from adpkv.worlds.mpi.call_site import AGAIN, CallSite
 from adpkv.worlds.mpi.communicators import raise_if_revoked
 from adpkv.worlds.mpi.exchange.wakes import WakeMessages
 
@@ -39,6 +39,7 @@ class MpiExchange:
         self._wakes = WakeMessages(waking)
         self.woken, self.wake = self._wakes.woken, self._wakes.wake
         self.communicators = (self._slots, self._payloads, waking)
+        self._size = communicator.size
         self._landing = bytearray(SLOT_BYTES * communicator.size)
         self._own = SLOT_BYTES * communicator.rank
         # Made once: mpi4py need not look at the buffer again on each call.
@@ -55,7 +56,7 @@ class MpiExchange:
             self._landing[at : at + len(changed)] = changed
         self._slots.Allgather(_IN_PLACE, self._receive)
         heads = site.heads = b"".join(self._heads(self._landing))
-        return heads == heads[site.common].join(site.tags)
+        return site.tag == AGAIN and heads == heads[:HEAD_BYTES] * self._size
 
     def tail(self, member: int, length: int) -> bytes:
         """The payload in a member's slot."""

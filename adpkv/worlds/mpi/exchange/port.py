@@ -42,9 +42,9 @@ class Exchange(Protocol):
     ) -> bool:
         """Contribute a slot: a head, by its words (`slot_layout.HEAD_WORDS`; the first is the
         site's tag), and the payload in its tail if that has `changed` and fits. Puts the heads of
-        all members in order into `site.heads`, all of the same round. True if they are what they
-        were the last time: all members are here, and say nothing new. Where some are in another
-        collective, the heads of members that have not come may be all zero.
+        all members in order into `site.heads`, all of the same round. True if they are equal: all
+        members are here, and nobody says anything new. Where some are in another collective, the
+        heads of members that have not come may be all zero.
 
         Raises:
             MPI.Exception: a rank failure interrupted it.

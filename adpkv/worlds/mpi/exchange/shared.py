@@ -36,18 +36,21 @@ from adpkv.flight_recorder.slot_layout import (
     WORD_BYTES,
     Layout,
 )
-from adpkv.worlds.mpi.call_site import CallSite
+from adpkv.worlds.mpi.call_site import AGAIN, CallSite
 from adpkv.worlds.mpi.exchange.host_links import HostLinks
 from adpkv.worlds.mpi.exchange.over_mpi import told
 from adpkv.worlds.mpi.exchange.segment import Segment
 
 __all__ = ["SharedExchange"]
 
-FIRST_LOOKS: Final = 100
+FIRST_LOOKS: Final = 200
 LOOKS: Final = 40
 """So often a member looks at the heads of the others before it yields, first and then again and
 again: about 10 µs each. It holds the interpreter's lock meanwhile, and other threads of this
 process wait; yielding releases it."""
+
+EACH_LOOKS: Final = 8
+"""Of the first looks only one in so many asks whether all have come with something new."""
 
 ATTEND_NS: Final = 50_000
 """How often a waiting member looks after everything else."""
@@ -74,14 +77,9 @@ class _Column(NamedTuple):
         return cls(Struct(form).unpack_from, words[0] * WORD_BYTES, len(words))
 
 
-class _Set(NamedTuple):
-    """Where a member writes and looks in the rounds of one parity: its own head and tail, the
-    rounds of those that it waits for, all heads."""
-
-    head: int
-    tail: int
-    rounds: int
-    heads: slice
+_Set = tuple[int, int, int, slice, slice]
+"""Where a member writes and looks in the rounds of one parity: its own head and tail, the rounds of
+those that it waits for, its own head as it reads it, all heads."""
 
 
 class SharedExchange:
@@ -118,6 +116,8 @@ class SharedExchange:
         self._looks = range(1 if crowded else LOOKS)
         # Heads from other hosts are received, in no order: only their host's line tells.
         self._first_looks = range(FIRST_LOOKS if self._alone and not crowded else 0)
+        self._members = members = len(layout.ranks)
+        self._tails = [[layout.tail(n, m).start for m in range(members)] for n in (0, 1)]
         self._line, self._across, self._broken = layout.line(place), layout.across, layout.broken
         lines = [layout.line(other) for other in range(len(layout.here))]
         self._waits = _Column.of([line + ENDED_WAIT for line in lines])
@@ -144,22 +144,20 @@ class SharedExchange:
     ) -> bool:
         """Contribute a slot, and wait for those of the others."""
         self._round = number = self._round + 1
-        memory, (own, tail, at, all_heads) = self._memory, self._sets[number & 1]
+        memory, (own, tail, at, own_head, all_heads) = self._memory, self._sets[number & 1]
         if changed:
             memory[tail : tail + len(changed)] = changed
         _pack_head(memory, own, site.tag, group, sequence, iteration, code, digest, number)
-        common, tags, seen = site.common, site.tags, b""
+        # What all heads are if all are here, and nobody says anything new.
+        quiet = memory[own_head] * self._members if site.tag == AGAIN else b""
         for look in self._first_looks:
-            heads = memory[all_heads]
-            if heads != seen:
-                # A copy has no order within itself. But the second is made after all of the first
-                # was there, so if it is the same, the first is whole.
-                if heads == heads[common].join(tags) and memory[all_heads] == heads:
-                    site.heads = heads
-                    return True
-                seen = heads
-            elif not look % 8 and self._read_rounds(memory, at) == (number,) * self._awaited:
-                break  # all are here, and some say something new
+            # A copy has no order within itself. But the second is made after all of the first was
+            # there, so if both are what they should be, they are whole.
+            if memory[all_heads] == quiet and memory[all_heads] == quiet:
+                site.heads = quiet
+                return True
+            if look % EACH_LOOKS == 1 and self._are_here(at, number):
+                break  # and some say something new
         else:
             if not self._have_come(at):
                 site.heads = self._heads_so_far()
@@ -168,11 +166,11 @@ class SharedExchange:
             self._links.exchange_slots(number, self._attend)
             self._words[self._across + ROUND] = number
         heads = site.heads = memory[all_heads]
-        return heads == heads[common].join(tags)
+        return heads == quiet
 
     def tail(self, member: int, length: int) -> bytes:
         """The payload in a member's slot."""
-        at = self._layout.tail(self._round, member).start
+        at = self._tails[self._round & 1][member]
         return self._memory[at : at + length]
 
     def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes:
@@ -246,6 +244,10 @@ class SharedExchange:
         for communicator in self.communicators:
             communicator.Free()
 
+    def _are_here(self, at: int, number: int) -> bool:
+        """Have all published this round of slots?"""
+        return self._read_rounds(self._memory, at) == (number,) * self._awaited
+
     def _have_come(self, at: int) -> bool:
         """Wait until all have published this round of slots. False if some are in another
         collective meanwhile, and others do not come."""
@@ -317,6 +319,7 @@ class SharedExchange:
 def _sets(layout: Layout, index: int, rounds: Sequence[int]) -> tuple[_Set, ...]:
     """Both sets of a member; `rounds` is where it looks for the rounds of the others."""
     return tuple(
-        _Set(layout.head(n, index).start, layout.tail(n, index).start, at, layout.heads(n))
+        (layout.head(n, index).start, layout.tail(n, index).start, at, layout.head(n, index),
+         layout.heads(n))
         for n, at in enumerate(rounds)
-    )
+    )  # fmt: skip
