@@ -18,7 +18,7 @@ def decoded(payload: bytes) -> list[bytes]:
 
 def test_what_is_said_again_is_not_sent_again() -> None:
     site = CallSite("tp_allgather", "sync", 2, 0)
-    assert site.tag == paired(NEW, 0), "nothing, at first: that is news too"
+    assert site.tag == paired(NEW, 0), "nothing, at first: that is new too"
     assert site.say("a", b"a") == b"a"
     assert site.tag == paired(NEW, 1)
     site.hear({}, decoded)
