@@ -9,8 +9,6 @@ requests. Blocks that it shares with others count as theirs, so this holds whoev
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING
 
 from adpkv.core.content import prompt_blocks
@@ -33,43 +31,78 @@ Shares = dict[int, tuple[int, int]]
 """Sender -> (transfers, blocks) that a rank may still begin with it."""
 
 
-@dataclass(slots=True)
 class GroupRanks:
-    """The ranks of one group, and what each can still be given."""
+    """The ranks of one group, and what each can still be given. Made anew for each plan.
 
-    costs: GroupLimits
-    """What a request costs on this kind of instance."""
-    tokens: list[int]
-    """Open tokens: of each rank's requests that are not over."""
-    requests: list[int]
-    """Open requests of each rank."""
-    seats: list[int]
-    """How many more requests each rank may be given; 0 or less for none."""
-    advised: list[int]
-    """Of these, how many may be requests that do not insist on the rank (`core.failure_memory`)."""
-    turns: list[int]
-    """When each rank was given its last request: the iteration."""
-    blocks: list[int]
-    slots: list[int]
-    shares: list[Shares]
-    cached: Sequence[Cached] = ()
-    """By rank. Without an entry nothing is known to be cached."""
-    passed: Passed = ()
-    """How often the waiting requests were overtaken by the last plan."""
-    doubted: Sequence[Collection[int]] = ()
-    """By rank: the requests of which an earlier attempt is in doubt there."""
-    not_yet: frozenset[int] = frozenset()
-    """Requests of which the ranks have still to say that."""
-    overtaking: Overtaking = field(init=False)
-    _now: count[int] = field(default_factory=lambda: count(_NOW))
-    _open: int = field(init=False)
-    """How many ranks may be given a request that insists on none."""
-    _most_blocks: int = -1
-    """At least as many blocks as any of them has; -1 if that is to be looked up."""
+    Args:
+        costs: what a request costs on this kind of instance.
+        tokens: open tokens by rank: of its requests that are not over.
+        requests: open requests by rank.
+        seats: how many more requests each rank may be given; 0 or less for none.
+        advised: of these, how many may be requests that do not insist on the rank
+            (`core.failure_memory`).
+        turns: when each rank was given its last request: the iteration.
+        blocks, slots, shares: the free ones of each rank.
+        cached: by rank. Without an entry nothing is known to be cached.
+        passed: how often the waiting requests were overtaken by the last plan.
+        doubted: by rank: the requests of which an earlier attempt is in doubt there.
+        not_yet: requests of which the ranks have still to say that.
+    """
 
-    def __post_init__(self) -> None:
-        self.overtaking = Overtaking(self, self.passed, self.costs.most_passed)
+    __slots__ = (
+        "_most_blocks",
+        "_now",
+        "_open",
+        "advised",
+        "blocks",
+        "cached",
+        "costs",
+        "doubted",
+        "not_yet",
+        "overtaking",
+        "requests",
+        "seats",
+        "shares",
+        "slots",
+        "tokens",
+        "turns",
+    )
+
+    def __init__(
+        self,
+        costs: GroupLimits,
+        *,
+        tokens: list[int],
+        requests: list[int],
+        seats: list[int],
+        advised: list[int],
+        turns: list[int],
+        blocks: list[int],
+        slots: list[int],
+        shares: list[Shares],
+        cached: Sequence[Cached] = (),
+        passed: Passed = (),
+        doubted: Sequence[Collection[int]] = (),
+        not_yet: frozenset[int] = frozenset(),
+    ) -> None:
+        self.costs = costs
+        self.tokens = tokens
+        self.requests = requests
+        self.seats = seats
+        self.advised = advised
+        self.turns = turns
+        self.blocks = blocks
+        self.slots = slots
+        self.shares = shares
+        self.cached = cached
+        self.doubted = doubted
+        self.not_yet = not_yet
+        self.overtaking = Overtaking(self, passed, costs.most_passed)
+        self._now = _NOW
+        self._most_blocks = -1
+        """At least as many blocks as any open rank has; -1 if that is to be looked up."""
         self._open = len(self.open_ranks())
+        """How many ranks may be given a request that insists on none."""
 
     def __len__(self) -> int:
         return len(self.seats)
@@ -158,7 +191,8 @@ class GroupRanks:
         self.requests[rank] += 1
         self.seats[rank] -= 1
         self.advised[rank] -= 1
-        self.turns[rank] = next(self._now)
+        self.turns[rank] = self._now
+        self._now += 1
         if self.costs.late:
             self.blocks[rank] -= self._needed(rank, spec)
             if spec.sender is not None:
