@@ -29,11 +29,6 @@ FILES = (
     *(f"memory/{name}.py" for name in ("book", "slot_book", "virtual", "virtual_staging")),
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
-    # A class that inherits from a compiled one has to be compiled too.
-    "bench/blind.py",
-    "exploration/exhaustive.py",
-    "field_policies/ends.py",
-    "field_policies/policy.py",
 )
 LEFT_OUT = frozenset({"faults/process_real.py", "worlds/virtual/run.py"})
 """They end processes, or put a run together: nothing to gain."""
@@ -59,8 +54,9 @@ class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
     """Puts the extension modules into the wheel if they are wanted."""
 
     def dependencies(self) -> list[str]:
-        """What the build needs besides hatchling."""
-        return NEEDS if _wanted() else []
+        """What the build needs besides hatchling, in an environment of its own."""
+        # mypy reads the types of what adpkv imports.
+        return [*NEEDS, *self.metadata.core.dependencies] if _wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile in a copy, and say which files the wheel gets besides its sources."""
@@ -118,7 +114,7 @@ def _compile() -> None:
         packages=[],
         ext_modules=mypycify(
             ["--config-file", str(CONFIG), *names],
-            opt_level="2",
+            opt_level="1",
             debug_level="0",
             multi_file=True,
         ),

@@ -53,6 +53,7 @@ def is_in(module: str, package: str) -> bool:
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.random_draws"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 COUNTING, BUILD = "adpkv.counting", "adpkv.build"
+SUBCLASSING = "adpkv.subclassing"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
@@ -79,10 +80,11 @@ ARROWS = {
     "adpkv.launcher_variables": (),
     COUNTING: (),
     BUILD: (),
+    SUBCLASSING: (),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
     TERMINAL: (STREAMS,),
-    CORE: (ERRORS,),
+    CORE: (ERRORS, SUBCLASSING),
     # It knows names and ports by what they look like, and imports what is asked for.
     PLUGINS: (ERRORS,),
     # Files of others, from which the configuration takes faults and the workload its requests.
@@ -92,7 +94,7 @@ ARROWS = {
     CONFIG: (CORE, ERRORS, PLUGINS, TRACES, PRESETS),
     # CuPy and the kernels, for memories and models.
     GPU: (ERRORS,),
-    "adpkv.memory": (CORE, ERRORS, GPU),
+    "adpkv.memory": (CORE, ERRORS, GPU, SUBCLASSING),
     # The virtual link writes into the ledger instead of into bytes.
     "adpkv.transport.virtual": (
         CORE,
@@ -105,7 +107,7 @@ ARROWS = {
     "adpkv.model.gemm": (CORE, ERRORS, GPU, "adpkv.memory.port", "adpkv.model"),
     "adpkv.model": (CORE, ERRORS),
     WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, TRACES, CONFIG),
-    EXECUTOR: (CORE, ERRORS, *PORTS, STAGED),
+    EXECUTOR: (CORE, ERRORS, SUBCLASSING, *PORTS, STAGED),
     # Around a rank's ports in either world, so of neither.
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),
     RECORDER: (ERRORS, EXECUTOR, "adpkv.transport.port"),
@@ -120,6 +122,7 @@ ARROWS = {
     CUSTOM: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, "adpkv.transport.virtual"),
     SELECT: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, ASSEMBLE, CUSTOM),
     "adpkv.worlds.virtual": (
+        SUBCLASSING,
         *INNER,
         MEMORY_CHECK,
         DRAWS,

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from adpkv.core.values import Cause, Outcome
+from adpkv.subclassing import mypyc_attr
 
 __all__ = ["Replica", "SoleOwner", "Vote", "agree_on"]
 
@@ -80,6 +81,7 @@ def _weight(vote: Vote) -> int:
 _Batch = TypeVar("_Batch")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SoleOwner:
     """Attention data parallelism: each request is on one rank, which decides about it alone."""
 
@@ -118,6 +120,7 @@ class SoleOwner:
         return None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Replica(SoleOwner):
     """Tensor parallelism without ADP: rank `index` of the instance holds its shard of each request.
 

@@ -14,6 +14,7 @@ from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import DUMMY, StepWork
 from adpkv.model.port import Batch
+from adpkv.subclassing import mypyc_attr
 
 __all__ = ["ContextServing"]
 
@@ -23,6 +24,7 @@ def _is_all(spec: RequestSpec) -> bool:
     return spec.made_tokens <= 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ContextServing(Serving):
     """Serving on a context rank: prefill, then the sender's end of one session per request."""
 

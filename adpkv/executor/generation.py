@@ -14,10 +14,12 @@ from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import DUMMY, StepWork
 from adpkv.model.port import Batch
+from adpkv.subclassing import mypyc_attr
 
 __all__ = ["GenerationServing"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GenerationServing(Serving):
     """Serving on a generation rank: the receiver's end of one session per request, then decode."""
 

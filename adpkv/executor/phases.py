@@ -23,10 +23,12 @@ from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release, 
 from adpkv.executor.rank import Rank, is_outdated, status_of
 from adpkv.executor.succession import shrink_group
 from adpkv.model.port import Batch
+from adpkv.subclassing import mypyc_attr
 
 __all__ = ["Phases"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Phases:
     """What a rank does in each phase. `executor.loop` calls them in their order."""
 

@@ -27,6 +27,7 @@ from adpkv.executor.decisions import Decisions
 from adpkv.executor.held_attempts import HeldAttempts
 from adpkv.executor.leases import Leases
 from adpkv.executor.step_work import StepWork, WorkMeter
+from adpkv.subclassing import mypyc_attr
 from adpkv.transport.staged import StagedTransport
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Serving"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Serving(ABC):
     """One rank's requests, from their assignment until their blocks are freed. The subclasses are
     `ContextServing` and `GenerationServing`."""

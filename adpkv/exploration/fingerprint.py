@@ -113,9 +113,9 @@ _PAST: Final = object()
 
 
 def _names(kind: type) -> list[str]:
-    """The names of all slots, those of the bases first."""
+    """The names of all slots, those of the bases first; of a compiled class, all its attributes."""
     found: list[str] = []
     for base in reversed(kind.__mro__):
-        slots = base.__dict__.get("__slots__", ())
+        slots = base.__dict__.get("__slots__", base.__dict__.get("__mypyc_attrs__", ()))
         found += [slots] if isinstance(slots, str) else list(slots)
-    return found
+    return list(dict.fromkeys(found))

@@ -7,15 +7,28 @@ doubt (a peer may still write), double free, two owners, two writers, and KV tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from adpkv.memory.port import Report
+from adpkv.subclassing import mypyc_attr
 
-__all__ = ["LedgerMemory"]
+__all__ = ["Landing", "LedgerMemory"]
 
 NOBODY = 0
 """In place of a lease number; these begin at 1."""
 
 
+class Landing(Protocol):
+    """What the virtual link needs of a ledger."""
+
+    def awaited(self, blocks: Sequence[int]) -> int:
+        """The lease, or what stands for one, for which a peer may write into the blocks."""
+
+    def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
+        """The link wrote into the blocks for `owner`; `whole`: all bytes of the transfer."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LedgerMemory:
     """One rank's ledger; implements `memory.port.Memory`. A call costs O(its blocks)."""
 

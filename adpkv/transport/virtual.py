@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from adpkv.core.ids import SOON_NS, SessionId
 from adpkv.core.inbox_age import InboxAge
-from adpkv.memory.virtual import LedgerMemory
+from adpkv.memory.virtual import Landing
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.virtual_link import Link
 
@@ -68,7 +68,7 @@ class Network:
     def end(
         self,
         rank: int,
-        memory: LedgerMemory,
+        memory: Landing,
         inbox_age: InboxAge | None = None,
         reading: Callable[[int], int] = int,
     ) -> VirtualTransport:
@@ -230,7 +230,7 @@ class VirtualTransport:
         self,
         network: Network,
         rank: int,
-        memory: LedgerMemory,
+        memory: Landing,
         inbox_age: InboxAge | None = None,
         reading: Callable[[int], int] = int,
     ) -> None:

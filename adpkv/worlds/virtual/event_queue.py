@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from adpkv.core.ids import LAST_NS
 from adpkv.errors import EndOfTimeError
+from adpkv.subclassing import mypyc_attr
 
 __all__ = [
     "COORDINATOR_WAKE",
@@ -39,6 +40,7 @@ Entry = tuple[int, int, int, int, Action, Any]
 """(time, kind, owner, number, action, its argument) of an event."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EventQueue:
     """A heap of (time, kind, owner, number) with the action to perform. `now` is the world's
     clock."""
