@@ -137,9 +137,7 @@ def build_summary(
         lost=lost,
         broken_off=broken_off,
     )
-    made_by = {"adpkv": __version__, "build": build(), "world": world}
-    made_by |= experiment.ports_in(world)
-    return made_by | {
+    return _made_by(experiment, world) | {
         "ranks": topology.ranks,
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],
@@ -168,6 +166,11 @@ def build_summary(
         ],
         **_faults(experiment, topology, reports, last_counts),
     }
+
+
+def _made_by(experiment: Experiment, world: str) -> dict[str, object]:
+    made_by: dict[str, object] = {"adpkv": __version__, "build": build(), "world": world}
+    return made_by | experiment.ports_in(world)
 
 
 def _exit_code(codes: Sequence[int], broken_off: BrokenOff | None, served: bool) -> int:

@@ -1,0 +1,274 @@
+"""What a rank does in an iteration by itself: all of the phases that meets nobody.
+
+A rank does not decide alone about what it notices: it reports it at sync, and the group decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from adpkv.core.ids import NEVER
+from adpkv.core.plan import Plan, agree
+from adpkv.core.rank_status import RankStatus
+from adpkv.core.report import RankReport
+from adpkv.core.stop import StopReason
+from adpkv.executor.audit import check_proposal, rank_report
+from adpkv.executor.collectives import CollectiveCounts
+from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
+from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
+from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
+from adpkv.executor.rank import Rank, is_outdated, status_of
+from adpkv.model.port import Batch
+from adpkv.subclassing import mypyc_attr
+
+__all__ = ["LocalWork"]
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class LocalWork:
+    """The base of `executor.phases.Phases`, which adds what is awaited."""
+
+    def __init__(self, rank: Rank, counts: Callable[[], CollectiveCounts]) -> None:
+        self.rank = rank
+        self._counts = counts
+        # Used in every iteration of every rank, so looked up once.
+        self._serving = rank.serving
+        self._transceiver = rank.transceiver
+        self._clock, self._model = rank.ports.clock, rank.ports.model
+        self._asked_to_stop = rank.ports.signals.asked_to_stop
+        self._group = rank.instance.index
+        self._index = rank.rank - rank.instance.first
+        self.group_input: tuple[LeaderMessage, ...] = ()
+        self._own_messages: Sequence[PeerMessage] = ()
+        self._status = RankStatus()
+        self.statuses: Sequence[RankStatus] = ()
+        self._steady = False
+        self._moved = True
+        """Whether something may have changed on this rank since `_status` was made. Requests,
+        sessions and blocks only change before a call of `_resolve`, or in a step that finished
+        requests: only these two places set it, so no state machine needs a flag."""
+        self._wake_ns = 0
+        self._seen_ns = -1
+        self._abandon_ns = NEVER
+        self._sampler = rank.ports.sampler
+        self._ran_ns = -1
+        """How long this rank's own part of the step took, where it was run for real."""
+
+    # -- observe --------------------------------------------------------------------------------
+
+    def observe(self) -> None:
+        """Read peers' messages, poll the transport and check what is due. Never waits."""
+        rank = self.rank
+        messages = rank.ports.mailbox.receive() if rank.leader is None else self._own_messages
+        self._own_messages = ()
+        now_ns = self._clock()
+        if now_ns >= self._sampler.due_ns:
+            # Before anything changes: so a line says how it was until now.
+            self._sampler.take(rank, now_ns)
+        if self.group_input:
+            rank.transceiver.note_failures(failed_ranks(self.group_input))
+        for message in messages:
+            if isinstance(message, Release):
+                rank.succession.release = message  # kept: its leader has one too, and broadcasts it
+            else:
+                rank.transfers.on_peer_message(message, now_ns)  # type: ignore[arg-type]
+        # After the messages: with a peer's message the transport may be able to prove an end.
+        ended = self.poll()
+        if code := self._asked_to_stop():
+            asked_by_signal(rank, code, self.propose)
+        if (
+            messages
+            or ended
+            or now_ns >= self._wake_ns
+            or self._moved
+            or code
+            or self._serving.pending_resource_release
+            or self._transceiver.pending_polls
+            or self._transceiver.monitor.reasons
+        ):
+            self.attend(now_ns)
+
+    def poll(self) -> bool:
+        """Poll the transport without waiting; returns whether transfers have ended."""
+        return self.rank.transfers.poll()
+
+    def attend(self, now_ns: int) -> None:
+        """Process what came in and what is due."""
+        rank = self.rank
+        transceiver, self._seen_ns = rank.transceiver, now_ns
+        # Ends first: a transfer that is proven over has not missed its deadline.
+        transceiver.check_transfer_status(now_ns)
+        if now_ns >= self._wake_ns:
+            transceiver.expire(now_ns)
+        self._check_health(now_ns)
+        if rank.illness or now_ns >= transceiver.monitor.grace_over_ns():
+            unhealthy_too_long(rank, self.propose)
+        self._resolve(now_ns)
+
+    def _check_health(self, now_ns: int) -> None:
+        """Check this rank's health, and record a change."""
+        rank = self.rank
+        if rank.transceiver.health.check(now_ns, rank.ports.transport.last_moved_ns()):
+            reasons = rank.transceiver.monitor.reasons
+            rank.ports.recorder.event("health", -1, healthy=not reasons, reasons=reasons)
+
+    def propose(self, reason: StopReason) -> None:
+        """Propose at the next sync that the group stops. The first proposal of a rank is kept."""
+        if self.rank.proposal is None:
+            check_proposal(self.rank, reason)
+            self.rank.proposal = reason
+
+    def _resolve(self, now_ns: int) -> None:
+        """Act on all changes of sessions, requests and blocks, then begin what can begin. Every
+        method that changes any of them must end with this call."""
+        rank = self.rank
+        self._moved = True
+        serving, transceiver = self._serving, self._transceiver
+        serving.decisions.resolve(now_ns)
+        if serving.pending_resource_release:
+            serving.retry_pending(now_ns)
+        if serving.held.by_request:
+            serving.held.let_in(now_ns)
+        if serving.waiting:
+            serving.admit(now_ns)
+        transceiver.start(now_ns)
+        serving.decisions.resolve(now_ns)
+        if transceiver.book.orders:
+            rank.transfers.deliver()
+        if transceiver.monitor.reasons:
+            self._check_health(now_ns)  # a transfer that began just now is a movement
+        seen_ns, abandon_ns = self._seen_ns, self._abandon_ns
+        wake_ns = min(transceiver.wake_ns(seen_ns), serving.failures.due_ns(seen_ns))
+        self._wake_ns = abandon_ns if seen_ns <= abandon_ns < wake_ns else wake_ns
+
+    # -- sync ----------------------------------------------------------------------------------
+
+    def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
+        rank = self.rank
+        if self._steady and not self.group_input and statuses == self.statuses:
+            return rank.plan  # the same input as last time, which gave this plan
+        self.statuses = statuses
+        plan = agree(rank.limits, rank.plan, sorted_messages(self.group_input), statuses)
+        self._steady = plan is rank.plan
+        return plan
+
+    def status(self) -> RankStatus:
+        """This rank's status as of now."""
+        self._moved = False
+        return status_of(self.rank, self._abandon_ns, self.group_input)
+
+    def _is_stale(self) -> bool:
+        """Whether this rank's status may differ from the last one it sent."""
+        return self._moved or is_outdated(self.rank, self._status, self.group_input)
+
+    # -- apply and flush -----------------------------------------------------------------------
+
+    def apply(self, plan: Plan) -> None:
+        """Do what was agreed: cancels first, as they win over every other outcome; then the agreed
+        outcomes; then new requests. Begin what can begin."""
+        rank, serving = self.rank, self._serving
+        if rank.leader is not None:
+            for response in rank.leader.refusals(plan, rank.rank):
+                rank.responses.stage(response)
+                rank.ports.recorder.event("refused", response.request_id, outcome=response.outcome)
+        if rank.illness is not None and (plan.ending or plan.stop is not None):
+            unhealthy_too_long(rank, self.propose)
+        new = plan.assignments.get(self._index)
+        reason = plan.stop if rank.transceiver.drain_deadline_ns == NEVER else None  # has begun
+        lost = plan.rank_failure is not None
+        if not (new or plan.cancels or plan.expired or plan.agreed or reason or lost):
+            return
+        now_ns = self._clock()
+        if plan.rank_failure is not None:
+            rank.transceiver.handle_peer_failure(plan.rank_failure.failed, now_ns)
+        for request_id in plan.cancels:
+            serving.cancel(request_id, now_ns)
+        serving.expire(plan.expired, now_ns)
+        if plan.agreed:
+            serving.decisions.carry_out(plan.agreed, plan.cancels, now_ns)
+        for spec in new or ():
+            serving.assign(spec, now_ns)
+        if reason is not None:
+            self._stop(reason, now_ns)
+        self._resolve(now_ns)
+
+    def _stop(self, reason: StopReason, now_ns: int) -> None:
+        """The group agreed to stop: answer every open request, and begin to drain."""
+        rank = self.rank
+        deadline_ns = now_ns + rank.timing.drain_timeout_ns
+        self._abandon_ns = now_ns + rank.timing.abandon_ns
+        # Sessions first: their story then shows what ended them; their requests end with them.
+        rank.transceiver.drain(deadline_ns, now_ns)
+        rank.serving.stop(now_ns, reason.detail)
+        rank.ports.recorder.event("stopping", -1, code=reason.code, detail=reason.detail)
+
+    def pulse(self, tokens: int) -> Pulse:
+        """The instance's state, from the last sync's statuses; `tokens` so far. Leader only."""
+        rank = self.rank
+        by_rank = dict(zip(rank.members, self.statuses, strict=False))
+        unowned = len(rank.plan.waiting)
+        return sum_up(by_rank, unowned, tokens, rank.iteration, self._counts())
+
+    # -- step or wait --------------------------------------------------------------------------
+
+    def _compute(self, batch: Batch) -> None:
+        """Run this rank's part of one step for real, and note how long that took."""
+        began_ns = self._clock()
+        self._model.run(batch)
+        self._ran_ns = max(self._clock() - began_ns, 0)
+
+    def _waits(self) -> tuple[int, bool]:
+        """(how long this rank lets its group wait at most, 0 if not at all; whether it is quiet)"""
+        rank = self.rank
+        busy = rank.transceiver.book.in_flight or rank.serving.pending_resource_release
+        timing = rank.timing
+        limit_ns = timing.busy_wait_ns if busy or len(rank.responses) else timing.idle_wait_ns
+        last, quiet = self._status, self.is_quiet()
+        if rank.plan.waiting.count and self._is_stale():
+            self._status = self.status()
+        if (
+            rank.transceiver.pending_polls
+            or (not quiet and rank.serving.has_work())
+            or rank.serving.owner.votes != last.votes
+            or (rank.plan.waiting.count and self._status != last)
+            or rank.plan.rank_failure is not None
+            or rank.plan.deferred
+            or (rank.leader is not None and rank.leader.has_more())
+        ):
+            # Do not wait: ends are left over by the poll limit; or a request got its blocks in
+            # apply, so a step can run; or one that waits has room now, or may have it in the next
+            # plan; or there is a new vote, or messages for the coordinator or left over from it.
+            return 0, quiet
+        return limit_ns, quiet
+
+    def _until_ns(self) -> int:
+        """When something is due on this rank if no input comes until then."""
+        leader = self.rank.leader
+        if leader is None:
+            return self._wake_ns
+        return min(self._wake_ns, leader.next_expiry_ns())
+
+    def is_quiet(self) -> bool:
+        """Whether the next iteration would decide the same as this one if no input comes until
+        then. Then a world may jump over it, with `_status` as this rank's status in it."""
+        plan, last = self.rank.plan, self._status
+        if plan.rank_failure is not None or plan.deferred:
+            return False
+        leader = self.rank.leader
+        if self._transceiver.pending_polls or (leader is not None and leader.has_more()):
+            return False
+        if not self._is_stale():
+            return True
+        now = self._status = self.status()
+        if plan.ending or plan.stop is not None:
+            return now == last  # whether the group may leave depends on the whole status
+        if plan.waiting.count:
+            # A changed load may let a waiting request in. So may an unchanged one: a request just
+            # assigned to this rank may be over already, if its peer has failed.
+            return now == last and self._index not in plan.assignments
+        same_work = now.work is last.work and now.votes == last.votes
+        return same_work and now.stop is last.stop and now.calls == last.calls
+
+    def report(self) -> RankReport:
+        """This rank's final report."""
+        return rank_report(self.rank, self._counts)
