@@ -18,7 +18,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-__all__ = ["CompiledBuild", "compiled_modules"]
+__all__ = ["CompiledBuild", "compiled_modules", "lacks"]
 
 WANTED = "ADPKV_COMPILE"
 NEEDS = ["mypy>=2.4", "setuptools>=75"]
@@ -73,7 +73,7 @@ class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
             return
         if version == "editable":
             self.app.abort(f"{WANTED}: an editable install is plain Python; leave out -e")
-        wrong = _lacks()
+        wrong = lacks()
         if wrong:
             self.app.abort(f"{WANTED}: {wrong}")
         folder = Path(tempfile.mkdtemp(prefix="adpkv-compiled-"))
@@ -99,7 +99,7 @@ def _wanted() -> bool:
     return os.environ.get(WANTED, "") not in ("", "0")
 
 
-def _lacks() -> str:
+def lacks() -> str:
     """What is missing for a build in C; empty if nothing is."""
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:

@@ -71,23 +71,25 @@ def main(argv: Sequence[str]) -> int:
     """Run all with both; a line for each part."""
     parser = argparse.ArgumentParser(prog="tests.compiled.compare", description=__doc__)
     parser.add_argument("--seeds", type=int, default=300)
+    traces = (one.resolve() for one in TRACES if one.is_file())
+    parser.add_argument("--trace", type=Path, default=next(traces, None))
     asked = parser.parse_args(argv)
     for name, folder in BUILDS.items():
         if not (folder / "bin" / "adpkv").exists():
             print(f"there is no {name} build in {folder}: make setup fast", file=sys.stderr)
             return 2
     with tempfile.TemporaryDirectory(prefix="adpkv-builds-") as scratch:
-        return int(not compared(Path(scratch), asked.seeds))
+        return int(not compared(Path(scratch), asked.seeds, asked.trace))
 
 
-def compared(scratch: Path, seeds: int) -> bool:
+def compared(scratch: Path, seeds: int, trace: Path | None) -> bool:
     """Whether all is the same."""
     write_experiments(scratch / "experiments", seeds)
     parts = {
         f"{seeds} random experiments": random_experiments,
         "all regressions": regressions,
     }
-    if (trace := next((one.resolve() for one in TRACES if one.is_file()), None)) is not None:
+    if trace is not None:
         parts["conversation trace"] = lambda build, top: conversation(build, top, trace)
     else:
         print("conversation trace: not here, left out")
