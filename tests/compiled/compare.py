@@ -49,13 +49,14 @@ def told(path: Path) -> bytes | None:
     return OF_THE_RUN.sub(rb"\1", said) if path.name == "summary.json" else said
 
 
-def run(build: str, argv: Sequence[str | Path], allowed: Sequence[int] = (0,)) -> None:
-    """Call a program of a build, outside the checkout."""
+def run(build: str, top: Path, argv: Sequence[str | Path]) -> None:
+    """Call a program of a build, outside the checkout. It writes to `top`, which it gets as a
+    relative path: that is part of what some files say."""
     command = [BUILDS[build] / "bin" / argv[0], *argv[1:]]
     ended = subprocess.run(
-        command, cwd="/", capture_output=True, text=True, timeout=BOUND_S, check=False
+        command, cwd=top.parent, capture_output=True, text=True, timeout=BOUND_S, check=False
     )
-    if ended.returncode not in allowed:
+    if ended.returncode:
         sys.exit(f"{command[0]} {argv[1]}: ended with {ended.returncode}\n{ended.stderr[-2000:]}")
 
 
@@ -109,19 +110,20 @@ def compared(scratch: Path, seeds: int, trace: Path | None) -> bool:
 def random_experiments(build: str, top: Path) -> None:
     """All in one process."""
     child = Path(__file__).with_name("child.py")
-    run(build, ["python", "-I", child, build, top.parents[1] / "experiments", top])
+    run(build, top, ["python", "-I", child, build, top.parents[1] / "experiments", top.name])
 
 
 def regressions(build: str, top: Path) -> None:
     """With the policies that they are about."""
-    run(build, ["adpkv", "regress", "--quiet", "--out", top])
+    run(build, top, ["adpkv", "regress", "--quiet", "--out", top.name])
 
 
 def conversation(build: str, top: Path, trace: Path) -> None:
     """The experiment that the trace figures are of."""
     override = f"workload.path={trace}"
-    out = top / "run"
-    run(build, ["adpkv", "simulate", "conversation", "--quiet", "--set", override, "--out", out])
+    out = f"{top.name}/run"
+    told = ["simulate", "conversation", "--quiet", "--set", override, "--out", out]
+    run(build, top, ["adpkv", *told])
 
 
 if __name__ == "__main__":
