@@ -67,6 +67,15 @@ def test_what_a_rank_reads_depends_on_the_kind(kind: str, index: int, result: An
     assert site.payloads == [b"0", b"1"]
 
 
+def test_a_broadcast_gives_its_leader_what_it_says() -> None:
+    site, said = CallSite("tp_broadcast", "intake", 2, 0), ["an object"]
+    for encoded in (b"a", b"a", b"b"):
+        site.say(said, encoded)
+        site.hear({0: encoded}, decoded)
+        assert site.result is said
+        said = [*said]
+
+
 def test_what_must_be_equal_beyond_the_site_is_in_its_code() -> None:
     site = CallSite("step", "forward", 2, 0)
     rest = "[1 sequences over 3 tokens]"

@@ -36,8 +36,9 @@ class CallSite:
         self.code = self.code_with("")
         """Kind and site, as they are in a head."""
         self._one = kind == "tp_broadcast"
+        self._tells = self._one and not index
         if self._one:
-            self._read = range(1)
+            self._read = range(1 if index else 0)
         elif kind == "step" or (kind == "tp_gather" and index):
             self._read = range(0)
         else:
@@ -52,8 +53,8 @@ class CallSite:
         """What each member has said last."""
         self._values: list[Any] = [None] * len(self._read)
         self.result: Any = None
-        """The payloads that this rank reads: the leader's in a broadcast, all in an all-gather and
-        in a gather on the leader; None if it reads none."""
+        """The payloads that this rank reads: the leader's in a broadcast, which is its own on the
+        leader; all in an all-gather and in a gather on the leader; None if it reads none."""
 
     def code_with(self, rest: str) -> int:
         """The code of a place where more must be equal than kind and site."""
@@ -63,6 +64,8 @@ class CallSite:
         """This rank says `payload` from now on; returns what goes into its slot for it: nothing if
         it is the same as before, or too long."""
         self.payload = payload
+        if self._tells:
+            self.result = payload
         if encoded == self.encoded:
             return b""
         self.encoded, self.nbytes = encoded, len(encoded)

@@ -25,7 +25,7 @@ from adpkv.flight_recorder.slot_layout import TAIL_BYTES, SlotPlace, paired
 from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
-from adpkv.worlds.mpi.recovery.positions import Contributions, ReplayedCollective
+from adpkv.worlds.mpi.recovery.positions import Contributions
 from adpkv.worlds.mpi.slots import HeadReader, PayloadCodec, disagreement
 from adpkv.worlds.mpi.waiting import Waiter
 
@@ -164,11 +164,9 @@ class Group:
             CollectiveMismatchError: the members are in different collectives.
         """
         if isinstance(op, Collective):
-            if op.kind == "tp_broadcast":
-                said = self._exchange_slots(op, op.payload if self._leads else None)
-                return op.payload if self._leads else said
-            said, combine = self._exchange_slots(op, op.payload), op.combine
-            return said if combine is None else combine(said)
+            speaks = self._leads or op.kind != "tp_broadcast"
+            said = self._exchange_slots(op, op.payload if speaks else None)
+            return said if op.combine is None else op.combine(said)
         if isinstance(op, Pause):
             self.payload_bytes = 0
             return self._waiter.pause(op, self._clock)
@@ -182,20 +180,18 @@ class Group:
             return self._step(op)
         raise AdpkvError(f"a rank program awaited {type(op).__name__}, which no group can perform")
 
-    def _step(self, op: Step, *, computes: bool = True) -> Elapsed:
+    def _step(self, op: Step) -> Elapsed:
         """One forward step: this rank's part, then a collective in which all are done."""
         began_ns = perf_counter_ns()
-        if computes:
-            try:
-                op.run()
-            except MPI.Exception:
-                # A rank failed in the middle of the model's own collectives. The step counts as
-                # come to, so that `undo_last` has something to take back.
-                self.sequence += 1
-                raise
+        try:
+            op.run()
+        except MPI.Exception:
+            # A rank failed in the middle of the model's own collectives. The step counts as come
+            # to, so that `undo_last` has something to take back.
+            self.sequence += 1
+            raise
         ready_ns = perf_counter_ns()
-        if computes:
-            self._computed(ready_ns)
+        self._computed(ready_ns)
         # The batch of a step is in its place where it must be equal.
         self._exchange_slots(op, None, "" if op.batch is None else op.place[len(op.site) :])
         self._stats.stepped(op, began_ns, ready_ns)
@@ -229,13 +225,21 @@ class Group:
         return None
 
     def repeat(self, op: Operation, contributions: Contributions) -> Any:
-        """Perform a collective that other members have completed, with what they received in it. Of
-        a step that is its end only: a member has not come to it before all have computed."""
-        exchange, self._exchange = self._exchange, ReplayedCollective(contributions)
-        try:
-            return self._step(op, computes=False) if isinstance(op, Step) else self.perform(op)
-        finally:
-            self._exchange = exchange
+        """Complete the collective that was interrupted, with what others received in it: so this
+        rank has contributed to it. Of a step that is its end only: it has computed before."""
+        self.sequence += 1
+        self._stats.count += 1
+        site = self._sites[op.site]
+        site.heads = contributions.heads
+        new = self._reader.lengths_of_new(site.heads)
+        payloads = {member: contributions.payloads[member] for member in new}
+        site.hear(payloads, partial(self._codec.decode, op.kind))
+        if isinstance(op, Collective):
+            return site.result if op.combine is None else op.combine(site.result)
+        assert isinstance(op, Step)
+        ready_ns = perf_counter_ns()
+        self._stats.stepped(op, ready_ns, ready_ns)
+        return Elapsed(1, op.iteration, op.plan)
 
     def _note_wait(self, op: Wait) -> None:
         self._last_wait = self.sequence

@@ -14,9 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from adpkv.worlds.mpi.call_site import CallSite
-
-__all__ = ["Contributions", "RankPosition", "ReplayedCollective", "sources", "targets"]
+__all__ = ["Contributions", "RankPosition", "sources", "targets"]
 
 
 class Contributions(msgspec.Struct, frozen=True, array_like=True):
@@ -24,50 +22,6 @@ class Contributions(msgspec.Struct, frozen=True, array_like=True):
 
     heads: bytes
     payloads: tuple[bytes, ...]
-
-
-class ReplayedCollective:
-    """An exchange that replays one collective with what another rank received in it."""
-
-    name = "replayed"
-    communicators: tuple[()] = ()
-
-    def __init__(self, contributions: Contributions) -> None:
-        self._contributions = contributions
-
-    def slots(self, site: CallSite, changed: bytes, *place: int) -> bool:
-        """The heads as they were."""
-        site.heads = self._contributions.heads
-        return False
-
-    def tail(self, member: int, length: int) -> bytes:
-        """A payload that fitted."""
-        return self._contributions.payloads[member]
-
-    def payloads(self, own: bytes, lengths: Sequence[int]) -> bytes:
-        """The payloads of the second round."""
-        told = zip(self._contributions.payloads, lengths, strict=True)
-        return b"".join(payload for payload, length in told if length)
-
-    def places(self, own: bytes) -> Sequence[bytes]:
-        """All were in the same collective, or nobody would have completed it."""
-        return []
-
-    def woken(self, number: int) -> bool:
-        """Waits are skipped, not replayed."""
-        return True
-
-    def wake(self, number: int) -> None:
-        """Nobody waits here."""
-
-    def check(self) -> None:
-        """The collective is over, and was complete."""
-
-    def break_off(self) -> None:
-        """Nobody waits here."""
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 class RankPosition(msgspec.Struct, frozen=True, array_like=True):
