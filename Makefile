@@ -7,6 +7,9 @@ STAMP  := $(VENV)/.adpkv-ready
 TORCH  := .venv-torch/.adpkv-ready
 FAST   := .venv-fast/.adpkv-ready
 
+# What carries the collectives of the tests' real jobs: auto, which is shared memory here, or mpi.
+COLLECTIVES ?= auto
+
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
@@ -53,14 +56,14 @@ soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there a
 alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take eight
 	$(BIN)/python -m pytest --campaigns tests/real_ranks/test_mpi_false_alarms.py
 
-failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy
-	$(BIN)/python -m pytest --campaigns tests/real_ranks/test_mpi_rank_failures.py
+failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy; COLLECTIVES=mpi
+	$(BIN)/python -m pytest --campaigns --collectives $(COLLECTIVES) tests/real_ranks/test_mpi_rank_failures.py
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have eight
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/real_ranks/test_mpi_kills.py -k any_moment
 
-real: $(STAMP) ## all that starts real ranks, also what make test leaves out
-	$(BIN)/python -m pytest --campaigns -m real_ranks
+real: $(STAMP) ## all that starts real ranks, also what make test leaves out; COLLECTIVES=mpi
+	$(BIN)/python -m pytest --campaigns --collectives $(COLLECTIVES) -m real_ranks
 
 hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has one of each kind
 	$(BIN)/python -m pytest --campaigns tests/hosts

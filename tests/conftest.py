@@ -40,13 +40,29 @@ CAMPAIGN = "campaign"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write golden texts anew")
     parser.addoption("--campaigns", action="store_true", help="also what make test leaves to them")
+    parser.addoption(
+        "--collectives", choices=("auto", "mpi"), default="auto",
+        help="what carries the collectives of real jobs; without those that want shared memory",
+    )  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{REAL}: starts real MPI processes; asking for mpirun sets it"
     )
+    if config.getoption("--collectives") == "mpi":
+        paths = [
+            str(Path(__file__).parent / OVER_MPI),
+            *filter(None, [os.environ.get("PYTHONPATH")]),
+        ]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
+
+OVER_MPI = "real_ranks/over_mpi"
+"""What makes jobs of tests use MPI where `topology.collectives` is `auto`."""
+
+SHARED = "shared_memory"
+"""The marker of tests that are of shared memory; so are cases with it as a parameter."""
 
 REAL_PLACES = (
     "tests/real_ranks/",
@@ -89,12 +105,22 @@ def first_those_that_decide(item: pytest.Item) -> int:
     return 1 if item.nodeid.startswith(MOSTLY_ALONE) else 0
 
 
+def wants_shared_memory(item: pytest.Item) -> bool:
+    """Whether it makes no sense over MPI."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return item.get_closest_marker(SHARED) is not None or SHARED in params.values()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the real ones, before `-m` is looked at; leave campaigns out unless they are wanted."""
     if not config.getoption("--campaigns"):
         left = [item for item in items if item.get_closest_marker(CAMPAIGN)]
         items[:] = [item for item in items if not item.get_closest_marker(CAMPAIGN)]
+        config.hook.pytest_deselected(items=left)
+    if config.getoption("--collectives") == "mpi":
+        left = [item for item in items if wants_shared_memory(item)]
+        items[:] = [item for item in items if not wants_shared_memory(item)]
         config.hook.pytest_deselected(items=left)
     items.sort(key=first_those_that_decide)
     for item in items:

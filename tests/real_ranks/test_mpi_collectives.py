@@ -58,6 +58,7 @@ def test_a_rank_in_another_collective_is_seen_at_once_and_both_sides_are_named(
     assert "Traceback" not in found.err
 
 
+@pytest.mark.shared_memory
 def test_a_rank_in_another_collective_is_seen_although_a_third_never_comes(program) -> None:
     """MPI cannot: there the others wait for the third."""
     found = program("collectives", 8, "shared_memory", "third_absent")
@@ -92,6 +93,6 @@ def test_a_failure_of_one_rank_ends_the_job_and_names_the_rank(program, over: st
 
 
 def test_a_payload_beyond_the_limit_is_refused(program) -> None:
-    found = program("collectives", 2, "shared_memory", "too_much")
+    found = program("collectives", 2, "auto", "too_much")
     assert found.code == 70
     assert "at most 16777216 can travel" in found.err

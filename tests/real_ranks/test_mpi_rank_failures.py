@@ -1,8 +1,8 @@
 """Scenario 15 with real processes: ranks are killed wherever they are; the others end the job
 together, with every request answered once, and say whose fault it was; or go on without them.
 
-A case of each kind here; `make failures` has all of them. Most collectives go through shared
-memory, some over MPI."""
+A case of each kind here; `make failures` has all of them, and `make failures COLLECTIVES=mpi` over
+MPI what goes through shared memory otherwise."""
 
 from __future__ import annotations
 
@@ -143,6 +143,7 @@ def test_15_a_rank_fails_in_any_phase(
         pytest.param("shutdown", "payload", 4, marks=pytest.mark.campaign),
     ],
 )
+@pytest.mark.shared_memory
 def test_a_rank_fails_when_half_of_what_it_says_is_in_shared_memory(
     program, tmp_path: Path, policy: str, half: str, victim: int
 ) -> None:
@@ -259,10 +260,10 @@ def test_what_moves_between_two_others_is_not_touched_by_a_failure(
 
 @pytest.mark.campaign
 def test_other_ends_of_a_job_are_not_taken_for_a_failure(program, tmp_path: Path) -> None:
-    found = program("collectives", 8, "shared_memory", "kind_differs", outlives=True)
+    found = program("collectives", 8, "auto", "kind_differs", outlives=True)
     assert found.code == 3
     assert found.err.count("ranks of one group are in different collectives") == 1
-    found = program("collectives", 8, "shared_memory", "one_fails", outlives=True)
+    found = program("collectives", 8, "auto", "one_fails", outlives=True)
     assert found.code == 70
     assert "adpkv: rank 2 failed: RuntimeError: a planted failure" in found.err
     found = program("messages", 4, "coordinator_fails", outlives=True)

@@ -14,6 +14,7 @@ import pytest
 from tests.real_ranks.conftest import MPIRUN, Jobs
 
 OBSTACLES = ("no_room", "no_permission", "elsewhere", "no_shared_memory", "stale")
+pytestmark = pytest.mark.shared_memory
 MODULE = "tests.real_ranks.programs.segments"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +34,7 @@ from adpkv.flight_recorder.slot_layout import (
 from adpkv.flight_recorder.slot_reader import LastSlot, last_slots
 from adpkv.worlds.mpi.exchange import segment
 from adpkv.worlds.mpi.exchange.segment import Segment, obstacle
+from tests.conftest import OVER_MPI
 
 LAYOUT = Layout(group=-1, epoch=2, ranks=(3, 4, 5, 6, 8), here=(0, 2, 3))
 TOKEN = b"t" * 16
@@ -116,6 +120,17 @@ def test_anyone_may_read_the_last_slots(tmp_path: Path) -> None:
         LastSlot(5, True, last),
         LastSlot(8, False, last),
     ]
+
+
+def test_real_jobs_of_tests_can_be_made_to_use_mpi() -> None:
+    """`--collectives mpi`: no process that a test starts can have shared memory then."""
+    said = subprocess.run(
+        [sys.executable, "-c", "from adpkv.worlds.mpi.exchange.segment import *; "
+         "from pathlib import Path; print(obstacle(Path('/dev/shm/adpkv-0/job')))"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / OVER_MPI)},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said == "these tests run over MPI\n"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 python -m tests.real_ranks.programs.dies FOLDER POLICY[/COLLECTIVES] PHASE VICTIM[:DELAY_MS]...
 
-COLLECTIVES is what carries them: shared_memory, or else mpi.
+COLLECTIVES is what carries them, `auto` unless it is given.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> int:
     # Nothing is in flight where all is drained: whoever waited for a timeout then would be late.
     bound = {"drain_timeout": "30s" if phase == "drain" else "2s"}
     data = setting("dies", 4, 4, executor=bound, **POLICIES[policy])
-    data["topology"]["collectives"] = collectives or "shared_memory"
+    data["topology"]["collectives"] = collectives or "auto"
     # Where a group goes on, a wish for the failed rank could not be granted.
     wanted = {i: i % 4 if policy == "shutdown" else None for i in range(REQUESTS)}
     arrivals = [arrival(10 * i, 32, 4 + i % 9, wanted=wanted[i]) for i in range(REQUESTS)]
