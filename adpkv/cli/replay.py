@@ -61,7 +61,16 @@ def replay(
     from adpkv.exploration.replaying import play, write_run
 
     recorded = read_replay(given)
-    _check_one(until=until is not None, step=step, story=bool(story))
+    _check_one(
+        ("--until", until is not None),
+        ("--step", step),
+        ("--story", bool(story)),
+        ("--token", token),
+        ("--as-regression", as_regression is not None),
+    )
+    _check_one(("--json", as_json), ("--step", step))
+    _check_one(("--json", as_json), ("--token", token))
+    _check_one(("--json", as_json), ("--as-regression", as_regression is not None))
     if token:
         print(token_of(recorded))
         return
@@ -77,7 +86,7 @@ def replay(
         _step(recorded)
         return
     if story:
-        _tell(recorded, story)
+        _tell(recorded, story, as_json=as_json)
         return
     played = play(recorded)
     if as_json:
@@ -102,9 +111,9 @@ def _note_what_is_gone(played: Replay) -> None:
     )
 
 
-def _check_one(**asked: bool) -> None:
+def _check_one(*asked: tuple[str, bool]) -> None:
     """They show the same run in different ways, so only one can be meant."""
-    given = [f"--{name}" for name, is_given in asked.items() if is_given]
+    given = [name for name, is_given in asked if is_given]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)}: give one of them")
 
@@ -161,14 +170,16 @@ def _step(recorded: Recorded) -> None:
     raise typer.Exit(_code(played))
 
 
-def _tell(recorded: Recorded, requests: list[int]) -> None:
+def _tell(recorded: Recorded, requests: list[int], *, as_json: bool) -> None:
     from adpkv.exploration.replaying import stories_of
-    from adpkv.output.story_text import story_lines
+    from adpkv.output.story_text import as_values, story_lines
     from adpkv.terminal import terminal_columns
 
-    columns = terminal_columns(sys.stdout)
-    lines = stories_of(recorded.case, requests, lambda one: story_lines(one, columns))
-    print("\n".join(lines))
+    columns, stories = terminal_columns(sys.stdout), stories_of(recorded.case, requests)
+    if as_json:
+        print(json.dumps([as_values(one) for one in stories], indent=2))
+        return
+    print("\n".join(line for one in stories for line in story_lines(one, columns)))
 
 
 def _keep(recorded: Recorded, name: str, folder: Path) -> None:

@@ -8,14 +8,22 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from adpkv.config.fault_kinds import KINDS
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.session import TABLES, Event, Role, State
 from adpkv.exploration.clauses import CLAUSES
 
-__all__ = ["Coverage", "Share"]
+__all__ = ["NOT_HERE", "Coverage", "Share"]
+
+
+NOT_HERE: Final[Mapping[str, str]] = {
+    TransferCancelResult.NOT_FOUND.value: "a rank does not ask about a request without a session",
+    TransferCancelResult.NOT_CANCELLABLE.value: "a virtual link can end a transfer early",
+}
+"""The answers to cancels that no run of the virtual world gets, and why. A custom transport may
+change that, so they count as what can be reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +58,8 @@ class ExplorationFolder:
         Raises:
             UsageError: it cannot be written, or there is something in it.
         """
-        path = RunFolder.reserve(f"{plan.name}-explore", out).path
+        reserved = RunFolder.reserve(f"{plan.name}-explore", out)
+        path, folder = reserved.path, None
         try:
             path.mkdir(parents=True, exist_ok=True)
             names = sorted(os.listdir(path))
@@ -74,6 +76,11 @@ class ExplorationFolder:
             folder._open(os.O_CREAT)
             folder._add(_Head(__version__, plan))
         except OSError as error:
+            if folder is not None and folder._journal >= 0:
+                folder.close()
+                with suppress(OSError):
+                    (path / JOURNAL).unlink()
+            reserved.withdraw()
             raise _unwritable(error, path) from error
         return folder
 
@@ -207,8 +214,13 @@ def _read(path: Path) -> tuple[_Head, list[BatchResult], int]:
 def _replaced(path: Path, text: str) -> Path:
     """Written whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     return path
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Final
 
 from adpkv.core.session import TABLES, Event, Role
-from adpkv.exploration.coverage import Coverage
+from adpkv.exploration.coverage import NOT_HERE, Coverage
 from adpkv.exploration.result import Exploration
 
 __all__ = ["coverage_page"]
@@ -26,6 +27,7 @@ thead th.h{writing-mode:horizontal-tb;transform:none}
 .never{background:#6b2b26}.few{background:#5d4d17}.many{background:#24502a}.none{background:#222}}
 """
 FEW: Final = 10
+_NO_REASONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def coverage_page(found: Exploration) -> str:
@@ -41,7 +43,7 @@ def coverage_page(found: Exploration) -> str:
         *[_session_table(coverage, role) for role in Role],
         _clauses(coverage),
         _faults(coverage),
-        _counted("Answers to cancels", coverage.answers().items()),
+        _counted("Answers to cancels", coverage.answers().items(), NOT_HERE),
         _counted("Why groups stopped (exit code: reason)", coverage.stops().items()),
     ]
     body = "\n".join(part for part in parts if part)
@@ -120,6 +122,12 @@ def _faults(coverage: Coverage) -> str:
     )
 
 
-def _counted(title: str, counts: Iterable[tuple[str, int]]) -> str:
-    rows = [f"<tr><td class=w>{escape(name)}</td>{_cell(count)}</tr>" for name, count in counts]
+def _counted(
+    title: str, counts: Iterable[tuple[str, int]], why_never: Mapping[str, str] = _NO_REASONS
+) -> str:
+    rows = []
+    for name, count in counts:
+        why = "" if count else why_never.get(name, "")
+        cell = f"<td class='none w'>{escape(why)}</td>" if why else _cell(count)
+        rows.append(f"<tr><td class=w>{escape(name)}</td>{cell}</tr>")
     return f"<h2>{escape(title)}</h2><table>{''.join(rows)}</table>"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adpkv.core.ids import COORDINATOR
 from adpkv.errors import AdpkvError, UsageError
@@ -17,6 +17,9 @@ from adpkv.exploration.replay_file import Recorded
 from adpkv.exploration.trial import Trial, assemble_for, attempt, signature
 from adpkv.worlds.virtual.places import describe
 from adpkv.worlds.virtual.run import Simulation, simulate
+
+if TYPE_CHECKING:
+    from adpkv.output.story import Story
 
 __all__ = [
     "Replay",
@@ -176,7 +179,7 @@ def _said(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def stories_of(case: Case, requests: list[int], tell: Callable[[Any], Iterable[str]]) -> list[str]:
+def stories_of(case: Case, requests: list[int]) -> list[Story]:
     """The stories of some requests of the run.
 
     Raises:
@@ -189,10 +192,9 @@ def stories_of(case: Case, requests: list[int], tell: Callable[[Any], Iterable[s
         folder = Path(parent) / "run"
         write_run(case, folder)
         try:
-            found = read_stories(RunFolder(folder), requests)
+            return read_stories(RunFolder(folder), requests)
         except UsageError as error:
             raise UsageError(f"--story: {str(error).removeprefix(f'{folder}: ')}") from None
-        return [line for one in found for line in tell(one)]
 
 
 def write_run(case: Case, out: Path) -> None:

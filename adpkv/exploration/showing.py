@@ -56,9 +56,10 @@ class ExploreProgress:
         rate = (campaign.seeds - (self._first or 0)) / passed_s
         shares = campaign.coverage.shares()
         lines = [shares["receiver_lines"], shares["sender_lines"]]
+        reached = f"session lines {sum(s.reached for s in lines)}/{sum(s.of for s in lines)}"
         words = [
             f"{rate:,.0f} seeds/s",
-            f"session lines {sum(s.reached for s in lines)}/{sum(s.of for s in lines)}",
+            *([reached] if campaign.coverage.observed else []),  # not counted under a policy
             f"clauses {shares['clauses']}",
             f"faults {shares['faults']}",
             counted(len(campaign.finds), "find") if campaign.finds else "no find",

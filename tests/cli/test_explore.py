@@ -63,6 +63,8 @@ def test_it_is_replayed_in_each_way(found: Path, tmp_path: Path) -> None:
     assert len(values["places"]) == 2
     assert "violation" in call("replay", file, "--step", code=4)
     assert call("replay", file, "--story", "0").count("\n") > 5
+    (told,) = json.loads(call("replay", file, "--story", "0", "--json"))
+    assert told["request"] == 0
     kept = call("replay", file, "--as-regression", "revived", "--out", str(tmp_path))
     assert kept.split() == [str(tmp_path / "revived.yaml"), str(tmp_path / "test_found_revived.py")]
     listed = json.loads(call("regress", "--from", str(tmp_path), "--json"))
@@ -143,3 +145,7 @@ def test_an_event_that_is_not_there(found: Path) -> None:
         call("replay", file, "--story", "99")
     with pytest.raises(UsageError, match="--until and --story: give one"):
         call("replay", file, "--until", "5", "--story", "0")
+    with pytest.raises(UsageError, match="--json and --step: give one"):
+        call("replay", file, "--step", "--json")
+    with pytest.raises(UsageError, match="--token and --as-regression: give one"):
+        call("replay", file, "--token", "--as-regression", "revived")

@@ -126,6 +126,7 @@ def test_a_clean_exploration_reaches_something_and_leaves_its_files(tmp_path: Pa
     page = (out / "coverage.html").read_text()
     assert "class=never" in page
     assert "class=many" in page
+    assert "<td class='none w'>a virtual link can end a transfer early</td>" in page
     assert adpkv.explore("explore", seeds=(0, 110), jobs=1).coverage.counts == found.coverage.counts
 
 
