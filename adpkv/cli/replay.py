@@ -14,6 +14,8 @@ from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from adpkv.exploration.replay_file import Recorded
     from adpkv.exploration.replaying import Replay
 
@@ -61,16 +63,11 @@ def replay(
     from adpkv.exploration.replaying import play, write_run
 
     recorded = read_replay(given)
-    _check_one(
-        ("--until", until is not None),
-        ("--step", step),
-        ("--story", bool(story)),
-        ("--token", token),
-        ("--as-regression", as_regression is not None),
-    )
-    _check_one(("--json", as_json), ("--step", step))
-    _check_one(("--json", as_json), ("--token", token))
-    _check_one(("--json", as_json), ("--as-regression", as_regression is not None))
+    shown = {"--until": until is not None, "--story": bool(story)}
+    told = {"--step": step, "--token": token, "--as-regression": as_regression is not None}
+    _check_one(shown | told)
+    if as_json:
+        _check_one({"--json": True} | told)
     if token:
         print(token_of(recorded))
         return
@@ -111,9 +108,9 @@ def _note_what_is_gone(played: Replay) -> None:
     )
 
 
-def _check_one(*asked: tuple[str, bool]) -> None:
+def _check_one(asked: Mapping[str, bool]) -> None:
     """They show the same run in different ways, so only one can be meant."""
-    given = [name for name, is_given in asked if is_given]
+    given = [name for name, is_given in asked.items() if is_given]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)}: give one of them")
 
