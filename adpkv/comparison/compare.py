@@ -27,6 +27,7 @@ USUAL: Final = (
     "rates.requests_per_s",
     "rates.output_tokens_per_s",
     "rates.prefix_hit_rate",
+    "rates.received_hit_rate",
     *(
         f"latency.{key}.{statistic}"
         for key in ("ttft_s", "itl_s", "tpot_s", "e2e_s")

@@ -59,6 +59,7 @@ class FaultKind(NamedTuple):
 
 MESSAGE_PHASES: Final = (
     "advertise",
+    "cached",
     "queued",
     "began",
     "ended",

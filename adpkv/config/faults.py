@@ -53,6 +53,7 @@ class FaultConfig(Section):
             "expect",
             "withdraw",
             "advertise",
+            "cached",
             "queued",
             "began",
             "ended",

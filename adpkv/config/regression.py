@@ -39,6 +39,7 @@ ViolationKind = Literal[
     "double_free",
     "two_owners",
     "two_writers",
+    "shared_block",
     "wrong_kv",
     "wrong_collective",
     "two_terminal_responses",

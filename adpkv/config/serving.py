@@ -12,7 +12,7 @@ from adpkv.config.base import Count, Duration, Natural, Section, Size, Switch, d
 from adpkv.config.named import name_of
 from adpkv.config.servers import ServerConfig
 from adpkv.core.failure_memory import MemoryLimits
-from adpkv.core.topology import Topology
+from adpkv.core.topology import Kind, Topology
 from adpkv.plugins import MEMORY, POLICY
 
 __all__ = [
@@ -183,11 +183,19 @@ class KvCacheConfig(Section):
         description="blocks per rank; one of them is reserved for the dummy",
     )
     reuse: Switch = Field(default=True, description="keep the blocks of known prefixes (LRU)")
+    reuse_received: Switch = Field(
+        default=False,
+        description="on generation ranks too: what a rank has of a prompt is not sent to it again",
+    )
     memory: Annotated[str, *name_of(MEMORY)] = Field(
         default="host",
         description="what holds the bytes in the real world (a ledger does in virtual time): "
         "`host`, `cuda` (a GPU), or your own one, in both",
     )
+
+    def reused_by(self, kind: Kind) -> bool:
+        """Whether the ranks of this kind keep the blocks of known prefixes."""
+        return self.reuse if kind is Kind.CONTEXT else self.reuse_received
 
 
 class AdmissionConfig(Section):

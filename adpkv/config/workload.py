@@ -200,6 +200,10 @@ class TraceConfig(_CommonConfig):
     )
 
 
+MOST_PREFIXES: Final = 1 << 24
+"""A prompt's first block has a number for a name, of which this is a part (`workload.shapes`)."""
+
+
 class ScriptedConfig(Section):
     """One request of a script, or several equal ones."""
 
@@ -226,6 +230,11 @@ class ScriptedConfig(Section):
         alias="deadline",
         gt=0,
         description="how long its client waits for its whole answer; null for the workload's",
+    )
+    prefix: Annotated[Natural, Field(lt=MOST_PREFIXES)] | None = Field(
+        default=None,
+        description="prompts with the same number are alike, as far as the shorter one goes; null "
+        "for a prompt like no other",
     )
     id: Annotated[Text, Field(min_length=1)] | None = Field(
         default=None,

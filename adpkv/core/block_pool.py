@@ -68,7 +68,8 @@ class BlockPool:
         if total < 1:
             raise ValueError(f"a pool needs a block, not {total}")
         self.total = total
-        self._reuse = reuse
+        self.reuses = reuse
+        """Whether it keeps and finds the blocks of known prefixes."""
         # A stack: the block freed last is given out first, as its bytes may still be in the CPU's
         # cache. Blocks that were never given out come after it, lowest first. They are a range, not
         # a list: otherwise the pools of thousands of simulated ranks would take much memory.
@@ -94,7 +95,7 @@ class BlockPool:
             The lease, or None if the pool has too few free and cached blocks.
         """
         found: list[int] = []
-        if self._reuse:
+        if self.reuses:
             for value in hashes:
                 block = self._index.get(value)
                 if block is None:
@@ -121,6 +122,20 @@ class BlockPool:
         used[0] += need
         self._numbers += 1
         return Lease(self._numbers, found, reused, evicted)
+
+    def acquire_apart(self, count: int, hashes: Sequence[int]) -> tuple[Lease, Lease] | None:
+        """As `acquire`, but as two leases: of the cached prefix, and of the blocks after it.
+
+        A receiver's blocks are written by a peer, its cached ones never: these stay active whatever
+        becomes of the transfer, and can be released before it is proven over.
+        """
+        there, used = self.cached(hashes)
+        if count - there > self.available() - (there - used):
+            return None  # before anything changes: a call in vain must leave the LRU order alone
+        pins, rest = self.acquire(there, hashes[:there]), self.acquire(count - there)
+        assert pins is not None
+        assert rest is not None
+        return pins, rest
 
     def _take(self, need: int, into: list[int]) -> int:
         """Move `need` blocks to `into`, from the free list first, then from the cache. Returns how
@@ -151,7 +166,7 @@ class BlockPool:
 
     def cached(self, hashes: Iterable[int]) -> tuple[int, int]:
         """How many blocks of this prefix are in the index, and how many of these have a lease."""
-        if not self._reuse:
+        if not self.reuses:
             return 0, 0
         found = [self._index[one] for one in takewhile(self._index.__contains__, hashes)]
         return len(found), sum(1 for block in found if block in self._holders)
@@ -163,7 +178,7 @@ class BlockPool:
         lease's block stays private, and so do those after it, so that the tracked blocks of a lease
         are always its first ones.
         """
-        if not self._reuse:
+        if not self.reuses:
             return
         index, hash_of, holders = self._index, self._hash_of, self._holders
         unit, first = _UNIT[lease.use], lease.tracked

@@ -40,6 +40,10 @@ class TransferCounts(msgspec.Struct, frozen=True, array_like=True):
     bytes: int = 0
     quarantined_peak: int = 0
     quarantined_now: int = 0
+    cached: int = 0
+    """Of the completed ones, those that moved no byte: the receiver had all of the KV."""
+    bytes_cached: int = 0
+    """The bytes that completed ones did not move, as the receiver had them."""
 
 
 class BlockCounts(msgspec.Struct, frozen=True, array_like=True):

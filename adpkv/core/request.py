@@ -130,6 +130,7 @@ class ServedRequest:
         "finish_step",
         "keys",
         "lease",
+        "pins",
         "reserved_ns",
         "session",
         "spec",
@@ -140,6 +141,9 @@ class ServedRequest:
         self.spec = spec
         self.state = RequestState.WAITING
         self.lease: Lease | None = None
+        self.pins: Lease | None = None
+        """Generation: the blocks of its prompt that were cached here, which no peer writes into.
+        Its `lease` has those after them."""
         self.session: Session | None = None
         self.assigned_ns = now_ns
         """When this rank got it. This time and the next three begin columns (`core.columns`)."""

@@ -221,8 +221,15 @@ WANTS_CACHED: Final = by_prefix
 def candidates(waiting: Waiting, new: Sequence[RequestSpec], most: int) -> Iterator[RequestSpec]:
     """The requests for which the ranks say what they have cached: the first ones that insist on no
     rank, those that wait already and then the `new` ones."""
-    old = (waiting[place] for place in waiting.lane((None, None))) if waiting else iter(())
-    return islice(_then(old, new), most)
+    return islice(_then(_uninsisting(waiting), new), most)
+
+
+def _uninsisting(waiting: Waiting) -> Iterator[RequestSpec]:
+    if not waiting:
+        return iter(())
+    lanes = [waiting.lane(lane) for lane in waiting.lanes() if lane[0] is None]
+    places = lanes[0] if len(lanes) == 1 else heapq.merge(*lanes)
+    return (waiting[place] for place in places)
 
 
 def _then(old: Iterator[RequestSpec], new: Sequence[RequestSpec]) -> Iterator[RequestSpec]:

@@ -106,6 +106,8 @@ class Event(StrEnum):
     """Receiver: the sender's message that it has no slot yet."""
     SILENCE = "silence"
     """Receiver: the advertise was not answered in time. It, or the answer, may be lost."""
+    CACHED = "cached"
+    """All of the KV is in the receiver's prefix cache. Sender: its receiver says so."""
     BEGAN = "began"
     """Receiver: the sender's message that the first byte was posted."""
     DONE = "done"
@@ -150,6 +152,7 @@ class Order(StrEnum):
     WITHDRAW = "withdraw"
     """Ask the transport to end the transfer early."""
     TELL_CANCEL = "tell_cancel"
+    TELL_CACHED = "tell_cached"
     TELL_QUEUED = "tell_queued"
     TELL_BEGAN = "tell_began"
     TELL_NEVER_STARTED = "tell_never_started"
@@ -204,6 +207,7 @@ def _in_flight(orders: tuple[Order, ...]) -> dict[Event, Line | None]:
         _E.PEER_QUEUED: None,
         _E.SILENCE: None,
         _E.ASK: None,
+        _E.CACHED: None,
     }
 
 
@@ -214,7 +218,7 @@ def _quarantined(orders: tuple[Order, ...]) -> dict[Event, Line | None]:
     lines[_E.DONE] = lines[_E.ENDED] = Line(_S.RELEASED, _B.FREED, None, orders)
     for event in (_E.RESERVED, _E.ADVERTISE, _E.ADVERTISE_AGAIN, _E.NO_SLOT, _E.SILENCE, _E.ASK):
         lines[event] = None
-    lines[_E.WAIT_LIMIT] = None
+    lines[_E.WAIT_LIMIT] = lines[_E.CACHED] = None
     return lines
 
 
@@ -247,12 +251,14 @@ RECEIVER: Table = {
     _S.WAITING: {
         _E.RESERVED: Line(_S.QUEUED, _B.KEPT),
         _E.ADVERTISE: None,
+        _E.CACHED: None,
         **_UNEXPOSED,
         **_unstarted(_CANCEL),
     },
     _S.QUEUED: {
         _E.RESERVED: None,
         _E.ADVERTISE: Line(_S.ADVERTISED, _B.HELD, None, (_D.EXPECT,)),
+        _E.CACHED: Line(_S.COMPLETE, _B.KEPT, None, (_D.TELL_CACHED,)),
         **_UNEXPOSED,
         **_unstarted(_CANCEL),
     },
@@ -288,6 +294,7 @@ SENDER: Table = {
         _E.RESERVED: None,
         _E.ADVERTISE: Line(_S.POSTED, _B.HELD, None, (_D.POST,)),
         _E.NO_SLOT: Line(_S.PREPARED, _B.KEPT, None, (_D.TELL_QUEUED,)),
+        _E.CACHED: Line(_S.COMPLETE, _B.FREED),
         **_unstarted(_NEVER),
     },
     _S.POSTED: {
@@ -326,6 +333,8 @@ class Session:
         "attempt",
         "began_ns",
         "blocks",
+        "cached",
+        "cached_bytes",
         "deadline_ns",
         "nbytes",
         "peer",
@@ -357,7 +366,10 @@ class Session:
         self.nbytes = nbytes
         self.state = State.WAITING if role is Role.RECEIVER else State.PREPARED
         self.blocks: tuple[int, ...] = ()
+        """Those of the prompt that the receiver has not cached: what is transferred."""
         self.peer_blocks: tuple[int, ...] = ()
+        self.cached = self.cached_bytes = 0
+        """How many blocks of the prompt, the first ones, the receiver has cached; their bytes."""
         self.tag = -1
         self.slot = -1
         """Its staging slot (`core.slots`); -1 before it is exposed, and without staging."""

@@ -109,6 +109,7 @@ class SessionBook:
         self._limits: list[tuple[int, int, int, Event]] = []
         self._tags = 0
         self._completed = self._late = self._bytes = 0
+        self._cached = self._bytes_cached = 0
         self._told = {Outcome.FAILED: 0, Outcome.CANCELLED: 0, Outcome.TIMED_OUT: 0}
 
     def open(self, session: Session) -> None:
@@ -138,6 +139,13 @@ class SessionBook:
         """Set the session's own blocks and, if they are known, its peer's."""
         session.blocks = tuple(blocks)
         session.peer_blocks = tuple(peer_blocks)
+
+    def skip(self, session: Session, cached: int) -> None:
+        """The receiver has the first `cached` blocks of the prompt: only the others are sent."""
+        session.cached = cached
+        session.cached_bytes = session.nbytes * cached // len(session.blocks)
+        session.nbytes -= session.cached_bytes
+        session.blocks = session.blocks[cached:]
 
     def set_peer(
         self,
@@ -254,6 +262,8 @@ class SessionBook:
         elif line.state is State.COMPLETE:
             self._completed += 1
             self._bytes += session.nbytes
+            self._bytes_cached += session.cached_bytes
+            self._cached += not session.nbytes
         elif line.state is State.RELEASED and line.blocks is Blocks.FREED:
             self._late += 1
 
@@ -316,6 +326,8 @@ class SessionBook:
             timed_out=self._told[Outcome.TIMED_OUT],
             late=self._late,
             bytes=self._bytes,
+            bytes_cached=self._bytes_cached,
+            cached=self._cached,
             quarantined_peak=self.quarantine.peak,
             quarantined_now=len(self.quarantine),
         )

@@ -71,14 +71,29 @@ class Transceiver:
         return session
 
     def reserve(
-        self, session: Session, blocks: Sequence[int], peer_blocks: Sequence[int], now_ns: int
+        self,
+        session: Session,
+        blocks: Sequence[int],
+        peer_blocks: Sequence[int],
+        now_ns: int,
+        cached: int = 0,
     ) -> None:
-        """Receiver: the session has its blocks. `start` advertises it once a slot is free.
-        `peer_blocks` are the sender's block ids, in the same order."""
-        self.book.set_blocks(session, blocks, peer_blocks)
-        if not self.book.fire(session, Event.RESERVED, now_ns).late:
-            # Late: without ADP it may be over here before all ranks have agreed on that.
+        """Receiver: the session has its blocks. `start` advertises it once a slot is free; if all
+        of the KV is there already, it is complete, and the sender is told.
+
+        Args:
+            blocks, peer_blocks: the prompt's blocks here and at the sender, in the same order.
+            cached: how many of them, the first ones, have their KV already. They are never exposed.
+        """
+        self.book.set_blocks(session, blocks, peer_blocks[cached:])
+        if cached:
+            self.book.skip(session, cached)
+        if self.book.fire(session, Event.RESERVED, now_ns).late:
+            return  # without ADP it may be over here before all ranks have agreed on that
+        if session.blocks:
             self._slots.wait(session)
+        else:
+            self._fire(session, Event.CACHED, now_ns)
 
     def prepare(self, session: Session, blocks: Sequence[int]) -> None:
         """Sender: `blocks` hold the prompt's KV; they wait for a receiver's advertise."""
@@ -93,9 +108,13 @@ class Transceiver:
         blocks: Sequence[int],
         now_ns: int,
         slot: int = -1,
+        cached: int = 0,
     ) -> int | None:
-        """Sender: an advertise came, perhaps not the first one. `slot` is the receiver's staging
-        slot; -1 without staging.
+        """Sender: an advertise came, perhaps not the first one.
+
+        Args:
+            slot: the receiver's staging slot; -1 without staging.
+            cached: how many blocks of the prompt, the first ones, the receiver has already.
 
         Returns:
             None if the session is open: `start` then gives it a slot, or tells the receiver that it
@@ -119,6 +138,8 @@ class Transceiver:
             return None
         if session.peer < 0:
             self.book.set_peer(session, receiver, tag, blocks, slot)
+            if cached:
+                self.book.skip(session, cached)
             self._slots.wait(session)
         self._asked.append(session)
         return None
@@ -163,6 +184,15 @@ class Transceiver:
             return None
         self._fire(session, event, now_ns)
         return session
+
+    def not_needed(self, request_id: int, attempt: int, now_ns: int) -> None:
+        """Sender: the receiver has all of the KV already, so it never advertises: the session is
+        over. Late if it was over before."""
+        session = self.book.find(request_id, attempt)
+        if session is not None:
+            if session.state is State.PREPARED:
+                self.book.skip(session, len(session.blocks))
+            self._fire(session, Event.CACHED, now_ns)
 
     def cancelled(self, request_id: int, attempt: int, receiver: int, now_ns: int) -> int | None:
         """Sender: the receiver cancels the transfer.

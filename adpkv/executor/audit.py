@@ -106,8 +106,9 @@ def block_counts(serving: Serving) -> BlockCounts:
     counts = serving.pool.counts()
     owned: set[int] = set()
     for request in serving.requests.values():
-        if request.lease is not None and request.lease.open:
-            owned.update(request.lease.blocks)
+        for lease in (request.lease, request.pins):
+            if lease is not None and lease.open:
+                owned.update(lease.blocks)
     held = counts.active + counts.in_transfer + counts.quarantined
     return msgspec.structs.replace(counts, leaked=held - len(owned))
 

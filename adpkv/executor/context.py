@@ -38,10 +38,7 @@ class ContextServing(Serving):
         while waiting:
             request = waiting[0]
             spec = request.spec
-            # The last prompt token is always computed, because the first output token follows from
-            # it; and never into a shared block, which a transfer may be reading.
-            hashes = spec.block_hashes[: (spec.prompt_tokens - 1) // limits.block_tokens]
-            if not self.leases.give(request, limits.blocks_of(spec), hashes):
+            if not self.leases.give(request, limits.blocks_of(spec), self.reusable(spec)):
                 return
             waiting.popleft()
             assert request.lease is not None
@@ -52,6 +49,11 @@ class ContextServing(Serving):
             self.meter.prompt_tokens += spec.prompt_tokens
             self.meter.cached_tokens += request.computed
             self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
+
+    def reusable(self, spec: RequestSpec) -> tuple[int, ...]:
+        """All before the last token, which is always computed, because the first output token
+        follows from it; and never into a shared block, which a transfer may be reading."""
+        return spec.block_hashes[: (spec.prompt_tokens - 1) // self.limits.block_tokens]
 
     def waited_out(self, request: ServedRequest, now_ns: int) -> None:
         """End it if it has no blocks yet."""

@@ -58,7 +58,8 @@ class Decisions:
     ) -> None:
         if line.state is State.COMPLETE:
             wrong = self._serving.received(request, session, now_ns)
-            self._remember(session, now_ns, bool(wrong))
+            if event is not Event.CACHED:  # where nothing was moved, nothing is learned
+                self._remember(session, now_ns, bool(wrong))
             self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
         elif line.outcome is not None:
             if event in _FAILURES:

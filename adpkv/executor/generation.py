@@ -10,6 +10,7 @@ from adpkv.core.content import prompt_blocks
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import DecodeSchedule
 from adpkv.core.session import Session
+from adpkv.core.values import RequestSpec
 from adpkv.executor.rank import Rank
 from adpkv.executor.serving import Serving
 from adpkv.executor.step_work import DUMMY, StepWork
@@ -49,7 +50,7 @@ class GenerationServing(Serving):
         while waiting and self._admitted < self._most:
             request = waiting[0]
             spec, session = request.spec, request.session
-            if not self.leases.give(request, self.limits.blocks_of(spec), ()):
+            if not self._lease(request):
                 return
             waiting.popleft()
             assert request.lease is not None
@@ -58,10 +59,31 @@ class GenerationServing(Serving):
             self._admitted += 1
             request.fire(RequestEvent.RECEIVE_BEGAN)
             request.reserved_ns = now_ns
-            count = prompt_blocks(spec, self.limits.block_tokens)
-            self.transceiver.reserve(
-                session, request.lease.blocks[:count], spec.sender.blocks, now_ns
-            )
+            pins = 0 if request.pins is None else len(request.pins.blocks)
+            if pins:
+                self.recorder.event("reused", spec.request_id, blocks=pins)
+            blocks = self._prompt_blocks(request)
+            self.transceiver.reserve(session, blocks, spec.sender.blocks, now_ns, pins)
+
+    def _lease(self, request: ServedRequest) -> bool:
+        spec = request.spec
+        count = self.limits.blocks_of(spec)
+        if not self.pool.reuses:
+            return self.leases.give(request, count, ())
+        return self.leases.give_apart(request, count, self.reusable(spec))
+
+    def reusable(self, spec: RequestSpec) -> tuple[int, ...]:
+        """All full blocks of the prompt: decode never writes into one."""
+        return spec.block_hashes if self.pool.reuses else ()
+
+    def _prompt_blocks(self, request: ServedRequest) -> list[int]:
+        """The blocks that hold the request's prompt, in order: the cached ones, then its own."""
+        assert request.lease is not None
+        count = prompt_blocks(request.spec, self.limits.block_tokens)
+        if request.pins is None:
+            return request.lease.blocks[:count]
+        pins = request.pins.blocks
+        return pins + request.lease.blocks[: count - len(pins)]
 
     def exposed(self, session: Session) -> None:
         """The sender may write into the session's blocks from now on."""
@@ -149,23 +171,23 @@ class GenerationServing(Serving):
         assert lease is not None
         self.concealed(request, session)
         self.pool.set_use(lease, Use.ACTIVE)
-        right = self.memory.verify(
-            spec.request_id, session.blocks, request.keys, spec.prompt_tokens
-        )
+        blocks = self._prompt_blocks(request)
+        right = self.memory.verify(spec.request_id, blocks, request.keys, spec.prompt_tokens)
         return "" if right else "wrong KV arrived"
 
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
         """Decode the request from the next step on."""
         request.fire(RequestEvent.RECEIVED)
         request.arrived_ns = now_ns
+        if self.pool.reuses:
+            self.leases.keep(request, request.spec.block_hashes)
         self.schedule.add(request)
 
     def _verify_again(self, request: ServedRequest) -> None:
         """Check whether the prompt's KV was overwritten while the request decoded. A difference is
         a violation; the client's answer does not change."""
-        spec, session = request.spec, request.session
-        assert session is not None
-        self.memory.verify_again(spec.request_id, session.blocks, request.keys, spec.prompt_tokens)
+        spec, blocks = request.spec, self._prompt_blocks(request)
+        self.memory.verify_again(spec.request_id, blocks, request.keys, spec.prompt_tokens)
 
     def left(self, request: ServedRequest, before: RequestState) -> None:
         """Remove the request from the waiting list or from the batch."""

@@ -7,10 +7,11 @@ are called here, in this order.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.request import ServedRequest
-from adpkv.memory.port import Memory
+from adpkv.memory.port import Memory, ReuseWatch
 
 __all__ = ["Leases"]
 
@@ -24,6 +25,7 @@ class Leases:
     def __init__(self, pool: BlockPool, memory: Memory) -> None:
         self._pool = pool
         self._memory = memory
+        self._watch = memory if isinstance(memory, ReuseWatch) else None
         self._released: deque[tuple[int, int]] = deque(maxlen=MOST_RELEASED)
         # A rank without work joins a step with a dummy batch. Its block is reserved from the start,
         # so that a full pool never keeps the others from decoding (contract 5.5, #17978).
@@ -40,15 +42,54 @@ class Leases:
         self._memory.hand_out(lease.number, lease.blocks[lease.reused : end], lease.blocks[end:])
         return True
 
-    def take_back(self, request: ServedRequest) -> None:
-        """End a request's lease. No peer may touch its blocks any more."""
-        lease = request.lease
-        if lease is None:
+    def give_apart(self, request: ServedRequest, count: int, hashes: Sequence[int]) -> bool:
+        """As `give`, but the blocks that are found in the cache become the request's pins: nobody
+        is given them, and nobody writes into them, until `unpin`."""
+        found = self._pool.acquire_apart(count, hashes)
+        if found is None:
+            return False
+        pins, lease = found
+        request.lease = lease
+        if pins.blocks:
+            request.pins = pins
+            if self._watch is not None:
+                self._watch.pin(pins.number, pins.blocks, hashes)
+        end = len(lease.blocks) - lease.evicted
+        self._memory.hand_out(lease.number, lease.blocks[:end], lease.blocks[end:])
+        return True
+
+    def keep(self, request: ServedRequest, hashes: Sequence[int]) -> None:
+        """The KV of the prompt's full blocks is here, and right: others may share it from now on,
+        and have it when the request is over."""
+        lease, pins = request.lease, request.pins
+        assert lease is not None
+        new = hashes[0 if pins is None else len(pins.blocks) :]
+        self._pool.commit(lease, new)
+        if self._watch is not None:
+            self._watch.keep(lease.blocks[: lease.tracked], new)
+
+    def unpin(self, request: ServedRequest) -> None:
+        """The request reads its cached blocks no more. No peer ever knew them, so this needs no
+        proof."""
+        pins = request.pins
+        if pins is None:
             return
-        self._released.append((lease.number, request.spec.request_id))
-        freed = self._pool.release(lease)
-        if freed:
-            self._memory.release(freed)
+        request.pins = None
+        self._released.append((pins.number, request.spec.request_id))
+        if self._watch is not None:
+            self._watch.unpin(pins.number, pins.blocks)
+        self._pool.release(pins)
+
+    def take_back(self, request: ServedRequest) -> None:
+        """End a request's leases. No peer may touch its blocks any more."""
+        lease = request.lease
+        if lease is not None:
+            self._released.append((lease.number, request.spec.request_id))
+            freed = self._pool.release(lease)
+            if freed:
+                self._memory.release(freed)
+        # After the others, so that the tail of a prefix is evicted before its head.
+        self.unpin(request)
 
     def recent(self) -> tuple[tuple[int, int], ...]:
         """(lease number, request) of the leases that were taken back last, oldest first."""

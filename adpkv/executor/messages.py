@@ -28,6 +28,7 @@ __all__ = [
     "Advertise",
     "Answers",
     "Began",
+    "Cached",
     "Cancel",
     "CancelTransfer",
     "CoordinatorMessage",
@@ -99,7 +100,8 @@ class Shrink(msgspec.Struct, frozen=True, tag="shrink", array_like=True, gc=Fals
 class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, gc=False):
     """Receiver to sender: write the KV into these blocks of mine. `tag` identifies the transfer in
     the transport. Sent once more if the sender does not answer. With staging the KV goes into my
-    `slot`, and I name no blocks."""
+    `slot`, and I name no blocks. The first `cached` blocks of the prompt I have already; `blocks`
+    are for the others."""
 
     request_id: int
     attempt: int
@@ -107,6 +109,15 @@ class Advertise(msgspec.Struct, frozen=True, tag="advertise", array_like=True, g
     tag: int
     blocks: tuple[int, ...]
     slot: int = -1
+    cached: int = 0
+
+
+class Cached(msgspec.Struct, frozen=True, tag="cached", array_like=True, gc=False):
+    """Receiver to sender: I have all of the KV in my prefix cache. Nothing is to be sent, and there
+    will be no advertise."""
+
+    request_id: int
+    attempt: int
 
 
 class Queued(msgspec.Struct, frozen=True, tag="queued", array_like=True, gc=False):
@@ -274,7 +285,7 @@ LeaderMessage = Admit | Cancel | Stop | Release | Shrink
 """Messages from the coordinator, which a leader broadcasts to its group at intake. A release comes
 to every rank, in case the leader fails."""
 
-PeerMessage = Advertise | Queued | Began | Ended | NeverStarted | CancelTransfer | Unpacked
+PeerMessage = Advertise | Cached | Queued | Began | Ended | NeverStarted | CancelTransfer | Unpacked
 """Messages between two ranks about a session."""
 
 CoordinatorMessage = Answers | Stopped | RankFailed | Missing | TrustReport | Condition | Closing

@@ -203,6 +203,7 @@ class Serving(ABC):
         if self.owner.may_free(request.spec.request_id, quiescent):
             self.release(request)
             return
+        self.leases.unpin(request)
         if request.lease is not None:
             self.pool.set_use(request.lease, Use.QUARANTINED)
         self.pending_resource_release[request.spec.request_id] = request
@@ -257,7 +258,8 @@ class Serving(ABC):
     def holders(self, leases: Sequence[int]) -> tuple[int, ...]:
         """The requests that have or recently had these leases; for violations' reports only."""
         wanted = set(leases)
-        now = [(r.lease.number, i) for i, r in self.requests.items() if r.lease is not None]
+        every = ((lease, i) for i, r in self.requests.items() for lease in (r.lease, r.pins))
+        now = [(lease.number, i) for lease, i in every if lease is not None]
         found = [request for number, request in (*self.leases.recent(), *now) if number in wanted]
         return tuple(dict.fromkeys(found))
 
@@ -345,11 +347,15 @@ class Serving(ABC):
         limits, found = self.limits, []
         for one in asked:
             if limits.blocks_of(one) > enough:
-                hashes = one.block_hashes[: (one.prompt_tokens - 1) // limits.block_tokens]
-                there, used = self.pool.cached(hashes)
+                there, used = self.pool.cached(self.reusable(one))
                 if there:
                     found.append((one.request_id, one.attempt, there, used))
         return tuple(found)
+
+    @abstractmethod
+    def reusable(self, spec: RequestSpec) -> Sequence[int]:
+        """The prefix hashes of those blocks of a prompt that need not be made here if they are in
+        the cache."""
 
     def owed(self, asked: Iterable[Attempt]) -> tuple[Attempt, ...]:
         """Those of `asked` for which this rank will still send an answer."""

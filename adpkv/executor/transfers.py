@@ -12,6 +12,7 @@ from adpkv.core.transceiver import Transceiver
 from adpkv.executor.messages import (
     Advertise,
     Began,
+    Cached,
     CancelTransfer,
     Ended,
     NeverStarted,
@@ -64,9 +65,17 @@ class Transfers:
             if self._transport.has_failed(message.receiver):
                 transceiver.note_failures((message.receiver,))
             pieces = transceiver.advertised(
-                *session, message.receiver, message.tag, message.blocks, now_ns, message.slot
+                *session,
+                message.receiver,
+                message.tag,
+                message.blocks,
+                now_ns,
+                message.slot,
+                message.cached,
             )
             self._tell_of_the_end(message, pieces, "the sender has no such session")
+        elif isinstance(message, Cached):
+            transceiver.not_needed(*session, now_ns)
         elif isinstance(message, Queued):
             transceiver.on_peer_message(*session, Event.PEER_QUEUED, now_ns)
         elif isinstance(message, Began):
@@ -178,7 +187,17 @@ class Transfers:
         message: PeerMessage
         if order is Order.TELL_AGAIN:
             blocks = session.blocks if session.slot < 0 else ()
-            message = Advertise(request_id, attempt, self._rank, session.tag, blocks, session.slot)
+            message = Advertise(
+                request_id,
+                attempt,
+                self._rank,
+                session.tag,
+                blocks,
+                session.slot,
+                session.cached,
+            )
+        elif order is Order.TELL_CACHED:
+            message = Cached(request_id, attempt)
         elif order is Order.TELL_QUEUED:
             message = Queued(request_id, attempt)
         elif order is Order.TELL_BEGAN:

@@ -63,4 +63,6 @@ CLAUSES: Final = (
     Clause("6.5", "a failed rank is noticed", ("event:rank_lost",)),
     Clause("6.5", "its group goes on without it", ("survived:",)),
     Clause("6.5", "what it had is computed again", ("event:recomputed",)),
+    Clause("10.1", "cached blocks are pinned, the others sent", ("event:reused",)),
+    Clause("10.4", "a full hit is a notification", ("line:receiver:queued:cached",)),
 )

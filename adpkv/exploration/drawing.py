@@ -91,7 +91,17 @@ class _Drawing:
             cancel_ns = dice.below(dice.choice(where.anchors) + 10 * where.step_ns)
         pinned = not where.base.topology.replicated and dice.chance(pins, 16)
         wanted = dice.below(where.base.topology.least_ranks) if pinned else None
-        return asked(at_ns, prompt, output, cancel_ns, wanted, invalid=invalid)
+        found = asked(at_ns, prompt, output, cancel_ns, wanted, invalid=invalid)
+        return found if invalid or not where.reuses else self._alike(found)
+
+    def _alike(self, one: ScriptedConfig) -> ScriptedConfig:
+        """The request as one of few families, whose prompts are alike; often with full blocks only,
+        so that a receiver may lack nothing."""
+        dice, size = self.dice, self.where.base.kv_cache.block_tokens
+        change: dict[str, Any] = {"prefix": dice.choice((None, 0, 0, 1, 2))}
+        if one.prompt_tokens > size and dice.chance(1, 2):
+            change["prompt_tokens"] = one.prompt_tokens // size * size
+        return one.model_copy(update=change)
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -103,8 +113,9 @@ class _Drawing:
         return [self._fault(dice.choice(kinds), requests) for _ in range(count)]
 
     def _fault(self, name: str, requests: int) -> FaultConfig:
-        dice, kind = self.dice, KINDS[name]
-        phase = dice.choice(kind.phases) if kind.phases and not dice.chance(1, 3) else None
+        dice, where, kind = self.dice, self.where, KINDS[name]
+        phases = where.phases(kind)
+        phase = dice.choice(phases) if phases and not dice.chance(1, 3) else None
         after_ns = 0 if dice.chance(1, 2) else dice.below(self.faulty_ns)
         found: dict[str, Any] = {
             "kind": name,
@@ -177,6 +188,7 @@ def asked(
             "prompt_tokens": prompt,
             "output_tokens": output,
             "wanted": wanted,
+            "prefix": None,
             "cancel_ns": cancel_ns,
             "invalid": invalid,
         }

@@ -22,7 +22,7 @@ __all__ = ["ObservedTables", "facts_of", "pairs_of"]
 _NUMBERS: Final = re.compile(r"\d+")
 _STATES: Final = frozenset(State)
 _COUNTED: Final = frozenset(
-    {"client_cancel", "refused", "rank_lost", "recomputed", "prefill_began", "violation"}
+    {"client_cancel", "refused", "rank_lost", "recomputed", "prefill_began", "reused", "violation"}
 )
 
 

@@ -313,6 +313,10 @@ def _plainer(one: ScriptedConfig) -> Iterator[dict[str, Any]]:
         yield {"cancel_ns": None}
     if one.wanted is not None:
         yield {"wanted": None}
+    if one.prefix:
+        yield from ({"prefix": None}, {"prefix": 0})
+    elif one.prefix is not None:
+        yield {"prefix": None}
     if one.at_ns:
         yield {"at_ns": 0}
     if not one.invalid:

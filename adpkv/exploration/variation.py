@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from adpkv.config import Experiment
-from adpkv.config.fault_kinds import KINDS
+from adpkv.config.fault_kinds import KINDS, FaultKind
 from adpkv.config.workload import ClosedLoopConfig, PoissonConfig, ScriptConfig
 from adpkv.core.content import blocks_for
 from adpkv.core.topology import Topology
@@ -43,6 +43,18 @@ class Variation:
     """A prompt's at most, for which a peer has room."""
     recovery_ns: int
     """So long after the last fault all that it has left behind is over."""
+
+    @property
+    def reuses(self) -> bool:
+        """Whether receivers keep what they got, so that it matters which prompts are alike."""
+        return self.base.kv_cache.reuse_received
+
+    def phases(self, kind: FaultKind) -> tuple[str, ...]:
+        """The phases of a kind of fault that may come. Where nothing is reused a seed means what it
+        did before there was such a thing."""
+        if self.reuses:
+            return kind.phases
+        return tuple(phase for phase in kind.phases if phase != "cached")
 
 
 def variation(base: Experiment) -> Variation:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from adpkv.executor.messages import (
     Advertise,
     Began,
+    Cached,
     CancelTransfer,
     Ended,
     Message,
@@ -30,6 +31,7 @@ __all__ = ["MANY_CHUNKS", "PHASES", "FaultyMailbox"]
 
 PHASES: Final[dict[type, str]] = {
     Advertise: "advertise",
+    Cached: "cached",
     Queued: "queued",
     Began: "began",
     Ended: "ended",
@@ -156,7 +158,7 @@ def _stale_message(message: PeerMessage) -> PeerMessage:
     be harmless even for a receiver that confuses the two attempts, since it is true of the new one
     too."""
     request_id, former = message.request_id, message.attempt - 1
-    if isinstance(message, Advertise | CancelTransfer):
+    if isinstance(message, Advertise | Cached | CancelTransfer):
         return CancelTransfer(request_id, former)
     if isinstance(message, Unpacked):
         return Unpacked(request_id, former, MANY_CHUNKS)

@@ -15,6 +15,7 @@ import numpy as np
 
 from adpkv.memory.pattern import CANARY
 from adpkv.memory.port import Report
+from adpkv.memory.reuse import KeptBlocks
 
 __all__ = ["BlockBook", "Untouched"]
 
@@ -44,6 +45,7 @@ class BlockBook:
         self._owners = array("q", bytes(8 * blocks))
         """Each block's present or last lease, to be named in a report."""
         self._report = report
+        self.kept = KeptBlocks(report)
         # The same numbers for numpy: many blocks at once.
         self._many_free = np.frombuffer(self._free, np.uint8)
         self._many_never_used = np.frombuffer(self._never_used, np.uint8)
@@ -56,6 +58,7 @@ class BlockBook:
             if self._many_free[numbers].all() and len(set(fresh)) == len(fresh):
                 return self._hand_out_many(owner, numbers)
         taken, doubtful, free = [], [], []
+        self.kept.gone(evicted, "evicted")
         for block in fresh:
             # A block in use has its owner's bytes: that is no write after free.
             if self._free[block]:
@@ -88,6 +91,7 @@ class BlockBook:
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks went back to the free list."""
         twice, doubtful = [], []
+        self.kept.gone(blocks, "freed")
         for block in blocks:
             if self._free[block]:
                 twice.append(block)
@@ -102,6 +106,7 @@ class BlockBook:
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """A peer may write into `blocks` of `owner` from now on."""
+        self.kept.exposed(owner, blocks)
         # Also if the same lease advertises a block twice: two peers would write into it.
         contested = [block for block in blocks if block in self._writers]
         if contested:

@@ -67,6 +67,8 @@ class CudaMemory:
             raise AdpkvError(f"a block of {self.block_bytes:,} bytes is too large for the kernels")
         self.device = device
         self._book, self._report = BlockBook(blocks, report), report
+        kept = self._book.kept
+        self.keep, self.pin, self.unpin = kept.keep, kept.pin, kept.unpin
         self._work = Work(device)
         self._slab = device.allocate(blocks * self.block_bytes)
         self._areas: list[CudaStaging] = []
@@ -131,7 +133,8 @@ class CudaMemory:
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner. Lets the device check that fresh ones are as `release` left
-        them."""
+        them, and kept ones as they came."""
+        self._compare_kept(*self._book.kept.of(evicted))
         self._check_untouched(
             self._book.hand_out(owner, fresh, evicted), f"found when given to lease {owner}"
         )
@@ -175,8 +178,9 @@ class CudaMemory:
         return True
 
     def look_at_free(self) -> None:
-        """Check all free blocks that were ever used, and the staging slots, and wait for all
-        results, these and earlier ones."""
+        """Check all free blocks that were ever used, all that are kept, and the staging slots, and
+        wait for all results, these and earlier ones."""
+        self._compare_kept(*self._book.kept.every())
         self._check_untouched(self._book.free_and_used(), "found at the end")
         for area in self._areas:
             area.look_at_free()
@@ -209,6 +213,11 @@ class CudaMemory:
 
         jobs = jobs_of(count, self._addresses(free.blocks), free.left, self.block_bytes)
         self._work.submit("adpkv_untouched", jobs, self.block_bytes, checks=True, found=found)
+
+    def _compare_kept(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        if blocks:
+            tokens = len(blocks) * self.block_tokens
+            self._compare("overwritten while kept for reuse", blocks, keys, tokens)
 
     def _compare(self, what: str, blocks: Sequence[int], keys: Sequence[int], tokens: int) -> None:
         touched, jobs = self._pattern_jobs(blocks, keys, 0, tokens)

@@ -29,7 +29,7 @@ class HostMemory:
     """`memory.port.Memory` in a numpy array.
 
     It calls `report(kind, detail, leases)` for `write_after_free`, `double_free`, `two_owners`,
-    `two_writers`, `freed_in_doubt` and `wrong_kv`.
+    `two_writers`, `freed_in_doubt`, `shared_block` and `wrong_kv`.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class HostMemory:
         self._bytes = np.zeros((blocks, self.block_bytes), dtype=np.uint8)
         self._flat: memoryview = self._bytes.reshape(-1).data
         self._book = BlockBook(blocks, report)
+        kept = self._book.kept
+        self.keep, self.pin, self.unpin = kept.keep, kept.pin, kept.unpin
         self._report = report
         self._staging: HostStaging | None = None
 
@@ -74,7 +76,9 @@ class HostMemory:
         return PASSED
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
-        """Blocks get a new owner. Checks that fresh ones are as `release` left them."""
+        """Blocks get a new owner. Checks that fresh ones are as `release` left them, and kept ones
+        as they came."""
+        self._compare_kept(*self._book.kept.of(evicted))
         free = self._book.hand_out(owner, fresh, evicted)
         self._book.tell_spoilt(free, self._spoilt(free), f"found when given to lease {owner}")
 
@@ -114,11 +118,17 @@ class HostMemory:
         )
 
     def look_at_free(self) -> None:
-        """Check all free blocks that were ever used."""
+        """Check all free blocks that were ever used, and all that are kept."""
+        self._compare_kept(*self._book.kept.every())
         free = self._book.free_and_used()
         self._book.tell_spoilt(free, self._spoilt(free), "found at the end")
         if self._staging is not None:
             self._staging.look_at_free()
+
+    def _compare_kept(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        if blocks:
+            tokens = len(blocks) * self.block_tokens
+            self._compare("overwritten while kept for reuse", blocks, keys, tokens)
 
     def _compare(self, what: str, blocks: Sequence[int], keys: Sequence[int], tokens: int) -> bool:
         wrong = []

@@ -8,13 +8,23 @@ was made with. It raises nothing for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
 from adpkv.core.ids import SessionId
 
-__all__ = ["HOST", "PASSED", "Fence", "Memory", "Region", "Report", "SlotWatch", "StagingArea"]
+__all__ = [
+    "HOST",
+    "PASSED",
+    "Fence",
+    "Memory",
+    "Region",
+    "Report",
+    "ReuseWatch",
+    "SlotWatch",
+    "StagingArea",
+]
 
 Report = Callable[[str, str, tuple[int, ...]], None]
 """Called with each violation: its kind, what happened, and the leases that it concerns."""
@@ -104,8 +114,29 @@ class SlotWatch(Protocol):
         ...
 
 
+@runtime_checkable
+class ReuseWatch(Protocol):
+    """The checks of blocks that several requests read. A memory that has these methods is told
+    which blocks of received KV are kept for later prompts, and who reads them. From `keep` on,
+    until they are handed out again, `expect_write` on one of them is `shared_block`; handing one
+    out or releasing it while it is pinned is so too."""
+
+    def keep(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        """These blocks hold the KV of these content keys, and may be shared from now on."""
+        ...
+
+    def pin(self, owner: int, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        """Lease `owner` reads these kept blocks from now on. One that does not hold the KV of its
+        key is `wrong_kv`. There may be more keys than blocks."""
+        ...
+
+    def unpin(self, owner: int, blocks: Sequence[int]) -> None:
+        """Lease `owner` reads them no more."""
+        ...
+
+
 class Memory(Protocol):
-    """One rank's KV blocks, numbered from 0.
+    """One rank's KV blocks, numbered from 0. It may be a `ReuseWatch` too.
 
     `owner` is a lease number, which the pool never uses twice (`core.block_pool.Lease.number`).
     `keys` has one content key per block (`core.content.content_keys`). Equal keys mean equal
@@ -149,7 +180,8 @@ class Memory(Protocol):
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Whether a peer has written the KV of the first `tokens` prompt tokens. If not, it reports
+        """Whether the KV of the first `tokens` prompt tokens is there: a peer has written it, or
+        some blocks of the beginning were kept and a peer has written the others. If not, it reports
         `wrong_kv`. A memory that would have to wait for the answer, such as a device's, returns
         True at once and reports later, at the latest in `look_at_free`."""
         ...

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from adpkv.memory.port import Report
+from adpkv.memory.reuse import KeptBlocks
 from adpkv.subclassing import mypyc_attr
 
 __all__ = ["Landing", "LedgerMemory"]
@@ -48,6 +49,7 @@ class LedgerMemory:
         self._owner: list[int] = []
         self._writer: list[int] = []
         self._landed: set[int] = set()
+        self._kept = KeptBlocks(report)
         self._overwritten: set[int] = set()
         """Leases into whose blocks a peer wrote that was not allowed to."""
 
@@ -63,6 +65,7 @@ class LedgerMemory:
                     (owners[block], owner),
                 )
             owners[block] = owner
+        self._kept.gone(evicted, "evicted")
         for block in evicted:
             owners[block] = owner
             if writers[block]:
@@ -74,6 +77,7 @@ class LedgerMemory:
             return
         owners, writers = self._owner, self._writer
         self._reach(blocks)
+        self._kept.gone(blocks, "freed")
         self._landed.discard(owners[blocks[0]])
         if self._overwritten:
             self._overwritten.difference_update([owners[block] for block in blocks])
@@ -88,6 +92,7 @@ class LedgerMemory:
         """One peer may write into the blocks from now on."""
         writers = self._writer
         self._reach(blocks)
+        self._kept.exposed(owner, blocks)
         for block in blocks:
             if writers[block]:
                 self._report(
@@ -104,6 +109,18 @@ class LedgerMemory:
         for block in blocks:
             if writers[block] == owner:
                 writers[block] = NOBODY
+
+    def keep(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        """These blocks hold the KV of these keys, and may be shared."""
+        self._kept.keep(blocks, keys)
+
+    def pin(self, owner: int, blocks: Sequence[int], keys: Sequence[int]) -> None:
+        """Lease `owner` reads these kept blocks."""
+        self._kept.pin(owner, blocks, keys)
+
+    def unpin(self, owner: int, blocks: Sequence[int]) -> None:
+        """Lease `owner` reads them no more."""
+        self._kept.unpin(owner, blocks)
 
     def awaited(self, blocks: Sequence[int]) -> int:
         """The lease for which a peer may write into the blocks. The link remembers it with an
@@ -138,10 +155,11 @@ class LedgerMemory:
     def verify(
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
-        """Whether all bytes for the blocks' lease have been written."""
+        """Whether all bytes for the blocks' lease have been written. The kept ones at the beginning
+        were checked when they were pinned."""
         self._reach(blocks)
-        owner = self._owner[blocks[0]]
-        if owner in self._landed:
+        owner = self._owner[blocks[-1]]
+        if owner in self._landed or blocks[-1] in self._kept:
             return True
         self._report(
             "wrong_kv", f"request {request_id}: its KV never came into lease {owner}", (owner,)
@@ -152,10 +170,13 @@ class LedgerMemory:
         self, request_id: int, blocks: Sequence[int], keys: Sequence[int], tokens: int
     ) -> bool:
         """Whether no other peer has written into the blocks of their lease meanwhile."""
-        self._reach(blocks)
-        owner = self._owner[blocks[0]]
-        if owner not in self._overwritten:
+        if not self._overwritten:
             return True
+        self._reach(blocks)
+        spoilt = [o for o in (self._owner[block] for block in blocks) if o in self._overwritten]
+        if not spoilt:
+            return True
+        owner = spoilt[0]
         self._report(
             "wrong_kv", f"request {request_id}: lease {owner} overwritten after arrival", (owner,)
         )

@@ -34,6 +34,7 @@ RATES: Final = {
 SHARES: Final = {
     "error_rate": "errors",
     "prefix_hit_rate": "prefix hits",
+    "received_hit_rate": "KV not sent",
     "slo_attainment": "within the SLO",
 }
 NOTHING: Final = "-"
@@ -73,9 +74,11 @@ def _columns(summary: Mapping[str, Any]) -> Table:
 def _rates(summary: Mapping[str, Any]) -> Table:
     rates = summary["rates"]
     shown = {title: _number(rates[key]) for key, title in RATES.items()}
-    shown |= {title: _percent(rates[key]) for key, title in SHARES.items()}
+    shown |= {title: _percent(rates.get(key)) for key, title in SHARES.items()}
     if rates["goodput_per_s"] is None:
         del shown[RATES["goodput_per_s"]], shown[SHARES["slo_attainment"]]
+    if rates.get("received_hit_rate") is None:
+        del shown[SHARES["received_hit_rate"]]
     return Table(["throughput", *shown], [["all instances", *shown.values()]])
 
 

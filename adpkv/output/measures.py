@@ -5,7 +5,7 @@ docs/metrics.md has the formula of each, and which requests it covers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adpkv.core.columns import COLUMNS
@@ -64,13 +64,22 @@ def latency(tally: Tally, reports: Sequence[RankReport]) -> dict[str, dict[str, 
     }
 
 
-def rates(tally: Tally, reports: Sequence[RankReport], *, has_slo: bool) -> dict[str, float | None]:
-    """Per second between the first arrival and the last answer, and shares."""
+def rates(
+    tally: Tally,
+    reports: Sequence[RankReport],
+    transfers: Mapping[str, int] | None,
+    *,
+    has_slo: bool,
+) -> dict[str, float | None]:
+    """Per second between the first arrival and the last answer, and shares. `transfers` are those
+    of the summary; None if receivers keep nothing, so that they cannot have any of it already."""
     seconds = tally.serving_ns / NS_PER_S
     outcomes, submitted = tally.outcomes, tally.submitted
     failed = outcomes[Outcome.FAILED] + outcomes[Outcome.TIMED_OUT]
     cached = sum(report.work.cached_tokens for report in reports)
     good = tally.good if has_slo else None
+    kept = None if transfers is None else transfers["bytes_cached"]
+    sent = 0 if transfers is None else transfers["bytes"]
     return {
         "serving_s": seconds if submitted else None,
         "requests_per_s": _share(outcomes[Outcome.COMPLETED], seconds),
@@ -80,6 +89,7 @@ def rates(tally: Tally, reports: Sequence[RankReport], *, has_slo: bool) -> dict
         "goodput_per_s": _share(good, seconds),
         "slo_attainment": _share(good, submitted - outcomes[Outcome.CANCELLED]),
         "prefix_hit_rate": _share(cached, sum(report.work.prompt_tokens for report in reports)),
+        "received_hit_rate": _share(kept, (kept or 0) + sent),
     }
 
 

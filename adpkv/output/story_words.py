@@ -159,6 +159,12 @@ def _posted(event: Event, setting: Setting) -> str:
     return f"sends the KV to {peer}"
 
 
+def _sent(event: Event, setting: Setting) -> str:
+    if event.detail.get("cause") == "cached":
+        return f"hears that {setting.peer(event.rank)} has all of the KV; its blocks become cache"
+    return "the KV is sent; its blocks become cache"
+
+
 def _quarantined(event: Event, setting: Setting) -> str:
     waited = event.detail.get("cause") == "wait_limit"
     why = "its sender had no slot for too long" if waited else _why(event)
@@ -210,7 +216,10 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("prepared", None): lambda e, s: f"has no slot yet, tells {s.peer(e.rank)} so",
     ("posted", None): _posted,
     ("transferring", None): lambda e, s: f"hears that {s.peer(e.rank)} has begun",
-    ("complete", Kind.CONTEXT): lambda e, s: "the KV is sent; its blocks become cache",
+    ("reused", None): lambda e, s: (
+        f"has {e.detail.get('blocks')} blocks of the prompt already: these are not sent"
+    ),
+    ("complete", Kind.CONTEXT): _sent,
     ("complete", Kind.GENERATION): lambda e, s: "the KV is here, begins to decode",
     ("failed", None): lambda e, s: f"transfer failed, its blocks are free: {_why(e)}",
     ("cancelled", None): lambda e, s: f"transfer cancelled, its blocks are free: {_why(e)}",

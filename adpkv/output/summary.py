@@ -151,10 +151,10 @@ def build_summary(
         "requests": _requests(tally, never_arrived),
         "failures": _failures(tally),
         "responses": {"terminal": tally.terminal, "duplicates": _duplicates(found)},
-        "transfers": _transfers(topology, reports),
+        "transfers": (transfers := _transfers(topology, reports)),
         **_places(experiment, topology, reports),
         "latency": latency(tally, reports),
-        "rates": rates(tally, reports, has_slo=experiment.slo is not None),
+        "rates": _rates(experiment, tally, reports, transfers),
         "utilisation": utilisation(
             topology, reports, wall_s if simulated_s is None else simulated_s
         ),
@@ -235,9 +235,18 @@ def _transfers(topology: Topology, reports: Sequence[RankReport]) -> dict[str, i
         "timed_out": sum(t.timed_out for t in received),
         "late": sum(t.late for t in every),
         "bytes": sum(t.bytes for t in received),
+        "bytes_cached": sum(t.bytes_cached for t in received),
+        "cached": sum(t.cached for t in received),
         "quarantined_peak": max((t.quarantined_peak for t in every), default=0),
         "quarantined_now": sum(t.quarantined_now for t in every),
     }
+
+
+def _rates(
+    experiment: Experiment, tally: Tally, reports: Sequence[RankReport], moved: dict[str, int]
+) -> dict[str, float | None]:
+    kept = moved if experiment.kv_cache.reuse_received else None
+    return rates(tally, reports, kept, has_slo=experiment.slo is not None)
 
 
 def _places(

@@ -33,6 +33,7 @@ CANDIDATES: Final = (
     "rates.requests_per_s",
     "rates.output_tokens_per_s",
     "rates.prefix_hit_rate",
+    "rates.received_hit_rate",
     "requests.completed",
     "transfers.quarantined_peak",
     "health.unhealthy_intervals",
@@ -46,6 +47,7 @@ LARGER_IS_BETTER: Final = frozenset(
         "rates.requests_per_s",
         "rates.output_tokens_per_s",
         "rates.prefix_hit_rate",
+        "rates.received_hit_rate",
         "requests.completed",
     }
 )
@@ -53,7 +55,7 @@ LARGER_IS_BETTER: Final = frozenset(
 TEXT_VALUES: Final = 12
 """An axis with so few values has them side by side, as they were given."""
 
-SHARES: Final = ("error_rate", "slo_attainment", "prefix_hit_rate", "_share")
+SHARES: Final = ("error_rate", "slo_attainment", "hit_rate", "_share")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ class Responses(msgspec.Struct, frozen=True):
 
 
 class Transfers(msgspec.Struct, frozen=True):
-    """KV transfers, each counted once; `quarantined_peak` is the worst rank's."""
+    """KV transfers, each counted once; `quarantined_peak` is the worst rank's. Of the completed
+    ones, `cached` moved no byte, as their receivers had all of the KV; `bytes_cached` is what
+    receivers had, so that it was not sent."""
 
     completed: int
     failed: int
@@ -83,6 +85,8 @@ class Transfers(msgspec.Struct, frozen=True):
     bytes: int
     quarantined_peak: int
     quarantined_now: int
+    bytes_cached: int = 0
+    cached: int = 0
 
 
 class Blocks(msgspec.Struct, frozen=True):
@@ -117,6 +121,7 @@ class Rates(msgspec.Struct, frozen=True):
     goodput_per_s: float | None
     slo_attainment: float | None
     prefix_hit_rate: float | None
+    received_hit_rate: float | None = None
 
 
 class Utilisation(msgspec.Struct, frozen=True):

@@ -290,8 +290,11 @@ class VirtualTransport:
     def write(self, transfer: Transfer, *, whole: bool) -> None:
         """The link writes into this rank's blocks, whichever lease has them by now. The memory
         reports a violation if it is another one."""
-        promised = self._expected.get(transfer.session)
-        owner = -1 if promised is None else promised[0]
+        owner, expected = self._expected.get(transfer.session, (-1, None))
+        # Of a chunk between slots, a range, the receiver knows no source: what is in the slots is
+        # known to their ledger.
+        if expected is not None and not isinstance(expected.source, range):
+            whole = whole and expected.source == transfer.source
         self._memory.land(owner, transfer.target, whole=whole)
 
     def expected_from(self, sender: int) -> list[Transfer]:

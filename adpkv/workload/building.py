@@ -55,7 +55,7 @@ def _without_stops(experiment: Experiment) -> Workload:
     workload = experiment.workload
     match workload:
         case ScriptConfig():
-            return _script(workload.requests)
+            return _script(workload.requests, experiment.kv_cache.block_tokens)
         case TraceConfig():
             return _trace(experiment, workload)
         case PoissonConfig():
@@ -112,9 +112,15 @@ def _shapes(experiment: Experiment, workload: PoissonConfig | ClosedLoopConfig) 
     )
 
 
-def _script(requests: Sequence[ScriptedConfig]) -> Workload:
+def _script(requests: Sequence[ScriptedConfig], block_tokens: int) -> Workload:
     from adpkv.workload.cancels import NO_CANCEL_NS
     from adpkv.workload.script import Script, Scripted
+    from adpkv.workload.shapes import shared_hashes
+
+    def hashes(asked: ScriptedConfig) -> tuple[int, ...]:
+        if asked.prefix is None:
+            return ()
+        return tuple(shared_hashes(asked.prefix, asked.prompt_tokens // block_tokens))
 
     return Script(
         Scripted(
@@ -122,6 +128,7 @@ def _script(requests: Sequence[ScriptedConfig]) -> Workload:
                 at_ns=asked.at_ns,
                 prompt_tokens=asked.prompt_tokens,
                 output_tokens=asked.output_tokens,
+                block_hashes=hashes(asked),
                 cancel_ns=NO_CANCEL_NS if asked.cancel_ns is None else asked.cancel_ns,
                 wanted=asked.wanted,
                 deadline_ns=-1 if asked.deadline_ns is None else asked.deadline_ns,

@@ -29,6 +29,7 @@ class Scripted:
                 at_ns=min(one.at_ns + number * self.every_ns, LAST_NS),
                 prompt_tokens=one.prompt_tokens,
                 output_tokens=one.output_tokens,
+                block_hashes=one.block_hashes,
                 cancel_ns=one.cancel_ns,
                 wanted=one.wanted,
                 deadline_ns=one.deadline_ns,

@@ -14,13 +14,19 @@ from adpkv.random_draws import integer
 from adpkv.workload.cancels import Clients
 from adpkv.workload.port import Arrival
 
-__all__ = ["Shapes"]
+__all__ = ["Shapes", "shared_hashes"]
 
 PLACE_BITS: Final = 24
 """A prompt has fewer than 2**24 blocks: a hash is (group or request << 24) + place."""
 
 PRIVATE: Final = 1 << 62
 """Set in the hash of a block that no other request shares."""
+
+
+def shared_hashes(group: int, blocks: int) -> range:
+    """The hashes of the first blocks of every prompt of a group."""
+    first = group << PLACE_BITS
+    return range(first, first + blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +69,5 @@ class Shapes:
         own = PRIVATE + (number << PLACE_BITS)
         if not shared:
             return tuple(range(own, own + blocks))
-        first = integer(0, self.groups - 1, self.seed, "group", number) << PLACE_BITS
-        return (*range(first, first + shared), *range(own + shared, own + blocks))
+        group = integer(0, self.groups - 1, self.seed, "group", number)
+        return (*shared_hashes(group, shared), *range(own + shared, own + blocks))

@@ -263,7 +263,7 @@ def _transceiver(
 def _pool(experiment: Experiment, instance: Instance) -> BlockPool:
     cache = experiment.kv_cache
     blocks = experiment.blocks_of(instance.index)
-    return BlockPool(blocks, reuse=cache.reuse and instance.kind is Kind.CONTEXT)
+    return BlockPool(blocks, reuse=cache.reused_by(instance.kind))
 
 
 def _timing(experiment: Experiment) -> Timing:
@@ -338,10 +338,10 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
 def says_cached(experiment: Experiment) -> dict[Kind, bool]:
     """The kinds of instances whose ranks say what they have cached of the requests that wait, and
     whether they say it of new ones too, before these are routed."""
-    if not experiment.kv_cache.reuse or experiment.topology.replicated:
+    if experiment.topology.replicated:
         return {}
     wanted = router.POLICIES.get(experiment.router.policy) is router.WANTS_CACHED
-    return {Kind.CONTEXT: wanted}
+    return {kind: wanted for kind in Kind if experiment.kv_cache.reused_by(kind)}
 
 
 def _transceiver_limits(experiment: Experiment, role: Role) -> TransceiverLimits:

@@ -238,8 +238,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"faults": [{"kind": "lose", "phase": "post"}]},
-        "faults.0.phase: of a lose must be advertise or queued or began or ended or never_started"
-        " or cancel or unpacked (found 'post')",
+        "faults.0.phase: of a lose must be advertise or cached or queued or began or ended"
+        " or never_started or cancel or unpacked (found 'post')",
     ),
     (
         {"faults": [{"kind": "restart", "duration": "1s", "phase": "post"}]},

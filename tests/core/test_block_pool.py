@@ -168,3 +168,49 @@ def test_what_was_freed_last_is_given_out_first() -> None:
 def test_an_empty_pool_is_refused() -> None:
     with pytest.raises(ValueError, match="a pool needs a block"):
         BlockPool(0)
+
+
+def test_a_prefix_apart_stays_active_whatever_becomes_of_the_rest() -> None:
+    """A receiver's cached blocks are never exposed: they are not in transfer with the others, and
+    go before it is proven that these are over."""
+    pool = BlockPool(8)
+    blocks = cached(pool, 1, 2)
+    found = pool.acquire_apart(5, (1, 2, 3))
+    assert found is not None
+    pins, rest = found
+    assert (pins.blocks, len(rest.blocks)) == (blocks, 3)
+    pool.set_use(rest, Use.IN_TRANSFER)
+    assert uses(pool) == (3, 0, 2, 3, 0)
+    pool.set_use(rest, Use.QUARANTINED)
+    pool.release(pins)
+    assert uses(pool) == (3, 2, 0, 0, 3)
+    assert held(pool, 2, (1, 2)).reused == 2, "others may have them while it is in doubt"
+    pool.release(rest)
+    pool.check_integrity()
+
+
+def test_a_prefix_apart_is_not_promised_twice_and_in_vain_changes_nothing() -> None:
+    pool = BlockPool(6)
+    cached(pool, 1, 2)
+    cached(pool, 8, 9)
+    assert pool.acquire_apart(7, (1, 2)) is None
+    held(pool, 2)
+    assert pool.acquire_apart(5, (1, 2)) is None, "four could be had, two of them its own"
+    assert uses(pool) == (0, 4, 2, 0, 0)
+    assert pool.cached((1, 2)) == (2, 0)
+    taken = held(pool, 1)
+    assert pool.cached((1, 2)) == (1, 0), "the oldest is evicted still: a look is no use"
+    pool.release(taken)
+
+
+def test_a_prefix_apart_is_shared_with_whoever_reads_it() -> None:
+    pool = BlockPool(5)
+    blocks = cached(pool, 1, 2)
+    one, other = pool.acquire_apart(3, (1, 2)), pool.acquire_apart(3, (1, 2))
+    assert one is not None
+    assert other is not None
+    assert one[0].blocks == other[0].blocks == blocks
+    assert (uses(pool), pool.available()) == ((1, 0, 4, 0, 0), 1)
+    pool.release(one[0])
+    assert pool.acquire(2) is None, "the other reads them"
+    pool.check_integrity()

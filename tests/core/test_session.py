@@ -28,6 +28,7 @@ waiting queued          | cancel                               | cancelled    | 
 waiting queued          | wait_limit                           | timed_out    | freed
 waiting queued          | peer_lost stop                       | failed       | freed
 queued                  | advertise                            | advertised   | held
+queued                  | cached                               | complete     | kept
 advertised              | silence                              | -            | held
 advertised peer_queued  | peer_queued                          | peer_queued  | held
 advertised peer_queued  | began                                | transferring | held
@@ -45,6 +46,7 @@ quarantined             | peer_queued peer_lost ask            | -            | 
 SENDER_TEXT = """
 prepared    | advertise                            | posted      | held
 prepared    | no_slot                              | -           | kept
+prepared    | cached                               | complete    | freed
 posted      | advertise_again                      | -           | held
 prepared    | cancel                               | cancelled   | freed
 prepared    | wait_limit                           | timed_out   | freed

@@ -504,3 +504,52 @@ def test_draining_twice_is_draining_once() -> None:
         ends.drain(100, now)
     assert ends.book.counts().failed == 1
     assert ends.book.counts().quarantined_now == 1
+
+
+# -- what the receiver has already --------------------------------------------------------------
+
+
+def test_only_what_is_missing_is_transferred() -> None:
+    ends = receiver()
+    made = ends.open(1, 0, 5, 64, 0)
+    ends.reserve(made, (3, 4, 7, 9), (1, 2, 11, 12), 0, cached=3)
+    assert (made.blocks, made.peer_blocks, made.nbytes) == ((9,), (12,), 16)
+    ends.start(0)
+    ends.finished(1, 0, Event.DONE)
+    ends.check_transfer_status(1)
+    counts = ends.book.counts()
+    assert (counts.completed, counts.cached, counts.bytes, counts.bytes_cached) == (1, 0, 16, 48)
+
+
+def test_the_sender_leaves_out_what_its_receiver_has_also_when_it_is_asked_again() -> None:
+    ends = sender()
+    made = ends.open(1, 0, -1, 64, 0)
+    ends.prepare(made, (1, 2, 11, 12))
+    for _ in range(2):
+        ends.advertised(1, 0, 5, 7, (8, 9), 1, cached=2)
+    ends.start(1)
+    assert (made.blocks, made.peer_blocks, made.nbytes) == ((11, 12), (8, 9), 32)
+
+
+def test_where_nothing_is_missing_there_is_no_transfer_and_no_slot() -> None:
+    ends = receiver(limits(total=1))
+    at_state(ends, S.ADVERTISED, 9)
+    orders(ends)
+    made = ends.open(1, 0, 5, 64, 0)
+    ends.reserve(made, (3, 4), (1, 2), 0, cached=2)
+    assert (made.state, orders(ends)) == (S.COMPLETE, [(Order.TELL_CACHED, 1)])
+    assert (ends.book.in_flight, ends.book.counts().cached) == (1, 1)
+
+
+def test_a_sender_that_is_not_needed_is_done_and_a_later_word_is_late() -> None:
+    ends = sender()
+    made = ends.open(1, 0, -1, 64, 0)
+    ends.prepare(made, (1, 2))
+    ends.not_needed(1, 5, 0)
+    assert made.state is S.PREPARED, "another attempt's"
+    ends.not_needed(1, 0, 0)
+    ends.not_needed(1, 0, 0)
+    assert (made.state, orders(ends)) == (S.COMPLETE, [])
+    counts = ends.book.counts()
+    assert (counts.completed, counts.late, counts.bytes, counts.bytes_cached) == (1, 2, 0, 64)
+    assert ends.advertised(1, 0, 5, 0, (3, 4), 1) == NEVER_POSTED

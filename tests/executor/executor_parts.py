@@ -98,7 +98,12 @@ def spec(
 
 
 def _rank(
-    kind: Kind, notes: Notes | None, owner: SoleOwner | None, rules: Rules | None = None
+    kind: Kind,
+    notes: Notes | None,
+    owner: SoleOwner | None,
+    rules: Rules | None = None,
+    *,
+    reuse: bool = True,
 ) -> Rank:
     notes, rules = notes or Notes(), rules or Rules()
     slots = SlotLimits(8, 8, 100)
@@ -125,7 +130,7 @@ def _rank(
                 lambda kind, detail, _: notes.violation(Violation(kind, 3, 0, detail)),
             ),
         ),
-        pool=BlockPool(POOL, reuse=kind is Kind.CONTEXT),
+        pool=BlockPool(POOL, reuse=reuse),
         transceiver=Transceiver(role, limits, rules, can_withdraw=True),
         responses=ResponseBuffer(),
         leader=None,
@@ -149,8 +154,9 @@ def generation(
     rules: Rules | None = None,
     *,
     verify_at_end: bool = True,
+    reuse: bool = False,
 ) -> GenerationServing:
-    rank = _rank(Kind.GENERATION, notes, owner, rules)
+    rank = _rank(Kind.GENERATION, notes, owner, rules, reuse=reuse)
     return GenerationServing(rank, most, verify_at_end=verify_at_end)
 
 

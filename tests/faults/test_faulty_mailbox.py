@@ -13,6 +13,7 @@ from adpkv.core.stop import StopReason
 from adpkv.executor.messages import (
     Advertise,
     Began,
+    Cached,
     CancelTransfer,
     Ended,
     Message,
@@ -77,6 +78,7 @@ class Rig:
 BEGAN, ENDED = Began(3, 1), Ended(3, 1, 2)
 EVERY: tuple[PeerMessage, ...] = (
     Advertise(3, 1, 2, 9, (4,)),
+    Cached(3, 1),
     Queued(3, 1),
     BEGAN,
     ENDED,
@@ -118,7 +120,7 @@ def test_a_duplicate_comes_right_behind() -> None:
 def test_the_former_owners_last_message_follows_the_real_one(message: PeerMessage) -> None:
     rig = Rig({"kind": "former_owner"})
     rig.send(message)
-    asks = isinstance(message, Advertise | CancelTransfer)
+    asks = isinstance(message, Advertise | Cached | CancelTransfer)
     last = CancelTransfer(3, 0) if asks else Ended(3, 0, 0, "of the id's former owner")
     if isinstance(message, Unpacked):
         last = Unpacked(3, 0, MANY_CHUNKS)

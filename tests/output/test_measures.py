@@ -26,7 +26,7 @@ def test_without_a_token_there_is_no_gap() -> None:
 
 
 def test_a_run_without_requests_has_no_rates() -> None:
-    assert set(rates(Tally(), [], has_slo=True).values()) == {None}
+    assert set(rates(Tally(), [], None, has_slo=True).values()) == {None}
 
 
 def test_a_clock_that_jumps_in_a_step_puts_no_rank_in_steps_for_longer_than_the_run() -> None:

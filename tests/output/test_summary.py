@@ -73,7 +73,7 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     assert set(summary["responses"]) == {"terminal", "duplicates"}
     assert set(summary["transfers"]) == {
         "completed", "failed", "cancelled", "timed_out", "late", "bytes", "quarantined_peak",
-        "quarantined_now",
+        "quarantined_now", "bytes_cached", "cached",
     }  # fmt: skip
     assert set(summary["blocks"]) == {"context-0", "generation-1"}
     assert set(summary["blocks"]["context-0"]) == {
@@ -87,7 +87,7 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     }  # fmt: skip
     assert set(summary["rates"]) == {
         "serving_s", "requests_per_s", "output_tokens_per_s", "prompt_tokens_per_s", "error_rate",
-        "goodput_per_s", "slo_attainment", "prefix_hit_rate",
+        "goodput_per_s", "slo_attainment", "prefix_hit_rate", "received_hit_rate",
     }  # fmt: skip
     assert set(summary["utilisation"]["context-0"]) == {
         "step_share", "compute_share", "step_wait_share", "steps", "tokens_per_step"

@@ -130,8 +130,8 @@ class _Asked(NamedTuple):
     blocks: int = 0
     """The blocks of all requests together, with all tokens to come."""
     have_content: bool = True
-    """Whether prompts have content, by which equal prefixes are recognized; a script's have
-    none."""
+    """Whether prompts have content, by which equal prefixes are recognized; a script's have none
+    unless they are given a `prefix`."""
     trace_bytes: int = 0
 
 
@@ -146,7 +146,8 @@ def _asked(experiment: Experiment, workload: Workload) -> _Asked:
             one.times * -(-(one.prompt_tokens + one.output_tokens) // size)
             for one in config.requests
         )
-        return _Asked(total, total, blocks, have_content=False)
+        alike = any(one.prefix is not None for one in config.requests)
+        return _Asked(total, total, blocks, have_content=alike)
     if isinstance(config, ClosedLoopConfig | PoissonConfig):
         at_once = min(config.users, total) if isinstance(config, ClosedLoopConfig) else total
         longest = config.prompt_tokens.max + config.output_tokens.max
@@ -155,14 +156,14 @@ def _asked(experiment: Experiment, workload: Workload) -> _Asked:
 
 
 def _block_bytes(experiment: Experiment, asked: _Asked) -> int:
-    """What the pools' blocks take at most. Pools of context ranks also keep cached prefixes."""
+    """What the pools' blocks take at most. Some pools also keep cached prefixes."""
     topology, cache = experiment.topology, experiment.kv_cache
     found = 0
     instances = topology.build().instances
     for kind in Kind:
         pools = (i.ranks * experiment.blocks_of(i.index) for i in instances if i.kind is kind)
         blocks = min(sum(pools), asked.blocks)
-        caches = cache.reuse and asked.have_content and kind is Kind.CONTEXT
+        caches = cache.reused_by(kind) and asked.have_content
         found += blocks * (CACHED_BLOCK_BYTES if caches else BLOCK_BYTES)
         if experiment.staging is not None:
             found += blocks * CONTENT_BYTES

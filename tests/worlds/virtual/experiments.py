@@ -19,14 +19,14 @@ from typing import Any
 from adpkv.config import parse
 from adpkv.config.fault_kinds import MESSAGE_PHASES, PROCESS_PHASES, SENDER_PHASES
 
-__all__ = ["experiment", "mortal", "replay", "replicated", "staged", "surviving"]
+__all__ = ["experiment", "mortal", "replay", "replicated", "reusing", "staged", "surviving"]
 
 FIRST_OF_ALL_KINDS = 400
 """Seeds from here on also draw from the whole catalogue; those before mean what they always did."""
 
 DURATIONS = ("1ms", "2ms", "5ms", "7ms", "20ms", "50ms", "100ms", "300ms")
-PHASES = (None, *[phase for phase in MESSAGE_PHASES if phase != "unpacked"])
-"""Without those of staged transfers, so that the seeds mean what they always did."""
+PHASES = (None, *[phase for phase in MESSAGE_PHASES if phase not in ("unpacked", "cached")])
+"""Without those of staged transfers and of reuse, so that the seeds mean what they always did."""
 MOMENTS = (None, *PROCESS_PHASES)
 
 
@@ -97,6 +97,32 @@ def staged(data: dict[str, Any]) -> dict[str, Any]:
             fault["duration"] = draw.choice(DURATIONS)
         faults.append(fault)
     return data | {"transceiver": data["transceiver"] | staging, "faults": faults}
+
+
+def reusing(data: dict[str, Any]) -> dict[str, Any]:
+    """An experiment of a seed whose receivers keep what they got: prompts share much or all, and
+    pools are small, so that much is evicted too. Some messages that nothing is needed get lost."""
+    draw = Random(f"reuse {data['seed']}")
+    shared = draw.choice((16, 32, 48, 96))
+    lengths = draw.choice(((shared, shared), (1, 120), (16, 120)))
+    workload = data["workload"] | {
+        "shared_prefix": {"groups": draw.choice((1, 2, 4)), "tokens": shared},
+        "prompt_tokens": dict(zip(("min", "max"), lengths, strict=True)),
+    }
+    cache = {"reuse_received": True, "blocks": max(data["kv_cache"]["blocks"], 14)}
+    faults = list(data["faults"])
+    if draw.random() < 0.4:
+        fault = {"kind": draw.choice(MESSAGE_FAULTS), "phase": "cached", "probability": 0.3}
+        if "duration" in MORE[fault["kind"]]:
+            fault["duration"] = draw.choice(DURATIONS)
+        faults.append(fault)
+    return data | {
+        "kv_cache": data["kv_cache"] | cache,
+        "router": {"policy": draw.choice(("load", "prefix", "prefix", "round_robin"))},
+        "transceiver": data["transceiver"] | {"max_inflight_blocks_per_peer": 4096},
+        "workload": workload,
+        "faults": faults,
+    }
 
 
 def _kinds(data: dict[str, Any]) -> list[dict[str, int]]:
@@ -304,6 +330,7 @@ def main(seeds: list[int]) -> int:
         ]
         ways.append(surviving(experiment(seed)))
         ways += [staged(data) for data in ways]
+        ways += [reusing(data) for data in ways]
         wrong = [text for data in ways for text in examine(data)]
         if wrong:
             bad += 1

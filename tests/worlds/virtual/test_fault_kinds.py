@@ -244,7 +244,7 @@ def test_a_fault_that_never_met_anything_says_why() -> None:
     ]
     ran = both_ways(data(*faults))
     assert ran.summary["unfired"] == [
-        "faults.0 (lose) could never fire: no advertise or queued or began or ended or"
+        "faults.0 (lose) could never fire: no advertise or cached or queued or began or ended or"
         " never_started or cancel or unpacked fell into its window of time",
         "faults.1 (delay) could never fire: no post was about one of its requests",
         "faults.2 (sigstop) could never fire: the run was over before its time came",
