@@ -9,7 +9,7 @@ rank, and later requests may pass it. Without ADP all ranks get each request (`r
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, SupportsIndex
 
@@ -218,7 +218,7 @@ WANTS_CACHED: Final = by_prefix
 """
 
 
-def candidates(waiting: Waiting, new: Sequence[RequestSpec], most: int) -> Iterator[RequestSpec]:
+def candidates(waiting: Waiting, new: Iterable[RequestSpec], most: int) -> Iterator[RequestSpec]:
     """The requests for which the ranks say what they have cached: the first ones that insist on no
     rank, those that wait already and then the `new` ones."""
     return islice(_then(_uninsisting(waiting), new), most)
@@ -232,7 +232,7 @@ def _uninsisting(waiting: Waiting) -> Iterator[RequestSpec]:
     return (waiting[place] for place in places)
 
 
-def _then(old: Iterator[RequestSpec], new: Sequence[RequestSpec]) -> Iterator[RequestSpec]:
+def _then(old: Iterator[RequestSpec], new: Iterable[RequestSpec]) -> Iterator[RequestSpec]:
     yield from old
     yield from (spec for spec in new if spec.wanted is None)
 

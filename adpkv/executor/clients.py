@@ -55,14 +55,22 @@ class Gate:
         other = self._ids.get(arrival.client_id)
         if other is not None:
             return f"its client id is that of request {other}, which is open"
-        requests, tokens = self._fleet.queued()
-        if manners.most_requests is not None and requests >= manners.most_requests:
-            return f"{requests} requests wait for their first token"
-        most = manners.most_tokens
-        if most is not None and requests and tokens + arrival.prompt_tokens > most:
-            return f"{tokens} prompt tokens wait for their first token"
+        if manners.most_requests is not None or manners.most_tokens is not None:
+            full = self._is_full(arrival)
+            if full:
+                return full
         if arrival.client_id:
             self._ids[arrival.client_id] = request.request_id
+        return ""
+
+    def _is_full(self, arrival: Arrival) -> str:
+        """Why too much waits already; empty if it does not. O(instances)."""
+        requests, tokens = self._fleet.queued()
+        if self._manners.most_requests is not None and requests >= self._manners.most_requests:
+            return f"{requests} requests wait for their first token"
+        most = self._manners.most_tokens
+        if most is not None and requests and tokens + arrival.prompt_tokens > most:
+            return f"{tokens} prompt tokens wait for their first token"
         return ""
 
     def ended(self, request: OpenRequest) -> None:

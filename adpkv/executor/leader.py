@@ -128,15 +128,19 @@ class Leader:
         return bool(self._kept)
 
     def _next_broadcast(self) -> tuple[LeaderMessage, ...]:
-        """Remove and return the oldest messages within the limit, at least one."""
+        """Remove and return the oldest messages within the limit, at least one; what tells of
+        failed ranks comes first (`failed_ranks`)."""
         kept, left = self._kept, BROADCAST_IDS
         group = [kept.popleft()]
         left -= _weight(group[0])
         while kept and (weight := _weight(kept[0])) <= left:
             left -= weight
             group.append(kept.popleft())
-        if any(isinstance(message, Stop) for message in group):
+        kinds = {type(message) for message in group}
+        if Stop in kinds:
             self._last_admit_taken = True
+        if Shrink in kinds:
+            group.sort(key=lambda message: type(message) is not Shrink)
         return tuple(group)
 
     def take_over(self, plan: Plan) -> None:
@@ -315,8 +319,14 @@ def sum_up(
 
 def failed_ranks(messages: Iterable[LeaderMessage]) -> set[int]:
     """The failed world ranks of which a broadcast tells. A peer's message that is read after it may
-    be one of theirs."""
-    return {rank for one in messages if type(one) is Shrink for rank in one.failed}
+    be one of theirs. Looks only at the first messages of other kinds: each rank of a group looks,
+    and a large group gets many messages."""
+    found: set[int] = set()
+    for message in messages:
+        if not isinstance(message, Shrink):
+            break
+        found.update(message.failed)
+    return found
 
 
 def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:

@@ -97,7 +97,7 @@ def _cached(
         if not limits.reuses or not waiting.count:
             return ()
         return rank.serving.cached(candidates(waiting.current(), (), LOOKED_PAST), free)
-    new = [message.spec for message in group_input if isinstance(message, Admit)]
+    new = (message.spec for message in group_input if isinstance(message, Admit))
     return rank.serving.cached(candidates(waiting.current(), new, LOOKED_AT), -1)
 
 

@@ -1,0 +1,106 @@
+"""A simulation's work grows with what happens, not with how much there is besides.
+
+Counted are calls, not time: those that Python makes are the same in every run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from adpkv.bench.scale import _experiment
+from adpkv.config import Experiment, parse
+from adpkv.worlds.virtual.run import Simulation
+
+
+def _calls(work: Callable[[], Any]) -> int:
+    """How many functions of adpkv are called, or resumed, in the meantime."""
+    count = 0
+
+    def look(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal count
+        if event == "call" and frame.f_globals.get("__name__", "").startswith("adpkv."):
+            count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def _per_rank_and_iteration(ranks: int) -> float:
+    """What a further iteration of all ranks costs each of them: the start and the end are not in
+    it."""
+    found = []
+    for steps in (20, 40):
+        job = Simulation(_experiment(ranks, steps), jump=False)
+        reports: list[Any] = []
+        calls = _calls(lambda job=job, reports=reports: reports.extend(job.run()))
+        found.append((calls, sum(report.iterations for report in reports)))
+    (first, few), (second, many) = found
+    return (second - first) / (many - few)
+
+
+def test_a_rank_of_a_large_group_has_no_more_to_do_than_one_of_a_small_group() -> None:
+    small, large = _per_rank_and_iteration(8), _per_rank_and_iteration(256)
+    assert large <= small
+
+
+def _busy(requests: int, instances: int = 1) -> Experiment:
+    group = {"instances": instances, "ranks": 2}
+    data: dict[str, Any] = {
+        "name": "growth",
+        "seed": 1,
+        "topology": {"context": group, "generation": group},
+        "kv_cache": {"block_tokens": 64, "blocks": 128},
+        "workload": {
+            "kind": "poisson",
+            "rate": 20 * instances,
+            "requests": requests * instances,
+            "prompt_tokens": {"min": 64, "max": 512},
+            "output_tokens": {"min": 4, "max": 32},
+        },
+    }
+    return parse(data, "growth")
+
+
+def _per_request(experiment: Experiment) -> float:
+    job = Simulation(experiment)
+    return _calls(job.run) / job.coordinator.total
+
+
+@pytest.mark.parametrize(
+    ("more", "most"),
+    [
+        pytest.param(_busy(120), 1.02, id="four times as many requests"),
+        # The coordinator compares all instances as it chooses one, and arrivals fall otherwise.
+        pytest.param(_busy(30, instances=8), 1.1, id="eight times as many instances"),
+    ],
+)
+def test_a_request_costs_the_same_among_many(more: Experiment, most: float) -> None:
+    assert _per_request(more) <= most * _per_request(_busy(30))
+
+
+def test_the_count_sees_work_that_grows_with_the_group() -> None:
+    """The detector: each rank looks at each other one in every iteration."""
+    job = Simulation(_experiment(64, 5), jump=False)
+    plain = _calls(job.run)
+    job = Simulation(_experiment(64, 5), jump=False)
+    for program in job.programs:
+        phases = program.phases
+        observe, others = phases.observe, [one.phases.rank.serving for one in job.programs]
+
+        def nosy(observe: Any = observe, others: Any = others) -> None:
+            for other in others:
+                other.running()
+            observe()
+
+        phases.observe = nosy  # type: ignore[method-assign]
+    assert _calls(job.run) > 1.5 * plain
