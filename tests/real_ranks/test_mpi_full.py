@@ -60,6 +60,17 @@ def test_shared_memory_is_full_at_the_start(jobs: Any, tmp_path: Path) -> None:
     assert (tmp_path / "left").read_text() == ""
 
 
+@pytest.mark.shared_memory
+def test_shared_memory_has_room_for_the_recorders_alone(jobs: Any, tmp_path: Path) -> None:
+    """Collectives go over MPI then: no rank ends in the middle of the run for want of a page."""
+    found = on_device(jobs, tmp_path, Path("/dev/shm"), "900k", tmp_path / "out")
+    assert found.code == 0, found.err
+    printed = json.loads(found.out)
+    assert printed["collectives"]["over"] == "mpi"
+    assert printed["requests"]["completed"] == 200
+    assert (tmp_path / "left").read_text() == ""
+
+
 def test_the_disk_of_a_run_fills(jobs: Any, tmp_path: Path) -> None:
     device = tmp_path / "disk"
     device.mkdir()

@@ -6,11 +6,14 @@ That ranks fail in the middle of a slot is in `test_mpi_rank_failures`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from adpkv.flight_recorder.job_directory import SHARED
 from tests.real_ranks.conftest import MPIRUN, Jobs
 
 OBSTACLES = ("no_room", "no_permission", "elsewhere", "no_shared_memory", "stale")
@@ -26,11 +29,14 @@ def test_where_it_cannot_be_had_all_ranks_use_mpi_or_none_starts(program) -> Non
 
 
 def test_two_jobs_at_once(jobs: Jobs) -> None:
-    command = [str(MPIRUN), "-n", "3", sys.executable, "-m", MODULE, "fine", "fine"]
-    both = [jobs.start(command) for _ in range(2)]
-    for job in both:
-        found = jobs.finish(job, 60)
-        assert (found.code, found.out) == (0, "passed fine\n" * 2), found.err
+    """Even if both were given the same folder, each has memory of its own."""
+    with TemporaryDirectory(prefix="adpkv-test-", dir=SHARED) as folder:
+        command = [str(MPIRUN), "-n", "3", sys.executable, "-m", MODULE, folder]
+        both = [jobs.start(command) for _ in range(2)]
+        for job in both:
+            found = jobs.finish(job, 60)
+            assert (found.code, found.out) == (0, f"passed {folder}\n"), found.err
+        assert len(os.listdir(folder)) == 2
 
 
 @pytest.mark.parametrize(("collectives", "code"), [("auto", 0), ("shared_memory", 2)])

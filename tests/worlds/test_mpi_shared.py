@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("mpi4py")
 
+from mpi4py import MPI
+
 from adpkv.flight_recorder.job_directory import slot_path
 from adpkv.flight_recorder.slot_layout import HEAD_WORDS, Layout, paired
 from adpkv.worlds.mpi.call_site import CallSite
@@ -93,6 +95,22 @@ def test_what_is_said_again_is_seen_by_the_heads_alone(
     rig.others(3, 1, 2, new=NEW)
     assert not rig.meet(), "something new"
     assert HeadReader(3).lengths_of_new(rig.site.heads) == {1: 0, 2: 0}
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_whoever_breaks_off_ends_the_waits_of_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowded: bool
+) -> None:
+    """Before MPI tells of a rank failure, and although the others never come."""
+    rig = Rig(tmp_path, monkeypatch, crowded=crowded)
+    other = Segment.open(slot_path(tmp_path, 3, 0, TOKEN), LAYOUT, TOKEN)
+    end = SharedExchange(other, 1, 1, watch=rig, links=None, hosts=1, crowded=crowded)  # type: ignore[arg-type]
+    rig.then = lambda step: end.break_off() if step > 1000 else None
+    for wait in (rig.meet, lambda: rig.exchange.payloads(b"x", [1, 1, 1])):
+        with pytest.raises(MPI.Exception):
+            wait()
+    with pytest.raises(MPI.Exception):
+        rig.exchange.woken(7)
 
 
 def test_a_member_elsewhere_is_seen_although_a_third_never_comes(
