@@ -23,12 +23,18 @@ from adpkv.bench.executor_ranks import Asked, Regime
 from adpkv.bench.figure import Figure, Target, figure
 from adpkv.config import dump, parse
 from adpkv.errors import AdpkvError
+from adpkv.worlds.mpi.oversubscription import cores
 
 __all__ = ["executor"]
 
 MOST_OWN_US = 120.0
 MOST_RATIO = 1.3
-"""Issue 2, Speed."""
+"""Issue 2, Speed; of collectives without load still."""
+
+MOST_OF_ONE = {True: 0.6, False: 0.7}
+MOST_LOADED = {True: 0.8, False: 0.9}
+"""Issue 13: one collective back to back, and those of a loaded iteration; by whether each rank has
+a core of its own."""
 
 BOUND_S = 240.0
 BLOCK_TOKENS = 64
@@ -103,15 +109,16 @@ def executor(
     regimes = msgspec.convert(said, dict[str, Regime])
     found: list[Figure] = []
     for name, about in (("idle", "idle"), ("loaded", f"{active} active requests per rank")):
-        found += _figures(name, about, regimes[name])
+        found += _figures(name, about, regimes[name], roomy=2 * group_ranks <= cores())
     return found
 
 
-def _figures(name: str, about: str, regime: Regime) -> list[Figure]:
-    """The worst rank's own time; the collectives as medians over the ranks."""
+def _figures(name: str, about: str, regime: Regime, *, roomy: bool) -> list[Figure]:
+    """The worst rank's own time; the collectives as medians over the ranks. `roomy`: each rank has
+    a core of its own."""
     if not regime.own_us:
         raise AdpkvError(f"bench executor: no group was {about} on all its ranks at once")
-    most_ratio = Target("ratio", "<=", MOST_RATIO)
+    most_ratio = MOST_LOADED[roomy] if name == "loaded" else MOST_RATIO
     met_us, bare_us, operations = map(median, (regime.met_us, regime.bare_us, regime.operations))
     return [
         figure(
@@ -130,7 +137,7 @@ def _figures(name: str, about: str, regime: Regime) -> list[Figure]:
             "µs/iter",
             reference=bare_us,
             against="bare Allgather, same work replayed",
-            target=most_ratio,
+            target=Target("ratio", "<=", most_ratio),
             note=f"{operations:g} collectives and all other time that is not own; "
             f"{(met_us - bare_us) / operations:.1f} µs a collective more",
         ),
@@ -140,7 +147,7 @@ def _figures(name: str, about: str, regime: Regime) -> list[Figure]:
             "µs/call",
             reference=median(regime.plain_us),
             against="bare Allgather",
-            target=most_ratio,
+            target=Target("ratio", "<=", MOST_OF_ONE[roomy]),
             note="back to back, nothing between",
         ),
     ]

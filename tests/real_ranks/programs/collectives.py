@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from mpi4py import MPI
 
-from adpkv.executor.collectives import WORLD, Collective, Step, Wait
+from adpkv.executor.collectives import WORLD, Collective, Elapsed, Step, Wait
 from adpkv.worlds.mpi.driver import Driver, guarded
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -144,7 +144,7 @@ async def step(rig: Rig) -> None:
     """Every rank runs its part, then all go on together."""
     ran: list[int] = []
     made = await Step(OWN, "step", "forward", 3, None, 1, 0, 99, 0, lambda: ran.append(1))
-    assert made == (1, 3, None)
+    assert made == Elapsed(1, 3, None)
     assert ran == [1]
 
 
