@@ -6,6 +6,7 @@ others: the same exploration gives the same finds with any number of jobs.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -53,6 +54,8 @@ class Task(msgspec.Struct, frozen=True):
     """The seeds from `first` to below `last`."""
     most_finds: int = 0
     """End behind the seed at which so many different finds were made; 0: run all."""
+    most_s: float | None = None
+    """Begin no more seeds so many seconds after it began; but the first is run."""
 
 
 class Find(msgspec.Struct, frozen=True):
@@ -89,7 +92,7 @@ class BatchResult(msgspec.Struct, frozen=True):
     resident_kib: int = 0
     """Memory of its process behind it."""
     broken_off: bool = False
-    """It ended at its most finds: its batch is not done."""
+    """It ended at its most finds or seconds: its batch is not done."""
 
 
 Note = Callable[[int], None]
@@ -112,7 +115,11 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
     twice, differed, events = 0, list[int](), 0
     cases = _Guided(where, task) if task.strategy == "guided" else None
     last = task.last
+    until_s = math.inf if task.most_s is None else began_s + task.most_s
     for seed in range(task.first, task.last):
+        if seed > task.first and time.perf_counter() >= until_s:
+            last = seed
+            break
         note(seed)
         case = (
             case_of(where, task.strategy, task.depth, seed) if cases is None else cases.next(seed)

@@ -33,8 +33,11 @@ from adpkv.exploration.variation import variation
 __all__ = ["BATCH", "STRATEGIES", "Campaign", "Plan", "Watching", "plan_for", "run_campaign"]
 
 BATCH: Final = 100
-GUIDED_BATCH: Final = 1000
-"""A batch of `guided` learns for itself: so it is longer."""
+"""Seeds of a batch, of four ranks; of more ranks they are fewer. What is halted loses a batch."""
+LEAST_BATCH: Final = 5
+FOUR: Final = 4
+GUIDED: Final = 10
+"""A batch of `guided` learns for itself: so it is so many times longer."""
 
 STRATEGIES: Final = ("random", "pct", "guided")
 LEAST_MADE: Final = 1000
@@ -62,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True):
     first: int = 0
     last: int = LAST_SEED
     """The seeds from `first` to below `last`; a time may end it earlier."""
+    batch: int = BATCH
+    """How many seeds are given out at once."""
 
     @property
     def said(self) -> str:
@@ -92,7 +97,10 @@ def plan_for(experiment: Experiment, strategy: str, first: int, last: int) -> Pl
     check_ports(draw(where, first))
     base = where.base.model_dump(by_alias=True, mode="json")
     data = msgspec.json.encode(base).decode()
-    return Plan(experiment.name, data, name, deep, first, last)
+    batch = max(LEAST_BATCH, min(BATCH, BATCH * FOUR // where.topology.ranks))
+    if name == "guided":
+        batch *= GUIDED
+    return Plan(experiment.name, data, name, deep, first, last, batch)
 
 
 @dataclass(slots=True)
@@ -102,6 +110,8 @@ class Campaign:
     plan: Plan
     done: set[int] = field(default_factory=set)
     """The numbers of the batches whose results are in the sums."""
+    begun: dict[int, int] = field(default_factory=dict)
+    """The number of a batch whose time was over -> its first seed that was not run."""
     seeds: int = 0
     events: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -132,17 +142,23 @@ class Campaign:
             if known is None or find.seed < known.seed:
                 self.finds[find.signature] = find
 
+    def take_kept(self, result: BatchResult) -> None:
+        """Count what was kept before: all of a batch, or its beginning."""
+        self.take(result)
+        if result.broken_off:
+            self.begun[result.number] = result.last
+
     def span(self, number: int) -> tuple[int, int]:
-        """The seeds of a batch: the first, and the one after the last."""
-        size = GUIDED_BATCH if self.plan.strategy == "guided" else BATCH
+        """The seeds of a batch that are left: the first, and the one after the last."""
+        size = self.plan.batch
         first = self.plan.first + number * size
-        return first, min(first + size, self.plan.last)
+        return self.begun.get(number, first), min(first + size, self.plan.last)
 
     def tasks(self) -> Iterator[Task]:
         """The batches that are not done yet, in order."""
         plan, number = self.plan, 0
         while (span := self.span(number))[0] < plan.last:
-            if number not in self.done:
+            if number not in self.done and span[0] < span[1]:
                 yield Task(number, plan.experiment, plan.strategy, plan.depth, *span)
             number += 1
 
@@ -178,7 +194,8 @@ def run_campaign(
             more = task is not None
             if task is not None:
                 left = 0 if most_finds is None else most_finds - len(campaign.finds)
-                pool.give(msgspec.structs.replace(task, most_finds=left))
+                left_s = None if until_s is None else until_s - time.monotonic()
+                pool.give(msgspec.structs.replace(task, most_finds=left, most_s=left_s))
         campaign.busy = pool.busy
         for result in pool.results(WAIT_S):
             if isinstance(result, Lost):
@@ -193,6 +210,10 @@ def run_campaign(
                     campaign.take(part)
                     watch(campaign)
                     return
+                if until_s is not None and time.monotonic() >= until_s:
+                    _cut_off(campaign, part, parts, keep)
+                    watch(campaign)
+                    continue
                 # Others have met the same meanwhile: what is left of the batch is another part.
                 again.append(_left_of(campaign, part))
                 more, part = True, msgspec.structs.replace(part, broken_off=False)
@@ -201,6 +222,21 @@ def run_campaign(
                 campaign.take(whole)
                 keep(whole)
                 watch(campaign)
+
+
+def _cut_off(
+    campaign: Campaign,
+    part: BatchResult,
+    parts: dict[int, list[BatchResult]],
+    keep: Callable[[BatchResult], None],
+) -> None:
+    """The time of a batch is over: what was run counts. Where it is the beginning of the batch, who
+    goes on begins behind it; one that learns is made again as a whole."""
+    campaign.take(part)
+    begins = part.first == campaign.span(part.number)[0] and part.number not in parts
+    if begins and campaign.plan.strategy != "guided":
+        campaign.begun[part.number] = part.last
+        keep(part)
 
 
 def _after(plan: Plan, lost: Lost) -> tuple[BatchResult, list[Task]]:

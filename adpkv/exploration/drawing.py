@@ -10,6 +10,7 @@ which would take as long as running it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -135,6 +136,24 @@ class _Drawing:
                 found["requests"] = tuple({dice.below(requests): None, dice.below(requests): None})
         return _FAULT.model_copy(update=found | self._lasting(name, kind))
 
+    def own_faults(self) -> tuple[FaultConfig, ...]:
+        """Those of the experiment itself, which are healed like the drawn ones. As many: one that
+        would begin only afterwards has no chance."""
+        found = []
+        for fault in self.where.base.faults:
+            if fault.after_ns >= self.faulty_ns:
+                found.append(fault.model_copy(update={"probability": 0.0}))
+                continue
+            lasts_ns = fault.duration_ns or 0
+            if fault.bandwidth_bytes_per_s:
+                lasts_ns = _slow_ns(self.where.base, fault.bandwidth_bytes_per_s)
+            self.lasts_ns = max(self.lasts_ns, lasts_ns)
+            until_ns = self.faulty_ns
+            if fault.before_ns is not None:
+                until_ns = min(until_ns, fault.before_ns)
+            found.append(fault.model_copy(update={"before_ns": until_ns}))
+        return tuple(found)
+
     def _rank(self, name: str) -> int:
         ranks = self.where.topology.ranks
         if name == "sigkill" and not self.dice.chance(1, 8):
@@ -156,8 +175,7 @@ class _Drawing:
                 1, base.transceiver.link.bandwidth_bytes_per_s // self.dice.choice((2, 10, 50))
             )
             found["bandwidth_bytes_per_s"] = bandwidth
-            lasts_ns = base.least_blocks * base.block_bytes * 1_000_000_000 // bandwidth
-            self.lasts_ns = max(self.lasts_ns, lasts_ns)
+            self.lasts_ns = max(self.lasts_ns, _slow_ns(base, bandwidth))
         elif kind.needs == "duration" or "duration" in kind.takes:
             lasts_ns = self.duration_ns()
             if name == "sigstop":
@@ -170,6 +188,11 @@ class _Drawing:
         if "proven" in kind.takes:
             found["proven"] = self.dice.chance(1, 2)
         return found
+
+
+def _slow_ns(base: Experiment, bandwidth: int) -> int:
+    """How long the largest transfer takes on a link of this bandwidth, in bytes per second."""
+    return base.least_blocks * base.block_bytes * 1_000_000_000 // bandwidth
 
 
 def asked(
@@ -196,11 +219,11 @@ def asked(
 
 
 def placed(
-    base: Experiment, seed: int, requests: list[ScriptedConfig], faults: list[FaultConfig]
+    base: Experiment, seed: int, requests: list[ScriptedConfig], faults: Sequence[FaultConfig]
 ) -> Experiment:
-    """The experiment with this workload, and these faults beside its own."""
+    """The experiment with this workload, and these faults."""
     workload = ScriptConfig.model_construct(kind="script", requests=tuple(requests))
-    changed = {"seed": seed, "workload": workload, "faults": (*base.faults, *faults)}
+    changed = {"seed": seed, "workload": workload, "faults": tuple(faults)}
     return base.model_copy(update=changed)
 
 
@@ -211,10 +234,11 @@ def draw(where: Variation, seed: int) -> Case:
     requests = drawing.requests()
     faults = drawing.faults(len(requests))
     spread = Spread(seed, *(dice.choice(SHARES) for _ in range(3)))
-    healed_ns = NEVER
+    own, healed_ns = where.base.faults, NEVER
     if not dice.chance(1, 4):
+        own = drawing.own_faults()
         healed_ns = drawing.faulty_ns + drawing.lasts_ns + where.recovery_ns
         late = dice.between(1, 2)
         requests += [drawing._request(healed_ns, 0, 0, invalid=False) for _ in range(late)]
     requests.sort(key=lambda one: one.at_ns)
-    return Case(placed(where.base, seed, requests, faults), spread, healed_ns)
+    return Case(placed(where.base, seed, requests, [*own, *faults]), spread, healed_ns)

@@ -104,7 +104,7 @@ class ExplorationFolder:
             _check_same(path, head.plan, plan)
         campaign = Campaign(head.plan if plan is None else plan)
         for result in results:
-            campaign.take(result)
+            campaign.take_kept(result)
         folder = cls(path, campaign)
         try:
             folder._open(0)

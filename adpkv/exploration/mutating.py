@@ -46,7 +46,7 @@ def mutated(where: Variation, case: Case, dice: Dice, seed: int) -> Case:
                 else one
                 for one in requests
             ]
-    experiment = placed(where.base, case.experiment.seed, requests, drawn)
+    experiment = placed(where.base, case.experiment.seed, requests, [*faults[:own], *drawn])
     return Case(experiment, case.schedule, healed_ns)
 
 

@@ -151,6 +151,27 @@ def test_it_goes_on_where_it_was_halted(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_time_ends_a_batch_and_who_goes_on_begins_behind_it(tmp_path: Path) -> None:
+    folder = ExplorationFolder.create(plan(last=30), tmp_path / "out")
+    begun = explore_into(folder, local_pool(1), Bounds(for_s=1e-3))
+    folder.close()
+    assert begun.seeds == 1
+    again = ExplorationFolder.resume(tmp_path / "out")
+    (task,) = again.campaign.tasks()
+    assert (task.first, task.last) == (1, 30)
+    whole = explore_into(again, local_pool(1), Bounds())
+    assert (whole.seeds, whole.twice) == (30, 1)
+    assert whole.coverage.counts == adpkv.explore("explore", seeds=(0, 30), jobs=1).coverage.counts
+    again.close()
+    assert not list(ExplorationFolder.resume(tmp_path / "out").campaign.tasks())
+
+
+def test_a_batch_of_many_ranks_is_short() -> None:
+    assert plan().batch == 100
+    assert plan("guided").batch == 1000
+    assert plan(topology__context__ranks=30).batch == 12
+
+
 def test_the_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     ExplorationFolder.create(plan(), out).close()
