@@ -66,8 +66,9 @@ def check(
 ) -> None:
     """Run the ranks of your own program in one process, and find schedules in which they fail.
 
-    Ends with 0 if all schedules end well, 3 if the ranks get stuck, 4 if one raises or leaves a
-    message or a request behind, 6 if there was no time to walk all of them.
+    Ends with 0 if all schedules end well, 3 if the ranks get stuck,
+    4 if one raises, or leaves a message or a request behind, 6 if there
+    was no time to walk all of them.
     Under mpirun, `async def program(rank)` runs once, on the real ranks.
     """
     from adpkv.errors import UsageError
@@ -106,14 +107,17 @@ def check(
     plan = Plan(schedules, seconds, strategy, seed)
     if dumps is not None:
         check_folder(dumps)
-    found = _performed(session, plan, choices, dumps, quiet=quiet or as_json)
-    _tell(found, target, ranks, as_json=as_json, quiet=quiet)
+    found, written = _performed(session, plan, choices, dumps, quiet=quiet or as_json)
+    if dumps is not None and not (quiet or as_json):
+        _tell_dumps(dumps, written)
+    _tell(found, target, ranks, written, as_json=as_json, quiet=quiet)
 
 
 def _performed(
     session: Session, plan: Plan, choices: list[int] | None, dumps: Path | None, *, quiet: bool
-) -> Checked:
-    """The schedules of the plan, or the one that is to be replayed."""
+) -> tuple[Checked, list[Path]]:
+    """The schedules of the plan, or the one that is to be replayed; and the dumps that were
+    written."""
     from msgspec.structs import replace
 
     from adpkv.rank_programs.checking import check as check_all
@@ -130,12 +134,24 @@ def _performed(
             found = check_all(session, plan, progress)
             if progress is not None:
                 progress.clear()
+        written = []
         if dumps is not None and found.report is not None and not found.report.unending:
-            write_dumps(session, from_token(found.report.token), dumps)
+            written = write_dumps(session, from_token(found.report.token), dumps)
     if found.report is None or choices is not None:
-        return found
+        return found, written
     smaller = with_fewer_ranks(session, found.report)
-    return replace(found, report=replace(found.report, smaller=smaller))
+    return replace(found, report=replace(found.report, smaller=smaller)), written
+
+
+def _tell_dumps(folder: Path, written: Sequence[Path]) -> None:
+    from adpkv.counting import counted
+
+    if written:
+        told = f"{counted(len(written), 'dump')} of PyTorch's Flight Recorder in {folder}"
+        told += f": {written[0].name} to {written[-1].name}"
+    else:
+        told = f"no dumps of PyTorch's Flight Recorder in {folder}: no find to write"
+    print(f"adpkv: {told}", file=sys.stderr)
 
 
 def _look_for(shared: Sequence[str], folder: str) -> None:
@@ -187,7 +203,15 @@ class _Progress:
             self._stream.flush()
 
 
-def _tell(found: Checked, target: str, ranks: int, *, as_json: bool, quiet: bool) -> None:
+def _tell(
+    found: Checked,
+    target: str,
+    ranks: int,
+    written: Sequence[Path],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     import json
 
     from adpkv.exit_codes import ExitCode
@@ -211,6 +235,8 @@ def _tell(found: Checked, target: str, ranks: int, *, as_json: bool, quiet: bool
             values["walk"] = found.walked.data()
         if report is not None:
             values["report"] = as_values(report)
+        if written:
+            values["flight_recorder"] = [str(file) for file in written]
         print(json.dumps(values, indent=2))
     elif report is not None:
         print(render(report, terminal_columns(sys.stdout)))

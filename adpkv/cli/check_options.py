@@ -83,7 +83,7 @@ MustHandle = Annotated[
     bool,
     typer.Option(
         "--must-handle",
-        help="With --kill: a rank that ends with its library's error about that has failed.",
+        help="As --kill, and a rank that ends with its library's error about that has failed.",
     ),
 ]
 Seconds = Annotated[

@@ -94,6 +94,8 @@ def body_target(name: str, file: str, *, is_async: bool) -> Target:
 class BodySession(Session):
     """A session whose program is a function with its arguments."""
 
+    allow_option = "the marker's allow={word!r}"
+
     def __init__(
         self, name: str, file: str, settings: Settings, body: Callable[..., Any], *, is_async: bool
     ) -> None:

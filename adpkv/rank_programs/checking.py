@@ -105,7 +105,7 @@ def _checked(
     meets: bool,
 ) -> Checked:
     first = session.perform(FirstOption(), look)
-    if first.failure is not None:
+    if first.failure is not None and not _met_nobody(first):
         return _failed(session, first, 1, began, first.operations)
     if not first.operations and not meets:
         return Checked(1, 0, time.monotonic() - began)
@@ -129,6 +129,12 @@ def _checked(
         if progress is not None:
             progress(done)
     return Checked(done, first.operations, time.monotonic() - began, killed=killed)
+
+
+def _met_nobody(world: World) -> bool:
+    """Were all of its calls forgotten? Then it says nothing that one of them was."""
+    failure = world.failure
+    return failure is not None and failure.what is What.UNWAITED and not world.operations
 
 
 def _plain(session: Session, first: World) -> Plain:

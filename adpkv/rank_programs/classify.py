@@ -290,11 +290,5 @@ def _unwaited(evidence: Evidence) -> Diagnosis:
     failure = evidence.failure
     view = evidence.ranks[failure.rank]
     others = tuple(v.rank for v in evidence.ranks if v.rank != view.rank)
-    what = "sends may have changed before it is sent"
-    if "send" not in failure.message.partition(" ")[0].lower():
-        what = "reads may not be there yet"
-    sentence = (
-        f"rank {view.rank} never waited for its {failure.message}, and its program has returned:"
-        f" what it {what}"
-    )
+    sentence = f"rank {view.rank} {failure.message}"
     return Diagnosis(Kind.UNWAITED_OPERATION, sentence, (view.rank,), others)

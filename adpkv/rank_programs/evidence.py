@@ -19,6 +19,7 @@ __all__ = [
     "Place",
     "RankView",
     "SoughtView",
+    "error_lines",
     "evidence_of",
     "place_of",
 ]
@@ -191,14 +192,14 @@ def _view(rank: Rank, files: ProgramFiles, output: list[str]) -> RankView:
         at=None if at is None else place_of(at),
         waits_at=waits_at,
         stack=tuple(reversed(sites[:MOST_FRAMES])),
-        error=_error(rank, files),
+        error=error_lines(rank.error, files),
         counts=dict(rank.counts),
         output=tuple(output[-20:]),
     )
 
 
-def _error(rank: Rank, files: ProgramFiles) -> tuple[str, ...]:
-    error = rank.error
+def error_lines(error: BaseException | None, files: ProgramFiles) -> tuple[str, ...]:
+    """Its traceback, without the frames of adpkv."""
     if error is None:
         return ()
     shown = traceback.TracebackException.from_exception(error, limit=-30)

@@ -7,6 +7,7 @@ and the line that replays the schedule.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-__all__ = ["pytest_addoption", "pytest_configure", "pytest_generate_tests", "pytest_pyfunc_call",
+__all__ = ["pytest_addoption", "pytest_configure", "pytest_configure_node",
+           "pytest_generate_tests", "pytest_pyfunc_call", "pytest_sessionstart",
            "ranks"]  # fmt: skip
 
 SEEDS: Final = 100
@@ -35,6 +37,12 @@ ON_RANK: Final = "adpkv-on-rank"
 _COUNT: Final = "_adpkv_ranks"
 """The argument that stands for the number of ranks where a marker lists several."""
 
+_COLUMNS: Final = pytest.StashKey[int]()
+"""How wide the terminal is."""
+
+_COLUMNS_OF_WORKER: Final = "adpkv_columns"
+"""The same as a session tells it its workers."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option that a replay line uses."""
@@ -48,8 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
     config.addinivalue_line(
         "markers",
-        "ranks(n, seeds=100, strategy='random', world='virtual', bound=30): run the body on n"
-        " ranks, or on each of a list of numbers: in virtual time under so many schedules, or once"
+        "ranks(n, seeds=100, strategy='random', kills=0, allow=(), world='virtual', bound=30):"
+        " run the body on n ranks, or on each of a list of numbers: in virtual time under so many"
+        " schedules, of each of which so many ranks may die, with what `allow` lets; or once"
         " under mpirun (world='mpi') for at most so many seconds (adpkv)",
     )
     if RANK_OF_BODY in os.environ:
@@ -57,6 +66,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
         folder = Path(os.environ[RANK_OF_BODY])
         config.pluginmanager.register(BodyOnRank(folder, config, os.environ), ON_RANK)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look how wide the terminal is: while a test runs, standard output leads elsewhere."""
+    with contextlib.suppress(OSError):
+        session.config.stash[_COLUMNS] = os.get_terminal_size(1).columns
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of pytest-xdist has no terminal of its own."""
+    node.workerinput[_COLUMNS_OF_WORKER] = _columns(node.config)
+
+
+def _columns(config: pytest.Config) -> int | None:
+    """The width of the session's terminal; None where it writes elsewhere."""
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    return config.stash.get(_COLUMNS, worker.get(_COLUMNS_OF_WORKER))
 
 
 @pytest.fixture
@@ -91,6 +118,13 @@ class Asked(NamedTuple):
     """How many ranks may die in a schedule."""
     world: str
     bound: float
+    allow: str | list[str] | tuple[str, ...]
+    """What is let as by `adpkv check --allow`."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The words."""
+        return frozenset([self.allow] if isinstance(self.allow, str) else self.allow)
 
 
 def _asked(item: pytest.Function, marker: pytest.Mark) -> Asked:
@@ -102,7 +136,7 @@ def _asked(item: pytest.Function, marker: pytest.Mark) -> Asked:
     every = marker.kwargs.get("strategy") == "exhaustive"
     known = {
         "seeds": None if every else SEEDS, "strategy": "random", "kills": 0, "world": "virtual",
-        "bound": BOUND, **marker.kwargs,
+        "bound": BOUND, "allow": (), **marker.kwargs,
     }  # fmt: skip
     asked = Asked(**known | {"ranks": _params(item).get(_COUNT, _numbers(marker))})
     seeds = 1 if every and asked.seeds is None else asked.seeds
@@ -118,13 +152,23 @@ def _asked(item: pytest.Function, marker: pytest.Mark) -> Asked:
         wrong.append(f"world is {asked.world!r}, and neither 'virtual' nor 'mpi'")
     if not isinstance(asked.bound, int | float) or not 0 < asked.bound <= 86_400:
         wrong.append(f"bound is {asked.bound!r}, and not a number of seconds up to 86,400")
-    others = ("kills", "strategy") if asked.world == "mpi" else ("bound",)
+    wrong += _not_allowable(asked)
+    others = ("allow", "kills", "strategy") if asked.world == "mpi" else ("bound",)
     wrong += [
         f"{word} is not for world={asked.world!r}" for word in others if word in marker.kwargs
     ]
     if wrong:
         pytest.fail(f"the marker ranks: {wrong[0]}", pytrace=False)
     return asked
+
+
+def _not_allowable(asked: Asked) -> list[str]:
+    if not asked.allow:
+        return []
+    from adpkv.rank_programs.refusals import ALLOWABLE
+
+    there = ", ".join(map(repr, ALLOWABLE))
+    return [f"allow is {word!r}: there are {there}" for word in asked.allowed - {*ALLOWABLE}]
 
 
 def _listed(words: tuple[str, ...]) -> str:
@@ -202,7 +246,7 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
     from adpkv.rank_programs.bodies import BodySession
     from adpkv.rank_programs.checking import Plan, check, replay
     from adpkv.rank_programs.choices import from_token
-    from adpkv.rank_programs.report import render
+    from adpkv.rank_programs.report import as_failure
     from adpkv.rank_programs.session import Settings
 
     token = item.config.getoption("--adpkv-replay")
@@ -211,7 +255,7 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
         session = BodySession(
             item.nodeid,
             str(item.path),
-            Settings(number, kills=asked.kills),
+            Settings(number, kills=asked.kills, allowed=asked.allowed),
             body,
             is_async=is_async,
         )
@@ -229,7 +273,6 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
         return ""
     if report.evidence.skipped:
         pytest.skip(report.evidence.skipped)
-    # pytest's summary has the first line alone.
-    what, _, rest = render(report, 100).partition("\n")
     of = "" if seeds is None else f" of {seeds}"
-    return f"{what}: {rest}\nschedule {report.schedules}{of}, {number} ranks"
+    text = as_failure(report, _columns(item.config))
+    return f"{text}\nschedule {report.schedules}{of}, {number} ranks"

@@ -255,11 +255,13 @@ class RankApi:
 
     async def tp_gather(self, value: Any, root: int = 0) -> list[Any] | None:
         """Everybody's value to the root; None on the others."""
+        self._one(root)
         values = await self._meet("tp_gather", (root,), f"root {root}", value)
         return [_copied(one) for one in values] if self.rank == root else None
 
     async def tp_broadcast(self, value: Any = None, root: int = 0) -> Any:
         """The root's value to all."""
+        self._one(root)
         values = await self._meet("tp_broadcast", (root,), f"root {root}", value)
         return _copied(values[self._group.ranks.index(root)])
 

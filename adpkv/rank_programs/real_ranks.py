@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from adpkv.counting import counted
 from adpkv.errors import MissingPieceError, Place, RankLostError, TargetError
 from adpkv.exit_codes import ExitCode
 from adpkv.rank_programs.driver import MOST_SECONDS
+from adpkv.rank_programs.evidence import error_lines
 from adpkv.rank_programs.modules import ProgramModules
 from adpkv.rank_programs.program_files import ProgramFiles
 from adpkv.rank_programs.sites import short
@@ -82,6 +82,12 @@ class RealRank:
             return []
         return sorted(map(int, found))
 
+    def _member(self, rank: int) -> int:
+        """Its number in the group."""
+        if rank not in self._members:
+            raise ValueError(f"there is no rank {rank}: there are {self.world_size}")
+        return self._members.index(rank)
+
     async def tp_allgather(self, value: Any) -> list[Any]:
         """Everybody's value to everybody, in rank order."""
         found: list[Any] = self._called("tp_allgather", lambda: self._comm.allgather(value))
@@ -89,7 +95,7 @@ class RealRank:
 
     async def tp_gather(self, value: Any, root: int = 0) -> list[Any] | None:
         """Everybody's value to the root; None on the others."""
-        to = self._members.index(root)
+        to = self._member(root)
         found: list[Any] | None = self._called(
             f"tp_gather (root {root})", lambda: self._comm.gather(value, to)
         )
@@ -97,7 +103,7 @@ class RealRank:
 
     async def tp_broadcast(self, value: Any = None, root: int = 0) -> Any:
         """The root's value to all."""
-        of = self._members.index(root)
+        of = self._member(root)
         return self._called(f"tp_broadcast (root {root})", lambda: self._comm.bcast(value, of))
 
     async def barrier(self) -> None:
@@ -110,15 +116,17 @@ class RealRank:
 
     async def send(self, value: Any, to: int, tag: int = 0) -> None:
         """A message. Handed to MPI at once; a large one may wait there for its receive."""
-        member = self._members.index(to)
-        self._called(f"send to rank {to}", lambda: self._comm.send(value, member, tag))
+        member = self._member(to)
+        told = f"send to rank {to}" + (f", tag {tag}" if tag else "")
+        self._called(told, lambda: self._comm.send(value, member, tag))
 
     async def recv(self, source: int | None = None, tag: int | None = None) -> Any:
         """The next message of a rank; of any rank, or with any tag, if that is None."""
         mpi = self._mpi
-        member = mpi.ANY_SOURCE if source is None else self._members.index(source)
+        member = mpi.ANY_SOURCE if source is None else self._member(source)
         which = mpi.ANY_TAG if tag is None else tag
         who = "any rank" if source is None else f"rank {source}"
+        who += "" if tag is None else f", tag {tag}"
         return self._called(f"recv from {who}", lambda: self._comm.recv(source=member, tag=which))
 
     def kill(self, rank: int) -> None:
@@ -200,9 +208,10 @@ def run_for_real(target: Target, ranks: int | None, bound_s: float = MOST_SECOND
         sys.stderr.write(f"adpkv: {error}\n")
         sys.stderr.flush()
         MPI.COMM_WORLD.Abort(ExitCode.USAGE)
-    except BaseException:
-        sys.stderr.write(f"rank {own.rank}:\n{traceback.format_exc()}")
-        sys.stderr.flush()
+    except BaseException as error:
+        # In one piece: all ranks write to this stream.
+        lines = "\n".join(f"  {line}" for line in error_lines(error, files))
+        _say(f"adpkv: rank {own.rank} raised {type(error).__name__}, and ends the job\n{lines}\n")
         MPI.COMM_WORLD.Abort(ExitCode.VIOLATION)
     own.leave()
     if own.rank == 0:

@@ -60,8 +60,9 @@ class Refusals:
 
     installed = False
 
-    def __init__(self, driver: Driver, allowed: frozenset[str]) -> None:
-        self._driver, self._allowed = driver, allowed
+    def __init__(self, driver: Driver, allowed: frozenset[str], option: str) -> None:
+        """`option`: how a person allows a `{word}`."""
+        self._driver, self._allowed, self._option = driver, allowed, option
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Refusals:
@@ -115,7 +116,8 @@ class Refusals:
             return
         told = _WORDS[word].format(event=event)
         raise LeavesTheModelError(
-            f"the program {told}, which no schedule can decide about; --allow {word} lets it"
+            f"the program {told}, which no schedule can decide about;"
+            f" {self._option.format(word=word)} lets it"
         )
 
 

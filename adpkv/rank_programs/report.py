@@ -18,13 +18,10 @@ from adpkv.rank_programs.races import Race
 from adpkv.rank_programs.sites import operation_text, short, where
 from adpkv.rank_programs.variables import line_of
 
-__all__ = ["Report", "Smaller", "Why", "as_values", "render"]
+__all__ = ["Report", "Smaller", "Why", "as_failure", "as_values", "render"]
 
 MOST_VARIABLES: Final = 6
 MOST_RANKS: Final = 12
-
-TABLE_COLUMNS: Final = 72
-"""In a narrower window, who is where is no table, unless it fits as it is."""
 
 MOST_OUTPUT: Final = 5
 
@@ -187,12 +184,26 @@ def _rank_values(evidence: Evidence, view: RankView) -> dict[str, Any]:
 
 def render(report: Report, columns: int | None) -> str:
     """The report for people, as wide as their window; None where there is none."""
-    evidence, diagnosis = report.evidence, report.diagnosis
-    what = evidence.failure.what.value
-    kind = diagnosis.kind.value
+    lines = [_headline(report), *wrapped(report.diagnosis.sentence, columns)]
+    return "\n".join(lines + _below_the_sentence(report, columns))
+
+
+def as_failure(report: Report, columns: int | None) -> str:
+    """The same with kind and sentence in one paragraph: pytest's summary has the first line
+    alone."""
+    lines = wrapped(f"{_headline(report)}: {report.diagnosis.sentence}", columns)
+    return "\n".join(lines + _below_the_sentence(report, columns))
+
+
+def _headline(report: Report) -> str:
+    what, kind = report.evidence.failure.what.value, report.diagnosis.kind.value
     # `unwaited operation` says more than `unwaited`, of which it is one.
-    lines = [kind if kind.startswith(what) else f"{what}: {kind}"]
-    lines += wrapped(diagnosis.sentence, columns)
+    return kind if kind.startswith(what) else f"{what}: {kind}"
+
+
+def _below_the_sentence(report: Report, columns: int | None) -> list[str]:
+    evidence, diagnosis = report.evidence, report.diagnosis
+    lines: list[str] = []
     if report.unending:
         lines += wrapped(report.unending, columns)
     sections: Mapping[str, list[str]] = {
@@ -212,7 +223,7 @@ def render(report: Report, columns: int | None) -> str:
     lines += ["", f"replay ({away}): {report.replay}"]
     if report.smaller is not None:
         lines.append(f"the same with {report.smaller.ranks} ranks: {report.smaller.replay}")
-    return "\n".join(lines)
+    return lines
 
 
 def _tracebacks(evidence: Evidence, columns: int | None) -> list[str]:
@@ -311,14 +322,14 @@ def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> lis
     table = Table(["", "ranks", "does", "at", "line"], rows, (), indent="  ")
     lines = table.text(None)
     if columns is not None and max(map(len, lines)) > columns:
-        lines = table.text(columns) if columns >= TABLE_COLUMNS else _below(rows, columns)
+        lines = _below(rows, columns)  # a table would break places and lines of code
     if len(order) > MOST_RANKS:
         lines.append(f"  and {len(order) - MOST_RANKS} more in --json")
     return lines
 
 
 def _below(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
-    """The same where a window is too narrow for five columns: the place below what a rank does."""
+    """The same where a window is too narrow for the table: the place below what a rank does."""
     lines = []
     for mark, ranks, does, at, source in rows:
         lines += wrapped(f"{mark or ' '} {ranks}: {does}", columns, "  ", "    ")

@@ -19,9 +19,11 @@ from adpkv.rank_programs.coroutines import Coroutines
 from adpkv.rank_programs.driver import MOST_SECONDS, Around, Driver
 from adpkv.rank_programs.evidence import place_of
 from adpkv.rank_programs.failure import Failure, Stop, What
+from adpkv.rank_programs.forgotten import FORGOTTEN, ForgottenAwaits
 from adpkv.rank_programs.letters import letters_of
 from adpkv.rank_programs.libraries import adapter_for
 from adpkv.rank_programs.modules import ProgramModules
+from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.own_world import OwnWorld
 from adpkv.rank_programs.process_state import ProcessState
 from adpkv.rank_programs.program_files import ProgramFiles
@@ -62,6 +64,9 @@ class Settings:
 class Session:
     """A context in which schedules of one program are performed."""
 
+    allow_option = "--allow {word}"
+    """How a person allows what is refused."""
+
     def __init__(
         self, target: Target, settings: Settings, show: Callable[[str], None] | None = None
     ) -> None:
@@ -99,7 +104,9 @@ class Session:
             )
             self._own = begun.enter_context(OwnWorld(self.driver))
             begun.enter_context(self._spawning)
-            begun.enter_context(Refusals(self.driver, settings.allowed))
+            if target.is_async:
+                begun.enter_context(ForgottenAwaits(self.driver, self.files))
+            begun.enter_context(Refusals(self.driver, settings.allowed, self.allow_option))
             begun.callback(sys.path.remove, target.folder)
             sys.path.insert(0, target.folder)
             stack.push(begun.pop_all())
@@ -238,12 +245,22 @@ def _left(world: World, allowed: frozenset[str]) -> Failure | None:
 def _unwaited(world: World) -> Failure | None:
     for rank in world.ranks:
         for arrival in rank.unwaited.values():
-            place = place_of(arrival)
-            told = f"{operation_text(place)} at {where(place)}"
-            source = line_of(place.file, place.line)
-            told += f" ({source})" if source else ""
+            told = _never_waited(arrival)
             return Failure(What.UNWAITED, rank.number, -1, arrival.position, told)
     return None
+
+
+def _never_waited(arrival: Arrival) -> str:
+    """What a rank has done, as the end of a sentence."""
+    place = place_of(arrival)
+    source = line_of(place.file, place.line)
+    its = f"its {operation_text(place)} at {where(place)}" + (f" ({source})" if source else "")
+    if arrival.operation.key == FORGOTTEN:
+        return f"never awaited {its}: nothing was done"
+    what = "what it sends may have changed before it is sent"
+    if "send" not in place.kind.lower():
+        what = "what it reads may not be there yet"
+    return f"never waited for {its}, and its program has returned: {what}"
 
 
 def _nothing(world: World) -> None:

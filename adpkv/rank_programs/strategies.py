@@ -140,10 +140,10 @@ def schedules_of(strategy: str, seed: int, plain: Plain) -> Schedules:
     word, colon, depth = strategy.partition(":")
     if word == "pct":
         if not (depth.isascii() and depth.isdigit() and 1 <= int(depth) <= MOST_DEPTH):
-            raise UsageError(f"--strategy {strategy}: needs a depth from 1 to {MOST_DEPTH}: pct:3")
+            raise UsageError(f"strategy {strategy}: needs a depth from 1 to {MOST_DEPTH}: pct:3")
         return Drawn(seed, int(depth), plain)
     if colon or word not in ("random", "guided", EXHAUSTIVE):
         raise UsageError(
-            f"--strategy {strategy}: is not known here: random, pct:D, guided or exhaustive"
+            f"strategy {strategy}: is not known here: random, pct:D, guided or exhaustive"
         )
     return Guided(seed, plain) if word == "guided" else Drawn(seed, 0, plain)

@@ -98,6 +98,11 @@ class Target:
             ]
             told = f"; it has {', '.join(there[:8])}" if there else ""
             raise TargetError(f"{where} has no function {self.function}{told}")
+        if inspect.isclass(found):
+            raise TargetError(
+                f"{self.function} in {where} is a class: a target is a function, which makes its"
+                " objects itself"
+            )
         if not callable(found):
             raise TargetError(f"{self.function} in {where} is no function, but {found!r}"[:300])
         function: Callable[..., Any] = found

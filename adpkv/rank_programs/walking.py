@@ -93,7 +93,7 @@ def walk(
     called with each world that came to its end."""
     if not session.target.is_async:
         raise UsageError(
-            "--strategy exhaustive walks programs over our rank API (async def program(rank)): of"
+            "strategy exhaustive walks programs over our rank API (async def program(rank)): of"
             " others nobody knows the state; random, pct:D and guided take them"
         )
     known = _Known(reduced=reduced)

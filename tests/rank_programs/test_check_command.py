@@ -122,6 +122,22 @@ def test_a_wrong_option_is_told(options: list[str], told: str) -> None:
     assert told in str(done.exception)
 
 
+def test_a_class_is_no_target(here: Path) -> None:
+    (here / "worker.py").write_text("class Worker:\n    pass\n")
+    done = call("worker.py:Worker")
+    assert isinstance(done.exception, UsageError)
+    assert "Worker in worker.py is a class: a target is a function" in str(done.exception)
+
+
+def test_a_root_that_is_not_there_is_told(here: Path) -> None:
+    (here / "worker.py").write_text(
+        "async def program(rank):\n    await rank.tp_broadcast(1, root=7)\n"
+    )
+    done = call("worker.py:program")
+    assert done.exit_code == 4
+    assert "ValueError: there is no rank 7: there are 2" in done.stdout
+
+
 @pytest.mark.parametrize("choices", [[], [0, 0, 0], [1, 0, 2, 65535], [0] * 500 + [3]])
 def test_a_token_holds_the_choices(choices: list[int]) -> None:
     found = from_token(to_token(choices))

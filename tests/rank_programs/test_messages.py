@@ -134,6 +134,23 @@ def test_messages_of_our_own_api(checked: Check) -> None:
     assert (found.races[0].took.sender, found.races[0].plain) == (2, 1)
 
 
+def test_an_await_that_is_forgotten(checked: Check) -> None:
+    found = checked(
+        """
+        async def program(rank):
+            await rank.barrier()
+            if rank.rank == 1:
+                rank.send("x", 0)
+            await rank.barrier()
+        """,
+        2,
+    ).report
+    assert found is not None
+    assert (found.diagnosis.kind, found.diagnosis.odd) == (Kind.UNWAITED_OPERATION, (1,))
+    assert "rank 1 never awaited its send at" in found.diagnosis.sentence
+    assert 'worker.py:5 (rank.send("x", 0)): nothing was done' in found.diagnosis.sentence
+
+
 def test_messages_of_torch() -> None:
     pytest.importorskip("torch", reason="torch is not installed: make test-torch")
     other_tag = report_of("other_tag", "torch_messages.py")

@@ -85,3 +85,15 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     words = ["check", f"{tmp_path / 'worker.py'}:program", "--flight-recorder", str(tmp_path)]
     done = CliRunner().invoke(app, words)
     assert "it must be a new or an empty folder" in str(done.exception)
+
+
+def test_it_is_said_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(EARLY_RETURN)
+    folder = tmp_path / "dumps"
+    words = ["check", f"{tmp_path / 'worker.py'}:program", "-n", "4", "--flight-recorder"]
+    done = CliRunner().invoke(app, [*words, str(folder)])
+    assert f"4 dumps of PyTorch's Flight Recorder in {folder}: nccl_trace_rank_0 to" in done.stderr
+    (tmp_path / "good.py").write_text("async def program(rank):\n    await rank.barrier()\n")
+    words[1] = f"{tmp_path / 'good.py'}:program"
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "none"), "--schedules", "3"])
+    assert "no dumps of PyTorch's Flight Recorder in" in done.stderr

@@ -41,8 +41,10 @@ def test_the_same_program_runs_in_virtual_time_and_for_real(jobs: Jobs, tmp_path
     assert "3 real ranks ended well" in real.err
     failed = jobs.finish(jobs.start([str(MPIRUN), "-n", "3", *check, f"{file}:fails"]), 60)
     assert failed.code == 4
-    assert "rank 1:" in failed.err
+    assert "adpkv: rank 1 raised ValueError, and ends the job" in failed.err
     assert "ValueError: on purpose" in failed.err
+    assert 'worker.py", line' in failed.err
+    assert "real_ranks.py" not in failed.err
 
 
 SURVIVES = """

@@ -1,5 +1,7 @@
 """A user's tests of ranks, some of which fail; `test_pytest_plugin` runs them."""
 
+import threading
+
 import pytest
 
 
@@ -115,6 +117,31 @@ def test_not_for_real_ranks(ranks):
 @pytest.mark.ranks(2, sedes=3)
 def test_wrong_word(ranks):
     pass
+
+
+@pytest.mark.ranks(2, seeds=1)
+def test_leaves_a_message(ranks):
+    ranks.comm.send("x", 1 - ranks.rank)
+
+
+@pytest.mark.ranks(2, seeds=1, allow="unreceived")
+def test_may_leave_a_message(ranks):
+    ranks.comm.send("x", 1 - ranks.rank)
+
+
+@pytest.mark.ranks(2, seeds=1)
+def test_starts_a_thread(ranks):
+    threading.Thread(target=print).start()
+
+
+@pytest.mark.ranks(2, allow="treads")
+def test_wrong_allowance(ranks):
+    pass
+
+
+@pytest.mark.ranks(2, strategy="exhaustive")
+def test_not_for_mpi(ranks):
+    ranks.comm.barrier()
 
 
 class TestInAClass:
