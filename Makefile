@@ -96,9 +96,10 @@ mutants: $(STAMP) ## 76 small planted changes in core and executor: what notices
 	$(BIN)/python -m tests.mutants --jobs $$(nproc) $(MUTANTS)
 
 explore: $(STAMP) ## ten minutes of explore on all cores, each variant; EXPLORE="--for 1h" for more
-	$(BIN)/adpkv explore explore $(or $(EXPLORE),--for 200s)
-	$(BIN)/adpkv explore explore --set topology.attention=replicated $(or $(EXPLORE),--for 200s)
-	$(BIN)/adpkv explore explore --set on_rank_failure=shrink --set recompute=true $(or $(EXPLORE),--for 200s)
+	$(BIN)/adpkv explore explore $(or $(EXPLORE),--for 150s)
+	$(BIN)/adpkv explore explore --set topology.attention=replicated $(or $(EXPLORE),--for 150s)
+	$(BIN)/adpkv explore explore --set on_rank_failure=shrink --set recompute=true $(or $(EXPLORE),--for 150s)
+	$(BIN)/adpkv explore explore --set kv_cache.reuse=true --set kv_cache.reuse_received=true $(or $(EXPLORE),--for 150s)
 
 clean: ## take away what was made here, .venv too
 	rm -rf $(VENV) .venv-fast .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -98,6 +98,15 @@ class PolicyConfig(Section):
         description="a request is bound to a rank that has room for it; or at once, by its tokens",
     )
 
+    reuse: Literal["pinned", "unpinned"] = Field(
+        default="pinned",
+        description="cached blocks that a request reads are kept from others; or not",
+    )
+    full_hit: Literal["told", "silent"] = Field(
+        default="told",
+        description="a sender is told that its receiver has all of the KV; or hears nothing",
+    )
+
     def historical(self) -> dict[str, str]:
         """The keys whose values differ from the contract's, with these values."""
         return dict(self._historical)

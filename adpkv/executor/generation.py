@@ -50,7 +50,7 @@ class GenerationServing(Serving):
         while waiting and self._admitted < self._most:
             request = waiting[0]
             spec, session = request.spec, request.session
-            if not self._lease(request):
+            if not self.take_blocks(request):
                 return
             waiting.popleft()
             assert request.lease is not None
@@ -65,7 +65,8 @@ class GenerationServing(Serving):
             blocks = self._prompt_blocks(request)
             self.transceiver.reserve(session, blocks, spec.sender.blocks, now_ns, pins)
 
-    def _lease(self, request: ServedRequest) -> bool:
+    def take_blocks(self, request: ServedRequest) -> bool:
+        """Give it its blocks, those that it has cached among them; False if there are too few."""
         spec = request.spec
         count = self.limits.blocks_of(spec)
         if not self.pool.reuses:

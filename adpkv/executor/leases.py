@@ -78,7 +78,8 @@ class Leases:
         self._released.append((pins.number, request.spec.request_id))
         if self._watch is not None:
             self._watch.unpin(pins.number, pins.blocks)
-        self._pool.release(pins)
+        if pins.open:
+            self._pool.release(pins)
 
     def take_back(self, request: ServedRequest) -> None:
         """End a request's leases. No peer may touch its blocks any more."""

@@ -14,7 +14,7 @@ from adpkv.executor.context import ContextServing
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.phases import Phases
-from adpkv.field_policies import collectives, ends, records, releases, routing, waits
+from adpkv.field_policies import collectives, ends, records, releases, reuse, routing, waits
 from adpkv.field_policies.policy import Policy, combined
 from adpkv.worlds.assemble import Parts, build_rank
 
@@ -46,6 +46,8 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("release", "trusted"): releases.RELEASE_TRUSTED,
     ("routing", "blind"): routing.BLIND_ROUTER,
     ("failure_memory", "none"): records.FAILURES_FORGOTTEN,
+    ("reuse", "unpinned"): reuse.REUSE_UNPINNED,
+    ("full_hit", "silent"): reuse.FULL_HIT_SILENT,
 }
 """Every value of a policy key that is not the contract's, in the order in which they apply."""
 

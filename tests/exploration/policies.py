@@ -16,6 +16,7 @@ VARIANTS: Final = {
     "": (),
     "replicated": ("topology.attention=replicated",),
     "dying": ("on_rank_failure=shrink", "recompute=true"),
+    "reusing": ("kv_cache.reuse=true", "kv_cache.reuse_received=true"),
 }
 
 
@@ -126,6 +127,11 @@ FOUND: Final = {
     ("routing", "blind"): Found(
         "waited_bound",
         0,
+    ),
+    ("reuse", "unpinned"): Found(
+        "shared_block",
+        1,
+        "reusing",
     ),
 }
 

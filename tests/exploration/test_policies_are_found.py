@@ -15,7 +15,7 @@ from adpkv.exploration.trial import attempt, signature
 from adpkv.field_policies import POLICIES
 from tests.exploration.policies import FOUND, VARIANTS, where
 
-NOBODYS = {("failure_memory", "none")}
+NOBODYS = {("failure_memory", "none"), ("full_hit", "silent")}
 """It serves badly, and breaks nothing that an oracle asks: `regress` counts what it loses."""
 
 SLOWEST = 400
