@@ -43,7 +43,7 @@ from adpkv.worlds.mpi.exchange.segment import Segment
 
 __all__ = ["SharedExchange"]
 
-FIRST_LOOKS: Final = 200
+FIRST_LOOKS: Final = 100
 LOOKS: Final = 40
 """So often a member looks at the heads of the others before it yields, first and then again and
 again: about 10 µs each. It holds the interpreter's lock meanwhile, and other threads of this
