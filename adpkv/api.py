@@ -312,7 +312,8 @@ def explore(
         experiment, set: as for `load`. Its workload is varied: poisson, closed_loop or script.
         seeds: from the first to below the second; by default 0 to 1,000, or with `for_s` from 0 on.
         for_s: begin no more seeds after so many seconds of wall time.
-        strategy: `random`, `pct:DEPTH` or `guided`.
+        strategy: `random`, `pct:DEPTH` or `guided`; or `exhaustive`: all interleavings of a script
+            as it is, in this process, without `seeds`, `jobs`, `on_progress`.
         jobs: how many processes work: as many as there are cores; 1 is this process itself.
         finds: end after so many different finds.
         out: a new or empty folder for `explore.json` and all that is needed to go on. None: no
@@ -323,22 +324,10 @@ def explore(
         ConfigError: the experiment is not valid.
         UsageError: it cannot be varied, an argument is wrong, or `out` cannot be written.
     """
-    from adpkv.exploration.calling import Bounds, explore_into, explore_plan, jobs_for
-    from adpkv.exploration.campaign import LAST_SEED, plan_for
-    from adpkv.exploration.folder import ExplorationFolder
-    from adpkv.exploration.pool import local_pool
+    from adpkv.exploration.library import Asked, explored
 
-    first, last = seeds or (0, LAST_SEED if for_s is not None else 1000)
-    plan = plan_for(load(experiment, set=set), strategy, first, last)
-    count, bounds = jobs_for(jobs), Bounds(for_s, finds)
-    watch = on_progress or (lambda campaign: None)
-    if out is None:
-        return explore_plan(plan, count, bounds, watch)
-    folder = ExplorationFolder.create(plan, _path(out))
-    try:
-        return explore_into(folder, local_pool(count), bounds, watch)
-    finally:
-        folder.close()
+    asked = Asked(seeds, for_s, strategy, jobs, finds, on_progress)
+    return explored(load(experiment, set=set), asked, None if out is None else _path(out))
 
 
 def load_sweep(path: Path | str) -> Sweep:

@@ -4,6 +4,7 @@ is cut off says so."""
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_walk_that_is_cut_off_is_not_complete() -> None:
     assert found.exit_code == adpkv.ExitCode.INCOMPLETE
     assert found.outcome == "incomplete"
     assert found.data()["walk"]["paths"] == found.seeds
+
+
+def test_the_library_walks_too(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = adpkv.explore(small().experiment, strategy="exhaustive", for_s=0.05, out=out)
+    assert (found.outcome, found.folder) == ("incomplete", out)
+    assert (out / "explore.json").is_file()
+    with pytest.raises(UsageError, match=r"seeds, jobs: strategy 'exhaustive' takes none"):
+        adpkv.explore(small().experiment, strategy="exhaustive", seeds=(0, 1), jobs=1)
+
+
+@pytest.mark.parametrize(("for_s", "finds"), [(0.0, None), (-1.0, None), (None, 0)])
+def test_bounds_in_which_nothing_can_be_explored(for_s: float | None, finds: int | None) -> None:
+    with pytest.raises(UsageError, match=r"for_s|finds"):
+        adpkv.explore(small().experiment, for_s=for_s, finds=finds)
 
 
 def test_faults_that_a_walk_has_met_are_counted() -> None:
