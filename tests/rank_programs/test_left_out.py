@@ -67,7 +67,7 @@ def test_each_line_and_each_value_is_that_of_its_rank() -> None:
     assert int(found[1]) - int(found[2]) == 4
     assert report.why is not None
     assert dict(report.why.variables)["sub"].keys() == {0, 1}
-    assert "colour 1 on rank 1" in text
+    assert "split 1 (colour 1) of MPI.COMM_WORLD on rank 1" in text
 
 
 def test_ranks_to_blame_stand_apart_from_those_that_wait_with_them() -> None:
@@ -83,6 +83,7 @@ def test_a_group_of_torch_of_which_one_leaves_a_collective_out() -> None:
     for function, kind in (
         ("skips_in_a_group", Kind.MISSING_PARTICIPANT),
         ("skips_objects_in_a_group", Kind.MISSING_PARTICIPANT),
+        ("skips_in_a_mesh", Kind.MISSING_PARTICIPANT),
         ("other_order_in_a_group", Kind.ORDER_INVERSION),
     ):
         diagnosis = report_of("torch_faults.py", function, 6).diagnosis

@@ -51,6 +51,8 @@ def test_calls_have_the_results_of_mpi(family: str) -> None:
         ("raised_from_it", Kind.OUTSIDE, None, "adpkv check does not provide mpi4py.MPI.Win"),
         ("in_a_class_of_its_own", Kind.EXCEPTION, None, "'Mine' has no attribute 'nothing'"),
         ("after_the_end", Kind.EXCEPTION, None, "is used after MPI.Finalize()"),
+        ("after_it_was_freed", Kind.EXCEPTION, None, "dup 1 of MPI.COMM_WORLD is used after it"),
+        ("no_such_tag", Kind.EXCEPTION, None, "MPI_ERR_TAG: a message cannot have tag -5"),
         ("no_such_rank", Kind.EXCEPTION, None, "raised MPI.Exception: MPI_ERR_RANK"),
         ("started_twice", Kind.EXCEPTION, None, "Irecv from rank 1 was started, and not waited"),
         ("started_and_left", Kind.UNWAITED_OPERATION, (0,), "never waited for its Irecv"),

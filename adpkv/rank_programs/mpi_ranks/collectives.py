@@ -266,10 +266,10 @@ class Intracomm(ObjectCollectives):
         group.raising |= self._group().raising & set(ranks)
         return Intracomm(self._shared, lambda: group)
 
-    def _numbered(self, kind: str) -> str:
+    def _numbered(self, kind: str, which: str = "") -> str:
         """A name that all members find for the next communicator made of this one: its position."""
         rank, group = self._here(), self._group()
-        return f"{kind} {rank.counts.get(group.number, 0)} of {group.name}"
+        return f"{kind} {rank.counts.get(group.number, 0)}{which} of {group.name}"
 
     def Split(self, color: int = 0, key: int = 0) -> Intracomm | None:  # noqa: N802
         """One communicator for each colour, in the order of the keys."""
@@ -279,7 +279,7 @@ class Intracomm(ObjectCollectives):
         pairs = [loaded(value) for value in found]
         ranks = self._group().ranks
         order = sorted((k, n) for n, (c, k) in enumerate(pairs) if c == color)
-        label = f"{self._numbered('split')}, colour {color}"
+        label = self._numbered("split", f" (colour {color})")
         return self._new([ranks[number] for _, number in order], label)
 
     def Split_type(  # noqa: N802

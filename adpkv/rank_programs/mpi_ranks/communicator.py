@@ -52,7 +52,7 @@ class Comm(Provided):
         self._group: Callable[[], Group] = group  # type: ignore[assignment]
         if isinstance(shared, Comm):
             self._shared, self._group = shared._shared, shared._group
-        self.name = ""
+        self.name, self._freed = "", False
 
     # -- who it is ---------------------------------------------------------------------------
 
@@ -60,6 +60,8 @@ class Comm(Provided):
         rank = self._shared().driver.rank_here()
         if rank is None:
             raise MpiError("communicators are used by ranks alone while a check runs")
+        if self._freed:
+            raise MpiError(f"MPI_ERR_COMM: {self._group().name} is used after it was freed")
         if rank.number in self._shared().finalized:
             raise MpiError("MPI_ERR_OTHER: a communicator is used after MPI.Finalize()")
         return rank
@@ -122,7 +124,12 @@ class Comm(Provided):
         return ERRORS_RETURN if here else "ERRORS_ARE_FATAL"
 
     def Free(self) -> None:  # noqa: N802
-        """Nothing to do."""
+        """It cannot be used any more. (MPI frees it once all members have called this.)"""
+        self._here()
+        self._freed = True
+
+    def __bool__(self) -> bool:
+        return not self._freed
 
     Disconnect = Free
 

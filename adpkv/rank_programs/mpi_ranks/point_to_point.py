@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from adpkv.rank_programs.mpi_ranks.buffers import view
+from adpkv.rank_programs.mpi_ranks.buffers import MpiError, view
 from adpkv.rank_programs.mpi_ranks.communicator import PROC_NULL, Comm
 from adpkv.rank_programs.mpi_ranks.matched import MatchedMessage, copied, loaded_object
 from adpkv.rank_programs.mpi_ranks.messages import ANY, EAGER_BYTES, Message, Receive
@@ -32,6 +32,8 @@ class PointToPoint(Comm):
         if dest == PROC_NULL:
             return None, rank
         self._one(dest)
+        if tag < 0:
+            raise MpiError(f"MPI_ERR_TAG: a message cannot have tag {tag}")
         group = self._group()
         check_revoked(shared.driver, rank, group, kind)
         eager = waits is None or (not waits and nbytes <= EAGER_BYTES)
@@ -154,6 +156,8 @@ class PointToPoint(Comm):
             return receive, rank
         if source != ANY:
             self._one(source)
+        if tag < ANY:
+            raise MpiError(f"MPI_ERR_TAG: a message cannot have tag {tag}")
         check_revoked(shared.driver, rank, self._group(), kind)
         receive.probes = kind in ("probe", "mprobe")
         receive.claims = kind == "mprobe"

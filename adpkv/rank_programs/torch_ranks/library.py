@@ -261,6 +261,9 @@ class TorchRanks:
         elif whole:
             self._meet_first(rank, world, shown, ranks, seconds, rank.number)
         group = world.group(label, ranks)
+        described = named.get("group_desc")
+        if described not in (None, "", "default_pg") and group.name == label:
+            group.name = f"{label} ({described})"
         group.timeout_ns = int(seconds * 1e9)
         group.patience_ns = group.timeout_ns if shown == "nccl" else 0
         end = RankGroup(self._driver, rank, group, messages, group_name)

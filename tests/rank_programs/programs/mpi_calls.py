@@ -246,6 +246,17 @@ def after_the_end():
     comm.barrier()
 
 
+def after_it_was_freed():
+    twin = comm.Dup()
+    twin.Free()
+    assert not twin
+    twin.barrier()
+
+
+def no_such_tag():
+    comm.send("x", 0, tag=-5)
+
+
 def no_such_rank():
     comm.send("x", 9)
 

@@ -118,6 +118,17 @@ def skips_objects_in_a_group():
     dist.all_reduce(torch.ones(2))
 
 
+def skips_in_a_mesh():
+    rank = begin()
+    size = dist.get_world_size() // 2
+    mesh = dist.device_mesh.init_device_mesh("cpu", (2, size), mesh_dim_names=("dp", "tp"))
+    for number in range(3):
+        if not (rank == 2 and number == 1):
+            dist.all_reduce(torch.ones(2), group=mesh["tp"].get_group())
+        dist.all_reduce(torch.ones(2), group=mesh["dp"].get_group())
+    dist.barrier()
+
+
 def other_order_in_a_group():
     rank, group = half()
     order = [None, group] if rank == 2 else [group, None]
