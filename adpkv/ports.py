@@ -7,7 +7,7 @@ that every implementation must pass, adpkv's own included.
 from adpkv.core.ids import NEVER
 from adpkv.core.router import Load
 from adpkv.core.values import RequestSpec
-from adpkv.memory.port import Memory
+from adpkv.memory.port import Memory, ReuseWatch
 from adpkv.model.port import Batch, Model
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
 from adpkv.workload.port import Arrival, Workload
@@ -34,6 +34,7 @@ __all__ = [
     "RealMemory",
     "RealTransportSetting",
     "RequestSpec",
+    "ReuseWatch",
     "Transfer",
     "Transport",
     "TransportEnd",

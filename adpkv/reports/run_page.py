@@ -68,6 +68,8 @@ def _tiles(summary: Any) -> list[tuple[str, str]]:
     ]
     if rates["goodput_per_s"] is not None:
         tiles.insert(3, ("within the SLO", _percent(rates["slo_attainment"])))
+    if rates.get("received_hit_rate") is not None:
+        tiles.append(("KV that receivers had already", _percent(rates["received_hit_rate"])))
     return tiles
 
 

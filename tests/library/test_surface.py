@@ -76,7 +76,8 @@ def test_the_ports_and_the_suites() -> None:
 
     assert sorted(ports.__all__) == [
         "Arrival", "Batch", "EndKind", "Load", "Memory", "MemorySetting", "Model", "NEVER",
-        "Policy", "Proof", "RealMemory", "RealTransportSetting", "RequestSpec", "Transfer",
+        "Policy", "Proof", "RealMemory", "RealTransportSetting", "RequestSpec", "ReuseWatch",
+        "Transfer",
         "Transport", "TransportEnd", "TransportSetting", "VirtualMemory", "Workload",
     ]  # fmt: skip
     assert sorted(testing.__all__) == [
