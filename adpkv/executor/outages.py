@@ -125,7 +125,7 @@ class Outages:
         late: list[Outage] = []
         for outage in self._open.values():
             if outage.drained_ns < 0 and not self._fleet.requests(outage.instance):
-                outage.drained_ns = now_ns
+                outage.drained_ns = max(now_ns, outage.from_ns)  # a real clock has gone on since
                 self._tell("instance_drained", outage.instance, taken=outage.taken)
             elif self._is_draining(outage) and now_ns >= outage.from_ns + self._drain_timeout_ns:
                 late.append(outage)

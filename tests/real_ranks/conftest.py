@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,14 @@ def outlives_or_skip() -> None:
     """For tests of ranks that fail while the others go on."""
     if not MPIRUN.exists() or not fault_tolerance(str(MPIRUN)):
         pytest.skip("this MPI does not go on when a rank fails: it takes Open MPI 5")
+
+
+@pytest.fixture
+def address() -> str:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture

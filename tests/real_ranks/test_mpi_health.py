@@ -30,13 +30,6 @@ LOOK_S = 0.05
 Reasons = list[tuple[str, str, int | None]]
 
 
-@pytest.fixture
-def address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 class Health:
     """Asks a job that runs."""
 
@@ -55,14 +48,21 @@ class Health:
             return 0, ""
 
     def until(
-        self, path: str, code: int, wanted: Callable[[Reasons], bool] = lambda reasons: True
+        self,
+        path: str,
+        code: int,
+        wanted: Callable[[Reasons], bool] = lambda reasons: True,
+        said: Callable[[dict[str, Any]], bool] = lambda answer: True,
     ) -> dict[str, Any]:
-        """The first answer with this status and such reasons, within a bound."""
+        """The first answer with this status, such reasons and all that is `said`, within a
+        bound."""
         until_s = time.monotonic() + BOUND_S
         while True:
             found, text = self.ask(path)
-            if found == code and wanted(reasons(json.loads(text))):
-                return json.loads(text)
+            if found == code:
+                answer: dict[str, Any] = json.loads(text)
+                if wanted(reasons(answer)) and said(answer):
+                    return answer
             assert self._job.poll() is None, self._job.communicate()
             assert time.monotonic() < until_s, f"{path} never said {code}, but {found}: {text}"
             time.sleep(LOOK_S)
