@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -16,7 +17,7 @@ from adpkv.core.overtaking import Passed
 from adpkv.core.plan import GroupInput, Plan, agree
 from adpkv.core.rank_failure import RankFailure
 from adpkv.core.rank_status import RankStatus
-from adpkv.core.router import LOOKED_PAST, POLICIES, blind
+from adpkv.core.router import LOOKED_PAST, POLICIES, blind, routed_by
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, RequestSpec
 from adpkv.core.waiting import Waiting
@@ -113,11 +114,18 @@ def test_only_so_many_that_find_no_room_are_looked_past() -> None:
     assert bound(waiting[1:], RankStatus(blocks=1), RankStatus()) != {}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_nobody_is_overtaken_without_bound(seed: int) -> None:
+def first_with_room(one: RequestSpec, loads: object, room: Sequence[int]) -> int | None:
+    """A policy of one's own."""
+    return next((rank for rank, free in enumerate(room) if free), None)
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, "own"])
+def test_nobody_is_overtaken_without_bound(policy: str) -> None:
     """Two ranks that are always full of short ones, which come faster than they are served; one in
     twenty needs nearly a whole rank."""
-    draw = random.Random(seed)
+    route = POLICIES[policy] if policy in POLICIES else routed_by(first_with_room)
+    limits = replace(CONTEXT, route=route)
+    draw = random.Random(policy)
     plan, held, overtaken = Plan(), [dict[int, RequestSpec](), {}], Counter[int]()
     open_: dict[int, RequestSpec] = {}
     bound_at: list[int] = []
@@ -139,7 +147,7 @@ def test_nobody_is_overtaken_without_bound(seed: int) -> None:
             )
         )
         open_ |= {one.request_id: one for one in new}
-        plan = agree(CONTEXT, plan, GroupInput(admitted=new) if new else None, statuses)
+        plan = agree(limits, plan, GroupInput(admitted=new) if new else None, statuses)
         for rank, specs in plan.assignments.items():
             for one in specs:
                 held[rank][one.request_id] = one

@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
+import pytest
+
+from adpkv.core.router import POLICIES
 from adpkv.workload.port import Arrival
 from tests.scenarios.story import MS, Told, arrival, setting, tell
 
@@ -53,7 +56,8 @@ def test_who_waits_for_a_full_rank_of_its_choice_keeps_nobody_waiting() -> None:
     }
 
 
-def test_a_long_prompt_among_short_ones_gets_its_turn() -> None:
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_long_prompt_among_short_ones_gets_its_turn(policy: str) -> None:
     """Short ones come faster than a rank serves them, so it never is empty by itself."""
     data = setting(
         "patience",
@@ -61,7 +65,7 @@ def test_a_long_prompt_among_short_ones_gets_its_turn() -> None:
         2,
         kv_cache={"block_tokens": 16, "blocks": 17, "reuse": False},
         executor={"token_budget": 64},
-        router={"most_overtaken": 6},
+        router={"most_overtaken": 6, "policy": policy},
     )
     shorts = [arrival(3 * i, 56, 2) for i in range(120)]
     told = tell(data, [*shorts, arrival(100, 250, 2)])
