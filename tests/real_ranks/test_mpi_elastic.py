@@ -1,7 +1,6 @@
 """Instances of real ranks that are taken out and put in again, spares, and jobs that finish first.
 
-`make test` has the one job with maintenance, a spare and SIGTERM; `make real` those with a sick, a
-killed and a stopped rank.
+All of them are in `make real`.
 """
 
 from __future__ import annotations
@@ -65,6 +64,7 @@ def instances(tmp_path: Path, after_s: float) -> set[int]:
     return {r["generation_instance"] for r in found}
 
 
+@pytest.mark.campaign
 def test_maintenance_a_spare_and_a_job_that_finishes_first(
     jobs: Jobs, address: str, tmp_path: Path
 ) -> None:
