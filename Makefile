@@ -13,7 +13,7 @@ COLLECTIVES ?= auto
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup fast same-bytes run test test-browser test-torch check-examples check bench soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore mutants gpu calibrate clean
+.PHONY: help setup fast same-bytes run test test-browser test-torch check-examples check bench bench-compare instructions instructions-table soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore mutants gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,15 @@ same-bytes: $(STAMP) $(FAST) ## the compiled build writes the same bytes: regres
 
 bench: $(STAMP) ## measure speed, each figure beside its reference
 	$(BIN)/adpkv bench
+
+bench-compare: $(STAMP) ## another revision and this checkout in turns; REV=HEAD~5 BENCH="trace polling"
+	$(BIN)/python -m tests.speed.compare $(or $(REV),HEAD) $(if $(BENCH),--bench $(BENCH))
+
+instructions: $(STAMP) ## fail if one of five runs takes a tenth more instructions than the table says
+	$(BIN)/python -m tests.speed.instructions
+
+instructions-table: $(STAMP) ## count them anew and write them into the table
+	$(BIN)/python -m tests.speed.instructions --renew
 
 soak: $(STAMP) ## ten minutes of random faults on 8 real ranks
 	$(BIN)/adpkv run soak
