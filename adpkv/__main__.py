@@ -4,15 +4,20 @@ Importing the commands takes a while. Ctrl-C during that import ends the process
 with the code of SIGINT and without a traceback.
 """
 
+import gc
 import sys
 
 from adpkv.exit_codes import ExitCode
 
 __all__ = ["main"]
 
+YOUNG = 100_000
+"""Nothing that is imported is garbage: the collector need not look at it each 700 objects."""
+
 
 def main() -> None:
     """Run the command line: the entry point of the console script `adpkv`."""
+    gc.set_threshold(YOUNG)
     try:
         from adpkv.cli.app import main as command
     except KeyboardInterrupt:
