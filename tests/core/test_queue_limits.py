@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from adpkv.core.ids import NEVER
 from adpkv.core.queue_limits import QueueLimits
 
@@ -39,3 +41,22 @@ def test_an_answer_in_time_leaves_nothing() -> None:
     limits.since(TWO, 5)
     limits.over(ONE)
     assert (limits.next_ns(), limits.expired(104)) == (105, ())
+
+
+def test_the_next_time_is_right_after_any_change() -> None:
+    """It is remembered between two changes: compared with a new one after each of many."""
+    dice = Random(7)
+    limits, now_ns = QueueLimits(100), 0
+    for _ in range(2_000):
+        now_ns += dice.randrange(20)
+        attempt = (dice.randrange(12), dice.randrange(2))
+        what = dice.randrange(4)
+        if what < 2:
+            limits.since(attempt, now_ns - dice.randrange(90))
+        elif what == 2:
+            limits.over(attempt)
+        else:
+            limits.expired(now_ns)
+        times = [*limits._late.values(), *limits._due.values()]
+        first_late = next(iter(limits._late.values()), None)
+        assert limits.next_ns() == (min(times, default=NEVER) if first_late is None else first_late)

@@ -13,7 +13,14 @@ from adpkv.core.stop import StopReason
 from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.core.waiting import Waiting
 from adpkv.executor.collectives import CollectiveCounts
-from adpkv.executor.leader import BROADCAST_IDS, Leader, sorted_messages, sum_up, unhealthy_ranks
+from adpkv.executor.leader import (
+    BROADCAST_IDS,
+    Leader,
+    failed_ranks,
+    sorted_messages,
+    sum_up,
+    unhealthy_ranks,
+)
 from adpkv.executor.messages import (
     MOST_UNHEALTHY,
     PAYLOADS,
@@ -96,6 +103,16 @@ def test_what_is_kept_goes_before_what_came_later(rig: Rig) -> None:
     rig.post.inbox = [Cancel(2)]
     assert rig.leader.take_messages() == ((second,), [])
     assert rig.leader.take_messages() == ((Cancel(2),), [])
+
+
+def test_what_tells_of_failed_ranks_comes_first_and_each_rank_finds_it(rig: Rig) -> None:
+    """Each rank of a large group looks: so it looks no further than it must."""
+    one, two = Shrink((5,)), Shrink((5, 6))
+    rig.post.inbox = [Admit(spec(1)), one, Cancel(1), two, Admit(spec(2))]
+    group, _ = rig.leader.take_messages()
+    assert group == (one, two, Admit(spec(1)), Cancel(1), Admit(spec(2)))
+    assert failed_ranks(group) == {5, 6}
+    assert failed_ranks((Admit(spec(1)),)) == set()
 
 
 # -- sorted_messages -------------------------------------------------------------------------------
