@@ -21,13 +21,16 @@ from tests.hosts.pair import Pair, lacking, pair
 MOST_LATER_S: Final = 1.0
 """After a job is well under way."""
 
+PATIENT: Final = "diagnosis.hang_timeout=15s"
+"""Beside a load of 30 on two cores a recovery over both hosts took more than three seconds."""
+
 
 def killed(hosts: Pair, folder: Path, victim: int, policy: str, later_s: float) -> str:
     """One job, in which one rank fails; what was wrong with its end."""
     goes_on = policy == "shrink" and victim != 0
     requests = "workload.requests=60" if goes_on else LONG
     with starting(hosts, folder) as start:
-        job = start(requests, f"on_rank_failure={policy}", SHARED, spread=True)
+        job = start(requests, f"on_rank_failure={policy}", SHARED, PATIENT, spread=True)
         job.served()
         time.sleep(later_s)
         os.kill({**hosts.first.ranks(), **hosts.second.ranks()}[victim], signal.SIGKILL)
