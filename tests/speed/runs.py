@@ -25,7 +25,7 @@ RUNS: Final[Mapping[str, tuple[str, ...]]] = {
     "quickstart": ("simulate", "quickstart"),
     "group": (
         *("simulate", "large-group", "--set", "topology.context.ranks=64"),
-        *("--set", "topology.generation.ranks=64", "--set", "workload.requests=60"),
+        *("--set", "topology.generation.ranks=64", "--set", "workload.requests=150"),
     ),
     "trace": ("simulate", "trace-sample", "--set", "workload.limit=100"),
 }
