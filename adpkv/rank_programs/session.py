@@ -156,6 +156,7 @@ class Session:
             world.failure = _left(world, settings.allowed)
             if world.failure is not None and look is not None:
                 look(world)
+        world.mailboxes.clear()  # they know the world too: no cycle is left to collect
         return world
 
     def of(self, ranks: int) -> Session:
