@@ -238,7 +238,7 @@ class MpiTransport:
             self._look_for_failures()
         if self._heads:
             try:
-                finished = self._heads.finished()
+                finished = self._heads.finished(self._clock)
             except MPI.Exception as error:
                 finished = []
                 self._on_error(error, self._heads.ended())
