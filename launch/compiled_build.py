@@ -27,6 +27,8 @@ CONFIG = Path(__file__).with_name("mypyc.ini")
 FOLDERS = ("core", "executor", "faults", "worlds/virtual")
 FILES = (
     *(f"memory/{name}.py" for name in ("book", "slot_book", "virtual", "virtual_staging")),
+    "model/cost.py",
+    "output/json_lines.py",
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
 )

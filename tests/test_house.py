@@ -111,7 +111,16 @@ ARROWS = {
     # Around a rank's ports in either world, so of neither.
     FAULTS: (CORE, ERRORS, DRAWS, CONFIG, EXECUTOR, "adpkv.transport.port"),
     RECORDER: (ERRORS, EXECUTOR, "adpkv.transport.port"),
-    OUTPUT: (BUILD, CORE, ERRORS, STREAMS, TERMINAL, CONFIG, "adpkv.executor.messages"),
+    OUTPUT: (
+        BUILD,
+        SUBCLASSING,
+        CORE,
+        ERRORS,
+        STREAMS,
+        TERMINAL,
+        CONFIG,
+        "adpkv.executor.messages",
+    ),
     TIMELINE: (CORE, ERRORS, COUNTING, CONFIG, EXECUTOR, OUTPUT, "adpkv.model.port"),
     INSPECT: (ERRORS, COUNTING, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),

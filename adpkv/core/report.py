@@ -10,8 +10,8 @@ from enum import IntEnum
 import msgspec
 
 from adpkv.core.failure_memory import Avoidance
+from adpkv.core.gap_counts import GapCounts
 from adpkv.core.stop import StopReason
-from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 from adpkv.exit_codes import ExitCode
 

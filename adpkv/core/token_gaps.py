@@ -11,36 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
+from adpkv.core.gap_counts import GapCounts
 
-__all__ = ["GapCounts", "TokenGaps", "bucket_of"]
+__all__ = ["TokenGaps", "bucket_of", "together"]
 
 LEADING_BITS: Final = 11
 """How many leading bits of a gap in nanoseconds its bucket keeps: 2 ** -10 is 0.1 %."""
 
 
-class GapCounts(msgspec.Struct, frozen=True, array_like=True):
-    """A frozen snapshot. `buckets`: (smallest gap of the bucket in ns, gaps in it), in order."""
-
-    buckets: tuple[tuple[int, int], ...] = ()
-    total_ns: int = 0
-    longest_ns: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many gaps there are."""
-        return sum(count for _, count in self.buckets)
-
-    @staticmethod
-    def together(parts: Iterable[GapCounts]) -> GapCounts:
-        """The sum of the counts of several ranks."""
-        gaps = TokenGaps()
-        for part in parts:
-            for bucket, count in part.buckets:
-                gaps.counts[bucket] = gaps.counts.get(bucket, 0) + count
-            gaps.total_ns += part.total_ns
-            gaps.longest_ns = max(gaps.longest_ns, part.longest_ns)
-        return gaps.snapshot()
+def together(parts: Iterable[GapCounts]) -> GapCounts:
+    """The sum of the counts of several ranks."""
+    gaps = TokenGaps()
+    for part in parts:
+        for bucket, count in part.buckets:
+            gaps.counts[bucket] = gaps.counts.get(bucket, 0) + count
+        gaps.total_ns += part.total_ns
+        gaps.longest_ns = max(gaps.longest_ns, part.longest_ns)
+    return gaps.snapshot()
 
 
 def bucket_of(gap_ns: int) -> int:

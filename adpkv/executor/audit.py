@@ -12,11 +12,11 @@ from collections.abc import Callable
 import msgspec
 
 from adpkv.core import health
+from adpkv.core.gap_counts import GapCounts
 from adpkv.core.ids import NEVER
 from adpkv.core.report import BlockCounts, RankReport, StagingCounts
 from adpkv.core.session import State
 from adpkv.core.stop import StopReason
-from adpkv.core.token_gaps import GapCounts
 from adpkv.core.values import Violation
 from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.rank import Rank

@@ -14,7 +14,7 @@ from typing import Any, Final
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.report import RankReport
-from adpkv.core.token_gaps import GapCounts
+from adpkv.core.token_gaps import together
 from adpkv.core.topology import Kind
 from adpkv.core.values import Outcome, Violation
 from adpkv.exit_codes import ExitCode
@@ -166,7 +166,7 @@ def _wrong_gaps(ran: Ended) -> list[Wrong]:
     faults = {fault.kind for fault in ran.job.experiment.faults}
     if "sigkill" in faults or any(record.recomputed for record in ran.records):
         return []  # the tokens of earlier attempts were generated too
-    gaps = GapCounts.together(report.gaps for report in ran.reports)
+    gaps = together(report.gaps for report in ran.reports)
     count = sum(max(record.tokens - 1, 0) for record in ran.records)
     decoded_ns = sum(record.decode_queue_ns + record.decode_ns for record in ran.records)
     if gaps.count != count:

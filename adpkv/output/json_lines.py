@@ -9,12 +9,14 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from adpkv.output.losses import LineFile, Losses
+from adpkv.subclassing import mypyc_attr
 
 __all__ = ["JsonLines"]
 
 T = TypeVar("T")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class JsonLines(Generic[T]):
     """Keeps items until there are `batch` of them, then writes them whole, oldest first."""
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adpkv.core.columns import COLUMNS
+from adpkv.core.gap_counts import GapCounts
 from adpkv.core.report import RankReport, by_instance
-from adpkv.core.token_gaps import GapCounts
+from adpkv.core.token_gaps import together
 from adpkv.core.topology import Topology
 from adpkv.core.values import Outcome
 from adpkv.output.requests import Tally
@@ -53,7 +54,7 @@ def latency(tally: Tally, reports: Sequence[RankReport]) -> dict[str, dict[str, 
     return {
         "ttft_s": distribution(tally.ttft_ns),
         "context_ttft_s": distribution(tally.context_ttft_ns),
-        "itl_s": gap_distribution(GapCounts.together(report.gaps for report in reports)),
+        "itl_s": gap_distribution(together(report.gaps for report in reports)),
         "tpot_s": distribution(tally.tpot_ns),
         "e2e_s": distribution(tally.e2e_ns),
         "queue_wait_s": distribution(tally.queue_wait_ns),

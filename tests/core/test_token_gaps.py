@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adpkv.core.token_gaps import GapCounts, TokenGaps, bucket_of
+from adpkv.core.gap_counts import GapCounts
+from adpkv.core.token_gaps import TokenGaps, bucket_of, together
 
 
 @given(st.integers(0, 1 << 60))
@@ -40,4 +41,4 @@ def test_who_is_new_to_a_step_has_waited_for_it() -> None:
 
 def test_those_of_several_ranks_together() -> None:
     parts = [GapCounts(((5, 2),), 10, 5), GapCounts(((5, 1), (9, 1)), 14, 9), GapCounts()]
-    assert GapCounts.together(parts) == GapCounts(((5, 3), (9, 1)), 24, 9)
+    assert together(parts) == GapCounts(((5, 3), (9, 1)), 24, 9)

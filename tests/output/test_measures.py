@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adpkv.core.token_gaps import GapCounts, TokenGaps
+from adpkv.core.gap_counts import GapCounts
+from adpkv.core.token_gaps import TokenGaps
 from adpkv.output.measures import distribution, gap_distribution, rates
 from adpkv.output.requests import Tally
 from tests.worlds.virtual.running import run
