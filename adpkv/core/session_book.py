@@ -263,7 +263,7 @@ class SessionBook:
             self._completed += 1
             self._bytes += session.nbytes
             self._bytes_cached += session.cached_bytes
-            self._cached += not session.nbytes
+            self._cached += 0 if session.nbytes else 1
         elif line.state is State.RELEASED and line.blocks is Blocks.FREED:
             self._late += 1
 
