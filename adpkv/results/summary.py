@@ -224,6 +224,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     adpkv: str
     """The version that made the run."""
+    build: str = "python"
+    """Of which build that was: `python`, or `compiled`."""
     world: str
     transport: str = ""
     """What moved the KV, and below where it was; `virtual` for the link and the ledger."""
