@@ -64,7 +64,6 @@ def instances(tmp_path: Path, after_s: float) -> set[int]:
     return {r["generation_instance"] for r in found}
 
 
-@pytest.mark.campaign
 def test_maintenance_a_spare_and_a_job_that_finishes_first(
     jobs: Jobs, address: str, tmp_path: Path
 ) -> None:
