@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 .PHONY: help setup fast same-bytes run test test-browser test-torch check-examples check bench bench-compare instructions instructions-table soak soak-loaded alarms failures real hosts seeds kills-start kills-transports kills-hosts fuzz explore mutants gpu calibrate clean
 
 help: ## say what there is (what `make` alone does)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv, with MPI and adpkv in it
 

@@ -7,6 +7,7 @@ all else as its packages have it. Both simulate as whole processes, on the same 
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -47,20 +48,30 @@ class DynoSim:
     def __init__(self, python: Path, trace: Path, experiment: Experiment) -> None:
         if not python.is_file():
             raise UsageError(f"--dynosim {python}: there is no such file")
+        if not os.access(python, os.X_OK):
+            raise UsageError(f"--dynosim {python}: is no program")
         topology, cache = experiment.topology, experiment.kv_cache
         shape = (topology.context.ranks, cache.block_tokens, cache.blocks)
-        self._command = [str(python), str(SCRIPT), str(trace.absolute()), *map(str, shape)]
+        # Absolute: what has no slash would be looked up in PATH.
+        self._command = [
+            str(python.absolute()),
+            str(SCRIPT),
+            str(trace.absolute()),
+            *map(str, shape),
+        ]
         self._python = python
 
     def run(self) -> tuple[Replayed, Whole]:
         """One replay, and what its process took as a whole.
 
         Raises:
-            UsageError: DynoSim is not installed there.
+            UsageError: DynoSim is not installed there, or it is no program.
             AdpkvError: it failed, or printed something else than its results.
         """
         try:
             said, whole = run_measured(self._command, bound_s=BOUND_S)
+        except OSError as error:
+            raise UsageError(f"--dynosim {self._python}: {error.strerror}") from None
         except AdpkvError as error:
             if "ModuleNotFoundError" not in str(error):
                 raise

@@ -137,9 +137,10 @@ def _walk(
         found = folder.close_with(found)
     except Halted as halt:
         found = folder.close_with(all_so_far(experiment, walked, began_s))
+        again = "start it again" if out is None else "start it again with another --out"
         final_line(
             f"adpkv: halted: {counted(found.seeds, 'path')} and {counted(len(found.finds), 'find')}"
-            f" are in {folder.path}; a walk is made at one go: start it again with another --out"
+            f" are in {folder.path}; a walk is made at one go: {again}"
         )
         raise typer.Exit(by_signal(halt.number)) from None
     except OSError as error:

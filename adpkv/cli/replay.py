@@ -57,7 +57,10 @@ def replay(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Play a run that explore found again, bit for bit."""
+    """Play a run that explore found again, bit for bit.
+
+    Ends with 4, or 3 if ranks are stuck; 7 if the find is not found any more.
+    """
     from adpkv.exploration.replay_file import read_replay
     from adpkv.exploration.replay_file import token as token_of
     from adpkv.exploration.replaying import play, write_run

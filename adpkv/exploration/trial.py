@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from os import sep
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+import adpkv
 from adpkv.config import Experiment
 from adpkv.core.record import RequestRecord
 from adpkv.core.rules import Rules
@@ -42,6 +44,10 @@ from adpkv.worlds.virtual.run import Simulation
 from adpkv.worlds.virtual.schedule import Schedule
 
 __all__ = ["MOST_EVENTS", "TooManyEventsError", "Trial", "attempt", "check_ports", "signature"]
+
+OURS: Final = (f"{Path(adpkv.__file__).parent}{sep}", f"adpkv{sep}")
+"""How the names of adpkv's files begin; the second way where they are compiled. A folder above may
+be called adpkv too, as a clone is, with all that is installed within it."""
 
 MOST_EVENTS: Final = 100_000
 """Of the queue of one run; the largest of a small experiment has some thousands. One that has more
@@ -230,12 +236,17 @@ def _unexpected(error: Exception, when: str = "") -> tuple[Wrong, int]:
     kind, detail = type(error).__name__, str(error)
     said = _NUMBERS.sub("", detail.partition("(")[0])[:60]
     frames = traceback.extract_tb(error.__traceback__)
-    places = [
-        f"{one.filename}:{one.lineno}" for one in frames if f"{sep}adpkv{sep}" in one.filename
-    ]
-    where = f" (adpkv{places[-1].rpartition(f'{sep}adpkv')[2]})" if places else ""
+    places = [f"{one.filename}:{one.lineno}" for one in frames if one.filename.startswith(OURS)]
+    where = f" (adpkv{sep}{_within(places[-1])})" if places else ""
     wrong = Wrong(f"error:{kind}:{said}", f"{when}{kind}: {detail}{where}")
     return wrong, ExitCode.INTERNAL_ERROR
+
+
+def _within(place: str) -> str:
+    """A place without the folder of the package."""
+    for folder in OURS:
+        place = place.removeprefix(folder)
+    return place
 
 
 def _stuck(error: StuckError) -> str:

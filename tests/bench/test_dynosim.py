@@ -90,6 +90,13 @@ def test_a_python_without_dynosim_is_refused(tmp_path: Path) -> None:
         DynoSim(Path(sys.executable), _trace(tmp_path), experiment).run()
     with pytest.raises(UsageError, match="there is no such file"):
         DynoSim(tmp_path / "nowhere", _trace(tmp_path), experiment)
+    text = tmp_path / "python"
+    text.write_text("no program")
+    with pytest.raises(UsageError, match="is no program"):
+        DynoSim(text, _trace(tmp_path), experiment)
+    text.chmod(0o755)
+    with pytest.raises(UsageError, match="Exec format error"):
+        DynoSim(text, _trace(tmp_path), experiment).run()
 
 
 def test_what_goes_wrong_in_it_is_passed_on(tmp_path: Path) -> None:

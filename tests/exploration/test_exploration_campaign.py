@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Never
 
 import msgspec
 import pytest
@@ -214,18 +213,25 @@ def test_a_seed_that_kills_its_worker_is_a_find_and_costs_no_other() -> None:
     assert sum(result.last - result.first for result in kept) == 20
 
 
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("/clone/adpkv/.venv/lib/other.py", "adpkv/worlds/virtual/run.py:"),  # a clone has our name
+        ("adpkv/core/compiled.py", "adpkv/core/compiled.py:1)"),  # as mypyc names them
+    ],
+)
 def test_a_bug_where_a_job_is_put_together_is_a_find_with_its_place(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, file: str, place: str
 ) -> None:
-    def planted(*_: object) -> Never:
-        raise KeyError("planted")
+    def planted(*_: object) -> None:
+        exec(compile("raise KeyError('planted')", file, "exec"))
 
     monkeypatch.setattr(VirtualWorld, "watch_inbox", planted)
     campaign = Campaign(plan(last=3))
     run_campaign(campaign, Here())
     (find,) = campaign.finds.values()
     assert (find.signature, find.exit_code) == ("error:KeyError:'planted'", 70)
-    said = "as its job was put together: KeyError: 'planted' (adpkv/worlds/virtual/run.py:"
+    said = f"as its job was put together: KeyError: 'planted' ({place}"
     assert find.detail.startswith(said)
     assert campaign.counts == {find.signature: 3}
     assert read_text(find.file, "a file").signature == find.signature

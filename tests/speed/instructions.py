@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.speed.counting import counts_of, key, made_with, valgrind
-from tests.speed.runs import ROOT, RUNS, Tree, is_compiled
+from tests.speed.runs import ROOT, RUNS, RunFailedError, Tree, is_compiled
 
 __all__ = ["TABLE", "compared", "main", "why_skipped"]
 
@@ -35,12 +35,20 @@ def compared(found: Counts, table: Counts) -> Iterator[tuple[str, int, int]]:
             yield beyond, count - found["start"], table[name] - table["start"]
 
 
-def why_skipped(root: Path, table: Mapping[str, Any]) -> str:
-    """Why nothing can be judged here; empty if it can."""
+def why_uncounted(root: Path) -> str:
+    """Why nothing can be counted here for the table; empty if it can."""
     if valgrind() is None:
         return "there is no valgrind"
     if is_compiled(root):
         return "adpkv is compiled here, and the table is of plain Python"
+    return ""
+
+
+def why_skipped(root: Path, table: Mapping[str, Any]) -> str:
+    """Why nothing can be judged here; empty if it can."""
+    why = why_uncounted(root)
+    if why:
+        return why
     if key() not in table:
         return f"the table has no counts for {key()}; make instructions-table adds them"
     return ""
@@ -51,12 +59,26 @@ def main(
     count: Callable[[], dict[str, int]] = lambda: counts_of(Tree(ROOT), RUNS),
     file: Path = TABLE,
 ) -> int:
-    """Judge, or renew; returns 1 if something has grown too much."""
+    """Judge, or renew; returns 1 if something has grown too much, 2 if nothing can be counted."""
     table = json.loads(file.read_text()) if file.exists() else {}
-    if argv == ["--renew"]:
-        table[key()] = {"instructions": count(), "made with": made_with()}
-        file.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n")
-        return 0
+    try:
+        return _renewed(table, count, file) if argv == ["--renew"] else _judged(table, count)
+    except RunFailedError as error:
+        print(f"instructions: {error}", file=sys.stderr)
+        return 2
+
+
+def _renewed(table: dict[str, Any], count: Callable[[], dict[str, int]], file: Path) -> int:
+    why = why_uncounted(ROOT)
+    if why:
+        print(f"instructions: not counted: {why}", file=sys.stderr)
+        return 2
+    table[key()] = {"instructions": count(), "made with": made_with()}
+    file.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+def _judged(table: Mapping[str, Any], count: Callable[[], dict[str, int]]) -> int:
     why = why_skipped(ROOT, table)
     if why:
         print(f"instructions: skipped: {why}", file=sys.stderr)

@@ -12,7 +12,7 @@ import pytest
 from tests.speed import instructions
 from tests.speed.counting import IMPORTED, counted, counts_of, key, made_with, valgrind
 from tests.speed.instructions import TABLE, compared, main, why_skipped
-from tests.speed.runs import ROOT, RUNS, Tree
+from tests.speed.runs import ROOT, RUNS, RunFailedError, Tree
 
 BEFORE = {"help": 500, "start": 1600, "quickstart": 2400, "group": 1900, "trace": 2000}
 VERSIONS = {*IMPORTED, "libc", "valgrind"}
@@ -72,11 +72,24 @@ def test_without_valgrind_or_counts_it_is_skipped_and_says_so(
     monkeypatch.setattr(instructions, "valgrind", lambda: None)
     assert main([], dict, _table(tmp_path, BEFORE)) == 0
     assert capsys.readouterr().err == "instructions: skipped: there is no valgrind\n"
+    assert main(["--renew"], dict, tmp_path / "new.json") == 2
+    assert capsys.readouterr().err == "instructions: not counted: there is no valgrind\n"
+    assert not (tmp_path / "new.json").exists()
     monkeypatch.setattr(instructions, "valgrind", lambda: "/usr/bin/valgrind")
     assert why_skipped(ROOT, {}).startswith(f"the table has no counts for {key()}; make")
     (tmp_path / "adpkv").mkdir()
     (tmp_path / "adpkv" / "core.so").touch()
     assert "is compiled" in why_skipped(tmp_path, {key(): {}})
+
+
+@pytest.mark.usefixtures("with_valgrind")
+def test_a_run_that_fails_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> dict[str, int]:
+        raise RunFailedError("adpkv --help\nended with 70: a bug")
+
+    for argv in ([], ["--renew"]):
+        assert main(argv, fails, _table(tmp_path, BEFORE)) == 2
+        assert "ended with 70: a bug" in capsys.readouterr().err
 
 
 def test_the_table_has_all_runs() -> None:
