@@ -64,10 +64,7 @@ class ExplorationFolder:
             path.mkdir(parents=True, exist_ok=True)
             names = sorted(os.listdir(path))
             if JOURNAL in names:
-                raise UsageError(
-                    f"{path}: there is an exploration in it: go on with it by --resume {path}, or"
-                    " choose another folder with --out"
-                )
+                raise UsageError(f"{path}: {_told_of(path)} choose another folder with --out")
             if names:
                 raise UsageError(
                     f"{path}: the folder holds {names[0]!r}; choose a new or empty one"
@@ -184,6 +181,14 @@ def _check_same(path: Path, theirs: Plan, ours: Plan) -> None:
             f"{path}: is of --strategy {theirs.said} from seed {theirs.first} on, not of"
             f" {ours.said} from seed {ours.first} on"
         )
+
+
+def _told_of(path: Path) -> str:
+    """What is in this folder, and what else than another folder there is."""
+    with suppress(UsageError):
+        if _read(path)[0].plan.strategy == "exhaustive":
+            return "there is a walk in it, and a walk is made at one go:"
+    return f"there is an exploration in it: go on with it by --resume {path}, or"
 
 
 def _read(path: Path) -> tuple[_Head, list[BatchResult], int]:

@@ -135,6 +135,8 @@ def test_a_walk_that_is_halted_keeps_what_it_has_found(
     assert [Path(one["file"]).is_file() for one in data["finds"]] == [True]
     assert (out / "coverage.html").is_file()
     assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(UsageError, match="there is a walk in it, and a walk is made at one go"):
+        call("explore", "explore-small", "--strategy=exhaustive", "--out", str(out))
 
 
 def test_an_event_that_is_not_there(found: Path) -> None:
