@@ -83,10 +83,10 @@ class StagedTransport:
         self._sending: dict[SessionId, Sending] = {}
         self._receiving: dict[SessionId, Receiving] = {}
         self._unwanted: list[SessionId] = []
-        self._lost_ns: dict[int, int] = {}
-        """From when on it is seen that a rank has failed; without an entry at once."""
         """Chunks that the inner transport expects, of transfers that were refused. They are ended
         right before a poll, which takes in their ends."""
+        self._lost_ns: dict[int, int] = {}
+        """From when on it is seen that a rank has failed; without an entry at once."""
         self._ended: list[TransportEnd] = []
         self._soon: deque[tuple[int, TransportEnd]] = deque()
         """Ends that are reported from a certain time on, in its order. What a rank does itself has

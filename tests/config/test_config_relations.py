@@ -200,6 +200,16 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         "topology.attention: replicated (found 'own')",
     ),
     (
+        {"policy": {"reuse": "unpinned"}},
+        "policy.reuse: means nothing here: no receiver has any of a prompt already; it needs "
+        "kv_cache.reuse_received: true (found 'unpinned')",
+    ),
+    (
+        {"policy": {"full_hit": "silent"}},
+        "policy.full_hit: means nothing here: no receiver has any of a prompt already; it needs "
+        "kv_cache.reuse_received: true (found 'silent')",
+    ),
+    (
         {"faults": [{"kind": "stall"}, {"kind": "fail", "ranks": [0, 4]}]},
         "faults.1.ranks.1: is no rank: the topology has 4, from 0 (found 4)",
     ),

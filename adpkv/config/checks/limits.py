@@ -31,6 +31,7 @@ __all__ = [
     "readiness",
     "reduction",
     "replicas",
+    "reuse",
     "slots",
     "staging_slot",
     "staging_transport",
@@ -135,6 +136,16 @@ def reduction(experiment: Experiment) -> Iterator[Problem]:
     if experiment.policy.reduce == "own" and not experiment.topology.replicated:
         why = "each request has one rank; it needs topology.attention: replicated"
         yield Problem(("policy", "reduce"), f"means nothing here: {why}")
+
+
+def reuse(experiment: Experiment) -> Iterator[Problem]:
+    """The policies `reuse` and `full_hit` mean something only where receivers keep KV."""
+    policy = experiment.policy
+    historical = {"reuse": policy.reuse == "unpinned", "full_hit": policy.full_hit == "silent"}
+    for key, is_historical in historical.items():
+        if is_historical and not experiment.kv_cache.reuse_received:
+            why = "no receiver has any of a prompt already; it needs kv_cache.reuse_received: true"
+            yield Problem(("policy", key), f"means nothing here: {why}")
 
 
 def cancel(experiment: Experiment) -> Iterator[Problem]:

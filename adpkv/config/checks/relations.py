@@ -88,6 +88,7 @@ _RELATIONS: Final = (
     _Relation((*_RANKS, _SERVERS), limits.topology),
     _Relation((("topology",), ("workload", "pinned")), limits.replicas),
     _Relation((("topology",), ("policy", "reduce")), limits.reduction),
+    _Relation((("kv_cache", "reuse_received"), ("policy",)), limits.reuse),
     _Relation((("topology",), ("policy", "cancel")), limits.cancel),
     _Relation((("topology",), ("on_rank_failure",), ("recompute",)), limits.survivors),
     _Relation((("topology",),), limits.spares),
