@@ -12,6 +12,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -69,11 +70,20 @@ Entry = dict[str, Any]
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder. Raises UsageError if there is something in it: old dumps would be read with
-    the new ones."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--flight-recorder {folder}: it must be a new or an empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the folder.
+
+    Raises:
+        UsageError: it cannot be written, or there is something in it: old dumps would be read with
+            the new ones.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"--flight-recorder {folder}: it must be a new or an empty folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        told = error.strerror or error
+        raise UsageError(f"--flight-recorder {folder}: cannot write here: {told}") from error
 
 
 def write_dumps(session: Session, choices: Sequence[int], folder: Path) -> list[Path]:

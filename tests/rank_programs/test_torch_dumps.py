@@ -85,6 +85,10 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     words = ["check", f"{tmp_path / 'worker.py'}:program", "--flight-recorder", str(tmp_path)]
     done = CliRunner().invoke(app, words)
     assert "it must be a new or an empty folder" in str(done.exception)
+    words[-1] = str(tmp_path / "worker.py" / "below")
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, UsageError)
+    assert "below: cannot write here: Not a directory" in str(done.exception)
 
 
 def test_it_is_said_what_was_written(tmp_path: Path) -> None:

@@ -60,6 +60,9 @@ def main(
     file: Path = TABLE,
 ) -> int:
     """Judge, or renew; returns 1 if something has grown too much, 2 if nothing can be counted."""
+    if argv not in ([], ["--renew"]):
+        print(f"instructions: {' '.join(argv)}: --renew or nothing", file=sys.stderr)
+        return 2
     table = json.loads(file.read_text()) if file.exists() else {}
     try:
         return _renewed(table, count, file) if argv == ["--renew"] else _judged(table, count)

@@ -75,6 +75,8 @@ def test_without_valgrind_or_counts_it_is_skipped_and_says_so(
     assert main(["--renew"], dict, tmp_path / "new.json") == 2
     assert capsys.readouterr().err == "instructions: not counted: there is no valgrind\n"
     assert not (tmp_path / "new.json").exists()
+    assert main(["--renw"], dict, tmp_path / "new.json") == 2
+    assert capsys.readouterr().err == "instructions: --renw: --renew or nothing\n"
     monkeypatch.setattr(instructions, "valgrind", lambda: "/usr/bin/valgrind")
     assert why_skipped(ROOT, {}).startswith(f"the table has no counts for {key()}; make")
     (tmp_path / "adpkv").mkdir()
