@@ -53,7 +53,7 @@ def test_ill_while_a_signal_is_drained_leaves_its_code(tmp_path: Path) -> None:
     class Asked(Simulation):
         """Gets SIGTERM when the transfer has just been given up."""
 
-        def run(self, watch: Any = None) -> Any:
+        def run(self, watch: Any = None, every: int = 1) -> Any:
             queue = self.world.queue
 
             def look() -> None:
@@ -61,7 +61,7 @@ def test_ill_while_a_signal_is_drained_leaves_its_code(tmp_path: Path) -> None:
                     self.stop.code = 128 + signal.SIGTERM
                     self.world.interrupt()
 
-            return super().run(look)
+            return super().run(look)  # after each event
 
     result = simulate(experiment(LATER), out=tmp_path / "out", kind=Asked)
     assert result.exit_code == 143

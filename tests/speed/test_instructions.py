@@ -111,7 +111,7 @@ def test_the_versions_that_are_told_are_those_of_the_table() -> None:
 @needs_valgrind
 def test_callgrind_counts_the_same_twice_and_sees_a_planted_loop(tmp_path: Path) -> None:
     """A Python that does nothing, twice; and with a loop that takes a tenth of that and more."""
-    bare = [sys.executable, "-I", "-S", "-c"]
+    bare = [sys.executable, "-P", "-s", "-S", "-c"]  # not -I, which draws hashes anew
     tree = Tree(ROOT)
     first, again, slower = (
         counted(tree, [*bare, code], tmp_path)
