@@ -20,6 +20,9 @@ __all__ = ["Whole", "mpirun", "run_measured", "run_module", "run_ranks", "run_wh
 MESSAGE_CHARACTERS = 2_000
 """How much of a failed child's stderr is passed on."""
 
+_PYTHON = (sys.executable, "-P", "-m")
+"""Not what lies in the current folder: in a clone, the compiled build would measure its sources."""
+
 
 class Whole(NamedTuple):
     """What a process took as a whole, from its start to its end, with all that it started."""
@@ -35,7 +38,7 @@ def run_module(module: str, argv: Sequence[str], *, bound_s: float) -> tuple[Any
     Raises:
         AdpkvError: it failed, or did not end within `bound_s`.
     """
-    return run_measured([sys.executable, "-m", module, *argv], bound_s=bound_s)
+    return run_measured([*_PYTHON, module, *argv], bound_s=bound_s)
 
 
 def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -> Any:
@@ -45,7 +48,7 @@ def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -
         MissingPieceError: there is no mpirun.
         AdpkvError: the job failed, or did not end within `bound_s`.
     """
-    command = [mpirun(), "-n", str(ranks), sys.executable, "-m", module, *argv]
+    command = [mpirun(), "-n", str(ranks), *_PYTHON, module, *argv]
     return run_measured(command, bound_s=bound_s)[0]
 
 

@@ -35,7 +35,7 @@ RANKS: Final = 8
 BOUND_S: Final = 60.0
 LOOK_S: Final = 0.005
 
-ADPKV: Final = (sys.executable, "-m", "adpkv")
+ADPKV: Final = (sys.executable, "-P", "-m", "adpkv")
 NOTHING: Final = (sys.executable, "-c", "pass")
 BARE_RANK: Final = (sys.executable, "-c", "from mpi4py import MPI")
 
