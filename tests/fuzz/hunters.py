@@ -25,7 +25,7 @@ from tests.fuzz.oracles import DEEPER, MOST_EVENTS, Judged, judge
 from tests.fuzz.shrinking import shrunk
 from tests.fuzz.tight import tight
 
-__all__ = ["BAD_INPUTS", "HUNTERS", "Hunt", "smaller"]
+__all__ = ["BAD_INPUTS", "HUNTERS", "Hunt", "good_folders", "smaller"]
 
 DOCUMENTED: Final = frozenset(set(ExitCode) - {ExitCode.INTERNAL_ERROR})
 """Exit codes that a command may have: every one but that of a bug of ours."""
@@ -235,7 +235,7 @@ def line(seed: int, folder: Path) -> Hunt:
     """A command line."""
     draw = Random(f"line {seed}")
     run = folder / "run"
-    shutil.copytree(_whole()[1][0], run)
+    shutil.copytree(good_folders()[1][0], run)
     (folder / "it.yaml").write_bytes(inputs.damaged_values(draw))
     argv = inputs.line(draw, "it.yaml", "run")
     said = command(argv, folder, cpu_s=2)
@@ -244,7 +244,7 @@ def line(seed: int, folder: Path) -> Hunt:
 
 
 @cache
-def _whole() -> tuple[TemporaryDirectory[str], list[Path]]:
+def good_folders() -> tuple[TemporaryDirectory[str], list[Path]]:
     """The good run folders, and what removes them as this process ends."""
     place = TemporaryDirectory(prefix="adpkv-fuzz-")
     return place, folders.make(Path(place.name))
@@ -253,7 +253,7 @@ def _whole() -> tuple[TemporaryDirectory[str], list[Path]]:
 def run_folder(seed: int, folder: Path) -> Hunt:
     """A damaged run folder, read."""
     draw = Random(f"folder {seed}")
-    run = folders.damage(draw, _whole()[1], folder / "run")
+    run = folders.damage(draw, good_folders()[1], folder / "run")
     shown, found = [str(run)], []
     as_json = ["--json"] if draw.random() < 0.4 else []
     for argv in (["story", str(draw.randrange(10)), "--out", "run"], ["inspect", "run"]):

@@ -20,7 +20,7 @@ from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.run import Simulation
 from tests.fuzz import hunting
 from tests.fuzz.experiments import Swarm, experiment
-from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, Hunt, smaller
+from tests.fuzz.hunters import BAD_INPUTS, HUNTERS, Hunt, good_folders, smaller
 from tests.fuzz.hunting import Worker, bounded, hunted
 from tests.fuzz.oracles import judge
 
@@ -179,6 +179,7 @@ def test_a_traceback_for_a_users_mistake(
     def give_up(*_: object, **__: object) -> None:
         raise TypeError(PLANTED)
 
+    good_folders()  # made by what is planted below, if nobody has made them yet
     monkeypatch.setattr(planted, give_up)
     found = first_find(hunter)
     assert "70" in found
