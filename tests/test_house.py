@@ -62,7 +62,7 @@ TRACES, PRESETS = "adpkv.traces", "adpkv.presets"
 FAULTS, WORKLOAD, ASSEMBLE = "adpkv.faults", "adpkv.workload", "adpkv.worlds.assemble"
 IMPURE = {"time", "random", "os", "logging", "asyncio", "threading", "datetime", "mpi4py", "numpy"}
 PORTS = ("adpkv.transport.port", "adpkv.memory.port", "adpkv.model.port", "adpkv.workload.port")
-STAGED = "adpkv.transport.staged"
+STAGED, OWN_MODEL = "adpkv.transport.staged", "adpkv.model.own"
 COORDINATES = "adpkv.worlds.assemble_coordinator"
 SERVED = (EXECUTOR, OUTPUT, DIAGNOSIS, FAULTS, WORKLOAD, ASSEMBLE, COORDINATES)
 INNER = (CORE, ERRORS, CONFIG, *SERVED, *PORTS)
@@ -105,7 +105,7 @@ ARROWS = {
     # Regions and fences are the memory's.
     "adpkv.transport": (CORE, ERRORS, "adpkv.memory.port"),
     "adpkv.model.gemm": (CORE, ERRORS, GPU, "adpkv.memory.port", "adpkv.model"),
-    "adpkv.model": (CORE, ERRORS),
+    "adpkv.model": (CORE, ERRORS, PLUGINS),
     WORKLOAD: (CORE, ERRORS, DRAWS, PLUGINS, TRACES, CONFIG),
     EXECUTOR: (CORE, ERRORS, SUBCLASSING, *PORTS, STAGED),
     # Around a rank's ports in either world, so of neither.
@@ -125,10 +125,19 @@ ARROWS = {
     INSPECT: (ERRORS, COUNTING, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
-    ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, STAGED, "adpkv.model.cost"),
+    ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, STAGED, "adpkv.model.cost", OWN_MODEL),
     COORDINATES: (CORE, CONFIG, EXECUTOR, ASSEMBLE, *PORTS),
     # Ports of a caller or of a plugin, in either world.
-    CUSTOM: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, "adpkv.transport.virtual"),
+    CUSTOM: (
+        CORE,
+        ERRORS,
+        CONFIG,
+        PLUGINS,
+        *PORTS,
+        OWN_MODEL,
+        "adpkv.workload.own",
+        "adpkv.transport.virtual",
+    ),
     SELECT: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, ASSEMBLE, CUSTOM),
     "adpkv.worlds.virtual": (
         SUBCLASSING,

@@ -74,11 +74,11 @@ def _without_stops(experiment: Experiment) -> Workload:
                 think_time_ns=workload.think_time_ns,
                 total=workload.requests,
             )
-    parameters = workload.parameters
-    found: Workload = plugins.made(
-        plugins.WORKLOAD, workload.kind, parameters, experiment, Workload
-    )
-    return found
+    from adpkv.workload.own import OwnWorkload
+
+    slot, kind = plugins.WORKLOAD, workload.kind
+    made = plugins.made(slot, kind, workload.parameters, experiment, Workload)
+    return OwnWorkload(f"{slot.key}: {kind}", made)
 
 
 def _clients(

@@ -42,6 +42,7 @@ from adpkv.executor.serving import Serving
 from adpkv.executor.transfers import Transfers
 from adpkv.memory.port import Memory, SlotWatch, StagingArea
 from adpkv.model.cost import CostModel
+from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
@@ -114,8 +115,8 @@ def build_model(experiment: Experiment, instance: int = 0, *, calibrated: bool =
             *(costs_of(one.index).ticks_per_ns for one in several), costs_of(0).ticks_per_ns
         )
         return CostModel(costs_of(instance), model.time_scale, ticks_per_ns=ticks)
-    found: Model = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
-    return found
+    made = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
+    return OwnModel(f"{plugins.MODEL.key}: {model.kind}", made)
 
 
 def build_inbox_ages(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> InboxAges:

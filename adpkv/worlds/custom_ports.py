@@ -16,10 +16,12 @@ from adpkv.core.router import Load, Router, routed_by
 from adpkv.core.values import RequestSpec
 from adpkv.errors import UsageError
 from adpkv.memory.port import Memory, Region, Report
+from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
 from adpkv.plugins import POLICY, check_port, missing_names, raised
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Timetable
+from adpkv.workload.own import OwnWorkload
 from adpkv.workload.port import Workload
 
 __all__ = [
@@ -197,7 +199,11 @@ def given(name: str, brought: Any, port: type, experiment: Experiment) -> Any:
             brought = brought(experiment)
         except TypeError as error:
             raise UsageError(f"{name}: cannot be created from an experiment: {error}") from error
-    return check_port(name, brought, port)
+    found = check_port(name, brought, port)
+    who = f"{name}: {type(found).__name__}"
+    if port is Workload:
+        return OwnWorkload(who, found)
+    return OwnModel(who, found) if port is Model else found
 
 
 def maker(name: str, brought: Any) -> Any:
