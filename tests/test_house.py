@@ -53,6 +53,7 @@ def is_in(module: str, package: str) -> bool:
 CORE, ERRORS, DRAWS = "adpkv.core", "adpkv.errors", "adpkv.random_draws"
 STREAMS, TERMINAL = "adpkv.streams", "adpkv.terminal"
 COUNTING, BUILD = "adpkv.counting", "adpkv.build"
+PYTHON = "adpkv.python_module"
 SUBCLASSING = "adpkv.subclassing"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
@@ -78,6 +79,7 @@ ARROWS = {
     "adpkv.control_groups": (ERRORS,),
     "adpkv.children": (),
     "adpkv.launcher_variables": (),
+    PYTHON: (),
     COUNTING: (),
     BUILD: (),
     SUBCLASSING: (),
@@ -154,6 +156,7 @@ ARROWS = {
         STAGED,
     ),
     "adpkv.worlds.mpi": (
+        PYTHON,
         *INNER,
         MEMORY_CHECK,
         CUSTOM,
@@ -185,6 +188,7 @@ ARROWS = {
     "adpkv.field_policies": (CONFIG, CORE, ERRORS, EXECUTOR, ASSEMBLE, "adpkv.transport.port"),
     # A worker of a sweep is a program: it reads the policy itself.
     "adpkv.sweeps": (
+        PYTHON,
         "adpkv.launcher_variables",
         ERRORS,
         DRAWS,
@@ -223,6 +227,7 @@ ARROWS = {
     ),
     # The policies are handed to it by the command: nothing else knows that they exist.
     "adpkv.regressions": (
+        PYTHON,
         CORE,
         ERRORS,
         CONFIG,
@@ -235,6 +240,7 @@ ARROWS = {
     ),
     # Programs of others: nothing of ours but how a report names ranks and breaks lines.
     "adpkv.rank_programs.under_mpirun": (
+        PYTHON,
         "adpkv.rank_programs",
         "adpkv.diagnosis.names",
         "adpkv.output.tables",
@@ -251,6 +257,7 @@ ARROWS = {
     ),
     # It makes runs and hands them to processes, as a sweep does.
     "adpkv.exploration": (
+        PYTHON,
         "adpkv.launcher_variables",
         COUNTING,
         CORE,

@@ -176,6 +176,12 @@ BENCHES: Final[dict[str, Bench]] = {
 }
 """In the order of the table."""
 
+READ: Final = {
+    "--trace": ("trace", "oracles", "shares"),
+    "--dynosim": ("trace", "bursts"),
+}
+"""Which benches an option changes."""
+
 
 def _need_mpi(name: str) -> None:
     if find_spec("mpi4py") is None:
@@ -184,15 +190,20 @@ def _need_mpi(name: str) -> None:
         )
 
 
-def chosen(names: list[str]) -> dict[str, Bench]:
+def chosen(names: list[str], settings: Settings) -> dict[str, Bench]:
     """The benches of these names, in the table's order; all if there are none.
 
     Raises:
-        UsageError: there is no bench of that name.
+        UsageError: there is no bench of that name, or none of them reads a setting.
     """
     for name in names:
         if name not in BENCHES:
             raise UsageError(f"there is no bench {name!r}; there are {', '.join(BENCHES)}")
+    given = {"--trace": settings.trace, "--dynosim": settings.dynosim}
+    for option, readers in READ.items():
+        if names and given[option] is not None and not set(names) & set(readers):
+            told = " and ".join([", ".join(readers[:-1]), readers[-1]])
+            raise UsageError(f"{option} is only read by the benches {told}: leave it out")
     return {name: bench for name, bench in BENCHES.items() if not names or name in names}
 
 

@@ -42,7 +42,7 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The trace of `conversation`, to simulate.",
+            help="The trace that `trace`, `oracles` and `shares` simulate.",
             show_default="conversation_trace.jsonl here or in traces/, else the packaged sample",
         ),
     ] = None,
@@ -67,7 +67,7 @@ def bench(
     wanted = [*names, *only]
     figures: list[Figure] = []
     skipped: dict[str, str] = {}
-    benches, began_s = chosen(wanted), time.monotonic()
+    benches, began_s = chosen(wanted, settings), time.monotonic()
     for number, (name, measure) in enumerate(benches.items(), 1):
         place = f"{number}/{len(benches)} after {time.monotonic() - began_s:.0f} s"
         print(f"measuring {name} ({place}) ...", file=sys.stderr, flush=True)

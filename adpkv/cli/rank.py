@@ -21,6 +21,7 @@ from adpkv.cli.launched import launched_rank
 from adpkv.cli.remarks import look_here, remark
 from adpkv.counting import counted
 from adpkv.exit_codes import ExitCode
+from adpkv.python_module import python_module
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -47,7 +48,7 @@ class RankCall(NamedTuple):
     def command(self, job: str) -> list[str]:
         """The command line that runs it as a rank of this job."""
         told = json.dumps(self._replace(job=job)._asdict())
-        return [sys.executable, "-m", "adpkv.cli.rank", told]
+        return [*python_module("adpkv.cli.rank"), told]
 
 
 def run_rank(rank: int, call: RankCall) -> int:

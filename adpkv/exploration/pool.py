@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from adpkv.exit_codes import of_process
 from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.worker import NOTE_BYTES, measured
 from adpkv.launcher_variables import without_launcher
+from adpkv.python_module import python_module
 from adpkv.worlds.mpi.launcher.calling import environment_to_import
 from adpkv.worlds.mpi.oversubscription import one_thread
 
@@ -156,7 +156,7 @@ class _Worker:
         self._notes = tempfile.NamedTemporaryFile(prefix="adpkv-explore-")  # noqa: SIM115
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "adpkv.exploration.worker", self._notes.name],
+            [*python_module("adpkv.exploration.worker"), self._notes.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 from adpkv.children import run_bounded
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
+from adpkv.python_module import python_module
 from adpkv.regressions.seen import BrokeOff, Seen, endless, seen_in
 
 __all__ = ["BOUND_S", "run_real"]
@@ -43,7 +43,7 @@ def run_real(
     Raises:
         UsageError: it cannot be run at all.
     """
-    argv = [sys.executable, "-m", "adpkv", "run", str(file), "--quiet", "--out", str(out)]
+    argv = [*python_module("adpkv"), "run", str(file), "--quiet", "--out", str(out)]
     for override in overrides:
         argv += ["--set", override]
     code, _, said = run_bounded(argv, bound_s, keep_output=False)

@@ -10,9 +10,10 @@ from threading import Thread
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
 from adpkv.launcher_variables import without_launcher
-from adpkv.sweeps.folder import SweepFolder, parquet_writer
+from adpkv.sweeps.folder import SweepFolder
 from adpkv.sweeps.objectives import Goal, parse_goal
 from adpkv.sweeps.optimizing import need_optuna, searched
+from adpkv.sweeps.parquet import parquet_writer
 from adpkv.sweeps.plan import Plan, Point, World, check_points, make_plan, with_sweep
 from adpkv.sweeps.pool import STOP_S, Pool, ProcessPool
 from adpkv.sweeps.result import Sweep, SweepPoint, of_folder, points_of

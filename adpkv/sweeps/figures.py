@@ -21,7 +21,9 @@ __all__ = ["Cell", "column_for", "flat", "known_figures", "short_name"]
 Cell = int | float | str | bool | None
 """What one place of a table holds."""
 
-COUNTED: Final = ("lost", "violations", "unfired", "failures")
+COUNTED: Final = (
+    "lost", "violations", "unfired", "failures", "avoided", "outages", "maintenance_missed",
+)  # fmt: skip
 """Lists of which a table has the length; `failures` has the first ten only."""
 
 UNIT: Final = re.compile(r"(_per_s|_s|_us)$")

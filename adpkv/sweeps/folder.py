@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +21,11 @@ from adpkv.config.document import write
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder, locked
 from adpkv.sweeps.figures import Cell
+from adpkv.sweeps.parquet import parquet_writer, write_parquet
 from adpkv.sweeps.plan import Plan, World, make_plan
 from adpkv.sweeps.row import RunRow, table_rows
 
-__all__ = ["SweepFolder", "is_sweep", "parquet_writer"]
+__all__ = ["SweepFolder", "is_sweep"]
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -38,14 +38,6 @@ class _Head(msgspec.Struct, frozen=True):
 
 PLAN: Final = "sweep.yaml"
 JOURNAL: Final = "runs.jsonl"
-
-
-def parquet_writer() -> Any:
-    """What writes Parquet; None where pyarrow is not installed."""
-    try:
-        return import_module("pyarrow.parquet")
-    except ImportError:
-        return None
 
 
 def is_sweep(path: Path) -> bool:
@@ -155,13 +147,9 @@ class SweepFolder:
             return []
         rows = table_rows(self.rows)
         made = [_replaced(self.path / "table.csv", lambda path: _write_csv(path, rows))]
-        parquet = parquet_writer()
-        if parquet is None:
-            return made
-        table = _arrow(rows)
-        made.append(
-            _replaced(self.path / "table.parquet", lambda path: parquet.write_table(table, path))
-        )
+        if parquet_writer() is not None:
+            parquet = self.path / "table.parquet"
+            made.append(_replaced(parquet, lambda path: write_parquet(path, rows)))
         return made
 
     def close(self) -> None:
@@ -203,25 +191,6 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _arrow(rows: Sequence[Mapping[str, Cell]]) -> Any:
-    """A column of values of several types is one of text."""
-    pyarrow = import_module("pyarrow")
-    columns: dict[str, list[Cell]] = {}
-    for name in rows[0]:
-        cells = [row[name] for row in rows]
-        columns[name] = cells if _one_type(cells) else [_text(cell) for cell in cells]
-    return pyarrow.table(columns)
-
-
-def _one_type(cells: Iterable[Cell]) -> bool:
-    kinds = {type(cell) for cell in cells if cell is not None}
-    return len(kinds) <= 1 or kinds == {int, float}
-
-
-def _text(cell: Cell) -> str | None:
-    return None if cell is None else str(cell)
 
 
 def _replaced(path: Path, make: Any) -> Path:

@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import IO, Final, Protocol
 import msgspec
 
 from adpkv.exit_codes import of_process
+from adpkv.python_module import python_module
 from adpkv.sweeps.perform import refused
 from adpkv.sweeps.row import RunRow, Task
 
@@ -140,7 +140,7 @@ class _Worker:
         self.made = 0
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as this
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "adpkv.sweeps.worker"],
+            python_module("adpkv.sweeps.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

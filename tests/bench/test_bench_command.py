@@ -52,6 +52,16 @@ def test_only_one_and_quick() -> None:
     assert "quick" in ended.stdout
 
 
+def test_an_option_that_no_bench_reads_is_refused() -> None:
+    for option, told in (
+        ("--dynosim", "trace and bursts"),
+        ("--trace", "trace, oracles and share"),
+    ):
+        ended = CliRunner().invoke(app, ["bench", "fine", option, "x"])
+        assert str(ended.exception).startswith(f"{option} is only read by the benches {told}")
+    assert CliRunner().invoke(app, ["bench", "--trace", "x"]).exit_code == 0
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     ended = CliRunner().invoke(app, ["bench", "--only", "speed"])
     assert isinstance(ended.exception, UsageError)

@@ -30,7 +30,7 @@ def test_a_launcher_gives_a_rank(environment: dict[str, str], rank: int | None) 
 def test_the_ranks_get_the_same_call() -> None:
     call = RankCall("a b.yaml", ["seed=1", 'name="b"'], "o", quiet=True, as_json=True)
     python, *module, told = call.command("job-7")
-    assert (python, module) == (sys.executable, ["-m", "adpkv.cli.rank"])
+    assert (python, module) == (sys.executable, ["-m", "adpkv.cli.rank"])  # a clone
     assert RankCall(**json.loads(told)) == call._replace(job="job-7")
 
 

@@ -25,6 +25,7 @@ import pytest
 
 from adpkv.flight_recorder.processes import living_state
 from adpkv.launcher_variables import without_launcher
+from adpkv.python_module import python_module
 from adpkv.rank_programs.under_mpirun.outcome import (
     FOLDER,
     OPTIONS,
@@ -94,7 +95,7 @@ class BodyJob:
         for name in [name for name in environment if name.startswith("PYTEST_XDIST_")]:
             del environment[name]
         environment |= {FOLDER: str(folder), **_rendezvous(self.ranks)}
-        command = [sys.executable, "-m", "adpkv.worlds.mpi.launcher.any_program"]
+        command = python_module("adpkv.worlds.mpi.launcher.any_program")
         with (folder / OUTPUT).open("wb") as output:
             self._job = subprocess.Popen(
                 [*command, str(self.ranks), *_own_pytest(self._item, folder)],
@@ -205,7 +206,9 @@ def _own_pytest(item: pytest.Function, folder: Path) -> list[str]:
     """The command of a rank: this test alone, with this session's configuration."""
     config = item.config
     name = item.nodeid.partition("::")[2]
-    call = [sys.executable, "-m", "pytest", f"{item.path}::{name}", "-q", "--runxfail"]
+    # As this session's own pytest: only `python -m pytest` puts the current folder first.
+    safe = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
+    call = [sys.executable, *safe, "-m", "pytest", f"{item.path}::{name}", "-q", "--runxfail"]
     call += ["--rootdir", str(config.rootpath), "-o", f"cache_dir={folder / 'cache'}"]
     if config.inipath is not None:
         call += ["-c", str(config.inipath)]

@@ -15,6 +15,7 @@ from typing import Final
 from adpkv.config import Experiment, dump
 from adpkv.errors import AdpkvError, UsageError
 from adpkv.exit_codes import ExitCode
+from adpkv.python_module import python_module
 from adpkv.worlds.mpi.launcher.launch import DRAIN_BOUND_S, find_mpirun
 from adpkv.worlds.select_ports import names_others
 
@@ -35,7 +36,7 @@ def call_run(experiment: Experiment, out: Path, timeout_s: float | None) -> None
     with tempfile.TemporaryDirectory(prefix="adpkv-call-") as folder:
         file = Path(folder) / "experiment.yaml"
         file.write_text(dump(experiment), encoding="utf-8")
-        call = [sys.executable, "-m", "adpkv", "run", str(file), "--quiet", "--out", str(out)]
+        call = [*python_module("adpkv"), "run", str(file), "--quiet", "--out", str(out)]
         code, said = _called(
             call, timeout_s, environment_to_import() if names_others(experiment) else None
         )
