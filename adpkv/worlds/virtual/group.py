@@ -12,18 +12,18 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, Place
-from adpkv.executor.collectives import Collective, Elapsed, Operation, Step, Wait
+from adpkv.executor.collectives import Collective, Elapsed, Operation, Wait
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.mismatch import left_alone
+from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.places import Program, describe, place_text, whereabouts
-from adpkv.worlds.virtual.stretch import StepStretch
+from adpkv.worlds.virtual.stretch import Line, StepStretch
 
 __all__ = ["VirtualGroup", "forget"]
 
@@ -41,7 +41,6 @@ class VirtualGroup:
         "collectives",
         "collectives_with_failed",
         "course",
-        "current",
         "debt",
         "failed",
         "gaps",
@@ -51,12 +50,10 @@ class VirtualGroup:
         "iteration",
         "last_step_ns",
         "members",
-        "most",
+        "offers",
         "plan",
         "programs",
         "resume",
-        "steps",
-        "tokens",
         "waited",
     )
 
@@ -73,10 +70,8 @@ class VirtualGroup:
         """The number of collectives until the last failure of a member."""
         self.programs = list(programs)
         self.resume: list[Callable[[Any], Operation]] = [program.send for program in programs]
-        self.current: list[Any] = [None] * len(programs)
-        """The step or wait that each member awaits."""
-        self.steps = [0] * len(programs)
-        """By member: the steps since it came there. A quiet member is left out of iterations."""
+        self.offers = Offers(len(programs))
+        """The step or wait that each member awaits. A quiet member is left out of iterations."""
         self.awake: set[int] = set()
         """Members for which something has arrived since the last iteration."""
         self.iteration = 0
@@ -90,26 +85,25 @@ class VirtualGroup:
         self.gaps = TokenGaps()
         self.last_step_ns = 0
         """When the last step ended."""
-        self.most = 1
-        """How many steps in a row the batches of all members allow."""
-        self.tokens = 0
-        """The tokens that clients get with each step of this stretch; `waited` as in `Step`."""
         self.waited: tuple[int, ...] = ()
+        """Of the requests that this stretch is the first for, as in `Step`."""
         self.course = Course()
 
     def await_next(self, there: Sequence[int], operations: Sequence[Any]) -> None:
         """At the end of an iteration, the members that took part await these steps or waits."""
         first = operations[0]
         self.iteration, self.plan = first.iteration, first.plan
-        current, steps = self.current, self.steps
-        for index, operation in zip(there, operations, strict=True):
-            current[index] = operation
-            steps[index] = 0
+        self.offers.renew(there, operations)
 
     def await_the_world(self, operations: list[Any]) -> None:
         """All living members await the collective with which the job ends; an empty list if none is
         alive."""
-        self.current = operations
+        self.offers.await_the_world(operations)
+
+    @property
+    def current(self) -> list[Any]:
+        """What each member awaits after its last iteration."""
+        return self.offers.current
 
     def note(self, operation: Operation, now_ns: int) -> None:
         """All members completed this collective."""
@@ -136,36 +130,31 @@ class VirtualGroup:
         """The members that take part in the next iteration: the leader, and each member that has
         input, something due, or a step that finishes something. The others would contribute the
         same as last time (`Step.quiet_status`)."""
-        if not lazy or self.current[0] is None:
+        if not lazy or self.offers.current[0] is None:
             return list(range(len(self.resume)))
-        awake, steps = self.awake, self.steps
-        found = [0]
-        for index, at in enumerate(self.current):
-            if index and (
-                at.quiet_status is None
-                or at.until_ns <= now_ns
-                or index in awake
-                or (type(at) is Step and steps[index] >= at.most)
-            ):
-                found.append(index)
-        return found
+        found = self.offers.due(now_ns)
+        found |= self.awake
+        found.add(0)
+        return sorted(found)
 
     def elapsed(self, index: int) -> Elapsed | None:
         """What a member is resumed with: the steps since it came there, and its group's iteration
         and plan. None at the start."""
-        if self.current[index] is None:
+        if self.offers.current[index] is None:
             return None
-        return Elapsed(self.steps[index], self.iteration, self.plan)
+        return Elapsed(self.offers.steps(index), self.iteration, self.plan)
 
     def begin(self, taking_part: Sequence[int]) -> list[Any]:
         """Members begin an iteration: each is resumed with how far it has come (`Elapsed`); None at
         the start of a run. Returns what each awaits."""
-        resume, current, steps = self.resume, self.current, self.steps
-        iteration, plan = self.iteration, self.plan
+        resume, offers = self.resume, self.offers
+        iteration, plan, made, came = self.iteration, self.plan, offers.made, offers.came
         try:
-            if current[0] is None:
+            if offers.current[0] is None:
                 return [resume[index](None) for index in taking_part]
-            return [resume[index](Elapsed(steps[index], iteration, plan)) for index in taking_part]
+            return [
+                resume[index](Elapsed(made - came[index], iteration, plan)) for index in taking_part
+            ]
         except StopIteration:
             raise left_alone(self) from None
 
@@ -194,11 +183,8 @@ class VirtualGroup:
         if len(operations) == len(self.resume):
             payloads = tuple([operation.payload for operation in operations])
         else:
-            said: list[Any]
-            if kind == "tp_gather":
-                said = [()] * len(self.resume)
-            else:
-                said = [at.quiet_status for at in self.current]
+            gathers = kind == "tp_gather"
+            said: list[Any] = [()] * len(self.resume) if gathers else self.offers.quiet[:]
             for index, operation in zip(taking_part, operations, strict=True):
                 said[index] = operation.payload
             payloads = tuple(said)
@@ -217,7 +203,7 @@ class VirtualGroup:
         value: Any = self.elapsed(index)
         for first, result in completed:
             operation: Any = self.resume[index](value)
-            said = self.current[index].quiet_status if first.kind == "tp_allgather" else ()
+            said = self.offers.quiet[index] if first.kind == "tp_allgather" else ()
             if (operation.kind, operation.site, operation.payload) != (
                 first.kind,
                 first.site,
@@ -268,8 +254,9 @@ class VirtualGroup:
         at = self.index[rank]
         last = self.places()[at]
         self.programs[at].close()
-        for column in (self.members, self.programs, self.resume, self.current, self.steps):
+        for column in (self.members, self.programs, self.resume):
             del column[at]
+        self.offers.remove(at)
         self.failed.append(rank)
         self.broken = True
         self.collectives_with_failed = self.collectives
@@ -277,31 +264,11 @@ class VirtualGroup:
         self.awake.clear()
         return last
 
-    def step_lines(self) -> list[tuple[int, int]]:
-        """What each member's next steps cost, as lines (base, slope) in ticks. Also counts the
-        tokens that clients get from these steps, and how many may be made in a row (`most`)."""
-        lines = []
-        tokens, most = 0, NEVER
-        waited: tuple[int, ...] = ()
-        for at, done in zip(self.current, self.steps, strict=True):
-            slope = at.slope
-            if done:
-                lines.append((at.base + done * slope, slope))
-                left = at.most - done
-            else:
-                lines.append((at.base, slope))
-                left = at.most
-                if at.waited:
-                    waited += at.waited
-            if left < most:
-                most = left
-            tokens += at.tokens
-        self.tokens, self.waited, self.most = tokens, waited, most
-        return lines
-
-    def computes(self) -> bool:
-        """Whether any member has something to compute in the step that it awaits."""
-        return any(at.computes for at in self.current)
+    def step_lines(self) -> list[Line]:
+        """What each member's next steps cost, as lines (base, slope) in ticks. Call it once for a
+        stretch: it also notes which requests have their first step in it."""
+        self.waited = self.offers.waited()
+        return self.offers.lines()
 
     def pay(self) -> int:
         """The step or wait is over; returns how many small collectives each iteration had."""
@@ -313,24 +280,25 @@ class VirtualGroup:
         collectives."""
         self.collectives += (made - 1) * debt
         self._add_gaps(stretch, made, now_ns)
-        self.steps = [steps + made for steps in self.steps]
+        self.offers.advance(made)
 
     def _add_gaps(self, stretch: StepStretch, made: int, now_ns: int) -> None:
         """Record the gaps between the tokens of these steps."""
-        if self.tokens:
-            rows = stretch.rows(made)
-            (_, base, slope), ticks, began_ns = rows[0], stretch.ticks, stretch.began_ns
-            first_ns = began_ns + base // ticks
-            self.gaps.add_step(began_ns, first_ns, self.last_step_ns, self.tokens, self.waited)
+        tokens = self.offers.tokens
+        if tokens:
+            first_ns, began_ns = stretch.first_end_ns(), stretch.began_ns
+            self.gaps.add_step(began_ns, first_ns, self.last_step_ns, tokens, self.waited)
             if made > 1:
-                rows[0] = (rows[0][0] - 1, base + slope, slope)
-                self.gaps.add_rows(rows, ticks, now_ns - first_ns, self.tokens)
+                rows = stretch.rows(made)
+                steps, base, slope = rows[0]
+                rows[0] = (steps - 1, base + slope, slope)
+                self.gaps.add_rows(rows, stretch.ticks, now_ns - first_ns, tokens)
         self.last_step_ns = now_ns
 
     def let_go(self) -> None:
         """The run is over: close the programs, wherever they are."""
         self.history.clear()
-        self.current = [None] * len(self.current)
+        self.offers = Offers(len(self.members))
         self.course.go_on()
         for program in self.programs:
             # A suspended program holds references to its collective. Whatever it raises while it is

@@ -94,6 +94,10 @@ class MeasuredStretch(StepStretch):
             place = 0
         return place + 1, ends[place]
 
+    def first_end_ns(self) -> int:
+        """When the first step ends."""
+        return self.end(0)[1]
+
     def rows(self, made: int) -> list[tuple[int, int, int]]:
         """The first `made` steps as rows of one step each, in nanoseconds."""
         begins = [self.began_ns, *self._ends]

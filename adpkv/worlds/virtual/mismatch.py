@@ -24,11 +24,12 @@ def check_batches(group: VirtualGroup) -> None:
     Raises:
         CollectiveMismatchError: two differ; the message names both.
     """
+    members = len(group.current)
     now = [
         msgspec.structs.replace(
             at, batch=at.batch_after(done), iteration=group.iteration, plan=group.plan
         )
-        for at, done in zip(group.current, group.steps, strict=True)
+        for at, done in zip(group.current, map(group.offers.steps, range(members)), strict=True)
     ]
     for index, at in enumerate(now):
         if at.batch != now[0].batch:

@@ -131,7 +131,7 @@ class Pace:
         self, group: VirtualGroup, lines: list[Line], now_ns: int, *, quiet: bool
     ) -> StepStretch:
         index = group.instance.index
-        most = group.most if quiet and self.jump else 1
+        most = group.offers.most() if quiet and self.jump else 1
         overhead_ns = self._overhead_ns(group)
         if self._calibration is None:
             return StepStretch(now_ns, overhead_ns, lines, most, self._ticks)

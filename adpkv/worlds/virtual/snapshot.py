@@ -114,7 +114,7 @@ def _position(group: VirtualGroup, place: int, op: Operation, plans: _Plans) -> 
     if op is group.current[place] and isinstance(op, Step | Wait):
         number = group.collectives if isinstance(op, Step) else 0
         if isinstance(op, Step):
-            batch = op.batch_after(group.steps[place])
+            batch = op.batch_after(group.offers.steps(place))
         at = Position.of(op, number, plans(group.plan), batch)
         return Position(at.group, at.kind, at.site, group.iteration, number, at.argument, at.plan)
     return Position.of(op, number, plans(op.plan), batch)

@@ -86,7 +86,7 @@ class StepStretch:
     """At most `most` steps in a row from `began_ns` on. Each also costs `overhead_ns`, the time of
     the small collectives of its iteration. Lines are in ticks."""
 
-    __slots__ = ("_segments", "began_ns", "ticks")
+    __slots__ = ("_end", "_segments", "began_ns", "ticks")
 
     def __init__(
         self,
@@ -98,6 +98,8 @@ class StepStretch:
     ) -> None:
         self.began_ns = began_ns
         self.ticks = ticks_per_ns
+        self._end = (0, -1)
+        """The last answer of `end`."""
         # Half a nanosecond more, so that rounding becomes a floor.
         more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
         self._segments = [
@@ -108,22 +110,34 @@ class StepStretch:
     def end(self, until_ns: int) -> tuple[int, int]:
         """(steps, time in ns) of the first step boundary at or after `until_ns`, or of the last
         step. At least one step is made."""
-        if until_ns <= self.began_ns:
+        if until_ns == self._end[1]:
+            return self._end  # most are asked about twice: planned, then made
+        began_ns, ticks = self.began_ns, self.ticks
+        first_ns = self._segments[0][2] // ticks
+        if until_ns <= began_ns:
             # Something is due already, and waits for one step. Also where steps take no time.
-            return 1, self.began_ns + self._segments[0][2] // self.ticks
-        span = until_ns - self.began_ns
-        at_ns = self.began_ns
-        steps = 0
+            return 1, began_ns + first_ns
+        span = until_ns - began_ns
+        at_ns, steps = began_ns, 0
         for _, count, base, slope in self._segments:
-            total = self._sum_ns(count, base, slope)
+            total = base // ticks if count == 1 else self._sum_ns(count, base, slope)
             if total >= span:
                 if count > 1:
                     count = self._reach(span, count, base, slope)
-                return steps + count, at_ns + self._sum_ns(count, base, slope)
+                    total = self._sum_ns(count, base, slope)
+                steps, at_ns = steps + count, at_ns + total
+                break
             steps += count
             at_ns += total
             span -= total
-        return steps, at_ns
+        found = steps, at_ns
+        if first_ns:  # where steps take no time, several end at one boundary
+            self._end = found
+        return found
+
+    def first_end_ns(self) -> int:
+        """When the first step ends."""
+        return self.began_ns + self._segments[0][2] // self.ticks
 
     def rows(self, made: int) -> list[tuple[int, int, int]]:
         """The first `made` steps as rows of (steps, base, slope), in ticks: the k-th step of a row

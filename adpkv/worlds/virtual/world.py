@@ -282,19 +282,15 @@ class VirtualWorld:
 
     def _begin_stretch(self, group: VirtualGroup, first: Operation) -> None:
         now_ns = self.queue.now
-        until_ns, quiet = NEVER, not group.end_iteration()
-        for at in group.current:
-            if at.until_ns < until_ns:
-                until_ns = at.until_ns
-            if at.quiet_status is None:
-                quiet = False
+        offers = group.offers
+        until_ns, quiet = offers.until_ns, not (group.end_iteration() or offers.restless)
         group.note(first, now_ns)
         stretch = self._pace.begin(group, first, now_ns, quiet=quiet)
         wake_ns = self._pace.end(stretch, until_ns, quiet=quiet)
         course = group.course
         course.begin(
             stretch,
-            moves=wake_ns > now_ns or (type(first) is Step and group.computes()),
+            moves=wake_ns > now_ns or (type(first) is Step and offers.computes()),
             idle=wake_ns >= NEVER or (quiet and until_ns == NEVER and type(first) is Wait),
         )
         if course.stalled > MOST_ROUNDS_AT_ONE_INSTANT:

@@ -1,4 +1,4 @@
-"""A group and its course are written by themselves alone: read from the syntax trees."""
+"""A group, its course and its offers are written by themselves: read from the syntax trees."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 
 from adpkv.worlds.virtual.course import Course
 from adpkv.worlds.virtual.group import VirtualGroup
+from adpkv.worlds.virtual.offers import Offers
 
 FOLDER = Path(__file__).parents[3] / "adpkv" / "worlds" / "virtual"
-FIELDS = {*VirtualGroup.__slots__, *Course.__slots__}
-OWNERS = ("group", "course")
+FIELDS = {*VirtualGroup.__slots__, *Course.__slots__, *Offers.__slots__}
+OWNERS = ("group", "course", "offers")
 CHANGES = ("append", "add", "clear", "remove", "pop", "extend", "discard", "insert")
 
 
@@ -33,7 +34,7 @@ def written(tree: ast.AST) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-def test_nobody_else_writes_into_a_group_or_its_course() -> None:
+def test_nobody_else_writes_into_a_group_its_course_or_its_offers() -> None:
     found = {
         f"{path.name}: {text}"
         for path in sorted(FOLDER.glob("*.py"))
@@ -48,7 +49,8 @@ def test_nobody_else_writes_into_a_group_or_its_course() -> None:
         "group.version += 1",
         "group.iteration, group.plan = 1, plan",
         "group.awake.add(index)",
-        "group.current[index] = collective",
+        "group.offers.current[index] = collective",
+        "offers.made += 1",
         "self.group.course.paused = None",
         "course.open = False",
         "group.history.append(1)",

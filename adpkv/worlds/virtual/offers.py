@@ -1,0 +1,136 @@
+"""What the members of a group offer for the steps or waits to come, as columns.
+
+A member that nothing concerns stays where it is, so its offer holds for many iterations. Only the
+members that took part in an iteration write new ones. The columns then answer what a group asks
+after each iteration without a look at each member's operation. A step's cost is kept as a line over
+all steps of the group, not over those since the member came: so nothing moves as steps are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adpkv.core.ids import NEVER
+from adpkv.executor.collectives import Step
+from adpkv.worlds.virtual.stretch import Line
+
+__all__ = ["Offers"]
+
+
+class Offers:
+    """The step or wait that each member awaits. Lists are by member."""
+
+    __slots__ = (
+        "_bases", "_ends", "_fresh", "_slopes", "_tokens", "_until", "came",
+        "current", "made", "quiet", "restless", "tokens", "until_ns",
+    )  # fmt: skip
+
+    def __init__(self, members: int) -> None:
+        self.current: list[Any] = [None] * members
+        """The step or wait that each member awaits."""
+        self.made = 0
+        """Steps of the group so far."""
+        self.came = [0] * members
+        """How many steps the group had made when the member came there."""
+        self.quiet: list[Any] = [None] * members
+        """Each member's `quiet_status`."""
+        self.restless: set[int] = set()
+        """Those that have none: they take part in the next iteration."""
+        self.until_ns = NEVER
+        """When something is due for one of them."""
+        self.tokens = 0
+        """The tokens that clients get with each step."""
+        self._until = [NEVER] * members
+        self._ends = [NEVER] * members
+        """With how many steps of the group the member's last one is made."""
+        self._bases = [0] * members
+        """What the group's step 0 would have cost, in ticks; `_slopes`: how much more each next."""
+        self._slopes = [0] * members
+        self._tokens = [0] * members
+        self._fresh: Sequence[Any] = ()
+        """The last offers, in order of members."""
+
+    def renew(self, there: Sequence[int], operations: Sequence[Any]) -> None:
+        """At the end of an iteration, the members that took part await these steps or waits."""
+        current, quiet, until, came = self.current, self.quiet, self._until, self.came
+        bases, slopes, ends, tokens = self._bases, self._slopes, self._ends, self._tokens
+        restless, made = self.restless, self.made
+        if restless:
+            restless.difference_update(there)
+        steps = type(operations[0]) is Step
+        for index, at in zip(there, operations, strict=True):
+            current[index] = at
+            came[index] = made
+            until[index] = at.until_ns
+            status = quiet[index] = at.quiet_status
+            if status is None:
+                restless.add(index)
+            if steps:
+                slope = slopes[index] = at.slope
+                bases[index] = at.base - made * slope
+                ends[index] = made + at.most
+                if at.tokens != tokens[index]:
+                    self.tokens += at.tokens - tokens[index]
+                    tokens[index] = at.tokens
+        self._fresh = operations
+        self.until_ns = min(until)
+
+    def await_the_world(self, operations: list[Any]) -> None:
+        """All members await the collective with which the job ends."""
+        self.current = operations
+
+    def advance(self, steps: int) -> None:
+        """The group has made these steps."""
+        self.made += steps
+
+    def remove(self, index: int) -> None:
+        """A member has failed. The others come anew, all of them."""
+        for column in (
+            self.current, self.came, self.quiet, self._until, self._ends, self._bases,
+            self._slopes, self._tokens,
+        ):  # fmt: skip
+            del column[index]
+        self.restless.clear()
+        self.tokens = sum(self._tokens)
+
+    def steps(self, index: int) -> int:
+        """The steps since a member came there."""
+        return self.made - self.came[index]
+
+    def most(self) -> int:
+        """How many steps in a row the batches of all members allow."""
+        return min(self._ends) - self.made
+
+    def computes(self) -> bool:
+        """Whether any member has something to compute in the step that it awaits."""
+        return any(at.computes for at in self.current)
+
+    def waited(self) -> tuple[int, ...]:
+        """Of the requests that are new to a batch, how long they have had their first token."""
+        found: tuple[int, ...] = ()
+        for at in self._fresh:
+            if at.waited:
+                found += at.waited
+        return found
+
+    def lines(self) -> list[Line]:
+        """What each member's next steps cost, as lines (base, slope) in ticks."""
+        made = self.made
+        return [
+            (base + made * slope if slope else base, slope)
+            for base, slope in zip(self._bases, self._slopes, strict=True)
+        ]
+
+    def due(self, now_ns: int) -> set[int]:
+        """The members that are not quiet, have something due, or have made their last step."""
+        found = set(self.restless)
+        if self.until_ns <= now_ns:
+            found.update([i for i, until_ns in enumerate(self._until) if until_ns <= now_ns])
+        if type(self.current[0]) is Step:
+            # A stretch ends with the first last step: nobody's is behind it.
+            place, ends, made = -1, self._ends, self.made
+            for _ in range(ends.count(made)):
+                place = ends.index(made, place + 1)
+                found.add(place)
+        return found
