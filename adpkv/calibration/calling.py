@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from adpkv.calibration.errors import Error, errors_of, held_out, of_experiments
@@ -11,6 +10,7 @@ from adpkv.calibration.fit import fitted
 from adpkv.calibration.samples import RunSamples, read_run
 from adpkv.config.calibration import CalibrationConfig
 from adpkv.errors import UsageError
+from adpkv.whole_files import write_whole
 
 __all__ = ["calibrated", "write"]
 
@@ -58,11 +58,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise UsageError(f"{path}: cannot write here: {error.strerror or error}") from error

@@ -108,7 +108,8 @@ def check(
     if dumps is not None:
         check_folder(dumps)
     found, written = _performed(session, plan, choices, dumps, quiet=quiet or as_json)
-    if dumps is not None and not (quiet or as_json):
+    lost = found.report is not None and not found.report.unending and not written
+    if dumps is not None and not (quiet or as_json or lost):
         _tell_dumps(dumps, written)
     _tell(found, target, ranks, written, as_json=as_json, quiet=quiet)
 
@@ -124,7 +125,6 @@ def _performed(
     from adpkv.rank_programs.checking import replay
     from adpkv.rank_programs.choices import from_token
     from adpkv.rank_programs.shrinking import with_fewer_ranks
-    from adpkv.rank_programs.torch_dumps import write_dumps
 
     with session:
         if choices is not None:
@@ -136,11 +136,24 @@ def _performed(
                 progress.clear()
         written = []
         if dumps is not None and found.report is not None and not found.report.unending:
-            written = write_dumps(session, from_token(found.report.token), dumps)
+            written = _dumped(session, from_token(found.report.token), dumps)
     if found.report is None or choices is not None:
         return found, written
     smaller = with_fewer_ranks(session, found.report)
     return replace(found, report=replace(found.report, smaller=smaller)), written
+
+
+def _dumped(session: Session, choices: list[int], folder: Path) -> list[Path]:
+    """The dumps of a find. Where they cannot be written, that is said, and none is left: the find
+    is told all the same, and its exit code is the one that counts."""
+    from adpkv.rank_programs.torch_dumps import write_dumps
+    from adpkv.terminal import final_line
+
+    try:
+        return write_dumps(session, choices, folder)
+    except OSError as error:
+        final_line(f"adpkv: --flight-recorder {folder}: no dumps: {error.strerror or error}")
+        return []
 
 
 def _tell_dumps(folder: Path, written: Sequence[Path]) -> None:

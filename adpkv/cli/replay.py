@@ -12,6 +12,7 @@ import typer
 from adpkv.cli.options import AsJson, Quiet
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
+from adpkv.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -189,10 +190,15 @@ def _keep(recorded: Recorded, name: str, folder: Path) -> None:
     for file, _ in made:
         if (folder / file).exists():
             raise UsageError(f"{folder / file}: is there already; choose another name")
+    written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in made:
-            (folder / file).write_text(text, encoding="utf-8")
-            print(folder / file)
+            write_whole(folder / file, text)
+            written.append(folder / file)
     except OSError as error:
-        raise UsageError(f"{error.filename}: cannot write here: {error.strerror}") from None
+        for path in written:  # one without the other is no regression
+            path.unlink(missing_ok=True)
+        raise UsageError(f"{folder}: cannot write here: {error.strerror}") from None
+    for path in written:
+        print(path)

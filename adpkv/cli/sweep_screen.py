@@ -69,15 +69,18 @@ class SweepScreen:
             raise typer.Exit(by_signal(halt.number)) from None
         except OSError as error:
             progress.close()
-            final_line(
-                f"adpkv: {error.filename or folder.path}: cannot write here: {error.strerror};"
-                f" what has ended stays, go on with: adpkv sweep --resume {folder.path}"
-            )
-            raise typer.Exit(ExitCode.OUTPUT_LOST) from error
+            raise self._unwritten(folder, error) from error
         finally:
             progress.close()
             folder.close()
         self._show_all(folder, time.monotonic() - began_s, files)
+
+    def _unwritten(self, folder: SweepFolder, error: OSError) -> typer.Exit:
+        final_line(
+            f"adpkv: {folder.path}: cannot write here: {error.strerror or error};"
+            f" what has ended stays, go on with: adpkv sweep --resume {folder.path}"
+        )
+        return typer.Exit(ExitCode.OUTPUT_LOST)
 
     def _show_all(self, folder: SweepFolder, wall_s: float, files: Sequence[Path]) -> None:
         from adpkv.sweeps.calling import goal_of
@@ -87,7 +90,10 @@ class SweepScreen:
 
         found, goal = of_folder(folder), goal_of(folder.plan)
         best = None if goal is None else best_points(goal, found.points)
-        made = [] if best is None else write_best(best, folder.plan, folder.path)
+        try:
+            made = [] if best is None else write_best(best, folder.plan, folder.path)
+        except OSError as error:
+            raise self._unwritten(folder, error) from error
         if self._as_json:
             more = {} if best is None else {"search": search_values(best, made)}
             print(json.dumps(as_values(found) | more, indent=2))

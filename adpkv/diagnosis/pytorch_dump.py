@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from adpkv.diagnosis.evidence import Evidence, Members, Position, RankState
 from adpkv.executor.collectives import WORLD
+from adpkv.whole_files import write_whole
 
 __all__ = ["VERSION", "dumps", "write_fr_trace"]
 
@@ -41,7 +42,7 @@ def write_fr_trace(folder: Path, evidence: Evidence) -> None:
     """
     folder.mkdir(exist_ok=True)
     for rank, dump in dumps(evidence).items():
-        (folder / f"rank_{rank}").write_bytes(pickle.dumps(dump, protocol=4))
+        write_whole(folder / f"rank_{rank}", pickle.dumps(dump, protocol=4))
 
 
 def dumps(evidence: Evidence) -> dict[int, dict[str, Any]]:

@@ -17,6 +17,7 @@ from adpkv.diagnosis.evidence import Evidence, Pins, Position
 from adpkv.diagnosis.graph import RankClass, WaitGraph, folded, wait_graph
 from adpkv.diagnosis.why import Difference, Row, differences, history
 from adpkv.errors import CollectiveMismatchError, DeadlockError, LivelockError, StuckError
+from adpkv.whole_files import write_whole
 
 __all__ = ["NAMES", "Report", "as_values", "make_report", "noticed", "write_deadlock"]
 
@@ -80,10 +81,8 @@ def _requests(evidence: Evidence, diagnosis: Diagnosis) -> tuple[int, ...]:
 
 
 def write_deadlock(path: Path, values: Mapping[str, Any]) -> None:
-    """Write `deadlock.json` at this path, atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Write `deadlock.json` at this path, whole or not at all."""
+    write_whole(path, json.dumps(values, indent=2) + "\n")
 
 
 def as_values(error: StuckError) -> dict[str, Any]:

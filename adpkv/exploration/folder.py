@@ -25,6 +25,7 @@ from adpkv.exploration.campaign import Campaign, Plan
 from adpkv.exploration.page import coverage_page
 from adpkv.exploration.result import Exploration
 from adpkv.output.folder import RunFolder, locked
+from adpkv.whole_files import write_whole
 
 __all__ = ["ExplorationFolder"]
 
@@ -217,15 +218,7 @@ def _read(path: Path) -> tuple[_Head, list[BatchResult], int]:
 
 
 def _replaced(path: Path, text: str) -> Path:
-    """Written whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    write_whole(path, text)
     return path
 
 

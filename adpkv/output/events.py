@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -18,6 +17,7 @@ from adpkv.core.values import Violation
 from adpkv.output.folder import RunFolder
 from adpkv.output.json_lines import JsonLines
 from adpkv.output.losses import Losses
+from adpkv.whole_files import whole
 
 __all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
 
@@ -157,9 +157,8 @@ def merge_parts(folder: RunFolder, losses: Losses) -> None:
     written, the parts stay.
     """
     parts = folder.events_parts()
-    temporary = folder.events.with_name("events.jsonl.tmp")
     try:
-        with temporary.open("wb") as out:
+        with whole(folder.events) as temporary, temporary.open("wb") as out:
             files = [part.open("rb") for part in parts]
             try:
                 for _, line in heapq.merge(*map(_stamped, files), key=lambda pair: pair[0]):
@@ -167,13 +166,10 @@ def merge_parts(folder: RunFolder, losses: Losses) -> None:
             finally:
                 for file in files:
                     file.close()
-        temporary.replace(folder.events)
         for part in parts:
             part.unlink()
     except OSError as error:
         losses.note(folder.events.name, error)
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _stamped(file: BinaryIO) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adpkv.errors import UsageError
+from adpkv.whole_files import write_whole
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -247,15 +248,7 @@ class RunFolder:
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Write `summary.json` whole or not at all."""
-        temporary = self.summary.with_name("summary.json.tmp")
-        text = json.dumps(summary, indent=2) + "\n"
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self.summary)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        write_whole(self.summary, json.dumps(summary, indent=2) + "\n")
 
     def begun(self) -> int | None:
         """A stamp of the run that began here last; None where none has."""

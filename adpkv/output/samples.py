@@ -17,6 +17,7 @@ from adpkv.core.sample import RankSample
 from adpkv.output.folder import RunFolder
 from adpkv.output.json_lines import JsonLines
 from adpkv.output.losses import Losses
+from adpkv.whole_files import whole
 
 __all__ = ["SampleLog", "join_sample_parts", "read_samples"]
 
@@ -35,22 +36,18 @@ def join_sample_parts(folder: RunFolder, losses: Losses) -> None:
     """Make `ranks.jsonl` of every rank's part, one after the other. The parts are removed when the
     whole is there; if it cannot be written, they stay."""
     parts = folder.samples_parts()
-    temporary = folder.samples.with_name("ranks.jsonl.tmp")
     if not parts:
         return
     try:
-        with temporary.open("wb") as out:
+        with whole(folder.samples) as temporary, temporary.open("wb") as out:
             for part in parts:
                 lines = part.read_bytes()
                 # The last one is not whole if its writer was killed in it.
                 out.write(lines[: lines.rfind(b"\n") + 1])
-        temporary.replace(folder.samples)
         for part in parts:
             part.unlink()
     except OSError as error:
         losses.note(folder.samples.name, error)
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def read_samples(folder: RunFolder) -> Iterator[RankSample]:

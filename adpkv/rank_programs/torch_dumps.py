@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from adpkv.rank_programs.operations import Arrival
 from adpkv.rank_programs.own_world import EPOCH_S
 from adpkv.rank_programs.session import Session
 from adpkv.rank_programs.world import Group, Rank, World
+from adpkv.whole_files import write_whole
 
 __all__ = ["PREFIX", "VERSION", "check_folder", "write_dumps"]
 
@@ -87,14 +89,25 @@ def check_folder(folder: Path) -> None:
 
 
 def write_dumps(session: Session, choices: Sequence[int], folder: Path) -> list[Path]:
-    """Perform a failing schedule once more, and write what each rank has begun."""
+    """Perform a failing schedule once more, and write what each rank has begun.
+
+    Raises:
+        OSError: not all can be written. None is left: of some ranks alone the analyser would say
+            that the others are missing.
+    """
     recorder = _Recorder(session)
     world = session.perform(Recorded(choices), prepare=recorder.prepare)
-    found = []
-    for rank in world.ranks:
-        file = folder / f"{PREFIX}{rank.number}"
-        file.write_bytes(pickle.dumps(recorder.dump(world, rank.number)))
-        found.append(file)
+    found: list[Path] = []
+    try:
+        for rank in world.ranks:
+            file = folder / f"{PREFIX}{rank.number}"
+            write_whole(file, pickle.dumps(recorder.dump(world, rank.number)))
+            found.append(file)
+    except OSError:
+        for file in found:
+            with suppress(OSError):
+                file.unlink()
+        raise
     return found
 
 

@@ -14,6 +14,7 @@ from adpkv.regressions.catalogue import Scenario
 from adpkv.regressions.judging import told
 from adpkv.regressions.running import Half, ScenarioResult
 from adpkv.terminal import console_for
+from adpkv.whole_files import write_whole
 
 __all__ = ["Document", "Progress", "as_json", "as_markdown", "show"]
 
@@ -106,9 +107,16 @@ class Document:
         return f"{self._head}{as_markdown(results)}{self._tail}"
 
     def update(self, results: Sequence[ScenarioResult]) -> None:
-        """Write it with the table made anew; as it is by now, for the runs took a while."""
+        """Write it with the table made anew; as it is by now, for the runs took a while.
+
+        Raises:
+            UsageError: it cannot be written, and is what it was.
+        """
         text = Document(self._path, self._world).rewritten(results)
-        self._path.write_text(text, encoding="utf-8")
+        try:
+            write_whole(self._path.resolve(), text)
+        except OSError as error:
+            raise UsageError(f"{self._path}: cannot write here: {error.strerror}") from error
 
 
 def _cells(result: ScenarioResult) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,6 +11,7 @@ from adpkv.errors import UsageError
 from adpkv.reports.html import page_html, plot_spec
 from adpkv.reports.plot import Page, Plot, altair, vega_lite_version
 from adpkv.reports.style import coloured
+from adpkv.whole_files import write_whole
 
 __all__ = ["Format", "Theme", "chosen_plots", "write_page", "write_plots"]
 
@@ -111,14 +111,10 @@ def _drawn(spec: dict[str, Any], form: str) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
         if path.is_dir():
             raise UsageError(f"{path}: this is a folder; name a file with --out")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -24,6 +24,7 @@ from adpkv.sweeps.figures import Cell
 from adpkv.sweeps.parquet import parquet_writer, write_parquet
 from adpkv.sweeps.plan import Plan, World, make_plan
 from adpkv.sweeps.row import RunRow, table_rows
+from adpkv.whole_files import whole
 
 __all__ = ["SweepFolder", "is_sweep"]
 
@@ -194,10 +195,8 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
 
 
 def _replaced(path: Path, make: Any) -> Path:
-    """Written whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    make(temporary)
-    temporary.replace(path)
+    with whole(path) as temporary:
+        make(temporary)
     return path
 
 

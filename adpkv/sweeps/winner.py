@@ -14,6 +14,7 @@ from adpkv.sweeps.plan import Plan, settings_text
 from adpkv.sweeps.result import SweepPoint
 from adpkv.sweeps.showing import figure_text
 from adpkv.terminal import console_for
+from adpkv.whole_files import write_whole
 
 __all__ = ["Best", "best_points", "search_values", "show_best", "write_best"]
 
@@ -86,7 +87,7 @@ def write_best(best: Best, plan: Plan, folder: Path) -> list[Path]:
         values = experiment.model_dump(by_alias=True, exclude_unset=True)
         values.pop("sweep", None)
         comment = "".join(f"# {line}\n" for line in reasons(best, point))
-        path.write_text(f"{comment}\n{write(values)}", encoding="utf-8")
+        write_whole(path, f"{comment}\n{write(values)}")
         made.append(path)
     return made
 
