@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adpkv.errors import StuckError, UsageError
+from adpkv.output.losses import lost_sentence
 from adpkv.output.progress import Progress, QuietProgress, progress_for
 from adpkv.terminal import console_for, terminal_columns
 
@@ -39,7 +40,8 @@ class Screen:
             self.progress = progress_for(sys.stderr, names, pulse_s)
 
     def close(self, summary: Mapping[str, Any], folder: Path | None) -> None:
-        """The run is over: tables and a sentence, or JSON, or nothing."""
+        """The run is over: tables and a sentence, or JSON, or nothing but what was lost, which may
+        be the file that says so."""
         self.progress.close()
         if self._as_json:
             print(json.dumps(summary, indent=2))
@@ -49,6 +51,8 @@ class Screen:
 
             advice = afterwards(self._experiment, summary)
             show_closing(console_for(sys.stdout), summary, folder, advice)
+        elif lost := lost_sentence(summary):
+            print(f"adpkv: {lost}", file=sys.stderr)
         sys.stdout.flush()
 
     def broken_off(self, summary: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from adpkv.config import parse
+from adpkv.config import load, parse
 from adpkv.errors import StuckError
 from adpkv.output import RunFolder, merge_parts
 from adpkv.output.closing import closing_sentence
@@ -154,3 +154,18 @@ def test_a_stuck_run_tells_its_report_where_no_file_can_be_written(
         "they stand",
         "could not be written: deadlock.json: No such file or directory",
     ]
+
+
+def test_a_stuck_run_tells_that_its_summary_is_lost(tmp_path: Path, monkeypatch: Any) -> None:
+    from adpkv.diagnosis.conclude import error_text
+    from adpkv.field_policies import assembly
+
+    stuck = load("regressions/03-gate-that-differs-by-one-block")
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "write_summary", full)
+    with pytest.raises(StuckError) as caught:
+        simulate(stuck, out=tmp_path / "out", assemble=assembly(stuck))
+    last = error_text(caught.value).splitlines()[-1]
+    assert last == "could not be written: summary.json: No space left on device"

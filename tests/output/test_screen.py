@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from adpkv.config import Experiment
+from adpkv.output.losses import lost_sentence, with_losses
 from adpkv.output.progress import PlainProgress, QuietProgress
 from adpkv.output.screen import Screen
 from adpkv.terminal import terminal_columns
@@ -51,6 +52,16 @@ def test_quiet_is_silent(experiment: Experiment, capsys: pytest.CaptureFixture[s
     assert isinstance(screen.progress, QuietProgress)
     screen.close({}, Path("x"))
     assert capsys.readouterr() == ("", "")
+
+
+def test_quiet_is_not_silent_about_what_is_lost(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that says so may be lost too."""
+    lost = with_losses({"exit_code": 0}, ["summary.json: No space left on device"])
+    Screen(experiment, quiet=True).close(lost, Path("x"))
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", [f"adpkv: {lost_sentence(lost)}"])
 
 
 def test_a_file_is_no_terminal(tmp_path: Path) -> None:

@@ -387,6 +387,8 @@ def _simulated(
             summary = job.summary(job.reports_now(), requests.tally, wall_s, broken_off)
             requests.flush()
             summary = complete(folder, summary, losses)
+            if isinstance(error, StuckError):
+                error.unwritten = losses.told()  # the summary itself may be lost
             if on_broken_off is not None:
                 on_broken_off(summary)
             raise
