@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 
@@ -41,6 +42,12 @@ class Trust(IntEnum):
     """One: its pause is over."""
     NONE = 2
     """None, while other ranks are trusted."""
+
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_FULL: Final = Trust.FULL
+_NONE: Final = Trust.NONE
+_PROBE: Final = Trust.PROBE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +86,9 @@ def advice(trusts: Sequence[Trust], most: int) -> list[int]:
     none is trusted, those due get all; where none is due either, nobody can be avoided.
     """
     best = min(trusts)
-    if best is Trust.NONE or max(trusts) is best:
+    if best is _NONE or max(trusts) is best:
         return [most] * len(trusts)
-    given = {Trust.PROBE: 1, Trust.NONE: 0, best: most}
+    given = {_PROBE: 1, _NONE: 0, best: most}
     return [given[trust] for trust in trusts]
 
 
@@ -126,8 +133,8 @@ class FailureMemory:
     def trust(self, now_ns: int) -> Trust:
         """What the rank tells its group."""
         if not self.pause_ns:
-            return Trust.FULL
-        return Trust.PROBE if now_ns >= self._until_ns else Trust.NONE
+            return _FULL
+        return _PROBE if now_ns >= self._until_ns else _NONE
 
     def due_ns(self, seen_ns: int) -> int:
         """When the pause is over; `NEVER` if that was so by the last look, at `seen_ns`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from adpkv.core.content import blocks_for, prompt_blocks
 from adpkv.core.failure_memory import advice
@@ -16,6 +16,9 @@ from adpkv.core.topology import Kind
 from adpkv.core.values import RequestSpec
 
 __all__ = ["GroupLimits"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_CONTEXT: Final = Kind.CONTEXT
 
 T = TypeVar("T")
 
@@ -53,14 +56,14 @@ class GroupLimits:
 
     def tokens_of(self, spec: RequestSpec) -> int:
         """A request's weight for the router: the tokens that it costs on this kind of instance."""
-        if self.kind is Kind.CONTEXT:
+        if self.kind is _CONTEXT:
             return spec.prompt_tokens
         return spec.prompt_tokens + spec.output_tokens
 
     def blocks_of(self, spec: RequestSpec) -> int:
         """How many KV blocks a request needs on a rank of this kind, for its whole life."""
         tokens = spec.prompt_tokens
-        if self.kind is not Kind.CONTEXT:
+        if self.kind is not _CONTEXT:
             tokens += spec.output_tokens
         return blocks_for(tokens, self.block_tokens)
 

@@ -7,7 +7,7 @@ separate questions (contract 3). The table here answers the first, `core.session
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from adpkv.core.block_pool import Lease
 from adpkv.core.session import Session
@@ -118,6 +118,8 @@ TABLE: dict[RequestState, dict[RequestEvent, RequestLine | None]] = {
 }
 """The line for every state and event; None is an event that is impossible in that state."""
 
+_WAITING: Final = RequestState.WAITING  # looked up once: that takes longer than what uses it
+
 
 class ServedRequest:
     """A request on the rank that owns it, with its block lease and its session."""
@@ -139,7 +141,7 @@ class ServedRequest:
 
     def __init__(self, spec: RequestSpec, now_ns: int) -> None:
         self.spec = spec
-        self.state = RequestState.WAITING
+        self.state = _WAITING
         self.lease: Lease | None = None
         self.pins: Lease | None = None
         """Generation: the blocks of its prompt that were cached here, which no peer writes into.

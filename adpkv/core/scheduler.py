@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from typing import Final
 
 from adpkv.core.request import RequestState, ServedRequest
 
 __all__ = ["DecodeSchedule", "PrefillSchedule"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_DECODING: Final = RequestState.DECODING
+_PREFILLING: Final = RequestState.PREFILLING
 
 
 class PrefillSchedule:
@@ -54,7 +59,7 @@ class PrefillSchedule:
         """The planned chunks were computed. Returns (request, tokens computed) of the requests that
         have not ended meanwhile."""
         chunks, self._chunks = self._chunks, []
-        still = [(r, count) for r, count in chunks if r.state is RequestState.PREFILLING]
+        still = [(r, count) for r, count in chunks if r.state is _PREFILLING]
         for request, count in still:
             request.computed += count
         return still
@@ -97,7 +102,7 @@ class DecodeSchedule:
         ago its KV had arrived."""
         if not self._new:
             return ()
-        new = self._new = [r for r in self._new if r.state is RequestState.DECODING]
+        new = self._new = [r for r in self._new if r.state is _DECODING]
         for request in new:
             request.computing_ns = now_ns
         return tuple([now_ns - request.arrived_ns for request in new])
@@ -114,7 +119,7 @@ class DecodeSchedule:
     def most_steps(self) -> int:
         """After how many steps the next request finishes. Call it only while a request decodes."""
         finish = self._finish
-        while finish[0][2].state is not RequestState.DECODING:
+        while finish[0][2].state is not _DECODING:
             heapq.heappop(finish)
         return finish[0][0] - self.steps
 
@@ -128,6 +133,6 @@ class DecodeSchedule:
         finish = self._finish
         while finish and finish[0][0] <= self.steps:
             request = heapq.heappop(finish)[2]
-            if request.state is RequestState.DECODING:
+            if request.state is _DECODING:
                 done.append(request)
         return done

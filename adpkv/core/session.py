@@ -320,6 +320,9 @@ SENDER: Table = {
 
 TABLES: dict[Role, Table] = {Role.RECEIVER: RECEIVER, Role.SENDER: SENDER}
 
+_FIRST = {Role.RECEIVER: State.WAITING, Role.SENDER: State.PREPARED}
+"""In which state a session begins."""
+
 STORY_LINES = 32
 """How many of its last transitions a session's story keeps."""
 
@@ -329,31 +332,11 @@ class Session:
     clock."""
 
     __slots__ = (
-        "answer_by_ns",
-        "attempt",
-        "began_ns",
-        "blocks",
-        "cached",
-        "cached_bytes",
-        "deadline_ns",
-        "nbytes",
-        "peer",
-        "peer_blocks",
-        "peer_queued_ns",
-        "peer_slot",
-        "pieces",
-        "refused",
-        "reminded",
-        "role",
-        "session_id",
-        "slot",
-        "started_ns",
-        "state",
-        "story",
-        "tag",
-        "wait_until_ns",
-        "waited_ns",
-    )
+        "answer_by_ns", "attempt", "began_ns", "blocks", "cached", "cached_bytes", "deadline_ns",
+        "nbytes", "peer", "peer_blocks", "peer_queued_ns", "peer_slot", "pieces", "refused",
+        "reminded", "role", "session_id", "slot", "started_ns", "state", "story", "tag",
+        "wait_until_ns", "waited_ns",
+    )  # fmt: skip
 
     def __init__(
         self, role: Role, session_id: SessionId, peer: int, nbytes: int, now_ns: int
@@ -364,7 +347,7 @@ class Session:
         self.peer = peer
         """The other end's world rank; -1 for a sender that has got no advertise yet."""
         self.nbytes = nbytes
-        self.state = State.WAITING if role is Role.RECEIVER else State.PREPARED
+        self.state = _FIRST[role]
         self.blocks: tuple[int, ...] = ()
         """Those of the prompt that the receiver has not cached: what is transferred."""
         self.peer_blocks: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from typing import Final
 
 from adpkv.core.ids import NEVER, SessionId
 from adpkv.core.report import TransferCounts
@@ -84,6 +85,18 @@ class Quarantine:
         return next(iter(self.since.values())) if self.since else NEVER
 
 
+# Looked up once: a member that is looked up in its enum takes as long as ten comparisons.
+_WAIT_LIMIT: Final = Event.WAIT_LIMIT
+_SILENCE: Final = Event.SILENCE
+_DEADLINE: Final = Event.DEADLINE
+_ASK: Final = Event.ASK
+_ADVERTISE: Final = Event.ADVERTISE
+_ADVERTISED: Final = State.ADVERTISED
+_TRANSFERRING: Final = State.TRANSFERRING
+_PEER_QUEUED: Final = State.PEER_QUEUED
+_QUARANTINED: Final = State.QUARANTINED
+_COMPLETE: Final = State.COMPLETE
+
 _PEER_EVENTS = frozenset({Event.BEGAN, Event.PEER_QUEUED})
 """A peer's messages about a session that goes on."""
 
@@ -93,6 +106,7 @@ class SessionBook:
 
     def __init__(self, role: Role, rules: Rules) -> None:
         self.role = role
+        self._receives = role is Role.RECEIVER
         self._rules = rules
         self._table = rules.tables[role]
         self.sessions: dict[int, Session] = {}
@@ -202,64 +216,64 @@ class SessionBook:
         if line.late:
             self._late += 1
             return line
-        self._note(session, before, event, now_ns)
         self.journal.append((session, event, line))
         for order in line.orders:
             self.orders.append((order, session))
         if after is before:
-            # A peer's message is a movement; a message that this rank sends again is not.
-            if event in _PEER_EVENTS:
-                self.quarantine.move(session.session_id, now_ns)
-                self.moved_ns = now_ns
+            self._stays(session, event, now_ns)
             return line
-        self._expose(session, before, after, now_ns)
+        if event is _ADVERTISE:
+            self._start(session, now_ns)
+        elif after is _TRANSFERRING:
+            session.began_ns = now_ns
+        elif after is _PEER_QUEUED:
+            session.peer_queued_ns = now_ns
+        is_exposed = after.is_exposed
+        if is_exposed or before.is_exposed:
+            self._expose(session, before, after, now_ns)
         if line.outcome is not None or after.is_over:
             self._count(session, line)
-        if line.outcome is not None or not after.is_exposed or after is State.QUARANTINED:
+        if line.outcome is not None or not is_exposed or after is _QUARANTINED:
             self.resolved.append((session, event, line))
         return line
 
-    def _note(self, session: Session, before: State, event: Event, now_ns: int) -> None:
-        """Set the session's times and flags that follow from an event."""
-        after = session.state
-        if event is Event.ADVERTISE:
-            self._start(session, now_ns)
-        elif event is Event.SILENCE:
+    def _stays(self, session: Session, event: Event, now_ns: int) -> None:
+        """A session stays in its state. A peer's message is a movement; a message that this rank
+        sends again is not."""
+        if event in _PEER_EVENTS:
+            self.quarantine.move(session.session_id, now_ns)
+            self.moved_ns = now_ns
+        elif event is _SILENCE:
             session.reminded = True
-        elif after is not before:
-            if after is State.TRANSFERRING:
-                session.began_ns = now_ns
-            elif after is State.PEER_QUEUED:
-                session.peer_queued_ns = now_ns
 
     def _start(self, session: Session, now_ns: int) -> None:
         """A receiver advertises, under a new tag; a sender posts, under the receiver's tag."""
         session.started_ns = now_ns
-        if self.role is Role.RECEIVER:
+        if self._receives:
             session.tag = self._tags
             self._tags += 1
         else:
             session.began_ns = now_ns
 
     def _expose(self, session: Session, before: State, after: State, now_ns: int) -> None:
+        """The session's blocks are exposed to its peer, or were until now."""
         was, is_now = before.is_exposed, after.is_exposed
         first = not self.under_way
         self.in_flight += is_now - was
         self.under_way += after.is_moving - before.is_moving
         # The clock of contract 4.2 (a) starts with the first session in flight. A further one, and
         # a session that becomes quarantined, are no movements.
-        joins = is_now and not was
-        if (was or is_now) and (first or not (joins or after is State.QUARANTINED)):
+        if first or not ((is_now and not was) or after is _QUARANTINED):
             self.moved_ns = now_ns
-        if after is State.QUARANTINED:
+        if after is _QUARANTINED:
             self.quarantine.add(session.session_id, now_ns)
-        elif before is State.QUARANTINED:
+        elif before is _QUARANTINED:
             self.quarantine.end(session.session_id, now_ns)
 
     def _count(self, session: Session, line: Line) -> None:
         if line.outcome is not None:
             self._told[line.outcome] += 1
-        elif line.state is State.COMPLETE:
+        elif line.state is _COMPLETE:
             self._completed += 1
             self._bytes += session.nbytes
             self._bytes_cached += session.cached_bytes
@@ -271,11 +285,11 @@ class SessionBook:
         """Set a limit: fire `event` at `at_ns` unless it does not apply any more by then. A session
         has one limit of each kind; a later call replaces it."""
         request_id, attempt = session.session_id
-        if event is Event.WAIT_LIMIT:
+        if event is _WAIT_LIMIT:
             session.wait_until_ns = at_ns
-        elif event is Event.SILENCE:
+        elif event is _SILENCE:
             session.answer_by_ns = at_ns
-        elif event is Event.DEADLINE:
+        elif event is _DEADLINE:
             if session.deadline_ns == at_ns:
                 return  # as it is already
             session.deadline_ns = at_ns
@@ -284,18 +298,18 @@ class SessionBook:
     def _applies(self, entry: tuple[int, int, int, Event]) -> Session | None:
         at_ns, request_id, attempt, event = entry
         session = self.sessions.get(request_id)
-        if session is None or session.session_id[1] != attempt:
+        if session is None or session.attempt != attempt:
             return None
-        if event is Event.ASK:
-            return session if session.state is State.QUARANTINED else None
-        if event is Event.WAIT_LIMIT:
-            applies = session.state.may_wait and session.wait_until_ns == at_ns
-            return session if applies else None
-        if event is Event.SILENCE:
-            applies = session.state is State.ADVERTISED and session.answer_by_ns == at_ns
-            return session if applies else None
-        open_still = session.state.is_moving and session.state is not State.QUARANTINED
-        return session if open_still and session.deadline_ns == at_ns else None
+        state = session.state
+        if event is _WAIT_LIMIT:
+            applies = session.wait_until_ns == at_ns and state.may_wait
+        elif event is _SILENCE:
+            applies = state is _ADVERTISED and session.answer_by_ns == at_ns
+        elif event is _ASK:
+            applies = state is _QUARANTINED
+        else:
+            applies = session.deadline_ns == at_ns and state.is_moving and state is not _QUARANTINED
+        return session if applies else None
 
     def next_limit_ns(self) -> int:
         """When the next limit passes; `NEVER` without one. Drops those that no longer apply."""

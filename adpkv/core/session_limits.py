@@ -9,6 +9,7 @@ repeated from time to time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from adpkv.core.ids import NEVER, SOON_NS
 from adpkv.core.rules import Rules
@@ -17,6 +18,15 @@ from adpkv.core.session_book import ASKS, SessionBook
 from adpkv.core.slots import SlotLimits
 
 __all__ = ["SessionLimits", "TransceiverLimits"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_ASK: Final = Event.ASK
+_DEADLINE: Final = Event.DEADLINE
+_SILENCE: Final = Event.SILENCE
+_WAIT_LIMIT: Final = Event.WAIT_LIMIT
+_PEER_QUEUED: Final = State.PEER_QUEUED
+_QUARANTINED: Final = State.QUARANTINED
+_TRANSFERRING: Final = State.TRANSFERRING
 
 MOST_EARLY_DEADLINES = 16
 """How many transfers that timed out too early a rank remembers; one of them is a violation."""
@@ -57,37 +67,37 @@ class SessionLimits:
 
     def opened(self, session: Session, now_ns: int) -> None:
         """A new session waits: a receiver's for blocks and a slot, a sender's for an advertise."""
-        self._book.limit(session, now_ns + self._limits.wait_timeout_ns, Event.WAIT_LIMIT)
+        self._book.limit(session, now_ns + self._limits.wait_timeout_ns, _WAIT_LIMIT)
 
     def started(self, session: Session, now_ns: int) -> None:
         """The session has a slot, and is advertised or posted."""
         anchor_ns = self._rules.deadline_anchor_ns(session)
         if anchor_ns == NEVER:
             at_ns = now_ns + self._limits.answer_timeout_ns
-            event = Event.DEADLINE if session.reminded else Event.SILENCE
+            event = _DEADLINE if session.reminded else _SILENCE
         else:
-            at_ns, event = anchor_ns + self._limits.transfer_timeout_ns, Event.DEADLINE
+            at_ns, event = anchor_ns + self._limits.transfer_timeout_ns, _DEADLINE
         self._book.limit(session, at_ns, event)
 
     def queued(self, session: Session, now_ns: int) -> None:
         """The session waits for a slot of its sender."""
-        self._book.limit(session, now_ns + self._limits.slot_timeout_ns, Event.WAIT_LIMIT)
+        self._book.limit(session, now_ns + self._limits.slot_timeout_ns, _WAIT_LIMIT)
 
     def moved(self, session: Session, before: State, event: Event, now_ns: int) -> None:
         """A receiver's session made a transition from `before`."""
         after = session.state
-        if after is State.QUARANTINED:
-            if event is Event.ASK or before is not after:
+        if after is _QUARANTINED:
+            if event is _ASK or before is not after:
                 pause_ns = self._book.quarantine.pause_ns(session.session_id, now_ns)
                 ask_ns = now_ns + max(self._ask_every_ns, pause_ns)
-                self._book.limit(session, ask_ns, Event.ASK)
-        elif event is Event.SILENCE:
+                self._book.limit(session, ask_ns, _ASK)
+        elif event is _SILENCE:
             self.started(session, now_ns)
         elif before is after:
             return
-        elif after is State.TRANSFERRING:
+        elif after is _TRANSFERRING:
             self.started(session, now_ns)
-        elif after is State.PEER_QUEUED:
+        elif after is _PEER_QUEUED:
             self.queued(session, now_ns)
 
     def passes(self, session: Session, now_ns: int) -> None:

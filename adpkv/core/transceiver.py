@@ -23,6 +23,17 @@ from adpkv.core.tombstones import NEVER_POSTED, Tombstones
 
 __all__ = ["Transceiver"]
 
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_ADVERTISE: Final = Event.ADVERTISE
+_ADVERTISE_AGAIN: Final = Event.ADVERTISE_AGAIN
+_CACHED: Final = Event.CACHED
+_DEADLINE: Final = Event.DEADLINE
+_NO_SLOT: Final = Event.NO_SLOT
+_PEER_LOST: Final = Event.PEER_LOST
+_RESERVED: Final = Event.RESERVED
+_PREPARED: Final = State.PREPARED
+_QUEUED: Final = State.QUEUED
+
 _OF_THE_ADVERTISED: Final = frozenset({Event.BEGAN, Event.PEER_QUEUED})
 """Messages that a sender can send only about a session that was advertised to it."""
 
@@ -88,12 +99,12 @@ class Transceiver:
         self.book.set_blocks(session, blocks, peer_blocks[cached:])
         if cached:
             self.book.skip(session, cached)
-        if self.book.fire(session, Event.RESERVED, now_ns).late:
+        if self.book.fire(session, _RESERVED, now_ns).late:
             return  # without ADP it may be over here before all ranks have agreed on that
         if session.blocks:
             self._slots.wait(session)
         else:
-            self._fire(session, Event.CACHED, now_ns)
+            self._fire(session, _CACHED, now_ns)
 
     def prepare(self, session: Session, blocks: Sequence[int]) -> None:
         """Sender: `blocks` hold the prompt's KV; they wait for a receiver's advertise."""
@@ -130,11 +141,11 @@ class Transceiver:
             return NEVER_POSTED
         if session.state.is_over:
             return NEVER_POSTED
-        if session.state is not State.PREPARED:
-            self._fire(session, Event.ADVERTISE_AGAIN, now_ns)
+        if session.state is not _PREPARED:
+            self._fire(session, _ADVERTISE_AGAIN, now_ns)
             return None
         if receiver in self._failed:  # it failed after it had sent this
-            self._fire(session, Event.PEER_LOST, now_ns)
+            self._fire(session, _PEER_LOST, now_ns)
             return None
         if session.peer < 0:
             self.book.set_peer(session, receiver, tag, blocks, slot)
@@ -152,8 +163,8 @@ class Transceiver:
         if not self._asked:
             return
         for session in self._asked:
-            if session.state is State.PREPARED:
-                self.book.fire(session, Event.NO_SLOT, now_ns)
+            if session.state is _PREPARED:
+                self.book.fire(session, _NO_SLOT, now_ns)
                 self.limits.queued(session, now_ns)
         self._asked.clear()
 
@@ -161,10 +172,10 @@ class Transceiver:
         for session in self._slots.admit():
             if session.peer in self._failed:
                 self._slots.give_back(session)
-                self._fire(session, Event.PEER_LOST, now_ns)
+                self._fire(session, _PEER_LOST, now_ns)
                 continue
             self.book.set_slot(session, self._slots.number(session))
-            self.book.fire(session, Event.ADVERTISE, now_ns)
+            self.book.fire(session, _ADVERTISE, now_ns)
             self.limits.started(session, now_ns)
 
     # -- sessions move -------------------------------------------------------------------------
@@ -251,12 +262,10 @@ class Transceiver:
         return count
 
     def _fire(self, session: Session, event: Event, now_ns: int) -> None:
-        queued = session.state is State.QUEUED or (
-            session.state is State.PREPARED and session.peer >= 0
-        )
+        queued = session.state is _QUEUED or (session.state is _PREPARED and session.peer >= 0)
         before = session.state
         exposed = session.started_ns >= 0 and not before.is_over
-        if event is Event.DEADLINE:
+        if event is _DEADLINE:
             self.limits.passes(session, now_ns)
         line = self.book.fire(session, event, now_ns)
         if line.late:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
@@ -17,6 +18,14 @@ from adpkv.model.port import Batch
 from adpkv.subclassing import mypyc_attr
 
 __all__ = ["ContextServing"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_ON_PREFILLED: Final = RequestEvent.PREFILLED
+_PREFILL_BEGAN: Final = RequestEvent.PREFILL_BEGAN
+_SESSION_OVER: Final = RequestEvent.SESSION_OVER
+_OUTCOME_PREFILLED: Final = Outcome.PREFILLED
+_PREFILLING: Final = RequestState.PREFILLING
+_WAITING: Final = RequestState.WAITING
 
 
 def _is_all(spec: RequestSpec) -> bool:
@@ -42,7 +51,7 @@ class ContextServing(Serving):
                 return
             waiting.popleft()
             assert request.lease is not None
-            request.fire(RequestEvent.PREFILL_BEGAN)
+            request.fire(_PREFILL_BEGAN)
             request.reserved_ns = now_ns
             request.computed = request.lease.reused * limits.block_tokens
             self.schedule.add(request)
@@ -113,8 +122,8 @@ class ContextServing(Serving):
         nbytes = count * self.memory.block_bytes
         session = self.transceiver.open(spec.request_id, spec.attempt, -1, nbytes, now_ns)
         self.transceiver.prepare(session, blocks)
-        request.fire(RequestEvent.PREFILLED)
-        self.respond(request, Outcome.PREFILLED, now_ns, sender=SenderRef(self.rank, blocks))
+        request.fire(_ON_PREFILLED)
+        self.respond(request, _OUTCOME_PREFILLED, now_ns, sender=SenderRef(self.rank, blocks))
         request.session = session
 
     def received(self, request: ServedRequest, session: Session, now_ns: int) -> str:
@@ -123,16 +132,16 @@ class ContextServing(Serving):
 
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
         """The receiver has the KV: this rank's copy goes to the prefix cache."""
-        self.end(request, RequestEvent.SESSION_OVER, now_ns)
+        self.end(request, _SESSION_OVER, now_ns)
 
     def concealed(self, request: ServedRequest, session: Session) -> None:
         """Nothing to do: a sender's blocks are only read."""
 
     def left(self, request: ServedRequest, before: RequestState) -> None:
         """Remove the request from the waiting list or the schedule."""
-        if before is RequestState.WAITING:
+        if before is _WAITING:
             self.waiting.remove(request)
             self.closed(request)
-        elif before is RequestState.PREFILLING:
+        elif before is _PREFILLING:
             self.schedule.done(request)
             self.closed(request)

@@ -40,6 +40,10 @@ from adpkv.workload.port import Workload
 
 __all__ = ["Coordinator"]
 
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_TO_CONTEXT, _TO_GENERATION = Action.TO_CONTEXT, Action.TO_GENERATION
+_END_AS_SAID, _PREFILLED = Action.END_AS_SAID, Outcome.PREFILLED
+
 
 class Coordinator:
     """The coordinator's program is `run`. Meanwhile `submitted` of `total` requests have arrived,
@@ -194,7 +198,7 @@ class Coordinator:
 
     def _answered(self, response: Response) -> None:
         request = self._open.get(response.request_id)
-        prefilled = response.outcome is Outcome.PREFILLED
+        prefilled = response.outcome is _PREFILLED
         if request is None or response.attempt != request.attempt:
             # After the request's end only PREFILLED may still come, if a stop was on its way.
             if not prefilled or self._stop is None:
@@ -203,7 +207,7 @@ class Coordinator:
         request.answered(response, self._clock())
         response, taken = as_taken(request, response)
         event = AdmissionEvent.TERMINAL
-        if response.outcome is Outcome.PREFILLED:
+        if response.outcome is _PREFILLED:
             request.first, event = response, AdmissionEvent.PREFILLED
         if taken or is_lost(request, response, self._instances.failed, again=self._recompute):
             event = self._after_failure(event)
@@ -221,16 +225,16 @@ class Coordinator:
         self._act(line.action, request, response)
 
     def _act(self, action: Action, request: OpenRequest, response: Response | None) -> None:
-        if action is Action.TO_CONTEXT:
+        if action is _TO_CONTEXT:
             request.context = self._send(Kind.CONTEXT, request)
-        elif action is Action.TO_GENERATION:
+        elif action is _TO_GENERATION:
             request.generation = self._send(Kind.GENERATION, request)
+        elif action is _END_AS_SAID and response is not None:
+            self._end(request, response.outcome, response.detail, response)
         elif action is Action.CANCEL_CONTEXT and request.context is not None:
             self._instances.tell(request.context, Cancel(request.request_id))
         elif action is Action.CANCEL_GENERATION and request.generation is not None:
             self._instances.tell(request.generation, Cancel(request.request_id))
-        elif action is Action.END_AS_SAID and response is not None:
-            self._end(request, response.outcome, response.detail, response)
         elif action is Action.END_CANCELLED and not (self._stop and self._stop.code):
             self._end(request, Outcome.CANCELLED, "cancelled between the instances", response)
         elif action in (Action.END_CANCELLED, Action.END_STOPPED):

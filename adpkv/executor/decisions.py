@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Decisions"]
 
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_COMPLETE: Final = State.COMPLETE
+_CACHED: Final = Event.CACHED
+_COMPLETED: Final = Outcome.COMPLETED
+_FAILED: Final = Outcome.FAILED
+_ENDED: Final = RequestState.ENDED
+
 _EVENT_OF = {
     Outcome.CANCELLED: RequestEvent.CANCEL,
     Outcome.TIMED_OUT: RequestEvent.TIMEOUT,
@@ -56,11 +63,11 @@ class Decisions:
     def _resolve(
         self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
     ) -> None:
-        if line.state is State.COMPLETE:
+        if line.state is _COMPLETE:
             wrong = self._serving.received(request, session, now_ns)
-            if event is not Event.CACHED:  # where nothing was moved, nothing is learned
+            if event is not _CACHED:  # where nothing was moved, nothing is learned
                 self._remember(session, now_ns, bool(wrong))
-            self.decide(request, Outcome.FAILED if wrong else Outcome.COMPLETED, now_ns, wrong)
+            self.decide(request, _FAILED if wrong else _COMPLETED, now_ns, wrong)
         elif line.outcome is not None:
             if event in _FAILURES:
                 self._remember(session, now_ns, failed=True)
@@ -86,7 +93,7 @@ class Decisions:
     ) -> None:
         """This rank noticed the outcome of a request that waited or was in transfer: act on it, or
         vote for it. `COMPLETED` means that its KV has arrived."""
-        if request.state is RequestState.ENDED:
+        if request.state is _ENDED:
             return  # decided already; only its blocks are still held
         if not self._serving.owner.defer(request.spec.request_id, outcome, detail, cause):
             self._conclude(request, outcome, now_ns, detail, cause)
@@ -120,7 +127,7 @@ class Decisions:
     def _conclude(
         self, request: ServedRequest, outcome: Outcome, now_ns: int, detail: str, cause: Cause
     ) -> None:
-        if outcome is Outcome.COMPLETED:
+        if outcome is _COMPLETED:
             self._serving.arrived(request, now_ns)
         else:
             self._serving.end(request, _EVENT_OF[outcome], now_ns, detail, cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from adpkv.core.block_pool import Use
 from adpkv.core.columns import spans
@@ -18,6 +19,13 @@ from adpkv.model.port import Batch
 from adpkv.subclassing import mypyc_attr
 
 __all__ = ["GenerationServing"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_RECEIVED: Final = RequestEvent.RECEIVED
+_RECEIVE_BEGAN: Final = RequestEvent.RECEIVE_BEGAN
+_ACTIVE: Final = Use.ACTIVE
+_DECODING: Final = RequestState.DECODING
+_WAITING: Final = RequestState.WAITING
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -57,7 +65,7 @@ class GenerationServing(Serving):
             assert session is not None
             assert spec.sender is not None
             self._admitted += 1
-            request.fire(RequestEvent.RECEIVE_BEGAN)
+            request.fire(_RECEIVE_BEGAN)
             request.reserved_ns = now_ns
             pins = 0 if request.pins is None else len(request.pins.blocks)
             if pins:
@@ -171,14 +179,14 @@ class GenerationServing(Serving):
         lease, spec = request.lease, request.spec
         assert lease is not None
         self.concealed(request, session)
-        self.pool.set_use(lease, Use.ACTIVE)
+        self.pool.set_use(lease, _ACTIVE)
         blocks = self._prompt_blocks(request)
         right = self.memory.verify(spec.request_id, blocks, request.keys, spec.prompt_tokens)
         return "" if right else "wrong KV arrived"
 
     def arrived(self, request: ServedRequest, now_ns: int) -> None:
         """Decode the request from the next step on."""
-        request.fire(RequestEvent.RECEIVED)
+        request.fire(_RECEIVED)
         request.arrived_ns = now_ns
         if self.pool.reuses:
             self.leases.keep(request, request.spec.block_hashes)
@@ -193,9 +201,9 @@ class GenerationServing(Serving):
     def left(self, request: ServedRequest, before: RequestState) -> None:
         """Remove the request from the waiting list or from the batch."""
         self.closed(request)
-        if before is RequestState.WAITING:
+        if before is _WAITING:
             self.waiting.remove(request)
             return
         self._admitted -= 1
-        if before is RequestState.DECODING:
+        if before is _DECODING:
             self.schedule.remove(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 import msgspec
 
@@ -16,16 +17,23 @@ from adpkv.workload.port import Arrival
 
 __all__ = ["OpenRequest", "as_taken", "is_lost"]
 
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_CANCELLED: Final = Outcome.CANCELLED
+_FAILED: Final = Outcome.FAILED
+_PREFILLED: Final = Outcome.PREFILLED
+_ARRIVED: Final = AdmissionState.ARRIVED
+_CONTEXT: Final = Kind.CONTEXT
+
 
 def as_taken(request: OpenRequest, response: Response) -> tuple[Response, bool]:
     """An answer about a request that was taken from its instance: whether it was lost by that, and
     the answer for its client if so. One that is complete is complete, and one that its client has
     cancelled is cancelled."""
-    lost = response.outcome in (Outcome.CANCELLED, Outcome.PREFILLED)
+    lost = response.outcome in (_CANCELLED, _PREFILLED)
     if not request.taken_from or not lost or request.cancelled_ns >= 0:
         return response, False
     detail = f"{request.taken_from} was taken out of service"
-    return msgspec.structs.replace(response, outcome=Outcome.FAILED, detail=detail), True
+    return msgspec.structs.replace(response, outcome=_FAILED, detail=detail), True
 
 
 def is_lost(
@@ -33,7 +41,7 @@ def is_lost(
 ) -> bool:
     """Whether a request that is to be computed `again` failed because the rank with its KV has
     failed. The response may come before the message about that rank."""
-    if response.outcome is not Outcome.FAILED or not again:
+    if response.outcome is not _FAILED or not again:
         return False
     sender = request.first.sender if request.first is not None else None
     gone = sender is not None and sender.rank in failed
@@ -65,7 +73,7 @@ class OpenRequest:
     def __init__(self, request_id: int, arrival: Arrival) -> None:
         self.request_id = request_id
         self.arrival = arrival
-        self.state = AdmissionState.ARRIVED
+        self.state = _ARRIVED
         self.context: Instance | None = None
         self.generation: Instance | None = None
         self.first: Response | None = None
@@ -120,7 +128,7 @@ class OpenRequest:
 
     def weight(self, kind: Kind) -> int:
         """Its weight when an instance is chosen: the tokens that it will cost there."""
-        if kind is Kind.CONTEXT:
+        if kind is _CONTEXT:
             return self.arrival.prompt_tokens
         return self.arrival.prompt_tokens + self.arrival.output_tokens
 
@@ -163,7 +171,7 @@ class OpenRequest:
             ended_ns=now_ns,
             tokens=tokens,
             cancelled_ns=self.cancelled_ns,
-            responses=1 if outcome is not Outcome.FAILED or last else 0,
+            responses=1 if outcome is not _FAILED or last else 0,
             recomputed=self.attempt,
             retry_of=self.retry_of,
             client_id=arrival.client_id,

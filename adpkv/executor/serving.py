@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from adpkv.executor.rank import Rank
 
 __all__ = ["Serving"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_ENDED: Final = RequestState.ENDED
+_ACTIVE: Final = Use.ACTIVE
+_IN_TRANSFER: Final = Use.IN_TRANSFER
+_QUARANTINED: Final = Use.QUARANTINED
+_FINISHED: Final = RequestEvent.FINISHED
+_COMPLETED: Final = Outcome.COMPLETED
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -189,7 +197,7 @@ class Serving(ABC):
         outcome = request.fire(event)
         if outcome is not None:
             self.respond(request, outcome, now_ns, detail, cause=cause)
-        if before is RequestState.ENDED:
+        if before is _ENDED:
             return
         self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
         self.left(request, before)
@@ -205,7 +213,7 @@ class Serving(ABC):
             return
         self.leases.unpin(request)
         if request.lease is not None:
-            self.pool.set_use(request.lease, Use.QUARANTINED)
+            self.pool.set_use(request.lease, _QUARANTINED)
         self.pending_resource_release[request.spec.request_id] = request
 
     def _free_blocks(self, request: ServedRequest, staged: StagedTransport) -> None:
@@ -222,9 +230,9 @@ class Serving(ABC):
     def complete(self, request: ServedRequest, now_ns: int) -> None:
         """The request has all of its tokens: answer it and free its blocks."""
         before = request.state
-        request.fire(RequestEvent.FINISHED)
+        request.fire(_FINISHED)
         self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
-        self.respond(request, Outcome.COMPLETED, now_ns)
+        self.respond(request, _COMPLETED, now_ns)
         self.left(request, before)
         self.release(request)
 
@@ -248,7 +256,7 @@ class Serving(ABC):
         """Free an ended request's blocks and forget it. No peer may touch them any more."""
         request_id = request.spec.request_id
         lease, session = request.lease, request.session
-        if lease is not None and session is not None and lease.use is not Use.ACTIVE:
+        if lease is not None and session is not None and lease.use is not _ACTIVE:
             self.concealed(request, session)
         self.leases.take_back(request)
         self.transceiver.forget(request_id)
@@ -304,7 +312,7 @@ class Serving(ABC):
         request = self.requests[session.session_id[0]]
         assert request.lease is not None
         if self.staged is None:
-            self.pool.set_use(request.lease, Use.IN_TRANSFER)
+            self.pool.set_use(request.lease, _IN_TRANSFER)
 
     @abstractmethod
     def concealed(self, request: ServedRequest, session: Session) -> None:

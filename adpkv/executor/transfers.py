@@ -6,6 +6,8 @@ messages from peers become events of the transceiver.
 
 from __future__ import annotations
 
+from typing import Final
+
 from adpkv.core.session import Event, Order, Session, State
 from adpkv.core.tombstones import NEVER_POSTED
 from adpkv.core.transceiver import Transceiver
@@ -26,6 +28,23 @@ from adpkv.transport.port import EndKind, Transfer, Transport
 from adpkv.transport.staged import StagedTransport
 
 __all__ = ["Transfers"]
+
+# Looked up once: to look a member up in its enum takes longer than what is done with it.
+_BEGAN: Final = Event.BEGAN
+_ENDED: Final = Event.ENDED
+_ERROR: Final = Event.ERROR
+_PEER_LOST: Final = Event.PEER_LOST
+_PEER_QUEUED: Final = Event.PEER_QUEUED
+_EXPECT: Final = Order.EXPECT
+_POST: Final = Order.POST
+_TELL_AGAIN: Final = Order.TELL_AGAIN
+_TELL_BEGAN: Final = Order.TELL_BEGAN
+_TELL_CACHED: Final = Order.TELL_CACHED
+_TELL_CANCEL: Final = Order.TELL_CANCEL
+_TELL_NEVER_STARTED: Final = Order.TELL_NEVER_STARTED
+_TELL_QUEUED: Final = Order.TELL_QUEUED
+_WITHDRAW: Final = Order.WITHDRAW
+_QUARANTINED: Final = State.QUARANTINED
 
 _EVENT_OF = {
     EndKind.DONE: Event.DONE,
@@ -77,9 +96,9 @@ class Transfers:
         elif isinstance(message, Cached):
             transceiver.not_needed(*session, now_ns)
         elif isinstance(message, Queued):
-            transceiver.on_peer_message(*session, Event.PEER_QUEUED, now_ns)
+            transceiver.on_peer_message(*session, _PEER_QUEUED, now_ns)
         elif isinstance(message, Began):
-            transceiver.on_peer_message(*session, Event.BEGAN, now_ns)
+            transceiver.on_peer_message(*session, _BEGAN, now_ns)
         elif isinstance(message, CancelTransfer):
             self._cancelled(message, now_ns)
         elif isinstance(message, NeverStarted):
@@ -87,7 +106,7 @@ class Transfers:
         elif isinstance(message, Unpacked):
             self._unpacked(message)
         elif message.pieces == UNKNOWN_PIECES:
-            transceiver.on_peer_message(*session, Event.ERROR, now_ns)
+            transceiver.on_peer_message(*session, _ERROR, now_ns)
         else:
             self._peer_ended(*session, message.pieces)
 
@@ -134,11 +153,11 @@ class Transfers:
     def deliver(self) -> None:
         """Carry out the transceiver's orders, oldest first."""
         for order, session in self._transceiver.take_orders():
-            if order is Order.EXPECT:
+            if order is _EXPECT:
                 self._expect(session)
-            elif order is Order.POST:
+            elif order is _POST:
                 self._post(session)
-            elif order is Order.WITHDRAW:
+            elif order is _WITHDRAW:
                 self._transport.withdraw(session.session_id)
             elif session.peer >= 0:
                 self._tell(order, session)
@@ -149,13 +168,13 @@ class Transfers:
         if not self._transport.expect(self._transfer(session, session.peer, self._rank)):
             # The blocks were not advertised, so this is proof; the sender may free its own.
             if self._transport.has_failed(session.peer):
-                self._transceiver.finished(request_id, attempt, Event.PEER_LOST)
+                self._transceiver.finished(request_id, attempt, _PEER_LOST)
             else:
                 self._transceiver.refused(session)
-            self._transceiver.finished(request_id, attempt, Event.ENDED)
+            self._transceiver.finished(request_id, attempt, _ENDED)
             self._mailbox.send(session.peer, CancelTransfer(request_id, attempt))
             return
-        self._tell(Order.TELL_AGAIN, session)
+        self._tell(_TELL_AGAIN, session)
 
     def _post(self, session: Session) -> None:
         self._serving.exposed(session)
@@ -185,7 +204,7 @@ class Transfers:
     def _tell(self, order: Order, session: Session) -> None:
         request_id, attempt = session.session_id
         message: PeerMessage
-        if order is Order.TELL_AGAIN:
+        if order is _TELL_AGAIN:
             blocks = session.blocks if session.slot < 0 else ()
             message = Advertise(
                 request_id,
@@ -196,19 +215,19 @@ class Transfers:
                 session.slot,
                 session.cached,
             )
-        elif order is Order.TELL_CACHED:
+        elif order is _TELL_CACHED:
             message = Cached(request_id, attempt)
-        elif order is Order.TELL_QUEUED:
+        elif order is _TELL_QUEUED:
             message = Queued(request_id, attempt)
-        elif order is Order.TELL_BEGAN:
+        elif order is _TELL_BEGAN:
             message = Began(request_id, attempt)
-        elif order is Order.TELL_CANCEL:
+        elif order is _TELL_CANCEL:
             advertised = session.started_ns >= 0
             message = CancelTransfer(request_id, attempt, self._rank if advertised else -1)
-        elif order is Order.TELL_NEVER_STARTED:
+        elif order is _TELL_NEVER_STARTED:
             message = NeverStarted(request_id, attempt, session.state)
         else:
-            proven = session.state is not State.QUARANTINED
+            proven = session.state is not _QUARANTINED
             pieces = session.pieces if proven else UNKNOWN_PIECES
             message = Ended(request_id, attempt, pieces, session.state)
         self._mailbox.send(session.peer, message)
