@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from adpkv.config import load, parse
+import adpkv
+from adpkv.config import parse
 from adpkv.errors import StuckError
 from adpkv.output import RunFolder, merge_parts
 from adpkv.output.closing import closing_sentence
@@ -160,7 +161,8 @@ def test_a_stuck_run_tells_that_its_summary_is_lost(tmp_path: Path, monkeypatch:
     from adpkv.diagnosis.conclude import error_text
     from adpkv.field_policies import assembly
 
-    stuck = load("regressions/03-gate-that-differs-by-one-block")
+    stuck = adpkv.load("regressions/03-gate-that-differs-by-one-block")
+
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -383,12 +383,11 @@ def _simulated(
 
                 conclude(folder, error, experiment.seed, losses)
             broken_off = BrokenOff.by(error, job.coordinator.total - job.coordinator.done)
-            wall_s = time.perf_counter() - began_s
-            summary = job.summary(job.reports_now(), requests.tally, wall_s, broken_off)
             requests.flush()
-            summary = complete(folder, summary, losses)
+            told = job.reports_now(), requests.tally, time.perf_counter() - began_s, broken_off
+            summary = complete(folder, job.summary(*told), losses)
             if isinstance(error, StuckError):
-                error.unwritten = losses.told()  # the summary itself may be lost
+                error.unwritten = losses.told()  # of the summary too
             if on_broken_off is not None:
                 on_broken_off(summary)
             raise
