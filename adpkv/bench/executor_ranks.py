@@ -33,6 +33,7 @@ from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight
+from adpkv.worlds.mpi.mpi_yields import MpiYields
 from adpkv.worlds.mpi.rank_process import RankProcess
 from adpkv.worlds.mpi.signals import StopSignals
 from adpkv.worlds.select_ports import chosen
@@ -106,6 +107,7 @@ class _Beside:
         look: Callable[[], tuple[int, int]],
         exchanges: ExchangeMaker,
         recorder: FlightRecorder,
+        mpi_yields: MpiYields,
     ) -> None:
         slot = [bytearray(SLOT_BYTES), SLOT_BYTES, MPI.BYTE]
         landing = [bytearray(SLOT_BYTES * group.size), SLOT_BYTES, MPI.BYTE]
@@ -128,7 +130,7 @@ class _Beside:
             recorder.leave(perf_counter_ns(), operation.payload_bytes)
 
         self._slotted = recorded
-        self._look = look
+        self._look, self._mpi_yields = look, mpi_yields
         self.replayed: list[Iteration] = []
         self.rows: list[_Row] = []
 
@@ -136,8 +138,12 @@ class _Beside:
         """Called between iterations: every `EVERY`th, the same one on all members, replay."""
         if len(found) % EVERY:
             return
-        self.replayed += self._replay(found[-EVERY:])
-        self.rows.append(_Row(found[-1], _rounds_us(self._slotted), _rounds_us(self._bare)))
+        waiting = self._mpi_yields.waiting  # as in any program that waits inside MPI
+        with waiting():
+            self.replayed += self._replay(found[-EVERY:])
+        slotted_us = _rounds_us(self._slotted)
+        with waiting():
+            self.rows.append(_Row(found[-1], slotted_us, _rounds_us(self._bare)))
 
     def _replay(self, found: Sequence[Iteration]) -> list[Iteration]:
         """The same iterations with bare calls, timed by the same stopwatch."""
@@ -192,7 +198,9 @@ class _Watched:
         if self.job.rank == HOST:
             self.coordinator_host = self.job.coordinator_host(lambda _: None, lambda *_: None)
         own = world.Split(self.job.instance.index, world.rank)
-        self.beside = _Beside(own, self._look, self.job.exchanges(), flight.recorder)
+        self.beside = _Beside(
+            own, self._look, self.job.exchanges(), flight.recorder, self.job.mpi_yields
+        )
         self._watch: Stopwatch[tuple[RankReport, ...]] = Stopwatch(
             self.job.program.run(), self._look, self._between
         )
@@ -210,7 +218,8 @@ class _Watched:
         """Serve to the end; all iterations but the last, which has no step."""
         gc.collect()
         gc.freeze()
-        self.job.driver.run(self._watch)  # type: ignore[arg-type]
+        with self.job.running():
+            self.job.driver.run(self._watch)  # type: ignore[arg-type]
         if self.coordinator_host is not None:
             self.coordinator_host.close(COORDINATOR_BOUND_S)
         self.job.close()

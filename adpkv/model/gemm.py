@@ -99,6 +99,8 @@ class GemmModel:
     ) -> None:
         self.ticks_per_ns, self.line = cost.ticks_per_ns, cost.line
         self._compute, self._kv_bytes, self._exchange = compute, kv_bytes, exchange
+        self.meets = exchange is not None
+        """Whether its steps wait for other ranks."""
 
     def run(self, batch: Batch) -> None:
         """Compute one step, with the other ranks of the group, and wait until it is done."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+from tests.real_ranks.conftest import outlives_or_skip
 
 PROMISES = (
     "results",
@@ -96,3 +100,20 @@ def test_a_payload_beyond_the_limit_is_refused(program) -> None:
     found = program("collectives", 2, "auto", "too_much")
     assert found.code == 70
     assert "at most 16777216 can travel" in found.err
+
+
+@over("shared_memory")
+def test_mpi_keeps_the_core_where_nobody_waits_in_it(program, tmp_path: Path, over: str) -> None:
+    """On a host with too few cores a rank would lose its turn in the middle of its own work."""
+    outlives_or_skip()
+    program("yielding", 4, str(tmp_path), over, outlives=True)
+    for rank in range(3):
+        notes = (tmp_path / f"rank-{rank}").read_text().splitlines()
+        polls = over == "shared_memory"
+        assert notes == [
+            "start True",
+            f"program {not polls}",
+            "recovery True",
+            f"program {not polls}",
+            "end True",
+        ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from os import sched_yield
 from threading import Lock
 from typing import Final
 
@@ -184,7 +185,9 @@ class Endpoint:
         assert message is not None
         data = bytearray(self._status.Get_count(MPI.BYTE))
         place = self._status.Get_source()
-        message.Recv([data, len(data), MPI.BYTE])
+        request = message.Irecv([data, len(data), MPI.BYTE])
+        while not request.Test():
+            sched_yield()  # a long one is fetched from its sender, which may need this core for it
         self._received += 1
         rank = self._rank_map.ranks[place]
         count = self._taken[rank] = self._taken.get(rank, 0) + 1

@@ -26,7 +26,7 @@ from adpkv.worlds.mpi.step_collective.movers import HostMover, IpcMover, Mover, 
 from adpkv.worlds.mpi.step_collective.nccl import NcclMover, load_nccl
 from adpkv.worlds.mpi.step_collective.step import StepExchange
 
-__all__ = ["backend_of", "build_rank_model"]
+__all__ = ["backend_of", "build_rank_model", "may_meet"]
 
 _MOVERS: Final[Mapping[str, Callable[[DeviceBuffers], Mover]]] = MappingProxyType(
     {"nccl": NcclMover, "ipc": IpcMover, "mpi": StagedMover}
@@ -67,6 +67,11 @@ def build_rank_model(
     if exchange is not None:
         exchange.open()
     return GemmModel(model, computes, config.kv_bytes_per_token, exchange)
+
+
+def may_meet(model: Model) -> bool:
+    """May a step of this model wait for other ranks, inside MPI? A caller's own may."""
+    return model.meets if isinstance(model, GemmModel) else not isinstance(model, CostModel)
 
 
 def _compute(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -41,14 +42,15 @@ from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.ending import survives_rank_failures
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.failure_reports import FailureReports
-from adpkv.worlds.mpi.group import CollectiveStats
+from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.groups import GroupMaker
 from adpkv.worlds.mpi.hosts import Flight
+from adpkv.worlds.mpi.mpi_yields import MpiYields
 from adpkv.worlds.mpi.oversubscription import cores, local_ranks
 from adpkv.worlds.mpi.process_files import ProcessFiles
 from adpkv.worlds.mpi.process_ports import ProcessPorts
 from adpkv.worlds.mpi.quiesce import close_transports
-from adpkv.worlds.mpi.rank_model import build_rank_model
+from adpkv.worlds.mpi.rank_model import build_rank_model, may_meet
 from adpkv.worlds.mpi.recovery.protocol import Recovery
 from adpkv.worlds.mpi.recovery.survivor import Survivor
 from adpkv.worlds.mpi.signals import StopSignals
@@ -95,7 +97,7 @@ class RankProcess:
         self.topology = experiment.topology.build()
         self.rank = world.rank
         self.instance = self.topology.instance_of(self.rank)
-        self.living = LivingRanks(world, self.instance.index)
+        self.living, self.mpi_yields = LivingRanks(world, self.instance.index), MpiYields()
         self.files = ProcessFiles(folder, experiment.observe)
         try:
             self._ports = ProcessPorts(
@@ -147,7 +149,7 @@ class RankProcess:
             reports=self.reports,
         )
         if survives_rank_failures():
-            self.driver.recover = self._survivor.recover
+            self.driver.recover = self._recover
 
     def _build_driver(self) -> tuple[Driver, Recovery]:
         ports, recorder = self._ports, self._recorder()
@@ -190,7 +192,10 @@ class RankProcess:
         """Opens what carries the collectives of this rank's groups."""
         here = max(local_ranks(os.environ), len(self.flight.board.rings))
         return ExchangeMaker(
-            self.experiment.topology.collectives, self.flight.folder.path, here > cores()
+            self.experiment.topology.collectives,
+            self.flight.folder.path,
+            here > cores(),
+            self.mpi_yields,
         )
 
     def _build_program(
@@ -261,9 +266,29 @@ class RankProcess:
         gc.enable()
         self.reports.watchdog.start()
         try:
-            return self.driver.run(self.program.run())
+            with self.running():
+                return self.driver.run(self.program.run())
         finally:
             self.reports.watchdog.stop()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around this rank's program: where nothing in it waits inside MPI, MPI keeps the core."""
+        self.mpi_yields.only_polls(self._only_polls())
+        try:
+            yield
+        finally:
+            self.mpi_yields.only_polls(False)
+
+    def _only_polls(self) -> bool:
+        groups = self.driver.groups.values()
+        return not may_meet(self._model) and all(group.carrier != "mpi" for group in groups)
+
+    def _recover(self, error: MPI.Exception, interrupted: Group | None) -> None:
+        """A recovery waits inside MPI, and may leave groups that do."""
+        self.mpi_yields.only_polls(False)
+        self._survivor.recover(error, interrupted)
+        self.mpi_yields.only_polls(self._only_polls())
 
     def finish(self, work: Callable[[], T]) -> T:
         """The last that this rank does with the others: its `work`, in which it calls `close`. If a

@@ -15,6 +15,7 @@ from mpi4py import MPI
 
 from adpkv.worlds.mpi.exchange.segment import Segment
 from adpkv.worlds.mpi.exchange.wakes import WakeMessages
+from adpkv.worlds.mpi.mpi_yields import MpiYields
 
 __all__ = ["HostLinks"]
 
@@ -22,8 +23,9 @@ SLOTS_TAG: Final = 1
 WINDOW_TAG: Final = 2
 
 POLLS: Final = 64
-"""So often it polls before it yields its core between two polls. Where ranks share cores MPI yields
-in each poll, and a second yield between two looks would let a turn go by."""
+"""So often it polls before it yields its core between two polls; where ranks share cores, after
+each. Where MPI yields in each poll it does not: a second yield between two looks would let a turn
+go by."""
 
 ATTEND_POLLS: Final = 64
 """Polls between two calls of `attend`."""
@@ -37,6 +39,7 @@ class HostLinks:
         hosts: the members of each host, in the order of `leaders`.
         segment: of this host.
         crowded: whether ranks share cores here.
+        mpi_yields: whether MPI gives the core away in a poll.
     """
 
     def __init__(
@@ -46,13 +49,14 @@ class HostLinks:
         segment: Segment,
         *,
         crowded: bool,
+        mpi_yields: MpiYields,
     ) -> None:
         waking = leaders.Dup()
         self.communicators = (leaders, waking)
         self._wakes = WakeMessages(waking)
         self.woken, self.wake = self._wakes.woken, self._wakes.wake
         self._leaders, self._hosts = leaders, hosts
-        self._yields = not crowded
+        self._polls, self._mpi_yields = 0 if crowded else POLLS, mpi_yields
         self._own = leaders.rank
         self._others = [host for host in range(leaders.size) if host != leaders.rank]
         self._layout, self._memory = segment.layout, segment.memory
@@ -133,7 +137,7 @@ class HostLinks:
         polls = 0
         while not MPI.Request.Testall(requests):
             polls += 1
-            if self._yields and polls > POLLS:
+            if polls > self._polls and not self._mpi_yields.on:
                 sched_yield()
             if polls % ATTEND_POLLS == 0:
                 attend()

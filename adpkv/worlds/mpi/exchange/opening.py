@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
@@ -28,6 +28,7 @@ from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
 from adpkv.worlds.mpi.exchange.segment import Segment, obstacle
 from adpkv.worlds.mpi.exchange.shared import SharedExchange
+from adpkv.worlds.mpi.mpi_yields import MpiYields
 
 __all__ = ["ExchangeMaker"]
 
@@ -44,12 +45,13 @@ class ExchangeMaker:
     """Opens the exchanges of this rank's groups.
 
     `collectives` is the experiment's setting, `folder` the job's directory on this host, `crowded`
-    whether ranks share cores here.
+    whether ranks share cores here, `mpi_yields` whether MPI gives the core away in a poll.
     """
 
     collectives: Literal["auto", "shared_memory", "mpi"]
     folder: Path
     crowded: bool
+    mpi_yields: MpiYields = field(default_factory=MpiYields)
 
     def open(
         self, communicator: MPI.Comm, group: int, epoch: int, ranks: Sequence[int] | None = None
@@ -68,7 +70,7 @@ class ExchangeMaker:
         opening = _Opening(self.folder, communicator, group, epoch, members)
         problem = opening.problem_of_all()
         if not problem:
-            return opening.exchange(crowded=self.crowded)
+            return opening.exchange(self.crowded, self.mpi_yields)
         if self.collectives == "shared_memory" and epoch == 0:
             raise AgreedError(f"topology.collectives: shared_memory: {problem}")
         return MpiExchange(communicator)
@@ -145,7 +147,7 @@ class _Opening:
         end = (self._here[0] + 1) * size
         return bytes(heard[end - TOKEN_BYTES : end])
 
-    def exchange(self, *, crowded: bool) -> SharedExchange:
+    def exchange(self, crowded: bool, mpi_yields: MpiYields) -> SharedExchange:
         """This member's end, if no member has a problem."""
         assert self._segment is not None
         links, rank = None, self._members.rank
@@ -153,7 +155,9 @@ class _Opening:
             leads = rank == self._here[0]
             leaders = self._members.Split(0 if leads else MPI.UNDEFINED, rank)
             if leads:
-                links = HostLinks(leaders, self._hosts, self._segment, crowded=crowded)
+                links = HostLinks(
+                    leaders, self._hosts, self._segment, crowded=crowded, mpi_yields=mpi_yields
+                )
         return SharedExchange(
             self._segment,
             rank,
