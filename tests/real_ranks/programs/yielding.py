@@ -4,8 +4,6 @@ writes down what it has seen.
 python -m tests.real_ranks.programs.yielding FOLDER COLLECTIVES
 """
 
-# ruff: noqa: E402 - the environment comes before MPI
-
 from __future__ import annotations
 
 import ctypes
