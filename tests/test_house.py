@@ -68,7 +68,7 @@ STAGED, OWN_MODEL = "adpkv.transport.staged", "adpkv.model.own"
 COORDINATES = "adpkv.worlds.assemble_coordinator"
 SERVED = (EXECUTOR, OUTPUT, DIAGNOSIS, FAULTS, WORKLOAD, ASSEMBLE, COORDINATES)
 INNER = (CORE, ERRORS, CONFIG, *SERVED, *PORTS)
-MEMORY_CHECK = "adpkv.worlds.memory_check"
+MEMORY_CHECK, ONCE = "adpkv.worlds.memory_check", "adpkv.worlds.once"
 CUSTOM, SELECT = "adpkv.worlds.custom_ports", "adpkv.worlds.select_ports"
 
 ARROWS = {
@@ -129,7 +129,18 @@ ARROWS = {
     INSPECT: (ERRORS, COUNTING, TERMINAL, RECORDER, "adpkv.output.tables"),
     DIAGNOSIS: (CORE, ERRORS, EXECUTOR, RECORDER, INSPECT, OUTPUT, "adpkv.model.port"),
     MEMORY_CHECK: (CORE, ERRORS, CONFIG, "adpkv.control_groups"),
-    ASSEMBLE: (CORE, CONFIG, EXECUTOR, PLUGINS, *PORTS, STAGED, "adpkv.model.cost", OWN_MODEL),
+    ONCE: (CONFIG,),
+    ASSEMBLE: (
+        CORE,
+        CONFIG,
+        EXECUTOR,
+        PLUGINS,
+        *PORTS,
+        STAGED,
+        "adpkv.model.cost",
+        OWN_MODEL,
+        ONCE,
+    ),
     COORDINATES: (CORE, CONFIG, EXECUTOR, ASSEMBLE, *PORTS),
     # Ports of a caller or of a plugin, in either world.
     CUSTOM: (
@@ -142,7 +153,7 @@ ARROWS = {
         "adpkv.workload.own",
         "adpkv.transport.virtual",
     ),
-    SELECT: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, ASSEMBLE, CUSTOM),
+    SELECT: (CORE, ERRORS, CONFIG, PLUGINS, *PORTS, ASSEMBLE, CUSTOM, ONCE),
     "adpkv.worlds.virtual": (
         SUBCLASSING,
         *INNER,

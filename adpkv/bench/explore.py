@@ -29,11 +29,11 @@ KIB: Final = 1024
 _LOOP: Final = """
 import resource, sys, time, msgspec
 from adpkv.exploration.batch import Task, perform
-from adpkv.exploration.worker import collect_seldom
+from adpkv.exploration.garbage import keep_what_is_imported
 tasks = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Task])
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 perform(tasks[0])
-collect_seldom()
+keep_what_is_imported()
 before, began = peak(), time.process_time()
 for task in tasks[1:]:
     perform(task)

@@ -113,11 +113,30 @@ class Section(BaseModel):
         found = super().model_copy(update=update, deep=deep)
         values, fields = found.__dict__, type(self).model_fields
         if update and len(values) > len(fields):
-            for name in [name for name in values if name not in fields]:
-                sources = self.computed_of.get(name)
-                if sources is None or not sources.isdisjoint(update):
-                    del values[name]
+            self._forget(values, update)
         return found
+
+    def having(self, **update: Any) -> Self:
+        """As `model_copy` with that update, in a fifth of its time: for who makes thousands of
+        them, of values that are known to be valid."""
+        kind = type(self)
+        found, values = kind.__new__(kind), self.__dict__ | update
+        if len(values) > len(kind.model_fields):
+            self._forget(values, update)
+        put = object.__setattr__  # the model is frozen
+        put(found, "__dict__", values)
+        put(found, "__pydantic_fields_set__", self.__pydantic_fields_set__ | update.keys())
+        put(found, "__pydantic_extra__", None)
+        put(found, "__pydantic_private__", None)
+        return found
+
+    def _forget(self, values: dict[str, Any], update: Mapping[str, Any]) -> None:
+        """Drop what was computed of values that are others now."""
+        fields = type(self).model_fields
+        for name in [name for name in values if name not in fields]:
+            sources = self.computed_of.get(name)
+            if sources is None or not sources.isdisjoint(update):
+                del values[name]
 
 
 def duration(default: str, *, key: str, about: str, gt: int | None = None) -> Any:

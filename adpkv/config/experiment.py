@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -148,7 +148,21 @@ class Experiment(Section):
         "legal_silence": frozenset(
             {"model", "executor", "kv_cache", "topology", "transceiver", "workload", "calibration"}
         ),
+        "kept": frozenset(
+            {
+                *("topology", "executor", "kv_cache", "transceiver", "admission", "router"),
+                *("model", "calibration", "slo", "on_rank_failure", "on_instance_unhealthy"),
+                *("on_sigterm", "recompute", "policy", "diagnosis", "observe"),
+            }
+        ),
     }
+
+    @cached_property
+    def kept(self) -> dict[object, Any]:
+        """Values that depend on nothing of this experiment but on the sections that `computed_of`
+        has here: not on its seed, workload and faults. Copies in which only those are others have
+        them too, so an exploration computes them once. Each has a key of its own."""
+        return {}
 
     @cached_property
     def legal_silence(self) -> LegalSilence:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 
 from adpkv.core.block_pool import BlockPool
 from adpkv.core.request import ServedRequest
@@ -19,13 +20,24 @@ MOST_RELEASED = 1024
 """How many released leases a rank remembers, to name the request if one is written too late."""
 
 
+@cache
+def _always_watches(kind: type) -> bool:
+    return issubclass(kind, ReuseWatch)
+
+
+def _watches(memory: Memory) -> bool:
+    """Whether it has the methods; if not its class, one of them may be of its own. Python looks at
+    each of them, which takes a tenth of putting a small job together."""
+    return _always_watches(type(memory)) or isinstance(memory, ReuseWatch)
+
+
 class Leases:
     """The block leases of one rank's requests."""
 
     def __init__(self, pool: BlockPool, memory: Memory) -> None:
         self._pool = pool
         self._memory = memory
-        self._watch = memory if isinstance(memory, ReuseWatch) else None
+        self._watch: ReuseWatch | None = memory if _watches(memory) else None  # type: ignore
         self._released: deque[tuple[int, int]] = deque(maxlen=MOST_RELEASED)
         # A rank without work joins a step with a dummy batch. Its block is reserved from the start,
         # so that a full pool never keeps the others from decoding (contract 5.5, #17978).

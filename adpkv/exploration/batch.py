@@ -21,6 +21,7 @@ from adpkv.exploration.dice import Dice
 from adpkv.exploration.drawing import draw
 from adpkv.exploration.entropy import audited
 from adpkv.exploration.facts import ObservedTables, facts_of, pairs_of
+from adpkv.exploration.garbage import collected_apart
 from adpkv.exploration.mutating import mutated
 from adpkv.exploration.replay_file import file_text, record
 from adpkv.exploration.shrinking import written
@@ -108,57 +109,74 @@ def _variation(experiment: str) -> Variation:
 def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
     """Run the seeds of a task."""
     began_s = time.perf_counter()
-    where, facts = _variation(task.experiment), Counter[str]()
-    observed = ObservedTables()
-    finds: dict[str, Find] = {}
-    counts: Counter[str] = Counter()
-    twice, differed, events = 0, list[int](), 0
-    cases = _Guided(where, task) if task.strategy == "guided" else None
+    batch = _Batch(_variation(task.experiment), task)
     last = task.last
     until_s = math.inf if task.most_s is None else began_s + task.most_s
-    for seed in range(task.first, task.last):
-        if seed > task.first and time.perf_counter() >= until_s:
-            last = seed
-            break
-        note(seed)
-        case = (
-            case_of(where, task.strategy, task.depth, seed) if cases is None else cases.next(seed)
-        )
-        trial = attempt(case, rules=observed.rules)
-        events += len(trial.events)
-        told = facts_of(trial.events)
-        facts.update(told)
-        # What is wrong is not kept: its like would be found again and again, and may never end.
-        if cases is not None and not trial.found:
-            cases.learn(case, {*told, *pairs_of(trial.events), *_new(observed, facts)})
-        if trial.found:
-            known_by = signature(trial.found)
-            counts[known_by] += 1
-            if known_by not in finds:
-                finds[known_by] = _find(trial, known_by, seed)
-        if seed % TWICE_EVERY == 0:
-            twice += 1
-            with audited():
-                again = attempt(case, rules=observed.rules)
-            if again.events != trial.events:
-                differed.append(seed)
-        if task.most_finds and len(finds) >= task.most_finds:
-            last = seed + 1
-            break
-    facts.update(observed.counts)
+    with collected_apart(task.number) as collect:
+        for seed in range(task.first, task.last):
+            if seed > task.first and time.perf_counter() >= until_s:
+                last = seed
+                break
+            note(seed)
+            batch.run(seed)
+            collect()
+            if task.most_finds and len(batch.finds) >= task.most_finds:
+                last = seed + 1
+                break
+    batch.facts.update(batch.observed.counts)
     return BatchResult(
         number=task.number,
         first=task.first,
         last=last,
-        events=events,
-        finds=list(finds.values()),
-        counts=dict(counts),
-        facts=dict(facts),
-        twice=twice,
-        differed=differed,
+        events=batch.events,
+        finds=list(batch.finds.values()),
+        counts=dict(batch.counts),
+        facts=dict(batch.facts),
+        twice=batch.twice,
+        differed=batch.differed,
         wall_s=time.perf_counter() - began_s,
         broken_off=last < task.last,
     )
+
+
+class _Batch:
+    """What came of the seeds of a task so far."""
+
+    def __init__(self, where: Variation, task: Task) -> None:
+        self._where, self._task = where, task
+        self._cases = _Guided(where, task) if task.strategy == "guided" else None
+        self.observed = ObservedTables()
+        self.finds: dict[str, Find] = {}
+        self.counts: Counter[str] = Counter()
+        self.facts: Counter[str] = Counter()
+        self.twice, self.events = 0, 0
+        self.differed: list[int] = []
+
+    def run(self, seed: int) -> None:
+        """Make the run of a seed, and count what it has shown."""
+        task, cases, observed = self._task, self._cases, self.observed
+        if cases is None:
+            case = case_of(self._where, task.strategy, task.depth, seed)
+        else:
+            case = cases.next(seed)
+        trial = attempt(case, rules=observed.rules)
+        self.events += len(trial.events)
+        told = facts_of(trial.events)
+        self.facts.update(told)
+        # What is wrong is not kept: its like would be found again and again, and may never end.
+        if cases is not None and not trial.found:
+            cases.learn(case, {*told, *pairs_of(trial.events), *_new(observed, self.facts)})
+        if trial.found:
+            known_by = signature(trial.found)
+            self.counts[known_by] += 1
+            if known_by not in self.finds:
+                self.finds[known_by] = _find(trial, known_by, seed)
+        if seed % TWICE_EVERY == 0:
+            self.twice += 1
+            with audited():
+                again = attempt(case, rules=observed.rules)
+            if again.events != trial.events:
+                self.differed.append(seed)
 
 
 def case_of(where: Variation, strategy: str, depth: int, seed: int) -> Case:

@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-__all__ = ["Dice", "mixed"]
+__all__ = ["MASK", "MIX_1", "MIX_2", "Dice", "mixed"]
 
 T = TypeVar("T")
 
-_MASK: Final = (1 << 64) - 1
+MASK: Final = (1 << 64) - 1
+MIX_1: Final = 0xBF58476D1CE4E5B9
+MIX_2: Final = 0x94D049BB133111EB
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 
 
 def mixed(number: int) -> int:
     """A number of 64 bits that looks like chance; it depends on every bit of `number`."""
-    number &= _MASK
-    number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
-    number = (number ^ (number >> 27)) * 0x94D049BB133111EB & _MASK
+    number &= MASK
+    number = (number ^ (number >> 30)) * MIX_1 & MASK
+    number = (number ^ (number >> 27)) * MIX_2 & MASK
     return number ^ (number >> 31)
 
 
@@ -39,8 +41,11 @@ class Dice:
 
     def below(self, end: int) -> int:
         """A number from 0 to `end` - 1."""
-        self._state = (self._state + _GOLDEN) & _MASK
-        return mixed(self._state) * end >> 64
+        state = self._state = (self._state + _GOLDEN) & MASK
+        # `mixed`, without a call: a seed draws a hundred numbers.
+        number = (state ^ (state >> 30)) * MIX_1 & MASK
+        number = (number ^ (number >> 27)) * MIX_2 & MASK
+        return (number ^ (number >> 31)) * end >> 64
 
     def between(self, low: int, high: int) -> int:
         """A number from `low` to `high`, both included."""

@@ -36,6 +36,7 @@ ALTERNATE: Final = (0.25, 0.5, 1.0, 1.0)
 # A copy of one of these is made faster than a new one, whose defaults pydantic looks up.
 _REQUEST: Final = ScriptedConfig.model_construct(at_ns=0, prompt_tokens=1, times=1, every_ns=0)
 _FAULT: Final = FaultConfig.model_construct()
+_SCRIPT: Final = ScriptConfig.model_construct(kind="script", requests=())
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class _Drawing:
         change: dict[str, Any] = {"prefix": dice.choice((None, 0, 0, 1, 2))}
         if one.prompt_tokens > size and dice.chance(1, 2):
             change["prompt_tokens"] = one.prompt_tokens // size * size
-        return one.model_copy(update=change)
+        return one.having(**change)
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class _Drawing:
                 found["ranks"] = (dice.choice(self._side(phase, kind)),)
             if dice.chance(1, 2):
                 found["requests"] = tuple({dice.below(requests): None, dice.below(requests): None})
-        return _FAULT.model_copy(update=found | self._lasting(name, kind))
+        return _FAULT.having(**found, **self._lasting(name, kind))
 
     def own_faults(self) -> tuple[FaultConfig, ...]:
         """Those of the experiment itself, which are healed like the drawn ones. As many: one that
@@ -142,7 +143,7 @@ class _Drawing:
         found = []
         for fault in self.where.base.faults:
             if fault.after_ns >= self.faulty_ns:
-                found.append(fault.model_copy(update={"probability": 0.0}))
+                found.append(fault.having(probability=0.0))
                 continue
             lasts_ns = fault.duration_ns or 0
             if fault.bandwidth_bytes_per_s:
@@ -151,7 +152,7 @@ class _Drawing:
             until_ns = self.faulty_ns
             if fault.before_ns is not None:
                 until_ns = min(until_ns, fault.before_ns)
-            found.append(fault.model_copy(update={"before_ns": until_ns}))
+            found.append(fault.having(before_ns=until_ns))
         return tuple(found)
 
     def _rank(self, name: str) -> int:
@@ -205,16 +206,14 @@ def asked(
     invalid: bool = False,
 ) -> ScriptedConfig:
     """One request of a script."""
-    return _REQUEST.model_copy(
-        update={
-            "at_ns": at_ns,
-            "prompt_tokens": prompt,
-            "output_tokens": output,
-            "wanted": wanted,
-            "prefix": None,
-            "cancel_ns": cancel_ns,
-            "invalid": invalid,
-        }
+    return _REQUEST.having(
+        at_ns=at_ns,
+        prompt_tokens=prompt,
+        output_tokens=output,
+        wanted=wanted,
+        prefix=None,
+        cancel_ns=cancel_ns,
+        invalid=invalid,
     )
 
 
@@ -222,9 +221,8 @@ def placed(
     base: Experiment, seed: int, requests: list[ScriptedConfig], faults: Sequence[FaultConfig]
 ) -> Experiment:
     """The experiment with this workload, and these faults."""
-    workload = ScriptConfig.model_construct(kind="script", requests=tuple(requests))
-    changed = {"seed": seed, "workload": workload, "faults": tuple(faults)}
-    return base.model_copy(update=changed)
+    workload = _SCRIPT.having(requests=tuple(requests))
+    return base.having(seed=seed, workload=workload, faults=tuple(faults))
 
 
 def draw(where: Variation, seed: int) -> Case:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from adpkv.exploration.dice import Dice, mixed
+from adpkv.exploration.dice import MASK, MIX_1, MIX_2, Dice, mixed
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE
 from adpkv.worlds.virtual.schedule import DENOMINATOR, Schedule
 
@@ -103,7 +103,12 @@ class Drawn:
         """A place before or after the canonical one."""
         if not self._order:
             return 0
-        number = mixed(self._seed ^ (at_ns * 0x2545F491 + kind * 0x9E3B + owner * 0x1F123 + to))
+        number = self._seed ^ (at_ns * 0x2545F491 + kind * 0x9E3B + owner * 0x1F123 + to)
+        # `mixed`, without a call: this is asked for each event.
+        number &= MASK
+        number = (number ^ (number >> 30)) * MIX_1 & MASK
+        number = (number ^ (number >> 27)) * MIX_2 & MASK
+        number ^= number >> 31
         return (number >> 8) % PLACES - PLACES // 2 if number & 15 < self._order else 0
 
     def haste(self, sender: int, to: int, number: int) -> int:

@@ -138,9 +138,10 @@ def attempt(
     except Exception as error:  # a bug in what it is made of
         bug, code = _unexpected(error, "as its job was put together: ")
         return Trial(case, (bug,), code, kept.events, records, None)
-    seen = _bounded(watch(job, kept.events) if watch is not None else None)
+    inner = None if watch is None else watch(job, kept.events)
     try:
-        reports = job.run(seen)
+        # Where nobody looks at each event, the world counts them.
+        reports = job.run(_too_many, MOST_EVENTS) if inner is None else job.run(_bounded(inner))
         ended = Ended(job, kept.events, records, reports, ending_of_job(job, records, reports))
         found = problems(ended, case.healed_ns)
         return Trial(case, tuple(found), ended.ending.exit_code, kept.events, records, job)
@@ -190,7 +191,11 @@ def _put_together(
     )
 
 
-def _bounded(inner: Callable[[], None] | None) -> Callable[[], None]:
+def _too_many() -> None:
+    raise TooManyEventsError
+
+
+def _bounded(inner: Callable[[], None]) -> Callable[[], None]:
     left = MOST_EVENTS
 
     def seen() -> None:
@@ -198,8 +203,7 @@ def _bounded(inner: Callable[[], None] | None) -> Callable[[], None]:
         left -= 1
         if not left:
             raise TooManyEventsError
-        if inner is not None:
-            inner()
+        inner()
 
     return seen
 

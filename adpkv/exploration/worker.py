@@ -6,7 +6,6 @@ NOTES: if the seed ends this process, whoever waits for it knows which one it wa
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -15,18 +14,11 @@ import msgspec
 
 from adpkv.exit_codes import ExitCode
 from adpkv.exploration.batch import BatchResult, Task, perform
+from adpkv.exploration.garbage import keep_what_is_imported
 
-__all__ = ["collect_seldom", "main", "measured"]
+__all__ = ["main", "measured"]
 
 NOTE_BYTES = 8
-YOUNG = 20_000
-"""Objects that are made before Python looks for circles of them."""
-
-
-def collect_seldom() -> None:
-    """What is imported stays; the objects of a run are many, and most go by themselves."""
-    gc.freeze()
-    gc.set_threshold(YOUNG)
 
 
 def measured(result: BatchResult, made: int) -> BatchResult:
@@ -49,7 +41,7 @@ def main(notes: str) -> int:
     def note(seed: int) -> None:
         os.pwrite(descriptor, seed.to_bytes(NOTE_BYTES, "little"), 0)
 
-    collect_seldom()
+    keep_what_is_imported()
     made = 0
     try:
         for line in sys.stdin.buffer:

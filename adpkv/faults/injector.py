@@ -8,7 +8,7 @@ worlds draw the same, and so does virtual time whether or not it jumps over quie
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from adpkv.config.fault_kinds import KINDS, Seam, phases
@@ -82,17 +82,20 @@ def armed(experiment: Experiment, rank: int) -> list[Armed]:
 class Injector:
     """The faults of one rank at one seam (`config.fault_kinds.Seam`), such as its transport."""
 
-    def __init__(self, faults: Iterable[Armed], seed: int, seam: Seam) -> None:
+    def __init__(self, faults: Sequence[Armed], seed: int, seam: Seam) -> None:
         self._seed = seed
         self._repeats = seam is Seam.MESSAGES
         self._repetitions: OrderedDict[tuple[int, int, str], int] = OrderedDict()
         self._by_phase: dict[str, list[Armed]] = {}
+        self.slow_contacts = False
+        """Whether the first post to a peer must be told apart from later ones."""
+        if not faults:
+            return
         for one in faults:
             if KINDS[one.fault.kind].seam is seam:
                 for phase in _operations(one.fault):
                     self._by_phase.setdefault(phase, []).append(one)
         self.slow_contacts = self.asks(CONTACT)
-        """Whether the first post to a peer must be told apart from later ones."""
 
     def __bool__(self) -> bool:
         return bool(self._by_phase)

@@ -46,6 +46,7 @@ from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
+from adpkv.worlds.once import once
 
 __all__ = [
     "NO_LIMIT",
@@ -108,15 +109,20 @@ def build_model(experiment: Experiment, instance: int = 0, *, calibrated: bool =
     """
     model = experiment.model
     if isinstance(model, CostedModelConfig):
-        # A world has one unit of time for the steps of all instances.
-        costs_of = experiment.measured_costs_of if calibrated else experiment.costs_of
-        several = experiment.topology.build().instances if experiment.topology.servers else ()
-        ticks = lcm(
-            *(costs_of(one.index).ticks_per_ns for one in several), costs_of(0).ticks_per_ns
-        )
-        return CostModel(costs_of(instance), model.time_scale, ticks_per_ns=ticks)
+        make = partial(_cost_model, experiment, model.time_scale, instance, calibrated=calibrated)
+        return once(experiment, ("model", instance, calibrated), make)
     made = plugins.made(plugins.MODEL, model.kind, model.parameters, experiment, Model)
     return OwnModel(f"{plugins.MODEL.key}: {model.kind}", made)
+
+
+def _cost_model(
+    experiment: Experiment, time_scale: float, instance: int, *, calibrated: bool
+) -> CostModel:
+    # A world has one unit of time for the steps of all instances.
+    costs_of = experiment.measured_costs_of if calibrated else experiment.costs_of
+    several = experiment.topology.build().instances if experiment.topology.servers else ()
+    ticks = lcm(*(costs_of(one.index).ticks_per_ns for one in several), costs_of(0).ticks_per_ns)
+    return CostModel(costs_of(instance), time_scale, ticks_per_ns=ticks)
 
 
 def build_inbox_ages(recorder: Recorder, rank: int, clock: Clock, bound_ns: int) -> InboxAges:
@@ -210,13 +216,13 @@ def build_rank(
         fired: how often each fault has hit this rank so far.
         rules, parts, phases, route: a policy's, in place of the contract's and of our router.
     """
-    instance = topology.instance_of(rank)
+    instance, silence = topology.instance_of(rank), experiment.legal_silence
     successor = partial(_leader, experiment, instance, mailbox, clock, pulse=pulse)
     assembled = Rank(
         rank=rank,
         instance=instance,
         limits=_group_limits(experiment, instance, route),
-        timing=_timing(experiment),
+        timing=once(experiment, ("timing", silence), partial(_timing, experiment)),
         ports=RankPorts(
             clock, mailbox, transport, model, recorder, signals, memory, staged, sampler
         ),
@@ -228,8 +234,8 @@ def build_rank(
         succession=_succession(experiment, membership or Membership(instance.members), successor),
         inbox_ages=inbox_ages,
         rules=rules,
-        memory_limits=experiment.router.memory_limits,
-        conduct=_conduct(experiment),
+        memory_limits=once(experiment, "memory_limits", lambda: experiment.router.memory_limits),
+        conduct=once(experiment, "conduct", partial(_conduct, experiment)),
         fired=fired,
     )
     serving = assembled.serving = _serving(experiment, assembled, parts)
@@ -257,7 +263,8 @@ def _transceiver(
     experiment: Experiment, instance: Instance, rules: Rules, parts: Parts, transport: Transport
 ) -> Transceiver:
     role = Role.SENDER if instance.kind is Kind.CONTEXT else Role.RECEIVER
-    limits = parts.limits(_transceiver_limits(experiment, role))
+    key = ("transceiver_limits", role, experiment.legal_silence)
+    limits = parts.limits(once(experiment, key, partial(_transceiver_limits, experiment, role)))
     return Transceiver(role, limits, rules, can_withdraw=transport.can_withdraw)
 
 
@@ -314,6 +321,15 @@ def _serving(experiment: Experiment, rank: Rank, parts: Parts) -> Serving:
 
 
 def _group_limits(experiment: Experiment, instance: Instance, route: Router | None) -> GroupLimits:
+    if route is not None:
+        return _made_group_limits(experiment, instance, route)
+    key = ("group_limits", instance.index)
+    return once(experiment, key, partial(_made_group_limits, experiment, instance, None))
+
+
+def _made_group_limits(
+    experiment: Experiment, instance: Instance, route: Router | None
+) -> GroupLimits:
     if experiment.topology.replicated:
         route = router.replicate  # every rank gets every request: there is nothing to choose
     elif route is None:
@@ -339,6 +355,10 @@ def _group_limits(experiment: Experiment, instance: Instance, route: Router | No
 def says_cached(experiment: Experiment) -> dict[Kind, bool]:
     """The kinds of instances whose ranks say what they have cached of the requests that wait, and
     whether they say it of new ones too, before these are routed."""
+    return once(experiment, "says_cached", partial(_says_cached, experiment))
+
+
+def _says_cached(experiment: Experiment) -> dict[Kind, bool]:
     if experiment.topology.replicated:
         return {}
     wanted = router.POLICIES.get(experiment.router.policy) is router.WANTS_CACHED

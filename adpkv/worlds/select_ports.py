@@ -37,6 +37,7 @@ from adpkv.transport.port import Transport
 from adpkv.workload.port import Workload
 from adpkv.worlds.assemble import build_model
 from adpkv.worlds.custom_ports import OURS, Policy, Ports, RealMemory, VirtualMemory
+from adpkv.worlds.once import once
 
 __all__ = ["check", "chosen", "names_others"]
 
@@ -85,6 +86,10 @@ def chosen(experiment: Experiment, world: str, ports: Ports = OURS) -> Ports:
         ConfigError: a port that the experiment names does not exist, or does not fit.
         UsageError: it cannot be created.
     """
+    if ports is OURS and _name(experiment, WORKLOAD) in WORKLOAD.ours:
+        others = once(experiment, "names_others", lambda: names_others(experiment))
+        if not others:
+            return OURS  # there is nothing that could be wrong, and nothing to create
     check(experiment, world, ports)
     return dataclasses.replace(
         ports,

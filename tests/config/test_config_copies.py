@@ -1,6 +1,6 @@
 """A copy of a section with other values has nothing that was computed of the values before."""
 
-from adpkv.config import load
+from adpkv.config import Experiment, load
 from adpkv.config.shipped import folder
 
 
@@ -30,3 +30,21 @@ def test_what_an_experiment_says_it_is_computed_of_are_its_attributes() -> None:
         getattr(experiment, name)
         assert name in experiment.__dict__
         assert sources <= set(type(experiment).model_fields)
+
+
+def test_a_quick_copy_is_the_same_as_a_checked_one() -> None:
+    experiment = load(folder() / "explore.yaml")
+    before = (experiment.block_bytes, experiment.legal_silence, experiment.kept)
+    cache = experiment.kv_cache.having(blocks=9)
+    assert cache == experiment.kv_cache.model_copy(update={"blocks": 9})
+    assert cache.model_fields_set == experiment.kv_cache.model_fields_set | {"blocks"}
+    assert not {"legal_silence", "kept"} & experiment.having(kv_cache=cache).__dict__.keys()
+    other = experiment.having(seed=7)
+    assert (other.block_bytes, other.legal_silence, other.kept) == before
+    assert (other.kept, other.seed, experiment.seed) == (experiment.kept, 7, 0)
+
+
+def test_what_is_kept_depends_on_all_but_the_seed_the_workload_and_the_faults() -> None:
+    fields = set(Experiment.model_fields)
+    free = {"name", "seed", "workload", "faults", "regression", "sweep"}
+    assert Experiment.computed_of["kept"] == fields - free
