@@ -16,6 +16,7 @@ __all__ = [
     "HealthMonitor",
     "TransceiverHealth",
     "next_change_ns",
+    "silent_from_ns",
     "unhealthy_reasons",
 ]
 
@@ -76,7 +77,12 @@ def next_change_ns(inputs: HealthInputs, known: Collection[str] = ()) -> int:
         at = min(at, inputs.oldest_ns)
     if inputs.quarantined > inputs.budget and "quarantine_over_budget" not in known:
         at = min(at, inputs.quarantine_moved_ns)
-    return at if at == NEVER else at + inputs.deadline_ns + SOON_NS
+    return at if at == NEVER else silent_from_ns(at, inputs.deadline_ns)
+
+
+def silent_from_ns(moved_ns: int, deadline_ns: int) -> int:
+    """From when on the deadline is over, after a movement."""
+    return moved_ns + deadline_ns + SOON_NS
 
 
 class HealthMonitor:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from adpkv.core.health import HealthInputs, HealthMonitor, TransceiverHealth, next_change_ns
+from adpkv.core.health import (
+    HealthInputs,
+    HealthMonitor,
+    TransceiverHealth,
+    next_change_ns,
+    silent_from_ns,
+    unhealthy_reasons,
+)
 from adpkv.core.ids import NEVER
 from adpkv.core.rules import Rules
 from adpkv.core.session_book import SessionBook
@@ -19,6 +26,8 @@ class HealthWatch:
         self._book = book
         self._limits = limits
         self._rules = rules
+        self._is_by_contract = rules.unhealthy_reasons is unhealthy_reasons
+        """Whether a rank is healthy by the contract's rule, and no other."""
 
     def inputs(self) -> HealthInputs:
         """The present values from which health follows."""
@@ -36,9 +45,15 @@ class HealthWatch:
     def check(self, now_ns: int, transport_moved_ns: int) -> bool:
         """Check health at `now_ns`; returns whether it changed. `transport_moved_ns` is when the
         transport last moved a byte."""
-        if not self._book.in_flight and not self.monitor.reasons:
+        book = self._book
+        if not book.in_flight and not self.monitor.reasons:
             return False  # with nothing in flight there is nothing to check
-        self._book.note_movement(transport_moved_ns)
+        book.note_movement(transport_moved_ns)
+        if self._is_by_contract and not book.quarantine.since and not self.monitor.reasons:
+            # All that can be wrong is that nothing moves.
+            silent_ns = now_ns - book.moved_ns if book.under_way else 0
+            if silent_ns <= self._limits.progress_deadline_ns:
+                return False
         return self.monitor.update(now_ns, self._rules.unhealthy_reasons(now_ns, self.inputs()))
 
     def snapshot(self, now_ns: int) -> TransceiverHealth:
@@ -59,9 +74,15 @@ class HealthWatch:
 
         A grace period that was over by the last check, at `seen_ns`, is not due again.
         """
-        reasons = self.monitor.reasons
-        if not self._book.in_flight:
+        reasons, book = self.monitor.reasons, self._book
+        if not book.in_flight:
             return NEVER if not reasons else 0
+        if not reasons and not book.quarantine.since:
+            return (
+                silent_from_ns(book.moved_ns, self._limits.progress_deadline_ns)
+                if book.under_way
+                else NEVER
+            )
         # While unhealthy, the end of the grace period is due too, and so are further reasons.
         grace_ns = self.monitor.grace_over_ns()
         at_ns = next_change_ns(self.inputs(), reasons)

@@ -6,6 +6,7 @@ A rank does not decide alone about what it notices: it reports it at sync, and t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan, agree
@@ -17,7 +18,7 @@ from adpkv.executor.collectives import CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
-from adpkv.executor.rank import Rank, is_outdated, status_of
+from adpkv.executor.rank import Rank, status_of
 from adpkv.model.port import Batch
 from adpkv.subclassing import mypyc_attr
 
@@ -34,6 +35,7 @@ class LocalWork:
         # Used in every iteration of every rank, so looked up once.
         self._serving = rank.serving
         self._transceiver = rank.transceiver
+        self._receive = rank.ports.mailbox.receive
         self._clock, self._model = rank.ports.clock, rank.ports.model
         self._asked_to_stop = rank.ports.signals.asked_to_stop
         self._group = rank.instance.index
@@ -58,33 +60,35 @@ class LocalWork:
 
     def observe(self) -> None:
         """Read peers' messages, poll the transport and check what is due. Never waits."""
-        rank = self.rank
-        messages = rank.ports.mailbox.receive() if rank.leader is None else self._own_messages
-        self._own_messages = ()
+        rank, transceiver = self.rank, self._transceiver
+        if rank.leader is None:
+            messages: Sequence[Any] = self._receive()
+        else:
+            messages, self._own_messages = self._own_messages, ()
         now_ns = self._clock()
         if now_ns >= self._sampler.due_ns:
             # Before anything changes: so a line says how it was until now.
             self._sampler.take(rank, now_ns)
-        if self.group_input:
-            rank.transceiver.note_failures(failed_ranks(self.group_input))
+        if self.group_input and (failed := failed_ranks(self.group_input)):
+            transceiver.note_failures(failed)
         for message in messages:
             if isinstance(message, Release):
                 rank.succession.release = message  # kept: its leader has one too, and broadcasts it
             else:
-                rank.transfers.on_peer_message(message, now_ns)  # type: ignore[arg-type]
+                rank.transfers.on_peer_message(message, now_ns)
         # After the messages: with a peer's message the transport may be able to prove an end.
         ended = self.poll()
         if code := self._asked_to_stop():
             asked_by_signal(rank, code, self.propose)
         if (
-            messages
-            or ended
-            or now_ns >= self._wake_ns
+            ended
+            or messages
             or self._moved
+            or now_ns >= self._wake_ns
             or code
             or self._serving.pending_resource_release
-            or self._transceiver.pending_polls
-            or self._transceiver.monitor.reasons
+            or transceiver.pending_polls
+            or transceiver.monitor.reasons
         ):
             self.attend(now_ns)
 
@@ -94,15 +98,16 @@ class LocalWork:
 
     def attend(self, now_ns: int) -> None:
         """Process what came in and what is due."""
-        rank = self.rank
-        transceiver, self._seen_ns = rank.transceiver, now_ns
+        transceiver, self._seen_ns = self._transceiver, now_ns
         # Ends first: a transfer that is proven over has not missed its deadline.
-        transceiver.check_transfer_status(now_ns)
+        if transceiver.pending_polls:
+            transceiver.check_transfer_status(now_ns)
         if now_ns >= self._wake_ns:
             transceiver.expire(now_ns)
-        self._check_health(now_ns)
-        if rank.illness or now_ns >= transceiver.monitor.grace_over_ns():
-            unhealthy_too_long(rank, self.propose)
+        if transceiver.book.in_flight or transceiver.monitor.reasons:
+            self._check_health(now_ns)
+        if self.rank.illness or now_ns >= transceiver.monitor.grace_over_ns():
+            unhealthy_too_long(self.rank, self.propose)
         self._resolve(now_ns)
 
     def _check_health(self, now_ns: int) -> None:
@@ -121,10 +126,11 @@ class LocalWork:
     def _resolve(self, now_ns: int) -> None:
         """Act on all changes of sessions, requests and blocks, then begin what can begin. Every
         method that changes any of them must end with this call."""
-        rank = self.rank
         self._moved = True
         serving, transceiver = self._serving, self._transceiver
-        serving.decisions.resolve(now_ns)
+        book, decisions, failures = transceiver.book, serving.decisions, serving.failures
+        if book.journal:
+            decisions.resolve(now_ns)
         if serving.pending_resource_release:
             serving.retry_pending(now_ns)
         if serving.held.by_request:
@@ -132,13 +138,16 @@ class LocalWork:
         if serving.waiting:
             serving.admit(now_ns)
         transceiver.start(now_ns)
-        serving.decisions.resolve(now_ns)
-        if transceiver.book.orders:
-            rank.transfers.deliver()
+        if book.journal:
+            decisions.resolve(now_ns)
+        if book.orders:
+            self.rank.transfers.deliver()
         if transceiver.monitor.reasons:
             self._check_health(now_ns)  # a transfer that began just now is a movement
         seen_ns, abandon_ns = self._seen_ns, self._abandon_ns
-        wake_ns = min(transceiver.wake_ns(seen_ns), serving.failures.due_ns(seen_ns))
+        wake_ns = transceiver.wake_ns(seen_ns)
+        if failures.pause_ns:
+            wake_ns = min(wake_ns, failures.due_ns(seen_ns))
         self._wake_ns = abandon_ns if seen_ns <= abandon_ns < wake_ns else wake_ns
 
     # -- sync ----------------------------------------------------------------------------------
@@ -158,8 +167,17 @@ class LocalWork:
         return status_of(self.rank, self._abandon_ns, self.group_input)
 
     def _is_stale(self) -> bool:
-        """Whether this rank's status may differ from the last one it sent."""
-        return self._moved or is_outdated(self.rank, self._status, self.group_input)
+        """Whether this rank's status may differ from the last one it sent: something has changed
+        here, or in what the status is asked about."""
+        if self._moved:
+            return True
+        rank, last = self.rank, self._status
+        if last.stop is not rank.proposal or last.expired or last.cached:
+            return True
+        limits = rank.limits
+        if limits.asks_cached and self.group_input:
+            return True
+        return limits.reuses and rank.plan.waiting.count > 0
 
     # -- apply and flush -----------------------------------------------------------------------
 
@@ -167,14 +185,15 @@ class LocalWork:
         """Do what was agreed: cancels first, as they win over every other outcome; then the agreed
         outcomes; then new requests. Begin what can begin."""
         rank, serving = self.rank, self._serving
-        if rank.leader is not None:
+        if plan.refusals and rank.leader is not None:
             for response in rank.leader.refusals(plan, rank.rank):
                 rank.responses.stage(response)
                 rank.ports.recorder.event("refused", response.request_id, outcome=response.outcome)
         if rank.illness is not None and (plan.ending or plan.stop is not None):
             unhealthy_too_long(rank, self.propose)
-        new = plan.assignments.get(self._index)
-        reason = plan.stop if rank.transceiver.drain_deadline_ns == NEVER else None  # has begun
+        new, reason = plan.assignments.get(self._index), plan.stop
+        if reason is not None and self._transceiver.drain_deadline_ns != NEVER:
+            reason = None  # has begun
         lost = plan.rank_failure is not None
         if not (new or plan.cancels or plan.expired or plan.agreed or reason or lost):
             return
@@ -183,7 +202,8 @@ class LocalWork:
             rank.transceiver.handle_peer_failure(plan.rank_failure.failed, now_ns)
         for request_id in plan.cancels:
             serving.cancel(request_id, now_ns)
-        serving.expire(plan.expired, now_ns)
+        if plan.expired:
+            serving.expire(plan.expired, now_ns)
         if plan.agreed:
             serving.decisions.carry_out(plan.agreed, plan.cancels, now_ns)
         for spec in new or ():

@@ -6,6 +6,8 @@ it has nothing to contribute (contract 5.1). What a rank does by itself is in `e
 
 from __future__ import annotations
 
+from functools import partial
+
 from adpkv.core.plan import Plan
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.core.stop import StopReason
@@ -87,7 +89,7 @@ class Phases(LocalWork):
             slope,
             most,
             self._until_ns(),
-            lambda: self._compute(batch),
+            partial(self._compute, batch),
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
             serving.has_work(),

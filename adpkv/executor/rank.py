@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from adpkv.core.block_pool import BlockPool
-from adpkv.core.failure_memory import MemoryLimits
+from adpkv.core.failure_memory import MemoryLimits, Trust
 from adpkv.core.group_limits import GroupLimits
 from adpkv.core.illness import Illness
 from adpkv.core.inbox_age import InboxAges
@@ -32,7 +33,11 @@ from adpkv.model.port import Model
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
 
-__all__ = ["Conduct", "Rank", "RankPorts", "Succession", "Timing", "is_outdated", "status_of"]
+__all__ = ["Conduct", "Rank", "RankPorts", "Succession", "Timing", "status_of"]
+
+
+_ALL_ROOM: Final = (NO_LIMIT, NO_LIMIT, NO_LIMIT, ())
+_FULL: Final = Trust.FULL
 
 
 def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage]) -> RankStatus:
@@ -43,13 +48,13 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
             release any more.
         group_input: the broadcast on which the group decides in this sync, if it is there.
     """
-    serving, transceiver, rank_failure = rank.serving, rank.transceiver, rank.plan.rank_failure
-    book = transceiver.book
-    quarantined = len(book.quarantine.since)
+    serving, transceiver, plan, limits = rank.serving, rank.transceiver, rank.plan, rank.limits
+    book, failures = transceiver.book, serving.failures
+    in_flight, quarantined = book.in_flight, len(book.quarantine.since)
     now_ns = rank.ports.clock()
     tokens, requests, running = serving.load()
-    late = rank.limits.late
-    blocks, seats, slots, peers = serving.room() if late else (NO_LIMIT, NO_LIMIT, NO_LIMIT, ())
+    blocks, seats, slots, peers = serving.room() if limits.late else _ALL_ROOM
+    asked = limits.asks_cached or (limits.reuses and plan.waiting.count)
     return RankStatus(
         work=serving.has_work(),
         tokens=tokens,
@@ -60,31 +65,21 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         slots=slots,
         peers=peers,
         turn=serving.turn,
-        in_transfer=book.in_flight - quarantined,
+        in_transfer=in_flight - quarantined,
         quarantined=quarantined,
         reasons=transceiver.monitor.reasons,
         stop=rank.proposal,
-        drained=not book.in_flight or transceiver.is_overdue(now_ns),
+        drained=not in_flight or transceiver.is_overdue(now_ns),
         overdue=now_ns >= abandon_ns,
         expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
         votes=serving.owner.votes,
-        cached=_cached(rank, group_input, blocks),
-        owed=serving.owed(rank_failure.asked) if rank_failure is not None else (),
-        trust=serving.failures.trust(now_ns),
+        cached=_cached(rank, group_input, blocks) if asked else (),
+        owed=serving.owed(plan.rank_failure.asked) if plan.rank_failure is not None else (),
+        trust=failures.trust(now_ns) if failures.pause_ns else _FULL,
         illness=rank.illness,
         closing=rank.closing,
-        doubted=tuple(serving.pending_resource_release) if rank.limits.recomputes else (),
+        doubted=tuple(serving.pending_resource_release) if limits.recomputes else (),
     )
-
-
-def is_outdated(rank: Rank, last: RankStatus, group_input: Sequence[LeaderMessage]) -> bool:
-    """Whether a rank's next status differs from its last one although nothing has changed here."""
-    if last.expired or last.cached or last.stop is not rank.proposal:
-        return True
-    limits = rank.limits
-    if limits.asks_cached and group_input:
-        return True
-    return limits.reuses and rank.plan.waiting.count > 0
 
 
 def _cached(
@@ -92,10 +87,8 @@ def _cached(
 ) -> tuple[tuple[int, int, int, int], ...]:
     """What the rank has cached of the requests that the next plan may route: if the router asks for
     it, and of those that wait and do not fit into its `free` blocks without."""
-    limits, waiting = rank.limits, rank.plan.waiting
-    if not limits.asks_cached:
-        if not limits.reuses or not waiting.count:
-            return ()
+    waiting = rank.plan.waiting
+    if not rank.limits.asks_cached:
         return rank.serving.cached(candidates(waiting.current(), (), LOOKED_PAST), free)
     new = (message.spec for message in group_input if isinstance(message, Admit))
     return rank.serving.cached(candidates(waiting.current(), new, LOOKED_AT), -1)

@@ -48,7 +48,8 @@ class WorkMeter:
         """`count` steps of the group took `took_ns`, which a clock set back may make negative, and
         this rank's own part of them so many ticks."""
         self.steps += count
-        self.step_ns += max(took_ns, 0)
+        if took_ns > 0:
+            self.step_ns += took_ns
         self.own_ticks += own_ticks
 
     def counts(self) -> WorkCounts:
