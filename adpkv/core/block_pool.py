@@ -1,8 +1,8 @@
 """The KV block pool of one rank: free list, prefix reuse by block hash, the block equation.
 
 A request holds blocks through a lease. A *private* block belongs to one lease; a *tracked* block is
-in the prefix index under its hash and may be shared by several leases. A block without a lease is
-free (private) or cached (tracked; evicted in LRU order). At every moment, contract 3.7:
+in the prefix index (`core.prefix_runs`) and may be shared by several leases. A block without a
+lease is free (private) or cached (tracked; evicted in LRU order). At every moment, contract 3.7:
 
     free + cached + active + in transfer + quarantined == total
 
@@ -12,32 +12,13 @@ applies to one of them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from enum import IntEnum
-from itertools import takewhile
+from collections.abc import Sequence
 
+from adpkv.core.prefix_runs import Part, PrefixRuns, Use
 from adpkv.core.report import BlockCounts
 from adpkv.errors import AdpkvError
 
 __all__ = ["BlockPool", "Lease", "Use"]
-
-
-class Use(IntEnum):
-    """What a lease's blocks are used for. Of a shared block the largest value counts."""
-
-    ACTIVE = 0
-    IN_TRANSFER = 1
-    QUARANTINED = 2
-
-
-# The number of leases on a tracked block, per use, packed into one integer: finding its use is a
-# comparison, and a change of use is one addition.
-_UNIT = (1, 1 << 20, 1 << 40)
-
-
-def _use_of(holders: int) -> int:
-    return 2 if holders >= _UNIT[2] else 1 if holders >= _UNIT[1] else 0
 
 
 class Lease:
@@ -48,11 +29,15 @@ class Lease:
     from earlier ones.
     """
 
-    __slots__ = ("blocks", "evicted", "number", "open", "reused", "tracked", "use")
+    __slots__ = ("blocks", "evicted", "number", "open", "parts", "reused", "tracked", "use")
 
-    def __init__(self, number: int, blocks: list[int], reused: int, evicted: int) -> None:
+    def __init__(
+        self, number: int, blocks: list[int], parts: list[Part], reused: int, evicted: int
+    ) -> None:
         self.number = number
         self.blocks = blocks
+        self.parts = parts
+        """The tracked ones as runs."""
         self.reused = reused
         self.evicted = evicted
         """How many blocks at the end of `blocks` were evicted from the cache for this lease."""
@@ -62,7 +47,8 @@ class Lease:
 
 
 class BlockPool:
-    """One rank's blocks. A call costs O(blocks of the lease)."""
+    """One rank's blocks. A call costs O(private blocks of the lease and runs of its prefix), and
+    O(hashes) if it is given hashes."""
 
     def __init__(self, total: int, *, reuse: bool = True) -> None:
         if total < 1:
@@ -75,13 +61,9 @@ class BlockPool:
         # a list: otherwise the pools of thousands of simulated ranks would take much memory.
         self._free: list[int] = []
         self._unused = range(total)
-        self._index: dict[int, int] = {}
-        self._hash_of: dict[int, int] = {}
-        self._holders: dict[int, int] = {}
-        # The cached blocks, in LRU order. An OrderedDict finds its first entry in O(1) after many
-        # removals; a dict does not.
-        self._idle: OrderedDict[int, None] = OrderedDict()
-        self._used = [0, 0, 0]
+        self._runs = PrefixRuns()
+        self._private = [0, 0, 0]
+        """Leased private blocks, by their use."""
         self._numbers = 0
 
     def acquire(self, count: int, hashes: Sequence[int] = ()) -> Lease | None:
@@ -94,34 +76,21 @@ class BlockPool:
         Returns:
             The lease, or None if the pool has too few free and cached blocks.
         """
-        found: list[int] = []
-        if self.reuses:
-            for value in hashes:
-                block = self._index.get(value)
-                if block is None:
-                    break
-                found.append(block)
-        need = count - len(found)
-        idle = self._idle
-        spare = len(self._free) + len(self._unused) + len(idle)
-        if found and need <= spare:
-            spare -= sum([block in idle for block in found])
-        if need > spare:
+        runs = self._runs
+        found = runs.find(hashes) if self.reuses and hashes else {}
+        reused = idle = 0
+        for run, there in found.items():
+            reused += there
+            idle += 0 if run.holders else there
+        need = count - reused
+        if need > self.available() - idle:
             return None
-        holders, used = self._holders, self._used
-        for block in found:
-            held = holders.get(block, 0)
-            if held:
-                holders[block] = held + 1
-            else:
-                del idle[block]
-                holders[block] = 1
-                used[0] += 1
-        reused = len(found)
-        evicted = self._take(need, found)
-        used[0] += need
+        blocks: list[int] = []
+        parts = runs.hold(found, blocks) if found else []
+        evicted = self._take(need, blocks)
+        self._private[Use.ACTIVE] += need
         self._numbers += 1
-        return Lease(self._numbers, found, reused, evicted)
+        return Lease(self._numbers, blocks, parts, reused, evicted)
 
     def acquire_apart(self, count: int, hashes: Sequence[int]) -> tuple[Lease, Lease] | None:
         """As `acquire`, but as two leases: of the cached prefix, and of the blocks after it.
@@ -153,23 +122,18 @@ class BlockPool:
             fresh = min(need, len(self._unused))
             self._unused = self._unused[fresh:]
             need -= fresh
-        evict, index, hash_of = self._idle.popitem, self._index, self._hash_of
-        for _ in range(need):
-            block, _ = evict(last=False)
-            del index[hash_of.pop(block)]
-            into.append(block)
+        if need:
+            self._runs.evict(need, into)
         return need
 
     def available(self) -> int:
         """How many blocks a lease could have now, the cached ones included."""
-        return len(self._free) + len(self._unused) + len(self._idle)
+        return len(self._free) + len(self._unused) + self._runs.cached
 
-    def cached(self, hashes: Iterable[int]) -> tuple[int, int]:
+    def cached(self, hashes: Sequence[int]) -> tuple[int, int]:
         """How many blocks of this prefix are in the index, and how many of these have a lease."""
-        if not self.reuses:
-            return 0, 0
-        found = [self._index[one] for one in takewhile(self._index.__contains__, hashes)]
-        return len(found), sum(1 for block in found if block in self._holders)
+        found = self._runs.find(hashes) if self.reuses else {}
+        return sum(found.values()), sum(there for run, there in found.items() if run.holders)
 
     def commit(self, lease: Lease, hashes: Sequence[int]) -> None:
         """Put the lease's first blocks into the prefix index: they hold the KV of these hashes now.
@@ -180,15 +144,12 @@ class BlockPool:
         """
         if not self.reuses:
             return
-        index, hash_of, holders = self._index, self._hash_of, self._holders
-        unit, first = _UNIT[lease.use], lease.tracked
-        for value, block in zip(hashes[first:], lease.blocks[first:], strict=False):
-            if value in index:
-                break
-            index[value] = block
-            hash_of[block] = value
-            holders[block] = unit
-            lease.tracked += 1
+        first, end = lease.tracked, len(lease.blocks)
+        part = self._runs.add(hashes[first:end], lease.blocks[first:], lease.use)
+        if part is not None:
+            lease.parts.append(part)
+            lease.tracked += part[1]
+            self._private[lease.use] -= part[1]
 
     def set_use(self, lease: Lease, use: Use) -> None:
         """Change what the lease's blocks are used for.
@@ -200,18 +161,11 @@ class BlockPool:
         old = lease.use
         if old is use:
             return
-        used, holders = self._used, self._holders
-        alone, change = _UNIT[old], _UNIT[use] - _UNIT[old]
-        moved = len(lease.blocks)
-        for block in lease.blocks[: lease.tracked]:
-            before = holders[block]
-            holders[block] = after = before + change
-            if before != alone:
-                moved -= 1
-                used[_use_of(before)] -= 1
-                used[_use_of(after)] += 1
-        used[old] -= moved
-        used[use] += moved
+        if lease.parts:
+            self._runs.turn(lease.parts, old, use)
+        own = len(lease.blocks) - lease.tracked
+        self._private[old] -= own
+        self._private[use] += own
         lease.use = use
 
     def release(self, lease: Lease) -> list[int]:
@@ -226,22 +180,10 @@ class BlockPool:
         """
         self._check_open(lease)
         lease.open = False
-        used, holders, idle = self._used, self._holders, self._idle
-        unit = _UNIT[lease.use]
-        gone = len(lease.blocks)
-        # Backwards, so that the tail of a prefix is evicted before its head.
-        for block in reversed(lease.blocks[: lease.tracked]):
-            before = holders[block]
-            if before == unit:
-                del holders[block]
-                idle[block] = None
-            else:
-                gone -= 1
-                holders[block] = after = before - unit
-                used[_use_of(before)] -= 1
-                used[_use_of(after)] += 1
-        used[lease.use] -= gone
+        if lease.parts:
+            self._runs.drop(lease.parts, lease.use)
         freed = lease.blocks[lease.tracked :]
+        self._private[lease.use] -= len(freed)
         self._free += reversed(freed)
         return freed
 
@@ -253,29 +195,25 @@ class BlockPool:
 
     def counts(self) -> BlockCounts:
         """A frozen snapshot of the block equation. `leaked` is filled in by `executor.audit`."""
+        runs, own = self._runs, self._private
         return BlockCounts(
             self.total,
             len(self._free) + len(self._unused),
-            len(self._idle),
-            self._used[0],
-            self._used[1],
-            self._used[2],
+            runs.cached,
+            own[0] + runs.used[0],
+            own[1] + runs.used[1],
+            own[2] + runs.used[2],
         )
+
+    def order(self) -> tuple[list[int], list[int]]:
+        """The freed blocks and the cached ones, each in the order in which they are given out."""
+        return self._free[::-1], self._runs.in_order()
 
     def check_integrity(self) -> None:
         """Raise AssertionError unless the equation holds and all indexes agree. For tests."""
-        free, idle = set(self._free), set(self._idle)
-        assert len(free) == len(self._free), "a block is twice in the free list"
-        assert not free & idle, "a block is free and cached"
-        assert not (free | idle) & set(self._holders), "an unheld block has holders"
-        assert not free & set(self._unused), "a block came back that was never given out"
-        assert len(free) + len(self._unused) + len(idle) + sum(self._used) == self.total, (
-            "the block equation"
-        )
-        assert all(self._index[h] == b for b, h in self._hash_of.items()), "index and hashes"
-        assert len(self._index) == len(self._hash_of), "index and hashes"
-        by_use = [0, 0, 0]
-        for held in self._holders.values():
-            assert held > 0, "holders below one"
-            by_use[_use_of(held)] += 1
-        assert all(t <= u for t, u in zip(by_use, self._used, strict=True)), "uses"
+        runs = self._runs
+        runs.check_integrity()
+        there = [*self._free, *self._unused, *runs.in_order(), *runs.leased()]
+        assert len(there) == len(set(there)), "a block is in two places"
+        assert len(there) + sum(self._private) == self.total, "the block equation"
+        assert min(self._private) >= 0, "uses"

@@ -16,8 +16,8 @@ LONGEST = 4
 
 
 def chain(which: int, length: int) -> tuple[int, ...]:
-    """Hashes of a prompt: chains share their first block two by two."""
-    return tuple((which // 2 if i == 0 else 100 * which) + 10 * i for i in range(length))
+    """Hashes of a prompt: two by two, chains share their first two blocks."""
+    return tuple((which // 2 if i < 2 else 100 * which) + 10 * i for i in range(length))
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -62,9 +62,16 @@ class PoolMachine(RuleBasedStateMachine):
         return lease
 
     def _prefix(self, hashes: tuple[int, ...]) -> list[int]:
-        """The blocks of the longest known prefix."""
-        known = itertools.takewhile(lambda value: value in self.pool._index, hashes)
-        return [self.pool._index[value] for value in known]
+        """The blocks of the longest known prefix, one by one."""
+        index = self._index()
+        return [index[value] for value in itertools.takewhile(index.__contains__, hashes)]
+
+    def _index(self) -> dict[int, int]:
+        """Each hash that the pool knows, with its block."""
+        runs = self.pool._runs._first.values()
+        pairs = [*itertools.chain(*(zip(run.hashes, run.blocks, strict=True) for run in runs))]
+        assert len(pairs) == len(dict(pairs)), "a hash is twice in the index"
+        return dict(pairs)
 
     def _promised(self, hashes: tuple[int, ...]) -> int:
         """How many of them nobody holds: available now, and not once they are reused."""
@@ -114,7 +121,7 @@ class PoolMachine(RuleBasedStateMachine):
     def a_cached_block_can_be_found(self) -> None:
         """A prefix's head is never evicted before its tail, or the tail would be out of reach."""
         reachable: set[int] = set()
-        index = self.pool._index
+        index = self._index()
         for which in range(CHAINS + 1):
             for value in chain(which, LONGEST):
                 if value not in index:

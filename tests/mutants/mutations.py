@@ -23,11 +23,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 MODULES: Final = (
     "core/block_pool", "core/health", "core/health_watch", "core/ownership", "core/plan",
-    "core/request", "core/responses", "core/router", "core/scheduler", "core/session_book",
-    "core/session_limits", "core/slots", "core/tombstones", "core/transceiver", "core/waiting",
-    "executor/context", "executor/coordinator", "executor/decisions", "executor/generation",
-    "executor/leader", "executor/leases", "executor/loop", "executor/phases", "executor/serving",
-    "executor/succession", "executor/transfers",
+    "core/prefix_runs", "core/request", "core/responses", "core/router", "core/scheduler",
+    "core/session_book", "core/session_limits", "core/slots", "core/tombstones", "core/transceiver",
+    "core/waiting", "executor/context", "executor/coordinator", "executor/decisions",
+    "executor/generation", "executor/leader", "executor/leases", "executor/loop", "executor/phases",
+    "executor/serving", "executor/succession", "executor/transfers",
 )  # fmt: skip
 
 EACH: Final = 3

@@ -41,7 +41,7 @@ class Watched(Phases):
             for r in serving.requests.values()
         ]
         waiting = [r.spec.request_id for r in serving.waiting]
-        now = (held, waiting, list(pool._free), list(pool._idle), list(pool._index))
+        now = (held, waiting, *pool.order())
         self._seen.setdefault((rank.instance.index, rank.iteration), []).append(repr(now))
         return await super().sync()
 
