@@ -13,12 +13,15 @@ applies to one of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from adpkv.core.prefix_runs import Part, PrefixRuns, Use
 from adpkv.core.report import BlockCounts
 from adpkv.errors import AdpkvError
 
 __all__ = ["BlockPool", "Lease", "Use"]
+
+_ACTIVE: Final = Use.ACTIVE
 
 
 class Lease:
@@ -42,7 +45,7 @@ class Lease:
         self.evicted = evicted
         """How many blocks at the end of `blocks` were evicted from the cache for this lease."""
         self.tracked = reused
-        self.use = Use.ACTIVE
+        self.use = _ACTIVE
         self.open = True
 
 
@@ -88,7 +91,7 @@ class BlockPool:
         blocks: list[int] = []
         parts = runs.hold(found, blocks) if found else []
         evicted = self._take(need, blocks)
-        self._private[Use.ACTIVE] += need
+        self._private[_ACTIVE] += need
         self._numbers += 1
         return Lease(self._numbers, blocks, parts, reused, evicted)
 

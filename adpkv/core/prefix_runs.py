@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from itertools import takewhile
+from typing import Final
 
 __all__ = ["Part", "PrefixRuns", "Run", "Use"]
 
@@ -28,6 +29,8 @@ class Use(IntEnum):
     IN_TRANSFER = 1
     QUARANTINED = 2
 
+
+_ACTIVE: Final = Use.ACTIVE
 
 # The number of leases on a run, per use, packed into one integer: finding its use is a comparison,
 # and a change of use is one addition.
@@ -104,8 +107,8 @@ class PrefixRuns:
                 del self._idle[run]
             if not part.holders:
                 self.cached -= count
-                self.used[Use.ACTIVE] += count
-            part.holders += _UNIT[Use.ACTIVE]
+                self.used[_ACTIVE] += count
+            part.holders += _UNIT[_ACTIVE]
             into += part.blocks
             held.append((part, count))
         return held
