@@ -97,7 +97,7 @@ class GroupRanks:
         self.cached = cached
         self.doubted = doubted
         self.not_yet = not_yet
-        self.overtaking = Overtaking(self, passed, costs.most_passed)
+        self.overtaking = Overtaking(passed, costs.most_passed)
         self._now = _NOW
         self._most_blocks = -1
         """At least as many blocks as any open rank has; -1 if that is to be looked up."""

@@ -27,48 +27,48 @@ Passed = tuple[tuple[int, int, int], ...]
 
 
 class Overtaking:
-    """The requests of one plan that have found no room so far, oldest first."""
+    """The requests of one plan that have found no room so far, oldest first.
 
-    def __init__(self, ranks: GroupRanks, passed: Passed, most: int) -> None:
-        self._ranks = ranks
+    It is told the ranks each time: if it kept them, who have it, each plan would leave a circle of
+    objects, and a run would take a third more memory.
+    """
+
+    __slots__ = ("_most", "_passed", "_waiting")
+
+    def __init__(self, passed: Passed, most: int) -> None:
         self._most = most
         self._passed: dict[Attempt, int] = {(i, a): times for i, a, times in passed}
         self._waiting: list[RequestSpec] = []
 
-    def waits(self, spec: RequestSpec) -> bool:
+    def waits(self, ranks: GroupRanks, spec: RequestSpec) -> bool:
         """The request finds no room. Returns whether those behind it in its lane must wait too."""
         self._waiting.append(spec)
         times = self._passed.get((spec.request_id, spec.attempt), 0)
         if times >= self._most:
-            self._hold(spec, times)
+            self._hold(ranks, spec, times)
         return times >= 2 * self._most
 
-    def assigned(self, rank: int, spec: RequestSpec) -> None:
+    def assigned(self, ranks: GroupRanks, rank: int, spec: RequestSpec) -> None:
         """A later request was given to a rank."""
         if not self._waiting:
             return
         lane = lane_of(spec)
         for older in self._waiting:
-            wanted = older.wanted in (None, rank) and self._could_have(rank, older)
+            wanted = older.wanted in (None, rank) and _could_have(ranks, rank, older)
             if wanted or lane_of(older) == lane:
                 attempt = (older.request_id, older.attempt)
                 times = self._passed[attempt] = self._passed.get(attempt, 0) + 1
                 if times in (self._most, 2 * self._most):
-                    self._hold(older, times)
+                    self._hold(ranks, older, times)
 
-    def _hold(self, spec: RequestSpec, times: int) -> None:
+    def _hold(self, ranks: GroupRanks, spec: RequestSpec, times: int) -> None:
         """Keep ranks free for a request."""
-        ranks = self._ranks
         found = range(len(ranks)) if spec.wanted is None else (spec.wanted,)
-        able = [rank for rank in found if self._could_have(rank, spec)]
+        able = [rank for rank in found if _could_have(ranks, rank, spec)]
         if times < 2 * self._most:
             able = sorted(able, key=lambda rank: (-ranks.blocks[rank], rank))[:1]
         for rank in able:
             ranks.close(rank)
-
-    def _could_have(self, rank: int, spec: RequestSpec) -> bool:
-        """Whether it is room that the request waits for on this rank."""
-        return self._ranks.has_share(rank, spec) and not self._ranks.is_doubted(rank, spec)
 
     def passed(self, waiting: Waiting) -> Passed:
         """How often the requests were overtaken that wait still."""
@@ -79,3 +79,8 @@ class Overtaking:
             for (request_id, attempt), times in self._passed.items()
             if any(waiting[p].attempt == attempt for p in waiting.attempts(request_id))
         )
+
+
+def _could_have(ranks: GroupRanks, rank: int, spec: RequestSpec) -> bool:
+    """Whether it is room that the request waits for on this rank."""
+    return ranks.has_share(rank, spec) and not ranks.is_doubted(rank, spec)

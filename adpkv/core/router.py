@@ -80,11 +80,11 @@ def _assign(waiting: Waiting, ranks: GroupRanks, pick: Pick) -> Routed:
         rank = _rank_for(spec, ranks, pick)
         if rank is not None:
             ranks.give(rank, spec)
-            ranks.overtaking.assigned(rank, spec)
+            ranks.overtaking.assigned(ranks, rank, spec)
             found.setdefault(rank, []).append(spec)
             taken.append(place)
         elif not ranks.waits_for_doubt(spec):
-            left[lane] = 0 if ranks.overtaking.waits(spec) else left[lane] - 1
+            left[lane] = 0 if ranks.overtaking.waits(ranks, spec) else left[lane] - 1
         following = next(lanes[lane], None) if left[lane] else None
         if following is None:
             heapq.heappop(heads)
