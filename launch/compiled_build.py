@@ -18,6 +18,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+sys.path.insert(0, str(Path(__file__).parent))  # hatch runs this file, and knows no others here
+
+from native_values import NATIVE, made_native
+
 __all__ = ["CompiledBuild", "compiled_modules", "lacks"]
 
 WANTED = "ADPKV_COMPILE"
@@ -27,7 +31,8 @@ CONFIG = Path(__file__).with_name("mypyc.ini")
 FOLDERS = ("core", "executor", "faults", "worlds/virtual")
 FILES = (
     *(f"memory/{name}.py" for name in ("book", "slot_book", "virtual", "virtual_staging")),
-    "model/cost.py",
+    *(f"model/{name}.py" for name in ("cost", "port")),
+    "native_value.py",
     "output/json_lines.py",
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
@@ -36,7 +41,6 @@ LEFT_OUT = frozenset(
     {
         # What stands in a stuck rank's stack: a compiled coroutine has no frames to show.
         "executor/loop.py",
-        "executor/phases.py",
         "faults/process.py",
         # They end processes, or put a run together: nothing to gain.
         "faults/process_real.py",
@@ -46,7 +50,8 @@ LEFT_OUT = frozenset(
 
 
 STRUCT = "(msgspec.Struct"
-"""mypyc 2.4 forgets what such a class says of itself (frozen, array_like, tag): it stays Python."""
+"""mypyc 2.4 forgets what such a class says of itself (frozen, array_like, tag): it stays Python,
+but for those that are made native classes (`native_values`)."""
 
 
 def compiled_modules(package: Path) -> list[Path]:
@@ -57,8 +62,13 @@ def compiled_modules(package: Path) -> list[Path]:
     return [
         path
         for path in found
-        if path not in out and path.name != "__init__.py" and STRUCT not in path.read_text("utf-8")
+        if path not in out and path.name != "__init__.py" and _is_understood(package, path)
     ]
+
+
+def _is_understood(package: Path, path: Path) -> bool:
+    native = path.relative_to(package).as_posix() in NATIVE
+    return native or STRUCT not in path.read_text("utf-8")
 
 
 class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
@@ -119,6 +129,9 @@ def _compile() -> None:
     from setuptools import setup
 
     names = [str(path) for path in compiled_modules(Path("adpkv"))]
+    for name in NATIVE:
+        file = Path("adpkv", name)
+        file.write_text(made_native(file.read_text("utf-8")), "utf-8")
     jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     setup(
         name="adpkv-compiled",

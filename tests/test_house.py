@@ -85,6 +85,7 @@ ARROWS = {
     BUILD: (),
     WHOLE_FILES: (),
     SUBCLASSING: (),
+    "adpkv.native_value": (SUBCLASSING,),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
     TERMINAL: (STREAMS,),

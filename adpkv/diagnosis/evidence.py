@@ -68,9 +68,10 @@ class Position(msgspec.Struct, frozen=True):
     ) -> Position:
         """The position of a rank that awaits `op`. `batch` replaces the batch of a step, for a rank
         that has made steps since it came there."""
+        place = op.place
         if isinstance(op, Step) and batch is not None:
-            op = msgspec.structs.replace(op, batch=batch)
-        argument = op.place[len(op.site) :].strip("[]")
+            place = op.place_with(batch)
+        argument = place[len(op.site) :].strip("[]")
         return cls(op.group, op.kind, op.site, op.iteration, sequence, argument, plan)
 
     @property

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import re
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
-__all__ = ["dumped_stack", "program_stack", "thread_stack"]
+__all__ = ["awaited_by", "dumped_stack", "program_stack", "thread_stack"]
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _DUMPED: Final = re.compile(r'\s+File "(.*)", line (\d+) in (.*)')
@@ -22,10 +24,41 @@ def program_stack(program: Any) -> tuple[str, ...]:
     found: list[str] = []
     while program is not None:
         frame = getattr(program, "cr_frame", None) or getattr(program, "gi_frame", None)
-        if frame is not None and frame.f_code.co_name != "__await__":
+        if frame is None:
+            found += _compiled(type(program))
+        elif frame.f_code.co_name != "__await__":
             found.append(_line(frame.f_code, frame.f_lineno))
-        program = getattr(program, "cr_await", None)
+        program = awaited_by(program)
     return tuple(found[-MOST_FRAMES:])
+
+
+def awaited_by(program: Any) -> Any:
+    """What a suspended coroutine awaits: another coroutine, or the generator of an awaitable. None
+    of such a generator, and of a coroutine that has not begun or is over."""
+    if hasattr(program, "cr_frame") or hasattr(program, "gi_frame"):
+        return getattr(program, "cr_await", None)
+    # One that mypyc has compiled does not say what it awaits, but refers to it.
+    held = gc.get_referents(program)
+    return next((one for one in held if hasattr(one, "send") and hasattr(one, "throw")), None)
+
+
+def _compiled(kind: type) -> list[str]:
+    """Where a suspended coroutine is that mypyc has compiled: it has no frame, but a function with
+    a single await, whose name is in that of its class. Nothing of any other coroutine."""
+    if not kind.__name__.endswith("_gen") or not kind.__module__.startswith(_PACKAGE.name):
+        return []
+    file = _PACKAGE.parent / f"{kind.__module__.replace('.', '/')}.py"
+    for owner in ast.parse(file.read_text("utf-8")).body:
+        for one in owner.body if isinstance(owner, ast.ClassDef) else ():
+            if isinstance(one, ast.AsyncFunctionDef) and _is_of(kind, one, owner):
+                awaits = [inner for inner in ast.walk(one) if isinstance(inner, ast.Await)]
+                return [_describe(str(file), awaits[0].lineno, one.name)]
+    return []
+
+
+def _is_of(kind: type, function: ast.AsyncFunctionDef, owner: ast.stmt) -> bool:
+    assert isinstance(owner, ast.ClassDef)
+    return kind.__name__ == f"{function.name}_{owner.name}_gen"
 
 
 def thread_stack(ident: int) -> tuple[str, ...]:

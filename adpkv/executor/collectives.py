@@ -149,7 +149,18 @@ class Step(Operation, gc=False):
     @property
     def place(self) -> str:
         """The site, with the batch if it must be equal on all members."""
-        return self.site if self.batch is None else f"{self.site}[{_text(self.batch)}]"
+        return self.site if self.batch is None else self.place_with(self.batch)
+
+    def place_with(self, batch: Batch) -> str:
+        """The site with this batch."""
+        return f"{self.site}[{_text(batch)}]"
+
+    def after(self, steps: int, iteration: int, plan: Any) -> Step:
+        """What a quiet member awaits that has made `steps` steps: it is where its group is by
+        then."""
+        at = (self.group, self.kind, self.site, iteration, plan)
+        cost = (self.base, self.slope, self.most, self.until_ns)
+        return Step(*at, *cost, self.run, self.quiet_status, self.batch_after(steps))
 
     def batch_after(self, steps: int) -> Batch | None:
         """The batch after `steps` steps in a row."""
@@ -157,7 +168,7 @@ class Step(Operation, gc=False):
         if batch is None or not steps:
             return batch
         tokens = batch.context_tokens + steps * batch.sequences
-        return msgspec.structs.replace(batch, context_tokens=tokens)
+        return Batch(batch.prefill_tokens, batch.prefill_pairs, batch.sequences, tokens)
 
 
 def _text(batch: Batch) -> str:

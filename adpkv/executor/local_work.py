@@ -14,12 +14,11 @@ from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.core.stop import StopReason
 from adpkv.executor.audit import check_proposal, rank_report
-from adpkv.executor.collectives import CollectiveCounts
+from adpkv.executor.collectives import NO_WORK, CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
 from adpkv.executor.rank import Rank, status_of
-from adpkv.model.port import Batch
 from adpkv.subclassing import mypyc_attr
 
 __all__ = ["LocalWork"]
@@ -53,8 +52,13 @@ class LocalWork:
         self._seen_ns = -1
         self._abandon_ns = NEVER
         self._sampler = rank.ports.sampler
+        self._combine: Callable[[tuple[RankStatus, ...]], Plan] = self._agree
+        self._run: Callable[[], None] = self._compute
+        """Each made once: a method is a new object whenever it is asked for."""
+        self._batch = NO_WORK
+        """This rank's part of the step that it awaits."""
         self._ran_ns = -1
-        """How long this rank's own part of the step took, where it was run for real."""
+        """How long that took, where it was run for real."""
 
     # -- observe --------------------------------------------------------------------------------
 
@@ -231,10 +235,10 @@ class LocalWork:
 
     # -- step or wait --------------------------------------------------------------------------
 
-    def _compute(self, batch: Batch) -> None:
+    def _compute(self) -> None:
         """Run this rank's part of one step for real, and note how long that took."""
         began_ns = self._clock()
-        self._model.run(batch)
+        self._model.run(self._batch)
         self._ran_ns = max(self._clock() - began_ns, 0)
 
     def _waits(self) -> tuple[int, bool]:

@@ -6,8 +6,6 @@ it has nothing to contribute (contract 5.1). What a rank does by itself is in `e
 
 from __future__ import annotations
 
-from functools import partial
-
 from adpkv.core.plan import Plan
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.core.stop import StopReason
@@ -16,10 +14,12 @@ from adpkv.executor.collectives import WORLD, Collective, Elapsed, Step, Wait
 from adpkv.executor.local_work import LocalWork
 from adpkv.executor.messages import failure_detail
 from adpkv.executor.succession import shrink_group
+from adpkv.subclassing import mypyc_attr
 
 __all__ = ["Phases"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Phases(LocalWork):
     """What a rank does in each phase. `executor.loop` calls them in their order."""
 
@@ -46,7 +46,7 @@ class Phases(LocalWork):
             rank.iteration,
             rank.plan,
             self._status,
-            self._agree,
+            self._combine,
         )
         rank.plan = plan
         if rank.leader is not None:
@@ -78,6 +78,7 @@ class Phases(LocalWork):
         rank, serving = self.rank, self._serving
         began_ns = self._clock()
         batch, most, tokens, waited = serving.batch(began_ns)
+        self._batch = batch
         base, slope = self._model.line(batch)
         elapsed: Elapsed = await Step(
             self._group,
@@ -89,7 +90,7 @@ class Phases(LocalWork):
             slope,
             most,
             self._until_ns(),
-            partial(self._compute, batch),
+            self._run,
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch),
             serving.has_work(),

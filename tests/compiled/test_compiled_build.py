@@ -6,15 +6,18 @@ here too. `make same-bytes` compares them all.
 
 from __future__ import annotations
 
+import ast
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from adpkv.build import COMPILED_IF, build
+from adpkv.executor.collectives import Step
+from adpkv.model.port import Batch
 from tests.compiled.compare import BUILDS, differences, files, random_experiments, write_experiments
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +25,9 @@ HOOK = ROOT / "launch" / "compiled_build.py"
 sys.path.insert(0, str(HOOK.parent))
 
 from compiled_build import LEFT_OUT, compiled_modules  # noqa: E402
+from native_values import NATIVE, made_native  # noqa: E402
 
+SPELT_OUT = [ROOT / "adpkv" / name for name in NATIVE]
 MODULES = compiled_modules(ROOT / "adpkv")
 
 
@@ -36,8 +41,66 @@ def test_nothing_that_mypyc_takes_otherwise_is_compiled() -> None:
     assert len(MODULES) > 80
     for module in MODULES:
         text = module.read_text(encoding="utf-8")
-        assert "msgspec.Struct" not in text, module
-        assert not re.search(r"^    async def ", text, re.MULTILINE) or "coordinator" in module.name
+        assert "msgspec.Struct" not in text or module in SPELT_OUT, module
+
+
+def test_each_compiled_coroutine_has_one_place_where_it_can_be() -> None:
+    for module in MODULES:
+        for one in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(one, ast.AsyncFunctionDef):
+                awaits = [inner for inner in ast.walk(one) if isinstance(inner, ast.Await)]
+                assert len(awaits) <= 1, f"{module} {one.name}: a stuck rank's stack has no line"
+
+
+def _native(module: Path) -> ModuleType:
+    """A module as it is compiled, but run by Python."""
+    text = made_native(module.read_text(encoding="utf-8"))
+    made = ModuleType(f"native_{module.stem}")
+    sys.modules[made.__name__] = made
+    exec(compile(text, str(module), "exec"), vars(made))
+    return made
+
+
+def test_a_native_class_is_like_its_structure() -> None:
+    native = _native(ROOT / "adpkv" / "model" / "port.py").Batch
+    for told in ({}, {"sequences": 3, "context_tokens": 70}):
+        one, other = native(**told), Batch(**told)
+        assert repr(one) == repr(other)
+        assert one == native(**told)
+        assert one != native(prefill_tokens=1)
+        assert not hasattr(type(one), "__struct_fields__")
+
+
+def test_the_fields_and_defaults_of_a_base_come_first() -> None:
+    native = _native(ROOT / "adpkv" / "executor" / "collectives.py")
+    step = (0, "step", "forward", 7, None, 2, 1, 3, 9, print)
+    assert repr(native.Step(*step)).replace("Step(", "") == repr(Step(*step)).replace("Step(", "")
+    assert native.Step.__match_args__ == Step.__struct_fields__
+    assert isinstance(native.Wait(0, "wait", "wait", 1, None, 5, 9), native.Operation)
+
+
+def test_lines_keep_their_numbers() -> None:
+    for module in SPELT_OUT:
+        text = module.read_text(encoding="utf-8")
+        made = made_native(text)
+        assert "msgspec.Struct" not in made
+        kept = {
+            one.lineno: one.name
+            for one in ast.walk(ast.parse(text))
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        }
+        found = {
+            one.lineno: one.name
+            for one in ast.walk(ast.parse(made))
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        }
+        assert kept.items() <= found.items()
+        assert {found[line] for line in found.keys() - kept.keys()} == {"__init__", "__eq__"}
+
+
+def test_a_structure_without_room_for_its_methods_is_refused() -> None:
+    with pytest.raises(SyntaxError, match="One: no room"):
+        made_native('import msgspec\nclass One(msgspec.Struct):\n    """."""\n    a: int\nb = 1\n')
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from adpkv.errors import CollectiveMismatchError
 from adpkv.executor.collectives import Operation
 from adpkv.worlds.virtual.places import ALONE, LEFT, agreed, describe
@@ -26,9 +24,7 @@ def check_batches(group: VirtualGroup) -> None:
     """
     members = len(group.current)
     now = [
-        msgspec.structs.replace(
-            at, batch=at.batch_after(done), iteration=group.iteration, plan=group.plan
-        )
+        at.after(done, group.iteration, group.plan)
         for at, done in zip(group.current, map(group.offers.steps, range(members)), strict=True)
     ]
     for index, at in enumerate(now):

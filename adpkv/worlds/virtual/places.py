@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Coroutine, Sequence
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
+from adpkv.diagnosis.frames import awaited_by
 from adpkv.errors import Place
 from adpkv.executor.collectives import Gone, Operation, Pause
 
@@ -52,12 +54,14 @@ def describe(at: Operation | Place) -> str:
 def awaited(program: Program) -> Operation | None:
     """The operation that a suspended program awaits: its innermost awaitable is the operation's own
     generator. None if the program has not begun or is over."""
-    inner: Any = program
-    while getattr(inner, "cr_await", None) is not None:
-        inner = inner.cr_await
+    inner: Any = awaited_by(program)
+    while (further := awaited_by(inner)) is not None:
+        inner = further
+    if inner is None:
+        return None
     frame = getattr(inner, "gi_frame", None)
-    at = frame.f_locals.get("self") if frame is not None else None
-    return at if isinstance(at, Operation) else None
+    held = gc.get_referents(inner) if frame is None else [frame.f_locals.get("self")]
+    return next((at for at in held if isinstance(at, Operation)), None)
 
 
 def whereabouts(rank: int, program: Program) -> Place:

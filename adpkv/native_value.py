@@ -1,0 +1,27 @@
+"""The base of what structures of msgspec become in the compiled build, where they stay inside a
+process (`launch/native_values.py`): native classes with the same fields, in the same words."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from adpkv.subclassing import mypyc_attr
+
+__all__ = ["NativeValue"]
+
+
+@mypyc_attr(native_class=True)
+class NativeValue:
+    """The base of these classes. `__init__` and `__eq__` are made for each of them."""
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+    """The names of its fields, in order."""
+
+    def fields(self) -> tuple[Any, ...]:
+        """Its fields, in order."""
+        return tuple([getattr(self, name) for name in type(self).__match_args__])
+
+    def __repr__(self) -> str:
+        """As msgspec has it."""
+        named = zip(type(self).__match_args__, self.fields(), strict=True)
+        return f"{type(self).__name__}({', '.join([f'{name}={value!r}' for name, value in named])})"
