@@ -368,6 +368,7 @@ def test_the_worlds_never_meet() -> None:
 
 def test_only_the_mpi_parts_import_mpi4py() -> None:
     allowed = ("adpkv.worlds.mpi", "adpkv.transport.mpi", "adpkv.transport.mpi_opened",
+               "adpkv.transport.mpi_posting",
                "adpkv.sweeps.over_mpi", "adpkv.exploration.over_mpi",
                "adpkv.rank_programs.real_ranks",
                "adpkv.rank_programs.under_mpirun")  # fmt: skip

@@ -37,6 +37,8 @@ def pieces(source: Sequence[int], target: Sequence[int], most: int) -> list[tupl
     if len(source) != len(target) or most < 1:
         raise ValueError(f"{len(source)} source and {len(target)} target blocks, most {most}")
     count = len(source)
+    if count == 1:
+        return [(source[0], target[0], 1)]
     if _is_run(source) and _is_run(target):
         # The usual case, and a sender posts nothing before: a quarter of the loop's time. A chunk
         # of a staged transfer is a range: no block of it need be looked at.

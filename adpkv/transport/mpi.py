@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from mpi4py import MPI
 
@@ -28,21 +27,13 @@ from adpkv.core.content import pieces
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
+from adpkv.transport.cards import Card
 from adpkv.transport.mpi_opened import Heads, Opened, is_over
+from adpkv.transport.mpi_posting import BlockBytes, Lanes, Poster
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.posting import WINDOW_BUDGETS, Posted, Posting, PostLimits
 
-__all__ = ["BlockBytes", "MpiTransport"]
-
-
-class BlockBytes(Protocol):
-    """What this transport needs from a memory."""
-
-    block_bytes: int
-
-    def view(self, first: int, count: int) -> memoryview:
-        """The bytes of `count` adjacent blocks from `first`, to be read and written in place."""
-        ...
+__all__ = ["MpiTransport"]
 
 
 class MpiTransport:
@@ -73,6 +64,7 @@ class MpiTransport:
         broke: Callable[[], None] | None = None,
     ) -> None:
         self._comm, self._memory, self._clock = communicator, memory, clock
+        self._lanes = Lanes(communicator)
         self._broke = broke
         self._gone: set[int] = set()
         """The failed ranks: those that MPI knows, and those that all ranks have agreed on."""
@@ -82,11 +74,11 @@ class MpiTransport:
         """Sends to failed ranks, which are never tested again (`_abandon`)."""
         self._inbox_age = inbox_age
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
+        self._poster = Poster(self._lanes, memory, self._most_blocks)
         limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes)
         self._posting: Posting[Opened] = Posting(self._post_pieces, limits)
         self._refused: list[tuple[MPI.Exception, Opened]] = []
         """Errors of posts that MPI refused, with their transfers, until they are handled."""
-        self._tags = int(communicator.Get_attr(MPI.TAG_UB) or 32_767) + 1
         self._sending: dict[SessionId, Opened] = {}
         self._receiving: dict[SessionId, Opened] = {}
         self._heads = Heads()
@@ -97,13 +89,22 @@ class MpiTransport:
         """After `close`: requests that have not ended yet."""
         self._moved_ns = 0
 
+    def card(self) -> Card:
+        """Peers need nothing of this rank but its communicators."""
+        return Card(self.name)
+
+    def take_cards(self, cards: Sequence[Card]) -> None:
+        """Every rank has its transport by now: make further communicators (`mpi_lanes`)."""
+        self._lanes.open()
+
     def expect(self, transfer: Transfer) -> bool:
         """Post a receive for each piece, unless the sender has failed."""
         if transfer.sender in self._gone:
             return False
         found = self._open(transfer, self._receiving, False)
         try:
-            self._post_receives(found)
+            self._poster.receives(found)
+            self._heads.watch(found)
         except MPI.Exception as error:
             self._on_error(error, [])
             # The blocks are not advertised yet: cancel what is posted.
@@ -124,6 +125,8 @@ class MpiTransport:
         found = self._open(transfer, self._sending, True)
         if transfer.receiver in self._gone:
             found.give_up()
+        elif found.wanted == 1 and self._post_whole(found):
+            return
         if found.wanted:
             self._posting.add(found)
             self._handle_refused()
@@ -206,15 +209,10 @@ class MpiTransport:
     def discard(self) -> None:
         """After `close`, without waiting: receive and drop bytes that are not expected any more, so
         that their sends end."""
-        if self._gone:
-            self._comm.Ack_failed()  # without it, a probe of any source fails
-        status = MPI.Status()
-        while (message := self._comm.Improbe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)) is not None:
-            landing = bytearray(status.Get_count(MPI.BYTE))
-            self._left.append(message.Irecv([landing, len(landing), MPI.BYTE]))
+        self._left += self._lanes.drop(after_failure=bool(self._gone))
 
     def release(self) -> None:
-        """Peers use nothing of this rank but its communicator, which is not ours to free."""
+        """Peers use nothing of this rank but its communicators, which MPI frees as it ends."""
 
     def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
         if transfer.session in book:
@@ -222,14 +220,6 @@ class MpiTransport:
         cut = pieces(transfer.source, transfer.target, self._most_blocks)
         found = book[transfer.session] = Opened(transfer, cut, sends)
         return found
-
-    def _post_receives(self, found: Opened) -> None:
-        transfer, irecv, view = found.transfer, self._comm.Irecv, self._memory.view
-        sender, tag = transfer.sender, transfer.tag % self._tags
-        for _, target, count in found.cut:
-            landing = view(target, count)
-            found.requests.append(irecv([landing, len(landing), MPI.BYTE], sender, tag))
-        self._heads.watch(found)
 
     def _progress(self) -> None:
         """Process the pieces that finished, then post what the budget allows."""
@@ -338,12 +328,15 @@ class MpiTransport:
         Raises:
             MPI.Exception: the piece after those that were counted has failed.
         """
-        requests, count = found.requests, len(found.requests)
+        requests, count, finished = found.requests, len(found.requests), found.finished
         try:
             while at < count and requests[at].Test():
                 at += 1
         finally:
-            blocks = sum(cut[2] for cut in found.cut[found.finished : at])
+            if at == finished + 1:
+                blocks = found.cut[finished][2]
+            else:
+                blocks = sum(cut[2] for cut in found.cut[finished:at])
             size = blocks * self._memory.block_bytes
             if found.sends:
                 self._posting.ended(found.transfer.receiver, size)
@@ -351,7 +344,7 @@ class MpiTransport:
             found.moved_bytes += size
 
     def _end_if_over(self, found: Opened) -> bool:
-        if not found.over():
+        if found.finished != found.wanted or (found.lingering and not found.over()):
             return False
         # A transfer may be in `_heads` and in `_lingering`: its end is reported once. And a later
         # transfer of the same session must not be taken for it.
@@ -361,25 +354,28 @@ class MpiTransport:
             self._ended.append(found.end())
         return True
 
-    def _post_pieces(self, found: Opened) -> Posted | None:
-        """Post the next pieces of a transfer, no larger together than one may be; None if MPI
-        refuses them."""
-        requests, view, isend = found.requests, self._memory.view, self._comm.Isend
-        peer, tag = found.transfer.receiver, found.transfer.tag % self._tags
-        began, blocks = len(requests), 0
+    def _post_whole(self, found: Opened) -> bool:
+        """Post the only piece of a transfer at once, if nothing is before it and the bounds allow;
+        returns whether it is handled."""
+        peer, size = found.transfer.receiver, found.cut[0][2] * self._memory.block_bytes
+        if not self._posting.charge(peer, size):
+            return False
         try:
-            for source, _, count in found.cut[began : began + self._most_blocks]:
-                blocks += count
-                if blocks > self._most_blocks and len(requests) > began:
-                    blocks -= count
-                    break
-                leaving = view(source, count)
-                requests.append(isend([leaving, len(leaving), MPI.BYTE], peer, tag))
+            self._poster.send(found)
         except MPI.Exception as error:
-            blocks -= count
-            if len(requests) == began:
-                self._refused.append((error, found))
-                return None
+            self._posting.ended(peer, size)
+            self._on_error(error, [found])
+        else:
+            self._heads.watch(found)
+        return True
+
+    def _post_pieces(self, found: Opened) -> Posted | None:
+        """Post the next pieces of a transfer; None if MPI refuses them."""
+        try:
+            blocks = self._poster.sends(found)
+        except MPI.Exception as error:
+            self._refused.append((error, found))
+            return None
         self._heads.watch(found)
         return Posted(blocks * self._memory.block_bytes)
 

@@ -16,8 +16,8 @@ from adpkv.transport.port import EndKind, Transfer, TransportEnd
 __all__ = ["Heads", "Opened", "is_over"]
 
 RECENT: Final = 64
-OLDER_NS: Final = 500_000
-"""Of the first open pieces so many are tested in each poll, and all others so often."""
+OLDER_NS: Final = 250_000
+"""Of the first open pieces so many are tested in each poll, and so often as many of the others."""
 
 
 def is_over(request: MPI.Request) -> bool:
@@ -105,11 +105,13 @@ class Opened:
 class _Tested:
     """Requests, and with the same indices their transfers: Testsome takes a plain list."""
 
-    __slots__ = ("owners", "requests")
+    __slots__ = ("_at", "owners", "requests")
 
     def __init__(self) -> None:
         self.owners: list[Opened] = []
         self.requests: list[MPI.Request] = []
+        self._at = 0
+        """Where the next turn begins."""
 
     def add(self, found: Opened, request: MPI.Request) -> None:
         self.owners.append(found)
@@ -120,9 +122,20 @@ class _Tested:
         return self.owners.pop(at), self.requests.pop(at)
 
     def finished(self) -> list[Opened]:
-        # Testsome replaces ended requests in the list by null; they are dropped at once.
-        done = MPI.Request.Testsome(self.requests) if self.requests else None
+        # Ended requests are replaced by null; they are dropped at once.
+        requests = self.requests
+        if len(requests) == 1:
+            return self.take([0]) if requests[0].Test() else []
+        done = MPI.Request.Testsome(requests) if requests else None
         return self.take(done) if done else []
+
+    def finished_in_turn(self) -> list[Opened]:
+        """Of the next `RECENT` of them."""
+        first = self._at if self._at < len(self.requests) else 0
+        self._at = first + RECENT
+        done = MPI.Request.Testsome(self.requests[first : self._at]) or []
+        self._at -= len(done)
+        return self.take([first + at for at in done])
 
     def ended(self) -> list[Opened]:
         return self.take([at for at, request in enumerate(self.requests) if not request])
@@ -138,14 +151,14 @@ class Heads:
     """The first open piece of each transfer that has one posted.
 
     To test one takes 16 ns. Where many transfers are open most of them stand still, so all but the
-    `RECENT` newest are tested every `OLDER_NS` only: 1,023 that stood still took a third of the
-    rate from the one that moved.
+    `RECENT` newest are tested in turns, as many of them every `OLDER_NS`: 1,023 that stood still
+    took a third of the rate from the one that moved.
     """
 
     def __init__(self) -> None:
         self._recent, self._older = _Tested(), _Tested()
         self._due_ns = 0
-        """When the older ones are tested again."""
+        """When older ones are tested again."""
 
     def __bool__(self) -> bool:
         return bool(self._recent.owners or self._older.owners)
@@ -154,9 +167,11 @@ class Heads:
         """Test the transfer's first open piece from now on, if one is posted."""
         if not found.watched and found.finished < len(found.requests):
             found.watched = True
-            self._recent.add(found, found.requests[found.finished])
-            if len(self._recent.owners) > RECENT:
-                self._older.add(*self._recent.pop(0))
+            recent = self._recent
+            recent.owners.append(found)
+            recent.requests.append(found.requests[found.finished])
+            if len(recent.owners) > RECENT:
+                self._older.add(*recent.pop(0))
 
     def forget(self, found: Opened) -> None:
         """Do not test the transfer's first open piece any more."""
@@ -177,7 +192,7 @@ class Heads:
             if now_ns >= self._due_ns or not recent.owners:
                 self._due_ns = now_ns + OLDER_NS
                 # Nothing else is tested then: what has been found would be lost with an error.
-                if found := older.finished():
+                if found := older.finished_in_turn():
                     return found
         return recent.finished()
 

@@ -98,7 +98,7 @@ class NixlTransport:
         self._block_bytes, self._clock, self._inbox_age = memory.block_bytes, clock, inbox_age
         self._written, self._has_failed = written, has_failed
         self._cut_limits = max(1, piece_bytes // memory.block_bytes), limits.budget_descriptors
-        self._posting: Posting[Send] = Posting(self._post_piece, limits)
+        self._posting: Posting[Send] = Posting(self._post_next, limits)
         self._sending: dict[SessionId, Send] = {}
         self._moving: dict[SessionId, Send] = {}
         """Of them, those with pieces that have not ended."""
@@ -155,6 +155,8 @@ class NixlTransport:
         fence = self._written()
         if not fence.passed():
             self._unwritten.append((fence, found))
+        elif len(pieces) == 1 and self._post_whole(found):
+            pass
         elif len(pieces) > MANY_PIECES:
             self._posting.queue(found)
         else:
@@ -301,8 +303,25 @@ class NixlTransport:
 
     # -- pieces ----------------------------------------------------------------------------------
 
-    def _post_piece(self, sent: Send) -> Posted | None:
-        """Post the next piece; None if the connection is lost."""
+    def _post_whole(self, sent: Send) -> bool:
+        """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
+        returns whether it is handled."""
+        (piece,) = sent.cut
+        peer, size = sent.transfer.receiver, piece.end * self._block_bytes
+        if not self._posting.charge(peer, size, piece.descriptors):
+            return False
+        if self._post_piece(sent).ended:
+            self._posting.ended(peer, size)
+        return True
+
+    def _post_next(self, sent: Send) -> Posted | None:
+        """Post the next piece, if it fits into what is left of the budget."""
+        if not self._posting.fits(sent.cut[sent.posted].descriptors):
+            return None
+        return self._post_piece(sent)
+
+    def _post_piece(self, sent: Send) -> Posted:
+        """Post the next piece. If the connection is lost, the transfer has been stopped."""
         number = sent.posted
         piece = sent.cut[number]
         needed, notice = sent.needs(number), b""

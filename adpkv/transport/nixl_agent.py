@@ -36,11 +36,15 @@ GET: Final = "pip install --no-deps nixl-cu13 (or nixl-cu12)"
 MOST_RUNS: Final = 256
 """How many handles are kept to be used again."""
 
-Blocks = np.ndarray[Any, np.dtype[np.int32]]
+Blocks = np.ndarray[Any, np.dtype[np.int32]] | list[int]
 """Block numbers, as the library takes them."""
 
-Handle = Any
-"""A posted or prepared transfer of the library."""
+Described = Any
+"""The blocks of a memory, described to the library."""
+
+Handle = int
+"""A posted or prepared transfer of the library, as its bindings know it: the object around it took
+longer to make than the transfer. Nothing gives it back but `finish` and `release`."""
 
 QUIET: Final = {"NIXL_LOG_LEVEL": "FATAL", "UCX_LOG_LEVEL": "fatal"}
 """Without these the library writes to stdout when it begins, and to stderr when a peer fails, which
@@ -75,7 +79,7 @@ class _Run(NamedTuple):
 
 class _Peer(NamedTuple):
     name: str | bytes
-    blocks: Handle
+    blocks: Described
 
 
 def library() -> tuple[Any, str]:
@@ -133,6 +137,17 @@ class Agent:
         settings = module.nixl_agent_config(enable_prog_thread=False, backends=[])
         self._agent = module.nixl_agent(f"rank {rank}", settings)
         self._create_backend()
+        self._done, self._in_progress = bindings.NIXL_SUCCESS, bindings.NIXL_IN_PROG
+        self._write = bindings.NIXL_WRITE
+        self._through = [self._agent.backends[backend]]
+        # What is called for each transfer, without the library's own layer of Python.
+        bound = self._agent.agent
+        self._make, self._post, self._state = (
+            bound.makeXferReq,
+            bound.postXferReq,
+            bound.getXferStatus,
+        )
+        self._release, self._notices = bound.releaseXferReq, bound.getNotifs
         self._kind = "DRAM" if self._region.device == HOST else "VRAM"
         self._registered = self._register()
         self._own = self._describe("NIXL_INIT_AGENT", self._region)
@@ -142,7 +157,7 @@ class Agent:
         self._runs: dict[_Run, Handle] = {}
         """Handles that have ended and may be posted again, the oldest first."""
         self._run_of: dict[int, _Run] = {}
-        """By the identity of a handle that is in use: what it writes, if it may be kept."""
+        """By a handle that is in use: what it writes, if it may be kept."""
 
     def _create_backend(self) -> None:
         try:
@@ -178,7 +193,7 @@ class Agent:
             ) from error
         return found
 
-    def _describe(self, name: str | bytes, region: Region) -> Handle:
+    def _describe(self, name: str | bytes, region: Region) -> Described:
         """All blocks of a region, for the library."""
         size = self._memory.block_bytes
         count = region.nbytes // size
@@ -233,10 +248,11 @@ class Agent:
         Raises:
             one of `errors`: the peer cannot be reached.
         """
-        peer = self._peer(to)
-        return self._agent.make_prepped_xfer(
-            "WRITE", self._own, source, peer.blocks, target, notice, [self._backend]
+        into = (self._peers.get(to) or self._peer(to)).blocks._handle
+        made: Handle = self._make(
+            self._write, self._own._handle, source, into, target, notice, self._through, False
         )
+        return made
 
     def prepare_run(self, to: int, source: int, target: int, count: int) -> Handle:
         """The same for `count` adjacent blocks from `source` to `target`, as from slot to slot,
@@ -250,7 +266,7 @@ class Agent:
         if handle is None:
             out, into = (np.arange(one, one + count, dtype=np.int32) for one in (source, target))
             handle = self.prepare(to, out, into, b"")
-        self._run_of[id(handle)] = run
+        self._run_of[handle] = run
         return handle
 
     def post(self, handle: Handle, notice: bytes = b"") -> bool:
@@ -260,7 +276,8 @@ class Agent:
         Raises:
             one of `errors`, or ConnectionError: some of it may be on its way.
         """
-        return self._has_ended(self._agent.transfer(handle, notice))
+        status = self._post(handle, notice)
+        return status == self._done or self._goes_on(status)
 
     def is_done(self, handle: Handle) -> bool:
         """Whether a write has ended: its bytes are where they belong. Never waits.
@@ -268,43 +285,45 @@ class Agent:
         Raises:
             one of `errors`, or ConnectionError: it has ended, and bytes may be missing.
         """
-        return self._has_ended(self._agent.check_xfer_state(handle))
+        status = self._state(handle)
+        return status == self._done or self._goes_on(status)
 
-    def _has_ended(self, state: str) -> bool:
-        if state == "ERR":
+    def _goes_on(self, status: Any) -> bool:
+        """False, unless it is an error."""
+        if status != self._in_progress:
             raise ConnectionError("NIXL reports ERR")
-        return state == "DONE"
+        return False
 
     def finish(self, handle: Handle) -> None:
         """A handle has ended well: keep it for the same write again, or release it."""
-        run = self._run_of.pop(id(handle), None)
+        run = self._run_of.pop(handle, None) if self._run_of else None
         if run is None or run in self._runs:
-            handle.release()
+            self._release(handle)
             return
         self._runs[run] = handle
         if len(self._runs) > MOST_RUNS:
-            self._runs.pop(next(iter(self._runs))).release()
+            self._release(self._runs.pop(next(iter(self._runs))))
 
     def release(self, handle: Handle) -> None:
         """Give back a handle that has ended. Of one that has not, this would prove nothing: the
         library stops nothing."""
-        self._run_of.pop(id(handle), None)
-        handle.release()
+        self._run_of.pop(handle, None)
+        self._release(handle)
 
     def forget(self, rank: int) -> None:
         """A peer has failed: keep no handle for it."""
         for run in [run for run in self._runs if run.to == rank]:
-            self._runs.pop(run).release()
+            self._release(self._runs.pop(run))
 
     def notices(self) -> list[bytes]:
         """Make progress; what peers have notified this rank of since the last call."""
-        found = self._agent.get_new_notifs()
+        found = self._notices({}, [])
         return [notice for notices in found.values() for notice in notices] if found else []
 
     def close(self) -> None:
         """Deregister the memory and forget all peers. No transfer is in flight."""
         for handle in self._runs.values():
-            handle.release()
+            self._release(handle)
         self._runs.clear()
         for peer in self._peers.values():
             self._agent.release_dlist_handle(peer.blocks)

@@ -95,6 +95,26 @@ class Posting(Generic[T]):
         self.queue(sending)
         self._post_more()
 
+    def fits(self, descriptors: int) -> bool:
+        """Whether a piece of so many descriptors is within what is left of the budget. The first
+        piece after a poll always is."""
+        left = self._left_descriptors
+        return descriptors <= left or left == self._limits.budget_descriptors
+
+    def charge(self, peer: int, nbytes: int, descriptors: int = 1) -> bool:
+        """Whether a transfer of one piece may be posted at once, past the queues; then it counts as
+        posted. It is the usual case, and twenty calls less: after a copy that has filled the
+        caches, each takes a microsecond."""
+        limits, open_bytes = self._limits, self._open_bytes.get(peer, 0)
+        if self._queues or open_bytes >= limits.window_bytes:
+            return False
+        if not self._has_budget() or not self.fits(descriptors):
+            return False
+        self._left_bytes -= nbytes
+        self._left_descriptors -= descriptors
+        self._open_bytes[peer] = open_bytes + nbytes
+        return True
+
     def queue(self, sending: T) -> None:
         """The same, but begin at the next poll."""
         self._queues.setdefault(sending.peer(), deque()).append(sending)

@@ -212,16 +212,17 @@ def nixl() -> None:
         us(lambda: kept.append(single_descriptor(32 * MIB)), 50),
     )
     for nbytes in (4 * KIB, 64 * KIB, MIB, 4 * MIB, 16 * MIB, 32 * MIB, 64 * MIB):
-        handle = single_descriptor(nbytes)
-
+        one = single_descriptor(nbytes)
+        handle = one._handle
         what = f"one write of {nbytes // KIB} KiB, post until done"
         say(what, us(partial(_post_until_done, agent, handle), 50))
     two = [single_descriptor(32 * MIB) for _ in range(2)]
+    handles = [one._handle for one in two]
 
     def both() -> None:
-        for handle in two:
+        for handle in handles:
             agent.post(handle)
-        for handle in two:
+        for handle in handles:
             _until_done(agent, handle)
 
     say("two writes of 32 MiB at once", us(both, 50))
@@ -242,7 +243,7 @@ def _writes(agent: Any, name: str, blocks: Any) -> None:
     """What each call costs for a write of these blocks."""
 
     def again(notice: bytes) -> None:
-        agent._agent.transfer(handle, notice)
+        agent.post(handle, notice)
         _until_done(agent, handle)
 
     def once() -> None:

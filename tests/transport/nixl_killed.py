@@ -112,7 +112,7 @@ def _release_at_once(end: End) -> None:
     every = np.arange(BLOCKS, dtype=np.int32)
     handle = agent.prepare(LIVING, every, every, b"")
     assert not agent.post(handle), "it has not ended"
-    handle.release()  # raises nothing
+    agent._release(handle)  # raises nothing
 
 
 class Link:

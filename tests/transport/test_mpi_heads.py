@@ -11,6 +11,7 @@ pytest.importorskip("mpi4py")
 from mpi4py import MPI
 
 from adpkv.transport.mpi_opened import OLDER_NS, RECENT, Heads, Opened
+from adpkv.transport.mpi_posting import LANES, Lanes
 from adpkv.transport.port import Transfer
 
 COUNT = RECENT + 10
@@ -19,10 +20,10 @@ COUNT = RECENT + 10
 class Rig:
     """Receives of one byte each from this process itself, of which some are sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = COUNT) -> None:
         self.now_ns, self.heads = 0, Heads()
         self.landing = bytearray(1)
-        self.opened = [self.receive(number) for number in range(COUNT)]
+        self.opened = [self.receive(number) for number in range(count)]
         for found in self.opened:
             self.heads.watch(found)
 
@@ -57,6 +58,35 @@ def test_the_newest_are_tested_in_each_poll_and_the_others_now_and_then(rig: Rig
     assert rig.found() == [0, 5]
     assert not any(rig.opened[at].watched for at in (0, 5, COUNT - 1))
     assert rig.found() == []
+
+
+def test_all_older_ones_have_their_turn() -> None:
+    rig = Rig(3 * RECENT)
+    rig.send(0, RECENT)
+    found = []
+    for _ in range(2):
+        rig.now_ns += OLDER_NS
+        found.append(rig.found())
+    assert found == [[0], [RECENT]], "the second turn goes on where the first has ended"
+    for one in rig.opened:
+        if one.requests[0]:
+            one.cancel_from(0)
+
+
+def test_transfers_are_spread_over_communicators() -> None:
+    lanes = Lanes(MPI.COMM_SELF)
+    opened = [Transfer(n, 0, 0, 0, tag, (0,), (0,), 1) for n, tag in enumerate(range(1, 2049, 2))]
+    assert all(lanes.of(one) == MPI.COMM_SELF for one in opened)
+    lanes.open()
+    used = [lanes.of(one).handle for one in opened]
+    most = max(used.count(one) for one in set(used))
+    assert len(set(used)) == LANES
+    assert most < 1.2 * len(opened) / LANES
+    MPI.COMM_SELF.Isend([b"x", 1, MPI.BYTE], 0, 1)
+    lanes.of(opened[0]).Isend([b"x", 1, MPI.BYTE], 0, 7)
+    assert len(lanes.drop(after_failure=False)) == 2
+    for communicator in lanes._every[1:]:
+        communicator.Free()
 
 
 def test_older_ones_are_tested_in_each_poll_where_nothing_else_is(rig: Rig) -> None:

@@ -103,3 +103,28 @@ def test_what_was_removed_is_not_posted() -> None:
     rig.posting.add(Send(1, 1))
     rig.posting.clear()
     assert not rig.posting
+
+
+def test_one_piece_alone_counts_as_what_is_posted() -> None:
+    rig = Rig(budget_bytes=30, window_bytes=15)
+    assert rig.posting.charge(1, PIECE_BYTES)
+    assert rig.posting.charge(1, PIECE_BYTES), "the last piece begins within the window"
+    assert not rig.posting.charge(1, PIECE_BYTES), "the window is full"
+    assert rig.posting.charge(2, PIECE_BYTES)
+    assert not rig.posting.charge(3, PIECE_BYTES), "the budget is used up"
+    rig.posting.poll()
+    rig.posting.ended(1, PIECE_BYTES)
+    assert rig.posting.charge(1, PIECE_BYTES)
+    rig.posting.queue(Send(2, 1))
+    assert not rig.posting.charge(3, PIECE_BYTES), "others come first"
+
+
+def test_after_a_first_piece_only_those_fit_that_do_not_exceed_the_rest() -> None:
+    rig = Rig(budget_descriptors=10)
+    assert rig.posting.fits(50), "the first is posted whole"
+    assert rig.posting.charge(1, PIECE_BYTES, 6)
+    assert rig.posting.fits(4)
+    assert not rig.posting.fits(5)
+    assert not rig.posting.charge(1, PIECE_BYTES, 5)
+    rig.posting.poll()
+    assert rig.posting.charge(1, PIECE_BYTES, 5)
