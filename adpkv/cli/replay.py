@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from adpkv.cli.options import AsJson, Quiet
+from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.exit_codes import ExitCode
 from adpkv.whole_files import write_whole
@@ -134,10 +135,11 @@ def _show(played: Replay) -> None:
     for one in trial.found:
         first, *more = one.detail.splitlines() or [""]
         print(*wrapped(f"{one.kind}: {first}", columns, "", "  "), *more, sep="\n")
+    events = counted(len(trial.events), "event")
     if not trial.found:
-        print(f"nothing is wrong: {len(trial.events)} events, exit code {int(trial.exit_code)}")
+        print(f"nothing is wrong: {events}, exit code {int(trial.exit_code)}")
     if played.same:
-        print(f"the same run, bit for bit: {len(trial.events)} events, {trial.digest}")
+        print(f"the same run, bit for bit: {events}, {trial.digest}")
     elif played.same is False:
         said = recorded.signature or "nothing"
         print(f"another run than the recorded one, which found {said} ({recorded.digest})")

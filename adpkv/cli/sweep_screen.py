@@ -77,7 +77,7 @@ class SweepScreen:
 
     def _unwritten(self, folder: SweepFolder, error: OSError) -> typer.Exit:
         final_line(
-            f"adpkv: {folder.path}: cannot write here: {error.strerror or error};"
+            f"adpkv: {error.filename or folder.path}: cannot write here: {error.strerror or error};"
             f" what has ended stays, go on with: adpkv sweep --resume {folder.path}"
         )
         return typer.Exit(ExitCode.OUTPUT_LOST)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adpkv.cli.options import AsJson
+from adpkv.counting import counted
 
 if TYPE_CHECKING:
     from adpkv.traces.row import Format
@@ -168,4 +169,4 @@ def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
     finally:
         begun.unlink(missing_ok=True)
-    print(f"{out}: written, {len(made):,} requests")
+    print(f"{out}: written, {counted(len(made), 'request')}")

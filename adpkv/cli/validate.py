@@ -41,7 +41,8 @@ def validate(
         except UsageError as error:
             problems.append(str(error))
         else:
-            print(f"{named(file)}: fine, {_described(experiment)}, {workload.total:,} requests")
+            requests = counted(workload.total, "request")
+            print(f"{named(file)}: fine, {_described(experiment)}, {requests}")
             print(f"  {memory_text(experiment, workload)}")
             if swept:
                 print(f"  {swept}")

@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 from adpkv.comparison.bootstrap import LEAST_SEEDS, Difference
 from adpkv.comparison.compare import Comparison
 from adpkv.comparison.requests import Parting, RequestChanges
+from adpkv.counting import counted
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.sweeps.figures import short_name
 from adpkv.sweeps.showing import figure_text
@@ -119,7 +120,7 @@ def _requests(
         return
     changed = [(pair.seed, change) for pair in pairs for change in pair.changed]
     if not changed:
-        yield "", f"{first} to {other}: all {matched:,} requests ended in the same way"
+        yield "", f"{first} to {other}: all of {counted(matched, 'request')} ended in the same way"
     else:
         yield "", f"{first} to {other}: {len(changed):,} of {matched:,} requests ended differently"
     several = len(pairs) > 1
@@ -131,7 +132,7 @@ def _requests(
         yield "  ", f"from {kind[0]} to {kind[1]}: {len(those):,}: request {listed}{more}"
     unmatched = sum(pair.unmatched for pair in pairs)
     if unmatched:
-        yield "  ", f"{unmatched:,} requests have no counterpart on the other side"
+        yield "  ", f"no counterpart on the other side: {counted(unmatched, 'request')}"
     for one in parted:
         yield "  ", f"request {one.request}: the stories part"
         if one.shared is not None:

@@ -24,6 +24,7 @@ from adpkv.config.experiment import Experiment
 from adpkv.config.named import NOT_INSTALLED
 from adpkv.config.presets import with_preset
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
+from adpkv.counting import counted
 from adpkv.plugins import MODEL, WORKLOAD, near_name
 
 __all__ = ["MOST_PROBLEMS", "validate"]
@@ -126,7 +127,10 @@ def validate(
         if round_number == 0:
             problems = [_problem(entry, data) for entry in found[:MOST_PROBLEMS]]
         if count > MOST_PROBLEMS:
-            return None, [*problems, Problem((), f"and {count - len(problems)} more problems")]
+            return None, [
+                *problems,
+                Problem((), f"and {counted(count - len(problems), 'more problem')}"),
+            ]
         for entry in found:
             cut = _cut_at(_path(entry))
             if any(cut[:length] in unsound for length in range(1, len(cut))):
@@ -139,7 +143,9 @@ def validate(
         related = broken(draft, unsound)
         problems += _with_defaults(related[:MOST_PROBLEMS], data, draft)
         if len(related) > MOST_PROBLEMS:
-            problems.append(Problem((), f"and {len(related) - MOST_PROBLEMS} more problems"))
+            problems.append(
+                Problem((), f"and {counted(len(related) - MOST_PROBLEMS, 'more problem')}")
+            )
     return (None, problems) if problems else (draft, [])
 
 

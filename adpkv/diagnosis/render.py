@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from adpkv.counting import counted
 from adpkv.diagnosis.evidence import Evidence, Position, RankState, State
 from adpkv.diagnosis.graph import Edge, RankClass
 from adpkv.diagnosis.names import listed, named, verb
@@ -228,7 +229,7 @@ def _pinned(rank_state: RankState) -> str:
         )
         if requests
     ]
-    return "; ".join([*told, f"{pins.blocks} blocks held"] if pins.blocks else told)
+    return "; ".join([*told, f"{counted(pins.blocks, 'block')} held"] if pins.blocks else told)
 
 
 def _some(requests: Sequence[int]) -> str:

@@ -47,7 +47,8 @@ def rank_report(rank: Rank, counts: Callable[[], CollectiveCounts]) -> RankRepor
     now_ns = rank.ports.clock()
     blocks = block_counts(rank.serving)
     if blocks.leaked:
-        detail = f"{blocks.leaked} of {blocks.total} blocks belong to nobody"
+        belong = "belongs" if blocks.leaked == 1 else "belong"
+        detail = f"{blocks.leaked} of {blocks.total} blocks {belong} to nobody"
         _violate(rank, "leak", detail)
     if rank.proposal is None and not rank.was_ill:
         _check_stays(rank, now_ns)

@@ -67,7 +67,8 @@ class Gate:
         """Why too much waits already; empty if it does not. O(instances)."""
         requests, tokens = self._fleet.queued()
         if self._manners.most_requests is not None and requests >= self._manners.most_requests:
-            return f"{requests} requests wait for their first token"
+            each = "request waits for its" if requests == 1 else "requests wait for their"
+            return f"{requests} {each} first token"
         most = self._manners.most_tokens
         if most is not None and requests and tokens + arrival.prompt_tokens > most:
             return f"{tokens} prompt tokens wait for their first token"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from adpkv.core.session import TABLES, Event, Role
+from adpkv.counting import counted
 from adpkv.exploration.coverage import NOT_HERE, Coverage
 from adpkv.exploration.result import Exploration
 
@@ -35,7 +36,7 @@ def coverage_page(found: Exploration) -> str:
     coverage = found.coverage
     parts = [
         f"<h1>What {escape(found.name)} has reached</h1>",
-        f"<p>{found.seeds:,} seeds from {found.first_seed} on, {escape(found.strategy)}:"
+        f"<p>{counted(found.seeds, 'seed')} from {found.first_seed} on, {escape(found.strategy)}:"
         f" {escape(found.outcome)}. Red: never. Yellow: fewer than {FEW} times. Grey: cannot"
         " be.</p>",
         _shares(coverage),

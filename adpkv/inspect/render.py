@@ -34,7 +34,9 @@ def survey_lines(survey: Survey, columns: int | None = None) -> list[str]:
     lines = [*wrapped(_title(survey), columns), *table.text(columns)]
     rest = classes[MOST_CLASSES:]
     if rest:
-        lines.append(f"and {sum(map(len, rest)):,} ranks in {len(rest):,} more places")
+        lines.append(
+            f"and {counted(sum(map(len, rest)), 'rank')} in {counted(len(rest), 'more place')}"
+        )
     lines += [line for told in _elsewhere(survey) for line in wrapped(told, columns, hang="  ")]
     for note in survey.damage:
         lines += wrapped(f"damaged, left out: {note}", columns, hang="  ")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adpkv.counting import counted
 from adpkv.exit_codes import ExitCode
 from adpkv.output.faults import COULD_NEVER
 from adpkv.output.figures import figure_tables
@@ -72,7 +73,8 @@ def _stories(console: Console, folder: Path) -> None:
 def closing_sentence(summary: Summary) -> str:
     """The outcome in one sentence: what was served, in what time, and what is wrong."""
     requests = summary["requests"]
-    said = [f"{requests['completed']} of {requests['submitted']} requests completed"]
+    submitted = counted(requests["submitted"], "request").replace(",", "")
+    said = [f"{requests['completed']} of {submitted} completed"]
     for key in ("cancelled", "timed_out", "failed", "refused"):
         if requests[key]:
             said.append(f"{requests[key]} {key.replace('_', ' ')}")

@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 
 from adpkv.core.values import Violation
+from adpkv.counting import counted
 from adpkv.output.folder import RunFolder
 from adpkv.output.json_lines import JsonLines
 from adpkv.output.losses import Losses
@@ -138,7 +139,7 @@ class RankRecorder:
         if not self._more:
             return tuple(self._violations)
         last = self._violations[-1]
-        said = f"{self._more} more violations of this rank are not listed"
+        said = f"{counted(self._more, 'more violation')} of this rank not listed"
         return (*self._violations, Violation("more", self._rank, last.at_ns, said))
 
 

@@ -19,6 +19,7 @@ import msgspec
 from adpkv.core.ids import COORDINATOR, LAST_NS
 from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Topology
+from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.requests import decode_record
@@ -67,7 +68,7 @@ class Damage:
 
     def told(self) -> list[str]:
         """A sentence each, the first few."""
-        more = [f"{self._more} more lines are damaged"] if self._more else []
+        more = [counted(self._more, "more damaged line")] if self._more else []
         return [*self._notes, *more]
 
 

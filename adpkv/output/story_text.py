@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
 
+from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.story import Story, read_stories
@@ -38,7 +39,7 @@ def stories(folder: RunFolder, requests: Sequence[int], width: int | None = None
         if len(lines) > MOST_LINES:
             left = len(lines) - MOST_LINES
             rest = lines[len(lines) - (MOST_LINES - FIRST_LINES) :]
-            lines = [*lines[:FIRST_LINES], f"  ... {left} lines left out ...", *rest]
+            lines = [*lines[:FIRST_LINES], f"  ... {counted(left, 'line')} left out ...", *rest]
         found += [*lines, ""]
     if len(requests) > MOST_STORIES:
         others = ", ".join(map(str, requests[MOST_STORIES : 4 * MOST_STORIES]))

@@ -217,7 +217,9 @@ _WORDS: Final[Mapping[tuple[str, Kind | None], Words]] = {
     ("posted", None): _posted,
     ("transferring", None): lambda e, s: f"hears that {s.peer(e.rank)} has begun",
     ("reused", None): lambda e, s: (
-        f"has {e.detail.get('blocks')} blocks of the prompt already: these are not sent"
+        "has 1 block of the prompt already: it is not sent"
+        if e.detail.get("blocks") == 1
+        else f"has {e.detail.get('blocks')} blocks of the prompt already: these are not sent"
     ),
     ("complete", Kind.CONTEXT): _sent,
     ("complete", Kind.GENERATION): lambda e, s: "the KV is here, begins to decode",

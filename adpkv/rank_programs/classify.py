@@ -239,7 +239,9 @@ def _messages(evidence: Evidence) -> Diagnosis:
     waiting = [view for view in evidence.ranks if view.state == "waits"]
     told = [f"rank {view.rank} waits in {view.waits_for}{_at_site(view)}" for view in waiting[:8]]
     if len(waiting) > 8:
-        told.append(f"and {len(waiting) - 8} more wait")
+        told.append(
+            "and 1 more waits" if len(waiting) == 9 else f"and {len(waiting) - 8} more wait"
+        )
     odd = tuple(view.rank for view in waiting)
     others = tuple(view.rank for view in evidence.ranks if view.rank not in odd)
     sentence = f"{'; '.join(told)}: nobody is left who could end that"

@@ -242,6 +242,7 @@ def _in_a_job(item: pytest.Function, asked: Asked) -> str:
 def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
     """Run the schedules; the report if one failed."""
     number, seeds, strategy = asked.ranks, asked.seeds, asked.strategy
+    from adpkv.counting import counted
     from adpkv.errors import UnendingRankError, UsageError
     from adpkv.rank_programs.bodies import BodySession
     from adpkv.rank_programs.checking import Plan, check, replay
@@ -275,4 +276,4 @@ def _performed(item: pytest.Function, body: Any, asked: Asked) -> str:
         pytest.skip(report.evidence.skipped)
     of = "" if seeds is None else f" of {seeds}"
     text = as_failure(report, _columns(item.config))
-    return f"{text}\nschedule {report.schedules}{of}, {number} ranks"
+    return f"{text}\nschedule {report.schedules}{of}, {counted(number, 'rank')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from adpkv.counting import counted
 from adpkv.output.tables import wrapped
 from adpkv.rank_programs.evidence import Place
 from adpkv.rank_programs.races import Race, Rival
@@ -30,9 +31,9 @@ def told_races(races: Sequence[Race], columns: int | None) -> list[str]:
             told = f"could have taken {_of(rival)}{plain if rival.sender == race.plain else ''}"
             lines += wrapped(told, columns, "      ", "  ")
         if len(race.others) > MOST_RIVALS:
-            lines.append(f"      or that of {len(race.others) - MOST_RIVALS} more ranks")
+            lines.append(f"      or that of {counted(len(race.others) - MOST_RIVALS, 'more rank')}")
     if len(races) > MOST_RACES:
-        lines.append(f"  and {len(races) - MOST_RACES} more receives in --json")
+        lines.append(f"  and {counted(len(races) - MOST_RACES, 'more receive')} in --json")
     return lines
 
 

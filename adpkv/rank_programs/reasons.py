@@ -84,6 +84,9 @@ def _why(
         odd_next=_line(branch.odd, step),
         others_next=_line(branch.others, step),
         alike=alike or (odd,),
+        like_other=tuple(
+            rank for rank in group if _went(first.paths[rank], step, branch) is branch.others
+        ),
         variables=tuple(_differing(values, alike or (odd,), step)),
         odd_there=_place(parting.odd),
         other_there=_place(parting.other),

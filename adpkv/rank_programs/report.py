@@ -41,6 +41,8 @@ class Why(msgspec.Struct, frozen=True):
     odd_next: int = 0
     """The line that the odd rank went on to; 0 for none that the program has."""
     others_next: int = 0
+    like_other: tuple[int, ...] = ()
+    """The ranks that went the way of `other`."""
     alike: tuple[int, ...] = ()
     """The ranks that went where the odd rank went."""
     variables: tuple[tuple[str, dict[int, str]], ...] = ()
@@ -222,7 +224,9 @@ def _below_the_sentence(report: Report, columns: int | None) -> list[str]:
     away = f"{number} away from the plain schedule, {switches}"
     lines += ["", f"replay ({away}): {report.replay}"]
     if report.smaller is not None:
-        lines.append(f"the same with {report.smaller.ranks} ranks: {report.smaller.replay}")
+        lines.append(
+            f"the same with {counted(report.smaller.ranks, 'rank')}: {report.smaller.replay}"
+        )
     return lines
 
 
@@ -244,7 +248,9 @@ def _why(why: Why, report: Report, columns: int | None) -> list[str]:
     lines += wrapped(f"{place}:", columns, "  ")
     lines.append(f"      {line_of(why.file, why.line)}")
     if why.odd_next != why.others_next:
-        for who, line in ((why.alike, why.odd_next), (others, why.others_next)):
+        # The others need not all have gone the same way; what is said is true of these.
+        went = [rank for rank in others if rank in why.like_other] or [why.other]
+        for who, line in ((why.alike, why.odd_next), (went, why.others_next)):
             waits = not line and all(_waits_there(ranks[rank], why) for rank in who)
             lines += _way(who, why.file, line, columns, waits=waits)
     if why.variables:
@@ -318,7 +324,8 @@ def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> lis
     order = sorted(ways.items(), key=lambda item: (item[0][0], item[1]))
     rows = []
     for (other, (does, at, source)), ranks in order[:MOST_RANKS]:
-        rows.append(["" if other else "!", named(ranks), does, at, source])
+        told = does if len(ranks) == 1 else _of_several(does)
+        rows.append(["" if other else "!", named(ranks), told, at, source])
     table = Table(["", "ranks", "does", "at", "line"], rows, (), indent="  ")
     lines = table.text(None)
     if columns is not None and max(map(len, lines)) > columns:
@@ -326,6 +333,15 @@ def _ranks(evidence: Evidence, diagnosis: Diagnosis, columns: int | None) -> lis
     if len(order) > MOST_RANKS:
         lines.append(f"  and {len(order) - MOST_RANKS} more in --json")
     return lines
+
+
+_SEVERAL: Final = {"waits": "wait", "runs": "run", "has": "have", "was": "were"}
+"""What one rank does, and what several do."""
+
+
+def _of_several(does: str) -> str:
+    first, space, rest = does.partition(" ")
+    return f"{_SEVERAL.get(first, first)}{space}{rest}"
 
 
 def _below(rows: Sequence[Sequence[str]], columns: int) -> list[str]:

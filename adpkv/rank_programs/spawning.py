@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from adpkv.counting import counted
 from adpkv.errors import TargetError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.program_files import ProgramFiles
@@ -50,7 +51,8 @@ class Spawning:
     def _counted(self, count: int) -> None:
         if count != self._size:
             raise TargetError(
-                f"the script starts {count} processes; this check has {self._size} ranks:"
+                f"the script starts {counted(count, 'process')}; this check has"
+                f" {counted(self._size, 'rank')}:"
                 f" -n {count}"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from adpkv.config.regression import ExpectationConfig, PlaceConfig, RequestCountsConfig
+from adpkv.counting import counted
 from adpkv.regressions.seen import Seen
 
 __all__ = ["deviations", "told"]
@@ -104,7 +105,7 @@ def _of_end(expected: ExpectationConfig, seen: Seen, total: int) -> Iterator[str
             f" there are {seen.quarantined}"
         )
     if seen.leaked and not seen.violations:
-        yield f"{seen.leaked} blocks leaked"
+        yield f"{counted(seen.leaked, 'block')} leaked"
 
 
 def _of_requests(

@@ -24,6 +24,7 @@ from adpkv.core.record import COLUMN_FIELDS, RequestRecord
 from adpkv.core.sample import RankSample
 from adpkv.core.topology import Topology
 from adpkv.core.values import Outcome
+from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder
 from adpkv.output.requests import Tally
@@ -139,14 +140,14 @@ def read_run(path: Path) -> RunData:
     tally, last_ns = Tally(experiment.slo), 0
     found = RunData(experiment.name, experiment, {}, path)
 
-    def counted() -> Iterator[RequestRecord]:
+    def noted() -> Iterator[RequestRecord]:
         nonlocal last_ns
         for record in files.all_records():
             tally.add(record)
             last_ns = max(last_ns, record.ended_ns)
             yield record
 
-    _take_requests(found, counted())
+    _take_requests(found, noted())
     events = _Events(folder)
     _take_events(found, events)
     _take_samples(found, read_samples(folder))
@@ -159,7 +160,9 @@ def read_run(path: Path) -> RunData:
     found.summary = msgspec.to_builtins(summary)
     found.notes += files.damage.told()
     if events.damaged:
-        found.notes.append(f"{events.damaged} lines of events.jsonl are damaged and left out.")
+        found.notes.append(
+            f"Damaged and left out: {counted(events.damaged, 'line')} of events.jsonl."
+        )
     _remark(found)
     return found
 
@@ -199,7 +202,9 @@ def _remark(found: RunData) -> None:
             "There is no ranks.jsonl: blocks over time and what each rank computed are not known."
         )
     if len(found.open_ns):
-        found.notes.append(f"{len(found.open_ns)} requests that arrived have no answer.")
+        found.notes.append(
+            f"Without an answer: {counted(len(found.open_ns), 'request')} that arrived."
+        )
 
 
 def _take_requests(found: RunData, records: Iterable[RequestRecord]) -> None:

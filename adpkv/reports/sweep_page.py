@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 
 from adpkv.config.document import write
+from adpkv.counting import counted
 from adpkv.reports.plot import Page
 from adpkv.reports.sweep_data import SweepData
 from adpkv.reports.sweep_plots import add_sweep_plots
@@ -24,7 +25,7 @@ def sweep_page(data: SweepData) -> Page:
     """The page of one sweep."""
     sweep = data.sweep
     varied = ", ".join(axis.path for axis in data.axes)
-    page = Page(f"{sweep.name}, swept", f"{len(data.points)} points over {varied}")
+    page = Page(f"{sweep.name}, swept", f"{counted(len(data.points), 'point')} over {varied}")
     page.tiles = [
         ("points", f"{len(data.points):,}"),
         ("runs that ended", f"{len(sweep.runs):,} of {sweep.total:,}"),
@@ -66,7 +67,9 @@ def _best(data: SweepData) -> str:
         for point in best.front[:MOST_FAILED]
     ]
     more = len(best.front) - len(told)
-    return "".join(told) + (f"<p>and {more} more points of the front</p>" if more > 0 else "")
+    return "".join(told) + (
+        f"<p>and {counted(more, 'more point')} of the front</p>" if more > 0 else ""
+    )
 
 
 def _table(data: SweepData) -> str:
@@ -94,7 +97,7 @@ def _table(data: SweepData) -> str:
         cells.append(f"<td class='number'>{point.failed or ''}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     more = len(data.points) - len(rows)
-    tail = f"<p>and {more:,} more points: table.csv has all</p>" if more > 0 else ""
+    tail = f"<p>and {counted(more, 'more point')}: table.csv has all</p>" if more > 0 else ""
     return (
         f"<p>Means over seeds. A heading sorts.</p><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>{tail}"

@@ -15,6 +15,7 @@ from adpkv.config.axes import Axis, parse_axis
 from adpkv.config.loading import load_data
 from adpkv.config.sweep import SweepConfig
 from adpkv.config.workload import TraceConfig
+from adpkv.counting import counted
 from adpkv.errors import ConfigError, UsageError
 from adpkv.sweeps.designs import MOST_POINTS, Settings, count_of, designed, grouped
 from adpkv.workload import build
@@ -193,7 +194,11 @@ def check_points(
             problems.setdefault(str(error), []).append(settings)
     if problems:
         lines = [_line(text, having, len(points)) for text, having in problems.items()]
-        more = [f"and {len(lines) - MOST_SHOWN} more problems"] if len(lines) > MOST_SHOWN else []
+        more = (
+            [f"and {counted(len(lines) - MOST_SHOWN, 'more problem')}"]
+            if len(lines) > MOST_SHOWN
+            else []
+        )
         raise ConfigError(f"{plan.name}, varied", [*lines[:MOST_SHOWN], *more])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+from adpkv.counting import counted
 from adpkv.output.progress import LIVE_INTERVAL_S, drawn, drawn_lines, span_text
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.sweeps.figures import column_for, flat, short_name
@@ -114,7 +115,7 @@ def show_sweep(
         Table(head, rows, numbers=[i for i in range(len(head)) if i not in words]).show(console)
     said = []
     if len(points) > MOST_POINTS_SHOWN:
-        said.append(f"{len(points) - MOST_POINTS_SHOWN} more points are in the table below")
+        said.append(f"in the table below: {counted(len(points) - MOST_POINTS_SHOWN, 'more point')}")
     if chosen:
         said.append(f"the {len(chosen)} best of {len(sweep.points)} points")
     seeds = max((len(point.runs) for point in sweep.points), default=0)
@@ -125,7 +126,8 @@ def show_sweep(
     if len(sweep.failed) > MOST_FAILED_SHOWN:
         said.append(f"and {len(sweep.failed) - MOST_FAILED_SHOWN} others")
     completed = len(sweep.runs) - len(sweep.failed)
-    said.append(f"{len(sweep.runs)} of {sweep.total} runs in {wall_s:.1f} s, {completed} completed")
+    runs = f"{len(sweep.runs)} of {counted(sweep.total, 'run')}"
+    said.append(f"{runs} in {wall_s:.1f} s, {completed} completed")
     if files:
         said.append(f"table: {' and '.join(map(str, files))}")
     for line in said:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from adpkv.config.units import SECOND, duration_text
+from adpkv.counting import counted
 from adpkv.workload.cancels import NO_CANCEL_NS
 from adpkv.workload.traces import FIRST, Trace
 
@@ -33,7 +34,7 @@ def described(trace: Trace) -> dict[str, Any]:
 def described_lines(figures: dict[str, Any]) -> list[str]:
     """The same as sentences for people."""
     arrivals, reuse, sessions = (figures[key] for key in ("arrivals", "reuse", "sessions"))
-    lines = [f"{figures['requests']:,} requests"]
+    lines = [counted(figures["requests"], "request")]
     if arrivals["recorded"]:
         rate = f", {arrivals['rate_per_s']:.3g}/s on average" if arrivals["rate_per_s"] else ""
         varies = f", gaps vary by {arrivals['gap_cv']:.2f}" if arrivals["gap_cv"] else ""

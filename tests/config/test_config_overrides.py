@@ -110,7 +110,7 @@ def test_an_alias_is_changed_in_one_place_only(tmp_path: Path) -> None:
         ("sead=3", "sead: is not known here: did you mean seed? (found 3, from --set)"),
         ("model.layer=3", "model.layer: is not known here: did you mean layers? (found 3, from"),
         ("executor.busy_wait=60", "executor.busy_wait: needs a unit: write 60s"),
-        ("kv_cache.blocks=2", "kv_cache.blocks: leaves 1 blocks"),
+        ("kv_cache.blocks=2", "kv_cache.blocks: leaves 1 block"),
     ],
 )
 def test_what_cannot_be_set_is_told(tmp_path: Path, override: str, problem: str) -> None:

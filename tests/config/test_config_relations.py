@@ -144,12 +144,12 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kv_cache": {"blocks": 2}},
-        "kv_cache.blocks: leaves 1 blocks beside the dummy's, but the longest request of the "
+        "kv_cache.blocks: leaves 1 block beside the dummy's, but the longest request of the "
         "workload needs 2 (110 tokens in blocks of 64) (found 2)",
     ),
     (
         {"kv_cache": {"blocks": 2}, "workload": CLOSED},
-        "kv_cache.blocks: leaves 1 blocks beside the dummy's, but the longest request of the "
+        "kv_cache.blocks: leaves 1 block beside the dummy's, but the longest request of the "
         "workload needs 2 (110 tokens in blocks of 64) (found 2)",
     ),
     (

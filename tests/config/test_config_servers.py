@@ -101,7 +101,7 @@ def test_a_preset_gives_the_costs_that_are_left_out() -> None:
         ),
         (
             [{"instances": [3], "blocks": 2}],
-            "topology.servers.0.blocks: leaves 1 blocks beside the dummy's, but the longest",
+            "topology.servers.0.blocks: leaves 1 block beside the dummy's, but the longest",
         ),
         ([{"instances": [0], "preset": "x@h100"}], "topology.servers.0.preset: there is no model"),
         ([{"instances": [0], "rank": 3}], "topology.servers.0.rank: is not known here"),

@@ -69,7 +69,7 @@ def test_the_list_of_violations_is_bounded_and_counts_the_rest() -> None:
     for n in range(MOST_VIOLATIONS + 3):
         recorder.violation(Violation("leak", 4, n, ""))
     assert len(recorder.violations) == MOST_VIOLATIONS + 1
-    assert recorder.violations[-1].detail == "3 more violations of this rank are not listed"
+    assert recorder.violations[-1].detail == "3 more violations of this rank not listed"
 
 
 def test_unwanted_events_still_keep_violations() -> None:

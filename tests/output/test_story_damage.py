@@ -108,7 +108,7 @@ def test_of_many_damaged_lines_the_rest_is_counted(run: RunFolder) -> None:
     with run.events.open("ab") as file:
         file.write(b"what\n" * 200)
     assert len(told(run).damage) == 11
-    assert told(run).damage[-1] == "190 more lines are damaged"
+    assert told(run).damage[-1] == "190 more damaged lines"
 
 
 def test_where_nothing_is_left_of_a_request_that_is_said_too(run: RunFolder) -> None:

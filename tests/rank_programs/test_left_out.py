@@ -10,9 +10,11 @@ import pytest
 
 from adpkv.rank_programs.checking import Checked, Plan, check
 from adpkv.rank_programs.classify import Kind
-from adpkv.rank_programs.report import Report, render
+from adpkv.rank_programs.report import Report, _of_several, render
 from adpkv.rank_programs.session import Session, Settings
 from adpkv.rank_programs.target import parse_target
+from tests.rank_programs.conftest import Check
+from tests.rank_programs.test_own_ranks import failed
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -72,7 +74,7 @@ def test_each_line_and_each_value_is_that_of_its_rank() -> None:
 
 def test_ranks_to_blame_stand_apart_from_those_that_wait_with_them() -> None:
     rows = render(report_of("mpi_subgroups.py", "skips_one", 6), None).splitlines()
-    assert [row.split("waits")[0].split() for row in rows if "barrier #2 of MPI" in row][1:] == [
+    assert [row.partition("wait")[0].split() for row in rows if "barrier #2 of MPI" in row][1:] == [
         ["!", "rank", "2"],
         ["ranks", "1,", "3,", "5"],
     ]
@@ -90,3 +92,32 @@ def test_a_group_of_torch_of_which_one_leaves_a_collective_out() -> None:
         assert diagnosis.kind is kind
         if kind is Kind.MISSING_PARTICIPANT:
             assert diagnosis.odd == (2,)
+
+
+def test_several_ranks_do_in_the_plural_what_one_does_in_the_singular() -> None:
+    rows = render(report_of("mpi_subgroups.py", "skips_one", 6), None).splitlines()
+    assert any("ranks 1, 3, 5  wait in" in row for row in rows)
+    assert any("rank 2         waits in" in row for row in rows)
+    assert _of_several("has returned after barrier #1") == "have returned after barrier #1"
+    assert _of_several("was killed at barrier #1") == "were killed at barrier #1"
+    assert _of_several("not begun") == "not begun"
+
+
+def test_of_the_others_only_those_are_told_that_went_the_same_way(checked: Check) -> None:
+    report = failed(
+        checked(
+            """
+            async def program(rank):
+                await rank.barrier()
+                if rank.rank in (1, 2):
+                    pass
+                elif rank.rank == 3:
+                    await rank.recv(1)
+                else:
+                    await rank.barrier()
+            """
+        )
+    )
+    text = render(report, None)
+    assert "rank 0 went on to line 6: elif rank.rank == 3:" in text
+    assert "ranks 1, 2 went on to line 5: pass" in text

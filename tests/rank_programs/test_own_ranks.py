@@ -218,7 +218,7 @@ def test_an_exception_has_the_traceback_of_its_rank(checked: Check) -> None:
     assert report.diagnosis.sentence == "rank 1 raised KeyError: 'a'"
     text = render(report, None)
     assert 'found = table["a"]' in text
-    assert "ranks 0, 2, 3  waits in barrier #2" in text
+    assert "ranks 0, 2, 3  wait in barrier #2" in text
     assert report.why is not None
     assert report.why.variables[0][0] == "table"
 

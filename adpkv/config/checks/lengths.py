@@ -23,6 +23,7 @@ from adpkv.config.workload import (
     TraceConfig,
 )
 from adpkv.core.content import blocks_for
+from adpkv.counting import counted
 
 __all__ = [
     "cancel_delay",
@@ -84,8 +85,9 @@ def pool(experiment: Experiment) -> Iterator[Problem]:
             alike = blocks == cache.blocks
             yield Problem(
                 ("kv_cache", "blocks") if alike else ("topology", "servers", small, "blocks"),
-                f"leaves {blocks - 1} blocks beside the dummy's, but the longest request of "
-                f"the workload needs {needed} ({tokens} tokens in blocks of {cache.block_tokens})",
+                f"leaves {counted(blocks - 1, 'block')} beside the dummy's, but the longest "
+                f"request of the workload needs {needed} ({counted(tokens, 'token')} in blocks of "
+                f"{cache.block_tokens})",
             )
 
 
@@ -98,8 +100,8 @@ def peer_blocks(experiment: Experiment) -> Iterator[Problem]:
         if needed > experiment.most_peer_blocks:
             yield Problem(
                 ("transceiver", "max_inflight_blocks_per_peer"),
-                f"must hold the longest prompt of the workload, which is {needed} blocks "
-                f"({prompt} tokens in blocks of {cache.block_tokens})",
+                f"must hold the longest prompt of the workload, which is {counted(needed, 'block')}"
+                f" ({counted(prompt, 'token')} in blocks of {cache.block_tokens})",
             )
 
 

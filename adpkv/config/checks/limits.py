@@ -15,6 +15,7 @@ from adpkv.config.problem import Problem
 from adpkv.config.staging import DEVICE_MEMORIES
 from adpkv.config.units import duration_text, size_text
 from adpkv.config.workload import CustomWorkloadConfig, ScriptConfig
+from adpkv.counting import counted
 from adpkv.plugins import TRANSPORT
 
 __all__ = [
@@ -52,7 +53,7 @@ def calibration(experiment: Experiment) -> Iterator[Problem]:
     for number, group in enumerate(groups):
         if group.ranks in seen:
             path = ("calibration", "groups", number, "ranks")
-            yield Problem(path, f"there is an entry for {group.ranks} ranks already")
+            yield Problem(path, f"there is an entry for {counted(group.ranks, 'rank')} already")
         seen.add(group.ranks)
         stalls = group.stalls
         if stalls.every_ns and 2 * stalls.length.longest_ns > stalls.every_ns:

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import distributed_c10d as c10d
 
+from adpkv.counting import counted
 from adpkv.errors import NotProvidedError, TargetError
 from adpkv.rank_programs.driver import Driver
 from adpkv.rank_programs.failure import lost
@@ -219,8 +220,8 @@ class TorchRanks:
             )
         if world_size not in (-1, world.size):
             raise TargetError(
-                f"the program makes a world of {world_size} ranks; this check has {world.size}:"
-                f" -n {world_size}"
+                f"the program makes a world of {counted(world_size, 'rank')}; this check has"
+                f" {world.size}: -n {world_size}"
             )
         yield self._store("env"), number, world.size if world_size < 0 else world_size
 
