@@ -24,37 +24,37 @@ Report = Callable[[str, int, tuple[int, ...]], None]
 class InboxAge:
     """One source of input of one rank."""
 
-    __slots__ = ("_bound_ns", "_excused_until_ns", "_report", "_request", "_since_ns", "_what")
+    __slots__ = ("_bound_ns", "_excused_until_ns", "_report", "_request", "_what", "since_ns")
 
     def __init__(self, what: str, bound_ns: int, report: Report) -> None:
         self._what, self._bound_ns, self._report = what, bound_ns, report
-        self._since_ns = NEVER
+        self.since_ns = NEVER
         self._request = -1
         self._excused_until_ns = 0
 
     def came(self, now_ns: int, request: int = -1) -> None:
         """Input came, about a request (-1: none). Only the first counts until all is read."""
-        if self._since_ns == NEVER:
-            self._since_ns, self._request = now_ns, request
+        if self.since_ns == NEVER:
+            self.since_ns, self._request = now_ns, request
 
     def postpone(self, came_ns: int, until_ns: int) -> None:
         """Input that came at `came_ns` came during a step or collective that ends at `until_ns`:
         count its age from there."""
-        if self._since_ns == came_ns:
-            self._since_ns = until_ns
+        if self.since_ns == came_ns:
+            self.since_ns = until_ns
 
     def delay(self, now_ns: int, by_ns: int) -> None:
         """The rank cannot read for the next `by_ns` nanoseconds: leave them out of the age. The age
         that the input has by now is kept."""
-        if self._since_ns != NEVER:
+        if self.since_ns != NEVER:
             excused_ns = min(self._excused_until_ns, now_ns)
-            self._since_ns = max(self._since_ns, excused_ns) + by_ns
+            self.since_ns = max(self.since_ns, excused_ns) + by_ns
 
     def taken(self, now_ns: int) -> None:
         """The rank has read all input."""
-        since_ns = self._since_ns
+        since_ns = self.since_ns
         if since_ns != NEVER:
-            self._since_ns = NEVER
+            self.since_ns = NEVER
             if now_ns - since_ns > self._bound_ns:
                 self._check(now_ns - max(since_ns, self._excused_until_ns))
 
@@ -88,8 +88,10 @@ class InboxAges:
 
     def postpone(self, came_ns: int, until_ns: int) -> None:
         """The rank computes until `until_ns`: input that came meanwhile counts from there."""
-        self.messages.postpone(came_ns, until_ns)
-        self.ends.postpone(came_ns, until_ns)
+        if self.messages.since_ns == came_ns:
+            self.messages.postpone(came_ns, until_ns)
+        if self.ends.since_ns == came_ns:
+            self.ends.postpone(came_ns, until_ns)
 
     def delay(self, now_ns: int, by_ns: int) -> None:
         """The rank has read its input in this iteration already, and now makes a step that takes

@@ -7,8 +7,8 @@ one that does not.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from adpkv.core.ids import LAST_NS
@@ -72,7 +72,7 @@ class EventQueue:
         (the owner's own count of its events) decide the order, whatever other owners add."""
         if kind != GROUP_WAKE:
             self.outside += 1
-        heapq.heappush(self._heap, (at_ns, kind, owner, number, action, what))
+        heappush(self._heap, (at_ns, kind, owner, number, action, what))
 
     def step(self) -> None:
         """Advance the time to the next event, and perform it.
@@ -80,7 +80,8 @@ class EventQueue:
         Raises:
             EndOfTimeError: it is later than the longest run allows.
         """
-        at_ns, kind, _, _, action, what = self._next()
+        heap = self._heap
+        at_ns, kind, _, _, action, what = heappop(heap) if heap else self._next()
         if at_ns > LAST_NS:
             raise EndOfTimeError(
                 f"nothing is left to do before {LAST_NS / 1e9 / 3600:g} h of virtual time, which"
@@ -93,8 +94,8 @@ class EventQueue:
         action(what)
 
     def _next(self) -> Entry:
-        """Remove and return the next event."""
-        return heapq.heappop(self._heap)
+        """Remove and return the next event, where it is not in the heap of this class."""
+        return heappop(self._heap)
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message that is sent now arrives; `number` is its sender's count."""

@@ -16,7 +16,7 @@ from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, Place
-from adpkv.executor.collectives import Collective, Elapsed, Operation, Wait
+from adpkv.executor.collectives import Collective, Elapsed, Operation
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
@@ -106,12 +106,14 @@ class VirtualGroup:
         return self.offers.current
 
     def note(self, operation: Operation, now_ns: int) -> None:
-        """All members completed this collective."""
-        number = 0
-        if type(operation) is not Wait:
-            number = self.collectives = self.collectives + 1
-            self.debt += 1
+        """All members completed this collective, or meet in this step."""
+        number = self.collectives = self.collectives + 1
+        self.debt += 1
         self.history.append((number, now_ns, operation))
+
+    def note_wait(self, operation: Operation, now_ns: int) -> None:
+        """All members meet in this wait, which is no collective."""
+        self.history.append((0, now_ns, operation))
 
     def note_arrival(self, index: int) -> None:
         """Something has arrived for a member."""
@@ -135,7 +137,7 @@ class VirtualGroup:
         found = self.offers.due(now_ns)
         found |= self.awake
         found.add(0)
-        return sorted(found)
+        return sorted(found) if len(found) > 1 else [0]
 
     def elapsed(self, index: int) -> Elapsed | None:
         """What a member is resumed with: the steps since it came there, and its group's iteration
@@ -163,11 +165,10 @@ class VirtualGroup:
         first of them; returns what each awaits next."""
         resume = self.resume
         try:
-            if len(taking_part) == 1:
-                return [resume[taking_part[0]](leader)]
+            if leader is others:
+                return [resume[index](others) for index in taking_part]
             found = [resume[taking_part[0]](leader)]
-            for index in taking_part[1:]:
-                found.append(resume[index](others))
+            found += [resume[index](others) for index in taking_part[1:]]
         except StopIteration:
             raise left_alone(self) from None
         return found

@@ -50,7 +50,7 @@ class VirtualMailbox:
 
     def put(self, message: Message) -> None:
         """Deliver a message."""
-        if self.inbox_age is not None and not self._arrived:
+        if not self._arrived and self.inbox_age is not None:
             self.inbox_age.came(self._post.now, getattr(message, "request_id", -1))
         self._arrived.append(message)
 
@@ -85,14 +85,15 @@ class Post:
         owner = sender - COORDINATOR
         number = self._sent.get(owner, 0)
         self._sent[owner] = number + 1
-        latency_ns = self._latency_ns
-        if self._latency is not None:
+        queue = self._queue
+        if self._latency is None:
+            at_ns = queue.arrival_ns(owner, to, number, self._latency_ns)
+        else:
             latency_ns = max(self._latency(sender, to, number, message), SOON_NS)
-        at_ns = self._queue.arrival_ns(owner, to, number, latency_ns)
-        if self._latency is not None:
+            at_ns = queue.arrival_ns(owner, to, number, latency_ns)
             # A message never overtakes the one before it.
             at_ns = self._last[sender, to] = max(at_ns, self._last.get((sender, to), 0))
-        self._queue.add(at_ns, MESSAGES, owner, number, self._deliver, (to, message))
+        queue.add(at_ns, MESSAGES, owner, number, self._deliver, (to, message))
 
     def _deliver(self, what: tuple[int, Message]) -> None:
         to, message = what

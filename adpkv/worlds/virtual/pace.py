@@ -58,7 +58,7 @@ class Pace:
         notice = None if calibration is None else calibration.messages.notice
         self._notice = drawing(notice, seed, "notice")
         self._steps: dict[int, int] = {}
-        """By group: the steps it has made."""
+        """By group: the steps it has made, by which their noise is drawn."""
         self._start_ns = 0 if calibration is None else calibration.start_ns
         self._held_ns: dict[int, dict[int, int]] = {}
         """By group: by how much each rank holds up the iteration that it is in. A group that is not
@@ -123,7 +123,8 @@ class Pace:
     def ended(self, group: VirtualGroup, now_ns: int, steps: int) -> None:
         """A group's stretch is over, after this many steps."""
         index = group.instance.index
-        self._steps[index] = self._steps.get(index, 0) + steps
+        if self._calibration is not None:
+            self._steps[index] = self._steps.get(index, 0) + steps
         if self.timeline is not None:
             self.timeline.ended(index, now_ns, steps)
 

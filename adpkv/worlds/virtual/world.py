@@ -98,7 +98,7 @@ class VirtualWorld:
             self._failure_noticed,
             pace.timeline,
         )
-        self._inbox_ages: dict[int, InboxAges] = {}
+        self._inbox_ages: list[InboxAges | None] = [None] * topology.ranks
         self.knowledge_of: Callable[[int, Operation | None], RankKnowledge] | None = None
         """Returns what a rank that awaits this operation knows; called when the ranks are stuck."""
         self.handle_peer_failure: Callable[[int], None] | None = None
@@ -113,8 +113,9 @@ class VirtualWorld:
         """A fault keeps a rank, and with it its whole group, from reading input until then. Input
         that waits meanwhile is not counted as left unread."""
         for member in self.topology.instance_of(rank).members:
-            if member in self._inbox_ages:
-                self._inbox_ages[member].excuse(self.queue.now, until_ns)
+            inbox_ages = self._inbox_ages[member]
+            if inbox_ages is not None:
+                inbox_ages.excuse(self.queue.now, until_ns)
 
     def counts(self, rank: int) -> CollectiveCounts:
         """What was counted of a rank's collectives so far. There is no trace digest: a quiet rank
@@ -194,10 +195,10 @@ class VirtualWorld:
 
     def _asks_all(self, group: VirtualGroup) -> bool:
         """Whether each member says what it knows of the input of the iteration that begins."""
-        at = group.current[0]
-        if at is None or not self._says_cached.get(group.instance.kind):
+        if not self._says_cached.get(group.instance.kind):
             return False
-        return 0 in group.awake or at.quiet_status is None
+        at = group.offers.current[0]
+        return at is not None and (0 in group.awake or at.quiet_status is None)
 
     def _complete_iteration(
         self,
@@ -242,7 +243,7 @@ class VirtualWorld:
     ) -> list[int]:
         """Quiet members that the plan concerns take part after all; returns who takes part now."""
         whom = plan.concerned()
-        if plan.forward is not (type(group.current[0]) is Step):
+        if plan.forward is not (type(group.offers.current[0]) is Step):
             whom = None  # from steps to waits or back: this concerns all members
         before = group.plan
         if group.instance.kind in self._says_cached and (
@@ -284,7 +285,10 @@ class VirtualWorld:
         now_ns = self.queue.now
         offers = group.offers
         until_ns, quiet = offers.until_ns, not (group.end_iteration() or offers.restless)
-        group.note(first, now_ns)
+        if type(first) is Wait:
+            group.note_wait(first, now_ns)
+        else:
+            group.note(first, now_ns)
         stretch = self._pace.begin(group, first, now_ns, quiet=quiet)
         wake_ns = self._pace.end(stretch, until_ns, quiet=quiet)
         course = group.course
@@ -300,7 +304,7 @@ class VirtualWorld:
             # It arrived while the group was paused, for a member that had already read its input.
             self.arrival(group.members[min(group.awake)])
             for index in sorted(group.awake):
-                inbox_ages = self._inbox_ages.get(group.members[index])
+                inbox_ages = self._inbox_ages[group.members[index]]
                 if inbox_ages is not None:
                     inbox_ages.delay(now_ns, course.wake_ns - now_ns)
 
@@ -316,11 +320,11 @@ class VirtualWorld:
         if version != course.version:
             return
         course.end()
-        stretch, debt, steps = course.stretch, group.pay(), 0
+        now_ns, stretch, debt, steps = self.queue.now, course.stretch, group.pay(), 0
         if isinstance(stretch, StepStretch):
-            steps = stretch.end(self.queue.now)[0]
-            group.stepped(stretch, steps, debt, self.queue.now)
-        self._pace.ended(group, self.queue.now, steps)
+            steps = stretch.end(now_ns)[0]
+            group.stepped(stretch, steps, debt, now_ns)
+        self._pace.ended(group, now_ns, steps)
         self._go_on(group)
 
     def arrival(self, rank: int) -> None:
@@ -342,14 +346,14 @@ class VirtualWorld:
         group.note_arrival(index)
         now_ns, stretch, is_first = self.queue.now, course.stretch, course.arrived()
         assert stretch is not None
-        if isinstance(stretch, StepStretch):
+        if not isinstance(stretch, StepStretch):
+            at_ns = stretch.arrival(now_ns)
+        else:
             # Further input is read at the step boundary that the first one has set.
             at_ns = stretch.end(now_ns)[1] if is_first else course.wake_ns
-        else:
-            at_ns = stretch.arrival(now_ns)
         if at_ns < course.wake_ns:
             self._plan_wake(group, at_ns)
-        inbox_ages = self._inbox_ages.get(rank)
+        inbox_ages = self._inbox_ages[rank]
         if inbox_ages is not None:
             inbox_ages.postpone(now_ns, course.wake_ns)
 
