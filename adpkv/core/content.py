@@ -79,7 +79,7 @@ def blocks_for(tokens: int, block_tokens: int) -> int:
 
 def prompt_blocks(spec: RequestSpec, block_tokens: int) -> int:
     """How many blocks the prompt's KV takes; the last block may be partly filled."""
-    return blocks_for(spec.prompt_tokens, block_tokens)
+    return -(-spec.prompt_tokens // block_tokens)
 
 
 def content_keys(spec: RequestSpec, block_tokens: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from adpkv.core.content import blocks_for, prompt_blocks
+from adpkv.core.content import prompt_blocks
 from adpkv.core.failure_memory import advice
 from adpkv.core.group_ranks import Cached, GroupRanks, Shares
 from adpkv.core.overtaking import Passed
@@ -65,7 +65,7 @@ class GroupLimits:
         tokens = spec.prompt_tokens
         if self.kind is not _CONTEXT:
             tokens += spec.output_tokens
-        return blocks_for(tokens, self.block_tokens)
+        return -(-tokens // self.block_tokens)
 
     def objection(self, spec: RequestSpec) -> str:
         """Why a request can never be served here, as a text for its client; empty if it can."""
@@ -92,12 +92,19 @@ class GroupLimits:
         bound."""
         indices = [i for i in range(self.ranks) if i not in self.gone] if self.gone else None
         every = self._by_index
-        owned = [self.most_requests - one.requests for one in statuses]
+        most = self.most_requests
+        requests = [one.requests for one in statuses]
+        owned = [most - count for count in requests]
         if self.late:
-            owned = [min(most, one.seats) for most, one in zip(owned, statuses, strict=True)]
-        cached: list[Cached] = [
-            {(i, a): (n, used) for i, a, n, used in one.cached} for one in statuses
-        ]
+            owned = [
+                own if own < one.seats else one.seats
+                for own, one in zip(owned, statuses, strict=True)
+            ]
+        told = [one.cached for one in statuses]
+        cached: list[Cached] = []
+        if any(told):
+            cached = [{(i, a): (n, used) for i, a, n, used in rows} for rows in told]
+        doubted = [one.doubted for one in statuses]
         shares: list[Shares] = [
             {peer: (transfers, blocks) for peer, transfers, blocks in one.peers} for one in statuses
         ]
@@ -105,16 +112,16 @@ class GroupLimits:
         return GroupRanks(
             self,
             tokens=every([one.tokens for one in statuses], indices, 0),
-            requests=every([one.requests for one in statuses], indices, 0),
+            requests=every(requests, indices, 0),
             seats=every(owned, indices, 0),
-            advised=every(advice(trusts, self.most_requests), indices, 0),
+            advised=every(advice(trusts, most), indices, 0),
             turns=every([one.turn for one in statuses], indices, 0),
             blocks=every([one.blocks for one in statuses], indices, 0),
             slots=every([one.slots if self.late else NO_LIMIT for one in statuses], indices, 0),
             shares=every(shares, indices, {}),
-            cached=every(cached, indices, {}) if any(cached) else (),
+            cached=every(cached, indices, {}) if cached else (),
             passed=passed,
-            doubted=every([one.doubted for one in statuses], indices, ()),
+            doubted=every(doubted, indices, ()) if any(doubted) else (),
             not_yet=not_yet,
         )
 

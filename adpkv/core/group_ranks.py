@@ -45,7 +45,8 @@ class GroupRanks:
         blocks, slots, shares: the free ones of each rank.
         cached: by rank. Without an entry nothing is known to be cached.
         passed: how often the waiting requests were overtaken by the last plan.
-        doubted: by rank: the requests of which an earlier attempt is in doubt there.
+        doubted: by rank: the requests of which an earlier attempt is in doubt there. Empty where no
+            request comes again.
         not_yet: requests of which the ranks have still to say that.
     """
 
@@ -53,6 +54,7 @@ class GroupRanks:
         "_most_blocks",
         "_now",
         "_open",
+        "_opened",
         "advised",
         "blocks",
         "cached",
@@ -101,6 +103,8 @@ class GroupRanks:
         self._now = _NOW
         self._most_blocks = -1
         """At least as many blocks as any open rank has; -1 if that is to be looked up."""
+        self._opened: list[int] | None = None
+        """The last answer of `open_ranks`; None where a rank was given something since."""
         self._open = len(self.open_ranks())
         """How many ranks may be given a request that insists on none."""
 
@@ -109,12 +113,14 @@ class GroupRanks:
 
     def open_ranks(self) -> list[int]:
         """The ranks that may be given any request that insists on none, in order."""
-        each = zip(self.seats, self.advised, self.slots, strict=True)
-        return [
-            rank
-            for rank, (seats, advised, slots) in enumerate(each)
-            if seats > 0 and advised > 0 and slots > 0
-        ]
+        if self._opened is None:
+            each = zip(self.seats, self.advised, self.slots, strict=True)
+            self._opened = [
+                rank
+                for rank, (seats, advised, slots) in enumerate(each)
+                if seats > 0 and advised > 0 and slots > 0
+            ]
+        return self._opened
 
     def is_open(self, rank: int) -> bool:
         """Whether the rank may be given any request that insists on none."""
@@ -132,7 +138,8 @@ class GroupRanks:
         if not self.costs.late or self.cached:
             return True
         if self._most_blocks < 0:
-            self._most_blocks = max([self.blocks[r] for r in self.open_ranks()], default=0)
+            blocks = self.blocks
+            self._most_blocks = max([blocks[rank] for rank in self.open_ranks()], default=0)
         return self.costs.blocks_of(spec) <= self._most_blocks
 
     def unfit(self) -> None:
@@ -147,7 +154,7 @@ class GroupRanks:
             return False
         if not self.costs.late:
             return True
-        if self.is_doubted(rank, spec):
+        if spec.attempt and self.is_doubted(rank, spec):
             return False
         return self._needed(rank, spec) <= self.blocks[rank] and self.has_share(rank, spec)
 
@@ -156,7 +163,9 @@ class GroupRanks:
         would have to wait there."""
         if not spec.attempt:
             return False
-        return spec.request_id in self.not_yet or spec.request_id in self.doubted[rank]
+        if spec.request_id in self.not_yet:
+            return True
+        return bool(self.doubted) and spec.request_id in self.doubted[rank]
 
     def has_share(self, rank: int, spec: RequestSpec) -> bool:
         """Whether the rank may begin the request's transfer, as far as its sender goes."""
@@ -186,25 +195,28 @@ class GroupRanks:
 
     def give(self, rank: int, spec: RequestSpec) -> None:
         """A rank is given the request."""
-        was_open = self.is_open(rank)
-        self.tokens[rank] += self.costs.tokens_of(spec)
+        costs, was_open = self.costs, self.is_open(rank)
+        self.tokens[rank] += costs.tokens_of(spec)
         self.requests[rank] += 1
         self.seats[rank] -= 1
         self.advised[rank] -= 1
         self.turns[rank] = self._now
         self._now += 1
-        if self.costs.late:
+        if costs.late:
             self.blocks[rank] -= self._needed(rank, spec)
             if spec.sender is not None:
                 transfers, blocks = self._share(rank, spec.sender.rank)
-                blocks -= prompt_blocks(spec, self.costs.block_tokens)
+                blocks -= prompt_blocks(spec, costs.block_tokens)
                 self.shares[rank][spec.sender.rank] = (transfers - 1, blocks)
                 self.slots[rank] -= 1
-        self._open -= was_open and not self.is_open(rank)
+        if was_open and not self.is_open(rank):
+            self._open -= 1
+            self._opened = None
 
     def close(self, rank: int) -> None:
         """The rank is given nothing more in this plan."""
         self._open -= self.is_open(rank)
+        self._opened = None
         self.seats[rank] = 0
 
     def cached_tokens(self, rank: int, spec: RequestSpec) -> int:

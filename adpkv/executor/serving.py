@@ -52,6 +52,8 @@ class Serving(ABC):
     def __init__(self, bundle: Rank) -> None:
         self._bundle = bundle
         self.rank = bundle.rank
+        self.limits: GroupLimits = bundle.limits
+        """What a request costs here. A rank failure changes only which ranks are left."""
         self.pool = bundle.pool
         self.memory = bundle.ports.memory
         self.transceiver = bundle.transceiver
@@ -72,11 +74,6 @@ class Serving(ABC):
         """The iteration in which it was last given a request."""
         self.meter = WorkMeter(bundle.ports.model.ticks_per_ns)
         self.failures = FailureMemory(bundle.memory_limits, bundle.rules.is_failing)
-
-    @property
-    def limits(self) -> GroupLimits:
-        """The group's properties; a rank failure changes them."""
-        return self._bundle.limits
 
     # -- what differs between the kinds --------------------------------------------------------
 
