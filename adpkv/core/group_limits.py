@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -104,7 +104,7 @@ class GroupLimits:
         cached: list[Cached] = []
         if any(told):
             cached = [{(i, a): (n, used) for i, a, n, used in rows} for rows in told]
-        doubted = [one.doubted for one in statuses]
+        doubted: list[Collection[int]] = [one.doubted for one in statuses]
         shares: list[Shares] = [
             {peer: (transfers, blocks) for peer, transfers, blocks in one.peers} for one in statuses
         ]
