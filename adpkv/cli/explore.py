@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,37 +58,38 @@ def explore(
     from adpkv.exploration.pool import local_pool
     from adpkv.launcher_variables import size_of_job
 
-    bounds = Bounds(seconds_for(for_time), finds)
-    count = jobs_for(jobs)
-    if strategy == "exhaustive":
-        given = {"--resume": resume, "--seeds": seeds, "--jobs": jobs}
-        if wrong := [name for name, value in given.items() if value is not None]:
-            raise UsageError(
-                f"{', '.join(wrong)}: --strategy exhaustive walks FILE at one go, in one process"
-            )
-        if file is None:
-            raise UsageError("which experiment? adpkv explore FILE --strategy exhaustive")
-        _walk(file, overrides, bounds, out, quiet=quiet, as_json=as_json)
-        return
-
-    def prepared() -> ExplorationFolder:
+    def started(ranks: Pool | None) -> None:
+        bounds, count = Bounds(seconds_for(for_time), finds), jobs_for(jobs)
+        if strategy == "exhaustive":
+            alone = {"--resume": resume, "--seeds": seeds, "--jobs": jobs, "mpirun": ranks}
+            if wrong := [name for name, value in alone.items() if value is not None]:
+                raise UsageError(
+                    f"{', '.join(wrong)}: --strategy exhaustive walks FILE at one go, in one"
+                    " process"
+                )
+            if file is None:
+                raise UsageError("which experiment? adpkv explore FILE --strategy exhaustive")
+            _walk(file, overrides, bounds, out, quiet=quiet, as_json=as_json)
+            return
         if resume is not None:
             if out is not None:
                 raise UsageError(f"--resume {resume} goes on in its folder: leave --out out")
             plan = None if file is None else _plan(file, overrides, strategy, seeds, for_time)
-            return ExplorationFolder.resume(resume, plan)
-        if file is None:
+            folder = ExplorationFolder.resume(resume, plan)
+        elif file is None:
             raise UsageError("which experiment? adpkv explore FILE --for 10m")
-        return ExplorationFolder.create(_plan(file, overrides, strategy, seeds, for_time), out)
+        else:
+            plan = _plan(file, overrides, strategy, seeds, for_time)
+            folder = ExplorationFolder.create(plan, out)
+        pools = local_pool(count) if ranks is None else nullcontext(ranks)
+        _complete(folder, pools, bounds, quiet=quiet, as_json=as_json)
 
-    if size_of_job(os.environ) > 1:
-        from contextlib import nullcontext
-
-        with pool_of_ranks() as ranks:
-            if ranks is not None:
-                _complete(prepared(), nullcontext(ranks), bounds, quiet=quiet, as_json=as_json)
+    if size_of_job(os.environ) == 1:
+        started(None)
         return
-    _complete(prepared(), local_pool(count), bounds, quiet=quiet, as_json=as_json)
+    with pool_of_ranks() as ranks:
+        if ranks is not None:  # the others have done all that this one had for them
+            started(ranks)
 
 
 def _plan(

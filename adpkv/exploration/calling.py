@@ -79,7 +79,7 @@ def explore_into(
         OSError: a file cannot be written.
     """
     campaign, began_s = folder.campaign, time.monotonic()
-    halted = True
+    halted, earlier = True, campaign.seeds
     try:
         with pools as pool:
             _run(campaign, pool, bounds, watch, folder.keep)
@@ -94,7 +94,7 @@ def explore_into(
             most_s=0 if halted else bounds.shrink_s,
             watch=lambda known_by: note(f"making {known_by} small"),
         )
-        found = folder.close_with(found)
+        found = folder.close_with(replace(found, earlier=earlier))
     return found
 
 

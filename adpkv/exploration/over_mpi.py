@@ -13,17 +13,29 @@ from typing import Any, Final
 
 import msgspec
 
-from adpkv.exploration.batch import BatchResult, Task, perform
-from adpkv.exploration.pool import Lost, Pool
+from adpkv.exploration.batch import BatchResult, Task
+from adpkv.exploration.pool import Lost, Pool, attempted
 
-__all__ = ["Ranks", "pool_of_ranks"]
+__all__ = ["Ranks", "performed", "pool_of_ranks"]
 
 AHEAD: Final = 2
 """Tasks per rank that are given out beforehand."""
 
 
-def _performed(task: bytes) -> bytes:
-    return msgspec.json.encode(perform(msgspec.json.decode(task, type=Task)))
+class Answer(msgspec.Struct, frozen=True):
+    """What a rank says of a task: its result, or at which seed which error has ended it."""
+
+    result: BatchResult | None
+    seed: int = 0
+    why: str = ""
+
+
+def performed(given: bytes) -> bytes:
+    """Make a task, on any rank."""
+    made = attempted(msgspec.json.decode(given, type=Task))
+    if isinstance(made, Lost):
+        return msgspec.json.encode(Answer(None, made.seed, made.why))
+    return msgspec.json.encode(Answer(made))
 
 
 class Ranks:
@@ -45,7 +57,7 @@ class Ranks:
 
     def give(self, task: Task) -> None:
         """One more."""
-        self._tasks[self._executor.submit(_performed, msgspec.json.encode(task))] = task
+        self._tasks[self._executor.submit(performed, msgspec.json.encode(task))] = task
 
     def results(self, timeout_s: float) -> list[BatchResult | Lost]:
         """What has ended since; waits for one, but no longer than this."""
@@ -54,8 +66,9 @@ class Ranks:
             task, error = self._tasks.pop(future), future.exception()
             if error is not None:
                 found.append(Lost(task, task.first, f"{type(error).__name__}: {error}"))
-            else:
-                found.append(msgspec.json.decode(future.result(), type=BatchResult))
+                continue
+            answer = msgspec.json.decode(future.result(), type=Answer)
+            found.append(answer.result or Lost(task, answer.seed, answer.why))
         return found
 
     def close(self) -> None:

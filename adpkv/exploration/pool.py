@@ -6,9 +6,11 @@ import os
 import selectors
 import subprocess
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Final, Protocol
 
 import msgspec
@@ -21,7 +23,7 @@ from adpkv.python_module import python_module
 from adpkv.worlds.mpi.launcher.calling import environment_to_import
 from adpkv.worlds.mpi.oversubscription import one_thread
 
-__all__ = ["Here", "Lost", "Pool", "ProcessPool", "local_pool"]
+__all__ = ["Here", "Lost", "Pool", "ProcessPool", "attempted", "local_pool"]
 
 CHUNK: Final = 1 << 16
 STOP_S: Final = 2.0
@@ -29,11 +31,28 @@ STOP_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker ended in the middle of a task, at this seed."""
+    """A task ended in the middle, at this seed: its process, or by an error of Python's."""
 
     task: Task
     seed: int
     why: str
+
+
+def attempted(task: Task) -> BatchResult | Lost:
+    """Make a task in this process, whatever its seeds do. What a run ends with is a result; this is
+    for an error of what judges it."""
+    at = task.first
+
+    def note(seed: int) -> None:
+        nonlocal at
+        at = seed
+
+    try:
+        return perform(task, note)
+    except Exception as error:  # the other seeds are of interest all the same
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        return Lost(task, at, f"{type(error).__name__}: {error} ({place})")
 
 
 class Pool(Protocol):
@@ -88,7 +107,9 @@ class Here:
         task, self._task = self._task, None
         if task is None:
             return []
-        result = perform(task)
+        result = attempted(task)
+        if isinstance(result, Lost):
+            return [result]
         self._made += result.last - result.first
         return [measured(result, self._made)]
 

@@ -71,6 +71,7 @@ class Exploration:
     """How many were run."""
     first_seed: int
     wall_s: float
+    """Since it was begun, or gone on with."""
     finds: Sequence[Found]
     coverage: Coverage
     twice: int = 0
@@ -86,6 +87,8 @@ class Exploration:
     """1,000, 10,000, 20,000, ... -> of the largest process that had run so many seeds, and not yet
     the next number of them."""
     folder: Path | None = None
+    earlier: int = 0
+    """How many of the seeds were run before this exploration was gone on with."""
 
     @property
     def exit_code(self) -> int:
@@ -100,8 +103,8 @@ class Exploration:
 
     @property
     def seeds_per_s(self) -> float:
-        """Of all jobs together."""
-        return self.seeds / self.wall_s if self.wall_s else 0.0
+        """Of all jobs together, since it was gone on with."""
+        return (self.seeds - self.earlier) / self.wall_s if self.wall_s else 0.0
 
     def data(self) -> dict[str, Any]:
         """`explore.json`."""

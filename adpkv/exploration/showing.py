@@ -181,9 +181,9 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
         print_line(console, f"not deterministic: the two runs of seed {seeds} differ", "bold red")
     finds = counted(len(found.finds), "find") if found.finds else "no find"
     checked = f", {found.twice} of them twice" if found.twice else ""
-    rate = f"{found.seeds_per_s:,.0f} a second"
+    rate = f", {found.seeds_per_s:,.0f} a second" if found.seeds > found.earlier else ""
     what = counted(found.seeds, "path" if found.walk else "seed")
-    said = f"{found.outcome}: {what}{checked}, {rate}, {finds}"
+    said = f"{found.outcome}: {what}{checked}{rate}, {finds}"
     for line in wrapped(said, columns):
         print_line(console, line)
     if found.folder is not None:

@@ -100,6 +100,8 @@ def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
     said = call("explore", "explore", "--seeds=0:3", "--jobs=1", "--json", "--out", out)
     assert json.loads(said)["outcome"] == "clean"
     assert call("explore", "--resume", out, "--quiet") == ""
+    # Nothing was left: there is no rate of this call.
+    assert "clean: 3 seeds, 1 of them twice, no find" in call("explore", "--resume", out)
 
 
 @pytest.mark.parametrize(

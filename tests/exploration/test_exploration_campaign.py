@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,14 +16,18 @@ from adpkv.config.shipped import shipped_file
 from adpkv.core.fleet import Fleet
 from adpkv.core.topology import Instance
 from adpkv.errors import UsageError
+from adpkv.exploration import batch
 from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.calling import Bounds, explore_into
 from adpkv.exploration.campaign import Campaign, Plan, plan_for, run_campaign
+from adpkv.exploration.cases import Case
 from adpkv.exploration.drawing import draw
 from adpkv.exploration.folder import ExplorationFolder
+from adpkv.exploration.over_mpi import Ranks
 from adpkv.exploration.pool import Here, Lost, local_pool
 from adpkv.exploration.replay_file import read_text
 from adpkv.exploration.result import exit_code_of
+from adpkv.exploration.trial import Trial, attempt
 from adpkv.exploration.variation import variation
 from adpkv.worlds.virtual.world import VirtualWorld
 
@@ -211,6 +217,26 @@ def test_a_seed_that_kills_its_worker_is_a_find_and_costs_no_other() -> None:
     assert case == draw(variation(load(shipped_file("explore"))), 7)
     assert campaign.seeds == 20
     assert sum(result.last - result.first for result in kept) == 20
+
+
+@pytest.mark.parametrize("over_mpi", [False, True])
+def test_an_error_of_what_judges_a_run_names_its_seed_and_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, over_mpi: bool
+) -> None:
+    """With `--jobs 1`, and on a rank of an MPI job, whose executor is here one of threads."""
+
+    def judged(case: Case, **more: Any) -> Trial:
+        if case.experiment.seed == 7:
+            raise LookupError("planted")
+        return attempt(case, **more)
+
+    monkeypatch.setattr(batch, "attempt", judged)
+    campaign = Campaign(plan(last=20))
+    with ThreadPoolExecutor(1) as ranks:
+        run_campaign(campaign, Ranks(ranks, 1) if over_mpi else Here())
+    find = campaign.finds["worker_lost"]
+    assert (find.seed, campaign.seeds, len(campaign.finds)) == (7, 20, 1)
+    assert find.detail.startswith("LookupError: planted (test_exploration_campaign.py:")
 
 
 @pytest.mark.parametrize(

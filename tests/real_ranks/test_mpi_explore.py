@@ -39,8 +39,16 @@ def test_ranks_of_a_job_make_the_batches(jobs, tmp_path: Path) -> None:
 
 
 @pytest.mark.campaign
-def test_what_is_wrong_with_the_call_ends_the_job(jobs, tmp_path: Path) -> None:
-    command = [str(BIN / "mpirun"), "-n", "3", str(BIN / "adpkv"), "explore", "trace-sample"]
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("trace-sample",), "'trace' cannot be varied"),
+        (("explore", "--for", "soon"), "--for soon"),
+        (("explore-small", "--strategy", "exhaustive"), "mpirun: --strategy exhaustive walks FILE"),
+    ],
+)
+def test_what_is_wrong_with_the_call_ends_the_job_and_is_said_once(jobs, given, said) -> None:
+    command = [str(BIN / "mpirun"), "-n", "3", str(BIN / "adpkv"), "explore", *given]
     done = jobs.finish(jobs.start(command), 60)
     assert done.code == 2
-    assert "'trace' cannot be varied" in done.err
+    assert done.err.count(said) == 1
