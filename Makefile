@@ -7,7 +7,8 @@ STAMP  := $(VENV)/.adpkv-ready
 TORCH  := .venv-torch/.adpkv-ready
 FAST   := .venv-fast/.adpkv-ready
 
-# What carries the collectives of the tests' real jobs: auto, which is shared memory here, or mpi.
+# What carries the collectives of the tests' real jobs: auto, which is shared memory here; mpi; or
+# quick, shared memory by quick.c.
 COLLECTIVES ?= auto
 
 # On all cores; those that start real ranks one after the other, in one process, beside the rest.
@@ -65,13 +66,13 @@ soak-loaded: $(STAMP) ## the same beside twice as many busy processes as there a
 alarms: $(STAMP) ## no false alarm with any number of ranks from 1 to 16; the tests take eight
 	$(BIN)/python -m pytest --campaigns tests/real_ranks/test_mpi_false_alarms.py
 
-failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy; COLLECTIVES=mpi
+failures: $(STAMP) ## ranks of eight fail in each phase, alone and together, under each policy; COLLECTIVES=mpi, quick
 	$(BIN)/python -m pytest --campaigns --collectives $(COLLECTIVES) tests/real_ranks/test_mpi_rank_failures.py
 
 kills-start: $(STAMP) ## ranks killed 200 times as a job starts or ends; the tests have eight
 	ADPKV_KILLS=200 ADPKV_KILLS_SEED=$$$$ $(BIN)/python -m pytest --timeout 1800 tests/real_ranks/test_mpi_kills.py -k any_moment
 
-real: $(STAMP) ## all that starts real ranks, also what make test leaves out; COLLECTIVES=mpi
+real: $(STAMP) ## all that starts real ranks, also what make test leaves out; COLLECTIVES=mpi, quick
 	$(BIN)/python -m pytest --campaigns --collectives $(COLLECTIVES) -m real_ranks
 
 hosts: $(STAMP) ## as root: all tests over two hosts (namespaces); make test has one of each kind
@@ -133,7 +134,7 @@ $(TORCH): pyproject.toml launch/make_venv.sh
 	touch $@
 
 # Not editable: a compiled adpkv is a copy, and is made anew when its sources are newer.
-$(FAST): pyproject.toml launch/make_venv.sh launch/compiled_build.py launch/mypyc.ini $(shell find adpkv configs -name '*.py' -o -name '*.yaml')
+$(FAST): pyproject.toml launch/make_venv.sh launch/compiled_build.py launch/mypyc.ini $(shell find adpkv configs -name '*.py' -o -name '*.c' -o -name '*.yaml')
 	sh launch/make_venv.sh $(PYTHON) .venv-fast
 	ADPKV_COMPILE=1 .venv-fast/bin/python -m pip install --quiet --disable-pip-version-check \
 		--upgrade --force-reinstall --no-deps .

@@ -1,4 +1,5 @@
-"""The wheel with its hot modules compiled by mypyc: `ADPKV_COMPILE=1 pip install .`.
+"""The wheel with its hot modules compiled: `ADPKV_COMPILE=1 pip install .`. By mypyc, and one from
+C (`IN_C`).
 
 A build hook of hatch (pyproject.toml). Without ADPKV_COMPILE it does nothing, and the wheel is
 plain Python. A C compiler and Python's headers are needed only here. The sources stay in the wheel
@@ -48,6 +49,10 @@ LEFT_OUT = frozenset(
     }
 )
 
+
+IN_C = ("flight_recorder/quick",)
+"""Modules that are in C beside their Python, which stands for them without a compiler. Each is a
+file, `.c` and `.py`, with the same contents for whoever imports it."""
 
 STRUCT = "(msgspec.Struct"
 """mypyc 2.4 forgets what such a class says of itself (frozen, array_like, tag): it stays Python,
@@ -126,22 +131,29 @@ def _compile() -> None:
     """Put the extension modules beside the sources of the current folder: a process of its own,
     because mypy and setuptools end theirs if something is wrong."""
     from mypyc.build import mypycify
-    from setuptools import setup
+    from setuptools import Extension, setup
 
     names = [str(path) for path in compiled_modules(Path("adpkv"))]
     for name in NATIVE:
         file = Path("adpkv", name)
         file.write_text(made_native(file.read_text("utf-8")), "utf-8")
     jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    compiled = mypycify(
+        ["--config-file", str(CONFIG), *names],
+        opt_level="2",
+        debug_level="0",
+        multi_file=True,
+    )
+    in_c = [
+        Extension(
+            f"adpkv.{name.replace('/', '.')}", [f"adpkv/{name}.c"], extra_compile_args=["-O2"]
+        )
+        for name in IN_C
+    ]
     setup(
         name="adpkv-compiled",
         packages=[],
-        ext_modules=mypycify(
-            ["--config-file", str(CONFIG), *names],
-            opt_level="2",
-            debug_level="0",
-            multi_file=True,
-        ),
+        ext_modules=[*compiled, *in_c],
         script_args=["-q", "build_ext", "--inplace", f"-j{jobs}"],
     )
 

@@ -15,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from adpkv.worlds.mpi.launcher.segments import segments_of
 from adpkv.worlds.mpi.oversubscription import one_thread
+from tests.compiled.in_c import QUICK, quick_in_c
 
 settings.register_profile("adpkv", deadline=None)
 settings.load_profile("adpkv")
@@ -41,8 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write golden texts anew")
     parser.addoption("--campaigns", action="store_true", help="also what make test leaves to them")
     parser.addoption(
-        "--collectives", choices=("auto", "mpi"), default="auto",
-        help="what carries the collectives of real jobs; without those that want shared memory",
+        "--collectives", choices=("auto", "mpi", "quick"), default="auto",
+        help="what carries the collectives of real jobs: mpi, without the tests that want shared"
+        " memory; or quick.c, which takes a C compiler",
     )  # fmt: skip
 
 
@@ -50,9 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{REAL}: starts real MPI processes; asking for mpirun sets it"
     )
-    if config.getoption("--collectives") == "mpi":
+    carrier = config.getoption("--collectives")
+    if carrier == "quick":
+        os.environ[QUICK] = str(quick_in_c())
+    if carrier != "auto":
         paths = [
-            str(Path(__file__).parent / OVER_MPI),
+            str(Path(__file__).parent / (OVER_MPI if carrier == "mpi" else OVER_QUICK)),
             *filter(None, [os.environ.get("PYTHONPATH")]),
         ]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
@@ -60,6 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 OVER_MPI = "real_ranks/over_mpi"
 """What makes jobs of tests use MPI where `topology.collectives` is `auto`."""
+
+OVER_QUICK = "real_ranks/over_quick"
+"""What makes them use `quick.c` where they use shared memory."""
+
 
 SHARED = "shared_memory"
 """The marker of tests that are of shared memory; so are cases with it as a parameter."""

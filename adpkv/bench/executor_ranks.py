@@ -29,7 +29,7 @@ from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.output import RunFolder
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
-from adpkv.worlds.mpi.driver import guarded
+from adpkv.worlds.mpi.driver import Driver, guarded
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight
@@ -112,24 +112,18 @@ class _Beside:
         slot = [bytearray(SLOT_BYTES), SLOT_BYTES, MPI.BYTE]
         landing = [bytearray(SLOT_BYTES * group.size), SLOT_BYTES, MPI.BYTE]
         self._bare: Callable[[], None] = lambda: group.Allgather(slot, landing)
+        stats = CollectiveStats()
         operation = Group(
             group,
             0,
             range(group.size),
             types=PAYLOADS,
             has_input=lambda: False,
-            stats=CollectiveStats(),
+            stats=stats,
             exchange=exchanges.open(group, 0, 0),
+            recorder=recorder,
         )
-        collective = Collective(0, "tp_allgather", "bench", 0, None, RankStatus())
-
-        def recorded() -> None:
-            """As the driver does it."""
-            recorder.enter(collective, operation.sequence + 1, perf_counter_ns())
-            operation.perform(collective)
-            recorder.leave(perf_counter_ns(), operation.payload_bytes)
-
-        self._slotted = recorded
+        self._driver = Driver({0: operation}, stats, recorder)
         self._look, self._mpi_yields = look, mpi_yields
         self.replayed: list[Iteration] = []
         self.rows: list[_Row] = []
@@ -141,7 +135,7 @@ class _Beside:
         waiting = self._mpi_yields.waiting  # as in any program that waits inside MPI
         with waiting():
             self.replayed += self._replay(found[-EVERY:])
-        slotted_us = _rounds_us(self._slotted)
+        slotted_us = self._driver.run(_awaited_us())
         with waiting():
             self.rows.append(_Row(found[-1], slotted_us, _rounds_us(self._bare)))
 
@@ -172,6 +166,16 @@ def _spin(work_ns: int) -> None:
     until_ns = thread_time_ns() + work_ns
     while thread_time_ns() < until_ns:
         pass
+
+
+async def _awaited_us() -> list[float]:
+    """The same of collectives that a program awaits, as the driver performs them."""
+    took, status = [], RankStatus()
+    for _ in range(ROUNDS):
+        began_ns = perf_counter_ns()
+        await Collective(0, "tp_allgather", "bench", 0, None, status)
+        took.append((perf_counter_ns() - began_ns) / 1e3)
+    return took
 
 
 def _rounds_us(call: Callable[[], object]) -> list[float]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -45,6 +46,7 @@ from adpkv.flight_recorder.format import (
     file_bytes,
 )
 from adpkv.flight_recorder.processes import start_ticks
+from adpkv.flight_recorder.quick import RingState
 
 __all__ = ["FlightRecorder"]
 
@@ -61,7 +63,7 @@ _WORDS: Final = RECORD_BYTES // WORD_BYTES
 _TWO_NAMES, _NAMES = Struct("@HH"), Struct("@I")
 
 
-class FlightRecorder:
+class FlightRecorder(RingState):
     """Writes this process's ring. Only the rank's own thread may call it."""
 
     def __init__(
@@ -95,6 +97,22 @@ class FlightRecorder:
         """The first word of the next record's place."""
         self._at = 0
         """The first word of the collective that this rank came to last; 0 if to none."""
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """The whole file."""
+        return self._map
+
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        """The first word of the ring, the first behind it, and the one with the number of the
+        collective that this rank came to last."""
+        return _FIRST, self._end, CURRENT
+
+    @property
+    def sites(self) -> Mapping[str, tuple[str, int]]:
+        """By site: the kind that it had last, both names as in `OPENED`."""
+        return self._sites
 
     def start(self, clock_ns: int, wall_ns: int) -> None:
         """The run's clock began at these readings of the monotonic clock and of the calendar clock,

@@ -141,7 +141,7 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
 def _is_fresh() -> bool:
     """Whether `make fast` was run since the sources changed: an older build is of other sources."""
     made = BUILDS["compiled"] / ".adpkv-ready"
-    sources = (ROOT / "adpkv").rglob("*.py")
+    sources = [path for kind in ("*.py", "*.c") for path in (ROOT / "adpkv").rglob(kind)]
     return made.exists() and made.stat().st_mtime >= max(one.stat().st_mtime for one in sources)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from zlib import crc32
 
+from adpkv.flight_recorder.quick import SiteState
 from adpkv.flight_recorder.slot_layout import TAIL_BYTES, paired
 from adpkv.worlds.mpi.slots import NEW, code
 
@@ -21,7 +22,7 @@ AGAIN: Final = 0
 """The tag of who says what it said at this site the time before."""
 
 
-class CallSite:
+class CallSite(SiteState):
     """A kind at a place in the code.
 
     Args:
@@ -37,6 +38,8 @@ class CallSite:
         """Kind and site, as they are in a head."""
         self._one = kind == "tp_broadcast"
         self._tells = self._one and not index
+        self.speaks = not (self._one and index)
+        """Whether it is this rank's payload that counts; else it is None."""
         if self._one:
             self._read = range(1 if index else 0)
         elif kind == "step" or (kind == "tp_gather" and index):

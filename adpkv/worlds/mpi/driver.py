@@ -17,6 +17,7 @@ from mpi4py import MPI
 from adpkv.errors import AdpkvError, CollectiveMismatchError, RankLostError, StuckError, UsageError
 from adpkv.executor.collectives import Collective, CollectiveCounts, Operation, Pause
 from adpkv.exit_codes import ExitCode
+from adpkv.flight_recorder.quick import MISSED
 from adpkv.terminal import final_line
 from adpkv.timeline.recording import CollectiveRecorder
 from adpkv.worlds.mpi.ending import end_job, survives_rank_failures
@@ -65,10 +66,15 @@ class Driver:
             resume = program.send
             self.op = op
             group = self._current = groups[op.group]
-            began_ns = perf_counter_ns()
-            if recorder is not None:
-                recorder.enter(op, group.sequence + 1, began_ns)
+            began_ns = 0
             try:
+                if (quick := group.quick) is not None:
+                    result = quick(op)
+                    if result is not MISSED:
+                        continue
+                began_ns = perf_counter_ns()
+                if recorder is not None:
+                    recorder.enter(op, group.sequence + 1, began_ns)
                 result = group.perform(op)
             except (MPI.Exception, RankLostError) as error:
                 result = self._try_again(op, error)

@@ -21,10 +21,13 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.errors import AdpkvError
 from adpkv.executor.collectives import Collective, Elapsed, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
+from adpkv.flight_recorder.quick import CountsState, GroupState
 from adpkv.flight_recorder.slot_layout import TAIL_BYTES, SlotPlace, paired
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.exchange.over_mpi import MpiExchange
 from adpkv.worlds.mpi.exchange.port import Exchange
+from adpkv.worlds.mpi.exchange.shared import SharedExchange
 from adpkv.worlds.mpi.recovery.positions import Contributions
 from adpkv.worlds.mpi.slots import HeadReader, PayloadCodec, disagreement
 from adpkv.worlds.mpi.waiting import Waiter
@@ -32,7 +35,7 @@ from adpkv.worlds.mpi.waiting import Waiter
 __all__ = ["CollectiveStats", "Group"]
 
 
-class CollectiveStats:
+class CollectiveStats(CountsState):
     """How many collectives this rank took part in, how long they took it, waiting included, and
     what shows when ranks were not in the same ones: how many, and a digest of its waits in order.
     Slots show ranks that are in different collectives. What slots cannot show, a wait elsewhere,
@@ -42,11 +45,9 @@ class CollectiveStats:
         "_before",
         "_compared_from",
         "_waits",
-        "count",
         "gaps",
         "last_step_ns",
         "mismatches",
-        "total_ns",
         "trace",
     )
 
@@ -91,7 +92,7 @@ class CollectiveStats:
         self._compared_from, self._waits, self.trace = self.count, 0, 0
 
 
-class Group:
+class Group(GroupState):
     """This rank's membership in one group.
 
     Args:
@@ -106,6 +107,7 @@ class Group:
         epoch: of the communicators; counts rank failures.
         sequence: the number of the group's last collective.
         exchange: what carries the collectives, on each member the same; MPI if None.
+        recorder: records them; None if nobody does, or does more than that.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Group:
         epoch: int = 0,
         sequence: int = 0,
         exchange: Exchange | None = None,
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self._exchange = exchange or MpiExchange(communicator)
         self._ranks = tuple(ranks)
@@ -146,6 +149,37 @@ class Group:
         self.communicators = self._exchange.communicators
         """All that a revoke must reach."""
         self.break_off = self._exchange.break_off
+        self._slots: Callable[..., bool] = self._exchange.slots
+        self.quick: Callable[[Operation], Any] | None = None
+        """Performs an operation with its record, or returns `MISSED`; None if nothing does."""
+        if recorder is not None and isinstance(self._exchange, SharedExchange):
+            self._be_quick(self._exchange, recorder)
+
+    def _be_quick(self, exchange: SharedExchange, recorder: FlightRecorder) -> None:
+        self._rest = exchange.go_on
+        found = exchange.quick(
+            state=self,
+            counts=self._stats,
+            ring=recorder,
+            sites=self._sites,
+            names=recorder.sites,
+            finish=self._go_on,
+            collective=Collective,
+            records=recorder.memory,
+            bounds=recorder.bounds,
+            group=self.number,
+            place=self._place,
+        )
+        if found is not None:
+            self._slots, self.quick = found.slots, found.perform
+
+    def _go_on(self, op: Collective) -> Any:
+        """The rest of a collective in which this rank has written its head."""
+        site = self._sites[op.site]
+        if not self._rest(site):
+            self._take_in(op, site)
+        self._stats.count += 1
+        return site.result if op.combine is None else op.combine(site.result)
 
     @property
     def leads(self) -> bool:
@@ -268,7 +302,7 @@ class Group:
         if op.plan is not self._plan:
             self._plan, self._plan_digest = op.plan, self._digest(op.plan)
         code = site.code_with(rest) if rest else site.code
-        if not self._exchange.slots(
+        if not self._slots(
             site, changed, self._place, sequence, op.iteration, code, self._plan_digest
         ):
             self._take_in(op, site)

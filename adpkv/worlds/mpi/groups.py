@@ -9,6 +9,7 @@ from adpkv.core.topology import Instance
 from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import PAYLOADS
 from adpkv.executor.ports import Clock
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.communicators import Communicators
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -27,6 +28,7 @@ class GroupMaker:
     clock: Clock
     computed: Callable[[int], None]
     exchanges: ExchangeMaker
+    recorder: FlightRecorder | None = None
 
     def make(
         self, communicators: Communicators, last: Mapping[int, int] | None = None
@@ -61,6 +63,7 @@ class GroupMaker:
                 epoch=communicators.epoch,
                 sequence=last[number] if last else 0,
                 exchange=exchanges[number],
+                recorder=self.recorder,
             )
             communicators.keep(group.communicators, group.break_off)
         return groups

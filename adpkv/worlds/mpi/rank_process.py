@@ -28,6 +28,7 @@ from adpkv.executor.ports import Mailbox
 from adpkv.faults.process import Program
 from adpkv.faults.process_real import RealProcessFaults
 from adpkv.flight_recorder.transport import RecordedTransport
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.output import RunFolder
 from adpkv.timeline.recording import CollectiveRecorder, RankTimeline, RecordedMailbox
 from adpkv.timeline.writer import RecordFile
@@ -160,6 +161,7 @@ class RankProcess:
             ports.clock,
             recorder.computed,
             self.exchanges(),
+            recorder if isinstance(recorder, FlightRecorder) else None,
         )
         groups = maker.make(self.living.communicators)
         driver = Driver(groups, maker.stats, recorder)

@@ -17,6 +17,7 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.executor.collectives import WORLD, Collective, Elapsed, Step, Wait
+from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.worlds.mpi.driver import Driver, guarded
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
@@ -56,20 +57,27 @@ class Rig:
         self.has_input = False
         self.stats = CollectiveStats()
 
-        def group(folder: Path, comm: MPI.Comm, number: int, ranks: range) -> Group:
+        def group(
+            folder: Path, comm: MPI.Comm, number: int, ranks: range, recorder: FlightRecorder
+        ) -> Group:
             crowded = local_ranks(os.environ) > cores()
             exchange = ExchangeMaker(collectives, folder, crowded).open(comm, number, 0, ranks)
             return Group(
                 comm, number, ranks, types=TYPES, has_input=lambda: self.has_input,
-                stats=self.stats, exchange=exchange,
+                stats=self.stats, exchange=exchange, recorder=recorder,
             )  # fmt: skip
 
         with private_folder() as folder:
+            recorder = FlightRecorder(
+                folder / f"{self.rank}.ring", rank=self.rank, size=self.size,
+                host="here", experiment="", records=16,
+            )  # fmt: skip
+            own = world.Split(0 if low else 1, self.rank)
             groups = {
-                OWN: group(folder, world.Split(0 if low else 1, self.rank), OWN, self.members),
-                WORLD: group(folder, world, WORLD, range(self.size)),
+                OWN: group(folder, own, OWN, self.members, recorder),
+                WORLD: group(folder, world, WORLD, range(self.size), recorder),
             }
-        self.driver = Driver(groups, self.stats)
+        self.driver = Driver(groups, self.stats, recorder)
 
     def join(self, kind: str, payload: Any, at: int = 0, site: str = "", **more: Any) -> Collective:
         group = WORLD if kind.startswith("world") else OWN

@@ -21,10 +21,11 @@ from itertools import accumulate, pairwise
 from os import sched_yield
 from struct import Struct
 from time import perf_counter_ns
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mpi4py import MPI
 
+from adpkv.flight_recorder.quick import RoundsState, quick
 from adpkv.flight_recorder.slot_layout import (
     ENDED_WAIT,
     HEAD_WORDS,
@@ -40,6 +41,9 @@ from adpkv.worlds.mpi.call_site import AGAIN, CallSite
 from adpkv.worlds.mpi.exchange.host_links import HostLinks
 from adpkv.worlds.mpi.exchange.over_mpi import told
 from adpkv.worlds.mpi.exchange.segment import Segment
+
+if TYPE_CHECKING:
+    from adpkv.flight_recorder.quick import Quick
 
 __all__ = ["SharedExchange"]
 
@@ -82,7 +86,7 @@ _Set = tuple[int, int, int, slice, slice]
 those that it waits for, its own head as it reads it, all heads."""
 
 
-class SharedExchange:
+class SharedExchange(RoundsState):
     """One member's end.
 
     Args:
@@ -112,7 +116,7 @@ class SharedExchange:
         self._memory, self._words = segment.memory, segment.words
         self._index, self._place, self._links, self._watch = index, place, links, watch
         self.communicators = (watch, *(links.communicators if links else ()))
-        self._alone = hosts == 1
+        self._alone, self._crowded = hosts == 1, crowded
         self._looks = range(1 if crowded else LOOKS)
         # Heads from other hosts are received, in no order: only their host's line tells.
         self._first_looks = range(FIRST_LOOKS if self._alone and not crowded else 0)
@@ -145,12 +149,13 @@ class SharedExchange:
         """Contribute a slot, and wait for those of the others."""
         self._round = number = self._round + 1
         memory, (own, tail, at, own_head, all_heads) = self._memory, self._sets[number & 1]
+        looks = self._first_looks
         if changed:
             memory[tail : tail + len(changed)] = changed
         _pack_head(memory, own, site.tag, group, sequence, iteration, code, digest, number)
         # What all heads are if all are here, and nobody says anything new.
-        quiet = memory[own_head] * self._members if site.tag == AGAIN else b""
-        for look in self._first_looks:
+        quiet = memory[own_head] * self._members if looks and site.tag == AGAIN else b""
+        for look in looks:
             # A copy has no order within itself. But the second is made after all of the first was
             # there, so if both are what they should be, they are whole.
             if memory[all_heads] == quiet and memory[all_heads] == quiet:
@@ -158,15 +163,38 @@ class SharedExchange:
                 return True
             if look % EACH_LOOKS == 1 and self._are_here(at, number):
                 break  # and some say something new
-        else:
-            if not self._have_come(at):
-                site.heads = self._heads_so_far()
-                return False
+        return self.go_on(site)
+
+    def go_on(self, site: CallSite) -> bool:
+        """This member's head is written: wait for those of the others."""
+        number = self._round
+        _, _, at, own_head, all_heads = self._sets[number & 1]
+        if not self._have_come(at):
+            site.heads = self._heads_so_far()
+            return False
         if self._links is not None:
             self._links.exchange_slots(number, self._attend)
             self._words[self._across + ROUND] = number
-        heads = site.heads = memory[all_heads]
-        return heads == quiet
+        heads = site.heads = self._memory[all_heads]
+        return site.tag == AGAIN and heads == self._memory[own_head] * self._members
+
+    def quick(self, **known: Any) -> Quick | None:
+        """Collectives in one call, where all members are here; `known` is the rest of what
+        `flight_recorder.quick` wants. None without them."""
+        if not self._alone:
+            return None
+        heads = (self._layout.heads(0).start, self._layout.heads(1).start)
+        return quick(
+            rounds=self,
+            slots=self.slots,
+            go_on=self.go_on,
+            memory=self._memory,
+            heads=heads,
+            members=self._members,
+            index=self._index,
+            crowded=self._crowded,
+            **known,
+        )
 
     def tail(self, member: int, length: int) -> bytes:
         """The payload in a member's slot."""

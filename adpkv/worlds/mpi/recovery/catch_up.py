@@ -41,6 +41,8 @@ class CatchUp:
         self.new = new
         self._contributions, self._lost, self._stats = contributions, deque(lost), stats
         self._arrived = False
+        self.quick = None
+        """What comes here is no collective like others (`Group.quick`)."""
 
     @property
     def leads(self) -> bool:

@@ -1,0 +1,358 @@
+/* One small collective through shared memory, with its record, in one call: quick.py in C.
+
+   It does what `worlds.mpi.group` and its exchange do where nobody says anything new, all come, and
+   all are in the same collective; and it gives everything else to them. So there is one place for
+   each of those other cases, and they are in Python. What both change is kept in the structures
+   below, from which the classes in Python inherit.
+
+   Memory is written as Python's `struct` writes it there (slot_layout, format): the number of a
+   head or a record is 0 until all else is there. Loads and stores of such numbers have the order
+   that this takes, on any processor. A process that is killed in here leaves what one leaves that
+   is killed in Python. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <structmember.h>
+#include <time.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
+#define LINE_WORDS 8  /* of a head, and of a record */
+#define ROUND 6       /* the word of a head that tells of which round it is */
+#define PLACE_WORDS 6 /* those before it: tag and place, equal on all where nothing is new */
+#define LOOKS 64      /* between two readings of the clock */
+#define SPIN_NS 10000 /* for so long it looks before it yields, where each rank has its own core */
+#define WAIT_NS 50000 /* then Python looks after everything else: shared.ATTEND_NS */
+
+typedef unsigned long long word;
+
+/* -- what Python and this file change -------------------------------------------------------- */
+
+typedef struct { PyObject_HEAD long long written, next, at; } Ring;
+typedef struct { PyObject_HEAD word round; } Rounds;
+typedef struct { PyObject_HEAD word count, total_ns; } Counts;
+typedef struct { PyObject_HEAD PyObject *plan; word digest, sequence, payload_bytes; } Group;
+typedef struct {
+    PyObject_HEAD
+    PyObject *kind, *payload, *result;
+    PyObject *heads; /* NULL: all were as `head` */
+    word tag, code, nbytes;
+    char speaks;
+    Py_ssize_t members;
+    word head[LINE_WORDS];
+} Site;
+
+#define FREE(name, clear)                      \
+    static void name##_free(PyObject *self) {  \
+        PyObject_GC_UnTrack(self);             \
+        clear;                                 \
+        Py_TYPE(self)->tp_free(self);          \
+    }
+
+static int site_visit(PyObject *o, visitproc visit, void *arg) {
+    Site *self = (Site *)o;
+    Py_VISIT(self->kind); Py_VISIT(self->payload); Py_VISIT(self->result); Py_VISIT(self->heads);
+    return 0;
+}
+static int site_clear(PyObject *o) {
+    Site *self = (Site *)o;
+    Py_CLEAR(self->kind); Py_CLEAR(self->payload); Py_CLEAR(self->result); Py_CLEAR(self->heads);
+    return 0;
+}
+FREE(site, site_clear(self))
+static PyObject *site_heads(PyObject *o, void *unused) {
+    Site *self = (Site *)o;
+    if (self->heads == NULL) {
+        Py_ssize_t size = sizeof self->head;
+        PyObject *all = PyBytes_FromStringAndSize(NULL, self->members * size);
+        if (all == NULL) return NULL;
+        for (Py_ssize_t i = 0; i < self->members; i++)
+            memcpy(PyBytes_AS_STRING(all) + i * size, self->head, size);
+        self->heads = all;
+    }
+    return Py_NewRef(self->heads);
+}
+static int site_set_heads(PyObject *o, PyObject *to, void *unused) {
+    Py_XSETREF(((Site *)o)->heads, Py_XNewRef(to));
+    return 0;
+}
+static int group_visit(PyObject *o, visitproc visit, void *arg) {
+    Py_VISIT(((Group *)o)->plan);
+    return 0;
+}
+static int group_clear(PyObject *o) { Py_CLEAR(((Group *)o)->plan); return 0; }
+FREE(group, group_clear(self))
+
+#define NUMBER(type, name, field, kind) {name, kind, offsetof(type, field), 0, NULL}
+static PyMemberDef ring_members[] = {
+    NUMBER(Ring, "_written", written, T_LONGLONG), NUMBER(Ring, "_next", next, T_LONGLONG),
+    NUMBER(Ring, "_at", at, T_LONGLONG), {NULL}};
+static PyMemberDef rounds_members[] = {NUMBER(Rounds, "_round", round, T_ULONGLONG), {NULL}};
+static PyMemberDef counts_members[] = {
+    NUMBER(Counts, "count", count, T_ULONGLONG), NUMBER(Counts, "total_ns", total_ns, T_ULONGLONG),
+    {NULL}};
+static PyMemberDef group_members[] = {
+    NUMBER(Group, "_plan", plan, T_OBJECT_EX), NUMBER(Group, "_plan_digest", digest, T_ULONGLONG),
+    NUMBER(Group, "sequence", sequence, T_ULONGLONG),
+    NUMBER(Group, "payload_bytes", payload_bytes, T_ULONGLONG), {NULL}};
+static PyMemberDef site_members[] = {
+    NUMBER(Site, "kind", kind, T_OBJECT_EX), NUMBER(Site, "payload", payload, T_OBJECT_EX),
+    NUMBER(Site, "result", result, T_OBJECT_EX), NUMBER(Site, "tag", tag, T_ULONGLONG),
+    NUMBER(Site, "code", code, T_ULONGLONG), NUMBER(Site, "nbytes", nbytes, T_ULONGLONG),
+    NUMBER(Site, "speaks", speaks, T_BOOL), {NULL}};
+static PyGetSetDef site_getset[] = {{"heads", site_heads, site_set_heads, NULL, NULL}, {NULL}};
+
+#define BASE(Name, type, mem, ...)                                                              \
+    static PyTypeObject Name##Type = {                                                          \
+        PyVarObject_HEAD_INIT(NULL, 0).tp_name = "adpkv.flight_recorder.quick." #Name "State",  \
+        .tp_basicsize = sizeof(type), .tp_new = PyType_GenericNew, .tp_members = mem, __VA_ARGS__}
+#define OPEN_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE)
+BASE(Ring, Ring, ring_members, .tp_flags = OPEN_FLAGS);
+BASE(Rounds, Rounds, rounds_members, .tp_flags = OPEN_FLAGS);
+BASE(Counts, Counts, counts_members, .tp_flags = OPEN_FLAGS);
+BASE(Group, Group, group_members, .tp_flags = OPEN_FLAGS | Py_TPFLAGS_HAVE_GC,
+     .tp_traverse = group_visit, .tp_clear = group_clear, .tp_dealloc = group_free);
+BASE(Site, Site, site_members, .tp_flags = OPEN_FLAGS | Py_TPFLAGS_HAVE_GC,
+     .tp_getset = site_getset, .tp_traverse = site_visit, .tp_clear = site_clear,
+     .tp_dealloc = site_free);
+
+/* -- the call -------------------------------------------------------------------------------- */
+
+enum { SITE, KIND, PAYLOAD, ITERATION, PLAN, COMBINE, FIELDS };
+static const char *const field_names[FIELDS] = {
+    "site", "kind", "payload", "iteration", "plan", "combine"};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *state, *rounds, *counts, *ring; /* the structures above; `state`: of the group */
+    PyObject *sites, *names;          /* dict: a `Site` by its text; kind and names, likewise */
+    PyObject *slots, *go_on, *finish; /* in Python: a round, the rest of one, of a collective */
+    PyTypeObject *collective;
+    Py_ssize_t fields[FIELDS]; /* where they are in it */
+    Py_buffer memory, records;
+    word *heads[2]; /* of all members, in both sets */
+    Py_ssize_t members, index, first, end, current; /* first and end of the ring, in words */
+    word place;
+    int32_t group;
+    int crowded;
+} Quick;
+
+static PyObject *missed;
+
+static word now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (word)t.tv_sec * 1000000000u + (word)t.tv_nsec;
+}
+
+/* Write a line, its number last; the number is 0 meanwhile. */
+static inline void publish(word *to, const word *line, int number) {
+    __atomic_store_n(to + number, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    for (int i = 0; i < LINE_WORDS; i++)
+        if (i != number) __atomic_store_n(to + i, line[i], __ATOMIC_RELAXED);
+    __atomic_store_n(to + number, line[number], __ATOMIC_RELEASE);
+}
+
+/* Look until all members have published this round; 0 if some have not after WAIT_NS. */
+static int await(Quick *q, const word *heads, word round) {
+    Py_ssize_t next = 0;
+    word began = 0, yielded = 0;
+    for (int looks = 1;; looks++) {
+        while (next < q->members &&
+               __atomic_load_n(heads + next * LINE_WORDS + ROUND, __ATOMIC_ACQUIRE) == round)
+            next++;
+        if (next == q->members) return 1;
+        if (!q->crowded && looks % LOOKS) {
+            PAUSE();
+            continue;
+        }
+        word now = now_ns();
+        if (!began) began = yielded = now;
+        if (now - began >= WAIT_NS) return 0;
+        if (q->crowded || now - yielded >= SPIN_NS) {
+            Py_BEGIN_ALLOW_THREADS
+            sched_yield();
+            Py_END_ALLOW_THREADS
+            yielded = now;
+        }
+    }
+}
+
+/* Contribute a slot in which nothing is new. 1 if all said the same; 0: Python must go on. */
+static int meet(Quick *q, Site *site, word sequence, word iteration, word code, word digest) {
+    word round = ++((Rounds *)q->rounds)->round;
+    word *heads = q->heads[round & 1], *own = heads + q->index * LINE_WORDS;
+    word line[LINE_WORDS] = {0, q->place, sequence, iteration, code, digest, round, 0};
+    publish(own, line, ROUND);
+    if (!await(q, heads, round)) return 0;
+    for (Py_ssize_t i = 0; i < q->members; i++)
+        if (memcmp(heads + i * LINE_WORDS, line, PLACE_WORDS * sizeof(word))) return 0;
+    memcpy(site->head, line, sizeof line);
+    site->members = q->members;
+    Py_CLEAR(site->heads);
+    return 1;
+}
+
+/* As `Exchange.slots`: site, changed, group, sequence, iteration, code, digest. */
+static PyObject *quick_slots(Quick *q, PyObject *const *args, Py_ssize_t count) {
+    if (count != 7 || !PyObject_TypeCheck(args[0], &SiteType) || !PyBytes_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "a site, bytes, and five numbers");
+    Site *site = (Site *)args[0];
+    if (site->tag || PyBytes_GET_SIZE(args[1])) return PyObject_Vectorcall(q->slots, args, 7, NULL);
+    word numbers[4];
+    for (int i = 0; i < 4; i++) {
+        numbers[i] = PyLong_AsUnsignedLongLong(args[3 + i]);
+        if (PyErr_Occurred()) return NULL;
+    }
+    if (meet(q, site, numbers[0], numbers[1], numbers[2], numbers[3])) Py_RETURN_TRUE;
+    return PyObject_CallOneArg(q->go_on, args[0]);
+}
+
+#define FIELD(q, op, which) (*(PyObject **)((char *)(op) + (q)->fields[which]))
+
+/* As the driver performs a collective: its record, the round, its result. MISSED, and nothing has
+   been done, where it is not for here. */
+static PyObject *quick_perform(Quick *q, PyObject *op) {
+    if (Py_TYPE(op) != q->collective) return Py_NewRef(missed);
+    PyObject *text = FIELD(q, op, SITE), *kind = FIELD(q, op, KIND);
+    Site *site = (Site *)PyDict_GetItemWithError(q->sites, text);
+    PyObject *named = PyDict_GetItemWithError(q->names, text);
+    Group *group = (Group *)q->state;
+    if (site == NULL || named == NULL || site->kind != kind || site->tag ||
+        PyTuple_GET_ITEM(named, 0) != kind || FIELD(q, op, PLAN) != group->plan ||
+        (site->speaks ? FIELD(q, op, PAYLOAD) : Py_None) != site->payload)
+        return PyErr_Occurred() ? NULL : Py_NewRef(missed);
+    word iteration = PyLong_AsUnsignedLongLong(FIELD(q, op, ITERATION));
+    word names = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(named, 1));
+    if (PyErr_Occurred()) return NULL;
+
+    Ring *ring = (Ring *)q->ring;
+    word *words = q->records.buf, began = now_ns(), sequence = ++group->sequence;
+    word number = (word)++ring->written;
+    Py_ssize_t at = ring->at = ring->next;
+    ring->next = at + LINE_WORDS == q->end ? q->first : at + LINE_WORDS;
+    words[q->current] = number; /* claimed before it is written */
+    word record[LINE_WORDS] = {began, 0, 0, sequence, iteration, 0, 0, number};
+    ((uint32_t *)record)[12] = (uint32_t)q->group;
+    ((uint32_t *)record)[13] = (uint32_t)names;
+    publish(words + at, record, LINE_WORDS - 1);
+
+    PyObject *result;
+    group->payload_bytes = site->nbytes;
+    Py_INCREF(site);
+    if (meet(q, site, sequence, iteration, site->code, group->digest)) {
+        PyObject *combine = FIELD(q, op, COMBINE);
+        ((Counts *)q->counts)->count++;
+        result = combine == Py_None ? Py_XNewRef(site->result)
+                                    : PyObject_CallOneArg(combine, site->result);
+    } else {
+        result = PyObject_CallOneArg(q->finish, op);
+    }
+    word nbytes = site->nbytes;
+    Py_DECREF(site);
+    if (result == NULL) return NULL; /* the record stays open: the driver closes it */
+    word ended = now_ns();
+    ((Counts *)q->counts)->total_ns += ended - began;
+    if (nbytes) words[at + 5] = nbytes;
+    __atomic_store_n(words + at + 2, ended, __ATOMIC_RELEASE);
+    return result;
+}
+
+static PyMethodDef quick_methods[] = {
+    {"slots", (PyCFunction)(void (*)(void))quick_slots, METH_FASTCALL, NULL},
+    {"perform", (PyCFunction)quick_perform, METH_O, NULL},
+    {NULL}};
+
+#define OBJECTS(DO)                                                                     \
+    DO(q->state); DO(q->rounds); DO(q->counts); DO(q->ring); DO(q->sites);            \
+    DO(q->names); DO(q->slots); DO(q->go_on); DO(q->finish); DO(q->collective)
+static int quick_visit(PyObject *o, visitproc visit, void *arg) {
+    Quick *q = (Quick *)o;
+    OBJECTS(Py_VISIT);
+    return 0;
+}
+static int quick_clear(PyObject *o) {
+    Quick *q = (Quick *)o;
+    OBJECTS(Py_CLEAR);
+    if (q->memory.obj) PyBuffer_Release(&q->memory);
+    if (q->records.obj) PyBuffer_Release(&q->records);
+    return 0;
+}
+FREE(quick, quick_clear(self))
+static PyTypeObject QuickType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "adpkv.flight_recorder.quick.Quick",
+    .tp_basicsize = sizeof(Quick),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_methods = quick_methods,
+    .tp_traverse = quick_visit,
+    .tp_clear = quick_clear,
+    .tp_dealloc = quick_free};
+
+/* Where the fields of a collective are; 0 if they are not kept as `__slots__` are. */
+static int find_fields(Quick *q) {
+    for (int i = 0; i < FIELDS; i++) {
+        PyObject *found = PyObject_GetAttrString((PyObject *)q->collective, field_names[i]);
+        if (found == NULL) return 0;
+        PyMemberDef *member = NULL;
+        if (Py_IS_TYPE(found, &PyMemberDescr_Type))
+            member = ((PyMemberDescrObject *)found)->d_member;
+        Py_DECREF(found);
+        if (member == NULL || member->type != T_OBJECT_EX) return 0;
+        q->fields[i] = member->offset;
+    }
+    return 1;
+}
+
+static PyObject *make(PyObject *module, PyObject *args, PyObject *named) {
+    static char *words[] = {
+        "state", "rounds", "counts", "ring", "sites", "names", "slots", "go_on", "finish",
+        "collective", "memory", "records", "heads", "members", "index", "bounds", "group", "place",
+        "crowded", NULL};
+    Quick *q = PyObject_GC_New(Quick, &QuickType);
+    if (q == NULL) return NULL;
+    memset((char *)q + sizeof(PyObject), 0, sizeof *q - sizeof(PyObject));
+    Py_ssize_t heads[2];
+    PyObject *type;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, named, "$O!O!O!O!O!O!OOOO!w*w*(nn)nn(nnn)iKp", words, &GroupType, &q->state,
+            &RoundsType, &q->rounds, &CountsType, &q->counts, &RingType, &q->ring, &PyDict_Type,
+            &q->sites, &PyDict_Type, &q->names, &q->slots, &q->go_on, &q->finish, &PyType_Type,
+            &type, &q->memory, &q->records, &heads[0], &heads[1], &q->members, &q->index,
+            &q->first, &q->end, &q->current, &q->group, &q->place, &q->crowded)) {
+        PyObject_GC_Del(q);
+        return NULL;
+    }
+    q->collective = (PyTypeObject *)type;
+    OBJECTS(Py_INCREF);
+    for (int i = 0; i < 2; i++) q->heads[i] = (word *)((char *)q->memory.buf + heads[i]);
+    PyObject_GC_Track(q);
+    if (find_fields(q)) return (PyObject *)q;
+    Py_DECREF(q);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"quick", (PyCFunction)(void (*)(void))make, METH_VARARGS | METH_KEYWORDS, NULL}, {NULL}};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "quick", "quick.py in C.", -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit_quick(void) {
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL || PyType_Ready(&QuickType) < 0 || PyModule_AddType(module, &RingType) < 0 ||
+        PyModule_AddType(module, &RoundsType) < 0 || PyModule_AddType(module, &CountsType) < 0 ||
+        PyModule_AddType(module, &GroupType) < 0 || PyModule_AddType(module, &SiteType) < 0)
+        return NULL;
+    missed = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    if (missed == NULL || PyModule_AddObjectRef(module, "MISSED", missed) < 0) return NULL;
+    return module;
+}
