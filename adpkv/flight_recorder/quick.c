@@ -129,6 +129,7 @@ BASE(Site, Site, site_members, .tp_flags = OPEN_FLAGS | Py_TPFLAGS_HAVE_GC,
 enum { SITE, KIND, PAYLOAD, ITERATION, PLAN, COMBINE, FIELDS };
 static const char *const field_names[FIELDS] = {
     "site", "kind", "payload", "iteration", "plan", "combine"};
+static PyObject *names_of_fields[FIELDS];
 
 typedef struct {
     PyObject_HEAD
@@ -136,7 +137,7 @@ typedef struct {
     PyObject *sites, *names;          /* dict: a `Site` by its text; kind and names, likewise */
     PyObject *slots, *go_on, *finish; /* in Python: a round, the rest of one, of a collective */
     PyTypeObject *collective;
-    Py_ssize_t fields[FIELDS]; /* where they are in it */
+    Py_ssize_t fields[FIELDS]; /* where they are in it; 0: ask it */
     Py_buffer memory, records;
     word *heads[2]; /* of all members, in both sets */
     Py_ssize_t members, index, first, end, current; /* first and end of the ring, in words */
@@ -217,21 +218,17 @@ static PyObject *quick_slots(Quick *q, PyObject *const *args, Py_ssize_t count) 
     return PyObject_CallOneArg(q->go_on, args[0]);
 }
 
-#define FIELD(q, op, which) (*(PyObject **)((char *)(op) + (q)->fields[which]))
-
-/* As the driver performs a collective: its record, the round, its result. MISSED, and nothing has
-   been done, where it is not for here. */
-static PyObject *quick_perform(Quick *q, PyObject *op) {
-    if (Py_TYPE(op) != q->collective) return Py_NewRef(missed);
-    PyObject *text = FIELD(q, op, SITE), *kind = FIELD(q, op, KIND);
-    Site *site = (Site *)PyDict_GetItemWithError(q->sites, text);
-    PyObject *named = PyDict_GetItemWithError(q->names, text);
+/* A collective of which all fields are known; NULL with no error: it is not for here. */
+static PyObject *perform(Quick *q, PyObject *op, PyObject *const *field) {
+    PyObject *kind = field[KIND];
+    Site *site = (Site *)PyDict_GetItemWithError(q->sites, field[SITE]);
+    PyObject *named = PyDict_GetItemWithError(q->names, field[SITE]);
     Group *group = (Group *)q->state;
     if (site == NULL || named == NULL || site->kind != kind || site->tag ||
-        PyTuple_GET_ITEM(named, 0) != kind || FIELD(q, op, PLAN) != group->plan ||
-        (site->speaks ? FIELD(q, op, PAYLOAD) : Py_None) != site->payload)
-        return PyErr_Occurred() ? NULL : Py_NewRef(missed);
-    word iteration = PyLong_AsUnsignedLongLong(FIELD(q, op, ITERATION));
+        PyTuple_GET_ITEM(named, 0) != kind || field[PLAN] != group->plan ||
+        (site->speaks ? field[PAYLOAD] : Py_None) != site->payload)
+        return NULL;
+    word iteration = PyLong_AsUnsignedLongLong(field[ITERATION]);
     word names = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(named, 1));
     if (PyErr_Occurred()) return NULL;
 
@@ -250,7 +247,7 @@ static PyObject *quick_perform(Quick *q, PyObject *op) {
     group->payload_bytes = site->nbytes;
     Py_INCREF(site);
     if (meet(q, site, sequence, iteration, site->code, group->digest)) {
-        PyObject *combine = FIELD(q, op, COMBINE);
+        PyObject *combine = field[COMBINE];
         ((Counts *)q->counts)->count++;
         result = combine == Py_None ? Py_XNewRef(site->result)
                                     : PyObject_CallOneArg(combine, site->result);
@@ -264,6 +261,29 @@ static PyObject *quick_perform(Quick *q, PyObject *op) {
     ((Counts *)q->counts)->total_ns += ended - began;
     if (nbytes) words[at + 5] = nbytes;
     __atomic_store_n(words + at + 2, ended, __ATOMIC_RELEASE);
+    return result;
+}
+
+/* As the driver performs a collective: its record, the round, its result. MISSED, and nothing has
+   been done, where it is not for here. */
+static PyObject *quick_perform(Quick *q, PyObject *op) {
+    if (Py_TYPE(op) != q->collective) return Py_NewRef(missed);
+    PyObject *field[FIELDS], *result = NULL;
+    int got = 0;
+    for (; got < FIELDS; got++) {
+        Py_ssize_t at = q->fields[got];
+        field[got] = at ? Py_XNewRef(*(PyObject **)((char *)op + at))
+                        : PyObject_GetAttr(op, names_of_fields[got]);
+        if (field[got] == NULL) {
+            if (at) PyErr_SetObject(PyExc_AttributeError, names_of_fields[got]);
+            break;
+        }
+    }
+    if (got == FIELDS) {
+        result = perform(q, op, field);
+        if (result == NULL && !PyErr_Occurred()) result = Py_NewRef(missed);
+    }
+    while (got) Py_DECREF(field[--got]);
     return result;
 }
 
@@ -297,19 +317,17 @@ static PyTypeObject QuickType = {
     .tp_clear = quick_clear,
     .tp_dealloc = quick_free};
 
-/* Where the fields of a collective are; 0 if they are not kept as `__slots__` are. */
-static int find_fields(Quick *q) {
+/* Where the fields of a collective are, as far as they are kept as `__slots__` are. */
+static void find_fields(Quick *q) {
     for (int i = 0; i < FIELDS; i++) {
-        PyObject *found = PyObject_GetAttrString((PyObject *)q->collective, field_names[i]);
-        if (found == NULL) return 0;
-        PyMemberDef *member = NULL;
-        if (Py_IS_TYPE(found, &PyMemberDescr_Type))
-            member = ((PyMemberDescrObject *)found)->d_member;
-        Py_DECREF(found);
-        if (member == NULL || member->type != T_OBJECT_EX) return 0;
-        q->fields[i] = member->offset;
+        PyObject *found = PyObject_GetAttr((PyObject *)q->collective, names_of_fields[i]);
+        if (found == NULL) PyErr_Clear();
+        if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
+            PyMemberDef *member = ((PyMemberDescrObject *)found)->d_member;
+            q->fields[i] = member->type == T_OBJECT_EX ? member->offset : 0;
+        }
+        Py_XDECREF(found);
     }
-    return 1;
 }
 
 static PyObject *make(PyObject *module, PyObject *args, PyObject *named) {
@@ -334,11 +352,9 @@ static PyObject *make(PyObject *module, PyObject *args, PyObject *named) {
     q->collective = (PyTypeObject *)type;
     OBJECTS(Py_INCREF);
     for (int i = 0; i < 2; i++) q->heads[i] = (word *)((char *)q->memory.buf + heads[i]);
+    find_fields(q);
     PyObject_GC_Track(q);
-    if (find_fields(q)) return (PyObject *)q;
-    Py_DECREF(q);
-    if (PyErr_Occurred()) return NULL;
-    Py_RETURN_NONE;
+    return (PyObject *)q;
 }
 
 static PyMethodDef methods[] = {
@@ -352,6 +368,8 @@ PyMODINIT_FUNC PyInit_quick(void) {
         PyModule_AddType(module, &RoundsType) < 0 || PyModule_AddType(module, &CountsType) < 0 ||
         PyModule_AddType(module, &GroupType) < 0 || PyModule_AddType(module, &SiteType) < 0)
         return NULL;
+    for (int i = 0; i < FIELDS; i++)
+        if ((names_of_fields[i] = PyUnicode_InternFromString(field_names[i])) == NULL) return NULL;
     missed = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
     if (missed == NULL || PyModule_AddObjectRef(module, "MISSED", missed) < 0) return NULL;
     return module;

@@ -1,10 +1,11 @@
 """Collectives of a group of three of which this process is all members: what came of each, as a
 line.
 
-python -m tests.compiled.meets FOLDER
+python -m tests.compiled.meets FOLDER [native]
 
-All but how long it took is the same in plain Python and with `quick.c`. On stderr it says how many
-rounds of slots were Python's.
+With `native` the fields of a collective are found by name only, as those of a class that mypyc has
+made. All but how long it took is the same in plain Python and with `quick.c`. On stderr it says how
+many rounds of slots were Python's.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from typing import Any
 from adpkv.core.plan import FIRST_PLAN, Plan
 from adpkv.errors import CollectiveMismatchError
 from adpkv.executor.collectives import Collective, Step
+from adpkv.flight_recorder import writer
 from adpkv.flight_recorder.format import What
 from adpkv.flight_recorder.job_directory import slot_path
 from adpkv.flight_recorder.reader import Ring
 from adpkv.flight_recorder.slot_layout import HEAD_WORDS, Layout, paired
 from adpkv.flight_recorder.slot_reader import last_slots
 from adpkv.flight_recorder.writer import FlightRecorder
+from adpkv.worlds.mpi import driver as driver_module
+from adpkv.worlds.mpi import group as group_module
 from adpkv.worlds.mpi.call_site import CallSite
 from adpkv.worlds.mpi.driver import Driver
 from adpkv.worlds.mpi.exchange.segment import Segment
@@ -37,6 +41,26 @@ from adpkv.worlds.mpi.slots import NEW, PayloadCodec
 NUMBER, SIZE, RECORDS = 4, 3, 5
 KINDS = {"tp_broadcast": int, "tp_allgather": int, "tp_gather": int}
 LATE_S = 0.002
+
+
+class Native:
+    """A collective without slots."""
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = dict(zip(Collective.__struct_fields__, fields, strict=True))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._fields[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __await__(self) -> Iterator[Any]:
+        return (yield self)
+
+    @property
+    def place(self) -> str:
+        return str(self.site)
 
 
 class Others:
@@ -83,7 +107,7 @@ def cases(others: Others, leads: bool) -> Iterator[Any]:
     def meet(
         kind: str, at: int, said: Any, plan: Any = None, combine: Any = none, **how: Any
     ) -> Any:
-        op = Collective(NUMBER, kind, f"{kind} here", at, plan, said, combine)
+        op = group_module.Collective(NUMBER, kind, f"{kind} here", at, plan, said, combine)
         others.come(op, 7 if kind == "tp_broadcast" else said, **how)
         return op
 
@@ -107,6 +131,9 @@ def cases(others: Others, leads: bool) -> Iterator[Any]:
 def main() -> None:
     """As the first member, then as the last."""
     folder = Path(sys.argv[1])
+    if sys.argv[2:]:
+        writer._WHAT[Native] = int(What.COLLECTIVE)
+        driver_module.Collective = group_module.Collective = Native  # type: ignore[assignment, misc]
     for index in (0, SIZE - 1):
         told(folder / str(index), index)
 
@@ -166,7 +193,7 @@ def told(folder: Path, index: int) -> None:
     failing(program, ZeroDivisionError)
 
     async def elsewhere() -> None:
-        op = Collective(NUMBER, "tp_allgather", "tp_allgather here", 15, None, 2)
+        op = group_module.Collective(NUMBER, "tp_allgather", "tp_allgather here", 15, None, 2, None)
         others.come(op, 2, elsewhere=True)
         await op
 

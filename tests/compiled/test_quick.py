@@ -18,11 +18,13 @@ pytest.importorskip("mpi4py")
 OVER = ROOT / "tests" / OVER_QUICK
 
 
-def met(folder: Path, environment: Mapping[str, str]) -> tuple[str, list[tuple[int, int]]]:
+def met(
+    folder: Path, environment: Mapping[str, str], *how: str
+) -> tuple[str, list[tuple[int, int]]]:
     """What `meets` says, and how many rounds of how many were Python's."""
     folder.mkdir()
     found = subprocess.run(
-        [sys.executable, "-m", "tests.compiled.meets", str(folder)],
+        [sys.executable, "-m", "tests.compiled.meets", str(folder), *how],
         env={**os.environ, **environment},
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
@@ -41,8 +43,10 @@ def test_all_that_one_can_see_of_a_collective_is_the_same(tmp_path: Path) -> Non
         raise
     said, rounds = met(tmp_path / "python", {})
     assert [some for some, _ in rounds] == [all_ for _, all_ in rounds], "no quick.c here"
-    quickly, few = met(tmp_path / "c", {QUICK: str(made), "PYTHONPATH": str(OVER)})
-    assert quickly == said
     assert len(said.splitlines()) > 100
-    for some, all_ in few:
-        assert some < all_ / 2, "most are made in C"
+    for how in ((), ("native",)):
+        over = {QUICK: str(made), "PYTHONPATH": str(OVER)}
+        quickly, few = met(tmp_path / "-".join(("c", *how)), over, *how)
+        assert quickly == said
+        for some, all_ in few:
+            assert some < all_ / 2, "most are made in C"
