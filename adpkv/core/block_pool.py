@@ -68,6 +68,8 @@ class BlockPool:
         self._private = [0, 0, 0]
         """Leased private blocks, by their use."""
         self._numbers = 0
+        self.available = total
+        """How many blocks a lease could have now, the cached ones included."""
 
     def acquire(self, count: int, hashes: Sequence[int] = ()) -> Lease | None:
         """Lease `count` blocks; they begin with the longest prefix of `hashes` that is cached.
@@ -86,8 +88,9 @@ class BlockPool:
             reused += there
             idle += 0 if run.holders else there
         need = count - reused
-        if need > self.available() - idle:
+        if need > self.available - idle:
             return None
+        self.available -= need + idle
         blocks: list[int] = []
         parts = runs.hold(found, blocks) if found else []
         evicted = self._take(need, blocks)
@@ -102,7 +105,7 @@ class BlockPool:
         becomes of the transfer, and can be released before it is proven over.
         """
         there, used = self.cached(hashes)
-        if count - there > self.available() - (there - used):
+        if count - there > self.available - (there - used):
             return None  # before anything changes: a call in vain must leave the LRU order alone
         pins, rest = self.acquire(there, hashes[:there]), self.acquire(count - there)
         assert pins is not None
@@ -128,10 +131,6 @@ class BlockPool:
         if need:
             self._runs.evict(need, into)
         return need
-
-    def available(self) -> int:
-        """How many blocks a lease could have now, the cached ones included."""
-        return len(self._free) + len(self._unused) + self._runs.cached
 
     def cached(self, hashes: Sequence[int]) -> tuple[int, int]:
         """How many blocks of this prefix are in the index, and how many of these have a lease."""
@@ -184,8 +183,9 @@ class BlockPool:
         self._check_open(lease)
         lease.open = False
         if lease.parts:
-            self._runs.drop(lease.parts, lease.use)
+            self.available += self._runs.drop(lease.parts, lease.use)
         freed = lease.blocks[lease.tracked :]
+        self.available += len(freed)
         self._private[lease.use] -= len(freed)
         self._free += reversed(freed)
         return freed
@@ -220,3 +220,5 @@ class BlockPool:
         assert len(there) == len(set(there)), "a block is in two places"
         assert len(there) + sum(self._private) == self.total, "the block equation"
         assert min(self._private) >= 0, "uses"
+        free = len(self._free) + len(self._unused)
+        assert self.available == free + runs.cached, "what is available"

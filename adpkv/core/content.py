@@ -87,4 +87,4 @@ def content_keys(spec: RequestSpec, block_tokens: int) -> tuple[int, ...]:
     count = prompt_blocks(spec, block_tokens)
     hashes = spec.block_hashes
     first_private = -1 - spec.request_id * _BLOCKS_PER_REQUEST
-    return hashes + tuple(first_private - i for i in range(len(hashes), count))
+    return (*hashes, *range(first_private - len(hashes), first_private - count, -1))

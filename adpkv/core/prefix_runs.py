@@ -154,9 +154,10 @@ class PrefixRuns:
             run.holders += change
             used[_use_of(run.holders)] += len(run.blocks)
 
-    def drop(self, parts: Sequence[Part], use: Use) -> None:
-        """A lease that has these parts ends. What no other lease has is cached."""
-        used = self.used
+    def drop(self, parts: Sequence[Part], use: Use) -> int:
+        """A lease that has these parts ends. What no other lease has is cached: returns how many
+        blocks that are."""
+        used, before = self.used, self.cached
         # Backwards, so that the tail of a prefix is evicted before its head.
         for run in reversed(_runs(parts)):
             count = len(run.blocks)
@@ -168,6 +169,7 @@ class PrefixRuns:
                 run.rest = None
                 self._idle[run] = None
                 self.cached += count
+        return self.cached - before
 
     def evict(self, need: int, into: list[int]) -> None:
         """Take away `need` cached blocks, the least recently used first, and append them to

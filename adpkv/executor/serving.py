@@ -338,7 +338,7 @@ class Serving(ABC):
 
     def free_blocks(self) -> int:
         """KV blocks that nothing bound to this rank has or waits for."""
-        free = self.pool.available()
+        free = self.pool.available
         if self.waiting or self.held.by_request:
             for request in (*self.waiting, *self.held.requests()):
                 free -= self.limits.blocks_of(request.spec)

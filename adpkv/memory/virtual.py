@@ -44,10 +44,13 @@ class LedgerMemory:
         self.block_bytes = block_bytes
         self._report = report
         self._blocks = blocks
-        # The lists grow with the highest block used so far: a pool gives low blocks out first, and
-        # most ranks of a large job never use all of theirs.
+        # It grows with the highest block used so far: a pool gives low blocks out first, and most
+        # ranks of a large job never use all of theirs.
         self._owner: list[int] = []
-        self._writer: list[int] = []
+        self._awaited: dict[int, set[int]] = {}
+        """Lease -> its blocks into which a peer may write; a block has one writer at most."""
+        self._exposed: set[int] = set()
+        """All of these blocks."""
         self._landed: set[int] = set()
         self._kept = KeptBlocks(report)
         self._overwritten: set[int] = set()
@@ -55,8 +58,8 @@ class LedgerMemory:
 
     def hand_out(self, owner: int, fresh: Sequence[int], evicted: Sequence[int]) -> None:
         """Blocks get a new owner. A fresh one must have none, an evicted one no writer."""
-        owners, writers = self._owner, self._writer
         self._reach(fresh)
+        owners = self._owner
         for block in fresh:
             if owners[block]:
                 self._report(
@@ -65,18 +68,18 @@ class LedgerMemory:
                     (owners[block], owner),
                 )
             owners[block] = owner
-        self._kept.gone(evicted, "evicted")
-        for block in evicted:
-            owners[block] = owner
-            if writers[block]:
-                self._doubt(block, "evicted")
+        if evicted:
+            self._kept.gone(evicted, "evicted")
+            for block in evicted:
+                owners[block] = owner
+            self._doubt(evicted, "evicted")
 
     def release(self, blocks: Sequence[int]) -> None:
         """Blocks go back to the free list."""
         if not blocks:
             return
-        owners, writers = self._owner, self._writer
         self._reach(blocks)
+        owners = self._owner
         self._kept.gone(blocks, "freed")
         self._landed.discard(owners[blocks[0]])
         if self._overwritten:
@@ -85,30 +88,41 @@ class LedgerMemory:
             if not owners[block]:
                 self._report("double_free", f"block {block} was free already", ())
             owners[block] = NOBODY
-            if writers[block]:
-                self._doubt(block, "freed")
+        self._doubt(blocks, "freed")
 
     def expect_write(self, owner: int, blocks: Sequence[int]) -> None:
         """One peer may write into the blocks from now on."""
-        writers = self._writer
-        self._reach(blocks)
         self._kept.exposed(owner, blocks)
+        found = set(blocks)
+        if len(found) < len(blocks) or not self._exposed.isdisjoint(found):
+            self._contest(owner, blocks)
+        self._exposed |= found
+        self._awaited.setdefault(owner, set()).update(found)
+
+    def _contest(self, owner: int, blocks: Sequence[int]) -> None:
+        """Some of these blocks are advertised for the second time. The last lease has them."""
         for block in blocks:
-            if writers[block]:
+            writer = self.awaited((block,))
+            if writer:
                 self._report(
                     "two_writers",
-                    f"block {block} awaits lease {writers[block]} and {owner}",
-                    (writers[block], owner),
+                    f"block {block} awaits lease {writer} and {owner}",
+                    (writer, owner),
                 )
-            writers[block] = owner
+                self._awaited[writer].remove(block)
+            self._awaited.setdefault(owner, set()).add(block)
+            self._exposed.add(block)
 
     def end_write(self, owner: int, blocks: Sequence[int]) -> None:
         """It is proven that the peer writes no more."""
-        writers = self._writer
-        self._reach(blocks)
-        for block in blocks:
-            if writers[block] == owner:
-                writers[block] = NOBODY
+        mine = self._awaited.get(owner)
+        if mine is None:
+            return
+        ended = mine.intersection(blocks)
+        self._exposed -= ended
+        mine -= ended
+        if not mine:
+            del self._awaited[owner]
 
     def keep(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
         """These blocks hold the KV of these keys, and may be shared."""
@@ -125,26 +139,31 @@ class LedgerMemory:
     def awaited(self, blocks: Sequence[int]) -> int:
         """The lease for which a peer may write into the blocks. The link remembers it with an
         advertise."""
-        self._reach(blocks)
-        return self._writer[blocks[0]]
+        block = blocks[0]
+        if block not in self._exposed:
+            return NOBODY
+        owner = self._owner_of(block)
+        if block in self._awaited.get(owner, ()):
+            return owner
+        return next(lease for lease, waits in self._awaited.items() if block in waits)
 
     def land(self, owner: int, blocks: Sequence[int], *, whole: bool) -> None:
         """The link wrote into the blocks for lease `owner`; `whole`: all bytes of the transfer."""
-        writers = self._writer
-        self._reach(blocks)
-        for block in blocks:
-            if writers[block] != owner:
-                self._report(
-                    "write_after_free",
-                    f"bytes for lease {owner} landed in block {block}, "
-                    f"which lease {self._owner[block]} holds now",
-                    (owner, self._owner[block]),
-                )
-                self._overwritten.update(
-                    [self._owner[b] for b in blocks if writers[b] != owner and self._owner[b]]
-                )
-                return
-        if whole:
+        if owner == NOBODY:
+            wrong = [block for block in blocks if block in self._exposed]
+        else:
+            mine = self._awaited.get(owner, set())
+            right = mine.issuperset(blocks)
+            wrong = [] if right else [block for block in blocks if block not in mine]
+        if wrong:
+            now = self._owner_of(wrong[0])
+            self._report(
+                "write_after_free",
+                f"bytes for lease {owner} landed in block {wrong[0]}, which lease {now} holds now",
+                (owner, now),
+            )
+            self._overwritten.update([one for one in map(self._owner_of, wrong) if one])
+        elif whole:
             self._landed.add(owner)
 
     def compute(
@@ -157,8 +176,7 @@ class LedgerMemory:
     ) -> bool:
         """Whether all bytes for the blocks' lease have been written. The kept ones at the beginning
         were checked when they were pinned."""
-        self._reach(blocks)
-        owner = self._owner[blocks[-1]]
+        owner = self._owner_of(blocks[-1])
         if owner in self._landed or blocks[-1] in self._kept:
             return True
         self._report(
@@ -172,8 +190,7 @@ class LedgerMemory:
         """Whether no other peer has written into the blocks of their lease meanwhile."""
         if not self._overwritten:
             return True
-        self._reach(blocks)
-        spoilt = [o for o in (self._owner[block] for block in blocks) if o in self._overwritten]
+        spoilt = [owner for owner in self.owners(blocks) if owner in self._overwritten]
         if not spoilt:
             return True
         owner = spoilt[0]
@@ -188,20 +205,31 @@ class LedgerMemory:
     def close(self) -> None:
         """Nothing to release."""
 
+    def owners(self, blocks: Sequence[int]) -> list[int]:
+        """The leases that have these blocks; 0 for a free one."""
+        return [self._owner_of(block) for block in blocks]
+
+    def _owner_of(self, block: int) -> int:
+        return self._owner[block] if block < len(self._owner) else NOBODY
+
     def _reach(self, blocks: Sequence[int]) -> None:
-        """Grow the lists so that they have these blocks: to twice the highest, at most the pool."""
+        """Grow the list so that it has these blocks: to twice the highest, at most the pool."""
         highest = max(blocks, default=-1)
         if len(self._owner) <= highest < self._blocks:
-            more = [NOBODY] * (min(2 * highest + 16, self._blocks) - len(self._owner))
-            self._owner += more
-            self._writer += more
+            wanted = min(2 * highest + 16, self._blocks)
+            self._owner += [NOBODY] * (wanted - len(self._owner))
 
-    def _doubt(self, block: int, how: str) -> None:
-        """Report that a block leaves its owner while a peer may write into it; only once."""
-        writer = self._writer[block]
-        self._report(
-            "freed_in_doubt",
-            f"block {block} was {how} while lease {writer} awaits a write",
-            (writer,),
-        )
-        self._writer[block] = NOBODY
+    def _doubt(self, blocks: Sequence[int], how: str) -> None:
+        """Report those of the blocks that leave their owner while a peer may write into them; each
+        only once."""
+        if self._exposed.isdisjoint(blocks):
+            return
+        for block in blocks:
+            writer = self.awaited((block,))
+            if writer:
+                self._report(
+                    "freed_in_doubt",
+                    f"block {block} was {how} while lease {writer} awaits a write",
+                    (writer,),
+                )
+                self.end_write(writer, (block,))

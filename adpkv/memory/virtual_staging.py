@@ -57,16 +57,10 @@ class StagedLedger(LedgerMemory):
         content = self.content
         wrong = [at for at, block in enumerate(blocks) if content.get(block, NOTHING) != keys[at]]
         if wrong:
-            self._reach(blocks)
-            owner = self._owner[blocks[wrong[0]]]
+            owner = self._owner_of(blocks[wrong[0]])
             detail = f"{what}: {len(wrong)} of {len(blocks)} blocks hold something else"
             self._report("wrong_kv", f"{detail}, the first at place {wrong[0]}", (owner,))
         return not wrong
-
-    def owners(self, blocks: Sequence[int]) -> list[int]:
-        """The leases that have these blocks; 0 for a free one."""
-        self._reach(blocks)
-        return [self._owner[block] for block in blocks]
 
 
 class _Lent(NamedTuple):

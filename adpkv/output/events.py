@@ -1,13 +1,14 @@
 """`events.jsonl`: what happened, one JSON object a line, cheap enough to be always on.
 
-An event costs an append where it happens; lines are made in batches. The detail's keys stand beside
-the fixed ones, so that a line can be read by eye and filtered by `jq` without descending.
+Where an event happens its line is put together; lines are encoded and written in batches. The
+detail's keys stand beside the fixed ones, so that a line can be read by eye and filtered by `jq`
+without descending.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -22,14 +23,13 @@ from adpkv.whole_files import whole
 
 __all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
 
-_Event = tuple[int, int, str, int, dict[str, object]]
-"""(at_ns, rank, kind, request, detail)"""
+_Line = dict[str, object]
 
-BATCH_EVENTS: Final = 4096
-"""Events kept in memory before they are written: a few hundred kilobytes."""
+BATCH_EVENTS: Final = 512
+"""Events kept in memory before they are written: some 200 kB, which a processor's cache holds."""
 
-_FIXED: Final = frozenset({"at_ns", "rank", "kind", "request"})
-"""The keys of each line."""
+FIXED: Final = 4
+"""How many keys each line has besides those of its detail."""
 
 MOST_VIOLATIONS: Final = 100
 """Violations that one rank reports whole: after so many the rest say nothing new."""
@@ -68,7 +68,7 @@ class NullEventLog:
         """Nothing is pending."""
 
 
-class EventLog(JsonLines[_Event]):
+class EventLog(JsonLines[_Line]):
     """Writes events to a file in the order in which they are noted."""
 
     def __init__(self, path: Path, losses: Losses | None = None) -> None:
@@ -77,26 +77,18 @@ class EventLog(JsonLines[_Event]):
     def write(
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
     ) -> None:
-        """Note one event. `detail` is kept, so it must not be changed afterwards."""
-        # As `add`, without a call of its own: there are fifteen events to a request.
-        self._pending.append((at_ns, rank, kind, request_id, detail))
-        if len(self._pending) >= BATCH_EVENTS:
-            self.flush()
-
-    def lines(self, items: Sequence[_Event]) -> list[dict[str, object]]:
-        """One object each.
+        """Note one event.
 
         Raises:
             ValueError: a detail is named like one of the fixed keys.
         """
-        lines = []
-        for at_ns, rank, kind, request_id, detail in items:
-            if not _FIXED.isdisjoint(detail):
-                raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
-            lines.append(
-                {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id, **detail}
-            )
-        return lines
+        line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id, **detail}
+        if len(line) != FIXED + len(detail):
+            raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
+        # As `add`, without a call of its own: there are fifteen events to a request.
+        self._pending.append(line)
+        if len(self._pending) >= BATCH_EVENTS:
+            self.flush()
 
 
 class RankRecorder:

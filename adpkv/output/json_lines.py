@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -32,15 +31,11 @@ class JsonLines(Generic[T]):
         if len(self._pending) >= self._batch:
             self.flush()
 
-    def lines(self, items: Sequence[T]) -> Sequence[Any]:
-        """What is written of each."""
-        return items
-
     def flush(self) -> None:
         """Write what is kept now."""
         pending, self._pending = self._pending, []  # another thread may write meanwhile
         if pending:
-            self._file.write(self._encode_lines(self.lines(pending)))
+            self._file.write(self._encode_lines(pending))
 
     def close(self) -> None:
         """Write what is kept and close the file; closing twice is closing once."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestLog", "Tally", "decode_record", "read_tally"]
 
-BATCH_RECORDS: Final = 1024
+BATCH_RECORDS: Final = 128
 """Records kept in memory before they are written."""
 
 MOST_FAILURES: Final = 10

@@ -210,7 +210,7 @@ def test_a_prefix_apart_is_shared_with_whoever_reads_it() -> None:
     assert one is not None
     assert other is not None
     assert one[0].blocks == other[0].blocks == blocks
-    assert (uses(pool), pool.available()) == ((1, 0, 4, 0, 0), 1)
+    assert (uses(pool), pool.available) == ((1, 0, 4, 0, 0), 1)
     pool.release(one[0])
     assert pool.acquire(2) is None, "the other reads them"
     pool.check_integrity()

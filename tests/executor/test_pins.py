@@ -49,7 +49,7 @@ def test_the_missing_blocks_alone_are_exposed() -> None:
     serving.batch(0)
     serving.stepped(2, 0, 9)
     assert (outcomes(serving), notes.violations) == ([(2, Outcome.COMPLETED)], [])
-    assert serving.pool.available() == serving.pool.total - 1
+    assert serving.pool.available == serving.pool.total - 1
 
 
 def test_a_full_hit_is_a_notification() -> None:
@@ -111,7 +111,7 @@ def test_pins_go_at_each_end(end: str) -> None:
     assert (request.pins, serving.pool.cached(PREFIX)) == (None, (3, 0))
     counts = serving.pool.counts()
     assert counts.quarantined == (0 if proven else 2)
-    assert serving.pool.acquire(serving.pool.available() + 1) is None
+    assert serving.pool.acquire(serving.pool.available + 1) is None
     again = assigned(serving, 3, 16, *PREFIX, 53)
     assert again.pins is not None
     assert len(again.pins.blocks) == 3, "the fourth never came"

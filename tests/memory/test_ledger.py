@@ -68,6 +68,32 @@ def test_two_writers(rig: Rig) -> None:
     assert rig.told == [("two_writers", "block 0 awaits lease 1 and 2")]
 
 
+def test_two_writers_by_one_lease_and_the_last_is_the_writer(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.expect_write(1, [0, 0])
+    rig.memory.expect_write(2, [1, 0])
+    assert rig.told == [
+        ("two_writers", "block 0 awaits lease 1 and 1"),
+        ("two_writers", "block 0 awaits lease 1 and 2"),
+    ]
+    assert rig.memory.awaited([0]) == 2
+    rig.memory.end_write(1, [0])
+    rig.memory.land(2, [1, 0], whole=True)
+    rig.memory.end_write(2, [1, 0])
+    assert rig.memory.awaited([0]) == 0
+    assert len(rig.told) == 2
+
+
+def test_an_evicted_block_in_doubt(rig: Rig) -> None:
+    rig.memory.hand_out(1, [0, 1], [])
+    rig.memory.expect_write(1, [0, 1])
+    rig.memory.hand_out(2, [], [1])
+    rig.memory.hand_out(3, [], [1])
+    assert rig.told == [("freed_in_doubt", "block 1 was evicted while lease 1 awaits a write")]
+    rig.memory.land(1, [0], whole=True)
+    assert len(rig.told) == 1
+
+
 def test_a_writer_that_ended_is_none(rig: Rig) -> None:
     rig.memory.hand_out(1, [0], [])
     rig.memory.expect_write(1, [0])

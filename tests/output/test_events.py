@@ -38,9 +38,8 @@ def test_memory_is_bounded_by_a_batch(tmp_path: Path) -> None:
 
 def test_a_detail_that_hides_a_fixed_key_is_our_bug(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "e")
-    log.write(5, 2, "assigned", 7, {"rank": 3})
     with pytest.raises(ValueError, match="event assigned: a detail hides a fixed key"):
-        log.close()
+        log.write(5, 2, "assigned", 7, {"rank": 3})
 
 
 def test_a_recorder_stamps_rank_and_clock(tmp_path: Path) -> None:
