@@ -75,6 +75,9 @@ class RankStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     closing: StopReason | None = None
     """It was asked to stop by a signal, once what is open is finished."""
 
+    reused: tuple[int, ...] = ()
+    """Receivers: (transfers that moved no byte, bytes that were not moved) so far, as their KV was
+    here already; empty while there was none. For metrics only."""
     doubted: tuple[int, ...] = ()
     """Requests that are over here and whose transfer is still in doubt, where a request may be
     computed again: a later attempt is not bound to this rank meanwhile."""

@@ -124,6 +124,9 @@ class SessionBook:
         self._tags = 0
         self._completed = self._late = self._bytes = 0
         self._cached = self._bytes_cached = 0
+        self.reused: tuple[int, ...] = ()
+        """(completed transfers without a byte, bytes that no completed one had to move), as their
+        receiver had the KV already; empty while there was none."""
         self._told = {Outcome.FAILED: 0, Outcome.CANCELLED: 0, Outcome.TIMED_OUT: 0}
 
     def open(self, session: Session) -> None:
@@ -278,6 +281,8 @@ class SessionBook:
             self._bytes += session.nbytes
             self._bytes_cached += session.cached_bytes
             self._cached += 0 if session.nbytes else 1
+            if session.cached_bytes and self._receives:
+                self.reused = self._cached, self._bytes_cached
         elif line.state is State.RELEASED and line.blocks is Blocks.FREED:
             self._late += 1
 

@@ -303,6 +303,7 @@ def sum_up(
 ) -> Pulse:
     """An instance's pulse from the statuses of its ranks and what its leader has counted."""
     statuses = by_rank.values()
+    reused = [status.reused for status in statuses if status.reused]
     return Pulse(
         running=sum(status.running for status in statuses),
         waiting=unowned + sum(max(0, s.requests - s.running - s.in_transfer) for s in statuses),
@@ -314,6 +315,8 @@ def sum_up(
         iterations=iterations,
         collectives=counts.collectives,
         collectives_ns=counts.collectives_ns,
+        transfers_cached=sum(transfers for transfers, _ in reused),
+        bytes_cached=sum(nbytes for _, nbytes in reused),
     )
 
 

@@ -198,6 +198,10 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Small collectives that the leader has joined."""
     collectives_ns: int = 0
     """Nanoseconds that it has spent in them."""
+    transfers_cached: int = 0
+    """Completed transfers that moved no byte, as the receiver had all of the KV already."""
+    bytes_cached: int = 0
+    """Bytes that completed transfers did not move for that reason."""
 
     @property
     def healthy(self) -> bool:

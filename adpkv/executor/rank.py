@@ -78,6 +78,7 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         trust=failures.trust(now_ns) if failures.pause_ns else _FULL,
         illness=rank.illness,
         closing=rank.closing,
+        reused=book.reused,
         doubted=tuple(serving.pending_resource_release) if limits.recomputes else (),
     )
 

@@ -34,6 +34,8 @@ COUNTERS: Final = {
     "tokens": ("tokens", "Tokens that were answered."),
     "iterations": ("iterations", "Iterations of the executor loop."),
     "collectives": ("collectives", "Collectives that the leader joined."),
+    "transfers_cached": ("transfers_cached", "KV transfers without a byte: it was there already."),
+    "transfer_bytes_cached": ("bytes_cached", "KV bytes not moved: they were there already."),
 }
 """Metric, the field of a pulse that it shows, and what it is; each by instance."""
 

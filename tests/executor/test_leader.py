@@ -282,6 +282,8 @@ def test_a_pulse_sums_its_ranks_up() -> None:
     statuses = {
         8: RankStatus(running=2, requests=5, in_transfer=1, quarantined=1),
         9: RankStatus(running=1, requests=1, in_transfer=1, reasons=("no_progress",)),
+        10: RankStatus(reused=(2, 640)),
+        11: RankStatus(reused=(1, 64)),
     }
     pulse = sum_up(statuses, 4, 99, 5, CollectiveCounts(17, 3_000, 0))
     assert pulse == Pulse(
@@ -294,6 +296,8 @@ def test_a_pulse_sums_its_ranks_up() -> None:
         iterations=5,
         collectives=17,
         collectives_ns=3_000,
+        transfers_cached=3,
+        bytes_cached=704,
     )
     assert not pulse.healthy
 

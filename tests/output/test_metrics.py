@@ -27,6 +27,8 @@ PULSE = Pulse(
     iterations=80,
     collectives=320,
     collectives_ns=1_500_000_000,
+    transfers_cached=9,
+    bytes_cached=4_096,
 )
 FIGURES = Figures(
     outcomes=dict.fromkeys(Outcome, 0) | {Outcome.COMPLETED: 11, Outcome.FAILED: 2},
@@ -65,6 +67,8 @@ def test_what_is_read_back_is_what_was_put_in(accepts: str) -> None:
         "iterations_total": 80,
         "collectives_total": 320,
         "collectives_seconds_total": 1.5,
+        "transfers_cached_total": 9,
+        "transfer_bytes_cached_total": 4_096,
         "instance_since_progress_seconds": 1.5,
     }
     assert {name: found[f"adpkv_{name}", "generation-1"] for name in wanted} == wanted

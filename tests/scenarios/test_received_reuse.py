@@ -14,6 +14,7 @@ from adpkv.core.session import Role, Session
 from adpkv.core.session_book import SessionBook
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.leases import Leases
+from adpkv.executor.rank import status_of
 from adpkv.worlds.assemble import Parts, build_rank
 from tests.scenarios.story import setting, tell
 from tests.worlds.virtual.running import problems, run
@@ -50,6 +51,8 @@ def test_only_what_is_missing_is_sent_and_a_full_hit_is_a_notification() -> None
     assert transfers["bytes"] == (4 + 4 + 0 + 1) * block_bytes
     assert transfers["bytes_cached"] == (0 + 4 + 7 + 2) * block_bytes
     assert told.summary["rates"]["received_hit_rate"] == pytest.approx(13 / 22)
+    sender, receiver = (status_of(program.phases.rank, 0, ()) for program in told.job.programs)
+    assert (sender.reused, receiver.reused) == ((), (1, 13 * block_bytes)), "for metrics"
     assert told.kinds(2, 1) == ["assigned", "reused", "queued", "complete", "responded"]
     assert told.record(2).kv_transfer_ns == told.record(2).slot_wait_ns == 0
     assert told.kinds(2, 0)[-1] == "complete", "its sender's copy is free"
