@@ -33,7 +33,7 @@ from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Heads, Opened
-from adpkv.transport.ucx_peers import PIECES, BlockArrays, ExposedBlocks, Peers
+from adpkv.transport.ucx_peers import PIECES, ExposedBlocks, Peers
 from adpkv.transport.ucx_posting import Poster
 
 __all__ = ["UcxTransport"]
@@ -78,14 +78,7 @@ class UcxTransport:
         self._peers = Peers(library, on_host=on_host, error_handling=error_handling)
         self._hold_up = HoldUp(on_host=on_host, copies=self._peers.copies)
         self._most_blocks = max(1, self._hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
-        self._poster = Poster(
-            library,
-            self._peers,
-            BlockArrays(library.array, memory),
-            self._hold_up,
-            self._most_blocks,
-            memory.block_bytes,
-        )
+        self._poster = Poster(library, self._peers, memory, self._hold_up, self._most_blocks)
         self._gone: set[int] = set()
         """The ranks that all ranks know to have failed."""
         self._sends: Posting[Opened] = Posting(self._post_pieces, limits)
@@ -208,7 +201,6 @@ class UcxTransport:
                 self._break_off(found, why)
 
     def _landed(self, found: Opened) -> bool:
-        """Whether all bytes of a transfer have arrived, or left."""
         self._follow(found, errors=False)
         return found.is_over()
 
@@ -291,7 +283,7 @@ class UcxTransport:
             self._end_if_over(found)
         elif not fence.passed():
             self._waiting.append((fence, found))
-        else:
+        elif found.wanted > 1 or not self._post_whole(found):
             (self._sends if found.sends else self._receives).add(found)
             self._handle_refused()
 
@@ -312,7 +304,6 @@ class UcxTransport:
         self._post_more()
 
     def _sent(self, peer: int, nbytes: int) -> None:
-        """So many posted bytes to a peer have ended, in whatever way."""
         self._hold_up.ended(nbytes)
         self._sends.ended(peer, nbytes)
 
@@ -325,6 +316,18 @@ class UcxTransport:
         self._sends.poll()
         if self._refused:
             self._handle_refused()
+
+    def _post_whole(self, found: Opened) -> bool:
+        """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
+        returns whether it is handled."""
+        posting = self._sends if found.sends else self._receives
+        peer, size = found.peer(), found.cut[0][2] * self._block_bytes
+        if not posting.charge(peer, size):
+            return False
+        if self._post_pieces(found) is None:
+            posting.ended(peer, size)
+            self._handle_refused()
+        return bool(found.requests or found.reason)
 
     def _post_pieces(self, found: Opened) -> Posted | None:
         """Post the next pieces of a transfer; None if UCX refuses them, or nothing more may be."""

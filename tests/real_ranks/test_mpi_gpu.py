@@ -7,11 +7,14 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adpkv.testing.transport_killed import BODIES
+from tests.gpu.run import REUSE, Done, outlives, reused
 from tests.real_ranks.conftest import MPIRUN, ROOT, Finished, Jobs, outlives_or_skip
 
 FAKE = ROOT / "tests" / "gpu" / "fake"
@@ -149,3 +152,24 @@ def test_ranks_on_devices_go_on_without_one_that_was_killed(jobs: Jobs, file: Pa
     for path in Path("/dev/shm").glob("fake-gpu-*"):  # what the killed rank had
         if not Path(f"/proc/{path.name.split('-')[2]}").exists():
             os.unlink(path)
+
+
+def test_receivers_on_devices_keep_what_they_got(jobs: Jobs, file: Path) -> None:
+    """The stage of `tests.gpu.run` that a GPU machine runs, by its own check."""
+    out = file.parent / "out"
+    small = ("transceiver.transport=mpi", "model.layers=1", "model.hidden=64", "model.head_dim=32")
+    given = [word for setting in small for word in ("--set", setting)]
+    command = [sys.executable, "-m", "adpkv", "run", str(ROOT / REUSE), *given, "--quiet"]
+    done = jobs.finish(jobs.start([*command, "--out", str(out)]), 90)
+    assert reused(Done(done.code, done.out, out), 16 << 10) == [], done.err
+
+
+def test_it_conforms_on_devices_where_a_peer_dies(
+    program: Callable[..., Finished], file: Path
+) -> None:
+    """Through pinned slots of the host, as MPI moves no memory of a device."""
+    outlives_or_skip()
+    words = ("mpi", "large", "cuda", "staged")
+    found = program("killed", 1 + len(BODIES), *words, outlives=True)
+    assert found.code == 0, found.err
+    assert outlives(Done(found.code, found.out, file)) == []

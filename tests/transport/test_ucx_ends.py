@@ -242,9 +242,24 @@ def test_a_thousand_idle_transfers_are_looked_at_in_turn() -> None:
     for request in rig.peer().received:
         request.status = DONE
     rig.moves()
-    found = [len(rig.transport.poll()) for _ in range(40)]
-    assert found[:32] == [SCAN] * 31 + [1000 - 31 * SCAN]
+    found = [len(rig.transport.poll()) for _ in range(1000 // SCAN)]
+    assert found[:63] == [2 * SCAN] * 62 + [1000 - 62 * 2 * SCAN]
     assert sum(found) == 1000
+
+
+def test_of_idle_transfers_the_newest_are_looked_at_in_each_poll_and_each_other_in_its_turn() -> (
+    None
+):
+    rig = Rig(calls=5000)
+    for number in range(100):
+        rig.transport.expect(Transfer(number, 0, 0, 1, number, (0,), (0,), 8))
+    for number in (99, 92, 91, 0, 50):
+        rig.peer().received[number].status = DONE
+    rig.moves()
+    assert [end.session[0] for end in rig.transport.poll()] == [0, 92, 99]
+    found = [end.session[0] for _ in range(100 // SCAN) for end in rig.transport.poll()]
+    assert sorted(found) == [50, 91]
+    assert rig.transport.poll() == []
 
 
 def test_one_that_has_begun_is_looked_at_in_each_poll() -> None:

@@ -1,6 +1,6 @@
 """Rank 0 puts a transport through the bodies in which its peer dies, each with a rank that dies of
-it: `killed TRANSPORT`, under ULFM, on one rank more than there are bodies. Rank 0 prints a line for
-each body."""
+it: `killed TRANSPORT WORD...`, under ULFM, on one rank more than there are bodies. Rank 0 prints a
+line for each body. The words are those of `programs.transport`."""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +26,56 @@ from adpkv.testing.transport_killed import BODIES, MORTAL, SEED
 from adpkv.testing.transport_pair import BLOCKS
 from adpkv.transport.port import Transfer
 from tests.real_ranks.programs import transport as program
+from tests.real_ranks.programs.staged_side import staged
 
 BOUND_S = 20.0
 WORD, ANSWER = 1, 2
 
 
-class Side(program.Present):
-    """One end; a transport of MPI looks for failures."""
+def made(name: str, comm: MPI.Intracomm, memory: Any) -> Any:
+    """A transport as `programs.transport` makes it; one of MPI looks for failures."""
+    if name != "mpi":
+        return program.made(name, comm, memory)
+    from adpkv.transport.mpi import MpiTransport
 
-    def __init__(self, comm: MPI.Intracomm) -> None:
-        super().__init__(comm)
-        if NAME == "mpi":
-            from adpkv.transport.mpi import MpiTransport
+    return MpiTransport(
+        comm,
+        memory,
+        piece_bytes=2 * memory.block_bytes,
+        budget_bytes=5 * memory.block_bytes,
+        clock=time.perf_counter_ns,
+        broke=lambda: None,
+    )
 
-            self.transport = MpiTransport(
-                comm,
-                self.memory,
-                piece_bytes=2 * self.memory.block_bytes,
-                budget_bytes=5 * self.memory.block_bytes,
-                clock=time.perf_counter_ns,
-                broke=lambda: None,
-            )
-        self.expect, self.post = self.transport.expect, self.transport.post
-        self.poll, self.ready = self.transport.poll, self.transport.ready
+
+PLAIN: Any = program.OnDevice if "cuda" in sys.argv else program.Present
+STAGED = "staged" in sys.argv
+BASE: Any = staged(PLAIN, NAME, made) if STAGED else PLAIN
+
+
+class Side(BASE):  # type: ignore[misc]
+    """One end."""
+
+    def _made(self, comm: MPI.Intracomm) -> Any:
+        return made(NAME, comm, self.memory)
+
+    def _read(self) -> None:
+        try:
+            super()._read()
+        except MPI.Exception:  # nobody can be heard before it is known who has failed
+            self._comm.Ack_failed()
+
+    def _tell(self, *said: Any) -> None:
+        with suppress(MPI.Exception):
+            super()._tell(*said)
+
+    def has_lost_peer(self) -> None:
+        """All living ranks know that the other end has failed."""
+        if not STAGED:
+            self.transport.handle_peer_failure([MORTAL])
+            return
+        self.staged._inner.handle_peer_failure([MORTAL])
+        self.staged.handle_peer_failure(MORTAL)
 
     def step(self) -> None:
         time.sleep(0)
@@ -58,7 +86,7 @@ class Living(Side):
 
     def __init__(self, comm: MPI.Intracomm, control: MPI.Intracomm, pid: int) -> None:
         super().__init__(comm)
-        self._comm, self._control, self._pid = comm, control, pid
+        self._link, self._control, self._pid = comm, control, pid
 
     def tell(self, word: str, transfer: Transfer) -> None:
         self._control.send((word, transfer), MORTAL, WORD)
@@ -66,18 +94,18 @@ class Living(Side):
         until_s = time.monotonic() + BOUND_S
         while not answer.test()[0]:
             assert time.monotonic() < until_s, f"no answer to {word}"
-            self.transport.ready()
+            self.ready()
 
     def kill(self) -> None:
         os.kill(self._pid, signal.SIGKILL)
         until_s = time.monotonic() + BOUND_S
-        while not (self._is_gone() and self._comm.Get_failed().Get_size()):
+        while not (self._is_gone() and self._link.Get_failed().Get_size()):
             assert time.monotonic() < until_s, "nobody has heard of it"
             try:
                 self._control.Iprobe(MPI.ANY_SOURCE)
             except MPI.Exception:
                 self._control.Ack_failed()
-        self.transport.handle_peer_failure([MORTAL])
+        self.has_lost_peer()
 
     def _is_gone(self) -> bool:
         try:

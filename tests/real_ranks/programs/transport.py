@@ -112,10 +112,13 @@ class Present:
 
     def __init__(self, comm: MPI.Intracomm) -> None:
         self.memory = self._memory(comm)
-        self.transport = inner = made(NAME, comm, self.memory)
+        self.transport = inner = self._made(comm)
         self.expect, self.post, self.withdraw = inner.expect, inner.post, inner.withdraw
         self.peer_ended, self.poll, self.ready = inner.peer_ended, inner.poll, inner.ready
         self.last_moved_ns, self.close = inner.last_moved_ns, inner.close
+
+    def _made(self, comm: MPI.Intracomm) -> Any:
+        return made(NAME, comm, self.memory)
 
     def _memory(self, comm: MPI.Intracomm) -> Any:
         return HostMemory(BLOCKS, *SHAPE, lambda *_: None)
