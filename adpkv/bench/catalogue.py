@@ -25,6 +25,7 @@ from adpkv.bench.start import run_start, start
 from adpkv.bench.sweep import sweep
 from adpkv.bench.timeline import timeline
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
+from adpkv.build import build
 from adpkv.config import load
 from adpkv.config.shipped import folder
 from adpkv.config.workload import SAMPLE
@@ -114,6 +115,11 @@ def _oracles(settings: Settings) -> list[Figure]:
 
 
 def _shares(settings: Settings) -> list[Figure]:
+    if build() == "compiled":
+        raise MissingPieceError(
+            "bench shares needs plain Python: what mypyc has compiled has no frames to look at, and"
+            " its time would be its callers'"
+        )
     return shares(trace_runs(settings)[0])
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from adpkv.bench.blind import BlindSimulation
-from adpkv.bench.catalogue import Settings, trace_runs
+from adpkv.bench.catalogue import BENCHES, Settings, trace_runs
 from adpkv.bench.shares import PARTS, part_of
 from adpkv.bench.trace import TraceRuns, oracles, shares, trace
 from adpkv.config import parse
-from adpkv.errors import AdpkvError, UsageError
+from adpkv.errors import AdpkvError, MissingPieceError, UsageError
 from adpkv.field_policies import assembly
 from adpkv.worlds.virtual.run import Simulation
 from tests.scenarios.story import Script, arrival, setting
@@ -39,6 +39,12 @@ def test_shares_name_every_part_and_add_up() -> None:
         f"share of {part}" for part, _ in (*PARTS, ("the rest", ()))
     }
     assert sum(one.value for one in found) == pytest.approx(100)
+
+
+def test_compiled_modules_have_no_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adpkv.bench.catalogue.build", lambda: "compiled")
+    with pytest.raises(MissingPieceError, match="bench shares needs plain Python"):
+        BENCHES["shares"](Settings(quick=True))
 
 
 @pytest.mark.parametrize(
