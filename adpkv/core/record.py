@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -13,6 +14,8 @@ __all__ = ["COLUMN_FIELDS", "RequestRecord"]
 
 COLUMN_FIELDS: Final = tuple(f"{column}_ns" for column in COLUMNS)
 """The fields of a record whose sum is the request's whole time, in order."""
+
+_COLUMNS_OF: Final = attrgetter(*COLUMN_FIELDS)
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +64,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def columns(self) -> tuple[int, ...]:
         """Its time per column in nanoseconds, in the order of `core.columns.COLUMNS`."""
-        return tuple([getattr(self, field) for field in COLUMN_FIELDS])
+        columns: tuple[int, ...] = _COLUMNS_OF(self)
+        return columns
 
     @property
     def context_ttft_ns(self) -> int:

@@ -97,7 +97,8 @@ class LedgerMemory:
         if len(found) < len(blocks) or not self._exposed.isdisjoint(found):
             self._contest(owner, blocks)
         self._exposed |= found
-        self._awaited.setdefault(owner, set()).update(found)
+        mine = self._awaited.setdefault(owner, found)
+        mine |= found
 
     def _contest(self, owner: int, blocks: Sequence[int]) -> None:
         """Some of these blocks are advertised for the second time. The last lease has them."""
@@ -118,11 +119,12 @@ class LedgerMemory:
         mine = self._awaited.get(owner)
         if mine is None:
             return
-        ended = mine.intersection(blocks)
+        ended = mine if mine.issubset(blocks) else mine.intersection(blocks)
         self._exposed -= ended
-        mine -= ended
-        if not mine:
+        if ended is mine:
             del self._awaited[owner]
+        else:
+            mine -= ended
 
     def keep(self, blocks: Sequence[int], keys: Sequence[int]) -> None:
         """These blocks hold the KV of these keys, and may be shared."""
@@ -213,10 +215,14 @@ class LedgerMemory:
         return self._owner[block] if block < len(self._owner) else NOBODY
 
     def _reach(self, blocks: Sequence[int]) -> None:
-        """Grow the list so that it has these blocks: to twice the highest, at most the pool."""
+        """Grow the list so that it has these blocks: to twice the highest, and to the whole pool
+        once an eighth of that is used, so that nobody looks for the highest any more."""
+        if len(self._owner) == self._blocks:
+            return
         highest = max(blocks, default=-1)
         if len(self._owner) <= highest < self._blocks:
-            wanted = min(2 * highest + 16, self._blocks)
+            few = highest < self._blocks // 8
+            wanted = min(2 * highest + 16, self._blocks) if few else self._blocks
             self._owner += [NOBODY] * (wanted - len(self._owner))
 
     def _doubt(self, blocks: Sequence[int], how: str) -> None:

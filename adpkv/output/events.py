@@ -82,9 +82,11 @@ class EventLog(JsonLines[_Line]):
         Raises:
             ValueError: a detail is named like one of the fixed keys.
         """
-        line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id, **detail}
-        if len(line) != FIXED + len(detail):
-            raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
+        line: _Line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id}
+        if detail:
+            line |= detail
+            if len(line) != FIXED + len(detail):
+                raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
         # As `add`, without a call of its own: there are fifteen events to a request.
         self._pending.append(line)
         if len(self._pending) >= BATCH_EVENTS:

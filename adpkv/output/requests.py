@@ -51,13 +51,25 @@ class Tally:
         self.context_ttft_ns = array("q")
         self.e2e_ns = array("q")
         self.tpot_ns = array("d")
-        self.queue_wait_ns = array("q")
-        self.columns_ns = tuple(array("q") for _ in COLUMNS)
+        self._columns_ns = array("q")
+        """All columns of one request after the other."""
 
     @property
     def submitted(self) -> int:
         """Requests in all; the outcomes add up to it."""
         return sum(self.outcomes.values())
+
+    @property
+    def columns_ns(self) -> tuple[array[int], ...]:
+        """The samples of each of `COLUMNS`."""
+        return tuple(self._columns_ns[place :: len(COLUMNS)] for place in range(len(COLUMNS)))
+
+    @property
+    def queue_wait_ns(self) -> array[int]:
+        """How long each request has only waited."""
+        columns_ns = self.columns_ns
+        waits = [columns_ns[place] for place in QUEUES]
+        return array("q", map(sum, zip(*waits, strict=True)))
 
     @property
     def serving_ns(self) -> int:
@@ -90,10 +102,7 @@ class Tally:
         if ttft_ns is not None and record.tokens > 1:
             tpot_ns = (e2e_ns - ttft_ns) / (record.tokens - 1)
             self.tpot_ns.append(tpot_ns)
-        columns = record.columns()
-        for samples, column_ns in zip(self.columns_ns, columns, strict=True):
-            samples.append(column_ns)
-        self.queue_wait_ns.append(sum([columns[place] for place in QUEUES]))
+        self._columns_ns.extend(record.columns())
         if self._slo is not None:
             self.good += self._slo.kept(ttft_ns, tpot_ns, e2e_ns)
 
