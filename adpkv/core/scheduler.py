@@ -58,7 +58,10 @@ class PrefillSchedule:
     def stepped(self) -> list[tuple[ServedRequest, int]]:
         """The planned chunks were computed. Returns (request, tokens computed) of the requests that
         have not ended meanwhile."""
-        chunks, self._chunks = self._chunks, []
+        chunks = self._chunks
+        if not chunks:
+            return chunks
+        self._chunks = []
         still = [(r, count) for r, count in chunks if r.state is _PREFILLING]
         for request, count in still:
             request.computed += count

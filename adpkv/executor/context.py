@@ -95,8 +95,11 @@ class ContextServing(Serving):
 
     def computed(self, count: int) -> Sequence[ServedRequest]:
         """The chunks of the last batch are computed; returns the prompts that are complete."""
+        chunks = self.schedule.stepped()
+        if not chunks:
+            return ()
         prefilled: list[ServedRequest] = []
-        for request, tokens in self.schedule.stepped():
+        for request, tokens in chunks:
             lease, spec = request.lease, request.spec
             assert lease is not None
             done = request.computed

@@ -49,16 +49,18 @@ class Decisions:
 
     def resolve(self, now_ns: int) -> None:
         """Act on the sessions that the transceiver has resolved since the last call."""
-        book = self._serving.transceiver.book
+        book, requests = self._serving.transceiver.book, self._serving.requests
         if not book.journal:
             return  # without a transition there is nothing to resolve
         self._record_journal()
-        while book.resolved:
-            session, event, line = book.resolved.popleft()
-            request = self._serving.requests.get(session.session_id[0])
+        resolved = book.resolved
+        while resolved:
+            session, event, line = resolved.popleft()
+            request = requests.get(session.session_id[0])
             if request is not None and request.session is session:
                 self._resolve(request, session, event, line, now_ns)
-        self._record_journal()
+        if book.journal:
+            self._record_journal()
 
     def _resolve(
         self, request: ServedRequest, session: Session, event: Event, line: Line, now_ns: int
@@ -134,9 +136,7 @@ class Decisions:
 
     def _record_journal(self) -> None:
         """Write the sessions' transitions to the run's events."""
-        journal = self._serving.transceiver.book.journal
-        if not journal:
-            return
+        journal, record = self._serving.transceiver.book.journal, self._serving.recorder.event
         for session, event, line in journal:
-            self._serving.recorder.event(line.state, session.session_id[0], cause=event)
+            record(line.state, session.session_id[0], cause=event)
         journal.clear()

@@ -34,7 +34,7 @@ class LocalWork:
         # Used in every iteration of every rank, so looked up once.
         self._serving = rank.serving
         self._transceiver = rank.transceiver
-        self._receive = rank.ports.mailbox.receive
+        self._transfers, self._receive = rank.transfers, rank.ports.mailbox.receive
         self._clock, self._model = rank.ports.clock, rank.ports.model
         self._asked_to_stop = rank.ports.signals.asked_to_stop
         self._group = rank.instance.index
@@ -48,6 +48,9 @@ class LocalWork:
         """Whether something may have changed on this rank since `_status` was made. Requests,
         sessions and blocks only change before a call of `_resolve`, or in a step that finished
         requests: only these two places set it, so no state machine needs a flag."""
+        self._odd = False
+        """Whether `_status` says something that holds for one sync only."""
+        self._asks_cached, self._reuses = rank.limits.asks_cached, rank.limits.reuses
         self._wake_ns = 0
         self._seen_ns = -1
         self._abandon_ns = NEVER
@@ -79,7 +82,7 @@ class LocalWork:
             if isinstance(message, Release):
                 rank.succession.release = message  # kept: its leader has one too, and broadcasts it
             else:
-                rank.transfers.on_peer_message(message, now_ns)
+                self._transfers.on_peer_message(message, now_ns)
         # After the messages: with a peer's message the transport may be able to prove an end.
         ended = self.poll()
         if code := self._asked_to_stop():
@@ -98,7 +101,7 @@ class LocalWork:
 
     def poll(self) -> bool:
         """Poll the transport without waiting; returns whether transfers have ended."""
-        return self.rank.transfers.poll()
+        return self._transfers.poll()
 
     def attend(self, now_ns: int) -> None:
         """Process what came in and what is due."""
@@ -145,7 +148,7 @@ class LocalWork:
         if book.journal:
             decisions.resolve(now_ns)
         if book.orders:
-            self.rank.transfers.deliver()
+            self._transfers.deliver()
         if transceiver.monitor.reasons:
             self._check_health(now_ns)  # a transfer that began just now is a movement
         seen_ns, abandon_ns = self._seen_ns, self._abandon_ns
@@ -168,20 +171,18 @@ class LocalWork:
     def status(self) -> RankStatus:
         """This rank's status as of now."""
         self._moved = False
-        return status_of(self.rank, self._abandon_ns, self.group_input)
+        status = status_of(self.rank, self._abandon_ns, self.group_input)
+        self._odd = bool(status.expired or status.cached)
+        return status
 
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent: something has changed
         here, or in what the status is asked about."""
-        if self._moved:
+        if self._moved or self._odd or self._status.stop is not self.rank.proposal:
             return True
-        rank, last = self.rank, self._status
-        if last.stop is not rank.proposal or last.expired or last.cached:
+        if self._asks_cached and self.group_input:
             return True
-        limits = rank.limits
-        if limits.asks_cached and self.group_input:
-            return True
-        return limits.reuses and rank.plan.waiting.count > 0
+        return self._reuses and self.rank.plan.waiting.count > 0
 
     # -- apply and flush -----------------------------------------------------------------------
 
@@ -275,15 +276,16 @@ class LocalWork:
     def is_quiet(self) -> bool:
         """Whether the next iteration would decide the same as this one if no input comes until
         then. Then a world may jump over it, with `_status` as this rank's status in it."""
-        plan, last = self.rank.plan, self._status
-        if plan.rank_failure is not None or plan.deferred:
+        rank = self.rank
+        plan, leader = rank.plan, rank.leader
+        if plan.rank_failure is not None or plan.deferred or self._transceiver.pending_polls:
             return False
-        leader = self.rank.leader
-        if self._transceiver.pending_polls or (leader is not None and leader.has_more()):
+        if leader is not None and leader.has_more():
             return False
         if not self._is_stale():
             return True
-        now = self._status = self.status()
+        last, now = self._status, self.status()
+        self._status = now
         if plan.ending or plan.stop is not None:
             return now == last  # whether the group may leave depends on the whole status
         if plan.waiting.count:

@@ -92,7 +92,7 @@ class Phases(LocalWork):
             self._until_ns(),
             self._run,
             self._status if self.is_quiet() else None,
-            serving.owner.compared(batch),
+            serving.owner.compared(batch) if serving.owner.shared else None,
             serving.has_work(),
             tokens,
             waited,

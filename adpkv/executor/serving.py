@@ -102,9 +102,11 @@ class Serving(ABC):
         computing took `own_ticks`. Returns whether requests have finished."""
         self.meter.stepped(count, now_ns - began_ns, own_ticks)
         done = self.computed(count)
+        if not done:
+            return False
         for request in done:
             self.finish(request, now_ns)
-        return bool(done)
+        return True
 
     @abstractmethod
     def computed(self, count: int) -> Sequence[ServedRequest]:

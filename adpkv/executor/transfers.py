@@ -146,9 +146,11 @@ class Transfers:
     def poll(self) -> bool:
         """Poll the transport without waiting; returns whether transfers have ended."""
         ends = self._transport.poll()
+        if not ends:
+            return False
         for end in ends:
             self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
-        return bool(ends)
+        return True
 
     def deliver(self) -> None:
         """Carry out the transceiver's orders, oldest first."""
