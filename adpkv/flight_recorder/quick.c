@@ -126,18 +126,25 @@ BASE(Site, Site, site_members, .tp_flags = OPEN_FLAGS | Py_TPFLAGS_HAVE_GC,
 
 /* -- the call -------------------------------------------------------------------------------- */
 
-enum { SITE, KIND, PAYLOAD, ITERATION, PLAN, COMBINE, FIELDS };
-static const char *const field_names[FIELDS] = {
-    "site", "kind", "payload", "iteration", "plan", "combine"};
-static PyObject *names_of_fields[FIELDS];
+enum { SITE, KIND, ITERATION, PLAN, SAID, THEN, FIELDS };
+enum { COLLECTIVE, STEP, TYPES };
+static const char *const field_names[TYPES][FIELDS] = {
+    {"site", "kind", "iteration", "plan", "payload", "combine"},
+    {"site", "kind", "iteration", "plan", "batch", "run"}};
+
+typedef struct {
+    PyObject *type, *names[FIELDS];
+    Py_ssize_t at[FIELDS]; /* of its fields; 0: ask by name */
+} Operation;
 
 typedef struct {
     PyObject_HEAD
     PyObject *state, *rounds, *counts, *ring; /* the structures above; `state`: of the group */
     PyObject *sites, *names;          /* dict: a `Site` by its text; kind and names, likewise */
     PyObject *slots, *go_on, *finish; /* in Python: a round, the rest of one, of a collective */
-    PyTypeObject *collective;
-    Py_ssize_t fields[FIELDS]; /* where they are in it; 0: ask it */
+    PyObject *stepped, *elapsed;      /* of a step: what counts it, the type of its result */
+    PyObject *interrupted;            /* the error of a step that counts as come to */
+    Operation types[TYPES];
     Py_buffer memory, records;
     word *heads[2]; /* of all members, in both sets */
     Py_ssize_t members, index, first, end, current; /* first and end of the ring, in words */
@@ -218,22 +225,30 @@ static PyObject *quick_slots(Quick *q, PyObject *const *args, Py_ssize_t count) 
     return PyObject_CallOneArg(q->go_on, args[0]);
 }
 
-/* A collective of which all fields are known; NULL with no error: it is not for here. */
-static PyObject *perform(Quick *q, PyObject *op, PyObject *const *field) {
+/* What is left to do of a step when all have made it. */
+static PyObject *end_step(Quick *q, PyObject *op, PyObject *const *field, word began, word ready) {
+    PyObject *done = PyObject_CallFunction(q->stepped, "OKK", op, began, ready);
+    if (done == NULL) return NULL;
+    Py_DECREF(done);
+    return PyObject_CallFunction(q->elapsed, "iOO", 1, field[ITERATION], field[PLAN]);
+}
+
+/* An operation of which all fields are known; NULL with no error: it is not for here. */
+static PyObject *perform(Quick *q, PyObject *op, PyObject *const *field, int steps) {
     PyObject *kind = field[KIND];
     Site *site = (Site *)PyDict_GetItemWithError(q->sites, field[SITE]);
     PyObject *named = PyDict_GetItemWithError(q->names, field[SITE]);
     Group *group = (Group *)q->state;
     if (site == NULL || named == NULL || site->kind != kind || site->tag ||
         PyTuple_GET_ITEM(named, 0) != kind || field[PLAN] != group->plan ||
-        (site->speaks ? field[PAYLOAD] : Py_None) != site->payload)
-        return NULL;
+        (steps || site->speaks ? field[SAID] : Py_None) != site->payload)
+        return NULL; /* nobody says anything in a step; one with a batch to compare is Python's */
     word iteration = PyLong_AsUnsignedLongLong(field[ITERATION]);
     word names = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(named, 1));
     if (PyErr_Occurred()) return NULL;
 
     Ring *ring = (Ring *)q->ring;
-    word *words = q->records.buf, began = now_ns(), sequence = ++group->sequence;
+    word *words = q->records.buf, began = now_ns(), ready = 0, sequence = group->sequence + 1;
     word number = (word)++ring->written;
     Py_ssize_t at = ring->at = ring->next;
     ring->next = at + LINE_WORDS == q->end ? q->first : at + LINE_WORDS;
@@ -243,44 +258,58 @@ static PyObject *perform(Quick *q, PyObject *op, PyObject *const *field) {
     ((uint32_t *)record)[13] = (uint32_t)names;
     publish(words + at, record, LINE_WORDS - 1);
 
-    PyObject *result;
-    group->payload_bytes = site->nbytes;
+    PyObject *result = NULL;
     Py_INCREF(site);
+    if (steps) {
+        PyObject *ran = PyObject_CallNoArgs(field[THEN]);
+        if (ran == NULL) {
+            if (PyErr_ExceptionMatches(q->interrupted)) group->sequence++;
+            Py_DECREF(site);
+            return NULL;
+        }
+        Py_DECREF(ran);
+        ready = now_ns();
+        __atomic_store_n(words + ring->at + 1, ready, __ATOMIC_RELEASE);
+    }
+    group->sequence = sequence;
+    group->payload_bytes = site->nbytes;
     if (meet(q, site, sequence, iteration, site->code, group->digest)) {
-        PyObject *combine = field[COMBINE];
         ((Counts *)q->counts)->count++;
-        result = combine == Py_None ? Py_XNewRef(site->result)
-                                    : PyObject_CallOneArg(combine, site->result);
+        result = steps || field[THEN] == Py_None ? Py_XNewRef(site->result)
+                                                 : PyObject_CallOneArg(field[THEN], site->result);
     } else {
         result = PyObject_CallOneArg(q->finish, op);
     }
+    if (steps && result != NULL) Py_SETREF(result, end_step(q, op, field, began, ready));
     word nbytes = site->nbytes;
     Py_DECREF(site);
     if (result == NULL) return NULL; /* the record stays open: the driver closes it */
     word ended = now_ns();
-    ((Counts *)q->counts)->total_ns += ended - began;
-    if (nbytes) words[at + 5] = nbytes;
-    __atomic_store_n(words + at + 2, ended, __ATOMIC_RELEASE);
+    if (!steps) ((Counts *)q->counts)->total_ns += ended - began;
+    if (nbytes) words[ring->at + 5] = nbytes;
+    __atomic_store_n(words + ring->at + 2, ended, __ATOMIC_RELEASE);
     return result;
 }
 
 /* As the driver performs a collective: its record, the round, its result. MISSED, and nothing has
    been done, where it is not for here. */
 static PyObject *quick_perform(Quick *q, PyObject *op) {
-    if (Py_TYPE(op) != q->collective) return Py_NewRef(missed);
+    int which = 0, got = 0;
+    while (which < TYPES && (PyObject *)Py_TYPE(op) != q->types[which].type) which++;
+    if (which == TYPES) return Py_NewRef(missed);
+    Operation *type = &q->types[which];
     PyObject *field[FIELDS], *result = NULL;
-    int got = 0;
     for (; got < FIELDS; got++) {
-        Py_ssize_t at = q->fields[got];
+        Py_ssize_t at = type->at[got];
         field[got] = at ? Py_XNewRef(*(PyObject **)((char *)op + at))
-                        : PyObject_GetAttr(op, names_of_fields[got]);
+                        : PyObject_GetAttr(op, type->names[got]);
         if (field[got] == NULL) {
-            if (at) PyErr_SetObject(PyExc_AttributeError, names_of_fields[got]);
+            if (at) PyErr_SetObject(PyExc_AttributeError, type->names[got]);
             break;
         }
     }
     if (got == FIELDS) {
-        result = perform(q, op, field);
+        result = perform(q, op, field, which == STEP);
         if (result == NULL && !PyErr_Occurred()) result = Py_NewRef(missed);
     }
     while (got) Py_DECREF(field[--got]);
@@ -294,7 +323,8 @@ static PyMethodDef quick_methods[] = {
 
 #define OBJECTS(DO)                                                                     \
     DO(q->state); DO(q->rounds); DO(q->counts); DO(q->ring); DO(q->sites);            \
-    DO(q->names); DO(q->slots); DO(q->go_on); DO(q->finish); DO(q->collective)
+    DO(q->names); DO(q->slots); DO(q->go_on); DO(q->finish); DO(q->stepped);            \
+    DO(q->elapsed); DO(q->interrupted); DO(q->types[0].type); DO(q->types[1].type)
 static int quick_visit(PyObject *o, visitproc visit, void *arg) {
     Quick *q = (Quick *)o;
     OBJECTS(Py_VISIT);
@@ -303,6 +333,7 @@ static int quick_visit(PyObject *o, visitproc visit, void *arg) {
 static int quick_clear(PyObject *o) {
     Quick *q = (Quick *)o;
     OBJECTS(Py_CLEAR);
+    for (int i = 0; i < TYPES * FIELDS; i++) Py_CLEAR(q->types[i / FIELDS].names[i % FIELDS]);
     if (q->memory.obj) PyBuffer_Release(&q->memory);
     if (q->records.obj) PyBuffer_Release(&q->records);
     return 0;
@@ -317,43 +348,49 @@ static PyTypeObject QuickType = {
     .tp_clear = quick_clear,
     .tp_dealloc = quick_free};
 
-/* Where the fields of a collective are, as far as they are kept as `__slots__` are. */
-static void find_fields(Quick *q) {
+/* Where the fields of an operation are, as far as they are kept as `__slots__` are. */
+static int find_fields(Operation *type, const char *const *names) {
     for (int i = 0; i < FIELDS; i++) {
-        PyObject *found = PyObject_GetAttr((PyObject *)q->collective, names_of_fields[i]);
+        type->names[i] = PyUnicode_InternFromString(names[i]);
+        if (type->names[i] == NULL) return 0;
+        PyObject *found = PyObject_GetAttr(type->type, type->names[i]);
         if (found == NULL) PyErr_Clear();
         if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
             PyMemberDef *member = ((PyMemberDescrObject *)found)->d_member;
-            q->fields[i] = member->type == T_OBJECT_EX ? member->offset : 0;
+            type->at[i] = member->type == T_OBJECT_EX ? member->offset : 0;
         }
         Py_XDECREF(found);
     }
+    return 1;
 }
 
 static PyObject *make(PyObject *module, PyObject *args, PyObject *named) {
     static char *words[] = {
         "state", "rounds", "counts", "ring", "sites", "names", "slots", "go_on", "finish",
-        "collective", "memory", "records", "heads", "members", "index", "bounds", "group", "place",
-        "crowded", NULL};
+        "types", "stepped", "elapsed", "interrupted", "memory", "records", "heads", "members",
+        "index", "bounds", "group", "place", "crowded", NULL};
     Quick *q = PyObject_GC_New(Quick, &QuickType);
     if (q == NULL) return NULL;
     memset((char *)q + sizeof(PyObject), 0, sizeof *q - sizeof(PyObject));
     Py_ssize_t heads[2];
-    PyObject *type;
     if (!PyArg_ParseTupleAndKeywords(
-            args, named, "$O!O!O!O!O!O!OOOO!w*w*(nn)nn(nnn)iKp", words, &GroupType, &q->state,
-            &RoundsType, &q->rounds, &CountsType, &q->counts, &RingType, &q->ring, &PyDict_Type,
-            &q->sites, &PyDict_Type, &q->names, &q->slots, &q->go_on, &q->finish, &PyType_Type,
-            &type, &q->memory, &q->records, &heads[0], &heads[1], &q->members, &q->index,
+            args, named, "$O!O!O!O!O!O!OOO(O!O!)OOOw*w*(nn)nn(nnn)iKp", words, &GroupType,
+            &q->state, &RoundsType, &q->rounds, &CountsType, &q->counts, &RingType, &q->ring,
+            &PyDict_Type, &q->sites, &PyDict_Type, &q->names, &q->slots, &q->go_on, &q->finish,
+            &PyType_Type, &q->types[0].type, &PyType_Type, &q->types[1].type, &q->stepped, &q->elapsed,
+            &q->interrupted, &q->memory, &q->records, &heads[0], &heads[1], &q->members, &q->index,
             &q->first, &q->end, &q->current, &q->group, &q->place, &q->crowded)) {
         PyObject_GC_Del(q);
         return NULL;
     }
-    q->collective = (PyTypeObject *)type;
     OBJECTS(Py_INCREF);
     for (int i = 0; i < 2; i++) q->heads[i] = (word *)((char *)q->memory.buf + heads[i]);
-    find_fields(q);
     PyObject_GC_Track(q);
+    for (int i = 0; i < TYPES; i++)
+        if (!find_fields(&q->types[i], field_names[i])) {
+            Py_DECREF(q);
+            return NULL;
+        }
     return (PyObject *)q;
 }
 
@@ -368,8 +405,6 @@ PyMODINIT_FUNC PyInit_quick(void) {
         PyModule_AddType(module, &RoundsType) < 0 || PyModule_AddType(module, &CountsType) < 0 ||
         PyModule_AddType(module, &GroupType) < 0 || PyModule_AddType(module, &SiteType) < 0)
         return NULL;
-    for (int i = 0; i < FIELDS; i++)
-        if ((names_of_fields[i] = PyUnicode_InternFromString(field_names[i])) == NULL) return NULL;
     missed = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
     if (missed == NULL || PyModule_AddObjectRef(module, "MISSED", missed) < 0) return NULL;
     return module;

@@ -112,7 +112,10 @@ def quick(
     slots: Callable[..., bool],
     go_on: Callable[[Any], bool],
     finish: Callable[[Any], Any],
-    collective: type[Operation],
+    types: tuple[type[Operation], type[Operation]],
+    stepped: Callable[[Any, int, int], None],
+    elapsed: Callable[..., Any],
+    interrupted: type[Exception],
     memory: Any,
     records: Any,
     heads: tuple[int, int],
@@ -131,7 +134,9 @@ def quick(
         slots: a round of slots, as in Python.
         go_on: the rest of one in which this member has written its head.
         finish: the rest of a collective likewise; returns its result.
-        collective: the type of operation that this is for.
+        types: the types of operation that this is for: collectives, steps.
+        stepped, elapsed: what counts a step; makes its result.
+        interrupted: the error of a rank failure.
         memory, records: of the segment, and of the ring.
         heads: where all heads are in `memory`, in both sets.
         members, index: how many they are, and which this one is.

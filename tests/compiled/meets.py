@@ -19,6 +19,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from mpi4py import MPI
+
 from adpkv.core.plan import FIRST_PLAN, Plan
 from adpkv.errors import CollectiveMismatchError
 from adpkv.executor.collectives import Collective, Step
@@ -166,6 +168,7 @@ def told(folder: Path, index: int) -> None:
     group = Group(
         SimpleNamespace(rank=index, size=SIZE), NUMBER, range(SIZE), types=KINDS,  # type: ignore[arg-type]
         has_input=lambda: False, stats=stats, exchange=exchange, recorder=recorder,
+        computed=recorder.computed,
     )  # fmt: skip
     driver, ring = Driver({NUMBER: group}, stats, recorder), Ring.open(folder / "ring")
     others = Others(segment, group, index)
@@ -174,7 +177,12 @@ def told(folder: Path, index: int) -> None:
         current = ring.current()
         assert current is not None
         heads = group.contributions_to(group.sequence)
-        seen = current._replace(begin_ns=0, ready_ns=0, end_ns=int(bool(current.end_ns)))
+        times = [bool(at) for at in (current.begin_ns, current.ready_ns, current.end_ns)]
+        seen = (
+            *times,
+            current._replace(begin_ns=0, ready_ns=0, end_ns=0),
+            bool(stats.last_step_ns),
+        )
         print(what, stats.count, bool(stats.total_ns), group.sequence, group.payload_bytes, seen)
         print(heads and (heads.heads.hex(), heads.payloads), last_slots(folder))
         recorder.transferred(What.POST, "post", 1, 2, 3, 4, 5)
@@ -191,6 +199,21 @@ def told(folder: Path, index: int) -> None:
             look(f"{type(found).__name__}: {found}")
 
     failing(program, ZeroDivisionError)
+
+    def raises(error: Exception) -> Callable[[], Any]:
+        """A step of which this rank's own part ends with an error: it comes to no round."""
+
+        def run() -> None:
+            raise error
+
+        async def steps() -> None:
+            plan = group._plan
+            await Step(NUMBER, "step", "forward", 15, plan, 0, 0, 1, 0, run)
+
+        return steps
+
+    for error in (ValueError("own"), MPI.Exception(MPI.ERR_OTHER)):
+        failing(raises(error), type(error))
 
     async def elsewhere() -> None:
         op = group_module.Collective(NUMBER, "tp_allgather", "tp_allgather here", 15, None, 2, None)

@@ -164,7 +164,10 @@ class Group(GroupState):
             sites=self._sites,
             names=recorder.sites,
             finish=self._go_on,
-            collective=Collective,
+            types=(Collective, Step),
+            stepped=self._stats.stepped,
+            elapsed=Elapsed,
+            interrupted=MPI.Exception,
             records=recorder.memory,
             bounds=recorder.bounds,
             group=self.number,
@@ -173,13 +176,14 @@ class Group(GroupState):
         if found is not None:
             self._slots, self.quick = found.slots, found.perform
 
-    def _go_on(self, op: Collective) -> Any:
+    def _go_on(self, op: Collective | Step) -> Any:
         """The rest of a collective in which this rank has written its head."""
         site = self._sites[op.site]
         if not self._rest(site):
             self._take_in(op, site)
         self._stats.count += 1
-        return site.result if op.combine is None else op.combine(site.result)
+        combine = op.combine if isinstance(op, Collective) else None
+        return site.result if combine is None else combine(site.result)
 
     @property
     def leads(self) -> bool:
