@@ -377,9 +377,10 @@ static PyObject *make(PyObject *module, PyObject *args, PyObject *named) {
             args, named, "$O!O!O!O!O!O!OOO(O!O!)OOOw*w*(nn)nn(nnn)iKp", words, &GroupType,
             &q->state, &RoundsType, &q->rounds, &CountsType, &q->counts, &RingType, &q->ring,
             &PyDict_Type, &q->sites, &PyDict_Type, &q->names, &q->slots, &q->go_on, &q->finish,
-            &PyType_Type, &q->types[0].type, &PyType_Type, &q->types[1].type, &q->stepped, &q->elapsed,
-            &q->interrupted, &q->memory, &q->records, &heads[0], &heads[1], &q->members, &q->index,
-            &q->first, &q->end, &q->current, &q->group, &q->place, &q->crowded)) {
+            &PyType_Type, &q->types[0].type, &PyType_Type, &q->types[1].type, &q->stepped,
+            &q->elapsed, &q->interrupted, &q->memory, &q->records, &heads[0], &heads[1],
+            &q->members, &q->index, &q->first, &q->end, &q->current, &q->group, &q->place,
+            &q->crowded)) {
         PyObject_GC_Del(q);
         return NULL;
     }
