@@ -8,6 +8,8 @@ killed keeps what it has, and goes on from there. `table.csv` and `table.parquet
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +19,12 @@ import msgspec
 
 from adpkv import __version__
 from adpkv.config import load
-from adpkv.config.document import write
+from adpkv.config.document import read, write
 from adpkv.errors import UsageError
 from adpkv.output.folder import RunFolder, locked
 from adpkv.sweeps.figures import Cell
 from adpkv.sweeps.parquet import parquet_writer, write_parquet
-from adpkv.sweeps.plan import Plan, World, make_plan
+from adpkv.sweeps.plan import Plan, World, make_plan, settings_text
 from adpkv.sweeps.row import RunRow, table_rows
 from adpkv.whole_files import whole
 
@@ -35,6 +37,8 @@ class _Head(msgspec.Struct, frozen=True):
     adpkv: str
     world: World
     keep: bool
+    experiment: str = ""
+    """What `sweep.yaml` said but for its `sweep` section, in short; empty where nobody noted it."""
 
 
 PLAN: Final = "sweep.yaml"
@@ -62,7 +66,6 @@ class SweepFolder:
         Raises:
             UsageError: it cannot be written, or there is something in it.
         """
-        head = _Head(__version__, plan.world, keep)
         path = RunFolder.reserve(f"{plan.name}-sweep", out).path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -76,10 +79,11 @@ class SweepFolder:
                 raise UsageError(
                     f"{path}: the folder holds {names[0]!r}; choose a new or empty one"
                 )
-            folder = cls(path, plan, head, ())
             config = plan.config.model_dump(by_alias=True, exclude_unset=True)
             told = write({**plan.data, "sweep": config})
             (path / PLAN).write_text(f"# A sweep: adpkv sweep {PLAN}\n{told}", encoding="utf-8")
+            head = _Head(__version__, plan.world, keep, _said(path))
+            folder = cls(path, plan, head, ())
             folder._open(os.O_CREAT)
             os.write(folder._lock, msgspec.json.encode(head) + b"\n")
         except OSError as error:
@@ -91,8 +95,8 @@ class SweepFolder:
         """That of a sweep that was interrupted.
 
         Raises:
-            UsageError: it is no sweep's, somebody is writing into it, or another version has made
-                it, whose figures may not be the same.
+            UsageError: it is no sweep's, somebody is writing into it, another version has made it,
+                whose figures may not be the same, or `sweep.yaml` now says something else.
         """
         plan, head, rows, whole = _read(path)
         if head.adpkv != __version__:
@@ -100,6 +104,7 @@ class SweepFolder:
                 f"{path}: adpkv {head.adpkv} has begun it, and this is {__version__}: runs of the "
                 "two are not to be compared"
             )
+        _must_go_on(path, plan, head, rows)
         folder = cls(path, plan, head, rows)
         try:
             folder._open(0)
@@ -185,6 +190,41 @@ def _read(path: Path) -> tuple[Plan, _Head, list[RunRow], int]:
         rows[row.point, row.seed] = row
     plan = make_plan(load(path / PLAN, installed=False), head.world)
     return plan, head, list(rows.values()), sum(map(len, lines))
+
+
+def _said(path: Path) -> str:
+    """A digest of the experiment in `sweep.yaml`."""
+    data = read((path / PLAN).read_text(encoding="utf-8")).data
+    assert isinstance(data, dict), "it was read as an experiment"
+    sections = {str(key): value for key, value in data.items() if key != "sweep"}
+    text = json.dumps(sections, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _must_go_on(path: Path, plan: Plan, head: _Head, rows: Sequence[RunRow]) -> None:
+    """Check that the runs that have ended are those that `sweep.yaml` describes now: points and
+    seeds may be added to it at its end.
+
+    Raises:
+        UsageError: they are others.
+    """
+    anew = f"sweep it anew: adpkv sweep {path / PLAN} --out DIR"
+    if head.experiment and head.experiment != _said(path):
+        raise UsageError(
+            f"{path / PLAN}: the experiment was changed after runs of it had ended; {anew}"
+        )
+    settings = {point.number: msgspec.json.encode(point.settings) for point in plan.points}
+    for row in rows:
+        ended = msgspec.json.encode(row.settings)
+        if row.seed not in plan.seeds:
+            raise UsageError(
+                f"{path / PLAN}: seed {row.seed} was run, and is none any more; {anew}"
+            )
+        if plan.points and settings.get(row.point, b"") != ended:
+            raise UsageError(
+                f"{path / PLAN}: its points were changed: point {row.point} was"
+                f" {settings_text(row.settings)} when it was run; {anew}"
+            )
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:

@@ -17,7 +17,7 @@ from adpkv.sweeps.folder import SweepFolder
 from adpkv.sweeps.perform import perform
 from adpkv.sweeps.plan import make_plan, with_sweep
 from adpkv.sweeps.pool import ProcessPool
-from adpkv.sweeps.row import Task
+from adpkv.sweeps.row import RunRow, Task
 from adpkv.sweeps.running import make_runs, task_of
 
 SMALL = {
@@ -195,3 +195,38 @@ def test_a_launcher_is_not_passed_on() -> None:
     assert without_launcher({"SLURM_JOB_ID": "1"}) == {"SLURM_JOB_ID": "1"}
     assert size_of_job({"SLURM_NTASKS": "8"}) == 1
     assert size_of_job({"PMI_RANK": "0", "PMI_SIZE": "8"}) == 8
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("requests: 12", "requests: 13", "the experiment was changed after runs of it had ended"),
+        (
+            "    - 10\n    - 20",
+            "    - 20\n    - 10",
+            "point 1 was workload.rate=10 when it was run",
+        ),
+        ("    - 10\n    - 20", "    - 15", "point 1 was workload.rate=10 when it was run"),
+        ("seeds: 2", "seeds: 1", "seed 2 was run, and is none any more"),
+        ("    - 20", "    - 20\n    - 30", ""),
+        ("seeds: 2", "seeds: 3", ""),
+    ],
+)
+def test_only_the_same_sweep_or_a_longer_one_goes_on(
+    tmp_path: Path, before: str, after: str, told: str
+) -> None:
+    """Runs of two experiments in one table would be compared as if they were of one."""
+    varied = plan(vary={"workload.rate": [10, 20]}, seeds=2)
+    folder = SweepFolder.create(varied, tmp_path, keep=False)
+    for seed in varied.seeds:
+        settings = dict(varied.points[0].settings)
+        folder.add(RunRow(point=1, seed=seed, settings=settings, outcome="x", exit_code=0))
+    folder.close()
+    text = (tmp_path / "sweep.yaml").read_text()
+    assert before in text
+    (tmp_path / "sweep.yaml").write_text(text.replace(before, after))
+    if not told:
+        SweepFolder.resume(tmp_path).close()
+        return
+    with pytest.raises(adpkv.UsageError, match=told):
+        SweepFolder.resume(tmp_path)
