@@ -195,6 +195,8 @@ def killed_without_error_handling(pair: Pair) -> None:
 def dropped_request_is_cancelled(pair: Pair) -> None:
     """Why a session keeps its requests: to drop one cancels it, and nobody is told."""
     pair.end.transport.expect(transfer(1, CHILD))
+    while pair.end.transport.has_receives_to_post:
+        assert pair.end.transport.poll() == []
     [opened] = pair.end.transport._receiving.values()
     del opened.requests[-1]
     opened.wanted -= 1
