@@ -119,10 +119,11 @@ class Ledger:
             spent: what it measured from that column on. The rest of the leg is `hand_over`.
             now_ns: when the answer came.
         """
-        measured = fitted(spent, now_ns - self.since_ns)
-        for place, span_ns in enumerate(measured, COLUMNS.index(first_column)):
-            self.spent[place] += span_ns
-            self.since_ns += span_ns
+        measured, booked = fitted(spent, now_ns - self.since_ns), self.spent
+        for place, span_ns in enumerate(measured, _PLACE_OF[first_column]):
+            if span_ns:
+                booked[place] += span_ns
+        self.since_ns += sum(measured)
         self._close(_ON_THE_WAY, now_ns)
 
     def forwarded(self, now_ns: int) -> None:
@@ -144,6 +145,7 @@ class Ledger:
         self.since_ns = now_ns
 
 
+_PLACE_OF: Final = {column: place for place, column in enumerate(COLUMNS)}
 _QUEUE: Final = COLUMNS.index(COORDINATOR_QUEUE)
 _ON_THE_WAY: Final = COLUMNS.index(HAND_OVER)
 _LOST: Final = COLUMNS.index(LOST_ATTEMPTS)

@@ -151,11 +151,13 @@ class FailureMemory:
     def failed(self, attempt: Attempt, peer: int | None, now_ns: int) -> bool:
         """A request failed, in a transfer with `peer`; None if the failure was surely this
         rank's."""
+        if not self._limits.after:
+            return False  # nobody is avoided: nothing is remembered
         if self.pause_ns and attempt != self.probe:
             return False  # it was given before the rank was avoided, or against the advice
         if not self.pause_ns:
             self._add(peer)
-            if not self._limits.after or not self._failing(self.row, self._limits.after):
+            if not self._failing(self.row, self._limits.after):
                 return False
             self.pause_ns, self._since_ns = self._limits.pause_ns, now_ns
         else:
@@ -174,7 +176,7 @@ class FailureMemory:
     def served(self, attempt: Attempt, now_ns: int) -> bool:
         """A request was served, as far as this rank could fail it. While the rank is avoided only
         the probe counts: others may have been given before it fell ill."""
-        if self.pause_ns and attempt != self.probe:
+        if not self._limits.after or (self.pause_ns and attempt != self.probe):
             return False
         again = self.pause_ns > 0
         if again:

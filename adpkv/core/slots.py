@@ -140,6 +140,13 @@ class SlotQueue:
 
     def _counted(self) -> Room:
         limits = self._limits
+        if not self.waiting:
+            none, most, blocks = bool(limits.staging), limits.per_peer, limits.blocks_per_peer
+            held = [
+                (peer, most - count, NO_LIMIT if none else blocks - taken)
+                for peer, (count, taken) in sorted(self._held.items())
+            ]
+            return self._total - self._in_use, tuple(held)
         wait = sum(len(queue) for queue in self.waiting.values())
         shares = []
         for peer in sorted({*self._held, *self.waiting}):

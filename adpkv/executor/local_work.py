@@ -268,10 +268,11 @@ class LocalWork:
 
     def _until_ns(self) -> int:
         """When something is due on this rank if no input comes until then."""
-        leader = self.rank.leader
+        leader, wake_ns = self.rank.leader, self._wake_ns
         if leader is None:
-            return self._wake_ns
-        return min(self._wake_ns, leader.next_expiry_ns())
+            return wake_ns
+        expiry_ns = leader.next_expiry_ns()
+        return expiry_ns if expiry_ns < wake_ns else wake_ns
 
     def is_quiet(self) -> bool:
         """Whether the next iteration would decide the same as this one if no input comes until
@@ -282,7 +283,7 @@ class LocalWork:
             return False
         if leader is not None and leader.has_more():
             return False
-        if not self._is_stale():
+        if not (self._moved or self._is_stale()):
             return True
         last, now = self._status, self.status()
         self._status = now

@@ -37,7 +37,8 @@ class Phases(LocalWork):
     async def sync(self) -> Plan:
         """All ranks gather their statuses and make the same plan from them."""
         rank = self.rank
-        if self._is_stale() or (rank.leader is not None and rank.leader.is_expiry_due()):
+        stale = self._moved or self._is_stale()
+        if stale or (rank.leader is not None and rank.leader.is_expiry_due()):
             self._status = self.status()
         plan: Plan = await Collective(
             self._group,
@@ -89,7 +90,7 @@ class Phases(LocalWork):
             base,
             slope,
             most,
-            self._until_ns(),
+            self._wake_ns if rank.leader is None else self._until_ns(),
             self._run,
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch) if serving.owner.shared else None,

@@ -149,9 +149,8 @@ class Serving(ABC):
         self.open_requests += 1
         self.turn = self._bundle.iteration
         self.recorder.event("assigned", spec.request_id)
-        if self.failures.is_avoided and self.failures.given(
-            (spec.request_id, spec.attempt), now_ns
-        ):
+        failures = self.failures
+        if failures.pause_ns and failures.given((spec.request_id, spec.attempt), now_ns):
             self.recorder.event("probed", spec.request_id)
         if spec.request_id in self.requests:
             self.held.add(request)
@@ -198,7 +197,8 @@ class Serving(ABC):
             self.respond(request, outcome, now_ns, detail, cause=cause)
         if before is _ENDED:
             return
-        self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
+        if self.failures.pause_ns:
+            self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
         self.left(request, before)
         quiescent = self.can_terminate_request_now(request, now_ns)
         if self.staged is not None:
@@ -230,7 +230,8 @@ class Serving(ABC):
         """The request has all of its tokens: answer it and free its blocks."""
         before = request.state
         request.fire(_FINISHED)
-        self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
+        if self.failures.pause_ns:
+            self.failures.ended((request.spec.request_id, request.spec.attempt), now_ns)
         self.respond(request, _COMPLETED, now_ns)
         self.left(request, before)
         self.release(request)

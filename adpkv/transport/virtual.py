@@ -131,9 +131,10 @@ class Network:
         return self._timetable.clock()
 
     def _count(self, transfer: Transfer, change: int) -> None:
+        now_ns = self._timetable.clock()
         for rank in (transfer.sender, transfer.receiver):
             self._flows_of[rank] += change
-            self._moved_ns[rank] = self._timetable.clock()
+            self._moved_ns[rank] = now_ns
 
     def _cut(self, sender: int, which: Callable[[Transfer], bool]) -> list[Transfer]:
         """Remove and return the flows of a sender's link for which `which` is true."""
