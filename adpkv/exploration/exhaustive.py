@@ -204,7 +204,7 @@ class _Path(EventQueue):
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """As sent, or late by one of the delays; in order between two."""
         late_ns = 0
-        if self._delays and to != COORDINATOR and sender != 0:
+        if self._delays and to != COORDINATOR:
             chosen = self._choose(1 + len(self._lateness))
             if chosen:
                 self._delays -= 1

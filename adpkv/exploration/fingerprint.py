@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from pydantic import BaseModel
@@ -25,48 +25,72 @@ __all__ = ["fingerprint"]
 
 PAST: Final = frozenset(
     {
-        "story", "journal", "history", "gaps", "iteration", "collectives", "tally", "records",
-        "recorder", "_recorder", "_recorders", "_events", "events", "sampler", "_sampler", "meter",
-        "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns", "early_deadlines",
-        "_completed", "_late", "_bytes", "_bytes_cached", "_cached",
+        "story", "journal", "history", "gaps", "iteration", "iterations", "collectives", "tally",
+        "records", "recorder", "_recorder", "_recorders", "_events", "events", "sampler",
+        "_sampler", "meter", "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns",
+        "early_deadlines", "_completed", "_late", "_bytes", "_bytes_cached", "_cached",
         "_told", "knowledge_of", "nearest", "queue", "_queue",
     }
 )  # fmt: skip
 """Names of attributes that no decision reads, as they say what has been; and the event queue, which
 the caller tells in its own way."""
 
-NUMBERS: Final = frozenset({("Course", "version")})
-"""What only numbers planned events, of which the caller leaves the void ones out."""
+NUMBERS: Final = frozenset({("Course", "version"), ("InboxAge", "_request")})
+"""What only numbers planned events, of which the caller leaves the void ones out; and which request
+a violation would name."""
+
+TURN: Final = "turn"
+"""In which iteration a rank was last given a request. The router asks only whose turn is the
+oldest, so what counts is their order within a group."""
 
 _PLAIN: Final = (int, str, bytes, float, bool, type(None), Fraction)
 
 
 def fingerprint(job: Simulation, *more: Any) -> bytes:
     """The state of a job between two events, with what a caller adds."""
-    digest = hashlib.blake2b(digest_size=16)
-    _Walk(digest.update).see((job.world, job.coordinator, job.programs, job.memories, more))
-    return digest.digest()
+    seen = _Walk()
+    for group in job.world.groups:
+        # First its ranks: what is told of turns is told by group.
+        seen.see((group, [job.programs[rank] for rank in group.members]))
+        seen.put_turns_in_order()
+    seen.see((job.world, job.coordinator, job.programs, job.memories, more))
+    return hashlib.blake2b(b"".join(seen.told), digest_size=16).digest()
 
 
 class _Walk:
     """Goes through all objects once, in a fixed order."""
 
-    def __init__(self, tell: Callable[[bytes], None]) -> None:
-        self._tell = tell
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+        self._tell = self.told.append
+        self._turns: list[tuple[int, int]] = []
+        """Where in `told` a turn belongs, and which it is."""
         self._seen: dict[int, int] = {}
         self._kept: list[Any] = []
         """What is made on the way must live as long: a number is an address."""
+
+    def put_turns_in_order(self) -> None:
+        """Tell the turns that were met since: the oldest as 0, and so on."""
+        places = {turn: place for place, turn in enumerate(sorted({t for _, t in self._turns}))}
+        for at, turn in self._turns:
+            self.told[at] = b"turn %d;" % places[turn]
+        self._turns.clear()
 
     def see(self, thing: Any) -> None:
         """Tell what it is, and what is in it."""
         left = [thing]
         while left:
             at = left.pop()
-            if isinstance(at, Enum):
+            if isinstance(at, _Turn):
+                self._turns.append((len(self.told), at.number))
+                self._tell(b"turn %d;" % at.number)
+            elif isinstance(at, Enum):
                 self._tell(repr(at.value).encode())
             elif isinstance(at, _PLAIN):
                 self._tell(repr(at).encode() + b";")
-            elif isinstance(at, BaseModel | Topology | EventQueue) or callable(at):
+            elif isinstance(at, EventQueue):
+                self._tell(b"EventQueue")
+            elif isinstance(at, BaseModel | Topology) or callable(at):
                 self._tell(getattr(at, "__qualname__", type(at).__name__).encode())
             elif isinstance(at, tuple | msgspec.Struct):
                 # A value: whether two places share one makes no difference.
@@ -94,7 +118,9 @@ def _parts(at: Any) -> Iterator[Any]:
     elif isinstance(at, bytearray):
         yield bytes(at)
     elif isinstance(at, msgspec.Struct):
-        yield from (getattr(at, name) for name in at.__struct_fields__)
+        for name in at.__struct_fields__:
+            if name not in PAST:
+                yield _valued(name, getattr(at, name))
     elif type(at).__module__.startswith("adpkv."):
         for name in _names(type(at)):
             if (
@@ -102,12 +128,22 @@ def _parts(at: Any) -> Iterator[Any]:
                 and (at.__class__.__name__, name) not in NUMBERS
                 and (value := getattr(at, name, _PAST)) is not _PAST
             ):
-                yield from (name, value)
+                yield from (name, _valued(name, value))
         for name, value in getattr(at, "__dict__", {}).items():
             if name not in PAST:
-                yield from (name, value)
+                yield from (name, _valued(name, value))
     elif hasattr(at, "tobytes"):
         yield at.tobytes()
+
+
+class _Turn(NamedTuple):
+    """A turn, of which only the place among others is told."""
+
+    number: int
+
+
+def _valued(name: str, value: Any) -> Any:
+    return _Turn(value) if name == TURN else value
 
 
 _PAST: Final = object()
