@@ -12,7 +12,7 @@ __all__ = ["NativeValue"]
 
 @mypyc_attr(native_class=True)
 class NativeValue:
-    """The base of these classes. `__init__` and `__eq__` are made for each of them."""
+    """The base of these classes. `__init__` is made for each of them."""
 
     __match_args__: ClassVar[tuple[str, ...]] = ()
     """The names of its fields, in order."""
@@ -25,3 +25,15 @@ class NativeValue:
         """As msgspec has it."""
         named = zip(type(self).__match_args__, self.fields(), strict=True)
         return f"{type(self).__name__}({', '.join([f'{name}={value!r}' for name, value in named])})"
+
+    def __eq__(self, other: object) -> bool:
+        """Of the same class, and all fields are equal."""
+        if self is other:
+            return True
+        if not isinstance(other, NativeValue) or type(self) is not type(other):
+            return False
+        return self.fields() == other.fields()
+
+    def __hash__(self) -> int:
+        """Equal ones have equal hashes."""
+        return hash(self.fields())

@@ -21,7 +21,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))  # hatch runs this file, and knows no others here
 
-from native_values import NATIVE, made_native
+from native_values import COPY, NATIVE, make_native
 
 __all__ = ["CompiledBuild", "compiled_modules", "lacks"]
 
@@ -34,10 +34,17 @@ FILES = (
     *(f"memory/{name}.py" for name in ("book", "slot_book", "virtual", "virtual_staging")),
     *(f"model/{name}.py" for name in ("cost", "port")),
     "native_value.py",
-    "output/json_lines.py",
+    "memory/reuse.py",
+    *(f"output/{name}.py" for name in ("events", "json_lines", "requests")),
     *(f"transport/{name}.py" for name in ("posting", "virtual", "virtual_link")),
     *(f"transport/{name}.py" for name in ("staged", "staged_chunks", "staged_slots")),
+    "traces/mooncake.py",
+    *(f"workload/{name}.py" for name in ("cancels", "reading", "traces")),
 )
+CALLS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
+"""For the C compiler: nobody else calls the functions of this build, so they call each other
+directly."""
+
 LEFT_OUT = frozenset(
     {
         # What stands in a stuck rank's stack: a compiled coroutine has no frames to show.
@@ -99,10 +106,11 @@ class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
         if subprocess.run([sys.executable, __file__], cwd=folder, check=False).returncode:
             self.finalize(version, build_data, "")
             self.app.abort(f"{WANTED}: mypyc or the C compiler failed, see above")
-        for made in folder.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
-            inside = made.relative_to(folder)
-            if inside.parts[0] != "build":
-                build_data["force_include"][str(made)] = str(inside)
+        for pattern in (f"*{sysconfig.get_config_var('EXT_SUFFIX')}", f"*{COPY}.py"):
+            for made in folder.rglob(pattern):
+                inside = made.relative_to(folder)
+                if inside.parts[0] != "build":
+                    build_data["force_include"][str(made)] = str(inside)
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
@@ -134,16 +142,16 @@ def _compile() -> None:
     from setuptools import Extension, setup
 
     names = [str(path) for path in compiled_modules(Path("adpkv"))]
-    for name in NATIVE:
-        file = Path("adpkv", name)
-        file.write_text(made_native(file.read_text("utf-8")), "utf-8")
+    make_native(Path("adpkv"))
     jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     compiled = mypycify(
         ["--config-file", str(CONFIG), *names],
-        opt_level="2",
+        opt_level="3",
         debug_level="0",
         multi_file=True,
     )
+    for module in compiled:
+        module.extra_compile_args += CALLS
     in_c = [
         Extension(
             f"adpkv.{name.replace('/', '.')}", [f"adpkv/{name}.c"], extra_compile_args=["-O2"]

@@ -3,21 +3,40 @@
 mypyc does not know msgspec: a structure stays an ordinary Python object for it, whose fields are
 looked up by name each time. As a native class it has them in the fields of a C struct. In plain
 Python a structure of msgspec is made faster than any class with an `__init__`, so the sources keep
-it. Here its text is changed: base and options go, and the blank lines behind it, of which there are
-two, become `__init__` and `__eq__`. So every line keeps its number, for tracebacks.
+it. Here its text is changed: base and options go, and a blank line behind it becomes `__init__`. So
+every line keeps its number, for tracebacks.
 
-Only for what stays inside a process: msgspec writes and reads no native class.
+Only what stays inside a process: msgspec writes and reads no native class. Structures beside
+functions that are to be compiled, and which are sent or written, are taken from a copy of their
+module that is not compiled.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
+from pathlib import Path
 from typing import Final
 
-__all__ = ["NATIVE", "made_native"]
+__all__ = ["NATIVE", "made_native", "make_native"]
 
-NATIVE: Final = ("executor/collectives.py", "model/port.py")
-"""The files whose structures become native classes: all of them, whoever else has the like."""
+NATIVE: Final[dict[str, tuple[str, ...]]] = {
+    "core/failure_memory.py": ("FailureRow",),
+    "core/health.py": ("HealthInputs",),
+    "core/ownership.py": (),
+    "core/plan.py": ("GroupInput", "Refusal", "Plan"),
+    "core/rank_failure.py": (),
+    "executor/collectives.py": (
+        *("Operation", "Collective", "Elapsed", "Step", "Wait", "Pause", "Gone", "Receive"),
+    ),
+    "model/port.py": ("Batch",),
+    "output/events.py": (),
+    "traces/mooncake.py": (),
+}
+"""The files with structures that are compiled, and which of these become native classes."""
+
+COPY: Final = "_structures"
+"""The end of the name of a module that has the others, beside the one that is compiled."""
 
 BASE: Final = "_NativeValue"
 CLASS_VAR: Final = "_ClassVar"
@@ -27,27 +46,57 @@ IMPORT: Final = (
 )
 
 
-def made_native(text: str) -> str:
-    """The text of a module with its structures as native classes, line for line."""
+def make_native(package: Path) -> list[Path]:
+    """Change all of these files of a folder `adpkv`; returns the copies that were made."""
+    copies = []
+    for name, native in NATIVE.items():
+        file = package / name
+        text = file.read_text("utf-8")
+        copy = file.with_name(file.stem + COPY + ".py")
+        module = ".".join((package.name, *copy.relative_to(package).with_suffix("").parts))
+        changed, kept = made_native(text, native, module)
+        file.write_text(changed, "utf-8")
+        if kept:
+            copy.write_text(text, "utf-8")
+            copies.append(copy)
+    return copies
+
+
+def made_native(text: str, native: Collection[str], copy: str) -> tuple[str, list[str]]:
+    """The text of a module, line for line, with these structures as native classes; and which
+    others it has, which it takes from the module `copy`."""
     lines = text.split("\n")
     made: dict[str, list[ast.AnnAssign]] = {}
+    kept: list[str] = []
     for node in ast.parse(text).body:
         if isinstance(node, ast.Import) and node.names[0].name == "msgspec":
             lines[node.lineno - 1] += IMPORT
-        if isinstance(node, ast.ClassDef) and (base := _base(node, made)) is not None:
+        if not isinstance(node, ast.ClassDef) or (base := _base(node, made, kept)) is None:
+            continue
+        if node.name in native:
             own = [one for one in node.body if isinstance(one, ast.AnnAssign)]
             made[node.name] = [*made.get(base, ()), *own]
             _change(lines, node, made[node.name], base)
-    return "\n".join(lines)
+        else:
+            kept.append(node.name)
+            _take(lines, node, copy)
+    return "\n".join(lines), kept
 
 
-def _base(node: ast.ClassDef, made: dict[str, list[ast.AnnAssign]]) -> str | None:
+def _take(lines: list[str], node: ast.ClassDef, copy: str) -> None:
+    assert node.end_lineno is not None
+    first = node.lineno - 1
+    length = node.end_lineno - first
+    lines[first : first + length] = [f"from {copy} import {node.name}", *[""] * (length - 1)]
+
+
+def _base(node: ast.ClassDef, made: Collection[str], kept: Collection[str]) -> str | None:
     """The base of a structure; None of another class."""
     for base in node.bases:
         name = ast.unparse(base)
         if name == "msgspec.Struct":
             return BASE
-        if name in made:
+        if name in made or name in kept:
             return name
     return None
 
@@ -56,8 +105,8 @@ def _change(lines: list[str], node: ast.ClassDef, fields: list[ast.AnnAssign], b
     body = node.body[0]
     first, last = node.lineno - 1, node.end_lineno
     assert last is not None
-    if body.lineno != node.lineno + 1 or lines[last : last + 2] not in ([""], ["", ""]):
-        raise SyntaxError(f"{node.name}: no room for the methods of a native class")
+    if body.lineno != node.lineno + 1 or lines[last : last + 1] != [""]:
+        raise SyntaxError(f"{node.name}: no room for the method of a native class")
     lines[first] = f"class {node.name}({base}):"
     names = [ast.unparse(one.target) for one in fields]
     told = "".join(f"{name!r}, " for name in names)
@@ -67,7 +116,7 @@ def _change(lines: list[str], node: ast.ClassDef, fields: list[ast.AnnAssign], b
     for one in node.body:
         if isinstance(one, ast.AnnAssign) and one.value is not None:
             _drop_default(lines, one)
-    lines[last : last + 2] = [f"    {_init(fields)}", f"    {_eq(node.name, names)}"]
+    lines[last] = f"    {_init(fields)}"
 
 
 def _drop_default(lines: list[str], field: ast.AnnAssign) -> None:
@@ -89,15 +138,10 @@ def _init(fields: list[ast.AnnAssign]) -> str:
         value = name
         if one.value is None:
             told.append(f"{name}: {kind}")
-        elif isinstance(one.value, ast.Dict | ast.List | ast.Set):
+        elif isinstance(one.value, ast.Dict | ast.List | ast.Call):
             told.append(f"{name}: {kind} | None = None")
             value = f"{ast.unparse(one.value)} if {name} is None else {name}"
         else:
             told.append(f"{name}: {kind} = {ast.unparse(one.value)}")
         body.append(f"self.{name} = {value}")
     return f"def __init__({', '.join(told)}) -> None: {'; '.join(body) or 'pass'}"
-
-
-def _eq(kind: str, names: list[str]) -> str:
-    same = "".join(f" and self.{name} == other.{name}" for name in names)
-    return f"def __eq__(self, other: object) -> bool: return isinstance(other, {kind}){same}"

@@ -29,12 +29,13 @@ class HealthWatch:
         self._is_by_contract = rules.unhealthy_reasons is unhealthy_reasons
         """Whether a rank is healthy by the contract's rule, and no other."""
 
-    def inputs(self) -> HealthInputs:
-        """The present values from which health follows."""
+    def inputs(self, transport_moved_ns: int = -1) -> HealthInputs:
+        """The present values from which health follows, also if the transport last moved a byte
+        then."""
         book, quarantine = self._book, self._book.quarantine
         return HealthInputs(
             in_flight=book.under_way,
-            moved_ns=book.moved_ns,
+            moved_ns=max(book.moved_ns, transport_moved_ns),
             quarantined=len(quarantine.since),
             oldest_ns=quarantine.oldest_ns(),
             quarantine_moved_ns=quarantine.moved_ns,

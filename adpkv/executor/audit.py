@@ -157,10 +157,7 @@ def _unhealthy_since(rank: Rank, now_ns: int) -> tuple[int, tuple[str, ...]]:
     from the present reasons; it is too late only if one reason has replaced another.
     """
     transceiver = rank.transceiver
-    inputs = transceiver.health.inputs()
-    inputs = msgspec.structs.replace(
-        inputs, moved_ns=max(inputs.moved_ns, rank.ports.transport.last_moved_ns())
-    )
+    inputs = transceiver.health.inputs(rank.ports.transport.last_moved_ns())
     reasons = health.unhealthy_reasons(now_ns, inputs)
     if not reasons:
         return NEVER, ()

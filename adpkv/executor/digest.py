@@ -9,7 +9,7 @@ from zlib import crc32
 
 import msgspec
 
-from adpkv.core.plan import Plan
+from adpkv.core.plan import Plan, Refusal
 from adpkv.core.values import RequestSpec
 
 __all__ = ["PlanDigest"]
@@ -44,7 +44,11 @@ class PlanDigest:
 
 def _outlined(plan: Plan) -> dict[str, Any]:
     """A plan with ids and attempts in place of requests; all ranks got these by one broadcast."""
-    content = msgspec.structs.asdict(plan)
+    # By name: a plan is no structure of msgspec in the compiled build, nor are its refusals.
+    content = {name: getattr(plan, name) for name in Plan.__match_args__}
+    content["refusals"] = [
+        tuple([getattr(one, name) for name in Refusal.__match_args__]) for one in plan.refusals
+    ]
     content["assignments"] = {index: _names(specs) for index, specs in plan.assignments.items()}
     # The number and the first ones are enough: a difference in the others was in an earlier plan.
     content["waiting"] = (len(plan.waiting), _names(islice(plan.waiting, MOST_NAMED)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ LEFT: Final = "left"
 UNBEGUN: Final = "not_begun"
 
 
-def agreed(operations: Sequence[Any]) -> Any:
+def agreed(operations: list[Operation]) -> Any:
     """The operation that all members await; None if they differ, or if one waits alone."""
     first = operations[0]
     if len(operations) > 1:
