@@ -53,14 +53,14 @@ class Run:
         self.rest: Run | None = None
         """What was cut off its end while leases had it. They have that too."""
 
-    def alike(self, hashes: tuple[int, ...]) -> int:
-        """How many of its first blocks a prompt has that goes on with these hashes."""
-        mine = self.hashes
-        theirs = hashes[: len(mine)]
+    def alike(self, hashes: tuple[int, ...], place: int) -> int:
+        """How many of its first blocks a prompt has whose hashes from `place` on are these."""
+        theirs = hashes[place : place + len(self.hashes)]
+        mine = self.hashes[: len(theirs)]
         if theirs == mine:
-            return len(mine)
-        same = zip(theirs, mine, strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], same))
+            return len(theirs)
+        pairs = enumerate(zip(theirs, mine, strict=True))
+        return next(at for at, (one, other) in pairs if one != other)
 
 
 Part = tuple[Run, int]
@@ -86,13 +86,13 @@ class PrefixRuns:
         """The runs that hold the longest known prefix of `hashes`, in order, each with how many of
         its blocks belong to it."""
         found: dict[Run, int] = {}
-        left = tuple(hashes)
-        while left:
-            run = self._first.get(left[0])
+        wanted, place = tuple(hashes), 0
+        while place < len(wanted):
+            run = self._first.get(wanted[place])
             if run is None or run in found:  # a prefix that comes again is none
                 break
-            found[run] = run.alike(left)
-            left = left[found[run] :]
+            found[run] = count = run.alike(wanted, place)
+            place += count
         return found
 
     def hold(self, found: Mapping[Run, int], into: list[int]) -> list[Part]:

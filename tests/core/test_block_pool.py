@@ -82,6 +82,49 @@ def test_eviction_takes_the_least_recently_used_and_tails_before_heads() -> None
     assert taken == [first_tail, first_head, second_tail, second_head]
 
 
+def test_what_is_cut_off_a_cached_prefix_keeps_its_place() -> None:
+    pool = BlockPool(5)
+    blocks = cached(pool, 1, 2, 3)
+    (other,) = cached(pool, 11)
+    lease = held(pool, 2, (1, 2))
+    assert lease.blocks == blocks[:2]
+    held(pool, 1)  # the free one
+    assert [held(pool, 1).blocks[0] for _ in range(2)] == [blocks[2], other]
+    assert pool.acquire(1) is None, "the rest of the prefix is leased"
+    pool.check_integrity()
+
+
+def test_a_lease_keeps_all_of_a_prefix_that_is_cut_under_it() -> None:
+    pool = BlockPool(6)
+    long = held(pool, 4, (1, 2, 3, 4))
+    pool.commit(long, (1, 2, 3, 4))
+    middle, short = held(pool, 3, (1, 2, 3)), held(pool, 1, (1,))
+    assert (middle.reused, short.reused) == (3, 1)
+    pool.set_use(long, Use.IN_TRANSFER)
+    assert uses(pool) == (2, 0, 0, 4, 0)
+    pool.set_use(middle, Use.QUARANTINED)
+    assert uses(pool) == (2, 0, 0, 1, 3)
+    pool.release(long)
+    assert uses(pool) == (2, 1, 0, 0, 3)
+    pool.release(middle)
+    assert uses(pool) == (2, 3, 1, 0, 0)
+    pool.release(short)
+    assert held(pool, 4, (1, 2, 3, 4)).blocks == long.blocks
+    pool.check_integrity()
+
+
+def test_a_prompt_that_says_a_prefix_again_reuses_it_once() -> None:
+    """No prompt does, if hashes are of prefixes; a custom workload may be wrong about that."""
+    pool = BlockPool(6)
+    cached(pool, 1, 2)
+    lease = held(pool, 4, (1, 2, 1, 2))
+    assert lease.reused == 2
+    assert len(set(lease.blocks)) == 4
+    pool.commit(lease, (1, 2, 1, 2))
+    pool.release(lease)
+    pool.check_integrity()
+
+
 def test_using_a_prefix_again_makes_it_recent() -> None:
     pool = BlockPool(4)
     cached(pool, 1)
