@@ -1,24 +1,26 @@
 """Fits a calibration to the samples of runs: what can be measured directly.
 
 An iteration with a step takes as long as its slowest rank's step, its small collectives, and the
-rest: a part that each has, parts for what its busiest rank did (each request that it decodes, asks
-for or answers, each post and each end of a transfer; least squares without negative parts), stalls,
-and noise, which is kept as quantiles. All parts
-of an iteration add up to the time from its intake to the next one's, so nothing is counted twice
-and nothing is left out.
+rest: a part that each has, parts for the work that its ranks did in it (least squares without
+negative parts), stalls, and noise, which is kept as quantiles. All parts of an iteration add up to
+the time from its intake to the next one's, so nothing is counted twice and nothing is left out.
+
+A message goes out when its iteration has come to it: of its way only what is beside that work is
+its own.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any, Final
 
 import numpy as np
 
-from adpkv.calibration.samples import COUNTED, IterationSample, RunSamples
-from adpkv.calibration.stalls import nanoseconds, stalls_of, told, usual
+from adpkv.calibration.iterations import COLUMNS, Iteration, features, work_ns
+from adpkv.calibration.samples import Message, RunSamples
+from adpkv.calibration.stalls import nanoseconds, stalls_of, told, usual, usual_ns
 from adpkv.calibration.ways import FEWEST, Look, arrived_after
 from adpkv.config.calibration import (
     PROBABILITIES,
@@ -38,11 +40,17 @@ SHORTEST_NS: Final = 30_000
 """From a call of MPI until another process can see what it sent: too short to be told apart from
 when that process looks."""
 
+BACKOFF_NS: Final = 1_000_000
+LEAST_BACKOFF_NS: Final = 50_000
+MOST_BACKOFFS: Final = 3
+"""Real ranks that wait sleep for twice as long each time, from the second to the first; they need
+two looks to see a message, and cannot be later than by some of these sleeps."""
+
 CUT: Final = 0.995
 """The slowest steps of all do not decide about their coefficients; they are in the noise."""
 
-USUAL, REFITS = 0.9, 5
-"""Nor does the slowest tenth of the iterations about their parts: fitted again without them."""
+REFITS: Final = 5
+"""Nor do stalled iterations about their parts: fitted again without them."""
 
 LEAST_SHARE: Final = 0.02
 """A coefficient of a step whose part in steps is less than this is taken as right."""
@@ -53,7 +61,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
     """The calibration that these runs show."""
     step = _step(runs)
-    by_size: dict[int, list[IterationSample]] = defaultdict(list)
+    by_size: dict[int, list[Iteration]] = defaultdict(list)
     for run in runs:
         for one in run.iterations:
             by_size[one.ranks].append(one)
@@ -62,38 +70,41 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
         size: np.array([_rest_ns(one, step, collective_ns[size]) for one in them])
         for size, them in by_size.items()
     }
-    slopes = _parts(by_size, rest)
+    idle: dict[int, list[Iteration]] = defaultdict(list)
+    for run in runs:
+        for one in run.idle:
+            idle[one.ranks].append(one)
+    idle_rest = {
+        size: np.array([one.took_ns - SMALL * collective_ns.get(size, 0.0) for one in them])
+        for size, them in idle.items()
+    }
+    costs = _parts([*_paired(by_size, rest), *_paired(idle, idle_rest)])
     groups = [
-        _group(size, them, rest[size], collective_ns[size], _idle_ns(runs, size), slopes)
+        _group(
+            size,
+            them,
+            rest[size],
+            collective_ns[size],
+            _idle_ns(idle[size], idle_rest.get(size), costs),
+            costs,
+        )
         for size, them in sorted(by_size.items())
     ]
-    way_ns = _arrived([one for run in runs for one in run.addresses])[PROBABILITIES.index(0.5)]
     section: dict[str, Any] = {
         "step": step.model_dump(by_alias=True),
         "start": nanoseconds(_middle([run.start_ns for run in runs], 0.0)),
         "groups": groups,
         "requests": {
-            "advertised": _fine(slopes[5]),
-            "advertised_per_kib": _fine(slopes[6]),
-            "answered": _fine(slopes[7]),
+            "assigned": _work("assigned", costs),
+            "prefilled": _work("prefill", costs),
+            "advertised": _work("advertised", costs),
+            "answered": _work("answered", costs),
         },
-        "messages": {
-            "to_coordinator": _spread([ns for run in runs for ns in run.to_coordinator]),
-            "beside_coordinator": _spread([ns for run in runs for ns in run.beside_coordinator]),
-            "from_coordinator": told(
-                _arrived([one for run in runs for one in run.from_coordinator])
-            ),
-            "between_ranks": _spread([ns + way_ns for run in runs for ns in run.between_ranks]),
-            # Without those that a stall held up, which is there by itself.
-            "notice": _spread(
-                usual([max(ns - SHORTEST_NS, 0) for run in runs for ns in run.notices])
-            ),
-        },
+        "messages": _messages(runs, costs),
         "transfers": {
-            "post": nanoseconds(slopes[1]),
-            "post_per_kib": _fine(slopes[2]),
-            "notice": nanoseconds(slopes[3]),
-            "notice_per_kib": _fine(slopes[4]),
+            "posted": _work("posted", costs),
+            "sent": _work("sent", costs),
+            "received": _work("received", costs),
             "latency": nanoseconds(
                 # The iteration that sees it may have begun before it was there.
                 SHORTEST_NS
@@ -104,6 +115,48 @@ def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
         },
     }
     return CalibrationConfig.model_validate(section)
+
+
+def _work(what: str, costs: Array) -> dict[str, str]:
+    """The costs of one kind of work, as the configuration has them."""
+    names = {"once": "once", "each": "each", "blocks": "per_block", "KiB": "per_kib"}
+    return {
+        key: _fine(costs[COLUMNS.index(f"{what} {part}")])
+        for part, key in names.items()
+        if f"{what} {part}" in COLUMNS
+    }
+
+
+def _messages(runs: Sequence[RunSamples], costs: Array) -> dict[str, Any]:
+    way_ns = _arrived([one for run in runs for one in run.addresses])[PROBABILITIES.index(0.5)]
+
+    def beside_work(messages: Iterable[Message]) -> list[float]:
+        return [
+            max(one.since_ns - work_ns(one.iteration, costs, one.rank), 0.0) for one in messages
+        ]
+
+    return {
+        "to_coordinator": _spread(beside_work(one for run in runs for one in run.to_coordinator)),
+        "beside_coordinator": _spread(
+            beside_work(one for run in runs for one in run.beside_coordinator)
+        ),
+        "admitted": _spread(
+            usual([one.coordinator_queue_ns for run in runs for one in run.records])
+        ),
+        "from_coordinator": told(_arrived([one for run in runs for one in run.from_coordinator])),
+        "between_ranks": _spread(
+            [ns + way_ns for ns in beside_work(one for run in runs for one in run.between_ranks)]
+        ),
+        # Without those that a stall held up, which is there by itself.
+        "notice": _spread(usual([_as_late(*one) for run in runs for one in run.notices])),
+        "backoff": nanoseconds(BACKOFF_NS),
+    }
+
+
+def _as_late(waited_ns: int, notice_ns: int) -> float:
+    """How much later it had been noticed if the group had waited for longer."""
+    share = min(max(waited_ns, LEAST_BACKOFF_NS) / BACKOFF_NS, 1.0)
+    return min(max(notice_ns - SHORTEST_NS, 0) / share, MOST_BACKOFFS * BACKOFF_NS)
 
 
 def _step(runs: Sequence[RunSamples]) -> StepCalibration:
@@ -132,11 +185,12 @@ def _collective_ns(runs: Sequence[RunSamples], size: int) -> float:
     return _middle([ns for run in runs for ns in run.collectives.get(size, ())], 0.0)
 
 
-def _idle_ns(runs: Sequence[RunSamples], size: int) -> float:
-    return _middle([ns for run in runs for ns in run.idle.get(size, ())], 0.0)
+def _idle_ns(them: Sequence[Iteration], rest: Array | None, costs: Array) -> float:
+    """What iterations without a step take beside collectives and work."""
+    return 0.0 if rest is None else float(np.median(rest - features(them, costs) @ costs))
 
 
-def _rest_ns(one: IterationSample, step: StepCalibration, collective_ns: float) -> float:
+def _rest_ns(one: Iteration, step: StepCalibration, collective_ns: float) -> float:
     """What an iteration took beside its step and its collectives."""
     added = (
         step.base_ns, step.prefill_token_ns, step.prefill_pair_ns, step.sequence_ns,
@@ -149,44 +203,40 @@ def _rest_ns(one: IterationSample, step: StepCalibration, collective_ns: float) 
     return one.took_ns - slowest - COLLECTIVES * collective_ns
 
 
-def _parts(by_size: dict[int, list[IterationSample]], rest: dict[int, Array]) -> Array:
-    """What each of `COUNTED` adds, on the rank that it holds up the longest."""
-    sizes = sorted(by_size)
-    which = np.array(
-        [[float(size == one) for one in sizes] for size in sizes for _ in by_size[size]]
-    )
-    right = np.concatenate([rest[size] for size in sizes])
-    slopes = np.ones(len(COUNTED))
+Kind = tuple[Sequence[Iteration], Array]
+"""Iterations of groups of one size, all with a step or all without, and what they took beside that
+and collectives."""
+
+
+def _paired(by_size: dict[int, list[Iteration]], rest: dict[int, Array]) -> list[Kind]:
+    return [(by_size[size], rest[size]) for size in sorted(by_size)]
+
+
+def _parts(kinds: Sequence[Kind]) -> Array:
+    """What each of `COLUMNS` adds. Iterations of one kind have a part in common beside that."""
+    right = np.concatenate([rest for _, rest in kinds])
+    which = np.repeat(np.eye(len(kinds)), [len(them) for them, _ in kinds], axis=0)
+    costs = np.ones(len(COLUMNS))
     keep = np.ones(len(right), dtype=np.bool_)
     for _ in range(REFITS):
-        # Which rank that is follows from what each thing adds, and the other way round.
-        counts = np.concatenate([slowest(by_size[size], slopes) for size in sizes])
-        left = np.hstack([which, counts])
+        # Which rank is the slowest follows from what each thing costs, and the other way round.
+        left = np.hstack([which, np.concatenate([features(them, costs) for them, _ in kinds])])
         found = _least_squares(left[keep], right[keep])
-        slopes = found[len(sizes) :]
+        costs = found[len(kinds) :]
         over = right - left @ found
-        keep = over <= np.quantile(over, USUAL)
-    return slopes
-
-
-def slowest(them: Sequence[IterationSample], slopes: Array) -> Array:
-    """What is counted on the rank that it holds up the longest, for each iteration."""
-    found = np.zeros((len(them), len(COUNTED)))
-    for place, one in enumerate(them):
-        if one.counts:
-            found[place] = max(one.counts.values(), key=lambda own: float(slopes @ own))
-    return found
+        keep = over <= usual_ns(over)
+    return costs
 
 
 def _group(
     size: int,
-    them: Sequence[IterationSample],
+    them: Sequence[Iteration],
     rest: Array,
     collective_ns: float,
     idle_ns: float,
-    slopes: Array,
+    costs: Array,
 ) -> dict[str, Any]:
-    noise = rest - slowest(them, slopes) @ slopes
+    noise = rest - features(them, costs) @ costs
     stalls, steady = stalls_of(them, noise)
     noise = noise[steady]
     quantiles = np.quantile(noise, PROBABILITIES)
@@ -197,8 +247,8 @@ def _group(
         "ranks": size,
         "collective": nanoseconds(collective_ns),
         "iteration": nanoseconds(always),
-        "per_sequence": _fine(slopes[0]),
-        "idle": nanoseconds(idle_ns - SMALL * collective_ns),
+        "per_sequence": _fine(costs[0]),
+        "idle": nanoseconds(idle_ns),
         "jitter": told(jitter),
         "stalls": stalls,
     }

@@ -7,15 +7,17 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+from adpkv.calibration.iterations import Iteration, Made
 from adpkv.calibration.ways import Look
 from adpkv.config import Experiment, load
+from adpkv.config.document import read
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.step_cost import Costs
 from adpkv.core.topology import Kind
-from adpkv.errors import UsageError
+from adpkv.errors import AdpkvError, UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import HOST
 from adpkv.output import RunFolder
@@ -25,16 +27,9 @@ from adpkv.timeline.format import OPEN
 from adpkv.timeline.matching import GroupCollective, collectives
 from adpkv.timeline.reader import RecordReader, Sent, open_records
 
-__all__ = ["COUNTED", "IterationSample", "RunSamples", "StepSample", "read_run"]
+__all__ = ["Message", "RunSamples", "StepSample", "read_run"]
 
 KIB: Final = 1024
-
-COUNTED: Final = (
-    "sequences", "posts", "posted KiB", "ends", "ended KiB", "advertised", "advertised KiB",
-    "answered",
-)  # fmt: skip
-"""What makes an iteration longer, each for itself: the requests that a rank decodes, its posts and
-ends of transfers, the requests that it asks for KV of and answers."""
 
 
 @dataclass(slots=True)
@@ -47,23 +42,13 @@ class StepSample:
     batch: tuple[int, int, int, int]
 
 
-@dataclass(slots=True)
-class IterationSample:
-    """An iteration of a group with a step, from its intake to the next one's."""
+class Message(NamedTuple):
+    """A message of a rank: how long after the beginning of its iteration it went out or was read,
+    that iteration as it was then, and the rank; None where all of its group had to be so far."""
 
-    group: int
-    ranks: int
-    begin_ns: int
-    took_ns: int
-    lines: tuple[tuple[float, tuple[int, int, int, int]], ...]
-    """Of each rank: what its step costs by the model, and its batch."""
-    counts: dict[int, list[float]] = field(default_factory=dict)
-    """By rank, of those that did something: how much of each of `COUNTED`."""
-
-    def count(self, rank: int, what: str, number: float = 1) -> None:
-        """A rank did this in the iteration."""
-        own = self.counts.setdefault(rank, [0.0] * len(COUNTED))
-        own[COUNTED.index(what)] += number
+    since_ns: int
+    iteration: Iteration
+    rank: int | None
 
 
 @dataclass(slots=True)
@@ -78,27 +63,28 @@ class RunSamples:
     """When the first group's first iteration began."""
     collectives: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """By size of the group: how long each small collective took, once all were there."""
-    idle: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """By size of the group: from the beginning of each iteration without a step until it waited."""
     steps: list[StepSample] = field(default_factory=list)
-    iterations: list[IterationSample] = field(default_factory=list)
-    to_coordinator: list[int] = field(default_factory=list)
-    """From the beginning of a leader's iteration until the coordinator read its answers."""
+    iterations: list[Iteration] = field(default_factory=list)
+    """Those with a step."""
+    idle: list[Iteration] = field(default_factory=list)
+    """Those without one."""
+    to_coordinator: list[Message] = field(default_factory=list)
+    """Of each leader's answers, until the coordinator read them."""
     from_coordinator: list[Look] = field(default_factory=list)
     """Of each request that it sent to a leader in another process, whose group was in a step."""
-    beside_coordinator: list[int] = field(default_factory=list)
+    beside_coordinator: list[Message] = field(default_factory=list)
     """The same of rank 0, in whose process the coordinator is."""
-    between_ranks: list[int] = field(default_factory=list)
-    """From the beginning of a rank's iteration until it sent another rank its address."""
+    between_ranks: list[Message] = field(default_factory=list)
+    """Of each address that a rank sent another, until it went out."""
     addresses: list[Look] = field(default_factory=list)
     """Of each address that was sent to a rank whose group was in a step."""
     posted: list[int] = field(default_factory=list)
     """From the beginning of a rank's iteration until it had posted a transfer."""
     seen: list[int] = field(default_factory=list)
     """From the beginning of a rank's iteration until it had seen the end of a transfer."""
-    notices: list[int] = field(default_factory=list)
-    """From when a message was sent to a rank whose group waited until the iteration that read it
-    began."""
+    notices: list[tuple[int, int]] = field(default_factory=list)
+    """Of a message to a rank whose group waited: for how long it had waited, and from then until
+    the iteration began that read it."""
 
 
 def read_run(path: Path) -> RunSamples:
@@ -109,7 +95,7 @@ def read_run(path: Path) -> RunSamples:
     """
     folder = RunFolder(path)
     readers = open_records(folder)
-    experiment = load(folder.config)
+    experiment = load(folder.config, _carried(folder))
     try:
         summary = read_json(folder.summary)
     except (OSError, ValueError) as error:
@@ -131,6 +117,19 @@ def read_run(path: Path) -> RunSamples:
     return run
 
 
+def _carried(folder: RunFolder) -> list[str]:
+    """Where the trace of a run is that was made on another machine: beside its folder."""
+    try:
+        data: Any = read(folder.config.read_text(encoding="utf-8")).data
+        named = Path(data["workload"]["path"])
+    except (OSError, ValueError, LookupError, TypeError, AdpkvError):
+        return []  # it has none, or `load` says what is wrong
+    beside = folder.path.absolute().parent / named.name
+    if named.is_absolute() and not named.exists() and beside.is_file():
+        return [f"workload.path={beside}"]
+    return []
+
+
 _Times = dict[int, list[int]]
 """By group, in order."""
 
@@ -146,7 +145,7 @@ def _read_collectives(
     starts: _Times = defaultdict(list)
     waits: dict[int, dict[int, int]] = defaultdict(dict)
     waited: dict[int, int] = {}
-    open_ones: dict[int, IterationSample | None] = {}
+    open_ones: dict[int, Iteration] = {}
     for joint in collectives(readers, sizes, fold=True):
         group = joint.group
         if group == WORLD or not _is_whole(joint, sizes[group]):
@@ -154,28 +153,28 @@ def _read_collectives(
         begin_ns = max(one.begin_ns for one in joint.present)
         if joint.site == "intake":
             before = open_ones.pop(group, None)
-            if before is not None:
+            if before is not None and before.lines:
                 before.took_ns = begin_ns - before.begin_ns
                 run.iterations.append(before)
+            open_ones[group] = Iteration(group, sizes[group], begin_ns)
             starts[group].append(begin_ns)
             if group in waited:
                 waits[group][begin_ns] = waited.pop(group)
         if joint.kind == "wait":
             waited[group] = begin_ns
-            if starts[group]:
-                run.idle[sizes[group]].append(begin_ns - starts[group][-1])
+            if group in open_ones:
+                idle = open_ones.pop(group)
+                idle.took_ns = begin_ns - idle.begin_ns
+                run.idle.append(idle)
         if joint.kind == "step":
             lines = tuple((_line(costs[group], one.batch), one.batch) for one in joint.present)
             run.steps += [
                 StepSample(sizes[group], line, one.ready_ns - one.begin_ns, one.batch)
                 for (line, _), one in zip(lines, joint.present, strict=True)
             ]
-            if starts[group]:
-                found = IterationSample(group, sizes[group], starts[group][-1], 0, lines)
-                for one in joint.present:
-                    if one.batch[2]:
-                        found.count(one.rank, "sequences", one.batch[2])
-                open_ones[group] = found
+            if group in open_ones:
+                open_ones[group].lines = lines
+                open_ones[group].prefill = _prefill(run.experiment, lines)
         elif joint.is_together:
             took_ns = min(one.end_ns for one in joint.present) - joint.last.ready_ns
             run.collectives[sizes[group]].append(max(took_ns, 0))
@@ -187,61 +186,71 @@ def _is_whole(joint: GroupCollective, size: int) -> bool:
     return ended and len(joint.present) == size
 
 
+def _prefill(
+    experiment: Experiment, lines: Sequence[tuple[float, tuple[int, int, int, int]]]
+) -> Made:
+    tokens = max(batch[0] for _, batch in lines)
+    blocks = tokens / experiment.kv_cache.block_tokens
+    return Made(float(tokens > 0), blocks, blocks * experiment.block_bytes / KIB)
+
+
 def _line(costs: Costs, batch: tuple[int, int, int, int]) -> float:
     return float(costs.step_ns(*batch))
 
 
 def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
     """Count the posts, the ends of transfers and the answers in each iteration."""
-    topology = run.experiment.topology.build()
-    kib = _kib_of(run)
-    sample_at = _sampled(run)
+    topology, blocks = run.experiment.topology.build(), _blocks_of(run)
+    block_kib, found_at = run.experiment.block_bytes / KIB, _found(run)
+    last: dict[int, int] = {}
     for event in files.events(None):
-        if isinstance(event, int) or event.rank == COORDINATOR or event.request not in kib:
+        if isinstance(event, int) or event.rank == COORDINATOR or event.request not in blocks:
             continue
         instance = topology.instance_of(event.rank)
-        wanted = "posted" if instance.kind is Kind.CONTEXT else "complete"
-        if event.kind not in (wanted, "responded"):
-            continue
-        sample = sample_at(instance.index, event.at_ns)
-        if event.kind == "responded":
-            if sample is not None:
-                sample.count(event.rank, "answered")
+        what = _work(event.kind, instance.kind)
+        if what is None:
             continue
         since_ns = _since(starts.get(instance.index, []), event.at_ns)
-        if since_ns is not None:
-            (run.posted if wanted == "posted" else run.seen).append(event.at_ns - since_ns)
-        if sample is None:
-            continue
-        number, size = ("posts", "posted KiB") if wanted == "posted" else ("ends", "ended KiB")
-        sample.count(event.rank, number)
-        sample.count(event.rank, size, kib[event.request])
+        if since_ns is not None and what in ("posted", "received"):
+            (run.posted if what == "posted" else run.seen).append(event.at_ns - since_ns)
+        iteration = found_at(instance.index, event.at_ns)
+        # All ranks of a replicated group are assigned it.
+        new = what != "assigned" or last.get(event.request) != instance.index
+        last[event.request] = instance.index
+        if iteration is not None and new:
+            number = blocks[event.request]
+            iteration.add(what, event.rank, number, number * block_kib)
 
 
-def _kib_of(run: RunSamples) -> dict[int, float]:
-    """The KV of each request, in whole blocks."""
-    cache, block_kib = run.experiment.kv_cache, run.experiment.block_bytes / KIB
-    return {
-        one.request_id: -(-one.prompt_tokens // cache.block_tokens) * block_kib
-        for one in run.records
-    }
+def _work(event: str, kind: Kind) -> str | None:
+    """What an event is among `WORK`."""
+    if kind is Kind.CONTEXT:
+        return {"assigned": event, "posted": event, "complete": "sent"}.get(event)
+    return {"assigned": event, "complete": "received", "responded": "answered"}.get(event)
 
 
-def _sampled(run: RunSamples) -> Callable[[int, int], IterationSample | None]:
-    """Finds the iteration of a group that lasted at a time."""
-    by_group: dict[int, list[IterationSample]] = defaultdict(list)
-    for one in run.iterations:
+def _blocks_of(run: RunSamples) -> dict[int, int]:
+    """The KV blocks of each request's prompt."""
+    tokens = run.experiment.kv_cache.block_tokens
+    return {one.request_id: -(-one.prompt_tokens // tokens) for one in run.records}
+
+
+def _found(run: RunSamples) -> Callable[[int, int], Iteration | None]:
+    """Finds the iteration of a group that lasted at a time; one without a step, also as the group
+    waited."""
+    by_group: dict[int, list[Iteration]] = defaultdict(list)
+    for one in sorted([*run.iterations, *run.idle], key=lambda one: one.begin_ns):
         by_group[one.group].append(one)
     begins = {group: [one.begin_ns for one in them] for group, them in by_group.items()}
 
-    def sample_at(group: int, at_ns: int) -> IterationSample | None:
+    def found_at(group: int, at_ns: int) -> Iteration | None:
         place = bisect_right(begins.get(group, []), at_ns) - 1
         if place < 0:
             return None
         found = by_group[group][place]
-        return found if at_ns <= found.begin_ns + found.took_ns else None
+        return None if found.lines and at_ns > found.begin_ns + found.took_ns else found
 
-    return sample_at
+    return found_at
 
 
 def _read_messages(
@@ -250,12 +259,13 @@ def _read_messages(
     starts: _Times,
     waits: dict[int, dict[int, int]],
 ) -> None:
-    topology, sample_at, kib = run.experiment.topology.build(), _sampled(run), _kib_of(run)
+    topology, found_at, blocks = run.experiment.topology.build(), _found(run), _blocks_of(run)
+    block_kib = run.experiment.block_bytes / KIB
     messages = sorted(
         (record for reader in readers for record in reader if isinstance(record, Sent)),
         key=lambda one: (one.at_ns, one.to is None),
     )
-    answers: dict[tuple[str, int], deque[tuple[int, int]]] = defaultdict(deque)
+    answers: dict[int, deque[tuple[Iteration | None, int]]] = defaultdict(deque)
     sent: dict[tuple[str, int, int | None], deque[int]] = defaultdict(deque)
     for one in messages:
         if one.to is not None:
@@ -267,30 +277,25 @@ def _read_messages(
             # Sent while the group waited, and read in the iteration after that wait.
             wait_ns = waits[group].get(start_ns or -1)
             if start_ns is not None and wait_ns is not None and wait_ns < sent_ns < start_ns:
-                run.notices.append(start_ns - sent_ns)
+                run.notices.append((sent_ns - wait_ns, start_ns - sent_ns))
             elif one.name == "Advertise":
                 run.addresses += _look(starts[group], sent_ns, one.at_ns)
             elif one.name == "Admit" and one.owner != HOST:
                 run.from_coordinator += _look(starts[group], sent_ns, one.at_ns)
         if one.owner != COORDINATOR and one.to is not None:
-            instance = topology.instance_of(one.owner)
-            since_ns = _since(starts.get(instance.index, []), one.at_ns)
-            if since_ns is None:
-                continue
-            if one.name == "Advertise":
-                sample = sample_at(instance.index, one.at_ns)
-                if sample is not None:
-                    sample.count(one.owner, "advertised")
-                    sample.count(one.owner, "advertised KiB", kib.get(one.request, 0.0))
-                run.between_ranks.append(one.at_ns - since_ns)
+            iteration = found_at(topology.instance_of(one.owner).index, one.at_ns)
+            if one.name == "Advertise" and iteration is not None:
+                number = blocks.get(one.request, 0)
+                iteration.add("advertised", one.owner, number, number * block_kib)
+                since_ns = one.at_ns - iteration.begin_ns
+                run.between_ranks.append(Message(since_ns, iteration.copied(), one.owner))
             elif one.name == "Answers":
-                answers[one.name, one.request].append((since_ns, one.owner))
-        elif one.owner == COORDINATOR and one.to is None:
-            begun = answers.get((one.name, one.request))
-            if begun:
-                since_ns, owner = begun.popleft()
+                answers[one.request].append((iteration, one.owner))
+        elif one.name == "Answers" and one.owner == COORDINATOR and answers[one.request]:
+            iteration, owner = answers[one.request].popleft()
+            if iteration is not None:
                 took = run.beside_coordinator if owner == HOST else run.to_coordinator
-                took.append(one.at_ns - since_ns)
+                took.append(Message(one.at_ns - iteration.begin_ns, iteration, None))
 
 
 def _since(starts: Sequence[int], at_ns: int) -> int | None:

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from adpkv.calibration.samples import IterationSample
+from adpkv.calibration.iterations import Iteration
 from adpkv.config.calibration import PROBABILITIES, Spread
 
-__all__ = ["nanoseconds", "stalls_of", "told", "usual"]
+__all__ = ["nanoseconds", "stalls_of", "told", "usual", "usual_ns"]
 
 FAR: Final = 4
 """An iteration is stalled if its noise is above the slowest tenth by so many times what that is
@@ -32,7 +32,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def stalls_of(
-    them: Sequence[IterationSample], noise: Array
+    them: Sequence[Iteration], noise: Array
 ) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.bool_]]]:
     """(how often there are stalls and how long they are, as the configuration has it, which
     iterations had none).
@@ -42,7 +42,7 @@ def stalls_of(
         noise: by how much each was longer than explained, in nanoseconds.
     """
     middle = float(np.median(noise))
-    stalled = noise > _usual_ns(noise)
+    stalled = noise > usual_ns(noise)
     lengths: list[float] = []
     last = -NEIGHBOURS - 1
     for place in np.flatnonzero(stalled).tolist():
@@ -66,11 +66,11 @@ def usual(values: Sequence[float]) -> list[float]:
     """Those that no stall held up."""
     if not values:
         return []
-    most_ns = _usual_ns(np.array(values))
+    most_ns = usual_ns(np.array(values))
     return [one for one in values if one <= most_ns]
 
 
-def _usual_ns(values: Array) -> float:
+def usual_ns(values: Array) -> float:
     """What is longer than this is no noise."""
     middle, slow = np.quantile(values, [0.5, 0.9])
     return float(slow + FAR * (slow - middle))

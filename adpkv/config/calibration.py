@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final
 
 from pydantic import Field
@@ -22,6 +23,7 @@ __all__ = [
     "StallCalibration",
     "StepCalibration",
     "TransferCalibration",
+    "WorkCalibration",
 ]
 
 PROBABILITIES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
@@ -121,21 +123,30 @@ class MessageCalibration(Section):
 
     to_coordinator: Spread = Field(
         default_factory=Spread,
-        description="to the coordinator from a rank, since the rank's iteration began",
+        description="to the coordinator from a rank, since its iteration began, beside what that"
+        " does until then",
     )
     beside_coordinator: Spread = Field(
         default_factory=Spread,
         description="the same from rank 0, whose process the coordinator has",
     )
+    admitted: Spread = Field(
+        default_factory=Spread,
+        description="from a request's arrival until the coordinator sends it to a rank",
+    )
     from_coordinator: Spread = Field(
         default_factory=Spread, description="from the coordinator to a rank"
     )
     between_ranks: Spread = Field(
-        default_factory=Spread, description="from rank to rank, since its iteration began"
+        default_factory=Spread,
+        description="from rank to rank, since its iteration began, in the same way",
     )
     notice: Spread = Field(
         default_factory=Spread,
         description="a group that waits notices what has arrived so much later",
+    )
+    backoff_ns: Duration = duration(
+        "0s", key="backoff", about="a group that has waited for less notices sooner in proportion"
     )
 
     @property
@@ -144,21 +155,43 @@ class MessageCalibration(Section):
         return max(
             self.to_coordinator.longest_ns,
             self.beside_coordinator.longest_ns,
-            self.from_coordinator.longest_ns,
+            self.from_coordinator.longest_ns + self.admitted.longest_ns,
             self.between_ranks.longest_ns,
         )
 
 
-class RequestCalibration(Section):
-    """What single requests cost the iteration of a group in which it deals with them."""
+class WorkCalibration(Section):
+    """What something costs the iteration of a group in which its ranks do it. The ranks have their
+    own KV side by side, so of that the most counts that one has."""
 
-    advertised_ns: FineDuration = fine_duration(
-        "0s", key="advertised", about="to reserve blocks for one and ask for its KV"
+    once_ns: FineDuration = fine_duration("0s", key="once", about="for an iteration with any of it")
+    each_ns: FineDuration = fine_duration("0s", key="each", about="and each time, on any rank")
+    block_ns: FineDuration = fine_duration(
+        "0s", key="per_block", about="and for each KV block of the rank that has most to do"
     )
-    advertised_kib_ns: FineDuration = fine_duration(
-        "0s", key="advertised_per_kib", about="and for each KiB of it"
+    kib_ns: FineDuration = fine_duration("0s", key="per_kib", about="and for each KiB of them")
+
+    def most_ns(self, times: int, blocks: int, kib: Fraction) -> Fraction:
+        """What so much of it takes."""
+        return self.once_ns + times * self.each_ns + blocks * self.block_ns + kib * self.kib_ns
+
+
+class RequestCalibration(Section):
+    """What requests cost the iteration of a group in which it deals with them."""
+
+    assigned: WorkCalibration = Field(
+        default_factory=WorkCalibration, description="to give it to a rank, and look for its prefix"
     )
-    answered_ns: FineDuration = fine_duration("0s", key="answered", about="to answer one")
+    prefilled: WorkCalibration = Field(
+        default_factory=WorkCalibration,
+        description="a step with prompt tokens, and the KV that it makes",
+    )
+    advertised: WorkCalibration = Field(
+        default_factory=WorkCalibration, description="to reserve blocks and ask for their KV"
+    )
+    answered: WorkCalibration = Field(
+        default_factory=WorkCalibration, description="to answer one whose KV was here"
+    )
 
 
 class TransferCalibration(Section):
@@ -174,17 +207,12 @@ class TransferCalibration(Section):
         description="bytes per second, shared by all transfers of a sender",
         json_schema_extra={"default": "10GiB"},
     )
-    post_ns: Duration = duration(
-        "0s", key="post", about="a post holds up its iteration for so long"
+    posted: WorkCalibration = Field(default_factory=WorkCalibration, description="to begin to send")
+    sent: WorkCalibration = Field(
+        default_factory=WorkCalibration, description="to see that it is sent"
     )
-    post_kib_ns: FineDuration = fine_duration(
-        "0s", key="post_per_kib", about="and for each KiB that it posts"
-    )
-    notice_ns: Duration = duration(
-        "0s", key="notice", about="a received transfer holds up the iteration that notices its end"
-    )
-    notice_kib_ns: FineDuration = fine_duration(
-        "0s", key="notice_per_kib", about="and for each KiB of it"
+    received: WorkCalibration = Field(
+        default_factory=WorkCalibration, description="to see that it is here, and to check it"
     )
 
 

@@ -175,6 +175,7 @@ class Experiment(Section):
             self.workload,
             0 if self.staging is None else self.staging.nbytes(self.block_bytes),
             self.calibration,
+            self.topology.most_ranks,
         )
 
     @property

@@ -65,18 +65,21 @@ def legal_silence(
     workload: WorkloadConfig,
     staged_bytes: int = 0,
     calibration: CalibrationConfig | None = None,
+    ranks: int = 1,
 ) -> LegalSilence:
     """Compute the bounds from the experiment's sections. `staged_bytes`: the size of a rank's
-    staging area; a transfer may wait at each end until so much is packed or unpacked."""
+    staging area; a transfer may wait at each end until so much is packed or unpacked. `ranks`: of
+    the largest group."""
     step_ns = longest_step_ns(model, executor, cache, workload)
-    more_ns = calibrated_ns(calibration, executor, transceiver, cache, model)
+    more_ns = calibrated_ns(calibration, executor, transceiver, cache, model, ranks)
     real_ns = ceil(step_ns * Fraction(model.time_scale)) if model.time_scale > 1 else step_ns
     small_ns = COLLECTIVES * model.collective_ns
     look_ns = with_stalls(real_ns + small_ns + more_ns, calibration)
     late_ns = with_stalls(max(real_ns, executor.busy_wait_ns) + small_ns + more_ns, calibration)
     message_ns, link_ns = transceiver.mail_latency_ns, transceiver.link.latency_ns
     if calibration is not None:
-        message_ns = max(message_ns, calibration.messages.longest_ns)
+        # A message goes out when the iteration has come to it.
+        message_ns = max(message_ns, calibration.messages.longest_ns + more_ns)
         link_ns = max(link_ns, calibration.transfers.latency_ns)
     ways_ns = 2 * message_ns + link_ns
     # At most as many transfers end on a rank at once as it has slots, or as there are requests.
@@ -98,8 +101,9 @@ def calibrated_ns(
     transceiver: TransceiverConfig,
     cache: KvCacheConfig,
     model: ModelConfig,
+    ranks: int,
 ) -> int:
-    """By how much an iteration is longer at most, as calibrated."""
+    """By how much an iteration of a group of so many ranks is longer at most, as calibrated."""
     if calibration is None:
         return 0
     pool = cache.blocks * cache.block_tokens
@@ -118,17 +122,26 @@ def calibrated_ns(
         ),
         default=Fraction(0),
     )
-    transfers, kib = calibration.transfers, Fraction(pool * model.kv_bytes_per_token, 1024)
-    post_ns = transceiver.max_inflight_transfers * transfers.post_ns + kib * transfers.post_kib_ns
-    ends = min(transceiver.poll_limit, transceiver.max_inflight_transfers)
-    notice_ns = ends * transfers.notice_ns + kib * transfers.notice_kib_ns
-    # Ranks do what holds up an iteration side by side; but the rank that does most of one thing may
-    # be another one than of the next.
-    requests = calibration.requests
-    each_ns = requests.advertised_ns + requests.answered_ns
-    request_ns = executor.max_requests_per_rank * each_ns + kib * requests.advertised_kib_ns
-    group_ns += calibration.messages.notice.longest_ns
-    return ceil(step_ns + group_ns + post_ns + notice_ns + request_ns)
+    # The rank that has most of one thing to do may be another one than of the next.
+    transfers, requests = calibration.transfers, calibration.requests
+    kib = Fraction(pool * model.kv_bytes_per_token, 1024)
+    ends = ranks * min(transceiver.poll_limit, transceiver.max_inflight_transfers)
+    work_ns = sum(
+        (
+            work.most_ns(times, cache.blocks, kib)
+            for work, times in (
+                (transfers.posted, ranks * transceiver.max_inflight_transfers),
+                (transfers.sent, ends),
+                (transfers.received, ends),
+                (requests.prefilled, 1),
+                (requests.assigned, ranks * executor.max_requests_per_rank),
+                (requests.advertised, ranks * executor.max_requests_per_rank),
+                (requests.answered, ranks * executor.max_requests_per_rank),
+            )
+        ),
+        Fraction(0),
+    )
+    return ceil(step_ns + group_ns + calibration.messages.notice.longest_ns + work_ns)
 
 
 def with_stalls(ns: int, calibration: CalibrationConfig | None) -> int:

@@ -105,6 +105,13 @@ class TopologyConfig(Section):
             return min(self.context.ranks, self.generation.ranks)
         return min(map(min, self.sizes()))
 
+    @property
+    def most_ranks(self) -> int:
+        """How many ranks the largest instance has."""
+        if not self.servers:
+            return max(self.context.ranks, self.generation.ranks)
+        return max(map(max, self.sizes()))
+
     def sizes(self) -> tuple[list[int], list[int]]:
         """The ranks of each instance: of the context instances, and of the generation instances."""
         first = self.context.instances

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from adpkv.calibration.calling import calibrated
 from adpkv.calibration.errors import Error
 from adpkv.calibration.fit import fitted
-from adpkv.calibration.samples import IterationSample, RunSamples, StepSample
+from adpkv.calibration.iterations import Iteration
+from adpkv.calibration.samples import Message, RunSamples, StepSample
 from adpkv.calibration.ways import arrived_after
 from adpkv.cli.app import app
 from adpkv.config import parse
@@ -30,32 +31,43 @@ DATA = {
 
 def samples(iterations: int = 600) -> RunSamples:
     """A machine whose costs are known: 100 us more a step, 30 us a collective; an iteration 500 us
-    and 20 us a sequence, 200 us a post, 1 us a KiB that came, 300 us a request that is asked for,
-    and twice in a hundred a stall of 8 and then 12 ms."""
+    and 20 us a sequence; any post 200 us and each 50 us, 1 us a KiB that came, 300 us and 10 us a
+    block a request that is asked for, and twice in a hundred a stall of 8 and then 12 ms."""
     run = RunSamples(Path("run"), parse(DATA, "fit"), {}, [], start_ns=7_000_000)
     at_ns = 0
     for number in range(iterations):
         batch = (0, 0, 1 + number % 7, 100)
-        one = IterationSample(0, 2, at_ns, 0, ((4e6, batch), (3e6, batch)))
-        # The other rank does less, at the same time: that takes no longer.
-        one.count(0, "sequences", 1 + number % 7)
-        one.count(1, "sequences", 1)
-        for what, times in (("posts", number % 3), ("ended KiB", 64.0 * (number % 5)),
-                            ("advertised", number % 4)):  # fmt: skip
-            one.count(0, what, times)
-            one.count(1, what, times / 2)
+        one = Iteration(0, 2, at_ns, 0, ((4e6, batch), (3e6, batch)))
+        posts, came, asked = number % 3, 64.0 * (number % 5), number % 4
+        for what, times, blocks, kib in (
+            ("posted", posts, 0, 0.0), ("received", int(came > 0), 0, came),
+            ("advertised", asked, 3 + number % 11, 0.0),
+        ):  # fmt: skip
+            for turn in range(times):
+                last = turn == times - 1
+                one.add(what, turn % 2, blocks if last else 0, kib if last else 0.0)
+                # The other rank does less, at the same time: that takes no longer.
+                one.add(what, 1 - turn % 2, 0, kib / 2 if last else 0.0)
         stalled = {50: 8e6, 51: 12e6}.get(number % 100, 0)
         one.took_ns = round(
             4e6 + 100_000 + 4 * 30_000 + 500_000 + 20_000 * (1 + number % 7)
-            + 200_000 * (number % 3) + 1000 * 64 * (number % 5) + 300_000 * (number % 4)
+            + 200_000 * (posts > 0) + 2 * 50_000 * posts + 1000 * came
+            + 300_000 * (asked > 0) + 10_000 * (3 + number % 11) * (asked > 0)
             + (number * 7919 % 100) * 1000 + stalled
         )  # fmt: skip
         at_ns += one.took_ns
         run.iterations.append(one)
         run.steps.append(StepSample(2, 4e6, 4_100_000, batch))
         run.collectives[2].append(30_000)
-        run.idle[2].append(250_000)
-    run.to_coordinator += range(1_000_000, 2_000_000, 1000)
+        idle = Iteration(0, 2, at_ns, 250_000)
+        if number % 2:
+            idle.add("advertised", 0, 5, 0.0)
+            idle.took_ns += 300_000 + 5 * 10_000
+        run.idle.append(idle)
+        # Of a message's way, what its iteration did until then is not its own.
+        sent = Iteration(0, 2, at_ns)
+        sent.add("advertised", 1, 9, 0.0)
+        run.to_coordinator.append(Message(1_390_000 + number, sent, None))
     run.posted.append(120_000)
     run.seen.append(50_000)
     # A reader looks every 2 ms; a message is under way for 100 to 500 us, evenly.
@@ -73,13 +85,15 @@ def test_a_machine_whose_costs_are_known_is_found() -> None:
     assert float(found.step.base_ns) == pytest.approx(100_000, rel=0.01)
     assert group.ranks == 2
     assert group.collective_ns == 30_000
-    assert group.idle_ns == 250_000 - 3 * 30_000
+    assert group.idle_ns == pytest.approx(250_000 - 3 * 30_000, rel=0.1)
     assert group.iteration_ns + group.jitter.p50_ns == pytest.approx(550_000, rel=0.1)
     assert float(group.sequence_ns) == pytest.approx(20_000, rel=0.2)
-    assert found.transfers.post_ns == pytest.approx(200_000, rel=0.2)
-    assert float(found.transfers.notice_kib_ns) == pytest.approx(1000, rel=0.3)
-    assert float(found.requests.advertised_ns) == pytest.approx(300_000, rel=0.1)
-    assert found.messages.to_coordinator.p50_ns == pytest.approx(1.5e6, rel=0.01)
+    assert float(found.transfers.posted.once_ns) == pytest.approx(200_000, rel=0.2)
+    assert float(found.transfers.posted.each_ns) == pytest.approx(50_000, rel=0.2)
+    assert float(found.transfers.received.kib_ns) == pytest.approx(1000, rel=0.3)
+    assert float(found.requests.advertised.once_ns) == pytest.approx(300_000, rel=0.1)
+    assert float(found.requests.advertised.block_ns) == pytest.approx(10_000, rel=0.2)
+    assert found.messages.to_coordinator.p50_ns == pytest.approx(1e6, rel=0.02)
     assert found.transfers.latency_ns == pytest.approx(100_000)
     assert found.messages.from_coordinator.p50_ns == pytest.approx(300_000, rel=0.15)
 

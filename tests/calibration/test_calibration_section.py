@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from adpkv.config import parse
-from adpkv.config.calibration import Spread, StallCalibration
+from adpkv.config.calibration import Spread, StallCalibration, WorkCalibration
 from adpkv.errors import ConfigError
 from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.in_memory import InMemory, simulate_in_memory
+from adpkv.worlds.virtual.iteration_work import IterationWork, Work
 from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits
 from adpkv.worlds.virtual.stalls import Stalls
 from adpkv.worlds.virtual.stretch import StepStretch, WaitStretch
@@ -19,7 +20,12 @@ from tests.worlds.virtual.experiments import experiment, replicated, staged
 
 CALIBRATION: dict[str, Any] = {
     "start": "15ms",
-    "requests": {"advertised": "300us", "answered": "150.5us"},
+    "requests": {
+        "assigned": {"once": "90us", "each": "20.5us", "per_block": "3us"},
+        "prefilled": {"once": "50us", "per_block": "12.5us", "per_kib": "300ns"},
+        "advertised": {"once": "300us", "each": "60us", "per_kib": "480ns"},
+        "answered": {"each": "150.5us", "per_block": "10us"},
+    },
     "step": {"base": "98us", "per_prefill_token": "1.5ns"},
     "groups": [
         {
@@ -43,10 +49,9 @@ CALIBRATION: dict[str, Any] = {
     "transfers": {
         "latency": "150us",
         "bandwidth": "1GiB",
-        "post": "100us",
-        "post_per_kib": "100ns",
-        "notice": "50us",
-        "notice_per_kib": "130.5ns",
+        "posted": {"once": "100us", "per_kib": "100ns"},
+        "sent": {"once": "90us", "each": "30us"},
+        "received": {"each": "50us", "per_kib": "130.5ns"},
     },
 }
 
@@ -117,12 +122,29 @@ def test_messages_transfers_and_notices_take_their_time() -> None:
     assert ttft_ms(messages={"notice": later}) > plain + 3
     assert ttft_ms(groups=[{"ranks": 2, "collective": "40us", "idle": "20ms"}]) > plain + 3
     assert ttft_ms(transfers={"latency": "20ms"}) > plain + 15
-    assert ttft_ms(transfers={"post": "20ms"}) > plain + 5
-    assert ttft_ms(transfers={"notice": "20ms"}) > plain + 5
-    assert ttft_ms(requests={"advertised": "20ms"}) > plain + 5
-    assert ttft_ms(requests={"answered": "20ms"}) > plain + 15
+    for work in ("posted", "sent", "received"):
+        assert ttft_ms(transfers={work: {"once": "20ms"}}) > plain + 5
+        assert ttft_ms(transfers={work: {"each": "20ms"}}) > plain + 5
+    for work in ("assigned", "prefilled", "advertised", "answered"):
+        assert ttft_ms(requests={work: {"once": "20ms"}}) > plain + 5
+        assert ttft_ms(requests={work: {"per_block": "10ms"}}) > plain + 5
     # The first four of 40 requests meet the start.
     assert ttft_ms(start="200ms") == pytest.approx(plain + 20, abs=2)
+
+
+def test_work_holds_up_an_iteration_as_long_as_it_takes_the_slowest_rank() -> None:
+    early = Work(WorkCalibration.model_validate({"once": "1us", "each": "10ns", "per_kib": "2ns"}))
+    late = Work(WorkCalibration.model_validate({"per_block": "100ns"}), after_sync=True)
+    found = IterationWork()
+    assert found.total_ns() == 0
+    found.add(0, early, 2, 4, 50 * 1024)
+    found.add(1, early, 1, 9, 90 * 1024)
+    assert found.total_ns() == found.so_far_ns(0) == 1000 + 3 * 10 + 180
+    found.add(0, late, 1, 7, 0)
+    found.add(1, late, 1, 3, 0)
+    # All ranks meet in between: the slowest of each part counts.
+    assert found.total_ns() == 1000 + 30 + 180 + 700
+    assert found.so_far_ns(1) == 1000 + 30 + 180 + 300
 
 
 def test_the_noise_depends_on_the_seed_alone() -> None:

@@ -133,7 +133,9 @@ _RELATIONS: Final = (
     _Relation((("workload", "rate"), ("workload", "requests")), times.arrivals),
     _Relation((("workload", "kind"),), times.script_times),
     _Relation((("model",), ("executor",), ("kv_cache",), ("workload",)), times.steps),
-    _Relation((("calibration",), ("executor",), ("kv_cache",)), times.calibrated_steps),
+    _Relation(
+        (("calibration",), ("executor",), ("kv_cache",), ("topology",)), times.calibrated_steps
+    ),
     _Relation((("model",), _PROMPT, _OUTPUT), times.answers),
     _Relation((), times.skews),
     _Relation((), expectations.expectation_given),

@@ -84,6 +84,7 @@ def calibrated_steps(experiment: Experiment) -> Iterator[Problem]:
         experiment.transceiver,
         experiment.largest_cache,
         experiment.slowest_model,
+        experiment.topology.most_ranks,
     )
     if more_ns > LAST_NS:
         text = f"makes iterations take up to {duration_text(more_ns)} longer; {_LIMIT}"

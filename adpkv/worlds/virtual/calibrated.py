@@ -3,23 +3,23 @@ the experiment says without one."""
 
 from __future__ import annotations
 
-from collections import Counter
-from functools import partial
-from math import ceil
+from fractions import Fraction
 
 from adpkv.config import Experiment
+from adpkv.config.calibration import CalibrationConfig
 from adpkv.core.ids import COORDINATOR
-from adpkv.core.topology import Instance, Kind
-from adpkv.executor.messages import HOST, Advertise, Answers, Message
+from adpkv.core.topology import Kind
+from adpkv.executor.messages import HOST, Admit, Advertise, Answers, Message
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.transport.port import Transport
 from adpkv.worlds.virtual.draws import drawing
-from adpkv.worlds.virtual.held_up import HoldingUp, for_bytes
+from adpkv.worlds.virtual.held_up import HoldingUp
+from adpkv.worlds.virtual.iteration_work import KIB, Assigned, Work
 from adpkv.worlds.virtual.mailbox import Latency
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.schedule import Schedule
 
-__all__ = ["holding_up", "link", "mail_latency", "pace_of"]
+__all__ = ["Holding", "link", "mail_latency", "pace_of"]
 
 
 def pace_of(
@@ -31,6 +31,13 @@ def pace_of(
     jump: bool,
 ) -> Pace:
     """How long the stretches of a run's groups take."""
+    token_ns, assigned, block_tokens = Fraction(0), None, experiment.kv_cache.block_tokens
+    if experiment.calibration is not None:
+        requests = experiment.calibration.requests
+        token_ns = requests.prefilled.block_ns / block_tokens
+        token_ns += requests.prefilled.kib_ns * experiment.model.kv_bytes_per_token / KIB
+        work = Work(requests.assigned, after_sync=True)
+        assigned = Assigned(work, block_tokens, experiment.block_bytes)
     return Pace(
         collective_ns=experiment.model.collective_ns,
         jump=jump,
@@ -39,44 +46,61 @@ def pace_of(
         schedule=schedule,
         calibration=experiment.calibration,
         seed=experiment.seed,
+        token_ns=token_ns,
+        assigned=assigned,
     )
 
 
 def mail_latency(experiment: Experiment, pace: Pace) -> int | Latency:
-    """How long messages take, in nanoseconds. What a rank does for the request that a message is
-    about holds up its group's iteration."""
+    """How long messages take, in nanoseconds."""
     if experiment.calibration is None:
         return experiment.transceiver.mail_latency_ns
-    messages, requests = experiment.calibration.messages, experiment.calibration.requests
-    instance_of = experiment.topology.build().instance_of
-    advertised_ns, answered_ns = ceil(requests.advertised_ns), ceil(requests.answered_ns)
+    return MeasuredMessages(experiment, experiment.calibration, pace).latency_ns
 
-    seed = experiment.seed
-    to_coordinator = drawing(messages.to_coordinator, seed, "to coordinator")
-    from_coordinator = drawing(messages.from_coordinator, seed, "from coordinator")
-    beside = drawing(messages.beside_coordinator, seed, "beside coordinator")
-    between_ranks = drawing(messages.between_ranks, seed, "between ranks")
 
-    def latency_ns(sender: int, to: int, number: int, message: Message) -> int:
+class MeasuredMessages:
+    """How long messages take that a rank sends in an iteration: until that is so far, and from then
+    on. What a rank does for the request that a message is about holds up its group's iteration."""
+
+    def __init__(self, experiment: Experiment, calibration: CalibrationConfig, pace: Pace) -> None:
+        self._pace, self._block_bytes = pace, experiment.block_bytes
+        self._topology = experiment.topology.build()
+        self._blocks: dict[int, int] = {}
+        """Of each request whose KV was asked for, until it is answered."""
+        requests, messages = calibration.requests, calibration.messages
+        self._advertised = Work(requests.advertised, after_sync=True)
+        self._answered = Work(requests.answered, after_sync=True)
+        seed = experiment.seed
+        self._to_coordinator = drawing(messages.to_coordinator, seed, "to coordinator")
+        self._admitted = drawing(messages.admitted, seed, "admitted")
+        self._from_coordinator = drawing(messages.from_coordinator, seed, "from coordinator")
+        self._beside = drawing(messages.beside_coordinator, seed, "beside coordinator")
+        self._between_ranks = drawing(messages.between_ranks, seed, "between ranks")
+
+    def _is_context(self, rank: int) -> bool:
+        return self._topology.instance_of(rank).kind is Kind.CONTEXT
+
+    def latency_ns(self, sender: int, to: int, number: int, message: Message) -> int:
+        """How long the sender's message `number` takes."""
         if sender == COORDINATOR:
-            return from_coordinator(number)
-        group = instance_of(sender).index
-        if isinstance(message, Answers):
-            answers = Counter(response.rank for response in message.responses)
-            for rank, number_of in answers.items():
-                pace.hold_up(group, rank, number_of * answered_ns)
-            # They are made before the iteration from whose beginning their way was measured.
-            held_ns = max(answers.values(), default=0) * answered_ns
-            return held_ns + (beside if sender == HOST else to_coordinator)(sender, number)
+            way_ns = self._from_coordinator(number)
+            if isinstance(message, Admit) and self._is_context(to):
+                way_ns += self._admitted(number)
+            return way_ns
+        instance = self._topology.instance_of(sender)
+        work = self._pace.work(instance.index)
+        if isinstance(message, Answers) and instance.kind is Kind.GENERATION:
+            # The iteration before has made them: here it has ended before that.
+            for response in message.responses:
+                blocks = self._blocks.pop(response.request_id, 0)
+                work.add(response.rank, self._answered, 1, blocks, blocks * self._block_bytes)
+        elif isinstance(message, Advertise):
+            blocks = self._blocks[message.request_id] = len(message.blocks)
+            work.add(sender, self._advertised, 1, blocks, blocks * self._block_bytes)
         if to == COORDINATOR:
-            return (beside if sender == HOST else to_coordinator)(sender, number)
-        if isinstance(message, Advertise):
-            nbytes = len(message.blocks) * experiment.block_bytes
-            ns = advertised_ns + for_bytes(requests.advertised_kib_ns, nbytes)
-            pace.hold_up(group, sender, ns)
-        return between_ranks(sender, number)
-
-    return latency_ns
+            way = self._beside if sender == HOST else self._to_coordinator
+            return work.total_ns() + way(sender, number)
+        return work.so_far_ns(sender) + self._between_ranks(sender, number)
 
 
 def link(experiment: Experiment) -> tuple[int, int]:
@@ -88,15 +112,27 @@ def link(experiment: Experiment) -> tuple[int, int]:
     return transfers.latency_ns, transfers.bandwidth_bytes_per_s
 
 
-def holding_up(
-    experiment: Experiment, instance: Instance, rank: int, transport: Transport, pace: Pace
-) -> Transport:
-    """A rank's transport, which takes its group's time as measured."""
-    if experiment.calibration is None:
-        return transport
-    return HoldingUp(
-        transport,
-        experiment.calibration.transfers,
-        partial(pace.hold_up, instance.index, rank),
-        receives=instance.kind is Kind.GENERATION,
-    )
+class Holding:
+    """Makes the transports of all ranks take their groups' time as measured."""
+
+    def __init__(self, experiment: Experiment, pace: Pace) -> None:
+        self._pace, self._block_bytes = pace, experiment.block_bytes
+        self._topology = experiment.topology.build()
+        calibration = experiment.calibration
+        self._works = None
+        if calibration is not None:
+            costs = calibration.transfers
+            self._works = Work(costs.posted), Work(costs.sent), Work(costs.received)
+
+    def up(self, rank: int, transport: Transport) -> Transport:
+        """A rank's transport; without a calibration the same."""
+        if self._works is None:
+            return transport
+        posted, sent, received = self._works
+        instance = self._topology.instance_of(rank)
+
+        def hold_up(work: Work, times: int, blocks: int, nbytes: int) -> None:
+            self._pace.work(instance.index).add(rank, work, times, blocks, nbytes)
+
+        ended = sent if instance.kind is Kind.CONTEXT else received
+        return HoldingUp(transport, self._block_bytes, hold_up, posted=posted, ended=ended)

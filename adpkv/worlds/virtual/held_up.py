@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from fractions import Fraction
-from math import ceil
-from typing import Final
 
-from adpkv.config.calibration import TransferCalibration
 from adpkv.transport.port import EndKind, Proof, Transfer, Transport, TransportEnd
+from adpkv.worlds.virtual.iteration_work import Work
 
-__all__ = ["HoldingUp", "for_bytes"]
+__all__ = ["HoldingUp"]
 
-KIB: Final = 1024
+HoldUp = Callable[[Work, int, int, int], None]
+"""(work, times, blocks, bytes): this rank does it in the iteration that it is in."""
 
 
 class HoldingUp:
     """Passes every call on. It is what the rank's program calls, so it is only called within an
-    iteration; `hold_up(ns)` makes that iteration longer.
-
-    Only a receiver's ends count: it has to check what came.
-    """
+    iteration; `hold_up` makes that iteration longer."""
 
     def __init__(
-        self,
-        inner: Transport,
-        costs: TransferCalibration,
-        hold_up: Callable[[int], None],
-        *,
-        receives: bool,
+        self, inner: Transport, block_bytes: int, hold_up: HoldUp, *, posted: Work, ended: Work
     ) -> None:
         self.name = inner.name
         self.proofs: Collection[Proof] = inner.proofs
         self.can_withdraw = inner.can_withdraw
-        self._inner, self._costs, self._hold_up = inner, costs, hold_up
-        self._receives = receives
+        self._inner, self._block_bytes, self._hold_up = inner, block_bytes, hold_up
+        self._posted, self._ended = posted, ended
         self.expect, self.has_failed = inner.expect, inner.has_failed
         self.withdraw, self.peer_ended = inner.withdraw, inner.peer_ended
         self.ready, self.last_moved_ns, self.close = inner.ready, inner.last_moved_ns, inner.close
@@ -42,20 +32,16 @@ class HoldingUp:
     def post(self, transfer: Transfer) -> None:
         """Passed on; it takes its time."""
         self._inner.post(transfer)
-        costs = self._costs
-        self._hold_up(costs.post_ns + for_bytes(costs.post_kib_ns, transfer.nbytes))
+        self._work(self._posted, 1, transfer.nbytes)
 
     def poll(self) -> list[TransportEnd]:
         """Passed on; what came is checked."""
         ends = self._inner.poll()
-        if ends and self._receives:
-            costs = self._costs
+        if ends:
             done = [end for end in ends if end.kind is EndKind.DONE]
-            nbytes = sum(end.nbytes for end in done)
-            self._hold_up(len(done) * costs.notice_ns + for_bytes(costs.notice_kib_ns, nbytes))
+            self._work(self._ended, len(done), sum(end.nbytes for end in done))
         return ends
 
-
-def for_bytes(kib_ns: Fraction, nbytes: int) -> int:
-    """What so many bytes take, in nanoseconds."""
-    return ceil(kib_ns * nbytes / KIB) if kib_ns else 0
+    def _work(self, work: Work, times: int, nbytes: int) -> None:
+        if times:
+            self._hold_up(work, times, -(-nbytes // self._block_bytes), nbytes)

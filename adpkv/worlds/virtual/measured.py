@@ -21,9 +21,13 @@ Past = Callable[[int, int], int]
 
 class NoticedWaits(WaitStretch):
     """Waits that end some time after something has arrived, but not later than by their limit.
-    `past`: the stalls in which it is not noticed."""
 
-    __slots__ = ("_group", "_notice", "_past")
+    Real ranks look less often the longer they wait, until they have waited for `backoff_ns`. So
+    what comes sooner is noticed sooner, in proportion. `past`: the stalls in which it is not
+    noticed.
+    """
+
+    __slots__ = ("_backoff_ns", "_group", "_notice", "_past")
 
     def __init__(
         self,
@@ -33,9 +37,11 @@ class NoticedWaits(WaitStretch):
         notice: Draw,
         group: int,
         past: Past | None = None,
+        backoff_ns: int = 0,
     ) -> None:
         super().__init__(began_ns, overhead_ns, limit_ns)
         self._notice, self._group, self._past = notice, group, past
+        self._backoff_ns = backoff_ns
 
     def arrival(self, at_ns: int) -> int:
         """The time at which the current wait ends if something arrives at `at_ns`. The delay is
@@ -50,6 +56,9 @@ class NoticedWaits(WaitStretch):
             return at_ns
         limit_ns = self._began_ns + (waits + 1) * self._cycle_ns
         notice_ns = self._notice(self._group, at_ns)
+        waited_ns = into_ns - self._overhead_ns
+        if waited_ns < self._backoff_ns:
+            notice_ns = notice_ns * max(waited_ns, 0) // self._backoff_ns
         noticed_ns = at_ns + notice_ns if self._past is None else self._past(at_ns, notice_ns)
         return min(noticed_ns, limit_ns)
 

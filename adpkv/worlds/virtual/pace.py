@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from math import ceil
-from typing import Final
 
 from adpkv.config.calibration import CalibrationConfig
 from adpkv.core.ids import NEVER
+from adpkv.core.plan import Plan
+from adpkv.core.topology import Instance
 from adpkv.executor.collectives import Operation, Step, Wait
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.group import VirtualGroup
+from adpkv.worlds.virtual.iteration_work import Assigned, IterationWork
 from adpkv.worlds.virtual.measured import MeasuredStretch, NoticedWaits, Past
 from adpkv.worlds.virtual.mismatch import check_batches
 from adpkv.worlds.virtual.schedule import Schedule, paced
@@ -21,8 +24,7 @@ from adpkv.worlds.virtual.stretch import Line, StepStretch, WaitStretch
 
 __all__ = ["Pace"]
 
-_START: Final = -1
-"""Among the ranks that hold up a group's first iteration: that they have to start."""
+NOTHING = Fraction(0)
 
 
 class Pace:
@@ -35,6 +37,8 @@ class Pace:
         timeline: records them, where the run has a timeline.
         schedule: makes steps faster, where the run has a schedule.
         calibration, seed: what real runs were measured to cost; its noise is drawn by the seed.
+        token_ns, assigned: what the KV of a prompt token costs then, beside the step, and a request
+            that a rank gets.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class Pace:
         schedule: Schedule | None = None,
         calibration: CalibrationConfig | None = None,
         seed: int = 0,
+        token_ns: Fraction = NOTHING,
+        assigned: Assigned | None = None,
     ) -> None:
         self._collective_ns, self.jump = collective_ns, jump
         self._ticks = ticks_per_ns
@@ -60,9 +66,13 @@ class Pace:
         self._steps: dict[int, int] = {}
         """By group: the steps it has made, by which their noise is drawn."""
         self._start_ns = 0 if calibration is None else calibration.start_ns
-        self._held_ns: dict[int, dict[int, int]] = {}
-        """By group: by how much each rank holds up the iteration that it is in. A group that is not
-        in it has not begun its first one, which lasts until the ranks take requests."""
+        self._work: dict[int, IterationWork] = {}
+        """By group: what holds up the iteration that it is in."""
+        self._started: set[int] = set()
+        """Groups behind their first iteration, which lasts until the ranks take requests."""
+        self._token_ns, self._assigned = token_ns, assigned
+        self._plans: dict[int, Plan] = {}
+        """By group: the last one that was looked at."""
 
     def collective_ns(self, group: VirtualGroup) -> int:
         """What a small collective costs this group."""
@@ -71,17 +81,38 @@ class Pace:
         found = self._calibration.group(group.instance.ranks)
         return found.collective_ns if found else self._collective_ns
 
-    def hold_up(self, group: int, rank: int, ns: int) -> None:
-        """A rank of the group does something in this iteration that takes so long. Ranks do such
-        things side by side: the iteration is as much longer as the slowest of them takes."""
-        held = self._held_ns.setdefault(group, {_START: self._start_ns})
-        held[rank] = held.get(rank, 0) + ns
-
-    def _held(self, group: int) -> int:
-        held = self._held_ns.get(group)
-        found = self._start_ns if held is None else max(held.values(), default=0)
-        self._held_ns[group] = {}
+    def work(self, group: int) -> IterationWork:
+        """What the ranks of a group do in the iteration that it is in."""
+        found = self._work.get(group)
+        if found is None:
+            found = self._work[group] = IterationWork()
         return found
+
+    def _held(self, group: VirtualGroup, plan: Plan | None) -> int:
+        """How much longer the iteration with this plan takes."""
+        costs, index = self._assigned, group.instance.index
+        if costs is None:
+            return 0
+        if plan is not None and plan is not self._plans.get(index):
+            self._plans[index] = plan
+            if plan.assignments:
+                self._assign(group.instance, plan, costs)
+        work = self._work.pop(index, None)
+        held_ns = 0 if work is None else work.total_ns()
+        if index not in self._started:
+            self._started.add(index)
+            held_ns = max(held_ns, self._start_ns)
+        return held_ns
+
+    def _assign(self, instance: Instance, plan: Plan, costs: Assigned) -> None:
+        """Its requests take work; one that all ranks get takes it once."""
+        work, seen = self.work(instance.index), set[int]()
+        for place, specs in plan.assignments.items():
+            new = [one for one in specs if one.request_id not in seen]
+            seen.update(one.request_id for one in new)
+            blocks = sum([-(-one.prompt_tokens // costs.block_tokens) for one in new])
+            rank = instance.members[place]
+            work.add(rank, costs.work, len(new), blocks, blocks * costs.block_bytes)
 
     def begin(
         self, group: VirtualGroup, first: Operation, now_ns: int, *, quiet: bool
@@ -99,13 +130,16 @@ class Pace:
             stretch = self._step_stretch(group, lines, now_ns, quiet=quiet)
         elif type(first) is Wait:
             limit_ns = min([at.limit_ns for at in group.current])
-            held_ns = self._held(group.instance.index)
+            held_ns = self._held(group, first.plan)
             began_ns, overhead_ns = now_ns + held_ns, self._overhead_ns(group)
             stretch = WaitStretch(began_ns, overhead_ns, limit_ns)
             if self._calibration is not None:
                 index = group.instance.index
                 _, past = self._noise(group)
-                stretch = NoticedWaits(began_ns, overhead_ns, limit_ns, self._notice, index, past)
+                backoff_ns = self._calibration.messages.backoff_ns
+                stretch = NoticedWaits(
+                    began_ns, overhead_ns, limit_ns, self._notice, index, past, backoff_ns
+                )
         else:
             raise TypeError(f"a rank program awaited {first!r}")
         if self.timeline is not None:
@@ -145,7 +179,7 @@ class Pace:
             self._ticks,
             jitter=jitter,
             first=self._steps.get(index, 0),
-            held_ns=self._held(index),
+            held_ns=self._held(group, group.current[0].plan),
             past=past,
         )
 
@@ -174,7 +208,18 @@ class Pace:
                 overhead_ns += ceil(found.sequence_ns * busiest)
         elif found:
             overhead_ns += found.idle_ns
+        if type(group.current[0]) is Step:
+            overhead_ns += self._prefill_ns(group)
         return overhead_ns
+
+    def _prefill_ns(self, group: VirtualGroup) -> int:
+        """What prompt tokens cost beside the step that computes them."""
+        assert self._calibration is not None
+        tokens = max(at.work.prefill_tokens for at in group.current)
+        if not tokens:
+            return 0
+        once_ns = self._calibration.requests.prefilled.once_ns
+        return ceil(once_ns + int(tokens) * self._token_ns)
 
     def _record(
         self, timeline: WorldTimeline, group: VirtualGroup, lines: list[Line], now_ns: int

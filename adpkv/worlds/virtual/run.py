@@ -49,7 +49,7 @@ from adpkv.worlds import custom_ports
 from adpkv.worlds.assemble import build_inbox_ages, build_model, build_rank, says_cached
 from adpkv.worlds.assemble_coordinator import build_coordinator
 from adpkv.worlds.select_ports import chosen
-from adpkv.worlds.virtual.calibrated import holding_up, link, mail_latency, pace_of
+from adpkv.worlds.virtual.calibrated import Holding, link, mail_latency, pace_of
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.run_files import SimulationFiles
@@ -102,9 +102,8 @@ class Simulation:
         workload = ports.workload if workload is None else workload
         self._route = custom_ports.router_of(ports.policy, experiment)
         models = self._models(ports.model)
-        pace = self._pace = pace_of(
-            experiment, models[0].ticks_per_ns, timeline, schedule, jump=jump
-        )
+        pace = pace_of(experiment, models[0].ticks_per_ns, timeline, schedule, jump=jump)
+        self._holding = Holding(experiment, pace)
         self.world = VirtualWorld(
             self.topology,
             pace=pace,
@@ -191,9 +190,7 @@ class Simulation:
         transport, staged = self._ports.transport(
             rank, memory, inbox_ages, faults, mailbox, recorder
         )
-        transport = holding_up(
-            experiment, self.topology.instance_of(rank), rank, transport, self._pace
-        )
+        transport = self._holding.up(rank, transport)
         program = assemble(
             experiment,
             self.topology,
