@@ -36,6 +36,9 @@ MOST_SLICES: Final = 4096
 
 PAUSE_S: Final = 50e-6
 
+UPLOAD: Final = ""
+"""In place of a kernel's name: a copy of bytes, as many as `slices`."""
+
 PLACES: Final = JOB.itemsize // 4
 """How many numbers of blocks have the room of a job."""
 
@@ -164,6 +167,18 @@ class Work:
             args = (pool, area + first * nbytes, nbytes)
             self._add(_Operation(kernel, part, -(-len(part) // PLACES), slices, args))
 
+    def upload(self, target: int, source: int, nbytes: int) -> None:
+        """Copy bytes of pinned memory to the device after all earlier work."""
+        self._add(_Operation(UPLOAD, (), 0, nbytes, (target, source)))
+
+    def copy_listed(
+        self, kernel: str, list_at: int, count: int, pool: int, area: int, nbytes: int
+    ) -> None:
+        """As `copy`, of so many blocks whose numbers are on the device already."""
+        self._add(
+            _Operation(kernel, range(count), 0, _slices(nbytes), (list_at, pool, area, nbytes))
+        )
+
     def _add(self, operation: _Operation) -> None:
         self.submitted += 1
         self._waiting.append(operation)
@@ -228,6 +243,18 @@ class Work:
         return True
 
     def _launch(self, operation: _Operation) -> None:
+        if operation.room:
+            self._launch_with_jobs(operation)
+        elif operation.kernel == UPLOAD:
+            target, source = operation.args
+            self._device.copy(target, source, operation.slices, self._stream)
+        else:
+            count, args = len(operation.jobs), operation.args
+            self._device.launch(operation.kernel, count, operation.slices, args, self._stream)
+        operation.event = self._events.pop() if self._events else self._device.new_event()
+        self._device.record(operation.event, self._stream)
+
+    def _launch_with_jobs(self, operation: _Operation) -> None:
         device, place, jobs = self._device, operation.place, operation.jobs
         count, offset, stream = len(jobs), place * JOB.itemsize, self._stream
         if isinstance(jobs, np.ndarray):
@@ -246,8 +273,6 @@ class Work:
             self._bad[place : place + count] = 0
             args = (self._bad_at + 4 * place, *args)
         device.launch(operation.kernel, count, operation.slices, (jobs_at, *args), stream)
-        operation.event = self._events.pop() if self._events else device.new_event()
-        device.record(operation.event, stream)
 
 
 def _slices(nbytes: int) -> int:

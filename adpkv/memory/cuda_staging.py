@@ -21,6 +21,7 @@ from adpkv.core.ids import SessionId
 from adpkv.errors import AdpkvError
 from adpkv.gpu.device import Device, pinned_view
 from adpkv.gpu.work import Work, jobs_of
+from adpkv.memory.cuda_lists import SlotLists
 from adpkv.memory.port import HOST, PASSED, Fence, Region, Report
 from adpkv.memory.slot_book import CANARY, MARK_BYTES, Marks, SlotBook
 
@@ -51,6 +52,7 @@ class CudaStaging:
         self._book = SlotBook(slots, slot_blocks, report)
         self._written: Fence = PASSED
         self._to_mark: list[Marks] = []
+        self._lists = SlotLists(work, device, slots, slot_blocks)
 
     def region(self) -> Region:
         """All slots together."""
@@ -78,15 +80,27 @@ class CudaStaging:
         self._book.copies(first, len(blocks), into=True)
         return self._copy("adpkv_pack", blocks, first)
 
+    def prepare_unpack(self, slot: int, blocks: Sequence[int]) -> None:
+        """What comes into this slot will be unpacked into these blocks, in order, from the slot's
+        beginning: their list is put onto the device now. When the bytes are there it would take a
+        third of the call."""
+        self._lists.put(slot, blocks)
+
     def unpack(self, first: int, blocks: Sequence[int]) -> Fence:
         """Copy adjacent blocks of the area from `first` into these blocks of the pool."""
         self._book.copies(first, len(blocks), into=False)
-        return self._copy("adpkv_unpack", blocks, first)
+        size, listed_at = self.block_bytes, self._lists.at(first, blocks)
+        if not listed_at:
+            return self._copy("adpkv_unpack", blocks, first)
+        at = self._address + first * size
+        self._work.copy_listed("adpkv_unpack", listed_at, len(blocks), self._pool, at, size)
+        return self._lists.used(first)
 
     def close(self) -> None:
         """Give its memory back. No copy is under way, and no peer touches the slots."""
         free = self._device.free_pinned if self._host else self._device.free
         free(self._address)
+        self._lists.close()
 
     # -- who may touch what ----------------------------------------------------------------------
 
@@ -98,6 +112,7 @@ class CudaStaging:
     def give_back(self, slot: int, request_id: int) -> None:
         """No peer touches the slot any more: what was used of it is to be marked."""
         self._to_mark += self._book.give_back(slot, request_id)
+        self._lists.drop(slot)
         # A copy of a transfer that was stopped may still be going on.
         self._written = self._work.point()
 

@@ -98,6 +98,7 @@ class StagedTransport:
         """Receiver: expect the first two chunks."""
         found = Receiving(transfer, self._slots.half)
         self._slots.take(found, transfer.target)
+        self._slots.prepare(found)
         while found.expected < min(AHEAD, found.chunks):
             if not self._expect_next(found):
                 # No peer knows of the chunks before it: they are ended, and nobody is told.

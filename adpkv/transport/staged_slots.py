@@ -3,7 +3,7 @@ within a budget, and telling the area's checks who may touch it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from adpkv.memory.port import SlotWatch, StagingArea
 from adpkv.transport.port import Transfer
@@ -19,6 +19,8 @@ class StagingSlots:
         self.half = area.slot_blocks // AHEAD
         """How many blocks a chunk has at most."""
         self._area, self._watch = area, watch
+        self._prepare: Callable[[int, Sequence[int]], None] | None
+        self._prepare = getattr(area, "prepare_unpack", None)
         self._pack_bytes = self._left_bytes = pack_bytes
 
     def renew(self) -> None:
@@ -74,6 +76,12 @@ class StagingSlots:
         """The transfer has its slot from now on; its own blocks are `blocks`."""
         if self._watch is not None:
             self._watch.take(found.slot, found.transfer.request_id, blocks)
+
+    def prepare(self, found: Receiving) -> None:
+        """What can be done for unpacking before the bytes are there, if the area can do anything.
+        Only for a transfer in which each block has its own place in the slot."""
+        if self._prepare is not None and found.chunks <= AHEAD:
+            self._prepare(found.slot, found.transfer.target)
 
     def give_back(self, found: Staged) -> None:
         """The transfer is over: no peer touches its slot."""

@@ -17,7 +17,7 @@ HOST_PIECE_BYTES: Final = 512 << 10
 COPIED_BYTES: Final = 2 << 20
 """Where UCX copies: how much of what is sent may be on its way, to all peers together."""
 
-POST_NS: Final = 150_000
+POST_NS: Final = 100_000
 """The time limit of posting between two polls."""
 
 

@@ -31,8 +31,9 @@ TAGS: Final = 1 << 40
 
 EVERY_BIT: Final = (1 << 64) - 1
 
-PROGRESS_NS: Final = 250_000
-"""The limit of one call of `progress`. One step of UCX may take longer."""
+PROGRESS_NS: Final = 100_000
+"""The limit of one call of `progress`. One step of UCX may take longer: with 2 MiB on their way 1.8
+ms, and it may be the last one."""
 
 WITHOUT_COPY: Final = ("rc_", "dc_", "ud_", "srd", "gga_")
 """What the names of UCX's transports begin with that move host memory by themselves."""

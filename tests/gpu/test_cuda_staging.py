@@ -129,3 +129,49 @@ def test_a_slot_is_written_when_its_check_is_done(rig: Rig, fake: Any) -> None:
         rig.memory.poll()
     assert fence.passed()
     assert rig.told == []
+
+
+class Never:
+    """A fence that has not passed."""
+
+    def passed(self) -> bool:
+        return False
+
+
+def test_a_list_of_blocks_that_waits_on_the_device_unpacks_the_same(rig: Rig) -> None:
+    """And one that does not fit the transfer, or may still be read, is not used."""
+    memory, area = rig.memory, rig.area
+    blocks, size = (9, 2, 14, 5), memory.block_bytes
+    content = [bytes([n + 1]) * size for n in range(4)]
+
+    def arrive() -> None:
+        for n, one in enumerate(content):
+            rig.device.put(area.region().address + (4 + n) * size, one)
+
+    def pool(block: int) -> bytes:
+        memory.finish()
+        return rig.device.fetch(memory.region().address + block * size, size)
+
+    arrive()
+    area.prepare_unpack(1, blocks)
+    assert area._lists.at(4, blocks[:2])
+    area.unpack(4, blocks[:2])
+    area.unpack(6, blocks[2:])
+    assert [pool(block) for block in blocks] == content
+    others = (3, 8, 1, 7)
+    assert not area._lists.at(4, others), "the list has other numbers"
+    area.unpack(4, others)
+    assert [pool(block) for block in others] == content
+    area.prepare_unpack(1, others)
+    area.unpack(4, others)
+    area._lists._in_use[1] = Never()
+    area.prepare_unpack(1, blocks)
+    assert not area._lists.at(4, blocks), "a kernel may still read what would be overwritten"
+    assert not area._lists.at(4, others)
+    del area._lists._in_use[1]
+    area.prepare_unpack(1, range(SLOT_BLOCKS + 1))
+    assert not area._lists.at(4, range(4)), "more than a slot has"
+    area.prepare_unpack(1, blocks)
+    area.give_back(1, 7)
+    assert not area._lists.at(4, blocks)
+    assert [pool(block) for block in others] == content
