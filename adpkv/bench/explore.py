@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from math import inf
 from time import perf_counter
 from typing import Final
 
@@ -24,6 +25,9 @@ __all__ = ["explore"]
 LEAST_SEEDS: Final = 300
 LEAST_SHARE: Final = 0.9
 JOBS: Final = 2
+TURNS: Final = 2
+"""So often both are run, in turns, and the faster of each counts: two processes that share a core
+by chance, as hardware threads, take a third longer."""
 KIB: Final = 1024
 
 _LOOP: Final = """
@@ -49,13 +53,15 @@ def explore(*, batches: int = 20) -> list[Figure]:
     plan = plan_for(experiment, "random", 0, BATCH * (batches + 1))
     tasks = list(Campaign(plan).tasks())
     ((spent_s, grown_kib),) = _bare([tasks])
-    began_s = perf_counter()
-    _bare([tasks[number::JOBS] for number in range(JOBS)])
-    bare_s = perf_counter() - began_s
-    began_s = perf_counter()
-    with local_pool(JOBS) as pool:
-        run_campaign(Campaign(plan), pool)
-    wall_s = perf_counter() - began_s
+    bare_s = wall_s = inf
+    for _ in range(TURNS):
+        began_s = perf_counter()
+        _bare([tasks[number::JOBS] for number in range(JOBS)])
+        bare_s = min(bare_s, perf_counter() - began_s)
+        began_s = perf_counter()
+        with local_pool(JOBS) as pool:
+            run_campaign(Campaign(plan), pool)
+        wall_s = min(wall_s, perf_counter() - began_s)
     seeds, all_seeds = BATCH * batches, BATCH * (batches + 1)
     return [
         figure(
@@ -78,7 +84,8 @@ def explore(*, batches: int = 20) -> list[Figure]:
             reference=all_seeds / bare_s,
             against=f"{JOBS} bare loops",
             target=Target("ratio", ">=", LEAST_SHARE),
-            note="by wall time, the start of the processes included on both sides",
+            note="by wall time, the start of the processes included on both sides; the better of"
+            f" {TURNS} in turns",
         ),
     ]
 
