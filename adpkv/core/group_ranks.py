@@ -195,11 +195,12 @@ class GroupRanks:
 
     def give(self, rank: int, spec: RequestSpec) -> None:
         """A rank is given the request."""
-        costs, was_open = self.costs, self.is_open(rank)
+        costs, seats, advised, slots = self.costs, self.seats, self.advised, self.slots
+        was_open = seats[rank] > 0 and advised[rank] > 0 and slots[rank] > 0
         self.tokens[rank] += costs.tokens_of(spec)
         self.requests[rank] += 1
-        self.seats[rank] -= 1
-        self.advised[rank] -= 1
+        seats[rank] -= 1
+        advised[rank] -= 1
         self.turns[rank] = self._now
         self._now += 1
         if costs.late:
@@ -208,8 +209,8 @@ class GroupRanks:
                 transfers, blocks = self._share(rank, spec.sender.rank)
                 blocks -= prompt_blocks(spec, costs.block_tokens)
                 self.shares[rank][spec.sender.rank] = (transfers - 1, blocks)
-                self.slots[rank] -= 1
-        if was_open and not self.is_open(rank):
+                slots[rank] -= 1
+        if was_open and not (seats[rank] > 0 and advised[rank] > 0 and slots[rank] > 0):
             self._open -= 1
             self._opened = None
 

@@ -28,6 +28,8 @@ class HealthWatch:
         self._rules = rules
         self._is_by_contract = rules.unhealthy_reasons is unhealthy_reasons
         """Whether a rank is healthy by the contract's rule, and no other."""
+        self._silent_ns = silent_from_ns(0, limits.progress_deadline_ns)
+        """After how long without a movement a rank is unhealthy."""
 
     def inputs(self, transport_moved_ns: int = -1) -> HealthInputs:
         """The present values from which health follows, also if the transport last moved a byte

@@ -262,21 +262,21 @@ class Transceiver:
         return count
 
     def _fire(self, session: Session, event: Event, now_ns: int) -> None:
-        queued = session.state is _QUEUED or (session.state is _PREPARED and session.peer >= 0)
         before = session.state
-        exposed = session.started_ns >= 0 and not before.is_over
         if event is _DEADLINE:
             self.limits.passes(session, now_ns)
         line = self.book.fire(session, event, now_ns)
         if line.late:
             return
-        if queued and not line.state.is_unexposed:
-            self._slots.leave(session)
-        elif exposed and line.state.is_over:
+        after = line.state
+        if before is _QUEUED or (before is _PREPARED and session.peer >= 0):
+            if not after.is_unexposed:
+                self._slots.leave(session)
+        elif after.is_over and session.started_ns >= 0:
             self._slots.give_back(session)
         if self._receives:
             self.limits.moved(session, before, event, now_ns)
-        elif line.state.is_over:
+        elif after.is_over:
             self._tombstones.add(session)
 
     def expire(self, now_ns: int) -> None:

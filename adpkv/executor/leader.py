@@ -236,9 +236,9 @@ class Leader:
         responses = tuple(chain.from_iterable(gathered))
         for response in responses:
             self._limits.over((response.request_id, response.attempt))
+            self._tokens += response.tokens
         if self._unowned_for or self._inherited:
             responses = tuple(map(self._with_wait, responses))
-        self._tokens += sum(response.tokens for response in responses)
         if due:
             self._next_pulse_ns = self._clock() + self._pulse_ns
         message = Answers(self._instance, responses, pulse(self._tokens) if due else None)

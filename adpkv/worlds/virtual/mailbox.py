@@ -63,6 +63,8 @@ class Post:
     ) -> None:
         self._latency_ns = SOON_NS if callable(latency_ns) else max(latency_ns, SOON_NS)
         self._latency = latency_ns if callable(latency_ns) else None
+        self._is_plain = type(queue) is EventQueue and self._latency is None
+        """Whether each message takes `latency_ns`: nobody draws it or chooses another."""
         self._queue = queue
         self._on_arrival = on_arrival
         self._boxes: dict[int, VirtualMailbox] = {}
@@ -86,7 +88,9 @@ class Post:
         number = self._sent.get(owner, 0)
         self._sent[owner] = number + 1
         queue = self._queue
-        if self._latency is None:
+        if self._is_plain:
+            at_ns = queue.now + self._latency_ns
+        elif self._latency is None:
             at_ns = queue.arrival_ns(owner, to, number, self._latency_ns)
         else:
             latency_ns = max(self._latency(sender, to, number, message), SOON_NS)

@@ -9,6 +9,7 @@ arrives between two iterations.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from adpkv.core.ids import COORDINATOR, NEVER
@@ -174,15 +175,17 @@ class VirtualWorld:
             self._host.start()
         for group in self.groups:
             self._go_on(group)
-        queue, ranks, unwatched = self.queue, self.topology.ranks, 0
+        queue, ranks = self.queue, self.topology.ranks
         while self._left < ranks:
-            if not queue.outside and self._is_stuck():
-                raise self._deadlock("no rank can go on")
-            queue.step()
-            unwatched += 1
-            if watch is not None and unwatched == watch_every:
-                unwatched = 0
-                watch()
+            for _ in repeat(None, watch_every):
+                if not queue.outside and self._is_stuck():
+                    raise self._deadlock("no rank can go on")
+                queue.step()
+                if self._left >= ranks:
+                    break
+            else:
+                if watch is not None:
+                    watch()
 
     # -- collectives ------------------------------------------------------------------------------
 
@@ -221,7 +224,7 @@ class VirtualWorld:
             leader, others = group.outcome(first, taking_part, operations)
             completed.append((first, others))
             group.note(first, now_ns)
-            if len(taking_part) < everybody and type(others) is Plan:
+            if type(others) is Plan and len(taking_part) < everybody:
                 taking_part = self._join_in(group, others, taking_part, completed)
             if len(completed) > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise self._livelock(group, len(completed))
