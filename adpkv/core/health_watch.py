@@ -81,11 +81,7 @@ class HealthWatch:
         if not book.in_flight:
             return NEVER if not reasons else 0
         if not reasons and not book.quarantine.since:
-            return (
-                silent_from_ns(book.moved_ns, self._limits.progress_deadline_ns)
-                if book.under_way
-                else NEVER
-            )
+            return book.moved_ns + self._silent_ns if book.under_way else NEVER
         # While unhealthy, the end of the grace period is due too, and so are further reasons.
         grace_ns = self.monitor.grace_over_ns()
         at_ns = next_change_ns(self.inputs(), reasons)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -60,6 +60,11 @@ collective can carry. So a burst of long prompts is spread over a few short iter
 MESSAGE_IDS: Final = 8
 """What a message without blocks counts towards `BROADCAST_IDS`."""
 
+_FOR_THE_GROUP: Final = frozenset(get_args(LeaderMessage))
+_FOR_PEERS: Final = frozenset(get_args(PeerMessage))
+"""The kinds of messages. To ask whether a message is an instance of a union takes ten times as
+long."""
+
 Attempt = tuple[int, int]
 """(request, attempt)."""
 
@@ -107,10 +112,10 @@ class Leader:
         """
         own: list[PeerMessage] = []
         for message in self._mailbox.receive():
-            if isinstance(message, LeaderMessage):
-                self._kept.append(message)
-            elif isinstance(message, PeerMessage):
-                own.append(message)
+            if type(message) in _FOR_PEERS:
+                own.append(message)  # type: ignore[arg-type]
+            elif type(message) in _FOR_THE_GROUP:
+                self._kept.append(message)  # type: ignore[arg-type]
         return self._next_broadcast() if self._kept else (), own
 
     def put_back(self, messages: Sequence[LeaderMessage]) -> None:
@@ -159,11 +164,11 @@ class Leader:
             return
         now_ns = self._clock()
         for message in messages:
-            if isinstance(message, Admit):
+            if type(message) is Admit:
                 self._note_new((message.spec,), now_ns, message.waited_ns)
         if self._is_successor:
             for message in messages:
-                if isinstance(message, Shrink) and message.asked:
+                if type(message) is Shrink and message.asked:
                     self._inherit(message, now_ns)
         gone = [(refusal.request_id, refusal.attempt) for refusal in plan.refusals]
         for specs in plan.assignments.values():
@@ -281,9 +286,9 @@ class Leader:
 
 def _weight(message: LeaderMessage) -> int:
     """Roughly what a message counts towards `BROADCAST_IDS`."""
-    if isinstance(message, Shrink):
+    if type(message) is Shrink:
         return MESSAGE_IDS + len(message.asked) + len(message.ages)
-    if not isinstance(message, Admit):
+    if type(message) is not Admit:
         return MESSAGE_IDS
     spec = message.spec
     return MESSAGE_IDS + len(spec.block_hashes) + (len(spec.sender.blocks) if spec.sender else 0)
@@ -326,7 +331,7 @@ def failed_ranks(messages: Iterable[LeaderMessage]) -> set[int]:
     and a large group gets many messages."""
     found: set[int] = set()
     for message in messages:
-        if not isinstance(message, Shrink):
+        if type(message) is not Shrink:
             break
         found.update(message.failed)
     return found
@@ -376,10 +381,10 @@ def _readmitted(messages: Sequence[LeaderMessage]) -> frozenset[int]:
     cancelled: set[int] = set()
     found: set[int] = set()
     for message in messages:
-        if isinstance(message, Cancel):
+        if type(message) is Cancel:
             cancelled.add(message.request_id)
             found.discard(message.request_id)
-        elif isinstance(message, Admit) and message.spec.request_id in cancelled:
+        elif type(message) is Admit and message.spec.request_id in cancelled:
             found.add(message.spec.request_id)
     return frozenset(found)
 

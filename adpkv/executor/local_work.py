@@ -79,7 +79,7 @@ class LocalWork:
         if self.group_input and (failed := failed_ranks(self.group_input)):
             transceiver.note_failures(failed)
         for message in messages:
-            if isinstance(message, Release):
+            if type(message) is Release:
                 rank.succession.release = message  # kept: its leader has one too, and broadcasts it
             else:
                 self._transfers.on_peer_message(message, now_ns)

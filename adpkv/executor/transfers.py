@@ -80,7 +80,9 @@ class Transfers:
         """Process a peer's message about a session."""
         transceiver = self._transceiver
         session = (message.request_id, message.attempt)
-        if isinstance(message, Advertise):
+        if type(message) is Began:  # the most frequent one first
+            transceiver.on_peer_message(*session, _BEGAN, now_ns)
+        elif isinstance(message, Advertise):
             if self._transport.has_failed(message.receiver):
                 transceiver.note_failures((message.receiver,))
             pieces = transceiver.advertised(
@@ -97,18 +99,16 @@ class Transfers:
             transceiver.not_needed(*session, now_ns)
         elif isinstance(message, Queued):
             transceiver.on_peer_message(*session, _PEER_QUEUED, now_ns)
-        elif isinstance(message, Began):
-            transceiver.on_peer_message(*session, _BEGAN, now_ns)
         elif isinstance(message, CancelTransfer):
             self._cancelled(message, now_ns)
         elif isinstance(message, NeverStarted):
             self._peer_ended(*session, 0)
         elif isinstance(message, Unpacked):
             self._unpacked(message)
-        elif message.pieces == UNKNOWN_PIECES:
-            transceiver.on_peer_message(*session, _ERROR, now_ns)
-        else:
+        elif isinstance(message, Ended) and message.pieces != UNKNOWN_PIECES:
             self._peer_ended(*session, message.pieces)
+        else:
+            transceiver.on_peer_message(*session, _ERROR, now_ns)
 
     def _unpacked(self, message: Unpacked) -> None:
         """A receiver has unpacked chunks. A message about another attempt is dropped, as it says
