@@ -99,7 +99,8 @@ def read_run(path: Path) -> RunSamples:
     try:
         summary = read_json(folder.summary)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder.summary}: cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{folder.summary}: cannot be read: {why}") from error
     if summary.get("world") != "mpi" or summary.get("exit_code") != 0:
         raise UsageError(
             f"{path}: to calibrate takes real runs that ended with code 0, not one of world"

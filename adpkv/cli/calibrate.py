@@ -31,7 +31,10 @@ def calibrate(
         ),
     ],
     output: Annotated[
-        Path, typer.Option(metavar="FILE", help="Write the section `calibration` here.")
+        Path,
+        typer.Option(
+            "--output", "--out", metavar="FILE", help="Write the section `calibration` here."
+        ),
     ] = Path("calibration.yaml"),
     as_json: AsJson = False,
 ) -> None:
@@ -45,6 +48,8 @@ def calibrate(
     from adpkv import __version__
     from adpkv.calibration.calling import calibrated, write
     from adpkv.calibration.showing import as_text, as_values, show_errors
+    from adpkv.output.tables import wrapped
+    from adpkv.terminal import terminal_columns
 
     calibration, errors, names = calibrated(runs, check)
     write(output, as_text(calibration, names, __version__))
@@ -55,4 +60,5 @@ def calibrate(
         show_errors(sys.stdout, errors)
     else:
         print("errors: give runs of a second experiment, or --check RUN, to say how far it is")
-    print(f"calibration: {output}; append it to an experiment's file to simulate with it")
+    told = f"calibration: {output}; append it to an experiment's file to simulate with it"
+    print("\n".join(wrapped(told, terminal_columns(sys.stdout))))

@@ -22,7 +22,11 @@ def timeline(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write it here.", show_default="RUN/timeline.perfetto-trace"
+            "--output",
+            "--out",
+            metavar="FILE",
+            help="Write it here.",
+            show_default="RUN/timeline.perfetto-trace",
         ),
     ] = None,
     since: Annotated[

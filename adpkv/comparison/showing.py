@@ -120,7 +120,8 @@ def _requests(
         return
     changed = [(pair.seed, change) for pair in pairs for change in pair.changed]
     if not changed:
-        yield "", f"{first} to {other}: all of {counted(matched, 'request')} ended in the same way"
+        whole = "the only request" if matched == 1 else f"all {matched:,} requests"
+        yield "", f"{first} to {other}: {whole} ended in the same way"
     else:
         yield "", f"{first} to {other}: {len(changed):,} of {matched:,} requests ended differently"
     several = len(pairs) > 1

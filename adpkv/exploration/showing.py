@@ -187,4 +187,7 @@ def show_exploration(stream: IO[str], found: Exploration) -> None:
     for line in wrapped(said, columns):
         print_line(console, line)
     if found.folder is not None:
-        print_line(console, f"{found.folder}/explore.json, {found.folder}/coverage.html")
+        # No line is so long that the terminal breaks a path.
+        files = f"{found.folder}/explore.json, {found.folder}/coverage.html"
+        for line in wrapped(files, columns):
+            print_line(console, line)

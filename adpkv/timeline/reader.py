@@ -120,7 +120,8 @@ class RecordReader:
                     return
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: cannot be read: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"{path}: cannot be read: {why}") from error
         head = self._data[:HEADER_BYTES]
         version = int.from_bytes(head[len(MAGIC) : len(MAGIC) + 4], "little")
         if len(head) < HEADER_BYTES or not head.startswith(MAGIC) or version != VERSION:
