@@ -133,6 +133,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left)
     items.sort(key=first_those_that_decide)
     for item in items:
+        if "mpi" in item.keywords and item.get_closest_marker("mpi") is None:
+            raise pytest.UsageError(
+                f"{item.nodeid}: pytest-mpi skips a test whose parameters are called just that"
+            )
         if "mpirun" in getattr(item, "fixturenames", ()):
             item.add_marker(REAL)
         if item.get_closest_marker(REAL) and not item.nodeid.startswith(REAL_PLACES):

@@ -29,7 +29,7 @@ def over(*here: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "over",
         [
-            pytest.param(one, marks=() if one in here else CAMPAIGN)
+            pytest.param(one, id=f"over_{one}", marks=() if one in here else CAMPAIGN)
             for one in ("mpi", "shared_memory")
         ],
     )
