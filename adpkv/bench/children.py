@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sys
@@ -14,6 +15,7 @@ import msgspec
 
 from adpkv.children import run_bounded
 from adpkv.errors import AdpkvError, MissingPieceError
+from adpkv.worlds.mpi.oversubscription import YIELD, cores
 
 __all__ = ["Whole", "mpirun", "run_measured", "run_module", "run_ranks", "run_whole"]
 
@@ -48,8 +50,14 @@ def run_ranks(module: str, ranks: int, argv: Sequence[str], *, bound_s: float) -
         MissingPieceError: there is no mpirun.
         AdpkvError: the job failed, or did not end within `bound_s`.
     """
-    command = [mpirun(), "-n", str(ranks), *_PYTHON, module, *argv]
+    command = [*_yielding(ranks), mpirun(), "-n", str(ranks), *_PYTHON, module, *argv]
     return run_measured(command, bound_s=bound_s)[0]
+
+
+def _yielding(ranks: int) -> list[str]:
+    """What makes MPI yield on too few cores, as `adpkv run` does: a launcher does not see each
+    limit, as `taskset` or a container's, and a bare call would spin for whole time slices."""
+    return ["env", f"{YIELD}=1"] if ranks > cores() and YIELD not in os.environ else []
 
 
 def mpirun() -> str:

@@ -25,11 +25,12 @@ from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.executor.collectives import Collective
 from adpkv.executor.messages import HOST, PAYLOADS
+from adpkv.flight_recorder.quick import MISSED
 from adpkv.flight_recorder.slot_layout import SLOT_BYTES
 from adpkv.flight_recorder.writer import FlightRecorder
 from adpkv.output import RunFolder
 from adpkv.worlds.mpi.coordinator import CoordinatorHost
-from adpkv.worlds.mpi.driver import Driver, guarded
+from adpkv.worlds.mpi.driver import guarded
 from adpkv.worlds.mpi.exchange.opening import ExchangeMaker
 from adpkv.worlds.mpi.group import CollectiveStats, Group
 from adpkv.worlds.mpi.hosts import open_flight
@@ -123,7 +124,18 @@ class _Beside:
             exchange=exchanges.open(group, 0, 0),
             recorder=recorder,
         )
-        self._driver = Driver({0: operation}, stats, recorder)
+        quick = operation.quick
+        collective = Collective(0, "tp_allgather", "bench", 0, None, RankStatus())
+
+        def recorded() -> None:
+            """As the driver does it."""
+            if quick is not None and quick(collective) is not MISSED:
+                return
+            recorder.enter(collective, operation.sequence + 1, perf_counter_ns())
+            operation.perform(collective)
+            recorder.leave(perf_counter_ns(), operation.payload_bytes)
+
+        self._slotted = recorded
         self._look, self._mpi_yields = look, mpi_yields
         self.replayed: list[Iteration] = []
         self.rows: list[_Row] = []
@@ -135,7 +147,7 @@ class _Beside:
         waiting = self._mpi_yields.waiting  # as in any program that waits inside MPI
         with waiting():
             self.replayed += self._replay(found[-EVERY:])
-        slotted_us = self._driver.run(_awaited_us())
+        slotted_us = _rounds_us(self._slotted)
         with waiting():
             self.rows.append(_Row(found[-1], slotted_us, _rounds_us(self._bare)))
 
@@ -166,16 +178,6 @@ def _spin(work_ns: int) -> None:
     until_ns = thread_time_ns() + work_ns
     while thread_time_ns() < until_ns:
         pass
-
-
-async def _awaited_us() -> list[float]:
-    """The same of collectives that a program awaits, as the driver performs them."""
-    took, status = [], RankStatus()
-    for _ in range(ROUNDS):
-        began_ns = perf_counter_ns()
-        await Collective(0, "tp_allgather", "bench", 0, None, status)
-        took.append((perf_counter_ns() - began_ns) / 1e3)
-    return took
 
 
 def _rounds_us(call: Callable[[], object]) -> list[float]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from adpkv.control_groups import CGROUP_OF_SELF, CGROUPS, groups_above
 
-__all__ = ["cores", "local_ranks", "one_thread", "yield_where_crowded"]
+__all__ = ["YIELD", "cores", "local_ranks", "one_thread", "yield_where_crowded"]
 
 YIELD: Final = "OMPI_MCA_mpi_yield_when_idle"
 """Read by Open MPI when it is initialized. Other MPIs ignore it; MPICH yields by itself."""
