@@ -51,11 +51,13 @@ def tear(rank: int, site: str, link: str) -> None:
 
     def broken(group: Group, work: Any, *args: Any) -> Any:
         torn.append(link)
-        whole, group._exchange = group._exchange, Torn(group._exchange, link)  # type: ignore[assignment]
+        whole, slots = group._exchange, group._slots
+        group._exchange = Torn(whole, link)  # type: ignore[assignment]
+        group._slots = group._exchange.slots
         try:
             return work(group, *args)
         finally:
-            group._exchange = whole
+            group._exchange, group._slots = whole, slots
 
     def met(group: Group, op: Any, payload: Any, rest: str = "") -> Any:
         if here(group) and link == "slots" and is_it(op):
@@ -68,6 +70,8 @@ def tear(rank: int, site: str, link: str) -> None:
         return second_round(group, at, lengths)
 
     Group._exchange_slots, Group._second_round = met, second  # type: ignore[method-assign]
+    if MPI.COMM_WORLD.rank == rank:
+        Group._be_quick = lambda *_: None  # type: ignore[method-assign]
 
 
 def main() -> int:
