@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from adpkv import __version__
 from adpkv.calibration.iterations import Iteration, Made
 from adpkv.calibration.ways import Look
 from adpkv.config import Experiment, load
@@ -25,7 +26,7 @@ from adpkv.output.folder import read_json
 from adpkv.output.story_files import RunFiles
 from adpkv.timeline.format import OPEN
 from adpkv.timeline.matching import GroupCollective, collectives
-from adpkv.timeline.reader import RecordReader, Sent, open_records
+from adpkv.timeline.reader import Joined, RecordReader, Sent, open_records
 
 __all__ = ["Message", "RunSamples", "StepSample", "read_run"]
 
@@ -106,6 +107,12 @@ def read_run(path: Path) -> RunSamples:
             f"{path}: to calibrate takes real runs that ended with code 0, not one of world"
             f" {summary.get('world')} that ended with {summary.get('exit_code')}"
         )
+    if summary.get("adpkv") != __version__:
+        by = summary.get("adpkv") or "another version"
+        raise UsageError(
+            f"{path}: made by adpkv {by}, and this is {__version__}: what it cost may differ"
+        )
+    _check_whole(path, readers)
     experiment = experiment.model_copy(update={"calibration": None})
     files = RunFiles(folder, experiment.topology.build())
     run = RunSamples(path, experiment, summary, list(files.all_records()))
@@ -116,6 +123,24 @@ def read_run(path: Path) -> RunSamples:
     if not run.iterations:
         raise UsageError(f"{path}: its timeline has no iterations with a step")
     return run
+
+
+def _check_whole(path: Path, readers: Sequence[RecordReader]) -> None:
+    """The last thing that a rank does with the others is to leave.
+
+    Raises:
+        UsageError: records of a rank end before that.
+    """
+    for reader in readers:
+        last = None
+        for record in reader:
+            if isinstance(record, Joined):
+                last = record
+        if last is not None and last.group != WORLD:
+            raise UsageError(
+                f"{path}: the records of rank {last.rank} end before the run did: they were cut"
+                " off, or reached observe.timeline_limit"
+            )
 
 
 def _carried(folder: RunFolder) -> list[str]:

@@ -74,6 +74,11 @@ def read_sides(paths: Sequence[Path]) -> list[Side]:
     found: list[_Read] = []
     for path in paths:
         found += _of_sweep(path) if is_sweep(path) else [_of_run(path)]
+    given: set[Path] = set()
+    for path in paths:
+        if path.resolve() in given:
+            raise UsageError(f"{path}: is given twice")
+        given.add(path.resolve())
     versions = {str(read.run.summary.get("adpkv", "")): read.name for read in found}
     if len(versions) > 1:
         told = ", ".join(f"{name} by adpkv {by or 'unknown'}" for by, name in versions.items())

@@ -73,6 +73,10 @@ def short_name(column: str) -> str:
     return UNIT.sub("", last)
 
 
+ALIASES: Final = {"makespan": "rates.serving_s"}
+"""Other names of figures, as the field has them."""
+
+
 def column_for(name: str, columns: Iterable[str]) -> str:
     """The column that a name means: the column itself, or the only one with this short name.
 
@@ -80,6 +84,7 @@ def column_for(name: str, columns: Iterable[str]) -> str:
         UsageError: there is none, or there are several.
     """
     known = [column for column in columns if column not in NOT_FIGURES]
+    name = ALIASES.get(UNIT.sub("", name), name)
     if name in known:
         return name
     wanted = UNIT.sub("", name)

@@ -58,6 +58,8 @@ def rows(path: Path, reading: Reading) -> Iterator[tuple[Place, Row]]:
         before = 0
         turn = 0
         for one in said:
+            if one.value is None and one.content is None:
+                raise place.error("", "a message without a text (`value`, or `content`)")
             chars = len(one.value if one.value is not None else one.content or "")
             if (one.said_by or one.role or "") in ANSWERS and before and chars:
                 yield (

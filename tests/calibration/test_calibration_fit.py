@@ -11,11 +11,13 @@ from adpkv.calibration.calling import calibrated
 from adpkv.calibration.errors import Error
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.iterations import Iteration
-from adpkv.calibration.samples import Message, RunSamples, StepSample
+from adpkv.calibration.samples import Message, RunSamples, StepSample, _check_whole
 from adpkv.calibration.ways import arrived_after
 from adpkv.cli.app import app
 from adpkv.config import parse
 from adpkv.errors import UsageError
+from adpkv.executor.collectives import WORLD
+from adpkv.timeline.reader import Joined
 from adpkv.worlds.virtual.run import simulate
 
 DATA = {
@@ -138,6 +140,17 @@ def test_what_is_no_real_run_with_a_timeline_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, argv)
     assert isinstance(done.exception, UsageError)
     assert not output.exists()
+
+
+def test_records_that_are_cut_off_are_not_taken_for_a_run() -> None:
+    whole = [joined(0, 2, "step"), joined(WORLD, 2, "leave")]
+    _check_whole(Path("run"), [whole, [], whole])  # type: ignore[list-item]  the coordinator's
+    with pytest.raises(UsageError, match="records of rank 2 end before the run did"):
+        _check_whole(Path("run"), [whole, whole[:1]])  # type: ignore[list-item]
+
+
+def joined(group: int, rank: int, site: str) -> Joined:
+    return Joined(group, rank, 1, 1, "", site, 0, 0, 0, 0, (0, 0, 0, 0))
 
 
 def test_a_figure_is_held_to_its_bar_or_to_twice_the_spread() -> None:

@@ -116,6 +116,8 @@ def test_what_cannot_be_compared(swept: Path, tmp_path: Path) -> None:
         compare_runs([one])
     with pytest.raises(adpkv.UsageError, match=r"there is no config\.yaml, so this is no run's"):
         compare_runs([one, tmp_path])
+    with pytest.raises(adpkv.UsageError, match="is given twice"):
+        compare_runs([swept, swept])
     with pytest.raises(adpkv.UsageError, match="'ttft' is no figure of a run: did you mean ttft_p"):
         compare_runs([swept], ["ttft"])
     old = tmp_path / "old"

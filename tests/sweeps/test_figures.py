@@ -25,6 +25,8 @@ def known() -> dict[str, object]:
         ("output_tokens_per_s", "rates.output_tokens_per_s"),
         ("violations", "violations"),
         ("wall", "wall_s"),
+        ("makespan", "rates.serving_s"),
+        ("outages", "outages"),
     ],
 )
 def test_a_name_leads_to_its_column(known: dict[str, object], name: str, column: str) -> None:

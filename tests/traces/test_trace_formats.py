@@ -193,6 +193,7 @@ BROKEN = {
         ('"output_toks": 9, ', "", r":2:1: .*missing required field `output_toks`"),
     ],
     "sharegpt.json": [
+        ('"value": "Hi there"', '"values": "Hi"', r":10:3: a message without a text"),
         ('"value": "Hi there"', '"value": 5', r":12:32: Expected `str \| null`, got `int`"),
         ('"value": "Hi there"', '"value": ', r":12:32: .*malformed.*found .*human"),
         ('{"id": "c", "conversations"', '{"id": "c", "talks"', r":9:3: no conversations"),
