@@ -97,7 +97,8 @@ def test_pins_go_at_each_end(end: str) -> None:
     served(serving, 1, 12, *PREFIX)
     request = assigned(serving, 2, 16, *PREFIX, 53)
     assert serving.pool.cached(PREFIX) == (3, 3)
-    proven = end == "failure"
+    assert request.pins is not None
+    pins, proven = request.pins.number, end == "failure"
     if end == "cancel":
         serving.cancel(2, 3)
     elif end == "stop":
@@ -109,6 +110,7 @@ def test_pins_go_at_each_end(end: str) -> None:
         finished(serving, 2, Event.ENDED if proven else Event.ERROR)
     serving.decisions.resolve(2000)
     assert (request.pins, serving.pool.cached(PREFIX)) == (None, (3, 0))
+    assert serving.holders((pins,)) == (2,), "a violation of what was pinned names who had it"
     counts = serving.pool.counts()
     assert counts.quarantined == (0 if proven else 2)
     assert serving.pool.acquire(serving.pool.available + 1) is None

@@ -7,8 +7,19 @@ from typing import Final
 __all__ = ["ARGUED"]
 
 ARGUED: Final[dict[str, str]] = {
-    "core.session_book: SessionBook.fire: swap: self._note(session, before, event, now_ns)": (
-        "the journal gets references, and nobody reads it before the call is over"
+    "core.health_watch: HealthWatch.check: boundary:"
+    " if silent_ns <= self._limits.progress_deadline_ns:": (
+        "at the deadline itself the whole rule is asked, and says that nothing is wrong"
+    ),
+    "core.router: _assign: swap: ranks.overtaking.assigned(ranks, rank, spec)": (
+        "who was assigned what is told to two lists, and neither is made by the other"
+    ),
+    "core.transceiver: Transceiver._admit: swap:"
+    " self.book.set_slot(session, self._slots.number(session))": (
+        "what is to be sent names the session, and is read when both are done"
+    ),
+    "core.waiting: _Log.add: swap: self.lanes.setdefault(lane_of(spec), deque()).append(place)": (
+        "a place is noted in two tables, of which neither is read in between"
     ),
     "executor.context: ContextServing.finish: swap: self.transceiver.prepare(session, blocks)": (
         "one changes the session alone, the other the request alone, and neither reads the other"
