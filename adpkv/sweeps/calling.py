@@ -115,7 +115,8 @@ def _search(folder: SweepFolder, pool: Pool, watch: Watching, limit_s: float | N
         settings = {point.number: dict(point.settings) for point in points}
         if any(settings.get(row.point, row.settings) != row.settings for row in folder.rows):
             raise UsageError(
-                f"{folder.path}: another version of Optuna has chosen its points: begin again"
+                f"{folder.path}: another version of Optuna has chosen its points, or its sweep"
+                " section was changed: begin again"
             )
         return [one for one in points_of(folder.rows) if one.number in settings]
 
