@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from adpkv import __version__
 from adpkv.cli.options import AsJson, Quiet
 from adpkv.counting import counted
 from adpkv.errors import UsageError
@@ -106,9 +107,12 @@ def _note_what_is_gone(played: Replay) -> None:
     if not played.recorded.signature or played.reproduced:
         return
     now = signature(played.trial.found) or "nothing"
+    why = "the file was edited, or adpkv is another"
+    if played.recorded.version != __version__:
+        found_by = played.recorded.version or "an unknown version"
+        why = f"adpkv {found_by} has found it, this is {__version__}"
     print(
-        f"adpkv: {played.recorded.signature} was recorded, and {now} is found now: the file was"
-        " edited, or adpkv is another",
+        f"adpkv: {played.recorded.signature} was recorded, and {now} is found now: {why}",
         file=sys.stderr,
     )
 
@@ -127,12 +131,15 @@ def _code(played: Replay) -> int:
 
 
 def _show(played: Replay) -> None:
+    from adpkv.exploration.oracles import EXIT_CODE
     from adpkv.output.tables import wrapped
     from adpkv.terminal import terminal_columns
 
     columns = terminal_columns(sys.stdout)
     trial, recorded = played.trial, played.recorded
-    for one in trial.found:
+    for number, one in enumerate(trial.found):
+        if number and one.kind.startswith(EXIT_CODE):
+            continue  # it follows from what is said before
         first, *more = one.detail.splitlines() or [""]
         print(*wrapped(f"{one.kind}: {first}", columns, "", "  "), *more, sep="\n")
     events = counted(len(trial.events), "event")

@@ -24,7 +24,7 @@ from adpkv.exploration.owners import owner_of_doubt
 from adpkv.output.summary import Ending, ending_of
 from adpkv.worlds.virtual.run import Simulation
 
-__all__ = ["Ended", "Wrong", "ending_of_job", "problems"]
+__all__ = ["EXIT_CODE", "Ended", "Wrong", "ending_of_job", "problems"]
 
 CODES: Final = (ExitCode.COMPLETED, ExitCode.UNHEALTHY, ExitCode.SIGINT, ExitCode.SIGTERM)
 """With which a run may end that kept the contract."""
@@ -34,6 +34,9 @@ LOST_CODES: Final = (ExitCode.RANK_LOST,)
 ANSWERED: Final = frozenset({Outcome.COMPLETED, Outcome.REFUSED})
 """The outcomes of who came after all was healed: admission may refuse also a healthy job's, and
 whether it had to is asked of each (`admitted`)."""
+
+EXIT_CODE: Final = "exit_code_"
+"""The kind of a wrong exit code begins so."""
 
 NS_PER_S: Final = 1e9
 
@@ -80,7 +83,7 @@ def problems(ran: Ended, healed_ns: int = NEVER) -> list[Wrong]:
     code, lost, violations = ran.ending
     found = [Wrong(v.kind, _said(v)) for v in violations]
     if code not in (LOST_CODES if _ends_with(ran, lost) else CODES):
-        found.append(Wrong(f"exit_code_{int(code)}", f"exit code {code}"))
+        found.append(Wrong(f"{EXIT_CODE}{int(code)}", f"exit code {code}"))
     found += _unanswered(ran, code)
     found += [Wrong("columns", f"columns: {r}") for r in ran.records if _uneven(r)]
     found += _wrong_gaps(ran)

@@ -61,6 +61,8 @@ class Recorded:
     digest: str = ""
     seed: int | None = None
     """The seed of the exploration in which it was found."""
+    version: str = __version__
+    """Of the adpkv that has found it."""
 
 
 _NUMBERS_OF_DRAWN: Final = 4
@@ -213,6 +215,7 @@ def _recorded(data: object, source: str) -> Recorded:
         _whole(found.get("exit_code", 0), f"{source}: found.exit_code"),
         str(found.get("events", "")),
         found.get("seed"),
+        str(data.get("adpkv", "")),
     )
 
 

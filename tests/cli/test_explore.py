@@ -65,6 +65,7 @@ def test_it_is_replayed_in_each_way(found: Path, tmp_path: Path) -> None:
     whole = call("replay", file, code=4)
     assert whole.startswith("two_terminal_responses: ")
     assert "the same run, bit for bit" in whole
+    assert "exit_code" not in whole  # it follows from the violation
     word = call("replay", file, "--token").strip()
     assert json.loads(call("replay", word, "--json", code=4))["same"] is True
     stopped = call("replay", file, "--until", "quarantined")
@@ -91,8 +92,13 @@ def test_a_file_that_was_edited_says_that_its_find_is_gone(found: Path, tmp_path
     (tmp_path / "edited.yaml").write_text("\n".join(lines))
     said = CliRunner().invoke(app, ["replay", str(tmp_path / "edited.yaml"), "--quiet"])
     assert (said.exit_code, said.stdout) == (adpkv.ExitCode.GONE, "")
-    gone = "adpkv: two_terminal_responses was recorded, and nothing is found now"
-    assert said.stderr.startswith(gone)
+    gone = "adpkv: two_terminal_responses was recorded, and nothing is found now: "
+    assert said.stderr == f"{gone}the file was edited, or adpkv is another\n"
+    other = [line.replace(f"adpkv: {adpkv.__version__}", "adpkv: 0.0.9") for line in lines]
+    assert other != lines
+    (tmp_path / "edited.yaml").write_text("\n".join(other))
+    said = CliRunner().invoke(app, ["replay", str(tmp_path / "edited.yaml"), "--quiet"])
+    assert said.stderr == f"{gone}adpkv 0.0.9 has found it, this is {adpkv.__version__}\n"
 
 
 def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
