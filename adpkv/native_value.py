@@ -10,7 +10,7 @@ from adpkv.subclassing import mypyc_attr
 __all__ = ["NativeValue"]
 
 
-@mypyc_attr(native_class=True)
+@mypyc_attr(native_class=True, acyclic=True)
 class NativeValue:
     """The base of these classes. `__init__` is made for each of them."""
 

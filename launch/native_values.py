@@ -3,8 +3,9 @@
 mypyc does not know msgspec: a structure stays an ordinary Python object for it, whose fields are
 looked up by name each time. As a native class it has them in the fields of a C struct. In plain
 Python a structure of msgspec is made faster than any class with an `__init__`, so the sources keep
-it. Here its text is changed: base and options go, and a blank line behind it becomes `__init__`. So
-every line keeps its number, for tracebacks.
+it. Here its text is changed: base and options go, and a blank line behind it becomes `__init__`,
+one before it says that the cycle collector needs not look at it. So every line keeps its number,
+for tracebacks.
 
 Only what stays inside a process: msgspec writes and reads no native class. Structures beside
 functions that are to be compiled, and which are sent or written, are taken from a copy of their
@@ -40,8 +41,10 @@ COPY: Final = "_structures"
 
 BASE: Final = "_NativeValue"
 CLASS_VAR: Final = "_ClassVar"
+ATTR: Final = "_mypyc_attr"
 IMPORT: Final = (
     f"; from adpkv.native_value import NativeValue as {BASE}"
+    f"; from adpkv.subclassing import mypyc_attr as {ATTR}"
     f"; from typing import ClassVar as {CLASS_VAR}"
 )
 
@@ -105,8 +108,10 @@ def _change(lines: list[str], node: ast.ClassDef, fields: list[ast.AnnAssign], b
     body = node.body[0]
     first, last = node.lineno - 1, node.end_lineno
     assert last is not None
-    if body.lineno != node.lineno + 1 or lines[last : last + 1] != [""]:
+    if body.lineno != node.lineno + 1 or [lines[first - 1], *lines[last : last + 1]] != ["", ""]:
         raise SyntaxError(f"{node.name}: no room for the method of a native class")
+    if any(one.arg == "gc" for one in node.keywords):  # it says gc=False
+        lines[first - 1] = f"@{ATTR}(acyclic=True)"
     lines[first] = f"class {node.name}({base}):"
     names = [ast.unparse(one.target) for one in fields]
     told = "".join(f"{name!r}, " for name in names)

@@ -107,7 +107,7 @@ def _lines(text: str) -> dict[int, str]:
 
 
 def test_a_structure_without_room_for_its_method_is_refused() -> None:
-    text = 'import msgspec\nclass One(msgspec.Struct):\n    """."""\n    a: int\nb = 1\n'
+    text = 'import msgspec\n\nclass One(msgspec.Struct):\n    """."""\n    a: int\nb = 1\n'
     with pytest.raises(SyntaxError, match="One: no room"):
         made_native(text, ["One"], "nowhere")
 
