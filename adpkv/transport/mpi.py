@@ -235,7 +235,10 @@ class MpiTransport:
             if finished:
                 self._moved_ns = self._clock()
                 for found in finished:
-                    self._follow(found)
+                    if found.wanted == 1 == len(found.cut) and not found.lingering:
+                        self._end_whole(found)
+                    else:
+                        self._follow(found)
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
         self._posting.poll()
@@ -321,6 +324,18 @@ class MpiTransport:
             return
         if not self._end_if_over(found):
             self._heads.watch(found)
+
+    def _end_whole(self, found: Opened) -> None:
+        """The only piece has ended: the usual case, by few calls, which the copy made cold."""
+        transfer, size = found.transfer, found.cut[0][2] * self._memory.block_bytes
+        found.finished, found.moved_bytes = 1, size
+        book = self._sending if found.sends else self._receiving
+        if found.sends:
+            self._posting.ended(transfer.receiver, size)
+        session = transfer.session
+        if book.get(session) is found:
+            del book[session]
+            self._ended.append(TransportEnd(session, EndKind.DONE, size, 1))
 
     def _count_ended(self, found: Opened, at: int) -> None:
         """The pieces before `at` have ended: count them, and those after them that have.
