@@ -11,7 +11,7 @@ import msgspec
 from mpi4py import MPI
 
 from adpkv.bench.bare import make_bare
-from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell, Kind
+from adpkv.bench.transport_cells import RECEIVER, SENDER, Asked, Cell
 from adpkv.bench.transport_memory import TOKEN_BYTES, made_blocks
 from adpkv.bench.transport_words import Polled, Words
 from adpkv.config import Experiment, parse
@@ -44,7 +44,7 @@ class Rig:
         self.blocks = made_blocks(
             asked.kind.memory, moved + asked.idle, cell.block_bytes, self._rank
         )
-        self._experiment = _experiment(asked.kind, cell, self.blocks.memory.blocks)
+        self._experiment = _experiment(asked, cell, self.blocks.memory.blocks)
         self._inner, area = self._made(asked.kind.transport)
         self._written = (self.blocks.memory if area is None else area).written
         self.transport: Any = self._inner
@@ -163,12 +163,15 @@ def _transfer(
     return Transfer(number, 0, SENDER, RECEIVER, tag, source, target, nbytes)
 
 
-def _experiment(kind: Kind, cell: Cell, blocks: int) -> Experiment:
-    """An experiment with this transport and memory, and the defaults."""
-    transceiver = {
+def _experiment(asked: Asked, cell: Cell, blocks: int) -> Experiment:
+    """An experiment with this transport and memory, and the defaults, but for as many transfers as
+    are open."""
+    kind = asked.kind
+    transceiver: dict[str, Any] = {
         "transport": kind.transport,
         "staging": "on" if kind.staged else "off",
         "staging_slots": 2,
+        **({"max_inflight_transfers": 1 + asked.idle} if asked.idle else {}),
     }
     return parse(
         {

@@ -46,6 +46,7 @@ class MpiTransport:
         inbox_age: follows how long an end is not polled after `ready` has found it.
         broke: called when MPI knows of a rank failure or reports another error; transfers with
             other ranks go on. If None, failures are not looked for, and an error is raised.
+        most_open: so many transfers are open at most; the same on all ranks.
     """
 
     name = "mpi"
@@ -62,9 +63,10 @@ class MpiTransport:
         clock: Callable[[], int],
         inbox_age: InboxAge | None = None,
         broke: Callable[[], None] | None = None,
+        most_open: int = 0,
     ) -> None:
         self._comm, self._memory, self._clock = communicator, memory, clock
-        self._lanes = Lanes(communicator)
+        self._lanes = Lanes(communicator, most_open)
         self._broke = broke
         self._gone: set[int] = set()
         """The failed ranks: those that MPI knows, and those that all ranks have agreed on."""
@@ -94,7 +96,7 @@ class MpiTransport:
         return Card(self.name)
 
     def take_cards(self, cards: Sequence[Card]) -> None:
-        """Every rank has its transport by now: make further communicators (`mpi_lanes`)."""
+        """Every rank has its transport by now: make further communicators (`mpi_posting`)."""
         self._lanes.open()
 
     def expect(self, transfer: Transfer) -> bool:
@@ -269,7 +271,6 @@ class MpiTransport:
         self._broke()
 
     def _set_aside(self, ranks: Collection[int]) -> None:
-        """Test and post no more pieces of the transfers with these ranks."""
         self._gone.update(ranks)
         for found in [*self._receiving.values(), *self._sending.values()]:
             if found.peer() in ranks:
@@ -277,7 +278,6 @@ class MpiTransport:
                 self._posting.remove(found)
 
     def _landed(self, found: Opened) -> bool:
-        """Whether all bytes of a transfer from a failed rank have arrived."""
         if found.sends:
             return False
         with suppress(MPI.Exception):

@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from adpkv.transport.port import EndKind, Transfer, TransportEnd
 
-__all__ = ["Heads", "Opened", "is_over"]
+__all__ = ["RECENT", "Heads", "Opened", "is_over"]
 
 RECENT: Final = 64
 OLDER_NS: Final = 250_000

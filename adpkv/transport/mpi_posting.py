@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from mpi4py import MPI
 
-from adpkv.transport.mpi_opened import Opened
+from adpkv.transport.mpi_opened import RECENT, Opened
 from adpkv.transport.port import Transfer
 
 __all__ = ["LANES", "BlockBytes", "Lanes", "Poster"]
@@ -39,14 +39,16 @@ class Lanes:
     tag, so they take the same one. MPI frees them as it ends: to free one is a collective, which a
     failed rank would not join."""
 
-    def __init__(self, communicator: MPI.Intracomm) -> None:
+    def __init__(self, communicator: MPI.Intracomm, most_open: int) -> None:
         self._every = [communicator]
+        self._most_open = most_open
 
     def open(self) -> None:
-        """Make the copies. Every rank must call it, before the first transfer."""
-        made = [self._every[0].Idup() for _ in range(1, LANES)]
-        MPI.Request.Waitall([request for _, request in made])
-        self._every += [communicator for communicator, _ in made]
+        """Make the copies, if so many transfers of a rank may be open that it is worth them. Every
+        rank must call it, before the first transfer."""
+        if self._most_open <= RECENT:
+            return
+        self._every += [self._every[0].Dup() for _ in range(1, LANES)]
 
     def of(self, transfer: Transfer) -> MPI.Intracomm:
         """The communicator of a transfer."""

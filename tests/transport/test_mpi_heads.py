@@ -74,7 +74,10 @@ def test_all_older_ones_have_their_turn() -> None:
 
 
 def test_transfers_are_spread_over_communicators() -> None:
-    lanes = Lanes(MPI.COMM_SELF)
+    few = Lanes(MPI.COMM_SELF, RECENT)
+    few.open()
+    assert few.of(Transfer(1, 0, 0, 0, 3, (0,), (0,), 1)) == MPI.COMM_SELF
+    lanes = Lanes(MPI.COMM_SELF, RECENT + 1)
     opened = [Transfer(n, 0, 0, 0, tag, (0,), (0,), 1) for n, tag in enumerate(range(1, 2049, 2))]
     assert all(lanes.of(one) == MPI.COMM_SELF for one in opened)
     lanes.open()

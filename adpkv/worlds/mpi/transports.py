@@ -65,6 +65,7 @@ def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:
         clock=setting.clock,
         inbox_age=hooks.inbox_age,
         broke=hooks.broke,
+        most_open=config.max_inflight_transfers,
     )
 
 
