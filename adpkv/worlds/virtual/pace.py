@@ -106,7 +106,8 @@ class Pace:
 
     def _assign(self, instance: Instance, plan: Plan, costs: Assigned) -> None:
         """Its requests take work; one that all ranks get takes it once."""
-        work, seen = self.work(instance.index), set[int]()
+        work = self.work(instance.index)
+        seen: set[int] = set()
         for place, specs in plan.assignments.items():
             new = [one for one in specs if one.request_id not in seen]
             seen.update(one.request_id for one in new)
