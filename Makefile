@@ -102,7 +102,7 @@ fuzz: $(STAMP) ## an hour of random experiments and bad input on all cores; FUZZ
 check-examples: $(TORCH) ## the mended programs of docs/examples under 10,000 schedules each
 	.venv-torch/bin/python -m tests.rank_programs.examples 10000
 
-mutants: $(STAMP) ## 76 small planted changes in core and executor: what notices each; MUTANTS="--for 600"
+mutants: $(STAMP) ## 79 small planted changes in core and executor: what notices each; MUTANTS="--for 600"
 	$(BIN)/python -m tests.mutants --jobs $$(nproc) $(MUTANTS)
 
 explore: $(STAMP) ## ten minutes of explore on all cores, each variant; EXPLORE="--for 1h" for more

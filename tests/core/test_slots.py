@@ -91,6 +91,23 @@ def test_who_leaves_is_not_admitted() -> None:
     assert queue.admit() == []
 
 
+def test_room_counts_those_that_wait_until_they_leave() -> None:
+    """Each look is made after something has changed: what was counted before must not be told."""
+    first, second = waiting(1, 0, blocks=2), waiting(2, 1)
+    queue = SlotQueue(SlotLimits(3, 2, 5))
+    assert queue.room() == (3, ())
+    queue.wait(first)
+    assert queue.room() == (2, ((1, 1, 3),))
+    queue.wait(second)
+    assert queue.room() == (1, ((1, 1, 3), (2, 1, 4)))
+    queue.leave(second)
+    assert queue.room() == (2, ((1, 1, 3),))
+    queue.admit()
+    assert queue.room() == (2, ((1, 1, 3),)), "who has a slot counts as when it waited"
+    queue.give_back(first)
+    assert queue.room() == (3, ())
+
+
 def test_a_staging_slot_belongs_to_one_session_until_it_is_given_back() -> None:
     queue = filled(
         SlotLimits(MANY, MANY, 1, staging=2), *(waiting(i, i, blocks=9) for i in range(4))

@@ -28,6 +28,9 @@ ARGUED: Final[dict[str, str]] = {
     " self._on_record(request.record(outcome, detail, last, now_ns": (
         "a record and an event go to two files, of the same instant"
     ),
+    "executor.phases: Phases.survive: drop: self.group_input = ()": (
+        "a leader takes its messages anew, those that it has put back too, before it awaits"
+    ),
     "executor.serving: Serving.end: swap: self.owner.acted(request.spec.request_id)": (
         "letting a request go does not look at votes, and a vote not at requests"
     ),
