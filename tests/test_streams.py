@@ -61,7 +61,7 @@ def test_a_run_ends_as_it_ends_and_says_what_of_it_was_lost(
     if said is not None:
         assert (ended.stdout, ended.stderr) == ("", said)
     else:
-        assert "completed: 1 of 1 requests" in ended.stdout
+        assert "completed: 1 of 1 request completed" in ended.stdout
     assert sorted(path.name for path in out.iterdir()) == [
         "config.yaml", "events.jsonl", "ranks.jsonl", "requests.jsonl", "summary.json",
     ]  # fmt: skip

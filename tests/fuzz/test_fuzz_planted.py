@@ -31,9 +31,9 @@ CLEAN = Swarm(given=0.0, extreme=0.0, faults=0, rare=0.0)
 PLANTED = "planted by a test"
 
 
-def first_find(hunter: str, kind: str = "") -> str:
+def first_find(hunter: str, kind: str = "", seeds: int = SEEDS) -> str:
     """What the first find of some seeds says, or the first that begins like this."""
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         for wrong in hunted(hunter, seed).found:
             if wrong.startswith(kind):
                 return wrong
@@ -147,7 +147,8 @@ def test_a_rank_that_is_not_like_the_others(monkeypatch: pytest.MonkeyPatch) -> 
         real(network, transfer)
 
     wrapped(monkeypatch, Network, "begin", begin)
-    assert first_find("permuted").startswith("permuted: ")
+    # Few experiments have transfers that wait for the link of a rank, and for nothing else.
+    assert first_find("permuted", seeds=4 * SEEDS).startswith("permuted: ")
 
 
 def test_a_fault_that_was_a_help(monkeypatch: pytest.MonkeyPatch) -> None:
