@@ -8,6 +8,10 @@ run, it is cut in two there.
 The hash of a block stands for the whole prefix up to its end, so it always comes after the same
 hashes, and a run is found by its first one. A run without a lease is cached. Runs are evicted in
 LRU order, the last block of a run first.
+
+A trace may have ids of which this is not true: a hash twice in a prompt, or behind two prefixes.
+Where two runs would then have the same first hash, the one that came to it later is *hidden*: no
+prompt finds it, its leases keep it, and it is evicted in its turn.
 """
 
 from __future__ import annotations
@@ -73,7 +77,7 @@ class PrefixRuns:
 
     def __init__(self) -> None:
         self._first: dict[int, Run] = {}
-        """Each run by its first hash."""
+        """Each run by its first hash, but for the hidden ones."""
         # The cached runs, in LRU order. An OrderedDict finds its first entry in O(1) after many
         # removals; a dict does not.
         self._idle: OrderedDict[Run, None] = OrderedDict()
@@ -129,7 +133,7 @@ class PrefixRuns:
             first, second = Run(*head, 0), run
             run.hashes, run.blocks = tail
         self._first[first.hashes[0]] = first
-        self._first[second.hashes[0]] = second
+        self._first.setdefault(second.hashes[0], second)  # or it is hidden
         return first
 
     def add(self, hashes: Sequence[int], blocks: Sequence[int], use: Use) -> Part | None:
@@ -183,7 +187,9 @@ class PrefixRuns:
             if left:
                 run.hashes, run.blocks = run.hashes[:left], run.blocks[:left]
             else:
-                del self._idle[run], self._first[run.hashes[0]]
+                del self._idle[run]
+                if self._first.get(run.hashes[0]) is run:
+                    del self._first[run.hashes[0]]
 
     def in_order(self) -> list[int]:
         """The cached blocks in the order in which they would be evicted."""
@@ -191,21 +197,31 @@ class PrefixRuns:
 
     def leased(self) -> list[int]:
         """The tracked blocks that have a lease."""
-        return [block for run in self._first.values() if run.holders for block in run.blocks]
+        return [block for run in self._leased() for block in run.blocks]
+
+    def _leased(self) -> list[Run]:
+        """The runs that have a lease. Of a hidden one the lease also has what it was cut off."""
+        found: dict[Run, None] = {}
+        for run in self._first.values():
+            one: Run | None = run if run.holders else None
+            while one is not None:
+                found[one] = None
+                one = one.rest
+        return [run for run in found if run.holders]
 
     def check_integrity(self) -> None:
         """Raise AssertionError unless all indexes agree. For tests."""
-        by_use = [0, 0, 0]
+        by_use, leased = [0, 0, 0], self._leased()
+        for run in leased:
+            by_use[_use_of(run.holders)] += len(run.blocks)
+        for run in (*leased, *self._idle):
+            assert len(run.hashes) == len(run.blocks), "hashes and blocks"
+            assert (run in self._idle) != (run.holders > 0), "a run is cached with a lease"
         for value, run in self._first.items():
             assert run.hashes[0] == value, "a run has another first hash"
-            assert len(run.hashes) == len(run.blocks), "hashes and blocks"
-            assert (run in self._idle) != (run.holders > 0), (
-                "a run is cached and leased, or neither"
-            )
-            by_use[_use_of(run.holders)] += len(run.blocks) if run.holders else 0
+            assert run.holders or run in self._idle, "a run is neither cached nor leased"
         assert by_use == self.used, "uses"
         assert self.cached == len(self.in_order()), "how many are cached"
-        assert all(self._first[run.hashes[0]] is run for run in self._idle), "a run is lost"
 
 
 def _runs(parts: Sequence[Part]) -> list[Run]:

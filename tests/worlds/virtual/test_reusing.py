@@ -3,6 +3,11 @@ every seed keeps the contract."""
 
 from __future__ import annotations
 
+import json
+import random
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.worlds.virtual.experiments import (
@@ -43,3 +48,22 @@ def test_they_reuse() -> None:
     transfers = [run(reusing(experiment(seed))).summary["transfers"] for seed in range(5, 12)]
     assert sum(one["bytes_cached"] > 0 for one in transfers) >= 3
     assert any(one["cached"] for one in transfers)
+
+
+def test_a_trace_may_have_any_ids(tmp_path: Path) -> None:
+    """One in two places of a prompt, or behind two prefixes: it is no prefix hash."""
+    draw = random.Random(1)
+    lines = []
+    for at in range(60):
+        ids = [draw.randint(0, 5) for _ in range(draw.randint(1, 3))]
+        line = {"input_length": 512 * len(ids), "output_length": 5, "hash_ids": ids}
+        lines.append(json.dumps({"timestamp": 40 * at, **line}))
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    data: dict[str, Any] = {
+        "name": "ids",
+        "topology": {"context": {"ranks": 2}, "generation": {"ranks": 2}},
+        "workload": {"kind": "trace", "path": str(tmp_path / "t.jsonl")},
+    }
+    for received in (False, True):
+        data["kv_cache"] = {"block_tokens": 64, "blocks": 40, "reuse_received": received}
+        assert not examine(data)
