@@ -187,6 +187,7 @@ ARROWS = {
         "adpkv.memory.pattern",
         "adpkv.model.cost",
         "adpkv.model.gemm",
+        OWN_MODEL,
         "adpkv.transport.mpi",
         "adpkv.transport.nixl",
         "adpkv.transport.posting",

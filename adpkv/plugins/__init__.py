@@ -5,7 +5,8 @@ when an experiment is read, which imports nothing. Factories are imported and ca
 experiment is built, by both worlds.
 """
 
-from adpkv.plugins.factories import Factory, called, factory, fits, made, raised
+from adpkv.plugins.factories import Factory, called, factory, fits, made
+from adpkv.plugins.foreign import as_index, is_ours, raised
 from adpkv.plugins.names import (
     MEMORY,
     MODEL,
@@ -32,12 +33,14 @@ __all__ = [
     "WORKLOAD",
     "Factory",
     "Slot",
+    "as_index",
     "called",
     "check_name",
     "check_port",
     "factory",
     "fits",
     "installed",
+    "is_ours",
     "made",
     "missing_names",
     "named",

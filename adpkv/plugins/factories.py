@@ -9,16 +9,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from adpkv.errors import UsageError
+from adpkv.plugins.foreign import raised
 from adpkv.plugins.names import Slot, installed
 from adpkv.plugins.port_check import check_port, missing_methods
 
-__all__ = ["Factory", "called", "factory", "fits", "made", "raised"]
+__all__ = ["Factory", "called", "factory", "fits", "made"]
 
 Factory = Callable[..., Any]
 
@@ -123,18 +123,6 @@ def called(slot: Slot, name: str, make: Factory, *given: Any, **arguments: Any) 
         return make(*given, **arguments)
     except (Exception, SystemExit) as error:
         raise UsageError(f"{slot.key}: {name} {raised(error)}") from error
-
-
-def raised(error: BaseException) -> str:
-    """A text about an error that a plugin has raised: its type, message and place."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and Path(frame.filename) != Path(__file__)
-    ]
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
-    return f"raised {type(error).__name__}{f': {message}' if message else ''}{where}"
 
 
 def _found(slot: Slot, name: str) -> tuple[str, str]:

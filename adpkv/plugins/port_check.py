@@ -7,6 +7,7 @@ import inspect
 from typing import Any, cast
 
 from adpkv.errors import UsageError
+from adpkv.plugins.foreign import raised
 
 __all__ = ["check_port", "missing_names"]
 
@@ -20,9 +21,13 @@ def check_port(where: str, given: Any, port: type) -> Any:
         where: what the message begins with: the argument or key that has given the object.
 
     Raises:
-        UsageError: some are missing, or a method takes other arguments; the message says which.
+        UsageError: some are missing, one raises an error, or a method takes other arguments; the
+            message says which.
     """
-    missing = missing_names(given, port)
+    try:
+        missing = missing_names(given, port)
+    except (Exception, SystemExit) as error:  # of a property
+        raise UsageError(f"{where}: {type(given).__name__} {raised(error)}") from error
     if missing:
         raise UsageError(
             f"{where}: {type(given).__name__} is no {port.__name__}: it has no"

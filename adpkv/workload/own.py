@@ -7,12 +7,12 @@ rank's prefill, a time that is no integer in the event queue. It costs a call mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final
 
 import msgspec
 
 from adpkv.errors import UsageError
-from adpkv.plugins import raised
+from adpkv.plugins import as_index, is_ours, raised
 from adpkv.workload.port import Arrival, Workload
 
 __all__ = ["OwnWorkload"]
@@ -64,47 +64,50 @@ class OwnWorkload:
         try:
             return ask()
         except (Exception, SystemExit) as error:
+            if is_ours(error):
+                raise
             raise UsageError(f"{self._who}: {what} {raised(error)}") from error
 
     def _index(self, what: str, value: object) -> int:
-        if not _is_index(value) or int(value) < 0:  # type: ignore[call-overload]
+        found = as_index(value)
+        if found is None or found < 0:
             raise UsageError(f"{self._who}: {what} is {value!r:.80}, not an integer of 0 or more")
-        return int(value)  # type: ignore[call-overload,no-any-return]
-
-
-def _is_index(value: object) -> bool:
-    """An integer; numpy's count too."""
-    return isinstance(value, SupportsIndex) and not isinstance(value, bool)
+        return found
 
 
 def _problems(arrival: Arrival) -> Iterator[str]:
     """What is wrong with an arrival, each as NAME IS WHAT."""
     for name, least in _LEAST.items():
         value = getattr(arrival, name)
-        if not _is_index(value):
+        found = as_index(value)
+        if found is None:
             yield f"{name} is {value!r:.80}, not an integer"
-        elif value < least:
-            yield f"{name} is {value}, and must be at least {least}"
-    wanted = arrival.wanted
-    if wanted is not None and (not _is_index(wanted) or wanted < 0):
-        yield f"wanted is {wanted!r:.80}, neither None nor the index of a rank"
+        elif found < least:
+            yield f"{name} is {found}, and must be at least {least}"
+    if arrival.wanted is not None and not _from_0(arrival.wanted):
+        yield f"wanted is {arrival.wanted!r:.80}, neither None nor the index of a rank"
     if not isinstance(arrival.client_id, str):
         yield f"client_id is {arrival.client_id!r:.80}, not text"
     hashes = arrival.block_hashes
     if not isinstance(hashes, tuple):
         yield f"block_hashes is a {type(hashes).__name__}, not a tuple"
-    elif not all(_is_index(one) and one >= 0 for one in hashes):
+    elif not all(map(_from_0, hashes)):
         yield "block_hashes are not all integers of 0 or more"
+
+
+def _from_0(value: object) -> bool:
+    found = as_index(value)
+    return found is not None and found >= 0
 
 
 def _plain(arrival: Arrival) -> Arrival:
     """The arrival with Python's own integers, as the files and messages need them."""
     numbers = {name: getattr(arrival, name) for name in (*_LEAST, "wanted")}
     other: dict[str, Any] = {
-        name: int(value)
+        name: as_index(value)
         for name, value in numbers.items()
         if value is not None and type(value) is not int
     }
     if any(type(one) is not int for one in arrival.block_hashes):
-        other["block_hashes"] = tuple(map(int, arrival.block_hashes))
+        other["block_hashes"] = tuple(map(as_index, arrival.block_hashes))
     return msgspec.structs.replace(arrival, **other) if other else arrival

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import adpkv
+from adpkv.model.own import OwnModel
 from adpkv.ports import NEVER, Arrival, Batch
 
 
@@ -70,6 +71,8 @@ def arrival(**changed: Any) -> Any:
         ("take", arrival(prompt_tokens="20"), ".* prompt_tokens is '20', not an integer"),
         ("take", arrival(block_hashes=(-1,)), ".* block_hashes are not all integers"),
         ("take", arrival(wanted=-1), ".* wanted is -1, neither None nor"),
+        ("take", arrival(wanted=np.array([1, 2])), ".* wanted is array.*, neither None nor"),
+        ("take", arrival(deadline_ns=np.ones(2, int)), ".* deadline_ns is array.*, not an integer"),
         ("take", arrival(client_id=5), ".* client_id is 5, not text"),
     ],
 )
@@ -78,9 +81,23 @@ def test_of_a_workload(what: str, spoil: Any, told: str) -> None:
         adpkv.simulate("quickstart", workload=Spoilt(what, spoil))
 
 
-def test_integers_of_another_library_are_no_mistake() -> None:
-    of_numpy = arrival(prompt_tokens=np.int64(64), block_hashes=(np.int64(5),))
-    found = adpkv.simulate("quickstart", workload=Spoilt("take", of_numpy))
+class Number:
+    """An integer that knows nothing but that."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
+
+
+@pytest.mark.parametrize("kind", [np.int64, Number])
+def test_integers_of_another_library_are_no_mistake(kind: Any) -> None:
+    numbers = arrival(
+        at_ns=kind(1_000), prompt_tokens=kind(64), wanted=kind(1), block_hashes=(kind(5),)
+    )
+    found = adpkv.simulate("quickstart", workload=Spoilt("take", numbers))
+    assert {request.context_rank for request in found.requests} == {1}
     assert [request.prompt_tokens for request in found.requests] == [64] * 4
 
 
@@ -97,3 +114,60 @@ def test_of_a_model(spoil: Any, told: str) -> None:
     changed = {"workload.requests": 2}
     with pytest.raises(adpkv.UsageError, match=f"model: SpoiltModel: {told}"):
         adpkv.simulate("quickstart", set=changed, model=SpoiltModel(spoil))
+
+
+class Lazy(SpoiltModel):
+    @property
+    def ticks_per_ns(self) -> int:  # type: ignore[override]
+        return broken()  # type: ignore[return-value, func-returns-value]
+
+
+class Late(SpoiltModel):
+    """Its cost is there when it is looked for, and then no more."""
+
+    _asked = 0
+
+    @property
+    def ticks_per_ns(self) -> int:  # type: ignore[override]
+        self._asked += 1
+        return 1 if self._asked == 1 else broken()  # type: ignore[return-value, func-returns-value]
+
+
+@pytest.mark.parametrize(("model", "told"), [(Lazy, "Lazy"), (Late, "Late: ticks_per_ns")])
+def test_of_a_property(model: Any, told: str) -> None:
+    with pytest.raises(adpkv.UsageError, match=f"model: {told} {RAISED}"):
+        adpkv.simulate("quickstart", model=model(None))
+
+
+def test_what_the_world_waits_for_passes() -> None:
+    model = OwnModel("model: Together", SpoiltModel(None))
+    model._inner.run = lambda batch: broken()  # type: ignore[method-assign]
+    with pytest.raises(adpkv.UsageError, match=f"model: Together: run {RAISED}"):
+        model.run(Batch())
+    model.passes = (ValueError,)
+    with pytest.raises(ValueError, match=r"^no idea$"):
+        model.run(Batch())
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), adpkv.AdpkvError("ours")])
+def test_a_bug_of_ours_in_a_plugin_is_none_of_the_plugin(error: Exception) -> None:
+    inside: dict[str, Any] = {"__name__": "adpkv.workload.poisson", "error": error}
+    exec("def take():\n    raise error", inside)
+    with pytest.raises(type(error), match=r"^ours$"):
+        adpkv.simulate("quickstart", workload=Spoilt("take", inside["take"]))
+    with pytest.raises(type(error), match=r"^ours$"):
+        adpkv.simulate("quickstart", model=SpoiltModel(inside["take"]))
+    told = adpkv.UsageError("no such line")
+    inside["error"] = told
+    with pytest.raises(adpkv.UsageError, match=r"take raised UsageError: no such line \(test_own"):
+        adpkv.simulate("quickstart", workload=Spoilt("take", inside["take"]))
+
+
+def test_where_nothing_is_in_a_file_no_line_is_named() -> None:
+    typed: dict[str, Any] = {"__name__": "__main__"}
+    code = compile("def due_ns():\n    raise ValueError('no idea')", "<stdin>", "exec")
+    exec(code, typed)
+    workload = Spoilt("", None)
+    workload.due_ns = typed["due_ns"]  # type: ignore[method-assign]
+    with pytest.raises(adpkv.UsageError, match=r"due_ns raised ValueError: no idea$"):
+        adpkv.simulate("quickstart", workload=workload)

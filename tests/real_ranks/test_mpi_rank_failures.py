@@ -7,11 +7,13 @@ MPI what goes through shared memory otherwise."""
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from adpkv.core.record import COLUMN_FIELDS
 from adpkv.core.session import Event
@@ -272,3 +274,59 @@ def test_other_ends_of_a_job_are_not_taken_for_a_failure(program, tmp_path: Path
     found = program("hang", 8, str(tmp_path), outlives=True)
     assert found.code == 3
     assert json.loads((tmp_path / "out" / "deadlock.json").read_text())["error"] == "deadlock"
+
+
+TOGETHER = """
+import os, signal, time
+
+class Together:
+    'The decode ranks meet in every step, inside MPI. Rank 3 dies before the tenth.'
+    ticks_per_ns = 1
+
+    def __init__(self):
+        self.steps, self.comm = 0, None
+
+    def line(self, batch):
+        return 1_000_000, 0
+
+    def run(self, batch):
+        from mpi4py import MPI  # not where `adpkv run` reads the experiment
+
+        time.sleep(0.001)
+        self.steps += 1
+        if MPI.COMM_WORLD.rank == 0 or self.steps > 10:
+            return
+        if self.comm is None:
+            group = MPI.COMM_WORLD.Get_group().Incl([1, 2, 3])
+            self.comm = MPI.COMM_WORLD.Create_group(group)
+            self.comm.Set_errhandler(MPI.ERRORS_RETURN)
+        if self.steps == 10 and MPI.COMM_WORLD.rank == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            self.comm.Barrier()
+        except MPI.Exception:
+            self.steps = 10
+            self.comm.Revoke()
+            raise
+"""
+
+
+def test_a_rank_fails_while_a_model_of_ones_own_meets_the_others(jobs, tmp_path: Path) -> None:
+    """What MPI raises in the model begins the recovery, as in a collective of ours."""
+    (tmp_path / "together.py").write_text(TOGETHER)
+    often = {"at": "0s", "prompt_tokens": 64, "output_tokens": 8, "times": 60, "every": "20ms"}
+    data = {
+        "name": "together",
+        "topology": {"context": {"ranks": 1}, "generation": {"ranks": 3}},
+        "model": {"kind": "together:Together"},
+        "workload": {"kind": "script", "requests": [often]},
+        "on_rank_failure": "shrink",
+        "recompute": True,
+    }
+    (tmp_path / "together.yaml").write_text(yaml.safe_dump(data))
+    argv = [str(Path(sys.executable).with_name("adpkv")), "run", "together.yaml", "--quiet"]
+    found = jobs.finish(jobs.start([*argv, "--out", "out"], cwd=tmp_path), BOUND_S)
+    assert found.code == 0, found.err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["lost"], summary["violations"]) == ([3], [])
+    assert summary["requests"]["completed"] == summary["requests"]["submitted"] == 60

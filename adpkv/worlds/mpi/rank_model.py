@@ -16,6 +16,7 @@ from adpkv.memory.host import HostMemory
 from adpkv.memory.port import Region
 from adpkv.model.cost import CostModel
 from adpkv.model.gemm import Compute, CudaCompute, GemmModel, HostCompute, Shape
+from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
 from adpkv.worlds.mpi.agreement import check_together
 from adpkv.worlds.mpi.communicators import LivingRanks
@@ -49,6 +50,8 @@ def build_rank_model(
     Raises:
         AgreedError: some rank cannot compute as the experiment says.
     """
+    if isinstance(model, OwnModel):
+        model.passes = (MPI.Exception,)
     config = experiment.model
     if not isinstance(config, GemmModelConfig) or not isinstance(model, CostModel):
         return model
