@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["python_module"]
@@ -16,5 +17,7 @@ __all__ = ["python_module"]
 def python_module(name: str) -> list[str]:
     """The command that runs this module of adpkv in a Python like this one."""
     # Where adpkv itself is imported from the current folder, a clone, the child needs it too.
-    is_here = Path(__file__).parents[1] == Path(os.path.realpath(os.curdir))
+    is_here = False
+    with suppress(OSError):  # as where the current folder has been removed
+        is_here = Path(__file__).parents[1].samefile(os.curdir)
     return [sys.executable, *(() if is_here else ("-P",)), "-m", name]

@@ -2,15 +2,26 @@
 
 Where a disk fills up, or a process is killed, what stood there before stays, and no half of a file
 is left to be taken for one.
+
+What is no file, as a pipe or a device, is written straight through: to move a file there would put
+one in its place. A link stays, and what it leads to is written.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 __all__ = ["whole", "write_whole"]
+
+MARK: Final = ".adpkv-"
+"""How a temporary file's name begins."""
 
 
 @contextmanager
@@ -18,15 +29,33 @@ def whole(path: Path) -> Iterator[Path]:
     """Where to write what is to be at `path`; at the end of the block it is.
 
     Raises:
-        OSError: it cannot be written. What the block has written is gone then.
+        OSError: it cannot be written. What the block has written is gone then, but where it went
+            straight through.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    before = None
+    with suppress(FileNotFoundError):
+        before = path.stat()
+    place = Path(os.path.realpath(path))
+    # An open file that was removed is still at /dev/stdout, and nowhere else.
+    if before is not None and not (stat.S_ISREG(before.st_mode) and place.exists()):
+        yield path
+        return
+    temporary = None
     try:
+        # Until it has the mode of the file before, nobody else may read it.
+        temporary = _made_beside(place, 0o666 if before is None else 0o600)
         yield temporary
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        if before is not None:
+            with suppress(PermissionError):  # a file system without modes
+                temporary.chmod(stat.S_IMODE(before.st_mode))
+        _move(temporary, place)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        # The temporary name is ours, and says nothing to who gave the path.
+        if isinstance(error, OSError) and Path(str(error.filename)).name.startswith(MARK):
+            error.filename = str(path)
         raise
 
 
@@ -38,3 +67,27 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def _made_beside(place: Path, mode: int) -> Path:
+    """A new file. `tempfile` would not give it the mode that the umask asks for."""
+    number = 0
+    while True:
+        made = place.with_name(f"{MARK}{os.getpid()}-{number}.tmp")
+        try:
+            made.touch(mode, exist_ok=False)
+        except FileExistsError:  # of another thread, or of a process that was killed
+            number += 1
+        else:
+            return made
+
+
+def _move(temporary: Path, place: Path) -> None:
+    try:
+        temporary.replace(place)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # A file that is mounted into a container cannot be replaced, only written.
+        shutil.copyfile(temporary, place)
+        temporary.unlink()

@@ -44,15 +44,20 @@ def awaited_by(program: Any) -> Any:
 
 def _compiled(kind: type) -> list[str]:
     """Where a suspended coroutine is that mypyc has compiled: it has no frame, but a function with
-    a single await, whose name is in that of its class. Nothing of any other coroutine."""
+    a single await, whose name is in that of its class. Nothing of any other coroutine, and nothing
+    where the source is gone or another by now: a hang is told all the same."""
     if not kind.__name__.endswith("_gen") or not kind.__module__.startswith(_PACKAGE.name):
         return []
     file = _PACKAGE.parent / f"{kind.__module__.replace('.', '/')}.py"
-    for owner in ast.parse(file.read_text("utf-8")).body:
+    try:
+        owners = ast.parse(file.read_text("utf-8")).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    for owner in owners:
         for one in owner.body if isinstance(owner, ast.ClassDef) else ():
             if isinstance(one, ast.AsyncFunctionDef) and _is_of(kind, one, owner):
                 awaits = [inner for inner in ast.walk(one) if isinstance(inner, ast.Await)]
-                return [_describe(str(file), awaits[0].lineno, one.name)]
+                return [_describe(str(file), first.lineno, one.name) for first in awaits[:1]]
     return []
 
 

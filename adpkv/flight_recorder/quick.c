@@ -253,9 +253,8 @@ static PyObject *perform(Quick *q, PyObject *op, PyObject *const *field, int ste
     Py_ssize_t at = ring->at = ring->next;
     ring->next = at + LINE_WORDS == q->end ? q->first : at + LINE_WORDS;
     words[q->current] = number; /* claimed before it is written */
-    word record[LINE_WORDS] = {began, 0, 0, sequence, iteration, 0, 0, number};
-    ((uint32_t *)record)[12] = (uint32_t)q->group;
-    ((uint32_t *)record)[13] = (uint32_t)names;
+    word who = (uint32_t)q->group | names << 32; /* two fields of four bytes: little endian */
+    word record[LINE_WORDS] = {began, 0, 0, sequence, iteration, 0, who, number};
     publish(words + at, record, LINE_WORDS - 1);
 
     PyObject *result = NULL;

@@ -29,8 +29,7 @@ __all__ = ["RunFolder", "locked", "read_json"]
 OURS: Final = re.compile(
     r"config\.yaml|summary\.json|(requests|events|ranks)\.jsonl|deadlock\.json|timeline"
     r"|rings|fr_trace|plots|events\.-?\d+\.part|ranks\.\d+\.part|report\.html"
-    r"|timeline\.perfetto-trace(\.tmp)?"
-    r"|(summary\.json(\.\d+)?|(events|ranks)\.jsonl|deadlock\.json|report\.html)\.tmp"
+    r"|timeline\.perfetto-trace|summary\.json\.\d+\.tmp|\.adpkv-\d+-\d+\.tmp"
 )
 """Every name that a run gives to a file of its folder."""
 

@@ -114,7 +114,7 @@ class Document:
         """
         text = Document(self._path, self._world).rewritten(results)
         try:
-            write_whole(self._path.resolve(), text)
+            write_whole(self._path, text)
         except OSError as error:
             raise UsageError(f"{self._path}: cannot write here: {error.strerror}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from adpkv.timeline.rank_tracks import RankTracks
 from adpkv.timeline.reader import RecordReader, open_records
 from adpkv.timeline.request_tracks import RequestTracks
 from adpkv.timeline.trace_file import TraceFile
+from adpkv.whole_files import whole
 
 __all__ = ["DEFAULT_SLICES", "WHOLE", "Window", "Written", "write_trace"]
 
@@ -74,38 +74,32 @@ def write_trace(
     topology = section.build()
     readers = open_records(folder)
     path = output or folder.path / "timeline.perfetto-trace"
-    temporary = path.with_name(path.name + ".tmp")
     files = RunFiles(folder, topology)
+    sizes = {one.index: one.ranks for one in topology.instances} | {WORLD: topology.ranks}
     try:
-        with temporary.open("wb") as file:
-            trace = TraceFile(file)
-            ranks = RankTracks(trace, topology)
-            sizes = {one.index: one.ranks for one in topology.instances} | {WORLD: topology.ranks}
-            notes = _show_ranks(ranks, trace, readers, sizes, window, most_slices)
-            requests = RequestTracks(
-                trace,
-                topology,
-                ranks,
-                files.all_records(),
-                replicated=section.replicated,
-                from_ns=window.from_ns,
-                to_ns=window.to_ns,
-            )
-            for event in files.events(None):
-                if not isinstance(event, int):
-                    requests.add(event)
-            requests.close()
-            nbytes = file.tell()
-        if not trace.slices and not requests.shown and window != WHOLE:
-            raise UsageError(_nothing_in(window, readers, sizes))
-        temporary.replace(path)
+        with whole(path) as temporary:
+            with temporary.open("wb") as file:
+                trace = TraceFile(file)
+                ranks = RankTracks(trace, topology)
+                notes = _show_ranks(ranks, trace, readers, sizes, window, most_slices)
+                requests = RequestTracks(
+                    trace,
+                    topology,
+                    ranks,
+                    files.all_records(),
+                    replicated=section.replicated,
+                    from_ns=window.from_ns,
+                    to_ns=window.to_ns,
+                )
+                for event in files.events(None):
+                    if not isinstance(event, int):
+                        requests.add(event)
+                requests.close()
+            if not trace.slices and not requests.shown and window != WHOLE:
+                raise UsageError(_nothing_in(window, readers, sizes))
+            nbytes = temporary.stat().st_size
     except OSError as error:
-        # The temporary name is ours, and says nothing to who gave the path.
-        named = path if error.filename in (None, str(temporary)) else error.filename
-        raise UsageError(f"{named}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise UsageError(f"{error.filename or path}: {error.strerror or error}") from error
     return Written(
         path,
         nbytes,

@@ -50,11 +50,12 @@ def test_a_find_has_its_files(found: Path) -> None:
 def test_a_regression_is_kept_whole_or_not_at_all(found: Path, tmp_path: Path) -> None:
     file = str(found / "finds" / "two_terminal_responses.yaml")
     keep = ["replay", file, "--as-regression", "late", "--out", str(tmp_path)]
-    (tmp_path / "test_found_late.py.tmp").mkdir()  # the second of two files has no room
-    with pytest.raises(UsageError, match=f"{tmp_path}: cannot write here: Is a directory"):
+    second = tmp_path / "test_found_late.py"
+    second.symlink_to(tmp_path / "gone" / "file")  # it cannot be written
+    with pytest.raises(UsageError, match=f"{tmp_path}: cannot write here: No such file"):
         call(*keep)
-    assert [one.name for one in tmp_path.iterdir()] == ["test_found_late.py.tmp"]
-    (tmp_path / "test_found_late.py.tmp").rmdir()
+    assert list(tmp_path.iterdir()) == [second]
+    second.unlink()
     assert call(*keep).split() == [
         str(tmp_path / name) for name in ("late.yaml", "test_found_late.py")
     ]

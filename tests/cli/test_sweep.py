@@ -155,11 +155,11 @@ def test_a_table_that_cannot_be_written_costs_no_run(tmp_path: Path) -> None:
         assert time.monotonic() < bound_s
         assert process.poll() is None
         time.sleep(0.01)
-    (tmp_path / "s" / "table.csv.tmp").mkdir()
+    (tmp_path / "s" / "table.csv").mkdir()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (74, "")
-    assert "table.csv.tmp: cannot write here: Is a directory" in err
+    assert "table.csv: cannot write here: Is a directory" in err
     assert "what has ended stays, go on with: adpkv sweep --resume s" in err
-    (tmp_path / "s" / "table.csv.tmp").rmdir()
+    (tmp_path / "s" / "table.csv").rmdir()
     done = sweep(tmp_path, "--resume", "s")
     assert (done.returncode, "50 of 50 runs in " in done.stdout) == (0, True)

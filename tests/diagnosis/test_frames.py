@@ -6,6 +6,9 @@ import faulthandler
 import threading
 from pathlib import Path
 
+import pytest
+
+from adpkv.diagnosis import frames
 from adpkv.diagnosis.frames import dumped_stack, program_stack, thread_stack
 from tests.diagnosis.planted import meet, sync
 
@@ -34,3 +37,25 @@ def test_what_the_fault_handler_writes(tmp_path: Path) -> None:
     assert found[-1].startswith("diagnosis/test_frames.py:")
     assert found[-1].endswith(" test_what_the_fault_handler_writes")
     assert dumped_stack("(it did not answer)") == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("class Loop:\n    async def run(self):\n        await self\n", ("loop.py:3 run",)),
+        ("class Loop:\n    async def run(self):\n        async with self: ...\n", ()),
+        ("class Loop:\n    async def ru", ()),
+        ("\0", ()),
+        (None, ()),
+    ],
+)
+def test_the_source_of_a_compiled_coroutine_may_be_gone_or_another(
+    source: str | None, told: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "adpkv"
+    package.mkdir()
+    if source is not None:
+        (package / "loop.py").write_text(source)
+    monkeypatch.setattr(frames, "_PACKAGE", package)
+    compiled = type("run_Loop_gen", (), {"__module__": "adpkv.loop"})()
+    assert program_stack(compiled) == told

@@ -31,12 +31,12 @@ class MpiYields:
 
     def __init__(self) -> None:
         self._set = _setter()
-        self.on = True
-        """Where it cannot be known it may be so."""
+        self.on: bool | None = None
+        """None: it cannot be known, so who waits gives the core away itself."""
         if self._set is not None:
             self.on = self._set(False)
             self._set(self.on)
-        self._wanted = self.on
+        self._wanted = bool(self.on)
 
     def only_polls(self, polls: bool) -> None:
         """From now on this process only `polls`, or waits inside MPI again."""
