@@ -229,17 +229,17 @@ class MpiTransport:
         if self._broke is not None and self._comm.Get_failed().Get_size() != self._failures:
             self._look_for_failures()
         if self._heads:
+            finished: list[Opened] = []
             try:
-                finished = self._heads.finished(self._clock)
+                self._heads.finished(self._clock, finished)
             except MPI.Exception as error:
-                finished = []
                 self._on_error(error, self._heads.ended())
             if finished:
                 self._moved_ns = self._clock()
                 for found in finished:
                     if found.wanted == 1 == len(found.cut) and not found.lingering:
                         self._end_whole(found)
-                    else:
+                    elif found.peer() not in self._gone:
                         self._follow(found)
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
@@ -378,7 +378,7 @@ class MpiTransport:
         try:
             self._poster.send(found)
         except MPI.Exception as error:
-            self._posting.ended(peer, size)
+            self._posting.give_back(peer, size)
             self._on_error(error, [found])
         else:
             self._heads.watch(found)

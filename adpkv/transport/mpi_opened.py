@@ -16,8 +16,9 @@ from adpkv.transport.port import EndKind, Transfer, TransportEnd
 __all__ = ["RECENT", "Heads", "Opened", "is_over"]
 
 RECENT: Final = 64
-OLDER_NS: Final = 250_000
-"""Of the first open pieces so many are tested in each poll, and so often as many of the others."""
+OLDER_NS: Final = 1_000
+"""Of the first open pieces so many are tested in each poll. Of the others as many, as soon as so
+much time has passed for each; a poll that comes later tests more, and after an iteration all."""
 
 
 def is_over(request: MPI.Request) -> bool:
@@ -119,6 +120,8 @@ class _Tested:
 
     def pop(self, at: int) -> tuple[Opened, MPI.Request]:
         """Remove one; the others stay in their order."""
+        if at < self._at:
+            self._at -= 1
         return self.owners.pop(at), self.requests.pop(at)
 
     def finished(self) -> list[Opened]:
@@ -129,12 +132,12 @@ class _Tested:
         done = MPI.Request.Testsome(requests) if requests else None
         return self.take(done) if done else []
 
-    def finished_in_turn(self) -> list[Opened]:
-        """Of the next `RECENT` of them."""
-        first = self._at if self._at < len(self.requests) else 0
-        self._at = first + RECENT
+    def finished_in_turn(self, turn: int) -> list[Opened]:
+        """Of the next `turn` of them."""
+        count = len(self.requests)
+        first = self._at if turn < count and self._at < count else 0
+        self._at = min(first + turn, count)
         done = MPI.Request.Testsome(self.requests[first : self._at]) or []
-        self._at -= len(done)
         return self.take([first + at for at in done])
 
     def ended(self) -> list[Opened]:
@@ -151,14 +154,15 @@ class Heads:
     """The first open piece of each transfer that has one posted.
 
     To test one takes 16 ns. Where many transfers are open most of them stand still, so all but the
-    `RECENT` newest are tested in turns, as many of them every `OLDER_NS`: 1,023 that stood still
-    took a third of the rate from the one that moved.
+    `RECENT` newest are tested in turns, one for every `OLDER_NS`: 1,023 that stood still took a
+    third of the rate from the one that moved. So of 1,000 each is tested within a millisecond, or
+    in the next poll.
     """
 
     def __init__(self) -> None:
         self._recent, self._older = _Tested(), _Tested()
-        self._due_ns = 0
-        """When older ones are tested again."""
+        self._tested_ns = 0
+        """When older ones were tested last."""
 
     def __bool__(self) -> bool:
         return bool(self._recent.owners or self._older.owners)
@@ -179,22 +183,22 @@ class Heads:
             tested = self._recent if found in self._recent.owners else self._older
             tested.take([tested.owners.index(found)])
 
-    def finished(self, clock: Callable[[], int]) -> list[Opened]:
-        """Remove and return transfers whose first open piece has ended: all that are tested now, or
-        some of them.
+    def finished(self, clock: Callable[[], int], into: list[Opened]) -> None:
+        """Remove the transfers whose first open piece has ended, of those that are tested now, and
+        put them into a list.
 
         Raises:
-            MPI.Exception: one of them failed. Others may have ended too: `ended` returns all.
+            MPI.Exception: one of them failed. What is in the list has ended well; others may have
+                ended too, and `ended` returns them.
         """
-        older, recent = self._older, self._recent
+        older = self._older
         if older.owners:
             now_ns = clock()
-            if now_ns >= self._due_ns or not recent.owners:
-                self._due_ns = now_ns + OLDER_NS
-                # Nothing else is tested then: what has been found would be lost with an error.
-                if found := older.finished_in_turn():
-                    return found
-        return recent.finished()
+            turn = (now_ns - self._tested_ns) // OLDER_NS
+            if turn >= RECENT or not self._recent.owners:
+                self._tested_ns = now_ns
+                into += older.finished_in_turn(max(turn, RECENT))
+        into += self._recent.finished()
 
     def ended(self) -> list[Opened]:
         """After an error of `finished`: remove and return the transfers whose first open piece has

@@ -310,7 +310,10 @@ class NixlTransport:
         peer, size = sent.transfer.receiver, piece.end * self._block_bytes
         if not self._posting.charge(peer, size, piece.descriptors):
             return False
-        if self._post_piece(sent).ended:
+        posted = self._post_piece(sent)
+        if not posted.nbytes:
+            self._posting.give_back(peer, size, piece.descriptors)
+        elif posted.ended:
             self._posting.ended(peer, size)
         return True
 

@@ -39,9 +39,6 @@ MOST_RUNS: Final = 256
 Blocks = np.ndarray[Any, np.dtype[np.int32]] | list[int]
 """Block numbers, as the library takes them."""
 
-Described = Any
-"""The blocks of a memory, described to the library."""
-
 Handle = int
 """A posted or prepared transfer of the library, as its bindings know it: the object around it took
 longer to make than the transfer. Nothing gives it back but `finish` and `release`."""
@@ -77,9 +74,17 @@ class _Run(NamedTuple):
     blocks: int
 
 
+class _Described(NamedTuple):
+    """The blocks of a memory, described to the library: its object, which has the blocks for as
+    long as it lives, and its handle, by which the bindings know them."""
+
+    kept: Any
+    handle: int
+
+
 class _Peer(NamedTuple):
     name: str | bytes
-    blocks: Described
+    blocks: _Described
 
 
 def library() -> tuple[Any, str]:
@@ -120,7 +125,8 @@ class Agent:
         backend: the back end of the library.
 
     Raises:
-        UsageError: the library or its back end is not there, or it cannot register this memory.
+        UsageError: the library or its back end is not there, its version does not fit, or it cannot
+            register this memory.
     """
 
     def __init__(self, rank: int, memory: Exposed, backend: str) -> None:
@@ -193,13 +199,24 @@ class Agent:
             ) from error
         return found
 
-    def _describe(self, name: str | bytes, region: Region) -> Described:
-        """All blocks of a region, for the library."""
+    def _describe(self, name: str | bytes, region: Region) -> _Described:
+        """All blocks of a region, for the library.
+
+        Raises:
+            UsageError: this version keeps the handle elsewhere. The agent's own blocks show it, as
+                it is created.
+        """
         size = self._memory.block_bytes
         count = region.nbytes // size
         every = np.array([[region.address, size, max(region.device, 0), size, count]], np.uint64)
         kind = "DRAM" if region.device == HOST else "VRAM"
-        return self._agent.prep_xfer_dlist(name, every, kind, [self._backend])
+        described = self._agent.prep_xfer_dlist(name, every, kind, [self._backend])
+        try:
+            return _Described(described, described._handle)  # the library gives it by no other name
+        except AttributeError as error:
+            raise UsageError(
+                _said(f"version {self._version} does not fit: {error}; 1.5.1 does: {GET}")
+            ) from error
 
     def card(self) -> Card:
         """What the other ranks need to know of this one."""
@@ -248,9 +265,9 @@ class Agent:
         Raises:
             one of `errors`: the peer cannot be reached.
         """
-        into = (self._peers.get(to) or self._peer(to)).blocks._handle
+        into = (self._peers.get(to) or self._peer(to)).blocks.handle
         made: Handle = self._make(
-            self._write, self._own._handle, source, into, target, notice, self._through, False
+            self._write, self._own.handle, source, into, target, notice, self._through, False
         )
         return made
 
@@ -326,8 +343,8 @@ class Agent:
             self._release(handle)
         self._runs.clear()
         for peer in self._peers.values():
-            self._agent.release_dlist_handle(peer.blocks)
-        self._agent.release_dlist_handle(self._own)
+            self._agent.release_dlist_handle(peer.blocks.kept)
+        self._agent.release_dlist_handle(self._own.kept)
         for peer in self._peers.values():
             self._agent.remove_remote_agent(peer.name)
         self._peers.clear()

@@ -115,6 +115,12 @@ class Posting(Generic[T]):
         self._open_bytes[peer] = open_bytes + nbytes
         return True
 
+    def give_back(self, peer: int, nbytes: int, descriptors: int = 1) -> None:
+        """What was charged since the last poll was not posted: others may post as much."""
+        self._left_bytes += nbytes
+        self._left_descriptors += descriptors
+        self._open_bytes[peer] -= nbytes
+
     def queue(self, sending: T) -> None:
         """The same, but begin at the next poll."""
         self._queues.setdefault(sending.peer(), deque()).append(sending)

@@ -297,7 +297,7 @@ class UcxTransport:
             self._heads.renew()
             for rank in lost:
                 self._lose(rank, "the connection was lost")
-        for found in self._heads.ended():
+        for found in self._heads.ended(self._clock):
             self._follow(found)
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
@@ -325,7 +325,7 @@ class UcxTransport:
         if not posting.charge(peer, size):
             return False
         if self._post_pieces(found) is None:
-            posting.ended(peer, size)
+            posting.give_back(peer, size)
             self._handle_refused()
         return bool(found.requests or found.reason)
 

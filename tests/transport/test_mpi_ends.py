@@ -109,13 +109,13 @@ class Rig:
     """A receiver of four pieces from rank 0. `mortal`: it looks for rank failures."""
 
     def __init__(self, mortal: bool = False) -> None:
-        self.link, self.suspicions = Link(), 0
+        self.link, self.suspicions, self.now_ns = Link(), 0, 0
         self.transport = MpiTransport(
             self.link,  # type: ignore[arg-type]
             Memory(),
             piece_bytes=BLOCK_BYTES,
             budget_bytes=64,
-            clock=lambda: 0,
+            clock=lambda: self.now_ns,
             broke=self.suspect if mortal else None,
         )
         self.transfer = Transfer((1, 0), 0, 0, 1, 0, (0, 1, 2, 3), (0, 1, 2, 3), 32)
@@ -237,6 +237,44 @@ def test_an_error_before_the_notice_of_a_failure_makes_nothing_whole(mortal: Rig
     for request in rig.link.requests:
         request.done = True
     assert [end.kind for end in rig.transport.poll()] == [EndKind.FAILED]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_what_older_ones_have_brought_is_not_lost_with_an_error_of_the_newest(
+    mortal: Rig, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    rig = mortal
+    monkeypatch.setattr("adpkv.transport.mpi_opened.RECENT", 1)
+    older = tuple(range(pieces))
+    rig.transport.expect(Transfer(2, 0, 2, 1, 1, older, older, 8 * pieces))
+    rig.transport.expect(Transfer(3, 0, 0, 1, 2, older, older, 8 * pieces))
+    rig.transport.expect(Transfer(4, 0, 0, 1, 3, (0,), (0,), 8))
+    for request in rig.link.requests[4:-1]:
+        request.done = True
+    newest = rig.link.requests[-1]
+
+    def fails() -> bool:
+        rig.link.failed, newest.null = [0], True
+        raise Stub.Exception
+
+    monkeypatch.setattr(newest, "Test", fails)
+    rig.now_ns += 10**6
+    ends = [(end.session, end.kind) for end in rig.transport.poll()]
+    assert ((2, 0), EndKind.DONE) in ends
+    rig.transport.handle_peer_failure([0])
+    ends += [(end.session, end.kind) for end in rig.transport.poll()]
+    assert ends.count(((3, 0), EndKind.DONE)) == 1, "all its bytes have arrived"
+    assert ((4, 0), EndKind.LOST) in ends
+    assert ((4, 0), EndKind.DONE) not in ends
+
+
+def test_a_refused_send_leaves_the_budget_to_others(mortal: Rig) -> None:
+    rig = mortal
+    rig.link.room = 0
+    posting = rig.transport._posting
+    left = posting._left_bytes
+    rig.transport.post(Transfer(7, 0, 1, 3, 4, (0,), (0,), 8))
+    assert (posting._left_bytes, posting._open_bytes[3]) == (left, 0)
 
 
 def test_without_a_hearer_an_error_is_raised(rig: Rig) -> None:

@@ -119,6 +119,16 @@ def test_one_piece_alone_counts_as_what_is_posted() -> None:
     assert not rig.posting.charge(3, PIECE_BYTES), "others come first"
 
 
+def test_what_was_charged_and_not_posted_is_left_to_others() -> None:
+    rig = Rig(budget_bytes=PIECE_BYTES, window_bytes=PIECE_BYTES, budget_descriptors=3)
+    assert rig.posting.charge(1, PIECE_BYTES, 3)
+    rig.posting.give_back(1, PIECE_BYTES, 3)
+    assert rig.posting.charge(2, PIECE_BYTES, 3)
+    rig.posting.give_back(2, PIECE_BYTES, 3)
+    rig.posting.add(Send(1, 1))
+    assert rig.posted == [1]
+
+
 def test_after_a_first_piece_only_those_fit_that_do_not_exceed_the_rest() -> None:
     rig = Rig(budget_descriptors=10)
     assert rig.posting.fits(50), "the first is posted whole"

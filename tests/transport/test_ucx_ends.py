@@ -9,7 +9,6 @@ import pytest
 
 from adpkv.errors import AdpkvError
 from adpkv.transport.port import EndKind, Transfer
-from adpkv.transport.ucx_opened import SCAN
 from adpkv.transport.ucx_peers import tag_of
 from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, STUB, Rig
 
@@ -235,47 +234,13 @@ def test_what_cannot_be_reached_or_is_refused_is_lost() -> None:
     assert kinds(rig) == [EndKind.FAILED]
 
 
-def test_a_thousand_idle_transfers_are_looked_at_in_turn() -> None:
-    rig = Rig(calls=5000)
-    for number in range(1000):
-        rig.transport.expect(Transfer(number, 0, 0, 1, number, (0,), (0,), 8))
-    for request in rig.peer().received:
-        request.status = DONE
-    rig.moves()
-    found = [len(rig.transport.poll()) for _ in range(1000 // SCAN)]
-    assert found[:63] == [2 * SCAN] * 62 + [1000 - 62 * 2 * SCAN]
-    assert sum(found) == 1000
-
-
-def test_of_idle_transfers_the_newest_are_looked_at_in_each_poll_and_each_other_in_its_turn() -> (
-    None
-):
-    rig = Rig(calls=5000)
-    for number in range(100):
-        rig.transport.expect(Transfer(number, 0, 0, 1, number, (0,), (0,), 8))
-    for number in (99, 92, 91, 0, 50):
-        rig.peer().received[number].status = DONE
-    rig.moves()
-    assert [end.session[0] for end in rig.transport.poll()] == [0, 92, 99]
-    found = [end.session[0] for _ in range(100 // SCAN) for end in rig.transport.poll()]
-    assert sorted(found) == [50, 91]
-    assert rig.transport.poll() == []
-
-
-def test_one_that_has_begun_is_looked_at_in_each_poll() -> None:
-    rig = Rig(calls=5000)
-    assert rig.transport.expect(TRANSFER)
-    first, *others = rig.peer().received
-    for number in range(100, 1100):
-        rig.transport.expect(Transfer(number, 0, 0, 1, number, (0,), (0,), 8))
-    first.status = DONE
-    for _ in range(2 * 1001 // SCAN):
-        rig.moves()
-        assert rig.transport.poll() == []
-    for request in others:
-        request.status = DONE
-    rig.moves()
-    assert kinds(rig) == [EndKind.DONE]
+def test_what_is_held_up_leaves_the_budget_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    posting = rig.transport._sends
+    left = posting._left_bytes
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 0)
+    rig.transport.post(Transfer(2, 0, 1, 0, 6, (0,), (4,), 8))
+    assert (posting._left_bytes, posting._open_bytes[0]) == (left, 0)
 
 
 def test_closing_empties_what_is_expected_and_waits_for_what_is_sent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from adpkv.memory.port import HOST, PASSED, Fence, Region
 from adpkv.transport.posting import PostLimits
@@ -22,11 +22,15 @@ class UcxError(Exception):
 class Request:
     """Of one message."""
 
+    looks: ClassVar = 0
+    """How often the transport has looked at any request."""
+
     def __init__(self, tag: int) -> None:
         self.tag, self.status = tag, OPEN
 
     @property
     def completed(self) -> bool:
+        Request.looks += 1
         return self.status != OPEN
 
 
@@ -179,13 +183,14 @@ class Rig:
         device: int = HOST,
         written: Callable[[], Fence] = lambda: PASSED,
     ) -> None:
+        self.now_ns = 7
         self.transport = UcxTransport(
             STUB,
             Memory(device),
             piece_bytes=BLOCK_BYTES,
             limits=PostLimits(99 * BLOCK_BYTES, 99 * BLOCK_BYTES, calls),
             error_handling=error_handling,
-            clock=lambda: 7,
+            clock=lambda: self.now_ns,
             written=written,
         )
         own = self.transport.card()
