@@ -71,6 +71,10 @@ _STAND_INS: Final[Mapping[tuple[Key, ...], object]] = {
 MOST_PROBLEMS: Final = 100
 """The most problems that are reported. If there are more, relations are not checked."""
 
+_EARLIER: Final = frozenset({"advertised_per_kib", "post", "post_per_kib", "notice_per_kib"})
+"""Keys of `calibration` that earlier versions wrote. What they measured is not the same as what
+others measure now, so no key is a near one."""
+
 _QUOTED: Final = re.compile(r"'([^']*)'")
 _MISSING: Final = "is required, and missing"
 _SILENT: Final = frozenset({"default_factory_not_called"})
@@ -125,7 +129,7 @@ def validate(
             count = error.error_count()
             found = [e for e in error.errors(include_url=False) if e["type"] not in _SILENT]
         if round_number == 0:
-            problems = [_problem(entry, data) for entry in found[:MOST_PROBLEMS]]
+            problems = _all_problems(found[:MOST_PROBLEMS], data)
         if count > MOST_PROBLEMS:
             return None, [
                 *problems,
@@ -169,6 +173,20 @@ def _path(entry: Mapping[str, Any]) -> tuple[Key, ...]:
             return (*path, "kind")
         return (path[0], *path[2:]) if tagged else path
     return path
+
+
+def _all_problems(found: Sequence[Mapping[str, Any]], data: object) -> list[Problem]:
+    """The problems; those of a calibration that an earlier version made are one."""
+    paths = [_path(entry) for entry in found]
+    if all(path[:1] != ("calibration",) or path[-1] not in _EARLIER for path in paths):
+        return [_problem(entry, data) for entry in found]
+    others = [
+        _problem(entry, data)
+        for entry, path in zip(found, paths, strict=True)
+        if path[:1] != ("calibration",)
+    ]
+    text = "was made by an earlier adpkv: run `adpkv calibrate` again"
+    return [*others, Problem(("calibration",), text)]
 
 
 def _problem(entry: Mapping[str, Any], data: object) -> Problem:

@@ -112,7 +112,7 @@ def perform(task: Task, note: Note = lambda seed: None) -> BatchResult:
     batch = _Batch(_variation(task.experiment), task)
     last = task.last
     until_s = math.inf if task.most_s is None else began_s + task.most_s
-    with collected_apart(task.number) as collect:
+    with collected_apart() as collect:
         for seed in range(task.first, task.last):
             if seed > task.first and time.perf_counter() >= until_s:
                 last = seed

@@ -11,12 +11,16 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 __all__ = ["collected_apart", "keep_what_is_imported"]
 
 YOUNG, MIDDLE, OLD = range(3)
 OLD_EVERY = 20
-"""After so many batches what has outlived one is looked at too."""
+"""After so many batches of a process what has outlived one is looked at too."""
+
+_BATCHES = count(1)
+"""Of this process: the numbers of the batches that it gets may all be odd."""
 
 
 def keep_what_is_imported() -> None:
@@ -25,17 +29,16 @@ def keep_what_is_imported() -> None:
 
 
 @contextmanager
-def collected_apart(number: int) -> Iterator[Callable[[], object]]:
-    """While this is open, Python searches only when what it gives is called.
-
-    Args:
-        number: of the batch: with each twentieth, all objects of the process are looked at.
-    """
-    before = gc.isenabled()
+def collected_apart() -> Iterator[Callable[[], object]]:
+    """While a batch has this open, Python searches only when what it gives is called. At the end of
+    each twentieth batch all objects of the process are looked at."""
+    number, before = next(_BATCHES), gc.isenabled()
     gc.disable()
     try:
         yield lambda: gc.collect(YOUNG)
     finally:
-        gc.collect(MIDDLE if number % OLD_EVERY else OLD)
-        if before:
-            gc.enable()
+        try:
+            gc.collect(MIDDLE if number % OLD_EVERY else OLD)
+        finally:  # Ctrl-C may end the search
+            if before:
+                gc.enable()

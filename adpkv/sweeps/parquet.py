@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from adpkv.sweeps.figures import Cell
 
 __all__ = ["parquet_writer", "write_parquet"]
 
-MOST = (1 << 63) - 1
-"""The largest whole number of a column of numbers."""
+LEAST, MOST = -(1 << 63), (1 << 63) - 1
+"""The smallest and the largest whole number of a column of whole numbers."""
 
 
 def parquet_writer() -> Any:
@@ -44,10 +45,12 @@ def _column(pyarrow: Any, cells: Sequence[Cell]) -> Any:
         return _made(pyarrow, pyarrow.bool_(), cells, _bits(cells))
     if kinds <= {int, float}:
         numbers = [cell or 0 for cell in cells]
-        if float in kinds:
-            return _made(pyarrow, pyarrow.float64(), cells, array("d", map(float, numbers)))
-        if all(-MOST <= int(number) <= MOST for number in numbers):
-            return _made(pyarrow, pyarrow.int64(), cells, array("q", map(int, numbers)))
+        if float not in kinds:
+            if all(LEAST <= int(number) <= MOST for number in numbers):
+                return _made(pyarrow, pyarrow.int64(), cells, array("q", map(int, numbers)))
+        else:
+            with suppress(OverflowError):  # a whole number that no float is near to: text
+                return _made(pyarrow, pyarrow.float64(), cells, array("d", map(float, numbers)))
     strings = pyarrow.lib.StringBuilder()
     strings.append_values([None if cell is None else str(cell) for cell in cells])
     return strings.finish()

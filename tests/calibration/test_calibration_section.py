@@ -9,7 +9,11 @@ import pytest
 
 from adpkv.config import parse
 from adpkv.config.calibration import Spread, StallCalibration, WorkCalibration
+from adpkv.core.ids import COORDINATOR
+from adpkv.core.values import Outcome, RequestSpec, Response
 from adpkv.errors import ConfigError
+from adpkv.executor.messages import Admit, Answers, Message, Missing, RankFailed
+from adpkv.worlds.virtual.calibrated import MeasuredMessages, pace_of
 from adpkv.worlds.virtual.draws import drawing
 from adpkv.worlds.virtual.in_memory import InMemory, simulate_in_memory
 from adpkv.worlds.virtual.iteration_work import IterationWork, Work
@@ -130,6 +134,71 @@ def test_messages_transfers_and_notices_take_their_time() -> None:
         assert ttft_ms(requests={work: {"per_block": "10ms"}}) > plain + 5
     # The first four of 40 requests meet the start.
     assert ttft_ms(start="200ms") == pytest.approx(plain + 20, abs=2)
+
+
+@pytest.mark.parametrize("work", ["advertised", "answered"])
+@pytest.mark.parametrize("way", ["plain", "staged", "reused"])
+def test_work_per_block_counts_the_whole_prompt_as_the_fit_does(way: str, work: str) -> None:
+    """With staging an address names no blocks, and what is cached is not asked for."""
+    changes: dict[str, Any] = {
+        "kv_cache": {"block_tokens": 16, "blocks": 256, "reuse_received": way == "reused"},
+        "transceiver": {"staging": "on"} if way == "staged" else {},
+        "workload": {
+            "kind": "poisson", "rate": 1, "requests": 10,
+            "prompt_tokens": {"min": 160, "max": 160}, "output_tokens": {"min": 2, "max": 4},
+            # The last block is not shared, so there is always something to ask for.
+            "shared_prefix": {"groups": 1, "tokens": 144},
+        },
+    }  # fmt: skip
+
+    def latency_ms(**costs: str) -> float:
+        found = simulate_in_memory(quickly(**changes, calibration={"requests": {work: costs}}))
+        assert (found.summary["transfers"]["bytes_cached"] > 0) is (way == "reused")
+        return 1e3 * float(found.summary["latency"]["e2e_s"]["mean"])
+
+    assert latency_ms(per_block="5ms") == pytest.approx(latency_ms(each="50ms"), abs=0.01)
+    assert latency_ms(per_block="5ms") > latency_ms() + 25
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Answers(1, (Response(3, 0, Outcome.FAILED, 2),)),
+        Missing(1, ((3, 0),)),
+        RankFailed(1, 3, -1, "the last one there"),
+    ],
+)
+def test_a_request_that_is_over_is_forgotten(end: Message) -> None:
+    costs = {"requests": {"answered": {"per_block": "1ms"}}}
+
+    def answered_ns(*before: Message) -> int:
+        found = quickly(calibration=costs)
+        assert found.calibration is not None
+        pace = pace_of(found, 1, None, None, jump=True)
+        latency_ns = MeasuredMessages(found, found.calibration, pace).latency_ns
+        latency_ns(COORDINATOR, 2, 0, Admit(RequestSpec(3, 0, 640, 2)))
+        for message in before:
+            latency_ns(2, COORDINATOR, 1, message)
+        so_far_ns = pace.work(1).total_ns()
+        answers = Answers(1, (Response(3, 0, Outcome.COMPLETED, 2),))
+        return latency_ns(2, COORDINATOR, 2, answers) - so_far_ns
+
+    assert answered_ns() == 10_000_000
+    assert answered_ns(end) == 0
+
+
+def test_a_calibration_of_an_earlier_version_is_told_in_a_line() -> None:
+    old = {
+        "requests": {"advertised": "3us", "advertised_per_kib": "1ns"},
+        "transfers": {"post": "1us", "notice": "2us"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        quickly(calibration=old, sead=1)
+    assert "sead: is not known here" in str(caught.value)
+    lines = [line.strip() for line in str(caught.value).splitlines() if "calibration" in line]
+    assert lines == [
+        "calibration: was made by an earlier adpkv: run `adpkv calibrate` again (found a mapping)"
+    ]
 
 
 def test_work_holds_up_an_iteration_as_long_as_it_takes_the_slowest_rank() -> None:

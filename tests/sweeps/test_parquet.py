@@ -31,6 +31,20 @@ def test_columns_come_back(tmp_path: Path) -> None:
     assert table.to_pylist() == texts
 
 
+def test_numbers_at_the_limits_come_back(tmp_path: Path) -> None:
+    """As numbers as far as there are such; one that no float is near to makes its column text."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [
+        {"whole": -(1 << 63), "below": -(1 << 63) - 1, "beyond": 10**400, "large": 1 << 900},
+        {"whole": (1 << 63) - 1, "below": 0, "beyond": 0.5, "large": 0.5},
+    ]
+    write_parquet(tmp_path / "t", rows)
+    table = parquet.read_table(tmp_path / "t")
+    assert [str(field.type) for field in table.schema] == ["int64", "string", "string", "double"]
+    text = [{key: str(row[key]) for key in ("below", "beyond")} for row in rows]
+    assert table.to_pylist() == [{**row, **more} for row, more in zip(rows, text, strict=True)]
+
+
 def test_pandas_is_not_imported(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     code = (

@@ -3,13 +3,24 @@ the experiment says without one."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from fractions import Fraction
 
 from adpkv.config import Experiment
 from adpkv.config.calibration import CalibrationConfig
 from adpkv.core.ids import COORDINATOR
+from adpkv.core.rank_failure import Attempt
 from adpkv.core.topology import Kind
-from adpkv.executor.messages import HOST, Admit, Advertise, Answers, Message
+from adpkv.core.values import RequestSpec
+from adpkv.executor.messages import (
+    HOST,
+    Admit,
+    Advertise,
+    Answers,
+    Message,
+    Missing,
+    RankFailed,
+)
 from adpkv.timeline.recording import WorldTimeline
 from adpkv.transport.port import Transport
 from adpkv.worlds.virtual.draws import drawing
@@ -65,8 +76,11 @@ class MeasuredMessages:
     def __init__(self, experiment: Experiment, calibration: CalibrationConfig, pace: Pace) -> None:
         self._pace, self._block_bytes = pace, experiment.block_bytes
         self._topology = experiment.topology.build()
-        self._blocks: dict[int, int] = {}
-        """Of each request whose KV was asked for, until it is answered."""
+        self._block_tokens = experiment.kv_cache.block_tokens
+        self._blocks: dict[int, dict[Attempt, int]] = defaultdict(dict)
+        """By generation instance: the KV blocks of each prompt that it was given, until it answers
+        or nobody will. All of them, as `calibration.samples` counts: with staging an address names
+        no blocks, and of a prompt whose prefix is cached only the others."""
         requests, messages = calibration.requests, calibration.messages
         self._advertised = Work(requests.advertised, after_sync=True)
         self._answered = Work(requests.answered, after_sync=True)
@@ -84,23 +98,37 @@ class MeasuredMessages:
         """How long the sender's message `number` takes."""
         if sender == COORDINATOR:
             way_ns = self._from_coordinator(number)
-            if isinstance(message, Admit) and self._is_context(to):
-                way_ns += self._admitted(number)
+            if isinstance(message, Admit):
+                if self._is_context(to):
+                    way_ns += self._admitted(number)
+                else:
+                    self._note(self._topology.instance_of(to).index, message.spec)
             return way_ns
         instance = self._topology.instance_of(sender)
         work = self._pace.work(instance.index)
         if isinstance(message, Answers) and instance.kind is Kind.GENERATION:
             # The iteration before has made them: here it has ended before that.
             for response in message.responses:
-                blocks = self._blocks.pop(response.request_id, 0)
+                answered = response.request_id, response.attempt
+                blocks = self._blocks[instance.index].pop(answered, 0)
                 work.add(response.rank, self._answered, 1, blocks, blocks * self._block_bytes)
         elif isinstance(message, Advertise):
-            blocks = self._blocks[message.request_id] = len(message.blocks)
+            asked = message.request_id, message.attempt
+            blocks = self._blocks[instance.index].get(asked, 0)
             work.add(sender, self._advertised, 1, blocks, blocks * self._block_bytes)
+        elif isinstance(message, Missing):
+            for lost in message.requests:
+                self._blocks[message.instance].pop(lost, None)
+        elif isinstance(message, RankFailed) and message.leader < 0:
+            self._blocks.pop(message.instance, None)
         if to == COORDINATOR:
             way = self._beside if sender == HOST else self._to_coordinator
             return work.total_ns() + way(sender, number)
         return work.so_far_ns(sender) + self._between_ranks(sender, number)
+
+    def _note(self, instance: int, spec: RequestSpec) -> None:
+        blocks = -(-spec.prompt_tokens // self._block_tokens)
+        self._blocks[instance][spec.request_id, spec.attempt] = blocks
 
 
 def link(experiment: Experiment) -> tuple[int, int]:

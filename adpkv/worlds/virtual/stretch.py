@@ -98,7 +98,7 @@ class StepStretch:
     ) -> None:
         self.began_ns = began_ns
         self.ticks = ticks_per_ns
-        self._end = (0, -1)
+        self._end: tuple[int, int] | None = None
         """The last answer of `end`."""
         # Half a nanosecond more, so that rounding becomes a floor.
         more = overhead_ns * ticks_per_ns + ticks_per_ns // 2
@@ -110,7 +110,7 @@ class StepStretch:
     def end(self, until_ns: int) -> tuple[int, int]:
         """(steps, time in ns) of the first step boundary at or after `until_ns`, or of the last
         step. At least one step is made."""
-        if until_ns == self._end[1]:
+        if self._end is not None and until_ns == self._end[1]:
             return self._end  # most are asked about twice: planned, then made
         began_ns, ticks = self.began_ns, self.ticks
         first_ns = self._segments[0][2] // ticks

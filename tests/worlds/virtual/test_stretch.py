@@ -60,6 +60,10 @@ def test_fractions_are_rounded_once_a_step(
     assert StepStretch(0, overhead, lines, most, ticks).end(span) == (steps, at)
 
 
+def test_a_time_before_all_others_is_asked_for_like_any() -> None:
+    assert StepStretch(0, 0, [(7, 0)], 9).end(-1) == (1, 7)
+
+
 @given(st.integers(0, 50), st.integers(0, 99), st.integers(0, 99), st.integers(1, 40))
 def test_a_sum_of_floors_is_that(steps: int, base: int, slope: int, divisor: int) -> None:
     singly = sum((base + k * slope) // divisor for k in range(steps))
