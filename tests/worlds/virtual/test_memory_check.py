@@ -6,12 +6,14 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adpkv.config import Experiment, parse
+from adpkv.core.block_pool import BlockPool
 from adpkv.errors import UsageError
 from adpkv.workload import build
 from adpkv.worlds.memory_check import available_bytes
@@ -110,6 +112,28 @@ def test_the_estimate_is_no_less_than_what_is_used_and_no_more_than_thrice(
     used, most = int(ran.stdout), sum(most_bytes(experiment, build(experiment)).values())
     assert used <= most <= 3 * used
     assert sum(least_bytes(experiment).values()) <= used
+
+
+@pytest.mark.parametrize("each", [1, 4, 25])
+def test_a_full_cache_takes_no_more_than_is_said_however_short_its_prompts_are(each: int) -> None:
+    length = {"min": each * 64, "max": each * 64}
+    workload = {"kind": "poisson", "rate": 9, "requests": 9000, **LENGTHS, "prompt_tokens": length}
+    topology = {"context": {"ranks": 1}, "generation": {"ranks": 1}}
+    cache = {"block_tokens": 64, "blocks": 5000}
+    data = {"name": "x", "topology": topology, "kv_cache": cache, "workload": workload}
+    asked = parse(data, "test")
+    tracemalloc.start()
+    pool = BlockPool(5000)
+    for first in range(0, 5000, each):
+        hashes = tuple(2**62 + one for one in range(first, first + each))
+        lease = pool.acquire(each, hashes)
+        assert lease is not None
+        pool.commit(lease, hashes)
+        pool.release(lease)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert pool.counts().cached == 5000
+    assert used <= most_bytes(asked, build(asked))["KV blocks"]
 
 
 def test_a_trace_counts_by_what_is_in_it() -> None:
