@@ -51,7 +51,7 @@ class Lease:
 
 class BlockPool:
     """One rank's blocks. A call costs O(private blocks of the lease and runs of its prefix), and
-    O(hashes) if it is given hashes."""
+    O(hashes) if it is given hashes; where prompts part in the middle of a run, O(its blocks)."""
 
     def __init__(self, total: int, *, reuse: bool = True) -> None:
         if total < 1:

@@ -46,7 +46,10 @@ def _use_of(holders: int) -> int:
 
 
 class Run:
-    """Blocks that follow each other in a prompt, with the hashes of the prefixes that they end."""
+    """Blocks that follow each other in a prompt, with the hashes of the prefixes that they end.
+
+    There may be more hashes than blocks: those of blocks that were evicted from its end.
+    """
 
     __slots__ = ("blocks", "hashes", "holders", "rest")
 
@@ -59,7 +62,7 @@ class Run:
 
     def alike(self, hashes: tuple[int, ...], place: int) -> int:
         """How many of its first blocks a prompt has whose hashes from `place` on are these."""
-        theirs = hashes[place : place + len(self.hashes)]
+        theirs = hashes[place : place + len(self.blocks)]
         mine = self.hashes[: len(theirs)]
         if theirs == mine:
             return len(theirs)
@@ -73,7 +76,8 @@ off since are its `rest`."""
 
 
 class PrefixRuns:
-    """All runs of one pool. A call costs O(runs), and O(hashes) if it is given hashes."""
+    """All runs of one pool. A call costs O(runs), and O(hashes) if it is given hashes; a cut costs
+    O(blocks of the run), and an eviction O(what is evicted), on average."""
 
     def __init__(self) -> None:
         self._first: dict[int, Run] = {}
@@ -181,11 +185,14 @@ class PrefixRuns:
         self.cached -= need
         while need:
             run = next(iter(self._idle))
-            left = max(0, len(run.blocks) - need)
-            into += reversed(run.blocks[left:])
-            need -= len(run.blocks) - left
+            blocks = run.blocks
+            left = max(0, len(blocks) - need)
+            into += reversed(blocks[left:])
+            need -= len(blocks) - left
             if left:
-                run.hashes, run.blocks = run.hashes[:left], run.blocks[:left]
+                del blocks[left:]
+                if len(run.hashes) > 2 * left:  # each time would cost the length of the run
+                    run.hashes = run.hashes[:left]
             else:
                 del self._idle[run]
                 if self._first.get(run.hashes[0]) is run:
@@ -215,7 +222,7 @@ class PrefixRuns:
         for run in leased:
             by_use[_use_of(run.holders)] += len(run.blocks)
         for run in (*leased, *self._idle):
-            assert len(run.hashes) == len(run.blocks), "hashes and blocks"
+            assert 0 < len(run.blocks) <= len(run.hashes), "hashes and blocks"
             assert (run in self._idle) != (run.holders > 0), "a run is cached with a lease"
         for value, run in self._first.items():
             assert run.hashes[0] == value, "a run has another first hash"

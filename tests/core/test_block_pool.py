@@ -257,3 +257,19 @@ def test_a_prefix_apart_is_shared_with_whoever_reads_it() -> None:
     pool.release(one[0])
     assert pool.acquire(2) is None, "the other reads them"
     pool.check_integrity()
+
+
+def test_a_run_is_evicted_bit_by_bit_and_what_is_gone_is_not_found() -> None:
+    pool = BlockPool(8)
+    prompt = tuple(range(1, 9))
+    blocks = cached(pool, *prompt)
+    taken = [held(pool, 1).blocks for _ in range(3)]
+    assert taken == [[block] for block in blocks[:-4:-1]]
+    assert pool.cached(prompt) == (5, 0)
+    one, other = held(pool, 5, prompt[:5]), held(pool, 2, prompt[:2])
+    assert (one.blocks, other.blocks) == (blocks[:5], blocks[:2])
+    pool.check_integrity()
+    pool.release(one)
+    assert [held(pool, 1).blocks for _ in range(2)] == [[blocks[4]], [blocks[3]]]
+    assert pool.cached(prompt) == (3, 2)
+    pool.check_integrity()

@@ -69,7 +69,7 @@ class PoolMachine(RuleBasedStateMachine):
     def _index(self) -> dict[int, int]:
         """Each hash that the pool knows, with its block."""
         runs = self.pool._runs._first.values()
-        pairs = [*itertools.chain(*(zip(run.hashes, run.blocks, strict=True) for run in runs))]
+        pairs = [*itertools.chain(*(zip(run.hashes, run.blocks, strict=False) for run in runs))]
         assert len(pairs) == len(dict(pairs)), "a hash is twice in the index"
         return dict(pairs)
 
