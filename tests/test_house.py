@@ -274,6 +274,7 @@ ARROWS = {
     "adpkv.exploration": (
         PYTHON,
         "adpkv.launcher_variables",
+        "adpkv.native_value",
         COUNTING,
         CORE,
         ERRORS,

@@ -111,7 +111,7 @@ class GroupRanks:
     def __len__(self) -> int:
         return len(self.seats)
 
-    def open_ranks(self) -> list[int]:
+    def open_ranks(self) -> Sequence[int]:
         """The ranks that may be given any request that insists on none, in order."""
         if self._opened is None:
             each = zip(self.seats, self.advised, self.slots, strict=True)

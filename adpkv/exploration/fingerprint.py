@@ -18,7 +18,9 @@ import msgspec
 from pydantic import BaseModel
 
 from adpkv.core.topology import Topology
+from adpkv.native_value import NativeValue
 from adpkv.worlds.virtual.event_queue import EventQueue
+from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.run import Simulation
 
 __all__ = ["fingerprint"]
@@ -92,7 +94,7 @@ class _Walk:
                 self._tell(b"EventQueue")
             elif isinstance(at, BaseModel | Topology) or callable(at):
                 self._tell(getattr(at, "__qualname__", type(at).__name__).encode())
-            elif isinstance(at, tuple | msgspec.Struct):
+            elif isinstance(at, tuple | msgspec.Struct | NativeValue):
                 # A value: whether two places share one makes no difference.
                 self._tell(type(at).__name__.encode() + b"(")
                 left += reversed([*_parts(at), ")"])
@@ -117,10 +119,13 @@ def _parts(at: Any) -> Iterator[Any]:
         yield from sorted(map(repr, at))
     elif isinstance(at, bytearray):
         yield bytes(at)
-    elif isinstance(at, msgspec.Struct):
-        for name in at.__struct_fields__:
+    elif isinstance(at, msgspec.Struct | NativeValue):
+        names = at.__match_args__ if isinstance(at, NativeValue) else at.__struct_fields__
+        for name in names:
             if name not in PAST:
                 yield _valued(name, getattr(at, name))
+    elif isinstance(at, Offers):
+        yield from at.ahead()
     elif type(at).__module__.startswith("adpkv."):
         for name in _names(type(at)):
             if (

@@ -12,12 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from adpkv.build import COMPILED_IF, build
+from adpkv.core.plan import GroupInput
 from adpkv.executor.collectives import Step
-from adpkv.model.port import Batch
 from tests.compiled.compare import BUILDS, differences, files, random_experiments, write_experiments
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def test_each_compiled_coroutine_has_one_place_where_it_can_be() -> None:
 def _native(name: str) -> ModuleType:
     """A module as it is compiled, but run by Python."""
     file = ROOT / "adpkv" / name
-    text, _ = made_native(file.read_text(encoding="utf-8"), NATIVE[name], "nowhere")
+    text, _ = made_native(file.read_text(encoding="utf-8"), NATIVE[name], "nowhere", name)
     made = ModuleType(f"native_{file.stem}")
     sys.modules[made.__name__] = made
     exec(compile(text, name, "exec"), vars(made))
@@ -63,13 +64,14 @@ def _native(name: str) -> ModuleType:
 
 
 def test_a_native_class_is_like_its_structure() -> None:
-    native = _native("model/port.py").Batch
-    for told in ({}, {"sequences": 3, "context_tokens": 70}):
-        one, other = native(**told), Batch(**told)
+    native = _native("core/plan.py").GroupInput
+    given: tuple[dict[str, Any], ...] = ({}, {"cancelled": (3,), "readmitted": frozenset({3})})
+    for told in given:
+        one, other = native(**told), GroupInput(**told)
         assert repr(one) == repr(other)
         assert one == native(**told)
         assert hash(one) == hash(native(**told))
-        assert one != native(prefill_tokens=1)
+        assert one != native(released=True)
         assert not hasattr(native, "__struct_fields__")
 
 
@@ -90,7 +92,7 @@ def test_a_mutable_default_is_made_for_each() -> None:
 @pytest.mark.parametrize("name", NATIVE)
 def test_lines_keep_their_numbers(name: str) -> None:
     text = (ROOT / "adpkv" / name).read_text(encoding="utf-8")
-    made, kept = made_native(text, NATIVE[name], "elsewhere")
+    made, kept = made_native(text, NATIVE[name], "elsewhere", name)
     assert "msgspec.Struct" not in made
     assert all(f"from elsewhere import {one}" in made for one in kept)
     before, after = _lines(text), _lines(made)
@@ -109,7 +111,58 @@ def _lines(text: str) -> dict[int, str]:
 def test_a_structure_without_room_for_its_method_is_refused() -> None:
     text = 'import msgspec\n\nclass One(msgspec.Struct):\n    """."""\n    a: int\nb = 1\n'
     with pytest.raises(SyntaxError, match="One: no room"):
-        made_native(text, ["One"], "nowhere")
+        made_native(text, ["One"], "nowhere", "some/file.py")
+
+
+def _structure(options: str, *lines: str, before: str = "import msgspec\n") -> str:
+    body = "".join(f"    {line}\n" for line in ('"""."""', *lines))
+    return f"{before}\nclass One(msgspec.Struct{options}):\n{body}\n\n"
+
+
+def test_fields_of_a_frozen_structure_are_final() -> None:
+    fields = ("", "a: int", "b: dict[int, int] = {}")
+    made, _ = made_native(_structure(", frozen=True", *fields), ["One"], "nowhere", "file.py")
+    assert "    a: _Final[int]\n    b: _Final[dict[int, int]]\n    def __init__" in made
+    made, _ = made_native(_structure("", *fields), ["One"], "nowhere", "file.py")
+    assert "    a: int\n" in made
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (_structure(", gc=True", "a: int"), "One: gc=True"),
+        (_structure(", eq=False", "a: int"), "One: eq=False"),
+        (_structure(", order=True", "a: int"), "One: order=True"),
+        (_structure(", kw_only=True", "a: int"), "One: kw_only=True"),
+        (_structure(", frozen=FROZEN", "a: int"), "One: frozen=FROZEN"),
+        (_structure(", Generic[T]", "a: int"), "One: several bases"),
+        (_structure("", "a: int = 1", "b: int"), "One: a field without default behind"),
+        (_structure("", "a: int", "a: int"), "One: a field of its base again"),
+        (_structure("", "a: ClassVar[int] = 1"), "One: a is no field"),
+        (_structure("", "a: list[int] = msgspec.field(default_factory=list)"), "One: a = msgspec"),
+        (_structure("", "a: list[int] | None = []"), r"One: a = \[\], where None is a value"),
+        (_structure("", "a: float = now()"), r"One: a = now\(\) is not understood"),
+        (_structure("", "a: int", "def __post_init__(self): ..."), "One: it has __post_init__"),
+        (_structure("").replace("One", "Other"), "One: the file has no structure"),
+        (_structure("", before="import msgspec as m\n"), "msgspec: import it alone"),
+        (_structure("", before="import json, msgspec\n"), "msgspec: import it alone"),
+        (_structure("", before="from msgspec import Struct\n"), "Struct: import msgspec"),
+        ('import msgspec\nclass A:\n    class One(msgspec.Struct): ""', "One: a structure inside"),
+        (
+            _structure("") + 'class Two(One):\n    """A structure."""\n',
+            "Two: its base One is a native class",
+        ),
+        (
+            _structure("", "a: int")
+            + 'class Two(One, frozen=True):\n    """."""\n\n    b: int\n\n',
+            "Two: frozen, with fields of its base",
+        ),
+    ],
+)
+def test_what_a_native_class_would_not_do_is_refused(text: str, reason: str) -> None:
+    names = ["One", "Two"] if "frozen, with" in reason else ["One"]
+    with pytest.raises(SyntaxError, match=f"^some/file.py: {reason}"):
+        made_native(text, names, "nowhere", "some/file.py")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +207,32 @@ def _is_fresh() -> bool:
     return made.exists() and made.stat().st_mtime >= max(one.stat().st_mtime for one in sources)
 
 
-@pytest.mark.skipif(not _is_fresh(), reason="needs make fast, run since the sources changed")
+needs_build = pytest.mark.skipif(
+    not _is_fresh(), reason="needs make fast, run since the sources changed"
+)
+
+
+@needs_build
+def test_what_is_frozen_is_frozen_in_the_compiled_build(tmp_path: Path) -> None:
+    code = (
+        "import msgspec\n"
+        "from adpkv.build import build\n"
+        "from adpkv.executor.collectives import NO_WORK, Elapsed\n"
+        "assert build() == 'compiled'\n"
+        "assert msgspec.structs.replace(NO_WORK, sequences=2).sequences == 2\n"
+        "for thing, name in ((NO_WORK, 'sequences'), (Elapsed(1, 2, None), 'steps')):\n"
+        "    try: setattr(thing, name, 7)\n"
+        "    except AttributeError: continue\n"
+        "    raise SystemExit(f'{thing} was changed')"
+    )
+    python = BUILDS["compiled"] / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@needs_build
 def test_a_few_runs_are_the_same(tmp_path: Path) -> None:
     write_experiments(tmp_path / "experiments", 6)
     tops = [tmp_path / name / "random" for name in BUILDS]

@@ -93,6 +93,18 @@ class Offers:
             del column[index]
         self.restless.clear()
         self.tokens = sum(self._tokens)
+        self.until_ns = min(self._until, default=NEVER)
+        self._fresh = ()
+
+    def ahead(self) -> tuple[Any, ...]:
+        """All that decides what comes: counted from now, not from the group's first step. What the
+        columns hold of steps is of the past while members wait: all come anew to the next step."""
+        at = (self.current, [self.made - came for came in self.came], self.quiet)
+        due = (self.restless, self._until, self.until_ns)
+        if type(next(iter(self.current), None)) is not Step:
+            return (*at, *due)
+        left = [end - self.made for end in self._ends]
+        return (*at, *due, left, self.lines(), self._tokens)
 
     def steps(self, index: int) -> int:
         """The steps since a member came there."""

@@ -61,7 +61,10 @@ def test_columns_are_what_a_walk_over_the_members_finds() -> None:
 def test_a_member_that_failed_is_in_no_column() -> None:
     chance, offers = random.Random(1), Offers(3)
     offers.renew(range(3), [step(chance) for _ in range(3)])
+    until_ns = [at.until_ns for at in offers.current]
     offers.remove(1)
+    assert offers.until_ns == min(until_ns[0], until_ns[2])
+    assert offers.waited() == ()
     others = [step(chance) for _ in range(2)]
     offers.renew(range(2), others)
     assert offers.lines() == [(one.base, one.slope) for one in others]
