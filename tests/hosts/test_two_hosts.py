@@ -67,7 +67,9 @@ def test_a_slow_link_that_loses_packets(can_be_made: None, tmp_path: Path) -> No
 def test_a_rank_fails_on_the_other_host(start: Start, hosts: Pair, policy: str) -> None:
     """Each group is on both hosts, so it is met from the other one when it fails."""
     requests = LONG if policy == "shutdown" else "workload.requests=60"
-    job = start(requests, f"on_rank_failure={policy}", SHARED, spread=True)
+    # Beside other tests a recovery over both hosts may take longer than the 3 s of these jobs.
+    patient = "diagnosis.hang_timeout=15s"
+    job = start(requests, f"on_rank_failure={policy}", SHARED, patient, spread=True)
     job.served()
     os.kill(hosts.second.ranks()[3], signal.SIGKILL)
     found = job.finish()
