@@ -153,7 +153,21 @@ def test_what_the_launcher_says_is_held_against_the_summary(said: int | None) ->
     started = Launch(["true"])
     assert job_exit_code(0, said, started) == (5 if said is None else said)
     assert job_exit_code(14, said, started) == (5 if said is None else said)
-    assert job_exit_code(143, said, started) == 143
+    for code in (3, 5, 143):
+        assert job_exit_code(code, said, started) == (code if said is None else said)
+
+
+@pytest.mark.parametrize("code", [70, 74])
+def test_only_what_is_found_later_than_the_summary_is_worse(code: int) -> None:
+    """Showing a summary that says 0 may fail; that this process gave mpirun up is no such thing."""
+    from adpkv.worlds.mpi.launcher.launch import Launch, job_exit_code
+
+    started = Launch(["true"])
+    assert job_exit_code(code, 0, started) == code
+    assert job_exit_code(code, 5, started) == 5
+    started.given_up = True
+    assert job_exit_code(code, 0, started) == 0
+    assert job_exit_code(code, None, started) == code
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,35 @@ def test_mpirun_hangs_as_its_ranks_leave(program, tmp_path: Path) -> None:
     assert found.code == ASKED_TO_STOP, found.err
     assert found.err.count("adpkv: killing mpirun: its ranks have ended, mpirun has not") == 1
     whole(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("how", "victim", "by"),
+    [
+        ("killed-summed-up", "0", "mpirun"),
+        pytest.param("killed-summed-up", "0", "adpkv", marks=pytest.mark.campaign),
+        pytest.param("killed-showing", "0", "mpirun", marks=pytest.mark.campaign),
+        ("killed-showing", "2", "mpirun"),
+    ],
+)
+def test_who_is_lost_when_the_summary_is_written_changes_nothing(
+    program, tmp_path: Path, how: str, victim: str, by: str
+) -> None:
+    """The job ends with the code in there, and what rank 0 prints, it prints once."""
+    argv = ["finalizes", 4, str(tmp_path), how, victim]
+    found = program(*argv, timeout_s=BOUND_S, outlives=True, by=by)
+    assert found.code == ASKED_TO_STOP, found.err
+    whole(tmp_path)
+    if victim == "0":
+        assert "rank 0 has failed when the run was over: summary.json says" in found.err
+        assert not found.out
+    else:
+        assert json.loads(found.out) == json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+def test_rank_0_stands_still_when_the_summary_is_written(program, tmp_path: Path) -> None:
+    argv = ["finalizes", 4, str(tmp_path), "stopped-summed-up", "0"]
+    found = program(*argv, timeout_s=BOUND_S, outlives=True)
+    assert found.code == ASKED_TO_STOP, found.err
+    assert "the others did not end the job within 1 s" in found.err
+    whole(tmp_path)

@@ -40,11 +40,21 @@ class FailureReports:
         """The job ends because this rank failed by itself: write down what is known."""
         self.sum_up(BrokenOff.by(error))
 
-    def sum_up(self, end: BrokenOff) -> None:
-        """Write the summary of a job that ends without the agreement of its ranks."""
+    def sum_up(self, end: BrokenOff) -> bool:
+        """Write the summary of a job that ends without the agreement of its ranks. False if there
+        is one already."""
+        first = True
         with suppress(Exception):  # the job ends, whether or not this succeeds
-            self._snapshots.sum_up(end, self._folder, self._experiment)
+            first = self._snapshots.sum_up(end, self._folder, self._experiment)
         self.rescue()
+        return first
+
+    def told(self, code: int) -> int:
+        """The exit code that `summary.json` says; `code` where there is none. Whoever ends the job
+        without the others asks: nobody must hear that the run was lost, and read in its folder that
+        it was completed."""
+        said = self._folder.read_code()
+        return code if said is None else said[0]
 
     def rescue(self) -> None:
         """Move the flight recorders of this host into the run's folder, for a person who examines

@@ -271,40 +271,56 @@ def _host(
     progress.stage("all ranks leave and complete their files")
     wall_s = job.clock() / 1e9
 
+    summary: dict[str, object] = {}
+
     def written(lost: Sequence[str]) -> int:
         if folder.events_parts():  # none are left if this is repeated after a rank failure
             merge_parts(folder, job.files.losses)
             join_sample_parts(folder, job.files.losses)
-        summary = _summed_up(job, coordinator_host, reports, requests, wall_s)
-        summary = complete(folder, summary, job.files.losses, lost)
+        summed_up = _summed_up(job, coordinator_host, reports, requests, wall_s)
+        summary.update(complete(folder, summed_up, job.files.losses, lost))
+        code = summary["exit_code"]
+        assert isinstance(code, int)
+        return code
+
+    def show_result() -> None:
         here = Path.cwd()
         inside = folder.path.is_relative_to(here)
         screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
         if health is not None:
             health.close()
-        code = summary["exit_code"]
-        assert isinstance(code, int)
-        return code
 
-    return _left(job, written)
+    return _left(job, written, show_result)
 
 
-def _left(job: RankProcess, written: Callable[[Sequence[str]], int]) -> int:
+def _left(
+    job: RankProcess,
+    written: Callable[[Sequence[str]], int],
+    show: Callable[[], None] = lambda: None,
+) -> int:
     """Close this rank; returns rank 0's exit code on every rank. On rank 0 `written` completes the
-    files, and gets what the other ranks could not write. After a rank failure the process exits
+    files, and gets what the other ranks could not write; it may be called again, if a rank fails
+    meanwhile. `show` is called once, when all know the code. After a rank failure the process exits
     here, because MPI cannot be finalized."""
+    to_show = [show]
 
     def work() -> int:
         job.close()
         world = job.living.communicators.world
         return _broadcast_number(world, written(_lost_elsewhere(world, job.files.losses)))
 
+    def shown() -> None:
+        if to_show:
+            to_show.pop()()
+        job.living.communicators.world.Barrier()
+
     def late() -> None:
         said = f"adpkv: rank {job.rank}: the others did not end the job within {LEAVE_BOUND_S:g} s"
-        abort(said, ExitCode.DEADLOCK)
+        abort(said, job.reports.told(ExitCode.DEADLOCK))
 
     with no_longer_than(LEAVE_BOUND_S, late):
         code = job.finish(work)
+        job.finish(shown)
     if job.lost:
         leave_now(code, job.living.communicators.world.rank)
     return code

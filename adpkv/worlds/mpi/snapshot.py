@@ -103,9 +103,9 @@ class SnapshotWriter:
             # Even if the report fails, the job must end, with the message that is known.
             return f"{error}\n  (no report: {type(problem).__name__}: {problem})"
 
-    def sum_up(self, end: BrokenOff, folder: RunFolder, experiment: Experiment) -> None:
+    def sum_up(self, end: BrokenOff, folder: RunFolder, experiment: Experiment) -> bool:
         """Write `summary.json` of a job that was broken off: from the snapshots of this host's
-        ranks, this one's at least, and the requests on disk."""
+        ranks, this one's at least, and the requests on disk. False if there is one already."""
         self._flush()
         said = snapshots(self._flight.folder.path, range(self._topology.ranks))
         reports = {one.rank: one.report for one in said if one.report is not None}
@@ -130,6 +130,7 @@ class SnapshotWriter:
             first = folder.write_first_summary(with_losses(summary, lost.told()))
         if first:
             self._on_broken_off(with_losses(summary, lost.told()))
+        return first
 
     def _own_report(self) -> RankReport | None:
         """This rank's report as of now; None where its objects are changing or incomplete."""

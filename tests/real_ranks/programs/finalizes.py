@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from mpi4py import MPI
 
 from adpkv.config import parse
+from adpkv.output.screen import Screen
 from adpkv.worlds.mpi import ending
 from adpkv.worlds.mpi import run as running
 from adpkv.worlds.mpi.ending import end_mpi
@@ -52,8 +54,38 @@ def stricken(how: str) -> None:
 
     if how == "stopped-leaving":
         RankProcess.close = close
+    elif how in ("killed-summed-up", "stopped-summed-up"):
+        summed_up(signal.SIGKILL if how == "killed-summed-up" else signal.SIGSTOP)
+    elif how == "killed-showing":
+        showing()
     else:
         running.end_mpi = end
+
+
+def summed_up(number: int) -> None:
+    """Rank 0 gets this signal when it has written the summary, before anybody has heard its
+    code."""
+    complete = running.complete
+
+    def completed(*args: Any) -> dict[str, object]:
+        complete(*args)
+        os.kill(os.getpid(), number)
+        raise AssertionError("it goes on")
+
+    running.complete = completed
+
+
+def showing() -> None:
+    """Fail when all know the code, and rank 0 is about to print, or prints."""
+    finish, called = RankProcess.finish, []
+
+    def finished(job: RankProcess, work: Any) -> Any:
+        called.append(work)
+        if len(called) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return finish(job, work)
+
+    RankProcess.finish = finished
 
 
 def ask(begun: Path) -> None:
@@ -68,7 +100,7 @@ def main() -> int:
     folder, how, *victims = sys.argv[1:]
     rank, half = MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size // 2
     ending.FINALIZE_BOUND_S = FINALIZE_BOUND_S  # type: ignore[misc]
-    if how == "stopped-leaving":
+    if how in ("stopped-leaving", "stopped-summed-up"):
         running.LEAVE_BOUND_S = LEAVE_BOUND_S
     if str(rank) in victims:
         stricken(how)
@@ -77,10 +109,14 @@ def main() -> int:
         threading.Thread(
             target=ask, args=(Path(folder) / "out" / "config.yaml",), daemon=True
         ).start()
+    experiment = parse(
+        setting("finalizes", half, half, executor={"drain_timeout": "2s"}), "finalizes"
+    )
     return running.run(
-        parse(setting("finalizes", half, half, executor={"drain_timeout": "2s"}), "finalizes"),
+        experiment,
         out=Path(folder) / "out",
         quiet=True,
+        screen=Screen(experiment, quiet=True, as_json=rank == 0),
         workload=Script(arrivals) if rank == 0 else None,
     )
 

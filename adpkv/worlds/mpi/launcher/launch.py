@@ -83,6 +83,9 @@ KILLED: Final = range(128, 128 + signal.NSIG)
 """The exit codes of a rank that a signal ended, as mpirun reports them. mpirun's own codes are
 arbitrary."""
 
+LATER: Final = (ExitCode.INTERNAL_ERROR, ExitCode.OUTPUT_LOST)
+"""What a rank may end with after all have agreed on another code: as it shows the summary."""
+
 IMPATIENT: Final = 3
 """The number of signals after which mpirun is killed."""
 
@@ -167,19 +170,23 @@ def job_exit_code(
     """The exit code of a job, from its launcher's code and from the code in its summary (`said`;
     None if it has not written one).
 
-    A launcher that tolerates rank failures reports success when no rank is left, and an arbitrary
-    code if ranks end with different ones. So its code is only used if it is one of ours, and 0 only
-    if the summary says so too. Ranks that get a signal before they can handle it are killed by it;
-    that counts as stopped on request, not as a rank failure.
+    The summary is written whole, when the run is over, so its word stands whatever became of a rank
+    or of the launcher afterwards. Only what a rank finds later still is worse than a 0 in there.
+
+    Without a summary the launcher's code is used if it is one of ours, but 0: a launcher that
+    tolerates rank failures reports success when no rank is left, and an arbitrary code if ranks end
+    with different ones. Ranks that get a signal before they can handle it are killed by it; that
+    counts as stopped on request, not as a rank failure.
     """
+    if said is not None:
+        later = said == ExitCode.COMPLETED and code in LATER and not started.given_up
+        return code if later else said
     nobodys = code not in OUTCOMES or code in (ExitCode.COMPLETED, ExitCode.RANK_LOST)
-    if said is None and started.asked is not None and nobodys:
+    if started.asked is not None and nobodys:
         say("stopped before anything was served, as it was asked to")
         return started.asked
-    if code in OUTCOMES and (code != ExitCode.COMPLETED or said == ExitCode.COMPLETED):
+    if code in OUTCOMES and code != ExitCode.COMPLETED:
         return code
-    if said is not None:
-        return said
     if started.killed:
         return code  # the launcher itself
     if not started.last_seen() and code not in KILLED:
@@ -233,6 +240,8 @@ class Launch:
         self._start: StartWatch | None = None
         self.killed = False
         """The launcher itself was killed."""
+        self.given_up = False
+        """This process has ended it, so its code is nobody's."""
 
     def run(self) -> int:
         """Start it and wait for its end; returns its exit code."""
@@ -333,6 +342,7 @@ class Launch:
     ) -> int:
         """Kill what is left. The run's files may be incomplete, and `code` says so; it is not the
         job's exit code if its ranks have left one."""
+        self.given_up = True
         final_line(f"adpkv: killing mpirun: {why}")
         left = job.everything()
         process.terminate()

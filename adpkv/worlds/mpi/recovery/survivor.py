@@ -4,6 +4,7 @@ ranks."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from mpi4py import MPI
 
@@ -22,6 +23,8 @@ from adpkv.worlds.mpi.process_ports import ProcessPorts
 from adpkv.worlds.mpi.recovery.protocol import Recovery
 
 __all__ = ["Survivor"]
+
+AFTERWARDS: Final = f"rank {HOST} has failed when the run was over: summary.json says how it ended"
 
 
 class Survivor:
@@ -81,12 +84,14 @@ class Survivor:
 
     def _end_without_host(self) -> None:
         """Rank 0 has failed: no rank is left to admit requests, to answer clients, or to write the
-        summary."""
+        summary. Where it has written one, the run was over, and has ended as that says."""
         self._ports.close_records()
         place = self._living.communicators.world.rank
         if place == 0:
             why = HostLostError.text(HOST)
-            self._reports.sum_up(BrokenOff(ExitCode.RANK_LOST, why))
-            final_line(f"adpkv: {why}")
+            if self._reports.sum_up(BrokenOff(ExitCode.RANK_LOST, why)):
+                final_line(f"adpkv: {why}")
+            else:
+                final_line(f"adpkv: {AFTERWARDS}")
         self._reports.rescue()
-        leave_now(ExitCode.RANK_LOST, place)
+        leave_now(self._reports.told(ExitCode.RANK_LOST), place)
