@@ -14,7 +14,7 @@ from msgspec import structs
 
 from adpkv.bench.bare_world import bare_world
 from adpkv.bench.check import check
-from adpkv.bench.dynosim import DynoSim, cut
+from adpkv.bench.dynosim import DynoSim, check_python, cut
 from adpkv.bench.explore import explore
 from adpkv.bench.fault_seam import fault_seam
 from adpkv.bench.figure import Figure
@@ -30,6 +30,7 @@ from adpkv.config import load
 from adpkv.config.shipped import folder
 from adpkv.config.workload import SAMPLE
 from adpkv.errors import MissingPieceError, UsageError
+from adpkv.workload import build as build_workload
 from adpkv.workload import make_bursts
 from adpkv.workload.building import SAMPLE as PACKAGED
 
@@ -200,7 +201,8 @@ def chosen(names: list[str], settings: Settings) -> dict[str, Bench]:
     """The benches of these names, in the table's order; all if there are none.
 
     Raises:
-        UsageError: there is no bench of that name, or none of them reads a setting.
+        UsageError: there is no bench of that name, none of them reads a setting, or what it names
+            is not there. Benches that read it may come after a quarter of an hour.
     """
     for name in names:
         if name not in BENCHES:
@@ -210,6 +212,12 @@ def chosen(names: list[str], settings: Settings) -> dict[str, Bench]:
         if names and given[option] is not None and not set(names) & set(readers):
             told = " and ".join([", ".join(readers[:-1]), readers[-1]])
             raise UsageError(f"{option} is only read by the benches {told}: leave it out")
+    if settings.trace is not None:
+        if not settings.trace.is_file():
+            raise UsageError(f"--trace {settings.trace}: there is no such file")
+        build_workload(load(folder() / CONVERSATION, trace_runs(settings)[0].overrides))
+    if settings.dynosim is not None:
+        check_python(settings.dynosim)
     return {name: bench for name, bench in BENCHES.items() if not names or name in names}
 
 

@@ -18,7 +18,7 @@ from adpkv.bench.children import Whole, run_measured
 from adpkv.config import Experiment
 from adpkv.errors import AdpkvError, UsageError
 
-__all__ = ["HOW_TO_INSTALL", "DynoSim", "cut"]
+__all__ = ["HOW_TO_INSTALL", "DynoSim", "check_python", "cut"]
 
 SCRIPT: Final = Path(__file__).with_name("dynosim_child.py")
 
@@ -42,14 +42,23 @@ class Replayed(msgspec.Struct, frozen=True):
     versions: str
 
 
+def check_python(python: Path) -> None:
+    """It may be a program.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not python.is_file():
+        raise UsageError(f"--dynosim {python}: there is no such file")
+    if not os.access(python, os.X_OK):
+        raise UsageError(f"--dynosim {python}: is no program")
+
+
 class DynoSim:
     """Replays one trace with what is installed beside `python`."""
 
     def __init__(self, python: Path, trace: Path, experiment: Experiment) -> None:
-        if not python.is_file():
-            raise UsageError(f"--dynosim {python}: there is no such file")
-        if not os.access(python, os.X_OK):
-            raise UsageError(f"--dynosim {python}: is no program")
+        check_python(python)
         topology, cache = experiment.topology, experiment.kv_cache
         shape = (topology.context.ranks, cache.block_tokens, cache.blocks)
         # Absolute: what has no slash would be looked up in PATH.

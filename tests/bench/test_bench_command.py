@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from adpkv.bench import catalogue
 from adpkv.bench.catalogue import Settings
 from adpkv.bench.figure import Figure, figure
 from adpkv.cli.app import app
-from adpkv.errors import MissingPieceError, UsageError
+from adpkv.errors import MissingPieceError, TraceError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,24 @@ def test_an_option_that_no_bench_reads_is_refused() -> None:
     ):
         ended = CliRunner().invoke(app, ["bench", "fine", option, "x"])
         assert str(ended.exception).startswith(f"{option} is only read by the benches {told}")
-    assert CliRunner().invoke(app, ["bench", "--trace", "x"]).exit_code == 0
+    sample = catalogue.PACKAGED
+    assert CliRunner().invoke(app, ["bench", "--trace", str(sample)]).exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--trace", "--dynosim"])
+def test_what_is_not_there_is_said_before_anything_is_measured(option: str) -> None:
+    ended = CliRunner().invoke(app, ["bench", option, "nowhere"])
+    assert str(ended.exception) == f"{option} nowhere: there is no such file"
+    assert isinstance(ended.exception, UsageError)
+    assert "measuring" not in ended.output
+
+
+def test_a_trace_that_cannot_be_read_is_said_before_anything_is_measured(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text("not JSON\n")
+    ended = CliRunner().invoke(app, ["bench", "--trace", str(trace)])
+    assert isinstance(ended.exception, TraceError)
+    assert "measuring" not in ended.output
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
