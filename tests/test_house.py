@@ -14,6 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "adpkv"
 FILES = sorted(PACKAGE.rglob("*.py"))
+OTHERS = sorted(
+    path for kind in ("*.[ch]", "*.js", "*.css", "*.sh") for path in PACKAGE.rglob(kind)
+)
 MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_COLUMNS = 400, 70, 100
 
 
@@ -475,6 +478,14 @@ def test_files_and_functions_stay_small(module: str) -> None:
     for node in functions(TREES[module]):
         assert node.end_lineno is not None
         assert node.end_lineno - node.lineno + 1 <= MOST_FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_files_of_other_languages_stay_small(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= MOST_FILE_LINES
+    if path.suffix in {".c", ".h"}:
+        assert max(map(len, lines), default=0) <= MOST_COLUMNS
 
 
 # -- what must not be in the repository --------------------------------------------------------

@@ -17,6 +17,7 @@ QUICK: Final = "ADPKV_TEST_QUICK"
 
 ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = ROOT / "adpkv" / "flight_recorder" / "quick.c"
+STATES: Final = SOURCE.with_name("quick_states.h")
 STRICT: Final = (
     "-O2", "-Wall", "-Wextra", "-Werror",
     "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type",
@@ -35,7 +36,8 @@ def quick_in_c() -> Path:
         QuickError: it cannot be.
     """
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    named = sha256(SOURCE.read_bytes() + suffix.encode()).hexdigest()[:16]
+    sources = SOURCE.read_bytes() + STATES.read_bytes()
+    named = sha256(sources + suffix.encode()).hexdigest()[:16]
     made = ROOT / "build" / f"quick-{named}{suffix}"
     if made.exists():
         return made

@@ -203,7 +203,7 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
 def _is_fresh() -> bool:
     """Whether `make fast` was run since the sources changed: an older build is of other sources."""
     made = BUILDS["compiled"] / ".adpkv-ready"
-    sources = [path for kind in ("*.py", "*.c") for path in (ROOT / "adpkv").rglob(kind)]
+    sources = [path for kind in ("*.py", "*.[ch]") for path in (ROOT / "adpkv").rglob(kind)]
     return made.exists() and made.stat().st_mtime >= max(one.stat().st_mtime for one in sources)
 
 
