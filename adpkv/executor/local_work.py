@@ -50,6 +50,7 @@ class LocalWork:
         requests: only these two places set it, so no state machine needs a flag."""
         self._odd = False
         """Whether `_status` says something that holds for one sync only."""
+        # Looked up once: a rank failure changes nothing of the limits but which ranks are left.
         self._asks_cached, self._reuses = rank.limits.asks_cached, rank.limits.reuses
         self._wake_ns = 0
         self._seen_ns = -1

@@ -50,10 +50,12 @@ class SlotLists:
         """The address of these blocks' numbers, which belong to adjacent blocks of the area from
         `first`; 0 if they are not there."""
         slot, offset = divmod(first, self._slot_blocks)
-        found = self._put.get(slot)
-        if found is None or not blocks:
+        found, last = self._put.get(slot, ()), offset + len(blocks) - 1
+        if not blocks or last >= len(found):
             return 0
-        if found[offset] != blocks[0] or found[offset + len(blocks) - 1] != blocks[-1]:
+        # Both are a part of one lease, in its order: where the ends are alike, so is the rest. To
+        # compare all of a slot would take as long as the list that is saved.
+        if found[offset] != blocks[0] or found[last] != blocks[-1]:
             return 0
         return self._there + first * NUMBER_BYTES
 
