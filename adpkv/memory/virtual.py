@@ -31,9 +31,9 @@ class Landing(Protocol):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class LedgerMemory:
-    """One rank's ledger; implements `memory.port.Memory`. A call costs O(its blocks), but for two: a
-    block that awaits a write for another lease than its own is looked for in all that await one, and
-    a lease that gives up a shared block among all its readers."""
+    """One rank's ledger; implements `memory.port.Memory`. A call costs O(its blocks), but for two:
+    a block that awaits a write for another lease than its own is looked for in all that await one,
+    and a lease that gives up a shared block among all its readers."""
 
     def __init__(
         self,
