@@ -29,12 +29,13 @@ from adpkv.errors import AdpkvError
 from adpkv.memory.port import HOST, PASSED, Fence
 from adpkv.transport.cards import Card
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
-from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
+from adpkv.transport.posting import PostLimits
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Heads, Opened
 from adpkv.transport.ucx_peers import PIECES, ExposedBlocks, Peers
 from adpkv.transport.ucx_posting import Poster
+from adpkv.transport.ucx_queues import Queues
 
 __all__ = ["UcxTransport"]
 
@@ -72,27 +73,19 @@ class UcxTransport:
         written: Callable[[], Fence] = lambda: PASSED,
     ) -> None:
         self._library, self._clock, self._host = library, clock, host
-        self._error_handling, self._inbox_age, self._written = error_handling, inbox_age, written
+        self._error_handling, self._inbox_age = error_handling, inbox_age
         self._block_bytes = memory.block_bytes
         on_host = memory.region().device == HOST
         self._peers = Peers(library, on_host=on_host, error_handling=error_handling)
-        self._hold_up = HoldUp(on_host=on_host, copies=self._peers.copies)
-        self._most_blocks = max(1, self._hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
-        self._poster = Poster(library, self._peers, memory, self._hold_up, self._most_blocks)
+        hold_up = HoldUp(on_host=on_host, copies=self._peers.copies)
+        self._most_blocks = max(1, hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
+        poster = Poster(library, self._peers, memory, hold_up, self._most_blocks)
+        self._heads = Heads()
+        self._queues = Queues(poster, self._heads, hold_up, limits, memory.block_bytes, written)
         self._gone: set[int] = set()
         """The ranks that all ranks know to have failed."""
-        self._sends: Posting[Opened] = Posting(self._post_pieces, limits)
-        # A receive moves no bytes: only the calls take time.
-        self._receives: Posting[Opened] = Posting(
-            self._post_pieces, PostLimits(NO_LIMIT, NO_LIMIT, limits.budget_descriptors)
-        )
-        self._refused: list[tuple[Exception, Opened]] = []
-        """Errors of posts that UCX refused, with their transfers, until they are handled."""
-        self._waiting: list[tuple[Fence, Opened]] = []
-        """Transfers of which nothing is posted before a fence has passed, oldest first."""
         self._sending: dict[SessionId, Opened] = {}
         self._receiving: dict[SessionId, Opened] = {}
-        self._heads = Heads()
         self._lingering: list[Opened] = []
         """Transfers of which only requests are open that nobody waits for any more."""
         self._kept: list[Any] = []
@@ -173,7 +166,7 @@ class UcxTransport:
     def has_receives_to_post(self) -> bool:
         """Whether receives of expected transfers are still to be posted: a message that comes
         before its receive waits for it."""
-        return bool(self._receives)
+        return bool(self._queues.receives)
 
     def last_moved_ns(self) -> int:
         """When a piece last ended, on this rank's clock."""
@@ -211,7 +204,7 @@ class UcxTransport:
             self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST, detail=why))
         open_bytes = found.open_blocks() * self._block_bytes
         if found.sends and open_bytes:
-            self._sent(found.peer(), open_bytes)
+            self._queues.sent(found.peer(), open_bytes)
         self._end_at(found, found.finished)
         if found.sends and found.peer() in self._gone:
             self._kept += found.lingering
@@ -223,9 +216,7 @@ class UcxTransport:
     def close(self) -> None:
         """End the receives that nothing comes for. A send ends when its receiver receives it, or
         drops it (`discard`)."""
-        self._waiting.clear()
-        self._sends.clear()
-        self._receives.clear()
+        self._queues.clear()
         self._heads.clear()
         for found in [*self._receiving.values(), *self._sending.values()]:
             open_pieces = found.end_at(found.finished)
@@ -277,15 +268,11 @@ class UcxTransport:
         return found
 
     def _begin(self, found: Opened) -> None:
-        """Post what the budget allows, as soon as this rank's own writes are done."""
-        fence = self._written()
-        if not found.wanted:
-            self._end_if_over(found)
-        elif not fence.passed():
-            self._waiting.append((fence, found))
-        elif found.wanted > 1 or not self._post_whole(found):
-            (self._sends if found.sends else self._receives).add(found)
+        if found.wanted:
+            self._queues.begin(found)
             self._handle_refused()
+        else:
+            self._end_if_over(found)
 
     def _progress(self) -> None:
         """Process the pieces that ended and the connections that were lost, then post what the
@@ -301,50 +288,11 @@ class UcxTransport:
             self._follow(found)
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
-        self._post_more()
-
-    def _sent(self, peer: int, nbytes: int) -> None:
-        self._hold_up.ended(nbytes)
-        self._sends.ended(peer, nbytes)
-
-    def _post_more(self) -> None:
-        self._hold_up.renew()
-        while self._waiting and self._waiting[0][0].passed():
-            _, found = self._waiting.pop(0)
-            (self._sends if found.sends else self._receives).add(found)
-        self._receives.poll()
-        self._sends.poll()
-        if self._refused:
-            self._handle_refused()
-
-    def _post_whole(self, found: Opened) -> bool:
-        """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
-        returns whether it is handled."""
-        posting = self._sends if found.sends else self._receives
-        peer, size = found.peer(), found.cut[0][2] * self._block_bytes
-        if not posting.charge(peer, size):
-            return False
-        if self._post_pieces(found) is None:
-            posting.give_back(peer, size)
-            self._handle_refused()
-        return bool(found.requests or found.reason)
-
-    def _post_pieces(self, found: Opened) -> Posted | None:
-        """Post the next pieces of a transfer; None if UCX refuses them, or nothing more may be."""
-        posted = len(found.requests)
-        try:
-            blocks = self._poster.post(found)
-        except self._library.error as error:
-            self._refused.append((error, found))
-            return None
-        if not blocks:
-            return None
-        self._heads.watch(found)
-        return Posted(blocks * self._block_bytes, len(found.requests) - posted)
+        self._queues.post_more()
+        self._handle_refused()
 
     def _handle_refused(self) -> None:
-        refused, self._refused = self._refused, []
-        for error, found in refused:
+        for error, found in self._queues.take_refused():
             self._break_off(found, str(error))
 
     def _follow(self, found: Opened, *, errors: bool = True) -> None:
@@ -362,15 +310,14 @@ class UcxTransport:
         """The pieces before `at` have ended well."""
         size = sum(cut[2] for cut in found.cut[found.finished : at]) * self._block_bytes
         if found.sends:
-            self._sent(found.transfer.receiver, size)
+            self._queues.sent(found.peer(), size)
         found.finished = at
         found.moved_bytes += size
         self._moved_ns = self._clock()
 
     def _end_at(self, found: Opened, wanted: int) -> None:
         """Post and await no piece from `wanted` on; the open receives among them are ended."""
-        (self._sends if found.sends else self._receives).remove(found)
-        self._waiting = [(fence, other) for fence, other in self._waiting if other is not found]
+        self._queues.remove(found)
         open_pieces = found.end_at(wanted)
         if not found.sends:
             self._empty(found, open_pieces)

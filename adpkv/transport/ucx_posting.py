@@ -34,6 +34,8 @@ class Poster:
         most_blocks: int,
     ) -> None:
         self._library, self._peers, self._hold_up = library, peers, hold_up
+        self.error = library.error
+        """The base class of what `post` raises."""
         self.blocks = BlockArrays(library.array, memory)
         self._most_blocks, self._block_bytes = most_blocks, memory.block_bytes
 
@@ -42,7 +44,7 @@ class Poster:
         may be posted now.
 
         Raises:
-            Library.error: UCX refused the first of them. It refuses a later one again in the next
+            error: UCX refused the first of them. It refuses a later one again in the next
                 call.
         """
         requests, sends, hold_up = found.requests, found.sends, self._hold_up
@@ -64,7 +66,7 @@ class Poster:
                 now_ns = perf_counter_ns()
                 hold_up.posted(count * self._block_bytes if sends else 0, now_ns - began_ns)
                 began_ns = now_ns
-        except self._library.error:
+        except self.error:
             if not blocks:
                 raise
         return blocks

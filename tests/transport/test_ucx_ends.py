@@ -207,7 +207,7 @@ def test_a_piece_that_fails_ends_its_transfer_and_frees_the_window() -> None:
     [end] = rig.transport.poll()
     assert (end.kind, end.pieces) == (EndKind.FAILED, 1)
     assert "status -25" in end.detail
-    assert rig.transport._sends._open_bytes == {0: 0}
+    assert rig.transport._queues.sends._open_bytes == {0: 0}
 
 
 def test_what_cannot_be_reached_or_is_refused_is_lost() -> None:
@@ -236,7 +236,7 @@ def test_what_cannot_be_reached_or_is_refused_is_lost() -> None:
 
 def test_what_is_held_up_leaves_the_budget_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
-    posting = rig.transport._sends
+    posting = rig.transport._queues.sends
     left = posting._left_bytes
     monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 0)
     rig.transport.post(Transfer(2, 0, 1, 0, 6, (0,), (4,), 8))
@@ -290,7 +290,7 @@ def test_no_byte_of_a_device_is_posted_before_its_own_writes_are_done() -> None:
 
 def test_blocks_of_a_device_are_told_by_their_address() -> None:
     rig = Rig(device=0)
-    array = rig.transport._poster.blocks.of(2, 3)
+    array = rig.transport._queues._poster.blocks.of(2, 3)
     assert array.__cuda_array_interface__["data"] == (4096 + 16, False)
     assert array.__cuda_array_interface__["shape"] == (24,)
 

@@ -1,0 +1,114 @@
+"""The transfers of one rank that have pieces to be posted over UCX, and when they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adpkv.memory.port import Fence
+from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
+from adpkv.transport.ucx_hold_up import HoldUp
+from adpkv.transport.ucx_opened import Heads, Opened
+from adpkv.transport.ucx_posting import Poster
+
+__all__ = ["Queues"]
+
+
+class Queues:
+    """What is to be sent, and what is to be received, each within bounds of its own.
+
+    Args:
+        poster: posts the messages.
+        heads: gets to know each transfer of which something is posted.
+        hold_up: how much may be posted between two polls.
+        limits: the bounds of what is sent.
+        block_bytes: the size of a block.
+        written: the fence of what this rank has written so far.
+    """
+
+    def __init__(
+        self,
+        poster: Poster,
+        heads: Heads,
+        hold_up: HoldUp,
+        limits: PostLimits,
+        block_bytes: int,
+        written: Callable[[], Fence],
+    ) -> None:
+        self._poster, self._heads, self._hold_up = poster, heads, hold_up
+        self._block_bytes, self._written = block_bytes, written
+        self.sends: Posting[Opened] = Posting(self._post_pieces, limits)
+        # A receive moves no bytes: only the calls take time.
+        self.receives: Posting[Opened] = Posting(
+            self._post_pieces, PostLimits(NO_LIMIT, NO_LIMIT, limits.budget_descriptors)
+        )
+        self._refused: list[tuple[Exception, Opened]] = []
+        self._waiting: list[tuple[Fence, Opened]] = []
+        """Transfers of which nothing is posted before a fence has passed, oldest first."""
+
+    def begin(self, found: Opened) -> None:
+        """Post what the budget allows, as soon as this rank's own writes are done."""
+        fence = self._written()
+        if not fence.passed():
+            self._waiting.append((fence, found))
+        elif found.wanted > 1 or not self._post_whole(found):
+            self._of(found).add(found)
+
+    def post_more(self) -> None:
+        """A poll: post what a new budget allows."""
+        self._hold_up.renew()
+        while self._waiting and self._waiting[0][0].passed():
+            _, found = self._waiting.pop(0)
+            self._of(found).add(found)
+        self.receives.poll()
+        self.sends.poll()
+
+    def take_refused(self) -> list[tuple[Exception, Opened]]:
+        """The errors of posts that UCX refused since the last call, with their transfers."""
+        if not self._refused:
+            return self._refused
+        refused, self._refused = self._refused, []
+        return refused
+
+    def sent(self, peer: int, nbytes: int) -> None:
+        """So many bytes to this peer are not on their way any more."""
+        self._hold_up.ended(nbytes)
+        self.sends.ended(peer, nbytes)
+
+    def remove(self, found: Opened) -> None:
+        """Post no further piece of this transfer."""
+        self._of(found).remove(found)
+        self._waiting = [(fence, other) for fence, other in self._waiting if other is not found]
+
+    def clear(self) -> None:
+        """Post nothing more."""
+        self._waiting.clear()
+        self.sends.clear()
+        self.receives.clear()
+
+    def _of(self, found: Opened) -> Posting[Opened]:
+        return self.sends if found.sends else self.receives
+
+    def _post_whole(self, found: Opened) -> bool:
+        """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
+        returns whether it is handled."""
+        posting = self._of(found)
+        peer, size = found.peer(), found.cut[0][2] * self._block_bytes
+        if not posting.charge(peer, size):
+            return False
+        refused = len(self._refused)
+        if self._post_pieces(found) is None:
+            posting.give_back(peer, size)
+        return bool(found.requests) or len(self._refused) > refused
+
+    def _post_pieces(self, found: Opened) -> Posted | None:
+        """Post the next pieces of a transfer; None if UCX refuses them, or nothing more may be."""
+        posted = len(found.requests)
+        try:
+            blocks = self._poster.post(found)
+        except self._poster.error as error:
+            self._refused.append((error, found))
+            return None
+        if not blocks:
+            return None
+        self._heads.watch(found)
+        return Posted(blocks * self._block_bytes, len(found.requests) - posted)
