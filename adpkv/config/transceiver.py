@@ -136,7 +136,9 @@ class TransceiverConfig(Section):
         "1GiB", key="device_post_budget", about="in place of post_budget there", gt=0
     )
     device_post_descriptors: Count = Field(
-        default=24, description="in place of post_descriptors there: each takes 4 to 9 us"
+        default=64,
+        description="in place of post_descriptors there; nixl: of one write, and how many are "
+        "posted per iteration follows from the time they take",
     )
     staging: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         default="auto",

@@ -1,15 +1,15 @@
 """KV bytes over NIXL: one-sided, non-blocking writes into the receiver's blocks.
 
-The receiver does nothing but poll. The sender writes pieces, in bounds (`transport.posting`), and
-asks for each piece's state. What proves that a transfer is over:
+The receiver does nothing but poll. The sender writes pieces, in bounds (`transport.posting`,
+`nixl_pace`), and asks for each piece's state. What proves that a transfer is over:
 
 - To the sender: the library says DONE of each piece that it has posted. It says so when the bytes
   have arrived.
-- To the receiver: the notice that comes with the last piece. That piece is posted when all others
-  are DONE, because the library orders nothing between its writes: a notice proves only the piece it
-  belongs to. Where pieces are large each has a notice, and the receiver counts them, so no piece
-  waits. With pieces of 1 MiB and of 256 KiB that cost a fifth to a third of the bandwidth within a
-  host.
+- To the receiver: the sender's notice, which the library delivers when all pieces are DONE. It goes
+  with the last piece if all others have ended by then; otherwise by itself, as the library orders
+  nothing between its writes, and a notice with a piece proves that piece only. A notice with each
+  piece, counted by the receiver, took a fifth to a third of the bandwidth of small pieces within a
+  host, and 20 µs a piece between devices.
 - Or the sender's message that it has ended, which the core sends only of an end that was proven: so
   it is the library's own DONE (`peer_ended`).
 - After the sender's process has failed: see `nixl_receives`.
@@ -21,35 +21,22 @@ peer is not known to have failed, nothing is proven: its transfers stay in doubt
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
 from adpkv.memory.port import PASSED, Fence
 from adpkv.transport.cards import Card
-from adpkv.transport.nixl_agent import Agent, Exposed, Handle
-from adpkv.transport.nixl_opened import Piece, Send, cut
+from adpkv.transport.nixl_agent import Agent, Exposed
+from adpkv.transport.nixl_opened import MANY, Send
+from adpkv.transport.nixl_pace import Pace
 from adpkv.transport.nixl_receives import Receives
+from adpkv.transport.nixl_writes import NOTICE, Writes
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
-from adpkv.transport.posting import Posted, Posting, PostLimits
+from adpkv.transport.posting import NO_LIMIT, PostLimits
 
 __all__ = ["NixlTransport"]
-
-NOTICE: Final = struct.Struct("<QI")
-"""A notice: the transfer's tag, and how many such notices are its end; 0: this one is none."""
-
-COUNTED_BYTES: Final = 16 << 20
-"""From pieces of so many bytes on, on the average, each has a notice that counts."""
-
-MANY_PIECES: Final = 8
-"""The first of more pieces is posted in the next poll: to cut a long list of blocks takes a while
-already."""
-
-NOTICE_EVERY: Final = 16
-"""After so many pieces the receiver gets a notice that something has moved, for its health."""
 
 
 def _written() -> Fence:
@@ -66,6 +53,8 @@ class NixlTransport:
         backend: the library's back end.
         piece_bytes: the size limit of one piece.
         limits: how much may be posted.
+        post_ns: how long posting may take between two polls. If it is limited, the limit of
+            descriptors is that of one write.
         clock: this rank's clock, in nanoseconds.
         inbox_age: follows how long an end is not polled after `ready` has found it.
         written: a fence of all KV that this rank has written so far. Nothing of a transfer is
@@ -89,33 +78,35 @@ class NixlTransport:
         piece_bytes: int,
         limits: PostLimits,
         clock: Callable[[], int],
+        post_ns: int = NO_LIMIT,
         inbox_age: InboxAge | None = None,
         written: Callable[[], Fence] = _written,
         has_failed: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._agent = Agent(rank, memory, backend)
-        self._lost: tuple[type[Exception], ...] = (*self._agent.errors, ConnectionError)
         self._block_bytes, self._clock, self._inbox_age = memory.block_bytes, clock, inbox_age
         self._written, self._has_failed = written, has_failed
-        self._cut_limits = max(1, piece_bytes // memory.block_bytes), limits.budget_descriptors
-        self._posting: Posting[Send] = Posting(self._post_next, limits)
+        self._pace = Pace(clock, post_ns, limits.budget_descriptors)
+        if self._pace.is_measured:
+            limits = PostLimits(limits.budget_bytes, limits.window_bytes)
+        self._writes = Writes(
+            self._agent,
+            memory.block_bytes,
+            piece_bytes,
+            limits,
+            self._pace,
+            clock,
+            self._lose,
+            self._end_if_over,
+        )
         self._sending: dict[SessionId, Send] = {}
-        self._moving: dict[SessionId, Send] = {}
-        """Of them, those with pieces that have not ended."""
         self._unwritten: list[tuple[Fence, Send]] = []
         """Transfers whose KV is still being written by this rank's own device."""
         self._gone: set[int] = set()
         """The ranks that all others have agreed to have failed."""
         self._ended: list[TransportEnd] = []
-        self._receives = Receives(
-            memory.block_bytes,
-            lambda transfer: len(self._cut(transfer)),
-            clock,
-            lambda end: self._ended.append(end),
-        )
-        self._left: list[Handle] = []
-        """Handles of transfers that are over for this rank, and that have not ended yet."""
-        self._moved_ns = 0
+        self._receives = Receives(memory.block_bytes, clock, lambda end: self._ended.append(end))
+        self._noticed_ns = 0
 
     def card(self) -> Card:
         """What the other ranks need to know of this one."""
@@ -145,33 +136,34 @@ class NixlTransport:
         """Begin to write, within the rest of the budget."""
         if transfer.session in self._sending:
             raise AdpkvError(f"session {transfer.session} is already open in transport nixl")
-        pieces = self._cut(transfer)
-        counted = len(transfer.source) * self._block_bytes >= COUNTED_BYTES * len(pieces)
-        found = self._sending[transfer.session] = Send(transfer, pieces, counted=counted)
+        self._pace.enter()
+        found = self._sending[transfer.session] = Send(transfer)
         if self.has_failed(transfer.receiver):
             found.stop()
-        if self._end_if_over(found):
-            return
+        if not self._end_if_over(found):
+            self._begin(found)
+        self._pace.leave()
+
+    def _begin(self, sent: Send) -> None:
         fence = self._written()
         if not fence.passed():
-            self._unwritten.append((fence, found))
-        elif len(pieces) == 1 and self._post_whole(found):
-            pass
-        elif len(pieces) > MANY_PIECES:
-            self._posting.queue(found)
+            self._unwritten.append((fence, sent))
+        elif len(sent.transfer.source) >= MANY and not self._pace.is_measured:
+            # To look at a long list of blocks has taken a while already.
+            self._writes.queue(sent)
         else:
-            self._posting.add(found)
+            self._writes.begin(sent)
 
     def withdraw(self, session: SessionId) -> None:
         """Sender: post no further piece. Receiver: no effect, its peer must say how much it has
         posted."""
         found = self._sending.get(session)
-        if found is not None and found.posted < found.wanted:
-            self._stop(found)
+        if found is not None and not found.is_posted():
+            self._writes.stop(found)
             self._end_if_over(found)
 
     def peer_ended(self, session: SessionId, pieces: int) -> None:
-        """Receiver: the sender has ended with so many pieces, and each of them was DONE."""
+        """Receiver: the sender has ended with so many blocks, and each of its writes was DONE."""
         self._receives.peer_ended(session, pieces)
 
     def poll(self) -> list[TransportEnd]:
@@ -191,8 +183,8 @@ class NixlTransport:
         return bool(self._ended)
 
     def last_moved_ns(self) -> int:
-        """When a piece or a notice last came, on this rank's clock."""
-        return self._moved_ns
+        """When a piece last ended or a notice last came, on this rank's clock."""
+        return max(self._noticed_ns, self._writes.moved_ns)
 
     def handle_peer_failure(self, ranks: Iterable[int]) -> None:
         """These ranks have failed, and all living ranks know it. Each transfer with them is LOST.
@@ -205,28 +197,21 @@ class NixlTransport:
         for sent in list(self._sending.values()):
             if sent.peer() in failed:
                 self._lose(sent, "the receiver has failed")
-                self._left += [handle for handle, _ in sent.handles]
-                self._account(sent, sum(count for _, count in sent.handles))
-                sent.handles.clear()
-                self._moving.pop(sent.transfer.session, None)
+                self._writes.give_up(sent)
                 self._end_if_over(sent)
         self._receives.handle_peer_failure(failed)
 
     def close(self) -> None:
         """Post nothing more. What was posted ends by itself (`is_drained`)."""
-        self._posting.clear()
+        self._writes.close()
         self._unwritten.clear()
-        for found in self._sending.values():
-            self._left += [handle for handle, _ in found.handles]
         self._sending.clear()
-        self._moving.clear()
         self._receives.close()
 
     def is_drained(self) -> bool:
         """After `close`, without waiting: whether every write of this rank has ended."""
         self._agent.notices()
-        self._look_at_left()
-        return not self._left
+        return self._writes.all_ended()
 
     def discard(self) -> None:
         """After `close`, without waiting: make progress, so that the writes of others end."""
@@ -234,59 +219,31 @@ class NixlTransport:
 
     def release(self) -> None:
         """All ranks have closed: deregister the memory. Not if a write is still in doubt."""
-        if not self._left:
+        if self._writes.all_ended():
             self._agent.close()
 
     # -- progress --------------------------------------------------------------------------------
 
     def _progress(self) -> None:
         """Take what has come, look at the pieces in flight, then post what the budget allows."""
-        notices = self._agent.notices()
-        if notices:
-            self._moved_ns = self._clock()
-            for notice in notices:
-                self._receives.notice(*NOTICE.unpack(notice))
+        self._pace.renew()
+        self._pace.enter()
+        if self._receives or not self._writes.moving:
+            self._take_notices()
+        # Otherwise no notice is waited for, and to look makes progress too.
         self._receives.poll()
-        if self._moving:
-            for sent in list(self._moving.values()):
-                self._look_at(sent)
-        if self._left:
-            self._look_at_left()
+        self._writes.look()
         if self._unwritten:
             self._begin_written()
-        self._posting.poll()
+        self._writes.poll()
+        self._pace.leave()
 
-    def _look_at(self, sent: Send) -> None:
-        """Ask for the state of each piece in flight."""
-        left: list[tuple[Handle, int]] = []
-        for handle, count in sent.handles:
-            try:
-                if not self._agent.is_done(handle):
-                    left.append((handle, count))
-                    continue
-            except self._lost as error:
-                self._lose(sent, str(error))
-                self._agent.release(handle)
-            else:
-                self._finished(sent, handle, count)
-            self._account(sent, count)
-        sent.handles = left
-        if not left:
-            del self._moving[sent.transfer.session]
-        if not self._end_if_over(sent) and sent.waits_for_others():
-            self._posting.queue(sent)
-
-    def _look_at_left(self) -> None:
-        left: list[Handle] = []
-        for handle in self._left:
-            try:
-                if not self._agent.is_done(handle):
-                    left.append(handle)
-                    continue
-            except self._lost:
-                pass
-            self._agent.release(handle)
-        self._left = left
+    def _take_notices(self) -> None:
+        notices = self._agent.notices()
+        if notices:
+            self._noticed_ns = self._clock()
+            for notice in notices:
+                self._receives.notice(*NOTICE.unpack(notice))
 
     def _begin_written(self) -> None:
         waiting, self._unwritten = self._unwritten, []
@@ -294,101 +251,35 @@ class NixlTransport:
             if sent.is_over():
                 continue  # withdrawn meanwhile
             if fence.passed():
-                self._posting.queue(sent)
+                self._writes.queue(sent)
             else:
                 self._unwritten.append((fence, sent))
-
-    def _cut(self, transfer: Transfer) -> list[Piece]:
-        return cut(transfer.source, transfer.target, *self._cut_limits)
-
-    # -- pieces ----------------------------------------------------------------------------------
-
-    def _post_whole(self, sent: Send) -> bool:
-        """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
-        returns whether it is handled."""
-        (piece,) = sent.cut
-        peer, size = sent.transfer.receiver, piece.end * self._block_bytes
-        if not self._posting.charge(peer, size, piece.descriptors):
-            return False
-        posted = self._post_piece(sent)
-        if not posted.nbytes:
-            self._posting.give_back(peer, size, piece.descriptors)
-        elif posted.ended:
-            self._posting.ended(peer, size)
-        return True
-
-    def _post_next(self, sent: Send) -> Posted | None:
-        """Post the next piece, if it fits into what is left of the budget."""
-        if not self._posting.fits(sent.cut[sent.posted].descriptors):
-            return None
-        return self._post_piece(sent)
-
-    def _post_piece(self, sent: Send) -> Posted:
-        """Post the next piece. If the connection is lost, the transfer has been stopped."""
-        number = sent.posted
-        piece = sent.cut[number]
-        needed, notice = sent.needs(number), b""
-        if needed or number % NOTICE_EVERY == NOTICE_EVERY - 1:
-            notice = NOTICE.pack(sent.transfer.tag, needed)
-        count = piece.end - piece.first
-        size = count * self._block_bytes
-        run = sent.run(piece) if notice else None
-        try:
-            if run is not None:
-                handle = self._agent.prepare_run(sent.peer(), *run, count)
-            else:
-                handle = self._agent.prepare(sent.peer(), *sent.blocks(piece), notice)
-        except self._lost as error:
-            self._lose(sent, str(error))
-            return Posted(0, ended=True)
-        sent.posted += 1
-        try:
-            done = self._agent.post(handle, notice if run is not None else b"")
-        except self._lost as error:
-            # Some of it may be on its way: it is asked for its state until it has ended.
-            self._lose(sent, str(error))
-            done = False
-        if done:
-            self._finished(sent, handle, count)
-            self._end_if_over(sent)
-        else:
-            sent.handles.append((handle, count))
-            self._moving[sent.transfer.session] = sent
-        return Posted(size, piece.descriptors, ended=done)
-
-    def _finished(self, sent: Send, handle: Handle, count: int) -> None:
-        sent.moved_blocks += count
-        self._moved_ns = self._clock()
-        self._agent.finish(handle)
-
-    def _account(self, sent: Send, blocks: int) -> None:
-        self._posting.ended(sent.peer(), blocks * self._block_bytes)
-
-    def _stop(self, sent: Send) -> None:
-        """Post no further piece."""
-        sent.stop()
-        self._posting.remove(sent)
 
     def _lose(self, sent: Send, why: str) -> None:
         """The connection is lost. The transfer stays in doubt until its peer has failed."""
         if not sent.error:
             sent.error = why
             self._ended.append(TransportEnd(sent.transfer.session, EndKind.LOST, detail=why))
-        self._stop(sent)
+        self._writes.stop(sent)
 
     def _end_if_over(self, sent: Send) -> bool:
-        if not sent.is_over() or (sent.error and not self.has_failed(sent.peer())):
+        """Report its end, if it is one. All that was posted has ended then, and if that is all of
+        it, the receiver is told."""
+        if not sent.is_over():
             return False
-        session = sent.transfer.session
+        if sent.is_whole():
+            self._writes.tell(sent)
+        if sent.error and not self.has_failed(sent.peer()):
+            return False
+        session, whole = sent.transfer.session, sent.is_whole()
         del self._sending[session]
-        whole = sent.posted == len(sent.cut) and not sent.error
         self._ended.append(
             TransportEnd(
                 session,
                 EndKind.DONE if whole else EndKind.FAILED,
-                sent.moved_blocks * self._block_bytes,
+                sent.moved * self._block_bytes,
                 sent.posted,
-                "" if whole else f"ended after {sent.posted} of {len(sent.cut)} pieces",
+                "" if whole else f"ended after {sent.posted} of {len(sent.transfer.source)} blocks",
             )
         )
         return True

@@ -154,6 +154,7 @@ class Agent:
             bound.getXferStatus,
         )
         self._release, self._notices = bound.releaseXferReq, bound.getNotifs
+        self._notify = bound.genNotif
         self._kind = "DRAM" if self._region.device == HOST else "VRAM"
         self._registered = self._register()
         self._own = self._describe("NIXL_INIT_AGENT", self._region)
@@ -295,6 +296,14 @@ class Agent:
         """
         status = self._post(handle, notice)
         return status == self._done or self._goes_on(status)
+
+    def notify(self, to: int, notice: bytes) -> None:
+        """Notify a peer of what has landed already.
+
+        Raises:
+            one of `errors`: the peer cannot be reached.
+        """
+        self._notify(self._peers[to].name, notice, self._through)
 
     def is_done(self, handle: Handle) -> bool:
         """Whether a write has ended: its bytes are where they belong. Never waits.

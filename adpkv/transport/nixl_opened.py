@@ -1,7 +1,8 @@
 """One open transfer of the NIXL transport, as its sender sees it.
 
-A transfer is cut into pieces, each one WRITE of the library: blocks in prompt order, up to so many
-bytes and so many descriptors. Adjacent blocks are one descriptor.
+A transfer is posted in pieces, each one WRITE of the library: blocks in prompt order, up to so many
+bytes, and as many descriptors as may be posted at that time. Adjacent blocks are one descriptor.
+How it was cut is the sender's own affair: how far it came is told in blocks.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import numpy as np
 from adpkv.transport.nixl_agent import Blocks, Handle
 from adpkv.transport.port import Transfer
 
-__all__ = ["Piece", "Send", "cut", "numbers"]
+__all__ = ["MANY", "Piece", "Send", "begins", "numbers"]
 
 MANY: Final = 128
-"""From so many blocks on a transfer is cut by numpy."""
-
+"""From so many blocks on a transfer is looked at by numpy."""
 
 FEW: Final = 16
 """Up to so many blocks are given to the library as a list: an array takes 1.5 µs to make."""
@@ -34,32 +34,15 @@ class Piece(NamedTuple):
     descriptors: int
 
 
-def cut(
-    source: Sequence[int], target: Sequence[int], most_blocks: int, most_descriptors: int
-) -> list[Piece]:
-    """Cut a transfer into pieces. Both sides get the same from the same two lists. The first piece
-    has half the descriptors: what posts it has found its code out of the caches."""
-    count = len(source)
+def begins(source: Sequence[int], target: Sequence[int]) -> list[int]:
+    """The places of a transfer where a block does not follow the one before, at both ends: there a
+    descriptor begins."""
     if _is_run(source) and _is_run(target):
-        return [Piece(at, min(at + most_blocks, count), 1) for at in range(0, count, most_blocks)]
-    find = _begins_of_many if count >= MANY else _begins
-    begins = find(source, target)
-    found, first, most = [], 0, most_descriptors
-    if len(begins) >= most:
-        most = max(1, most // 2)
-    while first < count:
-        after = bisect_right(begins, first)
-        end = min(first + most_blocks, count)
-        if after + most - 1 < len(begins):
-            end = min(end, begins[after + most - 1])
-        most = most_descriptors
-        found.append(Piece(first, end, 1 + bisect_left(begins, end) - after))
-        first = end
-    return found
+        return []
+    return (_begins_of_many if len(source) >= MANY else _begins)(source, target)
 
 
 def _begins(source: Sequence[int], target: Sequence[int]) -> list[int]:
-    """The places where a block does not follow the one before."""
     return [
         at
         for at in range(1, len(source))
@@ -96,33 +79,52 @@ def _is_run(blocks: Sequence[int]) -> bool:
 class Send:
     """A transfer that this rank writes.
 
-    The library does not order its writes. So either its last piece is posted when all others have
-    ended, and with it goes the notice by which the receiver knows the end. Or, if pieces are large,
-    each has a notice of its own, and the receiver counts them: `counted`.
+    The library does not order its writes, so the notice by which the receiver knows the end goes
+    with the last piece only if all others have ended by then. Otherwise it goes by itself when all
+    have ended: `is_told`.
     """
 
     __slots__ = (
-        "_source", "_target", "counted", "cut", "error", "handles", "moved_blocks", "posted",
+        "_begins", "_source", "_target", "error", "handles", "is_told", "moved", "pieces", "posted",
         "transfer", "wanted",
     )  # fmt: skip
 
-    def __init__(self, transfer: Transfer, pieces: list[Piece], *, counted: bool = False) -> None:
-        self.transfer, self.cut, self.counted = transfer, pieces, counted
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer = transfer
+        self._begins = begins(transfer.source, transfer.target)
         self._source: Blocks | None = None
         self._target: Blocks | None = None
         self.handles: list[tuple[Handle, int]] = []
-        """The pieces that have not ended: handle and number of blocks."""
-        self.posted = 0
+        """The pieces that have not ended, oldest first: handle and number of blocks."""
+        self.pieces = 0
         """How many pieces were posted."""
-        self.wanted = len(pieces)
-        """How many pieces will be posted in all; fewer after a withdrawal."""
-        self.moved_blocks = 0
+        self.posted = self.moved = 0
+        """How many blocks were posted, and how many of them have ended."""
+        self.wanted = len(transfer.source)
+        """How many blocks will be posted in all; fewer after a withdrawal."""
+        self.is_told = False
+        """Whether a notice of the end was given to the library."""
         self.error = ""
         """Why its connection is lost; empty if it is not."""
 
     def peer(self) -> int:
         """The rank that it goes to."""
         return self.transfer.receiver
+
+    def rest(self) -> int:
+        """How many descriptors are left to be posted."""
+        return len(self._begins) - bisect_right(self._begins, self.posted) + 1
+
+    def next(self, most_blocks: int, most_descriptors: int) -> Piece:
+        """The next piece, up to both limits."""
+        first, found = self.posted, self._begins
+        end = min(first + most_blocks, len(self.transfer.source))
+        if not found:
+            return Piece(first, end, 1)
+        after = bisect_right(found, first)
+        if after + most_descriptors - 1 < len(found):
+            end = min(end, found[after + most_descriptors - 1])
+        return Piece(first, end, 1 + bisect_left(found, end) - after)
 
     def blocks(self, piece: Piece) -> tuple[Blocks, Blocks]:
         """Where a piece is, and where it goes."""
@@ -141,23 +143,18 @@ class Send:
             return source[piece.first], target[piece.first]
         return None
 
-    def needs(self, number: int) -> int:
-        """For the notice of a piece: how many such notices the receiver has to get; 0 if this one
-        proves nothing."""
-        if self.counted:
-            return len(self.cut)
-        return int(number == len(self.cut) - 1)
+    def ends_with(self, piece: Piece) -> bool:
+        """Whether this piece, about to be posted, is the end: the last, and all others have ended.
+        Then its notice proves the whole."""
+        return piece.end == len(self.transfer.source) and not self.handles
 
     def is_posted(self) -> bool:
-        """Whether no piece can be posted now."""
-        left = self.wanted - self.posted
-        if not left or self.counted:
-            return not left
-        return left == 1 and bool(self.handles) and self.wanted == len(self.cut)
+        """Whether no piece is left to be posted."""
+        return self.posted == self.wanted
 
-    def waits_for_others(self) -> bool:
-        """Whether its last piece is left, and all others have ended by now."""
-        return not self.handles and self.wanted - self.posted == 1 and not self.counted
+    def is_whole(self) -> bool:
+        """Whether all of it was posted, and nothing is known to be lost."""
+        return self.posted == len(self.transfer.source) and not self.error
 
     def stop(self) -> None:
         """Post no further piece."""

@@ -35,7 +35,6 @@ class Receives:
 
     Args:
         block_bytes: the size of a block.
-        pieces: how many pieces a transfer has.
         clock: this rank's clock, in nanoseconds.
         report: called with each end.
     """
@@ -43,18 +42,17 @@ class Receives:
     def __init__(
         self,
         block_bytes: int,
-        pieces: Callable[[Transfer], int],
         clock: Callable[[], int],
         report: Callable[[TransportEnd], None],
     ) -> None:
-        self._block_bytes, self._pieces = block_bytes, pieces
-        self._clock, self._report = clock, report
+        self._block_bytes, self._clock, self._report = block_bytes, clock, report
         self._open: dict[SessionId, Transfer] = {}
         self._by_tag: dict[int, Transfer] = {}
-        self._seen: dict[int, int] = {}
-        """By tag: how many notices have come, where several are needed."""
         self._lingering: list[_Lingering] = []
         self._polls = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
 
     def open(self, transfer: Transfer) -> None:
         """Its sender may write from now on."""
@@ -64,23 +62,18 @@ class Receives:
         if not transfer.target:
             self._end(transfer, EndKind.DONE)
 
-    def notice(self, tag: int, needed: int) -> None:
-        """A sender's notice; `needed` such ones are the end. One of a transfer that is over is
-        late, and says nothing new."""
+    def notice(self, tag: int, ended: bool) -> None:
+        """A sender's notice: something of the transfer with this tag has landed; all of it, if it
+        has `ended`. One of a transfer that is over is late, and says nothing new."""
         found = self._by_tag.get(tag)
-        if found is None or not needed:
-            return
-        seen = self._seen.get(tag, 0) + 1
-        if seen < needed:
-            self._seen[tag] = seen
-        else:
+        if found is not None and ended:
             self._end(found, EndKind.DONE)
 
-    def peer_ended(self, session: SessionId, pieces: int) -> None:
-        """The sender has ended with so many pieces, and each of them was DONE."""
+    def peer_ended(self, session: SessionId, blocks: int) -> None:
+        """The sender has ended with so many blocks, and each of its writes was DONE."""
         found = self._open.get(session)
         if found is not None:
-            whole = pieces > 0 and pieces >= self._pieces(found)
+            whole = 0 < len(found.target) <= blocks
             self._end(found, EndKind.DONE if whole else EndKind.FAILED)
 
     def handle_peer_failure(self, failed: Collection[int]) -> None:
@@ -121,12 +114,10 @@ class Receives:
         """Forget all: no end is reported any more."""
         self._open.clear()
         self._by_tag.clear()
-        self._seen.clear()
         self._lingering.clear()
 
     def _end(self, transfer: Transfer, kind: EndKind) -> None:
         del self._open[transfer.session]
         del self._by_tag[transfer.tag]
-        self._seen.pop(transfer.tag, None)
         nbytes = len(transfer.target) * self._block_bytes if kind is EndKind.DONE else 0
         self._report(TransportEnd(transfer.session, kind, nbytes))

@@ -95,11 +95,10 @@ class Posting(Generic[T]):
         self.queue(sending)
         self._post_more()
 
-    def fits(self, descriptors: int) -> bool:
-        """Whether a piece of so many descriptors is within what is left of the budget. The first
-        piece after a poll always is."""
-        left = self._left_descriptors
-        return descriptors <= left or left == self._limits.budget_descriptors
+    @property
+    def left_descriptors(self) -> int:
+        """What is left of that budget."""
+        return self._left_descriptors
 
     def charge(self, peer: int, nbytes: int, descriptors: int = 1) -> bool:
         """Whether a transfer of one piece may be posted at once, past the queues; then it counts as
@@ -108,7 +107,7 @@ class Posting(Generic[T]):
         limits, open_bytes = self._limits, self._open_bytes.get(peer, 0)
         if self._queues or open_bytes >= limits.window_bytes:
             return False
-        if not self._has_budget() or not self.fits(descriptors):
+        if not self._has_budget() or descriptors > self._left_descriptors:
             return False
         self._left_bytes -= nbytes
         self._left_descriptors -= descriptors

@@ -212,7 +212,7 @@ def case_nothing_lands_after_a_proven_end(link: Link) -> str:
     assert told.kind in (EndKind.FAILED, EndKind.DONE)
     link.quiet()
     assert link.end.landed() == at_the_end
-    return f"{end.pieces} pieces were posted, {at_the_end} of {SAMPLES} samples were there; no more"
+    return f"{end.pieces} blocks were posted, {at_the_end} of {SAMPLES} samples were there; no more"
 
 
 def case_who_trusts_the_release_overwrites_the_next_request(link: Link) -> str:

@@ -12,8 +12,9 @@ minutes on two GPUs:
     python -m tests.gpu.run OUT release regress reuse two
     python -m tests.gpu.run OUT bench-devices
 
-`eight` is the run of eight ranks on eight GPUs; it needs as many. `calls`, `timeline` and `first`
-look for causes: what single calls cost, where the time of a transfer goes, and a crash.
+`eight` is the run of eight ranks on eight GPUs; it needs as many. `calls`, `posting`, `timeline`
+and `first` look for causes: what single calls cost, how long posting takes, where the time of a
+transfer goes, and a crash.
 """
 
 from __future__ import annotations
@@ -300,6 +301,9 @@ STAGES: dict[str, list[Part]] = {
             ("nixl", "4096", "1024"),
             ("ucx", "65536", "1024"),
         )
+    ],
+    "posting": [
+        Part("nixl", on_two("-m", "tests.gpu.posting", "160", "220", "280"), ended, 110),
     ],
     "first": [
         Part(f"{connected}-{turn}", on_two("-m", "tests.gpu.stages", "first", connected), ended, 30)

@@ -17,14 +17,14 @@ pytestmark = needs_nixl
     ("ranks", "argv"),
     [
         pytest.param(2, (), marks=pytest.mark.campaign),
-        pytest.param(4, ("odd", "counted"), marks=pytest.mark.campaign),
+        pytest.param(4, ("odd", "timed"), marks=pytest.mark.campaign),
         (2, ("faulty",)),
         (2, ("odd", "staged")),
     ],
 )
 def test_transport_nixl_conforms(program, ranks: int, argv: tuple[str, ...]) -> None:
-    """By itself; in blocks of an odd size beside idle ranks, with a notice for each piece; with the
-    fault seam around it; through slots that are smaller than the transfers."""
+    """By itself; in blocks of an odd size beside idle ranks, with a bound in time; with the fault
+    seam around it; through slots that are smaller than the transfers."""
     found = program("transport", ranks, "nixl", *argv)
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]

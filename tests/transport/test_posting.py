@@ -129,12 +129,10 @@ def test_what_was_charged_and_not_posted_is_left_to_others() -> None:
     assert rig.posted == [1]
 
 
-def test_after_a_first_piece_only_those_fit_that_do_not_exceed_the_rest() -> None:
+def test_what_is_charged_does_not_exceed_the_rest_of_the_descriptors() -> None:
     rig = Rig(budget_descriptors=10)
-    assert rig.posting.fits(50), "the first is posted whole"
     assert rig.posting.charge(1, PIECE_BYTES, 6)
-    assert rig.posting.fits(4)
-    assert not rig.posting.fits(5)
+    assert rig.posting.left_descriptors == 4
     assert not rig.posting.charge(1, PIECE_BYTES, 5)
     rig.posting.poll()
     assert rig.posting.charge(1, PIECE_BYTES, 5)

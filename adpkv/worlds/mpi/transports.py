@@ -11,10 +11,14 @@ from typing import Any, Final, cast
 from adpkv.core.inbox_age import InboxAge
 from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.port import HOST, PASSED, Fence
-from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
+from adpkv.transport.posting import NO_LIMIT, WINDOW_BUDGETS, PostLimits
 from adpkv.worlds.custom_ports import RealMemory, RealTransportSetting
 
-__all__ = ["OURS", "Hooks", "import_before_mpi"]
+__all__ = ["DEVICE_POST_NS", "OURS", "Hooks", "import_before_mpi"]
+
+DEVICE_POST_NS: Final = 220_000
+"""How long nixl may post between two polls on memory of a device, where an iteration is to be held
+up by no more than 0.3 ms: how long the last write takes is an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ def _nixl(setting: RealTransportSetting, hooks: Hooks) -> Any:
         backend=config.nixl_backend,
         piece_bytes=piece_bytes,
         limits=limits,
+        post_ns=NO_LIMIT if memory.region().device == HOST else DEVICE_POST_NS,
         clock=setting.clock,
         inbox_age=hooks.inbox_age,
         written=_written(memory),

@@ -2,7 +2,7 @@
 `transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
 blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling;
 with `cuda`, blocks are in the memory of a GPU; with `staged`, they are packed into small slots;
-with `counted`, nixl counts the notices of a transfer's pieces, as it does of large ones."""
+with `timed`, how long nixl may post is bounded too, so that it cuts transfers as time allows."""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -29,7 +29,7 @@ from adpkv.faults.transport import FaultyTransport
 from adpkv.memory.host import HostMemory
 from adpkv.testing.transport import BLOCKS, BODIES
 from adpkv.transport.port import Transfer, Transport, TransportEnd
-from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
+from adpkv.transport.posting import NO_LIMIT, WINDOW_BUDGETS, PostLimits
 from adpkv.worlds.mpi.cards import exchange
 from adpkv.worlds.mpi.custom_ports import card_of, hand_cards
 from tests.real_ranks.programs.staged_side import BLOCKS_PER_PIECE, staged
@@ -38,6 +38,9 @@ SHAPES = {"odd": (3, 1, 1, 7, 1), "large": (16, 4, 4, 64, 2)}
 SHAPE = next((shape for word, shape in SHAPES.items() if word in sys.argv), (8, 2, 2, 32, 2))
 """Tokens of a block, layers, heads, head size, bytes of an element; `odd`: blocks of 42 bytes,
 which begin at any even address; `large`: of 64 KiB."""
+
+POST_NS = 20_000
+"""With `timed`: less than a write takes, so each poll posts one."""
 
 
 class Absent:
@@ -79,13 +82,16 @@ def made(name: str, comm: MPI.Intracomm, memory: Any) -> Transport:
             comm, memory, piece_bytes=piece_bytes, budget_bytes=budget_bytes, clock=clock
         )
     if name == "nixl":
-        from adpkv.transport import nixl as module
         from adpkv.transport.nixl import NixlTransport
 
-        if "counted" in sys.argv:
-            module.COUNTED_BYTES = 0  # type: ignore[misc]
         nixl = NixlTransport(
-            comm.rank, memory, backend="UCX", piece_bytes=piece_bytes, limits=limits, clock=clock
+            comm.rank,
+            memory,
+            backend="UCX",
+            piece_bytes=piece_bytes,
+            limits=limits,
+            post_ns=POST_NS if "timed" in sys.argv else NO_LIMIT,
+            clock=clock,
         )
         hand_cards(nixl, exchange(comm, card_of(nixl, name)))
         return nixl
@@ -188,7 +194,8 @@ class Faulty(FaultyTransport):
 class Halves:
     """The pair as one of its processes sees it."""
 
-    blocks_per_piece = BLOCKS_PER_PIECE if "staged" in sys.argv else 2
+    # NIXL tells how far it came in blocks, however it has cut them.
+    blocks_per_piece = BLOCKS_PER_PIECE if "staged" in sys.argv else 1 if NAME == "nixl" else 2
 
     def __init__(self, comm: MPI.Intracomm, side: type[Present] | type[Faulty]) -> None:
         self._comm = comm.Dup()
