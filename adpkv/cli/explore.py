@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import typer
 
 from adpkv.cli.explore_options import (
     DEFAULT_SEEDS,
+    RANDOM,
     ForTime,
     Jobs,
     MostFinds,
@@ -43,7 +45,7 @@ def explore(
     seeds: Seeds = None,
     for_time: ForTime = None,
     jobs: Jobs = None,
-    strategy: Strategy = "random",
+    strategy: Strategy = RANDOM,
     finds: MostFinds = None,
     resume: ResumeIn = None,
     out: Out = None,
@@ -74,6 +76,9 @@ def explore(
         if resume is not None:
             if out is not None:
                 raise UsageError(f"--resume {resume} goes on in its folder: leave --out out")
+            _check_goes_on(resume, file, {
+                "--seeds": seeds, "--set": overrides, "--strategy": strategy != RANDOM,
+            })  # fmt: skip
             plan = None if file is None else _plan(file, overrides, strategy, seeds, for_time)
             folder = ExplorationFolder.resume(resume, plan)
         elif file is None:
@@ -90,6 +95,22 @@ def explore(
     with pool_of_ranks() as ranks:
         if ranks is not None:  # the others have done all that this one had for them
             started(ranks)
+
+
+def _check_goes_on(resume: Path, file: Path | None, given: Mapping[str, object]) -> None:
+    """Without FILE nothing says what these would be of, and what was begun has its own.
+
+    Raises:
+        UsageError: one is given without FILE.
+    """
+    from adpkv.errors import UsageError
+
+    ignored = [name for name, value in given.items() if value]
+    if file is None and ignored:
+        raise UsageError(
+            f"{', '.join(ignored)}: --resume {resume} goes on with what was begun there: leave that"
+            " out, or give FILE too"
+        )
 
 
 def _plan(

@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "DEFAULT_SEEDS",
+    "RANDOM",
     "ForTime",
     "Jobs",
     "MostFinds",
@@ -19,6 +20,8 @@ __all__ = [
 ]
 
 DEFAULT_SEEDS: Final = "0:10000"
+RANDOM: Final = "random"
+"""The strategy where none is given."""
 
 Seeds = Annotated[
     str | None,

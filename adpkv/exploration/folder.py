@@ -174,8 +174,9 @@ def _check_same(path: Path, theirs: Plan, ours: Plan) -> None:
         mine: Mapping[str, Any] = msgspec.json.decode(ours.experiment)
         other: Mapping[str, Any] = msgspec.json.decode(theirs.experiment)
         keys = [key for key in mine if mine[key] != other.get(key)]
+        differ = "differs" if len(keys) == 1 else "differ"
         raise UsageError(
-            f"{path}: is of another experiment ({theirs.name}): {', '.join(keys)} differ"
+            f"{path}: is of another experiment ({theirs.name}): {', '.join(keys)} {differ}"
         )
     if (theirs.strategy, theirs.depth, theirs.first) != (ours.strategy, ours.depth, ours.first):
         raise UsageError(

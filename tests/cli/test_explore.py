@@ -128,6 +128,10 @@ def test_a_clean_exploration_as_json(tmp_path: Path) -> None:
         ),
         (("explore", "trace-sample"), "trace-sample: workload.kind: 'trace' cannot be varied"),
         (("explore", "--resume", "nowhere"), "nowhere"),
+        (
+            ("explore", "--resume", "nowhere", "--seeds=0:9", "--strategy=pct:3", "--set=seed=1"),
+            "^--seeds, --set, --strategy: --resume nowhere goes on with what was begun there",
+        ),
         (("explore", "explore", "--strategy", "exhaustive"), "explore: workload.kind"),
         (("replay", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("replay", "configs/explore.yaml"), "is no replay file"),

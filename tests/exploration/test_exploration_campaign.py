@@ -180,7 +180,9 @@ def test_a_batch_of_many_ranks_is_short() -> None:
 def test_the_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     ExplorationFolder.create(plan(), out).close()
-    with pytest.raises(UsageError, match=r"is of another experiment \(explore\): kv_cache differ"):
+    with pytest.raises(
+        UsageError, match=r"is of another experiment \(explore\): kv_cache differs$"
+    ):
         ExplorationFolder.resume(out, plan(kv_cache__blocks=20))
     with pytest.raises(UsageError, match=r"is of --strategy random"):
         ExplorationFolder.resume(out, plan("guided"))
