@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from adpkv.config import Experiment
 
 __all__ = ["run"]
+
+OWN_PLACES: Final = ("/dev/", "/proc/")
+"""What is there may be another file for each process."""
 
 
 def run(
@@ -53,10 +59,28 @@ def _start(call: RankCall, out: Path | None) -> int:
     screen = Screen(experiment, quiet=call.quiet, as_json=call.as_json)
     screen.progress.stage(_starting(experiment))
     try:
-        return launch(called.command, experiment, folder, screen.broken_off)
+        with _readable_again(called, experiment) as told:
+            return launch(told.command, experiment, folder, screen.broken_off)
     finally:
         screen.progress.close()
         folder.withdraw()
+
+
+@contextmanager
+def _readable_again(call: RankCall, experiment: Experiment) -> Iterator[RankCall]:
+    """The call with a file that the ranks can read too. What comes through a pipe has been read
+    here, and is in none."""
+    if not call.file.startswith(OWN_PLACES):
+        yield call
+    elif Path(call.file).is_file():
+        yield call._replace(file=os.path.realpath(call.file))
+    else:
+        from adpkv.config import dump
+
+        with TemporaryDirectory(prefix="adpkv-run-") as folder:
+            file = Path(folder) / "experiment.yaml"
+            file.write_text(dump(experiment), encoding="utf-8")
+            yield call._replace(file=str(file), overrides=())
 
 
 def _starting(experiment: Experiment) -> str:

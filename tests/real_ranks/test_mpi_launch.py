@@ -199,3 +199,27 @@ def test_more_ranks_than_cores_yield_whatever_the_launcher_believes(jobs, tmp_pa
         found = finished(jobs, [*by_mpirun, *RUN, *experiment])
         assert found.code == 2, found.err
         assert f"mpi_yield_when_idle={said}" in found.err
+
+
+FEW = "workload.requests=4"
+
+
+@pytest.mark.parametrize(
+    "by", ["adpkv", pytest.param("mpirun", marks=CAMPAIGN)], ids=lambda by: f"by {by}"
+)
+def test_who_has_no_home_can_start_a_job(jobs, tmp_path: Path, by: str) -> None:
+    """As a service, or in a container; Open MPI itself does not run then."""
+    start = ["env", "-u", "HOME", *(RUN if by == "adpkv" else BY_MPIRUN)]
+    found = finished(
+        jobs, [*start, "configs/four-ranks.yaml", "--set", FEW, "--out", str(tmp_path / "out")]
+    )
+    assert found.code == 0, found.err
+
+
+@pytest.mark.parametrize("given", ["cat {} | {}", "{1} < {0}"], ids=["a pipe", "a file"])
+def test_an_experiment_may_come_over_standard_input(jobs, tmp_path: Path, given: str) -> None:
+    """The launcher has read it, and its ranks cannot."""
+    told = f"{' '.join(RUN)} /dev/stdin --set {FEW} --json --out {tmp_path / 'out'}"
+    found = finished(jobs, ["sh", "-c", given.format("configs/four-ranks.yaml", told)])
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["requests"]["submitted"] == 4

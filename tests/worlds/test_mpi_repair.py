@@ -59,6 +59,20 @@ def test_the_wrapper_keeps_the_real_mpirun_and_its_exit_code(prefix: Path) -> No
     assert found.returncode == 7
 
 
+def test_the_wrapper_gives_a_home_to_who_has_none(prefix: Path) -> None:
+    repair.wrap_mpirun(prefix)
+    (prefix / "bin" / "mpirun.openmpi").write_text('#!/bin/sh\necho "home=$HOME"\n')
+    for told, home in ({"HOME": "/somebody"}, "/somebody"), ({}, "/"):
+        found = subprocess.run(
+            [prefix / "bin" / "mpirun"],
+            env={"PATH": os.environ["PATH"], **told},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert found.stdout == f"home={home}\n"
+
+
 def test_what_the_wrapper_says_is_over_with_the_job(
     prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -356,9 +356,11 @@ class Launch:
 
 
 def _allowing(environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which Open MPI starts more ranks than cores, starts ranks as root, and
-    detects a lost host in time. What the user has set stays; other launchers ignore these
-    variables."""
+    """The environment in which Open MPI starts more ranks than cores, starts ranks as root, or
+    without a home, and detects a lost host in time. What the user has set stays; other launchers
+    ignore these variables."""
+    home = os.path.expanduser("~")  # the user's, or still ~
+    environment.setdefault("HOME", home if os.path.isabs(home) else "/")
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
     for name, value in LOST_HOST.items():
         environment.setdefault(name, value)

@@ -3,14 +3,16 @@
 # beside it as mpirun.openmpi. It does four things that no Open MPI setting can do:
 #
 # 1. Root. Open MPI refuses to run as root unless two variables are exported; no file can say it.
-# 2. Ctrl-C, SIGTERM and a closed terminal. mpirun answers each by killing its ranks 250 ms later, too soon for
-#    requests in flight to be answered and files to be completed, and no parameter changes that.
+#    It does not run without a home either, as services are started and some containers.
+# 2. Ctrl-C, SIGTERM and a closed terminal. mpirun answers each by killing its ranks 250 ms later,
+#    too soon for requests in flight to be answered and files to be completed, and no parameter
+#    changes that.
 #    So the real mpirun gets a session of its own, where Ctrl-C does not reach it, and the signal
 #    goes to the ranks of this host instead. They agree with all others to stop, drain and leave.
 #    A program that does not handle the signal dies of it, as it would without this wrapper.
 #    The third signal is for the impatient: mpirun gets SIGTERM, and kills.
-# 3. A folder for each job (worlds/mpi/launcher/session_folder.py says why). It goes when the job has
-#    ended, and so does the shared memory that a killed mpirun leaves (segments.py).
+# 3. A folder for each job (worlds/mpi/launcher/session_folder.py says why). It goes when the job
+#    has ended, and so does the shared memory that a killed mpirun leaves (segments.py).
 # 4. An end. Where ranks leave nearly at once mpirun is left behind now and then, for ever. If its
 #    last process on this host has been gone for five seconds, and the ranks have said in its folder
 #    what they agreed to end with (only adpkv's do), it is ended, and that is the exit code.
@@ -18,6 +20,7 @@ real="$(dirname "$(readlink -f "$0")")/mpirun.openmpi"
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
+export HOME="${HOME-/}"
 command -v setsid >/dev/null && command -v setpriv >/dev/null || exec "$real" "$@"
 
 # The shared memory of the ranks, by the number that Open MPI makes of its job's name.
