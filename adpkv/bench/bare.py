@@ -14,7 +14,7 @@ from mpi4py import MPI
 from adpkv.core.content import pieces
 from adpkv.memory.port import Region
 
-__all__ = ["Bare", "BareMemory", "BareMpi", "make_bare", "ranges"]
+__all__ = ["NO_LIMIT", "Bare", "BareMemory", "BareMpi", "make_bare", "ranges"]
 
 NO_LIMIT = 1 << 62
 
@@ -53,9 +53,11 @@ class Bare(Protocol):
         ...
 
 
-def ranges(source: Sequence[int], target: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(source, target, blocks) of what is adjacent at both ends, merged without a limit."""
-    return list(pieces(tuple(source), tuple(target), NO_LIMIT))
+def ranges(
+    source: Sequence[int], target: Sequence[int], most_blocks: int = NO_LIMIT
+) -> list[tuple[int, int, int]]:
+    """(source, target, blocks) of what is adjacent at both ends, merged up to a limit."""
+    return list(pieces(tuple(source), tuple(target), most_blocks))
 
 
 def make_bare(name: str, communicator: MPI.Intracomm, memory: BareMemory) -> Bare:

@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from adpkv.core.content import pieces
 from adpkv.core.ids import SessionId
 from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
@@ -30,6 +29,7 @@ from adpkv.memory.port import HOST, PASSED, Fence
 from adpkv.transport.cards import Card
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
 from adpkv.transport.posting import PostLimits
+from adpkv.transport.ucx_cutting import Cutter
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Heads, Opened
@@ -74,14 +74,14 @@ class UcxTransport:
     ) -> None:
         self._library, self._clock, self._host = library, clock, host
         self._error_handling, self._inbox_age = error_handling, inbox_age
-        self._block_bytes = memory.block_bytes
         on_host = memory.region().device == HOST
         self._peers = Peers(library, on_host=on_host, error_handling=error_handling)
-        hold_up = HoldUp(on_host=on_host, copies=self._peers.copies)
-        self._most_blocks = max(1, hold_up.piece_bytes(piece_bytes) // memory.block_bytes)
-        poster = Poster(library, self._peers, memory, hold_up, self._most_blocks)
+        at_once = self._peers.at_once
+        hold_up = HoldUp(on_host=on_host, copies=self._peers.copies, at_once=at_once)
+        self._cutter = Cutter(memory.block_bytes, hold_up.piece_bytes(piece_bytes), splits=at_once)
+        poster = Poster(library, self._peers, memory, hold_up, self._cutter.most_bytes)
         self._heads = Heads()
-        self._queues = Queues(poster, self._heads, hold_up, limits, memory.block_bytes, written)
+        self._queues = Queues(poster, self._heads, hold_up, limits, written)
         self._gone: set[int] = set()
         """The ranks that all ranks know to have failed."""
         self._sending: dict[SessionId, Opened] = {}
@@ -103,6 +103,7 @@ class UcxTransport:
             ("UCXX", self._library.ucxx_version),
             ("UCX", self._library.ucx_version),
             ("transceiver.ucx_error_handling", str(self._error_handling).lower()),
+            ("messages of at most", f"{self._cutter.most_bytes} bytes"),
         )
         return Card(self.name, alike, self._host, self._peers.address)
 
@@ -202,7 +203,7 @@ class UcxTransport:
         if not found.reason:
             found.reason = why
             self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST, detail=why))
-        open_bytes = found.open_blocks() * self._block_bytes
+        open_bytes = found.open_bytes()
         if found.sends and open_bytes:
             self._queues.sent(found.peer(), open_bytes)
         self._end_at(found, found.finished)
@@ -261,7 +262,7 @@ class UcxTransport:
     def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
         if transfer.session in book:
             raise AdpkvError(f"session {transfer.session} is already open in transport ucx")
-        cut = pieces(transfer.source, transfer.target, self._most_blocks)
+        cut = self._cutter.cut(transfer)
         if len(cut) > PIECES:
             raise AdpkvError(f"session {transfer.session} has {len(cut)} pieces, of {PIECES}")
         found = book[transfer.session] = Opened(transfer, cut, sends)
@@ -308,7 +309,7 @@ class UcxTransport:
 
     def _count_until(self, found: Opened, at: int) -> None:
         """The pieces before `at` have ended well."""
-        size = sum(cut[2] for cut in found.cut[found.finished : at]) * self._block_bytes
+        size = sum(nbytes for _, _, nbytes in found.cut[found.finished : at])
         if found.sends:
             self._queues.sent(found.peer(), size)
         found.finished = at

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adpkv.transport.port import EndKind, Transfer, TransportEnd
-from adpkv.transport.ucx_peers import DONE, tag_of
+from adpkv.transport.ucx_peers import DONE, OPEN, tag_of
 
 __all__ = ["Heads", "Opened"]
 
@@ -26,7 +26,7 @@ iteration later looks at all, and one that spins spends no more than some 3 % of
 
 class Opened:
     """An open transfer: which pieces are posted, ended, or will never be posted. `cut` has all its
-    pieces, as `core.content.pieces` gives them."""
+    pieces, as `Cutter.cut` gives them."""
 
     __slots__ = (
         "cut", "emptied", "finished", "lingering", "moved_bytes", "reason", "requests", "sends",
@@ -72,16 +72,16 @@ class Opened:
         """The first piece that has not ended well, and the status of its error; None if it has not
         ended."""
         requests, at, count = self.requests, self.finished, len(self.requests)
-        while at < count and requests[at].completed:
+        while at < count:
             status: int = requests[at].status
             if status != DONE:
-                return at, status
+                return at, None if status == OPEN else status
             at += 1
         return at, None
 
-    def open_blocks(self) -> int:
-        """How many blocks are posted and not counted as ended."""
-        return sum(count for _, _, count in self.cut[self.finished : len(self.requests)])
+    def open_bytes(self) -> int:
+        """How much is posted and not counted as ended."""
+        return sum(nbytes for _, _, nbytes in self.cut[self.finished : len(self.requests)])
 
     def end_at(self, wanted: int) -> list[int]:
         """No piece from `wanted` on is waited for any more, but the ends of those that are posted.

@@ -11,18 +11,29 @@ limited in time.
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any, Final, Protocol
 
 from adpkv.memory.port import HOST, Region
 from adpkv.transport.ucx_library import Library
+from adpkv.transport.ucx_settings import made
 
-__all__ = ["DONE", "PIECES", "BlockArrays", "ExposedBlocks", "Peers", "tag_of"]
+__all__ = [
+    "DONE",
+    "OPEN",
+    "PIECES",
+    "Arrays",
+    "ExposedBlocks",
+    "Peers",
+    "tag_of",
+]
 
 DONE: Final = 0
 """The status of a request that has ended without an error."""
+
+OPEN: Final = 1
+"""The status of one that has not ended (`UCS_INPROGRESS`)."""
 
 PIECES: Final = 1 << 24
 """Pieces of one transfer; the rest of a tag's 64 bits is for the transfer's own tag."""
@@ -32,24 +43,8 @@ TAGS: Final = 1 << 40
 EVERY_BIT: Final = (1 << 64) - 1
 
 PROGRESS_NS: Final = 100_000
-"""The limit of one call of `progress`. One step of UCX may take longer: with 2 MiB on their way 1.8
-ms, and it may be the last one."""
-
-WITHOUT_COPY: Final = ("rc_", "dc_", "ud_", "srd", "gga_")
-"""What the names of UCX's transports begin with that move host memory by themselves."""
-
-AT_ONCE: Final = 4095
-"""The largest message that is sent before its receiver has matched it. A larger one ends with an
-error if the peer fails. A message that is sent at once in several parts would not: if its sender
-was killed between two parts, its receive stayed pending for ever, with error handling too (UCX
-1.21)."""
-
-AT_ONCE_OVER_TCP: Final = 4096
-"""The same where host memory moves over TCP alone, which has 8 KiB for a part: a block of 4 KiB
-took 1.4 times as long otherwise."""
-
-TCP_PART: Final = "UCX_TCP_TX_SEG_SIZE"
-"""By this a user may have made the parts smaller."""
+"""The limit of one call of `progress`. One step of UCX may take longer, and it may be the last one:
+it sends all that is on its way."""
 
 
 def tag_of(transfer_tag: int, piece: int) -> int:
@@ -87,31 +82,33 @@ class ExposedBlocks(Protocol):
 
 
 MOST_ARRAYS: Final = 1 << 16
-"""How many descriptions of ranges of device memory are kept."""
+"""How many descriptions of ranges of memory are kept."""
 
 
-class BlockArrays:
-    """The blocks of a memory as UCXX takes them, in host or device memory. A description of device
-    memory takes as long to make as its message to post, so it is kept."""
+class Arrays:
+    """Ranges of a memory as UCXX takes them, in host or device memory. To describe one takes about
+    as long as to post its message, so descriptions are kept."""
 
     def __init__(self, array: Any, memory: ExposedBlocks) -> None:
-        self._array, self._memory, self._region = array, memory, memory.region()
-        # UCXX keeps an address, not the bytes there: they must not be freed before the transport.
+        self._array, self._region = array, memory.region()
         self._made: dict[tuple[int, int], Any] = {}
-        self._kept = memory.view(0, 1) if self._region.device == HOST else None
+        # UCXX keeps an address, not the bytes there: they must not be freed before the transport.
+        blocks = self._region.nbytes // memory.block_bytes
+        self._bytes = memory.view(0, blocks) if self._region.device == HOST else None
 
-    def of(self, first: int, count: int) -> Any:
-        """`count` adjacent blocks from `first`, in place."""
-        if self._region.device == HOST:
-            return self._array(self._memory.view(first, count))
-        found = self._made.get((first, count))
+    def of(self, at: int, nbytes: int) -> Any:
+        """`nbytes` bytes from `at`, in place."""
+        found = self._made.get((at, nbytes))
         if found is None:
-            size = self._memory.block_bytes
-            there = _DeviceBytes(self._region.address + first * size, count * size)
             if len(self._made) >= MOST_ARRAYS:
                 self._made.clear()
-            found = self._made[first, count] = self._array(there)
+            found = self._made[at, nbytes] = self._array(self._described(at, nbytes))
         return found
+
+    def _described(self, at: int, nbytes: int) -> Any:
+        if self._bytes is not None:
+            return self._bytes[at : at + nbytes]
+        return _DeviceBytes(self._region.address + at, nbytes)
 
 
 class Peers:
@@ -127,11 +124,9 @@ class Peers:
 
     def __init__(self, library: Library, *, on_host: bool, error_handling: bool) -> None:
         self._library, self._error_handling = library, error_handling
-        self._context = self._context_of(AT_ONCE)
-        self.copies = not any(f"-- {name}" in self._context.info for name in WITHOUT_COPY)
-        """Whether this process copies the bytes of host memory itself, in `progress`."""
-        if on_host and self.copies and error_handling and TCP_PART not in os.environ:
-            self._context = self._context_of(AT_ONCE_OVER_TCP)
+        self._context, self.copies, self.at_once = made(
+            library, on_host=on_host, error_handling=error_handling
+        )
         self.worker = library.worker(self._context)
         own = library.address.create_from_worker(self.worker)
         self.address: bytes = own.tobytes()
@@ -149,10 +144,6 @@ class Peers:
         """Endpoints that must not be destroyed before they are closed (`_pin`)."""
         # The first endpoint with error handling takes 5 ms, later ones 0.5 ms: not in an iteration.
         self._close(self.worker.create_endpoint_from_worker_address(own, error_handling))
-
-    def _context_of(self, at_once: int) -> Any:
-        settings = {"RNDV_THRESH": str(at_once + 1)}
-        return self._library.context(settings, (self._library.tag_feature,))
 
     def take(self, addresses: Sequence[bytes]) -> None:
         """The addresses of all ranks."""

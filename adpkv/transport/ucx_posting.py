@@ -7,10 +7,11 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import Final
 
+from adpkv.transport.posting import NO_LIMIT
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_library import Library
 from adpkv.transport.ucx_opened import Opened
-from adpkv.transport.ucx_peers import BlockArrays, ExposedBlocks, Peers
+from adpkv.transport.ucx_peers import Arrays, ExposedBlocks, Peers
 
 __all__ = ["TOGETHER", "Poster"]
 
@@ -22,7 +23,7 @@ class Poster:
     """Posts sends and receives of one rank.
 
     Args:
-        most_blocks: how many blocks a piece has at most; so many go out in one call too.
+        piece_bytes: how large a piece is at most; so much goes out in one call too.
     """
 
     def __init__(
@@ -31,42 +32,42 @@ class Poster:
         peers: Peers,
         memory: ExposedBlocks,
         hold_up: HoldUp,
-        most_blocks: int,
+        piece_bytes: int,
     ) -> None:
         self._library, self._peers, self._hold_up = library, peers, hold_up
         self.error = library.error
         """The base class of what `post` raises."""
-        self.blocks = BlockArrays(library.array, memory)
-        self._most_blocks, self._block_bytes = most_blocks, memory.block_bytes
+        self.arrays = Arrays(library.array, memory)
+        self._piece_bytes = piece_bytes
 
     def post(self, found: Opened) -> int:
-        """Post the next pieces of a transfer; returns how many blocks they have, 0 if nothing more
+        """Post the next pieces of a transfer; returns how many bytes they have, 0 if nothing more
         may be posted now.
 
         Raises:
-            error: UCX refused the first of them. It refuses a later one again in the next
-                call.
+            error: UCX refused the first of them. It refuses a later one again in the next call.
         """
         requests, sends, hold_up = found.requests, found.sends, self._hold_up
-        if hold_up.is_reached(sends=sends):
+        left_ns, left_bytes = hold_up.left_ns(), hold_up.left_bytes() if sends else NO_LIMIT
+        if left_ns <= 0 or left_bytes <= 0:
             return 0
-        began_ns, began, blocks = perf_counter_ns(), len(requests), 0
-        array, new_tag, first_tag = self.blocks.of, self._library.tag, found.tag(0)
+        began_ns = now_ns = perf_counter_ns()
+        most, until_ns, posted, first = self._piece_bytes, began_ns + left_ns, 0, len(requests)
+        array, new_tag, first_tag = self.arrays.of, self._library.tag, found.tag(0)
         try:
             post = self._peers.poster(found.peer(), sends=sends)
-            for at in range(began, min(began + TOGETHER, found.wanted)):
-                source, target, count = found.cut[at]
-                if blocks and (
-                    blocks + count > self._most_blocks or hold_up.is_reached(sends=sends)
+            for at in range(first, min(first + TOGETHER, found.wanted)):
+                source, target, nbytes = found.cut[at]
+                if posted and (
+                    posted + nbytes > most or posted >= left_bytes or now_ns >= until_ns
                 ):
                     break
-                there = array(source if sends else target, count)
+                there = array(source if sends else target, nbytes)
                 requests.append(post(there, new_tag(first_tag + at)))
-                blocks += count
+                posted += nbytes
                 now_ns = perf_counter_ns()
-                hold_up.posted(count * self._block_bytes if sends else 0, now_ns - began_ns)
-                began_ns = now_ns
         except self.error:
-            if not blocks:
+            if not posted:
                 raise
-        return blocks
+        hold_up.posted(posted if sends else 0, now_ns - began_ns)
+        return posted

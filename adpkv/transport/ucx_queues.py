@@ -21,7 +21,6 @@ class Queues:
         heads: gets to know each transfer of which something is posted.
         hold_up: how much may be posted between two polls.
         limits: the bounds of what is sent.
-        block_bytes: the size of a block.
         written: the fence of what this rank has written so far.
     """
 
@@ -31,11 +30,10 @@ class Queues:
         heads: Heads,
         hold_up: HoldUp,
         limits: PostLimits,
-        block_bytes: int,
         written: Callable[[], Fence],
     ) -> None:
         self._poster, self._heads, self._hold_up = poster, heads, hold_up
-        self._block_bytes, self._written = block_bytes, written
+        self._written = written
         self.sends: Posting[Opened] = Posting(self._post_pieces, limits)
         # A receive moves no bytes: only the calls take time.
         self.receives: Posting[Opened] = Posting(
@@ -92,7 +90,7 @@ class Queues:
         """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
         returns whether it is handled."""
         posting = self._of(found)
-        peer, size = found.peer(), found.cut[0][2] * self._block_bytes
+        peer, size = found.peer(), found.cut[0][2]
         if not posting.charge(peer, size):
             return False
         refused = len(self._refused)
@@ -104,11 +102,11 @@ class Queues:
         """Post the next pieces of a transfer; None if UCX refuses them, or nothing more may be."""
         posted = len(found.requests)
         try:
-            blocks = self._poster.post(found)
+            nbytes = self._poster.post(found)
         except self._poster.error as error:
             self._refused.append((error, found))
             return None
-        if not blocks:
+        if not nbytes:
             return None
         self._heads.watch(found)
-        return Posted(blocks * self._block_bytes, len(found.requests) - posted)
+        return Posted(nbytes, len(found.requests) - posted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -70,6 +71,49 @@ except UsageError as error:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert says in done.stdout, done.stdout
+
+
+ONE_PROCESS = """
+import sys
+from adpkv.transport.ucx_library import library
+from adpkv.transport.ucx_settings import AT_ONCE_OVER_TCP, made, over_tcp
+
+ucx = library()
+context, copies, at_once = made(ucx, on_host=True, error_handling=True)
+assert copies and at_once
+if sys.argv[1] == "in parts":
+    settings = over_tcp(AT_ONCE_OVER_TCP)
+    del settings["PROTOS"]
+    context = ucx.context(settings, (ucx.tag_feature,))
+ends = [ucx.worker(context), ucx.worker(context)]
+there = ucx.address.create_from_buffer(ucx.address.create_from_worker(ends[1]).tobytes())
+endpoint = ends[0].create_endpoint_from_worker_address(there, True)
+room, message = bytearray(AT_ONCE_OVER_TCP), bytes([7]) * AT_ONCE_OVER_TCP
+requests = [
+    ends[1].tag_recv(ucx.array(memoryview(room)), ucx.tag(1)),
+    endpoint.tag_send(ucx.array(memoryview(message)), ucx.tag(1)),
+]
+while not all(request.completed for request in requests):
+    for end in ends:
+        end.progress_once()
+assert room == message
+"""
+IN_PARTS = "multi-frag eager"
+
+
+@pytest.mark.parametrize("how", ["at once", "in parts"])
+def test_no_message_is_sent_at_once_in_several_parts(how: str) -> None:
+    """Its receive would never end if its sender died between two of them. UCX says itself how it
+    sends, and would choose such parts if it might."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_PROCESS, how],
+        env=os.environ | {"UCX_PROTO_INFO": "y", "UCX_LOG_LEVEL": "info", "UCX_TLS": "tcp,self"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    table = done.stdout.partition("ucp_tag_send* from host memory")[2].partition("ucp_tag_send")[0]
+    assert "eager zero-copy" in table, done.stdout
+    assert (IN_PARTS in table) == (how == "in parts"), table
+    assert how == "in parts" or "1..512K" in table
 
 
 BLOCKER = """

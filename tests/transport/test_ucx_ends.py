@@ -6,10 +6,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from adpkv.errors import AdpkvError
 from adpkv.transport.port import EndKind, Transfer
+from adpkv.transport.ucx_cutting import Cutter
 from adpkv.transport.ucx_peers import tag_of
+from adpkv.transport.ucx_settings import AT_ONCE_OVER_TCP, over_tcp
 from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, STUB, Rig
 
 TRANSFER = Transfer(1, 0, 0, 1, 5, (0, 1, 2, 3), (4, 5, 6, 7), 32)
@@ -20,6 +23,7 @@ OTHER = Transfer(3, 0, 2, 1, 7, (0,), (8,), 8)
 @pytest.fixture(autouse=True)
 def _on_a_slow_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit of time: a machine that stands still for a moment posts as much."""
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 10**12)
     monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 10**12)
 
 
@@ -238,7 +242,7 @@ def test_what_is_held_up_leaves_the_budget_to_others(monkeypatch: pytest.MonkeyP
     rig = Rig()
     posting = rig.transport._queues.sends
     left = posting._left_bytes
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 0)
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 0)
     rig.transport.post(Transfer(2, 0, 1, 0, 6, (0,), (4,), 8))
     assert (posting._left_bytes, posting._open_bytes[0]) == (left, 0)
 
@@ -290,14 +294,16 @@ def test_no_byte_of_a_device_is_posted_before_its_own_writes_are_done() -> None:
 
 def test_blocks_of_a_device_are_told_by_their_address() -> None:
     rig = Rig(device=0)
-    array = rig.transport._queues._poster.blocks.of(2, 3)
+    arrays = rig.transport._queues._poster.arrays
+    array = arrays.of(16, 24)
     assert array.__cuda_array_interface__["data"] == (4096 + 16, False)
     assert array.__cuda_array_interface__["shape"] == (24,)
+    assert arrays.of(16, 24) is array
 
 
 def test_only_so_much_is_on_its_way_where_ucx_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """To all peers together, whatever the window; and a network card or a device has no limit."""
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPIED_BYTES", 3 * BLOCK_BYTES)
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.AT_ONCE_BYTES", 3 * BLOCK_BYTES)
     to_2 = Transfer(4, 0, 1, 2, 9, (0, 1, 2), (0, 1, 2), 24)
     rig = Rig()
     rig.transport.post(BACK)
@@ -318,38 +324,57 @@ def test_only_so_much_is_on_its_way_where_ucx_copies(monkeypatch: pytest.MonkeyP
 
 
 def test_a_poll_posts_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 0)
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 0)
     rig = Rig()
     rig.transport.post(BACK)
     assert len(rig.worker.endpoints) == 2
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 1)
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 1)
     for posted in (1, 2, 3):
         rig.transport.poll()
         assert len(rig.peer().sent) == posted
 
 
 @pytest.mark.parametrize(
-    ("info", "how", "largest"),
+    ("info", "how", "knows", "at_once"),
     [
-        ("-- tcp/lo", {}, 4096),
-        ("-- tcp/lo", {"device": 0}, 4095),
-        ("-- tcp/lo -- rc_mlx5", {}, 4095),
-        ("-- tcp/lo", {"error_handling": False}, 4095),
+        ("-- tcp/lo", {}, True, True),
+        ("-- tcp/lo", {}, False, False),
+        ("-- tcp/lo", {"device": 0}, True, False),
+        ("-- tcp/lo -- rc_mlx5", {}, True, False),
+        ("-- tcp/lo", {"error_handling": False}, True, False),
     ],
 )
 def test_what_goes_at_once_is_one_part(
-    monkeypatch: pytest.MonkeyPatch, info: str, how: dict[str, object], largest: int
+    monkeypatch: pytest.MonkeyPatch,
+    info: str,
+    how: dict[str, object],
+    knows: bool,
+    at_once: bool,
 ) -> None:
     """A message of several parts would never end for its receiver if its sender died between."""
     asked: list[dict[str, str]] = []
 
     def context(settings: dict[str, str], features: object) -> SimpleNamespace:
         asked.append(settings)
-        return SimpleNamespace(info=info)
+        return SimpleNamespace(info=info, config={"PROTOS": "all"} if knows else {})
 
     monkeypatch.setattr("tests.transport.ucx_stub.STUB", replace(STUB, context=context))
     Rig(**how)  # type: ignore[arg-type]
-    assert asked[-1] == {"RNDV_THRESH": str(largest + 1)}
-    monkeypatch.setenv("UCX_TCP_TX_SEG_SIZE", "2k")
-    Rig(**how)  # type: ignore[arg-type]
-    assert asked[-1] == {"RNDV_THRESH": "4096"}
+    small = {"RNDV_THRESH": "4096"}
+    large = over_tcp(AT_ONCE_OVER_TCP)
+    assert asked == ([small, large] if at_once else [small])
+    assert int(large["RNDV_THRESH"]) < int(large["TCP_RX_SEG_SIZE"])
+
+
+@pytest.mark.parametrize("splits", [True, False])
+def test_a_block_is_split_where_messages_are_sent_at_once(splits: bool) -> None:
+    cutter = Cutter(10, 4, splits=splits)
+    cut = cutter.cut(replace_struct(TRANSFER, source=(0, 3), target=(1, 2)))
+    if splits:
+        assert cut == [(0, 10, 4), (4, 14, 4), (8, 18, 2), (30, 20, 4), (34, 24, 4), (38, 28, 2)]
+    else:
+        assert cut == [(0, 10, 10), (30, 20, 10)]
+    assert cutter.most_bytes == max(nbytes for _, _, nbytes in cut)
+    merged = Cutter(10, 39, splits=splits)
+    assert merged.cut(TRANSFER) == [(0, 40, 30), (30, 70, 10)]
+    assert merged.most_bytes == 30

@@ -14,7 +14,7 @@ TRANSFER = Transfer(1, 0, 0, 1, 5, (0, 1, 2, 3), (4, 5, 6, 7), 32)
 @pytest.fixture(autouse=True)
 def _on_a_slow_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit of time: a machine that stands still for a moment posts as much."""
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.POST_NS", 10**12)
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 10**12)
 
 
 def test_a_thousand_idle_transfers_are_looked_at_in_turn() -> None:

@@ -144,7 +144,7 @@ class Address(bytes):
 
 
 STUB = Library(
-    context=lambda settings, features: SimpleNamespace(info="-- tcp/lo"),
+    context=lambda settings, features: SimpleNamespace(info="-- tcp/lo", config={"PROTOS": "all"}),
     worker=Worker,
     address=Address,
     array=lambda data: data,
