@@ -29,9 +29,9 @@ from adpkv.core.inbox_age import InboxAge
 from adpkv.errors import AdpkvError
 from adpkv.transport.cards import Card
 from adpkv.transport.mpi_opened import Heads, Opened, is_over
-from adpkv.transport.mpi_posting import BlockBytes, Lanes, Poster
+from adpkv.transport.mpi_posting import BlockBytes, Lanes, Poster, Sends
 from adpkv.transport.port import EndKind, Proof, Transfer, TransportEnd
-from adpkv.transport.posting import WINDOW_BUDGETS, Posted, Posting, PostLimits
+from adpkv.transport.posting import WINDOW_BUDGETS, PostLimits
 
 __all__ = ["MpiTransport"]
 
@@ -77,13 +77,12 @@ class MpiTransport:
         self._inbox_age = inbox_age
         self._most_blocks = max(1, piece_bytes // memory.block_bytes)
         self._poster = Poster(self._lanes, memory, self._most_blocks)
+        self._heads = Heads()
         limits = PostLimits(budget_bytes, WINDOW_BUDGETS * budget_bytes)
-        self._posting: Posting[Opened] = Posting(self._post_pieces, limits)
-        self._refused: list[tuple[MPI.Exception, Opened]] = []
-        """Errors of posts that MPI refused, with their transfers, until they are handled."""
+        self._sends = Sends(self._poster, self._heads, limits, memory.block_bytes)
+        self._posting = self._sends.posting
         self._sending: dict[SessionId, Opened] = {}
         self._receiving: dict[SessionId, Opened] = {}
-        self._heads = Heads()
         self._lingering: list[Opened] = []
         """Transfers with cancelled requests that have not ended yet."""
         self._ended: list[TransportEnd] = []
@@ -127,10 +126,8 @@ class MpiTransport:
         found = self._open(transfer, self._sending, True)
         if transfer.receiver in self._gone:
             found.give_up()
-        elif found.wanted == 1 and self._post_whole(found):
-            return
         if found.wanted:
-            self._posting.add(found)
+            self._sends.begin(found)
             self._handle_refused()
         else:
             self._end_if_over(found)
@@ -244,8 +241,7 @@ class MpiTransport:
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
         self._posting.poll()
-        if self._refused:
-            self._handle_refused()
+        self._handle_refused()
 
     # -- when a rank fails ----------------------------------------------------------------------
 
@@ -369,32 +365,6 @@ class MpiTransport:
             self._ended.append(found.end())
         return True
 
-    def _post_whole(self, found: Opened) -> bool:
-        """Post the only piece of a transfer at once, if nothing is before it and the bounds allow;
-        returns whether it is handled."""
-        peer, size = found.transfer.receiver, found.cut[0][2] * self._memory.block_bytes
-        if not self._posting.charge(peer, size):
-            return False
-        try:
-            self._poster.send(found)
-        except MPI.Exception as error:
-            self._posting.give_back(peer, size)
-            self._on_error(error, [found])
-        else:
-            self._heads.watch(found)
-        return True
-
-    def _post_pieces(self, found: Opened) -> Posted | None:
-        """Post the next pieces of a transfer; None if MPI refuses them."""
-        try:
-            blocks = self._poster.sends(found)
-        except MPI.Exception as error:
-            self._refused.append((error, found))
-            return None
-        self._heads.watch(found)
-        return Posted(blocks * self._memory.block_bytes)
-
     def _handle_refused(self) -> None:
-        refused, self._refused = self._refused, []
-        for error, found in refused:
+        for error, found in self._sends.take_refused():
             self._on_error(error, [found])

@@ -11,10 +11,11 @@ from typing import Final, Protocol
 
 from mpi4py import MPI
 
-from adpkv.transport.mpi_opened import RECENT, Opened
+from adpkv.transport.mpi_opened import RECENT, Heads, Opened
 from adpkv.transport.port import Transfer
+from adpkv.transport.posting import Posted, Posting, PostLimits
 
-__all__ = ["LANES", "BlockBytes", "Lanes", "Poster"]
+__all__ = ["LANES", "BlockBytes", "Lanes", "Poster", "Sends"]
 
 LANES: Final = 16
 """How many communicators."""
@@ -127,3 +128,56 @@ class Poster:
             if not blocks:
                 raise
         return blocks
+
+
+class Sends:
+    """What one rank has to send, within bounds.
+
+    Args:
+        poster: posts the messages.
+        heads: gets to know each transfer of which something is posted.
+        limits: the bounds.
+        block_bytes: the size of a block.
+    """
+
+    def __init__(self, poster: Poster, heads: Heads, limits: PostLimits, block_bytes: int) -> None:
+        self._poster, self._heads, self._block_bytes = poster, heads, block_bytes
+        self.posting: Posting[Opened] = Posting(self._post_pieces, limits)
+        self._refused: list[tuple[MPI.Exception, Opened]] = []
+
+    def begin(self, found: Opened) -> None:
+        """Post what the budget allows."""
+        if found.wanted > 1 or not self._post_whole(found):
+            self.posting.add(found)
+
+    def take_refused(self) -> list[tuple[MPI.Exception, Opened]]:
+        """The errors of posts that MPI refused since the last call, with their transfers."""
+        if not self._refused:
+            return self._refused
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _post_whole(self, found: Opened) -> bool:
+        """Post the only piece of a transfer at once, if nothing is before it and the bounds allow;
+        returns whether it is handled."""
+        peer, size = found.transfer.receiver, found.cut[0][2] * self._block_bytes
+        if not self.posting.charge(peer, size):
+            return False
+        try:
+            self._poster.send(found)
+        except MPI.Exception as error:
+            self.posting.give_back(peer, size)
+            self._refused.append((error, found))
+        else:
+            self._heads.watch(found)
+        return True
+
+    def _post_pieces(self, found: Opened) -> Posted | None:
+        """Post the next pieces of a transfer; None if MPI refuses them."""
+        try:
+            blocks = self._poster.sends(found)
+        except MPI.Exception as error:
+            self._refused.append((error, found))
+            return None
+        self._heads.watch(found)
+        return Posted(blocks * self._block_bytes)

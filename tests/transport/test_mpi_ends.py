@@ -131,6 +131,7 @@ class Rig:
 def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("adpkv.transport.mpi_opened.MPI", Stub)
     monkeypatch.setattr("adpkv.transport.mpi.MPI", Stub)
+    monkeypatch.setattr("adpkv.transport.mpi_posting.MPI.Exception", MpiError)
     return Rig()
 
 
