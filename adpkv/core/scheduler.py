@@ -34,11 +34,14 @@ class PrefillSchedule:
         """Add a prompt that has its blocks; `request.computed` of its tokens were cached."""
         self.running.append(request)
 
-    def plan(self, now_ns: int) -> tuple[int, int]:
-        """Choose the chunks of the next step. Returns (tokens, pairs).
+    def plan(self, now_ns: int) -> tuple[int, int, int]:
+        """Choose the chunks of the next step. Returns (tokens, pairs, steps in a row).
 
         Pairs are the (token, attended token) pairs of causal attention: a token at position p
         attends to p + 1 tokens, so a chunk of n tokens from p has n * p + n * (n + 1) / 2 pairs.
+
+        As long as the oldest prompt takes the whole budget, each step in a row has a chunk of it of
+        n tokens, and n * n more pairs than the one before.
         """
         left = self._budget
         pairs = 0
@@ -53,16 +56,20 @@ class PrefillSchedule:
             self._chunks.append((request, count))
             if request.computing_ns < 0:
                 request.computing_ns = now_ns
-        return self._budget - left, pairs
+        chunks, most = self._chunks, 1
+        if left == 0 and len(chunks) == 1:
+            request, count = chunks[0]
+            most = (request.spec.prompt_tokens - request.computed) // count
+        return self._budget - left, pairs, most
 
-    def stepped(self) -> list[tuple[ServedRequest, int]]:
-        """The planned chunks were computed. Returns (request, tokens computed) of the requests that
-        have not ended meanwhile."""
+    def stepped(self, steps: int = 1) -> list[tuple[ServedRequest, int]]:
+        """The planned chunks were computed, and those of the further `steps` in a row. Returns
+        (request, tokens computed) of the requests that have not ended meanwhile."""
         chunks = self._chunks
         if not chunks:
             return chunks
         self._chunks = []
-        still = [(r, count) for r, count in chunks if r.state is _PREFILLING]
+        still = [(r, steps * count) for r, count in chunks if r.state is _PREFILLING]
         for request, count in still:
             request.computed += count
         return still

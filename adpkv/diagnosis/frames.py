@@ -6,6 +6,7 @@ import ast
 import gc
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -19,8 +20,9 @@ MOST_FRAMES: Final = 16
 """The innermost frames, which show where a rank is."""
 
 
-def program_stack(program: Any) -> tuple[str, ...]:
-    """The stack of a suspended coroutine, outermost frame first."""
+def program_stack(program: Any, phase: str = "") -> tuple[str, ...]:
+    """The stack of a suspended coroutine, outermost frame first. `phase`: the function in which it
+    is by now, beside the one in which it was suspended (`worlds.virtual.iteration`)."""
     found: list[str] = []
     while program is not None:
         frame = getattr(program, "cr_frame", None) or getattr(program, "gi_frame", None)
@@ -29,6 +31,9 @@ def program_stack(program: Any) -> tuple[str, ...]:
         elif frame.f_code.co_name != "__await__":
             found.append(_line(frame.f_code, frame.f_lineno))
         program = awaited_by(program)
+    if phase and found and not found[-1].endswith(f" {phase}"):
+        file = _PACKAGE / found[-1].partition(":")[0]
+        found[-1:] = _awaiting(file, lambda one, _: one.name == phase) or found[-1:]
     return tuple(found[-MOST_FRAMES:])
 
 
@@ -44,26 +49,32 @@ def awaited_by(program: Any) -> Any:
 
 def _compiled(kind: type) -> list[str]:
     """Where a suspended coroutine is that mypyc has compiled: it has no frame, but a function with
-    a single await, whose name is in that of its class. Nothing of any other coroutine, and nothing
-    where the source is gone or another by now: a hang is told all the same."""
+    a single await, whose name is in that of its class. Nothing of any other coroutine."""
     if not kind.__name__.endswith("_gen") or not kind.__module__.startswith(_PACKAGE.name):
         return []
     file = _PACKAGE.parent / f"{kind.__module__.replace('.', '/')}.py"
+    return _awaiting(file, lambda one, owner: kind.__name__ == f"{one.name}_{owner.name}_gen")
+
+
+def _awaiting(
+    file: Path, wanted: Callable[[ast.AsyncFunctionDef, ast.ClassDef], bool]
+) -> list[str]:
+    """The line of the first await of such a method. Nothing where the source is gone or another by
+    now: a hang is told all the same."""
     try:
         owners = ast.parse(file.read_text("utf-8")).body
     except (OSError, SyntaxError, ValueError):
         return []
     for owner in owners:
         for one in owner.body if isinstance(owner, ast.ClassDef) else ():
-            if isinstance(one, ast.AsyncFunctionDef) and _is_of(kind, one, owner):
+            if (
+                isinstance(owner, ast.ClassDef)
+                and isinstance(one, ast.AsyncFunctionDef)
+                and wanted(one, owner)
+            ):
                 awaits = [inner for inner in ast.walk(one) if isinstance(inner, ast.Await)]
                 return [_describe(str(file), first.lineno, one.name) for first in awaits[:1]]
     return []
-
-
-def _is_of(kind: type, function: ast.AsyncFunctionDef, owner: ast.stmt) -> bool:
-    assert isinstance(owner, ast.ClassDef)
-    return kind.__name__ == f"{function.name}_{owner.name}_gen"
 
 
 def thread_stack(ident: int) -> tuple[str, ...]:

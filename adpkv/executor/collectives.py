@@ -167,8 +167,10 @@ class Step(Operation, gc=False):
         batch = self.batch
         if batch is None or not steps:
             return batch
+        # Chunks of a long prompt, or decoded tokens; no batch has both.
+        pairs = batch.prefill_pairs + steps * batch.prefill_tokens**2
         tokens = batch.context_tokens + steps * batch.sequences
-        return Batch(batch.prefill_tokens, batch.prefill_pairs, batch.sequences, tokens)
+        return Batch(batch.prefill_tokens, pairs, batch.sequences, tokens)
 
 
 def _text(batch: Batch) -> str:

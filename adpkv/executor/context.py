@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from adpkv.core.columns import spans
@@ -40,6 +40,7 @@ class ContextServing(Serving):
     def __init__(self, bundle: Rank, token_budget: int) -> None:
         super().__init__(bundle)
         self.schedule = PrefillSchedule(token_budget)
+        self._slope: Callable[[int], int] | None = getattr(bundle.ports.model, "pairs_slope", None)
 
     def admit(self, now_ns: int) -> None:
         """Give blocks to waiting prompts in order. A cached prefix is not computed again."""
@@ -78,11 +79,15 @@ class ContextServing(Serving):
         return len(self.schedule.running)
 
     def batch(self, now_ns: int) -> StepWork:
-        """The next chunks. They change from step to step, so at most one step in a row."""
+        """The next chunks. They change from step to step, but for those of a long prompt: as many
+        of these in a row as fill the budget alone, if the model says what more pairs cost."""
         if not self.schedule.running:
             return DUMMY
-        tokens, pairs = self.schedule.plan(now_ns)
-        return Batch(prefill_tokens=tokens, prefill_pairs=pairs), 1, 0, ()
+        tokens, pairs, most = self.schedule.plan(now_ns)
+        batch = Batch(prefill_tokens=tokens, prefill_pairs=pairs)
+        if most == 1 or self._slope is None:
+            return batch, 1, 0, (), 0
+        return batch, most, 0, (), self._slope(tokens * tokens)
 
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
         """`context_queue`: until a step computes it. `prefill`: from then on."""
@@ -94,8 +99,8 @@ class ContextServing(Serving):
         return spec.made_tokens * int(_is_all(spec) and request.computed == spec.prompt_tokens)
 
     def computed(self, count: int) -> Sequence[ServedRequest]:
-        """The chunks of the last batch are computed; returns the prompts that are complete."""
-        chunks = self.schedule.stepped()
+        """The chunks of these steps are computed; returns the prompts that are complete."""
+        chunks = self.schedule.stepped(count)
         if not chunks:
             return ()
         prefilled: list[ServedRequest] = []

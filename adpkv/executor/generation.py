@@ -135,8 +135,8 @@ class GenerationServing(Serving):
         waited = schedule.begin(now_ns)
         batch = Batch(sequences=schedule.sequences, context_tokens=schedule.context_tokens)
         if not self.owner.answers:
-            return batch, schedule.most_steps(), 0, ()
-        return batch, schedule.most_steps(), schedule.sequences, waited
+            return batch, schedule.most_steps(), 0, (), 0
+        return batch, schedule.most_steps(), schedule.sequences, waited, 0
 
     def spent(self, request: ServedRequest, now_ns: int) -> tuple[int, ...]:
         """The times until it has blocks, a slot, its KV, a place in the batch, and its last token.

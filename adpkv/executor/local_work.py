@@ -13,8 +13,9 @@ from adpkv.core.plan import Plan, agree
 from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
 from adpkv.core.stop import StopReason
+from adpkv.core.values import Response
 from adpkv.executor.audit import check_proposal, rank_report
-from adpkv.executor.collectives import NO_WORK, CollectiveCounts
+from adpkv.executor.collectives import NO_WORK, CollectiveCounts, Step
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
@@ -56,13 +57,27 @@ class LocalWork:
         self._seen_ns = -1
         self._abandon_ns = NEVER
         self._sampler = rank.ports.sampler
-        self._combine: Callable[[tuple[RankStatus, ...]], Plan] = self._agree
+        self.combine: Callable[[tuple[RankStatus, ...]], Plan] = self._agree
         self._run: Callable[[], None] = self._compute
         """Each made once: a method is a new object whenever it is asked for."""
         self._batch = NO_WORK
         """This rank's part of the step that it awaits."""
         self._ran_ns = -1
         """How long that took, where it was run for real."""
+        self._began_ns = 0
+        """When it began."""
+        self._at: Step | None = None
+        """The step that it awaits; None while it waits."""
+
+    # -- intake ---------------------------------------------------------------------------------
+
+    def take_input(self) -> None:
+        """An iteration begins: the leader reads what it broadcasts in it."""
+        rank = self.rank
+        rank.iteration += 1
+        if rank.leader is not None:
+            self.group_input, own = rank.leader.take_messages()
+            self._own_messages = [*self._own_messages, *own] if self._own_messages else own
 
     # -- observe --------------------------------------------------------------------------------
 
@@ -160,6 +175,21 @@ class LocalWork:
 
     # -- sync ----------------------------------------------------------------------------------
 
+    def fresh_status(self) -> RankStatus:
+        """What this rank brings to the sync."""
+        leader = self.rank.leader
+        if self._moved or self._is_stale() or (leader is not None and leader.is_expiry_due()):
+            self._status = self.status()
+        return self._status
+
+    def agreed(self, plan: Plan) -> None:
+        """This is the plan that the sync made."""
+        rank = self.rank
+        rank.plan = plan
+        if rank.leader is not None:
+            rank.leader.note_unowned(plan, self.group_input)
+        self.group_input = ()  # the plan covers it
+
     def _agree(self, statuses: tuple[RankStatus, ...]) -> Plan:
         rank = self.rank
         if self._steady and not self.group_input and statuses == self.statuses:
@@ -227,6 +257,16 @@ class LocalWork:
         rank.transceiver.drain(deadline_ns, now_ns)
         rank.serving.stop(now_ns, reason.detail)
         rank.ports.recorder.event("stopping", -1, code=reason.code, detail=reason.detail)
+
+    def answer(self, gathered: Sequence[Sequence[Response]]) -> None:
+        """The leader passes on what the flush has gathered, and what the statuses say."""
+        rank = self.rank
+        leader = rank.leader
+        assert leader is not None
+        leader.answer(gathered, self.pulse)
+        leader.announce_missing(rank.plan)
+        leader.notices.announce(self.statuses, shared=rank.owner.shared)
+        leader.announce_stop(rank.plan, self.statuses)
 
     def pulse(self, tokens: int) -> Pulse:
         """The instance's state, from the last sync's statuses; `tokens` so far. Leader only."""

@@ -1,7 +1,9 @@
 """The phases of one iteration, one method each. `adpkv/field_policies` overrides single methods.
 
 Only the async phases have collectives, and every rank joins all of them in the same order, also if
-it has nothing to contribute (contract 5.1). What a rank does by itself is in `executor.local_work`.
+it has nothing to contribute (contract 5.1). What a rank does by itself is in `executor.local_work`:
+before each collective and after it too, so that a world which has all ranks of a group in one
+process can do without the awaits between (`worlds.virtual.iteration`).
 """
 
 from __future__ import annotations
@@ -25,34 +27,25 @@ class Phases(LocalWork):
 
     async def intake(self) -> None:
         """The leader broadcasts the coordinator's messages to its group."""
+        self.take_input()
         rank = self.rank
-        rank.iteration += 1
-        if rank.leader is not None:
-            self.group_input, own = rank.leader.take_messages()
-            self._own_messages = [*self._own_messages, *own] if self._own_messages else own
         self.group_input = await Collective(
             self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self.group_input
         )
 
     async def sync(self) -> Plan:
         """All ranks gather their statuses and make the same plan from them."""
-        rank = self.rank
-        stale = self._moved or self._is_stale()
-        if stale or (rank.leader is not None and rank.leader.is_expiry_due()):
-            self._status = self.status()
+        status, rank = self.fresh_status(), self.rank
         plan: Plan = await Collective(
             self._group,
             "tp_allgather",
             "sync",
             rank.iteration,
             rank.plan,
-            self._status,
-            self._combine,
+            status,
+            self.combine,
         )
-        rank.plan = plan
-        if rank.leader is not None:
-            rank.leader.note_unowned(plan, self.group_input)
-        self.group_input = ()  # the plan covers it
+        self.agreed(plan)
         return plan
 
     async def flush(self) -> None:
@@ -69,26 +62,35 @@ class Phases(LocalWork):
                 rank.responses.stage(response)
             raise
         if rank.leader is not None:
-            rank.leader.answer(gathered, self.pulse)
-            rank.leader.announce_missing(rank.plan)
-            rank.leader.notices.announce(self.statuses, shared=rank.owner.shared)
-            rank.leader.announce_stop(rank.plan, self.statuses)
+            self.answer(gathered)
 
     async def step(self) -> None:
         """One forward step of the group, with a dummy batch if this rank has no work."""
+        elapsed: Elapsed = await self.next_step()
+        self.go_on(elapsed.steps, elapsed.iteration, elapsed.plan)
+
+    async def wait(self) -> None:
+        """No step runs: the group waits, for a limited time, for input for any member (5.6)."""
+        elapsed: Elapsed = await self.next_wait()
+        self.go_on(elapsed.steps, elapsed.iteration, elapsed.plan)
+
+    # -- what a step or a wait begins and ends with ---------------------------------------------
+
+    def next_step(self) -> Step:
+        """This rank's part of the step that begins now."""
         rank, serving = self.rank, self._serving
-        began_ns = self._clock()
-        batch, most, tokens, waited = serving.batch(began_ns)
+        self._began_ns = began_ns = self._clock()
+        batch, most, tokens, waited, more = serving.batch(began_ns)
         self._batch = batch
         base, slope = self._model.line(batch)
-        elapsed: Elapsed = await Step(
+        at = self._at = Step(
             self._group,
             "step",
             "forward",
             rank.iteration,
             rank.plan,
             base,
-            slope,
+            slope + more,
             most,
             self._wake_ns if rank.leader is None else self._until_ns(),
             self._run,
@@ -99,20 +101,14 @@ class Phases(LocalWork):
             waited,
             batch,
         )
-        rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
-        steps, ran_ns, self._ran_ns = elapsed.steps, self._ran_ns, -1
-        if ran_ns < 0:  # virtual time: the k-th of these steps took base + k * slope
-            own_ticks = steps * base + slope * (steps * (steps - 1) // 2)
-        else:
-            own_ticks = ran_ns * self._model.ticks_per_ns
-        if serving.stepped(steps, began_ns, self._clock(), own_ticks):
-            self._moved = True
+        return at
 
-    async def wait(self) -> None:
-        """No step runs: the group waits, for a limited time, for input for any member (5.6)."""
+    def next_wait(self) -> Wait:
+        """How long this rank lets its group wait now."""
         rank = self.rank
         limit_ns, quiet = self._waits()
-        elapsed: Elapsed = await Wait(
+        self._at = None
+        return Wait(
             self._group,
             "wait",
             "wait",
@@ -122,7 +118,21 @@ class Phases(LocalWork):
             self._until_ns(),
             self._status if quiet else None,
         )
-        rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
+
+    def go_on(self, steps: int, iteration: int, plan: Plan) -> None:
+        """The step or wait is over, after so many steps. In virtual time the group may have made
+        several iterations since: this is where it is now."""
+        rank, at = self.rank, self._at
+        rank.iteration, rank.plan = iteration, plan
+        if at is None:
+            return
+        ran_ns, self._ran_ns = self._ran_ns, -1
+        if ran_ns < 0:  # virtual time: the k-th of these steps took base + k * slope
+            own_ticks = steps * at.base + at.slope * (steps * (steps - 1) // 2)
+        else:
+            own_ticks = ran_ns * self._model.ticks_per_ns
+        if self._serving.stepped(steps, self._began_ns, self._clock(), own_ticks):
+            self._moved = True
 
     # -- when a rank fails, and at the end ------------------------------------------------------
 

@@ -10,12 +10,13 @@ from adpkv.model.port import Batch
 __all__ = ["DUMMY", "StepWork", "WorkMeter"]
 
 
-StepWork = tuple[Batch, int, int, tuple[int, ...]]
+StepWork = tuple[Batch, int, int, tuple[int, ...], int]
 """One rank's part of a step: the batch; how many steps in a row it allows; how many tokens clients
-get from this rank with each step; and, for each request that is new to the batch, how many
-nanoseconds ago its KV arrived. A plain tuple: one is made for each step."""
+get from this rank with each step; for each request that is new to the batch, how many nanoseconds
+ago its KV arrived; and by how many ticks each further step in a row is longer because of its
+prompt tokens. A plain tuple: one is made for each step."""
 
-DUMMY: Final[StepWork] = (Batch(), 1 << 30, 0, ())
+DUMMY: Final[StepWork] = (Batch(), 1 << 30, 0, (), 0)
 """That of a rank without work."""
 
 

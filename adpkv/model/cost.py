@@ -53,6 +53,11 @@ class CostModel:
         )
         return base, costs.context_token_ns * batch.sequences  # type: ignore[return-value]
 
+    def pairs_slope(self, pairs: int) -> int:
+        """By how many ticks each of several steps in a row is longer that has so many prefill pairs
+        more than the one before."""
+        return self._costs.prefill_pair_ns * pairs  # type: ignore[return-value]
+
     def run(self, batch: Batch) -> None:
         """Sleep as long as the step takes. Without a time it does not sleep, as even sleep(0) would
         yield the CPU core."""

@@ -60,7 +60,7 @@ def test_pairs_are_what_each_token_attends_to(prompts: list[tuple[int, int]], bu
         schedule.add(request)
     positions = [(r, p) for r in made for p in range(r.computed, r.spec.prompt_tokens)]
     now = positions[:budget]
-    assert schedule.plan(0) == (len(now), sum(p + 1 for _, p in now))
+    assert schedule.plan(0)[:2] == (len(now), sum(p + 1 for _, p in now))
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(1, 64))
@@ -71,7 +71,7 @@ def test_everybody_finishes_in_order_of_arrival(prompts: list[int], budget: int)
         schedule.add(prompt(i, tokens))
     left, finished, steps = sum(prompts), [], 0
     while schedule.running:
-        tokens, _ = schedule.plan(0)
+        tokens, *_ = schedule.plan(0)
         assert tokens == min(budget, left)
         left -= tokens
         before = len(schedule.running)
@@ -80,6 +80,31 @@ def test_everybody_finishes_in_order_of_arrival(prompts: list[int], budget: int)
         steps += 1
     assert finished == list(range(len(prompts)))
     assert steps == -(-sum(prompts) // budget)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 59)), min_size=1, max_size=4),
+    st.integers(1, 20),
+)
+def test_steps_in_a_row_are_those_one_by_one(prompts: list[tuple[int, int]], budget: int) -> None:
+    """Of the oldest prompt alone, and each has tokens * tokens more pairs than the one before."""
+    rows, singly = PrefillSchedule(budget), PrefillSchedule(budget)
+    for i, (tokens, done) in enumerate(prompts):
+        for schedule in (rows, singly):
+            schedule.add(prompt(i, tokens, min(done, tokens - 1)))
+    while rows.running:
+        oldest = rows.running[0]
+        tokens, pairs, most = rows.plan(0)
+        assert most == max((oldest.spec.prompt_tokens - oldest.computed) // budget, 1)
+        for step in range(most):
+            assert singly.plan(0)[:2] == (tokens, pairs + step * tokens * tokens)
+            done = prefilled(singly)
+            assert step == most - 1 or len(done) == 1
+        for request, _ in rows.stepped(most):
+            if request.computed == request.spec.prompt_tokens:
+                rows.done(request)
+        at = [[(one.spec.request_id, one.computed) for one in s.running] for s in (rows, singly)]
+        assert at[0] == at[1]
 
 
 def test_who_was_cancelled_after_the_plan_gets_nothing() -> None:

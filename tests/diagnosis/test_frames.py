@@ -23,6 +23,28 @@ def test_a_suspended_program_and_one_that_is_over() -> None:
     assert program_stack(program) == ()
 
 
+class Loop:
+    async def step(self) -> None:
+        await sync()
+
+    async def wait(self) -> None:
+        await sync()
+
+
+def test_a_program_that_is_in_another_phase_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_PACKAGE", Path(__file__).parents[1])
+    program = Loop().step()
+    program.send(None)
+    (stood,) = program_stack(program, "step")
+    assert (stood,) == program_stack(program)
+    (stands,) = program_stack(program, "wait")
+    lines = [int(line.partition(":")[2].partition(" ")[0]) for line in (stood, stands)]
+    assert lines[1] == lines[0] + 3
+    assert stands.endswith(" wait")
+    assert program_stack(program, "leave") == (stood,), "a name that it does not have"
+    program.close()
+
+
 def test_a_thread_and_one_that_is_gone() -> None:
     found = thread_stack(threading.get_ident())
     assert any(" test_a_thread_and_one_that_is_gone" in line for line in found)

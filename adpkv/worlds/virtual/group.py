@@ -17,12 +17,13 @@ from adpkv.core.token_gaps import TokenGaps
 from adpkv.core.topology import Instance
 from adpkv.errors import AdpkvError, Place
 from adpkv.executor.collectives import Collective, Elapsed, Operation
+from adpkv.executor.phases import Phases
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
 from adpkv.worlds.virtual.mismatch import left_alone
 from adpkv.worlds.virtual.offers import Offers
-from adpkv.worlds.virtual.places import Program, describe, place_text, whereabouts
+from adpkv.worlds.virtual.places import Program, awaited, describe, place_text, whereabouts
 from adpkv.worlds.virtual.stretch import Line, StepStretch
 
 __all__ = ["VirtualGroup", "forget"]
@@ -51,13 +52,19 @@ class VirtualGroup:
         "last_step_ns",
         "members",
         "offers",
+        "phases",
         "plan",
         "programs",
         "resume",
         "waited",
     )
 
-    def __init__(self, instance: Instance, programs: Sequence[Program]) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        programs: Sequence[Program],
+        phases: Sequence[Phases | None] = (),
+    ) -> None:
         self.instance = instance
         self.members = list(instance.members)
         """The world ranks of the living members, in the order of all lists here."""
@@ -70,6 +77,11 @@ class VirtualGroup:
         """The number of collectives until the last failure of a member."""
         self.programs = list(programs)
         self.resume: list[Callable[[Any], Operation]] = [program.send for program in programs]
+        self.phases: list[Phases] | None = [one for one in phases if one is not None]
+        """The members' phases, where iterations are made without their programs (`iteration`).
+        These stay in the step or wait that ended their first iteration."""
+        if not phases or len(self.phases) < len(phases):
+            self.phases = None
         self.offers = Offers(len(programs))
         """The step or wait that each member awaits. A quiet member is left out of iterations."""
         self.awake: set[int] = set()
@@ -210,12 +222,15 @@ class VirtualGroup:
                 first.site,
                 said,
             ):
-                raise AdpkvError(
-                    f"rank {self.members[index]} {describe(operation)} with"
-                    f" {operation.payload}, but had announced {said}"
-                    f" for {first.kind} at {first.site}"
-                )
+                raise self.differs(index, operation, first, said)
             value = result
+
+    def differs(self, index: int, at: Any, first: Operation, said: Any) -> AdpkvError:
+        """A quiet member contributes something other than what it had announced."""
+        return AdpkvError(
+            f"rank {self.members[index]} {describe(at)} with {at.payload},"
+            f" but had announced {said} for {first.kind} at {first.site}"
+        )
 
     def join(
         self, whom: Collection[int] | None, there: Sequence[int], completed: Completed
@@ -223,11 +238,19 @@ class VirtualGroup:
         """The quiet members of these places in the instance take part after all; None: all of them.
         Returns who takes part then."""
         found = set(there)
-        for index, rank in enumerate(self.members):
-            if index not in found and (whom is None or rank - self.instance.first in whom):
-                self.catch_up(index, completed)
-                found.add(index)
+        for index in self.left_out(found, whom):
+            self.catch_up(index, completed)
+            found.add(index)
         return sorted(found)
+
+    def left_out(self, there: Collection[int], whom: Collection[int] | None) -> list[int]:
+        """Those of these places in the instance, or of all, that do not take part so far."""
+        first = self.instance.first
+        return [
+            index
+            for index, rank in enumerate(self.members)
+            if index not in there and (whom is None or rank - first in whom)
+        ]
 
     def bring_all(
         self,
@@ -243,11 +266,29 @@ class VirtualGroup:
                 found[index] = resume(completed[-1][1] if completed else self.elapsed(index))
         return [found[index] for index in range(len(self.resume))]
 
+    def leave(self) -> None:
+        """All members leave behind an iteration that was made without their programs, and await
+        the collective with which the job ends."""
+        assert self.phases is not None
+        for program in self.programs:
+            program.close()
+        self.programs = [one.leave() for one in self.phases]
+        self.resume = [program.send for program in self.programs]
+        self.phases = None
+        self.await_the_world([resume(None) for resume in self.resume])
+
+    def awaits(self, index: int) -> Operation | None:
+        """What a member awaits; None if it has not begun or is over."""
+        if self.phases is not None and self.current[index] is not None:
+            found: Operation = self.current[index]
+            return found
+        return awaited(self.programs[index])
+
     def places(self) -> list[Place]:
         """Where each member is."""
         return [
-            whereabouts(rank, program)
-            for rank, program in zip(self.members, self.programs, strict=True)
+            whereabouts(rank, self.programs[index], self.awaits(index))
+            for index, rank in enumerate(self.members)
         ]
 
     def shrink(self, rank: int) -> Place:

@@ -64,9 +64,8 @@ def awaited(program: Program) -> Operation | None:
     return next((at for at in held if isinstance(at, Operation)), None)
 
 
-def whereabouts(rank: int, program: Program) -> Place:
-    """Where a suspended program is."""
-    at = awaited(program)
+def whereabouts(rank: int, program: Program, at: Operation | None) -> Place:
+    """Where a suspended program is that awaits `at`."""
     if at is None:
         left = getcoroutinestate(program) == CORO_CLOSED
         return Place(rank, LEFT if left else UNBEGUN, "", 0)

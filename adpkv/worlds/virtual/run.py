@@ -50,6 +50,7 @@ from adpkv.worlds.assemble import build_inbox_ages, build_model, build_rank, say
 from adpkv.worlds.assemble_coordinator import build_coordinator
 from adpkv.worlds.select_ports import chosen
 from adpkv.worlds.virtual.calibrated import Holding, link, mail_latency, pace_of
+from adpkv.worlds.virtual.iteration import known_phases
 from adpkv.worlds.virtual.memory_check import check_memory
 from adpkv.worlds.virtual.rank_ports import RankPortMaker
 from adpkv.worlds.virtual.run_files import SimulationFiles
@@ -254,9 +255,9 @@ class Simulation:
         Raises:
             StuckError: the ranks could not go on together.
         """
-        results = self.world.run(
-            [program.run() for program in self.programs], self.coordinator.run(), watched, every
-        )
+        programs = [program.run() for program in self.programs]
+        phases = [known_phases(program) for program in self.programs]
+        results = self.world.run(programs, self.coordinator.run(), watched, every, phases)
         self.coordinator.close()
         return list(next(result for result in results if result is not None))
 

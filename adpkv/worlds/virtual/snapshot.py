@@ -17,7 +17,6 @@ from adpkv.errors import StuckError
 from adpkv.executor.collectives import WORLD, Gone, Operation, Pause, Step, Wait
 from adpkv.executor.digest import PlanDigest
 from adpkv.worlds.virtual.group import VirtualGroup
-from adpkv.worlds.virtual.places import awaited
 
 __all__ = ["collect"]
 
@@ -62,7 +61,7 @@ def collect(
 def _counted_on(group: VirtualGroup) -> tuple[int, ...]:
     """The ranks for which the group's members may be waiting. Failed ranks are not among them once
     the group has completed a collective without them."""
-    ops = [awaited(program) for program in group.programs]
+    ops = [group.awaits(index) for index in range(len(group.programs))]
     went_on = group.collectives > group.collectives_with_failed or any(
         not isinstance(op, Pause | Gone) for op in ops
     )
@@ -83,7 +82,7 @@ def _of_group(
     since_s = None if paused is None else (now_ns - paused.since_ns) / 1e9
     found = [RankState(rank, index, State.FAILED, last=last) for rank in group.failed]
     for place, (rank, program) in enumerate(zip(group.members, group.programs, strict=True)):
-        op = awaited(program)
+        op = group.awaits(place)
         known = NOTHING_KNOWN if knowledge_of is None else knowledge_of(rank, op)
         state = _state(program, op)
         # A suspended or failed process is in no collective: what it awaits is only a placeholder.
@@ -100,7 +99,7 @@ def _of_group(
             known.pins,
             known.peers,
             known.messages,
-            program_stack(program),
+            program_stack(program, "" if group.phases is None or op is None else op.kind),
         )
         found.append(rank_state)
     return found

@@ -35,10 +35,13 @@ from adpkv.executor.collectives import (
     Wait,
 )
 from adpkv.executor.messages import HOST, instance_failed
+from adpkv.executor.phases import Phases
+from adpkv.worlds.virtual.concern import Concern
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed
 from adpkv.worlds.virtual.event_queue import GROUP_WAKE, EventQueue
 from adpkv.worlds.virtual.group import VirtualGroup, forget
+from adpkv.worlds.virtual.iteration import Iteration
 from adpkv.worlds.virtual.mailbox import Latency, Post
 from adpkv.worlds.virtual.pace import Pace
 from adpkv.worlds.virtual.paused_groups import NOTICE_NS, PausedGroups
@@ -83,7 +86,8 @@ class VirtualWorld:
         self.post = Post(self.queue, mail_latency_ns, self.arrival)
         self._pace = pace
         self.groups: list[VirtualGroup] = []
-        self._says_cached = says_cached or {}
+        self._concern = Concern(says_cached or {})
+        self._iteration = Iteration(self._concern.whom)
         self._group_of = [one.index for one in topology.instances for _ in one.members]
         self._joined: set[int] = set()
         """The groups whose members all are in the collective of the whole job."""
@@ -132,11 +136,13 @@ class VirtualWorld:
         coordinator: Coroutine[Receive, Any, None] | None = None,
         watch: Callable[[], None] | None = None,
         watch_every: int = 1,
+        phases: Sequence[Phases | None] = (),
     ) -> list[Any]:
         """Run every program to its end; returns their results by rank.
 
         Args:
             programs: one per world rank.
+            phases: those of each program, as far as they are known (`iteration.known_phases`).
             coordinator: the coordinator's program, if any.
             watch: called after each `watch_every` events, for progress and signals; it may call
                 `interrupt`.
@@ -148,7 +154,8 @@ class VirtualWorld:
             HostLostError: rank 0 has failed, and the coordinator with it.
         """
         try:
-            self._run(programs, coordinator, watch, watch_every)
+            self._begin(programs, phases)
+            self._run(coordinator, watch, watch_every)
         except StuckError as error:
             at_ns, waits = self.queue.now, self._host is not None and self._host.waits
             error.evidence = collect(
@@ -159,17 +166,22 @@ class VirtualWorld:
             forget(self.groups, self.queue, self._host)
         return self._results
 
+    def _begin(self, programs: Sequence[Program], phases: Sequence[Phases | None]) -> None:
+        self.groups = [
+            VirtualGroup(
+                instance,
+                [programs[rank] for rank in instance.members],
+                [phases[rank] for rank in instance.members] if phases else (),
+            )
+            for instance in self.topology.instances
+        ]
+
     def _run(
         self,
-        programs: Sequence[Program],
         coordinator: Coroutine[Receive, Any, None] | None,
         watch: Callable[[], None] | None,
         watch_every: int,
     ) -> None:
-        self.groups = [
-            VirtualGroup(instance, [programs[rank] for rank in instance.members])
-            for instance in self.topology.instances
-        ]
         if coordinator is not None:
             self._host = VirtualHost(self.queue, self.post, coordinator)
             self._host.start()
@@ -191,17 +203,16 @@ class VirtualWorld:
 
     def _go_on(self, group: VirtualGroup) -> None:
         """One iteration: resume those who take part until they come to a step or a wait."""
-        lazy = self._pace.jump and not self._asks_all(group)
-        taking_part = group.concerned(self.queue.now, lazy=lazy)
+        now_ns = self.queue.now
+        lazy = self._pace.jump and not self._concern.asks_all(group)
+        taking_part = group.concerned(now_ns, lazy=lazy)
         group.clear_arrivals()
-        self._complete_iteration(group, taking_part, group.begin(taking_part), [])
-
-    def _asks_all(self, group: VirtualGroup) -> bool:
-        """Whether each member says what it knows of the input of the iteration that begins."""
-        if not self._says_cached.get(group.instance.kind):
-            return False
-        at = group.offers.current[0]
-        return at is not None and (0 in group.awake or at.quiet_status is None)
+        if group.phases is None or group.iteration == 0:
+            self._complete_iteration(group, taking_part, group.begin(taking_part), [])
+        elif self._iteration.make(group, taking_part, now_ns):
+            self._begin_stretch(group, group.current[0])
+        else:
+            self._complete_last_collective(group)
 
     def _complete_iteration(
         self,
@@ -225,7 +236,9 @@ class VirtualWorld:
             completed.append((first, others))
             group.note(first, now_ns)
             if type(others) is Plan and len(taking_part) < everybody:
-                taking_part = self._join_in(group, others, taking_part, completed)
+                whom = self._concern.whom(group, others)
+                if whom is None or whom:
+                    taking_part = group.join(whom, taking_part, completed)
             if len(completed) > MOST_ROUNDS_AT_ONE_INSTANT:
                 raise self._livelock(group, len(completed))
             operations = group.resumed(taking_part, leader, others)
@@ -236,25 +249,6 @@ class VirtualWorld:
             return
         group.await_next(taking_part, operations)
         self._begin_stretch(group, first)
-
-    def _join_in(
-        self,
-        group: VirtualGroup,
-        plan: Plan,
-        taking_part: list[int],
-        completed: Completed,
-    ) -> list[int]:
-        """Quiet members that the plan concerns take part after all; returns who takes part now."""
-        whom = plan.concerned()
-        if plan.forward is not (type(group.offers.current[0]) is Step):
-            whom = None  # from steps to waits or back: this concerns all members
-        before = group.plan
-        if group.instance.kind in self._says_cached and (
-            plan.waiting.count or (before is not None and before.waiting.count)
-        ):
-            whom = None  # each says what it knows of those that wait now
-        nobody = whom is not None and not whom
-        return taking_part if nobody else group.join(whom, taking_part, completed)
 
     def _complete_last_collective(self, last: VirtualGroup) -> None:
         """Perform the collective of the whole job, with which all programs end, once every group

@@ -1,0 +1,42 @@
+"""Which quiet members of a group take part in an iteration: those that its plan concerns, and all
+of them where each says what it knows of the requests that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from adpkv.core.plan import Plan
+from adpkv.core.topology import Kind
+from adpkv.executor.collectives import Step
+from adpkv.worlds.virtual.group import VirtualGroup
+
+__all__ = ["Concern"]
+
+
+class Concern:
+    """Answers for all groups. `says_cached` are the kinds of instances whose ranks say what they
+    know of the requests that wait, and whether they say it of each iteration's input too."""
+
+    __slots__ = ("_says_cached",)
+
+    def __init__(self, says_cached: Mapping[Kind, bool]) -> None:
+        self._says_cached = says_cached
+
+    def asks_all(self, group: VirtualGroup) -> bool:
+        """Whether each member says what it knows of the input of the iteration that begins."""
+        if not self._says_cached.get(group.instance.kind):
+            return False
+        at = group.current[0]
+        return at is not None and (0 in group.awake or at.quiet_status is None)
+
+    def whom(self, group: VirtualGroup, plan: Plan) -> Collection[int] | None:
+        """The places in the instance of those that a new plan concerns; None: all."""
+        whom = plan.concerned()
+        if plan.forward is not (type(group.current[0]) is Step):
+            return None  # from steps to waits or back: this concerns all members
+        before = group.plan
+        if group.instance.kind in self._says_cached and (
+            plan.waiting.count or (before is not None and before.waiting.count)
+        ):
+            return None  # each says what it knows of those that wait now
+        return whom

@@ -1,0 +1,124 @@
+"""An iteration of a group, phase by phase, without its programs.
+
+A rank program is suspended in a step or a wait while time passes. Where all programs of a group are
+the loop of `executor.loop` over phases that await nothing of their own, what they would do until
+they come to the next step or wait is known: so it is done here in their order, and they stay where
+they are. All ranks of a group are here, so each collective is no more than what they pass on. That
+leaves out four resumptions, three operations and their comparison for each rank.
+
+What the programs decide is not known here: this calls their phases as the loop does, and
+`tests/worlds/virtual/test_iteration.py` compares runs of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from adpkv.core.plan import Plan
+from adpkv.executor.collectives import Collective
+from adpkv.executor.loop import RankProgram
+from adpkv.executor.phases import Phases
+from adpkv.worlds.virtual.group import VirtualGroup
+
+__all__ = ["Iteration", "known_phases"]
+
+AWAITING: Final = ("intake", "sync", "flush", "step", "wait")
+"""The phases that await something between two stretches."""
+
+Whom = Callable[[VirtualGroup, Plan], Collection[int] | None]
+"""Which of those that are left out of an iteration take part in it after all; None: all."""
+
+
+def known_phases(program: Any) -> Phases | None:
+    """The phases of a rank's program, if it awaits what the loop and its phases do and nothing
+    else; None if it may await something else: a fault of its process, what a subclass says."""
+    if type(program) is not RankProgram:
+        return None
+    phases = program.phases
+    own = getattr(phases, "__dict__", {})
+    if any(name in own for name in AWAITING):
+        return None
+    kind = type(phases)
+    same = all(getattr(kind, name) is getattr(Phases, name) for name in AWAITING)
+    return phases if same else None
+
+
+class Iteration:
+    """Makes iterations of groups whose phases are known. `whom` decides who else takes part."""
+
+    def __init__(self, whom: Whom) -> None:
+        self._whom = whom
+
+    def make(self, group: VirtualGroup, taking_part: list[int], now_ns: int) -> bool:
+        """Take these members from the end of a stretch to the next step or wait, which their group
+        then has; and those whom the plan concerns besides. Returns whether there is one: if not,
+        the members leave, and await the collective with which the job ends."""
+        phases, offers = group.phases, group.offers
+        assert phases is not None
+        iteration, last, made, came = group.iteration, group.plan, offers.made, offers.came
+        assert last is not None
+        for index in taking_part:
+            one = phases[index]
+            one.go_on(made - came[index], iteration, last)
+            one.take_input()
+        leader = phases[0]
+        told = leader.group_input
+        number, iteration = group.instance.index, iteration + 1
+        group.note(Collective(number, "tp_broadcast", "intake", iteration, last, None), now_ns)
+        said = offers.quiet[:]
+        for index in taking_part:
+            one = phases[index]
+            one.group_input = told
+            one.observe()
+            said[index] = one.fresh_status()
+        plan = leader.combine(tuple(said))
+        group.note(Collective(number, "tp_allgather", "sync", iteration, last, None), now_ns)
+        if len(taking_part) < len(phases):
+            whom = self._whom(group, plan)
+            if whom is None or whom:
+                taking_part = self._join(group, whom, taking_part, told)
+        staged: list[Any] = [()] * len(phases)
+        for index in taking_part:
+            one = phases[index]
+            one.agreed(plan)
+            one.apply(plan)
+            staged[index] = one.rank.responses.take()
+        group.note(Collective(number, "tp_gather", "flush", iteration, plan, None), now_ns)
+        leader.answer(staged)
+        if plan.leave:
+            group.leave()
+            return False
+        operations: list[Any]
+        if plan.forward:
+            operations = [phases[index].next_step() for index in taking_part]
+        else:
+            operations = [phases[index].next_wait() for index in taking_part]
+        group.await_next(taking_part, operations)
+        return True
+
+    def _join(
+        self, group: VirtualGroup, whom: Collection[int] | None, there: list[int], told: Any
+    ) -> list[int]:
+        """Quiet members take part after all, up to the sync. Returns who takes part then.
+
+        Raises:
+            AdpkvError: one says something other than what it had announced.
+        """
+        phases, offers = group.phases, group.offers
+        assert phases is not None
+        assert group.plan is not None
+        found = set(there)
+        for index in group.left_out(found, whom):
+            one = phases[index]
+            one.go_on(offers.steps(index), group.iteration, group.plan)
+            one.take_input()
+            one.group_input = told
+            one.observe()
+            status = one.fresh_status()
+            if status != offers.quiet[index]:
+                of, iteration = group.instance.index, group.iteration + 1
+                at = Collective(of, "tp_allgather", "sync", iteration, group.plan, status)
+                raise group.differs(index, at, at, offers.quiet[index])
+            found.add(index)
+        return sorted(found)
