@@ -18,6 +18,7 @@ from adpkv.subclassing import mypyc_attr
 __all__ = [
     "COORDINATOR_WAKE",
     "GROUP_WAKE",
+    "KINDS",
     "LINK",
     "MESSAGES",
     "RANK_WAKE",
@@ -33,11 +34,14 @@ COORDINATOR_WAKE: Final = 2
 RANK_WAKE: Final = 3
 """A rank that waited alone goes on."""
 GROUP_WAKE: Final = 4
+KINDS: Final = 8
+"""Room for all kinds, a power of two: an entry's kind may have a place before it, as a multiple."""
 
 Action = Callable[[Any], None]
 
 Entry = tuple[int, int, int, int, Action, Any]
-"""(time, kind, owner, number, action, its argument) of an event."""
+"""(time, kind, owner, number, action, its argument) of an event. A queue that chooses the order of
+simultaneous events adds a multiple of `KINDS` to the kind."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -89,7 +93,7 @@ class EventQueue:
                 " long"
             )
         self.now = at_ns
-        if kind != GROUP_WAKE:
+        if kind % KINDS != GROUP_WAKE:
             self.outside -= 1
         action(what)
 

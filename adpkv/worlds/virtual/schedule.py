@@ -12,16 +12,16 @@ choices give the same run, and one choice can be taken back while the others sta
 
 from __future__ import annotations
 
-import heapq
+from heapq import heappush
 from typing import Any, Final, Protocol
 
 from adpkv.core.ids import SOON_NS
 from adpkv.worlds.virtual.event_queue import (
     GROUP_WAKE,
+    KINDS,
     LINK,
     MESSAGES,
     Action,
-    Entry,
     EventQueue,
 )
 
@@ -61,39 +61,27 @@ class Schedule(Protocol):
 class ScheduledQueue(EventQueue):
     """The queue of a world that has a schedule."""
 
-    __slots__ = ("_arrives_ns", "_entries", "_schedule")
+    __slots__ = ("_arrives_ns", "_schedule")
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self._schedule = schedule
-        self._entries: list[tuple[int, int, int, int, int, Action, Any]] = []
         self._arrives_ns: dict[tuple[int, int], int] = {}
         """When the last message from one to another arrives: a later one must not be earlier."""
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def clear(self) -> None:
-        """Drop all events; `now` stays."""
-        super().clear()
-        self._entries.clear()
 
     def add(
         self, at_ns: int, kind: int, owner: int, number: int, action: Action, what: Any
     ) -> None:
-        """Call `action(what)` at `at_ns`. The place among simultaneous events does not depend on
-        `number`: so what one sends to another, or does on its own link, stays in order."""
+        """Call `action(what)` at `at_ns`. The place among simultaneous events comes before their
+        kind, and does not depend on `number`: so what one sends to another, or does on its own
+        link, stays in order."""
         if kind != GROUP_WAKE:
             self.outside += 1
         to = what[0] if kind == MESSAGES else -1
         place = self._schedule.order(kind, owner, to, at_ns)
         if kind == LINK:
             place -= LINKS_FIRST
-        heapq.heappush(self._entries, (at_ns, place, kind, owner, number, action, what))
-
-    def _next(self) -> Entry:
-        at_ns, _, kind, owner, number, action, what = heapq.heappop(self._entries)
-        return at_ns, kind, owner, number, action, what
+        heappush(self._heap, (at_ns, place * KINDS + kind, owner, number, action, what))
 
     def arrival_ns(self, sender: int, to: int, number: int, latency_ns: int) -> int:
         """When a message arrives that is sent now; never before one that was sent earlier."""
