@@ -29,7 +29,7 @@ from adpkv.errors import AdpkvError
 from adpkv.memory.port import PASSED, Fence
 from adpkv.transport.cards import Card
 from adpkv.transport.nixl_agent import Agent, Exposed
-from adpkv.transport.nixl_opened import MANY, Send
+from adpkv.transport.nixl_opened import Send
 from adpkv.transport.nixl_pace import Pace
 from adpkv.transport.nixl_receives import Receives
 from adpkv.transport.nixl_writes import NOTICE, Writes
@@ -125,7 +125,7 @@ class NixlTransport:
         failed."""
         if self.has_failed(transfer.sender):
             return False
-        self._receives.open(transfer)
+        self._receives.expect(transfer)
         return True
 
     def has_failed(self, rank: int) -> bool:
@@ -134,25 +134,25 @@ class NixlTransport:
 
     def post(self, transfer: Transfer) -> None:
         """Begin to write, within the rest of the budget."""
-        if transfer.session in self._sending:
-            raise AdpkvError(f"session {transfer.session} is already open in transport nixl")
         self._pace.enter()
-        found = self._sending[transfer.session] = Send(transfer)
+        found = Send(transfer)
+        if found.session in self._sending:
+            raise AdpkvError(f"session {found.session} is already open in transport nixl")
+        self._sending[found.session] = found
         if self.has_failed(transfer.receiver):
             found.stop()
-        if not self._end_if_over(found):
+        if found.is_posted():
+            self._end_if_over(found)
+        else:
             self._begin(found)
         self._pace.leave()
 
     def _begin(self, sent: Send) -> None:
         fence = self._written()
-        if not fence.passed():
-            self._unwritten.append((fence, sent))
-        elif len(sent.transfer.source) >= MANY and not self._pace.is_measured:
-            # To look at a long list of blocks has taken a while already.
-            self._writes.queue(sent)
-        else:
+        if fence.passed():
             self._writes.begin(sent)
+        else:
+            self._unwritten.append((fence, sent))
 
     def withdraw(self, session: SessionId) -> None:
         """Sender: post no further piece. Receiver: no effect, its peer must say how much it has
@@ -226,17 +226,18 @@ class NixlTransport:
 
     def _progress(self) -> None:
         """Take what has come, look at the pieces in flight, then post what the budget allows."""
+        writes = self._writes
         self._pace.renew()
-        self._pace.enter()
-        if self._receives or not self._writes.moving:
+        if self._receives.open or not writes.moving:
             self._take_notices()
         # Otherwise no notice is waited for, and to look makes progress too.
-        self._receives.poll()
-        self._writes.look()
+        if self._receives.lingering:
+            self._receives.poll()
+        if writes.moving or writes.left:
+            writes.look()
         if self._unwritten:
             self._begin_written()
-        self._writes.poll()
-        self._pace.leave()
+        writes.poll()
 
     def _take_notices(self) -> None:
         notices = self._agent.notices()
@@ -259,7 +260,7 @@ class NixlTransport:
         """The connection is lost. The transfer stays in doubt until its peer has failed."""
         if not sent.error:
             sent.error = why
-            self._ended.append(TransportEnd(sent.transfer.session, EndKind.LOST, detail=why))
+            self._ended.append(TransportEnd(sent.session, EndKind.LOST, detail=why))
         self._writes.stop(sent)
 
     def _end_if_over(self, sent: Send) -> bool:
@@ -271,7 +272,7 @@ class NixlTransport:
             self._writes.tell(sent)
         if sent.error and not self.has_failed(sent.peer()):
             return False
-        session, whole = sent.transfer.session, sent.is_whole()
+        session, whole = sent.session, sent.is_whole()
         del self._sending[session]
         self._ended.append(
             TransportEnd(

@@ -36,7 +36,9 @@ GET: Final = "pip install --no-deps nixl-cu13 (or nixl-cu12)"
 MOST_RUNS: Final = 256
 """How many handles are kept to be used again."""
 
-Blocks = np.ndarray[Any, np.dtype[np.int32]] | list[int]
+Array = np.ndarray[Any, np.dtype[np.int32]]
+
+Blocks = Array | list[int]
 """Block numbers, as the library takes them."""
 
 Handle = int
@@ -295,7 +297,7 @@ class Agent:
             one of `errors`, or ConnectionError: some of it may be on its way.
         """
         status = self._post(handle, notice)
-        return status == self._done or self._goes_on(status)
+        return False if status == self._in_progress else self._has_ended(status)
 
     def notify(self, to: int, notice: bytes) -> None:
         """Notify a peer of what has landed already.
@@ -312,13 +314,13 @@ class Agent:
             one of `errors`, or ConnectionError: it has ended, and bytes may be missing.
         """
         status = self._state(handle)
-        return status == self._done or self._goes_on(status)
+        return False if status == self._in_progress else self._has_ended(status)
 
-    def _goes_on(self, status: Any) -> bool:
-        """False, unless it is an error."""
-        if status != self._in_progress:
+    def _has_ended(self, status: Any) -> bool:
+        """True, unless it is an error."""
+        if status != self._done:
             raise ConnectionError("NIXL reports ERR")
-        return False
+        return True
 
     def finish(self, handle: Handle) -> None:
         """A handle has ended well: keep it for the same write again, or release it."""

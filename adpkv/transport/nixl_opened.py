@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from adpkv.transport.nixl_agent import Blocks, Handle
+from adpkv.transport.nixl_agent import Array, Blocks, Handle
 from adpkv.transport.port import Transfer
 
-__all__ = ["MANY", "Piece", "Send", "begins", "numbers"]
+__all__ = ["MANY", "Array", "Piece", "Send", "begins", "begins_of_arrays", "numbers"]
 
-MANY: Final = 128
+MANY: Final = 48
 """From so many blocks on a transfer is looked at by numpy."""
 
 FEW: Final = 16
@@ -37,12 +37,6 @@ class Piece(NamedTuple):
 def begins(source: Sequence[int], target: Sequence[int]) -> list[int]:
     """The places of a transfer where a block does not follow the one before, at both ends: there a
     descriptor begins."""
-    if _is_run(source) and _is_run(target):
-        return []
-    return (_begins_of_many if len(source) >= MANY else _begins)(source, target)
-
-
-def _begins(source: Sequence[int], target: Sequence[int]) -> list[int]:
     return [
         at
         for at in range(1, len(source))
@@ -50,20 +44,23 @@ def _begins(source: Sequence[int], target: Sequence[int]) -> list[int]:
     ]
 
 
-def _begins_of_many(source: Sequence[int], target: Sequence[int]) -> list[int]:
-    """The same by numpy: it takes 20 µs for one block, and little more for a thousand, for which a
-    loop takes a quarter of a millisecond."""
-    apart = (np.diff(numbers(source)) != 1) | (np.diff(numbers(target)) != 1)
-    found: list[int] = (np.flatnonzero(apart) + 1).tolist()
+def begins_of_arrays(source: Array, target: Array) -> list[int]:
+    """The same by numpy: 6 µs, and little more for a thousand blocks."""
+    apart = (source[1:] != source[:-1] + 1) | (target[1:] != target[:-1] + 1)
+    found: list[int] = (apart.nonzero()[0] + 1).tolist()
     return found
 
 
-def numbers(blocks: Sequence[int]) -> Blocks:
+def numbers(blocks: Sequence[int]) -> Array:
     """Block numbers as the library takes them. An array of Python's is filled three times as fast
     as numpy's."""
     if isinstance(blocks, range):
         return np.arange(blocks.start, blocks.stop, blocks.step, dtype=np.int32)
     return np.frombuffer(array("i", blocks), np.int32)
+
+
+def _run(first: int, piece: Piece) -> Array:
+    return np.arange(first, first + piece.end - piece.first, dtype=np.int32)
 
 
 def _is_run(blocks: Sequence[int]) -> bool:
@@ -86,21 +83,29 @@ class Send:
 
     __slots__ = (
         "_begins", "_source", "_target", "error", "handles", "is_told", "moved", "pieces", "posted",
-        "transfer", "wanted",
+        "session", "transfer", "wanted",
     )  # fmt: skip
 
     def __init__(self, transfer: Transfer) -> None:
-        self.transfer = transfer
-        self._begins = begins(transfer.source, transfer.target)
-        self._source: Blocks | None = None
-        self._target: Blocks | None = None
+        self.transfer, self.session = transfer, transfer.session
+        source, target = transfer.source, transfer.target
+        self._source: Array | None = None
+        self._target: Array | None = None
+        self._begins: list[int]
+        if _is_run(source) and _is_run(target):
+            self._begins = []
+        elif len(source) < MANY:
+            self._begins = begins(source, target)
+        else:
+            self._source, self._target = numbers(source), numbers(target)
+            self._begins = begins_of_arrays(self._source, self._target)
         self.handles: list[tuple[Handle, int]] = []
         """The pieces that have not ended, oldest first: handle and number of blocks."""
         self.pieces = 0
         """How many pieces were posted."""
         self.posted = self.moved = 0
         """How many blocks were posted, and how many of them have ended."""
-        self.wanted = len(transfer.source)
+        self.wanted = len(source)
         """How many blocks will be posted in all; fewer after a withdrawal."""
         self.is_told = False
         """Whether a notice of the end was given to the library."""
@@ -113,7 +118,8 @@ class Send:
 
     def rest(self) -> int:
         """How many descriptors are left to be posted."""
-        return len(self._begins) - bisect_right(self._begins, self.posted) + 1
+        found = self._begins
+        return len(found) - bisect_right(found, self.posted) + 1 if found else 1
 
     def next(self, most_blocks: int, most_descriptors: int) -> Piece:
         """The next piece, up to both limits."""
@@ -132,6 +138,8 @@ class Send:
         part = slice(piece.first, piece.end)
         if len(source) <= FEW:
             return list(source[part]), list(target[part])
+        if piece.descriptors == 1:
+            return _run(source[piece.first], piece), _run(target[piece.first], piece)
         if self._source is None or self._target is None:
             self._source, self._target = numbers(source), numbers(target)
         return self._source[part], self._target[part]

@@ -53,6 +53,8 @@ class Pace:
         self._began_ns = 0
         """When this call would have begun, had the calls before it in this iteration come right
         before it."""
+        self._asked_ns = 0
+        """When it was last asked how much may be posted."""
         self._posted_ns = -PAUSE_NS
         """When the last write was posted."""
         self.is_measured = limit_ns < NO_LIMIT
@@ -74,34 +76,31 @@ class Pace:
     def room(self, rest: int) -> int:
         """How many descriptors the next write may have, of `rest` that its transfer has left; 0: no
         write before the next poll."""
-        most = min(rest, self._most)
+        most = rest if rest < self._most else self._most
         if not self.is_measured:
             return most
-        now_ns = self._clock()
+        now_ns = self._asked_ns = self._clock()
         left_ns = self._began_ns + self._limit_ns - now_ns - WRITE_NS
-        fit = left_ns // self._each_ns[self._is_cold(now_ns)]
+        fit = left_ns // self._each_ns[now_ns - self._posted_ns >= PAUSE_NS]
         if fit >= most:
             return most
         if not self._writes:
             return min(most, max(fit, LEAST))
         return fit if fit >= LEAST else 0
 
-    def posted(self, descriptors: int, began_ns: int) -> None:
-        """A write of so many was posted; it was begun at `began_ns`."""
+    def posted(self, descriptors: int) -> None:
+        """A write of so many was posted, right after `room` was asked for."""
         if not self.is_measured:
             return
         now_ns = self._clock()
         self._writes += 1
         if descriptors >= LEAST:
-            cold = self._is_cold(began_ns)
+            cold = self._asked_ns - self._posted_ns >= PAUSE_NS
             known_ns = self._each_ns[cold]
-            found_ns = max((now_ns - began_ns - WRITE_NS) // descriptors, LEAST_NS)
+            found_ns = max((now_ns - self._asked_ns - WRITE_NS) // descriptors, LEAST_NS)
             # What was slower by more than twice was something else: another process had the core.
             if found_ns > known_ns:
                 self._each_ns[cold] += (min(found_ns, 2 * known_ns) - known_ns) // 2
             else:
                 self._each_ns[cold] -= (known_ns - found_ns) // 4
         self._posted_ns = now_ns
-
-    def _is_cold(self, now_ns: int) -> bool:
-        return now_ns - self._posted_ns >= PAUSE_NS

@@ -46,19 +46,16 @@ class Receives:
         report: Callable[[TransportEnd], None],
     ) -> None:
         self._block_bytes, self._clock, self._report = block_bytes, clock, report
-        self._open: dict[SessionId, Transfer] = {}
+        self.open: dict[SessionId, Transfer] = {}
         self._by_tag: dict[int, Transfer] = {}
-        self._lingering: list[_Lingering] = []
+        self.lingering: list[_Lingering] = []
         self._polls = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._open)
-
-    def open(self, transfer: Transfer) -> None:
+    def expect(self, transfer: Transfer) -> None:
         """Its sender may write from now on."""
-        if transfer.session in self._open:
+        if transfer.session in self.open:
             raise AdpkvError(f"session {transfer.session} is already open in transport nixl")
-        self._open[transfer.session] = self._by_tag[transfer.tag] = transfer
+        self.open[transfer.session] = self._by_tag[transfer.tag] = transfer
         if not transfer.target:
             self._end(transfer, EndKind.DONE)
 
@@ -71,7 +68,7 @@ class Receives:
 
     def peer_ended(self, session: SessionId, blocks: int) -> None:
         """The sender has ended with so many blocks, and each of its writes was DONE."""
-        found = self._open.get(session)
+        found = self.open.get(session)
         if found is not None:
             whole = 0 < len(found.target) <= blocks
             self._end(found, EndKind.DONE if whole else EndKind.FAILED)
@@ -80,10 +77,10 @@ class Receives:
         """All living ranks know that these have failed. Transfers from them are LOST, and end in
         `poll`."""
         until_ns, until_poll = self._clock() + LINGER_NS, self._polls + LINGER_POLLS
-        for found in self._open.values():
+        for found in self.open.values():
             if found.sender in failed:
                 self._report(TransportEnd(found.session, EndKind.LOST))
-                self._lingering.append(_Lingering(until_ns, until_poll, found))
+                self.lingering.append(_Lingering(until_ns, until_poll, found))
 
     def poll(self) -> None:
         """After each progress of the library: end the receives from failed ranks into which no byte
@@ -97,27 +94,27 @@ class Receives:
         before the last byte. So the blocks are kept until this process has polled long enough.
         """
         self._polls += 1
-        if not self._lingering:
+        if not self.lingering:
             return
         now_ns = self._clock()
         left: list[_Lingering] = []
-        for one in self._lingering:
-            if self._open.get(one.transfer.session) is not one.transfer:
+        for one in self.lingering:
+            if self.open.get(one.transfer.session) is not one.transfer:
                 continue  # its last notice was among what was left
             if now_ns < one.until_ns or self._polls < one.until_poll:
                 left.append(one)
             else:
                 self._end(one.transfer, EndKind.FAILED)
-        self._lingering = left
+        self.lingering = left
 
     def close(self) -> None:
         """Forget all: no end is reported any more."""
-        self._open.clear()
+        self.open.clear()
         self._by_tag.clear()
-        self._lingering.clear()
+        self.lingering.clear()
 
     def _end(self, transfer: Transfer, kind: EndKind) -> None:
-        del self._open[transfer.session]
+        del self.open[transfer.session]
         del self._by_tag[transfer.tag]
         nbytes = len(transfer.target) * self._block_bytes if kind is EndKind.DONE else 0
         self._report(TransportEnd(transfer.session, kind, nbytes))

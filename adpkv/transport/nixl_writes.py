@@ -54,12 +54,12 @@ class Writes:
         """The transfers with pieces that have not ended."""
         self.moved_ns = 0
         """When a piece last ended."""
-        self._left: list[Handle] = []
+        self.left: list[Handle] = []
         """Handles of transfers that are over for this rank, and that have not ended yet."""
 
     def begin(self, sent: Send) -> None:
         """Post within the rest of the budget; the rest in later polls."""
-        if self._posting or not self._post_whole(sent):
+        if not self._post_whole(sent):
             self._posting.add(sent)
 
     def queue(self, sent: Send) -> None:
@@ -70,12 +70,17 @@ class Writes:
         """Ask for the states of all pieces that were posted."""
         for sent in list(self.moving.values()):
             self._look_at(sent)
-        if self._left:
+        if self.left:
             self.all_ended()
 
     def poll(self) -> None:
         """A new budget: post what it allows."""
-        self._posting.poll()
+        if self._posting:
+            self._pace.enter()
+            self._posting.poll()
+            self._pace.leave()
+        else:
+            self._posting.renew()
 
     def stop(self, sent: Send) -> None:
         """Post no further piece of it."""
@@ -84,10 +89,10 @@ class Writes:
 
     def give_up(self, sent: Send) -> None:
         """It is over, whatever its pieces do: they are only followed to their ends."""
-        self._left += [handle for handle, _ in sent.handles]
+        self.left += [handle for handle, _ in sent.handles]
         self._account(sent, sum(count for _, count in sent.handles))
         sent.handles.clear()
-        self.moving.pop(sent.transfer.session, None)
+        self.moving.pop(sent.session, None)
 
     def close(self) -> None:
         """Post nothing more, and only follow what was posted."""
@@ -97,19 +102,15 @@ class Writes:
 
     # -- posting ---------------------------------------------------------------------------------
 
-    def _most(self, sent: Send) -> int:
-        """How many descriptors its next piece may have."""
-        return min(self._pace.room(sent.rest()), self._posting.left_descriptors)
-
     def _post_whole(self, sent: Send) -> bool:
         """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
         returns whether it is handled."""
-        most = self._most(sent)
-        if most <= 0:
+        rest = sent.rest()
+        if self._pace.room(rest) < rest or sent.wanted > self._most_blocks:
             return False
-        piece = sent.next(self._most_blocks, most)
-        peer, size = sent.transfer.receiver, piece.end * self._block_bytes
-        if piece.end < sent.wanted or not self._posting.charge(peer, size, piece.descriptors):
+        piece = Piece(0, sent.wanted, rest)
+        peer, size = sent.transfer.receiver, sent.wanted * self._block_bytes
+        if not self._posting.charge(peer, size, rest):
             return False
         posted = self._post(sent, piece)
         if not posted.nbytes:
@@ -120,12 +121,11 @@ class Writes:
 
     def _post_next(self, sent: Send) -> Posted | None:
         """Post the next piece, if there is room for it now."""
-        most = self._most(sent)
+        most = min(self._pace.room(sent.rest()), self._posting.left_descriptors)
         return self._post(sent, sent.next(self._most_blocks, most)) if most > 0 else None
 
     def _post(self, sent: Send, piece: Piece) -> Posted:
         """Post a piece. If the connection is lost, the transfer has been stopped."""
-        began_ns = self._clock()
         ends, notice = sent.ends_with(piece), b""
         if ends or sent.pieces % NOTICE_EVERY == NOTICE_EVERY - 1:
             notice = NOTICE.pack(sent.transfer.tag, ends)
@@ -147,13 +147,13 @@ class Writes:
             # Some of it may be on its way: it is asked for its state until it has ended.
             self._lose(sent, str(error))
             done = False
-        self._pace.posted(piece.descriptors, began_ns)
+        self._pace.posted(piece.descriptors)
         if done:
             self._finished(sent, handle, count)
             self._moved(sent)
         else:
             sent.handles.append((handle, count))
-            self.moving[sent.transfer.session] = sent
+            self.moving[sent.session] = sent
         return Posted(count * self._block_bytes, piece.descriptors, ended=done)
 
     # -- what was posted -------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Writes:
             ended += 1
         del handles[:ended]
         if not handles:
-            del self.moving[sent.transfer.session]
+            del self.moving[sent.session]
             self._moved(sent)
 
     def tell(self, sent: Send) -> None:
@@ -190,7 +190,7 @@ class Writes:
     def all_ended(self) -> bool:
         """Whether the pieces of all transfers that were given up have ended."""
         left: list[Handle] = []
-        for handle in self._left:
+        for handle in self.left:
             try:
                 if not self._agent.is_done(handle):
                     left.append(handle)
@@ -198,7 +198,7 @@ class Writes:
             except self._lost:
                 pass
             self._agent.release(handle)
-        self._left = left
+        self.left = left
         return not left
 
     def _finished(self, sent: Send, handle: Handle, count: int) -> None:

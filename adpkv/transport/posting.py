@@ -138,10 +138,14 @@ class Posting(Generic[T]):
 
     def poll(self) -> None:
         """A new budget: post what it allows."""
-        limits = self._limits
-        self._left_bytes, self._left_descriptors = limits.budget_bytes, limits.budget_descriptors
+        self.renew()
         if self._queues:
             self._post_more()
+
+    def renew(self) -> None:
+        """A new budget, where nothing is to be posted."""
+        limits = self._limits
+        self._left_bytes, self._left_descriptors = limits.budget_bytes, limits.budget_descriptors
 
     def clear(self) -> None:
         """Post nothing more."""
