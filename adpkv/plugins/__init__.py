@@ -21,6 +21,7 @@ from adpkv.plugins.names import (
     near_name,
 )
 from adpkv.plugins.naming import named
+from adpkv.plugins.own_port import OwnPort, bare
 from adpkv.plugins.port_check import check_port, missing_names
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "TRANSPORT",
     "WORKLOAD",
     "Factory",
+    "OwnPort",
     "Slot",
     "as_index",
+    "bare",
     "called",
     "check_name",
     "check_port",

@@ -33,7 +33,7 @@ def is_ours(error: BaseException) -> bool:
     return bool(modules) and modules[-1] not in _BESIDE
 
 
-_BESIDE = ("", "adpkv.model.own", "adpkv.workload.own")
+_BESIDE = ("", "adpkv.model.own", "adpkv.plugins.own_port", "adpkv.workload.own")
 
 
 def _module(frame: FrameType) -> str:

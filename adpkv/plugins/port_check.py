@@ -9,7 +9,7 @@ from typing import Any, cast
 from adpkv.errors import UsageError
 from adpkv.plugins.foreign import raised
 
-__all__ = ["check_port", "missing_names"]
+__all__ = ["check_port", "methods_of", "missing_names"]
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 
@@ -70,6 +70,11 @@ def missing_methods(given: type, port: type) -> list[str]:
     if "__getattr__" in dir(given):
         return []
     return sorted(name for name in _named(port)[0] if not callable(getattr(given, name, None)))
+
+
+def methods_of(port: type) -> set[str]:
+    """The names of a port's methods."""
+    return _named(port)[0]
 
 
 def _named(port: type) -> tuple[set[str], set[str]]:

@@ -15,10 +15,21 @@ from adpkv.config import Experiment
 from adpkv.core.router import Load, Router, routed_by
 from adpkv.core.values import RequestSpec
 from adpkv.errors import UsageError
-from adpkv.memory.port import Memory, Region, Report
+from adpkv.memory.port import Memory, Region, Report, ReuseWatch
 from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
-from adpkv.plugins import POLICY, check_port, missing_names, raised
+from adpkv.plugins import (
+    MEMORY,
+    POLICY,
+    TRANSPORT,
+    OwnPort,
+    Slot,
+    bare,
+    check_port,
+    is_ours,
+    missing_names,
+    raised,
+)
 from adpkv.transport.port import Transport
 from adpkv.transport.virtual import Timetable
 from adpkv.workload.own import OwnWorkload
@@ -26,6 +37,7 @@ from adpkv.workload.port import Workload
 
 __all__ = [
     "OURS",
+    "FailureAware",
     "MemorySetting",
     "Policy",
     "Ports",
@@ -33,8 +45,11 @@ __all__ = [
     "RealTransportSetting",
     "TransportSetting",
     "VirtualMemory",
+    "bare",
     "given",
     "maker",
+    "own_memory",
+    "own_transport",
     "router_of",
 ]
 
@@ -81,6 +96,14 @@ class RealMemory(Memory, Protocol):
 
     def region(self) -> Region:
         """All blocks together, block after block: where they are, and on which device."""
+        ...
+
+
+class FailureAware(Protocol):
+    """What a custom transport may have besides its port."""
+
+    def on_rank_failure(self, ranks: list[int]) -> None:
+        """These ranks have failed. Transfers with them that it does not end stay in doubt."""
         ...
 
 
@@ -138,7 +161,17 @@ class TransportSetting:
 
     def later(self, at_ns: int, do: Callable[[], None]) -> None:
         """Call `do()` at the world's time `at_ns`."""
-        self.timetable.later(at_ns, self.rank, lambda _: do(), None)
+
+        def called(_: object) -> None:
+            try:
+                do()
+            except (Exception, SystemExit) as error:
+                if is_ours(error):
+                    raise
+                who = _who(TRANSPORT, self.experiment.transceiver.transport, "a transport")
+                raise UsageError(f"{who}: later {raised(error)}") from error
+
+        self.timetable.later(at_ns, self.rank, called, None)
 
     def wake(self, rank: int) -> None:
         """Tell the world that `poll` of this rank will return something. Without this call a
@@ -217,13 +250,31 @@ def maker(name: str, brought: Any) -> Any:
     return brought
 
 
+def own_memory(memory: Any, experiment: Experiment) -> Any:
+    """A caller's memory, whose errors are told as its own."""
+    who = _who(MEMORY, experiment.kv_cache.memory, type(memory).__name__)
+    return OwnPort(who, memory, VirtualMemory, RealMemory, ReuseWatch)
+
+
+def own_transport(
+    transport: Any, experiment: Experiment, passes: tuple[type[BaseException], ...] = ()
+) -> Any:
+    """A caller's end of a transport, whose errors are told as its own, but for those that pass."""
+    who = _who(TRANSPORT, experiment.transceiver.transport, type(transport).__name__)
+    return OwnPort(who, transport, Transport, FailureAware, passes=passes)
+
+
+def _who(slot: Slot, named: str, otherwise: str) -> str:
+    """A caller's port in the text of an error: by its name in the experiment, if it has one."""
+    return f"{slot.key}: {otherwise if named in slot.ours else named}"
+
+
 def router_of(policy: Policy | None, experiment: Experiment) -> Router | None:
     """A router with the caller's policy; None for ours. An error of the policy is told as its own:
     with the policy's name, and where it was raised."""
     if policy is None:
         return None
-    named, ours = experiment.router.policy, POLICY.ours
-    who = f"{POLICY.key}: {type(policy).__name__ if named in ours else named}"
+    who = _who(POLICY, experiment.router.policy, type(policy).__name__)
 
     def choose(request: RequestSpec, loads: Sequence[Load], room: Sequence[int]) -> int | None:
         try:

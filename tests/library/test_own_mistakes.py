@@ -1,15 +1,29 @@
-"""What a caller's own workload and model do wrong is told as theirs: by name, with the line."""
+"""What a caller's own pieces do wrong is told as theirs: by name, with the line."""
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import adpkv
+from adpkv.memory.port import ReuseWatch
+from adpkv.memory.virtual import LedgerMemory
 from adpkv.model.own import OwnModel
-from adpkv.ports import NEVER, Arrival, Batch
+from adpkv.plugins import OwnPort, bare
+from adpkv.ports import (
+    NEVER,
+    Arrival,
+    Batch,
+    MemorySetting,
+    Transport,
+    TransportSetting,
+    VirtualMemory,
+)
+from tests.library.test_bring_your_own import Instant
 
 
 class Spoilt:
@@ -171,3 +185,97 @@ def test_where_nothing_is_in_a_file_no_line_is_named() -> None:
     workload.due_ns = typed["due_ns"]  # type: ignore[method-assign]
     with pytest.raises(adpkv.UsageError, match=r"due_ns raised ValueError: no idea$"):
         adpkv.simulate("quickstart", workload=workload)
+
+
+class SpoiltMemory(LedgerMemory):
+    """A memory of which one call raises."""
+
+    def __init__(self, what: str, setting: MemorySetting) -> None:
+        super().__init__(setting.blocks, setting.block_tokens, setting.block_bytes, setting.report)
+        setattr(self, what, lambda *given, **named: broken())
+
+
+@pytest.mark.parametrize(
+    "what", ["hand_out", "compute", "expect_write", "land", "verify", "release"]
+)
+def test_of_a_memory(what: str) -> None:
+    with pytest.raises(adpkv.UsageError) as caught:
+        adpkv.simulate("four-ranks", memory=functools.partial(SpoiltMemory, what))
+    told = str(caught.value)
+    assert re.fullmatch(f"kv_cache.memory: SpoiltMemory: {what} {RAISED}", told)
+
+
+@pytest.mark.parametrize("what", ["expect", "post", "poll", "last_moved_ns", "has_failed"])
+def test_of_a_transport(what: str) -> None:
+    link = Instant()
+
+    def make(setting: TransportSetting) -> Any:
+        end = link(setting)
+        setattr(end, what, lambda *given: broken())
+        return end
+
+    with pytest.raises(adpkv.UsageError) as caught:
+        adpkv.simulate("four-ranks", transport=make)
+    assert re.fullmatch(f"transceiver.transport: End: {what} {RAISED}", str(caught.value))
+
+
+def test_of_what_a_transport_does_later() -> None:
+    link = Instant()
+
+    def make(setting: TransportSetting) -> Any:
+        setting.later(1_000, broken)
+        return link(setting)
+
+    told = f"transceiver.transport: a transport: later {RAISED}"
+    with pytest.raises(adpkv.UsageError, match=told):
+        adpkv.simulate("four-ranks", transport=make)
+    named = {"transceiver.transport": f"{__name__}:late"}
+    told = f"transceiver.transport: {__name__}:late: later {RAISED}"
+    with pytest.raises(adpkv.UsageError, match=told):
+        adpkv.simulate("four-ranks", set=named)
+
+
+def late(setting: TransportSetting) -> Any:
+    """What the test above names."""
+    setting.later(1_000, broken)
+    return LATE(setting)
+
+
+LATE = Instant()
+
+
+def test_mpis_own_errors_pass() -> None:
+    """A recovery begins with them."""
+
+    class PassingError(Exception): ...
+
+    class Failing:
+        def poll(self) -> None:
+            raise PassingError
+
+    own = OwnPort("transceiver.transport: own", Failing(), Transport, passes=(PassingError,))
+    with pytest.raises(PassingError):
+        own.poll()
+    own = OwnPort("transceiver.transport: own", Failing(), Transport)
+    with pytest.raises(adpkv.UsageError, match=r"own: poll raised PassingError"):
+        own.poll()
+
+
+def test_a_port_of_ones_own_keeps_all_that_it_has() -> None:
+    class Watching(LedgerMemory):
+        def __init__(self, setting: MemorySetting) -> None:
+            super().__init__(
+                setting.blocks, setting.block_tokens, setting.block_bytes, setting.report
+            )
+            made.append(self)
+
+    made: list[Any] = []
+    changed = {"kv_cache.reuse": True, "kv_cache.reuse_received": True}
+    found = adpkv.simulate("four-ranks", set=changed, memory=Watching)
+    assert found.requests == adpkv.simulate("four-ranks", set=changed).requests
+    assert len(made) == 4
+    own = OwnPort("kv_cache.memory: own", made[0], VirtualMemory, ReuseWatch)
+    assert isinstance(own, ReuseWatch)
+    assert own.block_tokens == made[0].block_tokens
+    assert bare(own) is made[0]
+    assert bare(made[0]) is made[0]

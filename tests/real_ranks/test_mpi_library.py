@@ -167,3 +167,40 @@ def test_a_transport_that_cannot_be_made_is_reported_once(jobs, site: Path, tmp_
         " (refuses.py:6)"
     ]
     assert not (tmp_path / "out").exists()
+
+
+BREAKS = """
+import burst_and_co
+
+def of_link(setting):
+    link = burst_and_co.link(setting)
+    link.post = broken
+    return link
+
+def of_memory(setting):
+    memory = burst_and_co.memory(setting)
+    memory.verify = broken
+    return memory
+
+def broken(*given):
+    raise ValueError("no idea")
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "factory", "call"),
+    [
+        ("transceiver.transport", "breaks:of_link", "post"),
+        ("kv_cache.memory", "breaks:of_memory", "verify"),
+    ],
+)
+def test_what_a_port_of_ones_own_raises_is_told_as_its_own(
+    jobs, site: Path, tmp_path: Path, key: str, factory: str, call: str
+) -> None:
+    (site / "breaks.py").write_text(BREAKS)
+    argv = [str(Path(sys.executable).with_name("adpkv")), "run", "four-ranks", "--quiet"]
+    argv += ["--set", f"{key}={factory}", "--out", str(tmp_path / "out")]
+    found = jobs.finish(jobs.start(argv, cwd=site), 60)
+    assert found.code == ExitCode.USAGE
+    assert f"{key}: {factory}: {call} raised ValueError: no idea (breaks.py:15)" in found.err
+    assert "Traceback" not in found.err

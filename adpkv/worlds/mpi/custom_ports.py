@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from mpi4py import MPI
+
 from adpkv.config import Experiment
 from adpkv.gpu.device import Device
 from adpkv.memory.cuda import CudaMemory
@@ -12,7 +14,12 @@ from adpkv.memory.host import HostMemory
 from adpkv.memory.port import Report
 from adpkv.transport.cards import Card, NeedsCards
 from adpkv.transport.port import Transport
-from adpkv.worlds.custom_ports import MemorySetting, RealTransportSetting
+from adpkv.worlds.custom_ports import (
+    MemorySetting,
+    RealTransportSetting,
+    own_memory,
+    own_transport,
+)
 from adpkv.worlds.mpi.transports import OURS, Hooks
 
 __all__ = [
@@ -93,7 +100,8 @@ def build_transport(
         UsageError: it cannot be created here.
     """
     if make is not None:
-        return CustomTransport(make(setting))
+        own = own_transport(make(setting), setting.experiment, passes=(MPI.Exception,))
+        return CustomTransport(own)
     found: RankTransport = OURS[setting.experiment.transceiver.transport](setting, hooks)
     return found
 
@@ -126,7 +134,8 @@ def build_memory(
     model, cache = experiment.model, experiment.kv_cache
     sizes = experiment.blocks_of_rank(rank), cache.block_tokens
     if make is not None:
-        return make(MemorySetting(experiment, rank, *sizes, experiment.block_bytes, report, "mpi"))
+        setting = MemorySetting(experiment, rank, *sizes, experiment.block_bytes, report, "mpi")
+        return own_memory(make(setting), experiment)
     shape = model.layers, model.kv_heads, model.head_dim, model.dtype_bytes
     if cache.memory == "cuda":
         assert device is not None

@@ -19,7 +19,7 @@ from adpkv.output import RankRecorder
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
 from adpkv.worlds.assemble import build_inbox_ages
-from adpkv.worlds.custom_ports import Ports, RealTransportSetting
+from adpkv.worlds.custom_ports import Ports, RealTransportSetting, bare
 from adpkv.worlds.mpi.agreement import check_together
 from adpkv.worlds.mpi.cards import exchange
 from adpkv.worlds.mpi.communicators import LivingRanks
@@ -124,9 +124,10 @@ class ProcessPorts:
             self.transport = self.staged = stage(
                 experiment, self.transport, self._area, self.mailbox, self.clock
             )
-        if isinstance(self.memory, CudaMemory):
-            self.transport = PollsMemory(self.transport, self.memory)
-            exposed = self.memory if self._area is None else self._area
+        device_memory = bare(self.memory)
+        if isinstance(device_memory, CudaMemory):
+            self.transport = PollsMemory(self.transport, device_memory)
+            exposed = device_memory if self._area is None else self._area
             self.mailbox = AfterWrites(self.mailbox, exposed)
 
     def flush_records(self) -> None:
@@ -148,10 +149,11 @@ class ProcessPorts:
         custom: Ports,
         broke: Callable[[], None] | None,
     ) -> RankTransport:
+        memory = self.memory if custom.transport is None else bare(self.memory)
         setting = RealTransportSetting(
             experiment,
             self._rank,
-            self.memory if self._area is None else self._area,
+            memory if self._area is None else self._area,
             living.communicators.data,
             self.faults.clock,
             lambda rank: rank in living.lost,

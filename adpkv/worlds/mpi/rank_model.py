@@ -18,6 +18,7 @@ from adpkv.model.cost import CostModel
 from adpkv.model.gemm import Compute, CudaCompute, GemmModel, HostCompute, Shape
 from adpkv.model.own import OwnModel
 from adpkv.model.port import Model
+from adpkv.worlds.custom_ports import bare
 from adpkv.worlds.mpi.agreement import check_together
 from adpkv.worlds.mpi.communicators import LivingRanks
 from adpkv.worlds.mpi.process_ports import ProcessPorts
@@ -85,7 +86,7 @@ def _compute(
     if experiment.model_device == "cuda":
         assert ports.held is not None
         return CudaCompute(shape, ports.held.device, kv)
-    return HostCompute(shape, kv if isinstance(ports.memory, HostMemory) else None)
+    return HostCompute(shape, kv if isinstance(bare(ports.memory), HostMemory) else None)
 
 
 def _exchange(

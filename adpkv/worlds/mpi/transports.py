@@ -12,7 +12,7 @@ from adpkv.core.inbox_age import InboxAge
 from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.port import HOST, PASSED, Fence
 from adpkv.transport.posting import NO_LIMIT, WINDOW_BUDGETS, PostLimits
-from adpkv.worlds.custom_ports import RealMemory, RealTransportSetting
+from adpkv.worlds.custom_ports import RealMemory, RealTransportSetting, bare
 
 __all__ = ["DEVICE_POST_NS", "OURS", "Hooks", "import_before_mpi"]
 
@@ -54,7 +54,8 @@ def _memory(setting: RealTransportSetting) -> RealMemory:
 
 def _written(memory: RealMemory) -> Callable[[], Fence]:
     """Fences of what this rank has written. A staging area is written before it is used."""
-    return memory.written if isinstance(memory, CudaMemory) else lambda: PASSED
+    own = bare(memory)
+    return own.written if isinstance(own, CudaMemory) else lambda: PASSED
 
 
 def _mpi(setting: RealTransportSetting, hooks: Hooks) -> Any:

@@ -15,12 +15,19 @@ from adpkv.faults.rank import RankFaults
 from adpkv.memory.port import Report
 from adpkv.memory.virtual import LedgerMemory
 from adpkv.memory.virtual_staging import LedgerStaging, StagedLedger
-from adpkv.plugins import check_port
+from adpkv.plugins import bare, check_port
 from adpkv.transport.port import Transport
 from adpkv.transport.staged import StagedTransport
 from adpkv.transport.virtual import Network
 from adpkv.worlds.assemble import build_staged
-from adpkv.worlds.custom_ports import MemorySetting, Ports, TransportSetting, VirtualMemory
+from adpkv.worlds.custom_ports import (
+    MemorySetting,
+    Ports,
+    TransportSetting,
+    VirtualMemory,
+    own_memory,
+    own_transport,
+)
 from adpkv.worlds.virtual.copy_engine import CopyEngine
 from adpkv.worlds.virtual.timetable import Timetable
 
@@ -46,7 +53,9 @@ class RankPortMaker:
         self._experiment, self._custom, self._ledger = experiment, custom, ledger
         self._network, self._timetable = network, timetable
         self._ends: dict[int, Transport] = {}
-        """The ends of a custom transport, by rank."""
+        """The ends of a custom transport, by rank, as they know each other."""
+        self._own_ends: dict[int, Transport] = {}
+        """The same as we call them."""
         self._areas: dict[int, LedgerStaging] = {}
         self._staged: dict[int, StagedTransport] = {}
 
@@ -68,7 +77,8 @@ class RankPortMaker:
         if experiment.staging is not None:
             raise UsageError("transceiver.staging: in virtual time it needs adpkv's own memory")
         setting = MemorySetting(experiment, rank, *sizes)
-        return check_port("memory", self._custom.memory(setting), VirtualMemory)
+        found = check_port("memory", self._custom.memory(setting), VirtualMemory)
+        return own_memory(found, self._experiment)
 
     def transport(
         self,
@@ -120,16 +130,16 @@ class RankPortMaker:
             return self._network.end(rank, memory, inbox_ages.ends, faults.reading)
         failed = self._network.failed.__contains__
         setting = TransportSetting(
-            self._experiment, rank, memory, self._timetable, failed, self._ends
+            self._experiment, rank, bare(memory), self._timetable, failed, self._ends
         )
-        found: Transport = check_port("transport", make(setting), Transport)
-        return self._ends.setdefault(rank, found)
+        found = self._ends[rank] = check_port("transport", make(setting), Transport)
+        return self._own_ends.setdefault(rank, own_transport(found, self._experiment))
 
     def handle_peer_failure(self, rank: int) -> None:
         """A rank has failed, and the network knows: tell the ends of living ranks that must be
         told, custom ones and staged ones."""
         failed = self._network.failed
-        for other, end in self._ends.items():
+        for other, end in self._own_ends.items():
             told: Callable[[list[int]], None] | None = getattr(end, "on_rank_failure", None)
             if other not in failed and told is not None:
                 told([rank])
