@@ -86,12 +86,12 @@ class RankFaults:
 
     def transport(self, inner: Transport) -> Transport:
         """The rank's transport, wrapped if a fault or a restart can hit it."""
-        injector = Injector(self._armed, self._seed, Seam.TRANSPORT)
-        if not injector and not self._restarts:
+        here = self._at(Seam.TRANSPORT)
+        if not here and not self._restarts:
             return inner
         self._transport_faults = FaultyTransport(
             inner,
-            injector,
+            Injector(here, self._seed, Seam.TRANSPORT),
             rank=self._rank,
             clock=self._world_clock,
             wake=self._wake,
@@ -109,9 +109,10 @@ class RankFaults:
 
     def mailbox(self, inner: Mailbox) -> Mailbox:
         """The rank's mailbox, wrapped if a fault can hit its messages."""
-        injector = Injector(self._armed, self._seed, Seam.MESSAGES)
-        if not injector:
+        here = self._at(Seam.MESSAGES)
+        if not here:
             return inner
+        injector = Injector(here, self._seed, Seam.MESSAGES)
         return FaultyMailbox(
             inner, injector, clock=self._world_clock, wake=self._wake, note=self._note
         )
@@ -139,6 +140,9 @@ class RankFaults:
     def fired(self) -> tuple[FaultCount, ...]:
         """How often each fault has hit this rank so far."""
         return tuple([one.count() for one in self._armed])
+
+    def _at(self, seam: Seam) -> list[Armed]:
+        return [one for one in self._armed if KINDS[one.fault.kind].seam is seam]
 
     def _of(self, number: int) -> Armed:
         return next(one for one in self._armed if one.number == number)
