@@ -151,20 +151,20 @@ def agree(
         return previous  # nobody has room for one of those that wait
     released = previous.released or (group_input is not None and group_input.released)
     return Plan(
-        assignments=assignments,
-        cancels=group_input.cancelled if group_input else (),
-        refusals=refusals,
-        waiting=waiting,
-        passed=passed,
-        expired=_still_owned(statuses[0].expired, refusals),
-        agreed=agreed,
-        forward=forward,
-        stop=stop,
-        ending=ending,
-        released=released,
-        leave=stopping and _may_leave(statuses, released=released),
-        rank_failure=rank_failure,
-        deferred=bool(waiting and group_input and group_input.readmitted),
+        assignments,
+        group_input.cancelled if group_input else (),
+        refusals,
+        waiting,
+        passed,
+        _still_owned(statuses[0].expired, refusals),
+        agreed,
+        forward,
+        stop,
+        ending,
+        released,
+        stopping and _may_leave(statuses, released=released),  # leave
+        rank_failure,
+        bool(waiting and group_input and group_input.readmitted),  # deferred
     )
 
 

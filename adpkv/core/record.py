@@ -18,7 +18,7 @@ COLUMN_FIELDS: Final = tuple(f"{column}_ns" for column in COLUMNS)
 _COLUMNS_OF: Final = attrgetter(*COLUMN_FIELDS)
 
 
-class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRecord(msgspec.Struct, frozen=True):
     """One request from arrival to end.
 
     Times are nanoseconds since the run began, durations are nanoseconds. -1 means that the request

@@ -7,7 +7,7 @@ import msgspec
 __all__ = ["RankSample"]
 
 
-class RankSample(msgspec.Struct, frozen=True, kw_only=True):
+class RankSample(msgspec.Struct, frozen=True):
     """One rank at `at_ns`, nanoseconds since the run began.
 
     States hold since the rank's last line, but for what came and went between them. Counters are

@@ -357,12 +357,12 @@ def sorted_messages(messages: Sequence[LeaderMessage]) -> GroupInput | None:
             reasons.append(message.reason)
             released = released or isinstance(message, Release)
     return GroupInput(
-        admitted=tuple(admitted),
-        cancelled=tuple(cancelled),
-        readmitted=_readmitted(messages) if cancelled and admitted else frozenset(),
-        stop=_stop(reasons),
-        released=released,
-        rank_failure=_rank_failure(shrinks),
+        tuple(admitted),
+        tuple(cancelled),
+        _readmitted(messages) if cancelled and admitted else frozenset(),
+        _stop(reasons),
+        released,
+        _rank_failure(shrinks),
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from adpkv.core.admission import AdmissionState
 from adpkv.core.columns import CONTEXT_COLUMNS, GENERATION_COLUMNS, Ledger
 from adpkv.core.rank_failure import Attempt
-from adpkv.core.record import COLUMN_FIELDS, RequestRecord
+from adpkv.core.record import RequestRecord
 from adpkv.core.topology import Instance, Kind
 from adpkv.core.values import Cause, Outcome, RequestSpec, Response
 from adpkv.workload.port import Arrival
@@ -152,28 +152,40 @@ class OpenRequest:
         arrival, first = self.arrival, self.first
         (self.ledger.unanswered if last is None else self.ledger.forwarded)(now_ns)
         tokens = last.tokens if last else 0
-        columns = dict(zip(COLUMN_FIELDS, self.ledger.spent, strict=True))
+        # In the order of `COLUMNS`.
+        queue, queued, prefill, hand_over, *others = self.ledger.spent
+        blocks, slot, peer_slot, transfer, decode_queue, decode, lost = others
         decoded = last if self.generation is not None else None
         prefilled = first if first is not None else last
-        decode_ns = columns["decode_queue_ns"] + columns["decode_ns"]
+        # By place: with a name each, msgspec looks for the place of each of them.
         return RequestRecord(
-            request_id=self.request_id,
-            arrival_ns=arrival.at_ns,
-            prompt_tokens=arrival.prompt_tokens,
-            output_tokens=arrival.output_tokens,
-            outcome=outcome,
-            detail=detail,
-            context_instance=self.context.index if self.context else -1,
-            context_rank=prefilled.rank if prefilled else -1,
-            generation_instance=self.generation.index if self.generation else -1,
-            generation_rank=decoded.rank if decoded else -1,
-            first_token_ns=now_ns - decode_ns if tokens else -1,
-            ended_ns=now_ns,
-            tokens=tokens,
-            cancelled_ns=self.cancelled_ns,
-            responses=1 if outcome is not _FAILED or last else 0,
-            recomputed=self.attempt,
-            retry_of=self.retry_of,
-            client_id=arrival.client_id,
-            **columns,
+            self.request_id,
+            arrival.at_ns,
+            arrival.prompt_tokens,
+            arrival.output_tokens,
+            outcome,
+            detail,
+            self.context.index if self.context else -1,
+            prefilled.rank if prefilled else -1,
+            self.generation.index if self.generation else -1,
+            decoded.rank if decoded else -1,
+            now_ns - decode_queue - decode if tokens else -1,  # first_token_ns
+            now_ns,
+            queue,
+            queued,
+            prefill,
+            hand_over,
+            blocks,
+            slot,
+            peer_slot,
+            transfer,
+            decode_queue,
+            decode,
+            lost,
+            tokens,
+            self.cancelled_ns,
+            1 if outcome is not _FAILED or last else 0,  # responses
+            self.attempt,
+            self.retry_of,
+            arrival.client_id,
         )

@@ -49,37 +49,39 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         group_input: the broadcast on which the group decides in this sync, if it is there.
     """
     serving, transceiver, plan, limits = rank.serving, rank.transceiver, rank.plan, rank.limits
-    book, failures = transceiver.book, serving.failures
+    book, failures, leader = transceiver.book, serving.failures, rank.leader
     in_flight, quarantined = book.in_flight, len(book.quarantine.since)
     now_ns = rank.ports.clock()
     tokens, requests, running = serving.load()
     blocks, seats, slots, peers = serving.room() if limits.late else _ALL_ROOM
     asked = limits.asks_cached or (limits.reuses and plan.waiting.count)
+    # By place: with a name each, msgspec looks for the place of each of them.
     return RankStatus(
-        work=serving.has_work(),
-        tokens=tokens,
-        requests=requests,
-        running=running,
-        blocks=blocks,
-        seats=seats,
-        slots=slots,
-        peers=peers,
-        turn=serving.turn,
-        in_transfer=in_flight - quarantined,
-        quarantined=quarantined,
-        reasons=transceiver.monitor.reasons,
-        stop=rank.proposal,
-        drained=not in_flight or transceiver.is_overdue(now_ns),
-        overdue=now_ns >= abandon_ns,
-        expired=rank.leader.expired(now_ns) if rank.leader is not None else (),
-        votes=serving.owner.votes,
-        cached=_cached(rank, group_input, blocks) if asked else (),
-        owed=serving.owed(plan.rank_failure.asked) if plan.rank_failure is not None else (),
-        trust=failures.trust(now_ns) if failures.pause_ns else _FULL,
-        illness=rank.illness,
-        closing=rank.closing,
-        reused=book.reused,
-        doubted=tuple(serving.pending_resource_release) if limits.recomputes else (),
+        serving.has_work(),
+        True,  # able
+        tokens,
+        requests,
+        running,
+        blocks,
+        seats,
+        slots,
+        peers,
+        serving.turn,
+        in_flight - quarantined,
+        quarantined,
+        transceiver.monitor.reasons,
+        rank.proposal,
+        not in_flight or transceiver.is_overdue(now_ns),  # drained
+        now_ns >= abandon_ns,  # overdue
+        leader.expired(now_ns) if leader is not None else (),
+        serving.owner.votes,
+        _cached(rank, group_input, blocks) if asked else (),
+        failures.trust(now_ns) if failures.pause_ns else _FULL,
+        serving.owed(plan.rank_failure.asked) if plan.rank_failure is not None else (),
+        rank.illness,
+        rank.closing,
+        book.reused,
+        tuple(serving.pending_resource_release) if limits.recomputes else (),
     )
 
 

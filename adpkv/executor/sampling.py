@@ -66,21 +66,22 @@ def _sample(rank: Rank, at_ns: int) -> RankSample:
     serving, transceiver = rank.serving, rank.transceiver
     blocks, work = serving.pool.counts(), serving.meter.counts()
     doubtful = len(transceiver.book.quarantine)
+    # By place: with a name each, msgspec looks for the place of each of them.
     return RankSample(
-        at_ns=at_ns,
-        rank=rank.rank,
-        free=blocks.free,
-        cached=blocks.cached,
-        active=blocks.active,
-        in_transfer=blocks.in_transfer,
-        quarantined=blocks.quarantined,
-        requests=serving.open_requests,
-        running=serving.running(),
-        transfers=transceiver.book.in_flight - doubtful,
-        doubtful=doubtful,
-        healthy=not transceiver.monitor.reasons,
-        steps=work.steps,
-        step_ns=work.step_ns,
-        own_ns=work.own_ns,
-        tokens=work.tokens,
+        at_ns,
+        rank.rank,
+        blocks.free,
+        blocks.cached,
+        blocks.active,
+        blocks.in_transfer,
+        blocks.quarantined,
+        serving.open_requests,
+        serving.running(),
+        transceiver.book.in_flight - doubtful,
+        doubtful,
+        not transceiver.monitor.reasons,
+        work.steps,
+        work.step_ns,
+        work.own_ns,
+        work.tokens,
     )

@@ -292,15 +292,15 @@ class Serving(ABC):
         spec = request.spec
         self.responses.stage(
             Response(
-                request_id=spec.request_id,
-                attempt=spec.attempt,
-                outcome=outcome,
-                rank=self.rank,
-                detail=detail,
-                sender=sender,
-                spent=self.spent(request, now_ns),
-                tokens=self.tokens_of(request),
-                cause=cause,
+                spec.request_id,
+                spec.attempt,
+                outcome,
+                self.rank,
+                detail,
+                sender,
+                self.spent(request, now_ns),
+                self.tokens_of(request),
+                cause,
             )
         )
         self.recorder.event("responded", spec.request_id, outcome=outcome)

@@ -143,12 +143,12 @@ class TraceWorkload:
         if told_ns != NO_CANCEL_NS:
             cancel_ns = told_ns if cancel_ns == NO_CANCEL_NS else min(cancel_ns, told_ns)
         return Arrival(
-            at_ns=at_ns,
-            prompt_tokens=trace.prompt_tokens[row],
-            output_tokens=trace.output_tokens[row],
-            block_hashes=trace.hashes(row, self._block_tokens),
-            cancel_ns=cancel_ns,
-            wanted=self._clients.wanted(row),
+            at_ns,
+            trace.prompt_tokens[row],
+            trace.output_tokens[row],
+            trace.hashes(row, self._block_tokens),
+            cancel_ns,
+            self._clients.wanted(row),
         )
 
 
