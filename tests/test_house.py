@@ -59,6 +59,7 @@ COUNTING, BUILD = "adpkv.counting", "adpkv.build"
 PYTHON = "adpkv.python_module"
 WHOLE_FILES = "adpkv.whole_files"
 SUBCLASSING = "adpkv.subclassing"
+OF_PYDANTIC = "adpkv.pydantic_plugins"
 EXIT_CODES, PLUGINS, GPU = "adpkv.exit_codes", "adpkv.plugins", "adpkv.gpu"
 CONFIG, EXECUTOR, OUTPUT = "adpkv.config", "adpkv.executor", "adpkv.output"
 RECORDER, INSPECT, DIAGNOSIS = "adpkv.flight_recorder", "adpkv.inspect", "adpkv.diagnosis"
@@ -88,6 +89,7 @@ ARROWS = {
     BUILD: (),
     WHOLE_FILES: (),
     SUBCLASSING: (),
+    OF_PYDANTIC: (),
     "adpkv.native_value": (SUBCLASSING,),
     # So that `adpkv --help` can have them, and nothing else.
     STREAMS: (),
@@ -99,7 +101,7 @@ ARROWS = {
     TRACES: (CORE, ERRORS),
     # Published models and devices, as coefficients.
     PRESETS: (CORE, ERRORS),
-    CONFIG: (CORE, ERRORS, PLUGINS, TRACES, PRESETS),
+    CONFIG: (CORE, ERRORS, PLUGINS, OF_PYDANTIC, TRACES, PRESETS),
     # CuPy and the kernels, for memories and models.
     GPU: (ERRORS,),
     "adpkv.memory": (CORE, ERRORS, GPU, SUBCLASSING),

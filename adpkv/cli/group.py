@@ -19,6 +19,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from adpkv.pydantic_plugins import without_plugins
+
 __all__ = ["CommandGroup", "Commands"]
 
 COMPLETION: Final = ("install_completion", "show_completion")
@@ -33,6 +35,11 @@ Command = Callable[..., None]
 
 class LeanCommand(TyperCommand):
     """A command whose help loads nothing that it does not need."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Typer's; reads the options, each by a model that pydantic compiles of its type."""
+        with without_plugins():
+            return super().make_context(*args, **kwargs)
 
     def get_params(self, ctx: Any) -> Any:
         """Typer's."""
@@ -107,7 +114,7 @@ class CommandGroup(TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Typer's; reads the options before the command."""
-        with _lean_errors():
+        with _lean_errors(), without_plugins():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:

@@ -3,8 +3,6 @@
 `adpkv calibrate` writes it. Real runs do not read it: their machine costs what it costs.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The `diagnosis` section: when ranks count as stuck, and how much of their history is kept."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from adpkv.config.base import Duration, Section

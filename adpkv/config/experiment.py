@@ -4,8 +4,6 @@ Make it with `adpkv.config.load` or `parse`. These also check the relations betw
 (`config.checks`); pydantic's own validation checks each section by itself only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final, Literal

@@ -4,8 +4,6 @@ A fault hits if all of its given keys fit; a key that is null fits anything. Ran
 from the experiment's seed. `fault_kinds` says which keys each kind needs.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,8 +1,6 @@
 """The `model` section: the shape of the KV cache, and what a forward step costs. It is adpkv's cost
 model, a model that multiplies matrices, or a custom model by its name."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Annotated, Final, Literal
 

@@ -4,8 +4,6 @@ Each key is one question on which systems have differed. Its first value is the 
 and the default; `adpkv/field_policies` implements the others.
 """
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Literal
 

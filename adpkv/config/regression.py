@@ -5,8 +5,6 @@ result of the same experiment under the contract. Keys that an expectation leave
 as in a clean run.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

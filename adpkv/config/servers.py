@@ -4,8 +4,6 @@ Everything else stays the experiment's: an instance has one set of ranks, pools 
 has the same shape everywhere, or it could not be transferred.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The sections `topology`, `executor`, `kv_cache`, `router`, `slo` and `observe`."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Annotated, Final, Literal
 

@@ -3,8 +3,6 @@
 `adpkv run` and `adpkv simulate` read the section, check it, and leave it alone.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema

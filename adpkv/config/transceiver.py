@@ -1,7 +1,5 @@
 """The `transceiver` section: limits of transfers in flight, deadlines, and the virtual link."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field

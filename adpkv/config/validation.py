@@ -26,6 +26,7 @@ from adpkv.config.presets import with_preset
 from adpkv.config.problem import ABSENT, Problem, dotted, lookup
 from adpkv.counting import counted
 from adpkv.plugins import MODEL, WORKLOAD, near_name
+from adpkv.pydantic_plugins import without_plugins
 
 __all__ = ["MOST_PROBLEMS", "validate"]
 
@@ -123,7 +124,8 @@ def validate(
     trial = data
     for round_number in range(_ROUNDS):
         try:
-            draft = Experiment.model_validate(trial, context=context)
+            with without_plugins():  # the first one has pydantic compile all models
+                draft = Experiment.model_validate(trial, context=context)
             break
         except ValidationError as error:
             count = error.error_count()

@@ -1,8 +1,6 @@
 """The `workload` section: which requests arrive when, and when clients cancel them. There is one
 model per kind; a custom workload is given by its name."""
 
-from __future__ import annotations
-
 from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema

@@ -10,8 +10,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "MEMORY",
@@ -76,6 +78,8 @@ SLOTS: Final = (WORKLOAD, MODEL, POLICY, MEMORY, TRANSPORT)
 def installed(slot: Slot) -> dict[str, list[EntryPoint]]:
     """The entry points of installed packages for this key, by name, sorted. Several packages may
     have the same name."""
+    from importlib.metadata import entry_points  # most experiments name only what is adpkv's own
+
     found: dict[str, list[EntryPoint]] = {}
     for entry in sorted(entry_points(group=slot.group), key=lambda one: (one.name, one.value)):
         found.setdefault(entry.name, []).append(entry)

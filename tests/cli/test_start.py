@@ -15,8 +15,11 @@ NOT_ASKED_FOR = {"numpy", "yaml", "msgspec", "pydantic", "mpi4py", "adpkv.config
 OF_TYPER = {"markdown_it", "pygments", "rich.markdown", "rich.traceback", "importlib.metadata"}
 """What typer loads for a help or a message, without need."""
 
-OTHER_WORLD = {"numpy", "mpi4py", "adpkv.worlds.mpi", "adpkv.flight_recorder", "ctypes", "asyncio"}
-"""What simulating never needs."""
+OTHER_WORLD = {
+    *("numpy", "mpi4py", "adpkv.worlds.mpi", "adpkv.flight_recorder", "ctypes", "asyncio"),
+    *("importlib.metadata", "email", "zipfile", "pydantic.plugin._loader"),
+}
+"""What simulating never needs; the second line is how pydantic looks for plugins of its own."""
 
 NOT_OF_QUICKSTART = {
     *("adpkv.presets", "adpkv.traces", "adpkv.workload.reading", "adpkv.diagnosis.conclude"),
