@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
@@ -45,10 +45,11 @@ def explored(experiment: Experiment, asked: Asked, out: Path | None) -> Explorat
         UsageError: the experiment cannot be varied, an argument is wrong, or `out` is no new
             folder.
     """
+    _check_types(asked)
     bounds = _bounds(asked.for_s, asked.finds)
     if asked.strategy == "exhaustive":
         return _walked(experiment, asked, bounds, out)
-    first, last = asked.seeds or (0, LAST_SEED if asked.for_s is not None else SEEDS)
+    first, last = _span(asked.seeds, LAST_SEED if asked.for_s is not None else SEEDS)
     plan = plan_for(experiment, asked.strategy, first, last)
     count, watch = jobs_for(asked.jobs), asked.on_progress or (lambda campaign: None)
     if out is None:
@@ -58,6 +59,29 @@ def explored(experiment: Experiment, asked: Asked, out: Path | None) -> Explorat
         return explore_into(folder, local_pool(count), bounds, watch)
     finally:
         folder.close()
+
+
+def _check_types(asked: Asked) -> None:
+    checks: tuple[tuple[str, object, Any, str], ...] = (
+        ("for_s", asked.for_s, int | float, "a number of seconds"),
+        ("jobs", asked.jobs, int, "a whole number"),
+        ("finds", asked.finds, int, "a whole number"),
+        ("strategy", asked.strategy, str, "a text"),
+        ("on_progress", asked.on_progress, Callable, "what can be called"),
+    )
+    for name, value, kind, said in checks:
+        if value is not None and not isinstance(value, kind):
+            raise UsageError(f"{name} {value!r}: must be {said}")
+
+
+def _span(seeds: object, most: int) -> tuple[int, int]:
+    """The first seed, and the one after the last."""
+    match seeds:
+        case None:
+            return 0, most
+        case (int() as first, int() as last):
+            return first, last
+    raise UsageError(f"seeds {seeds!r}: give the first seed and the one after the last: (0, 1000)")
 
 
 def _bounds(for_s: float | None, finds: int | None) -> Bounds:

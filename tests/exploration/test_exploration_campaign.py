@@ -171,6 +171,26 @@ def test_a_time_ends_a_batch_and_who_goes_on_begins_behind_it(tmp_path: Path) ->
     assert not list(ExplorationFolder.resume(tmp_path / "out").campaign.tasks())
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"seeds": range(9)},
+            r"^seeds range\(0, 9\): give the first seed and the one after the last",
+        ),
+        ({"seeds": ("a", 2)}, "^seeds"),
+        ({"jobs": "2"}, "^jobs '2': must be a whole number"),
+        ({"finds": 1.5}, "^finds 1.5: must be a whole number"),
+        ({"for_s": "10m"}, "^for_s '10m': must be a number of seconds"),
+        ({"strategy": 3}, "^strategy 3: must be a text"),
+        ({"on_progress": 3}, "^on_progress 3: must be what can be called"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        adpkv.explore("explore", **given)
+
+
 def test_a_batch_of_many_ranks_is_short() -> None:
     assert plan().batch == 100
     assert plan("guided").batch == 1000
