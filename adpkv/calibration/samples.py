@@ -13,12 +13,12 @@ from adpkv import __version__
 from adpkv.calibration.iterations import Iteration, Made
 from adpkv.calibration.ways import Look
 from adpkv.config import Experiment, load
-from adpkv.config.document import read
+from adpkv.config.document import Malformed, read
 from adpkv.core.ids import COORDINATOR
 from adpkv.core.record import RequestRecord
 from adpkv.core.step_cost import Costs
 from adpkv.core.topology import Kind
-from adpkv.errors import AdpkvError, UsageError
+from adpkv.errors import UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.executor.messages import HOST
 from adpkv.output import RunFolder
@@ -102,6 +102,8 @@ def read_run(path: Path) -> RunSamples:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(f"{folder.summary}: cannot be read: {why}") from error
+    if not isinstance(summary, dict):
+        raise UsageError(f"{folder.summary}: is no summary of a run")
     if summary.get("world") != "mpi" or summary.get("exit_code") != 0:
         raise UsageError(
             f"{path}: to calibrate takes real runs that ended with code 0, not one of world"
@@ -148,7 +150,7 @@ def _carried(folder: RunFolder) -> list[str]:
     try:
         data: Any = read(folder.config.read_text(encoding="utf-8")).data
         named = Path(data["workload"]["path"])
-    except (OSError, ValueError, LookupError, TypeError, AdpkvError):
+    except (OSError, ValueError, LookupError, TypeError, Malformed):
         return []  # it has none, or `load` says what is wrong
     beside = folder.path.absolute().parent / named.name
     if named.is_absolute() and not named.exists() and beside.is_file():

@@ -15,7 +15,7 @@ from adpkv.calibration.samples import Message, RunSamples, StepSample, _check_wh
 from adpkv.calibration.ways import arrived_after
 from adpkv.cli.app import app
 from adpkv.config import parse
-from adpkv.errors import UsageError
+from adpkv.errors import AdpkvError, UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.timeline.reader import Joined
 from adpkv.worlds.virtual.run import simulate
@@ -140,6 +140,27 @@ def test_what_is_no_real_run_with_a_timeline_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, argv)
     assert isinstance(done.exception, UsageError)
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("config.yaml", "", "nothing in it"),
+        ("config.yaml", "a: [", "not YAML"),
+        ("config.yaml", "- 1", "must be a mapping"),
+        ("summary.json", "", "cannot be read"),
+        ("summary.json", "[]", "is no summary"),
+    ],
+)
+def test_a_run_whose_files_are_spoilt_is_refused(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    """An empty `config.yaml` is what a start leaves that was killed."""
+    simulate(parse(DATA, "fit"), out=tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(AdpkvError, match=told) as refused:
+        calibrated([tmp_path], [])
+    assert refused.value.exit_code == 2
 
 
 def test_records_that_are_cut_off_are_not_taken_for_a_run() -> None:
