@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from adpkv.config import Experiment
 from adpkv.core.ownership import Replica
 from adpkv.core.rules import Rules
 from adpkv.core.session_limits import TransceiverLimits
@@ -18,7 +17,7 @@ from adpkv.field_policies import collectives, ends, records, releases, reuse, ro
 from adpkv.field_policies.policy import Policy, combined
 from adpkv.worlds.assemble import Parts, build_rank
 
-__all__ = ["POLICIES", "assembly"]
+__all__ = ["POLICIES", "combination"]
 
 POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
     ("on_timeout", "free"): records.FREE_ON_TIMEOUT,
@@ -52,15 +51,14 @@ POLICIES: Final[Mapping[tuple[str, str], Policy]] = {
 """Every value of a policy key that is not the contract's, in the order in which they apply."""
 
 
-def assembly(experiment: Experiment) -> Callable[..., RankProgram]:
-    """What makes a rank's program under the experiment's policies: `build_rank` itself if there are
-    none."""
-    chosen = experiment.policy.historical()
+def combination(chosen: Mapping[str, str]) -> Callable[..., RankProgram] | None:
+    """What makes a rank's program under the policies of these values of the keys; None if no value
+    is one of a policy."""
     policies = [policy for (key, value), policy in POLICIES.items() if chosen.get(key) == value]
-    return _assembly(policies) if policies else build_rank
+    return _combined(policies) if policies else None
 
 
-def _assembly(policies: Sequence[Policy]) -> Callable[..., RankProgram]:
+def _combined(policies: Sequence[Policy]) -> Callable[..., RankProgram]:
     """Combine the policies once, for all ranks."""
     rules = Rules()
     for policy in policies:

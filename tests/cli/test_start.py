@@ -22,7 +22,13 @@ OTHER_WORLD = {
 """What simulating never needs; the second line is how pydantic looks for plugins of its own."""
 
 NOT_OF_QUICKSTART = {
-    *("adpkv.presets", "adpkv.traces", "adpkv.workload.reading", "adpkv.diagnosis.conclude"),
+    *(
+        "adpkv.field_policies.policy",
+        "adpkv.presets",
+        "adpkv.traces",
+        "adpkv.workload.reading",
+        "adpkv.diagnosis.conclude",
+    ),
     *("adpkv.output.story", "adpkv.results", "adpkv.cli.run", "adpkv.cli.sweep", "adpkv.sweeps"),
 }
 """What other experiments need, and other commands."""

@@ -12,7 +12,7 @@ from adpkv.exploration.drawing import draw
 from adpkv.exploration.replay_file import file_text, read_replay, read_text, record, token
 from adpkv.exploration.shrinking import shrink, written
 from adpkv.exploration.trial import attempt, signature
-from adpkv.field_policies import POLICIES
+from adpkv.field_policies.catalogue import POLICIES
 from tests.exploration.policies import FOUND, VARIANTS, where
 
 NOBODYS = {("failure_memory", "none"), ("full_hit", "silent")}

@@ -15,7 +15,8 @@ from adpkv.core.ownership import Replica
 from adpkv.core.rules import Rules
 from adpkv.executor.generation import GenerationServing
 from adpkv.executor.phases import Phases
-from adpkv.field_policies import POLICIES, assembly
+from adpkv.field_policies import assembly
+from adpkv.field_policies.catalogue import POLICIES
 from adpkv.field_policies.policy import combined
 from adpkv.worlds.assemble import build_rank
 from tests.scenarios.story import setting
