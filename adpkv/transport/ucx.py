@@ -104,6 +104,8 @@ class UcxTransport:
             ("UCX", self._library.ucx_version),
             ("transceiver.ucx_error_handling", str(self._error_handling).lower()),
             ("messages of at most", f"{self._cutter.most_bytes} bytes"),
+            # One that is sent at once must fit into what its receiver reads at once.
+            ("messages sent at once over TCP", "yes" if self._peers.at_once else "no"),
         )
         return Card(self.name, alike, self._host, self._peers.address)
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace as replace_struct
 
 from adpkv.errors import AdpkvError
+from adpkv.transport.cards import difference
 from adpkv.transport.port import EndKind, Transfer
 from adpkv.transport.ucx_cutting import Cutter
 from adpkv.transport.ucx_peers import tag_of
@@ -50,6 +51,16 @@ def test_every_piece_of_every_attempt_has_a_tag_of_its_own() -> None:
     assert tags == [tag_of(5, piece) for piece in range(4)] + [tag_of(6, 0), tag_of(6, 1)]
     assert len({*tags, tag_of(5, (1 << 24) - 1), tag_of(6, 0)}) == 7
     assert tag_of((1 << 40) - 1, (1 << 24) - 1) < 1 << 64
+
+
+def test_who_sends_at_once_and_who_cannot_receive_it_are_no_job() -> None:
+    """As where one host has a network card that moves bytes by itself, and another has none: a
+    part would be larger than what its receiver has room for."""
+    rig = Rig()
+    cards = [rig.transport.card()]
+    rig.transport._peers.at_once = not rig.transport._peers.at_once
+    cards.append(rig.transport.card())
+    assert "messages sent at once over TCP" in difference(cards)
 
 
 def test_a_peer_is_connected_once_and_when_it_is_first_used() -> None:
