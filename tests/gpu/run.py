@@ -292,6 +292,8 @@ STAGES: dict[str, list[Part]] = {
     "calls": [
         Part("cuda", python("-m", "tests.gpu.calls", "cuda"), ended, 60),
         Part("nixl", on_two("-m", "tests.gpu.calls", "nixl"), ended, 60),
+        Part("ucx", on_two("-m", "tests.gpu.ucx_calls"), ended, 60),
+        Part("ucx-64", on_two("-m", "tests.gpu.ucx_calls", "1048576", "64"), ended, 60),
     ],
     "timeline": [
         Part("-".join(words), on_two("-m", "tests.gpu.timeline", *words), ended, 40)
