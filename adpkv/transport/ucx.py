@@ -204,14 +204,14 @@ class UcxTransport:
         """The transfer cannot complete: end it as soon as its requests have ended."""
         if not found.reason:
             found.reason = why
-            self._ended.append(TransportEnd(found.transfer.session, EndKind.LOST, detail=why))
-        open_bytes = found.open_bytes()
+            self._ended.append(TransportEnd(found.session, EndKind.LOST, detail=why))
+        open_bytes = found.bytes_between(found.finished, len(found.requests))
         if found.sends and open_bytes:
             self._queues.sent(found.peer(), open_bytes)
         self._end_at(found, found.finished)
         if found.sends and found.peer() in self._gone:
             self._kept += found.lingering
-            found.lingering = []
+            found.lingering = ()
             self._end_if_over(found)
 
     # -- the end of the job --------------------------------------------------------------------
@@ -262,27 +262,29 @@ class UcxTransport:
     # -- pieces --------------------------------------------------------------------------------
 
     def _open(self, transfer: Transfer, book: dict[SessionId, Opened], sends: bool) -> Opened:
-        if transfer.session in book:
-            raise AdpkvError(f"session {transfer.session} is already open in transport ucx")
-        cut = self._cutter.cut(transfer)
-        if len(cut) > PIECES:
-            raise AdpkvError(f"session {transfer.session} has {len(cut)} pieces, of {PIECES}")
-        found = book[transfer.session] = Opened(transfer, cut, sends)
+        found = Opened(transfer, self._cutter.cut(transfer), sends)
+        if found.session in book:
+            raise AdpkvError(f"session {found.session} is already open in transport ucx")
+        if found.wanted > PIECES:
+            raise AdpkvError(f"session {found.session} has {found.wanted} pieces, of {PIECES}")
+        book[found.session] = found
         return found
 
     def _begin(self, found: Opened) -> None:
         if found.wanted:
-            self._queues.begin(found)
-            self._handle_refused()
+            if self._queues.begin(found):
+                self._handle_refused()
         else:
             self._end_if_over(found)
 
     def _progress(self) -> None:
         """Process the pieces that ended and the connections that were lost, then post what the
         budget allows."""
-        if self._peers.is_released():
+        if self._peers.worker is None:
             return
-        moved, lost = self._peers.progress(), self._peers.take_lost()
+        # What waits for its post does not wait until UCX has nothing to do.
+        moved = self._peers.progress(once=bool(self._queues.sends))
+        lost = self._peers.take_lost()
         if moved or lost:
             self._heads.renew()
             for rank in lost:
@@ -291,8 +293,8 @@ class UcxTransport:
             self._follow(found)
         if self._lingering:
             self._lingering = [found for found in self._lingering if not self._end_if_over(found)]
-        self._queues.post_more()
-        self._handle_refused()
+        if self._queues.post_more():
+            self._handle_refused()
 
     def _handle_refused(self) -> None:
         for error, found in self._queues.take_refused():
@@ -303,20 +305,16 @@ class UcxTransport:
         that ended with an error is broken off."""
         at, status = found.ended_until()
         if at > found.finished:
-            self._count_until(found, at)
+            size = found.bytes_between(found.finished, at)
+            if found.sends:
+                self._queues.sent(found.to, size)
+            found.finished = at
+            found.moved_bytes += size
+            self._moved_ns = self._clock()
         if errors and status is not None:
             self._break_off(found, f"UCX ended a piece with status {status}")
-        else:
+        elif at == found.wanted:
             self._end_if_over(found)
-
-    def _count_until(self, found: Opened, at: int) -> None:
-        """The pieces before `at` have ended well."""
-        size = sum(nbytes for _, _, nbytes in found.cut[found.finished : at])
-        if found.sends:
-            self._queues.sent(found.peer(), size)
-        found.finished = at
-        found.moved_bytes += size
-        self._moved_ns = self._clock()
 
     def _end_at(self, found: Opened, wanted: int) -> None:
         """Post and await no piece from `wanted` on; the open receives among them are ended."""
@@ -332,7 +330,7 @@ class UcxTransport:
         """End these receives, if no message has come for them."""
         for piece in open_pieces:
             self._peers.end_receive(found.tag(piece))
-            found.emptied.append(found.tag(piece))
+        found.emptied = [*found.emptied, *map(found.tag, open_pieces)]
 
     def _end_if_over(self, found: Opened) -> bool:
         if not found.is_over():
@@ -341,8 +339,8 @@ class UcxTransport:
         # A transfer may be in `_heads` and in `_lingering`: its end is reported once. And a later
         # transfer of the same session must not be taken for it.
         book = self._sending if found.sends else self._receiving
-        if book.get(found.transfer.session) is found:
-            del book[found.transfer.session]
+        if book.get(found.session) is found:
+            del book[found.session]
             self._ended.append(found.end())
             # Where another message was matched first, the empty one is left.
             for tag in found.emptied:

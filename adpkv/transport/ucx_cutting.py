@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import sub
+
 from adpkv.core.content import pieces
 from adpkv.transport.port import Transfer
 
@@ -32,11 +35,25 @@ class Cutter:
         """(where it begins at the sender, where at the receiver, bytes) of each piece, in prompt
         order; the places are counted in bytes from the beginning of the memory."""
         size, parts = self._block_bytes, self._parts
-        found = pieces(transfer.source, transfer.target, self._most_blocks)
+        source, target = transfer.source, transfer.target
+        if not parts and len(source) == len(target) == 1:
+            return [(source[0] * size, target[0] * size, size)]
+        if not parts and self._each_alone(source, target):
+            return [
+                (out * size, into * size, size) for out, into in zip(source, target, strict=True)
+            ]
+        found = pieces(source, target, self._most_blocks)
         if not parts:
-            return [(source * size, target * size, count * size) for source, target, count in found]
+            return [(out * size, into * size, count * size) for out, into, count in found]
         return [
-            (source * size + at, target * size + at, nbytes)
-            for source, target, _ in found
+            (out * size + at, into * size + at, nbytes)
+            for out, into, _ in found
             for at, nbytes in parts
         ]
+
+    def _each_alone(self, source: Sequence[int], target: Sequence[int]) -> bool:
+        """Whether each block is a piece: to see that takes a fifth of cutting it, and a sender
+        posts nothing before."""
+        if len(source) != len(target):
+            return False
+        return self._most_blocks == 1 or 1 not in map(sub, source[1:], source)

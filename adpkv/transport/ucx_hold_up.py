@@ -40,32 +40,22 @@ class HoldUp:
     """
 
     def __init__(self, *, on_host: bool, copies: bool, at_once: bool = False) -> None:
-        self._on_host, self._counts, self._at_once = on_host, on_host and copies, at_once
-        self._open_bytes = self._spent_ns = 0
+        self._on_host = on_host
+        self.post_ns = COPY_NS if at_once else POST_NS
+        """For how long messages may be posted between two polls."""
+        self.spent_ns = 0
+        """For how long they were since the last poll."""
+        self.most_bytes = NO_LIMIT
+        """How much of what is sent may be on its way."""
+        if on_host and copies:
+            self.most_bytes = AT_ONCE_BYTES if at_once else COPIED_BYTES
+        self.open_bytes = 0
+        """How much is."""
 
     def piece_bytes(self, configured: int) -> int:
         """The size limit of a piece."""
         return min(configured, HOST_PIECE_BYTES) if self._on_host else configured
 
-    def renew(self) -> None:
-        """A poll: time may be spent again."""
-        self._spent_ns = 0
-
-    def left_ns(self) -> int:
-        """For how long messages may still be posted; none if it is not above zero."""
-        return (COPY_NS if self._at_once else POST_NS) - self._spent_ns
-
-    def left_bytes(self) -> int:
-        """How much more may be on its way; none if it is not above zero."""
-        if not self._counts:
-            return NO_LIMIT
-        return (AT_ONCE_BYTES if self._at_once else COPIED_BYTES) - self._open_bytes
-
-    def posted(self, sent_bytes: int, took_ns: int) -> None:
-        """Messages were posted; `sent_bytes` is 0 for receives."""
-        self._open_bytes += sent_bytes
-        self._spent_ns += took_ns
-
     def ended(self, sent_bytes: int) -> None:
         """So many sent bytes are not on their way any more."""
-        self._open_bytes -= sent_bytes
+        self.open_bytes -= sent_bytes

@@ -166,13 +166,16 @@ class Peers:
             self._endpoints[rank] = found
         return found
 
-    def progress(self) -> bool:
-        """Let UCX work until it has nothing to do, or for a limited time. Returns whether it did
-        anything."""
+    def progress(self, *, once: bool = False) -> bool:
+        """Let UCX work until it has nothing to do, or for a limited time; or `once`. Returns
+        whether it did anything."""
         step = self.worker.progress_once
         if not step():
             return False
-        self.is_closed()
+        if self._closing:
+            self.is_closed()
+        if once:
+            return True
         until_ns = perf_counter_ns() + PROGRESS_NS
         while perf_counter_ns() < until_ns and step():
             pass
@@ -198,7 +201,7 @@ class Peers:
         Raises:
             Library.error: there is no connection.
         """
-        endpoint = self.endpoint(rank)
+        endpoint = self._endpoints.get(rank) or self.endpoint(rank)
         return endpoint.tag_send if sends else endpoint.tag_recv
 
     def end_receive(self, tag: int) -> None:

@@ -48,14 +48,15 @@ class Poster:
             error: UCX refused the first of them. It refuses a later one again in the next call.
         """
         requests, sends, hold_up = found.requests, found.sends, self._hold_up
-        left_ns, left_bytes = hold_up.left_ns(), hold_up.left_bytes() if sends else NO_LIMIT
+        left_ns = hold_up.post_ns - hold_up.spent_ns
+        left_bytes = hold_up.most_bytes - hold_up.open_bytes if sends else NO_LIMIT
         if left_ns <= 0 or left_bytes <= 0:
             return 0
         began_ns = now_ns = perf_counter_ns()
         most, until_ns, posted, first = self._piece_bytes, began_ns + left_ns, 0, len(requests)
-        array, new_tag, first_tag = self.arrays.of, self._library.tag, found.tag(0)
+        array, new_tag, first_tag = self.arrays.of, self._library.tag, found.first_tag
         try:
-            post = self._peers.poster(found.peer(), sends=sends)
+            post = self._peers.poster(found.to, sends=sends)
             for at in range(first, min(first + TOGETHER, found.wanted)):
                 source, target, nbytes = found.cut[at]
                 if posted and (
@@ -69,5 +70,7 @@ class Poster:
         except self.error:
             if not posted:
                 raise
-        hold_up.posted(posted if sends else 0, now_ns - began_ns)
+        hold_up.spent_ns += now_ns - began_ns
+        if sends:
+            hold_up.open_bytes += posted
         return posted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from adpkv.memory.port import Fence
+from adpkv.memory.port import PASSED, Fence
 from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
 from adpkv.transport.ucx_hold_up import HoldUp
 from adpkv.transport.ucx_opened import Heads, Opened
@@ -43,27 +43,28 @@ class Queues:
         self._waiting: list[tuple[Fence, Opened]] = []
         """Transfers of which nothing is posted before a fence has passed, oldest first."""
 
-    def begin(self, found: Opened) -> None:
-        """Post what the budget allows, as soon as this rank's own writes are done."""
+    def begin(self, found: Opened) -> bool:
+        """Post what the budget allows, as soon as this rank's own writes are done. Returns whether
+        UCX has refused anything."""
         fence = self._written()
-        if not fence.passed():
+        if fence is not PASSED and not fence.passed():
             self._waiting.append((fence, found))
         elif found.wanted > 1 or not self._post_whole(found):
             self._of(found).add(found)
+        return bool(self._refused)
 
-    def post_more(self) -> None:
-        """A poll: post what a new budget allows."""
-        self._hold_up.renew()
+    def post_more(self) -> bool:
+        """A poll: post what a new budget allows. Returns whether UCX has refused anything."""
+        self._hold_up.spent_ns = 0
         while self._waiting and self._waiting[0][0].passed():
             _, found = self._waiting.pop(0)
             self._of(found).add(found)
         self.receives.poll()
         self.sends.poll()
+        return bool(self._refused)
 
     def take_refused(self) -> list[tuple[Exception, Opened]]:
         """The errors of posts that UCX refused since the last call, with their transfers."""
-        if not self._refused:
-            return self._refused
         refused, self._refused = self._refused, []
         return refused
 
@@ -90,23 +91,28 @@ class Queues:
         """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
         returns whether it is handled."""
         posting = self._of(found)
-        peer, size = found.peer(), found.cut[0][2]
+        peer, size = found.to, found.cut[0][2]
         if not posting.charge(peer, size):
             return False
         refused = len(self._refused)
-        if self._post_pieces(found) is None:
-            posting.give_back(peer, size)
-        return bool(found.requests) or len(self._refused) > refused
+        if self._post(found):
+            return True
+        posting.give_back(peer, size)
+        return len(self._refused) > refused
 
     def _post_pieces(self, found: Opened) -> Posted | None:
         """Post the next pieces of a transfer; None if UCX refuses them, or nothing more may be."""
         posted = len(found.requests)
+        nbytes = self._post(found)
+        return Posted(nbytes, len(found.requests) - posted) if nbytes else None
+
+    def _post(self, found: Opened) -> int:
+        """The same; returns how many bytes were posted."""
         try:
             nbytes = self._poster.post(found)
         except self._poster.error as error:
             self._refused.append((error, found))
-            return None
-        if not nbytes:
-            return None
-        self._heads.watch(found)
-        return Posted(nbytes, len(found.requests) - posted)
+            return 0
+        if nbytes:
+            self._heads.watch(found)
+        return nbytes

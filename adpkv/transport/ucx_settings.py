@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from adpkv.transport.ucx_library import Library
 
-__all__ = ["AT_ONCE_OVER_TCP", "PART_BYTES", "Made", "made", "over_tcp"]
+__all__ = ["AT_ONCE_OVER_TCP", "Made", "made", "over_tcp"]
 
 AT_ONCE: Final = 4095
 """The largest message that is sent before its receiver has matched it. A larger one ends with an

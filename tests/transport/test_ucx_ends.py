@@ -249,11 +249,11 @@ def test_what_cannot_be_reached_or_is_refused_is_lost() -> None:
     assert kinds(rig) == [EndKind.FAILED]
 
 
-def test_what_is_held_up_leaves_the_budget_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_held_up_leaves_the_budget_to_others() -> None:
     rig = Rig()
     posting = rig.transport._queues.sends
     left = posting._left_bytes
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 0)
+    rig.transport._queues._hold_up.post_ns = 0
     rig.transport.post(Transfer(2, 0, 1, 0, 6, (0,), (4,), 8))
     assert (posting._left_bytes, posting._open_bytes[0]) == (left, 0)
 
@@ -339,7 +339,7 @@ def test_a_poll_posts_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> Non
     rig = Rig()
     rig.transport.post(BACK)
     assert len(rig.worker.endpoints) == 2
-    monkeypatch.setattr("adpkv.transport.ucx_hold_up.COPY_NS", 1)
+    rig.transport._queues._hold_up.post_ns = 1
     for posted in (1, 2, 3):
         rig.transport.poll()
         assert len(rig.peer().sent) == posted
