@@ -1,10 +1,12 @@
-"""What `adpkv calibrate` does: reads runs, fits, says errors, writes the section."""
+"""What `adpkv calibrate` does: reads runs, fits, says errors, writes the sections."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from adpkv.calibration.crowding import alike, by_crowding
 from adpkv.calibration.errors import Error, errors_of, held_out, of_experiments
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.samples import RunSamples, read_run
@@ -12,14 +14,24 @@ from adpkv.config.calibration import CalibrationConfig
 from adpkv.errors import UsageError
 from adpkv.whole_files import write_whole
 
-__all__ = ["calibrated", "write"]
+__all__ = ["Calibration", "calibrated", "places", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A calibration, for jobs with so many ranks on a core, and the experiments it was fitted
+    on."""
+
+    ranks_per_core: float
+    section: CalibrationConfig
+    experiments: list[str]
 
 
 def calibrated(
     paths: Sequence[Path], check: Sequence[Path]
-) -> tuple[CalibrationConfig, list[Error], list[str]]:
-    """(the calibration on all runs of `paths`, errors on runs that were not fitted on, the names of
-    the experiments fitted on).
+) -> tuple[list[Calibration], list[Error]]:
+    """A calibration for each number of ranks on a core among the runs of `paths`, and errors on
+    runs that were not fitted on.
 
     With `check` the errors are on those runs; without, on each experiment by itself, fitted on the
     others; none where there is only one.
@@ -29,15 +41,18 @@ def calibrated(
     """
     _check_distinct([*paths, *check])
     runs = [read_run(path) for path in paths]
-    calibration, experiments = fitted(runs), of_experiments(runs)
     errors: list[Error] = []
+    found = [
+        Calibration(shared, fitted(own), [_named(*one) for one in of_experiments(own).items()])
+        for shared, own in by_crowding(runs).items()
+    ]
     if check:
-        others = of_experiments([read_run(path) for path in check])
-        for own in others.values():
-            errors += errors_of(own, calibration)
-    elif len(experiments) > 1:
+        for own in of_experiments([read_run(path) for path in check]).values():
+            for same in by_crowding(own).values():
+                errors += errors_of(same, fitted(alike(runs, same[0])))
+    elif len(of_experiments(runs)) > 1:
         errors = held_out(runs)
-    return calibration, errors, [_named(name, own) for name, own in experiments.items()]
+    return found, errors
 
 
 def _check_distinct(paths: Sequence[Path]) -> None:
@@ -50,6 +65,17 @@ def _check_distinct(paths: Sequence[Path]) -> None:
 
 def _named(name: str, own: Sequence[RunSamples]) -> str:
     return f"{name} ({len(own)} runs)" if len(own) > 1 else name
+
+
+def places(output: Path, found: Sequence[Calibration]) -> list[Path]:
+    """Where each calibration goes: to `output`, or if there are several, beside it with the ranks
+    on a core in its name."""
+    if len(found) == 1:
+        return [output]
+    return [
+        output.with_name(f"{output.stem}-{one.ranks_per_core:g}-ranks-a-core{output.suffix}")
+        for one in found
+    ]
 
 
 def write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from adpkv.calibration.crowding import alike, by_crowding
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.samples import RunSamples
 from adpkv.config import Experiment
@@ -69,11 +70,12 @@ def of_experiments(runs: Sequence[RunSamples]) -> dict[str, list[RunSamples]]:
 
 
 def held_out(runs: Sequence[RunSamples]) -> list[Error]:
-    """The errors of each experiment, calibrated on the runs of all others."""
+    """The errors of each experiment, calibrated on the runs of all others that are like it."""
     found: list[Error] = []
     for name, own in of_experiments(runs).items():
         others = [run for run in runs if run.experiment.name != name]
-        found += errors_of(own, fitted(others))
+        for same in by_crowding(own).values():
+            found += errors_of(same, fitted(alike(others, same[0])))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from adpkv import __version__
 from adpkv.calibration.iterations import Iteration, Made
+from adpkv.calibration.kept import Kept
 from adpkv.calibration.ways import Look
 from adpkv.config import Experiment, load
 from adpkv.config.document import Malformed, read
@@ -24,6 +25,7 @@ from adpkv.executor.messages import HOST
 from adpkv.output import RunFolder
 from adpkv.output.folder import read_json
 from adpkv.output.story_files import RunFiles
+from adpkv.output.story_words import Event
 from adpkv.timeline.format import OPEN
 from adpkv.timeline.matching import GroupCollective, collectives
 from adpkv.timeline.reader import Joined, RecordReader, Sent, open_records
@@ -31,6 +33,9 @@ from adpkv.timeline.reader import Joined, RecordReader, Sent, open_records
 __all__ = ["Message", "RunSamples", "StepSample", "read_run"]
 
 KIB: Final = 1024
+
+MOVES: Final = ("posted", "sent", "received")
+"""What is done with the KV that is moved. All else is done with the whole prompt's."""
 
 
 @dataclass(slots=True)
@@ -231,11 +236,13 @@ def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
     topology, blocks = run.experiment.topology.build(), _blocks_of(run)
     block_kib, found_at = run.experiment.block_bytes / KIB, _found(run)
     last: dict[int, int] = {}
+    kept = Kept(topology)
     for event in files.events(None):
         if isinstance(event, int) or event.rank == COORDINATOR or event.request not in blocks:
             continue
+        kept.note(event)
         instance = topology.instance_of(event.rank)
-        what = _work(event.kind, instance.kind)
+        what = _work(event, instance.kind)
         if what is None:
             continue
         since_ns = _since(starts.get(instance.index, []), event.at_ns)
@@ -247,14 +254,20 @@ def _read_transfers(run: RunSamples, files: RunFiles, starts: _Times) -> None:
         last[event.request] = instance.index
         if iteration is not None and new:
             number = blocks[event.request]
+            if what in MOVES:
+                number -= kept.blocks(event.request, event.rank)
             iteration.add(what, event.rank, number, number * block_kib)
 
 
-def _work(event: str, kind: Kind) -> str | None:
-    """What an event is among `WORK`."""
+def _work(event: Event, kind: Kind) -> str | None:
+    """What an event is among `WORK`. Who repeats that it has begun posts nothing, and of KV that a
+    receiver had already nothing is sent."""
+    if event.detail.get("cause") in ("advertise_again", "cached"):
+        return None
     if kind is Kind.CONTEXT:
-        return {"assigned": event, "posted": event, "complete": "sent"}.get(event)
-    return {"assigned": event, "complete": "received", "responded": "answered"}.get(event)
+        return {"assigned": event.kind, "posted": event.kind, "complete": "sent"}.get(event.kind)
+    ended = {"assigned": event.kind, "complete": "received", "responded": "answered"}
+    return ended.get(event.kind)
 
 
 def _blocks_of(run: RunSamples) -> dict[int, int]:

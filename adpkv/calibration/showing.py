@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
 
+from adpkv.calibration.calling import Calibration
 from adpkv.calibration.errors import FIGURES, Error
-from adpkv.config.calibration import CalibrationConfig
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.terminal import console_for
 
 __all__ = ["as_text", "as_values", "show_errors"]
 
 
-def as_text(calibration: CalibrationConfig, names: Sequence[str], version: str) -> str:
+def as_text(calibration: Calibration, version: str) -> str:
     """The section as it stands in an experiment's file, with a comment that says where it is
     from."""
-    section = calibration.model_dump(mode="json", by_alias=True)
-    told = "\n".join(wrapped(f"measured by adpkv {version} on {', '.join(names)}", 97))
+    section = calibration.section.model_dump(mode="json", by_alias=True)
+    where = f"measured by adpkv {version} on {', '.join(calibration.experiments)}"
+    told = "\n".join(wrapped(f"{where}: {_room(calibration)}", 97))
     comment = "".join(f"# {line}\n" for line in told.splitlines())
     text: str = yaml.safe_dump({"calibration": section}, sort_keys=False)
     return comment + text
+
+
+def _room(calibration: Calibration) -> str:
+    shared = calibration.ranks_per_core
+    return "a core for each rank" if shared <= 1 else f"{shared:g} ranks on a core"
+
+
+def as_told(written: Sequence[Path], found: Sequence[Calibration]) -> list[str]:
+    """Where each calibration is, and what for."""
+    if len(found) == 1:
+        return [f"calibration: {written[0]}; append it to an experiment's file to simulate with it"]
+    each = [
+        f"calibration: {path}, for {_room(one)}" for path, one in zip(written, found, strict=True)
+    ]
+    return [*each, "append one to an experiment's file to simulate with it"]
 
 
 def show_errors(stream: TextIO, errors: Sequence[Error]) -> None:
@@ -57,10 +74,17 @@ def _row(one: Error) -> list[str]:
     ]  # fmt: skip
 
 
-def as_values(calibration: CalibrationConfig, errors: Sequence[Error]) -> dict[str, Any]:
+def as_values(found: Sequence[Calibration], errors: Sequence[Error]) -> dict[str, Any]:
     """The same for programs."""
     return {
-        "calibration": calibration.model_dump(mode="json", by_alias=True),
+        "calibrations": [
+            {
+                "ranks_per_core": one.ranks_per_core,
+                "experiments": one.experiments,
+                "calibration": one.section.model_dump(mode="json", by_alias=True),
+            }
+            for one in found
+        ],
         "figures": list(FIGURES),
         "errors": [
             {

@@ -33,7 +33,11 @@ def calibrate(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "--out", metavar="FILE", help="Write the section `calibration` here."
+            "--output",
+            "--out",
+            metavar="FILE",
+            help="Write the section `calibration` here; one for each number of ranks on a core, if"
+            " they have no core each.",
         ),
     ] = Path("calibration.yaml"),
     as_json: AsJson = False,
@@ -46,19 +50,21 @@ def calibrate(
     import sys
 
     from adpkv import __version__
-    from adpkv.calibration.calling import calibrated, write
-    from adpkv.calibration.showing import as_text, as_values, show_errors
+    from adpkv.calibration.calling import calibrated, places, write
+    from adpkv.calibration.showing import as_text, as_told, as_values, show_errors
     from adpkv.output.tables import wrapped
     from adpkv.terminal import terminal_columns
 
-    calibration, errors, names = calibrated(runs, check)
-    write(output, as_text(calibration, names, __version__))
+    found, errors = calibrated(runs, check)
+    written = places(output, found)
+    for path, one in zip(written, found, strict=True):
+        write(path, as_text(one, __version__))
     if as_json:
-        print(json.dumps(as_values(calibration, errors), indent=2))
+        print(json.dumps(as_values(found, errors), indent=2))
         return
     if errors:
         show_errors(sys.stdout, errors)
     else:
         print("errors: give runs of a second experiment, or --check RUN, to say how far it is")
-    told = f"calibration: {output}; append it to an experiment's file to simulate with it"
-    print("\n".join(wrapped(told, terminal_columns(sys.stdout))))
+    for told in as_told(written, found):
+        print("\n".join(wrapped(told, terminal_columns(sys.stdout))))

@@ -112,6 +112,7 @@ def build_summary(
     never_arrived: int | None = None,
     retries_due: int = 0,
     carrier: str | None = None,
+    ranks_per_core: float | None = None,
     outages: Mapping[str, object] = NO_OUTAGES,
 ) -> dict[str, object]:
     """Sum up a run from its ranks' reports and its requests.
@@ -122,10 +123,8 @@ def build_summary(
     in any case. After a run that was `broken_off` that is not so: a rank without a report may be
     alive, and the ranks of a group may have made different numbers of collectives. `never_arrived`
     counts the workload's requests that were still to come; None where nobody knows. `retries_due`
-    are those that clients had still to send again: not all was served while there are any.
-    `simulated_s` is None where time was real. `carrier` is what carried the collectives of real
-    ranks; `outages` is what the coordinator says of them. Iterations and collectives are counted
-    once per group, not once per rank.
+    are those that clients had still to send again. Where time was real, `simulated_s` is None, and
+    `carrier` carried the collectives. Iterations and collectives are counted once per group.
     """
     topology = experiment.topology.build()
     exit_code, failed, found = ending_of(
@@ -139,6 +138,7 @@ def build_summary(
     )
     return _made_by(experiment, world) | {
         "ranks": topology.ranks,
+        "ranks_per_core": ranks_per_core,
         "seed": experiment.seed,
         "outcome": OUTCOMES[exit_code],
         "exit_code": exit_code,

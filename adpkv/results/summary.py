@@ -231,6 +231,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What moved the KV, and below where it was; `virtual` for the link and the ledger."""
     memory: str = ""
     ranks: int
+    ranks_per_core: float | None = None
+    """How many real ranks shared a core on the host of rank 0; None in virtual time, and where a
+    run was broken off."""
     seed: int
     outcome: str
     exit_code: ExitCode

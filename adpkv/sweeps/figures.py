@@ -27,7 +27,9 @@ COUNTED: Final = (
 """Lists of which a table has the length; `failures` has the first ten only."""
 
 UNIT: Final = re.compile(r"(_per_s|_s|_us)$")
-NOT_FIGURES: Final = frozenset({"adpkv", "build", "world", "outcome", "exit_code", "seed", "ranks"})
+NOT_FIGURES: Final = frozenset(
+    {"adpkv", "build", "world", "outcome", "exit_code", "seed", "ranks", "ranks_per_core"}
+)
 LATENCY: Final = "latency."
 UTILISATION_SHARES: Final = ("step_share", "compute_share", "step_wait_share")
 """What every instance has, and no summary of no ranks."""

@@ -50,8 +50,9 @@ def main() -> None:
     parser.add_argument("--check", type=Path, help="another campaign, to judge it on")
     chosen = parser.parse_args()
     check = [] if chosen.check is None else runs_in(chosen.check)
-    _, errors, names = calibrated(runs_in(chosen.folder), check)
-    print("calibrated on", ", ".join(names))
+    found, errors = calibrated(runs_in(chosen.folder), check)
+    for one in found:
+        print("calibrated on", ", ".join(one.experiments))
     print("\n".join(as_table(errors)))
     spreads = [one for one in errors if one.runs > 1 and one.figure in SHOWN]
     for one in spreads:

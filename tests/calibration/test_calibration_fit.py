@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from operator import add
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from adpkv.calibration.calling import calibrated
+from adpkv.calibration.calling import Calibration, calibrated, places
+from adpkv.calibration.crowding import alike, by_crowding
 from adpkv.calibration.errors import Error
 from adpkv.calibration.fit import fitted
-from adpkv.calibration.iterations import Iteration
-from adpkv.calibration.samples import Message, RunSamples, StepSample, _check_whole
+from adpkv.calibration.iterations import WORK, Iteration, Made
+from adpkv.calibration.samples import Message, RunSamples, StepSample, _check_whole, read_run
+from adpkv.calibration.showing import as_text, as_told
 from adpkv.calibration.ways import arrived_after
 from adpkv.cli.app import app
 from adpkv.config import parse
@@ -20,7 +25,7 @@ from adpkv.executor.collectives import WORLD
 from adpkv.timeline.reader import Joined
 from adpkv.worlds.virtual.run import simulate
 
-DATA = {
+DATA: dict[str, Any] = {
     "name": "fit",
     "topology": {"context": {"ranks": 2}, "generation": {"ranks": 2}},
     "workload": {
@@ -161,6 +166,64 @@ def test_a_run_whose_files_are_spoilt_is_refused(
     with pytest.raises(AdpkvError, match=told) as refused:
         calibrated([tmp_path], [])
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("attention", ["data_parallel", "replicated"])
+def test_what_is_moved_is_what_is_sent(tmp_path: Path, attention: str, reuse: bool) -> None:
+    """Of a prompt whose beginning its receiver has already only the rest is posted, sent and
+    received, as the simulation counts it; asked for and answered is all of it."""
+    data = {
+        **DATA,
+        "topology": {**DATA["topology"], "attention": attention},
+        "kv_cache": {"reuse": True, "reuse_received": reuse, "block_tokens": 16, "blocks": 256},
+        "workload": {
+            "kind": "closed_loop", "users": 4, "requests": 40,
+            "prompt_tokens": {"min": 64, "max": 96}, "output_tokens": {"min": 4, "max": 8},
+            "shared_prefix": {"groups": 2, "tokens": 64},
+        },
+    }  # fmt: skip
+    folder = tmp_path / "run"
+    simulate(parse(data, "fit"), out=folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    moved = summary["transfers"]
+    assert (moved["bytes_cached"] > 0) is reuse
+    if reuse:
+        assert moved["cached"] > 0  # some prompts are there in whole: for these nothing is sent
+    (folder / "summary.json").write_text(json.dumps({**summary, "world": "mpi"}))
+    run = read_run(folder)
+    made = {what: Made() for what in WORK}
+    for one in (*run.iterations, *run.idle):
+        for (what, _), more in one.done.items():
+            made[what] = Made(*map(add, made[what], more))
+    for what in ("posted", "sent", "received"):
+        assert made[what].kib == moved["bytes"] / 1024
+        assert made[what].times == moved["completed"] - moved["cached"]
+    assert made["answered"].blocks == sum(-(-one.prompt_tokens // 16) for one in run.records)
+
+
+def test_ranks_that_share_cores_are_calibrated_by_those_that_do(tmp_path: Path) -> None:
+    def run(name: str, ranks_per_core: float | None) -> RunSamples:
+        found = samples()
+        found.experiment = parse({**DATA, "name": name}, "fit")
+        found.summary = {"ranks_per_core": ranks_per_core}
+        return found
+
+    roomy, own, four, eight = run("a", 0.25), run("b", 1.0), run("c", 2.0), run("d", 4.0)
+    assert by_crowding([eight, own, four, roomy]) == {1.0: [own, roomy], 2.0: [four], 4.0: [eight]}
+    assert alike([roomy, four, eight], own) == [roomy]
+    assert alike([roomy, own, four], run("e", 2.0)) == [four]
+    # None is like it: the nearest.
+    assert alike([own, four, eight], run("e", 3.5)) == [eight]
+    assert alike([], own) == []
+    # A run that does not say it is like those with as many ranks.
+    assert alike([run("e", None), four], run("f", None)) != [four]
+    parts = [Calibration(shared, fitted([roomy]), ["a"]) for shared in (1.0, 2.0)]
+    assert places(Path("x/c.yaml"), parts[1:]) == [Path("x/c.yaml")]
+    files = places(Path("x/c.yaml"), parts)
+    assert [file.name for file in files] == ["c-1-ranks-a-core.yaml", "c-2-ranks-a-core.yaml"]
+    assert "a core for each rank" in as_text(parts[0], "0")
+    assert "for 2 ranks on a core" in as_told(files, parts)[1]
 
 
 def test_records_that_are_cut_off_are_not_taken_for_a_run() -> None:

@@ -61,8 +61,8 @@ def test_the_keys_are_those_of_the_documentation(experiment: Experiment) -> None
     summary = _summary(experiment, _reports())
     statistics = {"p50", "p90", "p99", "mean", "max"}
     assert ", ".join(summary) == (
-        "adpkv, build, world, transport, memory, ranks, seed, outcome, exit_code, broken_off, lost,"
-        " recomputed, wall_s, simulated_s,"
+        "adpkv, build, world, transport, memory, ranks, ranks_per_core, seed, outcome, exit_code,"
+        " broken_off, lost, recomputed, wall_s, simulated_s,"
         " iterations, requests, failures, responses, transfers, blocks, staging, latency,"
         " rates, utilisation, collectives, health, avoided, outages,"
         " maintenance_missed, violations, faults, unfired"

@@ -30,6 +30,11 @@ def test_two_real_runs_give_a_section_and_errors(jobs: Jobs, tmp_path: Path) -> 
     done = CliRunner().invoke(app, argv)
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)
+    (calibration,) = told["calibrations"]
+    assert calibration["experiments"] == ["four-ranks"]
+    summary = json.loads((Path(folders[0]) / "summary.json").read_text())
+    assert summary["ranks_per_core"] > 0
+    assert calibration["ranks_per_core"] == max(1, summary["ranks_per_core"])
     figures = {one["figure"]: one for one in told["errors"]}
     assert {"ttft_p50", "ttft_p99", "itl_p90", "tpot_p50", "e2e_p99", "makespan"} <= set(figures)
     # What is measured only adds: the machine's load decides how close it comes, not whether.

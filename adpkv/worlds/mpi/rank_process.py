@@ -190,13 +190,17 @@ class RankProcess:
         """A mailbox whose messages are in the timeline, if there is one."""
         return mailbox if file is None else RecordedMailbox(mailbox, owner, file, self.clock)
 
+    @property
+    def ranks_per_core(self) -> float:
+        """How many ranks of this host share a core."""
+        return max(local_ranks(os.environ), len(self.flight.board.rings)) / cores()
+
     def exchanges(self) -> ExchangeMaker:
         """Opens what carries the collectives of this rank's groups."""
-        here = max(local_ranks(os.environ), len(self.flight.board.rings))
         return ExchangeMaker(
             self.experiment.topology.collectives,
             self.flight.folder.path,
-            here > cores(),
+            self.ranks_per_core > 1,
             self.mpi_yields,
         )
 

@@ -357,4 +357,5 @@ def _summed_up(
         retries_due=coordinator_host.coordinator.clients.retries_due,
         outages=coordinator_host.coordinator.outages.told(),
         carrier=job.carrier,
+        ranks_per_core=job.ranks_per_core,
     )

@@ -1,0 +1,41 @@
+"""How many ranks of a run shared a core: what an iteration costs depends on it.
+
+With a core for each rank all jobs of a machine are alike. Where ranks share cores, those of a
+larger job wait for each other's work too, in groups of the same size: only jobs with as many ranks
+on a core are alike, and a calibration is of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adpkv.calibration.samples import RunSamples
+
+__all__ = ["alike", "by_crowding", "crowding"]
+
+FREE = 1.0
+"""A core for each rank, or more."""
+
+
+def crowding(run: RunSamples) -> float:
+    """Its ranks on a core. Of a run that does not say so it is as good as all of its ranks on one:
+    runs with as many are alike."""
+    found = run.summary.get("ranks_per_core")
+    if not isinstance(found, int | float):
+        return float(run.experiment.topology.build().ranks)
+    return max(float(found), FREE)
+
+
+def by_crowding(runs: Sequence[RunSamples]) -> dict[float, list[RunSamples]]:
+    """The runs that are alike, those with most room first."""
+    found: dict[float, list[RunSamples]] = {}
+    for run in sorted(runs, key=crowding):
+        found.setdefault(crowding(run), []).append(run)
+    return found
+
+
+def alike(runs: Sequence[RunSamples], own: RunSamples) -> list[RunSamples]:
+    """Those of `runs` that are like `own`; if none is, those that are nearest to it."""
+    there = by_crowding(runs)
+    wanted = crowding(own)
+    return there[min(there, key=lambda one: (abs(one - wanted), one))] if there else []
