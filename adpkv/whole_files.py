@@ -4,7 +4,8 @@ Where a disk fills up, or a process is killed, what stood there before stays, an
 is left to be taken for one.
 
 What is no file, as a pipe or a device, is written straight through: to move a file there would put
-one in its place. A link stays, and what it leads to is written.
+one in its place. So is what is open already, as /dev/stdout: whoever opened it may have written
+there, and goes on. A link stays, and what it leads to is written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import errno
 import os
 import shutil
 import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +26,9 @@ __all__ = ["whole", "write_whole"]
 MARK: Final = ".adpkv-"
 """How a temporary file's name begins."""
 
+MOST_LINKS: Final = 40
+"""As many as Linux follows."""
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -32,12 +38,16 @@ def whole(path: Path) -> Iterator[Path]:
         OSError: it cannot be written. What the block has written is gone then, but where it went
             straight through.
     """
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        with _written_to(descriptor) as straight:
+            yield straight
+        return
     before = None
     with suppress(FileNotFoundError):
         before = path.stat()
     place = Path(os.path.realpath(path))
-    # An open file that was removed is still at /dev/stdout, and nowhere else.
-    if before is not None and not (stat.S_ISREG(before.st_mode) and place.exists()):
+    if before is not None and not stat.S_ISREG(before.st_mode):
         yield path
         return
     temporary = None
@@ -67,6 +77,30 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def _descriptor(path: Path) -> int | None:
+    """The descriptor of this process that a path such as /dev/stdout or /dev/fd/3 is."""
+    place = path
+    for _ in range(MOST_LINKS):
+        folder = os.path.realpath(place.parent)
+        if folder == f"/proc/{os.getpid()}/fd" and place.name.isdecimal():
+            return int(place.name)
+        if not place.is_symlink():
+            return None
+        place = place.parent / place.readlink()
+    return None
+
+
+@contextmanager
+def _written_to(descriptor: int) -> Iterator[Path]:
+    """Where to write what is then written to an open descriptor, behind what it has had."""
+    with tempfile.NamedTemporaryFile(prefix=MARK) as temporary:
+        yield Path(temporary.name)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        with open(os.dup(descriptor), "wb") as out, open(temporary.name, "rb") as found:
+            shutil.copyfileobj(found, out)
 
 
 def _made_beside(place: Path, mode: int) -> Path:

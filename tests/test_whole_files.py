@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -27,8 +29,41 @@ def test_an_open_file_that_was_removed(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w+") as file:
         (tmp_path / "file").unlink()
         write_whole(Path(f"/dev/fd/{file.fileno()}"), "said")
+        file.seek(0)
         assert file.read() == "said"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_open_is_written_behind_what_it_has(tmp_path: Path) -> None:
+    """As by `adpkv trace ... --out /dev/stdout >> file`."""
+    link = tmp_path / "link"
+    with (tmp_path / "file").open("a+") as file:
+        link.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        file.write("before ")
+        file.flush()
+        for path in (Path(f"/dev/fd/{file.fileno()}"), link):
+            write_whole(path, "said ")
+        file.write("after")
+    assert (tmp_path / "file").read_text() == "before said said after"
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "link"}
+
+
+def test_the_output_of_a_command_is_written_to(tmp_path: Path) -> None:
+    program = "from adpkv.whole_files import write_whole; from pathlib import Path; print('first')"
+    program += "; write_whole(Path('/dev/stdout'), 'said')"
+    with (tmp_path / "file").open("w") as file:
+        subprocess.run([sys.executable, "-c", program], stdout=file, check=True, timeout=60)
+        assert (tmp_path / "file").stat().st_ino == os.fstat(file.fileno()).st_ino
+    assert (tmp_path / "file").read_text() == "first\nsaid"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert done.stdout == b"first\nsaid"
+
+
+def test_what_is_open_to_be_read_only_is_no_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("before")
+    with (tmp_path / "file").open() as file, pytest.raises(OSError, match="Bad file"):
+        write_whole(Path(f"/dev/fd/{file.fileno()}"), "said")
+    assert (tmp_path / "file").read_text() == "before"
 
 
 def test_a_link_stays(tmp_path: Path) -> None:

@@ -43,13 +43,17 @@ def calibrated(
     runs = [read_run(path) for path in paths]
     errors: list[Error] = []
     found = [
-        Calibration(shared, fitted(own), [_named(*one) for one in of_experiments(own).items()])
+        Calibration(
+            shared,
+            fitted(*alike(runs, own[0])),
+            [_named(*one) for one in of_experiments(own).items()],
+        )
         for shared, own in by_crowding(runs).items()
     ]
     if check:
         for own in of_experiments([read_run(path) for path in check]).values():
             for same in by_crowding(own).values():
-                errors += errors_of(same, fitted(alike(runs, same[0])))
+                errors += errors_of(same, fitted(*alike(runs, same[0])))
     elif len(of_experiments(runs)) > 1:
         errors = held_out(runs)
     return found, errors

@@ -34,8 +34,9 @@ def by_crowding(runs: Sequence[RunSamples]) -> dict[float, list[RunSamples]]:
     return found
 
 
-def alike(runs: Sequence[RunSamples], own: RunSamples) -> list[RunSamples]:
-    """Those of `runs` that are like `own`; if none is, those that are nearest to it."""
-    there = by_crowding(runs)
+def alike(runs: Sequence[RunSamples], own: RunSamples) -> tuple[list[RunSamples], list[RunSamples]]:
+    """(those of `runs` that are like `own`, the others); if none is, those that are nearest."""
     wanted = crowding(own)
-    return there[min(there, key=lambda one: (abs(one - wanted), one))] if there else []
+    nearest = min(map(crowding, runs), key=lambda one: (abs(one - wanted), one), default=wanted)
+    like = [run for run in runs if crowding(run) == nearest]
+    return like, [run for run in runs if crowding(run) != nearest]

@@ -75,7 +75,7 @@ def held_out(runs: Sequence[RunSamples]) -> list[Error]:
     for name, own in of_experiments(runs).items():
         others = [run for run in runs if run.experiment.name != name]
         for same in by_crowding(own).values():
-            found += errors_of(same, fitted(alike(others, same[0])))
+            found += errors_of(same, fitted(*alike(others, same[0])))
     return found
 
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from adpkv.calibration.crowding import by_crowding
 from adpkv.calibration.iterations import COLUMNS, Iteration, features, work_ns
 from adpkv.calibration.samples import Message, RunSamples
 from adpkv.calibration.stalls import nanoseconds, stalls_of, told, usual, usual_ns
@@ -58,27 +59,15 @@ LEAST_SHARE: Final = 0.02
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def fitted(runs: Sequence[RunSamples]) -> CalibrationConfig:
-    """The calibration that these runs show."""
+def fitted(runs: Sequence[RunSamples], others: Sequence[RunSamples] = ()) -> CalibrationConfig:
+    """The calibration that these runs show, which share cores alike. `others` do it in other ways:
+    they only tell what work costs, as they may have KV blocks of sizes that these have not."""
     step = _step(runs)
-    by_size: dict[int, list[Iteration]] = defaultdict(list)
-    for run in runs:
-        for one in run.iterations:
-            by_size[one.ranks].append(one)
-    collective_ns = {size: _collective_ns(runs, size) for size in by_size}
-    rest = {
-        size: np.array([_rest_ns(one, step, collective_ns[size]) for one in them])
-        for size, them in by_size.items()
-    }
-    idle: dict[int, list[Iteration]] = defaultdict(list)
-    for run in runs:
-        for one in run.idle:
-            idle[one.ranks].append(one)
-    idle_rest = {
-        size: np.array([one.took_ns - SMALL * collective_ns.get(size, 0.0) for one in them])
-        for size, them in idle.items()
-    }
-    costs = _parts([*_paired(by_size, rest), *_paired(idle, idle_rest)])
+    own = _Iterations.of(runs, step)
+    beside = [_Iterations.of(them, step) for them in by_crowding(others).values()]
+    costs = _parts([kind for one in (own, *beside) for kind in one.kinds()])
+    by_size, rest, collective_ns = own.with_step, own.rest, own.collective_ns
+    idle, idle_rest = own.idle, own.idle_rest
     groups = [
         _group(
             size,
@@ -208,8 +197,43 @@ Kind = tuple[Sequence[Iteration], Array]
 and collectives."""
 
 
-def _paired(by_size: dict[int, list[Iteration]], rest: dict[int, Array]) -> list[Kind]:
-    return [(by_size[size], rest[size]) for size in sorted(by_size)]
+class _Iterations(NamedTuple):
+    """Those of runs that share cores alike, by size of the group: with a step and without, and what
+    they took beside that and collectives."""
+
+    with_step: dict[int, list[Iteration]]
+    rest: dict[int, Array]
+    idle: dict[int, list[Iteration]]
+    idle_rest: dict[int, Array]
+    collective_ns: dict[int, float]
+
+    @classmethod
+    def of(cls, runs: Sequence[RunSamples], step: StepCalibration) -> _Iterations:
+        with_step: dict[int, list[Iteration]] = defaultdict(list)
+        idle: dict[int, list[Iteration]] = defaultdict(list)
+        for run in runs:
+            for one in run.iterations:
+                with_step[one.ranks].append(one)
+            for one in run.idle:
+                idle[one.ranks].append(one)
+        collective_ns = {size: _collective_ns(runs, size) for size in with_step}
+        rest = {
+            size: np.array([_rest_ns(one, step, collective_ns[size]) for one in them])
+            for size, them in with_step.items()
+        }
+        idle_rest = {
+            size: np.array([one.took_ns - SMALL * collective_ns.get(size, 0.0) for one in them])
+            for size, them in idle.items()
+        }
+        return cls(with_step, rest, idle, idle_rest, collective_ns)
+
+    def kinds(self) -> list[Kind]:
+        """All of them."""
+        return [
+            (them[size], rest[size])
+            for them, rest in ((self.with_step, self.rest), (self.idle, self.idle_rest))
+            for size in sorted(them)
+        ]
 
 
 def _parts(kinds: Sequence[Kind]) -> Array:

@@ -47,6 +47,7 @@ def report(
     ] = "light",
 ) -> None:
     """Make one page of plots of a run or a sweep, which opens without a network."""
+    from adpkv.counting import counted
     from adpkv.output.tables import print_line
     from adpkv.reports.calling import newest, write_report
     from adpkv.terminal import console_for
@@ -56,4 +57,4 @@ def report(
     if form == "html":
         print_line(console, f"report: {made[0]} ({made[0].stat().st_size / 1e6:.1f} MB)")
     else:
-        print_line(console, f"{len(made)} plots: {made[0].parent}")
+        print_line(console, f"{counted(len(made), 'plot')}: {made[0].parent}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from adpkv.config.regression import World
+from adpkv.counting import counted
 from adpkv.errors import UsageError
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.regressions.catalogue import Scenario
@@ -58,7 +59,8 @@ def show(stream: IO[str], results: Sequence[ScenarioResult]) -> None:
     Table(HEADINGS, rows, numbers=(HEADINGS.index("time"),)).show(console)
     broken = [result.scenario.regression.id for result in results if not result.held]
     wall_s = sum(result.wall_s for result in results)
-    what = f"{len(results) - len(broken)} of {len(results)} regressions held in {wall_s:.1f} s"
+    held = len(results) - len(broken)
+    what = f"{held} of {counted(len(results), 'regression')} held in {wall_s:.1f} s"
     said = f"{what}; not: {', '.join(broken)}" if broken else what
     for line in wrapped(said, width_of(console)):
         print_line(console, line, "bold red" if broken else "bold green")

@@ -103,6 +103,9 @@ def write_report(
     page = report_of(source)
     if form == "html":
         return [write_page(page, out or _inside(folder, PAGE))]
+    if not page.plots:
+        told = " ".join(page.notes) or "There is nothing to draw."
+        raise UsageError(f"{folder or 'this'}: there are no plots. {told}")
     return write_plots(page, chosen_plots(page, plots), out or _inside(folder, PLOTS), form, theme)
 
 

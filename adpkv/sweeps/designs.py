@@ -44,6 +44,8 @@ def grouped(axes: Sequence[Axis], zipped: Sequence[Sequence[str]]) -> list[Group
         unknown = next((name for name in names if name not in by_path), None)
         if unknown is not None:
             raise UsageError(f"zip: {unknown!r} is no axis; those are {', '.join(by_path)}")
+        if len(names) == 1:
+            raise UsageError(f"zip: {names[0]!r} goes with no other axis: name two or more")
         group = tuple(by_path[name] for name in names)
         for name in names:
             if name in groups:

@@ -211,19 +211,36 @@ def test_ranks_that_share_cores_are_calibrated_by_those_that_do(tmp_path: Path) 
 
     roomy, own, four, eight = run("a", 0.25), run("b", 1.0), run("c", 2.0), run("d", 4.0)
     assert by_crowding([eight, own, four, roomy]) == {1.0: [own, roomy], 2.0: [four], 4.0: [eight]}
-    assert alike([roomy, four, eight], own) == [roomy]
-    assert alike([roomy, own, four], run("e", 2.0)) == [four]
+    assert alike([roomy, four, eight], own) == ([roomy], [four, eight])
+    assert alike([roomy, own, four], run("e", 2.0)) == ([four], [roomy, own])
     # None is like it: the nearest.
-    assert alike([own, four, eight], run("e", 3.5)) == [eight]
-    assert alike([], own) == []
+    assert alike([own, four, eight], run("e", 3.5)) == ([eight], [own, four])
+    assert alike([], own) == ([], [])
     # A run that does not say it is like those with as many ranks.
-    assert alike([run("e", None), four], run("f", None)) != [four]
+    silent = run("e", None)
+    assert alike([silent, own], run("f", None))[0] == [silent]
     parts = [Calibration(shared, fitted([roomy]), ["a"]) for shared in (1.0, 2.0)]
     assert places(Path("x/c.yaml"), parts[1:]) == [Path("x/c.yaml")]
     files = places(Path("x/c.yaml"), parts)
     assert [file.name for file in files] == ["c-1-ranks-a-core.yaml", "c-2-ranks-a-core.yaml"]
     assert "a core for each rank" in as_text(parts[0], "0")
     assert "for 2 ranks on a core" in as_told(files, parts)[1]
+
+
+def test_runs_of_other_kinds_tell_only_what_work_costs() -> None:
+    own, other = samples(), samples()
+    own.summary, other.summary = {"ranks_per_core": 2}, {"ranks_per_core": 4}
+    for one in own.iterations:
+        if one.done.pop(("received", 0), None) is not None:
+            one.took_ns -= round(1000 * one.done.pop(("received", 1)).kib * 2)
+    for one in other.iterations:
+        one.took_ns += 3_000_000  # they wait for their cores
+    alone, both = fitted([own]), fitted([own], [other])
+    assert alone.transfers.received.kib_ns == 0
+    assert float(both.transfers.received.kib_ns) == pytest.approx(1000, rel=0.3)
+    assert both.groups[0].ranks == alone.groups[0].ranks
+    assert both.groups[0].iteration_ns == pytest.approx(alone.groups[0].iteration_ns, abs=20_000)
+    assert both.groups[0].jitter.p50_ns == pytest.approx(alone.groups[0].jitter.p50_ns, abs=50_000)
 
 
 def test_records_that_are_cut_off_are_not_taken_for_a_run() -> None:

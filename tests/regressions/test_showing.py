@@ -71,7 +71,7 @@ def test_a_narrow_window_has_every_column(
     assert text.split("\n")[0].split() == ["scenario", "reference", "before", "after", "time"]
     assert "#7" in text
     assert max(map(len, text.split("\n"))) <= 60
-    assert "1 of 1 regressions held in 0.8 s" in text
+    assert "1 of 1 regression held in 0.8 s" in text
 
 
 def test_without_a_terminal_all_columns_are_there(scenario: Scenario) -> None:
@@ -80,7 +80,7 @@ def test_without_a_terminal_all_columns_are_there(scenario: Scenario) -> None:
     text = stream.getvalue()
     assert "NOT reproduced: this; and 2 more" in text
     assert "0.8 s" in text
-    assert text.endswith("0 of 1 regressions held in 0.8 s; not: 1\n")
+    assert text.endswith("0 of 1 regression held in 0.8 s; not: 1\n")
 
 
 def test_progress_is_one_line_that_changes_and_goes(

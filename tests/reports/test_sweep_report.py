@@ -85,6 +85,17 @@ def test_a_search_has_its_course_and_its_winner(tmp_path: Path) -> None:
     assert bests == sorted(bests, reverse=True)
 
 
+def test_a_sweep_whose_points_are_alike_has_a_page_and_no_plots(tmp_path: Path) -> None:
+    folder = tmp_path / "alike"
+    vary = {"kv_cache.blocks": [256, 512]}
+    adpkv.sweep("four-ranks", set={"workload.requests": 4}, vary=vary, jobs=1, out=folder)
+    [page] = adpkv.write_report(folder)
+    assert "No figure differs between the points" in page.read_text()
+    with pytest.raises(UsageError, match=r"no plots\. No figure differs between the points"):
+        adpkv.write_report(folder, format="svg")
+    assert not (folder / "plots").exists()
+
+
 def test_a_sweep_without_a_run_that_ended_is_told(sweep: Path, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     shutil.copytree(sweep, begun)

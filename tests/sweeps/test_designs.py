@@ -68,6 +68,7 @@ def test_a_latin_hypercube_covers_each_axis_evenly() -> None:
         (({"a": "1..5000+1", "b": "1..50+1"},), "the grid has 250,000 points; the most is 100,000"),
         (({"a": "1,2"}, "grid", None, ["a", "b"]), "zip: 'b' is no axis; those are a"),
         (({"a": "1", "b": "2"}, "grid", None, ["a", "b"], ["b", "a"]), "zip: 'b' is named twice"),
+        (({"a": "1", "b": "2"}, "grid", None, ["a"]), "zip: 'a' goes with no other axis"),
         (
             ({"a": "1,2", "b": "1,2,3"}, "grid", None, ["a", "b"]),
             "zip: axes that go together need as many values each: a has 2, b has 3",
