@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -29,8 +30,20 @@ def ended(command: Callable[[], object]) -> int:
     except AdpkvError as error:
         final_line(f"adpkv: {error}")
         return error.exit_code
-    except Exception:
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) and not _is_anywhere():
+            final_line("adpkv: the working folder is gone: change to one that is there")
+            return ExitCode.USAGE
         traceback.print_exc()
         final_line("adpkv: this is a bug in adpkv, please report it with the above")
         return ExitCode.INTERNAL_ERROR
     return ExitCode.COMPLETED
+
+
+def _is_anywhere() -> bool:
+    """Whether the working folder is still there: every relative path needs it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
