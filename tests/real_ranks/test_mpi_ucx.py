@@ -25,12 +25,13 @@ pytestmark = pytest.mark.skipif(
         ("odd", "faulty"),
         pytest.param(("large", "errors-off"), marks=pytest.mark.campaign),
         ("odd", "staged"),
+        ("large", "split"),
     ],
 )
 def test_transport_ucx_conforms(program, argv: tuple[str, ...]) -> None:
     """Blocks that are copied once; blocks of an odd size, with the fault seam around it; over
     shared memory, which UCX may use where no connection is watched; through slots that are smaller
-    than the transfers."""
+    than the transfers; in messages that are smaller than a block."""
     found = program("transport", 2, "ucx", *argv)
     assert found.code == 0, found.err
     passed = [line.split()[1] for line in found.out.splitlines() if line.startswith("passed")]

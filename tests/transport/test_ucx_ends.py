@@ -6,12 +6,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from msgspec.structs import replace as replace_struct
 
 from adpkv.errors import AdpkvError
 from adpkv.transport.cards import difference
 from adpkv.transport.port import EndKind, Transfer
-from adpkv.transport.ucx_cutting import Cutter
 from adpkv.transport.ucx_peers import tag_of
 from adpkv.transport.ucx_settings import AT_ONCE_OVER_TCP, over_tcp
 from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, STUB, Rig
@@ -377,15 +375,11 @@ def test_what_goes_at_once_is_one_part(
     assert int(large["RNDV_THRESH"]) < int(large["TCP_RX_SEG_SIZE"])
 
 
-@pytest.mark.parametrize("splits", [True, False])
-def test_a_block_is_split_where_messages_are_sent_at_once(splits: bool) -> None:
-    cutter = Cutter(10, 4, splits=splits)
-    cut = cutter.cut(replace_struct(TRANSFER, source=(0, 3), target=(1, 2)))
-    if splits:
-        assert cut == [(0, 10, 4), (4, 14, 4), (8, 18, 2), (30, 20, 4), (34, 24, 4), (38, 28, 2)]
-    else:
-        assert cut == [(0, 10, 10), (30, 20, 10)]
-    assert cutter.most_bytes == max(nbytes for _, _, nbytes in cut)
-    merged = Cutter(10, 39, splits=splits)
-    assert merged.cut(TRANSFER) == [(0, 40, 30), (30, 70, 10)]
-    assert merged.most_bytes == 30
+def test_while_something_waits_to_be_sent_ucx_makes_one_step_a_poll() -> None:
+    """What it does besides would keep the link waiting."""
+    rig = Rig(calls=1)
+    rig.transport.post(BACK)
+    for left, posted in ((3, 2), (2, 3), (0, 3)):
+        rig.worker.does = ["moved"] * (left + 1)
+        rig.transport.poll()
+        assert (len(rig.worker.does), len(rig.peer().sent)) == (left, posted)

@@ -2,7 +2,8 @@
 `transport TRANSPORT WORD...`. With the word `faulty`, the fault seam is around it; with `odd`,
 blocks have an odd size, with `large` they are large; with `errors-off`, ucx has no error handling;
 with `cuda`, blocks are in the memory of a GPU; with `staged`, they are packed into small slots;
-with `timed`, how long nixl may post is bounded too, so that it cuts transfers as time allows."""
+with `timed`, how long nixl may post is bounded too, so that it cuts transfers as time allows; with
+`split`, ucx cuts each block in two."""
 
 # ruff: noqa: E402 - what must be imported before MPI
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from fractions import Fraction
 from typing import Any
 
 from adpkv.worlds.mpi.transports import import_before_mpi
@@ -102,7 +104,7 @@ def made(name: str, comm: MPI.Intracomm, memory: Any) -> Transport:
     found = UcxTransport(
         library(),
         memory,
-        piece_bytes=piece_bytes,
+        piece_bytes=-(-memory.block_bytes // 2) if "split" in sys.argv else piece_bytes,
         limits=limits,
         error_handling="errors-off" not in sys.argv,
         clock=clock,
@@ -195,7 +197,11 @@ class Halves:
     """The pair as one of its processes sees it."""
 
     # NIXL tells how far it came in blocks, however it has cut them.
-    blocks_per_piece = BLOCKS_PER_PIECE if "staged" in sys.argv else 1 if NAME == "nixl" else 2
+    blocks_per_piece: int | Fraction = 1 if NAME == "nixl" else 2
+    if "staged" in sys.argv:
+        blocks_per_piece = BLOCKS_PER_PIECE
+    elif "split" in sys.argv:
+        blocks_per_piece = Fraction(1, 2)
 
     def __init__(self, comm: MPI.Intracomm, side: type[Present] | type[Faulty]) -> None:
         self._comm = comm.Dup()
