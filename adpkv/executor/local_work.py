@@ -15,7 +15,7 @@ from adpkv.core.report import RankReport
 from adpkv.core.stop import StopReason
 from adpkv.core.values import Response
 from adpkv.executor.audit import check_proposal, rank_report
-from adpkv.executor.collectives import NO_WORK, CollectiveCounts, Step
+from adpkv.executor.collectives import NO_WORK, CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
 from adpkv.executor.leader import failed_ranks, sorted_messages, sum_up
 from adpkv.executor.messages import LeaderMessage, PeerMessage, Pulse, Release
@@ -66,8 +66,8 @@ class LocalWork:
         """How long that took, where it was run for real."""
         self._began_ns = 0
         """When it began."""
-        self._at: Step | None = None
-        """The step that it awaits; None while it waits."""
+        self._costs: tuple[int, int] | None = None
+        """What the step that it awaits costs, as a line in ticks; None while it waits."""
 
     # -- intake ---------------------------------------------------------------------------------
 

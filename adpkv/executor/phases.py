@@ -83,14 +83,17 @@ class Phases(LocalWork):
         batch, most, tokens, waited, more = serving.batch(began_ns)
         self._batch = batch
         base, slope = self._model.line(batch)
-        at = self._at = Step(
+        slope += more
+        # Not the step itself: it knows this object, and is exempt from cycle collection.
+        self._costs = base, slope
+        return Step(
             self._group,
             "step",
             "forward",
             rank.iteration,
             rank.plan,
             base,
-            slope + more,
+            slope,
             most,
             self._wake_ns if rank.leader is None else self._until_ns(),
             self._run,
@@ -101,13 +104,12 @@ class Phases(LocalWork):
             waited,
             batch,
         )
-        return at
 
     def next_wait(self) -> Wait:
         """How long this rank lets its group wait now."""
         rank = self.rank
         limit_ns, quiet = self._waits()
-        self._at = None
+        self._costs = None
         return Wait(
             self._group,
             "wait",
@@ -122,13 +124,14 @@ class Phases(LocalWork):
     def go_on(self, steps: int, iteration: int, plan: Plan) -> None:
         """The step or wait is over, after so many steps. In virtual time the group may have made
         several iterations since: this is where it is now."""
-        rank, at = self.rank, self._at
+        rank, costs = self.rank, self._costs
         rank.iteration, rank.plan = iteration, plan
-        if at is None:
+        if costs is None:
             return
+        base, slope = costs
         ran_ns, self._ran_ns = self._ran_ns, -1
         if ran_ns < 0:  # virtual time: the k-th of these steps took base + k * slope
-            own_ticks = steps * at.base + at.slope * (steps * (steps - 1) // 2)
+            own_ticks = steps * base + slope * (steps * (steps - 1) // 2)
         else:
             own_ticks = ran_ns * self._model.ticks_per_ns
         if self._serving.stepped(steps, self._began_ns, self._clock(), own_ticks):
