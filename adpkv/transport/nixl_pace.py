@@ -98,9 +98,10 @@ class Pace:
             cold = self._asked_ns - self._posted_ns >= PAUSE_NS
             known_ns = self._each_ns[cold]
             found_ns = max((now_ns - self._asked_ns - WRITE_NS) // descriptors, LEAST_NS)
-            # What was slower by more than twice was something else: another process had the core.
+            # At once to what is slower, little by little to what is faster: the limit is kept where
+            # it varies. But what was much slower was something else: another process had the core.
             if found_ns > known_ns:
-                self._each_ns[cold] += (min(found_ns, 2 * known_ns) - known_ns) // 2
+                self._each_ns[cold] = min(found_ns, known_ns * 3 // 2)
             else:
-                self._each_ns[cold] -= (known_ns - found_ns) // 4
+                self._each_ns[cold] -= (known_ns - found_ns) // 6
         self._posted_ns = now_ns

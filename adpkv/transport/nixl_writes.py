@@ -62,6 +62,12 @@ class Writes:
         if not self._post_whole(sent):
             self._posting.add(sent)
 
+    def renew(self) -> None:
+        """A poll begins. What it does before it posts counts, if it posts anything."""
+        self._pace.renew()
+        if self._posting:
+            self._pace.enter()
+
     def queue(self, sent: Send) -> None:
         """The same, but begin at the next poll."""
         self._posting.queue(sent)
@@ -76,7 +82,6 @@ class Writes:
     def poll(self) -> None:
         """A new budget: post what it allows."""
         if self._posting:
-            self._pace.enter()
             self._posting.poll()
             self._pace.leave()
         else:

@@ -35,9 +35,10 @@ from adpkv.transport.staged_slots import StagingSlots
 
 __all__ = ["StagedTransport"]
 
-TURN_NS: Final = 100_000
+TURN_NS: Final = 150_000
 """After so much time in one call nothing more is packed, posted or unpacked in it: with cold caches
-a launch takes 90 µs and a post 140."""
+a launch takes 90 µs and a post 140. To pack both halves of a slot takes 60 to 100, and the first is
+packed on the device by then: with 100 it was posted 20 µs later, in the next call."""
 
 _NOT_FINAL: Final = frozenset({EndKind.ERROR, EndKind.LOST})
 

@@ -91,7 +91,7 @@ def test_one_slow_post_changes_little(rig: Rig) -> None:
     rig.whole(1, 512)
     before = rig.whole(2, 512)
     cost, rig.library.post_ns = rig.library.post_ns, lambda _: 20_000_000
-    rig.whole(3, 64)
+    rig.whole(3, 30)
     rig.library.post_ns = cost
     rig.library.now_ns -= 20_000_000  # no pause follows
     assert len(rig.whole(4, 512)) <= len(before) + 2

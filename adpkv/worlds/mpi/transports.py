@@ -16,7 +16,7 @@ from adpkv.worlds.custom_ports import RealMemory, RealTransportSetting, bare
 
 __all__ = ["DEVICE_POST_NS", "OURS", "Hooks", "import_before_mpi"]
 
-DEVICE_POST_NS: Final = 220_000
+DEVICE_POST_NS: Final = 230_000
 """How long nixl may post between two polls on memory of a device, where an iteration is to be held
 up by no more than 0.3 ms: how long the last write takes is an estimate."""
 
