@@ -32,14 +32,14 @@ class _Count:
     def has_cause(self, request: int) -> bool:
         """Whether this request, which has just arrived, is one too many."""
         name = self._names.get(request, "")
-        others = [one for one in self.tokens if one != request]
-        if name and any(self._names.get(one) == name for one in others):
+        if name and any(self._names.get(one) == name for one in self.tokens if one != request):
             return True
         if self._limits.requests is not None and len(self.waiting) >= self._limits.requests:
             return True
-        tokens = sum(self.tokens[one] for one in (*self.waiting, request))
         most = self._limits.tokens
-        return most is not None and bool(self.waiting) and tokens > most
+        if most is None or not self.waiting:
+            return False
+        return sum([self.tokens[one] for one in (*self.waiting, request)]) > most
 
 
 def wrongly_admitted(

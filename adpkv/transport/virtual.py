@@ -60,6 +60,9 @@ class Network:
         self._timetable = timetable
         self._links: dict[int, Link] = {}
         self.failed: set[int] = set()
+        self.awaits_movement: Callable[[int], bool] = lambda rank: True
+        """Whether a rank is to be woken when bytes to it begin to move: one that is unhealthy
+        without movement (contract 4.2). A healthy one looks when it would become unhealthy."""
         self._flows_of = [0] * ranks
         """By rank: how many flows it sends or receives now."""
         self._moved_ns = [0] * ranks
@@ -96,8 +99,8 @@ class Network:
         link.join(transfer, now_ns)
         self._count(transfer, 1)
         self._plan(sender, link)
-        # Moving bytes are input for a receiver that is unhealthy without movement (contract 4.2).
-        self._timetable.arrival(transfer.receiver)
+        if self.awaits_movement(transfer.receiver):
+            self._timetable.arrival(transfer.receiver)
 
     def stop(self, rank: int, session: SessionId) -> None:
         """The sender posts no more: bytes on the wire still arrive, then the flow is over."""

@@ -138,6 +138,8 @@ class Simulation:
             for membership in (Membership(instance.members),)
             for rank in instance.members
         ]
+        monitors = [program.phases.rank.transceiver.monitor for program in self.programs]
+        self._network.awaits_movement = lambda rank: bool(monitors[rank].reasons)
         self.world.knowledge_of = self._knowledge_of
         self.world.handle_peer_failure = self._handle_peer_failure
 
