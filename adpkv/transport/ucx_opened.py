@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from adpkv.transport.port import EndKind, Transfer, TransportEnd
+from adpkv.transport.ucx_cutting import Cut
 from adpkv.transport.ucx_peers import DONE, OPEN, tag_of
 
 __all__ = ["Heads", "Opened"]
@@ -26,14 +27,14 @@ iteration later looks at all, and one that spins spends some 3 % of its time on 
 
 class Opened:
     """An open transfer: which pieces are posted, ended, or will never be posted. `cut` has all its
-    pieces, as `Cutter.cut` gives them."""
+    pieces."""
 
     __slots__ = (
         "cut", "emptied", "finished", "first_tag", "lingering", "moved_bytes", "reason",
         "requests", "sends", "session", "to", "transfer", "wanted", "watched",
     )  # fmt: skip
 
-    def __init__(self, transfer: Transfer, cut: list[tuple[int, int, int]], sends: bool) -> None:
+    def __init__(self, transfer: Transfer, cut: Cut, sends: bool) -> None:
         self.transfer, self.cut, self.sends = transfer, cut, sends
         self.session = transfer.session
         self.first_tag = tag_of(transfer.tag, 0)
@@ -42,7 +43,7 @@ class Opened:
         self.requests: list[Any] = []
         """The requests of the posted pieces, in order. To drop a request cancels it, and nothing
         tells when that has happened: they stay here until they have ended."""
-        self.wanted = len(cut)
+        self.wanted = cut.count
         """How many pieces will be transferred in all; fewer after a withdrawal or an error."""
         self.finished = 0
         """How many of the first pieces have ended without an error."""
@@ -85,9 +86,10 @@ class Opened:
 
     def bytes_between(self, first: int, end: int) -> int:
         """How many bytes the pieces from `first` to before `end` have."""
+        cut = self.cut.until(end)
         if end == first + 1:
-            return self.cut[first][2]
-        return sum(nbytes for _, _, nbytes in self.cut[first:end])
+            return cut[first][2]
+        return sum(nbytes for _, _, nbytes in cut[first:end])
 
     def end_at(self, wanted: int) -> list[int]:
         """No piece from `wanted` on is waited for any more, but the ends of those that are posted.
@@ -107,7 +109,7 @@ class Opened:
 
     def end(self) -> TransportEnd:
         """What `poll` reports once it is over."""
-        done, count = self.finished, len(self.cut)
+        done, count = self.finished, self.cut.count
         if self.wanted == count:
             return TransportEnd(self.session, EndKind.DONE, self.moved_bytes, done)
         reason = f": {self.reason}" if self.reason else ""

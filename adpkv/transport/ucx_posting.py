@@ -57,8 +57,10 @@ class Poster:
         array, new_tag, first_tag = self.arrays.of, self._library.tag, found.first_tag
         try:
             post = self._peers.poster(found.to, sends=sends)
-            for at in range(first, min(first + TOGETHER, found.wanted)):
-                source, target, nbytes = found.cut[at]
+            end = min(first + TOGETHER, found.wanted)
+            cut = found.cut.until(end)
+            for at in range(first, end):
+                source, target, nbytes = cut[at]
                 if posted and (
                     posted + nbytes > most or posted >= left_bytes or now_ns >= until_ns
                 ):

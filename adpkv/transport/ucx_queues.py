@@ -91,7 +91,7 @@ class Queues:
         """Post a transfer of one piece at once, if nothing is before it and the bounds allow;
         returns whether it is handled."""
         posting = self._of(found)
-        peer, size = found.to, found.cut[0][2]
+        peer, size = found.to, found.cut.until(1)[0][2]
         if not posting.charge(peer, size):
             return False
         refused = len(self._refused)

@@ -200,7 +200,8 @@ def dropped_request_is_cancelled(pair: Pair) -> None:
     [opened] = pair.end.transport._receiving.values()
     del opened.requests[-1]
     opened.wanted -= 1
-    _, at, nbytes = opened.cut.pop()
+    _, at, nbytes = opened.cut.until(opened.wanted)[opened.wanted]
+    opened.cut.count -= 1
     pair.end.fill(MARK)
     pair.tell("post", transfer(1, CHILD))
     found = pair.end.until(over, "an end")
