@@ -83,6 +83,7 @@ ARROWS = {
     DRAWS: (),
     "adpkv.control_groups": (ERRORS,),
     "adpkv.children": (),
+    "adpkv.worker_processes": (),
     "adpkv.launcher_variables": (),
     PYTHON: (),
     COUNTING: (),
@@ -209,6 +210,7 @@ ARROWS = {
     # A worker of a sweep is a program: it reads the policy itself.
     "adpkv.sweeps": (
         PYTHON,
+        "adpkv.worker_processes",
         "adpkv.launcher_variables",
         ERRORS,
         DRAWS,
@@ -278,6 +280,7 @@ ARROWS = {
     # It makes runs and hands them to processes, as a sweep does.
     "adpkv.exploration": (
         PYTHON,
+        "adpkv.worker_processes",
         "adpkv.launcher_variables",
         "adpkv.native_value",
         COUNTING,

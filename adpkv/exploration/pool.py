@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-import selectors
-import subprocess
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
-import msgspec
-
-from adpkv.exit_codes import of_process
 from adpkv.exploration.batch import BatchResult, Task, perform
 from adpkv.exploration.worker import NOTE_BYTES, measured
 from adpkv.launcher_variables import without_launcher
 from adpkv.python_module import python_module
+from adpkv.worker_processes import WorkerProcess, WorkerProcesses
 from adpkv.worlds.mpi.launcher.calling import environment_to_import
 from adpkv.worlds.mpi.oversubscription import one_thread
 
 __all__ = ["Here", "Lost", "Pool", "ProcessPool", "attempted", "local_pool"]
 
-CHUNK: Final = 1 << 16
 STOP_S: Final = 2.0
 
 
@@ -121,113 +116,65 @@ class ProcessPool:
     """Worker processes of this machine. One that ends costs the seed that it was at."""
 
     def __init__(self, size: int, environment: Mapping[str, str]) -> None:
-        self._size, self._environment = size, dict(environment)
-        self._workers: list[_Worker] = []
-        self._selector = selectors.DefaultSelector()
+        own = dict(environment)
+        self._all: WorkerProcesses[_Worker] = WorkerProcesses(size, lambda: _Worker(own), STOP_S)
 
     @property
     def busy(self) -> int:
         """How many tasks are under way."""
-        return sum(worker.task is not None for worker in self._workers)
+        return self._all.busy
 
     @property
     def free(self) -> int:
         """How many more tasks it takes now."""
-        return self._size - self.busy
+        return self._all.free
 
     def give(self, task: Task) -> None:
         """To an idle worker, or to a new one."""
-        worker = next((one for one in self._workers if one.task is None), None)
-        if worker is None:
-            worker = _Worker(self._environment)
-            self._workers.append(worker)
-            self._selector.register(worker.rows, selectors.EVENT_READ, worker)
-        worker.give(task)
+        self._all.give(task)
 
     def results(self, timeout_s: float) -> list[BatchResult | Lost]:
         """What has ended since; waits for one, but no longer than this."""
         found: list[BatchResult | Lost] = []
-        for key, _ in self._selector.select(timeout_s):
-            worker: _Worker = key.data
+        for worker in self._all.heard(timeout_s):
             result, ended = worker.read()
             if ended:
                 lost = worker.lost()
                 found += [] if lost is None else [lost]
-                self._drop(worker)
+                self._all.drop(worker)
             found += [] if result is None else [result]
         return found
 
-    def _drop(self, worker: _Worker) -> None:
-        self._selector.unregister(worker.rows)
-        self._workers.remove(worker)
-        worker.stop()
-
     def close(self) -> None:
         """End all workers; tasks in the middle are broken off."""
-        for worker in list(self._workers):
-            self._drop(worker)
-        self._selector.close()
+        self._all.close()
 
 
-class _Worker:
+class _Worker(WorkerProcess[Task, BatchResult]):
     """One process."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.task: Task | None = None
         self._notes = tempfile.NamedTemporaryFile(prefix="adpkv-explore-")  # noqa: SIM115
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as this
-        self._process = subprocess.Popen(
-            [*python_module("adpkv.exploration.worker"), self._notes.name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the exploration, which ends its workers
-        )
-        assert self._process.stdout is not None
-        self.rows = self._process.stdout
-        self._heard = b""
+        command = [*python_module("adpkv.exploration.worker"), self._notes.name]
+        super().__init__(command, environment, BatchResult)
 
     def give(self, task: Task) -> None:
-        self.task = task
         os.pwrite(self._notes.fileno(), task.first.to_bytes(NOTE_BYTES, "little"), 0)
-        assert self._process.stdin is not None
-        with suppress(OSError):  # it has ended: its stdout says so
-            self._process.stdin.write(msgspec.json.encode(task) + b"\n")
-            self._process.stdin.flush()
-
-    def read(self) -> tuple[BatchResult | None, bool]:
-        """A result if one is complete; True if the process has ended."""
-        chunk = os.read(self.rows.fileno(), CHUNK)
-        if not chunk:
-            return None, True
-        self._heard += chunk
-        if not self._heard.endswith(b"\n"):
-            return None, False
-        result = msgspec.json.decode(self._heard, type=BatchResult)
-        self._heard, self.task = b"", None
-        return result, False
+        super().give(task)
 
     def lost(self) -> Lost | None:
         """The seed that it was at as it ended by itself."""
-        code, task = of_process(self._process.wait()), self.task
-        self.task = None
+        task, code = self.ended_with()
         if task is None:
             return None
         seed = int.from_bytes(os.pread(self._notes.fileno(), NOTE_BYTES, 0), "little")
-        self._said.seek(0)
-        said = _last_words(self._said.read().decode(errors="replace"))
+        said = _last_words(self.said())
         return Lost(task, seed, f"its process ended with {code}{f': {said}' if said else ''}")
 
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()  # it has no files of its own
-        self._process.wait(STOP_S)
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
-        self.rows.close()
-        self._said.close()
+    def stop(self, bound_s: float) -> None:
+        if self.process.poll() is None:
+            self.process.kill()  # it has no files of its own
+        super().stop(bound_s)
         self._notes.close()
 
 

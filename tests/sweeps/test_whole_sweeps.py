@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_is_one_row_and_the_others_go_on(tmp_path: Path)
 
     def kill_the_first(done: int, total: int, busy: int, failed: int) -> None:
         if busy and not done and not failed:
-            os.kill(pool._workers[0]._process.pid, signal.SIGKILL)
+            os.kill(pool._all.workers[0].process.pid, signal.SIGKILL)
 
     # The first look comes before any row can have been read.
     make_runs(folder, pool, kill_the_first)
