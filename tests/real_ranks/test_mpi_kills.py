@@ -144,6 +144,10 @@ def test_whose_launcher_starts_no_rank_is_told_so() -> None:
     assert said == ["mpirun ended with 1 before any rank had begun: it could not start them"]
     assert job_exit_code(137, None, Launch(["true"]), said.append) == 5
     assert said[1:] == ["every rank failed, and none could say why"]
+    killed = Launch(["true"])
+    killed.killed = True
+    assert job_exit_code(137, None, killed, said.append) == 5, "as the summary says, and supervise"
+    assert said[2:] == ["mpirun itself was killed, by signal 9"]
 
 
 @pytest.mark.parametrize("said", [None, 0, 75])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from adpkv.errors import MissingPieceError
-from adpkv.exit_codes import OUTCOMES, ExitCode, by_signal, of_process
+from adpkv.exit_codes import OUTCOMES, SIGNALLED, ExitCode, by_signal, of_process
 from adpkv.flight_recorder.job_directory import JobDirectory, new_job
 from adpkv.output import RunFolder
 from adpkv.terminal import final_line
@@ -188,7 +188,8 @@ def job_exit_code(
     if code in OUTCOMES and code != ExitCode.COMPLETED:
         return code
     if started.killed:
-        return code  # the launcher itself
+        say(f"mpirun itself was killed, by signal {code - SIGNALLED}")
+        return ExitCode.RANK_LOST
     if not started.last_seen() and code not in KILLED:
         # Why is above: too many ranks for its slots, no permission, no memory for its own threads.
         say(f"mpirun ended with {code} before any rank had begun: it could not start them")
