@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["whole", "write_whole"]
+__all__ = ["is_open", "whole", "write_whole"]
 
 MARK: Final = ".adpkv-"
 """How a temporary file's name begins."""
@@ -77,6 +77,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def is_open(path: Path) -> bool:
+    """Whether the path is what this process has open, as /dev/stdout."""
+    return _descriptor(path) is not None
 
 
 def _descriptor(path: Path) -> int | None:

@@ -143,10 +143,11 @@ def _describe(
 
 
 def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool) -> None:
-    import os
+    import sys
 
     from adpkv.errors import UsageError
     from adpkv.traces.faults import faults_in
+    from adpkv.whole_files import is_open, whole
     from adpkv.workload.writing import mooncake_lines
 
     found = faults_in(path, speed=scaling.speed, limit=scaling.limit, follow=False)
@@ -159,14 +160,11 @@ def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool
         for line in lines:
             print(line)
         return
-    # Written beside it and then moved: a file that is there is whole.
-    begun = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        with begun.open("x", encoding="utf-8") as file:
+        with whole(out) as begun, begun.open("w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-        begun.replace(out)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
-    finally:
-        begun.unlink(missing_ok=True)
-    print(f"{out}: written, {counted(len(made), 'request')}")
+    # Not between the lines of what goes on there.
+    told = sys.stderr if is_open(out) else sys.stdout
+    print(f"{out}: written, {counted(len(made), 'request')}", file=told)

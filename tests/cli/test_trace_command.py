@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,24 @@ def test_faults_are_kept() -> None:
     }
     with pytest.raises(UsageError, match="cannot be cut by time"):
         _trace(SAMPLES / "adpkv.jsonl", "--to", "mooncake", "--from", "1ms")
+
+
+def test_what_is_open_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    """Of `--out /dev/stdout` its link was replaced where that could be, as root."""
+    link, file = tmp_path / "stdout", tmp_path / "file"
+    link.symlink_to("/proc/self/fd/1")
+    argv = [sys.executable, "-m", "adpkv", "trace", str(SAMPLES / "mooncake.jsonl")]
+    argv += ["--to", "mooncake", "--out", str(link)]
+    with file.open("w") as out:
+        out.write("first\n")
+        out.flush()
+        done = subprocess.run(argv, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert link.is_symlink()
+    first, *rest = file.read_text().splitlines()
+    assert first == "first"
+    assert rest == _trace(SAMPLES / "mooncake.jsonl", "--to", "mooncake").splitlines()
+    assert done.stderr == f"{link}: written, {len(rest)} requests\n"
+    assert sorted(tmp_path.iterdir()) == [file, link]
 
 
 def test_nothing_is_written_of_a_broken_trace(tmp_path: Path) -> None:
