@@ -9,6 +9,7 @@ platform's `libm` is not used, as the last bit of its `log` differs between plat
 from __future__ import annotations
 
 from decimal import Context, Decimal
+from functools import cache
 from hashlib import blake2b
 from typing import Final
 
@@ -21,6 +22,18 @@ MANTISSA_BITS: Final = 53
 
 DECIMAL_DIGITS: Final = 20
 """More than a double's 17, so that only the final conversion to a double rounds visibly."""
+
+POINT: Final = 104
+"""Binary places of the fixed point in which logarithms are computed."""
+
+TABLE_BITS: Final = 8
+TABLE_DIGITS: Final = 40
+
+LEAST_BITS: Final = 24
+"""A logarithm below 2**-24 has too few places left."""
+
+SURE_BITS: Final = 62
+"""The leading bits of a logarithm that are right in decimals, and here too."""
 
 
 def uniform(seed: int, *key: int | str) -> float:
@@ -41,8 +54,48 @@ def integer(low: int, high: int, seed: int, *key: int | str) -> int:
 
 def exponential(seed: int, *key: int | str) -> float:
     """A number from the exponential distribution with mean 1."""
+    return _minus_ln((1 << MANTISSA_BITS) - (_bits(seed, key) >> (BITS - MANTISSA_BITS)))
+
+
+def _minus_ln(part: int) -> float:
+    """-ln(part / 2**53), as `_minus_ln_by_decimals` has it, which takes ten times as long.
+
+    In fixed point: the logarithm of the nearest lower of 256 numbers from a table, and what is left
+    by the series of atanh. Where that is too near to the middle of two doubles to tell which is
+    right, or too small, the other one decides.
+    """
+    above = part.bit_length() - 1
+    number = part << (POINT - above)  # from 1 to below 2
+    place = (number >> (POINT - TABLE_BITS)) - (1 << TABLE_BITS)
+    near = ((1 << TABLE_BITS) + place) << (POINT - TABLE_BITS)
+    z = ((number - near) << POINT) // (number + near)
+    square = z * z >> POINT
+    power, total = z, z
+    for divisor in (3, 5, 7, 9, 11):
+        power = power * square >> POINT
+        total += power // divisor
+    found = (MANTISSA_BITS - above) * _ln_of_table(-1) - _ln_of_table(place) - 2 * total
+    bits = found.bit_length()
+    if bits < POINT - LEAST_BITS:
+        return _minus_ln_by_decimals(part)
+    below = bits - MANTISSA_BITS - 1
+    from_middle = (found & ((1 << below + 1) - 1)) - (1 << below)
+    if abs(from_middle) >> (bits - SURE_BITS) == 0:
+        return _minus_ln_by_decimals(part)
+    return found / (1 << POINT)
+
+
+def _minus_ln_by_decimals(part: int) -> float:
     context = Context(prec=DECIMAL_DIGITS)
-    return float(-context.ln(Decimal(1.0 - uniform(seed, *key))))
+    return float(-context.ln(Decimal(part * 2.0**-MANTISSA_BITS)))
+
+
+@cache
+def _ln_of_table(place: int) -> int:
+    """ln(1 + place / 256) in fixed point; ln(2) for -1."""
+    context = Context(prec=TABLE_DIGITS)
+    number = Decimal(2) if place < 0 else Decimal(1 + place / (1 << TABLE_BITS))
+    return int(context.multiply(context.ln(number), Decimal(1 << POINT)))
 
 
 def _bits(seed: int, key: tuple[int | str, ...]) -> int:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from adpkv.random_draws import exponential, integer, uniform
+from adpkv import random_draws
+from adpkv.random_draws import (
+    MANTISSA_BITS,
+    _minus_ln,
+    _minus_ln_by_decimals,
+    exponential,
+    integer,
+    uniform,
+)
 
 
 def test_a_draw_is_the_same_on_every_platform() -> None:
@@ -41,6 +49,36 @@ def test_integers_include_both_ends() -> None:
 def test_an_empty_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no integer in \[2, 1\]"):
         integer(2, 1, 0)
+
+
+ALL = 1 << MANTISSA_BITS
+
+
+def test_a_fast_logarithm_is_the_one_in_decimals() -> None:
+    found = [_minus_ln(part) == _minus_ln_by_decimals(part) for part in (1, ALL, ALL - 1, ALL // 2)]
+    found += [_minus_ln(ALL - (1 << n)) == _minus_ln_by_decimals(ALL - (1 << n)) for n in range(53)]
+    for number in range(20_000):
+        part = integer(1, ALL, 5, number) >> (number % 7 * (number % 3))
+        found.append(_minus_ln(max(part, 1)) == _minus_ln_by_decimals(max(part, 1)))
+    assert all(found)
+
+
+def test_it_is_left_to_the_decimals_where_it_cannot_be_sure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def noted(part: int) -> float:
+        asked.append(part)
+        return _minus_ln_by_decimals(part)
+
+    monkeypatch.setattr(random_draws, "_minus_ln_by_decimals", noted)
+    drawn = [integer(1, ALL, 6, number) for number in range(8_000)]
+    for part in drawn:
+        _minus_ln(part)
+    assert 0 < len(asked) < len(drawn) / 50, "some are near the middle of two doubles, few are"
+    _minus_ln(ALL - 1)
+    assert asked[-1] == ALL - 1
 
 
 def test_exponential_numbers_have_mean_one() -> None:

@@ -37,12 +37,6 @@ class InboxAge:
         if self.since_ns == NEVER:
             self.since_ns, self._request = now_ns, request
 
-    def postpone(self, came_ns: int, until_ns: int) -> None:
-        """Input that came at `came_ns` came during a step or collective that ends at `until_ns`:
-        count its age from there."""
-        if self.since_ns == came_ns:
-            self.since_ns = until_ns
-
     def delay(self, now_ns: int, by_ns: int) -> None:
         """The rank cannot read for the next `by_ns` nanoseconds: leave them out of the age. The age
         that the input has by now is kept."""
@@ -88,10 +82,9 @@ class InboxAges:
 
     def postpone(self, came_ns: int, until_ns: int) -> None:
         """The rank computes until `until_ns`: input that came meanwhile counts from there."""
-        if self.messages.since_ns == came_ns:
-            self.messages.postpone(came_ns, until_ns)
-        if self.ends.since_ns == came_ns:
-            self.ends.postpone(came_ns, until_ns)
+        for one in (self.messages, self.ends):
+            if one.since_ns == came_ns:
+                one.since_ns = until_ns
 
     def delay(self, now_ns: int, by_ns: int) -> None:
         """The rank has read its input in this iteration already, and now makes a step that takes

@@ -84,7 +84,7 @@ class ContextServing(Serving):
         if not self.schedule.running:
             return DUMMY
         tokens, pairs, most = self.schedule.plan(now_ns)
-        batch = Batch(prefill_tokens=tokens, prefill_pairs=pairs)
+        batch = Batch(tokens, pairs)
         if most == 1 or self._slope is None:
             return batch, 1, 0, (), 0
         return batch, most, 0, (), self._slope(tokens * tokens)

@@ -133,7 +133,7 @@ class GenerationServing(Serving):
         if not schedule.sequences:
             return DUMMY
         waited = schedule.begin(now_ns)
-        batch = Batch(sequences=schedule.sequences, context_tokens=schedule.context_tokens)
+        batch = Batch(0, 0, schedule.sequences, schedule.context_tokens)
         if not self.owner.answers:
             return batch, schedule.most_steps(), 0, (), 0
         return batch, schedule.most_steps(), schedule.sequences, waited, 0

@@ -15,6 +15,7 @@ from adpkv.errors import RankLostError
 from adpkv.executor.collectives import WORLD, Collective, Elapsed, Step, Wait
 from adpkv.executor.local_work import LocalWork
 from adpkv.executor.messages import failure_detail
+from adpkv.executor.step_work import DUMMY
 from adpkv.executor.succession import shrink_group
 from adpkv.subclassing import mypyc_attr
 
@@ -80,7 +81,8 @@ class Phases(LocalWork):
         """This rank's part of the step that begins now."""
         rank, serving = self.rank, self._serving
         self._began_ns = began_ns = self._clock()
-        batch, most, tokens, waited, more = serving.batch(began_ns)
+        work = serving.batch(began_ns)
+        batch, most, tokens, waited, more = work
         self._batch = batch
         base, slope = self._model.line(batch)
         slope += more
@@ -99,7 +101,7 @@ class Phases(LocalWork):
             self._run,
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch) if serving.owner.shared else None,
-            serving.has_work(),
+            work is not DUMMY,
             tokens,
             waited,
             batch,

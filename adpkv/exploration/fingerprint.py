@@ -27,7 +27,7 @@ __all__ = ["fingerprint"]
 
 PAST: Final = frozenset(
     {
-        "story", "journal", "history", "gaps", "iteration", "iterations", "collectives", "tally",
+        "story", "journal", "_history", "gaps", "iteration", "iterations", "collectives", "tally",
         "records", "recorder", "_recorder", "_recorders", "_events", "events", "sampler",
         "_sampler", "meter", "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns",
         "early_deadlines", "_completed", "_late", "_bytes", "_bytes_cached", "_cached",

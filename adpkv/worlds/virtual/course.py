@@ -62,12 +62,10 @@ class Course:
         self.version += 1
         return self.version
 
-    def arrived(self) -> bool:
-        """Something arrived, so the stretch will end; returns whether it is the first input."""
+    def arrived(self) -> None:
+        """Something arrived, so the stretch will end."""
         self.idle = False
-        is_first = not self.has_input
         self.has_input = True
-        return is_first
 
     def end(self) -> None:
         """The stretch is over."""

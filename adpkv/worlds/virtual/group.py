@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from adpkv.core.plan import Plan
 from adpkv.core.token_gaps import TokenGaps
@@ -21,6 +21,7 @@ from adpkv.executor.phases import Phases
 from adpkv.worlds.virtual.coordinator import VirtualHost
 from adpkv.worlds.virtual.course import Completed, Course
 from adpkv.worlds.virtual.event_queue import EventQueue
+from adpkv.worlds.virtual.history import REMEMBERED, SMALL, Noted, told
 from adpkv.worlds.virtual.mismatch import left_alone
 from adpkv.worlds.virtual.offers import Offers
 from adpkv.worlds.virtual.places import Program, awaited, describe, place_text, whereabouts
@@ -28,15 +29,12 @@ from adpkv.worlds.virtual.stretch import Line, StepStretch
 
 __all__ = ["VirtualGroup", "forget"]
 
-REMEMBERED: Final = 12
-"""Collectives of a group that are remembered: the last eight, and enough to see what usually comes
-next."""
-
 
 class VirtualGroup:
     """The ranks of one instance, and what each of them awaits."""
 
     __slots__ = (
+        "_history",
         "awake",
         "broken",
         "collectives",
@@ -45,7 +43,6 @@ class VirtualGroup:
         "debt",
         "failed",
         "gaps",
-        "history",
         "index",
         "instance",
         "iteration",
@@ -92,8 +89,7 @@ class VirtualGroup:
         self.debt = 0
         """Small collectives since the last step or wait. The next one takes longer by their
         cost."""
-        self.history: deque[tuple[int, int, Operation]] = deque(maxlen=REMEMBERED)
-        """The last collectives that all members completed, each with its number and its time."""
+        self._history: deque[Noted] = deque(maxlen=REMEMBERED)
         self.gaps = TokenGaps()
         self.last_step_ns = 0
         """When the last step ended."""
@@ -121,11 +117,23 @@ class VirtualGroup:
         """All members completed this collective, or meet in this step."""
         number = self.collectives = self.collectives + 1
         self.debt += 1
-        self.history.append((number, now_ns, operation))
+        self._history.append((number, now_ns, operation))
+
+    def note_iteration(self, iteration: int, last: Plan, plan: Plan, now_ns: int) -> None:
+        """All members completed the three small collectives of an iteration, which began with the
+        plan `last` and made another."""
+        number = self.collectives
+        self.collectives = number + SMALL
+        self.debt += SMALL
+        self._history.append((number + 1, now_ns, (iteration, last, plan)))
+
+    def recent(self) -> list[tuple[int, int, Operation]]:
+        """The last collectives that all members completed, each with its number and its time."""
+        return told(self._history, self.instance.index)
 
     def note_wait(self, operation: Operation, now_ns: int) -> None:
         """All members meet in this wait, which is no collective."""
-        self.history.append((0, now_ns, operation))
+        self._history.append((0, now_ns, operation))
 
     def note_arrival(self, index: int) -> None:
         """Something has arrived for a member."""
@@ -339,7 +347,7 @@ class VirtualGroup:
 
     def let_go(self) -> None:
         """The run is over: close the programs, wherever they are."""
-        self.history.clear()
+        self._history.clear()
         self.offers = Offers(len(self.members))
         self.course.go_on()
         for program in self.programs:

@@ -64,8 +64,6 @@ class Iteration:
             one.take_input()
         leader = phases[0]
         told = leader.group_input
-        number, iteration = group.instance.index, iteration + 1
-        group.note(Collective(number, "tp_broadcast", "intake", iteration, last, None), now_ns)
         said = offers.quiet[:]
         for index in taking_part:
             one = phases[index]
@@ -73,7 +71,6 @@ class Iteration:
             one.observe()
             said[index] = one.fresh_status()
         plan = leader.combine(tuple(said))
-        group.note(Collective(number, "tp_allgather", "sync", iteration, last, None), now_ns)
         if len(taking_part) < len(phases):
             whom = self._whom(group, plan)
             if whom is None or whom:
@@ -84,7 +81,7 @@ class Iteration:
             one.agreed(plan)
             one.apply(plan)
             staged[index] = one.rank.responses.take()
-        group.note(Collective(number, "tp_gather", "flush", iteration, plan, None), now_ns)
+        group.note_iteration(iteration + 1, last, plan, now_ns)
         leader.answer(staged)
         if plan.leave:
             group.leave()

@@ -128,7 +128,12 @@ class Pace:
             lines = group.step_lines()
             if self._schedule is not None:
                 lines = paced(self._schedule, group.instance.index, first.iteration, lines)
-            stretch = self._step_stretch(group, lines, now_ns, quiet=quiet)
+            if self._calibration is None:
+                most = group.offers.most() if quiet and self.jump else 1
+                overhead_ns = group.debt * self._collective_ns
+                stretch = StepStretch(now_ns, overhead_ns, lines, most, self._ticks)
+            else:
+                stretch = self._measured(group, lines, now_ns, quiet=quiet)
         elif type(first) is Wait:
             limit_ns = min([at.limit_ns for at in group.current])
             held_ns = self._held(group, first.plan)
@@ -163,14 +168,12 @@ class Pace:
         if self.timeline is not None:
             self.timeline.ended(index, now_ns, steps)
 
-    def _step_stretch(
+    def _measured(
         self, group: VirtualGroup, lines: list[Line], now_ns: int, *, quiet: bool
     ) -> StepStretch:
         index = group.instance.index
         most = group.offers.most() if quiet and self.jump else 1
         overhead_ns = self._overhead_ns(group)
-        if self._calibration is None:
-            return StepStretch(now_ns, overhead_ns, lines, most, self._ticks)
         jitter, past = self._noise(group)
         return MeasuredStretch(
             now_ns,
@@ -227,7 +230,7 @@ class Pace:
     ) -> None:
         # The iteration's collectives are the last of the history; a wait is behind them.
         paid, each_ns = group.debt, self.collective_ns(group)
-        there = list(group.history)[-(paid + (not lines)) :]
+        there = group.recent()[-(paid + (not lines)) :]
         timeline.began(
             group.instance.index,
             group.members,

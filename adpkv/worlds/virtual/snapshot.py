@@ -77,7 +77,7 @@ def _of_group(
     index, paused = group.instance.index, group.course.paused
     last = tuple(
         msgspec.structs.replace(Position.of(op, number, plans(op.plan)), began_ns=at_ns)
-        for number, at_ns, op in group.history
+        for number, at_ns, op in group.recent()
     )
     since_s = None if paused is None else (now_ns - paused.since_ns) / 1e9
     found = [RankState(rank, index, State.FAILED, last=last) for rank in group.failed]

@@ -341,15 +341,17 @@ class VirtualWorld:
                 self._paused_groups.arrival(group, rank)
             return
         group.note_arrival(index)
-        now_ns, stretch, is_first = self.queue.now, course.stretch, course.arrived()
+        now_ns, stretch = self.queue.now, course.stretch
         assert stretch is not None
-        if not isinstance(stretch, StepStretch):
-            at_ns = stretch.arrival(now_ns)
-        else:
-            # Further input is read at the step boundary that the first one has set.
-            at_ns = stretch.end(now_ns)[1] if is_first else course.wake_ns
-        if at_ns < course.wake_ns:
-            self._plan_wake(group, at_ns)
+        # Further input is read at the step boundary that the first one has set.
+        if not (course.has_input and isinstance(stretch, StepStretch)):
+            course.arrived()
+            if isinstance(stretch, StepStretch):
+                at_ns = stretch.end(now_ns)[1]
+            else:
+                at_ns = stretch.arrival(now_ns)
+            if at_ns < course.wake_ns:
+                self._plan_wake(group, at_ns)
         inbox_ages = self._inbox_ages[rank]
         if inbox_ages is not None:
             inbox_ages.postpone(now_ns, course.wake_ns)

@@ -53,7 +53,7 @@ def test_nobody_else_writes_into_a_group_its_course_or_its_offers() -> None:
         "offers.made += 1",
         "self.group.course.paused = None",
         "course.open = False",
-        "group.history.append(1)",
+        "group._history.append(1)",
     ],
 )
 def test_a_write_from_outside_is_seen(line: str) -> None:
