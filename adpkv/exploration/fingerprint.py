@@ -31,7 +31,7 @@ PAST: Final = frozenset(
         "records", "recorder", "_recorder", "_recorders", "_events", "events", "sampler",
         "_sampler", "meter", "peak", "longest", "intervals", "seen_reasons", "first_unhealthy_ns",
         "early_deadlines", "_completed", "_late", "_bytes", "_bytes_cached", "_cached",
-        "_told", "knowledge_of", "nearest", "queue", "_queue", "_began_ns", "_at",
+        "_told", "knowledge_of", "nearest", "queue", "_queue", "_began_ns", "_costs",
     }
 )  # fmt: skip
 """Names of attributes that no decision reads, as they say what has been; and the event queue, which
