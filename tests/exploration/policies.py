@@ -31,7 +31,7 @@ class Found(NamedTuple):
 FOUND: Final = {
     ("on_timeout", "free"): Found(
         "write_after_free",
-        4,
+        14,
     ),
     ("on_timeout", "fail_close"): Found(
         "shutdown_without_cause",
