@@ -25,6 +25,10 @@ LOOK_NS: Final = 2_000
 iteration later looks at all, and one that spins spends some 3 % of its time on it."""
 
 
+PAUSE_NS: Final = 20_000
+"""While one of them is coming, the others are looked at no more often than this."""
+
+
 class Opened:
     """An open transfer: which pieces are posted, ended, or will never be posted. `cut` has all its
     pieces."""
@@ -172,10 +176,13 @@ class Heads:
                 if found.has_ended():
                     done.append(found)
         if self._unseen > 0:
-            done += self._begun(clock)
+            now_ns = clock()
+            if not self._coming or now_ns - self._looked_ns >= PAUSE_NS:
+                done += self._begun(now_ns)
+                self._looked_ns = now_ns
         return done
 
-    def _begun(self, clock: Callable[[], int]) -> list[Opened]:
+    def _begun(self, now_ns: int) -> list[Opened]:
         """Those expected transfers that were looked at now and of which something has come."""
         firsts = self._firsts
         if len(firsts) == 1:
@@ -190,9 +197,7 @@ class Heads:
         # A turn ends with the last one, so it may be shorter than the time allows.
         self._unseen = min(self._unseen, newest)
         if newest:
-            now_ns = clock()
             turn = 1 + (now_ns - self._looked_ns) // LOOK_NS
-            self._looked_ns = now_ns
             begin = self._at if turn < newest and self._at < newest else 0
             end = min(begin + turn, newest)
             self._unseen -= end - begin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adpkv.transport.port import EndKind, Transfer
-from adpkv.transport.ucx_opened import LOOK_NS, SCAN
+from adpkv.transport.ucx_opened import LOOK_NS, PAUSE_NS, SCAN
 from tests.transport.ucx_stub import DONE, Request, Rig
 
 TRANSFER = Transfer(1, 0, 0, 1, 5, (0, 1, 2, 3), (4, 5, 6, 7), 32)
@@ -104,3 +104,21 @@ def test_one_that_has_begun_is_looked_at_in_each_poll() -> None:
         request.status = DONE
     rig.moves()
     assert [end.kind for end in rig.transport.poll()] == [EndKind.DONE]
+
+
+def test_beside_one_that_is_coming_the_others_are_looked_at_now_and_then() -> None:
+    rig = Rig(calls=5000)
+    assert rig.transport.expect(TRANSFER)
+    for number in range(100, 200):
+        rig.transport.expect(Transfer(number, 0, 0, 1, number, (0,), (0,), 8))
+    first, *_, last = rig.peer().received
+    first.status = DONE
+    rig.now_ns = 200 * LOOK_NS
+    assert rig.transport.poll() == []
+    last.status = DONE
+    rig.moves()
+    before = Request.looks
+    assert rig.transport.poll() == []
+    assert Request.looks - before == 1, "the first open piece of the one that is coming"
+    rig.now_ns += PAUSE_NS
+    assert [end.session[0] for end in rig.transport.poll()] == [199], "though UCX did nothing"
