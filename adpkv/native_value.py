@@ -16,6 +16,8 @@ class NativeValue:
 
     __match_args__: ClassVar[tuple[str, ...]] = ()
     """The names of its fields, in order."""
+    __frozen__: ClassVar[bool] = False
+    """Whether nobody may assign them; only then has it a hash."""
 
     def fields(self) -> tuple[Any, ...]:
         """Its fields, in order."""
@@ -35,5 +37,12 @@ class NativeValue:
         return self.fields() == other.fields()
 
     def __hash__(self) -> int:
-        """Equal ones have equal hashes."""
+        """Equal ones have equal hashes, as long as they stay equal.
+
+        Raises:
+            TypeError: it may change.
+        """
+        kind = type(self)
+        if not kind.__frozen__:
+            raise TypeError(f"unhashable type: '{kind.__name__}'")
         return hash(self.fields())

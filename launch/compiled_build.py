@@ -1,5 +1,5 @@
-"""The wheel with its hot modules compiled: `ADPKV_COMPILE=1 pip install .`. By mypyc, and one from
-C (`IN_C`).
+"""The wheel with its hot modules compiled: `ADPKV_COMPILE=1 pip install .`. How is in
+`compiling.py`.
 
 A build hook of hatch (pyproject.toml). Without ADPKV_COMPILE it does nothing, and the wheel is
 plain Python. A C compiler and Python's headers are needed only here. The sources stay in the wheel
@@ -21,13 +21,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))  # hatch runs this file, and knows no others here
 
-from native_values import COPY, NATIVE, make_native
+from native_values import COPY, NATIVE
 
 __all__ = ["CompiledBuild", "compiled_modules", "lacks"]
 
 WANTED = "ADPKV_COMPILE"
 NEEDS = ["mypy>=2.4", "setuptools>=75"]
-CONFIG = Path(__file__).with_name("mypyc.ini")
+COMPILING = Path(__file__).with_name("compiling.py")
 
 FOLDERS = ("core", "executor", "faults", "worlds/virtual")
 FILES = (
@@ -41,10 +41,6 @@ FILES = (
     "traces/mooncake.py",
     *(f"workload/{name}.py" for name in ("cancels", "reading", "traces")),
 )
-CALLS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
-"""For the C compiler: nobody else calls the functions of this build, so they call each other
-directly."""
-
 LEFT_OUT = frozenset(
     {
         # What stands in a stuck rank's stack: a compiled coroutine has no frames to show.
@@ -56,10 +52,6 @@ LEFT_OUT = frozenset(
     }
 )
 
-
-IN_C = ("flight_recorder/quick",)
-"""Modules that are in C beside their Python, which stands for them without a compiler. Each is a
-file, `.c` and `.py`, with the same contents for whoever imports it."""
 
 STRUCT = "(msgspec.Struct"
 """mypyc 2.4 forgets what such a class says of itself (frozen, array_like, tag): it stays Python,
@@ -103,7 +95,8 @@ class CompiledBuild(BuildHookInterface):  # type: ignore[type-arg]
         folder = Path(tempfile.mkdtemp(prefix="adpkv-compiled-"))
         self._folder = folder
         shutil.copytree(Path(self.root, "adpkv"), folder / "adpkv")
-        if subprocess.run([sys.executable, __file__], cwd=folder, check=False).returncode:
+        shutil.copytree(Path(self.root, "configs"), folder / "adpkv" / "configs")
+        if subprocess.run([sys.executable, COMPILING], cwd=folder, check=False).returncode:
             self.finalize(version, build_data, "")
             self.app.abort(f"{WANTED}: mypyc or the C compiler failed, see above")
         for pattern in (f"*{sysconfig.get_config_var('EXT_SUFFIX')}", f"*{COPY}.py"):
@@ -133,38 +126,3 @@ def lacks() -> str:
     if not (headers / "Python.h").is_file():
         return f"Python's headers are not in {headers}: apt install python3-dev"
     return ""
-
-
-def _compile() -> None:
-    """Put the extension modules beside the sources of the current folder: a process of its own,
-    because mypy and setuptools end theirs if something is wrong."""
-    from mypyc.build import mypycify
-    from setuptools import Extension, setup
-
-    names = [str(path) for path in compiled_modules(Path("adpkv"))]
-    make_native(Path("adpkv"))
-    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    compiled = mypycify(
-        ["--config-file", str(CONFIG), *names],
-        opt_level="3",
-        debug_level="0",
-        multi_file=True,
-    )
-    for module in compiled:
-        module.extra_compile_args += CALLS
-    in_c = [
-        Extension(
-            f"adpkv.{name.replace('/', '.')}", [f"adpkv/{name}.c"], extra_compile_args=["-O2"]
-        )
-        for name in IN_C
-    ]
-    setup(
-        name="adpkv-compiled",
-        packages=[],
-        ext_modules=[*compiled, *in_c],
-        script_args=["-q", "build_ext", "--inplace", f"-j{jobs}"],
-    )
-
-
-if __name__ == "__main__":
-    _compile()

@@ -11,8 +11,9 @@ Only what stays inside a process: msgspec writes and reads no native class. Stru
 functions that are to be compiled, and which are sent or written, or that users get (`Batch`), are
 taken from a copy of their module that is not compiled.
 
-Fields of a frozen structure become final ones: nobody can assign them here either. What else a
-structure may say and a native class would not do is refused (`_refuse`), not left out in silence.
+Fields of a frozen structure become final ones: nobody can assign them here either. Any other has
+no hash, as there. What else a structure may say and a native class would not do is refused
+(`_refuse`), not left out in silence.
 """
 
 from __future__ import annotations
@@ -204,6 +205,8 @@ def _change(lines: list[str], node: ast.ClassDef, fields: list[ast.AnnAssign], b
     told = "".join(f"{name!r}, " for name in names)
     assert body.end_lineno is not None
     lines[body.end_lineno - 1] += f"; __match_args__: {CLASS_VAR}[tuple[str, ...]] = ({told})"
+    if _is_frozen(node):
+        lines[body.end_lineno - 1] += f"; __frozen__: {CLASS_VAR}[bool] = True"
     for one in node.body:
         if isinstance(one, ast.AnnAssign):
             if one.value is not None:

@@ -18,7 +18,7 @@ import pytest
 
 from adpkv.build import COMPILED_IF, build
 from adpkv.core.plan import GroupInput
-from adpkv.executor.collectives import Step
+from adpkv.executor.collectives import Step, Wait
 from tests.compiled.compare import BUILDS, differences, files, random_experiments, write_experiments
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,14 @@ def test_a_native_class_is_like_its_structure() -> None:
         assert hash(one) == hash(native(**told))
         assert one != native(released=True)
         assert not hasattr(native, "__struct_fields__")
+
+
+def test_what_may_change_has_no_hash() -> None:
+    native = _native("executor/collectives.py")
+    for kind in (Wait, native.Wait):
+        with pytest.raises(TypeError, match="unhashable type: 'Wait'"):
+            hash(kind(0, "wait", "wait", 1, None, 5, 9))
+    assert hash(native.Elapsed(1, 2, None)) == hash(native.Elapsed(1, 2, None))
 
 
 def test_the_fields_and_defaults_of_a_base_come_first() -> None:

@@ -1,0 +1,160 @@
+"""Compiles adpkv in the current folder: `python compiling.py`, for `compiled_build.py`.
+
+A process of its own, because mypy and setuptools end theirs if something is wrong. mypyc makes C of
+the modules; what they look up by name is remembered where it is looked up (`inline_cache.h`); and
+GCC builds the C twice, the second time by what the first has counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # as in compiled_build.py
+
+from compiled_build import compiled_modules
+from native_values import make_native
+
+__all__ = ["is_gcc", "main", "remembering"]
+
+CONFIG = Path(__file__).with_name("mypyc.ini")
+
+IN_C = ("flight_recorder/quick",)
+"""Modules that are in C beside their Python, which stands for them without a compiler. Each is a
+file, `.c` and `.py`, with the same contents for whoever imports it."""
+
+CALLS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
+"""For the C compiler: nobody else calls the functions of this build, so they call each other
+directly."""
+
+COUNTED = ["-fprofile-generate", "-fprofile-update=single"]
+BY_PROFILE = ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"]
+"""GCC builds it twice: first so that it counts what it does in some small simulations (`TRAINING`),
+then by these counts. What was used is then fast, and beside each other in memory; the rest, most of
+it, is small and elsewhere."""
+
+TRAINING = (
+    ("conversation", "--set", "workload.limit=150"),
+    ("quickstart", "--set", "workload.requests=60"),
+    ("closed-loop", "--set", "workload.requests=40"),
+    ("large-group", "--set", "workload.requests=20"),
+)
+
+INLINE_CACHE = Path(__file__).with_name("inline_cache.h")
+GLOBAL = re.compile(
+    r"((cpy_r_r\d+) = CPyStatic_\w+___globals;\n"
+    r" +(cpy_r_r\d+) = CPyStatics\[\d+\];[^\n]*\n"
+    r" +cpy_r_r\d+ = )CPyDict_GetItem\(\2, (?=\3\))"
+)
+"""A name of a module, of which mypyc knows no type."""
+
+
+def main() -> None:
+    """Put the extension modules beside the sources of the current folder."""
+    from mypyc.build import mypycify
+    from setuptools import Extension
+
+    names = [str(path) for path in compiled_modules(Path("adpkv"))]
+    make_native(Path("adpkv"))
+    compiled = mypycify(
+        ["--config-file", str(CONFIG), *names],
+        opt_level="3",
+        debug_level="0",
+        multi_file=True,
+    )
+    for module in compiled:
+        module.extra_compile_args += CALLS
+        module.include_dirs.append(str(INLINE_CACHE.parent))
+    for file in Path("build").glob("__native_*"):
+        file.write_text(remembering(file.read_text("utf-8")), "utf-8")
+    in_c = [
+        Extension(
+            f"adpkv.{name.replace('/', '.')}", [f"adpkv/{name}.c"], extra_compile_args=["-O2"]
+        )
+        for name in IN_C
+    ]
+    library, *shims = compiled
+    if not is_gcc():
+        print("no profile: that needs GCC", file=sys.stderr)
+        _build([*compiled, *in_c])
+        return
+    usual = list(library.extra_compile_args)
+    library.extra_compile_args = [*usual, *COUNTED]
+    library.extra_link_args = COUNTED
+    _build([library, *shims, *in_c])
+    if not _train():
+        print("no profile: adpkv does not run here", file=sys.stderr)
+        library.extra_compile_args, library.extra_link_args = usual, []
+    else:
+        library.extra_compile_args, library.extra_link_args = [*usual, *BY_PROFILE], []
+    _build([library], again=True)
+
+
+def _build(modules: list[Any], *, again: bool = False) -> None:
+    from setuptools import setup
+    from setuptools.command.build_ext import build_ext
+
+    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+    class InParallel(build_ext):
+        """Setuptools builds several modules at once; most of this build is the files of one."""
+
+        def build_extensions(self) -> None:
+            one_by_one = self.compiler.compile
+
+            def in_parallel(sources: list[str], **told: Any) -> list[str]:
+                with ThreadPoolExecutor(jobs) as pool:
+                    made = pool.map(lambda source: one_by_one([source], **told), sources)
+                    return [name for names in made for name in names]
+
+            self.compiler.compile = in_parallel
+            super().build_extensions()
+
+    setup(
+        name="adpkv-compiled",
+        packages=[],
+        ext_modules=modules,
+        cmdclass={"build_ext": InParallel},
+        script_args=["-q", "build_ext", "--inplace", f"-j{jobs}", *(["--force"] if again else [])],
+    )
+
+
+def _train() -> bool:
+    """Simulate what the compiler is to make fast. Each process adds what it counts, as it ends, to
+    files beside the objects."""
+    # Behind adpkv what was there: pip's environment for a build is found by it.
+    path = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
+    found = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryDirectory(prefix="adpkv-profile-") as out:
+        for number, told in enumerate(TRAINING):
+            command = [sys.executable, "-m", "adpkv", "simulate", *told, "--quiet"]
+            ended = subprocess.run([*command, "--out", f"{out}/{number}"], env=found, check=False)
+            if ended.returncode:
+                return False
+    return True
+
+
+def remembering(text: str) -> str:
+    """What mypyc has made, with what it looks up by name remembered (`inline_cache.h`)."""
+    text = text.replace("#include <CPy.h>\n", f'#include <CPy.h>\n#include "{INLINE_CACHE.name}"\n')
+    return GLOBAL.sub(r"\1ADPKV_GLOBAL(\2, ", text)
+
+
+def is_gcc() -> bool:
+    """Whether the C compiler is GCC: others keep profiles in other ways."""
+    command = [*(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()]
+    asked = subprocess.run(
+        [*command, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True, check=False
+    )
+    return "__GNUC__" in asked.stdout and "__clang__" not in asked.stdout
+
+
+if __name__ == "__main__":
+    main()

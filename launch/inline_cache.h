@@ -1,0 +1,172 @@
+/* What compiled code looks up by name, remembered at the place in the code that asks for it.
+
+mypyc knows the fields and methods of what it compiles. Those of anything else (structures of
+msgspec, deques, what stands behind a port) it has Python look up by name, each time. Here each such
+place keeps what it found and for which version of the type, as Python's own interpreter does since
+3.11: a type that changes gets another version, and is looked up again. So it behaves as before.
+
+`compiled_build.py` includes this in what mypyc has made, not in mypyc's own library. Without the
+GIL, or with another compiler than GCC and Clang, nothing is remembered. */
+
+#ifndef ADPKV_INLINE_CACHE_H
+#define ADPKV_INLINE_CACHE_H
+
+#if defined(__GNUC__) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030B0000 \
+    && !defined(PYPY_VERSION)
+
+#include <structmember.h> /* until 3.11 it alone says what a PyMemberDef is */
+
+#define ADPKV_NO_VERSION 0xFFFFFFFFu /* which no type gets */
+#define ADPKV_TRIES 64               /* a place that meets more looks up each time */
+
+typedef struct {
+    unsigned int version;
+    unsigned int left;
+    PyObject *name; /* most places ask for one; `getattr` may ask for any */
+    Py_ssize_t offset; /* of a slot */
+    getter get;        /* or of a native class: the function and what it is called with */
+    void *closure;
+} adpkv_field_t;
+
+typedef struct {
+    unsigned int version;
+    unsigned int left;
+    PyObject *name;
+    PyObject *method; /* the type has it as long as it has this version */
+} adpkv_method_t;
+
+static inline int adpkv_may_keep(PyTypeObject *type, unsigned int *left) {
+    if (*left == 0 || type->tp_getattro != PyObject_GenericGetAttr || type->tp_version_tag == 0)
+        return 0;
+    --*left;
+    return 1;
+}
+
+static __attribute__((noinline, unused)) PyObject *
+adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
+    PyObject *found = PyObject_GetAttr(thing, name);
+    PyTypeObject *type = Py_TYPE(thing);
+    if (found == NULL || !adpkv_may_keep(type, &kept->left))
+        return found;
+    PyObject *descr = _PyType_Lookup(type, name);
+    kept->version = ADPKV_NO_VERSION;
+    Py_INCREF(name);
+    Py_XSETREF(kept->name, name);
+    if (descr == NULL) {
+        PyErr_Clear();
+    } else if (Py_TYPE(descr) == &PyMemberDescr_Type) {
+        PyMemberDef *member = ((PyMemberDescrObject *)descr)->d_member;
+        if (member->type == T_OBJECT_EX && (member->flags & ~READONLY) == 0) {
+            kept->get = NULL;
+            kept->offset = member->offset;
+            kept->version = type->tp_version_tag;
+        }
+    } else if (Py_TYPE(descr) == &PyGetSetDescr_Type) {
+        PyGetSetDef *pair = ((PyGetSetDescrObject *)descr)->d_getset;
+        if (pair->get != NULL) {
+            kept->get = pair->get;
+            kept->closure = pair->closure;
+            kept->version = type->tp_version_tag;
+        }
+    }
+    return found;
+}
+
+static inline PyObject *adpkv_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
+    if (Py_TYPE(thing)->tp_version_tag == kept->version && kept->name == name) {
+        if (kept->get != NULL)
+            return kept->get(thing, kept->closure);
+        PyObject *found = *(PyObject **)((char *)thing + kept->offset);
+        if (__builtin_expect(found != NULL, 1)) {
+            Py_INCREF(found);
+            return found;
+        }
+    }
+    return adpkv_find_field(thing, name, kept);
+}
+
+static __attribute__((noinline, unused)) PyObject *
+adpkv_find_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *names,
+                  adpkv_method_t *kept) {
+    PyTypeObject *type = Py_TYPE(args[0]);
+    PyObject *method = NULL;
+    /* What has fields of its own, by name, may have one that stands before the method. */
+    if (type->tp_dictoffset == 0 && adpkv_may_keep(type, &kept->left)) {
+        method = _PyType_Lookup(type, name);
+        if (method == NULL)
+            PyErr_Clear();
+        else if (!PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR))
+            method = NULL;
+    }
+    kept->version = method == NULL ? ADPKV_NO_VERSION : type->tp_version_tag;
+    kept->method = method;
+    Py_INCREF(name);
+    Py_XSETREF(kept->name, name);
+    return PyObject_VectorcallMethod(name, args, nargsf, names);
+}
+
+static inline PyObject *
+adpkv_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *names,
+             adpkv_method_t *kept) {
+    if (Py_TYPE(args[0])->tp_version_tag != kept->version || kept->name != name)
+        return adpkv_find_method(name, args, nargsf, names, kept);
+    /* args[-1] is not ours to give: there `self` is in front of the other arguments. */
+    nargsf &= ~PY_VECTORCALL_ARGUMENTS_OFFSET;
+    PyObject *method = kept->method; /* the call may change the type */
+    Py_INCREF(method);
+    PyObject *result = PyObject_Vectorcall(method, args, nargsf, names);
+    Py_DECREF(method);
+    return result;
+}
+
+#define PyObject_GetAttr(thing, name)                                               \
+    ({                                                                              \
+        static adpkv_field_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES}; \
+        adpkv_field((thing), (name), &adpkv_kept);                                  \
+    })
+
+#define PyObject_VectorcallMethod(name, args, nargsf, names)                        \
+    ({                                                                              \
+        static adpkv_method_t adpkv_kept = {.version = ADPKV_NO_VERSION, .left = ADPKV_TRIES};   \
+        adpkv_method((name), (args), (nargsf), (names), &adpkv_kept);               \
+    })
+
+#if PY_VERSION_HEX < 0x030C0000 /* since then a dictionary's version is not to be used */
+
+typedef struct {
+    uint64_t version;
+    PyObject *value; /* the module has it as long as it has this version */
+} adpkv_global_t;
+
+static __attribute__((noinline, unused)) PyObject *
+adpkv_find_global(PyObject *dict, PyObject *key, adpkv_global_t *kept) {
+    PyObject *found = CPyDict_GetItem(dict, key);
+    kept->version = 0; /* which no dictionary has */
+    if (found != NULL && PyDict_CheckExact(dict)) {
+        kept->value = found;
+        kept->version = ((PyDictObject *)dict)->ma_version_tag;
+    }
+    return found;
+}
+
+static inline PyObject *adpkv_global(PyObject *dict, PyObject *key, adpkv_global_t *kept) {
+    if (__builtin_expect(((PyDictObject *)dict)->ma_version_tag != kept->version, 0))
+        return adpkv_find_global(dict, key, kept);
+    Py_INCREF(kept->value);
+    return kept->value;
+}
+
+#define ADPKV_GLOBAL(dict, key)                                                     \
+    ({                                                                              \
+        static adpkv_global_t adpkv_kept = {0, NULL};                               \
+        adpkv_global((dict), (key), &adpkv_kept);                                   \
+    })
+
+#endif
+#endif
+
+#ifndef ADPKV_GLOBAL /* a name of a module, which compiled_build.py writes in CPyDict_GetItem's place */
+#define ADPKV_GLOBAL(dict, key) CPyDict_GetItem((dict), (key))
+#endif
+
+#endif

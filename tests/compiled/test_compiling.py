@@ -1,0 +1,203 @@
+"""How the compiled build is made: what compiled code remembers, and which compiler is what."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAUNCH = ROOT / "launch"
+sys.path.insert(0, str(LAUNCH))
+
+from compiled_build import lacks  # noqa: E402
+from compiling import is_gcc, remembering  # noqa: E402
+
+needs_compiler = pytest.mark.skipif(bool(lacks()), reason=lacks() or "-")
+
+
+@pytest.fixture(scope="module")
+def remembers(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`remembers.c`, built with the warnings that the build counts as errors."""
+    made = (
+        tmp_path_factory.mktemp("remembers") / f"remembers{sysconfig.get_config_var('EXT_SUFFIX')}"
+    )
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    include = [f"-I{LAUNCH}", f"-I{sysconfig.get_path('include')}"]
+    how = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
+    source = str(Path(__file__).with_name("remembers.c"))
+    subprocess.run([*compiler, *how, *include, source, "-o", str(made)], check=True)
+    spec = importlib.util.spec_from_file_location("remembers", made)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class One(msgspec.Struct):
+    a: int = 1
+    b: str = "b"
+
+
+class Other(msgspec.Struct, frozen=True, array_like=True):
+    x: int = 5
+    a: int = 7
+
+
+@needs_compiler
+def test_a_field_is_the_things_own_whatever_was_asked_before(remembers: Any) -> None:
+    one, plain = One(), type("Plain", (), {"a": 3})()
+    for thing in (one, one, Other(), Other(a=9), plain, one, 4 + 2j, Other()):
+        for name in ("a", "real"):
+            if hasattr(thing, name):
+                assert remembers.field(thing, name) == getattr(thing, name)
+            else:
+                with pytest.raises(AttributeError, match=name):
+                    remembers.field(thing, name)
+    plain.a = "its own"
+    assert remembers.field(plain, "a") == "its own"
+
+
+@needs_compiler
+def test_a_field_that_was_taken_away_or_replaced_is_not_there_any_more(remembers: Any) -> None:
+    class Slotted:
+        __slots__ = ("a",)
+
+    thing = Slotted()
+    for value in (1, 2):
+        thing.a = value
+        assert remembers.field(thing, "a") == value
+    del thing.a
+    with pytest.raises(AttributeError, match="a"):
+        remembers.field(thing, "a")
+    thing.a = 3
+    assert remembers.field(thing, "a") == 3
+    Slotted.a = property(lambda self: "another")  # type: ignore[assignment]
+    assert remembers.field(thing, "a") == "another"
+
+
+@needs_compiler
+def test_a_property_and_what_c_computes_are_asked_each_time(remembers: Any) -> None:
+    class Counting:
+        __slots__ = ("asked",)
+
+        @property
+        def next(self) -> int:
+            self.asked += 1
+            return self.asked
+
+    thing = Counting()
+    thing.asked = 0
+    assert [remembers.field(thing, "next") for _ in range(3)] == [1, 2, 3]
+    assert [remembers.field(number, "imag") for number in (1 + 2j, 3 + 4j)] == [2.0, 4.0]
+
+
+@needs_compiler
+def test_a_method_is_that_of_the_thing_at_hand(remembers: Any) -> None:
+    first, second, third = deque([1]), [1], deque([1])
+    for thing in (first, first, second, third, first):
+        assert remembers.call("append", thing, 2) is None
+    assert [list(one) for one in (first, second, third)] == [[1, 2, 2, 2], [1, 2], [1, 2]]
+    with pytest.raises(AttributeError, match="append"):
+        remembers.call("append", (1,), 2)
+    with pytest.raises(TypeError):
+        remembers.call("append", first)
+
+
+@needs_compiler
+def test_a_method_that_is_replaced_is_the_new_one(remembers: Any) -> None:
+    class Slotted:
+        __slots__ = ()
+
+        def told(self) -> str:
+            return "before"
+
+    class Open(Slotted):
+        pass
+
+    thing, other = Slotted(), Open()
+    assert [remembers.call("told", one) for one in (thing, thing, other)] == ["before"] * 3
+    Slotted.told = lambda self: "after"  # type: ignore[method-assign]
+    assert [remembers.call("told", one) for one in (thing, other)] == ["after"] * 2
+    other.told = lambda: "its own"  # type: ignore[method-assign]
+    assert [remembers.call("told", one) for one in (other, thing)] == ["its own", "after"]
+
+
+@needs_compiler
+def test_a_method_may_be_taken_away_while_it_runs(remembers: Any) -> None:
+    class Slotted:
+        __slots__ = ()
+
+        def told(self) -> str:
+            del Slotted.told
+            return "done"
+
+    thing, told = Slotted(), Slotted.told
+    for _ in range(3):
+        assert remembers.call("told", thing) == "done"
+        with pytest.raises(AttributeError, match="told"):
+            remembers.call("told", thing)
+        Slotted.told = told  # type: ignore[method-assign]
+
+
+@needs_compiler
+def test_a_name_of_a_module_is_what_it_is_now(remembers: Any) -> None:
+    names: dict[str, object] = {"a": 1}
+    key = "a"
+    assert [remembers.name(names, key) for _ in range(2)] == [1, 1]
+    names["b"] = 2
+    names["a"] = "another"
+    assert remembers.name(names, key) == "another"
+    del names["a"]
+    with pytest.raises(KeyError):
+        remembers.name(names, key)
+    assert remembers.name({"a": "of another module"}, key) == "of another module"
+
+
+@needs_compiler
+def test_what_meets_many_types_goes_on_to_find_them(remembers: Any) -> None:
+    for number in range(200):
+        kind = msgspec.defstruct(f"S{number}", [("a", int), ("z", int)])
+        assert remembers.field(kind(number, -1), "a") == number
+
+
+def test_names_of_modules_are_remembered_and_other_dictionaries_are_not() -> None:
+    asked = (
+        "    cpy_r_r6 = CPyStatic_event_queue___globals;\n"
+        "    cpy_r_r7 = CPyStatics[513]; /* 'heappush' */\n"
+        "    cpy_r_r8 = CPyDict_GetItem(cpy_r_r6, cpy_r_r7);\n"
+    )
+    assert remembering(asked) == asked.replace("CPyDict_GetItem", "ADPKV_GLOBAL")
+    other = asked.replace("CPyStatic_event_queue___globals", "cpy_r_self")
+    assert remembering(other) == other
+    computed = asked.replace("(cpy_r_r6, cpy_r_r7)", "(cpy_r_r6, cpy_r_r9)")
+    assert remembering(computed) == computed
+    header = "#include <Python.h>\n#include <CPy.h>\n"
+    assert remembering(header) == f'{header}#include "inline_cache.h"\n'
+
+
+@pytest.mark.parametrize(
+    ("says", "is_it"),
+    [
+        ("#define __GNUC__ 12", True),
+        ("#define __GNUC__ 4\\n#define __clang__ 1", False),
+        ("#define __TINYC__ 1", False),
+    ],
+)
+def test_which_compiler_keeps_profiles_as_gcc_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, is_it: bool
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(f'#!/bin/sh\nprintf "{says}\\n"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", f"{compiler} -pthread")
+    assert is_gcc() is is_it
