@@ -25,6 +25,14 @@ def test_an_absent_rank_is_named(program, tmp_path: Path) -> None:
     assert {places[rank] for rank in (4, 5, 7)} == {("tp_allgather", "sync")}
 
 
+def test_who_reports_for_all_is_given_the_time_to(program, tmp_path: Path) -> None:
+    """As on a busy machine: the other ranks had ended the job after two seconds, without a word."""
+    found = program("hang", 8, str(tmp_path), "slow", timeout_s=60)
+    assert found.code == 3, found.err
+    assert "rank 6 never came to tp_allgather" in found.err
+    assert json.loads((tmp_path / "out" / "deadlock.json").read_text())["outliers"] == [6]
+
+
 @pytest.mark.parametrize(
     "victim",
     [

@@ -28,9 +28,10 @@ __all__ = ["Driver", "abort", "guarded"]
 
 T = TypeVar("T")
 
-SPEAKER_GRACE_S: Final = 2.0
+SPEAKER_GRACE_S: Final = 20.0
 """How long the other ranks wait for the one that reports for all, before they end the job
-themselves."""
+themselves. It ends the job when it is done, and on a busy machine that has taken seconds: who
+is impatient takes the report away. It only counts if that rank fails meanwhile."""
 
 
 class Driver:
