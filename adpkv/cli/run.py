@@ -16,6 +16,7 @@ from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
 from adpkv.cli.rank import RankCall, checked, run_rank
 from adpkv.cli.remarks import remark
 from adpkv.counting import counted
+from adpkv.whole_files import is_open
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -68,12 +69,14 @@ def _start(call: RankCall, out: Path | None) -> int:
 
 @contextmanager
 def _readable_again(call: RankCall, experiment: Experiment) -> Iterator[RankCall]:
-    """The call with a file that the ranks can read too. What comes through a pipe has been read
-    here, and is in none."""
-    if not call.file.startswith(OWN_PLACES):
+    """The call with a file that the ranks can read too. What comes through a pipe, one with a name
+    too, has been read here, and is in none."""
+    given, place = Path(call.file), os.path.realpath(call.file)
+    if not (call.file.startswith(OWN_PLACES) or is_open(given) or given.is_fifo()):
         yield call
-    elif Path(call.file).is_file():
-        yield call._replace(file=os.path.realpath(call.file))
+    # Not so one that was removed, as that of a long here-document: its place has another name.
+    elif os.path.isfile(place) and os.path.samefile(place, given):
+        yield call._replace(file=place)
     else:
         from adpkv.config import dump
 

@@ -34,6 +34,13 @@ def test_the_exit_code_of_mpirun_is_passed_on() -> None:
     assert Launch([sys.executable, "-c", "raise SystemExit(75)"]).run() == 75
 
 
+@pytest.mark.parametrize("told", [{}, {"HOME": ""}], ids=["none", "an empty one"])
+def test_who_has_no_home_gets_one(told: dict[str, str]) -> None:
+    """Open MPI does not run without."""
+    assert Path(launching._allowing(dict(told))["HOME"]).is_absolute()
+    assert launching._allowing({"HOME": "/somebody"})["HOME"] == "/somebody"
+
+
 def test_a_killed_mpirun_has_the_code_that_a_shell_would_give() -> None:
     assert Launch(["sh", "-c", "kill -9 $$"]).run() == 137
 

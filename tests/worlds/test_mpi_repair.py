@@ -62,7 +62,7 @@ def test_the_wrapper_keeps_the_real_mpirun_and_its_exit_code(prefix: Path) -> No
 def test_the_wrapper_gives_a_home_to_who_has_none(prefix: Path) -> None:
     repair.wrap_mpirun(prefix)
     (prefix / "bin" / "mpirun.openmpi").write_text('#!/bin/sh\necho "home=$HOME"\n')
-    for told, home in ({"HOME": "/somebody"}, "/somebody"), ({}, "/"):
+    for told, home in ({"HOME": "/somebody"}, "/somebody"), ({}, "/"), ({"HOME": ""}, "/"):
         found = subprocess.run(
             [prefix / "bin" / "mpirun"],
             env={"PATH": os.environ["PATH"], **told},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -360,8 +361,8 @@ def _allowing(environment: dict[str, str]) -> dict[str, str]:
     """The environment in which Open MPI starts more ranks than cores, starts ranks as root, or
     without a home, and detects a lost host in time. What the user has set stays; other launchers
     ignore these variables."""
-    home = os.path.expanduser("~")  # the user's, or still ~
-    environment.setdefault("HOME", home if os.path.isabs(home) else "/")
+    if not environment.get("HOME"):
+        environment["HOME"] = _home()
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
     for name, value in LOST_HOST.items():
         environment.setdefault(name, value)
@@ -369,3 +370,12 @@ def _allowing(environment: dict[str, str]) -> dict[str, str]:
         environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
         environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
     return environment
+
+
+def _home() -> str:
+    """The user's, or the root folder for one whom the system does not know."""
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        home = ""
+    return home if os.path.isabs(home) else "/"

@@ -20,7 +20,7 @@ real="$(dirname "$(readlink -f "$0")")/mpirun.openmpi"
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
-export HOME="${HOME-/}"
+export HOME="${HOME:-/}"
 command -v setsid >/dev/null && command -v setpriv >/dev/null || exec "$real" "$@"
 
 # The shared memory of the ranks, by the number that Open MPI makes of its job's name.
