@@ -70,7 +70,7 @@ class Posting(Generic[T]):
 
     Args:
         post: posts the next piece of a transfer and returns its size; None if the library refused
-            it. Then nothing more is posted to that peer in this round.
+            it, or if there is no time left. Then nothing more is posted to that peer in this round.
         limits: how much may be posted.
     """
 
@@ -153,22 +153,29 @@ class Posting(Generic[T]):
 
     def _post_more(self) -> None:
         """Post to the peers in turn until the budget is used up or their windows are full."""
+        served: list[int] = []
         for peer in list(self._queues):
             if not self._has_budget():
-                return
-            self._post_to(peer)
+                break
+            if self._post_to(peer):
+                served.append(peer)
+        # Before these come those to whom nothing was posted, as the transport had no time left.
+        for peer in served:
+            if peer in self._queues:
+                self._queues[peer] = self._queues.pop(peer)
 
     def _has_budget(self) -> bool:
         return self._left_bytes > 0 and self._left_descriptors > 0
 
-    def _post_to(self, peer: int) -> None:
-        """Post to one peer; afterwards it is the last in the order."""
-        queue = self._queues.pop(peer)
+    def _post_to(self, peer: int) -> bool:
+        """Post to one peer, then the last in the order; returns whether anything was posted."""
+        queue, served = self._queues.pop(peer), False
         window_bytes, open_bytes = self._limits.window_bytes, self._open_bytes.get(peer, 0)
         while queue and open_bytes < window_bytes and self._has_budget():
             posted = self._post(queue[0])
             if posted is None:
                 break
+            served = True
             self._left_bytes -= posted.nbytes
             self._left_descriptors -= posted.descriptors
             if not posted.ended:
@@ -178,3 +185,4 @@ class Posting(Generic[T]):
         self._open_bytes[peer] = open_bytes
         if queue:
             self._queues[peer] = queue
+        return served

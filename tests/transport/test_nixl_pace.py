@@ -137,6 +137,19 @@ def test_a_second_write_is_posted_if_it_fits(rig: Rig) -> None:
     assert rig.writes, "time may be spent again"
 
 
+def test_peers_are_served_in_turn_where_the_time_ends_a_poll(rig: Rig) -> None:
+    """A receiver's deadline runs as soon as its transfer has begun."""
+    transfers = [scattered(receiver, 1_000, receiver=receiver) for receiver in (1, 2)]
+    for transfer in transfers:
+        rig.transport.post(transfer)
+    for _ in range(12):
+        rig.library.end()
+        rig.transport.poll()
+    first, second = (rig.transport._sending[transfer.session].posted for transfer in transfers)
+    assert first > 0
+    assert 0.5 < second / first < 1.5
+
+
 def test_nothing_is_measured_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, post_ns=NO_LIMIT, most=50)
     rig.library.post_ns = lambda _: 10_000_000

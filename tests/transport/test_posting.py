@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adpkv.transport.posting import Posted, Posting, PostLimits
+from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
 
 PIECE_BYTES = 10
 
@@ -26,13 +26,16 @@ class Rig:
     def __init__(self, **limits: int) -> None:
         self.posted: list[int] = []
         self.refusing: set[int] = set()
+        self.has_time = NO_LIMIT
+        """For so many pieces."""
         self.posting: Posting[Send] = Posting(
             self.post, PostLimits(**{"budget_bytes": 1_000, "window_bytes": 1_000, **limits})
         )
 
     def post(self, send: Send) -> Posted | None:
-        if send.to in self.refusing:
+        if send.to in self.refusing or not self.has_time:
             return None
+        self.has_time -= 1
         send.left -= 1
         self.posted.append(send.to)
         return Posted(PIECE_BYTES, 3)
@@ -88,6 +91,20 @@ def test_a_refused_piece_is_tried_again_at_the_next_poll() -> None:
     assert rig.posted == [2]
     rig.refusing = set()
     assert rig.polled() == [1]
+
+
+def test_whom_a_poll_had_no_time_for_comes_first_in_the_next() -> None:
+    """As where the transport's own limit of time ends the poll, and not a budget."""
+    rig = Rig(window_bytes=NO_LIMIT)
+    for peer in (1, 2, 3):
+        rig.posting.queue(Send(peer, 100))
+    first = []
+    for _ in range(6):
+        rig.has_time = 4
+        assert len(rig.polled()) == 4
+        first.append(rig.posted[0])
+        assert set(rig.posted) == {first[-1]}
+    assert first == [1, 2, 3, 1, 2, 3]
 
 
 def test_what_was_removed_is_not_posted() -> None:

@@ -343,6 +343,18 @@ def test_a_poll_posts_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(rig.peer().sent) == posted
 
 
+def test_peers_are_served_in_turn_where_the_time_ends_a_poll() -> None:
+    """A receiver's deadline runs as soon as its transfer has begun."""
+    rig = Rig()
+    rig.transport._queues._hold_up.post_ns = 1
+    for receiver in (0, 2):
+        blocks = tuple(range(9))
+        rig.transport.post(Transfer(receiver, 0, 1, receiver, 9 + receiver, blocks, blocks, 72))
+    for _ in range(8):
+        rig.transport.poll()
+    assert [len(peer.sent) for peer in rig.worker.endpoints[2:]] == [5, 4], "one before any poll"
+
+
 @pytest.mark.parametrize(
     ("info", "how", "knows", "at_once"),
     [
