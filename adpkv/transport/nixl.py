@@ -228,6 +228,8 @@ class NixlTransport:
         """Take what has come, look at the pieces in flight, then post what the budget allows."""
         writes = self._writes
         writes.renew()
+        if self._unwritten:
+            self._pace.enter()  # they may be posted now
         if self._receives.open or not writes.moving:
             self._take_notices()
         # Otherwise no notice is waited for, and to look makes progress too.
@@ -236,7 +238,6 @@ class NixlTransport:
         if writes.moving or writes.left:
             writes.look()
         if self._unwritten:
-            self._pace.enter()
             self._begin_written()
         writes.poll()
 

@@ -12,7 +12,7 @@ from adpkv.transport.nixl_opened import Piece, Send
 from adpkv.transport.nixl_pace import Pace
 from adpkv.transport.posting import Posted, Posting, PostLimits
 
-__all__ = ["NOTICE", "Writes"]
+__all__ = ["NOTICE", "NOTICE_EVERY", "Writes"]
 
 NOTICE: Final = struct.Struct("<Q?")
 """A notice: the transfer's tag, and whether all of it has landed."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adpkv.memory.port import Region
+from adpkv.memory.port import PASSED, Fence, Region
 from adpkv.transport import nixl_agent
 from adpkv.transport.nixl import NixlTransport
 from adpkv.transport.port import Transfer
@@ -36,6 +36,8 @@ class Library:
     def __init__(self) -> None:
         self.now_ns = 1_000_000_000
         self.post_ns: Callable[[int], int] = lambda descriptors: 10_000 + 5_000 * descriptors
+        self.state_ns = 0
+        """How long it takes to ask for a write's state."""
         self.at_once = False
         """Whether a write ends in its post."""
         self.writes: list[SimpleNamespace] = []
@@ -78,6 +80,7 @@ class Library:
         return one.state
 
     def state(self, handle: int) -> int:
+        self.now_ns += self.state_ns
         if self._made[handle].state == LOST:
             raise SomeError("disconnected")
         return int(self._made[handle].state)
@@ -112,6 +115,7 @@ def transport(
     post_ns: int = BUDGET_NS,
     most: int = 64,
     piece_bytes: int = BLOCKS * BLOCK_BYTES,
+    written: Callable[[], Fence] = lambda: PASSED,
 ) -> NixlTransport:
     """Rank 0's end of the transport over this library; its peers are ranks 1 and 2."""
     module, bindings = ModuleType("stub_nixl"), ModuleType("stub_nixl._bindings")
@@ -148,6 +152,7 @@ def transport(
         limits=PostLimits(large, 16 * large, most),
         post_ns=post_ns,
         clock=library.clock,
+        written=written,
     )
     card = made.card()
     made.take_cards([card, msgspec.structs.replace(card), card])

@@ -4,12 +4,14 @@ stand-in for the library, whose posts take time on a clock of their own."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from adpkv.transport.nixl import NixlTransport
 from adpkv.transport.nixl_pace import LEAST, PAUSE_NS, WRITE_NS, Pace
-from adpkv.transport.nixl_writes import NOTICE
+from adpkv.transport.nixl_writes import NOTICE, NOTICE_EVERY
 from adpkv.transport.port import EndKind
 from adpkv.transport.posting import NO_LIMIT
 from tests.transport.nixl_stub import (
@@ -27,7 +29,7 @@ ABOUT = 1.03
 class Rig:
     """The transport, and how long each of its calls took."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **words: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **words: Any) -> None:
         self.library = Library()
         self.transport: NixlTransport = transport(monkeypatch, self.library, **words)
         self.took_ns: list[int] = []
@@ -177,6 +179,36 @@ def test_what_a_poll_does_before_it_posts_counts(rig: Rig) -> None:
     assert pace.room(512) == LEAST < whole, "something always moves"
 
 
+def test_what_a_poll_does_before_a_fence_has_passed_counts_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The transfer waits for this rank's own writes, and the poll in which it may be posted has
+    looked at others before."""
+    work = SimpleNamespace(done=True)
+    rig = Rig(monkeypatch, written=lambda: SimpleNamespace(passed=lambda: work.done))
+    rig.whole(1, 512)
+    rig.library.end()
+    rig.transport.poll()
+    rig.transport.post(scattered(2, 8))
+    work.done = False
+    rig.transport.post(scattered(3, 512))
+    work.done = True
+    rig.library.state_ns = BUDGET_NS // 4
+    rig.library.now_ns += 2 * BUDGET_NS  # what lies between two polls does not count
+    rig.call(rig.transport.poll)
+    assert rig.writes[0] > LEAST
+    assert rig.took_ns[-1] <= ABOUT * BUDGET_NS
+
+
+def test_what_a_poll_posts_counts_for_what_comes_after_it(rig: Rig) -> None:
+    rig.whole(1, 512)
+    rig.transport.post(scattered(2, 512))
+    rig.call(rig.transport.poll)
+    assert rig.writes
+    rig.call(lambda: rig.transport.post(scattered(3, 64, receiver=2)))
+    assert rig.writes == []
+
+
 # -- who is told ---------------------------------------------------------------------------------
 
 
@@ -202,6 +234,14 @@ def test_the_receiver_is_told_when_every_write_is_done(rig: Rig) -> None:
     assert rig.ended() == [EndKind.DONE]
     assert rig.library.told == [NOTICE.pack(7, True)]
     assert len(rig.library.released) == len(writes)
+
+
+def test_every_sixteenth_write_says_that_something_moves(rig: Rig) -> None:
+    rig.whole(7, 640)
+    notices = [one.notice for one in rig.library.writes]
+    told = [at for at, notice in enumerate(notices) if notice]
+    assert told == list(range(NOTICE_EVERY - 1, len(notices), NOTICE_EVERY)) != []
+    assert set(notices) == {b"", NOTICE.pack(7, False)}
 
 
 def test_the_notice_goes_with_the_last_write_if_the_others_have_ended(rig: Rig) -> None:
