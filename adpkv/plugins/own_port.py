@@ -42,6 +42,8 @@ class OwnPort:
                 setattr(self, name, _told(f"{who}: {name}", method, passes))
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # a copy asks before it has anything
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -74,8 +75,26 @@ def test_the_build_has_what_the_wheel_is_made_from() -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"]}
     needed |= {*project["project"]["license-files"], "pyproject.toml"}
+    needed |= {Path(hook["path"]).parts[0] for hook in wheel["hooks"].values()}
     first = [s for options, sources, _ in copies() if not options for s in sources]
     assert needed <= set(first)
+
+
+def test_the_wheel_is_made_of_what_is_copied(tmp_path: Path) -> None:
+    for options, sources, _ in copies():
+        for source in sources if not options else []:
+            if (ROOT / source).is_dir():
+                unwanted = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / source, tmp_path / source, ignore=unwanted)
+            else:
+                shutil.copy(ROOT / source, tmp_path)
+    call = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
+    plain = {**os.environ, "ADPKV_COMPILE": ""}
+    built = subprocess.run(
+        call, cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    assert len(list(tmp_path.glob("dist/adpkv-*-none-any.whl"))) == 1
 
 
 def test_what_one_stage_takes_another_has_made() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from typing import Any
@@ -279,3 +280,10 @@ def test_a_port_of_ones_own_keeps_all_that_it_has() -> None:
     assert own.block_tokens == made[0].block_tokens
     assert bare(own) is made[0]
     assert bare(made[0]) is made[0]
+
+
+def test_a_port_of_ones_own_can_be_copied() -> None:
+    inner = object()
+    copied = copy.copy(OwnPort("transceiver.transport: own", inner, Transport))
+    assert copied.inner is inner
+    assert not hasattr(OwnPort.__new__(OwnPort), "anything")
