@@ -12,10 +12,9 @@ from adpkv.core.plan import Plan
 from adpkv.core.report import RankReport, diverging_traces, of_ranks
 from adpkv.core.stop import StopReason
 from adpkv.errors import RankLostError
-from adpkv.executor.collectives import WORLD, Collective, Elapsed, Step, Wait
+from adpkv.executor.collectives import NO_WORK, WORLD, Collective, Elapsed, Step, Wait
 from adpkv.executor.local_work import LocalWork
 from adpkv.executor.messages import failure_detail
-from adpkv.executor.step_work import DUMMY
 from adpkv.executor.succession import shrink_group
 from adpkv.subclassing import mypyc_attr
 
@@ -81,8 +80,7 @@ class Phases(LocalWork):
         """This rank's part of the step that begins now."""
         rank, serving = self.rank, self._serving
         self._began_ns = began_ns = self._clock()
-        work = serving.batch(began_ns)
-        batch, most, tokens, waited, more = work
+        batch, most, tokens, waited, more = serving.batch(began_ns)
         self._batch = batch
         base, slope = self._model.line(batch)
         slope += more
@@ -101,7 +99,8 @@ class Phases(LocalWork):
             self._run,
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch) if serving.owner.shared else None,
-            work is not DUMMY,
+            # By the object: a compiled tuple is copied, and no copy is another tuple itself.
+            batch is not NO_WORK,
             tokens,
             waited,
             batch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from adpkv.core.report import WorkCounts
+from adpkv.executor.collectives import NO_WORK
 from adpkv.model.port import Batch
 
 __all__ = ["DUMMY", "StepWork", "WorkMeter"]
@@ -16,8 +17,9 @@ get from this rank with each step; for each request that is new to the batch, ho
 ago its KV arrived; and by how many ticks each further step in a row is longer because of its
 prompt tokens. A plain tuple: one is made for each step."""
 
-DUMMY: Final[StepWork] = (Batch(), 1 << 30, 0, (), 0)
-"""That of a rank without work."""
+DUMMY: Final[StepWork] = (NO_WORK, 1 << 30, 0, (), 0)
+"""That of a rank without work. It is known by its batch: mypyc makes a tuple of a known
+length a structure, which has no identity."""
 
 
 class WorkMeter:

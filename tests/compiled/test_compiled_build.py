@@ -53,6 +53,64 @@ def test_each_compiled_coroutine_has_one_place_where_it_can_be() -> None:
                 assert len(awaits) <= 1, f"{module} {one.name}: a stuck rank's stack has no line"
 
 
+def _tuples(tree: ast.Module) -> set[str]:
+    """The constants of a module that are tuples of some length."""
+    found = set()
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Assign | ast.AnnAssign) and isinstance(one.value, ast.Tuple):
+            targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return {name for name in found if name.isupper()}
+
+
+TUPLES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): _tuples(ast.parse(path.read_text()))
+    for path in (ROOT / "adpkv").rglob("*.py")
+}
+
+
+def _compared_by_identity(tree: ast.Module) -> list[str]:
+    """Where `is` stands beside such a constant. In C it has no identity: it is made anew as an
+    object for each comparison, so that it is nothing else, ever."""
+    names, imported = _tuples(tree), set()
+    for one in ast.walk(tree):
+        if isinstance(one, ast.ImportFrom):
+            there = TUPLES.get(one.module or "", set())
+            names |= {alias.asname or alias.name for alias in one.names if alias.name in there}
+            imported |= {f"{one.module}.{alias.name}" for alias in one.names}
+    of_modules = set().union(*(TUPLES.get(module, set()) for module in imported))
+    return [
+        ast.unparse(one)
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Compare)
+        and any(isinstance(how, ast.Is | ast.IsNot) for how in one.ops)
+        and any(
+            (isinstance(side, ast.Name) and side.id in names)
+            or (isinstance(side, ast.Attribute) and side.attr in of_modules)
+            for side in (one.left, *one.comparators)
+        )
+    ]
+
+
+def test_no_tuple_is_compared_by_identity() -> None:
+    for path in MODULES:
+        assert _compared_by_identity(ast.parse(path.read_text("utf-8"))) == [], path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from adpkv.executor.step_work import DUMMY\nwork is not DUMMY",
+        "from adpkv.executor.step_work import DUMMY as NONE\nwork is NONE",
+        "from adpkv.executor import step_work\nwork is step_work.DUMMY",
+        "IDLE: Final = (1, 2)\nwork is IDLE",
+    ],
+)
+def test_a_tuple_that_is_compared_by_identity_is_found(text: str) -> None:
+    assert _compared_by_identity(ast.parse(text)) == [text.splitlines()[1]]
+    assert _compared_by_identity(ast.parse(text + "[0]")) == []
+
+
 def _native(name: str) -> ModuleType:
     """A module as it is compiled, but run by Python."""
     file = ROOT / "adpkv" / name
@@ -234,6 +292,24 @@ def test_what_is_frozen_is_frozen_in_the_compiled_build(tmp_path: Path) -> None:
         "    raise SystemExit(f'{thing} was changed')"
     )
     python = BUILDS["compiled"] / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["python", pytest.param("compiled", marks=needs_build)])
+def test_a_rank_without_work_says_so_of_its_step(kind: str, tmp_path: Path) -> None:
+    """Steps that compute something are progress, also if they take no time."""
+    code = (
+        "import adpkv\n"
+        "from adpkv.build import build\n"
+        "from adpkv.worlds.virtual.run import Simulation\n"
+        f"assert build() == {kind!r}\n"
+        "for program in Simulation(adpkv.load('quickstart')).programs:\n"
+        "    assert program.phases.next_step().computes is False"
+    )
+    python = sys.executable if kind == "python" else BUILDS[kind] / "bin" / "python"
     done = subprocess.run(
         [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
