@@ -19,9 +19,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-__all__ = ["is_open", "whole", "write_whole"]
+__all__ = ["beside", "is_open", "whole", "write_whole"]
 
 MARK: Final = ".adpkv-"
 """How a temporary file's name begins."""
@@ -82,6 +82,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def is_open(path: Path) -> bool:
     """Whether the path is what this process has open, as /dev/stdout."""
     return _descriptor(path) is not None
+
+
+def beside(path: Path | None) -> TextIO:
+    """Where to tell what was written to `path`: not between the lines of what goes on there."""
+    return sys.stderr if path is not None and is_open(path) else sys.stdout
 
 
 def _descriptor(path: Path) -> int | None:

@@ -12,7 +12,7 @@ from adpkv.calibration.fit import fitted
 from adpkv.calibration.samples import RunSamples, read_run
 from adpkv.config.calibration import CalibrationConfig
 from adpkv.errors import UsageError
-from adpkv.whole_files import write_whole
+from adpkv.whole_files import is_open, write_whole
 
 __all__ = ["Calibration", "calibrated", "places", "write"]
 
@@ -73,9 +73,16 @@ def _named(name: str, own: Sequence[RunSamples]) -> str:
 
 def places(output: Path, found: Sequence[Calibration]) -> list[Path]:
     """Where each calibration goes: to `output`, or if there are several, beside it with the ranks
-    on a core in its name."""
+    on a core in its name.
+
+    Raises:
+        UsageError: there are several, and `output` is no file: nothing is beside a pipe.
+    """
     if len(found) == 1:
         return [output]
+    if is_open(output) or (output.exists() and not output.is_file()):
+        kinds = f"the runs are of {len(found)} kinds, each with a file of its own"
+        raise UsageError(f"{output}: {kinds}: name a file")
     return [
         output.with_name(f"{output.stem}-{one.ranks_per_core:g}-ranks-a-core{output.suffix}")
         for one in found

@@ -13,7 +13,7 @@ from adpkv.calibration.errors import FIGURES, Error
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.terminal import console_for
 
-__all__ = ["as_text", "as_values", "show_errors"]
+__all__ = ["as_text", "as_told", "as_values", "show_errors"]
 
 
 def as_text(calibration: Calibration, version: str) -> str:

@@ -47,24 +47,26 @@ def calibrate(
     Writes a section `calibration`, which an experiment can have.
     """
     import json
-    import sys
 
     from adpkv import __version__
     from adpkv.calibration.calling import calibrated, places, write
     from adpkv.calibration.showing import as_text, as_told, as_values, show_errors
     from adpkv.output.tables import wrapped
     from adpkv.terminal import terminal_columns
+    from adpkv.whole_files import beside
 
     found, errors = calibrated(runs, check)
     written = places(output, found)
     for path, one in zip(written, found, strict=True):
         write(path, as_text(one, __version__))
+    stream = beside(output)
     if as_json:
-        print(json.dumps(as_values(found, errors), indent=2))
+        print(json.dumps(as_values(found, errors), indent=2), file=stream)
         return
     if errors:
-        show_errors(sys.stdout, errors)
+        show_errors(stream, errors)
     else:
-        print("errors: give runs of a second experiment, or --check RUN, to say how far it is")
+        hint = "errors: give runs of a second experiment, or --check RUN, to say how far it is"
+        print(hint, file=stream)
     for told in as_told(written, found):
-        print("\n".join(wrapped(told, terminal_columns(sys.stdout))))
+        print("\n".join(wrapped(told, terminal_columns(stream))), file=stream)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,10 +50,14 @@ def report(
     from adpkv.output.tables import print_line
     from adpkv.reports.calling import newest, write_report
     from adpkv.terminal import console_for
+    from adpkv.whole_files import beside, is_open
 
     made = write_report(folder or newest(), out, form, plots=plot, theme=theme)
-    console = console_for(sys.stdout)
+    console = console_for(beside(out))
     if form == "html":
-        print_line(console, f"report: {made[0]} ({made[0].stat().st_size / 1e6:.1f} MB)")
+        # Of what goes on in a pipe or behind other output there is no size to be found there.
+        own = made[0].is_file() and not is_open(made[0])
+        size = f" ({made[0].stat().st_size / 1e6:.1f} MB)" if own else ""
+        print_line(console, f"report: {made[0]}{size}")
     else:
         print_line(console, f"{counted(len(made), 'plot')}: {made[0].parent}")

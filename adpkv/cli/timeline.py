@@ -48,16 +48,17 @@ def timeline(
     The run must have been made with observe.timeline: true.
     """
     import json
-    import sys
 
     from adpkv.output.folder import RunFolder
     from adpkv.terminal import terminal_columns
     from adpkv.timeline.showing import as_values, lines, window
     from adpkv.timeline.writing import write_trace
+    from adpkv.whole_files import beside
 
     folder = RunFolder(run or RunFolder.newest().path)
     written = write_trace(folder, output, window(since, until), most)
+    stream = beside(output)
     if as_json:
-        print(json.dumps(as_values(written), indent=2))
+        print(json.dumps(as_values(written), indent=2), file=stream)
     else:
-        print("\n".join(lines(written, terminal_columns(sys.stdout))))
+        print("\n".join(lines(written, terminal_columns(stream))), file=stream)

@@ -143,11 +143,9 @@ def _describe(
 
 
 def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool) -> None:
-    import sys
-
     from adpkv.errors import UsageError
     from adpkv.traces.faults import faults_in
-    from adpkv.whole_files import is_open, whole
+    from adpkv.whole_files import beside, whole
     from adpkv.workload.writing import mooncake_lines
 
     found = faults_in(path, speed=scaling.speed, limit=scaling.limit, follow=False)
@@ -165,6 +163,4 @@ def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool
             file.writelines(f"{line}\n" for line in lines)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
-    # Not between the lines of what goes on there.
-    told = sys.stderr if is_open(out) else sys.stdout
-    print(f"{out}: written, {counted(len(made), 'request')}", file=told)
+    print(f"{out}: written, {counted(len(made), 'request')}", file=beside(out))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from operator import add
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from adpkv.calibration.calling import Calibration, calibrated, places
@@ -24,6 +26,7 @@ from adpkv.errors import AdpkvError, UsageError
 from adpkv.executor.collectives import WORLD
 from adpkv.timeline.reader import Joined
 from adpkv.worlds.virtual.run import simulate
+from tests.cli.forked import adpkv
 
 DATA: dict[str, Any] = {
     "name": "fit",
@@ -225,6 +228,28 @@ def test_ranks_that_share_cores_are_calibrated_by_those_that_do(tmp_path: Path) 
     assert [file.name for file in files] == ["c-1-ranks-a-core.yaml", "c-2-ranks-a-core.yaml"]
     assert "a core for each rank" in as_text(parts[0], "0")
     assert "for 2 ranks on a core" in as_told(files, parts)[1]
+
+
+def test_several_sections_are_not_written_beside_what_is_no_file(tmp_path: Path) -> None:
+    parts = [Calibration(shared, fitted([samples()]), ["a"]) for shared in (1.0, 2.0)]
+    os.mkfifo(tmp_path / "pipe")
+    for output in (Path("/dev/stdout"), Path("/dev/null"), tmp_path / "pipe", tmp_path):
+        assert places(output, parts[:1]) == [output]
+        with pytest.raises(UsageError, match="2 kinds, each with a file of its own: name a file"):
+            places(output, parts)
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "json"])
+def test_a_section_that_goes_on_in_an_open_file_has_nothing_told_in_it(
+    tmp_path: Path, more: list[str]
+) -> None:
+    simulate(parse(DATA, "fit"), out=tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    (tmp_path / "summary.json").write_text(json.dumps({**summary, "world": "mpi"}))
+    done = adpkv(tmp_path, "calibrate", ".", "--out", "/dev/stdout", *more)
+    assert done.returncode == 0, done.stderr
+    assert list(yaml.safe_load(done.stdout)) == ["calibration"]
+    assert '"calibrations"' in done.stderr if more else "append it to" in done.stderr
 
 
 def test_runs_of_other_kinds_tell_only_what_work_costs() -> None:

@@ -43,6 +43,14 @@ def test_a_page_and_plots_go_into_the_folder_which_stays_a_runs(run: Path) -> No
     assert not (run / "report.html").exists(), "it was the former run's"
 
 
+def test_a_page_that_goes_on_in_an_open_file_has_nothing_told_in_it(run: Path) -> None:
+    done = adpkv_command(Path(), "report", run, "--out", "/dev/stdout")
+    assert done.returncode == 0
+    assert done.stdout.startswith("<!doctype html>")
+    assert "report:" not in done.stdout
+    assert done.stderr == "report: /dev/stdout\n"
+
+
 def test_what_is_wrong_is_told(run: Path, tmp_path: Path) -> None:
     assert "invalid value" in report(run, "--format", "pdf", code=2).lower()
     (tmp_path / "file").write_text("")

@@ -211,6 +211,17 @@ def test_the_command_says_what_it_wrote_and_how_to_open_it(
     assert values["steps"]["0"] == run[1]["utilisation"]["context-0"]["steps"]
 
 
+def test_a_trace_that_goes_on_in_an_open_file_has_nothing_told_in_it(
+    run: Run, tmp_path: Path
+) -> None:
+    with (tmp_path / "file").open("w") as file:
+        argv = ["timeline", str(run[0]), "--out", f"/dev/fd/{file.fileno()}"]
+        for more in [], ["--json"]:
+            done = CliRunner().invoke(app, [*argv, *more])
+            assert (done.exit_code, done.stdout) == (0, "")
+            assert "/dev/fd/" in done.stderr
+
+
 def test_bad_calls_are_refused_and_leave_nothing(run: Run, tmp_path: Path) -> None:
     simulate(experiment(observe={}), out=tmp_path / "without")
     with pytest.raises(UsageError, match=r"observe\.timeline=true"):
