@@ -6,10 +6,18 @@ place keeps what it found and for which version of the type, as Python's own int
 3.11: a type that changes gets another version, and is looked up again. So it behaves as before.
 
 `compiled_build.py` includes this in what mypyc has made, not in mypyc's own library. Without the
-GIL, or with another compiler than GCC and Clang, nothing is remembered. */
+GIL, or with another compiler than GCC and Clang, nothing is remembered. One interpreter a process,
+as mypyc's own statics need. */
 
 #ifndef ADPKV_INLINE_CACHE_H
 #define ADPKV_INLINE_CACHE_H
+
+#ifdef ADPKV_COUNT_HITS /* for tests: how often what was remembered was what was asked for */
+static unsigned long adpkv_field_hits, adpkv_method_hits, adpkv_global_hits;
+#define ADPKV_HIT(kind) ((void)++adpkv_##kind##_hits)
+#else
+#define ADPKV_HIT(kind) ((void)0)
+#endif
 
 #if defined(__GNUC__) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030B0000 \
     && !defined(PYPY_VERSION)
@@ -74,10 +82,13 @@ adpkv_find_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
 
 static inline PyObject *adpkv_field(PyObject *thing, PyObject *name, adpkv_field_t *kept) {
     if (Py_TYPE(thing)->tp_version_tag == kept->version && kept->name == name) {
-        if (kept->get != NULL)
+        if (kept->get != NULL) {
+            ADPKV_HIT(field);
             return kept->get(thing, kept->closure);
+        }
         PyObject *found = *(PyObject **)((char *)thing + kept->offset);
         if (__builtin_expect(found != NULL, 1)) {
+            ADPKV_HIT(field);
             Py_INCREF(found);
             return found;
         }
@@ -110,6 +121,7 @@ adpkv_method(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *nam
              adpkv_method_t *kept) {
     if (Py_TYPE(args[0])->tp_version_tag != kept->version || kept->name != name)
         return adpkv_find_method(name, args, nargsf, names, kept);
+    ADPKV_HIT(method);
     /* args[-1] is not ours to give: there `self` is in front of the other arguments. */
     nargsf &= ~PY_VECTORCALL_ARGUMENTS_OFFSET;
     PyObject *method = kept->method; /* the call may change the type */
@@ -152,6 +164,7 @@ adpkv_find_global(PyObject *dict, PyObject *key, adpkv_global_t *kept) {
 static inline PyObject *adpkv_global(PyObject *dict, PyObject *key, adpkv_global_t *kept) {
     if (__builtin_expect(((PyDictObject *)dict)->ma_version_tag != kept->version, 0))
         return adpkv_find_global(dict, key, kept);
+    ADPKV_HIT(global);
     Py_INCREF(kept->value);
     return kept->value;
 }

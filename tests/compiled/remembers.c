@@ -1,5 +1,6 @@
 /* One place of each kind that `inline_cache.h` is about, to be asked from Python: `field`, `call`
-and `name` take whatever is to be looked up there. */
+and `name` take whatever is to be looked up there. `another_field` is a place of its own, for a test
+that wears it out. `hits` says how often each kind had remembered what it was asked for. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -9,9 +10,17 @@ static PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key) {
     return found;
 }
 
+#define ADPKV_COUNT_HITS
 #include "inline_cache.h"
 
 static PyObject *field(PyObject *self, PyObject *args) {
+    PyObject *thing, *name;
+    if (!PyArg_ParseTuple(args, "OO", &thing, &name))
+        return NULL;
+    return PyObject_GetAttr(thing, name);
+}
+
+static PyObject *another_field(PyObject *self, PyObject *args) {
     PyObject *thing, *name;
     if (!PyArg_ParseTuple(args, "OO", &thing, &name))
         return NULL;
@@ -33,10 +42,17 @@ static PyObject *name(PyObject *self, PyObject *args) {
     return ADPKV_GLOBAL(dict, key);
 }
 
+static PyObject *hits(PyObject *self, PyObject *unused) {
+    return Py_BuildValue("{s:k,s:k,s:k}", "field", adpkv_field_hits, "method", adpkv_method_hits,
+                         "name", adpkv_global_hits);
+}
+
 static PyMethodDef methods[] = {
     {"field", field, METH_VARARGS, NULL},
+    {"another_field", another_field, METH_VARARGS, NULL},
     {"call", call, METH_VARARGS, NULL},
     {"name", name, METH_VARARGS, NULL},
+    {"hits", hits, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
