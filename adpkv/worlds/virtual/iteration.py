@@ -6,6 +6,9 @@ they come to the next step or wait is known: so it is done here in their order, 
 they are. All ranks of a group are here, so each collective is no more than what they pass on. That
 leaves out four resumptions, three operations and their comparison for each rank.
 
+A rank's failure that a phase raises itself (`RankLostError` of a port of its own) would be caught
+by the loop, which survives it. Nobody catches it here: it ends the run.
+
 What the programs decide is not known here: this calls their phases as the loop does, and
 `tests/worlds/virtual/test_iteration.py` compares runs of both.
 """
@@ -23,8 +26,8 @@ from adpkv.worlds.virtual.group import VirtualGroup
 
 __all__ = ["Iteration", "known_phases"]
 
-AWAITING: Final = ("intake", "sync", "flush", "step", "wait")
-"""The phases that await something between two stretches."""
+AWAITING: Final = ("intake", "sync", "flush", "step", "wait", "leave")
+"""The phases that await something, between two stretches or as the group leaves."""
 
 Whom = Callable[[VirtualGroup, Plan], Collection[int] | None]
 """Which of those that are left out of an iteration take part in it after all; None: all."""
@@ -33,7 +36,7 @@ Whom = Callable[[VirtualGroup, Plan], Collection[int] | None]
 def known_phases(program: Any) -> Phases | None:
     """The phases of a rank's program, if it awaits what the loop and its phases do and nothing
     else; None if it may await something else: a fault of its process, what a subclass says."""
-    if type(program) is not RankProgram:
+    if type(program) is not RankProgram or "run" in vars(program):
         return None
     phases = program.phases
     own = getattr(phases, "__dict__", {})

@@ -10,7 +10,9 @@ import pytest
 
 from adpkv.core.plan import Plan
 from adpkv.core.rank_status import RankStatus
+from adpkv.core.report import RankReport
 from adpkv.errors import AdpkvError, DeadlockError
+from adpkv.executor.collectives import Pause
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
 from adpkv.worlds.virtual.iteration import Iteration, known_phases
@@ -25,6 +27,23 @@ class AwaitingPhases(Phases):
 
     async def sync(self) -> Plan:
         return await super().sync()
+
+
+class PausesAsItLeaves(Phases):
+    """Is in no hurry at the end."""
+
+    async def leave(self) -> tuple[RankReport, ...]:
+        rank, until_ns = self.rank, self._clock() + 1_000_000
+        await Pause(
+            self._group,
+            "pause",
+            "leave",
+            rank.iteration,
+            rank.plan,
+            until_ns,
+            lambda: self._clock() >= until_ns,
+        )
+        return await super().leave()
 
 
 def _by_programs(data: dict[str, Any], *, jump: bool) -> Ran:
@@ -81,6 +100,11 @@ def test_whose_phases_are_known() -> None:
     assert known_phases(run(experiment(1), assemble=EAGER).job.programs[0]) is not None
     awaiting = run(experiment(1), assemble=partial(build_rank, phases=AwaitingPhases)).job
     assert known_phases(awaiting.programs[0]) is None, "a class of its own may await anything"
+    leaving = run(experiment(1), assemble=partial(build_rank, phases=PausesAsItLeaves)).job
+    assert known_phases(leaving.programs[0]) is None, "also as it leaves"
+    program.run = program.run
+    assert known_phases(program) is None, "so may a program"
+    del program.run
     program.phases.flush = lambda: None  # type: ignore[method-assign, assignment]
     assert known_phases(program) is None, "so may an object"
     assert known_phases(object()) is None, "a fault of the process is around its program"
