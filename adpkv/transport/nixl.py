@@ -11,12 +11,12 @@ The receiver does nothing but poll. The sender writes pieces, in bounds (`transp
   piece, counted by the receiver, took a fifth to a third of the bandwidth of small pieces within a
   host, and 20 µs a piece between devices.
 - Or the sender's message that it has ended, which the core sends only of an end that was proven: so
-  it is the library's own DONE (`peer_ended`).
+  it is the library's own DONE (`peer_ended`). It answers a receiver too that was not told.
 - After the sender's process has failed: see `nixl_receives`.
 
 To release a handle stops nothing and proves nothing (ai-dynamo/nixl #2044), so a handle is released
-only when it has ended, and `withdraw` means to post no more. Where a connection is lost and the
-peer is not known to have failed, nothing is proven: its transfers stay in doubt.
+only when it has ended, and `withdraw` means to post no more. Where a connection is lost under a
+write and the peer is not known to have failed, nothing is proven: the transfer stays in doubt.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from adpkv.core.ids import SessionId
@@ -187,10 +188,10 @@ class Writes:
         if sent.is_told:
             return
         sent.is_told = True
-        try:
+        # It is over all the same. A receiver that was not told asks when its deadline has passed,
+        # and is answered with the number of blocks (`peer_ended`).
+        with suppress(*self._lost):
             self._agent.notify(sent.peer(), NOTICE.pack(sent.transfer.tag, True))
-        except self._lost as error:
-            self._lose(sent, str(error))
 
     def all_ended(self) -> bool:
         """Whether the pieces of all transfers that were given up have ended."""

@@ -243,6 +243,29 @@ def test_who_asks_about_a_session_that_is_over_is_told_again(
     assert sending.words() == [NeverStarted(1, 5, "nothing was posted")], "of that life"
 
 
+def test_a_receiver_that_missed_the_end_asks_at_its_deadline_and_gets_its_blocks_back(
+    sending: Rig, receiving: Rig
+) -> None:
+    """As over NIXL, where only the notice of the end was lost: each byte has landed."""
+    receiving.go()
+    receiving.on_peer_message(Began(1, 0))
+    sending.on_peer_message(ASK)
+    sending.end(EndKind.DONE, pieces=3)
+    receiving.words(), sending.words()
+    late = 3_600_000_000_000
+    receiving.ends.expire(late)
+    receiving.go(late)
+    assert receiving.state is State.QUARANTINED
+    [question] = receiving.words()
+    assert question == CancelTransfer(1, 0, 3)
+    sending.on_peer_message(question, late)
+    [answer] = sending.words()
+    receiving.on_peer_message(answer, late)
+    assert receiving.link.calls[-1] == ("peer_ended", ((1, 0), 3))
+    receiving.end(EndKind.DONE, now_ns=late)
+    assert receiving.state is State.RELEASED
+
+
 def test_a_word_moves_a_receiver(receiving: Rig) -> None:
     receiving.go()
     receiving.on_peer_message(Began(1, 0))
