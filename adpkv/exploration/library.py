@@ -79,7 +79,8 @@ def _span(seeds: object, most: int) -> tuple[int, int]:
     match seeds:
         case None:
             return 0, most
-        case (int() as first, int() as last):
+        # A range of two is a sequence of two as well, and means other seeds.
+        case (int() as first, int() as last) if not isinstance(seeds, range):
             return first, last
     raise UsageError(f"seeds {seeds!r}: give the first seed and the one after the last: (0, 1000)")
 

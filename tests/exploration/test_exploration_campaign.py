@@ -178,6 +178,7 @@ def test_a_time_ends_a_batch_and_who_goes_on_begins_behind_it(tmp_path: Path) ->
             {"seeds": range(9)},
             r"^seeds range\(0, 9\): give the first seed and the one after the last",
         ),
+        ({"seeds": range(5, 7)}, r"^seeds range\(5, 7\): give the first seed"),
         ({"seeds": ("a", 2)}, "^seeds"),
         ({"jobs": "2"}, "^jobs '2': must be a whole number"),
         ({"finds": 1.5}, "^finds 1.5: must be a whole number"),
