@@ -514,6 +514,15 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in done.stdout.split("\0") if name]
 
 
+IN_THE_ROOT = {".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the repository")
+def test_no_file_was_left_behind() -> None:
+    """What a tool writes where it was called, and `git add` takes."""
+    assert {path.name for path in tracked() if path.parent == ROOT} == IN_THE_ROOT
+
+
 def test_no_file_names_a_path_of_one_machine() -> None:
     found = []
     for path in tracked():
