@@ -63,8 +63,8 @@ class PrefillSchedule:
         return self._budget - left, pairs, most
 
     def stepped(self, steps: int = 1) -> list[tuple[ServedRequest, int]]:
-        """The planned chunks were computed, and those of the further `steps` in a row. Returns
-        (request, tokens computed) of the requests that have not ended meanwhile."""
+        """The planned chunks of `steps` steps in a row were computed. Returns (request, tokens
+        computed) of the requests that have not ended meanwhile."""
         chunks = self._chunks
         if not chunks:
             return chunks

@@ -301,6 +301,8 @@ class VirtualGroup:
 
     def shrink(self, rank: int) -> Place:
         """Remove a failed member; returns where it was."""
+        # Whose process may fail has a program of its own, so no member's phases are known here.
+        assert self.phases is None
         at = self.index[rank]
         last = self.places()[at]
         self.programs[at].close()

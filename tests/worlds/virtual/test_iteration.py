@@ -15,6 +15,7 @@ from adpkv.errors import AdpkvError, DeadlockError
 from adpkv.executor.collectives import Pause
 from adpkv.executor.phases import Phases
 from adpkv.worlds.assemble import build_rank
+from adpkv.worlds.virtual.group import VirtualGroup
 from adpkv.worlds.virtual.iteration import Iteration, known_phases
 from adpkv.worlds.virtual.run import Simulation
 from tests.worlds.virtual.experiments import experiment, replicated, reusing, staged
@@ -108,6 +109,18 @@ def test_whose_phases_are_known() -> None:
     program.phases.flush = lambda: None  # type: ignore[method-assign, assignment]
     assert known_phases(program) is None, "so may an object"
     assert known_phases(object()) is None, "a fault of the process is around its program"
+
+
+def test_who_is_known_by_its_phases_does_not_fail() -> None:
+    job = Simulation(run(experiment(1)).job.experiment)
+    instance = job.topology.instances[0]
+    programs = [job.programs[rank] for rank in instance.members]
+    started = [program.run() for program in programs]
+    group = VirtualGroup(instance, started, [known_phases(program) for program in programs])
+    with pytest.raises(AssertionError):
+        group.shrink(instance.first)
+    for one in started:
+        one.close()
 
 
 EAGER = partial(build_rank, phases=EagerPhases)
