@@ -287,6 +287,7 @@ ARROWS = {
         CORE,
         ERRORS,
         CONFIG,
+        PLUGINS,
         EXECUTOR,
         OUTPUT,
         TERMINAL,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adpkv.config import Experiment
 from adpkv.errors import UsageError
@@ -20,6 +21,7 @@ from adpkv.exploration.campaign import LAST_SEED, Campaign, plan_for
 from adpkv.exploration.folder import ExplorationFolder
 from adpkv.exploration.pool import local_pool
 from adpkv.exploration.result import Exploration
+from adpkv.plugins import as_index
 
 __all__ = ["Asked", "explored"]
 
@@ -45,7 +47,7 @@ def explored(experiment: Experiment, asked: Asked, out: Path | None) -> Explorat
         UsageError: the experiment cannot be varied, an argument is wrong, or `out` is no new
             folder.
     """
-    _check_types(asked)
+    asked = _checked(asked)
     bounds = _bounds(asked.for_s, asked.finds)
     if asked.strategy == "exhaustive":
         return _walked(experiment, asked, bounds, out)
@@ -61,27 +63,39 @@ def explored(experiment: Experiment, asked: Asked, out: Path | None) -> Explorat
         folder.close()
 
 
-def _check_types(asked: Asked) -> None:
-    checks: tuple[tuple[str, object, Any, str], ...] = (
-        ("for_s", asked.for_s, int | float, "a number of seconds"),
-        ("jobs", asked.jobs, int, "a whole number"),
-        ("finds", asked.finds, int, "a whole number"),
-        ("strategy", asked.strategy, str, "a text"),
-        ("on_progress", asked.on_progress, Callable, "what can be called"),
-    )
-    for name, value, kind, said in checks:
-        if value is not None and not isinstance(value, kind):
-            raise UsageError(f"{name} {value!r}: must be {said}")
+def _checked(asked: Asked) -> Asked:
+    """The same with Python's own numbers. Those of numpy are numbers too, and True is none."""
+    jobs, finds, for_s = as_index(asked.jobs), as_index(asked.finds), asked.for_s
+    kinds = (
+        ("for_s", for_s is None or _is_number(for_s), "a number of seconds"),
+        ("jobs", asked.jobs is None or jobs is not None, "a whole number"),
+        ("finds", asked.finds is None or finds is not None, "a whole number"),
+        ("strategy", isinstance(asked.strategy, str), "a text"),
+        ("on_progress", asked.on_progress is None or callable(asked.on_progress),
+         "what can be called"),
+    )  # fmt: skip
+    for name, fits, said in kinds:
+        if not fits:
+            raise UsageError(f"{name} {getattr(asked, name)!r}: must be {said}")
+    if for_s is not None and not isinstance(for_s, int):  # one of any length stays as it is
+        for_s = float(for_s)
+    return asked._replace(jobs=jobs, finds=finds, for_s=for_s)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _span(seeds: object, most: int) -> tuple[int, int]:
     """The first seed, and the one after the last."""
+    if seeds is None:
+        return 0, most
     match seeds:
-        case None:
-            return 0, most
         # A range of two is a sequence of two as well, and means other seeds.
-        case (int() as first, int() as last) if not isinstance(seeds, range):
-            return first, last
+        case (first, last) if not isinstance(seeds, range):
+            found = as_index(first), as_index(last)
+            if found[0] is not None and found[1] is not None:
+                return found[0], found[1]
     raise UsageError(f"seeds {seeds!r}: give the first seed and the one after the last: (0, 1000)")
 
 

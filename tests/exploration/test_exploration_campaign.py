@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 import adpkv
@@ -295,3 +296,22 @@ def test_a_strategy_that_is_not_known_is_refused(strategy: str) -> None:
 def test_no_seeds_are_refused() -> None:
     with pytest.raises(UsageError, match="--seeds 0:0"):
         plan(last=0)
+
+
+def test_numbers_of_numpy_are_numbers_and_true_is_none() -> None:
+    changes = {"workload.requests": 4}
+    found = adpkv.explore(
+        "explore", set=changes, seeds=(np.int64(0), np.int64(2)), jobs=np.int32(1),
+        finds=np.int16(1), for_s=np.float32(600),
+    )  # fmt: skip
+    again = adpkv.explore("explore", set=changes, seeds=(0, 2), jobs=1)
+    assert found.seeds == again.seeds == 2
+    assert found.coverage.counts == again.coverage.counts
+    several: list[dict[str, Any]] = [
+        {"jobs": True}, {"finds": True}, {"for_s": True}, {"seeds": (False, True)},
+        {"seeds": (0, 1.5)}, {"seeds": (0, np.array([1, 2]))}, {"jobs": 1.0}, {"strategy": None},
+    ]  # fmt: skip
+    for refused in several:
+        (name,) = refused
+        with pytest.raises(UsageError, match=f"{name} .*: (must be|give)"):
+            adpkv.explore("explore", **refused)
