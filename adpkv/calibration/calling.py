@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adpkv.calibration.crowding import alike, by_crowding
+from adpkv.calibration.crowding import alike, by_crowding, is_told
 from adpkv.calibration.errors import Error, errors_of, held_out, of_experiments
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.samples import RunSamples, read_run
@@ -25,6 +25,8 @@ class Calibration:
     ranks_per_core: float
     section: CalibrationConfig
     experiments: list[str]
+    is_told: bool = True
+    """All of its runs say how many ranks shared a core; else it is a guess for some."""
 
 
 def calibrated(
@@ -47,6 +49,7 @@ def calibrated(
             shared,
             fitted(*alike(runs, own[0])),
             [_named(*one) for one in of_experiments(own).items()],
+            is_told=all(map(is_told, own)),
         )
         for shared, own in by_crowding(runs).items()
     ]

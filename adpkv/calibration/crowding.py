@@ -11,19 +11,27 @@ from collections.abc import Sequence
 
 from adpkv.calibration.samples import RunSamples
 
-__all__ = ["alike", "by_crowding", "crowding"]
+__all__ = ["alike", "by_crowding", "crowding", "is_told"]
 
 FREE = 1.0
 """A core for each rank, or more."""
 
 
 def crowding(run: RunSamples) -> float:
-    """Its ranks on a core. Of a run that does not say so it is as good as all of its ranks on one:
-    runs with as many are alike."""
+    """Its ranks on a core. A run that does not say so is taken for one with all its ranks on one:
+    so those with as many are alike."""
+    found = _told(run)
+    return float(run.experiment.topology.build().ranks) if found is None else max(found, FREE)
+
+
+def is_told(run: RunSamples) -> bool:
+    """Whether the run says how many of its ranks shared a core."""
+    return _told(run) is not None
+
+
+def _told(run: RunSamples) -> float | None:
     found = run.summary.get("ranks_per_core")
-    if not isinstance(found, int | float):
-        return float(run.experiment.topology.build().ranks)
-    return max(float(found), FREE)
+    return float(found) if isinstance(found, int | float) else None
 
 
 def by_crowding(runs: Sequence[RunSamples]) -> dict[float, list[RunSamples]]:

@@ -29,6 +29,8 @@ def as_text(calibration: Calibration, version: str) -> str:
 
 def _room(calibration: Calibration) -> str:
     shared = calibration.ranks_per_core
+    if not calibration.is_told:
+        return f"{shared:g} ranks on a core at most, as not all its runs say how many shared one"
     return "a core for each rank" if shared <= 1 else f"{shared:g} ranks on a core"
 
 
@@ -79,7 +81,7 @@ def as_values(found: Sequence[Calibration], errors: Sequence[Error]) -> dict[str
     return {
         "calibrations": [
             {
-                "ranks_per_core": one.ranks_per_core,
+                "ranks_per_core": one.ranks_per_core if one.is_told else None,
                 "experiments": one.experiments,
                 "calibration": one.section.model_dump(mode="json", by_alias=True),
             }

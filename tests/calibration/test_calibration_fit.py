@@ -18,7 +18,7 @@ from adpkv.calibration.errors import Error
 from adpkv.calibration.fit import fitted
 from adpkv.calibration.iterations import WORK, Iteration, Made
 from adpkv.calibration.samples import Message, RunSamples, StepSample, _check_whole, read_run
-from adpkv.calibration.showing import as_text, as_told
+from adpkv.calibration.showing import as_text, as_told, as_values
 from adpkv.calibration.ways import arrived_after
 from adpkv.cli.app import app
 from adpkv.config import parse
@@ -237,6 +237,23 @@ def test_several_sections_are_not_written_beside_what_is_no_file(tmp_path: Path)
         assert places(output, parts[:1]) == [output]
         with pytest.raises(UsageError, match="2 kinds, each with a file of its own: name a file"):
             places(output, parts)
+
+
+@pytest.mark.parametrize(("said", "told"), [
+    (2.0, "2 ranks on a core"),
+    (None, "4 ranks on a core at most, as not all its runs say how many shared one"),
+])  # fmt: skip
+def test_what_no_run_says_is_told_as_not_known(
+    tmp_path: Path, said: float | None, told: str
+) -> None:
+    simulate(parse(DATA, "fit"), out=tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary |= {"world": "mpi", "ranks_per_core": said}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    found, errors = calibrated([tmp_path], [])
+    comment = as_text(found[0], "0").partition("calibration:")[0]
+    assert comment.replace("\n# ", " ").endswith(f"on fit: {told}\n")
+    assert as_values(found, errors)["calibrations"][0]["ranks_per_core"] == said
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "json"])
