@@ -284,13 +284,22 @@ def _host(
         return code
 
     def show_result() -> None:
+        _show_result(screen, summary, folder, health)
+
+    return _left(job, written, show_result)
+
+
+def _show_result(
+    screen: Screen, summary: Mapping[str, object], folder: RunFolder, health: Health | None
+) -> None:
+    """Close the screen with it. Whatever fails there, the HTTP address is free again."""
+    try:
         here = Path.cwd()
         inside = folder.path.is_relative_to(here)
         screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
+    finally:
         if health is not None:
             health.close()
-
-    return _left(job, written, show_result)
 
 
 def _left(
