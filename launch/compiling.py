@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as in compiled_build.py
 from compiled_build import compiled_modules
 from native_values import make_native
 
-__all__ = ["is_gcc", "main", "remembering"]
+__all__ = ["is_remembering", "keeps_profiles", "main", "remembering", "train"]
 
 CONFIG = Path(__file__).with_name("mypyc.ini")
 
@@ -46,6 +47,11 @@ TRAINING = (
     ("closed-loop", "--set", "workload.requests=40"),
     ("large-group", "--set", "workload.requests=20"),
 )
+
+TRAINING_S = 600
+"""The longest that one of them may take: some take seconds."""
+
+CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
 INLINE_CACHE = Path(__file__).with_name("inline_cache.h")
 GLOBAL = re.compile(
@@ -72,8 +78,7 @@ def main() -> None:
     for module in compiled:
         module.extra_compile_args += CALLS
         module.include_dirs.append(str(INLINE_CACHE.parent))
-    for file in Path("build").glob("__native_*"):
-        file.write_text(remembering(file.read_text("utf-8")), "utf-8")
+    _remember(list(Path("build").glob("__native_*")))
     in_c = [
         Extension(
             f"adpkv.{name.replace('/', '.')}", [f"adpkv/{name}.c"], extra_compile_args=["-O2"]
@@ -81,16 +86,16 @@ def main() -> None:
         for name in IN_C
     ]
     library, *shims = compiled
-    if not is_gcc():
-        print("no profile: that needs GCC", file=sys.stderr)
+    if not keeps_profiles():
+        print("no profile: that needs GCC, with its libgcov", file=sys.stderr)
         _build([*compiled, *in_c])
         return
     usual = list(library.extra_compile_args)
     library.extra_compile_args = [*usual, *COUNTED]
     library.extra_link_args = COUNTED
     _build([library, *shims, *in_c])
-    if not _train():
-        print("no profile: adpkv does not run here", file=sys.stderr)
+    if wrong := train():
+        print(f"no profile: {wrong}", file=sys.stderr)
         library.extra_compile_args, library.extra_link_args = usual, []
     else:
         library.extra_compile_args, library.extra_link_args = [*usual, *BY_PROFILE], []
@@ -126,19 +131,43 @@ def _build(modules: list[Any], *, again: bool = False) -> None:
     )
 
 
-def _train() -> bool:
+def train() -> str:
     """Simulate what the compiler is to make fast. Each process adds what it counts, as it ends, to
-    files beside the objects."""
+    files beside the objects.
+
+    Returns:
+        Why there is nothing to build by; empty if there is.
+
+    Raises:
+        SystemExit: what was compiled crashes. Built again it would too.
+    """
     # Behind adpkv what was there: pip's environment for a build is found by it.
     path = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
     found = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory(prefix="adpkv-profile-") as out:
         for number, told in enumerate(TRAINING):
             command = [sys.executable, "-m", "adpkv", "simulate", *told, "--quiet"]
-            ended = subprocess.run([*command, "--out", f"{out}/{number}"], env=found, check=False)
-            if ended.returncode:
-                return False
-    return True
+            command += ["--out", f"{out}/{number}"]
+            try:
+                ended = subprocess.run(command, env=found, check=False, timeout=TRAINING_S)
+            except subprocess.TimeoutExpired:
+                return f"adpkv has not simulated {told[0]} in {TRAINING_S} s"
+            code = ended.returncode
+            if -code in CRASHES:
+                sys.exit(f"adpkv, compiled, crashes in {told[0]}: {signal.Signals(-code).name}")
+            if code:
+                return "adpkv does not run here"
+    if not any(Path("build").rglob("*.gcda")):
+        return "adpkv ran without what was compiled, or that has counted nothing"
+    return ""
+
+
+def _remember(files: list[Path]) -> None:
+    made = [remembering(file.read_text("utf-8")) for file in files]
+    for file, text in zip(files, made, strict=True):
+        file.write_text(text, "utf-8")
+    if not is_remembering(made):
+        print("nothing is remembered: mypyc writes its C in another way", file=sys.stderr)
 
 
 def remembering(text: str) -> str:
@@ -147,13 +176,29 @@ def remembering(text: str) -> str:
     return GLOBAL.sub(r"\1ADPKV_GLOBAL(\2, ", text)
 
 
-def is_gcc() -> bool:
-    """Whether the C compiler is GCC: others keep profiles in other ways."""
+def is_remembering(made: list[str]) -> bool:
+    """Whether both that names and that fields and methods are remembered, somewhere in it."""
+    wanted = (f'#include "{INLINE_CACHE.name}"', "ADPKV_GLOBAL(")
+    return all(any(what in text for text in made) for what in wanted)
+
+
+def keeps_profiles() -> bool:
+    """Whether the C compiler counts, and builds by that, as GCC does. Others do so in other ways,
+    and some say that they are GCC; a GCC may be without the library that counts."""
     command = [*(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()]
     asked = subprocess.run(
         [*command, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True, check=False
     )
-    return "__GNUC__" in asked.stdout and "__clang__" not in asked.stdout
+    if "__GNUC__" not in asked.stdout or "__clang__" in asked.stdout:
+        return False
+    with tempfile.TemporaryDirectory(prefix="adpkv-profile-") as folder:
+        source = Path(folder, "nothing.c")
+        source.write_text("int main(void) { return 0; }\n", "utf-8")
+        for how in (COUNTED, BY_PROFILE):
+            build = [*command, *how, str(source), "-o", str(source.with_suffix(""))]
+            if subprocess.run(build, capture_output=True, check=False).returncode:
+                return False
+    return True
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The compiled build: what goes into it, what it says where it cannot be made, and its bytes.
 
-What needs a C compiler and two minutes is `make fast`; where that was done, a few runs are compared
-here too. `make same-bytes` compares them all.
+What needs a C compiler and five minutes of processor time is `make fast`; where that was done, a
+few runs are compared here too. `make same-bytes` compares them all.
 """
 
 from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -269,8 +270,22 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
 def _is_fresh() -> bool:
     """Whether `make fast` was run since the sources changed: an older build is of other sources."""
     made = BUILDS["compiled"] / ".adpkv-ready"
-    sources = [path for kind in ("*.py", "*.[ch]") for path in (ROOT / "adpkv").rglob(kind)]
-    return made.exists() and made.stat().st_mtime >= max(one.stat().st_mtime for one in sources)
+    return made.exists() and made.stat().st_mtime >= max(one.stat().st_mtime for one in _sources())
+
+
+def _sources() -> list[Path]:
+    """What is compiled, and what says how."""
+    found = [path for kind in ("*.py", "*.[ch]") for path in (ROOT / "adpkv").rglob(kind)]
+    launch = ROOT / "launch"
+    return [*found, *launch.glob("*.py"), launch / "inline_cache.h", launch / "mypyc.ini"]
+
+
+def test_what_makes_the_build_is_among_its_sources() -> None:
+    rule = re.search(r"^\$\(FAST\): (.*)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert rule is not None
+    named = {*re.findall(r"launch/[\w.*]+", rule[1])} - {"launch/make_venv.sh"}
+    assert len(named) == 3
+    assert {path for pattern in named for path in ROOT.glob(pattern)} <= {*_sources()}
 
 
 needs_build = pytest.mark.skipif(

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 sys.path.insert(0, str(LAUNCH))
 
+import compiling  # noqa: E402
 from compiled_build import lacks  # noqa: E402
-from compiling import is_gcc, remembering  # noqa: E402
+from compiling import is_remembering, keeps_profiles, remembering, train  # noqa: E402
 
 needs_compiler = pytest.mark.skipif(bool(lacks()), reason=lacks() or "-")
 
@@ -215,19 +216,95 @@ def test_names_of_modules_are_remembered_and_other_dictionaries_are_not() -> Non
     assert remembering(header) == f'{header}#include "inline_cache.h"\n'
 
 
+def test_whether_anything_is_remembered_is_known() -> None:
+    header, name = '#include "inline_cache.h"', "ADPKV_GLOBAL(cpy_r_r6, cpy_r_r7)"
+    assert is_remembering([header, name])
+    assert not is_remembering([header])
+    assert not is_remembering([name])
+    assert not is_remembering([])
+
+
+@pytest.mark.slow
+def test_what_mypyc_writes_is_understood(tmp_path: Path) -> None:
+    pytest.importorskip("mypyc.build", reason="needs mypy and setuptools")
+    text = "from heapq import heappush\ndef put(to: list[int]) -> None:\n    heappush(to, 1)\n"
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text(text, "utf-8")
+    code = "from mypyc.build import mypycify; mypycify(['one.py', 'two.py'], multi_file=True)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=240)
+    made = [file.read_text("utf-8") for file in tmp_path.glob("build/__native_*")]
+    assert not is_remembering(made)
+    assert is_remembering([remembering(text) for text in made])
+
+
 @pytest.mark.parametrize(
-    ("says", "is_it"),
+    ("says", "refuses", "keeps"),
     [
-        ("#define __GNUC__ 12", True),
-        ("#define __GNUC__ 4\\n#define __clang__ 1", False),
-        ("#define __TINYC__ 1", False),
+        ("#define __GNUC__ 12", "-nowhere", True),
+        ("#define __GNUC__ 12", "-fprofile-generate", False),
+        ("#define __GNUC__ 12", "-fprofile-use", False),
+        ("#define __GNUC__ 4\\n#define __clang__ 1", "-nowhere", False),
+        ("#define __TINYC__ 1", "-nowhere", False),
     ],
 )
 def test_which_compiler_keeps_profiles_as_gcc_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, is_it: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, refuses: str, keeps: bool
 ) -> None:
     compiler = tmp_path / "cc"
-    compiler.write_text(f'#!/bin/sh\nprintf "{says}\\n"\n')
+    compiler.write_text(f'#!/bin/sh\ncase "$*" in *{refuses}*) exit 1;; esac\nprintf "{says}\\n"\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", f"{compiler} -pthread")
-    assert is_gcc() is is_it
+    assert keeps_profiles() is keeps
+
+
+GCDA = "pathlib.Path('build/temp').mkdir(parents=True); open('build/temp/x.gcda', 'w').close()"
+
+
+@pytest.mark.parametrize(
+    ("does", "wrong"),
+    [
+        (f"if not os.path.exists('build'): {GCDA}", ""),
+        ("pass", "adpkv ran without what was compiled, or that has counted nothing"),
+        (f"{GCDA}; sys.exit(70)", "adpkv does not run here"),
+        (f"{GCDA}; os.kill(os.getpid(), signal.SIGKILL)", "adpkv does not run here"),
+        (f"{GCDA}; signal.pause()", "adpkv has not simulated conversation in 1 s"),
+    ],
+)
+def test_without_counts_nothing_is_built_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, wrong: str
+) -> None:
+    _adpkv(tmp_path, monkeypatch, does)
+    if "pause" in does:
+        monkeypatch.setattr(compiling, "TRAINING_S", 1)
+    assert train() == wrong
+
+
+def test_what_crashes_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _adpkv(tmp_path, monkeypatch, f"{GCDA}; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(SystemExit, match="adpkv, compiled, crashes in conversation: SIGSEGV"):
+        train()
+
+
+def _adpkv(folder: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
+    """Something else of this name, to be trained in its place."""
+    (folder / "adpkv").mkdir()
+    (folder / "adpkv" / "__init__.py").touch()
+    code = f"import os, pathlib, signal, sys\n{does}\n"
+    (folder / "adpkv" / "__main__.py").write_text(code, "utf-8")
+    monkeypatch.chdir(folder)
+
+
+@needs_compiler
+@pytest.mark.skipif(not keeps_profiles(), reason="needs GCC")
+def test_what_is_counted_is_where_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "build" / "temp"
+    temporary.mkdir(parents=True)
+    (tmp_path / "a.c").write_text("int main(void) { return 0; }\n", "utf-8")
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    made = str(temporary / "a.o")
+    for what in (["-c", "a.c", "-o", made], [made, "-o", "a"]):
+        subprocess.run([*compiler, *compiling.COUNTED, *what], cwd=tmp_path, check=True)
+    _adpkv(tmp_path, monkeypatch, "os.execv('./a', ['a'])")
+    assert train() == ""
