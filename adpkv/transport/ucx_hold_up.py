@@ -3,8 +3,9 @@
 Two things take time: to post a message (6 to 30 µs), and, where no network card moves the bytes, to
 copy them. A message that is sent at once is copied as it is posted, as far as the sockets have room
 for it; the rest is on its way, and one step of UCX's progress sends all that is on its way if the
-peers are fast: with 64 MiB a step took 56 ms. So its limit is for all peers together, and one that
-takes nothing can hold up the others (docs/transports.md).
+peers are fast: with 64 MiB a step took 56 ms. So its limit is for all peers together. What is on
+its way to one that has taken nothing for a while does not count, as no step sends it: it must not
+hold up the others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ AT_ONCE_BYTES: Final = 1 << 20
 
 POST_NS: Final = 100_000
 """The time limit of posting between two polls."""
+
+STALLED_NS: Final = 10_000_000
+"""A peer that has taken nothing for so long is stopped, or in a long step."""
 
 COPY_NS: Final = 400_000
 """The same where messages are sent at once, so that posting copies their bytes."""
@@ -51,12 +55,44 @@ class HoldUp:
         if on_host and copies:
             self.most_bytes = AT_ONCE_BYTES if at_once else COPIED_BYTES
         self.open_bytes = 0
-        """How much is."""
+        """How much is, to peers that take it."""
+        self._open: dict[int, int] = {}
+        """How much is on its way to each peer."""
+        self._moved_ns: dict[int, int] = {}
+        """When each of them has taken something, or had nothing before."""
+        self._stalled: set[int] = set()
+        """Those of them that do not count."""
 
     def piece_bytes(self, configured: int) -> int:
         """The size limit of a piece."""
         return min(configured, HOST_PIECE_BYTES) if self._on_host else configured
 
-    def ended(self, sent_bytes: int) -> None:
-        """So many sent bytes are not on their way any more."""
-        self.open_bytes -= sent_bytes
+    def left_bytes(self, peer: int, now_ns: int) -> int:
+        """How much more may be on its way, of what is to this peer. Nothing if it has stalled."""
+        if self.open_bytes >= self.most_bytes:
+            self._set_aside(now_ns)
+        return 0 if peer in self._stalled else self.most_bytes - self.open_bytes
+
+    def began(self, peer: int, nbytes: int, now_ns: int) -> None:
+        """So many bytes to this peer are on their way."""
+        if peer not in self._open:
+            self._open[peer], self._moved_ns[peer] = 0, now_ns
+        self._open[peer] += nbytes
+        self.open_bytes += nbytes
+
+    def ended(self, peer: int, nbytes: int, now_ns: int) -> None:
+        """So many bytes to this peer are not on their way any more."""
+        if peer in self._stalled:
+            self._stalled.remove(peer)
+            self.open_bytes += self._open[peer]
+        self._moved_ns[peer] = now_ns
+        self._open[peer] -= nbytes
+        self.open_bytes -= nbytes
+        if not self._open[peer]:
+            del self._open[peer], self._moved_ns[peer]
+
+    def _set_aside(self, now_ns: int) -> None:
+        for peer, moved_ns in self._moved_ns.items():
+            if peer not in self._stalled and now_ns - moved_ns > STALLED_NS:
+                self._stalled.add(peer)
+                self.open_bytes -= self._open[peer]

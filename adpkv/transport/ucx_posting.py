@@ -49,10 +49,10 @@ class Poster:
         """
         requests, sends, hold_up = found.requests, found.sends, self._hold_up
         left_ns = hold_up.post_ns - hold_up.spent_ns
-        left_bytes = hold_up.most_bytes - hold_up.open_bytes if sends else NO_LIMIT
+        began_ns = now_ns = perf_counter_ns()
+        left_bytes = hold_up.left_bytes(found.to, now_ns) if sends else NO_LIMIT
         if left_ns <= 0 or left_bytes <= 0:
             return 0
-        began_ns = now_ns = perf_counter_ns()
         most, until_ns, posted, first = self._piece_bytes, began_ns + left_ns, 0, len(requests)
         array, new_tag, first_tag = self.arrays.of, self._library.tag, found.first_tag
         try:
@@ -73,6 +73,6 @@ class Poster:
             if not posted:
                 raise
         hold_up.spent_ns += now_ns - began_ns
-        if sends:
-            hold_up.open_bytes += posted
+        if sends and posted:
+            hold_up.began(found.to, posted, now_ns)
         return posted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter_ns
 
 from adpkv.memory.port import PASSED, Fence
 from adpkv.transport.posting import NO_LIMIT, Posted, Posting, PostLimits
@@ -70,7 +71,7 @@ class Queues:
 
     def sent(self, peer: int, nbytes: int) -> None:
         """So many bytes to this peer are not on their way any more."""
-        self._hold_up.ended(nbytes)
+        self._hold_up.ended(peer, nbytes, perf_counter_ns())
         self.sends.ended(peer, nbytes)
 
     def remove(self, found: Opened) -> None:

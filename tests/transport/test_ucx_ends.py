@@ -10,6 +10,7 @@ import pytest
 from adpkv.errors import AdpkvError
 from adpkv.transport.cards import difference
 from adpkv.transport.port import EndKind, Transfer
+from adpkv.transport.ucx_hold_up import AT_ONCE_BYTES, STALLED_NS, HoldUp
 from adpkv.transport.ucx_peers import tag_of
 from adpkv.transport.ucx_settings import AT_ONCE_OVER_TCP, over_tcp
 from tests.transport.ucx_stub import BLOCK_BYTES, CANCELLED, DONE, OPEN, RESET, STUB, Rig
@@ -330,6 +331,37 @@ def test_only_so_much_is_on_its_way_where_ucx_copies(monkeypatch: pytest.MonkeyP
     device.transport.post(BACK)
     device.transport.post(to_2)
     assert [len(peer.sent) for peer in device.worker.endpoints[2:]] == [3, 3]
+
+
+def test_a_peer_that_takes_nothing_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.AT_ONCE_BYTES", 3 * BLOCK_BYTES)
+    rig = Rig()
+    rig.transport.post(BACK)
+    rig.transport.post(Transfer(4, 0, 1, 2, 9, (0, 1, 2), (0, 1, 2), 24))
+    rig.transport.post(Transfer(6, 0, 1, 0, 10, (0, 1), (0, 1), 16))
+    rig.transport.poll()
+    assert [len(peer.sent) for peer in rig.worker.endpoints[2:]] == [3]
+    monkeypatch.setattr("adpkv.transport.ucx_hold_up.STALLED_NS", -1)
+    rig.transport.poll()
+    assert [len(peer.sent) for peer in rig.worker.endpoints[2:]] == [3, 3], "and no more to it"
+
+
+def test_what_is_on_its_way_to_a_peer_that_takes_nothing_does_not_count() -> None:
+    hold_up = HoldUp(on_host=True, copies=True, at_once=True)
+    most, late_ns = AT_ONCE_BYTES, STALLED_NS + 1
+    hold_up.began(0, most, 0)
+    assert hold_up.left_bytes(2, STALLED_NS) == 0, "it may only be slow"
+    assert (hold_up.left_bytes(2, late_ns), hold_up.left_bytes(0, late_ns)) == (most, 0)
+    hold_up.began(2, 1000, late_ns)
+    assert hold_up.left_bytes(2, late_ns) == most - 1000
+    hold_up.ended(0, 100, late_ns)  # it goes on: what is left of it counts again
+    assert hold_up.open_bytes == most - 100 + 1000
+    assert hold_up.left_bytes(3, 2 * late_ns - 1) <= 0 < hold_up.left_bytes(3, late_ns * 3)
+    hold_up.ended(2, 1000, late_ns * 3)
+    hold_up.ended(0, most - 100, late_ns * 3)
+    assert (hold_up.open_bytes, hold_up.left_bytes(0, late_ns * 9)) == (0, most)
 
 
 def test_a_poll_posts_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
