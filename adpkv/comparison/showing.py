@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 from adpkv.comparison.bootstrap import LEAST_SEEDS, Difference
 from adpkv.comparison.compare import Comparison
 from adpkv.comparison.requests import Parting, RequestChanges
+from adpkv.comparison.sides import Side
 from adpkv.counting import counted
 from adpkv.output.tables import Table, print_line, width_of, wrapped
 from adpkv.sweeps.figures import short_name
@@ -53,9 +54,8 @@ def show_comparison(stream: IO[str], found: Comparison) -> None:
         say("95 %: confidence interval of the difference over seeds; * more than chance")
     else:
         say(f"no confidence: it takes {LEAST_SEEDS} seeds of each side or more")
-    for name, pairs, parted in zip(names[1:], found.requests, found.partings, strict=True):
-        for indent, text in _requests(names[0], name, pairs, parted):
-            say(text, indent)
+    for indent, text in _all_requests(found, names):
+        say(text, indent)
 
 
 def _letter(at: int) -> str:
@@ -77,7 +77,8 @@ def _figures(found: Comparison, names: Sequence[str], intervals: bool) -> Table:
             cells += [figure_text(row.column, mean), _gap(row.column, one)]
             cells += [_interval(row.column, one)] if intervals else []
         rows.append(cells)
-    return Table(head, rows)
+    of_a_side = 3 if intervals else 2
+    return Table(head, rows, naming=1, together=[1, *[of_a_side] * (len(names) - 1)])
 
 
 def _title(column: str, *, whole: bool) -> str:
@@ -107,17 +108,36 @@ def _signed(column: str, value: float, relative: bool) -> str:
     return f"{'+' if value > 0 else '-'}{text}"
 
 
+def _all_requests(found: Comparison, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Sentences, each with its indent; one for all sides whose requests have none to compare."""
+    first, *others = names
+    alone: dict[str, list[str]] = {}
+    told = zip(others, found.sides[1:], found.requests, found.partings, strict=True)
+    for name, side, pairs, parted in told:
+        if any(pair.matched for pair in pairs):
+            yield from _requests(first, name, pairs, parted)
+        else:
+            alone.setdefault(_why_none(found.sides[0], side, pairs), []).append(name)
+    for why, those in alone.items():
+        of_all = those == others and len(others) > 1
+        which = "" if of_all else f" of {first} and {', '.join(those)}"
+        yield "", f"requests{which}: {why}"
+
+
+def _why_none(first: Side, other: Side, pairs: Sequence[RequestChanges]) -> str:
+    """Why no request of the one side is known to be one of the other."""
+    if pairs:
+        return "none is in both, the workloads differ"
+    if len(first.runs) == len(other.runs) == 1 or {*first.seeds} & {*other.seeds}:
+        return "not known, the runs left no folders (adpkv sweep --keep keeps them)"
+    return "not known, no run has the seed of one on the other side"
+
+
 def _requests(
     first: str, other: str, pairs: Sequence[RequestChanges], parted: Sequence[Parting]
 ) -> Iterator[tuple[str, str]]:
-    """Sentences, each with its indent."""
-    if not pairs:
-        yield "", f"requests of {first} and {other}: not known, the runs of a seed left no folders"
-        return
+    """Sentences of requests that are on both sides, each with its indent."""
     matched = sum(pair.matched for pair in pairs)
-    if not matched:
-        yield "", f"requests of {first} and {other}: none is in both, the workloads differ"
-        return
     changed = [(pair.seed, change) for pair in pairs for change in pair.changed]
     if not changed:
         whole = "the only request" if matched == 1 else f"all {matched:,} requests"

@@ -1,9 +1,10 @@
 """Tables as text for any width: numbers are never cut, and no column is ever left out.
 
 A table that is wider than its window first breaks its headings, then its words, between words. If
-that does not do, one of numbers goes on below with the columns that did not fit, and one of words
-tells each row as a sentence. Where there is no window (a pipe, a log) lines are as long as they
-are. Not rich's own tables: those cut what does not fit.
+that does not do, one of numbers, or one that says which columns name its rows, goes on below with
+the columns that did not fit, and one of words tells each row as a sentence. Where there is no
+window (a pipe, a log) lines are as long as they are. Not rich's own tables: those cut what does not
+fit.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ MOST_WORD: Final = 24
 LEAST_COLUMNS: Final = 16
 """A narrower window is treated as one of this width."""
 
+SHORT_HEAD: Final = 6
+"""A heading no longer than this is not broken: `B - A` over three lines is no heading."""
+
 
 class Line(NamedTuple):
     """One line of a table; `head` where it has the headings."""
@@ -48,6 +52,12 @@ class Table:
     indent: str = ""
     notes: Mapping[int, str] = field(default_factory=dict)
     """What is said below a row, by its place."""
+    naming: int = 0
+    """So many columns at the left name a row, and stand in each part of a table that is too wide; 0
+    if the first does where all others are numbers."""
+    together: Sequence[int] = ()
+    """How many of the columns behind those belong together, from left to right: a part has all of
+    them if it can."""
 
     def lines(self, columns: int | None) -> list[Line]:
         """The table for a window so wide; None where there is none."""
@@ -104,6 +114,9 @@ class _Grid:
     numbers: frozenset[int]
     indent: str
     notes: Mapping[int, str]
+    naming: Sequence[int] = ()
+    groups: Sequence[Sequence[int]] = ()
+    """The columns behind those, by what belongs together."""
 
     @classmethod
     def of(cls, table: Table) -> _Grid:
@@ -113,12 +126,15 @@ class _Grid:
         rows = [[*row, *[""] * (count - len(row))] for row in table.rows]
         numbers = range(1, count) if table.numbers is None else table.numbers
         used = [i for i in range(count) if any(row[i] for row in rows) or (head[i] and not rows)]
+        place = {i: at for at, i in enumerate(used)}
         return cls(
             [head[i] for i in used],
             [[row[i] for i in used] for row in rows],
-            frozenset(at for at, i in enumerate(used) if i in numbers),
+            frozenset(place[i] for i in used if i in numbers),
             table.indent,
             table.notes,
+            [place[i] for i in used if i < table.naming],
+            [[place[i] for i in group if i in place] for group in _groups(table, count)],
         )
 
     def only(self, places: Sequence[int]) -> _Grid:
@@ -148,7 +164,7 @@ class _Grid:
     def squeezed(self, columns: int) -> list[int]:
         """Headings broken, and columns of words as much narrower as they must and can be, the
         widest first."""
-        widths = self._widest(_longest_word)
+        widths = self._widest(_narrowest_head)
         least = [
             width if i in self.numbers else min(width, max(LEAST_WORDS, self._unbroken(i)))
             for i, width in enumerate(widths)
@@ -193,35 +209,58 @@ class _Grid:
         return lines
 
     def panels(self, columns: int) -> list[Line]:
-        """Several tables, each with the first column and as many others as fit; empty where the
-        first is not the only one of words, where there are notes, or where none fits."""
-        widths = self._widest(_longest_word)
-        if self.numbers != frozenset(range(1, len(widths))) or self.notes:
+        """Several tables, each with the columns that name its rows and as many others as fit. None
+        where those are not told and the first is not the only one of words, where there are notes,
+        or where one alone does not fit."""
+        widths = self._widest(_narrowest_head)
+        naming, groups = list(self.naming), [list(group) for group in self.groups if group]
+        if not naming and self.numbers == frozenset(range(1, len(widths))):
+            naming, groups = [0], [[i] for i in range(1, len(widths))]
+        if not naming or self.notes:
             return []
         lines: list[Line] = []
-        left = list(range(1, len(widths)))
-        while left:
-            taken = [0]
-            while left and self.width([widths[i] for i in [*taken, left[0]]]) <= columns:
-                taken.append(left.pop(0))
-            if len(taken) == 1:
+        while groups:
+            taken = list(naming)
+            while groups and self.width([widths[i] for i in [*taken, *groups[0]]]) <= columns:
+                taken += groups.pop(0)
+            if len(taken) > len(naming):
+                lines += self.only(taken).laid_out([widths[i] for i in taken], columns)
+            elif len(groups[0]) > 1:
+                groups[:1] = [[i] for i in groups[0]]
+            else:
                 return []
-            panel = self.only(taken)
-            lines += panel.laid_out([widths[i] for i in taken], columns)
         return lines
 
     def told(self, columns: int) -> list[Line]:
-        """Each row as a sentence: its first cell, then the others behind their headings."""
+        """Each row as a sentence: what names it, then the others behind their headings."""
         lines: list[Line] = []
         for place, row in enumerate(self.rows):
-            pairs = zip(self.head[1:], row[1:], strict=True)
-            rest = ", ".join(f"{head} {cell}".strip() for head, cell in pairs if cell)
-            first = f"{row[0]}: " if row[0] and rest else row[0]
+            cells = [
+                f"{head} {cell}".strip() if cell else ""
+                for head, cell in zip(self.head, row, strict=True)
+            ]
+            many = len(self.naming)
+            name = ", ".join(filter(None, cells[:many])) if many else row[0]
+            rest = ", ".join(filter(None, cells[many or 1 :]))
+            first = f"{name}: " if name and rest else name
             sentence = wrapped(first + rest, columns, self.indent, GAP)
             if place in self.notes:
                 sentence += wrapped(self.notes[place], columns, self.indent + GAP)
             lines += map(Line, sentence)
         return lines
+
+
+def _groups(table: Table, count: int) -> list[list[int]]:
+    left = list(range(table.naming, count))
+    groups = []
+    for size in table.together:
+        groups.append(left[:size])
+        left = left[size:]
+    return groups + [[i] for i in left]
+
+
+def _narrowest_head(text: str) -> int:
+    return len(text) if len(text) <= SHORT_HEAD else _longest_word(text)
 
 
 def _longest_word(text: str) -> int:

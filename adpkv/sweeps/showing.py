@@ -112,7 +112,8 @@ def show_sweep(
     head = [*(_leaf(path, sweep.axes) for path in sweep.axes), *map(_title, columns), "outcome"]
     words = {*range(len(sweep.axes)), len(head) - 1}
     if points:
-        Table(head, rows, numbers=[i for i in range(len(head)) if i not in words]).show(console)
+        numbers = [i for i in range(len(head)) if i not in words]
+        Table(head, rows, numbers, naming=len(sweep.axes)).show(console)
     said = []
     if len(points) > MOST_POINTS_SHOWN:
         said.append(f"in the table below: {counted(len(points) - MOST_POINTS_SHOWN, 'more point')}")
@@ -175,7 +176,7 @@ def figure_text(column: str, value: float | None) -> str:
 def _duration(seconds: float) -> str:
     if abs(seconds) >= 1:
         return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.2f} ms" if abs(seconds) >= 1e-3 else f"{seconds * 1e6:.1f} us"
+    return f"{seconds * 1e3:.2f} ms" if abs(seconds) >= 1e-3 else f"{seconds * 1e6:.1f} µs"
 
 
 def as_values(sweep: Sweep) -> dict[str, Any]:

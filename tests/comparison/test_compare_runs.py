@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import adpkv
 from adpkv.comparison.compare import compare_runs
+from adpkv.comparison.showing import show_comparison
 from adpkv.comparison.sides import read_sides
 from tests.output.window import watch
 
@@ -99,6 +101,35 @@ def test_other_workloads_have_no_requests_in_common(swept: Path, tmp_path: Path)
     ((pair,),) = found.requests
     assert pair.matched < 5
     assert pair.unmatched == 80 - 2 * pair.matched
+
+
+def test_what_holds_of_all_sides_is_said_once(swept: Path, tmp_path: Path) -> None:
+    """That the runs left no folders stood there for each point; and what to do did not."""
+    sides = [*folders(swept, 1)[:1], *folders(swept, 2)[:1]]
+    for rate in (1, 2):
+        sides.append(tmp_path / f"{rate}")
+        other = {"workload.requests": 1, "workload.rate": rate, "seed": 8}
+        adpkv.simulate("quickstart", set={**STALLS, **other}, out=sides[-1])
+    said = io.StringIO()
+    show_comparison(said, compare_runs(sides))
+    requests = [line for line in said.getvalue().splitlines() if line.startswith("requests of")]
+    assert requests == ["requests of A and C, D: none is in both, the workloads differ"]
+    said = io.StringIO()
+    show_comparison(said, compare_runs([*folders(swept, 1)[:2], *folders(swept, 2)[2:]]))
+    assert said.getvalue().splitlines()[-1] == (
+        "requests of A and B: not known, no run has the seed of one on the other side"
+    )
+    adpkv.sweep(
+        "quickstart",
+        set={"workload.requests": 2},
+        vary={"workload.rate": [1, 2, 3]},
+        out=tmp_path / "s",
+    )
+    said = io.StringIO()
+    show_comparison(said, compare_runs([tmp_path / "s"]))
+    assert said.getvalue().splitlines()[-1] == (
+        "requests: not known, the runs left no folders (adpkv sweep --keep keeps them)"
+    )
 
 
 def test_it_fits_a_narrow_window(swept: Path) -> None:

@@ -28,7 +28,10 @@ def _tables(draw: st.DrawFn) -> Table:
     rows = draw(st.lists(row, min_size=1, max_size=4))
     places = [place for place, number in enumerate(numbers) if number]
     notes = draw(st.dictionaries(st.integers(0, len(rows) - 1), TEXT, max_size=2))
-    return Table(head, rows, places, draw(st.sampled_from(["", "  "])), notes)
+    naming = draw(st.integers(0, min(2, len(numbers))))
+    together = draw(st.lists(st.integers(1, 3), max_size=3))
+    indent = draw(st.sampled_from(["", "  "]))
+    return Table(head, rows, places, indent, notes, naming, together)
 
 
 def test_columns_are_aligned_and_no_line_has_blanks_at_its_end() -> None:
@@ -74,6 +77,52 @@ def test_words_are_broken_between_words_and_numbers_never() -> None:
 def test_where_nothing_else_does_a_row_is_a_sentence() -> None:
     table = Table(["name", "before", "after"], [["first", "reproduced as told", "held"]], ())
     assert table.text(24) == ["first: before reproduced", "  as told, after held"]
+
+
+def test_all_columns_that_name_a_row_stand_in_each_part() -> None:
+    """And in a sentence each has its heading: of a sweep's axes the first had none."""
+    row = ["1s", "10", "39", "54.69 ms", "completed"]
+    table = Table(["timeout", "rate", "completed", "ttft p50", "outcome"], [row], (2, 3), naming=2)
+    assert table.text(33) == [
+        "timeout  rate  completed",
+        "1s       10           39",
+        "timeout  rate  ttft p50",
+        "1s       10    54.69 ms",
+        "timeout  rate  outcome",
+        "1s       10    completed",
+    ]
+    assert table.text(20) == [
+        "timeout 1s, rate 10:",
+        "  completed 39, ttft",
+        "  p50 54.69 ms,",
+        "  outcome completed",
+    ]
+
+
+def test_columns_that_belong_together_stay_together_where_they_can() -> None:
+    """And a short heading is not broken: `B - A` stood over three lines."""
+    head = ["figure", "A", "B", "B - A", "C", "C - A"]
+    table = Table(
+        head, [["ttft", "10 ms", "10 ms", "=", "20 ms", "+100%"]], naming=1, together=[1, 2, 2]
+    )
+    assert table.text(34) == [
+        "figure      A      B  B - A",
+        "ttft    10 ms  10 ms      =",
+        "figure      C  C - A",
+        "ttft    20 ms  +100%",
+    ]
+    assert table.text(16) == [
+        "figure      A",
+        "ttft    10 ms",
+        "figure      B",
+        "ttft    10 ms",
+        "figure  B - A",
+        "ttft        =",
+        "figure      C",
+        "ttft    20 ms",
+        "figure  C - A",
+        "ttft    +100%",
+    ]
 
 
 def test_columns_without_any_cell_are_dropped_and_notes_stand_below_their_row() -> None:
