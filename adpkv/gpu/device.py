@@ -11,13 +11,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from importlib import import_module
-from struct import pack_into
 from typing import Any, Final
 
 import numpy as np
 
 from adpkv.errors import AdpkvError, MissingPieceError, UsageError
-from adpkv.gpu.kernels import FEW, KERNELS, SOURCE, THREADS
+from adpkv.gpu.kernels import KERNELS, SOURCE, THREADS
 
 __all__ = ["Device", "DeviceError", "device_count", "load_cupy", "pinned_view"]
 
@@ -72,23 +71,18 @@ def pinned_view(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]
 
 
 class _Prepared:
-    """A kernel and the places of its arguments, of 8 bytes each; `numbers` that of its first one,
-    if that is a list of them. The driver copies as many bytes as an argument has, so numbers of 32
-    bits are right where the lower bytes are first."""
+    """A kernel and the places of its arguments, of 8 bytes each. The driver copies as many bytes as
+    an argument has, so numbers of 32 bits are right where the lower bytes are first."""
 
-    __slots__ = ("_pointers", "_room", "function", "numbers", "pointers_at", "values")
+    __slots__ = ("_pointers", "_room", "function", "pointers_at", "values")
 
-    def __init__(self, function: int, kinds: str) -> None:
+    def __init__(self, function: int, count: int) -> None:
         self.function = function
-        count = len(kinds)
         self._room = (ctypes.c_uint64 * count)()
         self.values = memoryview(self._room).cast("B").cast("Q")
         at = ctypes.addressof(self._room)
         self._pointers = (ctypes.c_uint64 * count)(*(at + 8 * place for place in range(count)))
         self.pointers_at = ctypes.addressof(self._pointers)
-        self.numbers = (ctypes.c_uint32 * (FEW if kinds[0] == "N" else 0))()
-        if self.numbers:
-            self._pointers[0] = ctypes.addressof(self.numbers)
 
 
 class Device:
@@ -110,7 +104,7 @@ class Device:
             self.stream: Any = cupy.cuda.Stream(non_blocking=True)
             module = cupy.RawModule(code=SOURCE)
             self._kernels = {
-                name: _Prepared(module.get_function(name).kernel.ptr, kinds)
+                name: _Prepared(module.get_function(name).kernel.ptr, len(kinds))
                 for name, kinds in KERNELS.items()
             }
             self._launch: Any = cupy.cuda.driver.launchKernel
@@ -177,14 +171,6 @@ class Device:
             found.values[place] = value
         on = (stream or self.stream).ptr
         self._launch(found.function, jobs, slices, 1, THREADS, 1, 1, 0, on, found.pointers_at, 0)
-
-    def launch_few(
-        self, kernel: str, blocks: Sequence[int], slices: int, args: Sequence[int], stream: Any
-    ) -> None:
-        """The same of a kernel that gets the blocks' numbers as an argument, `FEW` at most. They
-        are taken over in the call."""
-        pack_into(f"{len(blocks)}I", self._kernels[kernel].numbers, 0, *blocks)
-        self.launch(kernel, len(blocks), slices, (0, *args), stream)
 
     def copy(self, target: int, source: int, nbytes: int, stream: Any = None) -> None:
         """Copy between any two addresses. Host memory must be pinned, or the call may wait."""

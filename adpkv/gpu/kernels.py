@@ -16,15 +16,10 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["FEW", "JOB", "KERNELS", "SLICE_BYTES", "SOURCE", "THREADS"]
+__all__ = ["JOB", "KERNELS", "SLICE_BYTES", "SOURCE", "THREADS"]
 
 THREADS: Final = 256
 """Threads of one block of the grid."""
-
-FEW: Final = 960
-"""So many blocks' numbers are given to a kernel as an argument: all arguments together have 4 KiB
-at most. To copy a list to the device before the kernel took 5 µs of the call and 10 of the device.
-"""
 
 SLICE_BYTES: Final = 16384
 """How many bytes of a job one block of the grid does."""
@@ -40,15 +35,12 @@ KERNELS: Final[Mapping[str, str]] = MappingProxyType(
         "adpkv_marked": "PP",
         "adpkv_pack": "PQQQ",
         "adpkv_unpack": "PQQQ",
-        "adpkv_pack_few": "NQQQ",
-        "adpkv_unpack_few": "NQQQ",
         "adpkv_pattern": "PI",
         "adpkv_compare": "PPI",
         "adpkv_read": "PP",
     }
 )
-"""By name: the kinds of its arguments, each `P`: an address, `Q`: 64 bits, `I`: 32 bits or `N`:
-`FEW` numbers of 32 bits."""
+"""By name: the kinds of its arguments, each `P`: an address, `Q`: 64 bits or `I`: 32 bits."""
 
 SOURCE: Final = r"""
 typedef unsigned char u8;
@@ -57,14 +49,6 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 struct Job { u64 a, b, c, d; };
-struct Numbers { u32 of[@FEW@]; };
-
-/* An argument that is read by index stays where it is, or each thread would make a copy. */
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 700
-#define IN_PLACE __grid_constant__
-#else
-#define IN_PLACE
-#endif
 
 #define FIRST ((u64)blockIdx.y * blockDim.x + threadIdx.x)
 #define STRIDE ((u64)gridDim.y * blockDim.x)
@@ -167,19 +151,6 @@ extern "C" __global__ void adpkv_unpack(const u32 *blocks, u64 pool, u64 area, u
     copy(area + blockIdx.x * nbytes, pool + blocks[blockIdx.x] * nbytes, nbytes);
 }
 
-/* The same, of blocks whose numbers are an argument. */
-extern "C" __global__ void adpkv_pack_few(
-    const IN_PLACE Numbers blocks, u64 pool, u64 area, u64 nbytes
-) {
-    copy(pool + blocks.of[blockIdx.x] * nbytes, area + blockIdx.x * nbytes, nbytes);
-}
-
-extern "C" __global__ void adpkv_unpack_few(
-    const IN_PLACE Numbers blocks, u64 pool, u64 area, u64 nbytes
-) {
-    copy(area + blockIdx.x * nbytes, pool + blocks.of[blockIdx.x] * nbytes, nbytes);
-}
-
 /* The pattern's word at a place of a block whose content key is mixed to `key`. */
 static __device__ inline u64 pattern(u64 place, u64 key) {
     u64 number = (place + 1) * ODD;
@@ -242,4 +213,4 @@ extern "C" __global__ void adpkv_read(const Job *jobs, u32 *sink) {
     }
     if (sum == 0x9E3779B9u) sink[0] = sum;
 }
-""".replace("@FEW@", str(FEW))
+"""

@@ -13,12 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from struct import pack_into
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
 from adpkv.gpu.device import Device, pinned_view
-from adpkv.gpu.kernels import FEW, JOB, SLICE_BYTES
+from adpkv.gpu.kernels import JOB, SLICE_BYTES
 
 __all__ = ["Findings", "Point", "Work", "jobs_of"]
 
@@ -38,11 +38,6 @@ PAUSE_S: Final = 50e-6
 
 UPLOAD: Final = ""
 """In place of a kernel's name: a copy of bytes, as many as `slices`."""
-
-FEW_OF: Final = {"adpkv_pack": "adpkv_pack_few", "adpkv_unpack": "adpkv_unpack_few"}
-"""The kernels that get the numbers of few blocks as an argument."""
-
-TAKE_NUMBERS: Final = frozenset(FEW_OF.values())
 
 PLACES: Final = JOB.itemsize // 4
 """How many numbers of blocks have the room of a job."""
@@ -158,7 +153,7 @@ class Work:
 
     def copy(self, kernel: str, blocks: Sequence[int], pool: int, area: int, nbytes: int) -> None:
         """Pack or unpack blocks after all earlier work. The list of their numbers is all that is
-        written for it: a list of jobs took three times as long. A short one is an argument.
+        written for it: a list of jobs took three times as long.
 
         Args:
             kernel: `adpkv_pack` or `adpkv_unpack`.
@@ -167,10 +162,6 @@ class Work:
             nbytes: the size of a block.
         """
         slices, most = _slices(nbytes), self._most
-        if 0 < len(blocks) <= FEW:
-            args = (pool, area, nbytes)
-            self._add(_Operation(FEW_OF[kernel], blocks, 0, slices, args))
-            return
         for first in range(0, len(blocks), most):
             part = blocks[first : first + most] if len(blocks) > most else blocks
             args = (pool, area + first * nbytes, nbytes)
@@ -257,10 +248,6 @@ class Work:
         elif operation.kernel == UPLOAD:
             target, source = operation.args
             self._device.copy(target, source, operation.slices, self._stream)
-        elif operation.kernel in TAKE_NUMBERS:
-            args, blocks = operation.args, cast("Sequence[int]", operation.jobs)
-            slices, stream = operation.slices, self._stream
-            self._device.launch_few(operation.kernel, blocks, slices, args, stream)
         else:
             count, args = len(operation.jobs), operation.args
             self._device.launch(operation.kernel, count, operation.slices, args, self._stream)

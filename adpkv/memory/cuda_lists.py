@@ -1,7 +1,8 @@
-"""The numbers of the blocks that each staging slot will be unpacked into, on the device already.
+"""The numbers of the blocks that go through each staging slot, on the device already.
 
 A receiver knows them before the bytes come. Then an unpack is a launch and no more: to write the
-list and to copy it to the device took a third of the call, when everybody waits for it.
+list and to copy it to the device took a third of the call, when everybody waits for it. A sender
+writes and copies one list for both halves of its slot, and so the second half's pack is a launch.
 """
 
 from __future__ import annotations

@@ -80,21 +80,17 @@ class CudaStaging:
         self._book.copies(first, len(blocks), into=True)
         return self._copy("adpkv_pack", blocks, first)
 
-    def prepare_unpack(self, slot: int, blocks: Sequence[int]) -> None:
+    def prepare(self, slot: int, blocks: Sequence[int]) -> None:
         """What comes into this slot will be unpacked into these blocks, in order, from the slot's
-        beginning: their list is put onto the device now. When the bytes are there it would take a
-        third of the call."""
+        beginning, or what goes out of it be packed from them: their list is put onto the device
+        now. When the bytes are there it would take a third of the call; and one list for both
+        halves takes less than two."""
         self._lists.put(slot, blocks)
 
     def unpack(self, first: int, blocks: Sequence[int]) -> Fence:
         """Copy adjacent blocks of the area from `first` into these blocks of the pool."""
         self._book.copies(first, len(blocks), into=False)
-        size, listed_at = self.block_bytes, self._lists.at(first, blocks)
-        if not listed_at:
-            return self._copy("adpkv_unpack", blocks, first)
-        at = self._address + first * size
-        self._work.copy_listed("adpkv_unpack", listed_at, len(blocks), self._pool, at, size)
-        return self._lists.used(first)
+        return self._copy("adpkv_unpack", blocks, first)
 
     def close(self) -> None:
         """Give its memory back. No copy is under way, and no peer touches the slots."""
@@ -164,6 +160,10 @@ class CudaStaging:
         return jobs, max(counts) * mark
 
     def _copy(self, kernel: str, blocks: Sequence[int], first: int) -> Fence:
-        size = self.block_bytes
-        self._work.copy(kernel, blocks, self._pool, self._address + first * size, size)
+        size, listed_at = self.block_bytes, self._lists.at(first, blocks)
+        at = self._address + first * size
+        if listed_at:
+            self._work.copy_listed(kernel, listed_at, len(blocks), self._pool, at, size)
+            return self._lists.used(first)
+        self._work.copy(kernel, blocks, self._pool, at, size)
         return self._work.point()

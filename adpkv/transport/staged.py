@@ -99,7 +99,7 @@ class StagedTransport:
         """Receiver: expect the first two chunks."""
         found = Receiving(transfer, self._slots.half)
         self._slots.take(found, transfer.target)
-        self._slots.prepare(found)
+        self._slots.prepare(found, transfer.target)
         while found.expected < min(AHEAD, found.chunks):
             if not self._expect_next(found):
                 # No peer knows of the chunks before it: they are ended, and nobody is told.
@@ -116,6 +116,8 @@ class StagedTransport:
         self._begin_turn()
         found = self._sending[transfer.session] = Sending(transfer, self._slots.half)
         self._slots.take(found, transfer.source)
+        # A single chunk's list goes with its copy.
+        self._slots.prepare(found, transfer.source, least_chunks=AHEAD)
         if self.has_failed(transfer.receiver):
             found.stopped = True
             self._end_if_over(found, soon=True)

@@ -20,7 +20,7 @@ class StagingSlots:
         """How many blocks a chunk has at most."""
         self._area, self._watch = area, watch
         self._prepare: Callable[[int, Sequence[int]], None] | None
-        self._prepare = getattr(area, "prepare_unpack", None)
+        self._prepare = getattr(area, "prepare", None)
         self._pack_bytes = self._left_bytes = pack_bytes
 
     def renew(self) -> None:
@@ -77,11 +77,12 @@ class StagingSlots:
         if self._watch is not None:
             self._watch.take(found.slot, found.transfer.request_id, blocks)
 
-    def prepare(self, found: Receiving) -> None:
-        """What can be done for unpacking before the bytes are there, if the area can do anything.
-        Only for a transfer in which each block has its own place in the slot."""
-        if self._prepare is not None and found.chunks <= AHEAD:
-            self._prepare(found.slot, found.transfer.target)
+    def prepare(self, found: Staged, blocks: Sequence[int], least_chunks: int = 1) -> None:
+        """What can be done for the copies before the first of them, if the area can do anything;
+        `blocks` are the transfer's own. Only for a transfer in which each block has its own place
+        in the slot, and of so many chunks."""
+        if self._prepare is not None and least_chunks <= found.chunks <= AHEAD:
+            self._prepare(found.slot, blocks)
 
     def give_back(self, found: Staged) -> None:
         """The transfer is over: no peer touches its slot."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adpkv.gpu.device import Device
-from adpkv.gpu.kernels import FEW, KERNELS
+from adpkv.gpu.kernels import KERNELS
 from adpkv.memory.cuda import CudaMemory
 from adpkv.memory.host import HostMemory
 from adpkv.testing.memory import BLOCKS, BODIES, TOKENS
@@ -133,15 +133,9 @@ def test_nothing_waits_for_the_device_before_the_end(fake: Any) -> None:
     memory.close()
 
 
-@pytest.mark.parametrize("listed", [False, True])
 @pytest.mark.parametrize("host", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_staging_packs_and_unpacks_each_byte(
-    fake: Any, monkeypatch: pytest.MonkeyPatch, shape: str, host: bool, listed: bool
-) -> None:
-    """Of blocks whose numbers are an argument of the kernel, and a list."""
-    if listed:
-        monkeypatch.setattr("adpkv.gpu.work.FEW", 0)
+def test_staging_packs_and_unpacks_each_byte(fake: Any, shape: str, host: bool) -> None:
     rig = CudaRig(Device(0), SHAPES[shape])
     memory, device = rig.memory, rig.device
     area = memory.staging(3, 4, host)
@@ -163,32 +157,6 @@ def test_staging_packs_and_unpacks_each_byte(
     area.unpack(6, [0, 7])
     assert rig.block(0) + rig.block(7) == wanted[size:]
     assert rig.told() == []
-
-
-@pytest.mark.parametrize("count", [FEW, FEW + 1])
-def test_as_many_numbers_as_an_argument_has_and_one_more(fake: Any, count: int) -> None:
-    """Three copies are launched before the device does the first: each has its own numbers."""
-    told: list[tuple[str, str, tuple[int, ...]]] = []
-    memory = CudaMemory(Device(0), count + 2, 1, 1, 1, 4, 1, lambda *one: told.append(one))
-    device, size = memory.device, memory.block_bytes
-    area = memory.staging(2, 2 * count)
-    content = [n.to_bytes(size, "little") for n in range(count + 2)]
-    device.put(memory.region().address, b"".join(content))
-    drawn = random.Random(count).sample(range(count + 2), count)
-    fake.held = True
-    area.pack(drawn, 0)
-    area.pack(drawn[::-1], count)
-    area.unpack(count, drawn)
-    fake.held = False
-    memory.finish()
-    packed = device.fetch(area.region().address, 2 * count * size)
-    wanted = b"".join(content[one] for one in drawn)
-    assert packed[: count * size] == wanted
-    assert packed[count * size :] == b"".join(content[one] for one in drawn[::-1])
-    pool = device.fetch(memory.region().address, len(content) * size)
-    found = [pool[one * size : (one + 1) * size] for one in drawn]
-    assert found == [content[one] for one in drawn[::-1]]
-    assert told == []
 
 
 def test_a_device_that_reports_an_error_ends_the_rank(fake: Any) -> None:

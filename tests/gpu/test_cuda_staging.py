@@ -131,6 +131,30 @@ def test_a_slot_is_written_when_its_check_is_done(rig: Rig, fake: Any) -> None:
     assert rig.told == []
 
 
+def test_a_list_of_blocks_that_waits_on_the_device_packs_the_same(rig: Rig) -> None:
+    """Both halves, by one list; and the next transfer of the slot does not get it."""
+    memory, area = rig.memory, rig.area
+    size = memory.block_bytes
+    for block in range(16):
+        rig.device.put(memory.region().address + block * size, bytes([block + 1]) * size)
+
+    def packed() -> list[int]:
+        memory.finish()
+        found = rig.device.fetch(area.region().address, area.region().nbytes)
+        return [found[(4 + n) * size] - 1 for n in range(4)]
+
+    area.take(1, 7, range(4))
+    area.prepare(1, (9, 2, 14, 5))
+    assert area._lists.at(6, (14, 5))
+    area.pack((9, 2), 4)
+    area.pack((14, 5), 6)
+    assert packed() == [9, 2, 14, 5]
+    area.give_back(1, 7)
+    area.take(1, 8, range(2))
+    area.pack((3, 8), 4)
+    assert packed()[:2] == [3, 8]
+
+
 class Never:
     """A fence that has not passed."""
 
@@ -153,7 +177,7 @@ def test_a_list_of_blocks_that_waits_on_the_device_unpacks_the_same(rig: Rig) ->
         return rig.device.fetch(memory.region().address + block * size, size)
 
     arrive()
-    area.prepare_unpack(1, blocks)
+    area.prepare(1, blocks)
     assert area._lists.at(4, blocks[:2])
     area.unpack(4, blocks[:2])
     area.unpack(6, blocks[2:])
@@ -162,16 +186,16 @@ def test_a_list_of_blocks_that_waits_on_the_device_unpacks_the_same(rig: Rig) ->
     assert not area._lists.at(4, others), "the list has other numbers"
     area.unpack(4, others)
     assert [pool(block) for block in others] == content
-    area.prepare_unpack(1, others)
+    area.prepare(1, others)
     area.unpack(4, others)
     area._lists._in_use[1] = Never()
-    area.prepare_unpack(1, blocks)
+    area.prepare(1, blocks)
     assert not area._lists.at(4, blocks), "a kernel may still read what would be overwritten"
     assert not area._lists.at(4, others)
     del area._lists._in_use[1]
-    area.prepare_unpack(1, range(SLOT_BLOCKS + 1))
+    area.prepare(1, range(SLOT_BLOCKS + 1))
     assert not area._lists.at(4, range(4)), "more than a slot has"
-    area.prepare_unpack(1, blocks)
+    area.prepare(1, blocks)
     area.give_back(1, 7)
     assert not area._lists.at(4, blocks)
     assert [pool(block) for block in others] == content

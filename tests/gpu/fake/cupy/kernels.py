@@ -11,8 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import ClassVar
 
-from adpkv.gpu.kernels import FEW
-
 BEFORE = r"""
 #include <cstring>
 #define __global__
@@ -41,10 +39,6 @@ extern "C" void launch(const char *name, unsigned gx, unsigned gy, unsigned bx, 
                 else if (!strcmp(name, "adpkv_pack")) adpkv_pack(blocks, args[1], args[2], args[3]);
                 else if (!strcmp(name, "adpkv_unpack"))
                     adpkv_unpack(blocks, args[1], args[2], args[3]);
-                else if (!strcmp(name, "adpkv_pack_few"))
-                    adpkv_pack_few(*(const Numbers *)args[0], args[1], args[2], args[3]);
-                else if (!strcmp(name, "adpkv_unpack_few"))
-                    adpkv_unpack_few(*(const Numbers *)args[0], args[1], args[2], args[3]);
                 else if (!strcmp(name, "adpkv_pattern")) adpkv_pattern(jobs, (u32)args[1]);
                 else if (!strcmp(name, "adpkv_compare")) adpkv_compare(jobs, bad, (u32)args[2]);
                 else if (!strcmp(name, "adpkv_read")) adpkv_read(jobs, bad);
@@ -61,14 +55,13 @@ def library(source: str) -> ctypes.CDLL:
     folder.mkdir(exist_ok=True)
     found = folder / f"{digest}.so"
     if not found.exists():
-        # Processes that start together may each compile it.
-        own = folder / f"{digest}-{os.getpid()}.cc"
-        own.write_text(text)
+        own = folder / f"{digest}.{os.getpid()}"
+        own.with_suffix(".cc").write_text(text)
         command = ["g++", "-O2", "-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
         target = own.with_suffix(".so")
-        subprocess.run([*command, str(own), "-o", str(target)], check=True)
+        subprocess.run([*command, str(own.with_suffix(".cc")), "-o", str(target)], check=True)
         target.rename(found)
-        own.unlink()
+        own.with_suffix(".cc").unlink()
     return ctypes.CDLL(str(found))
 
 
@@ -100,32 +93,21 @@ class Kernel:
         # By its declaration in the source, as the driver knows how many bytes an argument has.
         declared = re.search(rf"\b{name}\(([^)]*)\)", SOURCES[id(library)])
         assert declared, name
-        self._sizes = [_size(one.strip()) for one in declared[1].split(",")]
+        self._sizes = [
+            4 if one.strip().startswith("u32 w") else 8 for one in declared[1].split(",")
+        ]
 
     def launch(self, grid: tuple[int, int], threads: int, stream: int, pointers_at: int) -> None:
         """The arguments are taken over now, as the driver does."""
         count = len(self._sizes)
         places = (ctypes.c_uint64 * count).from_address(pointers_at)
-        taken = [
-            ctypes.create_string_buffer(ctypes.string_at(at, size), size)
-            for at, size in zip(places, self._sizes, strict=True)
-        ]
         values = [
-            int.from_bytes(one.raw, "little") if len(one) <= 8 else ctypes.addressof(one)
-            for one in taken
+            int.from_bytes(ctypes.string_at(at, size), "little")
+            for at, size in zip(places, self._sizes, strict=True)
         ]
         numbers = (ctypes.c_uint64 * max(count, 2))(*values)
         grid_x, grid_y = ctypes.c_uint(grid[0]), ctypes.c_uint(grid[1])
         some = ctypes.c_uint(min(threads, self.most_threads))
         from .cuda import runtime
 
-        runtime.streams[stream].add(
-            lambda taken=taken: self._launch(self._name, grid_x, grid_y, some, numbers)
-        )
-
-
-def _size(declared: str) -> int:
-    """Bytes of an argument."""
-    if declared.startswith("u32 w"):
-        return 4
-    return 4 * FEW if "Numbers" in declared else 8
+        runtime.streams[stream].add(lambda: self._launch(self._name, grid_x, grid_y, some, numbers))
