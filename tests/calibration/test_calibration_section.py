@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -283,6 +284,29 @@ def test_stalls_belong_to_the_time() -> None:
     for _ in range(999):
         at_ns = stalls.past(at_ns, 3_000_000)
     assert at_ns == whole_ns > 3_000_000 * 999 * 1.1
+
+
+@pytest.mark.parametrize("every", ["1us", "7us", "300us"])
+def test_what_lasts_for_many_windows_ends_where_it_would_in_small_parts(every: str) -> None:
+    """Those that it covers whole are not looked into."""
+    length = {"p50": "100ns", "p90": "300ns", "most": "500ns"}
+    costs = StallCalibration.model_validate({"every": every, "length": length})
+    for seed in range(20):
+        draw = Random(seed)
+        at_ns, parts = draw.randrange(1_000_000), [draw.randrange(400) for _ in range(500)]
+        begin_ns = at_ns
+        for part in parts:
+            at_ns = Stalls(costs, seed, 1).past(at_ns, part)
+        assert Stalls(costs, seed, 1).past(begin_ns, sum(parts)) == at_ns
+
+
+def test_stalls_that_take_no_time_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them was drawn, some million in a run of slow steps."""
+    sections = [{"ranks": 2}, {"ranks": 2, "stalls": {"every": "1us"}}]
+    plain = simulate_in_memory(quickly(calibration={"groups": sections[:1]}))
+    monkeypatch.delattr(Stalls, "past")
+    idle = simulate_in_memory(quickly(calibration={"groups": sections[1:]}))
+    assert idle.requests == plain.requests
 
 
 def test_a_stall_holds_up_all_that_meets_it() -> None:

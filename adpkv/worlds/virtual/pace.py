@@ -194,7 +194,7 @@ class Pace:
             found = self._calibration and self._calibration.group(group.instance.ranks)
             draw = drawing(found.jitter if found else None, self._seed, "jitter")
             past = None
-            if found and found.stalls.every_ns:
+            if found and found.stalls.every_ns and found.stalls.length.longest_ns:
                 past = Stalls(found.stalls, self._seed, index).past
             noise = self._noises[index] = partial(draw, index), past
         return noise

@@ -37,17 +37,24 @@ class Stalls:
 
     def past(self, begin_ns: int, took_ns: int) -> int:
         """When something ends that begins at `begin_ns` and takes `took_ns` beside stalls."""
-        window, at_ns, left_ns = begin_ns // self._every_ns, begin_ns, took_ns
+        every_ns = self._every_ns
+        window, at_ns, left_ns = begin_ns // every_ns, begin_ns, took_ns
         while True:
-            since_ns, until_ns = self._stall(window)
-            if at_ns < until_ns:
-                if at_ns + left_ns <= since_ns:
+            over_ns = (window + 1) * every_ns
+            if at_ns + every_ns == over_ns and left_ns > every_ns:
+                # All of the window: where in it its stall begins is of no concern.
+                left_ns -= every_ns - self._length_ns(window)
+            else:
+                since_ns, until_ns = self._stall(window)
+                if at_ns < until_ns:
+                    if at_ns + left_ns <= since_ns:
+                        return at_ns + left_ns
+                    left_ns -= max(since_ns - at_ns, 0)
+                    at_ns = until_ns
+                if at_ns + left_ns <= over_ns:
                     return at_ns + left_ns
-                left_ns -= max(since_ns - at_ns, 0)
-                at_ns = until_ns
-            window += 1
-            if at_ns + left_ns <= window * self._every_ns:
-                return at_ns + left_ns
+                left_ns -= over_ns - at_ns
+            window, at_ns = window + 1, over_ns
 
     def _stall(self, window: int) -> tuple[int, int]:
         """(beginning, end) of the stall in this window."""
@@ -55,10 +62,13 @@ class Stalls:
         if found is None:
             if len(self._found) >= _KEPT:
                 self._found.clear()
-            length_ns = min(self._length(self._group, window), self._every_ns)
+            length_ns = self._length_ns(window)
             latest_ns = self._every_ns - length_ns
             begin_ns = window * self._every_ns + integer(
                 0, latest_ns, self._seed, "stall begins", self._group, window
             )
             found = self._found[window] = begin_ns, begin_ns + length_ns
         return found
+
+    def _length_ns(self, window: int) -> int:
+        return min(self._length(self._group, window), self._every_ns)
