@@ -23,10 +23,16 @@ CALM = {
 """About a second; nobody cancels, so that what is not completed was a fault's doing."""
 
 
-def ran(jobs: Any, tmp_path: Path, *faults: dict[str, Any], **sections: Any) -> Any:
+def ran(
+    jobs: Any,
+    tmp_path: Path,
+    *faults: dict[str, Any],
+    workload: dict[str, Any] = CALM,
+    **sections: Any,
+) -> Any:
     """Run the four ranks with faults; how they ended, and their summary if they left one."""
     data = yaml.safe_load((ROOT / "configs/four-ranks.yaml").read_text())
-    data["workload"] = CALM
+    data["workload"] = workload
     for name, section in sections.items():
         data[name] = data.get(name, {}) | section
     data["faults"] = list(faults)
@@ -101,18 +107,38 @@ def test_lost_messages_end_with_a_proof_and_refused_blocks_cost_their_request_al
     assert summary["requests"]["completed"] == 16
 
 
+AROUND_2S = {
+    "kind": "script",
+    "requests": [
+        {"at": "0s", "prompt_tokens": 64, "output_tokens": 8, "times": 8},
+        {"at": "3200ms", "prompt_tokens": 64, "output_tokens": 8, "times": 12},
+    ],
+}
+"""Some requests whose transfers a restart after 2 s meets, and some that come after it."""
+
+
 def test_a_transport_that_restarts_is_used_again(jobs, tmp_path: Path) -> None:
+    """Whatever the first lot has to transfer waits for the first contact until after the restart,
+    and has 2 s to come so far: a loaded machine needed more than the 0.4 s that it had once."""
     found, summary = ran(
         jobs,
         tmp_path,
-        {"kind": "restart", "after": "400ms", "duration": "100ms", "ranks": [1, 2]},
-        {"kind": "slow_first_contact", "duration": "500ms"},
+        {"kind": "restart", "after": "2s", "duration": "100ms", "ranks": [1, 2]},
+        {"kind": "slow_first_contact", "duration": "3s"},
         {"kind": "handle_error", "phase": "expect", "requests": [15]},
+        workload=AROUND_2S,
     )
     survived(found, summary)
     assert summary["faults"]["restart"] == 2
-    assert summary["requests"]["failed"] > 1, "those that waited for the first contact, and 15"
-    assert summary["requests"]["completed"] > 0
+    failed = set()
+    for line in (tmp_path / "out/requests.jsonl").open():
+        one = json.loads(line)
+        number, outcome = one["request_id"], one["outcome"]
+        met = number < 8 and (one["context_rank"] == 1 or one["generation_rank"] == 2)
+        assert outcome == ("failed" if met or number == 15 else "completed"), one
+        failed |= {number} if outcome == "failed" else set()
+    assert summary["requests"]["failed"] == len(failed) > 4
+    assert summary["requests"]["completed"] == 20 - len(failed)
 
 
 def test_a_killed_process_ends_the_job_with_its_name_and_every_answer(jobs, tmp_path: Path) -> None:
