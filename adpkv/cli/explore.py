@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -205,6 +206,7 @@ def _complete(
 
     progress = ExploreProgress(sys.stderr, for_s=bounds.for_s, quiet=quiet)
     progress.begin(folder.campaign)
+    going_on = f"adpkv explore --resume {shlex.quote(str(folder.path))}"
     try:
         with halting():
             found = explore_into(folder, pools, bounds, progress, progress.note)
@@ -213,14 +215,14 @@ def _complete(
         final_line(
             f"adpkv: halted: {counted(folder.campaign.seeds, 'seed')} and"
             f" {counted(len(folder.campaign.finds), 'find')} are in {folder.path};"
-            f" go on with: adpkv explore --resume {folder.path}"
+            f" go on with: {going_on}"
         )
         raise typer.Exit(by_signal(halt.number)) from None
     except OSError as error:
         progress.close()
         final_line(
             f"adpkv: {error.filename or folder.path}: cannot write here: {error.strerror};"
-            f" what is done stays, go on with: adpkv explore --resume {folder.path}"
+            f" what is done stays, go on with: {going_on}"
         )
         raise typer.Exit(ExitCode.OUTPUT_LOST) from error
     finally:

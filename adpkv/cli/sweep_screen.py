@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from adpkv.sweeps.folder import SweepFolder
     from adpkv.sweeps.plan import Plan
     from adpkv.sweeps.pool import Pool
+    from adpkv.sweeps.showing import Made
 
 __all__ = ["SweepScreen"]
 
@@ -53,9 +55,9 @@ class SweepScreen:
     ) -> None:
         """Make what is left of a sweep, and show all of it."""
         from adpkv.sweeps.calling import complete
-        from adpkv.sweeps.showing import SweepProgress
+        from adpkv.sweeps.showing import Made, SweepProgress
 
-        plan, began_s = folder.plan, time.monotonic()
+        plan, began_s, before = folder.plan, time.monotonic(), len(folder.rows)
         progress = SweepProgress(sys.stderr, quiet=self._quiet)
         try:
             with halting(), pools as pool:
@@ -64,7 +66,7 @@ class SweepScreen:
             progress.close()
             final_line(
                 f"adpkv: halted: {len(folder.rows)} of {plan.runs} runs are in {folder.path};"
-                f" go on with: adpkv sweep --resume {folder.path}"
+                f" go on with: {_going_on(folder)}"
             )
             raise typer.Exit(by_signal(halt.number)) from None
         except OSError as error:
@@ -73,16 +75,16 @@ class SweepScreen:
         finally:
             progress.close()
             folder.close()
-        self._show_all(folder, time.monotonic() - began_s, files)
+        self._show_all(folder, Made(len(folder.rows) - before, time.monotonic() - began_s), files)
 
     def _unwritten(self, folder: SweepFolder, error: OSError) -> typer.Exit:
         final_line(
             f"adpkv: {error.filename or folder.path}: cannot write here: {error.strerror or error};"
-            f" what has ended stays, go on with: adpkv sweep --resume {folder.path}"
+            f" what has ended stays, go on with: {_going_on(folder)}"
         )
         return typer.Exit(ExitCode.OUTPUT_LOST)
 
-    def _show_all(self, folder: SweepFolder, wall_s: float, files: Sequence[Path]) -> None:
+    def _show_all(self, folder: SweepFolder, made: Made, files: Sequence[Path]) -> None:
         from adpkv.sweeps.calling import goal_of
         from adpkv.sweeps.result import of_folder
         from adpkv.sweeps.showing import as_values, show_sweep
@@ -91,20 +93,25 @@ class SweepScreen:
         found, goal = of_folder(folder), goal_of(folder.plan)
         best = None if goal is None else best_points(goal, found.points)
         try:
-            made = [] if best is None else write_best(best, folder.plan, folder.path)
+            written = [] if best is None else write_best(best, folder.plan, folder.path)
         except OSError as error:
             raise self._unwritten(folder, error) from error
         if self._as_json:
-            more = {} if best is None else {"search": search_values(best, made)}
+            more = {} if best is None else {"search": search_values(best, written)}
             print(json.dumps(as_values(found) | more, indent=2))
         elif self._quiet:
             return
         elif best is None:
-            show_sweep(sys.stdout, found, self._show, wall_s, files)
+            show_sweep(sys.stdout, found, self._show, made, files)
         else:
             shown = [*best.columns, *self._show]
-            show_sweep(sys.stdout, found, shown, wall_s, files, best.shown)
-            show_best(sys.stdout, best, made)
+            show_sweep(sys.stdout, found, shown, made, files, best.shown)
+            show_best(sys.stdout, best, written)
+
+
+def _going_on(folder: SweepFolder) -> str:
+    """The command that goes on, to be copied into a shell."""
+    return f"adpkv sweep --resume {shlex.quote(str(folder.path))}"
 
 
 class Halted(BaseException):

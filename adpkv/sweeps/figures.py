@@ -16,7 +16,7 @@ from adpkv.errors import UsageError
 from adpkv.output import Tally, build_summary
 from adpkv.output.losses import with_losses
 
-__all__ = ["Cell", "column_for", "flat", "known_figures", "short_name"]
+__all__ = ["SHARES", "Cell", "column_for", "flat", "known_figures", "short_name"]
 
 Cell = int | float | str | bool | None
 """What one place of a table holds."""
@@ -31,6 +31,8 @@ NOT_FIGURES: Final = frozenset(
     {"adpkv", "build", "world", "outcome", "exit_code", "seed", "ranks", "ranks_per_core"}
 )
 LATENCY: Final = "latency."
+SHARES: Final = ("_rate", "_share", "_attainment")
+"""How names of figures end that are shares, told in per cent."""
 UTILISATION_SHARES: Final = ("step_share", "compute_share", "step_wait_share")
 """What every instance has, and no summary of no ranks."""
 

@@ -5,6 +5,7 @@ Read from texts and checked against the figures that a run has, before anything 
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Final
 
 from adpkv.config import Experiment, units
 from adpkv.errors import UsageError
-from adpkv.sweeps.figures import Cell, column_for, known_figures
+from adpkv.sweeps.figures import SHARES, Cell, column_for, known_figures
 from adpkv.sweeps.result import SweepPoint
 
 __all__ = ["Constraint", "Goal", "Objective", "parse_goal"]
@@ -149,9 +150,10 @@ def _column(text: str, name: str, known: Mapping[str, Cell], experiment: Experim
 def _bound(text: str, column: str, bound: str) -> float:
     """A number, a share in per cent, or a duration where the figure is one."""
     try:
-        if bound.endswith("%"):
-            return float(bound[:-1]) / 100
-        return float(bound)
+        percent = bound.endswith("%") and column.endswith(SHARES)
+        value = float(bound[:-1]) / 100 if percent else float(bound)
+        if math.isfinite(value):
+            return value
     except ValueError:
         pass
     try:

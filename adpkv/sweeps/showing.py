@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from adpkv.counting import counted
 from adpkv.output.progress import LIVE_INTERVAL_S, drawn, drawn_lines, span_text
 from adpkv.output.tables import Table, print_line, width_of, wrapped
-from adpkv.sweeps.figures import column_for, flat, short_name
+from adpkv.sweeps.figures import SHARES, column_for, flat, short_name
 from adpkv.sweeps.plan import value_text
 from adpkv.sweeps.result import Sweep, SweepPoint, described
 from adpkv.terminal import Terminal, console_for
 
-__all__ = ["SweepProgress", "as_values", "figure_text", "figures_to_show", "show_sweep"]
+__all__ = ["Made", "SweepProgress", "as_values", "figure_text", "figures_to_show", "show_sweep"]
 
 PLAIN_INTERVAL_S: Final = 5.0
 """Between two lines where there is no terminal."""
@@ -83,6 +84,14 @@ class SweepProgress:
             self._terminal.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How many runs this call has made, and how long that took: not what a resumed sweep had."""
+
+    runs: int
+    wall_s: float
+
+
 def figures_to_show(sweep: Sweep, asked: Sequence[str]) -> list[str]:
     """The columns asked for, else the usual ones that some run has.
 
@@ -100,7 +109,7 @@ def show_sweep(
     stream: IO[str],
     sweep: Sweep,
     asked: Sequence[str],
-    wall_s: float,
+    made: Made,
     files: Sequence[Path],
     chosen: Sequence[SweepPoint] | None = None,
 ) -> None:
@@ -117,8 +126,9 @@ def show_sweep(
     said = []
     if len(points) > MOST_POINTS_SHOWN:
         said.append(f"in the table below: {counted(len(points) - MOST_POINTS_SHOWN, 'more point')}")
-    if chosen:
-        said.append(f"the {len(chosen)} best of {len(sweep.points)} points")
+    if chosen and len(chosen) < len(sweep.points):
+        many = f"{len(chosen)} " if len(chosen) > 1 else ""
+        said.append(f"the {many}best of {len(sweep.points)} points")
     seeds = max((len(point.runs) for point in sweep.points), default=0)
     if seeds > 1:
         said.append(f"each figure is the mean over {seeds} seeds")
@@ -128,7 +138,8 @@ def show_sweep(
         said.append(f"and {len(sweep.failed) - MOST_FAILED_SHOWN} others")
     completed = len(sweep.runs) - len(sweep.failed)
     runs = f"{len(sweep.runs)} of {counted(sweep.total, 'run')}"
-    said.append(f"{runs} in {wall_s:.1f} s, {completed} completed")
+    now = "" if made.runs == len(sweep.runs) else f", {made.runs} of them now,"
+    said.append(f"{runs}{now} in {made.wall_s:.1f} s, {completed} completed")
     if files:
         said.append(f"table: {' and '.join(map(str, files))}")
     for line in said:
@@ -164,7 +175,7 @@ def figure_text(column: str, value: float | None) -> str:
     """A figure for people, by the unit that its column's name ends with."""
     if value is None:
         return "-"
-    if column.endswith(("_rate", "_share", "_attainment")):
+    if column.endswith(SHARES):
         return f"{value:.1%}"
     if column.startswith("latency.") or (column.endswith("_s") and not column.endswith("_per_s")):
         return _duration(value)

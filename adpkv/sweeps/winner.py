@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from adpkv.config.document import write
+from adpkv.counting import counted
 from adpkv.output.tables import print_line, width_of, wrapped
 from adpkv.sweeps.objectives import Goal
 from adpkv.sweeps.plan import Plan, settings_text
@@ -71,7 +72,8 @@ def best_points(goal: Goal, points: Sequence[SweepPoint]) -> Best:
 
 def write_best(best: Best, plan: Plan, folder: Path) -> list[Path]:
     """Write what is best as experiments that can be run, each with its reason as a comment:
-    `winner.yaml`, or `front/point-N.yaml` of several objectives.
+    `winner.yaml`, or `front/point-N.yaml` of several objectives. What a shorter search had found
+    best, before it went on, is taken away.
 
     Raises:
         OSError: they cannot be written.
@@ -89,6 +91,9 @@ def write_best(best: Best, plan: Plan, folder: Path) -> list[Path]:
         comment = "".join(f"# {line}\n" for line in reasons(best, point))
         write_whole(path, f"{comment}\n{write(values)}")
         made.append(path)
+    for path in (folder / "winner.yaml", *folder.glob(f"{FRONT}/point-*.yaml")):
+        if path not in made:
+            path.unlink(missing_ok=True)
     return made
 
 
@@ -105,8 +110,11 @@ def show_best(stream: IO[str], best: Best, made: Sequence[Path]) -> None:
             lines.append(f"the nearest: {settings_text(best.nearest.settings)}: {', '.join(told)}")
     elif len(best.goal.objectives) == 1:
         lines += reasons(best, best.front[0])
+    else:
+        lines.append(f"the front: {_front_size(best)}")
     if made:
-        lines.append(f"to run: {made[0] if len(made) == 1 else made[0].parent}")
+        others = f" and {counted(len(made) - 1, 'other')} there" if len(made) > 1 else ""
+        lines.append(f"to run: {made[0]}{others}")
     for line in lines:
         for part in wrapped(line, width_of(console), hang="  "):
             print_line(console, part)
@@ -132,10 +140,9 @@ def reasons(best: Best, point: SweepPoint) -> list[str]:
     goal = best.goal
     seeds = len(point.runs)
     over = f", mean over {seeds} seeds" if seeds > 1 else ""
-    lines = [
-        f"Found by adpkv sweep: point {point.number} of {best.tried}, "
-        f"{best.kept} of which keep all bounds{over}."
-    ]
+    keep = "keeps" if best.kept == 1 else "keep"
+    bounds = f", {best.kept} of which {keep} all bounds" if goal.constraints else ""
+    lines = [f"Found by adpkv sweep: point {point.number} of {best.tried}{bounds}{over}."]
     lines += [f"{one.text}: {_told(point, one.column)}" for one in goal.objectives]
     lines += [f"{one.text}: {_told(point, one.column)}" for one in goal.constraints]
     lines.append(f"by {settings_text(point.settings)}")
@@ -146,10 +153,12 @@ def reasons(best: Best, point: SweepPoint) -> list[str]:
             f"next best: {_told(other, objective.column)} by {settings_text(other.settings)}"
         )
     if len(goal.objectives) > 1:
-        lines.append(
-            f"one of {len(best.front)} points that no other is better than in all objectives"
-        )
+        lines.append(f"one of {_front_size(best)}")
     return lines
+
+
+def _front_size(best: Best) -> str:
+    return f"{counted(len(best.front), 'point')} that no other is better than in all objectives"
 
 
 def _told(point: SweepPoint, column: str) -> str:

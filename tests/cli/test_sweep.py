@@ -143,23 +143,23 @@ def test_ctrl_c_keeps_what_has_ended_and_says_how_to_go_on(tmp_path: Path) -> No
     done = sweep(tmp_path, "--resume", "s")
     assert done.returncode == 0, done.stderr
     assert journal.read_bytes().splitlines(keepends=True)[: ended + 1] == lines
-    assert f"{ended + 1} of {ended + 1} runs in " in done.stdout
+    assert f"{ended + 1} of {ended + 1} runs, 1 of them now, in " in done.stdout
 
 
 def test_a_table_that_cannot_be_written_costs_no_run(tmp_path: Path) -> None:
-    argv = ["quickstart", *SMALL, "--vary", "workload.rate=10..59+1", "--jobs", "1", "--out", "s"]
+    argv = ["quickstart", *SMALL, "--vary", "workload.rate=10..59+1", "--jobs", "1", "--out", "a b"]
     process = started(tmp_path, *argv)
-    journal = tmp_path / "s" / "runs.jsonl"
+    journal = tmp_path / "a b" / "runs.jsonl"
     bound_s = time.monotonic() + 60
     while not journal.exists():
         assert time.monotonic() < bound_s
         assert process.poll() is None
         time.sleep(0.01)
-    (tmp_path / "s" / "table.csv").mkdir()
+    (tmp_path / "a b" / "table.csv").mkdir()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (74, "")
     assert "table.csv: cannot write here: Is a directory" in err
-    assert "what has ended stays, go on with: adpkv sweep --resume s" in err
-    (tmp_path / "s" / "table.csv").rmdir()
-    done = sweep(tmp_path, "--resume", "s")
-    assert (done.returncode, "50 of 50 runs in " in done.stdout) == (0, True)
+    assert "what has ended stays, go on with: adpkv sweep --resume 'a b'" in err
+    (tmp_path / "a b" / "table.csv").rmdir()
+    done = sweep(tmp_path, "--resume", "a b")
+    assert (done.returncode, "50 of 50 runs, 0 of them now, in " in done.stdout) == (0, True)

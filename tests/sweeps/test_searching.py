@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from adpkv.sweeps.optimizing import searched
 from adpkv.sweeps.plan import Plan, Point, make_plan, with_sweep
 from adpkv.sweeps.result import SweepPoint
 from adpkv.sweeps.row import RunRow
-from adpkv.sweeps.winner import best_points, reasons, write_best
+from adpkv.sweeps.winner import best_points, reasons, show_best, write_best
 
 BASE = adpkv.load("quickstart")
 
@@ -73,6 +74,37 @@ def test_a_front_has_what_no_other_point_is_better_than_in_everything() -> None:
     assert "one of 3 points" in reasons(best, best.front[0])[-1]
 
 
+def test_a_longer_search_leaves_nothing_of_what_was_best_before(tmp_path: Path) -> None:
+    goal = parse_goal(["max requests_per_s", "min error_rate"], [], BASE)
+    of = plan(vary={"workload.rate": [30, 40]})
+    points = [run(1, 10, 0.0), run(2, 30, 0.2)]
+    first = write_best(best_points(goal, points), of, tmp_path)
+    assert [path.name for path in first] == ["point-2.yaml", "point-1.yaml"]
+    (made,) = write_best(best_points(goal, [*points, run(3, 40, 0.0)]), of, tmp_path)
+    assert list(made.parent.iterdir()) == [made]
+    write_best(best_points(GOAL, points), of, tmp_path)
+    assert (tmp_path / "winner.yaml").exists()
+    write_best(best_points(GOAL, points[1:]), of, tmp_path)
+    assert not (tmp_path / "winner.yaml").exists(), "none keeps the bounds any more"
+
+
+def test_what_a_search_shows_counts_in_words(tmp_path: Path) -> None:
+    said = io.StringIO()
+    show_best(said, best_points(GOAL, [run(1, 10, 0.0), run(2, 5, 0.5)]), [tmp_path / "w.yaml"])
+    assert said.getvalue().splitlines()[0] == (
+        "Found by adpkv sweep: point 1 of 2, 1 of which keeps all bounds."
+    )
+    goal = parse_goal(["max requests_per_s", "min error_rate"], [], BASE)
+    best = best_points(goal, [run(1, 10, 0.0), run(2, 30, 0.2)])
+    said = io.StringIO()
+    show_best(said, best, [Path("front/point-2.yaml"), Path("front/point-1.yaml")])
+    assert said.getvalue().splitlines() == [
+        "the front: 2 points that no other is better than in all objectives",
+        "to run: front/point-2.yaml and 1 other there",
+    ]
+    assert reasons(best, best.front[0])[0] == "Found by adpkv sweep: point 2 of 2."
+
+
 def test_where_no_point_keeps_all_bounds_the_nearest_is_known() -> None:
     best = best_points(GOAL, [run(1, 10, 0.5), run(2, 5, 0.02), run(3, 9, 0.0, code=3)])
     assert (best.front, best.kept) == ((), 0)
@@ -89,6 +121,8 @@ def test_where_no_point_keeps_all_bounds_the_nearest_is_known() -> None:
         (["max health.reasons"], [], "'max health.reasons': health.reasons is no number"),
         (["max ttft_p99"], ["ttft_p99"], "'ttft_p99' is no constraint: write one such as"),
         (["max ttft_p99"], ["ttft_p99 < 2MB"], "'ttft_p99 < 2MB': 2MB is no bound for latency"),
+        (["max ttft_p99"], ["ttft_p99 < 5%"], "'ttft_p99 < 5%': 5% is no bound for latency"),
+        (["max ttft_p99"], ["error_rate < nan"], "'error_rate < nan': nan is no bound for rates"),
     ],
 )
 def test_what_cannot_be_looked_for(
