@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from adpkv.output.tables import Table, print_line, width_of, wrapped
 if TYPE_CHECKING:
     from adpkv.terminal import Console
 
-__all__ = ["closing_sentence", "closing_tables", "missed_maintenance", "show_closing"]
+__all__ = ["closing_sentence", "closing_tables", "missed_maintenance", "oddities", "show_closing"]
 
 Summary = Mapping[str, Any]
 """`summary.json` as `build_summary` makes it."""
@@ -81,12 +82,12 @@ def closing_sentence(summary: Summary) -> str:
     if requests["never_arrived"]:
         said.append(f"{requests['never_arrived']:,} never arrived")
     told = f"{summary['outcome']}: {', '.join(said)} in {_time_taken(summary)}{_over(summary)}"
-    return f"{told}; {'; '.join(_oddities(summary)) or 'no violation, nothing leaked'}."
+    return f"{told}; {'; '.join(oddities(summary)) or 'no violation, nothing leaked'}."
 
 
 def _failures(summary: Summary, folder: Path | None) -> list[str]:
     """The first requests that failed, each with the command that tells its story."""
-    at = "" if folder is None or _is_newest(folder) else f" --out {folder}"
+    at = "" if folder is None or _is_newest(folder) else f" --out {shlex.quote(str(folder))}"
     told = [
         f"  adpkv story {failure['request']}{at}  # {failure['outcome'].replace('_', ' ')}"
         f": {failure['detail']}"
@@ -124,7 +125,7 @@ def _time_taken(summary: Summary) -> str:
     return f"{summary['simulated_s']:.1f} s of virtual time ({wall})"
 
 
-def _oddities(summary: Summary) -> list[str]:
+def oddities(summary: Summary) -> list[str]:
     """Everything that went wrong: nothing after a clean run."""
     violations, health = summary["violations"], summary["health"]
     found = [lost] if (lost := lost_sentence(summary)) else []

@@ -32,6 +32,7 @@ def perform(task: Task) -> RunRow:
         )
         summary, error = run(experiment, task)
         code = summary["exit_code"]
+        error = error or _why(summary)
     except AdpkvError as problem:
         code, error = problem.exit_code, str(problem)
         summary = _left_in(task.out)
@@ -105,6 +106,14 @@ def _left_in(out: str | None) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def _why(summary: dict[str, Any]) -> str:
+    """What went wrong in a run that nothing broke off, such as a rank that failed; empty if it
+    completed."""
+    from adpkv.output.closing import oddities
+
+    return "" if summary["exit_code"] == ExitCode.COMPLETED else "; ".join(oddities(summary))
 
 
 def _said(error: Exception | None) -> str:

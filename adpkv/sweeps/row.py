@@ -41,7 +41,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     """What the command line would have ended with; None where it was ended at its time limit."""
     error: str = ""
-    """Why it did not come to its end; empty where it did."""
+    """Why it did not complete; empty where it did."""
     wall_s: float = 0.0
     summary: dict[str, Any] | None = None
     """`summary.json`; None where there is none."""

@@ -93,6 +93,10 @@ def test_a_point_that_fails_is_a_row(tmp_path: Path) -> None:
     assert broken.summary is not None
     assert (well.outcome, well.exit_code, well.error) == ("completed", 0, "")
     assert made.failed == (broken,)
+    killed = {"kind": "sigkill", "ranks": [1], "after": "300ms"}
+    row = perform(task_of_settings({"workload.requests": 12, "faults": [killed]}))
+    assert (row.outcome, row.exit_code) == ("rank_lost", 5)
+    assert row.error.startswith("rank 1 failed"), "it was empty"
     huge = task_of_settings({"workload.requests": 2**31 - 1})
     row = perform(huge)
     assert (row.outcome, row.exit_code, row.summary) == ("usage", 2, None)
