@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from adpkv.core.columns import COLUMNS
 from adpkv.core.values import Outcome
+from adpkv.output.figures import COLUMN_TITLES
 from adpkv.reports.drawing import with_marks
 from adpkv.reports.plot import Choice, Page, Plot, altair, time_axis, tooltip
 from adpkv.reports.run_data import OUTCOMES, RunData
@@ -328,14 +329,14 @@ def _where_it_went(page: Page, run: RunData) -> Plot:
             rows.append(
                 {
                     "s": group,
-                    "c": column.replace("_", " "),
+                    "c": COLUMN_TITLES[column],
                     "v": float(f"{spent.mean():.5g}"),
                     "p": float(f"{spent.sum() / max(took[own].sum() / NS_PER_S, 1e-12):.4g}"),
                     "n": int(own.sum()),
                 }
             )
     page.data["columns"] = rows
-    names = [column.replace("_", " ") for column in COLUMNS]
+    names = [COLUMN_TITLES[column] for column in COLUMNS]
     groups = list(dict.fromkeys(str(row["s"]) for row in rows))
     return Plot(
         "where-time-went",

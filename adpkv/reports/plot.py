@@ -25,6 +25,7 @@ __all__ = [
     "Plot",
     "Rows",
     "altair",
+    "number_axis",
     "time_axis",
     "tooltip",
     "vega_lite_version",
@@ -132,6 +133,12 @@ def time_axis(alt: Any, field: str = "t", title: str = "time since the run began
         ),
         axis=alt.Axis(grid=False, tickCount=8),
     )
+
+
+def number_axis(alt: Any, **more: Any) -> Any:
+    """An axis of numbers on a linear scale: as many labels as fit, all equally far apart. Of more,
+    the short ones alone would stay (0.09, 0.1, 0.11, 0.13)."""
+    return alt.Axis(tickCount=8, labelOverlap="parity", **more)
 
 
 def tooltip(alt: Any, **fields: str) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, Final
 
-from adpkv.reports.plot import Choice, Page, Plot, altair, tooltip
+from adpkv.reports.plot import Choice, Page, Plot, altair, number_axis, tooltip
 from adpkv.reports.sweep_data import Figure, PointRow, SweepData
 
 __all__ = ["front_of", "pareto", "search"]
@@ -88,8 +88,9 @@ def _front_chart(alt: Any, x: int, y: int, across: Figure, up: Figure, name: str
         return channel(
             f"{field}:Q",
             title=f"{figure.title}, {better}",
-            axis=alt.Axis(format=figure.form),
-            scale=alt.Scale(zero=False, padding=8),
+            axis=number_axis(alt, **figure.of_axis),
+            # Not nice: there are no errors below 0 %.
+            scale=alt.Scale(zero=False, padding=8, nice=False),
         )
 
     line = (
@@ -133,9 +134,11 @@ def search(page: Page, data: SweepData) -> list[Plot]:
         rows.append({"n": point.number, "v": value, "b": best, "keeps": point.keeps})
     page.data["search"] = rows
     base = alt.Chart(alt.NamedData("search")).encode(
-        x=alt.X("n:Q", title="point, in the order of the search", axis=alt.Axis(tickMinStep=1))
+        x=alt.X(
+            "n:Q", title="point, in the order of the search", axis=number_axis(alt, tickMinStep=1)
+        )
     )
-    y_axis = alt.Axis(format=figure.form)
+    y_axis = number_axis(alt, **figure.of_axis)
     line = base.mark_line(interpolate="step-after", color="$red").encode(
         y=alt.Y("b:Q", title=figure.title, axis=y_axis, scale=alt.Scale(zero=False))
     )

@@ -69,6 +69,11 @@ class Figure:
     """How d3 writes a value of it."""
     larger_is_better: bool
 
+    @property
+    def of_axis(self) -> dict[str, str]:
+        """How an axis has its values: with as many digits as tell them apart."""
+        return {"format": "%"} if self.form.endswith("%") else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -79,11 +84,20 @@ class Axis:
     values: tuple[str, ...]
     has_numbers: bool
     unit: str
+    drawn: bool = False
+    """Whether its values were drawn from a span: what lies between them is a matter of chance."""
 
     @property
     def is_text(self) -> bool:
         """Whether its values stand side by side, instead of on a scale."""
-        return len(self.values) <= TEXT_VALUES or not self.has_numbers
+        few = len(self.values) <= TEXT_VALUES and not self.drawn
+        return few or not self.has_numbers
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether a line from one value to the next says something: not between words, and not
+        between points that were drawn, which differ in all axes."""
+        return self.is_text and self.has_numbers
 
     @property
     def short(self) -> str:
@@ -146,7 +160,8 @@ def of_sweep(sweep: Sweep, plan: Plan | None = None) -> SweepData:
     goal = None
     if plan is not None and plan.config.optimize:
         goal = parse_goal(plan.config.optimize, plan.config.subject_to, plan.sample)
-    axes = tuple(_axis(path, sweep) for path in sweep.axes)
+    spans = {axis.path for axis in plan.axes if axis.span is not None} if plan else set()
+    axes = tuple(_axis(path, sweep, path in spans) for path in sweep.axes)
     wanted = [] if goal is None else [one.column for one in goal.objectives]
     wanted += [] if goal is None else [one.column for one in goal.constraints]
     columns = list(dict.fromkeys([*wanted, *CANDIDATES]))
@@ -157,14 +172,16 @@ def of_sweep(sweep: Sweep, plan: Plan | None = None) -> SweepData:
     return SweepData(sweep, axes, points, figures, goal, plan)
 
 
-def _axis(path: str, sweep: Sweep) -> Axis:
+def _axis(path: str, sweep: Sweep, of_span: bool) -> Axis:
     values = {value_text(run.settings[path]): number_of(run.settings[path]) for run in sweep.runs}
     has_numbers = all(number is not None for number, _ in values.values())
     ordered = list(values)
     if has_numbers:
         ordered.sort(key=lambda text: values[text][0] or 0.0)
     units = {unit for _, unit in values.values()}
-    return Axis(path, tuple(ordered), has_numbers, units.pop() if len(units) == 1 else "")
+    # Of a span with few whole numbers in it, points share values as those of a list do.
+    drawn = of_span and 2 * len(values) > len(sweep.points)
+    return Axis(path, tuple(ordered), has_numbers, units.pop() if len(units) == 1 else "", drawn)
 
 
 def number_of(value: object) -> tuple[float | None, str]:

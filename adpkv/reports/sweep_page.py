@@ -107,7 +107,7 @@ def _table(data: SweepData) -> str:
 def _failed(data: SweepData) -> str:
     failed = data.sweep.failed
     counts = Counter(run.outcome for run in failed)
-    told = ", ".join(f"{escape(outcome)} {count:,}" for outcome, count in counts.most_common())
+    told = ", ".join(f"{escape(outcome)}: {count:,}" for outcome, count in counts.most_common())
     lines = "".join(f"<li>{escape(described(run))}</li>" for run in failed[:MOST_FAILED])
     more = len(failed) - MOST_FAILED
     return f"<p>{told}</p><ul>{lines}</ul>{f'<p>and {more:,} more</p>' if more > 0 else ''}"

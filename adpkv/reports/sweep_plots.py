@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
-from adpkv.reports.plot import Choice, Page, Plot, altair, tooltip
+from adpkv.reports.plot import Choice, Page, Plot, altair, number_axis, tooltip
 from adpkv.reports.price_plots import pareto, search
 from adpkv.reports.sweep_data import Axis, Figure, PointRow, SweepData, number_of
 
@@ -84,7 +84,10 @@ def _position(alt: Any, channel: Any, field: str, axis: Axis, **padding: float) 
             scale=alt.Scale(domain=list(axis.values), **padding),
         )
         return found.axis(labelAngle=0, labelOverlap=True) if channel is alt.X else found
-    return channel(f"{field}:Q", title=title, scale=_scale(alt, axis))
+    scale = _scale(alt, axis)
+    linear = scale.to_dict().get("type") != "log"
+    more = {"axis": number_axis(alt)} if linear else {}
+    return channel(f"{field}:Q", title=title, scale=scale, **more)
 
 
 def _scale(alt: Any, axis: Axis) -> Any:
@@ -119,14 +122,17 @@ def _response(page: Page, data: SweepData, place: int) -> Plot:
             page.data[name] = rows
             chart = _curves(data, axis, place, by, number, figure, name)
             choices.append(Choice(figure.short, chart))
-    what = "line" if axis.is_text else "colour"
+    what = "line" if axis.is_joined else "colour"
     lines = "" if by is None else f" A {what} for each {data.axes[by].path}."
     over = [data.axes[at].path for at in others if at != by]
     means = f" Means over {' and '.join(over)}." if over else ""
+    seeds = ["seeds"] if max(point.runs for point in data.points) > 1 else []
+    ends = " and ".join([*seeds, *(["points"] if over else [])])
+    bars = f"Bars are the least and the most over {ends}." if ends else ""
     return Plot(
         f"axis-{axis.path.replace('.', '-').replace('_', '-')}",
         axis.path,
-        f"Bars are the least and the most over seeds{' and points' if over else ''}.{lines}{means}",
+        f"{bars}{lines}{means}".strip(),
         choices,
         height=260,
     )
@@ -170,7 +176,10 @@ def _curves(
     apart = {"paddingInner": 0.7, "paddingOuter": 0.35} if axis.is_text and by is not None else {}
     x = _position(alt, alt.X, "x", axis, **apart)
     y = alt.Y(
-        "v:Q", title=figure.title, axis=alt.Axis(format=figure.form), scale=alt.Scale(zero=False)
+        "v:Q",
+        title=figure.title,
+        axis=number_axis(alt, **figure.of_axis),
+        scale=alt.Scale(zero=False),
     )
     base = alt.Chart(alt.NamedData(name))
     styles: dict[str, Any] = {}
@@ -196,8 +205,7 @@ def _curves(
     bars = base.mark_rule(
         opacity=0.5, strokeWidth=1.5, **({} if by is not None else {"color": "$blue"})
     ).encode(x=x, y=alt.Y("lo:Q", title=figure.title), y2="hi:Q", **styles)
-    # Points that were drawn differ in all axes: a line from one to the next would say nothing.
-    return alt.layer(*([bars, lines, dots] if axis.is_text else [bars, dots]))
+    return alt.layer(*([bars, lines, dots] if axis.is_joined else [bars, dots]))
 
 
 def _heat_map(page: Page, data: SweepData, x: int, y: int) -> Plot:
@@ -266,7 +274,7 @@ def _ramp(alt: Any, field: str, figure: Figure) -> Any:
         f"{field}:Q",
         scale=alt.Scale(scheme="viridis", reverse=not figure.larger_is_better, zero=False),
         legend=alt.Legend(
-            title=figure.title, format=figure.form, gradientLength=200, gradientThickness=10
+            title=figure.title, gradientLength=200, gradientThickness=10, **figure.of_axis
         ),
     )
 

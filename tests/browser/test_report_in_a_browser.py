@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,28 @@ def test_a_plot_that_cannot_be_drawn_is_noticed(
         assert "cannot be drawn" in shown.locator(".plot .failed").first.text_content()
         plots = shown.evaluate("document.querySelectorAll('.plot').length")
         assert shown.evaluate("document.querySelectorAll('.plot[data-drawn]').length") == plots - 1
+
+
+def test_numbers_on_a_linear_axis_are_equally_far_apart(browser: Any, sweep_page: Path) -> None:
+    """Where all did not fit, the short ones stayed: 0.09, 0.1, 0.11, 0.13, ... 0.19, 0.2, 0.21."""
+    with opened(browser, sweep_page) as shown:
+        for select in shown.query_selector_all("select[data-plot='pareto'] option"):
+            label = select.text_content()
+            shown.select_option("select[data-plot='pareto']", label=label)
+            shown.wait_for_selector(f"#plot-pareto .plot[data-drawn='{label}']")
+            labels = shown.evaluate(
+                "[...document.querySelectorAll('#plot-pareto .role-axis-label')].map((group) =>"
+                " [...group.querySelectorAll('text')].filter((text) => text.textContent &&"
+                " getComputedStyle(text).opacity !== '0').map((text) => text.textContent))"
+            )
+            assert max(map(len, labels)) > 2
+            for texts in labels:
+                values = [
+                    float(text.rstrip("%").replace(",", "").replace("−", "-")) for text in texts
+                ]
+                gaps = [after - before for before, after in pairwise(values)]
+                assert values[0] >= 0, "no figure here can be negative"
+                assert gaps == pytest.approx([gaps[0]] * len(gaps)), texts
 
 
 def test_labels_on_each_other_are_noticed(browser: Any, run_page: Path) -> None:

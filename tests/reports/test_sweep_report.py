@@ -47,6 +47,42 @@ def test_values_of_an_axis_are_in_order_of_what_they_stand_for(sweep: Path) -> N
     assert read_sweep(sweep).axes[0].values == ("100ms", "1s", "20s")
 
 
+def test_values_that_were_drawn_are_on_a_scale_and_joined_by_no_line(tmp_path: Path) -> None:
+    """Few of them stood side by side, as if 25 ms were as far from 400 ms as from 24 ms."""
+    adpkv.sweep(
+        "quickstart",
+        set={"workload.requests": 4},
+        vary={"transceiver.transfer_timeout": "10ms..1s log", "workload.rate": "10..12"},
+        design="random",
+        points=6,
+        jobs=1,
+        out=tmp_path / "drawn",
+    )
+    data = read_sweep(tmp_path / "drawn")
+    timeout, rate = data.axes
+    assert (timeout.is_text, rate.is_text) == (False, True), "of three rates points share values"
+    plots = {plot.name: plot for plot in report_of(tmp_path / "drawn").plots}
+    chart = plots["axis-transceiver-transfer-timeout"].choices[0].chart.to_dict()
+    assert {str(layer["mark"]["type"]) for layer in chart["layer"]} == {"rule", "point"}
+    assert chart["layer"][0]["encoding"]["x"]["scale"]["type"] == "log"
+
+
+def test_words_are_joined_by_no_line(tmp_path: Path) -> None:
+    adpkv.sweep(
+        "quickstart",
+        set={"workload.requests": 6, "faults": [{"kind": "sigkill", "ranks": [1], "after": "1ms"}]},
+        vary={"on_rank_failure": ["shutdown", "shrink"]},
+        jobs=1,
+        out=tmp_path / "words",
+    )
+    page = report_of(tmp_path / "words")
+    plot = next(plot for plot in page.plots if plot.name == "axis-on-rank-failure")
+    chart = plot.choices[0].chart.to_dict()
+    assert {str(layer["mark"]["type"]) for layer in chart["layer"]} == {"rule", "point"}
+    assert "Bars" not in plot.text, "there is one seed"
+    assert "rank_lost: 1<" in page_html(page)
+
+
 def point(number: int, gain: float, cost: float, *, keeps: bool = True) -> PointRow:
     figures = {"gain": (gain, gain, gain), "cost": (cost, cost, cost)}
     return PointRow(number, (), (), figures, 1, 0, keeps)
