@@ -7,6 +7,7 @@ from typing import Final
 
 from adpkv.core.columns import spans
 from adpkv.core.content import prompt_blocks
+from adpkv.core.event_lines import Cached
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.scheduler import PrefillSchedule
 from adpkv.core.session import Session
@@ -58,7 +59,7 @@ class ContextServing(Serving):
             self.schedule.add(request)
             self.meter.prompt_tokens += spec.prompt_tokens
             self.meter.cached_tokens += request.computed
-            self.recorder.event("prefill_began", spec.request_id, cached=request.computed)
+            self.recorder.note(Cached, "prefill_began", spec.request_id, request.computed)
 
     def reusable(self, spec: RequestSpec) -> tuple[int, ...]:
         """All before the last token, which is always computed, because the first output token

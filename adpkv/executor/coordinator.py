@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adpkv.core.admission import ADMISSION, Action, AdmissionEvent
+from adpkv.core.event_lines import Routed
 from adpkv.core.ids import NEVER
 from adpkv.core.record import RequestRecord
 from adpkv.core.stop import StopReason
@@ -254,7 +255,7 @@ class Coordinator:
         self._instances.fleet.add(instance, request.weight(kind))
         waited_ns = request.unscheduled_ns(self._clock()) if kind is Kind.CONTEXT else 0
         self._instances.tell(instance, Admit(request.spec(), waited_ns))
-        self._recorder.event("routed", request.request_id, instance=instance.index)
+        self._recorder.note(Routed, "routed", request.request_id, instance.index)
         return instance
 
     def _end(

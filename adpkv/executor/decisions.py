@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from adpkv.core.event_lines import Caused
 from adpkv.core.ownership import Vote
 from adpkv.core.request import RequestEvent, RequestState, ServedRequest
 from adpkv.core.session import Event, Line, Session, State
@@ -136,7 +137,7 @@ class Decisions:
 
     def _record_journal(self) -> None:
         """Write the sessions' transitions to the run's events."""
-        journal, record = self._serving.transceiver.book.journal, self._serving.recorder.event
+        journal, note = self._serving.transceiver.book.journal, self._serving.recorder.note
         for session, event, line in journal:
-            record(line.state, session.session_id[0], cause=event)
+            note(Caused, line.state, session.session_id[0], event)
         journal.clear()

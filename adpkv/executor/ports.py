@@ -6,9 +6,10 @@ their implementations (`transport/port`, `memory/port`, `model/port`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from adpkv.core.event_lines import EventLine
 from adpkv.core.values import Violation
 from adpkv.executor.messages import Message
 
@@ -54,6 +55,12 @@ class Recorder(Protocol):
 
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
         """Record an event that happens now; `request_id` is -1 if it is about no request."""
+        ...
+
+    def note(
+        self, shape: Callable[..., EventLine], kind: str, request_id: int, what: object, /
+    ) -> None:
+        """As `event`, with the one value that this frequent line has besides."""
         ...
 
     def violation(self, violation: Violation) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from adpkv.core.block_pool import Use
 from adpkv.core.cancel import TransferCancelResult
 from adpkv.core.content import content_keys
+from adpkv.core.event_lines import WithOutcome
 from adpkv.core.failure_memory import FailureMemory
 from adpkv.core.group_limits import GroupLimits
 from adpkv.core.rank_failure import Attempt
@@ -303,7 +304,7 @@ class Serving(ABC):
                 cause,
             )
         )
-        self.recorder.event("responded", spec.request_id, outcome=outcome)
+        self.recorder.note(WithOutcome, "responded", spec.request_id, outcome)
 
     # -- sessions ------------------------------------------------------------------------------
 

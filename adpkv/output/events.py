@@ -2,7 +2,7 @@
 
 Where an event happens its line is put together; lines are encoded and written in batches. The
 detail's keys stand beside the fixed ones, so that a line can be read by eye and filtered by `jq`
-without descending.
+without descending. The frequent lines are structures (`core.event_lines`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
+from adpkv.core.event_lines import EventLine
 from adpkv.core.values import Violation
 from adpkv.counting import counted
 from adpkv.output.folder import RunFolder
@@ -23,7 +24,7 @@ from adpkv.whole_files import whole
 
 __all__ = ["EventLog", "EventSink", "NullEventLog", "RankRecorder", "merge_parts"]
 
-_Line = dict[str, object]
+_Line = dict[str, object] | EventLine
 
 BATCH_EVENTS: Final = 512
 """Events kept in memory before they are written: some 200 kB, which a processor's cache holds."""
@@ -44,6 +45,10 @@ class EventSink(Protocol):
         """Note one event; `request_id` is -1 where no request is concerned."""
         ...
 
+    def add(self, line: EventLine) -> None:
+        """The same, of an event whose line is there already."""
+        ...
+
     def flush(self) -> None:
         """Write what is pending now."""
         ...
@@ -59,6 +64,9 @@ class NullEventLog:
     def write(
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
     ) -> None:
+        """Forget it."""
+
+    def add(self, line: EventLine) -> None:
         """Forget it."""
 
     def flush(self) -> None:
@@ -82,24 +90,22 @@ class EventLog(JsonLines[_Line]):
         Raises:
             ValueError: a detail is named like one of the fixed keys.
         """
-        line: _Line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id}
-        if detail:
-            line |= detail
-            if len(line) != FIXED + len(detail):
-                raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
-        # As `add`, without a call of its own: there are fifteen events to a request.
-        self._pending.append(line)
-        if len(self._pending) >= BATCH_EVENTS:
-            self.flush()
+        if not detail:
+            self.add(EventLine(at_ns, rank, kind, request_id))
+            return
+        line = {"at_ns": at_ns, "rank": rank, "kind": kind, "request": request_id} | detail
+        if len(line) != FIXED + len(detail):
+            raise ValueError(f"event {kind}: a detail hides a fixed key: {detail}")
+        self.add(line)
 
 
 class RankRecorder:
     """One rank's `executor.ports.Recorder`: stamps events with its clock, keeps violations."""
 
-    __slots__ = ("_clock", "_more", "_rank", "_violations", "_write")
+    __slots__ = ("_add", "_clock", "_more", "_rank", "_violations", "_write")
 
     def __init__(self, log: EventSink, rank: int, clock: Callable[[], int]) -> None:
-        self._write = log.write
+        self._write, self._add = log.write, log.add
         self._rank = rank
         self._clock = clock
         self._violations: list[Violation] = []
@@ -108,6 +114,12 @@ class RankRecorder:
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
         """Something happened now."""
         self._write(self._clock(), self._rank, kind, request_id, detail)
+
+    def note(
+        self, shape: Callable[..., EventLine], kind: str, request_id: int, what: object, /
+    ) -> None:
+        """Something happened now, for which there is a structure with one value."""
+        self._add(shape(self._clock(), self._rank, kind, request_id, what))
 
     def violation(self, violation: Violation) -> None:
         """An oracle found a violation: note an event, and a line of the rank's report."""

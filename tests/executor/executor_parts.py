@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from adpkv.core.block_pool import BlockPool
+from adpkv.core.event_lines import EventLine, detail_of
 from adpkv.core.group_limits import GroupLimits
 from adpkv.core.ids import Rank as RankId
 from adpkv.core.ownership import SoleOwner
@@ -85,6 +86,11 @@ class Notes:
 
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
         self.events.append((kind, request_id, detail))
+
+    def note(
+        self, shape: Callable[..., EventLine], kind: str, request_id: int, what: object, /
+    ) -> None:
+        self.events.append((kind, request_id, detail_of(shape(0, 0, kind, request_id, what))))
 
     def violation(self, violation: Violation) -> None:
         self.violations.append(violation)

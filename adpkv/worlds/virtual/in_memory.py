@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from adpkv.config import Experiment
+from adpkv.core.event_lines import EventLine, detail_of
 from adpkv.core.record import RequestRecord
 from adpkv.core.sample import RankSample
 from adpkv.errors import RankLostError, StuckError
@@ -83,6 +84,10 @@ class Kept:
     ) -> None:
         """Keep one event."""
         self.events.append((at_ns, rank, kind, request_id, detail))
+
+    def add(self, line: EventLine) -> None:
+        """The same, of a line."""
+        self.write(line.at_ns, line.rank, line.kind, line.request, detail_of(line))
 
     def flush(self) -> None:
         """Nothing is pending."""

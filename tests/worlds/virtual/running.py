@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from adpkv.config import parse
+from adpkv.core.event_lines import EventLine, detail_of
 from adpkv.executor.phases import Phases
 from adpkv.exploration import oracles
 from adpkv.exploration.oracles import Ended, Event, ending_of_job
@@ -36,6 +37,9 @@ class Timeline:
         self, at_ns: int, rank: int, kind: str, request_id: int, detail: dict[str, object]
     ) -> None:
         self.events.append((at_ns, rank, kind, request_id, detail))
+
+    def add(self, line: EventLine) -> None:
+        self.write(line.at_ns, line.rank, line.kind, line.request, detail_of(line))
 
     def flush(self) -> None: ...
 
