@@ -159,12 +159,33 @@ def _lean_errors() -> Iterator[None]:
 
 
 def _load_lean_rich() -> None:
-    """Typer's help without a parser of Markdown and a highlighter of Python. Whoever imports the
-    modules later gets the real ones."""
+    """Typer's help without a parser of Markdown and a highlighter of Python, and with nothing cut
+    off. Whoever imports the modules later gets the real ones."""
     absent = [name for name in UNUSED if name not in sys.modules]
     sys.modules.update({name: _StandIn(name) for name in absent})
     try:
-        import typer.rich_utils  # noqa: F401
+        from typer import rich_utils
     finally:
         for name in absent:
             del sys.modules[name]
+    _cut_nothing(rich_utils)
+
+
+def _cut_nothing(rich_utils: Any) -> None:
+    """In a narrow window a word that is longer than its column goes on in the next line: rich puts
+    an ellipsis for the end of it, of an option's name too."""
+
+    class WholeTable(rich_utils.Table):  # type: ignore[misc]
+        def add_row(self, *cells: Any, **more: Any) -> None:
+            super().add_row(*cells, **more)
+            for column in self.columns:
+                column.overflow = "fold"
+
+    class WholeColumns(rich_utils.Columns):  # type: ignore[misc]
+        def __init__(self, parts: Any, *given: Any, **more: Any) -> None:
+            for part in parts:
+                part.overflow = "fold"
+            super().__init__(parts, *given, **more)
+
+    if rich_utils.Table.__name__ != WholeTable.__name__:
+        rich_utils.Table, rich_utils.Columns = WholeTable, WholeColumns

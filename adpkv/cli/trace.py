@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from adpkv.cli.options import AsJson
+from adpkv.cli.remarks import say
 from adpkv.counting import counted
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from adpkv.workload.traces import Trace
 
 __all__ = ["trace"]
+
+LITTLE: Final = 0.001
+"""Of all prompt tokens; less is not worth a word."""
 
 
 class Target(StrEnum):
@@ -157,6 +161,7 @@ def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool
     if out is None:
         for line in lines:
             print(line)
+        say(_lost_reuse(made))
         return
     try:
         with whole(out) as begun, begun.open("w", encoding="utf-8") as file:
@@ -164,3 +169,21 @@ def _write(path: Path, made: Trace, out: Path | None, scaling: Any, follow: bool
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from None
     print(f"{out}: written, {counted(len(made), 'request')}", file=beside(out))
+    if lost := _lost_reuse(made):
+        print(lost, file=beside(out))
+
+
+def _lost_reuse(made: Trace) -> str:
+    """What of the reuse the blocks of Mooncake's ids are too large for; empty if it is next to
+    nothing."""
+    from adpkv.traces.mooncake import TRACE_BLOCK_TOKENS
+    from adpkv.workload.describing import own_blocks, reuse_of
+
+    blocks = (own_blocks(made), TRACE_BLOCK_TOKENS)
+    before, after = (reuse_of(made, tokens)["share"] for tokens in blocks)
+    if before - after < LITTLE:
+        return ""
+    return (
+        f"reuse: {after:.1%} of the prompt tokens in blocks of {blocks[1]}, {before:.1%} in blocks"
+        f" of {blocks[0]}: an id names {blocks[1]} tokens there"
+    )

@@ -11,7 +11,7 @@ from adpkv.counting import counted
 from adpkv.workload.cancels import NO_CANCEL_NS
 from adpkv.workload.traces import FIRST, Trace
 
-__all__ = ["described", "described_lines"]
+__all__ = ["described", "described_lines", "own_blocks", "reuse_of"]
 
 PERCENTILES: Final = (50, 90, 99)
 REUSE_BLOCK_TOKENS: Final = 64
@@ -25,7 +25,7 @@ def described(trace: Trace) -> dict[str, Any]:
         "arrivals": _arrivals(trace),
         "prompt_tokens": _spread(trace.prompt_tokens),
         "output_tokens": _spread(trace.output_tokens),
-        "reuse": _reuse(trace),
+        "reuse": reuse_of(trace, own_blocks(trace)),
         "sessions": _sessions(trace),
         "cancelled": sum(1 for one in trace.cancel_ns if one != NO_CANCEL_NS),
     }
@@ -100,10 +100,14 @@ def _nearest(ordered: Sequence[int], percent: int) -> int:
     return ordered[-(-len(ordered) * percent // 100) - 1]
 
 
-def _reuse(trace: Trace) -> dict[str, Any]:
+def own_blocks(trace: Trace) -> int:
+    """Tokens of a block in which reuse is told: the trace's own, where it has such."""
+    return trace.hash_tokens if trace.hash_tokens > 1 else REUSE_BLOCK_TOKENS
+
+
+def reuse_of(trace: Trace, block_tokens: int) -> dict[str, Any]:
     """How much of the prompts an unbounded cache would have: the longest known beginning of each
     that came before."""
-    block_tokens = trace.hash_tokens if trace.hash_tokens > 1 else REUSE_BLOCK_TOKENS
     seen: set[int] = set()
     found = blocks = 0
     for number in range(len(trace)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +135,23 @@ def test_other_commands_fit_too(command: list[str], columns: int) -> None:
     assert code == 0
     assert max(map(len, lines)) <= columns
     assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("trace", "--chars-per-token"), ("check", "--flight-recorder"), ("sweep", "--subject-to"),
+        ("timeline", "(RUN/timeline.perfetto-trace)"),
+    ],
+)  # fmt: skip
+def test_a_help_cuts_no_word_off(command: str, option: str) -> None:
+    """It may go on in the next line: `--chars-per-to…` is no option."""
+    _, lines, _ = watch([ADPKV, command, "--help"], 60, cwd=ROOT)
+    assert "…" not in "".join(lines)
+    # Each column of the table by itself, read downwards.
+    cells = [re.split(r"  +", line.strip("│ ")) for line in lines]
+    said = "".join(row[0] for row in cells) + "".join(row[-1] for row in cells)
+    assert option in said
 
 
 @pytest.mark.parametrize("columns", [40, 80])
