@@ -25,7 +25,15 @@ from typing import IO, Final, Protocol
 
 from adpkv.streams import PLAIN
 
-__all__ = ["Console", "PlainConsole", "Terminal", "console_for", "final_line", "terminal_columns"]
+__all__ = [
+    "Console",
+    "PlainConsole",
+    "Terminal",
+    "console_for",
+    "final_line",
+    "stderr_line",
+    "terminal_columns",
+]
 
 LAUNCHERS: Final = frozenset({"mpirun", "mpiexec", "prterun", "prted", "hydra_pmi_proxy"})
 """Names of processes that start ranks and forward their output."""
@@ -134,8 +142,15 @@ def final_line(text: str) -> None:
     Where stderr is a terminal, lines break between words."""
     terminal = Terminal.behind(sys.stderr)
     if terminal is not None:
-        text = "\n".join(_broken(line, terminal.columns) for line in text.split("\n"))
         terminal.take()
+    stderr_line(text)
+
+
+def stderr_line(text: str) -> None:
+    """Print on stderr; where that is a terminal, lines break between words."""
+    terminal = Terminal.behind(sys.stderr)
+    if terminal is not None:
+        text = "\n".join(_broken(line, terminal.columns) for line in text.split("\n"))
     print(text, file=sys.stderr, flush=True)
 
 

@@ -158,13 +158,14 @@ def _dumped(session: Session, choices: list[int], folder: Path) -> list[Path]:
 
 def _tell_dumps(folder: Path, written: Sequence[Path]) -> None:
     from adpkv.counting import counted
+    from adpkv.terminal import stderr_line
 
     if written:
         told = f"{counted(len(written), 'dump')} of PyTorch's Flight Recorder in {folder}"
         told += f": {written[0].name} to {written[-1].name}"
     else:
         told = f"no dumps of PyTorch's Flight Recorder in {folder}: no find to write"
-    print(f"adpkv: {told}", file=sys.stderr)
+    stderr_line(f"adpkv: {told}")
 
 
 def _look_for(shared: Sequence[str], folder: str) -> None:

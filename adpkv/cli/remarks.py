@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from adpkv.cli.launched import launched_rank
+from adpkv.terminal import stderr_line
 
 if TYPE_CHECKING:
     from adpkv.config import Experiment
@@ -38,4 +39,4 @@ def look_here(experiment: Experiment) -> None:
 def say(text: str) -> None:
     """A line on stderr, under mpirun of one rank; none if the text is empty."""
     if text and not launched_rank(os.environ):
-        print(f"adpkv: {text}", file=sys.stderr, flush=True)
+        stderr_line(f"adpkv: {text}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from adpkv.cli.options import AsJson, ExperimentFile, Out, Overrides, Quiet
-from adpkv.cli.remarks import look_here, remark
+from adpkv.cli.remarks import look_here, remark, say
 
 __all__ = ["simulate"]
 
@@ -38,7 +38,7 @@ def simulate(
     from adpkv.worlds.virtual.run import simulate as simulate_experiment
 
     if experiment.observe.http is not None and not quiet:
-        typer.echo("adpkv: observe.http is left out: nobody asks after virtual time", err=True)
+        say("observe.http is left out: nobody asks after virtual time")
     screen = Screen(experiment, quiet=quiet, as_json=as_json)
     try:
         result = simulate_experiment(

@@ -8,10 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from adpkv.cli.options import AsJson, OptionalFile, Overrides, Quiet
-from adpkv.cli.remarks import look_here, remark
+from adpkv.cli.remarks import look_here, remark, say
 from adpkv.cli.sweep_options import (
     Design,
     Keep,
@@ -131,6 +129,6 @@ def _side_by_side(plan: Plan, jobs: int | None, *, quiet: bool) -> int:
     from adpkv.sweeps.running import jobs_for
 
     found = jobs_for(plan.sample, plan.world, jobs)
-    if found.note and not quiet:
-        typer.echo(f"adpkv: {found.note}", err=True)
+    if not quiet:
+        say(found.note)
     return found.count

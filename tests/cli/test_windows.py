@@ -165,6 +165,21 @@ def test_an_error_breaks_between_words(columns: int) -> None:
     assert max(len(line) for line in lines if " " in line.strip()) <= columns
 
 
+def test_a_remark_breaks_between_words(tmp_path: Path) -> None:
+    """What was assumed of a trace was broken at the window's edge, wherever that was."""
+    trace = tmp_path / "t.csv"
+    trace.write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n0,3,4\n")
+    workload = f"workload={{kind: trace, path: {trace.name}}}"
+    argv = [ADPKV, "simulate", "quickstart", "--set", workload, "--out", "out"]
+    code, lines, _ = watch(argv, 60, cwd=tmp_path)
+    assert code == 0
+    remark = lines[: next(at for at, line in enumerate(lines) if "KV blocks" in line) - 1]
+    assert " ".join(" ".join(remark).split()) == (
+        "adpkv: t.csv: Vidur CSV: times in seconds, counted from the first row; no hash ids; a turn"
+        " as long as all that its session has said begins with it"
+    )
+
+
 @pytest.mark.parametrize("columns", NARROW)
 def test_names_of_experiments_can_be_copied_whole(columns: int) -> None:
     code, lines, _ = watch([ADPKV, "configs"], columns, cwd=ROOT)
