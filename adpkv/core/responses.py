@@ -16,26 +16,27 @@ _NOTHING: tuple[Response, ...] = ()
 class ResponseBuffer:
     """One rank's staged responses, in the order in which they were staged."""
 
-    __slots__ = ("_staged",)
+    __slots__ = ("kept",)
 
     def __init__(self) -> None:
-        self._staged: list[Response] = []
+        self.kept: list[Response] = []
+        """Those that wait. Read only."""
 
     def __len__(self) -> int:
-        return len(self._staged)
+        return len(self.kept)
 
     @property
     def staged(self) -> tuple[Response, ...]:
         """All staged responses; they stay staged."""
-        return tuple(self._staged)
+        return tuple(self.kept)
 
     def stage(self, response: Response) -> None:
         """Keep a response for the next flush."""
-        self._staged.append(response)
+        self.kept.append(response)
 
     def take(self) -> tuple[Response, ...]:
         """Remove and return all staged responses."""
-        if not self._staged:
+        if not self.kept:
             return _NOTHING
-        staged, self._staged = tuple(self._staged), []
+        staged, self.kept = tuple(self.kept), []
         return staged

@@ -33,13 +33,13 @@ class Costs:
         context_tokens: int = 0,
     ) -> Cost:
         """The cost of a step over this batch, in the coefficients' unit. All zero: a dummy."""
-        return (
-            self.base_ns
-            + self.prefill_token_ns * prefill_tokens
-            + self.prefill_pair_ns * prefill_pairs
-            + self.sequence_ns * sequences
-            + self.context_token_ns * context_tokens
-        )
+        cost_ns = self.base_ns
+        if prefill_tokens or prefill_pairs:  # most batches have only the one kind
+            cost_ns += self.prefill_token_ns * prefill_tokens
+            cost_ns += self.prefill_pair_ns * prefill_pairs
+        if sequences or context_tokens:
+            cost_ns += self.sequence_ns * sequences + self.context_token_ns * context_tokens
+        return cost_ns
 
     @property
     def coefficients(self) -> tuple[Cost, ...]:

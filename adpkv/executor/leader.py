@@ -262,25 +262,23 @@ class Leader:
         first, *others = response.spent or (0,)
         return msgspec.structs.replace(response, spent=(first + waited_ns, *others))
 
-    def announce_missing(self, plan: Plan) -> None:
+    def announce_missing(self, failure: RankFailure) -> None:
         """Tell the coordinator which of the requests that it asked about were lost with the failed
         ranks. Call it after the flush: then this message follows the answers given before."""
-        if plan.rank_failure is not None and plan.rank_failure.missing is not None:
-            for attempt in plan.rank_failure.missing:
+        if failure.missing is not None:
+            for attempt in failure.missing:
                 self._limits.over(attempt)
-            self._mailbox.send(COORDINATOR, Missing(self._instance, plan.rank_failure.missing))
+            self._mailbox.send(COORDINATOR, Missing(self._instance, failure.missing))
 
-    def announce_stop(self, plan: Plan, statuses: Iterable[RankStatus]) -> None:
+    def announce_stop(self, stop: StopReason, statuses: Iterable[RankStatus]) -> None:
         """Tell the coordinator once that the instance has stopped and every open request is
         answered, and once that all its ranks are drained and it has taken the coordinator's stop:
         then nothing that was on its way to it is left without an answer. Call it after the flush:
         then this message follows the last answers."""
-        if plan.stop is None:
-            return
         last = self._announced
         drained = self._last_admit_taken and all(status.drained for status in statuses)
         if last is None or (drained and not last.drained):
-            self._announced = Stopped(self._instance, plan.stop, drained)
+            self._announced = Stopped(self._instance, stop, drained)
             self._mailbox.send(COORDINATOR, self._announced)
 
 

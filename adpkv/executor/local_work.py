@@ -37,7 +37,7 @@ class LocalWork:
         self._transceiver = rank.transceiver
         self._transfers, self._receive = rank.transfers, rank.ports.mailbox.receive
         self._clock, self._model = rank.ports.clock, rank.ports.model
-        self._asked_to_stop = rank.ports.signals.asked_to_stop
+        self._signals, self._poll = rank.ports.signals, rank.ports.transport.poll
         self._group = rank.instance.index
         self._index = rank.rank - rank.instance.first
         self.group_input: tuple[LeaderMessage, ...] = ()
@@ -73,11 +73,19 @@ class LocalWork:
 
     def take_input(self) -> None:
         """An iteration begins: the leader reads what it broadcasts in it."""
-        rank = self.rank
-        rank.iteration += 1
-        if rank.leader is not None:
-            self.group_input, own = rank.leader.take_messages()
-            self._own_messages = [*self._own_messages, *own] if self._own_messages else own
+        leader = self.rank.leader
+        assert leader is not None
+        self.group_input, own = leader.take_messages()
+        self._own_messages = [*self._own_messages, *own] if self._own_messages else own
+
+    def lead(self, iteration: int, plan: Plan) -> None:
+        """In virtual time: this rank leads its group's iteration without taking part in it, as it
+        is quiet and has no input."""
+        self.rank.iteration, self.rank.plan = iteration, plan
+
+    def takes_sample(self) -> bool:
+        """Whether this rank is to write down how it is as the next iteration begins."""
+        return self._clock() >= self._sampler.due_ns
 
     # -- observe --------------------------------------------------------------------------------
 
@@ -101,7 +109,8 @@ class LocalWork:
                 self._transfers.on_peer_message(message, now_ns)
         # After the messages: with a peer's message the transport may be able to prove an end.
         ended = self.poll()
-        if code := self._asked_to_stop():
+        code = self._signals.code
+        if code:
             asked_by_signal(rank, code, self.propose)
         if (
             ended
@@ -117,7 +126,11 @@ class LocalWork:
 
     def poll(self) -> bool:
         """Poll the transport without waiting; returns whether transfers have ended."""
-        return self._transfers.poll()
+        ends = self._poll()
+        if not ends:
+            return False
+        self._transfers.ended(ends)
+        return True
 
     def attend(self, now_ns: int) -> None:
         """Process what came in and what is due."""
@@ -264,9 +277,12 @@ class LocalWork:
         leader = rank.leader
         assert leader is not None
         leader.answer(gathered, self.pulse)
-        leader.announce_missing(rank.plan)
+        plan = rank.plan
+        if plan.rank_failure is not None:
+            leader.announce_missing(plan.rank_failure)
         leader.notices.announce(self.statuses, shared=rank.owner.shared)
-        leader.announce_stop(rank.plan, self.statuses)
+        if plan.stop is not None:
+            leader.announce_stop(plan.stop, self.statuses)
 
     def pulse(self, tokens: int) -> Pulse:
         """The instance's state, from the last sync's statuses; `tokens` so far. Leader only."""
@@ -288,7 +304,7 @@ class LocalWork:
         rank = self.rank
         busy = rank.transceiver.book.in_flight or rank.serving.pending_resource_release
         timing = rank.timing
-        limit_ns = timing.busy_wait_ns if busy or len(rank.responses) else timing.idle_wait_ns
+        limit_ns = timing.busy_wait_ns if busy or rank.responses.kept else timing.idle_wait_ns
         last, quiet = self._status, self.is_quiet()
         if rank.plan.waiting.count and self._is_stale():
             self._status = self.status()
@@ -307,7 +323,7 @@ class LocalWork:
             return 0, quiet
         return limit_ns, quiet
 
-    def _until_ns(self) -> int:
+    def until_ns(self) -> int:
         """When something is due on this rank if no input comes until then."""
         leader, wake_ns = self.rank.leader, self._wake_ns
         if leader is None:
@@ -335,7 +351,8 @@ class LocalWork:
             # assigned to this rank may be over already, if its peer has failed.
             return now == last and self._index not in plan.assignments
         same_work = now.work is last.work and now.votes == last.votes
-        return same_work and now.stop is last.stop and now.calls == last.calls
+        same_stop = now.stop is last.stop and now.closing == last.closing
+        return same_work and same_stop and now.trust is last.trust and now.illness == last.illness
 
     def report(self) -> RankReport:
         """This rank's final report."""

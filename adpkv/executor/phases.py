@@ -27,8 +27,10 @@ class Phases(LocalWork):
 
     async def intake(self) -> None:
         """The leader broadcasts the coordinator's messages to its group."""
-        self.take_input()
         rank = self.rank
+        rank.iteration += 1
+        if rank.leader is not None:
+            self.take_input()
         self.group_input = await Collective(
             self._group, "tp_broadcast", "intake", rank.iteration, rank.plan, self.group_input
         )
@@ -95,7 +97,7 @@ class Phases(LocalWork):
             base,
             slope,
             most,
-            self._wake_ns if rank.leader is None else self._until_ns(),
+            self._wake_ns if rank.leader is None else self.until_ns(),
             self._run,
             self._status if self.is_quiet() else None,
             serving.owner.compared(batch) if serving.owner.shared else None,
@@ -118,7 +120,7 @@ class Phases(LocalWork):
             rank.iteration,
             rank.plan,
             limit_ns,
-            self._until_ns(),
+            self._wake_ns if rank.leader is None else self.until_ns(),
             self._status if quiet else None,
         )
 
@@ -129,12 +131,13 @@ class Phases(LocalWork):
         rank.iteration, rank.plan = iteration, plan
         if costs is None:
             return
-        base, slope = costs
-        ran_ns, self._ran_ns = self._ran_ns, -1
-        if ran_ns < 0:  # virtual time: the k-th of these steps took base + k * slope
-            own_ticks = steps * base + slope * (steps * (steps - 1) // 2)
+        if self._ran_ns < 0:  # virtual time: the k-th of these steps took base + k * slope
+            base, slope = costs
+            own_ticks = steps * base
+            if slope:
+                own_ticks += slope * (steps * (steps - 1) // 2)
         else:
-            own_ticks = ran_ns * self._model.ticks_per_ns
+            own_ticks, self._ran_ns = self._ran_ns * self._model.ticks_per_ns, -1
         if self._serving.stepped(steps, self._began_ns, self._clock(), own_ticks):
             self._moved = True
 

@@ -71,7 +71,8 @@ class Recorder(Protocol):
 class Signals(Protocol):
     """The signals that this process has received."""
 
-    def asked_to_stop(self) -> int:
+    @property
+    def code(self) -> int:
         """0 if there was none; else the signal's exit code: 129 (SIGHUP), 130 (SIGINT) or 143
         (SIGTERM)."""
         ...

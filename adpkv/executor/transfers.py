@@ -6,6 +6,7 @@ messages from peers become events of the transceiver.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from adpkv.core.session import Event, Order, Session, State
@@ -24,7 +25,7 @@ from adpkv.executor.messages import (
 )
 from adpkv.executor.ports import Mailbox
 from adpkv.executor.serving import Serving
-from adpkv.transport.port import EndKind, Transfer, Transport
+from adpkv.transport.port import EndKind, Transfer, Transport, TransportEnd
 from adpkv.transport.staged import StagedTransport
 
 __all__ = ["Transfers"]
@@ -143,14 +144,10 @@ class Transfers:
         if session is not None:
             self._transport.peer_ended(session.session_id, pieces)
 
-    def poll(self) -> bool:
-        """Poll the transport without waiting; returns whether transfers have ended."""
-        ends = self._transport.poll()
-        if not ends:
-            return False
+    def ended(self, ends: Iterable[TransportEnd]) -> None:
+        """These transfers have ended, as the transport says."""
         for end in ends:
             self._transceiver.finished(*end.session, _EVENT_OF[end.kind], end.nbytes, end.pieces)
-        return True
 
     def deliver(self) -> None:
         """Carry out the transceiver's orders, oldest first."""

@@ -32,7 +32,7 @@ class WaitsInItsPoll(NeverQuiet):
                 NEVER,
                 rank.ports.transport.ready,
             )
-            rank.transfers.poll()
+            self.poll()
             self.attend(rank.ports.clock())
         return await super().sync()
 

@@ -149,6 +149,7 @@ class WorldTimeline:
     def began(
         self,
         group: int,
+        iteration: int,
         members: Sequence[int],
         collectives: tuple[tuple[str, str], ...],
         operations: Sequence[Any],
@@ -162,7 +163,8 @@ class WorldTimeline:
         """A stretch begins.
 
         Args:
-            group, members: the group's number, and the world ranks of its living members.
+            group, iteration, members: the group's number, where it is, and the world ranks of its
+                living members.
             collectives: kind and site of those of an iteration; the last is the step or the wait.
             operations, lines: what each member awaits; what its next steps cost, none for a wait.
             began_ns: now.
@@ -174,9 +176,8 @@ class WorldTimeline:
         if name is None:
             text = ",".join(f"{kind} {site}" for kind, site in collectives)
             name = self._names[collectives] = self._file.number(text)
-        first = operations[0]
         head = STRETCH.pack(
-            What.STRETCH, group, first.iteration, name, paid, each_ns, besides_ns, ticks,
+            What.STRETCH, group, iteration, name, paid, each_ns, besides_ns, ticks,
             began_ns, len(members), OPEN, 0,
         )  # fmt: skip
         flat = array("q")

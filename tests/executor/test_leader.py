@@ -257,13 +257,11 @@ def test_a_pulse_is_due_now_and_then() -> None:
 def test_the_stop_is_announced_once_and_once_that_all_is_drained(
     rig: Rig, drained: list[bool]
 ) -> None:
-    rig.leader.announce_stop(Plan(), [])
-    assert rig.post.taken() == []
     rig.post.inbox = [Stop(ILL)]
     rig.leader.take_messages()
     for now in drained:
         statuses = [RankStatus(), RankStatus(drained=now)]
-        rig.leader.announce_stop(Plan(stop=ILL), statuses)
+        rig.leader.announce_stop(ILL, statuses)
     words = [Stopped(7, ILL, now) for now in dict.fromkeys(drained)]
     assert rig.post.taken() == [(COORDINATOR, word) for word in words]
 
@@ -273,7 +271,7 @@ def test_who_has_not_taken_the_coordinators_stop_is_not_drained(rig: Rig) -> Non
     for inbox in ([], [], [Stop(ILL)]):
         rig.post.inbox = list(inbox)
         rig.leader.take_messages()
-        rig.leader.announce_stop(Plan(stop=ILL), [RankStatus(drained=True)])
+        rig.leader.announce_stop(ILL, [RankStatus(drained=True)])
     words = [Stopped(7, ILL, drained) for drained in (False, True)]
     assert rig.post.taken() == [(COORDINATOR, word) for word in words]
 

@@ -190,7 +190,7 @@ class ProcessPorts:
 
     def has_input(self) -> bool:
         """Has this rank input that should end a wait? A signal counts only once."""
-        asked = self.signals.asked_to_stop()
+        asked = self.signals.code
         if asked != self._signal_seen:
             self._signal_seen = asked
             return True

@@ -26,7 +26,8 @@ class StopSignals:
     """The signals that this process got; the first one counts."""
 
     def __init__(self) -> None:
-        self._asked = 0
+        self.code = 0
+        """0, or the exit code for the signal: 129 (SIGHUP), 130 (SIGINT), 143 (SIGTERM)."""
 
     def install(self) -> StopSignals:
         """Install the handlers; only in the main thread. A signal that this process was started to
@@ -36,10 +37,6 @@ class StopSignals:
                 signal.signal(number, self._note)
         return self
 
-    def asked_to_stop(self) -> int:
-        """0, or the exit code for the signal: 129 (SIGHUP), 130 (SIGINT), 143 (SIGTERM)."""
-        return self._asked
-
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if not self._asked:
-            self._asked = CODES[signal.Signals(number)]
+        if not self.code:
+            self.code = CODES[signal.Signals(number)]

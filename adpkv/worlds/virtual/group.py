@@ -149,15 +149,17 @@ class VirtualGroup:
         return broken
 
     def concerned(self, now_ns: int, *, lazy: bool) -> list[int]:
-        """The members that take part in the next iteration: the leader, and each member that has
-        input, something due, or a step that finishes something. The others would contribute the
-        same as last time (`Step.quiet_status`)."""
+        """The members that take part in the next iteration: each that has input, something due, or
+        a step that finishes something. The others would contribute the same as last time
+        (`Step.quiet_status`). The leader too where it cannot lead without: by its program, or
+        alone."""
         if not lazy or self.offers.current[0] is None:
             return list(range(len(self.resume)))
         found = self.offers.due(now_ns)
         found |= self.awake
-        found.add(0)
-        return sorted(found) if len(found) > 1 else [0]
+        if self.phases is None or not found or self.phases[0].takes_sample():
+            found.add(0)
+        return sorted(found) if len(found) > 1 else list(found)
 
     def elapsed(self, index: int) -> Elapsed | None:
         """What a member is resumed with: the steps since it came there, and its group's iteration

@@ -6,6 +6,9 @@ they come to the next step or wait is known: so it is done here in their order, 
 they are. All ranks of a group are here, so each collective is no more than what they pass on. That
 leaves out four resumptions, three operations and their comparison for each rank.
 
+A leader that has no reason to take part itself does only what it does for its group, and stays in
+its step or wait as the others that nothing concerns.
+
 A rank's failure that a phase raises itself (`RankLostError` of a port of its own) would be caught
 by the loop, which survives it. Nobody catches it here: it ends the run.
 
@@ -15,11 +18,12 @@ What the programs decide is not known here: this calls their phases as the loop 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from adpkv.core.plan import Plan
-from adpkv.executor.collectives import Collective
+from adpkv.core.values import Response
+from adpkv.executor.collectives import Collective, Operation
 from adpkv.executor.loop import RankProgram
 from adpkv.executor.phases import Phases
 from adpkv.worlds.virtual.group import VirtualGroup
@@ -53,19 +57,21 @@ class Iteration:
     def __init__(self, whom: Whom) -> None:
         self._whom = whom
 
-    def make(self, group: VirtualGroup, taking_part: list[int], now_ns: int) -> bool:
+    def make(self, group: VirtualGroup, taking_part: list[int], now_ns: int) -> Operation | None:
         """Take these members from the end of a stretch to the next step or wait, which their group
-        then has; and those whom the plan concerns besides. Returns whether there is one: if not,
-        the members leave, and await the collective with which the job ends."""
+        then has; and those whom the plan concerns besides. Returns that of the first of them. None
+        if there is none: the members leave, and await the collective with which the job ends."""
         phases, offers = group.phases, group.offers
         assert phases is not None
-        iteration, last, made, came = group.iteration, group.plan, offers.made, offers.came
+        iteration, last, made, came = group.iteration + 1, group.plan, offers.made, offers.came
         assert last is not None
         for index in taking_part:
-            one = phases[index]
-            one.go_on(made - came[index], iteration, last)
-            one.take_input()
+            phases[index].go_on(made - came[index], iteration, last)
         leader = phases[0]
+        if taking_part[0] == 0:
+            leader.take_input()
+        else:
+            leader.lead(iteration, last)
         told = leader.group_input
         said = offers.quiet[:]
         for index in taking_part:
@@ -78,24 +84,32 @@ class Iteration:
             whom = self._whom(group, plan)
             if whom is None or whom:
                 taking_part = self._join(group, whom, taking_part, told)
-        staged: list[Any] = [()] * len(phases)
+        staged: list[Sequence[Response]] = []
         for index in taking_part:
             one = phases[index]
-            one.agreed(plan)
-            one.apply(plan)
-            staged[index] = one.rank.responses.take()
-        group.note_iteration(iteration + 1, last, plan, now_ns)
+            if plan is not last:  # else there was no input, and nothing new is agreed
+                one.agreed(plan)
+                one.apply(plan)
+            responses = one.rank.responses
+            if responses.kept:
+                staged.append(responses.take())
+        if taking_part[0] != 0 and plan is not last:
+            leader.agreed(plan)
+        group.note_iteration(iteration, last, plan, now_ns)
         leader.answer(staged)
         if plan.leave:
             group.leave()
-            return False
+            return None
         operations: list[Any]
         if plan.forward:
             operations = [phases[index].next_step() for index in taking_part]
         else:
             operations = [phases[index].next_wait() for index in taking_part]
         group.await_next(taking_part, operations)
-        return True
+        if staged and taking_part[0] != 0:
+            offers.put_off(0, leader.until_ns())
+        first: Operation = operations[0]
+        return first
 
     def _join(
         self, group: VirtualGroup, whom: Collection[int] | None, there: list[int], told: Any
@@ -111,8 +125,7 @@ class Iteration:
         found = set(there)
         for index in group.left_out(found, whom):
             one = phases[index]
-            one.go_on(offers.steps(index), group.iteration, group.plan)
-            one.take_input()
+            one.go_on(offers.steps(index), group.iteration + 1, group.plan)
             one.group_input = told
             one.observe()
             status = one.fresh_status()

@@ -76,6 +76,11 @@ class Offers:
         self._fresh = operations
         self.until_ns = min(until)
 
+    def put_off(self, index: int, until_ns: int) -> None:
+        """This member goes on to await what it does, and nothing is due for it until then."""
+        self._until[index] = until_ns
+        self.until_ns = min(self._until)
+
     def await_the_world(self, operations: list[Any]) -> None:
         """All members await the collective with which the job ends."""
         self.current = operations

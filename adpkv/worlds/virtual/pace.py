@@ -183,7 +183,7 @@ class Pace:
             self._ticks,
             jitter=jitter,
             first=self._steps.get(index, 0),
-            held_ns=self._held(group, group.current[0].plan),
+            held_ns=self._held(group, group.plan),
             past=past,
         )
 
@@ -233,6 +233,7 @@ class Pace:
         there = group.recent()[-(paid + (not lines)) :]
         timeline.began(
             group.instance.index,
+            group.iteration,
             group.members,
             tuple([(at.kind, at.site) for _, _, at in there]),
             group.current,

@@ -45,10 +45,7 @@ class StopFlag:
     def __init__(self) -> None:
         self.noted = 0
         self.code: int = ExitCode.COMPLETED
-
-    def asked_to_stop(self) -> int:
         """0, or the exit code for the signal that came."""
-        return self.code
 
 
 def watch(job: Simulation, on_progress: Progress | None) -> Callable[[], None]:

@@ -209,8 +209,8 @@ class VirtualWorld:
         group.clear_arrivals()
         if group.phases is None or group.iteration == 0:
             self._complete_iteration(group, taking_part, group.begin(taking_part), [])
-        elif self._iteration.make(group, taking_part, now_ns):
-            self._begin_stretch(group, group.current[0])
+        elif (first := self._iteration.make(group, taking_part, now_ns)) is not None:
+            self._begin_stretch(group, first)
         else:
             self._complete_last_collective(group)
 

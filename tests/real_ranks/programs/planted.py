@@ -50,7 +50,7 @@ class WaitsElsewhere(Planted):
             return await super().wait()
         rank = self.rank
         operation = Wait(
-            self._group, "wait", "queue", rank.iteration, rank.plan, MS, self._until_ns(), None
+            self._group, "wait", "queue", rank.iteration, rank.plan, MS, self.until_ns(), None
         )
         elapsed = await operation
         rank.iteration, rank.plan = elapsed.iteration, elapsed.plan
