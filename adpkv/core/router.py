@@ -9,7 +9,7 @@ rank, and later requests may pass it. Without ADP all ranks get each request (`r
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, SupportsIndex
 
@@ -218,23 +218,12 @@ WANTS_CACHED: Final = by_prefix
 """
 
 
-def candidates(waiting: Waiting, new: Iterable[RequestSpec], most: int) -> Iterator[RequestSpec]:
+def candidates(waiting: Waiting, new: Iterable[RequestSpec], most: int) -> tuple[RequestSpec, ...]:
     """The requests for which the ranks say what they have cached: the first ones that insist on no
     rank, those that wait already and then the `new` ones."""
-    return islice(_then(_uninsisting(waiting), new), most)
-
-
-def _uninsisting(waiting: Waiting) -> Iterator[RequestSpec]:
-    if not waiting:
-        return iter(())
-    lanes = [waiting.lane(lane) for lane in waiting.lanes() if lane[0] is None]
-    places = lanes[0] if len(lanes) == 1 else heapq.merge(*lanes)
-    return (waiting[place] for place in places)
-
-
-def _then(old: Iterator[RequestSpec], new: Iterable[RequestSpec]) -> Iterator[RequestSpec]:
-    yield from old
-    yield from (spec for spec in new if spec.wanted is None)
+    found = waiting.foremost(most)
+    more = [*islice((spec for spec in new if spec.wanted is None), most - len(found))]
+    return (*found, *more) if more else found
 
 
 def replicate(waiting: Waiting, ranks: GroupRanks) -> Routed:

@@ -10,8 +10,10 @@ happens when a rank failure broke an iteration.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from adpkv.core.values import RequestSpec
@@ -74,17 +76,22 @@ class _Log:
             del self.lanes[lane_of(spec)]
 
 
+_Foremost = tuple[tuple[RequestSpec, ...], int, int]
+"""(the first that insist on no rank, how many were asked for, the place of the last of them)"""
+
+
 class Waiting:
     """Waiting requests in order of arrival. Immutable. A *place* is an integer that identifies one
     of them; places rise in order of arrival."""
 
-    __slots__ = ("_first", "_log", "_version", "count")
+    __slots__ = ("_first", "_foremost", "_log", "_version", "count")
 
     def __init__(self, specs: Iterable[RequestSpec] = ()) -> None:
         self._log = _Log(specs)
         self._version = self._first = 0
         self.count = len(self._log.specs)
         """How many wait: each rank asks in each iteration, and a call of `len` takes longer."""
+        self._foremost: _Foremost | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -112,6 +119,29 @@ class Waiting:
                 missing -= 1
                 yield place
             place += 1
+
+    def foremost(self, most: int) -> tuple[RequestSpec, ...]:
+        """The first `most` requests that insist on no rank.
+
+        Each rank of a group asks in each iteration, for the same number: so the queue looks them up
+        once, and passes them on to the next one if that has the same. Then that is the same object.
+        """
+        known = self._foremost
+        if known is not None and known[1] == most:
+            return known[0]
+        found: list[RequestSpec] = []
+        last = -1
+        for last in islice(self._uninsisting(), most):
+            found.append(self._log.specs[last])
+        known = self._foremost = (tuple(found), most, last)
+        return known[0]
+
+    def _uninsisting(self) -> Iterator[int]:
+        log = self._log
+        if self._version != log.version:
+            return (place for place in self.places() if log.specs[place].wanted is None)
+        lanes = [self.lane(lane) for lane in log.lanes if lane[0] is None]
+        return lanes[0] if len(lanes) == 1 else heapq.merge(*lanes)
 
     # -- only for the newest queue of its log --------------------------------------------------
 
@@ -143,7 +173,10 @@ class Waiting:
         log.version += 1
         for spec in specs:
             log.add(spec)
-        return self._following(log, self.count + len(specs))
+        known = self._foremost
+        if known is not None and len(known[0]) < known[1]:
+            known = None
+        return self._following(log, self.count + len(specs), known)
 
     def without(self, places: Collection[int]) -> Waiting:
         """This queue without the requests at these places."""
@@ -153,20 +186,24 @@ class Waiting:
             return NOBODY_WAITS
         log = self._newest()
         log.version += 1
+        known = self._foremost
         for place in places:
             log.take(place)
-        return self._following(log, self.count - len(places))
+            if known is not None and place <= known[2] and log.specs[place].wanted is None:
+                known = None
+        return self._following(log, self.count - len(places), known)
 
     def _newest(self) -> _Log:
         assert self._version == self._log.version, "an older queue: `current` first"
         return self._log
 
-    def _following(self, log: _Log, count: int) -> Waiting:
+    def _following(self, log: _Log, count: int, foremost: _Foremost | None) -> Waiting:
         first, left_with = self._first, log.left_with
         while left_with[first] != NOT_YET:
             first += 1
         found = Waiting.__new__(Waiting)
         found._log, found._version, found._first, found.count = log, log.version, first, count
+        found._foremost = foremost
         gone = len(left_with) - count
         return Waiting(found) if gone > max(count, MOST_LEFT) else found
 

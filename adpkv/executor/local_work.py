@@ -12,8 +12,9 @@ from adpkv.core.ids import NEVER
 from adpkv.core.plan import Plan, agree
 from adpkv.core.rank_status import RankStatus
 from adpkv.core.report import RankReport
+from adpkv.core.router import LOOKED_AT, LOOKED_PAST
 from adpkv.core.stop import StopReason
-from adpkv.core.values import Response
+from adpkv.core.values import RequestSpec, Response
 from adpkv.executor.audit import check_proposal, rank_report
 from adpkv.executor.collectives import NO_WORK, CollectiveCounts
 from adpkv.executor.conduct import asked_by_signal, unhealthy_too_long
@@ -51,6 +52,8 @@ class LocalWork:
         requests: only these two places set it, so no state machine needs a flag."""
         self._odd = False
         """Whether `_status` says something that holds for one sync only."""
+        self._looked_at: tuple[RequestSpec, ...] = ()
+        """Of which waiting requests `_status` says what is cached here, if any rank says that."""
         # Looked up once: a rank failure changes nothing of the limits but which ranks are left.
         self._asks_cached, self._reuses = rank.limits.asks_cached, rank.limits.reuses
         self._wake_ns = 0
@@ -216,8 +219,14 @@ class LocalWork:
         """This rank's status as of now."""
         self._moved = False
         status = status_of(self.rank, self._abandon_ns, self.group_input)
-        self._odd = bool(status.expired or status.cached)
+        self._odd = bool(status.expired or (status.cached and self._asks_cached))
+        if self._reuses:
+            self._looked_at = self._to_look_at()
         return status
+
+    def _to_look_at(self) -> tuple[RequestSpec, ...]:
+        """The waiting requests of which the next status says what is cached of them here."""
+        return self.rank.plan.waiting.foremost(LOOKED_AT if self._asks_cached else LOOKED_PAST)
 
     def _is_stale(self) -> bool:
         """Whether this rank's status may differ from the last one it sent: something has changed
@@ -226,7 +235,7 @@ class LocalWork:
             return True
         if self._asks_cached and self.group_input:
             return True
-        return self._reuses and self.rank.plan.waiting.count > 0
+        return self._reuses and self._to_look_at() != self._looked_at
 
     # -- apply and flush -----------------------------------------------------------------------
 

@@ -92,9 +92,9 @@ def _cached(
     it, and of those that wait and do not fit into its `free` blocks without."""
     waiting = rank.plan.waiting
     if not rank.limits.asks_cached:
-        return rank.serving.cached(candidates(waiting.current(), (), LOOKED_PAST), free)
+        return rank.serving.cached(candidates(waiting, (), LOOKED_PAST), free)
     new = (message.spec for message in group_input if isinstance(message, Admit))
-    return rank.serving.cached(candidates(waiting.current(), new, LOOKED_AT), -1)
+    return rank.serving.cached(candidates(waiting, new, LOOKED_AT), -1)
 
 
 @dataclass(frozen=True, slots=True)

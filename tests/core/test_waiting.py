@@ -93,8 +93,11 @@ def test_each_queue_of_a_row_equals_a_list(changes: list[list[RequestSpec] | set
         left = [places[at] for at in change if at < len(places)]
         model = [one for at, one in enumerate(model) if at not in change]
         row.append((queue.without(left), model))
+        row[-1][0].foremost(4)
     for queue, model in row:
         assert [*queue] == model
+        free = [one for one in model if one.wanted is None]
+        assert [[*queue.foremost(most)] for most in (4, 9)] == [free[:4], free[:9]]
         assert len(queue) == len(model)
         assert queue == Waiting(model)
         assert copy.deepcopy(queue) == queue
@@ -107,6 +110,16 @@ def test_each_queue_of_a_row_equals_a_list(changes: list[list[RequestSpec] | set
             one for one in model if one.request_id == request
         ]
     assert queue != Waiting([*model, spec(9)])
+
+
+def test_the_foremost_are_passed_on_while_they_are_the_same() -> None:
+    queue = Waiting([spec(1), spec(2, wanted=0), spec(3), spec(4)])
+    first = queue.foremost(2)
+    longer = queue.with_new([spec(5)])
+    shorter = longer.without([1, 3])
+    assert longer.foremost(2) is first
+    assert shorter.foremost(2) is first
+    assert ids(shorter.without([0]).foremost(2)) == [3, 5]
 
 
 @pytest.mark.parametrize("wanted", [None, 0])

@@ -90,6 +90,33 @@ def test_a_request_costs_the_same_among_many(more: Experiment, most: float) -> N
     assert _per_request(more) <= most * _per_request(_busy(30))
 
 
+def _overloaded(requests: int) -> Experiment:
+    """All come at once, and wait for blocks: on the context ranks, which say what they have cached
+    of those that wait, and on the generation ranks."""
+    group = {"instances": 1, "ranks": 8}
+    data: dict[str, Any] = {
+        "name": "overload",
+        "seed": 1,
+        "topology": {"context": group, "generation": group},
+        "executor": {"token_budget": 512, "max_batch_size": 2, "max_requests_per_rank": 8},
+        "kv_cache": {"block_tokens": 64, "blocks": 24},
+        "workload": {
+            "kind": "poisson",
+            "rate": 100_000,
+            "requests": requests,
+            "prompt_tokens": {"min": 64, "max": 512},
+            "output_tokens": {"min": 4, "max": 32},
+        },
+    }
+    return parse(data, "overload")
+
+
+def test_a_request_costs_the_same_in_a_long_queue() -> None:
+    """When each rank looked at the requests that wait, it copied the queue: 5,000 requests on 256
+    ranks took 25 times as long."""
+    assert _per_request(_overloaded(1600)) <= 1.05 * _per_request(_overloaded(400))
+
+
 def test_the_count_sees_work_that_grows_with_the_group() -> None:
     """The detector: each rank looks at each other one in every iteration."""
     job = Simulation(_experiment(64, 5), jump=False)
