@@ -26,11 +26,14 @@ from typing import Final
 __all__ = ["NATIVE", "made_native", "make_native"]
 
 NATIVE: Final[dict[str, tuple[str, ...]]] = {
+    "core/admission.py": ("AdmissionLine",),
     "core/failure_memory.py": ("FailureRow",),
     "core/health.py": ("HealthInputs",),
     "core/ownership.py": (),
     "core/plan.py": ("GroupInput", "Refusal", "Plan"),
     "core/rank_failure.py": (),
+    "core/request.py": ("RequestLine",),
+    "core/session.py": ("Line",),
     "executor/collectives.py": (
         *("Operation", "Collective", "Elapsed", "Step", "Wait", "Pause", "Gone", "Receive"),
     ),

@@ -11,7 +11,8 @@ A request is admitted or refused as soon as it arrives, so a cancel or a stop ne
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+
+import msgspec
 
 __all__ = ["ADMISSION", "Action", "AdmissionEvent", "AdmissionLine", "AdmissionState"]
 
@@ -62,7 +63,7 @@ class Action(StrEnum):
     """Send it to a context instance again, as its next attempt."""
 
 
-class AdmissionLine(NamedTuple):
+class AdmissionLine(msgspec.Struct, frozen=True, gc=False):
     """One line of the table: the next state, and what to do."""
 
     state: AdmissionState

@@ -118,12 +118,14 @@ class BlockPool:
         free = self._free
         if need == 0:
             return 0
-        fresh = min(need, len(free))
+        fresh = len(free)
+        if fresh > need:
+            fresh = need
         if fresh:
             into += free[: -fresh - 1 : -1]
             del free[-fresh:]
-        need -= fresh
-        if need:
+            need -= fresh
+        if need and self._unused:
             into += self._unused[:need]
             fresh = min(need, len(self._unused))
             self._unused = self._unused[fresh:]

@@ -125,7 +125,10 @@ class Fleet:
             ranks = (member.trusted or member.instance.ranks) - (member.instance is earlier)
             return member.load / ranks if ranks else inf
 
-        there = [self._members[one.index] for one in self._serving[kind]]
+        serving = self._serving[kind]
+        if len(serving) == 1:
+            return serving[0]
+        there = [self._members[one.index] for one in serving]
         trusted = [one for one in there if one.trusted]
         if trusted:
             probed = next((m for m in there if not m.trusted and m.probes and m.probe < 0), None)

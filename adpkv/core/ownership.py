@@ -85,12 +85,14 @@ _Batch = TypeVar("_Batch")
 class SoleOwner:
     """Attention data parallelism: each request is on one rank, which decides about it alone."""
 
-    shared = False
-    """Whether other ranks have each of its requests too."""
-    answers = True
-    """Whether this rank answers clients and reports its requests as load."""
-    votes: tuple[Vote, ...] = ()
-    """What this rank sends at each sync until all ranks have acted on it."""
+    def __init__(self) -> None:
+        # Not of the class: each rank asks in each iteration, and Python remembers where a field is.
+        self.shared = False
+        """Whether other ranks have each of its requests too."""
+        self.answers = True
+        """Whether this rank answers clients and reports its requests as load."""
+        self.votes: tuple[Vote, ...] = ()
+        """What this rank sends at each sync until all ranks have acted on it."""
 
     def sender(self, named: int) -> int:
         """The world rank that sends a request's KV to this rank. `named` is the context rank that
@@ -129,9 +131,9 @@ class Replica(SoleOwner):
     all ranks act on what was agreed.
     """
 
-    shared = True
-
     def __init__(self, index: int) -> None:
+        super().__init__()
+        self.shared = True
         self._index = index
         self.answers = index == 0
         self._votes: dict[int, Vote] = {}

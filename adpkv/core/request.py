@@ -7,7 +7,9 @@ separate questions (contract 3). The table here answers the first, `core.session
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from adpkv.core.block_pool import Lease
 from adpkv.core.session import Session
@@ -46,7 +48,7 @@ class RequestEvent(StrEnum):
     STOP = "stop"
 
 
-class RequestLine(NamedTuple):
+class RequestLine(msgspec.Struct, frozen=True, gc=False):
     """One line of the table: the next state, and the outcome to answer (None: no answer now)."""
 
     state: RequestState

@@ -119,12 +119,12 @@ class _First:
         heapq.heapify(self._heap)
 
     def __call__(self, spec: RequestSpec) -> int | None:
-        heap, ranks = self._heap, self._ranks
+        heap, ranks, key_of = self._heap, self._ranks, self._key
         unable: list[tuple[tuple[int, ...], int]] = []
         found = None
         while heap:
             noted, rank = heap[0]
-            key = self._key(rank)
+            key = key_of(rank)
             if not ranks.is_open(rank):
                 heapq.heappop(heap)
             elif noted != key:

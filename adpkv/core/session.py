@@ -9,7 +9,8 @@ what becomes of the blocks (`blocks`).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+
+import msgspec
 
 from adpkv.core.ids import NEVER, SessionId
 from adpkv.core.values import Outcome
@@ -159,7 +160,7 @@ class Order(StrEnum):
     TELL_ENDED = "tell_ended"
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of a table: the next state, the blocks, the client's outcome (None: no answer now)
     and the orders. `late`: the event came after the session's end and is only counted."""
 

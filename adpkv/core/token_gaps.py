@@ -69,7 +69,7 @@ class TokenGaps:
         for wait_ns in waited:
             self.add(wait_ns + ended_ns - began_ns, 1)
         if tokens > len(waited):
-            self.add(max(ended_ns - last_ns, 0), tokens - len(waited))
+            self.add(ended_ns - last_ns if ended_ns > last_ns else 0, tokens - len(waited))
 
     def add_rows(
         self, rows: Iterable[tuple[int, int, int]], ticks_per_ns: int, took_ns: int, tokens: int
@@ -97,10 +97,14 @@ class TokenGaps:
             if slope:
                 # The first step whose gap belongs to the next bucket.
                 width = 1 << max(gap_ns.bit_length() - LEADING_BITS, 0)
-                end = min(-(-((bucket + width) * ticks_per_ns - base) // slope), steps)
+                following = -(-((bucket + width) * ticks_per_ns - base) // slope)
+                if following < steps:
+                    end = following
             self.counts[bucket] = self.counts.get(bucket, 0) + (end - done) * tokens
             done = end
-        self.longest_ns = max(self.longest_ns, (base + (steps - 1) * slope) // ticks_per_ns)
+        last_ns = (base + (steps - 1) * slope) // ticks_per_ns
+        if last_ns > self.longest_ns:
+            self.longest_ns = last_ns
 
     def snapshot(self) -> GapCounts:
         """What has been counted so far."""

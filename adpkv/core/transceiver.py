@@ -252,7 +252,9 @@ class Transceiver:
         queue = self.pending_polls
         if not queue:
             return 0
-        count = min(len(queue), max(self._poll_limit, at_least))
+        count = len(queue)
+        if count > self._poll_limit:
+            count = min(count, max(self._poll_limit, at_least))
         for _ in range(count):
             request_id, attempt, event, _nbytes, pieces = queue.popleft()
             session = self.book.find(request_id, attempt)
@@ -330,7 +332,7 @@ class Transceiver:
         `deadline_ns`; those that do not are reported as `quarantined_now`.
 
         This call does not wait. The loop waits, together with the group, until `is_drained` or
-        `is_overdue` (contract 1.2).
+        that time has come (contract 1.2).
         """
         self.drain_deadline_ns = deadline_ns
         for session in list(self.book.sessions.values()):
@@ -354,10 +356,6 @@ class Transceiver:
     def is_drained(self) -> bool:
         """No blocks of this rank are exposed to a peer any more."""
         return self.book.in_flight == 0
-
-    def is_overdue(self, now_ns: int) -> bool:
-        """The drain deadline has passed."""
-        return now_ns >= self.drain_deadline_ns
 
     # -- looking -------------------------------------------------------------------------------
 

@@ -119,12 +119,14 @@ class Clients:
 
     def next_ns(self, *, admitting: bool) -> int:
         """When a client does something next; `admitting`: arrivals count too."""
-        wish_ns = self._wishes[0][0] if self._wishes else NEVER
+        if not self._wishes:
+            return self._due_ns() if admitting else NEVER
+        wish_ns = self._wishes[0][0]
         return min(self._due_ns(), wish_ns) if admitting else wish_ns
 
     def _due_ns(self) -> int:
-        again_ns = self._again[0].due_ns if self._again else NEVER
-        return min(self._workload.due_ns(), again_ns)
+        due_ns = self._workload.due_ns()
+        return min(due_ns, self._again[0].due_ns) if self._again else due_ns
 
     def arrivals(self, now_ns: int) -> Iterator[OpenRequest]:
         """The requests that have arrived by now, those that come again at a time before others."""

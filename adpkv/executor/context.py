@@ -71,10 +71,6 @@ class ContextServing(Serving):
         if request.state is RequestState.WAITING:
             self.decisions.decide(request, Outcome.TIMED_OUT, now_ns, "no KV blocks for its prompt")
 
-    def has_work(self) -> bool:
-        """Whether there is a prompt to compute."""
-        return bool(self.schedule.running)
-
     def running(self) -> int:
         """How many prompts have their blocks and are not done."""
         return len(self.schedule.running)

@@ -47,10 +47,12 @@ class Decisions:
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
+        self._book, self._requests = serving.transceiver.book, serving.requests
+        self._note = serving.recorder.note
 
     def resolve(self, now_ns: int) -> None:
         """Act on the sessions that the transceiver has resolved since the last call."""
-        book, requests = self._serving.transceiver.book, self._serving.requests
+        book, requests = self._book, self._requests
         if not book.journal:
             return  # without a transition there is nothing to resolve
         self._record_journal()
@@ -137,7 +139,7 @@ class Decisions:
 
     def _record_journal(self) -> None:
         """Write the sessions' transitions to the run's events."""
-        journal, note = self._serving.transceiver.book.journal, self._serving.recorder.note
+        journal, note = self._book.journal, self._note
         for session, event, line in journal:
             note(Caused, line.state, session.session_id[0], event)
         journal.clear()

@@ -119,10 +119,6 @@ class GenerationServing(Serving):
         bound = len(self.waiting) + len(self.held.by_request)
         return self.free_blocks(), self._most - self._admitted - bound, slots - bound, peers
 
-    def has_work(self) -> bool:
-        """Whether a request decodes."""
-        return self.schedule.sequences > 0
-
     def running(self) -> int:
         """How many requests decode."""
         return self.schedule.sequences

@@ -96,10 +96,12 @@ class LocalWork:
         """Read peers' messages, poll the transport and check what is due. Never waits."""
         rank, transceiver = self.rank, self._transceiver
         if rank.leader is None:
-            messages: Sequence[Any] = self._receive()
+            receive = self._receive
+            messages: Sequence[Any] = receive()
         else:
             messages, self._own_messages = self._own_messages, ()
-        now_ns = self._clock()
+        clock = self._clock
+        now_ns = clock()
         if now_ns >= self._sampler.due_ns:
             # Before anything changes: so a line says how it was until now.
             self._sampler.take(rank, now_ns)

@@ -107,6 +107,8 @@ class Outages:
     def next_ns(self) -> int:
         """When something is due; `NEVER` if nothing is."""
         changes_ns = min(self._times.next_ns(), self._judging_ns)
+        if not self._open:
+            return changes_ns
         begun = [one.from_ns for one in self._open.values() if self._is_draining(one)]
         return min(changes_ns, min(begun) + self._drain_timeout_ns) if begun else changes_ns
 

@@ -80,8 +80,8 @@ class Phases(LocalWork):
 
     def next_step(self) -> Step:
         """This rank's part of the step that begins now."""
-        rank, serving = self.rank, self._serving
-        self._began_ns = began_ns = self._clock()
+        rank, serving, clock = self.rank, self._serving, self._clock
+        self._began_ns = began_ns = clock()
         batch, most, tokens, waited, more = serving.batch(began_ns)
         self._batch = batch
         base, slope = self._model.line(batch)
@@ -138,7 +138,8 @@ class Phases(LocalWork):
                 own_ticks += slope * (steps * (steps - 1) // 2)
         else:
             own_ticks, self._ran_ns = self._ran_ns * self._model.ticks_per_ns, -1
-        if self._serving.stepped(steps, self._began_ns, self._clock(), own_ticks):
+        clock = self._clock
+        if self._serving.stepped(steps, self._began_ns, clock(), own_ticks):
             self._moved = True
 
     # -- when a rank fails, and at the end ------------------------------------------------------

@@ -51,13 +51,14 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
     serving, transceiver, plan, limits = rank.serving, rank.transceiver, rank.plan, rank.limits
     book, failures, leader = transceiver.book, serving.failures, rank.leader
     in_flight, quarantined = book.in_flight, len(book.quarantine.since)
-    now_ns = rank.ports.clock()
-    tokens, requests, running = serving.load()
+    clock = rank.ports.clock
+    now_ns = clock()
+    work, tokens, requests, running = serving.load()
     blocks, seats, slots, peers = serving.room() if limits.late else _ALL_ROOM
     asked = limits.asks_cached or (limits.reuses and plan.waiting.count)
     # By place: with a name each, msgspec looks for the place of each of them.
     return RankStatus(
-        serving.has_work(),
+        work,
         True,  # able
         tokens,
         requests,
@@ -71,7 +72,7 @@ def status_of(rank: Rank, abandon_ns: int, group_input: Sequence[LeaderMessage])
         quarantined,
         transceiver.monitor.reasons,
         rank.proposal,
-        not in_flight or transceiver.is_overdue(now_ns),  # drained
+        not in_flight or now_ns >= transceiver.drain_deadline_ns,  # drained
         now_ns >= abandon_ns,  # overdue
         leader.expired(now_ns) if leader is not None else (),
         serving.owner.votes,

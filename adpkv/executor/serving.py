@@ -87,12 +87,12 @@ class Serving(ABC):
         """The request has waited too long if it still waits for blocks (or a slot): then end it."""
 
     @abstractmethod
-    def has_work(self) -> bool:
-        """Whether the next step would compute anything here."""
-
-    @abstractmethod
     def running(self) -> int:
         """How many requests are being computed."""
+
+    def has_work(self) -> bool:
+        """Whether the next step would compute anything here."""
+        return self.running() > 0
 
     @abstractmethod
     def batch(self, now_ns: int) -> StepWork:
@@ -328,12 +328,13 @@ class Serving(ABC):
                 self.end(request, RequestEvent.STOP, now_ns, detail)
         self.held.stop(now_ns, detail)
 
-    def load(self) -> tuple[int, int, int]:
-        """(open tokens, open requests, requests being computed); zeros on a rank that does not
-        answer, so that a group counts each request once."""
+    def load(self) -> tuple[bool, int, int, int]:
+        """(whether it has work, open tokens, open requests, requests being computed); zeros on a
+        rank that does not answer, so that a group counts each request once."""
+        running = self.running()
         if not self.owner.answers:
-            return 0, 0, 0
-        return self.open_tokens, self.open_requests, self.running()
+            return running > 0, 0, 0, 0
+        return running > 0, self.open_tokens, self.open_requests, running
 
     def room(self) -> tuple[int, int, int, tuple[tuple[int, int, int], ...]]:
         """(KV blocks, places in the batch, transfers, transfers by sender) that new requests could

@@ -121,9 +121,11 @@ class LedgerMemory:
         mine = self._awaited.get(owner)
         if mine is None:
             return
-        ended = mine if mine.issubset(blocks) else mine.intersection(blocks)
+        # Nearly always all of them. To ask whether they are a subset would make a set of `blocks`.
+        whole = len(mine) == len(blocks) and mine.issuperset(blocks)
+        ended = mine if whole else mine.intersection(blocks)
         self._exposed -= ended
-        if ended is mine:
+        if len(ended) == len(mine):
             del self._awaited[owner]
         else:
             mine -= ended

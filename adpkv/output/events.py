@@ -113,13 +113,15 @@ class RankRecorder:
 
     def event(self, kind: str, request_id: int, /, **detail: object) -> None:
         """Something happened now."""
-        self._write(self._clock(), self._rank, kind, request_id, detail)
+        write, clock = self._write, self._clock
+        write(clock(), self._rank, kind, request_id, detail)
 
     def note(
         self, shape: Callable[..., EventLine], kind: str, request_id: int, what: object, /
     ) -> None:
         """Something happened now, for which there is a structure with one value."""
-        self._add(shape(self._clock(), self._rank, kind, request_id, what))
+        add, clock = self._add, self._clock
+        add(shape(clock(), self._rank, kind, request_id, what))
 
     def violation(self, violation: Violation) -> None:
         """An oracle found a violation: note an event, and a line of the rank's report."""

@@ -482,8 +482,7 @@ def test_draining_answers_everything_and_waits_for_what_is_exposed() -> None:
     states = [s.state for s in (waiting, queued, flying, done)]
     assert states == [S.FAILED, S.FAILED, S.QUARANTINED, S.COMPLETE]
     assert not ends.is_drained()
-    assert not ends.is_overdue(99)
-    assert ends.is_overdue(100)
+    assert ends.drain_deadline_ns == 100
     ends.finished(3, 0, Event.DONE)
     ends.check_transfer_status(50)
     assert ends.is_drained()

@@ -91,7 +91,7 @@ def test_one_of_the_replicas_answers_and_counts() -> None:
         serving.end(serving.requests[1], RequestEvent.FAILURE, 5)
         begun(serving, 2)
     assert (outcomes(leads), outcomes(follows)) == ([(1, Outcome.FAILED)], [])
-    assert (leads.load(), follows.load()) == ((13, 1, 0), (0, 0, 0))
+    assert (leads.load(), follows.load()) == ((False, 13, 1, 0), (False, 0, 0, 0))
 
 
 def test_each_replica_fetches_its_shard_from_its_counterpart() -> None:
