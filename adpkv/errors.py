@@ -11,6 +11,7 @@
     │   ├── LeavesTheModelError      2  a checked rank program does what no schedule can decide
     │   │   └── NotProvidedError     2  it calls what the model of its library does not have
     │   └── MissingPieceError        2  something optional is needed and not installed
+    ├── BadCallError                70  a piece of ours was called wrongly: 2 if by a plugin
     ├── IllegalTransitionError      70  a machine met an event that its table calls impossible
     ├── RankProgramError            70  one rank's program ended while the others go on
     ├── UnendingRankError            3  a checked program's rank does not end when it is told to
@@ -35,6 +36,7 @@ from adpkv.exit_codes import ExitCode
 
 __all__ = [
     "AdpkvError",
+    "BadCallError",
     "CollectiveMismatchError",
     "ConfigError",
     "DeadlockError",
@@ -127,6 +129,11 @@ class UnendingRankError(AdpkvError):
 
 class MissingPieceError(UsageError):
     """An optional package or device is needed; the message says how to get it."""
+
+
+class BadCallError(AdpkvError, ValueError):
+    """A piece of adpkv was made of, or called with, what it does not take. A bug of ours, unless a
+    plugin has done it: then a `UsageError` names that."""
 
 
 class IllegalTransitionError(AdpkvError):

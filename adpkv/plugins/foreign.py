@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import SupportsIndex
 
-from adpkv.errors import AdpkvError, UsageError
+from adpkv.errors import AdpkvError, BadCallError, UsageError
 
 __all__ = ["as_index", "is_ours", "raised"]
 
@@ -26,9 +26,10 @@ def raised(error: BaseException) -> str:
 
 def is_ours(error: BaseException) -> bool:
     """Is it a bug of adpkv, as of a shipped workload that the plugin wraps? It is to be told as
-    one, with its traceback. Not so what was raised in the plugin where an `own` module calls it."""
+    one, with its traceback. Not so what was raised in the plugin where an `own` module calls it,
+    nor what such a workload says of the plugin's arguments."""
     if isinstance(error, AdpkvError):
-        return not isinstance(error, UsageError)
+        return not isinstance(error, UsageError | BadCallError)
     modules = [_module(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(modules) and modules[-1] not in _BESIDE
 

@@ -13,6 +13,7 @@ from typing import Final
 from adpkv.core.ids import LAST_NS, NEVER
 from adpkv.random_draws import exponential
 from adpkv.workload.cancels import Clients
+from adpkv.workload.given import NoneDueError, having, number, whole
 from adpkv.workload.port import Arrival
 from adpkv.workload.shapes import Shapes
 
@@ -28,6 +29,9 @@ class Poisson:
     def __init__(
         self, shapes: Shapes, clients: Clients, seed: int, *, rate_per_s: float, total: int
     ) -> None:
+        _check("Poisson", shapes, clients, total)
+        whole("Poisson: seed", seed, None)
+        number("Poisson: rate_per_s", rate_per_s, above_0=True)
         self.total = total
         self._shapes, self._clients, self._seed = shapes, clients, seed
         self._mean_gap_ns = NS_PER_S / rate_per_s
@@ -42,10 +46,10 @@ class Poisson:
         """Remove and return the next request.
 
         Raises:
-            IndexError: all requests were taken.
+            NoneDueError: all requests were taken.
         """
         if self._due_ns == NEVER:
-            raise IndexError(f"all {self.total} requests were taken")
+            raise NoneDueError(f"all {self.total} requests were taken")
         arrival = self._shapes.arrival(self._number, self._due_ns, self._clients)
         self._number += 1
         self._due_ns = self._next(self._due_ns)
@@ -68,6 +72,9 @@ class ClosedLoop:
     def __init__(
         self, shapes: Shapes, clients: Clients, *, users: int, think_time_ns: int, total: int
     ) -> None:
+        _check("ClosedLoop", shapes, clients, total)
+        whole("ClosedLoop: users", users)
+        whole("ClosedLoop: think_time_ns", think_time_ns)
         self.total = total
         self._shapes, self._clients = shapes, clients
         self._think_time_ns = think_time_ns
@@ -88,10 +95,10 @@ class ClosedLoop:
         """Remove and return the next request.
 
         Raises:
-            IndexError: every user waits for an answer, or all requests were taken.
+            NoneDueError: every user waits for an answer, or all requests were taken.
         """
         if not self._first and not self._due:
-            raise IndexError("every user waits for an answer, or all requests were taken")
+            raise NoneDueError("every user waits for an answer, or all requests were taken")
         at_ns = 0 if self._first else self._due.popleft()
         self._first = max(0, self._first - 1)
         arrival = self._shapes.arrival(self._number, at_ns, self._clients)
@@ -99,6 +106,20 @@ class ClosedLoop:
         return arrival
 
     def ended(self, now_ns: int, number: int) -> None:
-        """A user got an answer, and sends a request after the think time if any are left."""
+        """A user got an answer, and sends a request after the think time if any are left.
+
+        Raises:
+            BadCallError: that is no time.
+        """
         if self._number + self._first + len(self._due) < self.total:
-            self._due.append(now_ns + self._think_time_ns)
+            try:
+                self._due.append(now_ns + self._think_time_ns)
+            except TypeError:
+                whole("ClosedLoop: ended: now_ns", now_ns)
+                raise
+
+
+def _check(who: str, shapes: Shapes, clients: Clients, total: int) -> None:
+    having(f"{who}: shapes", shapes, "arrival")
+    having(f"{who}: clients", clients, "cancel_ns", "wanted")
+    whole(f"{who}: total", total)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adpkv import plugins
+from adpkv.errors import BadCallError
 from adpkv.workload.port import Arrival, Workload
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def build(experiment: Experiment) -> Workload:
     """Make the workload that `experiment` describes.
 
     Raises:
+        BadCallError: `experiment` is none.
         TraceError: the trace cannot be used, or one of its requests could never be served.
         UsageError: it is a custom workload, and its factory cannot be imported or called.
     """
@@ -37,6 +39,8 @@ def build(experiment: Experiment) -> Workload:
     from adpkv.workload.deadlines import Hurried
     from adpkv.workload.stops import Stopping
 
+    if not hasattr(experiment, "workload"):
+        raise BadCallError(f"build: {experiment!r:.80} is no experiment, as adpkv.load gives it")
     workload, found = experiment.workload, _without_stops(experiment)
     if isinstance(workload, CustomWorkloadConfig):
         return found

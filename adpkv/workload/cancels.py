@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from adpkv.random_draws import integer, uniform
+from adpkv.workload.given import number, whole
 
 __all__ = ["NO_CANCEL_NS", "Clients"]
 
@@ -32,6 +33,19 @@ class Clients:
     cancel_after_max_ns: int = 0
     pinned: float = 0.0
     ranks: int = 1
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            BadCallError: a plugin's own are none.
+        """
+        whole("Clients: seed", self.seed, None)
+        number("Clients: cancel_probability", self.cancel_probability, 1)
+        whole("Clients: cancel_after_min_ns", self.cancel_after_min_ns)
+        whole("Clients: cancel_after_max_ns", self.cancel_after_max_ns, self.cancel_after_min_ns)
+        number("Clients: pinned", self.pinned, 1)
+        whole("Clients: ranks", self.ranks, 1)
 
     def cancel_ns(self, number: int) -> int:
         """After how many nanoseconds from its arrival request `number` is cancelled; -1: never."""

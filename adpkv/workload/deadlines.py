@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from adpkv.workload.given import having, whole
 from adpkv.workload.port import Arrival, Workload
 
 __all__ = ["Hurried"]
@@ -14,6 +15,8 @@ class Hurried:
     they have a deadline of their own. Implements `Workload`."""
 
     def __init__(self, inner: Workload, deadline_ns: int) -> None:
+        having("Hurried: inner", inner, "due_ns", "take", "ended")
+        whole("Hurried: deadline_ns", deadline_ns)
         self.total = inner.total
         self.due_ns, self.ended = inner.due_ns, inner.ended
         self._inner, self._deadline_ns = inner, deadline_ns

@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from adpkv.core.ids import LAST_NS, NEVER
+from adpkv.errors import BadCallError
+from adpkv.workload.given import NoneDueError
 from adpkv.workload.port import Arrival
 
 __all__ = ["Script", "Scripted"]
@@ -42,18 +44,24 @@ class Script:
     """All requests in order of time, and at the same time in the order of the script. Implements
     `Workload`.
 
+    Raises:
+        BadCallError: an entry is no `Scripted`.
+
     The entries are merged while requests are taken, so a million equal requests take no memory.
     Where each is one request, they are sorted: an exploration makes thousands of small scripts.
     """
 
     def __init__(self, entries: Iterable[Scripted]) -> None:
-        entries = tuple(entries)
-        self.total = sum(entry.times for entry in entries)
-        if all(entry.times == 1 for entry in entries):
-            self._left = iter(sorted([entry.arrival(0) for entry in entries], key=_AT_NS))
-        else:
-            self._left = heapq.merge(*(entry.arrivals() for entry in entries), key=_AT_NS)
-        self._next = next(self._left, None)
+        try:
+            entries = tuple(entries)
+            self.total = sum(entry.times for entry in entries)
+            if all(entry.times == 1 for entry in entries):
+                self._left = iter(sorted([entry.arrival(0) for entry in entries], key=_AT_NS))
+            else:
+                self._left = heapq.merge(*(entry.arrivals() for entry in entries), key=_AT_NS)
+            self._next = next(self._left, None)
+        except (AttributeError, TypeError) as error:
+            raise BadCallError(f"Script: its entries are not all Scripted: {error}") from error
 
     def due_ns(self) -> int:
         """When the next request arrives; `NEVER` after the last."""
@@ -63,11 +71,11 @@ class Script:
         """Remove and return the next request.
 
         Raises:
-            IndexError: all requests were taken.
+            NoneDueError: all requests were taken.
         """
         taken = self._next
         if taken is None:
-            raise IndexError(f"all {self.total} requests were taken")
+            raise NoneDueError(f"all {self.total} requests were taken")
         self._next = next(self._left, None)
         return taken
 

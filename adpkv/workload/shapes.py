@@ -12,6 +12,7 @@ from typing import Final
 
 from adpkv.random_draws import integer
 from adpkv.workload.cancels import Clients
+from adpkv.workload.given import whole
 from adpkv.workload.port import Arrival
 
 __all__ = ["Shapes", "shared_hashes"]
@@ -45,6 +46,21 @@ class Shapes:
     output_max_tokens: int
     groups: int = 0
     shared_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            BadCallError: a plugin's own are none.
+        """
+        whole("Shapes: seed", self.seed, None)
+        whole("Shapes: block_tokens", self.block_tokens, 1)
+        whole("Shapes: prompt_min_tokens", self.prompt_min_tokens, 1)
+        whole("Shapes: prompt_max_tokens", self.prompt_max_tokens, self.prompt_min_tokens)
+        whole("Shapes: output_min_tokens", self.output_min_tokens)
+        whole("Shapes: output_max_tokens", self.output_max_tokens, self.output_min_tokens)
+        whole("Shapes: groups", self.groups)
+        whole("Shapes: shared_tokens", self.shared_tokens)
 
     def arrival(self, number: int, at_ns: int, clients: Clients) -> Arrival:
         """Request `number`, arriving at `at_ns`."""

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from adpkv.random_draws import exponential
+from adpkv.workload.given import having, number, whole
 from adpkv.workload.port import Arrival, Workload
 
 __all__ = ["Stopping"]
@@ -30,6 +31,9 @@ class Stopping:
     Implements `Workload`."""
 
     def __init__(self, inner: Workload, seed: int, probability: float) -> None:
+        having("Stopping: inner", inner, "due_ns", "take", "ended")
+        whole("Stopping: seed", seed, None)
+        number("Stopping: probability", probability, 1, above_0=True)
         self.total = inner.total
         self.due_ns, self.ended = inner.due_ns, inner.ended
         self._inner, self._seed, self._probability = inner, seed, probability

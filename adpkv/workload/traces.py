@@ -11,7 +11,9 @@ from array import array
 from typing import Final
 
 from adpkv.core.ids import LAST_NS, NEVER
+from adpkv.errors import BadCallError
 from adpkv.workload.cancels import NO_CANCEL_NS, Clients
+from adpkv.workload.given import NoneDueError, having, whole
 from adpkv.workload.port import Arrival
 
 __all__ = ["FIRST", "PLACE_BITS", "SessionWorkload", "Trace", "TraceWorkload"]
@@ -102,6 +104,10 @@ class TraceWorkload:
     """A trace as a `Workload`: arrivals are those of the trace and do not depend on answers."""
 
     def __init__(self, trace: Trace, clients: Clients, block_tokens: int) -> None:
+        if not isinstance(trace, Trace):
+            raise BadCallError(f"{type(self).__name__}: trace is {trace!r:.80}, no Trace")
+        having(f"{type(self).__name__}: clients", clients, "cancel_ns", "wanted")
+        whole(f"{type(self).__name__}: block_tokens", block_tokens, 1)
         self.total = len(trace)
         self._trace, self._clients, self._block_tokens = trace, clients, block_tokens
         self._number = 0
@@ -125,11 +131,11 @@ class TraceWorkload:
         """Remove and return the next request.
 
         Raises:
-            IndexError: all requests were taken.
+            NoneDueError: all requests were taken.
         """
         number, trace = self._number, self._trace
         if number >= self.total:
-            raise IndexError(f"all {self.total} requests were taken")
+            raise NoneDueError(f"all {self.total} requests were taken")
         self._number += 1
         self._due_ns = trace.at_ns[number + 1] if number + 1 < self.total else NEVER
         return self._arrival(number, trace.at_ns[number])
@@ -179,11 +185,11 @@ class SessionWorkload(TraceWorkload):
         """Remove and return the next request.
 
         Raises:
-            IndexError: all that are left wait for answers, or all were taken.
+            NoneDueError: all that are left wait for answers, or all were taken.
         """
         due_ns = self._due_ns
         if due_ns == NEVER:
-            raise IndexError("every turn that is left waits for an answer, or all were taken")
+            raise NoneDueError("every turn that is left waits for an answer, or all were taken")
         if self._answered and self._answered[0][0] == due_ns:
             row = heapq.heappop(self._answered)[1]
         else:
@@ -196,13 +202,22 @@ class SessionWorkload(TraceWorkload):
         return self._arrival(row, due_ns)
 
     def ended(self, now_ns: int, number: int) -> None:
-        """The turns after this request come when their users have thought."""
-        row = self._open.pop(number, None)
-        if row is None:
-            return
-        for turn in self._after.pop(row):
-            due_ns = min(now_ns + self._trace.think_ns[turn], LAST_NS)
-            heapq.heappush(self._answered, (due_ns, turn))
+        """The turns after this request come when their users have thought.
+
+        Raises:
+            BadCallError: that is no time, or no number of a request.
+        """
+        try:
+            row = self._open.pop(number, None)
+            if row is None:
+                return
+            for turn in self._after.pop(row):
+                due_ns = min(now_ns + self._trace.think_ns[turn], LAST_NS)
+                heapq.heappush(self._answered, (due_ns, turn))
+        except TypeError:
+            whole("SessionWorkload: ended: now_ns", now_ns)
+            whole("SessionWorkload: ended: number", number)
+            raise
         self._look()
 
     def _look(self) -> None:

@@ -24,6 +24,14 @@ from adpkv.ports import (
     TransportSetting,
     VirtualMemory,
 )
+from adpkv.workload import build
+from adpkv.workload.arrivals import ClosedLoop, Poisson
+from adpkv.workload.cancels import Clients
+from adpkv.workload.deadlines import Hurried
+from adpkv.workload.script import Script
+from adpkv.workload.shapes import Shapes
+from adpkv.workload.stops import Stopping
+from adpkv.workload.traces import FIRST, SessionWorkload, Trace, TraceWorkload
 from tests.library.test_bring_your_own import Instant
 
 
@@ -176,6 +184,88 @@ def test_a_bug_of_ours_in_a_plugin_is_none_of_the_plugin(error: Exception) -> No
     inside["error"] = told
     with pytest.raises(adpkv.UsageError, match=r"take raised UsageError: no such line \(test_own"):
         adpkv.simulate("quickstart", workload=Spoilt("take", inside["take"]))
+
+
+SHAPES = {
+    "seed": 1, "block_tokens": 64, "prompt_min_tokens": 4, "prompt_max_tokens": 8,
+    "output_min_tokens": 1, "output_max_tokens": 2,
+}  # fmt: skip
+
+
+def shapes(**changed: Any) -> Shapes:
+    return Shapes(**{**SHAPES, **changed})
+
+
+def poisson(**changed: Any) -> Poisson:
+    given = {"shapes": shapes(), "clients": Clients(1), "seed": 1, "rate_per_s": 9.0, "total": 2}
+    return Poisson(**{**given, **changed})
+
+
+def session_ended(*given: Any) -> None:
+    """The second turn of a session begins with this answer."""
+    trace = Trace(1)
+    for at_ns, follows in ((0, FIRST), (-1, 0)):
+        for column, value in zip(
+            ("at_ns", "prompt_tokens", "output_tokens", "known_tokens", "conversation", "follows",
+             "think_ns", "cancel_ns", "first_id"),
+            (at_ns, 4, 2, 0, -1, follows, 5, -1, 0), strict=True,
+        ):  # fmt: skip
+            getattr(trace, column).append(value)
+    workload = SessionWorkload(trace, Clients(0), 64)
+    workload.take()
+    workload.ended(*given)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: poisson(rate_per_s=0), "Poisson: rate_per_s is 0, and must be above 0"),
+        (lambda: poisson(rate_per_s="9"), "Poisson: rate_per_s is '9', not a number"),
+        (lambda: poisson(rate_per_s=float("nan")), "Poisson: rate_per_s is nan, not a number"),
+        (lambda: poisson(total=2.5), "Poisson: total is 2.5, not an integer"),
+        (lambda: poisson(shapes=7), "Poisson: shapes is 7, which has no arrival"),
+        (lambda: poisson(clients=None), "Poisson: clients is None, which has no cancel_ns, wanted"),
+        (lambda: poisson(total=0).take(), "all 0 requests were taken"),
+        (
+            lambda: shapes(prompt_max_tokens=3),
+            "Shapes: prompt_max_tokens is 3, and must be at least 4",
+        ),
+        (lambda: shapes(block_tokens=0), "Shapes: block_tokens is 0, and must be at least 1"),
+        (lambda: Clients(1, pinned=2), "Clients: pinned is 2, and must be at least 0 and at most"),
+        (
+            lambda: ClosedLoop(shapes(), Clients(1), users=-1, think_time_ns=0, total=1),
+            "ClosedLoop: users is -1, and must be at least 0",
+        ),
+        (
+            lambda: ClosedLoop(shapes(), Clients(1), users=0, think_time_ns=0, total=1).ended(
+                None,  # type: ignore[arg-type]
+                1,
+            ),
+            "ClosedLoop: ended: now_ns is None, not an integer",
+        ),
+        (
+            lambda: session_ended("now", 0),
+            "SessionWorkload: ended: now_ns is 'now', not an int",
+        ),
+        (lambda: session_ended(1, []), r"SessionWorkload: ended: number is \[\], not an integer"),
+        (lambda: Script([]).take(), "all 0 requests were taken"),
+        (lambda: Script([Arrival(0, 1, 1)]), "Script: its entries are not all Scripted"),  # type: ignore[list-item]
+        (lambda: Stopping(poisson(), 1, 0), "Stopping: probability is 0, and must be above 0"),
+        (lambda: Hurried(poisson(), "5s"), "Hurried: deadline_ns is '5s', not an integer"),  # type: ignore[arg-type]
+        (lambda: Hurried([], 5), r"Hurried: inner is \[\], which has no due_ns, take, ended"),  # type: ignore[arg-type]
+        (
+            lambda: TraceWorkload("t.jsonl", Clients(1), 64),  # type: ignore[arg-type]
+            "TraceWorkload: trace is 't.jsonl', no Trace",
+        ),
+        (lambda: build("quickstart"), "build: 'quickstart' is no experiment"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_plugin_gives_to_a_shipped_workload(call: Any, told: str) -> None:
+    """It was told as a bug of adpkv, code 70: it is raised in a module of ours."""
+    with pytest.raises(adpkv.UsageError, match=f"workload: Spoilt: take raised [A-Za-z]+: {told}"):
+        adpkv.simulate("quickstart", workload=Spoilt("take", call))
+    with pytest.raises(ValueError, match=f"^{told}"):
+        call()
 
 
 def test_where_nothing_is_in_a_file_no_line_is_named() -> None:
