@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shlex
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +31,9 @@ def conclude(folder: RunFolder, error: StuckError, seed: int, losses: Losses) ->
     """
     error.folder = str(folder.path)
     if isinstance(error.evidence, Evidence):
-        replay = f"adpkv simulate {_shown(folder.config)} --seed {seed}"
+        replay = (
+            f"adpkv simulate {shlex.quote(str(folder.told / folder.config.name))} --seed {seed}"
+        )
         report = make_report(error.evidence, replay)
         error.report = _with_stories(report, folder)
         with losses.of(folder.fr_trace.name):
@@ -73,8 +75,3 @@ def _with_stories(report: Report, folder: RunFolder) -> Report:
 
 def _bounded(story: dict[str, Any]) -> dict[str, Any]:
     return story | {"events": story["events"][-MOST_EVENTS:]}
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

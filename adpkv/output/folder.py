@@ -190,6 +190,15 @@ class RunFolder:
         return cls(max(runs, key=lambda path: path.stat().st_mtime_ns).parent)
 
     @property
+    def told(self) -> Path:
+        """Its path for people: from the working folder, if it is in that. Which may be gone, as
+        somebody may remove it while a run goes on."""
+        try:
+            return self.path.relative_to(Path.cwd())
+        except (OSError, ValueError):
+            return self.path
+
+    @property
     def config(self) -> Path:
         """The experiment as resolved."""
         return self.path / "config.yaml"

@@ -37,6 +37,53 @@ def test_a_path_that_cannot_be_is_told(call: tuple[str, ...], tmp_path: Path) ->
         assert said.err
 
 
+REMOVING = """
+import os
+
+from adpkv.ports import NEVER, Arrival
+
+
+class Workload:
+    def __init__(self, requests):
+        self.total, self._taken = requests, 0
+
+    def due_ns(self):
+        return self._taken * 1_000_000 if self._taken < self.total else NEVER
+
+    def take(self):
+        self._taken += 1
+        if self._taken == 5:
+            os.rmdir(os.getcwd())
+        return Arrival(self._taken * 1_000_000, 64, 4)
+
+    def ended(self, now_ns, number):
+        pass
+"""
+"""A workload that removes the working folder in the middle of its requests."""
+
+
+def test_a_working_folder_that_is_removed_meanwhile_ends_no_simulation(tmp_path: Path) -> None:
+    gone, out = tmp_path / "gone", tmp_path / "out"
+    gone.mkdir()
+    (tmp_path / "removing.py").write_text(REMOVING)
+    experiment = tmp_path / "e.yaml"
+    experiment.write_text(
+        "name: e\ntopology: {context: {ranks: 1}, generation: {ranks: 1}}\n"
+        "workload: {kind: 'removing:Workload', requests: 9}\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "adpkv", "simulate", str(experiment), "--out", str(out)],
+        cwd=gone,
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.splitlines()[-1] == f"files: {out}"
+    assert not gone.exists()
+
+
 @pytest.mark.parametrize(
     "call", [("simulate", "quickstart", "--quiet"), ("run", "quickstart"), ("calibrate", "x")]
 )

@@ -294,9 +294,7 @@ def _show_result(
 ) -> None:
     """Close the screen with it. Whatever fails there, the HTTP address is free again."""
     try:
-        here = Path.cwd()
-        inside = folder.path.is_relative_to(here)
-        screen.close(summary, folder.path.relative_to(here) if inside else folder.path)
+        screen.close(summary, folder.told)
     finally:
         if health is not None:
             health.close()
