@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import random
 import re
 from typing import Any
@@ -35,6 +37,18 @@ def test_every_kernel_that_is_named_is_there() -> None:
     }
     assert len(named) > 5
     assert named <= set(KERNELS)
+
+
+def test_memory_of_the_stand_in_is_shared_and_leaves_nothing(fake: Any) -> None:
+    """Files in /dev/shm stayed of each rank that was killed, and filled it in the end."""
+    before = os.listdir("/dev/shm")
+    address = fake.malloc(8192)
+    opened = fake.ipcOpenMemHandle(fake.ipcGetMemHandle(address))
+    ctypes.memset(address, 7, 8192)
+    assert ctypes.string_at(opened, 8192) == b"\7" * 8192
+    assert [name for name in os.listdir("/dev/shm") if "gpu" in name and name not in before] == []
+    fake.free(address)
+    fake.ipcCloseMemHandle(opened)
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -7,7 +7,6 @@ import mmap
 import os
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 NOT_READY, INVALID = 600, 400
@@ -67,7 +66,8 @@ class Runtime:
         self.streams: dict[int, Stream] = {}
         self.stack: list[Stream] = []
         self.events: list[tuple[Stream, int] | None] = [None]
-        self.maps: dict[int, tuple[mmap.mmap, Path | None]] = {}
+        self.maps: dict[int, tuple[mmap.mmap, int | None]] = {}
+        """By address; with the file behind it where it is this process's own memory."""
         self.pinned: dict[int, Any] = {}
         self.total = int(os.environ.get("FAKE_GPU_BYTES", 16 << 30))
         self.count = int(os.environ.get("FAKE_GPUS", "2"))
@@ -101,7 +101,7 @@ class Runtime:
         return f"0000:{number:02x}:00.0"
 
     def memGetInfo(self) -> tuple[int, int]:  # noqa: N802
-        used = sum(len(mapped) for mapped, path in self.maps.values() if path is not None)
+        used = sum(len(mapped) for mapped, file in self.maps.values() if file is not None)
         return self.total - used, self.total
 
     def runtimeGetVersion(self) -> int:  # noqa: N802
@@ -115,25 +115,22 @@ class Runtime:
     def malloc(self, nbytes: int) -> int:
         if nbytes > self.memGetInfo()[0]:
             raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
-        path = Path(f"/dev/shm/fake-gpu-{os.getpid()}-{len(self.maps)}-{os.urandom(4).hex()}")
-        with path.open("wb") as file:
-            file.truncate(nbytes)
-        address = self._map(path)
-        self.maps[address] = (self.maps[address][0], path)
-        return address
+        # A file without a name: of a rank that is killed nothing stays, as on a device.
+        file = os.memfd_create("fake-gpu")
+        os.ftruncate(file, nbytes)
+        return self._map(file, own=file)
 
-    def _map(self, path: Path) -> int:
-        with path.open("r+b") as file:
-            mapped = mmap.mmap(file.fileno(), 0)
+    def _map(self, file: int, own: int | None = None) -> int:
+        mapped = mmap.mmap(file, 0)
         address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-        self.maps[address] = (mapped, None)
+        self.maps[address] = (mapped, own)
         return address
 
     def free(self, address: int) -> None:
         self.no_wait("free")
-        _, path = self.maps.pop(address)
-        if path is not None:
-            path.unlink(missing_ok=True)
+        _, file = self.maps.pop(address)
+        if file is not None:
+            os.close(file)
 
     def hostAlloc(self, nbytes: int, flags: int) -> int:  # noqa: N802
         self.no_wait("hostAlloc")
@@ -165,13 +162,14 @@ class Runtime:
         ctypes.memmove(target, source, nbytes)
 
     def ipcGetMemHandle(self, address: int) -> bytes:  # noqa: N802
-        path = self.maps[address][1]
-        assert path is not None
-        return os.fsencode(path).ljust(64, b"\0")
+        file = self.maps[address][1]
+        assert file is not None
+        return f"/proc/{os.getpid()}/fd/{file}".encode().ljust(64, b"\0")
 
     def ipcOpenMemHandle(self, handle: bytes, flags: int = 1) -> int:  # noqa: N802
         assert len(handle) == 64
-        return self._map(Path(os.fsdecode(handle.rstrip(b"\0"))))
+        with open(handle.rstrip(b"\0"), "r+b") as file:
+            return self._map(file.fileno())
 
     def ipcCloseMemHandle(self, address: int) -> None:  # noqa: N802
         del self.maps[address]
