@@ -24,6 +24,9 @@ __all__ = ["Cached", "GroupRanks", "Shares"]
 _NOW = 1 << 60
 """Later than any iteration: the turn of the first assignment of this plan."""
 
+_ANY = -_NOW
+"""Fewer blocks than any rank has."""
+
 Cached = Mapping[Attempt, tuple[int, int]]
 """Request -> (blocks of its prompt in a rank's cache, how many of these others use now)."""
 
@@ -184,6 +187,13 @@ class GroupRanks:
         if self.cached:
             needed -= self.cached[rank].get((spec.request_id, spec.attempt), (0, 0))[1]
         return needed
+
+    def needed(self, spec: RequestSpec) -> int:
+        """The blocks that every rank needs for the request: those with fewer cannot take it. Very
+        few where it depends on the rank, or on nothing but its seats."""
+        if not self.costs.late or self.cached:
+            return _ANY
+        return self.costs.blocks_of(spec)
 
     def waits_for_doubt(self, spec: RequestSpec) -> bool:
         """Whether no rank may have the request whatever room it has. So it waits for none, and

@@ -63,12 +63,20 @@ class Overtaking:
 
     def _hold(self, ranks: GroupRanks, spec: RequestSpec, times: int) -> None:
         """Keep ranks free for a request."""
-        found = range(len(ranks)) if spec.wanted is None else (spec.wanted,)
-        able = [rank for rank in found if _could_have(ranks, rank, spec)]
-        if times < 2 * self._most:
-            able = sorted(able, key=lambda rank: (-ranks.blocks[rank], rank))[:1]
-        for rank in able:
-            ranks.close(rank)
+        every = range(len(ranks)) if spec.wanted is None else (spec.wanted,)
+        if times >= 2 * self._most:
+            for rank in every:
+                # Those that take nothing need no other look: most, once ranks are held for one.
+                if ranks.seats[rank] > 0 and _could_have(ranks, rank, spec):
+                    ranks.close(rank)
+            return
+        # The first of those with the most blocks. A rank with fewer is not looked at.
+        nearest, most, blocks = -1, -1, ranks.blocks
+        for rank in every:
+            if (nearest < 0 or blocks[rank] > most) and _could_have(ranks, rank, spec):
+                nearest, most = rank, blocks[rank]
+        if nearest >= 0:
+            ranks.close(nearest)
 
     def passed(self, waiting: Waiting) -> Passed:
         """How often the requests were overtaken that wait still."""

@@ -110,16 +110,24 @@ class _First:
     """Finds the first rank, in the order of a key, that can take a request.
 
     A key may only grow while its rank is given requests. So a heap does, in O(log ranks) for each
-    request, as long as the first rank can take it; stale entries at its top are corrected.
+    request, as long as the first rank can take it; stale entries at its top are corrected. Ranks
+    that had too few blocks for a request are set aside until one comes that needs no more than they
+    have: where nearly all are full, each request would look at all of them.
     """
 
     def __init__(self, ranks: GroupRanks, key: Callable[[int], tuple[int, ...]]) -> None:
         self._ranks, self._key = ranks, key
         self._heap = [(key(rank), rank) for rank in ranks.open_ranks()]
         heapq.heapify(self._heap)
+        self._aside: list[tuple[int, int, tuple[int, ...]]] = []
+        """(blocks, negative; rank, its entry's key), those with the most blocks first."""
 
     def __call__(self, spec: RequestSpec) -> int | None:
-        heap, ranks, key_of = self._heap, self._ranks, self._key
+        heap, ranks, aside, key_of = self._heap, self._ranks, self._aside, self._key
+        needed = ranks.needed(spec)
+        while aside and -aside[0][0] >= needed:
+            _, rank, noted = heapq.heappop(aside)
+            heapq.heappush(heap, (noted, rank))
         unable: list[tuple[tuple[int, ...], int]] = []
         found = None
         while heap:
@@ -129,6 +137,9 @@ class _First:
                 heapq.heappop(heap)
             elif noted != key:
                 heapq.heapreplace(heap, (key, rank))
+            elif ranks.blocks[rank] < needed:
+                heapq.heappop(heap)
+                heapq.heappush(aside, (-ranks.blocks[rank], rank, key))
             elif ranks.can_take(rank, spec):
                 found = rank
                 break

@@ -255,12 +255,11 @@ class VirtualGroup:
 
     def left_out(self, there: Collection[int], whom: Collection[int] | None) -> list[int]:
         """Those of these places in the instance, or of all, that do not take part so far."""
-        first = self.instance.first
-        return [
-            index
-            for index, rank in enumerate(self.members)
-            if index not in there and (whom is None or rank - first in whom)
-        ]
+        if whom is None:
+            return [index for index in range(len(self.members)) if index not in there]
+        first, index = self.instance.first, self.index
+        found = [index[first + place] for place in whom if first + place in index]
+        return sorted([place for place in found if place not in there])
 
     def bring_all(
         self,
