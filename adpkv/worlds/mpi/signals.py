@@ -26,7 +26,7 @@ class StopSignals:
     """The signals that this process got; the first one counts."""
 
     def __init__(self) -> None:
-        self.code = 0
+        self.code = int(ExitCode.COMPLETED)
         """0, or the exit code for the signal: 129 (SIGHUP), 130 (SIGINT), 143 (SIGTERM)."""
 
     def install(self) -> StopSignals:
